@@ -1,0 +1,152 @@
+//! Packet history: the payloads that producers sent, as plain text, from which every consumer's packets are sealed and
+//! retransmitted.
+//!
+//! Owns all slots of a worker; a stream holds indexes into it. A slot joins a stream's history only when its packet has
+//! been authenticated. Memory grows by chunks up to [`MAX_SLOTS`] and is reused, never moved.
+
+use crate::limits::{
+    HEADROOM_BYTES, MAX_HEADER_EXTRA_BYTES, MAX_PAD_BYTES, MAX_PAYLOAD_BYTES, MAX_SLOTS, SLOTS_PER_CHUNK,
+};
+use crate::time::Instant;
+
+const PAYLOAD_AT: usize = HEADROOM_BYTES;
+const EXTRA_AT: usize = PAYLOAD_AT + MAX_PAYLOAD_BYTES + MAX_PAD_BYTES;
+const STRIDE: usize = EXTRA_AT + MAX_HEADER_EXTRA_BYTES;
+
+/// A packet in history. Stale, and so harmless, once its slot has been given to another packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotRef {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// Header of a packet in history, as the router sees it (mapped payload type and extension ids).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PacketMeta {
+    /// Extended sequence number of the producer's stream.
+    pub(crate) sequence: u64,
+    pub(crate) timestamp: u32,
+    pub(crate) arrived: Instant,
+    pub(crate) payload_len: u16,
+    /// Padding to add so that a train is of one length (RFC 3550 section 5.1). Decided once, before the first send.
+    pub(crate) pad: u8,
+    pub(crate) payload_type: u8,
+    pub(crate) marker: bool,
+    pub(crate) key_frame: bool,
+    /// Contributing sources in the slot's extra bytes.
+    pub(crate) csrc_count: u8,
+    /// Bytes of the extension block (with its 4-byte head) that follow them; 0 for none.
+    pub(crate) extension_len: u8,
+    /// Bit n is set if the block holds the extension with the router's id n.
+    pub(crate) extension_ids: u16,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    generation: u32,
+    meta: PacketMeta,
+}
+
+/// All slots of a worker.
+#[derive(Debug, Default)]
+pub struct History {
+    chunks: Vec<Box<[u8]>>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+impl History {
+    /// An empty slot, or `None` if all of [`MAX_SLOTS`] are in use.
+    pub(crate) fn allocate(&mut self) -> Option<u32> {
+        if self.free.is_empty() {
+            self.grow()?;
+        }
+        self.free.pop()
+    }
+
+    fn grow(&mut self) -> Option<()> {
+        if self.slots.len() >= MAX_SLOTS {
+            return None;
+        }
+        let first = self.slots.len();
+        self.chunks.push(vec![0; STRIDE * SLOTS_PER_CHUNK].into_boxed_slice());
+        self.slots.resize(first + SLOTS_PER_CHUNK, Slot::default());
+        self.free.extend((first..first + SLOTS_PER_CHUNK).rev().filter_map(|index| u32::try_from(index).ok()));
+        Some(())
+    }
+
+    /// Gives a slot back. References to it are stale from now on.
+    pub(crate) fn release(&mut self, index: u32) {
+        self.retire(index);
+        self.free.push(index);
+    }
+
+    /// Makes references to the slot's packet stale, so that it can be written again.
+    pub(crate) fn retire(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.generation = slot.generation.wrapping_add(1);
+        }
+    }
+
+    /// The slot's bytes: 2 of headroom, then payload, then room for padding.
+    pub(crate) fn bytes_mut(&mut self, index: u32) -> &mut [u8] {
+        let (chunk, at) = place(index);
+        self.chunks.get_mut(chunk).and_then(|chunk| chunk.get_mut(at..at + EXTRA_AT)).unwrap_or_default()
+    }
+
+    /// Room for contributing sources and the extension block.
+    pub(crate) fn extra_mut(&mut self, index: u32) -> &mut [u8] {
+        let (chunk, at) = place(index);
+        self.chunks.get_mut(chunk).and_then(|chunk| chunk.get_mut(at + EXTRA_AT..at + STRIDE)).unwrap_or_default()
+    }
+
+    /// Contributing sources followed by the extension block.
+    pub(crate) fn extra(&self, index: u32) -> &[u8] {
+        let meta = self.meta(index);
+        let len = usize::from(meta.csrc_count) * 4 + usize::from(meta.extension_len);
+        let (chunk, at) = place(index);
+        self.chunks.get(chunk).and_then(|chunk| chunk.get(at + EXTRA_AT..at + EXTRA_AT + len)).unwrap_or_default()
+    }
+
+    pub(crate) fn meta(&self, index: u32) -> PacketMeta {
+        self.slots.get(index as usize).map(|slot| slot.meta).unwrap_or_default()
+    }
+
+    pub(crate) fn meta_mut(&mut self, index: u32) -> Option<&mut PacketMeta> {
+        self.slots.get_mut(index as usize).map(|slot| &mut slot.meta)
+    }
+
+    pub(crate) fn reference(&self, index: u32) -> SlotRef {
+        let generation = self.slots.get(index as usize).map_or(0, |slot| slot.generation);
+        SlotRef { index, generation }
+    }
+
+    pub(crate) fn is_current(&self, slot: SlotRef) -> bool {
+        self.slots.get(slot.index as usize).is_some_and(|held| held.generation == slot.generation)
+    }
+
+    /// Payload and padding of a packet, empty if the reference is stale.
+    #[must_use]
+    pub fn payload(&self, slot: SlotRef) -> &[u8] {
+        if !self.is_current(slot) {
+            return &[];
+        }
+        let meta = self.meta(slot.index);
+        let (chunk, at) = place(slot.index);
+        let from = at + PAYLOAD_AT;
+        let to = from + usize::from(meta.payload_len) + usize::from(meta.pad);
+        self.chunks.get(chunk).and_then(|chunk| chunk.get(from..to)).unwrap_or_default()
+    }
+
+    /// Bytes of memory in use for slots.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.chunks.len() * STRIDE * SLOTS_PER_CHUNK + self.slots.len() * size_of::<Slot>()
+    }
+}
+
+/// Chunk of a slot, and offset within it.
+const fn place(index: u32) -> (usize, usize) {
+    let index = index as usize;
+    (index / SLOTS_PER_CHUNK, index % SLOTS_PER_CHUNK * STRIDE)
+}

@@ -1,0 +1,80 @@
+//! Every maximum of the machine, with the assertions that relate them.
+
+use std::time::Duration;
+
+/// Longest RTP payload that is forwarded, in bytes.
+pub const MAX_PAYLOAD_BYTES: usize = 1_500;
+/// Room before the payload of a slot, for the original sequence number of RTX (RFC 4588 section 4).
+pub const HEADROOM_BYTES: usize = 2;
+/// Most padding that may be added to even out the lengths of a train.
+pub const MAX_PAD_BYTES: usize = 16;
+/// Room in a slot for contributing sources and header extensions.
+pub const MAX_HEADER_EXTRA_BYTES: usize = 224;
+
+/// Most segments in one train. The kernel takes 128; 64 since Linux 4.18.
+pub const MAX_TRAIN_SEGMENTS: usize = 64;
+/// Most bytes in one train: the largest UDP payload over IPv4.
+pub const MAX_TRAIN_BYTES: usize = 65_507;
+
+/// Bytes of the outbox. Stays in a core's second-level cache.
+pub const OUTBOX_BYTES: usize = 512 * 1024;
+/// Most trains in the outbox.
+pub const OUTBOX_TRAINS: usize = 512;
+/// Most segments in the outbox.
+pub const OUTBOX_SEGMENTS: usize = 2_048;
+
+/// History slots that one chunk of memory holds.
+pub const SLOTS_PER_CHUNK: usize = 64;
+/// Most history slots of a worker (some 450 MiB).
+pub const MAX_SLOTS: usize = 256 * 1024;
+/// Packets of history per video stream. A power of two.
+pub const VIDEO_HISTORY_PACKETS: usize = 512;
+/// Packets of history per audio stream. A power of two.
+pub const AUDIO_HISTORY_PACKETS: usize = 64;
+
+/// Routers of a worker.
+pub const MAX_ROUTERS: usize = 10_000;
+/// Transports of a worker.
+pub const MAX_TRANSPORTS: usize = 10_000;
+/// Producers of a transport.
+pub const MAX_PRODUCERS_PER_TRANSPORT: usize = 16;
+/// Encodings of a producer.
+pub const MAX_ENCODINGS: usize = 4;
+/// Payload types of a producer.
+pub const MAX_CODECS: usize = 32;
+/// Header extensions of a producer.
+pub const MAX_HEADER_EXTENSIONS: usize = 16;
+/// Consumers of a transport.
+pub const MAX_CONSUMERS_PER_TRANSPORT: usize = 1_024;
+/// Consumers of a worker.
+pub const MAX_CONSUMERS: usize = 50_000;
+/// SSRCs that may ever send on one transport under one SRTP key.
+pub const MAX_SSRCS_PER_KEY: usize = 16_384;
+/// Events that wait to be polled; more than that and the oldest are dropped.
+pub const MAX_EVENTS: usize = 4_096;
+/// Objects on one page of statistics.
+pub const STATS_PAGE_OBJECTS: usize = 64;
+
+/// Missing packets that a stream keeps asking for (mediasoup: 1,000).
+pub const MAX_MISSING: usize = 1_000;
+/// Times that one missing packet is asked for (mediasoup: 10).
+pub const MAX_NACK_TRIES: u8 = 10;
+/// Packets by which a missing one may be behind (mediasoup: 10,000), bounded by history.
+pub const MAX_NACK_AGE: u64 = 1_000;
+/// Interval of the NACK timer (mediasoup: 40 ms).
+pub const NACK_INTERVAL: Duration = Duration::from_millis(40);
+/// Times that one packet is retransmitted to one consumer.
+pub const MAX_RETRANSMITS: u8 = 10;
+/// Recent retransmissions that a consumer remembers. A power of two.
+pub const RETRANSMIT_MEMORY: usize = 256;
+/// Packets retransmitted for one NACK message.
+pub const MAX_RETRANSMITS_PER_NACK: usize = 64;
+/// Least time between two key frame requests for one stream (mediasoup: 1 s).
+pub const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(1_000);
+
+const _: () = assert!(VIDEO_HISTORY_PACKETS.is_power_of_two() && AUDIO_HISTORY_PACKETS.is_power_of_two());
+const _: () = assert!(RETRANSMIT_MEMORY.is_power_of_two());
+const _: () = assert!(OUTBOX_SEGMENTS >= OUTBOX_TRAINS);
+const _: () = assert!(OUTBOX_BYTES >= 4 * MAX_TRAIN_BYTES, "a full train never waits for itself");
+const _: () = assert!(MAX_SLOTS.is_multiple_of(SLOTS_PER_CHUNK));
+const _: () = assert!(MAX_PAD_BYTES < 256, "RTP padding is counted in one byte (RFC 3550 section 5.1)");

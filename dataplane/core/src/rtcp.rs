@@ -1,0 +1,1 @@
+//! rtcp: to come.

@@ -1,0 +1,1 @@
+//! srtp: to come.

@@ -1,0 +1,264 @@
+//! Commands from control, replies to them, and events that nobody asked for.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ConsumeOptions, ConsumerId, Io, Object, ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters,
+    StatsPage, TransportId, Usage,
+};
+
+/// How a plain transport is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlainTransportOptions {
+    /// Local address to bind. Not a wildcard: control names one.
+    pub listen_ip: IpAddr,
+    /// Port to bind; without one the worker picks from its range.
+    pub port: Option<u16>,
+    /// RTP and RTCP on one port (RFC 5761). Otherwise RTCP gets a port of its own.
+    pub rtcp_mux: bool,
+    /// The remote address is learnt from the first valid packet (with SRTP: the first authenticated one).
+    pub comedia: bool,
+    /// With SRTP: the suite and the key with which we send.
+    pub srtp: Option<SrtpParameters>,
+    /// SSRC under which we send RTCP that belongs to no consumer (receiver reports, NACK, PLI).
+    pub rtcp_ssrc: u32,
+}
+
+/// What control may ask of a worker. Applies completely or not at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Answers [`Reply::Usage`]; control's one-second heartbeat.
+    Usage,
+    /// Answers [`Reply::Stats`]: counters of the objects from this cursor on.
+    Stats {
+        /// `None` for the first page, then what the page before named.
+        from: Option<Object>,
+    },
+    /// New router.
+    CreateRouter {
+        /// Its identifier.
+        router: RouterId,
+    },
+    /// Close a router and everything inside it.
+    CloseRouter {
+        /// Its identifier.
+        router: RouterId,
+    },
+    /// New plain RTP transport. Answers [`Reply::PlainTransport`].
+    CreatePlainTransport {
+        /// Router that it belongs to.
+        router: RouterId,
+        /// Its identifier.
+        transport: TransportId,
+        /// What it is.
+        options: PlainTransportOptions,
+    },
+    /// Name the remote side of a plain transport, its SRTP key, or both. Once only.
+    ConnectPlainTransport {
+        /// Which one.
+        transport: TransportId,
+        /// Where RTP goes; must be absent with comedia.
+        remote: Option<SocketAddr>,
+        /// Where RTCP goes; must be absent with `rtcp_mux` or comedia.
+        rtcp_remote: Option<SocketAddr>,
+        /// Key with which the remote side sends.
+        srtp: Option<SrtpParameters>,
+    },
+    /// Close a transport with its producers and consumers (and the consumers of its producers).
+    CloseTransport {
+        /// Which one.
+        transport: TransportId,
+    },
+    /// New producer.
+    Produce {
+        /// Transport on which it arrives.
+        transport: TransportId,
+        /// Its identifier.
+        producer: ProducerId,
+        /// What it is.
+        options: ProduceOptions,
+    },
+    /// Close a producer and its consumers.
+    CloseProducer {
+        /// Which one.
+        producer: ProducerId,
+    },
+    /// Stop or resume forwarding to every consumer.
+    PauseProducer {
+        /// Which one.
+        producer: ProducerId,
+        /// True to pause, false to resume.
+        paused: bool,
+    },
+    /// New consumer.
+    Consume {
+        /// Transport on which it leaves.
+        transport: TransportId,
+        /// Its identifier.
+        consumer: ConsumerId,
+        /// Producer whose media it sends; of the same router.
+        producer: ProducerId,
+        /// What it is.
+        options: ConsumeOptions,
+    },
+    /// Close a consumer.
+    CloseConsumer {
+        /// Which one.
+        consumer: ConsumerId,
+    },
+    /// Pause or resume a consumer. Resuming video asks the producer for a key frame.
+    PauseConsumer {
+        /// Which one.
+        consumer: ConsumerId,
+        /// True to pause, false to resume.
+        paused: bool,
+    },
+    /// Ask the producer for a key frame (throttled per stream).
+    RequestKeyFrame {
+        /// Consumer that wants it.
+        consumer: ConsumerId,
+    },
+    /// Misbehave on purpose; refused unless [`crate::WorkerConfig::test_hooks`] is set.
+    TestHook(TestHook),
+    /// Finish and end the worker in good order.
+    Shutdown,
+}
+
+/// Ways to die, for tests of supervision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TestHook {
+    /// Panic in the media task.
+    Panic,
+    /// Write to address 0.
+    Segfault,
+    /// Stop answering, for this many milliseconds.
+    Stall(u32),
+}
+
+/// The answer to a command that was applied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// A plain transport listens here.
+    PlainTransport {
+        /// RTP (and RTCP if multiplexed).
+        local: SocketAddr,
+        /// RTCP if not multiplexed.
+        rtcp_local: Option<SocketAddr>,
+    },
+    /// Answer to [`Command::Usage`].
+    Usage(Box<Usage>),
+    /// Answer to [`Command::Stats`].
+    Stats(StatsPage),
+}
+
+/// Why a command was not applied. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum CommandError {
+    /// No object of that kind and identifier.
+    #[error("there is no {kind} {id}")]
+    NotFound {
+        /// "router", "transport", "producer" or "consumer".
+        kind: String,
+        /// The identifier.
+        id: u64,
+    },
+    /// The identifier is in use.
+    #[error("{kind} {id} exists already")]
+    Exists {
+        /// "router", "transport", "producer" or "consumer".
+        kind: String,
+        /// The identifier.
+        id: u64,
+    },
+    /// Every port of the worker's range is taken.
+    #[error("no free port between {min} and {max} on {ip}: widen rtc.port_range or close transports")]
+    PortRangeExhausted {
+        /// Listen address.
+        ip: IpAddr,
+        /// First port of the range.
+        min: u16,
+        /// Last port of the range.
+        max: u16,
+    },
+    /// The address could not be bound.
+    #[error("cannot listen on {address}: {cause}")]
+    CannotListen {
+        /// What was tried.
+        address: SocketAddr,
+        /// What the system said.
+        cause: String,
+    },
+    /// A transport is connected once.
+    #[error("the transport is connected already")]
+    AlreadyConnected,
+    /// An SSRC belongs to one stream of a transport.
+    #[error("SSRC {0} is in use, or was used before, on this transport")]
+    SsrcTaken(u32),
+    /// A maximum is reached.
+    #[error("at most {max} {what}")]
+    Limit {
+        /// What there would be too many of.
+        what: String,
+        /// How many are allowed.
+        max: u64,
+    },
+    /// A field has a value that makes no sense.
+    #[error("{field}: {cause}")]
+    Invalid {
+        /// Name of the field, as in mediasoup's API.
+        field: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// Test hooks are off.
+    #[error("test hooks are off")]
+    HooksOff,
+}
+
+/// What a worker tells without being asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The worker runs.
+    Started {
+        /// Which driver (never [`Io::Auto`]).
+        io: Io,
+        /// Why this one, in a sentence for the operator.
+        reason: String,
+        /// Things that the operator should change, a sentence each (sysctls, limits).
+        warnings: Vec<String>,
+    },
+    /// The worker could not start; the link ends after this.
+    StartFailed(StartError),
+    /// A comedia transport has learnt where its remote side is.
+    RemoteLearnt {
+        /// Which transport.
+        transport: TransportId,
+        /// The address.
+        remote: SocketAddr,
+        /// True if it is the RTCP address of a transport without `rtcp_mux`.
+        rtcp: bool,
+    },
+}
+
+/// Why a worker could not start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum StartError {
+    /// `--io uring` was asked for and the host refuses it.
+    #[error("io_uring is refused: {0}")]
+    IoUringRefused(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl PlainTransportOptions {
+    /// The suite, if SRTP is on.
+    #[must_use]
+    pub fn suite(&self) -> Option<SrtpCryptoSuite> {
+        self.srtp.as_ref().map(|srtp| srtp.suite)
+    }
+}

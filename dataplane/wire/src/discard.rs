@@ -1,0 +1,144 @@
+//! Every reason for which a packet may be discarded, each with a name and a counter.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! discards {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)*) => {
+        /// Why a packet was discarded.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[repr(u8)]
+        pub enum Discard {
+            $($(#[doc = $doc])+ $variant,)*
+        }
+
+        impl Discard {
+            /// All of them, in the order of their counters.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Name in logs, `/stats` and metrics.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+discards! {
+    /// First byte belongs to no protocol that we speak (RFC 7983).
+    UnknownProtocol = "unknown_protocol",
+    /// STUN, DTLS, ZRTP or TURN on a transport that does not speak it.
+    UnexpectedProtocol = "unexpected_protocol",
+    /// Shorter than its protocol's smallest packet, or cut off by the kernel.
+    TooShort = "too_short",
+    /// Payload longer than a history slot, or a truncated receive.
+    TooLong = "too_long",
+    /// Arrived on an endpoint whose transport has gone.
+    NoTransport = "no_transport",
+    /// Came from an address that is not the transport's remote side.
+    WrongRemote = "wrong_remote",
+    /// RTP header, extension block or padding that does not fit the packet (RFC 3550, 8285).
+    MalformedRtp = "malformed_rtp",
+    /// RTCP compound that does not add up (RFC 3550 section 6.1, appendix A.2).
+    MalformedRtcp = "malformed_rtcp",
+    /// SRTP or SRTCP tag did not verify.
+    AuthenticationFailed = "authentication_failed",
+    /// SRTP is on and the remote side's key is not known yet.
+    NoKey = "no_key",
+    /// Seen before (SRTP replay window, or the same sequence number in history).
+    Replayed = "replayed",
+    /// Older than the replay window or than history.
+    TooOld = "too_old",
+    /// RTP of an SSRC (or payload type) that belongs to no producer.
+    UnknownSsrc = "unknown_ssrc",
+    /// RTP of a payload type that its producer did not announce.
+    UnknownPayloadType = "unknown_payload_type",
+    /// RTX that names no stream, or holds no original sequence number (RFC 4588).
+    MalformedRtx = "malformed_rtx",
+    /// Producer is paused.
+    ProducerPaused = "producer_paused",
+    /// Consumer is paused.
+    ConsumerPaused = "consumer_paused",
+    /// Consumer waits for a key frame.
+    WaitingForKeyFrame = "waiting_for_key_frame",
+    /// Consumer's receiver did not negotiate this payload type.
+    PayloadTypeNotNegotiated = "payload_type_not_negotiated",
+    /// Packet precedes the point at which the consumer joined or resumed.
+    BeforeSync = "before_sync",
+    /// Transport has no remote side (or no SRTP key) to send to yet.
+    NotConnected = "not_connected",
+    /// Left history before a consumer could send it.
+    LeftHistory = "left_history",
+    /// The kernel refused a send (EAGAIN, ENOBUFS, unreachable).
+    SendRefused = "send_refused",
+    /// The outbox was full (RTCP and retransmissions only; media waits).
+    OutboxFull = "outbox_full",
+    /// Retransmission asked for a packet that is no longer, or never was, there.
+    RetransmitNotFound = "retransmit_not_found",
+    /// Retransmission asked for too often (once per round trip, ten times in all).
+    RetransmitTooOften = "retransmit_too_often",
+    /// Retransmission could not be made byte for byte the same, and there is no RTX.
+    RetransmitNotIdentical = "retransmit_not_identical",
+    /// SRTP or SRTCP key has protected as many packets as it may (RFC 3711 section 9.2).
+    KeyExhausted = "key_exhausted",
+    /// Could not be sealed.
+    SealFailed = "seal_failed",
+    /// Every history slot of the worker is in use.
+    NoHistory = "no_history",
+    /// Feedback about a stream that is not the transport's.
+    UnknownFeedback = "unknown_feedback",
+    /// A training-sized sequence jump of a plain RTP stream; the next packet decides (RFC 3550 appendix A.1).
+    SequenceJump = "sequence_jump",
+}
+
+/// A counter per reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discards(Vec<u64>);
+
+impl Default for Discards {
+    fn default() -> Self {
+        Self(vec![0; Discard::ALL.len()])
+    }
+}
+
+impl Discards {
+    /// Counts one packet.
+    pub fn count(&mut self, why: Discard) {
+        self.add(why, 1);
+    }
+
+    /// Counts `packets` of them.
+    pub fn add(&mut self, why: Discard, packets: u64) {
+        if let Some(counter) = self.0.get_mut(why as usize) {
+            *counter += packets;
+        }
+    }
+
+    /// One counter.
+    #[must_use]
+    pub fn get(&self, why: Discard) -> u64 {
+        self.0.get(why as usize).copied().unwrap_or(0)
+    }
+
+    /// (name, packets) of every reason that occurred.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Discard::ALL
+            .iter()
+            .zip(&self.0)
+            .filter(|(_, packets)| **packets > 0)
+            .map(|(why, packets)| (why.name(), *packets))
+    }
+
+    /// Sum over all reasons, in packets.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Adds another set of counters to this one.
+    pub fn merge(&mut self, other: &Self) {
+        for (why, packets) in Discard::ALL.iter().zip(&other.0) {
+            self.add(*why, *packets);
+        }
+    }
+}

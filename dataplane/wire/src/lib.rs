@@ -1,0 +1,28 @@
+//! What control and the data plane say to each other: commands, replies, events, the RTP parameters inside them, and
+//! the frames in which they travel over a link.
+//!
+//! Owns the vocabulary; does no I/O and knows no runtime. The nouns are mediasoup's: Worker, Router, Transport,
+//! Producer, Consumer.
+
+#![forbid(unsafe_code)]
+
+mod command;
+mod discard;
+mod frame;
+mod ids;
+mod rtp_parameters;
+mod stats;
+mod worker_config;
+
+pub use command::{Command, CommandError, Event, PlainTransportOptions, Reply, StartError, TestHook};
+pub use discard::{Discard, Discards};
+pub use frame::{Frame, FrameDecoder, FrameError, MAX_FRAME_BYTES, encode};
+pub use ids::{ConsumerId, ProducerId, RouterId, TransportId};
+pub use rtp_parameters::{
+    Codec, CodecMapping, ConsumeOptions, EncodingMapping, ExtensionMapping, HeaderExtension, MediaKind, ProduceOptions,
+    RtxOptions, SrtpCryptoSuite, SrtpParameters,
+};
+pub use stats::{
+    ConsumerStats, CoreTime, Object, ObjectStats, ProducerStats, StatsPage, StreamStats, TransportStats, Usage,
+};
+pub use worker_config::{Coalesce, Io, WorkerConfig};

@@ -1,0 +1,201 @@
+//! RTP parameters as the data plane needs them: control has already matched capabilities (mediasoup's "ortc" rules), so
+//! that what is here is numbers to look up and to write.
+
+use serde::{Deserialize, Serialize};
+
+/// Kind of a media source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MediaKind {
+    /// Sound.
+    Audio,
+    /// Pictures.
+    Video,
+}
+
+/// A codec, as far as the data plane must know it (for key frames).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Codec {
+    /// RFC 7741.
+    Vp8,
+    /// RFC 9628.
+    Vp9,
+    /// RFC 6184.
+    H264,
+    /// RFC 7798.
+    H265,
+    /// AOM "RTP Payload Format For AV1".
+    Av1,
+    /// Any other codec: forwarded as it is, no key frames.
+    Other,
+    /// Retransmissions (RFC 4588) of the payload type that `apt` names (the sender's number).
+    Rtx {
+        /// The sender's payload type of the media that is retransmitted.
+        apt: u8,
+    },
+}
+
+/// One payload type of a producer and what consumers of it see in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodecMapping {
+    /// As the producing endpoint sends it, 0 to 127.
+    pub payload_type: u8,
+    /// As the router calls it, 0 to 127.
+    pub mapped_payload_type: u8,
+    /// What it is.
+    pub codec: Codec,
+    /// RTP clock, in Hz. Never 0.
+    pub clock_rate_hz: u32,
+}
+
+/// RTP header extensions that corecast knows (RFC 8285; mediasoup's list).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum HeaderExtension {
+    /// `urn:ietf:params:rtp-hdrext:sdes:mid` (RFC 9143).
+    Mid,
+    /// `urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id` (RFC 8852).
+    Rid,
+    /// `urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id` (RFC 8852).
+    RepairedRid,
+    /// `http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time`.
+    AbsSendTime,
+    /// `draft-holmer-rmcat-transport-wide-cc-extensions-01`.
+    TransportCc,
+    /// `urn:ietf:params:rtp-hdrext:ssrc-audio-level` (RFC 6464).
+    AudioLevel,
+    /// AV1 dependency descriptor.
+    DependencyDescriptor,
+    /// `urn:3gpp:video-orientation`.
+    VideoOrientation,
+    /// `urn:ietf:params:rtp-hdrext:toffset` (RFC 5450).
+    TimeOffset,
+    /// `http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time`.
+    AbsCaptureTime,
+    /// `http://www.webrtc.org/experiments/rtp-hdrext/playout-delay`.
+    PlayoutDelay,
+}
+
+/// One header extension of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtensionMapping {
+    /// Which one.
+    pub extension: HeaderExtension,
+    /// The sender's id, 1 to 255 (RFC 8285).
+    pub id: u8,
+    /// The router's id, 1 to 14.
+    pub mapped_id: u8,
+}
+
+/// One stream (encoding) of a producer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncodingMapping {
+    /// Its SSRC, if announced. Without one the stream is accepted by payload type (single encoding) or by RID.
+    pub ssrc: Option<u32>,
+    /// Its RTX SSRC, if announced.
+    pub rtx_ssrc: Option<u32>,
+    /// Its restriction identifier (RFC 8852), for simulcast.
+    pub rid: Option<String>,
+}
+
+/// What a producer is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProduceOptions {
+    /// Sound or pictures.
+    pub kind: MediaKind,
+    /// Every payload type that may arrive; others are discarded.
+    pub codecs: Vec<CodecMapping>,
+    /// Header extensions that are passed on; others are left out.
+    pub header_extensions: Vec<ExtensionMapping>,
+    /// At least one.
+    pub encodings: Vec<EncodingMapping>,
+    /// Media identification (RFC 9143), if given.
+    pub mid: Option<String>,
+    /// The sender answers generic NACKs (RFC 4585 section 6.2.1).
+    pub nack: bool,
+    /// The sender answers picture loss indications (RFC 4585 section 6.3.1).
+    pub pli: bool,
+    /// The sender answers full intra requests (RFC 5104 section 4.3.1); used where `pli` is not.
+    pub fir: bool,
+    /// Start paused.
+    pub paused: bool,
+}
+
+/// Retransmission stream of a consumer (RFC 4588, SSRC-multiplexed).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RtxOptions {
+    /// SSRC of the retransmission stream.
+    pub ssrc: u32,
+    /// (media payload type, RTX payload type), both as the router calls them.
+    pub payload_types: Vec<(u8, u8)>,
+    /// First sequence number. Below 2^15, so that receivers guess the SRTP rollover counter right (RFC 3711 3.3.1).
+    pub first_sequence: u16,
+}
+
+/// What a consumer is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumeOptions {
+    /// SSRC that the receiver will see. Never used before on this transport.
+    pub ssrc: u32,
+    /// Retransmissions on a stream of their own; without it they are repeated byte for byte.
+    pub rtx: Option<RtxOptions>,
+    /// Payload types (the router's) that the receiver accepts; others are discarded.
+    pub payload_types: Vec<u8>,
+    /// Header extension ids (the router's) that the receiver knows; others are left out.
+    pub header_extensions: Vec<u8>,
+    /// The receiver may ask for retransmission by generic NACK.
+    pub nack: bool,
+    /// First sequence number. Below 2^15 (see [`RtxOptions::first_sequence`]).
+    pub first_sequence: u16,
+    /// Canonical name for SDES (RFC 3550 section 6.5.1), at most 255 bytes.
+    pub cname: String,
+    /// Start paused.
+    pub paused: bool,
+}
+
+/// SRTP protection profiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SrtpCryptoSuite {
+    /// RFC 7714: 16 bytes key, 12 bytes salt, 16 bytes tag.
+    AeadAes128Gcm,
+    /// RFC 7714: 32 bytes key, 12 bytes salt, 16 bytes tag.
+    AeadAes256Gcm,
+    /// RFC 3711: 16 bytes key, 14 bytes salt, 10 bytes tag.
+    AesCm128HmacSha1_80,
+}
+
+impl SrtpCryptoSuite {
+    /// Bytes of master key followed by master salt, as in `keyBase64`.
+    #[must_use]
+    pub const fn key_and_salt_len(self) -> usize {
+        match self {
+            Self::AeadAes128Gcm => 16 + 12,
+            Self::AeadAes256Gcm => 32 + 12,
+            Self::AesCm128HmacSha1_80 => 16 + 14,
+        }
+    }
+
+    /// The name that mediasoup gives it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AeadAes128Gcm => "AEAD_AES_128_GCM",
+            Self::AeadAes256Gcm => "AEAD_AES_256_GCM",
+            Self::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
+        }
+    }
+}
+
+/// A suite with its master key and salt.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SrtpParameters {
+    /// Which suite.
+    pub suite: SrtpCryptoSuite,
+    /// Master key followed by master salt; [`SrtpCryptoSuite::key_and_salt_len`] bytes.
+    pub key_and_salt: Vec<u8>,
+}
+
+impl std::fmt::Debug for SrtpParameters {
+    /// Keys are not for logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SrtpParameters").field("suite", &self.suite).finish_non_exhaustive()
+    }
+}

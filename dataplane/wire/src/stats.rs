@@ -1,0 +1,207 @@
+//! Usage of a worker and counters of its objects. All counters count from the object's creation.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ConsumerId, Discards, MediaKind, ProducerId, RouterId, TransportId};
+
+/// Time of a CPU, in nanoseconds since boot, from `/proc/stat`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoreTime {
+    /// Everything but idle and iowait (includes softirq and steal).
+    pub busy_ns: u64,
+    /// Serving soft interrupts (the kernel's network receive work).
+    pub softirq_ns: u64,
+    /// Taken away by the hypervisor.
+    pub steal_ns: u64,
+    /// All states together, the same clock.
+    pub total_ns: u64,
+}
+
+/// What a worker has used since it started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// When this was read, in nanoseconds of the monotonic clock since the worker started.
+    pub at_ns: u64,
+    /// User CPU time of the worker's thread (`RUSAGE_THREAD`), in nanoseconds.
+    pub user_ns: u64,
+    /// System CPU time of the worker's thread, in nanoseconds.
+    pub system_ns: u64,
+    /// Voluntary context switches of the worker's thread.
+    pub voluntary_switches: u64,
+    /// Involuntary context switches of the worker's thread.
+    pub involuntary_switches: u64,
+    /// Its core's time.
+    pub core_time: CoreTime,
+    /// Datagrams received.
+    pub packets_received: u64,
+    /// Their UDP payload, in bytes.
+    pub bytes_received: u64,
+    /// Datagrams handed to the kernel and accepted by it.
+    pub packets_sent: u64,
+    /// Their UDP payload, in bytes.
+    pub bytes_sent: u64,
+    /// Segmented sends (trains) made; `packets_sent / trains_sent` is the mean train length.
+    pub trains_sent: u64,
+    /// Datagrams that were lost in our own sockets' receive queues (`SO_RXQ_OVFL`), if known.
+    pub receive_overflows: u64,
+    /// Times that the worker's thread woke up.
+    pub wakeups: u64,
+    /// Everything that was discarded, by reason.
+    pub discards: Discards,
+    /// Time from a batch's receipt to the completion of the send of each train made from it, in microseconds: an
+    /// hdrhistogram in its V2 serialization, cumulative since start.
+    pub latency_us: Vec<u8>,
+    /// Routers alive.
+    pub routers: u32,
+    /// Transports alive.
+    pub transports: u32,
+    /// Producers alive.
+    pub producers: u32,
+    /// Consumers alive.
+    pub consumers: u32,
+}
+
+/// An object of a worker: the cursor of a paged dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Object {
+    /// A transport.
+    Transport(TransportId),
+    /// A producer.
+    Producer(ProducerId),
+    /// A consumer.
+    Consumer(ConsumerId),
+}
+
+/// Counters of a transport.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransportStats {
+    /// Which one.
+    pub transport: TransportId,
+    /// Its router.
+    pub router: RouterId,
+    /// Where we listen.
+    pub local: SocketAddr,
+    /// Where RTP goes, if known.
+    pub remote: Option<SocketAddr>,
+    /// Datagrams received on it.
+    pub packets_received: u64,
+    /// UDP payload of them, in bytes.
+    pub bytes_received: u64,
+    /// Datagrams sent from it.
+    pub packets_sent: u64,
+    /// UDP payload of them, in bytes.
+    pub bytes_sent: u64,
+    /// Datagrams that it discarded on receipt, by reason.
+    pub discards: Discards,
+}
+
+/// Counters of one stream of a producer (mediasoup's `inbound-rtp`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamStats {
+    /// SSRC, once known.
+    pub ssrc: Option<u32>,
+    /// RTX SSRC, once known.
+    pub rtx_ssrc: Option<u32>,
+    /// RTP packets received, retransmissions included.
+    pub packet_count: u64,
+    /// Their payload, in bytes.
+    pub byte_count: u64,
+    /// Cumulative loss (RFC 3550 section 6.4.1).
+    pub packets_lost: i64,
+    /// Loss since the last report, in 1/256.
+    pub fraction_lost: u8,
+    /// Interarrival jitter, in RTP clock units.
+    pub jitter: u32,
+    /// Packets that arrived twice.
+    pub packets_repeated: u64,
+    /// Packets that arrived after a NACK of ours, by RTX or repeated.
+    pub packets_repaired: u64,
+    /// NACK messages sent to the sender.
+    pub nack_count: u64,
+    /// Packets asked for in them.
+    pub nack_packet_count: u64,
+    /// Picture loss indications sent to the sender.
+    pub pli_count: u64,
+    /// Full intra requests sent to the sender.
+    pub fir_count: u64,
+    /// Key frames received.
+    pub key_frames: u64,
+    /// Round trip to the sender, in microseconds, if it can be known (RFC 3611 DLRR).
+    pub round_trip_us: Option<u32>,
+}
+
+/// Counters of a producer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProducerStats {
+    /// Which one.
+    pub producer: ProducerId,
+    /// Its transport.
+    pub transport: TransportId,
+    /// Sound or pictures.
+    pub kind: MediaKind,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// One per encoding.
+    pub streams: Vec<StreamStats>,
+}
+
+/// Counters of a consumer (mediasoup's `outbound-rtp`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerStats {
+    /// Which one.
+    pub consumer: ConsumerId,
+    /// Its transport.
+    pub transport: TransportId,
+    /// Its producer.
+    pub producer: ProducerId,
+    /// Its SSRC.
+    pub ssrc: u32,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// RTP packets sent, retransmissions not included.
+    pub packet_count: u64,
+    /// Their payload, in bytes.
+    pub byte_count: u64,
+    /// Packets retransmitted.
+    pub packets_retransmitted: u64,
+    /// NACK messages received.
+    pub nack_count: u64,
+    /// Packets asked for in them.
+    pub nack_packet_count: u64,
+    /// Picture loss indications received.
+    pub pli_count: u64,
+    /// Full intra requests received.
+    pub fir_count: u64,
+    /// Cumulative loss that the receiver reports.
+    pub packets_lost: i64,
+    /// Loss that the receiver last reported, in 1/256.
+    pub fraction_lost: u8,
+    /// Jitter that the receiver last reported, in RTP clock units.
+    pub jitter: u32,
+    /// Round trip, in microseconds, once a receiver report answered a sender report of ours.
+    pub round_trip_us: Option<u32>,
+    /// What was withheld from it or could not be sent, by reason.
+    pub discards: Discards,
+}
+
+/// Counters of one object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ObjectStats {
+    /// Of a transport.
+    Transport(TransportStats),
+    /// Of a producer.
+    Producer(ProducerStats),
+    /// Of a consumer.
+    Consumer(ConsumerStats),
+}
+
+/// One page of a worker's counters; fits a frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatsPage {
+    /// At most 64 objects, transports first, then producers, then consumers, each in the order of their identifiers.
+    pub objects: Vec<ObjectStats>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Object>,
+}

@@ -1,0 +1,48 @@
+//! What a worker is told before it starts: the first frame on its link.
+
+use serde::{Deserialize, Serialize};
+
+/// How a worker talks to the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Io {
+    /// io_uring where the host allows it, system calls otherwise.
+    Auto,
+    /// io_uring, or fail.
+    Uring,
+    /// `recvmmsg` and `sendmmsg`.
+    Syscalls,
+}
+
+/// Whether a worker waits a moment for more datagrams before it works, as a network card moderates its interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Coalesce {
+    /// Never.
+    Off,
+    /// From the load, at most 1 ms.
+    Auto,
+    /// Always this many microseconds, at most 1,000.
+    Fixed(u32),
+}
+
+/// First frame on a link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerConfig {
+    /// Position in the pool, from 0.
+    pub index: u32,
+    /// CPU to pin to.
+    pub core: u32,
+    /// Driver.
+    pub io: Io,
+    /// Interrupt moderation.
+    pub coalesce: Coalesce,
+    /// Receive with `UDP_GRO`.
+    pub gro: bool,
+    /// Ports from which transports are given theirs: first and last, this worker's alone.
+    pub port_range: (u16, u16),
+    /// Wanted `SO_RCVBUF` of each media socket, in bytes.
+    pub recv_buffer_bytes: u32,
+    /// Wanted `SO_SNDBUF` of each media socket, in bytes.
+    pub send_buffer_bytes: u32,
+    /// Answer [`crate::Command::TestHook`].
+    pub test_hooks: bool,
+}
