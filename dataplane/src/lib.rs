@@ -1,4 +1,10 @@
-//! The shell around the worker state machine: ring, buffers, pinning, link.
+//! The shell around the worker state machine: sockets, buffers, pinning, link. It moves bytes and reads the clock.
+
+mod address;
+pub mod driver;
+mod mmsg;
+mod outgoing;
+mod sockets;
 
 use std::os::unix::net::UnixStream;
 
