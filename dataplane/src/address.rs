@@ -101,7 +101,8 @@ pub(crate) struct Ancillary {
 pub(crate) fn parse_control(mut control: &[u8]) -> Ancillary {
     let mut found = Ancillary::default();
     while let Some(len) = at(control, 0).map(usize::from_ne_bytes) {
-        let (Some(level), Some(kind)) = (at(control, 8).map(i32::from_ne_bytes), at(control, 12).map(i32::from_ne_bytes))
+        let (Some(level), Some(kind)) =
+            (at(control, 8).map(i32::from_ne_bytes), at(control, 12).map(i32::from_ne_bytes))
         else {
             break;
         };

@@ -169,17 +169,21 @@ impl Driver {
         }
     }
 
-    /// Sleeps until something has arrived or the link can be read, at most `at_most`. Zero looks without sleeping.
+    /// Sleeps until something has arrived or the link can be read, at most `at_most`; but at least for `gather`, so that
+    /// what arrives meanwhile shares the batch. Zero for both looks without sleeping.
     ///
     /// # Errors
     /// What the system says; the driver is of no more use.
-    pub fn wait(&mut self, at_most: Duration) -> io::Result<Woken> {
+    pub fn wait(&mut self, at_most: Duration, gather: Duration) -> io::Result<Woken> {
         if !self.intake.arrived.is_empty() {
             return Ok(Woken { link: false, datagrams: true });
         }
         self.traffic.wakeups += u64::from(!at_most.is_zero());
         match &mut self.backend {
-            Backend::Mmsg(mmsg) => mmsg.wait(at_most),
+            Backend::Mmsg(mmsg) => {
+                std::thread::sleep(gather);
+                mmsg.wait(at_most.saturating_sub(gather))
+            }
         }
     }
 
@@ -227,11 +231,8 @@ impl Driver {
 
     /// Sends trains, in order. Every packet has been accepted or refused when it returns; of those refused, `refused`
     /// is told the path and how many.
-    pub fn send<'a, P>(
-        &mut self,
-        trains: impl IntoIterator<Item = Departure<P>>,
-        mut refused: impl FnMut(Path, u64),
-    ) where
+    pub fn send<'a, P>(&mut self, trains: impl IntoIterator<Item = Departure<P>>, mut refused: impl FnMut(Path, u64))
+    where
         P: Iterator<Item = &'a [u8]>,
     {
         let mut crew = Crew { sockets: &mut self.sockets, traffic: &mut self.traffic, backend: &mut self.backend };

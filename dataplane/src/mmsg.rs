@@ -130,9 +130,8 @@ impl Mmsg {
         let max = u32::try_from(headers.len()).unwrap_or(u32::MAX);
         // SAFETY: `prepare` has pointed the headers from `first` on at slots, names and controls of their own, all of
         // which live as long as `self`, which is borrowed mutably; the kernel fills at most `max` headers.
-        let received = unsafe {
-            libc::recvmmsg(fd, headers.as_mut_ptr(), max, libc::MSG_DONTWAIT, std::ptr::null_mut())
-        };
+        let received =
+            unsafe { libc::recvmmsg(fd, headers.as_mut_ptr(), max, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
         // An error is EAGAIN, or the ICMP answer to an earlier send, which this call has cleared.
         usize::try_from(received).unwrap_or(0)
     }

@@ -151,7 +151,11 @@ impl<'a> Batch<'a, '_> {
         }
         let pieces = count(outgoing.pieces.len() - first);
         let message = Message { path, segment_len, packets, bytes, first_piece: count(first), pieces, named };
-        if singly && packets > 1 { self.push_segments(message) } else { outgoing.messages.push(message) }
+        if singly && packets > 1 {
+            self.push_segments(message)
+        } else {
+            outgoing.messages.push(message)
+        }
         true
     }
 
@@ -252,7 +256,11 @@ mod tests {
 
     use super::*;
 
-    fn departure<'a>(pieces: &'a [&'a [u8]], segment_len: u16, len: usize) -> Departure<impl Iterator<Item = &'a [u8]>> {
+    fn departure<'a>(
+        pieces: &'a [&'a [u8]],
+        segment_len: u16,
+        len: usize,
+    ) -> Departure<impl Iterator<Item = &'a [u8]>> {
         let path = Path { local: EndpointId(0), remote: "192.0.2.1:9".parse().expect("an address") };
         Departure { path, segment_len, len, pieces: pieces.iter().copied() }
     }

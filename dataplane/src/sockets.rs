@@ -166,7 +166,8 @@ impl Sockets {
         }
         let (got_recv, got_send) = (getsockopt(fd, sockopt::RcvBuf)? / 2, getsockopt(fd, sockopt::SndBuf)? / 2);
         if got_recv < recv {
-            self.warning = Some(format!("receive buffers are {got_recv} bytes, not {recv}: set net.core.rmem_max={recv}"));
+            self.warning =
+                Some(format!("receive buffers are {got_recv} bytes, not {recv}: set net.core.rmem_max={recv}"));
         } else if got_send < send {
             self.warning = Some(format!("send buffers are {got_send} bytes, not {send}: set net.core.wmem_max={send}"));
         }
