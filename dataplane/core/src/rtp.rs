@@ -168,7 +168,7 @@ pub struct Header {
 /// `extension_block` not a multiple of four, which a parsed packet cannot cause.
 #[must_use]
 pub fn write_header(out: &mut [u8], header: &Header, csrcs: &[u8], extension_block: &[u8]) -> Option<usize> {
-    if csrcs.len() % 4 != 0 || csrcs.len() > 4 * MAX_CSRCS || extension_block.len() % 4 != 0 {
+    if !csrcs.len().is_multiple_of(4) || csrcs.len() > 4 * MAX_CSRCS || !extension_block.len().is_multiple_of(4) {
         return None;
     }
     let len = FIXED_HEADER_BYTES + csrcs.len() + extension_block.len();
