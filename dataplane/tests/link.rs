@@ -83,6 +83,7 @@ impl Control {
     }
 }
 
+/// The second is io_uring where the host allows it.
 const DRIVERS: [Io; 2] = [Io::Syscalls, Io::Auto];
 
 #[test]
