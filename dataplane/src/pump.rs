@@ -237,7 +237,6 @@ impl Pump {
                 break;
             }
         }
-        self.flush();
         if let Some(warning) = self.driver.take_warning() {
             tracing::warn!(worker = self.config.index, "{warning}");
         }
@@ -266,6 +265,8 @@ impl Pump {
             Command::CreatePlainTransport { options, .. } => self.create_plain_transport(command, options),
             _ => self.worker.handle_command(self.clock.now(), command, &[], &mut self.outbox),
         };
+        // What the command wants sent (a BYE, say) leaves before its endpoint closes.
+        self.flush();
         self.settle();
         self.link.reply(id, result);
         Life::GoesOn
