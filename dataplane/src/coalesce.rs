@@ -44,6 +44,8 @@ pub(crate) struct Batch {
     /// When it slept and when it woke up.
     pub(crate) slept_at: Instant,
     pub(crate) woke_at: Instant,
+    /// When it began to work: later than it woke up if it lingered.
+    pub(crate) began_at: Instant,
     /// When all had been sent.
     pub(crate) done_at: Instant,
     /// Datagrams taken in.
@@ -106,7 +108,7 @@ impl Coalescer {
         }
         let received = batch.received as f32;
         let period = batch.done_at.since(self.last.done_at).as_secs_f32().max(1e-6);
-        let worked = batch.done_at.since(batch.woke_at).as_secs_f32();
+        let worked = batch.done_at.since(batch.began_at).as_secs_f32();
         // A batch of several: all but the last were followed. The last one of the batch before was followed if this
         // batch was there soon after it.
         let soon = batch.woke_at.since(self.last.woke_at) <= MIN_WINDOW || batch.slept_at == batch.woke_at;
@@ -143,7 +145,7 @@ mod tests {
             let woke_at = at(index * period_us);
             let done_at = at(index * period_us + work_us);
             let slept_at = at(index * period_us - (period_us - work_us));
-            coalescer.learn(Batch { slept_at, woke_at, done_at, received, sent });
+            coalescer.learn(Batch { slept_at, woke_at, began_at: woke_at, done_at, received, sent });
         }
         coalescer.plan()
     }
@@ -163,13 +165,8 @@ mod tests {
             for index in 0..300_u64 {
                 let woke = index / 10 * 33_000 + index % 10 * 60;
                 let slept_at = at(woke.saturating_sub(20));
-                coalescer.learn(Batch {
-                    slept_at,
-                    woke_at: at(woke),
-                    done_at: at(woke + 40),
-                    received: 1,
-                    sent: fan_out,
-                });
+                let (woke_at, done_at) = (at(woke), at(woke + 40));
+                coalescer.learn(Batch { slept_at, woke_at, began_at: woke_at, done_at, received: 1, sent: fan_out });
             }
             coalescer.plan()
         };
@@ -191,6 +188,18 @@ mod tests {
         assert!(heavy.gather > MIN_WINDOW && heavy.gather < MAX_WINDOW, "{heavy:?}");
         let full = after(Coalesce::Auto, 2_000, 500, 10, 100, 490);
         assert_eq!(full.gather, MAX_WINDOW);
+    }
+
+    #[test]
+    fn time_spent_waiting_is_not_load() {
+        let mut coalescer = Coalescer::new(Coalesce::Auto);
+        for index in 1..=2_000 {
+            let woke_at = at(index * 1_100);
+            let began_at = at(index * 1_100 + 1_000);
+            let done_at = at(index * 1_100 + 1_050);
+            coalescer.learn(Batch { slept_at: woke_at, woke_at, began_at, done_at, received: 20, sent: 400 });
+        }
+        assert_eq!(coalescer.plan().gather, MIN_WINDOW, "or a long window would keep itself long");
     }
 
     #[test]

@@ -23,6 +23,18 @@ fn a_worker_starts_tells_its_usage_and_shuts_down() {
 }
 
 #[test]
+fn a_worker_that_stalls_on_purpose_comes_back() {
+    for io in DRIVERS {
+        let mut control = Control::start(WorkerConfig { test_hooks: true, ..config(io) });
+        control.started();
+        let Ok(Reply::Usage(before)) = control.ask(Command::Usage) else { panic!("no usage") };
+        assert_eq!(control.ask(Command::TestHook(TestHook::Stall(30))), Ok(Reply::Done));
+        let Ok(Reply::Usage(after)) = control.ask(Command::Usage) else { panic!("no usage") };
+        assert!(after.at_ns - before.at_ns >= 30_000_000, "it did stall");
+    }
+}
+
+#[test]
 fn a_worker_ends_with_its_link() {
     for io in DRIVERS {
         let mut control = Control::start(config(io));
