@@ -126,6 +126,7 @@ impl Pump {
             slept_at: if patience.is_zero() { woke_at } else { slept_at },
             woke_at,
             began_at: now,
+            waited: plan != Plan::default(),
             done_at: self.clock.now(),
             received: traffic.packets_received - before.packets_received,
             sent: traffic.packets_sent - before.packets_sent,
