@@ -152,6 +152,14 @@ fn packet_of_padding_only_is_valid() {
 }
 
 #[test]
+fn rtx_of_fewer_than_two_bytes_has_no_original() {
+    assert_eq!(split_rtx(&[]), None);
+    assert_eq!(split_rtx(&[1]), None);
+    assert_eq!(split_rtx(&[1, 2]), Some((0x0102, &[][..])));
+    assert_eq!(split_rtx(&[0xff, 0xfe, 9]), Some((0xfffe, &[9][..])));
+}
+
+#[test]
 fn no_datagram_panics() {
     // Every first byte and extension profile of interest over bytes that are mostly lengths.
     let mut state = 1u64;
