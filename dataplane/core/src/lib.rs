@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod codec;
+pub mod demux;
 mod history;
 pub mod limits;
 mod outbox;
