@@ -27,7 +27,7 @@ fn decrypt_rtcp_panics(profile: ProtectionProfile, salt_len: usize, len: usize) 
     let packet: Vec<u8> = [0x80, 201, 0, 1].into_iter().chain(std::iter::repeat(7)).take(len).collect();
     catch_unwind(|| {
         let mut context = Context::new(&GCM_KEY, &vec![2; salt_len], profile, None, None).unwrap();
-        assert!(context.decrypt_rtcp(&packet).is_err());
+        drop(context.decrypt_rtcp(&packet));
     })
     .is_err()
 }
@@ -35,7 +35,6 @@ fn decrypt_rtcp_panics(profile: ProtectionProfile, salt_len: usize, len: usize) 
 /// The index is read, and the SSRC, before anybody has looked at the length. No key is needed.
 #[test]
 fn webrtc_srtp_panics_on_srtcp_of_4_to_13_bytes() {
-    std::panic::set_hook(Box::new(|_| ()));
     let cm = |len| decrypt_rtcp_panics(ProtectionProfile::Aes128CmHmacSha1_80, 14, len);
     let gcm = |len| decrypt_rtcp_panics(ProtectionProfile::AeadAes128Gcm, 12, len);
     assert_eq!((0..64).filter(|len| cm(*len)).collect::<Vec<_>>(), (4..14).collect::<Vec<_>>());
