@@ -74,7 +74,7 @@ fn body_shortened_by_any_number_of_words_is_refused_or_another_lawful_packet() {
     while let [flags, packet_type, high, low, ..] = *rest {
         let words = usize::from(u16::from_be_bytes([high, low]));
         for fewer in 0..words {
-            let shorter = self::packet(flags & 0x1f, packet_type, &rest[4..4 + 4 * fewer]);
+            let shorter = packet(flags & 0x1f, packet_type, &rest[4..4 + 4 * fewer]);
             // NACK entries and XR blocks are counted by length alone; a REMB that loses its name is any feedback.
             let may_be_lawful = match (packet_type, flags & 0x1f) {
                 (205, 1) => fewer > 2,
@@ -196,10 +196,9 @@ fn sdes_chunks_and_items() {
     ];
     let compound = packet(3, 202, &body.concat());
     let Packet::Sdes(sdes) = only(&compound) else { panic!("not SDES") };
-    let seen: Vec<_> =
-        sdes.map(|chunk| (chunk.ssrc, chunk.items.map(|item| (item.kind, item.text)).collect())).collect();
-    let expected: [(u32, Vec<(u8, &[u8])>); 3] = [(1, vec![(1, b"ab"), (2, b"")]), (2, vec![]), (3, vec![(1, b"c")])];
-    assert_eq!(seen, expected);
+    let seen: Vec<_> = sdes.map(|chunk| (chunk.ssrc, chunk.items.collect::<Vec<_>>())).collect();
+    let item = |kind, text| SdesItem { kind, text };
+    assert_eq!(seen, [(1, vec![item(1, b"ab"), item(2, b"")]), (2, vec![]), (3, vec![item(1, b"c")])]);
 }
 
 #[test]
