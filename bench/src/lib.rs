@@ -1,3 +1,6 @@
 //! corecast's load generator: video-like RTP in, hundreds of receivers out, and the floor beside it.
 
+pub mod crypto;
+pub mod packet;
+pub mod schedule;
 pub mod sockets;
