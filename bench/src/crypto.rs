@@ -144,8 +144,7 @@ impl Sealer {
             SrtpCryptoSuite::AeadAes128Gcm => &aead::AES_128_GCM,
             SrtpCryptoSuite::AeadAes256Gcm => &aead::AES_256_GCM,
             SrtpCryptoSuite::AesCm128HmacSha1_80 => {
-                let authentication =
-                    hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &derive(master, salt, 1, 20)?);
+                let authentication = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &derive(master, salt, 1, 20)?);
                 let salt = derive(master, salt, 2, 14)?.try_into().map_err(|_| anyhow!("salt"))?;
                 return Ok(Self::Cm { key: Box::new(counter_mode(&session)?), authentication, salt });
             }

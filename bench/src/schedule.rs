@@ -243,7 +243,10 @@ mod tests {
         let bursts = bursts(Profile::Pacer, Payload::Fixed(1_200), 300);
         let sent: usize = bursts.iter().map(|(_, burst)| burst.len()).sum();
         assert!((290..=300).contains(&sent), "{sent} of 300 in the first second");
-        assert!(bursts.iter().all(|(_, burst)| (1..=4).contains(&burst.len())), "3.75 packets per tick at 2.5 times 300");
+        assert!(
+            bursts.iter().all(|(_, burst)| (1..=4).contains(&burst.len())),
+            "3.75 packets per tick at 2.5 times 300"
+        );
         assert!(bursts.windows(2).all(|pair| pair[1].0 - pair[0].0 >= PACER_TICK_NS));
     }
 

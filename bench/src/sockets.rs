@@ -65,13 +65,7 @@ pub fn receive_drops(socket: &UdpSocket) -> io::Result<u32> {
     let mut len = size_of::<[u32; 16]>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `len` bytes into `info` and the length into `len`.
     check(unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_MEMINFO,
-            info.as_mut_ptr().cast(),
-            &raw mut len,
-        )
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, info.as_mut_ptr().cast(), &raw mut len)
     })?;
     Ok(info[MEMINFO_DROPS])
 }
@@ -218,8 +212,7 @@ pub fn send_burst(socket: &UdpSocket, packets: &[IoSlice<'_>]) -> io::Result<usi
         }
         let count = chunk.len() as libc::c_uint;
         // SAFETY: the first `count` headers point to iovecs (as which `IoSlice` is laid out) that outlive the call.
-        let result =
-            unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
+        let result = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
         match check(result) {
             Ok(taken) => {
                 sent += taken;
