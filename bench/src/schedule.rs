@@ -30,6 +30,9 @@ pub enum Profile {
     Frame,
     /// One packet at a time, evenly spaced, as audio is.
     Single,
+    /// So many packets back to back, evenly spaced: for the floor's table.
+    #[value(skip)]
+    Burst(u32),
 }
 
 /// How long payloads are.
@@ -112,6 +115,7 @@ impl Source {
     fn frames_per_second(&self) -> u64 {
         match self.profile {
             Profile::Single => u64::from(self.pps),
+            Profile::Burst(packets) => u64::from(self.pps / packets.max(1)).max(1),
             Profile::Pacer | Profile::Frame => FRAMES_PER_SECOND.min(u64::from(self.pps)),
         }
     }
@@ -132,7 +136,7 @@ impl Source {
             self.make_frame();
         }
         match self.profile {
-            Profile::Frame | Profile::Single => out.extend(self.queue.drain(..)),
+            Profile::Frame | Profile::Single | Profile::Burst(_) => out.extend(self.queue.drain(..)),
             Profile::Pacer => self.pace(now_ns, out),
         }
     }

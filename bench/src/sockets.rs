@@ -182,6 +182,13 @@ impl RecvBatch {
         Datagram { bytes, segment_len: segment_len.unwrap_or(bytes.len()).max(1) }
     }
 
+    /// The whole of buffer `index`.
+    #[must_use]
+    pub fn buffer(&self, index: usize) -> &[u8] {
+        let start = index * self.buffer_len;
+        &self.buffers[start..start + self.buffer_len]
+    }
+
     /// The whole of buffer `index`, for changing what was received.
     pub fn buffer_mut(&mut self, index: usize) -> &mut [u8] {
         let start = index * self.buffer_len;
