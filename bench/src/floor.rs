@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use corecast_wire::{Io, SrtpParameters};
+use corecast_wire::{Coalesce, Io, SrtpParameters};
 use serde::{Deserialize, Serialize};
 
 use crate::packet::{FIRST_SSRC, PAYLOAD_TYPE};
@@ -15,10 +15,8 @@ use crate::target::{Child, Counters, Plan, Route, Setup, Target};
 /// When the loop stops receiving and begins to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Gather {
-    /// With what is there when it wakes.
-    AtOnce,
-    /// So many microseconds after it has woken.
-    Settle(u32),
+    /// With what is there when it has waited as a worker would.
+    Coalesced(Coalesce),
     /// With exactly so many packets.
     Count(u32),
 }

@@ -10,7 +10,11 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use corecast_core::Instant;
+use corecast_dataplane::coalesce::{Batch, Coalescer, Plan};
+use corecast_wire::Coalesce;
 
+use crate::clock::Clock;
 use crate::crypto::Sealer;
 use crate::floor::{Assignment, Gather, Ready, Report};
 use crate::packet::FIRST_SSRC;
@@ -30,17 +34,32 @@ const RECV_BUFFER_BYTES: usize = 2_048;
 
 /// Packets come in.
 trait Intake {
-    /// Receives a batch; the packets of the batch before are gone. Says how many there are.
-    fn gather(&mut self, gather: Gather) -> io::Result<usize>;
+    /// Receives a batch, waiting as `plan` says; the packets of the batch before are gone.
+    fn gather(&mut self, plan: Plan) -> io::Result<()>;
+    /// Waits for more, to join the batch.
+    fn gather_more(&mut self) -> io::Result<()>;
+    /// Packets in the batch.
+    fn len(&self) -> usize;
     fn packet(&self, index: usize) -> &[u8];
     /// Pads a packet to `len` bytes.
     fn pad(&mut self, index: usize, len: usize);
+}
+
+/// A question for a report is a datagram of one byte. It comes when nothing else does.
+fn ends_with_question(intake: &impl Intake, count: usize) -> bool {
+    count > 0 && intake.packet(count - 1).len() == 1
 }
 
 /// Packets go out.
 trait Outlet {
     /// Sends every train; says how many packets were refused.
     fn send(&mut self, trains: &[OutTrain<'_>]) -> io::Result<u64>;
+}
+
+fn sleep(time: Duration) {
+    if !time.is_zero() {
+        std::thread::sleep(time);
+    }
 }
 
 fn pad(buffer: &mut [u8], from: usize, to: usize) {
@@ -66,35 +85,26 @@ impl SyscallIntake {
         }
         Ok(())
     }
-
-    fn is_mark(&self) -> bool {
-        self.lens.contains(&1)
-    }
 }
 
 impl Intake for SyscallIntake {
-    fn gather(&mut self, gather: Gather) -> io::Result<usize> {
+    fn gather(&mut self, plan: Plan) -> io::Result<()> {
         self.lens.clear();
-        match gather {
-            Gather::AtOnce => self.take(IDLE_LIMIT)?,
-            Gather::Settle(microseconds) => {
-                // Nothing is taken before it has settled: what has come by then is taken by one call per socket.
-                if self.epoll.wait(IDLE_LIMIT)?.next().is_some() {
-                    std::thread::sleep(Duration::from_micros(microseconds.into()));
-                    self.take(Duration::ZERO)?;
-                }
-            }
-            Gather::Count(packets) => {
-                while self.lens.len() < packets as usize && !self.is_mark() {
-                    let before = self.lens.len();
-                    self.take(IDLE_LIMIT)?;
-                    if self.lens.len() == before {
-                        break;
-                    }
-                }
-            }
+        sleep(plan.gather);
+        if !plan.linger.is_zero() {
+            // Nothing is taken before: what has come by then is taken by one call per socket.
+            drop(self.epoll.wait(IDLE_LIMIT)?);
+            sleep(plan.linger);
         }
-        Ok(self.lens.len())
+        self.take(IDLE_LIMIT)
+    }
+
+    fn gather_more(&mut self) -> io::Result<()> {
+        self.take(IDLE_LIMIT)
+    }
+
+    fn len(&self) -> usize {
+        self.lens.len()
     }
 
     fn packet(&self, index: usize) -> &[u8] {
@@ -108,22 +118,24 @@ impl Intake for SyscallIntake {
 }
 
 impl Intake for RecvRing {
-    fn gather(&mut self, gather: Gather) -> io::Result<usize> {
+    fn gather(&mut self, plan: Plan) -> io::Result<()> {
         self.release();
-        let mut count = self.wait(IDLE_LIMIT, false)?;
-        match gather {
-            Gather::AtOnce => {}
-            Gather::Settle(microseconds) => count = self.wait(Duration::from_micros(microseconds.into()), true)?,
-            Gather::Count(packets) => {
-                while count < packets as usize && !(0..count).any(|index| self.packet(index).len() == 1) {
-                    let before = std::mem::replace(&mut count, self.wait(IDLE_LIMIT, false)?);
-                    if count == before {
-                        break;
-                    }
-                }
-            }
+        if !plan.gather.is_zero() && self.wait(plan.gather, true)? > 0 {
+            return Ok(());
         }
-        Ok(count)
+        self.wait(IDLE_LIMIT, false)?;
+        if !plan.linger.is_zero() {
+            self.wait(plan.linger, true)?;
+        }
+        Ok(())
+    }
+
+    fn gather_more(&mut self) -> io::Result<()> {
+        self.wait(IDLE_LIMIT, false).map(drop)
+    }
+
+    fn len(&self) -> usize {
+        self.len()
     }
 
     fn packet(&self, index: usize) -> &[u8] {
@@ -217,38 +229,55 @@ struct Bare {
     runs: Vec<Run>,
     scratch: Box<[u8]>,
     totals: Totals,
+    link: UnixStream,
 }
 
 impl Bare {
-    fn run(
-        &mut self,
-        gather: Gather,
-        mut intake: impl Intake,
-        mut outlet: impl Outlet,
-        link: &mut UnixStream,
-    ) -> anyhow::Result<()> {
+    fn run(&mut self, gather: Gather, mut intake: impl Intake, mut outlet: impl Outlet) -> anyhow::Result<()> {
+        let clock = Clock::default();
+        let now = || Instant::from_nanos(clock.now_ns());
+        let mut coalescer = Coalescer::new(match gather {
+            Gather::Coalesced(mode) => mode,
+            Gather::Count(_) => Coalesce::Off,
+        });
         loop {
-            let mut count = intake.gather(gather)?;
-            if count == 0 {
+            let slept_at = now();
+            intake.gather(coalescer.plan())?;
+            while let Gather::Count(packets) = gather {
+                let before = intake.len();
+                if before >= packets as usize || before == 0 || ends_with_question(&intake, before) {
+                    break;
+                }
+                intake.gather_more()?;
+            }
+            let (woke_at, received, sent) = (now(), intake.len(), self.totals.packets_sent);
+            if received == 0 {
                 return Ok(());
             }
-            while let Some(last) = count.checked_sub(1).filter(|last| intake.packet(*last).len() == 1) {
-                self.report(link)?;
-                count = last;
-            }
-            if count == 0 {
-                continue;
-            }
-            even_out(&mut intake, count);
-            self.lens.clear();
-            self.lens.extend((0..count).map(|index| intake.packet(index).len() + self.overhead));
-            find_runs(&self.lens, &mut self.runs);
-            self.totals.packets_received += count as u64;
-            if self.overhead == 0 {
-                self.send_plain(&intake, count, &mut outlet)?;
-            } else {
-                self.send_sealed(&intake, count, &mut outlet)?;
-            }
+            self.forward(&mut intake, &mut outlet)?;
+            let (received, sent) = (received as u64, self.totals.packets_sent - sent);
+            coalescer.learn(Batch { slept_at, woke_at, done_at: now(), received, sent });
+        }
+    }
+
+    fn forward(&mut self, intake: &mut impl Intake, outlet: &mut impl Outlet) -> anyhow::Result<()> {
+        let mut count = intake.len();
+        while ends_with_question(intake, count) {
+            self.report()?;
+            count -= 1;
+        }
+        if count == 0 {
+            return Ok(());
+        }
+        even_out(intake, count);
+        self.lens.clear();
+        self.lens.extend((0..count).map(|index| intake.packet(index).len() + self.overhead));
+        find_runs(&self.lens, &mut self.runs);
+        self.totals.packets_received += count as u64;
+        if self.overhead == 0 {
+            self.send_plain(intake, count, outlet)
+        } else {
+            self.send_sealed(intake, count, outlet)
         }
     }
 
@@ -323,7 +352,7 @@ impl Bare {
         *rollovers
     }
 
-    fn report(&self, link: &mut UnixStream) -> anyhow::Result<()> {
+    fn report(&mut self) -> anyhow::Result<()> {
         let report = Report {
             cpu_ns: sockets::thread_cpu_time()?.as_nanos() as u64,
             packets_received: self.totals.packets_received,
@@ -331,7 +360,7 @@ impl Bare {
             trains_sent: self.totals.trains_sent,
             refused: self.totals.refused,
         };
-        write_line(link, &report)
+        write_line(&mut self.link, &report)
     }
 }
 
@@ -356,8 +385,9 @@ fn bind() -> anyhow::Result<UdpSocket> {
 ///
 /// # Errors
 /// The assignment cannot be carried out.
-pub fn run(mut link: UnixStream) -> anyhow::Result<()> {
+pub fn run(link: UnixStream) -> anyhow::Result<()> {
     let mut line = String::new();
+    sockets::precise_timers();
     BufReader::new(&link).read_line(&mut line)?;
     let assignment: Assignment = serde_json::from_str(&line).context("assignment")?;
     let core = core_affinity::CoreId { id: assignment.core as usize };
@@ -389,17 +419,18 @@ pub fn run(mut link: UnixStream) -> anyhow::Result<()> {
         runs: Vec::new(),
         scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
         totals: Totals::default(),
+        link,
     };
     if assignment.uring {
         let (intake, outlet) = (RecvRing::new(&incoming)?, SendRing::new(&outgoing)?);
-        write_line(&mut link, &ready)?;
-        bare.run(assignment.gather, intake, outlet, &mut link)
+        write_line(&mut bare.link, &ready)?;
+        bare.run(assignment.gather, intake, outlet)
     } else {
         let epoll = Epoll::new(&incoming)?;
         let batch = RecvBatch::new(RECV_BUFFERS, RECV_BUFFER_BYTES);
         let intake = SyscallIntake { sockets: incoming, epoll, batch, lens: Vec::new() };
-        write_line(&mut link, &ready)?;
-        bare.run(assignment.gather, intake, SyscallOutlet(outgoing), &mut link)
+        write_line(&mut bare.link, &ready)?;
+        bare.run(assignment.gather, intake, SyscallOutlet(outgoing))
     }
 }
 

@@ -179,6 +179,18 @@ impl RecvRing {
         Ok(self.received.len())
     }
 
+    /// Datagrams that have been received and not been released.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.received.len()
+    }
+
+    /// None.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.received.is_empty()
+    }
+
     /// Datagram `index` of what has been received.
     #[must_use]
     pub fn packet(&self, index: usize) -> &[u8] {

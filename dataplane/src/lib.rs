@@ -1,7 +1,7 @@
 //! The shell around the worker state machine: sockets, buffers, pinning, link. It moves bytes and reads the clock.
 
 mod address;
-mod coalesce;
+pub mod coalesce;
 pub mod driver;
 mod executor;
 mod link;
