@@ -2,7 +2,7 @@
 
 mod address;
 mod arena;
-mod coalesce;
+pub mod coalesce;
 pub mod driver;
 mod executor;
 mod link;
