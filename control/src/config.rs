@@ -365,11 +365,9 @@ impl Config {
         let usable = || here.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
         match &self.workers {
             Workers::Auto => Ok(here),
-            Workers::Count(count) if *count as usize > here.len() => Err(ConfigError(format!(
-                "workers = {count}, but there are {} usable cores ({})",
-                here.len(),
-                usable()
-            ))),
+            Workers::Count(count) if *count as usize > here.len() => {
+                Err(ConfigError(format!("workers = {count}, but there are {} usable cores ({})", here.len(), usable())))
+            }
             Workers::Count(count) => Ok(here.into_iter().take(*count as usize).collect()),
             Workers::Cores(cores) => match cores.iter().find(|core| !here.contains(core)) {
                 Some(core) => {

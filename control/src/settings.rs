@@ -85,13 +85,18 @@ impl FromStr for Workers {
         for part in list.unwrap_or(text).split(',').map(str::trim) {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             let first = first.trim().parse::<u32>().map_err(|_| wrong())?;
-            let last = last.trim().parse::<u32>().ok().filter(|last| (first..first.saturating_add(4_096)).contains(last));
+            let last =
+                last.trim().parse::<u32>().ok().filter(|last| (first..first.saturating_add(4_096)).contains(last));
             cores.extend(first..=last.ok_or_else(wrong)?);
         }
         let mut seen = cores.clone();
         seen.sort_unstable();
         seen.dedup();
-        if seen.len() == cores.len() { Ok(Self::Cores(cores)) } else { Err(format!("workers {text:?} names a core twice")) }
+        if seen.len() == cores.len() {
+            Ok(Self::Cores(cores))
+        } else {
+            Err(format!("workers {text:?} names a core twice"))
+        }
     }
 }
 
@@ -217,9 +222,9 @@ impl FromStr for PortRange {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let range = text.split_once('-').and_then(|(min, max)| {
-            Some(Self { min: min.trim().parse().ok()?, max: max.trim().parse().ok()? })
-        });
+        let range = text
+            .split_once('-')
+            .and_then(|(min, max)| Some(Self { min: min.trim().parse().ok()?, max: max.trim().parse().ok()? }));
         range
             .filter(|range| range.min > 0 && range.min < range.max)
             .ok_or_else(|| format!("port range {text:?} must be MIN-MAX, such as 40000-49999"))
@@ -305,7 +310,8 @@ impl FromStr for ListenIp {
     fn from_str(text: &str) -> Result<Self, String> {
         let (ip, announced) = text.split_once('=').map_or((text, None), |(ip, announced)| (ip, Some(announced)));
         let ip = ip.trim().parse().map_err(|_| format!("listen address {text:?} must be IP or IP=ANNOUNCED"))?;
-        let announced_address = announced.map(|address| address.trim().to_owned()).filter(|address| !address.is_empty());
+        let announced_address =
+            announced.map(|address| address.trim().to_owned()).filter(|address| !address.is_empty());
         Ok(Self { ip, announced_address })
     }
 }

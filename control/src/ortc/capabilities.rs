@@ -18,12 +18,7 @@ pub(super) const EXTENSIONS: [(&str, HeaderExtension, Option<Direction>, Option<
         ("urn:ietf:params:rtp-hdrext:sdes:mid", E::Mid, Some(SendRecv), Some(SendRecv)),
         ("urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id", E::Rid, None, Some(RecvOnly)),
         ("urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id", E::RepairedRid, None, Some(RecvOnly)),
-        (
-            "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time",
-            E::AbsSendTime,
-            Some(SendRecv),
-            Some(SendRecv),
-        ),
+        ("http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time", E::AbsSendTime, Some(SendRecv), Some(SendRecv)),
         (
             "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
             E::TransportCc,

@@ -34,7 +34,8 @@ pub(crate) struct Consumed {
 
 /// Whether a receiver can play a producer at all.
 pub(crate) fn can_consume(consumable: &RtpParameters, capabilities: &RtpCapabilities) -> bool {
-    let matches = |codec: &&RtpCodecParameters| capabilities.codecs.iter().any(|c| matching::strict(c, *codec).is_some());
+    let matches =
+        |codec: &&RtpCodecParameters| capabilities.codecs.iter().any(|c| matching::strict(c, *codec).is_some());
     consumable.codecs.iter().find(matches).is_some_and(|codec| !codec.is_rtx())
 }
 

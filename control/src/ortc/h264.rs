@@ -50,8 +50,7 @@ impl ProfileLevel {
             level if LEVELS.contains(&level) => level,
             _ => return None,
         };
-        let (_, _, _, profile) =
-            PATTERNS.iter().find(|(of, mask, value, _)| *of == idc && iop & mask == *value)?;
+        let (_, _, _, profile) = PATTERNS.iter().find(|(of, mask, value, _)| *of == idc && iop & mask == *value)?;
         Some(Self { profile: *profile, level })
     }
 

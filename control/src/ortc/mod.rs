@@ -11,8 +11,8 @@ mod parameters;
 mod produce;
 
 pub(crate) use capabilities::router_capabilities;
-pub(crate) use consume::{Consumed, ConsumeRequest, can_consume, consume};
-pub(crate) use parameters::{Kind, RtpCapabilities, RtpCodecParameters, RtpParameters};
+pub(crate) use consume::{ConsumeRequest, can_consume, consume};
+pub(crate) use parameters::{Kind, RtpCapabilities, RtpParameters};
 pub(crate) use produce::{Produced, produce};
 
 /// Parameters that cannot be used.

@@ -156,9 +156,7 @@ fn check_rest(parameters: &RtpParameters) -> Result<(), OrtcError> {
 }
 
 /// Each codec with the router's codec that it is. H.264 profiles become what an answer would say.
-fn map_codecs(
-    parameters: &mut RtpParameters,
-) -> Result<Vec<(CodecMapping, &'static RtpCodecCapability)>, OrtcError> {
+fn map_codecs(parameters: &mut RtpParameters) -> Result<Vec<(CodecMapping, &'static RtpCodecCapability)>, OrtcError> {
     let router = &router_capabilities().codecs;
     let unsupported = |codec: &RtpCodecParameters| {
         OrtcError::Unsupported(format!(

@@ -52,7 +52,10 @@ fn the_scripts_producers_map_to_themselves() {
                 "encodings": [{ "ssrc": 1111 }] }),
     );
     let mapping = audio.options.codecs[0];
-    assert_eq!((mapping.payload_type, mapping.mapped_payload_type, mapping.codec), (100, 100, corecast_wire::Codec::Other));
+    assert_eq!(
+        (mapping.payload_type, mapping.mapped_payload_type, mapping.codec),
+        (100, 100, corecast_wire::Codec::Other)
+    );
     assert_eq!(audio.options.encodings[0].ssrc, Some(1111));
     assert_eq!(audio.consumable.rtcp.cname.as_deref(), Some("abcdefgh"));
     assert_eq!(audio.consumable.codecs[0].parameters["sprop-stereo"], 1);
@@ -119,7 +122,8 @@ fn transport_cc_wins_over_remb() {
 
 #[test]
 fn audio_has_nack_only_when_asked_for() {
-    let opus = json!({ "codecs": [{ "mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2 }] });
+    let opus =
+        json!({ "codecs": [{ "mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2 }] });
     let consumable = made(Kind::Audio, opus).consumable;
     let nack = |enable_rtx| {
         let request = ConsumeRequest { enable_rtx, ..request() };

@@ -50,6 +50,8 @@ pub const MAX_CONSUMERS_PER_TRANSPORT: usize = 1_024;
 pub const MAX_CONSUMERS: usize = 50_000;
 /// SSRCs that may ever send on one transport under one SRTP key.
 pub const MAX_SSRCS_PER_KEY: usize = 16_384;
+/// SSRCs from which one key may receive RTCP: senders of a transport, repaired streams and the receiver's own.
+pub const MAX_RTCP_SOURCES_PER_KEY: usize = 64;
 /// Events that wait to be polled; more than that and the oldest are dropped.
 pub const MAX_EVENTS: usize = 4_096;
 /// Objects on one page of statistics.

@@ -1,1 +1,0 @@
-//! srtp: to come.
