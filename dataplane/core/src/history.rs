@@ -30,6 +30,8 @@ pub(crate) struct PacketMeta {
     pub(crate) payload_len: u16,
     /// Padding to add so that a train is of one length (RFC 3550 section 5.1). Decided once, before the first send.
     pub(crate) pad: u8,
+    /// The padding is decided: the packet may be sealed, and from now on always to the same bytes.
+    pub(crate) settled: bool,
     pub(crate) payload_type: u8,
     pub(crate) marker: bool,
     pub(crate) key_frame: bool,
@@ -94,6 +96,12 @@ impl History {
         self.chunks.get_mut(chunk).and_then(|chunk| chunk.get_mut(at..at + EXTRA_AT)).unwrap_or_default()
     }
 
+    /// The same, to read.
+    pub(crate) fn bytes(&self, index: u32) -> &[u8] {
+        let (chunk, at) = place(index);
+        self.chunks.get(chunk).and_then(|chunk| chunk.get(at..at + EXTRA_AT)).unwrap_or_default()
+    }
+
     /// Room for contributing sources and the extension block.
     pub(crate) fn extra_mut(&mut self, index: u32) -> &mut [u8] {
         let (chunk, at) = place(index);
@@ -142,6 +150,35 @@ impl History {
     #[must_use]
     pub const fn slots_in_use(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+
+    /// What is sealed of a packet: payload and padding, after the original sequence number in the headroom for RTX.
+    pub(crate) fn sealable(&self, index: u32, with_headroom: bool) -> &[u8] {
+        let meta = self.meta(index);
+        let (chunk, at) = place(index);
+        let from = if with_headroom { at } else { at + PAYLOAD_AT };
+        let to = at + PAYLOAD_AT + usize::from(meta.payload_len) + usize::from(meta.pad);
+        self.chunks.get(chunk).and_then(|chunk| chunk.get(from..to)).unwrap_or_default()
+    }
+
+    /// Writes the original sequence number of an RTX packet before the payload.
+    pub(crate) fn write_headroom(&mut self, index: u32, original: u16) {
+        if let Some(headroom) = self.bytes_mut(index).first_chunk_mut::<HEADROOM_BYTES>() {
+            *headroom = original.to_be_bytes();
+        }
+    }
+
+    /// Decides a packet's padding, once, before it is first sent (RFC 3550 section 5.1).
+    pub(crate) fn settle(&mut self, index: u32, pad: u8) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        slot.meta.settled = true;
+        slot.meta.pad = pad;
+        let from = PAYLOAD_AT + usize::from(slot.meta.payload_len);
+        let padding = self.bytes_mut(index).get_mut(from..from + usize::from(pad)).unwrap_or_default();
+        padding.fill(0);
+        if let Some(last) = padding.last_mut() {
+            *last = pad;
+        }
     }
 
     /// Bytes of memory in use for slots.

@@ -7,15 +7,31 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+mod commands;
+mod consumer;
 pub mod demux;
+mod feedback;
+mod forward;
 mod history;
+mod key_frame;
 pub mod limits;
+mod missing;
 mod outbox;
 mod path;
+mod producer;
+mod receive;
+mod reports;
+mod retransmit;
 pub mod rtcp;
 pub mod rtp;
+mod seal;
+mod sequence;
 pub mod srtp;
+mod stats;
+mod stream;
 mod time;
+mod timers;
+mod transport;
 mod worker;
 
 pub use history::{History, SlotRef};

@@ -1,12 +1,25 @@
 //! The worker: one state machine that owns everything of one core. Told what arrived and what time it is, it says what
 //! to send. It has no sockets, threads, clock or randomness of its own.
+//!
+//! All state is here, in slabs, addressed by key. A producer lists its consumers; a consumer names its transport. What
+//! is done to it stands in the modules beside this one: `receive` (RTP in), `forward` (RTP out), `feedback` (RTCP in),
+//! `retransmit`, `reports` (RTCP out), `commands`, `stats`.
 
-use corecast_wire::{Command, CommandError, Discards, Event, Reply};
+use std::collections::{BTreeMap, VecDeque};
 
+use corecast_wire::{ConsumerId, Discard, Discards, Event, ProducerId, RouterId, TransportId};
+use slab::Slab;
+
+use crate::consumer::Consumer;
 use crate::history::History;
+use crate::limits::{MAX_EVENTS, MAX_PAYLOAD_BYTES};
 use crate::outbox::Outbox;
-use crate::path::{Endpoint, EndpointOp, Path};
+use crate::path::{EndpointOp, Path};
+use crate::producer::Producer;
+use crate::stream::Stream;
 use crate::time::Instant;
+use crate::timers::{Timer, Timers};
+use crate::transport::{Flow, Traffic, Transport};
 
 /// What a worker is told when it is made.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,63 +50,123 @@ pub struct Totals {
     pub producers: u32,
     /// Consumers alive.
     pub consumers: u32,
+    /// Memory of the packet history, in bytes.
+    pub history_bytes: usize,
+}
+
+/// Where a round of forwarding stands, when the outbox was full in the middle of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cursor {
+    pub(crate) transport: usize,
+    pub(crate) pending: usize,
+    pub(crate) packet: usize,
 }
 
 /// The state machine of one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Worker {
-    history: History,
-    discards: Discards,
+    pub(crate) config: Config,
+    pub(crate) history: History,
+    /// A slot into which the next packet is opened.
+    pub(crate) spare: Option<u32>,
+    pub(crate) routers: BTreeMap<RouterId, Vec<usize>>,
+    pub(crate) transports: Slab<Transport>,
+    pub(crate) producers: Slab<Producer>,
+    pub(crate) consumers: Slab<Consumer>,
+    pub(crate) streams: Slab<Stream>,
+    pub(crate) transport_by_id: BTreeMap<TransportId, usize>,
+    pub(crate) producer_by_id: BTreeMap<ProducerId, usize>,
+    pub(crate) consumer_by_id: BTreeMap<ConsumerId, usize>,
+    /// Transport and flow by endpoint number.
+    pub(crate) endpoints: Vec<Option<(usize, Flow)>>,
+    /// Streams with packets of the current batch, of the round that is being forwarded, and the round's transports.
+    pub(crate) fresh: Vec<usize>,
+    pub(crate) round: Vec<usize>,
+    pub(crate) round_transports: Vec<usize>,
+    pub(crate) cursor: Cursor,
+    pub(crate) timers: Timers,
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) endpoint_ops: VecDeque<EndpointOp>,
+    pub(crate) discards: Discards,
+    /// Scratch: an opened RTCP packet; sequence numbers to ask for.
+    pub(crate) rtcp: Box<[u8]>,
+    pub(crate) nack: Vec<u16>,
 }
+
+/// Longest RTCP packet that is taken in, in bytes.
+const MAX_RTCP_BYTES: usize = MAX_PAYLOAD_BYTES;
 
 impl Worker {
     /// A worker with nothing in it.
     #[must_use]
-    pub fn new(_config: Config) -> Self {
-        Self::default()
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            history: History::default(),
+            spare: None,
+            routers: BTreeMap::new(),
+            transports: Slab::new(),
+            producers: Slab::new(),
+            consumers: Slab::new(),
+            streams: Slab::new(),
+            transport_by_id: BTreeMap::new(),
+            producer_by_id: BTreeMap::new(),
+            consumer_by_id: BTreeMap::new(),
+            endpoints: Vec::new(),
+            fresh: Vec::new(),
+            round: Vec::new(),
+            round_transports: Vec::new(),
+            cursor: Cursor::default(),
+            timers: Timers::default(),
+            events: VecDeque::new(),
+            endpoint_ops: VecDeque::new(),
+            discards: Discards::default(),
+            rtcp: vec![0; MAX_RTCP_BYTES].into_boxed_slice(),
+            nack: Vec::new(),
+        }
     }
 
     /// Takes in one datagram of a batch. RTP is noted and leaves with the next [`Self::forward`]; answers to RTCP
     /// (retransmissions) go straight to the outbox.
-    pub fn handle_datagram(&mut self, _now: Instant, _path: Path, _datagram: &[u8], _outbox: &mut Outbox) {}
-
-    /// Forwards what the batch brought. Call until it says [`Forward::Done`], sending and clearing the outbox between.
-    pub fn forward(&mut self, _now: Instant, _outbox: &mut Outbox) -> Forward {
-        Forward::Done
-    }
-
-    /// Applies a command completely or not at all. `opened` are the endpoints that the shell has opened for it, in the
-    /// order RTP, RTCP; on an error the shell closes them again.
-    ///
-    /// # Errors
-    /// Every error leaves the machine as it was.
-    pub fn handle_command(
-        &mut self,
-        _now: Instant,
-        _command: &Command,
-        _opened: &[Endpoint],
-        _outbox: &mut Outbox,
-    ) -> Result<Reply, CommandError> {
-        Err(CommandError::HooksOff)
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8], outbox: &mut Outbox) {
+        let place = self.endpoints.get(path.local.0 as usize).copied().flatten();
+        let Some((key, flow)) = place else {
+            self.discards.count(Discard::NoTransport);
+            return;
+        };
+        if let Some(transport) = self.transports.get_mut(key) {
+            transport.received.count(datagram.len());
+        }
+        if let Err(why) = self.receive(now, key, flow, path, datagram, outbox) {
+            self.discard(key, why);
+        }
     }
 
     /// Does what is due: reports, NACKs, key frame requests.
-    pub fn handle_timeout(&mut self, _now: Instant, _outbox: &mut Outbox) {}
+    pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
+        while let Some((at, timer)) = self.timers.pop(now) {
+            match timer {
+                Timer::Reports(key) => self.reports_timeout(now, at, key, outbox),
+                Timer::Nack(key) => self.nack_timeout(now, at, key, outbox),
+                Timer::KeyFrame(key) => self.key_frame_timeout(now, at, key, outbox),
+            }
+        }
+    }
 
     /// When [`Self::handle_timeout`] is next due.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        None
+        self.timers.next()
     }
 
     /// What happened without being asked for.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop_front()
     }
 
     /// What is to be done to the shell's endpoints.
     pub fn poll_endpoint_op(&mut self) -> Option<EndpointOp> {
-        None
+        self.endpoint_ops.pop_front()
     }
 
     /// Payloads that the outbox refers to.
@@ -103,13 +176,59 @@ impl Worker {
     }
 
     /// Records that the kernel refused `packets` packets of a path.
-    pub fn send_refused(&mut self, _path: Path, packets: u64) {
-        self.discards.add(corecast_wire::Discard::SendRefused, packets);
+    pub fn send_refused(&mut self, path: Path, packets: u64) {
+        self.discards.add(Discard::SendRefused, packets);
+        let place = self.endpoints.get(path.local.0 as usize).copied().flatten();
+        if let Some(transport) = place.and_then(|(key, _)| self.transports.get_mut(key)) {
+            transport.discards.add(Discard::SendRefused, packets);
+        }
+    }
+
+    /// Records a datagram that the shell could not take in (truncated by the kernel).
+    pub fn receive_truncated(&mut self, path: Path) {
+        match self.endpoints.get(path.local.0 as usize).copied().flatten() {
+            Some((key, _)) => self.discard(key, Discard::TooLong),
+            None => self.discards.count(Discard::NoTransport),
+        }
     }
 
     /// Counters of the whole worker.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        Totals { discards: self.discards.clone(), ..Totals::default() }
+        let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        Totals {
+            discards: self.discards.clone(),
+            routers: count(self.routers.len()),
+            transports: count(self.transports.len()),
+            producers: count(self.producers.len()),
+            consumers: count(self.consumers.len()),
+            history_bytes: self.history.memory_bytes(),
+        }
     }
+
+    pub(crate) fn discard(&mut self, transport: usize, why: Discard) {
+        self.discards.count(why);
+        if let Some(transport) = self.transports.get_mut(transport) {
+            transport.discards.count(why);
+        }
+    }
+
+    pub(crate) fn push_event(&mut self, event: Event) {
+        if self.events.len() == MAX_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+}
+
+/// Puts a packet into the outbox that was written into its last reservation, and counts it.
+pub(crate) fn push_counted(
+    outbox: &mut Outbox,
+    sent: &mut Traffic,
+    path: Path,
+    len: usize,
+    payload: Option<(crate::history::SlotRef, usize)>,
+) {
+    sent.count(len + payload.map_or(0, |(_, payload_len)| payload_len));
+    outbox.push(path, len, payload);
 }

@@ -77,8 +77,6 @@ discards! {
     RetransmitNotFound = "retransmit_not_found",
     /// Retransmission asked for too often (once per round trip, ten times in all).
     RetransmitTooOften = "retransmit_too_often",
-    /// Retransmission could not be made byte for byte the same, and there is no RTX.
-    RetransmitNotIdentical = "retransmit_not_identical",
     /// SRTP or SRTCP key has protected as many packets as it may (RFC 3711 section 9.2).
     KeyExhausted = "key_exhausted",
     /// Could not be sealed.

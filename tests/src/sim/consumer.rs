@@ -209,7 +209,8 @@ impl Consumer {
     fn saw_media(&mut self, source: &Source, index: u64, seen: &Seen<'_>) -> Result<Kind, Broken> {
         let header = seen.header;
         check!(header.payload_type == source.plan.mapped_payload_type(), "wrong payload type {}", header.payload_type);
-        check!(!source.paused, "sent packet {index} while its producer was paused");
+        let late = self.highest.is_some_and(|highest| extend(highest, header.sequence_number) < highest);
+        check!(!source.paused || late, "sent packet {index} while its producer was paused");
         let sent = &source.sent[usize::try_from(index).expect("it was found")];
         let order = sent.arrived.unwrap_or_default();
         match self.era.synced {
@@ -290,7 +291,10 @@ impl Consumer {
         );
         self.rtx_next = self.rtx_next.wrapping_add(1);
         let Some(out) = self.sent.get_mut(&index) else {
-            return Err(format!("retransmitted packet {index}, which never left"));
+            // It came before the key frame that precedes it in the stream, and was withheld until it was asked for.
+            let sequence = extend(self.highest.unwrap_or_default(), u16::from_be_bytes(*original));
+            check!(self.era.synced.is_some_and(|(first, _)| index > first), "retransmitted {index}, which never left");
+            return self.check_place(index, sequence).map(|()| Kind::Retransmission);
         };
         check!(low16(out.sequence) == u16::from_be_bytes(*original), "retransmitted {index} under a wrong number");
         check!(out.repeats < out.asked, "retransmitted packet {index}, {} times asked for", out.asked);

@@ -69,6 +69,8 @@ pub struct Source {
     pub closed: bool,
     /// When it was last asked for a key frame.
     pub key_asked_ns: Option<u64>,
+    /// A key frame has arrived since.
+    pub key_arrived: bool,
     timestamp: u32,
     kept: VecDeque<(u64, Bytes, Bytes)>,
     rtx_sequence: u16,
@@ -125,6 +127,7 @@ impl Source {
             paused: false,
             closed: false,
             key_asked_ns: None,
+            key_arrived: false,
             timestamp: random.next_u32(),
             kept: VecDeque::new(),
             rtx_sequence: u16::try_from(random.range(0..=20_000)).expect("small"),

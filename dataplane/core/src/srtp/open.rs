@@ -45,6 +45,8 @@ impl Opener {
     /// `out` and returns its length. `index` is the rollover counter followed by the sequence number, as
     /// [`ReplayWindow::guess`] gives it and [`ReplayWindow::check`] has let pass. Keeps nothing.
     ///
+    /// `ssrc` and the sequence number must be those of `header`: AES-CM authenticates them there and only there.
+    ///
     /// # Errors
     ///
     /// [`OpenError`]; what is in `out` is not to be read then.

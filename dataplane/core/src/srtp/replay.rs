@@ -144,3 +144,165 @@ impl ReplayWindow {
 const fn place(index: u64) -> (usize, u64) {
     ((index / WORD_BITS % WORDS as u64) as usize, 1 << (index % WORD_BITS))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::srtp::tests::Random;
+
+    /// What the window should do, said as plainly as can be.
+    #[derive(Default)]
+    struct Model {
+        accepted: BTreeSet<u64>,
+    }
+
+    impl Model {
+        fn check(&self, index: u64) -> Result<(), Replay> {
+            match self.accepted.last() {
+                Some(highest) if index + WINDOW <= *highest => Err(Replay::TooOld),
+                _ if self.accepted.contains(&index) => Err(Replay::Seen),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    #[test]
+    fn agrees_with_a_naive_model() {
+        for seed in 0..40 {
+            let mut random = Random(seed);
+            // Small steps keep the window full; large ones reach over it and far beyond.
+            let spread = [3, 64, 300, 2_047, 2_048, 2_049, 5_000, 70_000][seed as usize % 8];
+            let (mut window, mut model) = (ReplayWindow::default(), Model::default());
+            let mut around = random.below(1 << 20);
+            for step in 0..4_000 {
+                around += random.below(3);
+                let index = (around + random.below(spread)).saturating_sub(random.below(spread));
+                let verdict = window.check(index);
+                assert_eq!(verdict, model.check(index), "seed {seed}, step {step}, index {index}");
+                // Not every packet authenticates.
+                if verdict.is_ok() && random.below(8) > 0 {
+                    window.accept(index);
+                    model.accepted.insert(index);
+                }
+                assert_eq!(window.highest(), model.accepted.last().copied(), "seed {seed}, step {step}");
+            }
+        }
+    }
+
+    /// Every index is accepted once if it comes late by less than the window, in whatever order (S12).
+    #[test]
+    fn accepts_late_packets_once() {
+        let mut random = Random(12);
+        let mut window = ReplayWindow::default();
+        let mut order: Vec<u64> = (0..200_000).collect();
+        for block in order.chunks_mut(WINDOW as usize) {
+            for at in (1..block.len()).rev() {
+                block.swap(at, random.below(at as u64 + 1) as usize);
+            }
+        }
+        for index in &order {
+            assert_eq!(window.check(*index), Ok(()));
+            window.accept(*index);
+        }
+        assert!(order.iter().all(|index| window.check(*index).is_err()));
+    }
+
+    #[test]
+    fn an_index_behind_the_window_changes_nothing() {
+        let mut window = ReplayWindow::default();
+        window.accept(10_000);
+        let before = window.clone();
+        window.accept(10_000 - WINDOW);
+        assert_eq!(window, before);
+        assert_eq!(window.check(10_000 - WINDOW), Err(Replay::TooOld));
+        assert_eq!(window.check(10_000 - WINDOW + 1), Ok(()));
+    }
+
+    #[test]
+    fn takes_any_index_without_harm() {
+        let edges = [0, 1, 63, 64, 2_047, 2_048, HALF - 1, HALF, HALF + 1, (1 << 48) - 1, u64::MAX - 1, u64::MAX];
+        for first in edges {
+            for second in edges {
+                let mut window = ReplayWindow::default();
+                window.accept(first);
+                window.accept(second);
+                assert_eq!(window.highest(), Some(first.max(second)));
+                assert_eq!(window.check(first.max(second)), Err(Replay::Seen));
+                let _ = window.guess(0);
+            }
+        }
+    }
+
+    #[test]
+    fn restored_windows_accept_only_what_is_newer() {
+        let window = ReplayWindow::restore(70_000);
+        assert_eq!(window.highest(), Some(70_000));
+        for index in 0..=70_000 {
+            assert!(window.check(index).is_err(), "index {index}");
+        }
+        let mut window = window;
+        window.accept(70_003);
+        assert_eq!(window.check(70_001), Ok(()));
+        assert_eq!(window.check(70_002), Ok(()));
+        assert_eq!(window.check(70_000), Err(Replay::Seen));
+    }
+
+    /// RFC 3711 appendix A, each of its branches at its edges.
+    #[test]
+    fn guesses_as_in_rfc_3711() {
+        let guess = |highest: Option<u64>, sequence| {
+            let mut window = ReplayWindow::default();
+            if let Some(highest) = highest {
+                window.accept(highest);
+            }
+            window.guess(sequence)
+        };
+        assert_eq!(guess(None, 65_535), 65_535, "before the first packet the rollover counter is 0");
+        assert_eq!(guess(Some(65_535), 0), 1 << 16);
+        assert_eq!(guess(Some(65_535), 32_766), 1 << 16 | 32_766);
+        assert_eq!(guess(Some(65_535), 32_767), 32_767);
+        assert_eq!(guess(Some(32_768), 0), 0, "exactly half ahead is half behind");
+        assert_eq!(guess(Some(32_769), 0), 1 << 16);
+        assert_eq!(guess(Some(5 << 16), 32_768), 5 << 16 | 32_768);
+        assert_eq!(guess(Some(5 << 16), 32_769), 4 << 16 | 32_769);
+        assert_eq!(guess(Some(5 << 16 | 32_767), 65_535), 5 << 16 | 65_535);
+    }
+
+    /// At rollover counter 0 a packet of the round before is guessed as one of round 2^32 - 1, which is too old.
+    #[test]
+    fn a_packet_from_before_the_first_round_is_too_old() {
+        let mut window = ReplayWindow::default();
+        window.accept(10);
+        let index = window.guess(65_530);
+        assert_eq!(index, 0xffff_ffff << 16 | 65_530);
+        assert_eq!(window.check(index), Err(Replay::TooOld));
+        // And at the very end the counter does not start again.
+        let last = (1 << 48) - 1;
+        let window = ReplayWindow::restore(last);
+        assert_eq!(window.check(window.guess(3)), Err(Replay::TooOld));
+    }
+
+    /// Bursts of loss up to 2^15 - 1 and reordering, over many wraps: never a wrong guess (S13).
+    #[test]
+    fn follows_wraps_through_loss_and_reordering() {
+        for seed in 0..16 {
+            let mut random = Random(seed);
+            let mut window = ReplayWindow::default();
+            let mut newest = random.below(1 << 15);
+            window.accept(newest);
+            for step in 0..40_000 {
+                newest += 1 + if random.below(50) == 0 { random.below((1 << 15) - 1) } else { random.below(3) };
+                assert_eq!(window.guess(newest as u16), newest, "seed {seed}, step {step}");
+                window.accept(newest);
+                let late = newest - random.below(WINDOW).min(newest);
+                assert_eq!(window.guess(late as u16), late, "seed {seed}, step {step}");
+                if window.check(late).is_ok() {
+                    window.accept(late);
+                }
+            }
+            assert!(newest >> 16 > 100, "too few wraps: {}", newest >> 16);
+        }
+    }
+}

@@ -1,7 +1,10 @@
-//! The RFCs' own vectors.
+//! The RFCs' own vectors, and what must be refused.
+
+use corecast_wire::{SrtpCryptoSuite, SrtpParameters};
 
 use super::cipher::Cipher;
-use super::{OpenError, Opener, Sealer};
+use super::{OpenError, Opener, Replay, SealError, Sealer};
+use crate::limits::MAX_RTCP_SOURCES_PER_KEY;
 
 /// Bytes of a hexadecimal text.
 pub(super) fn hex(text: &str) -> Vec<u8> {
@@ -86,4 +89,206 @@ fn makes_the_key_stream_of_rfc_3711() {
     let last =
         hex("EC8CDF7398607CB0F2D21675EA9EA1E4 362B7C3C6773516318A077D7FC5073AE 6A2CC3787889374FBEB4C81B17BA6C44");
     assert_eq!(stream[0xfeff * 16..], last);
+}
+
+/// Numbers that only look random: SplitMix64.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// From 0 to `bound`, which it excludes.
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+const SUITES: [SrtpCryptoSuite; 3] =
+    [SrtpCryptoSuite::AeadAes128Gcm, SrtpCryptoSuite::AeadAes256Gcm, SrtpCryptoSuite::AesCm128HmacSha1_80];
+
+fn pair(suite: SrtpCryptoSuite) -> (Sealer, Opener) {
+    let key_and_salt = (7..).take(suite.key_and_salt_len()).collect();
+    let parameters = SrtpParameters { suite, key_and_salt };
+    (Sealer::new(&parameters).unwrap(), Opener::new(&parameters).unwrap())
+}
+
+const HEADER: [u8; 12] = [0x80, 96, 0, 9, 0, 0, 0, 1, 0, 0, 0, 5];
+
+fn sealed_rtp(sealer: &Sealer, index: u64, payload: &[u8]) -> Vec<u8> {
+    let mut packet = HEADER.to_vec();
+    packet.resize(12 + payload.len() + sealer.rtp_overhead(), 0);
+    sealer.seal_rtp(5, index, &mut packet, 12, payload).unwrap();
+    packet
+}
+
+fn sealed_rtcp(sealer: &mut Sealer, ssrc: u32, len: usize) -> Vec<u8> {
+    let mut packet = vec![0x80, 201, 0, 1];
+    packet.extend(ssrc.to_be_bytes());
+    packet.resize(len, 0xab);
+    packet.resize(len + sealer.rtcp_overhead(), 0);
+    let total = sealer.seal_rtcp(&mut packet, len).unwrap();
+    assert_eq!(total, packet.len());
+    packet
+}
+
+/// Every payload length comes back as it went in, the empty one too.
+#[test]
+fn opens_what_it_sealed() {
+    for suite in SUITES {
+        let (mut sealer, mut opener) = pair(suite);
+        let payload: Vec<u8> = (0..1_500).map(|at| at as u8).collect();
+        let mut out = [0; 1_600];
+        for len in 0..payload.len() {
+            let index = (1 << 48) - 1 - len as u64;
+            let packet = sealed_rtp(&sealer, index, &payload[..len]);
+            assert_eq!(opener.open_rtp(5, index, &HEADER, &packet[12..], &mut out), Ok(len));
+            assert_eq!(out[..len], payload[..len]);
+            if len >= 8 {
+                let packet = sealed_rtcp(&mut sealer, 5, len);
+                assert_eq!(opener.open_rtcp(&packet, &mut out), Ok(len));
+                assert_eq!(out[8..len], vec![0xab; len - 8]);
+                assert_eq!(out[..8], packet[..8]);
+            }
+        }
+    }
+}
+
+/// Whatever is cut off or turned over, in whatever place: refused, and nothing is kept.
+#[test]
+fn refuses_forged_and_truncated_rtp() {
+    for suite in SUITES {
+        let (sealer, opener) = pair(suite);
+        let packet = sealed_rtp(&sealer, 9, &[0x55; 100]);
+        let mut out = [0; 128];
+        for len in 0..packet.len() - 12 {
+            let expected =
+                if len < sealer.rtp_overhead() { OpenError::TooShort } else { OpenError::AuthenticationFailed };
+            assert_eq!(opener.open_rtp(5, 9, &HEADER, &packet[12..12 + len], &mut out), Err(expected));
+        }
+        for bit in 0..packet.len() * 8 {
+            let mut forged = packet.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            let verdict = opener.open_rtp(5, 9, &forged[..12], &forged[12..], &mut out);
+            assert_eq!(verdict, Err(OpenError::AuthenticationFailed), "bit {bit}");
+        }
+        let body = &packet[12..];
+        for (ssrc, index) in [(5, 9 | 1 << 16), (5, 9 | 1 << 47)] {
+            assert_eq!(opener.open_rtp(ssrc, index, &HEADER, body, &mut out), Err(OpenError::AuthenticationFailed));
+        }
+        assert_eq!(opener.open_rtp(5, 1 << 48, &HEADER, body, &mut out), Err(OpenError::IndexOutOfRange));
+        assert_eq!(opener.open_rtp(5, 9, &HEADER, body, &mut out[..99]), Err(OpenError::TooLong));
+        assert_eq!(opener.open_rtp(5, 9, &HEADER, body, &mut out), Ok(100));
+    }
+}
+
+#[test]
+fn refuses_forged_and_truncated_rtcp() {
+    for suite in SUITES {
+        let (mut sealer, mut opener) = pair(suite);
+        let packet = sealed_rtcp(&mut sealer, 5, 60);
+        let mut out = [0; 128];
+        for len in 0..packet.len() {
+            assert!(opener.open_rtcp(&packet[..len], &mut out).is_err(), "length {len}");
+        }
+        for bit in 0..packet.len() * 8 {
+            let mut forged = packet.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            assert!(opener.open_rtcp(&forged, &mut out).is_err(), "bit {bit}");
+        }
+        assert_eq!(opener.rtcp_sources().count(), 0, "a forged packet left something behind");
+        assert_eq!(opener.open_rtcp(&packet, &mut out[..59]), Err(OpenError::TooLong));
+        assert_eq!(opener.open_rtcp(&packet, &mut out), Ok(60));
+        assert_eq!(opener.open_rtcp(&packet, &mut out), Err(OpenError::Replay(Replay::Seen)));
+        assert_eq!(opener.rtcp_sources().collect::<Vec<_>>(), [(5, 0)]);
+    }
+}
+
+/// Random bytes of every length that a datagram has.
+#[test]
+fn refuses_noise() {
+    let mut random = Random(3);
+    let mut noise = [0; 2_048];
+    let mut out = [0; 2_048];
+    for suite in SUITES {
+        let (_, mut opener) = pair(suite);
+        for len in 0..noise.len() {
+            for byte in &mut noise {
+                *byte = random.next() as u8;
+            }
+            assert!(opener.open_rtcp(&noise[..len], &mut out).is_err());
+            assert!(
+                opener.open_rtp(random.next() as u32, random.next() >> 16, &HEADER, &noise[..len], &mut out).is_err()
+            );
+        }
+        assert_eq!(opener.rtcp_sources().count(), 0);
+    }
+}
+
+#[test]
+fn refuses_buffers_that_do_not_fit() {
+    for suite in SUITES {
+        let (mut sealer, _) = pair(suite);
+        let tag = sealer.rtp_overhead();
+        let payload = [1; 100];
+        for len in (0..200).filter(|len| *len != 112 + tag) {
+            assert_eq!(sealer.seal_rtp(5, 9, &mut vec![0; len], 12, &payload), Err(SealError::Length));
+        }
+        assert_eq!(sealer.seal_rtp(5, 9, &mut vec![0; 112 + tag], usize::MAX, &payload), Err(SealError::Length));
+        let room = 100 + sealer.rtcp_overhead();
+        for (len, given) in [(100, room - 1), (0, room), (7, room), (usize::MAX, room), (room, room)] {
+            assert_eq!(sealer.seal_rtcp(&mut vec![0; given], len), Err(SealError::Length));
+        }
+        assert_eq!(sealer.next_rtcp_index(), 0, "a refusal spends no index");
+    }
+}
+
+/// RFC 3711 section 9.2: 2^48 RTP and 2^31 RTCP packets, and none more.
+#[test]
+fn stops_when_the_key_is_exhausted() {
+    for suite in SUITES {
+        let (mut sealer, mut opener) = pair(suite);
+        let mut packet = vec![0; 22 + sealer.rtp_overhead()];
+        assert_eq!(sealer.seal_rtp(5, (1 << 48) - 1, &mut packet, 12, &[0; 10]), Ok(()));
+        assert_eq!(sealer.seal_rtp(5, 1 << 48, &mut packet, 12, &[0; 10]), Err(SealError::KeyExhausted));
+        assert_eq!(sealer.seal_rtp(5, u64::MAX, &mut packet, 12, &[0; 10]), Err(SealError::KeyExhausted));
+
+        sealer.skip_to_rtcp_index((1 << 31) - 1);
+        sealer.skip_to_rtcp_index(3);
+        let last = sealed_rtcp(&mut sealer, 5, 20);
+        let mut out = [0; 64];
+        assert_eq!(opener.open_rtcp(&last, &mut out), Ok(20));
+        assert_eq!(opener.rtcp_sources().collect::<Vec<_>>(), [(5, (1 << 31) - 1)]);
+        assert_eq!(sealer.seal_rtcp(&mut [0; 64], 20), Err(SealError::KeyExhausted));
+        sealer.skip_to_rtcp_index(u32::MAX);
+        assert_eq!(sealer.seal_rtcp(&mut [0; 64], 20), Err(SealError::KeyExhausted));
+    }
+}
+
+#[test]
+fn rtcp_sources_have_a_maximum_and_survive_a_restart() {
+    let (mut sealer, mut opener) = pair(SrtpCryptoSuite::AeadAes128Gcm);
+    let mut out = [0; 64];
+    let packets: Vec<_> =
+        (0..MAX_RTCP_SOURCES_PER_KEY as u32 + 1).map(|ssrc| sealed_rtcp(&mut sealer, ssrc, 20)).collect();
+    let (one_more, first) = packets.split_last().unwrap();
+    for packet in first {
+        assert_eq!(opener.open_rtcp(packet, &mut out), Ok(20));
+    }
+    assert_eq!(opener.open_rtcp(one_more, &mut out), Err(OpenError::TooManySources));
+
+    let (_, mut restored) = pair(SrtpCryptoSuite::AeadAes128Gcm);
+    for (ssrc, highest) in opener.rtcp_sources() {
+        restored.restore_rtcp_source(ssrc, highest).unwrap();
+    }
+    assert_eq!(restored.restore_rtcp_source(1_000, 0), Err(OpenError::TooManySources));
+    for packet in first {
+        assert_eq!(restored.open_rtcp(packet, &mut out), Err(OpenError::Replay(Replay::Seen)));
+    }
+    assert_eq!(restored.open_rtcp(&sealed_rtcp(&mut sealer, 3, 20), &mut out), Ok(20));
 }

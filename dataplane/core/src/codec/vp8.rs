@@ -1,0 +1,59 @@
+//! VP8: RFC 7741.
+
+/// A key frame starts in the first packet (S) of the first partition (PID 0) of a frame whose header has P clear
+/// (RFC 7741 sections 4.2 and 4.3).
+pub(super) fn starts_key_frame(payload: &[u8]) -> Option<bool> {
+    let (&descriptor, rest) = payload.split_first()?;
+    if descriptor & 0x17 != 0x10 {
+        return Some(false);
+    }
+    let frame = if descriptor & 0x80 == 0 { rest } else { skip_extension(rest)? };
+    Some(frame.first()? & 0x01 == 0)
+}
+
+/// Passes over the fields that the X bit announces.
+fn skip_extension(bytes: &[u8]) -> Option<&[u8]> {
+    let (&present, mut rest) = bytes.split_first()?;
+    if present & 0x80 != 0 {
+        // PictureID, of 15 bits if M is set.
+        let id_len = if rest.first()? & 0x80 == 0 { 1 } else { 2 };
+        rest = rest.get(id_len..)?;
+    }
+    // TL0PICIDX, then one byte for TID, Y and KEYIDX if either T or K is set.
+    let tail_len = usize::from(present & 0x40 != 0) + usize::from(present & 0x30 != 0);
+    rest.get(tail_len..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::starts_key_frame;
+
+    #[test]
+    fn bare_descriptor() {
+        assert_eq!(starts_key_frame(&[0x10, 0x50, 0xb1]), Some(true));
+        assert_eq!(starts_key_frame(&[0x10, 0x51, 0xb1]), Some(false), "P set: an inter frame");
+        assert_eq!(starts_key_frame(&[0x00, 0x50]), Some(false), "S clear: not the start of a partition");
+        assert_eq!(starts_key_frame(&[0x11, 0x50]), Some(false), "second partition");
+        assert_eq!(starts_key_frame(&[0x30, 0x50]), Some(true), "N does not matter");
+    }
+
+    /// The examples of RFC 7741 section 4.5, descriptor by descriptor, with the frame header's first byte appended.
+    #[test]
+    fn extended_descriptors() {
+        assert_eq!(starts_key_frame(&[0x90, 0x80, 0x11, 0x50]), Some(true), "7-bit PictureID");
+        assert_eq!(starts_key_frame(&[0x90, 0x80, 0x92, 0x34, 0x50]), Some(true), "15-bit PictureID");
+        assert_eq!(starts_key_frame(&[0x90, 0x40, 0x01, 0x50]), Some(true), "TL0PICIDX");
+        assert_eq!(starts_key_frame(&[0x90, 0x20, 0x01, 0x50]), Some(true), "TID");
+        assert_eq!(starts_key_frame(&[0x90, 0x10, 0x01, 0x50]), Some(true), "KEYIDX");
+        assert_eq!(starts_key_frame(&[0x90, 0xf0, 0x92, 0x34, 0x01, 0x01, 0x50]), Some(true), "all");
+        assert_eq!(starts_key_frame(&[0x90, 0xf0, 0x92, 0x34, 0x01, 0x01, 0x51]), Some(false), "all, inter frame");
+    }
+
+    #[test]
+    fn cut_off_anywhere_is_no_key_frame() {
+        let payload = [0x90, 0xf0, 0x92, 0x34, 0x01, 0x01, 0x50];
+        for len in 0..payload.len() {
+            assert_eq!(starts_key_frame(&payload[..len]), None, "{len} bytes");
+        }
+    }
+}

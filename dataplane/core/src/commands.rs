@@ -1,0 +1,439 @@
+//! Commands from control. Each is checked first and applied then, completely or not at all. Closing something closes
+//! what is inside it.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use corecast_wire::{
+    Codec, Command, CommandError, ConsumeOptions, ConsumerId, PlainTransportOptions, ProduceOptions, ProducerId, Reply,
+    RouterId, SrtpParameters, TransportId,
+};
+
+use crate::consumer::Consumer;
+use crate::limits::{
+    MAX_CODECS, MAX_CONSUMERS, MAX_CONSUMERS_PER_TRANSPORT, MAX_ENCODINGS, MAX_HEADER_EXTENSIONS,
+    MAX_PRODUCERS_PER_TRANSPORT, MAX_ROUTERS, MAX_SSRCS_PER_KEY, MAX_TRANSPORTS,
+};
+use crate::outbox::Outbox;
+use crate::path::{Endpoint, EndpointOp};
+use crate::producer::Producer;
+use crate::srtp::{Opener, Sealer};
+use crate::stream::Stream;
+use crate::time::Instant;
+use crate::transport::{Flow, Inbound, Security, Transport};
+use crate::worker::Worker;
+
+type Applied<T = ()> = Result<T, CommandError>;
+
+fn not_found(kind: &str, id: u64) -> CommandError {
+    CommandError::NotFound { kind: kind.into(), id }
+}
+
+fn exists(kind: &str, id: u64) -> CommandError {
+    CommandError::Exists { kind: kind.into(), id }
+}
+
+fn invalid(field: &str, cause: impl Into<String>) -> CommandError {
+    CommandError::Invalid { field: field.into(), cause: cause.into() }
+}
+
+fn limit(count: usize, max: usize, what: &str) -> Applied {
+    if count >= max {
+        return Err(CommandError::Limit { what: what.into(), max: max as u64 });
+    }
+    Ok(())
+}
+
+impl Worker {
+    /// Applies a command completely or not at all. `opened` are the endpoints that the shell has opened for it, in the
+    /// order RTP, RTCP; on an error the shell closes them again.
+    ///
+    /// # Errors
+    /// Every error leaves the machine as it was.
+    pub fn handle_command(
+        &mut self,
+        now: Instant,
+        command: &Command,
+        opened: &[Endpoint],
+        outbox: &mut Outbox,
+    ) -> Result<Reply, CommandError> {
+        match command {
+            Command::Stats { from } => return Ok(Reply::Stats(self.stats_page(*from))),
+            Command::CreatePlainTransport { router, transport, options } => {
+                return self.create_plain_transport(now, *router, *transport, options, opened);
+            }
+            Command::CreateRouter { router } => self.create_router(*router)?,
+            Command::CloseRouter { router } => self.close_router(*router)?,
+            Command::ConnectPlainTransport { transport, remote, rtcp_remote, srtp } => {
+                self.connect_plain_transport(*transport, *remote, *rtcp_remote, srtp.as_ref())?;
+            }
+            Command::CloseTransport { transport } => self.close_transport(self.transport_key(*transport)?),
+            Command::Produce { transport, producer, options } => self.produce(*transport, *producer, options)?,
+            Command::CloseProducer { producer } => self.close_producer(self.producer_key(*producer)?),
+            Command::PauseProducer { producer, paused } => self.pause_producer(now, *producer, *paused, outbox)?,
+            Command::Consume { transport, consumer, producer, options } => {
+                self.consume(now, *transport, *consumer, *producer, options, outbox)?;
+            }
+            Command::CloseConsumer { consumer } => self.close_consumer(self.consumer_key(*consumer)?),
+            Command::PauseConsumer { consumer, paused } => self.pause_consumer(now, *consumer, *paused, outbox)?,
+            Command::RequestKeyFrame { consumer } => {
+                let key = self.consumer_key(*consumer)?;
+                self.want_key_frame_for(now, key, outbox);
+            }
+            Command::Usage | Command::TestHook(_) | Command::Shutdown => {
+                return Err(invalid("command", "is the shell's to answer"));
+            }
+        }
+        Ok(Reply::Done)
+    }
+
+    fn transport_key(&self, id: TransportId) -> Applied<usize> {
+        self.transport_by_id.get(&id).copied().ok_or_else(|| not_found("transport", id.0))
+    }
+
+    fn producer_key(&self, id: ProducerId) -> Applied<usize> {
+        self.producer_by_id.get(&id).copied().ok_or_else(|| not_found("producer", id.0))
+    }
+
+    fn consumer_key(&self, id: ConsumerId) -> Applied<usize> {
+        self.consumer_by_id.get(&id).copied().ok_or_else(|| not_found("consumer", id.0))
+    }
+
+    fn create_router(&mut self, id: RouterId) -> Applied {
+        if self.routers.contains_key(&id) {
+            return Err(exists("router", id.0));
+        }
+        limit(self.routers.len(), MAX_ROUTERS, "routers on a worker")?;
+        self.routers.insert(id, Vec::new());
+        Ok(())
+    }
+
+    fn close_router(&mut self, id: RouterId) -> Applied {
+        let transports = self.routers.remove(&id).ok_or_else(|| not_found("router", id.0))?;
+        transports.into_iter().for_each(|key| self.close_transport(key));
+        Ok(())
+    }
+
+    fn create_plain_transport(
+        &mut self,
+        now: Instant,
+        router: RouterId,
+        id: TransportId,
+        options: &PlainTransportOptions,
+        opened: &[Endpoint],
+    ) -> Applied<Reply> {
+        limit(self.transports.len(), MAX_TRANSPORTS, "transports on a worker")?;
+        if self.transport_by_id.contains_key(&id) {
+            return Err(exists("transport", id.0));
+        }
+        let siblings = self.routers.get_mut(&router).ok_or_else(|| not_found("router", router.0))?;
+        let (local, rtcp_local) = match (opened, options.rtcp_mux) {
+            ([local], true) => (*local, None),
+            ([local, rtcp_local], false) => (*local, Some(*rtcp_local)),
+            _ => return Err(invalid("rtcpMux", "needs another number of endpoints than were opened")),
+        };
+        let security = options.srtp.as_ref().map(security).transpose()?;
+        let transport = Transport::new(id, router, options, local, rtcp_local, security);
+        let endpoints: Vec<_> = transport.endpoints().collect();
+        let key = self.transports.insert(transport);
+        siblings.push(key);
+        self.transport_by_id.insert(id, key);
+        for (endpoint, flow) in endpoints {
+            let position = endpoint.0 as usize;
+            if self.endpoints.len() <= position {
+                self.endpoints.resize(position + 1, None);
+            }
+            if let Some(place) = self.endpoints.get_mut(position) {
+                *place = Some((key, flow));
+            }
+        }
+        self.arm_reports(now, key);
+        Ok(Reply::PlainTransport { local: local.local, rtcp_local: rtcp_local.map(|endpoint| endpoint.local) })
+    }
+
+    fn connect_plain_transport(
+        &mut self,
+        id: TransportId,
+        remote: Option<SocketAddr>,
+        rtcp_remote: Option<SocketAddr>,
+        srtp: Option<&SrtpParameters>,
+    ) -> Applied {
+        let key = self.transport_key(id)?;
+        let Some(transport) = self.transports.get_mut(key) else { return Err(not_found("transport", id.0)) };
+        if transport.connected {
+            return Err(CommandError::AlreadyConnected);
+        }
+        check_remotes(transport, remote, rtcp_remote)?;
+        let opener = match (&transport.security, srtp) {
+            (None, None) => None,
+            (None, Some(_)) => return Err(invalid("srtpParameters", "the transport was made without enableSrtp")),
+            (Some(_), None) => {
+                return Err(invalid("srtpParameters", "missing: the transport was made with enableSrtp"));
+            }
+            (Some(security), Some(srtp)) if security.suite != srtp.suite => {
+                return Err(invalid("srtpParameters.cryptoSuite", format!("must be {}", security.suite.name())));
+            }
+            (Some(_), Some(srtp)) => {
+                Some(Opener::new(srtp).map_err(|error| invalid("srtpParameters.keyBase64", error.to_string()))?)
+            }
+        };
+        if let (Some(security), Some(opener)) = (&mut transport.security, opener) {
+            security.opener = Some(opener);
+        }
+        transport.connected = true;
+        let rtcp_local = transport.rtcp_local;
+        for (flow, endpoint, remote) in
+            [(Flow::Rtp, Some(transport.local), remote), (Flow::Rtcp, rtcp_local, rtcp_remote)]
+        {
+            if let (Some(endpoint), Some(remote)) = (endpoint, remote) {
+                transport.set_remote(flow, remote);
+                self.endpoint_ops.push_back(EndpointOp::Connect(endpoint.id, remote));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn close_transport(&mut self, key: usize) {
+        let Some(transport) = self.transports.get(key) else { return };
+        let (producers, consumers) = (transport.producers.clone(), transport.consumers.clone());
+        producers.into_iter().for_each(|key| self.close_producer(key));
+        consumers.into_iter().for_each(|key| self.close_consumer(key));
+        let transport = self.transports.remove(key);
+        self.transport_by_id.remove(&transport.id);
+        if let Some(siblings) = self.routers.get_mut(&transport.router) {
+            siblings.retain(|sibling| *sibling != key);
+        }
+        for (endpoint, _) in transport.endpoints() {
+            if let Some(place) = self.endpoints.get_mut(endpoint.0 as usize) {
+                *place = None;
+            }
+            self.endpoint_ops.push_back(EndpointOp::Close(endpoint));
+        }
+    }
+
+    fn produce(&mut self, transport: TransportId, id: ProducerId, options: &ProduceOptions) -> Applied {
+        let transport_key = self.transport_key(transport)?;
+        if self.producer_by_id.contains_key(&id) {
+            return Err(exists("producer", id.0));
+        }
+        let Some(transport) = self.transports.get_mut(transport_key) else {
+            return Err(not_found("transport", transport.0));
+        };
+        limit(transport.producers.len(), MAX_PRODUCERS_PER_TRANSPORT, "producers on a transport")?;
+        check_produce(transport, options)?;
+        let key = self.producers.insert(Producer::new(id, transport_key, options));
+        for encoding in &options.encodings {
+            let stream = Stream::new(key, options.kind, encoding.ssrc, encoding.rtx_ssrc);
+            let stream = self.streams.insert(stream);
+            let announced = [(encoding.ssrc, false), (encoding.rtx_ssrc, true)];
+            for (ssrc, rtx) in announced.into_iter().filter_map(|(ssrc, rtx)| Some((ssrc?, rtx))) {
+                transport.inbound.push(Inbound { ssrc, stream, rtx });
+            }
+            if let Some(producer) = self.producers.get_mut(key) {
+                producer.streams.push(stream);
+            }
+        }
+        transport.producers.push(key);
+        self.producer_by_id.insert(id, key);
+        Ok(())
+    }
+
+    pub(crate) fn close_producer(&mut self, key: usize) {
+        let Some(producer) = self.producers.get(key) else { return };
+        let consumers: Vec<_> = producer.consumers.iter().map(|(consumer, _)| *consumer).collect();
+        consumers.into_iter().for_each(|key| self.close_consumer(key));
+        let producer = self.producers.remove(key);
+        self.producer_by_id.remove(&producer.id);
+        for key in &producer.streams {
+            if let Some(mut stream) = self.streams.try_remove(*key) {
+                stream.release(&mut self.history);
+            }
+        }
+        self.fresh.retain(|key| !producer.streams.contains(key));
+        self.round.retain(|key| !producer.streams.contains(key));
+        if let Some(transport) = self.transports.get_mut(producer.transport) {
+            transport.producers.retain(|sibling| *sibling != key);
+            transport.inbound.retain(|inbound| !producer.streams.contains(&inbound.stream));
+        }
+    }
+
+    fn pause_producer(&mut self, now: Instant, id: ProducerId, paused: bool, outbox: &mut Outbox) -> Applied {
+        let key = self.producer_key(id)?;
+        let Some(producer) = self.producers.get_mut(key) else { return Err(not_found("producer", id.0)) };
+        if std::mem::replace(&mut producer.paused, paused) == paused {
+            return Ok(());
+        }
+        let streams = producer.streams.clone();
+        self.resynchronise_consumers(key);
+        if !paused && self.is_awaited(key) {
+            streams.into_iter().for_each(|stream| self.want_key_frame(now, stream, outbox));
+        }
+        Ok(())
+    }
+
+    fn is_awaited(&self, producer: usize) -> bool {
+        let consumers = self.producers.get(producer).into_iter().flat_map(|producer| &producer.consumers);
+        consumers.filter_map(|(key, _)| self.consumers.get(*key)).any(Consumer::wants_key_frame)
+    }
+
+    fn consume(
+        &mut self,
+        now: Instant,
+        transport: TransportId,
+        id: ConsumerId,
+        producer: ProducerId,
+        options: &ConsumeOptions,
+        outbox: &mut Outbox,
+    ) -> Applied {
+        let (transport_key, producer_key) = (self.transport_key(transport)?, self.producer_key(producer)?);
+        if self.consumer_by_id.contains_key(&id) {
+            return Err(exists("consumer", id.0));
+        }
+        limit(self.consumers.len(), MAX_CONSUMERS, "consumers on a worker")?;
+        let Some(source) = self.producers.get(producer_key) else { return Err(not_found("producer", producer.0)) };
+        let source_router = self.transports.get(source.transport).map(|transport| transport.router);
+        let stream = source.streams.first().copied().ok_or_else(|| not_found("producer", producer.0))?;
+        let (has_key_frames, clock_rate_hz) = (source.has_key_frames(), source.clock_rate_hz());
+        let Some(transport) = self.transports.get_mut(transport_key) else {
+            return Err(not_found("transport", transport.0));
+        };
+        if source_router != Some(transport.router) {
+            return Err(invalid("producerId", "belongs to another router"));
+        }
+        limit(transport.consumers.len(), MAX_CONSUMERS_PER_TRANSPORT, "consumers on a transport")?;
+        check_consume(transport, options)?;
+        let consumer =
+            Consumer::new(id, transport_key, (producer_key, stream), (has_key_frames, clock_rate_hz), options);
+        let key = self.consumers.insert(consumer);
+        for ssrc in std::iter::once(options.ssrc).chain(options.rtx.as_ref().map(|rtx| rtx.ssrc)) {
+            transport.outbound.insert(ssrc, key);
+            if let Some(security) = &mut transport.security {
+                security.used_ssrcs.insert(ssrc);
+            }
+        }
+        transport.consumers.push(key);
+        if let Some(producer) = self.producers.get_mut(producer_key) {
+            producer.consumers.push((key, transport_key));
+        }
+        self.consumer_by_id.insert(id, key);
+        self.want_key_frame_for(now, key, outbox);
+        Ok(())
+    }
+
+    fn want_key_frame_for(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+        let Some(consumer) = self.consumers.get(key).filter(|one| one.has_key_frames && !one.paused) else { return };
+        self.want_key_frame(now, consumer.stream, outbox);
+    }
+
+    pub(crate) fn close_consumer(&mut self, key: usize) {
+        let Some(consumer) = self.consumers.try_remove(key) else { return };
+        self.consumer_by_id.remove(&consumer.id);
+        if let Some(producer) = self.producers.get_mut(consumer.producer) {
+            producer.consumers.retain(|(sibling, _)| *sibling != key);
+        }
+        if let Some(transport) = self.transports.get_mut(consumer.transport) {
+            transport.consumers.retain(|sibling| *sibling != key);
+            transport.outbound.retain(|_, consumer| *consumer != key);
+        }
+    }
+
+    fn pause_consumer(&mut self, now: Instant, id: ConsumerId, paused: bool, outbox: &mut Outbox) -> Applied {
+        let key = self.consumer_key(id)?;
+        let Some(consumer) = self.consumers.get_mut(key) else { return Err(not_found("consumer", id.0)) };
+        if std::mem::replace(&mut consumer.paused, paused) != paused {
+            consumer.resynchronise();
+            self.want_key_frame_for(now, key, outbox);
+        }
+        Ok(())
+    }
+}
+
+fn security(srtp: &SrtpParameters) -> Applied<Security> {
+    let sealer = Sealer::new(srtp).map_err(|error| invalid("srtpParameters.keyBase64", error.to_string()))?;
+    Ok(Security { suite: srtp.suite, sealer, opener: None, used_ssrcs: BTreeSet::new() })
+}
+
+/// With comedia the remote side is learnt, otherwise it is told; RTCP has a remote side of its own only without
+/// `rtcpMux`.
+fn check_remotes(transport: &Transport, remote: Option<SocketAddr>, rtcp_remote: Option<SocketAddr>) -> Applied {
+    let family = |field: &str, address: Option<SocketAddr>| match address {
+        Some(address) if address.is_ipv4() != transport.local.local.is_ipv4() => {
+            Err(invalid(field, "is of another family than the listen address"))
+        }
+        Some(address) if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() => {
+            Err(invalid(field, "is not an address that can be sent to"))
+        }
+        _ => Ok(()),
+    };
+    family("ip", remote)?;
+    family("rtcpPort", rtcp_remote)?;
+    match (transport.comedia, remote, rtcp_remote, transport.rtcp_local) {
+        (true, None, None, _) if transport.security.is_some() => Ok(()),
+        (true, None, None, _) => Err(invalid("comedia", "there is nothing to connect: the remote side is learnt")),
+        (true, ..) => Err(invalid("ip", "must be absent with comedia: the remote side is learnt")),
+        (false, None, ..) => Err(invalid("ip", "missing")),
+        (false, Some(_), Some(_), None) => Err(invalid("rtcpPort", "must be absent with rtcpMux")),
+        (false, Some(_), None, Some(_)) => Err(invalid("rtcpPort", "missing: the transport was made without rtcpMux")),
+        (false, Some(_), ..) => Ok(()),
+    }
+}
+
+fn check_produce(transport: &Transport, options: &ProduceOptions) -> Applied {
+    let field = "rtpParameters.codecs";
+    limit(options.codecs.len(), MAX_CODECS + 1, "codecs in a producer")?;
+    limit(options.encodings.len(), MAX_ENCODINGS + 1, "encodings in a producer")?;
+    limit(options.header_extensions.len(), MAX_HEADER_EXTENSIONS + 1, "header extensions in a producer")?;
+    if options.encodings.is_empty() {
+        return Err(invalid("rtpParameters.encodings", "must not be empty"));
+    }
+    if !options.codecs.iter().any(|codec| !matches!(codec.codec, Codec::Rtx { .. })) {
+        return Err(invalid(field, "must name a media codec"));
+    }
+    let mut payload_types = BTreeSet::new();
+    for codec in &options.codecs {
+        if codec.payload_type > 127 || codec.mapped_payload_type > 127 || codec.clock_rate_hz == 0 {
+            return Err(invalid(field, "payloadType must be 0 to 127 and clockRate above 0"));
+        }
+        if !payload_types.insert(codec.payload_type) {
+            return Err(invalid(field, format!("payloadType {} stands twice", codec.payload_type)));
+        }
+    }
+    if options.header_extensions.iter().any(|extension| extension.id == 0 || !(1..=14).contains(&extension.mapped_id)) {
+        return Err(invalid("rtpParameters.headerExtensions", "id must be 1 to 255"));
+    }
+    let mut ssrcs: BTreeSet<u32> = transport.inbound.iter().map(|inbound| inbound.ssrc).collect();
+    for ssrc in options.encodings.iter().flat_map(|encoding| [encoding.ssrc, encoding.rtx_ssrc]).flatten() {
+        if !ssrcs.insert(ssrc) {
+            return Err(CommandError::SsrcTaken(ssrc));
+        }
+    }
+    Ok(())
+}
+
+fn check_consume(transport: &Transport, options: &ConsumeOptions) -> Applied {
+    if options.payload_types.is_empty() || options.payload_types.iter().any(|payload_type| *payload_type > 127) {
+        return Err(invalid("payloadTypes", "must be 0 to 127, at least one"));
+    }
+    if options.cname.len() > 255 {
+        return Err(invalid("rtcp.cname", "must not be longer than 255 bytes"));
+    }
+    let first_sequences = [Some(options.first_sequence), options.rtx.as_ref().map(|rtx| rtx.first_sequence)];
+    if first_sequences.into_iter().flatten().any(|sequence| sequence >= 1 << 15) {
+        return Err(invalid("firstSequence", "must be below 32768"));
+    }
+    if let Some(rtx) = &options.rtx
+        && rtx.ssrc == options.ssrc
+    {
+        return Err(CommandError::SsrcTaken(rtx.ssrc));
+    }
+    if let Some(security) = &transport.security {
+        limit(security.used_ssrcs.len() + 1, MAX_SSRCS_PER_KEY, "SSRCs under one SRTP key")?;
+    }
+    for ssrc in std::iter::once(options.ssrc).chain(options.rtx.as_ref().map(|rtx| rtx.ssrc)) {
+        let used = transport.security.as_ref().is_some_and(|security| security.used_ssrcs.contains(&ssrc));
+        if used || transport.outbound.contains_key(&ssrc) {
+            return Err(CommandError::SsrcTaken(ssrc));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! RTCP in: what senders and receivers report, and what receivers ask for.
+
+use std::time::Duration;
+
+use corecast_wire::Discard;
+
+use crate::outbox::Outbox;
+use crate::path::Path;
+use crate::reports::ntp_time;
+use crate::rtcp::{self, Packet, ReportBlock};
+use crate::srtp::OpenError;
+use crate::time::Instant;
+use crate::worker::Worker;
+
+impl Worker {
+    pub(crate) fn receive_rtcp(
+        &mut self,
+        now: Instant,
+        key: usize,
+        path: Path,
+        datagram: &[u8],
+        outbox: &mut Outbox,
+    ) -> Result<(), Discard> {
+        let transport = self.transports.get_mut(key).ok_or(Discard::NoTransport)?;
+        let flow = transport.rtcp_flow();
+        let len = if let Some(security) = &mut transport.security {
+            let opener = security.opener.as_mut().ok_or(Discard::NoKey)?;
+            opener.open_rtcp(datagram, &mut self.rtcp).map_err(OpenError::discard)?
+        } else {
+            self.rtcp.get_mut(..datagram.len()).ok_or(Discard::TooLong)?.copy_from_slice(datagram);
+            datagram.len()
+        };
+        // Taken out while it is read, so that the machine can be changed by what it says.
+        let opened = std::mem::take(&mut self.rtcp);
+        let result = match opened.get(..len).map(rtcp::parse) {
+            Some(Ok(packets)) => {
+                self.learn_remote(key, flow, path);
+                packets.for_each(|packet| self.take_feedback(now, key, &packet, outbox));
+                Ok(())
+            }
+            _ => Err(Discard::MalformedRtcp),
+        };
+        self.rtcp = opened;
+        result
+    }
+
+    fn take_feedback(&mut self, now: Instant, key: usize, packet: &Packet<'_>, outbox: &mut Outbox) {
+        match packet {
+            Packet::SenderReport { ssrc, ntp, reports, .. } => {
+                self.take_sender_report(now, key, *ssrc, *ntp);
+                reports.clone().for_each(|report| self.take_report(now, key, &report));
+            }
+            Packet::ReceiverReport { reports, .. } => {
+                reports.clone().for_each(|report| self.take_report(now, key, &report));
+            }
+            Packet::Nack(nack) => self.take_nack(now, key, nack, outbox),
+            Packet::Pli { media_ssrc, .. } => self.take_key_frame_request(now, key, *media_ssrc, false, outbox),
+            Packet::Fir { entries, .. } => {
+                for (ssrc, _) in entries.clone() {
+                    self.take_key_frame_request(now, key, ssrc, true, outbox);
+                }
+            }
+            // Not needed on a plain transport: no estimation is made from them, and leaving is told by control.
+            _ => {}
+        }
+    }
+
+    fn take_sender_report(&mut self, now: Instant, key: usize, ssrc: u32, ntp: u64) {
+        let inbound = self.transports.get(key).and_then(|transport| transport.inbound(ssrc));
+        let stream = inbound.filter(|inbound| !inbound.rtx).and_then(|inbound| self.streams.get_mut(inbound.stream));
+        if let Some(stream) = stream {
+            stream.reception.sender_report = Some((middle(ntp), now));
+        }
+    }
+
+    /// A receiver's view of one consumer (RFC 3550 section 6.4.1).
+    fn take_report(&mut self, now: Instant, key: usize, report: &ReportBlock) {
+        let ntp = middle(ntp_time(self.config.unix_time_ns, now));
+        let Some(consumer) = self.consumer_of(key, report.ssrc).and_then(|key| self.consumers.get_mut(key)) else {
+            return;
+        };
+        if consumer.ssrc != report.ssrc {
+            return;
+        }
+        consumer.feedback.fraction_lost = report.fraction_lost;
+        consumer.feedback.packets_lost = report.cumulative_lost;
+        consumer.feedback.jitter = report.jitter;
+        let elapsed = ntp.wrapping_sub(report.last_sr).wrapping_sub(report.delay_since_last_sr).cast_signed();
+        if let Ok(elapsed) = u64::try_from(elapsed)
+            && report.last_sr != 0
+        {
+            consumer.feedback.round_trip = Some(Duration::from_nanos(elapsed.max(1) * 1_000_000_000 / 65_536));
+        }
+    }
+
+    fn take_nack(&mut self, now: Instant, key: usize, nack: &rtcp::Nack<'_>, outbox: &mut Outbox) {
+        let consumer = self.consumer_of(key, nack.media_ssrc);
+        let Some(consumer_key) = consumer.filter(|key| self.consumers.get(*key).is_some_and(|one| one.nack)) else {
+            self.discard(key, Discard::UnknownFeedback);
+            return;
+        };
+        if let Some(consumer) = self.consumers.get_mut(consumer_key) {
+            consumer.feedback.nacks += 1;
+        }
+        for (position, out) in nack.lost().enumerate() {
+            let result = if position < crate::limits::MAX_RETRANSMITS_PER_NACK {
+                self.retransmit(now, consumer_key, out, outbox)
+            } else {
+                Err(Discard::RetransmitTooOften)
+            };
+            if let Some(consumer) = self.consumers.get_mut(consumer_key) {
+                consumer.feedback.nacked_packets += 1;
+                if let Err(why) = result {
+                    consumer.discards.count(why);
+                    self.discards.count(why);
+                }
+            }
+        }
+    }
+
+    fn take_key_frame_request(&mut self, now: Instant, key: usize, ssrc: u32, fir: bool, outbox: &mut Outbox) {
+        let consumer_key = self.consumer_of(key, ssrc);
+        let Some(consumer) = consumer_key.and_then(|key| self.consumers.get_mut(key)) else {
+            self.discard(key, Discard::UnknownFeedback);
+            return;
+        };
+        consumer.feedback.plis += u64::from(!fir);
+        consumer.feedback.firs += u64::from(fir);
+        let stream = consumer.stream;
+        self.want_key_frame(now, stream, outbox);
+    }
+
+    fn consumer_of(&self, transport: usize, ssrc: u32) -> Option<usize> {
+        self.transports.get(transport)?.outbound.get(&ssrc).copied()
+    }
+}
+
+/// Middle 32 bits of an NTP timestamp (RFC 3550 section 4).
+const fn middle(ntp: u64) -> u32 {
+    (ntp >> 16) as u32
+}

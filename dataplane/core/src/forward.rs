@@ -1,0 +1,223 @@
+//! RTP out, in rounds.
+//!
+//! A round is what one batch brought: its fresh streams, and the transports that want them. It goes through the
+//! transports one by one and gives each all its packets, of all its consumers, so that those which are equally long
+//! leave as one train. When the outbox is full, the round stops and goes on later where it was.
+
+use corecast_wire::{Discard, Discards};
+use slab::Slab;
+
+use crate::consumer::Consumer;
+use crate::history::{History, SlotRef};
+use crate::limits::MAX_PAD_BYTES;
+use crate::outbox::Outbox;
+use crate::path::Path;
+use crate::seal::{Outgoing, Unsealed, seal};
+use crate::srtp::Sealer;
+use crate::stream::Stream;
+use crate::time::Instant;
+use crate::transport::{Flow, Traffic, Transport};
+use crate::worker::{Cursor, Forward, Worker};
+
+impl Worker {
+    /// Forwards what the batch brought. Call until it says [`Forward::Done`], sending and clearing the outbox between.
+    pub fn forward(&mut self, now: Instant, outbox: &mut Outbox) -> Forward {
+        loop {
+            if !self.advance_round(outbox) {
+                return Forward::Full;
+            }
+            self.end_round();
+            if self.fresh.is_empty() {
+                return Forward::Done;
+            }
+            self.begin_round(now, outbox);
+        }
+    }
+
+    /// Makes the fresh packets a round: settles their lengths, asks for what is missing, lists who wants them.
+    fn begin_round(&mut self, now: Instant, outbox: &mut Outbox) {
+        std::mem::swap(&mut self.fresh, &mut self.round);
+        for position in 0..self.round.len() {
+            let Some(key) = self.round.get(position).copied() else { continue };
+            let Some(stream) = self.streams.get_mut(key) else { continue };
+            std::mem::swap(&mut stream.fresh, &mut stream.round);
+            settle(&mut self.history, &stream.round);
+            let ask = stream.missing.has_new();
+            if let Some(producer) = self.producers.get(stream.producer) {
+                if producer.paused {
+                    self.discards.add(Discard::ProducerPaused, stream.round.len() as u64);
+                    stream.round.clear();
+                }
+                for (consumer, transport) in &producer.consumers {
+                    let Some(place) = self.transports.get_mut(*transport) else { continue };
+                    if place.pending.is_empty() {
+                        self.round_transports.push(*transport);
+                    }
+                    place.pending.push((*consumer, key));
+                }
+            }
+            if ask {
+                self.send_nack(now, key, outbox);
+            }
+            self.request_key_frame(now, key, outbox);
+        }
+    }
+
+    /// Goes on with the round. False if the outbox is full.
+    fn advance_round(&mut self, outbox: &mut Outbox) -> bool {
+        let Self { round_transports, transports, consumers, streams, history, discards, cursor, .. } = self;
+        while let Some(key) = round_transports.get(cursor.transport) {
+            if let Some(transport) = transports.get_mut(*key) {
+                if !advance_transport(transport, consumers, streams, history, discards, outbox, cursor) {
+                    return false;
+                }
+                transport.pending.clear();
+            }
+            *cursor = Cursor { transport: cursor.transport + 1, ..Cursor::default() };
+        }
+        true
+    }
+
+    fn end_round(&mut self) {
+        for key in self.round.drain(..) {
+            if let Some(stream) = self.streams.get_mut(key) {
+                stream.round.clear();
+            }
+        }
+        self.round_transports.clear();
+        self.cursor = Cursor::default();
+    }
+}
+
+/// Everything that a transport's consumers want of the round. False if the outbox is full.
+fn advance_transport(
+    transport: &mut Transport,
+    consumers: &mut Slab<Consumer>,
+    streams: &Slab<Stream>,
+    history: &mut History,
+    discards: &mut Discards,
+    outbox: &mut Outbox,
+    cursor: &mut Cursor,
+) -> bool {
+    let path = transport.path(Flow::Rtp);
+    let sealer = transport.security.as_ref().map(|security| &security.sealer);
+    while let Some((consumer, stream)) = transport.pending.get(cursor.pending).copied() {
+        // Keys may have been given to other objects since the round began.
+        let consumer = consumers.get_mut(consumer).filter(|consumer| consumer.stream == stream);
+        if let (Some(consumer), Some(stream)) = (consumer, streams.get(stream)) {
+            while let Some(slot) = stream.round.get(cursor.packet).copied() {
+                match forward_packet(consumer, slot, path, sealer, history, outbox, &mut transport.sent) {
+                    Ok(()) => {}
+                    Err(Unsealed::Full) => return false,
+                    Err(Unsealed::Discarded(why)) => {
+                        consumer.discards.count(why);
+                        discards.count(why);
+                    }
+                }
+                cursor.packet += 1;
+            }
+        }
+        cursor.pending += 1;
+        cursor.packet = 0;
+    }
+    true
+}
+
+/// One packet to one consumer. May be called again for the same packet when the outbox was full.
+fn forward_packet(
+    consumer: &mut Consumer,
+    slot: SlotRef,
+    path: Option<Path>,
+    sealer: Option<&Sealer>,
+    history: &mut History,
+    outbox: &mut Outbox,
+    sent: &mut Traffic,
+) -> Result<(), Unsealed> {
+    if consumer.paused {
+        return Err(Unsealed::Discarded(Discard::ConsumerPaused));
+    }
+    let path = path.ok_or(Unsealed::Discarded(Discard::NotConnected))?;
+    if !history.is_current(slot) {
+        return Err(Unsealed::Discarded(Discard::LeftHistory));
+    }
+    let meta = history.meta(slot.index);
+    let index = consumer.rewrite(&meta).map_err(Unsealed::Discarded)?;
+    let outgoing = Outgoing {
+        path,
+        ssrc: consumer.ssrc,
+        payload_type: meta.payload_type,
+        index,
+        header_extensions: consumer.header_extensions,
+        original: None,
+    };
+    seal(history, slot.index, sealer, &outgoing, outbox, sent)?;
+    consumer.count_sent(u64::from(meta.payload_len));
+    Ok(())
+}
+
+/// Evens out the lengths of neighbouring packets by padding, so that they can leave as one train. The last packet may be
+/// shorter as it is.
+fn settle(history: &mut History, round: &[SlotRef]) {
+    let len = |history: &History, slot: &SlotRef| usize::from(history.meta(slot.index).payload_len);
+    let mut rest = round;
+    while let Some(first) = rest.first() {
+        let (mut shortest, mut longest) = (len(history, first), len(history, first));
+        let alike = rest
+            .iter()
+            .take_while(|slot| {
+                let len = len(history, slot);
+                let fits = longest.max(len) - shortest.min(len) <= MAX_PAD_BYTES;
+                if fits {
+                    (shortest, longest) = (shortest.min(len), longest.max(len));
+                }
+                fits
+            })
+            .count();
+        let (group, others) = rest.split_at(alike);
+        for (position, slot) in group.iter().enumerate() {
+            let may_be_shorter = position + 1 == group.len();
+            let pad = if may_be_shorter { 0 } else { longest - len(history, slot) };
+            history.settle(slot.index, u8::try_from(pad).unwrap_or(0));
+        }
+        rest = others;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::PacketMeta;
+
+    fn pads(lens: &[u16]) -> Vec<u8> {
+        let mut history = History::default();
+        let slots: Vec<SlotRef> = lens
+            .iter()
+            .map(|len| {
+                let index = history.allocate().expect("a few slots");
+                *history.meta_mut(index).expect("allocated") =
+                    PacketMeta { payload_len: *len, ..PacketMeta::default() };
+                history.reference(index)
+            })
+            .collect();
+        settle(&mut history, &slots);
+        slots.iter().map(|slot| history.meta(slot.index).pad).collect()
+    }
+
+    #[test]
+    fn lengths_a_byte_apart_are_evened_out() {
+        assert_eq!(pads(&[1_099, 1_099, 1_100, 1_100]), [1, 1, 0, 0]);
+        assert_eq!(pads(&[1_100, 1_099, 1_100]), [0, 1, 0]);
+    }
+
+    #[test]
+    fn a_short_last_packet_and_single_packets_stay_as_they_are() {
+        assert_eq!(pads(&[1_200, 1_200, 300]), [0, 0, 0]);
+        assert_eq!(pads(&[120]), [0]);
+        assert_eq!(pads(&[1_200, 1_199]), [0, 0]);
+    }
+
+    #[test]
+    fn frames_of_different_size_do_not_mix() {
+        assert_eq!(pads(&[1_000, 1_001, 1_100, 1_101, 1_101]), [1, 0, 1, 0, 0]);
+    }
+}

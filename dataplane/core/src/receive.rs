@@ -1,0 +1,263 @@
+//! RTP in: from a datagram to a packet in history.
+//!
+//! The order is the point. Nothing is learnt from a packet (no address, no SSRC, no index, no slot) before it has been
+//! authenticated; what fails is counted under one name and forgotten.
+
+use corecast_wire::{Codec, Discard, Event};
+
+use crate::codec::is_key_frame;
+use crate::demux::{Protocol, protocol_of};
+use crate::history::PacketMeta;
+use crate::limits::{HEADROOM_BYTES, MAX_PAYLOAD_BYTES};
+use crate::outbox::Outbox;
+use crate::path::{EndpointOp, Path};
+use crate::rtp::{RtpView, padding_len, write_extension_block};
+use crate::sequence::{Extended, nearest};
+use crate::srtp::{OpenError, Replay, ReplayWindow};
+use crate::time::Instant;
+use crate::transport::{Flow, Inbound};
+use crate::worker::Worker;
+
+/// SRTP indexes begin here in a stream's own numbering, so that what precedes the first packet has a number too.
+const INDEX_BASE: u64 = 1 << 16;
+
+/// A packet that was opened into the spare slot.
+#[derive(Clone, Copy, Debug)]
+struct Opened {
+    slot: u32,
+    /// Place in the stream; of no meaning for RTX.
+    sequence: u64,
+    /// Payload with its padding, from the first byte after the headroom (RTX: from the headroom on).
+    len: usize,
+    restart: bool,
+}
+
+impl Worker {
+    pub(crate) fn receive(
+        &mut self,
+        now: Instant,
+        key: usize,
+        flow: Flow,
+        path: Path,
+        datagram: &[u8],
+        outbox: &mut Outbox,
+    ) -> Result<(), Discard> {
+        let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
+        transport.check_remote(flow, path.remote)?;
+        match protocol_of(datagram) {
+            Protocol::Rtp if flow == Flow::Rtp => self.receive_rtp(now, key, path, datagram),
+            Protocol::Rtcp if flow == transport.rtcp_flow() => self.receive_rtcp(now, key, path, datagram, outbox),
+            Protocol::Unknown => Err(Discard::UnknownProtocol),
+            _ => Err(Discard::UnexpectedProtocol),
+        }
+    }
+
+    fn receive_rtp(&mut self, now: Instant, key: usize, path: Path, datagram: &[u8]) -> Result<(), Discard> {
+        let view = RtpView::parse(datagram).map_err(|_| Discard::MalformedRtp)?;
+        let (inbound, known) = match self.resolve(key, &view) {
+            Ok(resolved) => resolved,
+            Err(why) => {
+                self.learn_from_unknown(key, path, &view)?;
+                return Err(why);
+            }
+        };
+        let opened = self.open(key, inbound, &view)?;
+        self.learn_remote(key, Flow::Rtp, path);
+        if !known {
+            self.bind(key, inbound);
+        }
+        self.take_in(now, inbound, &view, opened)
+    }
+
+    /// The stream of a packet, and whether its SSRC was known. Without an announced SSRC the payload type decides.
+    fn resolve(&self, key: usize, view: &RtpView<'_>) -> Result<(Inbound, bool), Discard> {
+        let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
+        if let Some(inbound) = transport.inbound(view.ssrc()) {
+            return Ok((inbound, true));
+        }
+        for producer in transport.producers.iter().filter_map(|key| self.producers.get(*key)) {
+            let Some(codec) = producer.codec(view.payload_type()) else { continue };
+            let [stream] = producer.streams.as_slice() else { continue };
+            let rtx = matches!(codec.codec, Codec::Rtx { .. });
+            let is_open = self
+                .streams
+                .get(*stream)
+                .is_some_and(|stream| if rtx { stream.rtx_ssrc.is_none() } else { stream.ssrc.is_none() });
+            if is_open {
+                return Ok((Inbound { ssrc: view.ssrc(), stream: *stream, rtx }, false));
+            }
+        }
+        Err(Discard::UnknownSsrc)
+    }
+
+    /// A packet of no stream of ours still tells where its sender is, if it is authentic (a receiver behind comedia
+    /// sends such packets to open its path).
+    fn learn_from_unknown(&mut self, key: usize, path: Path, view: &RtpView<'_>) -> Result<(), Discard> {
+        let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
+        if transport.remote(Flow::Rtp).is_some() || !transport.comedia {
+            return Ok(());
+        }
+        if let Some(security) = &transport.security {
+            let opener = security.opener.as_ref().ok_or(Discard::NoKey)?;
+            let index = ReplayWindow::default().guess(view.sequence());
+            let slot = self.spare.or_else(|| self.history.allocate()).ok_or(Discard::NoHistory)?;
+            self.spare = Some(slot);
+            let out = self.history.bytes_mut(slot);
+            opener.open_rtp(view.ssrc(), index, view.header(), view.body(), out).map_err(OpenError::discard)?;
+        }
+        self.learn_remote(key, Flow::Rtp, path);
+        Ok(())
+    }
+
+    /// Checks a packet for replay and opens it into the spare slot.
+    fn open(&mut self, key: usize, inbound: Inbound, view: &RtpView<'_>) -> Result<Opened, Discard> {
+        let slot = self.spare.or_else(|| self.history.allocate()).ok_or(Discard::NoHistory)?;
+        self.spare = Some(slot);
+        let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
+        let stream = self.streams.get_mut(inbound.stream).ok_or(Discard::UnknownSsrc)?;
+        let from = if inbound.rtx { 0 } else { HEADROOM_BYTES };
+        let room = self.history.bytes_mut(slot).get_mut(from..HEADROOM_BYTES + MAX_PAYLOAD_BYTES).unwrap_or_default();
+        if let Some(security) = &transport.security {
+            let opener = security.opener.as_ref().ok_or(Discard::NoKey)?;
+            let window = if inbound.rtx { &mut stream.rtx_window } else { &mut stream.window };
+            let index = window.guess(view.sequence());
+            window.check(index).map_err(Replay::discard)?;
+            let len =
+                opener.open_rtp(inbound.ssrc, index, view.header(), view.body(), room).map_err(OpenError::discard)?;
+            window.accept(index);
+            return Ok(Opened { slot, sequence: index + INDEX_BASE, len, restart: false });
+        }
+        let (sequence, restart) = if inbound.rtx {
+            (0, false)
+        } else {
+            match stream.sequence.extend(view.sequence(), stream.history_packets()) {
+                Extended::Usual(sequence) => (sequence, false),
+                Extended::Restart(sequence) => (sequence, true),
+                Extended::Jump => return Err(Discard::SequenceJump),
+            }
+        };
+        let body = view.body();
+        room.get_mut(..body.len()).ok_or(Discard::TooLong)?.copy_from_slice(body);
+        Ok(Opened { slot, sequence, len: body.len(), restart })
+    }
+
+    /// Learns the remote side of a comedia transport, from a packet that has been authenticated.
+    pub(crate) fn learn_remote(&mut self, key: usize, flow: Flow, path: Path) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        if !transport.comedia || transport.remote(flow).is_some() {
+            return;
+        }
+        transport.set_remote(flow, path.remote);
+        let event = Event::RemoteLearnt { transport: transport.id, remote: path.remote, rtcp: flow == Flow::Rtcp };
+        self.push_event(event);
+        self.endpoint_ops.push_back(EndpointOp::Connect(path.local, path.remote));
+    }
+
+    /// Gives a stream the SSRC of its first authenticated packet.
+    fn bind(&mut self, key: usize, inbound: Inbound) {
+        if let Some(stream) = self.streams.get_mut(inbound.stream) {
+            let ssrc = if inbound.rtx { &mut stream.rtx_ssrc } else { &mut stream.ssrc };
+            *ssrc = Some(inbound.ssrc);
+        }
+        if let Some(transport) = self.transports.get_mut(key) {
+            transport.inbound.push(inbound);
+        }
+    }
+
+    /// Makes an opened packet part of its stream.
+    fn take_in(&mut self, now: Instant, inbound: Inbound, view: &RtpView<'_>, opened: Opened) -> Result<(), Discard> {
+        let stream = self.streams.get_mut(inbound.stream).ok_or(Discard::UnknownSsrc)?;
+        let producer = self.producers.get(stream.producer).ok_or(Discard::UnknownSsrc)?;
+        let bytes = self.history.bytes(opened.slot);
+        let from = if inbound.rtx { 0 } else { HEADROOM_BYTES };
+        let whole = bytes.get(from..from + opened.len).ok_or(Discard::TooLong)?;
+        let padding = if view.has_padding() { padding_len(whole).map_err(|_| Discard::MalformedRtp)? } else { 0 };
+        let unpadded = whole.get(..opened.len - padding).ok_or(Discard::MalformedRtp)?;
+        let sent_as = producer.codec(view.payload_type()).ok_or(Discard::UnknownPayloadType)?;
+        let (sequence, codec, payload) = if inbound.rtx {
+            let (original, payload) = unpadded.split_first_chunk::<2>().ok_or(Discard::MalformedRtx)?;
+            let highest = stream.highest().ok_or(Discard::MalformedRtx)?;
+            let codec = producer.retransmitted_codec(sent_as).ok_or(Discard::MalformedRtx)?;
+            (nearest(highest, u16::from_be_bytes(*original)), codec, payload)
+        } else if matches!(sent_as.codec, Codec::Rtx { .. }) {
+            return Err(Discard::UnknownPayloadType);
+        } else {
+            (opened.sequence, sent_as, unpadded)
+        };
+        if let Err(why) = stream.admit(&self.history, sequence) {
+            stream.reception.repeated += u64::from(why == Discard::Replayed);
+            return Err(why);
+        }
+        let meta = PacketMeta {
+            sequence,
+            timestamp: view.timestamp(),
+            arrived: now,
+            payload_len: u16::try_from(payload.len()).map_err(|_| Discard::TooLong)?,
+            payload_type: codec.mapped_payload_type,
+            marker: view.marker(),
+            key_frame: is_key_frame(codec.codec, payload),
+            ..PacketMeta::default()
+        };
+        let clock_rate_hz = codec.clock_rate_hz;
+        let meta = self.write_extra(inbound.stream, opened.slot, view, meta);
+        self.place(inbound, opened, meta, clock_rate_hz);
+        Ok(())
+    }
+
+    /// Writes contributing sources and the extensions that are passed on, with the router's ids, into the slot.
+    fn write_extra(&mut self, stream: usize, slot: u32, view: &RtpView<'_>, mut meta: PacketMeta) -> PacketMeta {
+        let producer = self.streams.get(stream).and_then(|stream| self.producers.get(stream.producer));
+        let Some(producer) = producer else { return meta };
+        let extra = self.history.extra_mut(slot);
+        let csrcs = view.csrcs();
+        let Some((sources, block)) = extra.split_at_mut_checked(csrcs.len()) else { return meta };
+        sources.copy_from_slice(csrcs);
+        meta.csrc_count = u8::try_from(csrcs.len() / 4).unwrap_or(0);
+        let mapped = view.extensions().filter_map(|(id, data)| Some((producer.mapped_extension(id)?, data)));
+        meta.extension_ids = mapped.clone().fold(0, |ids, (id, _)| ids | 1_u16.checked_shl(u32::from(id)).unwrap_or(0));
+        meta.extension_len = u8::try_from(write_extension_block(block, mapped)).unwrap_or(0);
+        meta
+    }
+
+    /// Puts the packet into history and notes what it says about its stream.
+    fn place(&mut self, inbound: Inbound, opened: Opened, meta: PacketMeta, clock_rate_hz: u32) {
+        let Some(stream) = self.streams.get_mut(inbound.stream) else { return };
+        if opened.restart {
+            stream.restart(meta.sequence);
+        }
+        if !inbound.rtx {
+            stream.sequence.accept(meta.sequence);
+        }
+        let (placed, displaced) = stream.insert(&mut self.history, opened.slot, meta);
+        self.spare = displaced;
+        if let Some(index) = displaced {
+            self.history.retire(index);
+        }
+        stream.reception.packet(&meta, clock_rate_hz);
+        stream.reception.repaired += u64::from(placed.repaired);
+        if meta.key_frame {
+            stream.reception.key_frames += 1;
+            stream.key_frames.received();
+        }
+        if placed.too_many_missing {
+            stream.key_frames.want();
+        }
+        let producer = stream.producer;
+        if stream.fresh.len() == 1 {
+            self.fresh.push(inbound.stream);
+        }
+        if opened.restart {
+            self.resynchronise_consumers(producer);
+        }
+    }
+
+    /// Every consumer of a producer begins a new run at the next packet (at a key frame, for video).
+    pub(crate) fn resynchronise_consumers(&mut self, producer: usize) {
+        let Some(producer) = self.producers.get(producer) else { return };
+        for (consumer, _) in &producer.consumers {
+            if let Some(consumer) = self.consumers.get_mut(*consumer) {
+                consumer.resynchronise();
+            }
+        }
+    }
+}

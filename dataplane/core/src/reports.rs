@@ -1,0 +1,236 @@
+//! RTCP out: reports, NACKs to senders, key frame requests.
+//!
+//! Feedback leaves as reduced-size RTCP (RFC 5506); reports are compounds that begin with a sender or receiver report and
+//! hold a CNAME (RFC 3550 section 6.1).
+
+use std::time::Duration;
+
+use corecast_wire::{Discard, MediaKind};
+use slab::Slab;
+
+use crate::consumer::Consumer;
+use crate::limits::NACK_INTERVAL;
+use crate::outbox::Outbox;
+use crate::rtcp::{SenderInfo, Writer};
+use crate::srtp::SealError;
+use crate::stream::Stream;
+use crate::time::Instant;
+use crate::timers::Timer;
+use crate::transport::Transport;
+use crate::worker::{Worker, push_counted};
+
+/// Interval of reports about video, and of those about audio alone (mediasoup: 1 s and 5 s).
+const VIDEO_REPORT_INTERVAL: Duration = Duration::from_secs(1);
+const AUDIO_REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// A compound is closed when it is longer than this, so that it fits any path.
+const COMPOUND_BYTES: usize = 1_000;
+/// Room for the longest compound: the limit above plus one sender report with its CNAME.
+const RTCP_ROOM_BYTES: usize = 1_400;
+/// Seconds from the NTP epoch to the Unix epoch.
+const NTP_TO_UNIX_S: u64 = 2_208_988_800;
+
+/// NTP timestamp of `now` (RFC 3550 section 4).
+pub(crate) const fn ntp_time(unix_time_ns: u64, now: Instant) -> u64 {
+    let unix_ns = unix_time_ns.saturating_add(now.as_nanos());
+    let seconds = unix_ns / 1_000_000_000 + NTP_TO_UNIX_S;
+    let fraction = ((unix_ns % 1_000_000_000) << 32) / 1_000_000_000;
+    (seconds << 32) | fraction
+}
+
+impl Worker {
+    pub(crate) fn arm_reports(&mut self, now: Instant, key: usize) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let video = |kind| kind == MediaKind::Video;
+        let has_video =
+            transport.producers.iter().filter_map(|key| self.producers.get(*key)).any(|one| video(one.kind))
+                || transport.consumers.iter().filter_map(|key| self.consumers.get(*key)).any(|one| one.has_key_frames);
+        let interval = if has_video { VIDEO_REPORT_INTERVAL } else { AUDIO_REPORT_INTERVAL };
+        // 0.8 to 1.2 of it, so that transports do not report in step (RFC 3550 section 6.3.5).
+        let spread = (now.as_nanos() / 1_000 + key as u64 * 7_919) % 401;
+        let at = now + interval * u32::try_from(800 + spread).unwrap_or(1_000) / 1_000;
+        transport.reports_due = Some(at);
+        self.timers.arm(at, Timer::Reports(key));
+    }
+
+    pub(crate) fn reports_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
+        if self.transports.get(key).is_none_or(|transport| transport.reports_due != Some(at)) {
+            return;
+        }
+        if let Err(why) = self.send_reports(now, key, outbox) {
+            self.discard(key, why);
+        }
+        self.arm_reports(now, key);
+    }
+
+    fn send_reports(&mut self, now: Instant, key: usize, outbox: &mut Outbox) -> Result<(), Discard> {
+        let Some(transport) = self.transports.get_mut(key) else { return Ok(()) };
+        if transport.path(transport.rtcp_flow()).is_none() {
+            return Ok(());
+        }
+        let (consumers, streams) = (&self.consumers, &mut self.streams);
+        let ntp = ntp_time(self.config.unix_time_ns, now);
+        let media = transport.inbound.iter().filter(|inbound| !inbound.rtx);
+        let blocks: Vec<_> = media
+            .filter_map(|inbound| {
+                let stream = streams.get_mut(inbound.stream)?;
+                let highest = stream.highest()?;
+                Some(stream.reception.report(now, inbound.ssrc, highest))
+            })
+            .collect();
+        let senders = transport.consumers.iter().filter_map(|key| consumers.get(*key));
+        let reporting: Vec<_> = senders.filter(|consumer| consumer.sent.packets > 0).collect();
+        let ssrc = transport.rtcp_ssrc;
+        if !blocks.is_empty() {
+            send_rtcp(transport, outbox, |writer| {
+                writer.push_receiver_report(ssrc, blocks);
+                writer.push_sdes_cname(ssrc, "corecast");
+            })?;
+        }
+        let mut rest = reporting.as_slice();
+        while !rest.is_empty() {
+            send_rtcp(transport, outbox, |writer| {
+                while let Some((consumer, others)) = rest.split_first() {
+                    push_sender_report(writer, now, ntp, consumer, streams);
+                    rest = others;
+                    if writer.len() > COMPOUND_BYTES {
+                        break;
+                    }
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn nack_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
+        if self.streams.get(key).is_some_and(|stream| stream.nack_due == Some(at)) {
+            self.send_nack(now, key, outbox);
+        }
+    }
+
+    /// Asks a stream's sender for what is missing and due, and comes back while anything is.
+    pub(crate) fn send_nack(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        stream.nack_due = None;
+        let (Some(ssrc), Some(highest)) = (stream.ssrc, stream.highest()) else { return };
+        let Some(producer) = self.producers.get(stream.producer).filter(|one| one.nack && !one.paused) else {
+            stream.missing.clear();
+            return;
+        };
+        let transport_key = producer.transport;
+        let Some(transport) = self.transports.get_mut(transport_key) else { return };
+        stream.missing.due(now, highest, &mut self.nack);
+        if !self.nack.is_empty() {
+            stream.reception.nacks += 1;
+            stream.reception.nacked_packets += self.nack.len() as u64;
+            let (from, lost) = (transport.rtcp_ssrc, self.nack.iter().copied());
+            let result = send_rtcp(transport, outbox, |writer| {
+                writer.push_nack(from, ssrc, lost);
+            });
+            if let Err(why) = result {
+                transport.discards.count(why);
+                self.discards.count(why);
+            }
+        }
+        if !stream.missing.is_empty() {
+            let at = now + NACK_INTERVAL;
+            stream.nack_due = Some(at);
+            self.timers.arm(at, Timer::Nack(key));
+        }
+    }
+
+    /// Somebody needs a key frame of a stream.
+    pub(crate) fn want_key_frame(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.key_frames.want();
+        }
+        self.request_key_frame(now, key, outbox);
+    }
+
+    pub(crate) fn key_frame_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
+        let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.key_frame_due == Some(at)) else { return };
+        stream.key_frame_due = None;
+        self.request_key_frame(now, key, outbox);
+    }
+
+    /// Sends the wanted request if it is due, or comes back when it is.
+    pub(crate) fn request_key_frame(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(due) = stream.key_frames.due() else { return };
+        let Some(producer) = self.producers.get(stream.producer) else { return };
+        let (Some(ssrc), false, true) = (stream.ssrc, producer.paused, producer.pli || producer.fir) else { return };
+        let Some(transport) = self.transports.get_mut(producer.transport) else { return };
+        if transport.path(transport.rtcp_flow()).is_none() {
+            return;
+        }
+        if due <= now {
+            let from = transport.rtcp_ssrc;
+            let fir_sequence = stream.fir_sequence.wrapping_add(1);
+            let result = send_rtcp(transport, outbox, |writer| {
+                if producer.pli {
+                    writer.push_pli(from, ssrc);
+                } else {
+                    writer.push_fir(from, ssrc, fir_sequence);
+                }
+            });
+            match result {
+                Ok(()) if producer.pli => stream.reception.plis += 1,
+                Ok(()) => {
+                    stream.reception.firs += 1;
+                    stream.fir_sequence = fir_sequence;
+                }
+                Err(why) => {
+                    transport.discards.count(why);
+                    self.discards.count(why);
+                }
+            }
+            let mut waiting = producer.consumers.iter().filter_map(|(key, _)| self.consumers.get(*key));
+            stream.key_frames.sent(now, waiting.any(Consumer::wants_key_frame));
+        }
+        if let Some(at) = stream.key_frames.due()
+            && stream.key_frame_due.is_none()
+        {
+            stream.key_frame_due = Some(at);
+            self.timers.arm(at, Timer::KeyFrame(key));
+        }
+    }
+}
+
+/// A sender report that extrapolates from the stream's newest packet (RFC 3550 section 6.4.1), and the CNAME.
+fn push_sender_report(writer: &mut Writer<'_>, now: Instant, ntp: u64, consumer: &Consumer, streams: &Slab<Stream>) {
+    let newest = streams.get(consumer.stream).and_then(|stream| stream.reception.newest);
+    let Some((timestamp, at)) = newest else { return };
+    let elapsed = now.since(at).as_nanos() * u128::from(consumer.clock_rate_hz) / 1_000_000_000;
+    #[expect(clippy::cast_possible_truncation, reason = "RTP time and RTCP counters wrap")]
+    let info = SenderInfo {
+        ssrc: consumer.ssrc,
+        ntp,
+        rtp_timestamp: timestamp.wrapping_add(elapsed as u32),
+        packet_count: consumer.sent.packets as u32,
+        octet_count: consumer.sent.bytes as u32,
+    };
+    writer.push_sender_report(&info, []);
+    writer.push_sdes_cname(consumer.ssrc, &consumer.cname);
+}
+
+/// One RTCP datagram of a transport, as `write` writes it. Nothing is sent if it writes nothing.
+fn send_rtcp(
+    transport: &mut Transport,
+    outbox: &mut Outbox,
+    write: impl FnOnce(&mut Writer<'_>),
+) -> Result<(), Discard> {
+    let path = transport.path(transport.rtcp_flow()).ok_or(Discard::NotConnected)?;
+    let overhead = transport.security.as_ref().map_or(0, |security| security.sealer.rtcp_overhead());
+    let room = outbox.reserve(RTCP_ROOM_BYTES + overhead).ok_or(Discard::OutboxFull)?;
+    let mut writer = Writer::new(room.get_mut(..RTCP_ROOM_BYTES).unwrap_or_default());
+    write(&mut writer);
+    let len = writer.len();
+    if len == 0 {
+        return Ok(());
+    }
+    let len = match &mut transport.security {
+        None => len,
+        Some(security) => security.sealer.seal_rtcp(room, len).map_err(SealError::discard)?,
+    };
+    push_counted(outbox, &mut transport.sent, path, len, None);
+    Ok(())
+}

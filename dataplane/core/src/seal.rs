@@ -1,0 +1,90 @@
+//! RTP out: one packet of history, as one receiver gets it, into the outbox.
+
+use corecast_wire::Discard;
+
+use crate::history::History;
+use crate::limits::MAX_HEADER_EXTRA_BYTES;
+use crate::outbox::Outbox;
+use crate::path::Path;
+use crate::rtp::{FIXED_HEADER_BYTES, Header, filter_extension_block, write_header};
+use crate::srtp::Sealer;
+use crate::transport::Traffic;
+use crate::worker::push_counted;
+
+/// What is different for this receiver.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) path: Path,
+    pub(crate) ssrc: u32,
+    pub(crate) payload_type: u8,
+    /// Sequence number with its rollover count: the SRTP index.
+    pub(crate) index: u64,
+    /// Bit n is set if the receiver knows the header extension with the router's id n.
+    pub(crate) header_extensions: u16,
+    /// Original sequence number, for a packet of an RTX stream (RFC 4588 section 4).
+    pub(crate) original: Option<u16>,
+}
+
+/// Why a packet did not get into the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsealed {
+    /// No room: try again when it has been sent.
+    Full,
+    /// Never.
+    Discarded(Discard),
+}
+
+/// Writes the header anew and seals the payload from history straight into the outbox; for plain RTP, only names it.
+pub(crate) fn seal(
+    history: &mut History,
+    slot: u32,
+    sealer: Option<&Sealer>,
+    outgoing: &Outgoing,
+    outbox: &mut Outbox,
+    sent: &mut Traffic,
+) -> Result<(), Unsealed> {
+    let meta = history.meta(slot);
+    #[expect(clippy::cast_possible_truncation, reason = "RTP carries the lower 16 bits")]
+    let header = Header {
+        payload_type: outgoing.payload_type,
+        marker: meta.marker,
+        padding: meta.pad > 0,
+        sequence: outgoing.index as u16,
+        timestamp: meta.timestamp,
+        ssrc: outgoing.ssrc,
+    };
+    if let Some(original) = outgoing.original {
+        history.write_headroom(slot, original);
+    }
+    let extra = history.extra(slot);
+    let Some((csrcs, block)) = extra.split_at_checked(usize::from(meta.csrc_count) * 4) else {
+        return Err(Unsealed::Discarded(Discard::SealFailed));
+    };
+    let mut filtered = [0; MAX_HEADER_EXTRA_BYTES];
+    let block = if meta.extension_ids & !outgoing.header_extensions == 0 {
+        block
+    } else {
+        let len = filter_extension_block(block, outgoing.header_extensions, &mut filtered);
+        filtered.get(..len).unwrap_or_default()
+    };
+    let payload = history.sealable(slot, outgoing.original.is_some());
+    let header_len = FIXED_HEADER_BYTES + csrcs.len() + block.len();
+    let Some(sealer) = sealer else {
+        let osn = payload.len() - usize::from(meta.payload_len) - usize::from(meta.pad);
+        let room = outbox.reserve(header_len + osn).ok_or(Unsealed::Full)?;
+        write_header(room, &header, csrcs, block).ok_or(Unsealed::Discarded(Discard::SealFailed))?;
+        let (original, rest) = payload.split_at(osn);
+        room.get_mut(header_len..).unwrap_or_default().copy_from_slice(original);
+        let payload = Some((history.reference(slot), rest.len())).filter(|_| !rest.is_empty());
+        push_counted(outbox, sent, outgoing.path, header_len + osn, payload);
+        return Ok(());
+    };
+    let len = header_len + payload.len() + sealer.rtp_overhead();
+    let room = outbox.reserve(len).ok_or(Unsealed::Full)?;
+    write_header(room, &header, csrcs, block).ok_or(Unsealed::Discarded(Discard::SealFailed))?;
+    sealer
+        .seal_rtp(outgoing.ssrc, outgoing.index, room, header_len, payload)
+        .map_err(|error| Unsealed::Discarded(error.discard()))?;
+    push_counted(outbox, sent, outgoing.path, len, None);
+    Ok(())
+}

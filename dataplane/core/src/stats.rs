@@ -1,0 +1,116 @@
+//! Counters of every object, a page at a time.
+
+use corecast_wire::{
+    ConsumerId, ConsumerStats, Object, ObjectStats, ProducerId, ProducerStats, StatsPage, StreamStats, TransportId,
+    TransportStats,
+};
+
+use crate::consumer::Consumer;
+use crate::limits::STATS_PAGE_OBJECTS;
+use crate::producer::Producer;
+use crate::stream::Stream;
+use crate::transport::{Flow, Transport};
+use crate::worker::Worker;
+
+impl Worker {
+    /// The page that begins with the first object at or after `from`: transports, then producers, then consumers.
+    pub(crate) fn stats_page(&self, from: Option<Object>) -> StatsPage {
+        let from = from.unwrap_or(Object::Transport(TransportId(0)));
+        let (transport, producer, consumer) = match from {
+            Object::Transport(id) => (Some(id), ProducerId(0), ConsumerId(0)),
+            Object::Producer(id) => (None, id, ConsumerId(0)),
+            Object::Consumer(id) => (None, ProducerId(u64::MAX), id),
+        };
+        let transports = transport
+            .into_iter()
+            .flat_map(|id| self.transport_by_id.range(id..))
+            .map(|(id, key)| (Object::Transport(*id), self.transports.get(*key).map(transport_stats)));
+        let producers = self.producer_by_id.range(producer..).map(|(id, key)| {
+            (Object::Producer(*id), self.producers.get(*key).map(|producer| self.producer_stats(producer)))
+        });
+        let consumers = self.consumer_by_id.range(consumer..).map(|(id, key)| {
+            (Object::Consumer(*id), self.consumers.get(*key).map(|consumer| self.consumer_stats(consumer)))
+        });
+        let mut page = StatsPage::default();
+        for (object, stats) in transports.chain(producers).chain(consumers) {
+            if page.objects.len() == STATS_PAGE_OBJECTS {
+                page.next = Some(object);
+                break;
+            }
+            page.objects.extend(stats);
+        }
+        page
+    }
+
+    fn transport_id(&self, key: usize) -> TransportId {
+        self.transports.get(key).map_or(TransportId(0), |transport| transport.id)
+    }
+
+    fn producer_stats(&self, producer: &Producer) -> ObjectStats {
+        ObjectStats::Producer(ProducerStats {
+            producer: producer.id,
+            transport: self.transport_id(producer.transport),
+            kind: producer.kind,
+            paused: producer.paused,
+            streams: producer.streams.iter().filter_map(|key| self.streams.get(*key)).map(stream_stats).collect(),
+        })
+    }
+
+    fn consumer_stats(&self, consumer: &Consumer) -> ObjectStats {
+        let (sent, feedback) = (consumer.sent, consumer.feedback);
+        ObjectStats::Consumer(ConsumerStats {
+            consumer: consumer.id,
+            transport: self.transport_id(consumer.transport),
+            producer: self.producers.get(consumer.producer).map_or(ProducerId(0), |producer| producer.id),
+            ssrc: consumer.ssrc,
+            paused: consumer.paused,
+            packet_count: sent.packets,
+            byte_count: sent.bytes,
+            packets_retransmitted: sent.retransmitted,
+            nack_count: feedback.nacks,
+            nack_packet_count: feedback.nacked_packets,
+            pli_count: feedback.plis,
+            fir_count: feedback.firs,
+            packets_lost: i64::from(feedback.packets_lost),
+            fraction_lost: feedback.fraction_lost,
+            jitter: feedback.jitter,
+            round_trip_us: feedback.round_trip.map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
+            discards: consumer.discards.clone(),
+        })
+    }
+}
+
+fn transport_stats(transport: &Transport) -> ObjectStats {
+    ObjectStats::Transport(TransportStats {
+        transport: transport.id,
+        router: transport.router,
+        local: transport.local.local,
+        remote: transport.remote(Flow::Rtp),
+        packets_received: transport.received.packets,
+        bytes_received: transport.received.bytes,
+        packets_sent: transport.sent.packets,
+        bytes_sent: transport.sent.bytes,
+        discards: transport.discards.clone(),
+    })
+}
+
+fn stream_stats(stream: &Stream) -> StreamStats {
+    let reception = &stream.reception;
+    StreamStats {
+        ssrc: stream.ssrc,
+        rtx_ssrc: stream.rtx_ssrc,
+        packet_count: reception.packets,
+        byte_count: reception.bytes,
+        packets_lost: reception.lost(stream.highest()),
+        fraction_lost: reception.fraction_lost,
+        jitter: reception.jitter(),
+        packets_repeated: reception.repeated,
+        packets_repaired: reception.repaired,
+        nack_count: reception.nacks,
+        nack_packet_count: reception.nacked_packets,
+        pli_count: reception.plis,
+        fir_count: reception.firs,
+        key_frames: reception.key_frames,
+        round_trip_us: None,
+    }
+}

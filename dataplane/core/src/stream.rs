@@ -1,0 +1,242 @@
+//! One stream that a producer's sender sends: its sequence numbers, its history, what it misses, its reception
+//! statistics (RFC 3550 appendix A.3, A.8).
+
+use corecast_wire::{Discard, MediaKind};
+
+use crate::history::{History, PacketMeta, SlotRef};
+use crate::key_frame::KeyFrameRequests;
+use crate::limits::{AUDIO_HISTORY_PACKETS, VIDEO_HISTORY_PACKETS};
+use crate::missing::{MissingList, TooMany};
+use crate::rtcp::ReportBlock;
+use crate::sequence::Sequence;
+use crate::srtp::ReplayWindow;
+use crate::time::Instant;
+
+const NO_SLOT: u32 = u32::MAX;
+
+/// A stream. Owns its part of history.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) producer: usize,
+    pub(crate) ssrc: Option<u32>,
+    pub(crate) rtx_ssrc: Option<u32>,
+    /// Plain RTP only.
+    pub(crate) sequence: Sequence,
+    /// SRTP only: indexes of the media SSRC, and of the RTX SSRC.
+    pub(crate) window: ReplayWindow,
+    pub(crate) rtx_window: ReplayWindow,
+    ring: Box<[u32]>,
+    /// Packets that came with the current batch, and those that are being forwarded.
+    pub(crate) fresh: Vec<SlotRef>,
+    pub(crate) round: Vec<SlotRef>,
+    pub(crate) missing: MissingList,
+    pub(crate) nack_due: Option<Instant>,
+    pub(crate) key_frames: KeyFrameRequests,
+    pub(crate) key_frame_due: Option<Instant>,
+    pub(crate) fir_sequence: u8,
+    pub(crate) reception: Reception,
+    /// Highest sequence number taken in.
+    highest: Option<u64>,
+}
+
+/// A packet's place among the others of its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Placed {
+    /// It had been asked for.
+    pub(crate) repaired: bool,
+    /// The gap before it is too wide to ask for.
+    pub(crate) too_many_missing: bool,
+}
+
+impl Stream {
+    pub(crate) fn new(producer: usize, kind: MediaKind, ssrc: Option<u32>, rtx_ssrc: Option<u32>) -> Self {
+        let packets = match kind {
+            MediaKind::Audio => AUDIO_HISTORY_PACKETS,
+            MediaKind::Video => VIDEO_HISTORY_PACKETS,
+        };
+        Self {
+            producer,
+            ssrc,
+            rtx_ssrc,
+            sequence: Sequence::default(),
+            window: ReplayWindow::default(),
+            rtx_window: ReplayWindow::default(),
+            ring: vec![NO_SLOT; packets].into_boxed_slice(),
+            fresh: Vec::with_capacity(packets),
+            round: Vec::with_capacity(packets),
+            missing: MissingList::default(),
+            nack_due: None,
+            key_frames: KeyFrameRequests::default(),
+            key_frame_due: None,
+            fir_sequence: 0,
+            reception: Reception::default(),
+            highest: None,
+        }
+    }
+
+    /// Packets by which one may be behind the newest and still be taken in.
+    pub(crate) const fn history_packets(&self) -> u64 {
+        self.ring.len() as u64
+    }
+
+    pub(crate) const fn highest(&self) -> Option<u64> {
+        self.highest
+    }
+
+    fn position(&self, sequence: u64) -> usize {
+        (sequence & (self.history_packets() - 1)) as usize
+    }
+
+    /// The slot that holds packet `sequence`.
+    pub(crate) fn slot(&self, history: &History, sequence: u64) -> Option<u32> {
+        let index = *self.ring.get(self.position(sequence))?;
+        (index != NO_SLOT && history.meta(index).sequence == sequence).then_some(index)
+    }
+
+    /// Whether a packet may join: not held already, and not older than history reaches. What is refused here once is
+    /// refused for ever, so that no consumer seals two payloads under one index.
+    pub(crate) fn admit(&self, history: &History, sequence: u64) -> Result<(), Discard> {
+        if self.highest.is_some_and(|highest| sequence + self.history_packets() <= highest) {
+            return Err(Discard::TooOld);
+        }
+        if self.slot(history, sequence).is_some() {
+            return Err(Discard::Replayed);
+        }
+        Ok(())
+    }
+
+    /// Takes slot `index`, written and admitted, into history. Returns its place and the slot that it displaced.
+    pub(crate) fn insert(&mut self, history: &mut History, index: u32, meta: PacketMeta) -> (Placed, Option<u32>) {
+        let sequence = meta.sequence;
+        if let Some(held) = history.meta_mut(index) {
+            *held = meta;
+        }
+        let mut placed = Placed { repaired: false, too_many_missing: false };
+        match self.highest {
+            Some(highest) if sequence > highest => {
+                placed.too_many_missing = self.missing.skipped(highest + 1, sequence) == Err(TooMany);
+            }
+            Some(_) => placed.repaired = self.missing.found(sequence),
+            None => {}
+        }
+        self.highest = Some(self.highest.map_or(sequence, |highest| highest.max(sequence)));
+        let position = self.position(sequence);
+        let displaced = self.ring.get_mut(position).map(|held| std::mem::replace(held, index));
+        self.fresh.push(history.reference(index));
+        (placed, displaced.filter(|index| *index != NO_SLOT))
+    }
+
+    /// The sender has started anew: what came before is not missing.
+    pub(crate) fn restart(&mut self, sequence: u64) {
+        self.missing.clear();
+        self.highest = Some(sequence.saturating_sub(1));
+        self.reception.restart();
+    }
+
+    /// Gives every slot back.
+    pub(crate) fn release(&mut self, history: &mut History) {
+        for index in self.ring.iter_mut().filter(|index| **index != NO_SLOT) {
+            history.release(*index);
+            *index = NO_SLOT;
+        }
+    }
+}
+
+/// Reception statistics of a stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reception {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) repeated: u64,
+    pub(crate) repaired: u64,
+    pub(crate) nacks: u64,
+    pub(crate) nacked_packets: u64,
+    pub(crate) plis: u64,
+    pub(crate) firs: u64,
+    pub(crate) key_frames: u64,
+    pub(crate) fraction_lost: u8,
+    base: Option<u64>,
+    received_since_base: u64,
+    expected_prior: u64,
+    received_prior: u64,
+    /// Interarrival jitter times 16.
+    jitter_16: u32,
+    transit: Option<u32>,
+    /// Newest RTP timestamp and when it came: what sender reports extrapolate from.
+    pub(crate) newest: Option<(u32, Instant)>,
+    /// Middle 32 bits of the last sender report's NTP time, and when it came.
+    pub(crate) sender_report: Option<(u32, Instant)>,
+}
+
+impl Reception {
+    /// One packet of the stream, first come or late.
+    pub(crate) fn packet(&mut self, meta: &PacketMeta, clock_rate_hz: u32) {
+        self.packets += 1;
+        self.bytes += u64::from(meta.payload_len);
+        self.received_since_base += 1;
+        self.base = Some(self.base.map_or(meta.sequence, |base| base.min(meta.sequence)));
+        let is_newest = self.newest.is_none_or(|(newest, _)| meta.timestamp.wrapping_sub(newest).cast_signed() > 0);
+        if is_newest {
+            self.newest = Some((meta.timestamp, meta.arrived));
+        }
+        self.measure_jitter(meta, clock_rate_hz);
+    }
+
+    /// RFC 3550 appendix A.8.
+    fn measure_jitter(&mut self, meta: &PacketMeta, clock_rate_hz: u32) {
+        let arrival = u128::from(meta.arrived.as_nanos()) * u128::from(clock_rate_hz) / 1_000_000_000;
+        #[expect(clippy::cast_possible_truncation, reason = "RTP time wraps")]
+        let transit = (arrival as u32).wrapping_sub(meta.timestamp);
+        if let Some(previous) = self.transit.replace(transit) {
+            let deviation = transit.wrapping_sub(previous).cast_signed().unsigned_abs();
+            self.jitter_16 = self.jitter_16.wrapping_add(deviation).wrapping_sub((self.jitter_16 + 8) >> 4);
+        }
+    }
+
+    pub(crate) const fn jitter(&self) -> u32 {
+        self.jitter_16 >> 4
+    }
+
+    fn restart(&mut self) {
+        self.base = None;
+        self.received_since_base = 0;
+        self.expected_prior = 0;
+        self.received_prior = 0;
+        self.transit = None;
+        self.newest = None;
+    }
+
+    /// Packets that should have come since the first.
+    fn expected(&self, highest: u64) -> u64 {
+        self.base.map_or(0, |base| highest.saturating_sub(base) + 1)
+    }
+
+    pub(crate) fn lost(&self, highest: Option<u64>) -> i64 {
+        let expected = highest.map_or(0, |highest| self.expected(highest));
+        expected.cast_signed().saturating_sub(self.received_since_base.cast_signed())
+    }
+
+    /// The block of the next receiver report (RFC 3550 section 6.4.1, appendix A.3).
+    pub(crate) fn report(&mut self, now: Instant, ssrc: u32, highest: u64) -> ReportBlock {
+        let expected = self.expected(highest);
+        let expected_now = expected.saturating_sub(self.expected_prior);
+        let received_now = self.received_since_base.saturating_sub(self.received_prior);
+        self.expected_prior = expected;
+        self.received_prior = self.received_since_base;
+        let lost_now = expected_now.saturating_sub(received_now);
+        self.fraction_lost = (lost_now * 256).checked_div(expected_now).map_or(0, |lost| lost.min(255) as u8);
+        let (last_sr, delay) = self.sender_report.map_or((0, 0), |(ntp, at)| {
+            (ntp, u32::try_from(now.since(at).as_nanos() * 65_536 / 1_000_000_000).unwrap_or(u32::MAX))
+        });
+        #[expect(clippy::cast_possible_truncation, reason = "clamped to 24 bits; 16 + 16 bits of an extended number")]
+        ReportBlock {
+            ssrc,
+            fraction_lost: self.fraction_lost,
+            cumulative_lost: self.lost(Some(highest)).clamp(-0x80_0000, 0x7f_ffff) as i32,
+            highest_sequence: highest as u32,
+            jitter: self.jitter(),
+            last_sr,
+            delay_since_last_sr: delay,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! When something is next due. A heap with lazy deletion: whoever arms a timer remembers the time, and an entry that
+//! names another time than the one remembered is stale.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::time::Instant;
+
+/// Whose turn it is. The numbers are slab keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// Sender and receiver reports of a transport.
+    Reports(usize),
+    /// Packets that a stream still misses.
+    Nack(usize),
+    /// A key frame that a stream was asked for, or will be.
+    KeyFrame(usize),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    heap: BinaryHeap<Reverse<(Instant, Timer)>>,
+}
+
+impl Timers {
+    pub(crate) fn arm(&mut self, at: Instant, timer: Timer) {
+        self.heap.push(Reverse((at, timer)));
+    }
+
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// A timer that is due at `now`, with the time at which it was to fire.
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<(Instant, Timer)> {
+        if self.next()? > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse(entry)| entry)
+    }
+}

@@ -1,0 +1,163 @@
+//! A plain transport: RTP and RTCP to and from one remote side over UDP, with or without SRTP (mediasoup's
+//! PlainTransport).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use corecast_wire::{Discard, Discards, RouterId, SrtpCryptoSuite, TransportId};
+
+use crate::path::{Endpoint, EndpointId, Path};
+use crate::srtp::{Opener, Sealer};
+use crate::time::Instant;
+
+/// An SSRC that a producer's sender uses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inbound {
+    pub(crate) ssrc: u32,
+    pub(crate) stream: usize,
+    pub(crate) rtx: bool,
+}
+
+/// Protection of what leaves and of what arrives.
+#[derive(Debug)]
+pub(crate) struct Security {
+    pub(crate) suite: SrtpCryptoSuite,
+    pub(crate) sealer: Sealer,
+    /// `None` until the remote side's key is known.
+    pub(crate) opener: Option<Opener>,
+    /// SSRCs that were ever sealed with this key, so that none is used twice.
+    pub(crate) used_ssrcs: BTreeSet<u32>,
+}
+
+/// Datagrams and their UDP payload in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Traffic {
+    pub(crate) const fn count(&mut self, bytes: usize) {
+        self.packets += 1;
+        self.bytes += bytes as u64;
+    }
+}
+
+/// A plain transport.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    pub(crate) id: TransportId,
+    pub(crate) router: RouterId,
+    pub(crate) local: Endpoint,
+    /// `None` with RTCP on the RTP port (RFC 5761).
+    pub(crate) rtcp_local: Option<Endpoint>,
+    pub(crate) comedia: bool,
+    pub(crate) connected: bool,
+    remote: Option<SocketAddr>,
+    rtcp_remote: Option<SocketAddr>,
+    pub(crate) security: Option<Security>,
+    pub(crate) rtcp_ssrc: u32,
+    pub(crate) producers: Vec<usize>,
+    pub(crate) inbound: Vec<Inbound>,
+    pub(crate) consumers: Vec<usize>,
+    /// Consumer by SSRC, media and RTX; ordered, for reports and feedback.
+    pub(crate) outbound: BTreeMap<u32, usize>,
+    /// (consumer, stream) with packets to forward in the current round.
+    pub(crate) pending: Vec<(usize, usize)>,
+    pub(crate) reports_due: Option<Instant>,
+    pub(crate) received: Traffic,
+    pub(crate) sent: Traffic,
+    pub(crate) discards: Discards,
+}
+
+/// Which of a transport's two flows an endpoint carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// RTP, and RTCP if multiplexed.
+    Rtp,
+    /// RTCP alone.
+    Rtcp,
+}
+
+impl Transport {
+    pub(crate) fn new(
+        id: TransportId,
+        router: RouterId,
+        options: &corecast_wire::PlainTransportOptions,
+        local: Endpoint,
+        rtcp_local: Option<Endpoint>,
+        security: Option<Security>,
+    ) -> Self {
+        Self {
+            id,
+            router,
+            local,
+            rtcp_local,
+            comedia: options.comedia,
+            connected: false,
+            remote: None,
+            rtcp_remote: None,
+            security,
+            rtcp_ssrc: options.rtcp_ssrc,
+            producers: Vec::new(),
+            inbound: Vec::new(),
+            consumers: Vec::new(),
+            outbound: BTreeMap::new(),
+            pending: Vec::new(),
+            reports_due: None,
+            received: Traffic::default(),
+            sent: Traffic::default(),
+            discards: Discards::default(),
+        }
+    }
+
+    pub(crate) const fn remote(&self, flow: Flow) -> Option<SocketAddr> {
+        match flow {
+            Flow::Rtp => self.remote,
+            Flow::Rtcp => self.rtcp_remote,
+        }
+    }
+
+    pub(crate) const fn set_remote(&mut self, flow: Flow, remote: SocketAddr) {
+        match flow {
+            Flow::Rtp => self.remote = Some(remote),
+            Flow::Rtcp => self.rtcp_remote = Some(remote),
+        }
+    }
+
+    /// The flow that carries our RTCP.
+    pub(crate) const fn rtcp_flow(&self) -> Flow {
+        match self.rtcp_local {
+            Some(_) => Flow::Rtcp,
+            None => Flow::Rtp,
+        }
+    }
+
+    /// Where a flow leaves; `None` while the remote side is unknown or, with SRTP, cannot be authenticated yet.
+    pub(crate) fn path(&self, flow: Flow) -> Option<Path> {
+        let local = match flow {
+            Flow::Rtp => Some(self.local.id),
+            Flow::Rtcp => self.rtcp_local.map(|endpoint| endpoint.id),
+        };
+        let remote = self.remote(flow)?;
+        local.map(|local| Path { local, remote })
+    }
+
+    /// Whether a datagram of a flow may come from here. Does not learn.
+    pub(crate) fn check_remote(&self, flow: Flow, from: SocketAddr) -> Result<(), Discard> {
+        match self.remote(flow) {
+            Some(remote) if remote == from => Ok(()),
+            None if self.comedia => Ok(()),
+            Some(_) | None => Err(Discard::WrongRemote),
+        }
+    }
+
+    pub(crate) fn inbound(&self, ssrc: u32) -> Option<Inbound> {
+        self.inbound.iter().find(|inbound| inbound.ssrc == ssrc).copied()
+    }
+
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = (EndpointId, Flow)> {
+        let rtcp = self.rtcp_local.map(|endpoint| (endpoint.id, Flow::Rtcp));
+        std::iter::once((self.local.id, Flow::Rtp)).chain(rtcp)
+    }
+}

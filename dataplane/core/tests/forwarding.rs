@@ -1,0 +1,278 @@
+//! The machine as its shell sees it: datagrams in, datagrams out.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use corecast_core::rtcp::Writer;
+use corecast_core::rtp::RtpView;
+use corecast_core::srtp::{Opener, ReplayWindow, Sealer};
+use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, Worker};
+use corecast_wire::{
+    Codec, CodecMapping, Command, CommandError, ConsumeOptions, ConsumerId, EncodingMapping, MediaKind,
+    PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId, SrtpCryptoSuite, SrtpParameters, TransportId,
+};
+
+const KEY_FRAME: [u8; 4] = [0x10, 0x00, 0x9d, 0x01];
+const DELTA_FRAME: [u8; 4] = [0x10, 0x01, 0x00, 0x00];
+
+struct Bed {
+    worker: Worker,
+    outbox: Outbox,
+    now: Instant,
+}
+
+fn local(endpoint: u32) -> SocketAddr {
+    format!("127.0.0.1:{}", 40_000 + endpoint).parse().expect("an address")
+}
+
+fn remote(endpoint: u32) -> SocketAddr {
+    format!("127.0.0.1:{}", 50_000 + endpoint).parse().expect("an address")
+}
+
+fn path(endpoint: u32) -> Path {
+    Path { local: EndpointId(endpoint), remote: remote(endpoint) }
+}
+
+fn srtp(seed: u8) -> SrtpParameters {
+    SrtpParameters { suite: SrtpCryptoSuite::AeadAes128Gcm, key_and_salt: vec![seed; 28] }
+}
+
+impl Bed {
+    fn new() -> Self {
+        let worker = Worker::new(Config::default());
+        let mut bed = Self { worker, outbox: Outbox::new(), now: Instant::from_nanos(1_000_000_000) };
+        bed.command(&Command::CreateRouter { router: RouterId(1) }).expect("first router");
+        bed
+    }
+
+    fn command(&mut self, command: &Command) -> Result<Reply, CommandError> {
+        self.worker.handle_command(self.now, command, &[], &mut self.outbox)
+    }
+
+    /// A transport whose number is also its endpoint's. The remote side sends with key `number + 100`.
+    fn transport(&mut self, number: u32, comedia: bool, encrypted: bool) {
+        let transport = TransportId(number.into());
+        let seed = u8::try_from(number).expect("few transports");
+        let options = PlainTransportOptions {
+            listen_ip: local(number).ip(),
+            port: None,
+            rtcp_mux: true,
+            comedia,
+            srtp: encrypted.then(|| srtp(seed)),
+            rtcp_ssrc: 7,
+        };
+        let create = Command::CreatePlainTransport { router: RouterId(1), transport, options };
+        let opened = [Endpoint { id: EndpointId(number), local: local(number) }];
+        self.worker.handle_command(self.now, &create, &opened, &mut self.outbox).expect("a new transport");
+        if !comedia || encrypted {
+            let remote = (!comedia).then(|| remote(number));
+            let srtp = encrypted.then(|| srtp(seed + 100));
+            self.command(&Command::ConnectPlainTransport { transport, remote, rtcp_remote: None, srtp })
+                .expect("not connected yet");
+        }
+    }
+
+    fn produce(&mut self, transport: u32) {
+        let codec =
+            CodecMapping { payload_type: 96, mapped_payload_type: 101, codec: Codec::Vp8, clock_rate_hz: 90_000 };
+        let options = ProduceOptions {
+            kind: MediaKind::Video,
+            codecs: vec![codec],
+            header_extensions: vec![],
+            encodings: vec![EncodingMapping { ssrc: Some(1_111), ..EncodingMapping::default() }],
+            mid: None,
+            nack: true,
+            pli: true,
+            fir: false,
+            paused: false,
+        };
+        let transport = TransportId(transport.into());
+        self.command(&Command::Produce { transport, producer: ProducerId(1), options }).expect("a new producer");
+    }
+
+    fn consume(&mut self, transport: u32, ssrc: u32) -> Result<Reply, CommandError> {
+        let options = ConsumeOptions {
+            ssrc,
+            rtx: None,
+            payload_types: vec![101],
+            header_extensions: vec![],
+            nack: true,
+            first_sequence: 10,
+            cname: "c".into(),
+            paused: false,
+        };
+        let (consumer, transport) = (ConsumerId(ssrc.into()), TransportId(transport.into()));
+        self.command(&Command::Consume { transport, consumer, producer: ProducerId(1), options })
+    }
+
+    fn arrive(&mut self, path: Path, datagram: &[u8]) {
+        self.worker.handle_datagram(self.now, path, datagram, &mut self.outbox);
+    }
+
+    /// Everything that is to be sent: destination and bytes.
+    fn sent(&mut self) -> Vec<(SocketAddr, Vec<u8>)> {
+        let mut sent = Vec::new();
+        loop {
+            let forward = self.worker.forward(self.now, &mut self.outbox);
+            self.outbox.for_each_packet(self.worker.history(), |path, bytes| sent.push((path.remote, bytes.to_vec())));
+            self.outbox.clear();
+            if forward == Forward::Done {
+                return sent;
+            }
+        }
+    }
+
+    fn discarded(&self) -> Vec<(&'static str, u64)> {
+        self.worker.totals().discards.iter().collect()
+    }
+}
+
+fn rtp(sequence: u16, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x80, 96];
+    packet.extend_from_slice(&sequence.to_be_bytes());
+    packet.extend_from_slice(&3_000_u32.to_be_bytes());
+    packet.extend_from_slice(&1_111_u32.to_be_bytes());
+    packet.extend_from_slice(payload);
+    packet
+}
+
+#[test]
+fn plain_rtp_reaches_every_consumer_rewritten_and_in_one_train() {
+    let mut bed = Bed::new();
+    bed.transport(0, true, false);
+    bed.transport(1, false, false);
+    bed.transport(2, false, false);
+    bed.produce(0);
+    bed.consume(1, 21).expect("first");
+    bed.consume(2, 22).expect("second");
+    assert!(bed.sent().is_empty(), "the producer's address is not known yet");
+
+    bed.arrive(path(0), &rtp(65_535, &KEY_FRAME));
+    bed.arrive(path(0), &rtp(0, &DELTA_FRAME));
+    bed.worker.forward(bed.now, &mut bed.outbox);
+    assert_eq!(bed.outbox.trains().len(), 2, "one train each");
+    let sent = bed.sent();
+    assert_eq!(sent.len(), 4);
+    for (position, (to, bytes)) in sent.iter().enumerate() {
+        let view = RtpView::parse(bytes).expect("we write lawful packets");
+        let receiver = 1 + u32::try_from(position / 2).expect("small");
+        assert_eq!((*to, view.ssrc()), (remote(receiver), 20 + receiver));
+        assert_eq!((view.payload_type(), usize::from(view.sequence())), (101, 10 + position % 2));
+        assert_eq!(view.body(), if position % 2 == 0 { KEY_FRAME } else { DELTA_FRAME });
+    }
+}
+
+#[test]
+fn a_late_joiner_gets_a_key_frame_that_was_asked_for_once() {
+    let mut bed = Bed::new();
+    bed.transport(0, true, false);
+    bed.transport(1, false, false);
+    bed.produce(0);
+    bed.arrive(path(0), &rtp(1, &KEY_FRAME));
+    assert!(bed.sent().is_empty());
+    bed.consume(1, 21).expect("first");
+    let asked = bed.sent();
+    assert_eq!(asked.len(), 1);
+    assert_eq!((asked[0].0, &asked[0].1[..2]), (remote(0), &[0x81, 206][..]), "a PLI to the producer");
+    bed.arrive(path(0), &rtp(2, &DELTA_FRAME));
+    assert!(bed.sent().is_empty());
+    bed.arrive(path(0), &rtp(3, &KEY_FRAME));
+    assert_eq!(bed.sent().len(), 1);
+    assert_eq!(bed.discarded(), [("waiting_for_key_frame", 1)]);
+}
+
+#[test]
+fn sealed_in_sealed_out_and_repeated_byte_for_byte() {
+    let mut bed = Bed::new();
+    bed.transport(0, true, true);
+    bed.transport(1, false, true);
+    bed.produce(0);
+    bed.consume(1, 21).expect("first");
+    let publisher = Sealer::new(&srtp(100)).expect("a lawful key");
+    let mut packet = rtp(5, &[]);
+    let payload = [&KEY_FRAME[..], &[7; 900]].concat();
+    packet.resize(12 + payload.len() + publisher.rtp_overhead(), 0);
+    publisher.seal_rtp(1_111, 5, &mut packet, 12, &payload).expect("fits");
+
+    let mut forged = packet.clone();
+    *forged.last_mut().expect("not empty") ^= 1;
+    let attacker = Path { remote: "127.0.0.9:9".parse().expect("an address"), ..path(0) };
+    bed.arrive(attacker, &forged);
+    assert!(bed.sent().is_empty(), "nothing is learnt from a forged packet");
+    bed.arrive(path(0), &packet);
+    bed.arrive(path(0), &packet);
+    bed.arrive(attacker, &packet);
+    let first = bed.sent();
+    let first: Vec<_> = first.into_iter().filter(|(to, _)| *to == remote(1)).collect();
+    assert_eq!(first.len(), 1);
+    assert_eq!(bed.discarded(), [("wrong_remote", 1), ("authentication_failed", 1), ("replayed", 1)]);
+    let view = RtpView::parse(&first[0].1).expect("lawful");
+    let receiver = Opener::new(&srtp(1)).expect("a lawful key");
+    let mut opened = vec![0; 1_500];
+    let index = ReplayWindow::default().guess(view.sequence());
+    let len = receiver.open_rtp(21, index, view.header(), view.body(), &mut opened).expect("our key");
+    assert_eq!(&opened[..len], payload);
+
+    let mut nack = [0; 64];
+    let mut writer = Writer::new(&mut nack);
+    assert!(writer.push_nack(1, 21, [10]));
+    let len = writer.len();
+    let len = Sealer::new(&srtp(101)).expect("a lawful key").seal_rtcp(&mut nack, len).expect("fits");
+    bed.arrive(path(1), &nack[..len]);
+    assert_eq!(bed.sent(), first);
+}
+
+#[test]
+fn a_gap_is_asked_for_at_once() {
+    let mut bed = Bed::new();
+    bed.transport(0, true, false);
+    bed.produce(0);
+    bed.arrive(path(0), &rtp(1, &KEY_FRAME));
+    bed.arrive(path(0), &rtp(4, &DELTA_FRAME));
+    let sent = bed.sent();
+    assert_eq!(sent.len(), 1);
+    assert_eq!((&sent[0].1[..2], &sent[0].1[12..]), (&[0x81, 205][..], &[0, 2, 0, 1][..]));
+}
+
+#[test]
+fn reports_come_by_themselves() {
+    let mut bed = Bed::new();
+    bed.transport(0, true, false);
+    bed.transport(1, false, false);
+    bed.produce(0);
+    bed.consume(1, 21).expect("first");
+    bed.arrive(path(0), &rtp(1, &KEY_FRAME));
+    bed.sent();
+    bed.now = bed.now + Duration::from_secs(6);
+    assert!(bed.worker.next_timeout().is_some_and(|at| at <= bed.now));
+    bed.worker.handle_timeout(bed.now, &mut bed.outbox);
+    let kinds: Vec<_> = bed.sent().into_iter().map(|(to, bytes)| (to, bytes[1])).collect();
+    assert!(kinds.contains(&(remote(0), 201)), "a receiver report to the publisher: {kinds:?}");
+    assert!(kinds.contains(&(remote(1), 200)), "a sender report to the receiver: {kinds:?}");
+}
+
+#[test]
+fn wrong_commands_change_nothing() {
+    let mut bed = Bed::new();
+    bed.transport(0, true, false);
+    bed.transport(1, false, true);
+    bed.produce(0);
+    bed.consume(1, 21).expect("first");
+    assert_eq!(bed.consume(1, 21), Err(CommandError::Exists { kind: "consumer".into(), id: 21 }));
+    bed.command(&Command::CloseConsumer { consumer: ConsumerId(21) }).expect("there");
+    assert_eq!(bed.consume(1, 21), Err(CommandError::SsrcTaken(21)), "the key has sealed under it");
+    let connect = Command::ConnectPlainTransport {
+        transport: TransportId(1),
+        remote: Some(remote(1)),
+        rtcp_remote: None,
+        srtp: None,
+    };
+    assert_eq!(bed.command(&connect), Err(CommandError::AlreadyConnected));
+    let close = Command::CloseRouter { router: RouterId(1) };
+    bed.command(&close).expect("there");
+    let totals = bed.worker.totals();
+    assert_eq!((totals.transports, totals.producers, totals.consumers), (0, 0, 0));
+    assert!(bed.command(&close).is_err());
+    bed.arrive(path(0), &rtp(1, &KEY_FRAME));
+    assert_eq!(bed.discarded(), [("no_transport", 1)]);
+}
