@@ -236,8 +236,7 @@ impl Consumer {
             }
         };
         self.check_place(index, sequence)?;
-        let out =
-            Out { sequence, era: self.era.number, whole: fingerprint(seen.whole), asked: 0, repeats: 0 };
+        let out = Out { sequence, era: self.era.number, whole: fingerprint(seen.whole), asked: 0, repeats: 0 };
         self.sent.insert(index, out);
         self.by_sequence.insert(sequence, index);
         self.highest = Some(self.highest.map_or(sequence, |highest| highest.max(sequence)));

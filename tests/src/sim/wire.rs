@@ -124,11 +124,9 @@ mod tests {
 
     #[test]
     fn the_tap_notices_an_index_that_is_used_twice() {
-        for suite in [
-            SrtpCryptoSuite::AeadAes128Gcm,
-            SrtpCryptoSuite::AeadAes256Gcm,
-            SrtpCryptoSuite::AesCm128HmacSha1_80,
-        ] {
+        for suite in
+            [SrtpCryptoSuite::AeadAes128Gcm, SrtpCryptoSuite::AeadAes256Gcm, SrtpCryptoSuite::AesCm128HmacSha1_80]
+        {
             let mut server = Wire::new(Some(&(key(suite, 2), key(suite, 1))));
             let mut peer = Wire::new(Some(&(key(suite, 1), key(suite, 2))));
             let mut plain = vec![0x80, 96, 0, 1, 0, 0, 0, 9, 0, 0, 0, 7, 1, 2, 3];
