@@ -247,7 +247,7 @@ impl<M: Machine> World<M> {
             nack,
             first_sequence: first_sequence(),
             cname: format!("peer-{at}"),
-            paused: self.random.percent(10),
+            paused: self.plan.churn_ms > 0 && self.random.percent(10),
         }
     }
 
