@@ -1,13 +1,15 @@
 //! The shell around the worker state machine: sockets, buffers, pinning, link. It moves bytes and reads the clock.
 
 mod address;
-mod coalesce;
+mod arena;
+pub mod coalesce;
 pub mod driver;
 mod executor;
 mod link;
 mod mmsg;
 mod outgoing;
 mod pump;
+mod ring;
 mod sockets;
 mod start;
 mod usage;

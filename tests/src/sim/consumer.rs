@@ -4,7 +4,7 @@
 //! numbers are those of the source less an offset that changes only where packets were withheld on purpose; video begins
 //! with a key frame; nothing is left out from there on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use corecast_wire::ConsumeOptions;
 use rtp::header::Header;
@@ -92,6 +92,8 @@ pub struct Consumer {
     era: Era,
     sent: BTreeMap<u64, Out>,
     by_sequence: BTreeMap<u64, u64>,
+    /// Numbers that were asked for though nothing had left under them.
+    asked_holes: BTreeSet<u64>,
     highest: Option<u64>,
     timestamp_offset: Option<u32>,
     rtx_next: u16,
@@ -127,6 +129,7 @@ impl Consumer {
             era: Era::default(),
             sent: BTreeMap::new(),
             by_sequence: BTreeMap::new(),
+            asked_holes: BTreeSet::new(),
             highest: None,
             timestamp_offset: None,
             rtx_next,
@@ -153,9 +156,10 @@ impl Consumer {
     /// The receiver has asked for a packet again, and the machine has seen that.
     pub fn asked_for(&mut self, sequence: u16) {
         let Some(highest) = self.highest else { return };
-        let index = self.by_sequence.get(&extend(highest, sequence));
-        if let Some(out) = index.and_then(|index| self.sent.get_mut(index)) {
-            out.asked += 1;
+        let sequence = extend(highest, sequence);
+        match self.by_sequence.get(&sequence).and_then(|index| self.sent.get_mut(index)) {
+            Some(out) => out.asked += 1,
+            None => _ = self.asked_holes.insert(sequence),
         }
     }
 
@@ -209,49 +213,56 @@ impl Consumer {
     fn saw_media(&mut self, source: &Source, index: u64, seen: &Seen<'_>) -> Result<Kind, Broken> {
         let header = seen.header;
         check!(header.payload_type == source.plan.mapped_payload_type(), "wrong payload type {}", header.payload_type);
-        check!(!source.paused, "sent packet {index} while its producer was paused");
         let sent = &source.sent[usize::try_from(index).expect("it was found")];
-        let order = sent.arrived.unwrap_or_default();
-        match self.era.synced {
-            Some((first, _)) => check!(index > first, "sent packet {index} from before {first}, where it began"),
-            None => {
-                check!(
-                    !source.plan.is_video() || sent.key_start,
-                    "began with packet {index}, which does not start a key frame"
-                );
-                self.era.synced = Some((index, order));
-            }
-        }
         let sequence = match self.highest {
             Some(highest) => extend(highest, header.sequence_number),
-            None => {
-                let first = self.options.first_sequence;
-                check!(
-                    header.sequence_number == first,
-                    "first sequence number is {} instead of {first}",
-                    header.sequence_number
-                );
-                u64::from(first)
-            }
+            None => u64::from(header.sequence_number),
         };
-        self.check_place(index, sequence)?;
-        let out =
-            Out { sequence, era: self.era.number, whole: fingerprint(seen.whole), asked: 0, repeats: 0 };
-        self.sent.insert(index, out);
+        let era = match self.late_era(index, sequence) {
+            Some(era) => era,
+            None => self.advance(source, index, sequence)?,
+        };
+        self.check_place(index, sequence, era)?;
+        self.sent.insert(index, Out { sequence, era, whole: fingerprint(seen.whole), asked: 0, repeats: 0 });
         self.by_sequence.insert(sequence, index);
         self.highest = Some(self.highest.map_or(sequence, |highest| highest.max(sequence)));
         self.timestamp_offset = Some(header.timestamp.wrapping_sub(sent.timestamp));
         Ok(Kind::Media)
     }
 
+    /// The era of a packet that fills a hole which an earlier one left: it was late, or withheld until it was asked for.
+    fn late_era(&self, index: u64, sequence: u64) -> Option<u32> {
+        let before_this_era = self.era.synced.is_some_and(|(first, _)| index < first);
+        let asked = self.asked_holes.contains(&sequence);
+        let (_, before) = self.sent.range(..index).next_back()?;
+        (before_this_era || asked).then_some(before.era).filter(|_| self.sent.range(index..).next().is_some())
+    }
+
+    /// A packet that carries the stream on, or begins it anew. Answers its era.
+    fn advance(&mut self, source: &Source, index: u64, sequence: u64) -> Result<u32, Broken> {
+        let sent = &source.sent[usize::try_from(index).expect("it was found")];
+        check!(!source.paused, "sent packet {index} while its producer was paused");
+        match self.era.synced {
+            Some((first, _)) => check!(index > first, "sent packet {index} from before {first}, where it began"),
+            None => {
+                let begins = !source.plan.is_video() || sent.key_start;
+                check!(begins, "began with packet {index}, which does not start a key frame");
+                self.era.synced = Some((index, sent.arrived.unwrap_or_default()));
+            }
+        }
+        let first = u64::from(self.options.first_sequence);
+        check!(self.highest.is_some() || sequence == first, "first sequence number is {sequence} instead of {first}");
+        Ok(self.era.number)
+    }
+
     /// `out = in - offset`, and the offset changes only between two eras, and then only so that a gap closes.
-    fn check_place(&self, index: u64, sequence: u64) -> Result<(), Broken> {
+    fn check_place(&self, index: u64, sequence: u64, era: u32) -> Result<(), Broken> {
         if let Some(other) = self.by_sequence.get(&sequence) {
             return Err(format!("packets {other} and {index} both left as {sequence}"));
         }
         let before = self.sent.range(..index).next_back();
         let after = self.sent.range(index..).next();
-        let here = (index, sequence, self.era.number);
+        let here = (index, sequence, era);
         if let Some((before, out)) = before {
             check_step((*before, out.sequence, out.era), here)?;
         }
@@ -290,7 +301,12 @@ impl Consumer {
         );
         self.rtx_next = self.rtx_next.wrapping_add(1);
         let Some(out) = self.sent.get_mut(&index) else {
-            return Err(format!("retransmitted packet {index}, which never left"));
+            // It was late, or withheld until it was asked for.
+            let sequence = extend(self.highest.unwrap_or_default(), u16::from_be_bytes(*original));
+            let Some(era) = self.late_era(index, sequence) else {
+                return Err(format!("retransmitted packet {index}, which never left"));
+            };
+            return self.check_place(index, sequence, era).map(|()| Kind::Retransmission);
         };
         check!(low16(out.sequence) == u16::from_be_bytes(*original), "retransmitted {index} under a wrong number");
         check!(out.repeats < out.asked, "retransmitted packet {index}, {} times asked for", out.asked);

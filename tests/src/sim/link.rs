@@ -125,8 +125,7 @@ impl Link {
             arrival_ns = arrival_ns.max(self.last_arrival_ns);
             self.last_arrival_ns = arrival_ns;
         }
-        let again =
-            random.chance_ppm(self.model.duplicate_ppm).then(|| arrival_ns + random.range(0..=5_000) * US);
+        let again = random.chance_ppm(self.model.duplicate_ppm).then(|| arrival_ns + random.range(0..=5_000) * US);
         [Some(arrival_ns), again]
     }
 
@@ -178,7 +177,8 @@ mod tests {
 
     #[test]
     fn bursts_have_their_rate_and_their_length() {
-        let model = LinkModel { loss: Loss::Bursts { begin: 10_000, end: 200_000, loss: 1_000_000 }, ..LinkModel::clean(10) };
+        let model =
+            LinkModel { loss: Loss::Bursts { begin: 10_000, end: 200_000, loss: 1_000_000 }, ..LinkModel::clean(10) };
         let got = arrivals(model, 200_000, 1_000);
         // Share of bad spells 1/(1+20), mean length 5.
         assert!((8_800..10_300).contains(&lost(&got)), "{}", lost(&got));

@@ -19,12 +19,7 @@ pub trait Machine {
     ///
     /// # Errors
     /// Every error leaves the machine as it was.
-    fn handle_command(
-        &mut self,
-        now: Instant,
-        command: &Command,
-        opened: &[Endpoint],
-    ) -> Result<Reply, CommandError>;
+    fn handle_command(&mut self, now: Instant, command: &Command, opened: &[Endpoint]) -> Result<Reply, CommandError>;
     /// Takes everything that is to be sent, in order.
     fn drain(&mut self, packet: &mut dyn FnMut(Path, &[u8]));
     /// See [`Worker::poll_event`].
@@ -81,12 +76,7 @@ impl Machine for RealWorker {
         self.worker.next_timeout()
     }
 
-    fn handle_command(
-        &mut self,
-        now: Instant,
-        command: &Command,
-        opened: &[Endpoint],
-    ) -> Result<Reply, CommandError> {
+    fn handle_command(&mut self, now: Instant, command: &Command, opened: &[Endpoint]) -> Result<Reply, CommandError> {
         self.worker.handle_command(now, command, opened, &mut self.outbox)
     }
 

@@ -270,8 +270,7 @@ impl SourcePlan {
         let offset = u8::try_from(at).expect("few") * 4;
         let (payload_type, mapped) = (96 + offset, 110 + offset);
         let clock_rate_hz = if video { 90_000 } else { 48_000 };
-        let mut codecs =
-            vec![CodecMapping { payload_type, mapped_payload_type: mapped, codec, clock_rate_hz }];
+        let mut codecs = vec![CodecMapping { payload_type, mapped_payload_type: mapped, codec, clock_rate_hz }];
         let ssrc = random.next_u32() & !3 | u32::from(offset >> 2 << 1);
         let rtx = (video && random.percent(50)).then_some((ssrc | 1, payload_type + 1));
         if let Some((_, rtx_type)) = rtx {

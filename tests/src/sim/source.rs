@@ -69,6 +69,10 @@ pub struct Source {
     pub closed: bool,
     /// When it was last asked for a key frame.
     pub key_asked_ns: Option<u64>,
+    /// A key frame has arrived since.
+    pub key_arrived: bool,
+    /// Newest packet that the machine took in.
+    pub newest_arrived: Option<u64>,
     timestamp: u32,
     kept: VecDeque<(u64, Bytes, Bytes)>,
     rtx_sequence: u16,
@@ -125,6 +129,8 @@ impl Source {
             paused: false,
             closed: false,
             key_asked_ns: None,
+            key_arrived: false,
+            newest_arrived: None,
             timestamp: random.next_u32(),
             kept: VecDeque::new(),
             rtx_sequence: u16::try_from(random.range(0..=20_000)).expect("small"),
@@ -226,11 +232,7 @@ impl Source {
             timestamp: self.timestamp,
             ssrc: self.plan.ssrc,
             csrc: self.plan.csrcs.clone(),
-            extension_profile: if self.plan.two_byte {
-                EXTENSION_PROFILE_TWO_BYTE
-            } else {
-                EXTENSION_PROFILE_ONE_BYTE
-            },
+            extension_profile: if self.plan.two_byte { EXTENSION_PROFILE_TWO_BYTE } else { EXTENSION_PROFILE_ONE_BYTE },
             extensions: extensions
                 .iter()
                 .map(|(extension, payload)| Extension { id: id(*extension), payload: payload.clone() })
@@ -287,10 +289,7 @@ impl Source {
 
 /// A router leaves the value as it is.
 const fn passes_unchanged(extension: HeaderExtension) -> bool {
-    matches!(
-        extension,
-        HeaderExtension::AudioLevel | HeaderExtension::VideoOrientation | HeaderExtension::PlayoutDelay
-    )
+    matches!(extension, HeaderExtension::AudioLevel | HeaderExtension::VideoOrientation | HeaderExtension::PlayoutDelay)
 }
 
 #[cfg(test)]
