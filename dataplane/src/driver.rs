@@ -18,6 +18,7 @@ use corecast_core::{Endpoint, EndpointId, Path};
 
 use crate::mmsg::{Mmsg, send_again, send_segment};
 use crate::outgoing::{Batch, Outgoing};
+use crate::ring::Ring;
 use crate::sockets::Sockets;
 
 pub use crate::outgoing::Departure;
@@ -76,12 +77,24 @@ pub(crate) struct Arrival {
 #[derive(Debug, Default)]
 pub(crate) struct Intake {
     pub(crate) arrived: VecDeque<Arrival>,
-    pub(crate) truncated: u64,
-    pub(crate) overflows: u64,
+    truncated_from: Vec<Path>,
+    truncated: u64,
+    overflows: u64,
     pub(crate) rearmed: u64,
 }
 
+/// Truncated messages that are remembered until somebody asks; more are counted only.
+const MAX_TRUNCATED: usize = 256;
+
 impl Intake {
+    /// A message did not fit its buffer.
+    pub(crate) fn truncated(&mut self, path: Path) {
+        self.truncated += 1;
+        if self.truncated_from.len() < MAX_TRUNCATED {
+            self.truncated_from.push(path);
+        }
+    }
+
     /// `seen` is what the socket said last, `said` what it says now; it counts modulo 2^32.
     pub(crate) fn note_overflows(&mut self, seen: &mut u32, said: Option<u32>) {
         if let Some(said) = said {
@@ -93,6 +106,7 @@ impl Intake {
 
 enum Backend {
     Mmsg(Box<Mmsg>),
+    Ring(Box<Ring>),
 }
 
 /// Sockets, and one of two ways to use them.
@@ -111,6 +125,15 @@ impl Driver {
     /// If the system refuses an epoll descriptor.
     pub fn syscalls(options: SocketOptions, max_sockets: usize) -> io::Result<Self> {
         let backend = Backend::Mmsg(Box::new(Mmsg::new(options.gro)?));
+        Ok(Self::over(backend, options, max_sockets))
+    }
+
+    /// A driver over io_uring. To be used on the thread that made it.
+    ///
+    /// # Errors
+    /// Where the host refuses io_uring (`kernel.io_uring_disabled`, a seccomp profile) or its kernel is older than 6.1.
+    pub fn ring(options: SocketOptions, max_sockets: usize) -> io::Result<Self> {
+        let backend = Backend::Ring(Box::new(Ring::new(options.gro, max_sockets)?));
         Ok(Self::over(backend, options, max_sockets))
     }
 
@@ -133,9 +156,11 @@ impl Driver {
         let Some(socket) = self.sockets.get(endpoint.id) else { return Ok(endpoint) };
         let armed = match &mut self.backend {
             Backend::Mmsg(mmsg) => mmsg.add(endpoint.id, socket.fd()),
+            Backend::Ring(ring) => ring.add(endpoint.id, socket.fd()),
         };
         if let Err(cause) = armed {
-            self.sockets.remove(endpoint.id);
+            self.sockets.take(endpoint.id);
+            self.sockets.free(endpoint.id);
             return Err(OpenError::Refused { address: endpoint.local, cause });
         }
         Ok(endpoint)
@@ -151,12 +176,27 @@ impl Driver {
 
     /// Closes an endpoint. What has arrived on it and has not been handed out is dropped.
     pub fn close(&mut self, id: EndpointId) {
-        let Some(socket) = self.sockets.get(id) else { return };
+        let Some(socket) = self.sockets.take(id) else { return };
+        self.drop_arrivals(id);
         match &mut self.backend {
-            Backend::Mmsg(mmsg) => mmsg.remove(socket.fd()),
+            Backend::Mmsg(mmsg) => {
+                mmsg.remove(socket.fd());
+                self.sockets.free(id);
+            }
+            // Its number is free when its receive has ended.
+            Backend::Ring(ring) => ring.close(id),
         }
-        self.intake.arrived.retain(|arrival| arrival.local != id);
-        self.sockets.remove(id);
+    }
+
+    fn drop_arrivals(&mut self, id: EndpointId) {
+        let backend = &mut self.backend;
+        self.intake.arrived.retain(|arrival| {
+            let keep = arrival.local != id;
+            if let (Backend::Ring(ring), false) = (&mut *backend, keep) {
+                ring.give_back(arrival.slot);
+            }
+            keep
+        });
     }
 
     /// [`Self::wait`] returns when `link` can be read, too.
@@ -166,6 +206,10 @@ impl Driver {
     pub fn watch_link(&mut self, link: BorrowedFd<'_>) -> io::Result<()> {
         match &mut self.backend {
             Backend::Mmsg(mmsg) => mmsg.watch_link(link),
+            Backend::Ring(ring) => {
+                ring.watch_link(link);
+                Ok(())
+            }
         }
     }
 
@@ -184,6 +228,13 @@ impl Driver {
                 std::thread::sleep(gather);
                 mmsg.wait(at_most.saturating_sub(gather))
             }
+            Backend::Ring(ring) => {
+                let woken = ring.wait(at_most, gather, &mut self.intake);
+                while let Some(id) = ring.next_closed() {
+                    self.sockets.free(id);
+                }
+                woken
+            }
         }
     }
 
@@ -197,16 +248,16 @@ impl Driver {
                 std::thread::sleep(window);
                 mmsg.wait(Duration::ZERO)
             }
+            Backend::Ring(ring) => ring.linger(window, &mut self.intake),
         }
     }
 
     /// Takes in what the last [`Self::wait`] found, as many messages as there are buffers. Nothing if there are still
     /// datagrams to hand out. Returns how many messages wait to be handed out.
     pub fn collect(&mut self) -> usize {
-        if self.intake.arrived.is_empty() {
-            match &mut self.backend {
-                Backend::Mmsg(mmsg) => mmsg.collect(&mut self.sockets, &mut self.intake),
-            }
+        // The ring's completions have been taken in where they were found.
+        if let (Backend::Mmsg(mmsg), true) = (&mut self.backend, self.intake.arrived.is_empty()) {
+            mmsg.collect(&mut self.sockets, &mut self.intake);
         }
         self.intake.arrived.len()
     }
@@ -215,18 +266,28 @@ impl Driver {
     pub fn next_datagram(&mut self) -> Option<(Path, &[u8])> {
         while self.intake.arrived.front().is_some_and(|arrival| arrival.at >= arrival.end) {
             // Its last datagram has been seen: this call proves that nobody holds it any more.
-            self.intake.arrived.pop_front();
+            if let (Some(done), Backend::Ring(ring)) = (self.intake.arrived.pop_front(), &mut self.backend) {
+                ring.give_back(done.slot);
+            }
         }
         let arrival = self.intake.arrived.front_mut()?;
         let from = arrival.at;
         let to = arrival.end.min(from.saturating_add(arrival.segment_len));
         arrival.at = to;
         let path = Path { local: arrival.local, remote: arrival.remote };
-        let Backend::Mmsg(mmsg) = &self.backend;
-        let datagram = mmsg.bytes(arrival.slot).get(from..to).unwrap_or_default();
+        let slot = match &self.backend {
+            Backend::Mmsg(mmsg) => mmsg.bytes(arrival.slot),
+            Backend::Ring(ring) => ring.bytes(arrival.slot),
+        };
+        let datagram = slot.get(from..to).unwrap_or_default();
         self.traffic.packets_received += 1;
         self.traffic.bytes_received += datagram.len() as u64;
         Some((path, datagram))
+    }
+
+    /// The path of a message that did not fit its buffer and was discarded.
+    pub fn next_truncated(&mut self) -> Option<Path> {
+        self.intake.truncated_from.pop()
     }
 
     /// Sends trains, in order. Every packet has been accepted or refused when it returns; of those refused, `refused`
@@ -235,8 +296,9 @@ impl Driver {
     where
         P: Iterator<Item = &'a [u8]>,
     {
-        let mut crew = Crew { sockets: &mut self.sockets, traffic: &mut self.traffic, backend: &mut self.backend };
-        let mut batch = self.outgoing.batch();
+        let Self { sockets, outgoing, intake, traffic, backend } = self;
+        let mut crew = Crew { sockets, traffic, backend, intake };
+        let mut batch = outgoing.batch();
         for train in trains {
             if !batch.has_room() {
                 crew.transmit(&mut batch, &mut refused);
@@ -274,6 +336,7 @@ struct Crew<'d> {
     sockets: &'d mut Sockets,
     traffic: &'d mut Traffic,
     backend: &'d mut Backend,
+    intake: &'d mut Intake,
 }
 
 impl Crew<'_> {
@@ -286,6 +349,7 @@ impl Crew<'_> {
     fn transmit(&mut self, batch: &mut Batch<'_, '_>, refused: &mut impl FnMut(Path, u64)) {
         match &mut self.backend {
             Backend::Mmsg(_) => Mmsg::transmit(self.sockets, batch),
+            Backend::Ring(ring) => ring.transmit(batch, self.intake),
         }
         for message in batch.messages() {
             self.traffic.packets_sent += u64::from(message.packets);

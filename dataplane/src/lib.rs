@@ -1,6 +1,7 @@
 //! The shell around the worker state machine: sockets, buffers, pinning, link. It moves bytes and reads the clock.
 
 mod address;
+mod arena;
 pub mod coalesce;
 pub mod driver;
 mod executor;
@@ -8,6 +9,7 @@ mod link;
 mod mmsg;
 mod outgoing;
 mod pump;
+mod ring;
 mod sockets;
 mod start;
 mod usage;

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use corecast_core::EndpointId;
+use corecast_core::{EndpointId, Path};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use crate::address::{CONTROL_BYTES, Name, parse_control, parse_name};
@@ -156,16 +156,16 @@ impl Mmsg {
         let control = self.controls.get(slot)?.0.get(..header.msg_hdr.msg_controllen)?;
         let ancillary = parse_control(control);
         intake.note_overflows(overflows, ancillary.overflows);
+        let remote = parse_name(self.names.get(slot)?.bytes.get(..header.msg_hdr.msg_namelen as usize)?)?;
         if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
-            intake.truncated += 1;
+            intake.truncated(Path { local: id, remote });
             return None;
         }
-        let name = self.names.get(slot)?.bytes.get(..header.msg_hdr.msg_namelen as usize)?;
         let len = header.msg_len as usize;
         Some(Arrival {
             slot: u16::try_from(slot).ok()?,
             local: id,
-            remote: parse_name(name)?,
+            remote,
             at: 0,
             end: len,
             segment_len: ancillary.segment_len.unwrap_or(len).max(1),

@@ -6,7 +6,7 @@ use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast_core::{Config, Endpoint, EndpointOp, Forward, Instant, Outbox, Piece, Worker};
-use corecast_wire::{Command, CommandError, Discard, PlainTransportOptions, Reply, TestHook, Usage, WorkerConfig};
+use corecast_wire::{Command, CommandError, PlainTransportOptions, Reply, TestHook, Usage, WorkerConfig};
 
 use crate::coalesce::{Batch, Coalescer, Plan};
 use crate::driver::{Departure, Driver, OpenError, Port};
@@ -136,6 +136,9 @@ impl Pump {
 
     /// Hands the machine what has arrived. True if there is more.
     fn take_in(&mut self, now: Instant) -> bool {
+        while let Some(path) = self.driver.next_truncated() {
+            self.worker.receive_truncated(path);
+        }
         let (mut datagrams, mut bytes) = (0, 0);
         while let Some((path, datagram)) = self.driver.next_datagram() {
             self.batch_at.get_or_insert(now);
@@ -234,7 +237,6 @@ impl Pump {
                 break;
             }
         }
-        self.flush();
         if let Some(warning) = self.driver.take_warning() {
             tracing::warn!(worker = self.config.index, "{warning}");
         }
@@ -263,6 +265,8 @@ impl Pump {
             Command::CreatePlainTransport { options, .. } => self.create_plain_transport(command, options),
             _ => self.worker.handle_command(self.clock.now(), command, &[], &mut self.outbox),
         };
+        // What the command wants sent (a BYE, say) leaves before its endpoint closes.
+        self.flush();
         self.settle();
         self.link.reply(id, result);
         Life::GoesOn
@@ -299,8 +303,6 @@ impl Pump {
     fn usage(&self) -> Usage {
         let traffic = self.driver.traffic();
         let totals = self.worker.totals();
-        let mut discards = totals.discards;
-        discards.add(Discard::TooLong, traffic.truncated);
         Usage {
             at_ns: self.clock.now().as_nanos(),
             packets_received: traffic.packets_received,
@@ -310,7 +312,7 @@ impl Pump {
             trains_sent: traffic.trains_sent,
             receive_overflows: traffic.receive_overflows,
             wakeups: traffic.wakeups,
-            discards,
+            discards: totals.discards,
             routers: totals.routers,
             transports: totals.transports,
             producers: totals.producers,

@@ -196,11 +196,14 @@ impl Sockets {
         self.entries.get_mut(id.0 as usize)?.as_mut()
     }
 
-    /// Closes a socket and frees its number.
-    pub(crate) fn remove(&mut self, id: EndpointId) {
-        if self.entries.get_mut(id.0 as usize).and_then(Option::take).is_some() {
-            self.free.push(id.0);
-        }
+    /// Takes a socket out; it is closed when it is dropped. Its number is not used again before [`Self::free`].
+    pub(crate) fn take(&mut self, id: EndpointId) -> Option<Socket> {
+        self.entries.get_mut(id.0 as usize)?.take()
+    }
+
+    /// The number may be used again.
+    pub(crate) fn free(&mut self, id: EndpointId) {
+        self.free.push(id.0);
     }
 }
 
@@ -229,7 +232,8 @@ mod tests {
         let range = Port::Range(42_100, 42_102);
         let first = sockets.open(LOOPBACK, range).expect("a free port");
         assert_eq!((first.id, first.local.port()), (EndpointId(0), 42_100));
-        sockets.remove(first.id);
+        sockets.take(first.id);
+        sockets.free(first.id);
         let ports: Vec<_> = (0..3).map(|_| sockets.open(LOOPBACK, range).expect("a free port")).collect();
         let numbers: Vec<_> = ports.iter().map(|endpoint| (endpoint.id.0, endpoint.local.port())).collect();
         assert_eq!(numbers, [(0, 42_101), (1, 42_102), (2, 42_100)], "a port rests, a number is reused at once");

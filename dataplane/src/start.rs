@@ -12,6 +12,8 @@ use crate::pump::Pump;
 
 /// File descriptors that a process needs besides media sockets.
 const SPARE_FILES: usize = 256;
+/// Locked memory that glommio asks for, in bytes.
+const MIN_LOCKED_BYTES: u64 = 512 * 1024;
 /// `CPU_SETSIZE`.
 const MAX_CORES: usize = 1_024;
 /// Where a socket is opened to see what the system gives.
@@ -85,16 +87,64 @@ fn raise_file_limit(config: &WorkerConfig, warnings: &mut Vec<String>) -> usize 
 }
 
 fn choose(io: Io, options: SocketOptions, max_sockets: usize) -> Result<(Driver, Io, String), StartError> {
-    let syscalls = |reason: String| {
-        let driver = Driver::syscalls(options, max_sockets)
-            .map_err(|error| StartError::Other(format!("cannot create an epoll descriptor: {error}")))?;
-        Ok((driver, Io::Syscalls, reason))
+    let refusal = match io {
+        Io::Syscalls => None,
+        Io::Auto | Io::Uring => match try_uring(options, max_sockets) {
+            Ok(driver) => {
+                let asked = if io == Io::Auto { "the host allows it" } else { "as configured" };
+                return Ok((driver, Io::Uring, format!("io_uring: {asked}")));
+            }
+            Err(cause) if io == Io::Uring => return Err(StartError::IoUringRefused(cause)),
+            Err(cause) => Some(cause),
+        },
     };
-    match io {
-        Io::Syscalls => syscalls("system calls, as configured".into()),
-        Io::Uring => Err(StartError::IoUringRefused("not built yet".into())),
-        Io::Auto => syscalls("system calls: io_uring is not built yet".into()),
+    let driver = Driver::syscalls(options, max_sockets)
+        .map_err(|error| StartError::Other(format!("cannot create an epoll descriptor: {error}")))?;
+    let reason = refusal.map_or_else(
+        || "system calls: as configured".into(),
+        |cause| format!("system calls, because io_uring is refused: {cause}"),
+    );
+    Ok((driver, Io::Syscalls, reason))
+}
+
+/// Tries io_uring before any executor is built: glommio panics, or ends the process, where it is refused.
+fn try_uring(options: SocketOptions, max_sockets: usize) -> Result<Driver, String> {
+    raise_locked_memory_limit()?;
+    Driver::ring(options, max_sockets).map_err(|error| {
+        let hint = match error.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => match disabled_sysctl() {
+                Some(value) if value != 0 => return format!("sysctl kernel.io_uring_disabled is {value}: set it to 0"),
+                _ => "a seccomp profile or security module forbids it: allow io_uring_setup, io_uring_enter and \
+                      io_uring_register"
+                    .to_owned(),
+            },
+            Some(libc::ENOSYS) => "this kernel has none, or a seccomp profile hides it".to_owned(),
+            Some(libc::EINVAL) => "this kernel's is too old: Linux 6.1 or later is needed".to_owned(),
+            Some(libc::ENOMEM) => {
+                "not enough locked memory: raise RLIMIT_MEMLOCK (LimitMEMLOCK=, ulimit -l)".to_owned()
+            }
+            Some(libc::EMFILE) => "too few open files: raise RLIMIT_NOFILE (LimitNOFILE=, ulimit -n)".to_owned(),
+            _ => return error.to_string(),
+        };
+        format!("{error}; {hint}")
+    })
+}
+
+fn disabled_sysctl() -> Option<u32> {
+    std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?.trim().parse().ok()
+}
+
+/// glommio does not start with less.
+fn raise_locked_memory_limit() -> Result<(), String> {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK) else { return Ok(()) };
+    let limit = if setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard).is_ok() { hard } else { soft };
+    if limit >= MIN_LOCKED_BYTES {
+        return Ok(());
     }
+    Err(format!(
+        "{limit} bytes of locked memory are allowed, {MIN_LOCKED_BYTES} are needed: raise RLIMIT_MEMLOCK \
+         (LimitMEMLOCK=, ulimit -l)"
+    ))
 }
 
 /// Opens and closes a socket, to see whether the system gives the buffers that are wanted.

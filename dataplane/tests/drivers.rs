@@ -14,7 +14,12 @@ fn options(gro: bool) -> SocketOptions {
 }
 
 fn drivers(gro: bool) -> Vec<(&'static str, Driver)> {
-    vec![("syscalls", Driver::syscalls(options(gro), 1_000).expect("epoll"))]
+    let syscalls = Driver::syscalls(options(gro), 1_000).expect("epoll");
+    let ring = Driver::ring(options(gro), 1_000);
+    if let Err(error) = &ring {
+        println!("io_uring is not tested: {error}");
+    }
+    std::iter::once(("syscalls", syscalls)).chain(ring.ok().map(|ring| ("ring", ring))).collect()
 }
 
 /// Bytes that say where they belong.

@@ -1,89 +1,10 @@
 //! A worker over its link, on both drivers: it says how it started, answers, and ends with its link.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::thread::JoinHandle;
-use std::time::Duration;
+mod common;
 
-use corecast_wire::{
-    Coalesce, Command, CommandError, Event, Frame, FrameDecoder, Io, Reply, StartError, TestHook, WorkerConfig, encode,
-};
-
-struct Control {
-    stream: UnixStream,
-    decoder: FrameDecoder,
-    worker: JoinHandle<Result<(), StartError>>,
-    next_id: u64,
-}
-
-fn config(io: Io) -> WorkerConfig {
-    WorkerConfig {
-        index: 0,
-        core: 0,
-        io,
-        coalesce: Coalesce::Auto,
-        gro: true,
-        port_range: (42_200, 42_299),
-        recv_buffer_bytes: 1 << 20,
-        send_buffer_bytes: 1 << 20,
-        test_hooks: false,
-    }
-}
-
-impl Control {
-    fn start(config: WorkerConfig) -> Self {
-        let (stream, theirs) = UnixStream::pair().expect("a socket pair");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
-        let worker = std::thread::spawn(move || corecast_dataplane::run(theirs));
-        let mut control = Self { stream, decoder: FrameDecoder::default(), worker, next_id: 0 };
-        control.write(&[Frame::Config(config)]);
-        control
-    }
-
-    fn write(&mut self, frames: &[Frame]) {
-        let mut bytes = Vec::new();
-        for frame in frames {
-            encode(frame, &mut bytes).expect("a short frame");
-        }
-        self.stream.write_all(&bytes).expect("the worker reads");
-    }
-
-    fn read(&mut self) -> Frame {
-        let mut room = vec![0; 65_536];
-        loop {
-            if let Some(frame) = self.decoder.next_frame().expect("well-formed") {
-                return frame;
-            }
-            let count = self.stream.read(&mut room).expect("the worker answers");
-            assert_ne!(count, 0, "the link ended");
-            self.decoder.push(&room[..count]);
-        }
-    }
-
-    fn ask(&mut self, command: Command) -> Result<Reply, CommandError> {
-        self.next_id += 1;
-        let asked = self.next_id;
-        self.write(&[Frame::Request { id: asked, command }]);
-        loop {
-            if let Frame::Reply { id, result } = self.read() {
-                assert_eq!(id, asked);
-                return result;
-            }
-        }
-    }
-
-    fn started(&mut self) -> Io {
-        match self.read() {
-            Frame::Event(Event::Started { io, reason, .. }) => {
-                assert!(!reason.is_empty());
-                io
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-const DRIVERS: [Io; 2] = [Io::Syscalls, Io::Auto];
+use common::{Control, DRIVERS, config};
+use corecast_dataplane::driver::{Driver, SocketOptions};
+use corecast_wire::{Command, CommandError, Event, Frame, Io, Reply, TestHook, WorkerConfig};
 
 #[test]
 fn a_worker_starts_tells_its_usage_and_shuts_down() {
@@ -132,4 +53,17 @@ fn a_core_that_is_not_there_is_reported() {
     let Frame::Event(Event::StartFailed(error)) = control.read() else { panic!("no event") };
     assert!(error.to_string().contains("core 4000"), "{error}");
     assert_eq!(control.worker.join().expect("no panic"), Err(error));
+}
+
+#[test]
+fn io_uring_is_used_where_the_host_allows_it_and_refused_where_it_does_not() {
+    let options = SocketOptions { gro: true, recv_buffer_bytes: 65_536, send_buffer_bytes: 65_536 };
+    let allowed = Driver::ring(options, 16).is_ok();
+    assert_eq!(Control::start(config(Io::Auto)).started(), if allowed { Io::Uring } else { Io::Syscalls });
+    let mut control = Control::start(config(Io::Uring));
+    match control.read() {
+        Frame::Event(Event::Started { io, .. }) => assert!(allowed && io == Io::Uring),
+        Frame::Event(Event::StartFailed(error)) => assert!(!allowed, "{error}"),
+        other => panic!("{other:?}"),
+    }
 }

@@ -74,7 +74,7 @@ fn body_shortened_by_any_number_of_words_is_refused_or_another_lawful_packet() {
     while let [flags, packet_type, high, low, ..] = *rest {
         let words = usize::from(u16::from_be_bytes([high, low]));
         for fewer in 0..words {
-            let shorter = self::packet(flags & 0x1f, packet_type, &rest[4..4 + 4 * fewer]);
+            let shorter = packet(flags & 0x1f, packet_type, &rest[4..4 + 4 * fewer]);
             // NACK entries and XR blocks are counted by length alone; a REMB that loses its name is any feedback.
             let may_be_lawful = match (packet_type, flags & 0x1f) {
                 (205, 1) => fewer > 2,
@@ -110,7 +110,7 @@ fn version_is_checked_in_every_packet() {
 }
 
 #[test]
-fn padding_only_on_the_last_packet() {
+fn padding_by_words_only_on_the_last_packet() {
     let mut padded = packet(0, 201, &[0, 0, 0, 9, 0, 0, 0, 4]);
     padded[0] |= 0x20;
     assert!(matches!(only(&padded), Packet::ReceiverReport { ssrc: 9, .. }));
@@ -121,7 +121,7 @@ fn padding_only_on_the_last_packet() {
 
 #[test]
 fn padding_of_impossible_length_is_refused() {
-    for last in [0u8, 1, 3, 5, 12, 255] {
+    for last in [0u8, 5, 6, 7, 9, 12, 255] {
         let mut padded = packet(0, 201, &[0, 0, 0, 9, 0, 0, 0, last]);
         padded[0] |= 0x20;
         assert_eq!(refused(&padded), MalformedRtcp::Padding, "{last}");
@@ -133,7 +133,7 @@ fn padding_of_impossible_length_is_refused() {
 }
 
 #[test]
-fn transport_feedback_padded_as_libwebrtc_does_is_taken() {
+fn padding_to_the_word_as_libwebrtc_writes_it_is_taken() {
     // Two in one compound, each with the P bit and two bytes of padding.
     let mut feedback = packet(15, 205, &[0, 0, 0, 1, 0, 0, 0, 2, 0, 7, 0, 1, 0, 0, 1, 0, 0x20, 1, 9, 1]);
     feedback[0] |= 0x20;
@@ -196,10 +196,9 @@ fn sdes_chunks_and_items() {
     ];
     let compound = packet(3, 202, &body.concat());
     let Packet::Sdes(sdes) = only(&compound) else { panic!("not SDES") };
-    let seen: Vec<_> =
-        sdes.map(|chunk| (chunk.ssrc, chunk.items.map(|item| (item.kind, item.text)).collect())).collect();
-    let expected: [(u32, Vec<(u8, &[u8])>); 3] = [(1, vec![(1, b"ab"), (2, b"")]), (2, vec![]), (3, vec![(1, b"c")])];
-    assert_eq!(seen, expected);
+    let seen: Vec<_> = sdes.map(|chunk| (chunk.ssrc, chunk.items.collect::<Vec<_>>())).collect();
+    let item = |kind, text| SdesItem { kind, text };
+    assert_eq!(seen, [(1, vec![item(1, b"ab"), item(2, b"")]), (2, vec![]), (3, vec![item(1, b"c")])]);
 }
 
 #[test]
