@@ -38,34 +38,35 @@ const RATE_MEMORY_S: f32 = 0.1;
 
 /// How to wait for the next batch. At most one of the two is not zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub struct Plan {
     /// Sleep at least this long, even if something arrives: for steady traffic, where something will.
-    pub(crate) gather: Duration,
+    pub gather: Duration,
     /// Once something has arrived, sleep this much longer: for bursts, whose beginning nobody can foresee.
-    pub(crate) linger: Duration,
+    pub linger: Duration,
 }
 
 /// What a turn of the pump was like.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Batch {
-    /// When it slept and when it woke up.
-    pub(crate) slept_at: Instant,
-    pub(crate) woke_at: Instant,
+pub struct Batch {
+    /// When it fell asleep.
+    pub slept_at: Instant,
+    /// When it woke up.
+    pub woke_at: Instant,
     /// When it began to work: later than it woke up if it lingered.
-    pub(crate) began_at: Instant,
+    pub began_at: Instant,
     /// When all had been sent.
-    pub(crate) done_at: Instant,
+    pub done_at: Instant,
     /// It waited for more, as planned.
-    pub(crate) waited: bool,
+    pub waited: bool,
     /// Datagrams taken in.
-    pub(crate) received: u64,
+    pub received: u64,
     /// Datagrams sent on.
-    pub(crate) sent: u64,
+    pub sent: u64,
 }
 
 /// Learns from batches and plans the next wait.
 #[derive(Debug)]
-pub(crate) struct Coalescer {
+pub struct Coalescer {
     mode: Coalesce,
     last: Batch,
     /// Mean datagrams sent per datagram received.
@@ -80,12 +81,15 @@ pub(crate) struct Coalescer {
 }
 
 impl Coalescer {
-    pub(crate) fn new(mode: Coalesce) -> Self {
+    /// One that knows nothing yet.
+    #[must_use]
+    pub fn new(mode: Coalesce) -> Self {
         Self { mode, last: Batch::default(), fan_out: 0.0, followed: 0.0, batches: 0, rate: 0.0, load: 0.0 }
     }
 
     /// How to wait for the next batch.
-    pub(crate) fn plan(&self) -> Plan {
+    #[must_use]
+    pub fn plan(&self) -> Plan {
         let window = match self.mode {
             Coalesce::Off => Duration::ZERO,
             Coalesce::Fixed(us) => Duration::from_micros(u64::from(us)).min(MAX_WINDOW),
@@ -113,7 +117,7 @@ impl Coalescer {
     }
 
     /// Takes in how a batch went.
-    pub(crate) fn learn(&mut self, batch: Batch) {
+    pub fn learn(&mut self, batch: Batch) {
         if batch.received == 0 {
             return;
         }

@@ -12,7 +12,7 @@
 mod address;
 #[allow(unsafe_code, reason = "memory that the kernel writes to")]
 mod arena;
-mod coalesce;
+pub mod coalesce;
 pub mod driver;
 mod executor;
 mod link;

@@ -1,1 +1,4 @@
-//! x
+//! corecast's tests that need more than one package: simulation, fuzz targets, and what the tests share.
+
+pub mod server;
+pub mod sim;

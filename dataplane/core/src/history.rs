@@ -175,6 +175,12 @@ impl History {
         }
     }
 
+    /// Slots that hold, or are about to hold, a packet.
+    #[must_use]
+    pub const fn slots_in_use(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     /// Bytes of memory in use for slots.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

@@ -1,0 +1,370 @@
+//! What one consumer may send and must send, checked against what its source sent and what of that arrived.
+//!
+//! The rules: each packet once (again only if asked), with the payload, marker and time that it came with; sequence
+//! numbers are those of the source less an offset that changes only where packets were withheld on purpose; video begins
+//! with a key frame; nothing is left out from there on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use corecast_wire::ConsumeOptions;
+use rtp::header::Header;
+
+use super::random::fingerprint;
+use super::sink::Sink;
+use super::source::{Source, low16, stamp};
+
+/// A rule that was broken, in a sentence.
+pub type Broken = String;
+
+/// Fails with a sentence unless a condition holds.
+macro_rules! check {
+    ($condition:expr, $($sentence:tt)+) => {
+        if !$condition {
+            return Err(format!($($sentence)+));
+        }
+    };
+}
+pub(crate) use check;
+
+/// A stretch without interruption: from creation, connection or resumption to the next of these.
+#[derive(Clone, Copy, Debug, Default)]
+struct Era {
+    number: u32,
+    /// First packet of it that left: position in the stream, and when it had arrived.
+    synced: Option<(u64, u64)>,
+}
+
+/// A packet that left.
+#[derive(Clone, Copy, Debug)]
+struct Out {
+    sequence: u64,
+    era: u32,
+    whole: u64,
+    asked: u32,
+    repeats: u32,
+}
+
+/// A packet as it was seen leaving, opened.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// Its header.
+    pub header: &'a Header,
+    /// Its payload without padding.
+    pub payload: &'a [u8],
+    /// All of it in plain text.
+    pub whole: &'a [u8],
+}
+
+/// What leaving packet it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// For the first time.
+    Media,
+    /// Again, the same.
+    Repeated,
+    /// Again, on the retransmission stream.
+    Retransmission,
+}
+
+/// One consumer, as control made it.
+#[derive(Debug)]
+pub struct Consumer {
+    /// Its identifier.
+    pub number: u64,
+    /// The participant that it sends to.
+    pub peer: usize,
+    /// Position of its source.
+    pub source: usize,
+    /// How it was made.
+    pub options: ConsumeOptions,
+    /// Paused by a command.
+    pub paused: bool,
+    /// Closed, by itself or with something.
+    pub closed: bool,
+    /// The receiver behind it.
+    pub sink: Sink,
+    /// When it, its producer and its transport were last all ready.
+    pub ready_since_ns: Option<u64>,
+    /// When it last sent media.
+    pub last_sent_ns: Option<u64>,
+    /// When it last sent the first packet of a key frame.
+    pub last_key_ns: Option<u64>,
+    era: Era,
+    sent: BTreeMap<u64, Out>,
+    by_sequence: BTreeMap<u64, u64>,
+    /// Numbers that were asked for though nothing had left under them.
+    asked_holes: BTreeSet<u64>,
+    highest: Option<u64>,
+    timestamp_offset: Option<u32>,
+    rtx_next: u16,
+}
+
+/// The 64-bit number nearest to `near` that ends in `low`.
+#[must_use]
+pub fn extend(near: u64, low: u16) -> u64 {
+    let ahead = low.wrapping_sub(low16(near));
+    if ahead < 0x8000 {
+        near + u64::from(ahead)
+    } else {
+        (near + u64::from(ahead)).checked_sub(0x1_0000).unwrap_or(u64::from(low))
+    }
+}
+
+impl Consumer {
+    /// A consumer that has just been made.
+    #[must_use]
+    pub fn new(number: u64, peer: usize, source: usize, options: ConsumeOptions, sink: Sink) -> Self {
+        let rtx_next = options.rtx.as_ref().map_or(0, |rtx| rtx.first_sequence);
+        Self {
+            number,
+            peer,
+            source,
+            paused: options.paused,
+            options,
+            closed: false,
+            sink,
+            ready_since_ns: None,
+            last_sent_ns: None,
+            last_key_ns: None,
+            era: Era::default(),
+            sent: BTreeMap::new(),
+            by_sequence: BTreeMap::new(),
+            asked_holes: BTreeSet::new(),
+            highest: None,
+            timestamp_offset: None,
+            rtx_next,
+        }
+    }
+
+    /// It was interrupted: what comes next may begin anew.
+    pub const fn begin_era(&mut self) {
+        self.era = Era { number: self.era.number + 1, synced: None };
+    }
+
+    /// Packets that left for the first time.
+    #[must_use]
+    pub fn media_packets(&self) -> u64 {
+        self.sent.len() as u64
+    }
+
+    /// It has begun to send since it was last interrupted.
+    #[must_use]
+    pub const fn is_synced(&self) -> bool {
+        self.era.synced.is_some()
+    }
+
+    /// The receiver has asked for a packet again, and the machine has seen that.
+    pub fn asked_for(&mut self, sequence: u16) {
+        let Some(highest) = self.highest else { return };
+        let sequence = extend(highest, sequence);
+        match self.by_sequence.get(&sequence).and_then(|index| self.sent.get_mut(index)) {
+            Some(out) => out.asked += 1,
+            None => _ = self.asked_holes.insert(sequence),
+        }
+    }
+
+    /// Checks a packet that leaves under one of this consumer's SSRCs.
+    ///
+    /// # Errors
+    /// Which rule it breaks.
+    pub fn saw(&mut self, source: &Source, seen: &Seen<'_>) -> Result<Kind, Broken> {
+        check!(!self.closed, "sent after it was closed");
+        check!(!self.paused, "sent while it was paused");
+        if self.options.rtx.as_ref().is_some_and(|rtx| rtx.ssrc == seen.header.ssrc) {
+            return self.saw_retransmission(source, seen);
+        }
+        let index = self.check_against_source(source, seen.header, seen.payload)?;
+        if self.sent.contains_key(&index) {
+            return self.saw_again(index, seen);
+        }
+        self.saw_media(source, index, seen)
+    }
+
+    /// Payload, marker, time and type are those of a packet that came from the right source. Answers which.
+    fn check_against_source(&self, source: &Source, header: &Header, payload: &[u8]) -> Result<u64, Broken> {
+        let Some((number, index)) = stamp(payload) else { return Err("sent what nobody sent to us".to_owned()) };
+        check!(number == source.number, "sent media of source {number} instead of {}", source.number);
+        let Some(sent) = usize::try_from(index).ok().and_then(|index| source.sent.get(index)) else {
+            return Err(format!("sent packet {index} that its source has not sent"));
+        };
+        check!(sent.arrived.is_some(), "sent packet {index} that has not arrived");
+        check!(fingerprint(payload) == sent.payload, "changed the payload of packet {index}");
+        check!(header.marker == sent.marker, "changed the marker of packet {index}");
+        let offset = header.timestamp.wrapping_sub(sent.timestamp);
+        check!(
+            self.timestamp_offset.is_none_or(|known| known == offset),
+            "changed the offset of timestamps at packet {index}"
+        );
+        check!(header.csrc == source.plan.csrcs, "changed the contributing sources of packet {index}");
+        let accepted = &self.options.header_extensions;
+        for extension in &header.extensions {
+            check!(accepted.contains(&extension.id), "sent extension {} that was not negotiated", extension.id);
+        }
+        for (id, value) in sent.extensions.iter().filter(|(id, _)| accepted.contains(id)) {
+            let found = header.extensions.iter().find(|extension| extension.id == *id);
+            check!(
+                found.is_some_and(|extension| extension.payload == value),
+                "extension {id} of packet {index} is {found:?} instead of {value:?}"
+            );
+        }
+        Ok(index)
+    }
+
+    fn saw_media(&mut self, source: &Source, index: u64, seen: &Seen<'_>) -> Result<Kind, Broken> {
+        let header = seen.header;
+        check!(header.payload_type == source.plan.mapped_payload_type(), "wrong payload type {}", header.payload_type);
+        let sent = &source.sent[usize::try_from(index).expect("it was found")];
+        let sequence = match self.highest {
+            Some(highest) => extend(highest, header.sequence_number),
+            None => u64::from(header.sequence_number),
+        };
+        let era = match self.late_era(index, sequence) {
+            Some(era) => era,
+            None => self.advance(source, index, sequence)?,
+        };
+        self.check_place(index, sequence, era)?;
+        self.sent.insert(index, Out { sequence, era, whole: fingerprint(seen.whole), asked: 0, repeats: 0 });
+        self.by_sequence.insert(sequence, index);
+        self.highest = Some(self.highest.map_or(sequence, |highest| highest.max(sequence)));
+        self.timestamp_offset = Some(header.timestamp.wrapping_sub(sent.timestamp));
+        Ok(Kind::Media)
+    }
+
+    /// The era of a packet that fills a hole which an earlier one left: it was late, or withheld until it was asked for.
+    fn late_era(&self, index: u64, sequence: u64) -> Option<u32> {
+        let before_this_era = self.era.synced.is_some_and(|(first, _)| index < first);
+        let asked = self.asked_holes.contains(&sequence);
+        let (_, before) = self.sent.range(..index).next_back()?;
+        (before_this_era || asked).then_some(before.era).filter(|_| self.sent.range(index..).next().is_some())
+    }
+
+    /// A packet that carries the stream on, or begins it anew. Answers its era.
+    fn advance(&mut self, source: &Source, index: u64, sequence: u64) -> Result<u32, Broken> {
+        let sent = &source.sent[usize::try_from(index).expect("it was found")];
+        check!(!source.paused, "sent packet {index} while its producer was paused");
+        match self.era.synced {
+            Some((first, _)) => check!(index > first, "sent packet {index} from before {first}, where it began"),
+            None => {
+                let begins = !source.plan.is_video() || sent.key_start;
+                check!(begins, "began with packet {index}, which does not start a key frame");
+                self.era.synced = Some((index, sent.arrived.unwrap_or_default()));
+            }
+        }
+        let first = u64::from(self.options.first_sequence);
+        check!(self.highest.is_some() || sequence == first, "first sequence number is {sequence} instead of {first}");
+        Ok(self.era.number)
+    }
+
+    /// `out = in - offset`, and the offset changes only between two eras, and then only so that a gap closes.
+    fn check_place(&self, index: u64, sequence: u64, era: u32) -> Result<(), Broken> {
+        if let Some(other) = self.by_sequence.get(&sequence) {
+            return Err(format!("packets {other} and {index} both left as {sequence}"));
+        }
+        let before = self.sent.range(..index).next_back();
+        let after = self.sent.range(index..).next();
+        let here = (index, sequence, era);
+        if let Some((before, out)) = before {
+            check_step((*before, out.sequence, out.era), here)?;
+        }
+        if let Some((after, out)) = after {
+            check_step(here, (*after, out.sequence, out.era))?;
+        }
+        Ok(())
+    }
+
+    fn saw_again(&mut self, index: u64, seen: &Seen<'_>) -> Result<Kind, Broken> {
+        let rtx = self.options.rtx.is_some();
+        let Some(out) = self.sent.get_mut(&index) else { return Ok(Kind::Repeated) };
+        check!(fingerprint(seen.whole) == out.whole, "repeated packet {index} with other bytes");
+        check!(out.repeats < out.asked, "sent packet {index} again, {} times asked for", out.asked);
+        check!(!rtx, "repeated packet {index} although there is a retransmission stream");
+        out.repeats += 1;
+        Ok(Kind::Repeated)
+    }
+
+    fn saw_retransmission(&mut self, source: &Source, seen: &Seen<'_>) -> Result<Kind, Broken> {
+        let (header, payload) = (seen.header, seen.payload);
+        let Some((original, media)) = payload.split_first_chunk::<2>() else {
+            return Err("retransmission without a sequence number".to_owned());
+        };
+        let index = self.check_against_source(source, header, media)?;
+        let expected = self.options.rtx.as_ref().and_then(|rtx| {
+            let media = source.plan.mapped_payload_type();
+            rtx.payload_types.iter().find(|(of, _)| *of == media).map(|(_, rtx)| *rtx)
+        });
+        check!(Some(header.payload_type) == expected, "retransmission of type {}", header.payload_type);
+        check!(
+            header.sequence_number == self.rtx_next,
+            "retransmission numbered {} instead of {}",
+            header.sequence_number,
+            self.rtx_next
+        );
+        self.rtx_next = self.rtx_next.wrapping_add(1);
+        let Some(out) = self.sent.get_mut(&index) else {
+            // It was late, or withheld until it was asked for.
+            let sequence = extend(self.highest.unwrap_or_default(), u16::from_be_bytes(*original));
+            let Some(era) = self.late_era(index, sequence) else {
+                return Err(format!("retransmitted packet {index}, which never left"));
+            };
+            return self.check_place(index, sequence, era).map(|()| Kind::Retransmission);
+        };
+        check!(low16(out.sequence) == u16::from_be_bytes(*original), "retransmitted {index} under a wrong number");
+        check!(out.repeats < out.asked, "retransmitted packet {index}, {} times asked for", out.asked);
+        out.repeats += 1;
+        Ok(Kind::Retransmission)
+    }
+
+    /// A packet of its source arrived while it was ready, and forwarding is done.
+    ///
+    /// # Errors
+    /// If the packet should have left and has not.
+    pub fn must_have_sent(&self, source: &Source, index: u64, order: u64) -> Result<(), Broken> {
+        let begins = !source.plan.is_video() || source.sent[usize::try_from(index).expect("an index")].key_start;
+        let behind = self.sent.last_key_value().is_some_and(|(last, _)| index <= *last);
+        match self.era.synced {
+            Some((first, synced_order)) if index > first && order > synced_order => {
+                check!(self.sent.contains_key(&index), "did not send packet {index}");
+            }
+            None if begins && !behind => return Err(format!("did not begin with packet {index}")),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Two neighbours in a stream: (position, sequence number, era), the earlier one first.
+fn check_step(before: (u64, u64, u32), after: (u64, u64, u32)) -> Result<(), Broken> {
+    let ((index, sequence, era), (next_index, next_sequence, next_era)) = (before, after);
+    let apart = next_index - index;
+    let Some(step) = next_sequence.checked_sub(sequence).filter(|step| *step > 0) else {
+        return Err(format!("packet {next_index} left as {next_sequence}, {index} before it as {sequence}"));
+    };
+    if era == next_era {
+        check!(step == apart, "packets {index} and {next_index} left {step} apart, as {sequence} and {next_sequence}");
+    } else {
+        check!(step <= apart, "between packets {index} and {next_index} a gap of {step} was made");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_extended_to_the_nearest() {
+        assert_eq!(extend(65_535, 0), 65_536);
+        assert_eq!(extend(65_536, 65_535), 65_535);
+        assert_eq!(extend(5, 65_535), 65_535);
+        assert_eq!(extend(70_000, 4_464), 70_000);
+    }
+
+    #[test]
+    fn steps_keep_the_gap_within_an_era_and_may_close_it_between_two() {
+        assert!(check_step((5, 100, 1), (8, 103, 1)).is_ok());
+        assert!(check_step((5, 100, 1), (8, 101, 1)).is_err());
+        assert!(check_step((5, 100, 1), (8, 101, 2)).is_ok());
+        assert!(check_step((5, 100, 1), (8, 104, 2)).is_err());
+        assert!(check_step((5, 100, 1), (8, 100, 2)).is_err());
+    }
+}

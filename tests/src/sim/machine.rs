@@ -1,0 +1,107 @@
+//! The machine under test, as the simulated shell drives it. The real one, or one that is wrong on purpose.
+
+use corecast_core::{Config, Endpoint, EndpointOp, Forward, Instant, Outbox, Path, Totals, Worker};
+use corecast_wire::{Command, CommandError, Event, Reply};
+
+/// What the shell needs of a worker; the outbox is inside.
+pub trait Machine {
+    /// See [`Worker::handle_datagram`].
+    fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]);
+    /// See [`Outbox::wants_flush`].
+    fn wants_flush(&self) -> bool;
+    /// See [`Worker::forward`].
+    fn forward(&mut self, now: Instant) -> Forward;
+    /// See [`Worker::handle_timeout`].
+    fn handle_timeout(&mut self, now: Instant);
+    /// See [`Worker::next_timeout`].
+    fn next_timeout(&self) -> Option<Instant>;
+    /// See [`Worker::handle_command`].
+    ///
+    /// # Errors
+    /// Every error leaves the machine as it was.
+    fn handle_command(&mut self, now: Instant, command: &Command, opened: &[Endpoint]) -> Result<Reply, CommandError>;
+    /// Takes everything that is to be sent, in order.
+    fn drain(&mut self, packet: &mut dyn FnMut(Path, &[u8]));
+    /// See [`Worker::poll_event`].
+    fn poll_event(&mut self) -> Option<Event>;
+    /// See [`Worker::poll_endpoint_op`].
+    fn poll_endpoint_op(&mut self) -> Option<EndpointOp>;
+    /// See [`Worker::send_refused`].
+    fn send_refused(&mut self, path: Path, packets: u64);
+    /// See [`Worker::totals`].
+    fn totals(&self) -> Totals;
+    /// History slots that hold a packet.
+    fn slots_in_use(&self) -> usize;
+}
+
+/// The real worker.
+#[derive(Debug)]
+pub struct RealWorker {
+    worker: Worker,
+    outbox: Outbox,
+}
+
+impl RealWorker {
+    /// A worker with nothing in it, at a fixed wall-clock time.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { worker: Worker::new(Config { unix_time_ns: 1_800_000_000_000_000_000 }), outbox: Outbox::new() }
+    }
+}
+
+impl Default for RealWorker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Machine for RealWorker {
+    fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        self.worker.handle_datagram(now, path, datagram, &mut self.outbox);
+    }
+
+    fn wants_flush(&self) -> bool {
+        self.outbox.wants_flush()
+    }
+
+    fn forward(&mut self, now: Instant) -> Forward {
+        self.worker.forward(now, &mut self.outbox)
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.worker.handle_timeout(now, &mut self.outbox);
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.worker.next_timeout()
+    }
+
+    fn handle_command(&mut self, now: Instant, command: &Command, opened: &[Endpoint]) -> Result<Reply, CommandError> {
+        self.worker.handle_command(now, command, opened, &mut self.outbox)
+    }
+
+    fn drain(&mut self, packet: &mut dyn FnMut(Path, &[u8])) {
+        self.outbox.for_each_packet(self.worker.history(), packet);
+        self.outbox.clear();
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.worker.poll_event()
+    }
+
+    fn poll_endpoint_op(&mut self) -> Option<EndpointOp> {
+        self.worker.poll_endpoint_op()
+    }
+
+    fn send_refused(&mut self, path: Path, packets: u64) {
+        self.worker.send_refused(path, packets);
+    }
+
+    fn totals(&self) -> Totals {
+        self.worker.totals()
+    }
+
+    fn slots_in_use(&self) -> usize {
+        self.worker.history().slots_in_use()
+    }
+}

@@ -1,0 +1,81 @@
+//! Simulation: the real state machine of a worker between participants over a seeded network, on a virtual clock.
+//!
+//! A seed draws the participants, their links and what they do; the same seed gives the same run, to the byte. Every
+//! packet that leaves the machine is opened by other people's cryptography and checked against what was sent to it (see
+//! [`consumer`]); a broken rule ends the run, which prints its seed and its last events.
+
+pub mod consumer;
+mod control;
+pub mod feedback;
+pub mod link;
+pub mod machine;
+pub mod random;
+pub mod sabotage;
+pub mod scenario;
+pub mod sink;
+pub mod source;
+pub mod trace;
+mod traffic;
+pub mod wire;
+mod world;
+
+use std::fmt;
+
+use machine::{Machine, RealWorker};
+use random::Random;
+use scenario::Plan;
+use trace::Coverage;
+use world::World;
+
+/// A run that broke no rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Fingerprint of all that happened.
+    pub trace: u64,
+    /// What was put to the test.
+    pub coverage: Coverage,
+}
+
+/// A run that broke a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Its seed.
+    pub seed: u64,
+    /// Which rule, and when.
+    pub broken: String,
+    /// The last events before.
+    pub trace: String,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, broken, trace } = self;
+        writeln!(f, "seed {seed}: {broken}")?;
+        write!(f, "{trace}again with: tests/run sim --seed {seed}")
+    }
+}
+
+/// Runs the real machine through the scenario of a seed.
+///
+/// # Errors
+/// The rule that was broken.
+pub fn run(seed: u64) -> Result<Passed, Box<Failed>> {
+    let mut random = Random::new(seed);
+    let plan = Plan::draw(&mut random);
+    run_with(seed, plan, RealWorker::new(), random)
+}
+
+/// Runs any machine through any scenario.
+///
+/// # Errors
+/// The rule that was broken.
+pub fn run_with(seed: u64, plan: Plan, machine: impl Machine, random: Random) -> Result<Passed, Box<Failed>> {
+    let mut world = World::new(plan, machine, random);
+    match world.run() {
+        Ok(()) => Ok(Passed { trace: world.trace.hash(), coverage: world.coverage }),
+        Err(broken) => {
+            let broken = format!("{broken} (at {:.3} ms)", world.now_ns as f64 / 1e6);
+            Err(Box::new(Failed { seed, broken, trace: world.trace.to_string() }))
+        }
+    }
+}

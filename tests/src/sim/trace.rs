@@ -1,0 +1,116 @@
+//! What happened in a run: a fingerprint of all of it, the last lines of it, and how often each thing worth testing did.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use super::random::fold;
+
+/// Lines that are kept for a failure.
+const LINES: usize = 60;
+
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    at_ns: u64,
+    what: &'static str,
+    who: u64,
+    a: u64,
+    b: u64,
+}
+
+/// The course of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    hash: u64,
+    lines: VecDeque<Line>,
+}
+
+impl Trace {
+    /// Notes that something happened to somebody, with two figures.
+    pub fn note(&mut self, at_ns: u64, what: &'static str, who: u64, a: u64, b: u64) {
+        let kind = what.bytes().fold(0, |hash, byte| fold(hash, u64::from(byte)));
+        self.hash = [at_ns, kind, who, a, b].into_iter().fold(self.hash, fold);
+        if self.lines.len() == LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(Line { at_ns, what, who, a, b });
+    }
+
+    /// Fingerprint of everything so far: the same for the same seed.
+    #[must_use]
+    pub const fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Line { at_ns, what, who, a, b } in &self.lines {
+            writeln!(f, "{:>12.3} ms  {what:<16} {who:>3}  {a:>8} {b:>8}", *at_ns as f64 / 1e6)?;
+        }
+        Ok(())
+    }
+}
+
+macro_rules! coverage {
+    ($($(#[doc = $doc:literal])+ $name:ident,)*) => {
+        /// How often things happened. A rule that was never put to the test proves nothing.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Coverage {
+            $($(#[doc = $doc])+ pub $name: u64,)*
+        }
+
+        impl Coverage {
+            /// Adds those of another run.
+            pub const fn add(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+            }
+
+            /// Names and figures.
+            #[must_use]
+            pub fn figures(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+coverage! {
+    /// Datagrams that the machine took in.
+    datagrams,
+    /// Media packets that left.
+    media,
+    /// Of those, sealed with AES-GCM.
+    gcm,
+    /// Of those, sealed with AES-CM.
+    cm,
+    /// Packets repeated byte for byte.
+    repeated,
+    /// Packets retransmitted on a stream of their own.
+    retransmitted,
+    /// Packets that a receiver missed, asked for and got.
+    repaired,
+    /// Packets that the server asked a sender for.
+    asked_upstream,
+    /// Key frames that the server asked for.
+    key_frames_asked,
+    /// RTCP datagrams that left.
+    rtcp,
+    /// Sends that were refused.
+    refused,
+    /// Remote addresses learnt.
+    learnt,
+    /// Times that forwarding stopped because the outbox was full.
+    outbox_full,
+    /// Consumers that sent something.
+    consumers,
+    /// Consumers that were interrupted and began again.
+    resumed,
+    /// Commands that were refused, as they had to be.
+    refused_commands,
+    /// Hostile datagrams.
+    hostile,
+    /// Timers served.
+    timeouts,
+    /// Streams whose sequence numbers wrapped while they were watched.
+    wrapped,
+}

@@ -1,0 +1,332 @@
+//! What travels in a run: media and RTCP from the participants, what strangers send, and what becomes of each packet that
+//! the server sends.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use corecast_core::Path;
+use corecast_wire::SrtpCryptoSuite;
+use rtcp::reception_report::ReceptionReport;
+use webrtc_util::marshal::Unmarshal;
+
+use super::consumer::{Broken, Kind, Seen, check};
+use super::feedback::{
+    Asked, RtcpPacket, check_rtcp, compound, description, key_frame_request, nack, receiver_report, sender_report,
+};
+use super::machine::Machine;
+use super::scenario::MS;
+use super::wire::is_rtcp;
+use super::world::{Act, Event, Peer, Socket, State, World};
+
+/// Between two looks of a participant at what it misses.
+const TICK_NS: u64 = 20 * MS;
+/// Ticks between two reports.
+const REPORT_TICKS: u64 = 20;
+/// RTCP packets in one datagram.
+const MAX_COMPOUND: usize = 12;
+/// Datagrams that somebody may replay.
+const RECENT: usize = 8;
+
+/// What a datagram to the server is.
+#[derive(Clone, Debug)]
+pub(super) enum About {
+    /// A packet of a source, as it was first sent, or in a retransmission.
+    Media { source: usize, index: u64, rtx: bool },
+    /// Feedback that asks consumers for packets again.
+    Asks(Vec<(usize, Vec<u16>)>),
+    /// Anything else.
+    Other,
+}
+
+/// What a packet to a participant is.
+#[derive(Clone, Debug)]
+pub(super) enum Delivered {
+    /// Media of a consumer, the first time or again, by its own sequence number.
+    Media { consumer: usize, sequence: u16, key_start: bool },
+    /// RTCP.
+    Asked(Asked),
+}
+
+impl<M: Machine> World<M> {
+    /// A packet leaves the server: is it allowed to, and what is it?
+    pub(super) fn check_leaving(&mut self, socket: Socket, path: Path, bytes: &Bytes) -> Result<Delivered, Broken> {
+        let at = socket.peer;
+        let peer = &mut self.peers[at];
+        let rtcp = is_rtcp(bytes);
+        let expected = if rtcp { peer.plan.rtcp } else { peer.plan.rtp };
+        check!(path.remote == expected, "sent to {} instead of {expected}", path.remote);
+        check!(peer.plan.mux || socket.rtcp == rtcp, "sent from the wrong one of two endpoints");
+        check!(if rtcp { peer.rtcp_connected } else { peer.connected }, "sent before it was known where to");
+        let plain = peer.wire.open(bytes)?;
+        if !rtcp {
+            return self.check_rtp(at, &plain);
+        }
+        self.coverage.rtcp += 1;
+        let asked = check_rtcp(&plain, at, self.now_ns, &mut self.sources, &self.consumers)?;
+        self.coverage.asked_upstream += asked.again.len() as u64;
+        self.coverage.key_frames_asked += asked.key_frames.len() as u64;
+        Ok(Delivered::Asked(asked))
+    }
+
+    fn check_rtp(&mut self, peer: usize, plain: &Bytes) -> Result<Delivered, Broken> {
+        let packet =
+            rtp::packet::Packet::unmarshal(&mut &plain[..]).map_err(|error| format!("malformed RTP: {error}"))?;
+        let header = &packet.header;
+        let Some(consumer) = self.consumer_by_ssrc.get(&(peer, header.ssrc)).copied() else {
+            return Err(format!("sent SSRC {:#x}, which is no consumer's", header.ssrc));
+        };
+        let one = &mut self.consumers[consumer];
+        let source = &self.sources[one.source];
+        let seen = Seen { header, payload: &packet.payload, whole: plain };
+        let number = one.number;
+        let kind = one
+            .saw(source, &seen)
+            .map_err(|broken| format!("consumer {number} of source {}: {broken}", source.number))?;
+        let media = if kind == Kind::Retransmission { packet.payload.get(2..) } else { packet.payload.get(..) };
+        let index = media.and_then(super::source::stamp).map_or(0, |(_, index)| index);
+        let sent = &source.sent[usize::try_from(index).expect("it was found")];
+        one.last_sent_ns = Some(self.now_ns);
+        match kind {
+            Kind::Media => {
+                self.coverage.media += 1;
+                match self.peers[peer].plan.srtp.as_ref().map(|(key, _)| key.suite) {
+                    Some(SrtpCryptoSuite::AesCm128HmacSha1_80) => self.coverage.cm += 1,
+                    Some(_) => self.coverage.gcm += 1,
+                    None => {}
+                }
+            }
+            Kind::Repeated => self.coverage.repeated += 1,
+            Kind::Retransmission => self.coverage.retransmitted += 1,
+        }
+        let sequence = match (kind, packet.payload.first_chunk::<2>()) {
+            (Kind::Retransmission, Some(original)) => u16::from_be_bytes(*original),
+            _ => header.sequence_number,
+        };
+        Ok(Delivered::Media { consumer, sequence, key_start: sent.key_start })
+    }
+
+    /// A packet reaches a participant.
+    pub(super) fn deliver(&mut self, peer: usize, packet: Delivered) {
+        if self.peers[peer].state != State::Joined {
+            return;
+        }
+        match packet {
+            Delivered::Media { consumer, sequence, key_start } => {
+                self.consumers[consumer].sink.receive(self.now_ns, sequence, key_start);
+            }
+            Delivered::Asked(asked) => {
+                for source in asked.key_frames {
+                    self.sources[source].key_wanted = true;
+                }
+                for (source, index) in asked.again {
+                    self.send_again(peer, source, index);
+                }
+            }
+        }
+    }
+
+    fn send_again(&mut self, peer: usize, source: usize, index: u64) {
+        let from = &mut self.sources[source];
+        if from.plan.rtx.is_some() {
+            let Some(plain) = from.retransmission(index) else { return };
+            let sealed = self.peers[peer].wire.seal(&plain);
+            self.send_up(peer, false, sealed, &About::Media { source, index, rtx: true });
+        } else if let Some(sealed) = from.again(index) {
+            self.send_up(peer, false, sealed, &About::Media { source, index, rtx: false });
+        }
+    }
+
+    /// Sends a datagram to the server over the participant's link.
+    pub(super) fn send_up(&mut self, peer: usize, rtcp: bool, sealed: Bytes, about: &About) {
+        let Peer { plan, up, local, rtcp_local, recent, .. } = &mut self.peers[peer];
+        let from = if rtcp { plan.rtcp } else { plan.rtp };
+        let Some(to) = (if rtcp && !plan.mux { *rtcp_local } else { *local }) else { return };
+        recent.push((rtcp, sealed.clone(), about.clone()));
+        if recent.len() > RECENT {
+            recent.remove(0);
+        }
+        let arrivals = up.send(self.now_ns, sealed.len(), &mut self.random);
+        for at_ns in arrivals.into_iter().flatten() {
+            let about = about.clone();
+            self.at(at_ns, Event::ToServer { to, from, bytes: sealed.clone(), about });
+        }
+    }
+
+    /// A source sends a frame.
+    pub(super) fn media(&mut self, source: usize) {
+        let peer = self.sources[source].peer;
+        if self.peers[peer].state != State::Joined || self.now_ns > self.plan.quiet_ns {
+            return;
+        }
+        for packet in self.sources[source].frame(&mut self.random) {
+            let sealed = self.peers[peer].wire.seal(&packet.plain);
+            self.sources[source].keep(&packet, sealed.clone());
+            self.send_up(peer, false, sealed, &About::Media { source, index: packet.index, rtx: false });
+        }
+        self.act_in(1_000 * MS / self.sources[source].plan.frames_per_s, Act::Media(source));
+    }
+
+    /// The machine has taken in a datagram of ours.
+    pub(super) fn note_arrival(&mut self, about: About) {
+        match about {
+            About::Media { source, index, rtx } => self.note_media(source, index, rtx),
+            About::Asks(asks) => {
+                for (consumer, sequences) in asks {
+                    for sequence in sequences {
+                        self.consumers[consumer].asked_for(sequence);
+                    }
+                }
+            }
+            About::Other => {}
+        }
+    }
+
+    fn note_media(&mut self, source: usize, index: u64, rtx: bool) {
+        let from = &mut self.sources[source];
+        let peer = &self.peers[from.peer];
+        let taken_in = from.produced && !from.closed && peer.key_known && (peer.connected || peer.plan.comedia);
+        // Who began with a retransmission would have nothing to number it by.
+        if !taken_in || (rtx && from.newest_arrived.is_none()) {
+            return;
+        }
+        let live = from.is_live();
+        let history = if from.plan.is_video() { 400 } else { 48 };
+        let newest = from.newest_arrived.map_or(index, |newest| newest.max(index));
+        let sent = &mut from.sent[usize::try_from(index).expect("it was sent")];
+        if sent.arrived.is_some() {
+            return;
+        }
+        self.arrivals += 1;
+        sent.arrived = Some(self.arrivals);
+        from.key_arrived |= sent.key_start;
+        from.newest_arrived = Some(newest);
+        if live && newest - index < history {
+            self.fresh.push((source, index, self.arrivals));
+        }
+    }
+
+    /// A participant looks at what it has, asks for what it misses and now and then reports.
+    pub(super) fn tick(&mut self, at: usize) {
+        if self.peers[at].state != State::Joined {
+            return;
+        }
+        self.act_in(TICK_NS, Act::Tick(at));
+        let report_is_due = self.peers[at].ticks.is_multiple_of(REPORT_TICKS);
+        self.peers[at].ticks += 1;
+        let mut packets = Vec::new();
+        if report_is_due {
+            packets.extend(self.reports(at));
+        }
+        let mut asks = Vec::new();
+        self.feedback(at, &mut packets, &mut asks);
+        let reduced = self.peers[at].plan.reduced_size || report_is_due;
+        let ssrc = self.peers[at].plan.rtcp_ssrc;
+        for (number, chunk) in packets.chunks(MAX_COMPOUND).enumerate() {
+            let mut datagram = Vec::new();
+            if !reduced || number > 0 {
+                datagram.extend([receiver_report(ssrc, Vec::new()), description(ssrc)]);
+            }
+            datagram.extend(chunk.iter().cloned());
+            let sealed = self.peers[at].wire.seal(&compound(&datagram));
+            self.send_up(at, true, sealed, &About::Asks(std::mem::take(&mut asks)));
+        }
+    }
+
+    fn reports(&self, at: usize) -> Vec<RtcpPacket> {
+        let peer = &self.peers[at];
+        let sources = peer.sources.iter().map(|source| &self.sources[*source]).filter(|source| !source.sent.is_empty());
+        let mut packets: Vec<_> = sources.map(|source| sender_report(source, self.now_ns)).collect();
+        let blocks = peer.consumers.iter().filter_map(|consumer| {
+            let consumer = &self.consumers[*consumer];
+            let (last_sequence_number, total_lost) = consumer.sink.report()?;
+            Some(ReceptionReport {
+                ssrc: consumer.options.ssrc,
+                last_sequence_number,
+                total_lost,
+                ..ReceptionReport::default()
+            })
+        });
+        packets.push(receiver_report(peer.plan.rtcp_ssrc, blocks.take(31).collect()));
+        packets.push(description(peer.plan.rtcp_ssrc));
+        packets
+    }
+
+    fn feedback(&mut self, at: usize, packets: &mut Vec<RtcpPacket>, asks: &mut Vec<(usize, Vec<u16>)>) {
+        let Peer { plan, consumers, fir_number, .. } = &mut self.peers[at];
+        for key in consumers.iter() {
+            let consumer = &mut self.consumers[*key];
+            if consumer.closed {
+                continue;
+            }
+            if consumer.options.nack {
+                let wanted = consumer.sink.wanted(self.now_ns);
+                if !wanted.is_empty() {
+                    packets.push(nack(plan.rtcp_ssrc, consumer.options.ssrc, &wanted));
+                    asks.push((*key, wanted));
+                }
+            }
+            if consumer.ready_since_ns.is_some() && consumer.sink.wants_key(self.now_ns) {
+                *fir_number = fir_number.wrapping_add(1);
+                let fir = fir_number.is_multiple_of(3).then_some(*fir_number);
+                packets.push(key_frame_request(plan.rtcp_ssrc, consumer.options.ssrc, fir));
+            }
+        }
+    }
+
+    /// A stranger tries something.
+    pub(super) fn hostile(&mut self) {
+        if self.now_ns < self.plan.quiet_ns {
+            let wait_ns = self.random.range(1..=15) * MS;
+            self.act_in(wait_ns, Act::Hostile);
+        }
+        let at = self.random.index(self.peers.len());
+        let peer = &self.peers[at];
+        let (Some(local), Some((rtcp, captured, about))) = (peer.local, peer.recent.first().cloned()) else { return };
+        let mut replayed = About::Other;
+        let to = if rtcp && !peer.plan.mux { peer.rtcp_local.unwrap_or(local) } else { local };
+        let own = if rtcp { peer.plan.rtcp } else { peer.plan.rtp };
+        let secure = peer.plan.srtp.is_some();
+        let known = peer.connected && peer.rtcp_connected;
+        let stranger = SocketAddr::from(([203, 0, 113, 7], 4_000));
+        let mut bytes = captured.to_vec();
+        let from = match self.random.range(0..=5) {
+            // Whoever comes first on a plain comedia transport is its remote side: that is what comedia means.
+            0 if known || secure => {
+                bytes = self.garbage();
+                stranger
+            }
+            1 if known => stranger,
+            2 if known || secure => {
+                replayed = about; // it may be the first that arrives, if the original was lost
+                own
+            }
+            3 if secure => {
+                let at = self.random.index(bytes.len());
+                bytes[at] ^= 1 << self.random.range(0..=7);
+                own
+            }
+            4 if secure => {
+                bytes.truncate(self.random.index(bytes.len()));
+                own
+            }
+            5 if known => {
+                bytes = self.garbage();
+                own
+            }
+            _ => return,
+        };
+        self.coverage.hostile += 1;
+        self.at(self.now_ns + 1, Event::ToServer { to, from, bytes: bytes.into(), about: replayed });
+    }
+
+    fn garbage(&mut self) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(self.random.range(0..=200)).expect("small")];
+        self.random.fill(&mut bytes);
+        if let Some(first) = bytes.first_mut()
+            && self.random.percent(60)
+        {
+            *first = *first & 0x3F | 0x80;
+        }
+        bytes
+    }
+}

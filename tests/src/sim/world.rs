@@ -1,0 +1,400 @@
+//! A run: the clock, the queue of events, and the shell around the machine, which it drives as the real one does: it
+//! reads the clock once per batch, sends before it takes in more, and calls `forward` until it is done.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use corecast_core::{EndpointId, EndpointOp, Forward, Instant, Path};
+use corecast_wire::Event as WorkerEvent;
+
+use super::consumer::{Broken, Consumer, check};
+use super::link::Link;
+use super::machine::Machine;
+use super::random::{Random, fingerprint};
+use super::scenario::{PeerPlan, Plan};
+use super::source::Source;
+use super::trace::{Coverage, Trace};
+use super::traffic::{About, Delivered};
+use super::wire::Wire;
+
+/// Calls of `forward` in a row, each with a full outbox, after which it is taken to be stuck.
+const MAX_FULL: u32 = 10_000;
+/// Timeouts at one moment after which the timer is taken to be stuck.
+const MAX_TIMEOUTS: u32 = 1_000;
+
+/// What is to happen.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A datagram reaches the server's network card.
+    ToServer { to: SocketAddr, from: SocketAddr, bytes: Bytes, about: About },
+    /// A packet reaches a participant.
+    ToPeer { peer: usize, packet: Delivered },
+    /// The shell works on what has come.
+    Run,
+    /// Somebody does something.
+    Act(Act),
+}
+
+/// What participants and control do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Act {
+    Join(usize),
+    Connect(usize),
+    Produce(usize),
+    Subscribe(usize),
+    Leave(usize),
+    Churn,
+    Media(usize),
+    Tick(usize),
+    Hostile,
+    Heal,
+    Quiet,
+    Close,
+}
+
+/// Where a participant stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Absent,
+    Joined,
+    Left,
+}
+
+/// A participant at work.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) plan: PeerPlan,
+    pub(super) state: State,
+    pub(super) wire: Wire,
+    pub(super) up: Link,
+    pub(super) down: Link,
+    /// The server's addresses for it.
+    pub(super) local: Option<SocketAddr>,
+    pub(super) rtcp_local: Option<SocketAddr>,
+    /// The server knows its key, or needs none.
+    pub(super) key_known: bool,
+    /// The server knows where its RTP and its RTCP go.
+    pub(super) connected: bool,
+    pub(super) rtcp_connected: bool,
+    pub(super) subscribed: bool,
+    pub(super) sources: Vec<usize>,
+    pub(super) consumers: Vec<usize>,
+    /// Its last datagrams, for those who replay them; true for RTCP.
+    pub(super) recent: Vec<(bool, Bytes, About)>,
+    pub(super) ticks: u64,
+    pub(super) fir_number: u8,
+}
+
+/// A socket of the server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Socket {
+    pub(super) local: SocketAddr,
+    pub(super) peer: usize,
+    pub(super) rtcp: bool,
+    connected: Option<SocketAddr>,
+}
+
+#[derive(Debug)]
+struct Datagram {
+    path: Path,
+    bytes: Bytes,
+    about: About,
+}
+
+/// A run.
+pub(super) struct World<M> {
+    pub(super) plan: Plan,
+    pub(super) machine: M,
+    pub(super) random: Random,
+    pub(super) now_ns: u64,
+    queue: BTreeMap<(u64, u64), Event>,
+    events: u64,
+    pub(super) peers: Vec<Peer>,
+    pub(super) sources: Vec<Source>,
+    pub(super) consumers: Vec<Consumer>,
+    pub(super) consumer_by_ssrc: HashMap<(usize, u32), usize>,
+    pub(super) sockets: Vec<Option<Socket>>,
+    socket_by_address: HashMap<SocketAddr, usize>,
+    next_port: u16,
+    batch: Vec<Datagram>,
+    run_is_due: bool,
+    /// `forward` has stopped in the middle.
+    pub(super) forwarding: bool,
+    full_in_a_row: u32,
+    pub(super) arrivals: u64,
+    /// (source, index, order) of packets that arrived and must have been forwarded when `forward` is done.
+    pub(super) fresh: Vec<(usize, u64, u64)>,
+    pub(super) trace: Trace,
+    pub(super) coverage: Coverage,
+}
+
+impl<M: Machine> World<M> {
+    /// Everybody in place, nothing begun.
+    pub(super) fn new(plan: Plan, machine: M, mut random: Random) -> Self {
+        let mut sources = Vec::new();
+        let mut peers = Vec::new();
+        for (number, plan) in plan.peers.iter().enumerate() {
+            let mut own = Vec::new();
+            for source in &plan.sources {
+                own.push(sources.len());
+                let number_of_source = u32::try_from(sources.len()).expect("few sources");
+                sources.push(Source::new(source.clone(), number, number_of_source, &mut random));
+            }
+            peers.push(Peer {
+                state: State::Absent,
+                wire: Wire::new(plan.srtp.as_ref()),
+                up: Link::new(plan.up),
+                down: Link::new(plan.down),
+                local: None,
+                rtcp_local: None,
+                key_known: plan.srtp.is_none(),
+                connected: false,
+                rtcp_connected: false,
+                subscribed: false,
+                sources: own,
+                consumers: Vec::new(),
+                recent: Vec::new(),
+                ticks: 0,
+                fir_number: 0,
+                plan: plan.clone(),
+            });
+        }
+        Self {
+            plan,
+            machine,
+            random,
+            now_ns: 0,
+            queue: BTreeMap::new(),
+            events: 0,
+            peers,
+            sources,
+            consumers: Vec::new(),
+            consumer_by_ssrc: HashMap::new(),
+            sockets: Vec::new(),
+            socket_by_address: HashMap::new(),
+            next_port: 10_000,
+            batch: Vec::new(),
+            run_is_due: false,
+            forwarding: false,
+            full_in_a_row: 0,
+            arrivals: 0,
+            fresh: Vec::new(),
+            trace: Trace::default(),
+            coverage: Coverage::default(),
+        }
+    }
+
+    /// Runs to the end.
+    pub(super) fn run(&mut self) -> Result<(), Broken> {
+        self.begin()?;
+        let end_ns = self.plan.close_ns + 400_000_000;
+        loop {
+            let event_at = self.queue.first_key_value().map(|((at, _), _)| *at);
+            let timer_at = self.machine.next_timeout().map(|at| at.as_nanos() + self.plan.timer_slack_us * 1_000);
+            let Some(next) = [event_at, timer_at].into_iter().flatten().min().filter(|at| *at <= end_ns) else {
+                break;
+            };
+            self.now_ns = self.now_ns.max(next);
+            if timer_at.is_some_and(|at| at <= self.now_ns) && !self.forwarding {
+                self.serve_timers()?;
+            } else if let Some((_, event)) = self.queue.pop_first() {
+                self.happen(event)?;
+            }
+        }
+        self.finish()
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        Instant::from_nanos(self.now_ns)
+    }
+
+    pub(super) fn at(&mut self, at_ns: u64, event: Event) {
+        self.events += 1;
+        self.queue.insert((at_ns, self.events), event);
+    }
+
+    pub(super) fn act_in(&mut self, wait_ns: u64, act: Act) {
+        self.at(self.now_ns + wait_ns, Event::Act(act));
+    }
+
+    fn serve_timers(&mut self) -> Result<(), Broken> {
+        let now = self.now();
+        let mut served = 0;
+        while self.machine.next_timeout().is_some_and(|at| at <= now) {
+            served += 1;
+            check!(served < MAX_TIMEOUTS, "timer does not advance");
+            self.machine.handle_timeout(now);
+            self.flush()?;
+            self.poll()?;
+        }
+        self.coverage.timeouts += 1;
+        Ok(())
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), Broken> {
+        match event {
+            Event::ToServer { to, from, bytes, about } => {
+                self.arrive(to, from, bytes, about);
+                Ok(())
+            }
+            Event::ToPeer { peer, packet } => {
+                self.deliver(peer, packet);
+                Ok(())
+            }
+            Event::Run => self.run_batch(),
+            Event::Act(act) if self.forwarding && !matches!(act, Act::Media(_) | Act::Tick(_) | Act::Hostile) => {
+                self.act_in(50_000, act);
+                Ok(())
+            }
+            Event::Act(act) => self.act(act),
+        }
+    }
+
+    /// The kernel's part: to which socket, if any.
+    fn arrive(&mut self, to: SocketAddr, from: SocketAddr, bytes: Bytes, about: About) {
+        let Some(number) = self.socket_by_address.get(&to).copied() else { return };
+        let Some(socket) = self.sockets.get(number).copied().flatten() else { return };
+        if socket.connected.is_some_and(|remote| remote != from) {
+            return;
+        }
+        let local = EndpointId(u32::try_from(number).expect("few sockets"));
+        self.batch.push(Datagram { path: Path { local, remote: from }, bytes, about });
+        if !self.run_is_due {
+            self.run_is_due = true;
+            let wait_ns = self.random.range(0..=self.plan.batch_wait_us) * 1_000;
+            self.at(self.now_ns + wait_ns, Event::Run);
+        }
+    }
+
+    /// One turn of the shell.
+    fn run_batch(&mut self) -> Result<(), Broken> {
+        self.run_is_due = false;
+        let now = self.now();
+        for datagram in std::mem::take(&mut self.batch) {
+            let Datagram { path, bytes, about } = datagram;
+            self.coverage.datagrams += 1;
+            self.trace.note(self.now_ns, "in", u64::from(path.local.0), bytes.len() as u64, fingerprint(&bytes));
+            self.machine.handle_datagram(now, path, &bytes);
+            self.poll()?;
+            self.note_arrival(about);
+            if self.machine.wants_flush() {
+                self.flush()?;
+            }
+        }
+        let forward = self.machine.forward(now);
+        self.flush()?;
+        self.poll()?;
+        if forward == Forward::Full {
+            self.full_in_a_row += 1;
+            self.coverage.outbox_full += 1;
+            check!(self.full_in_a_row < MAX_FULL, "forward is never done");
+            (self.forwarding, self.run_is_due) = (true, true);
+            let wait_ns = self.random.range(10..=300) * 1_000;
+            self.at(self.now_ns + wait_ns, Event::Run);
+            return Ok(());
+        }
+        (self.forwarding, self.full_in_a_row) = (false, 0);
+        self.check_fresh()
+    }
+
+    /// Everything that arrived has been forwarded to whoever was ready for it.
+    fn check_fresh(&mut self) -> Result<(), Broken> {
+        for (source, index, order) in std::mem::take(&mut self.fresh) {
+            let from = &self.sources[source];
+            for consumer in self.consumers.iter().filter(|consumer| consumer.source == source) {
+                if consumer.ready_since_ns.is_some() {
+                    let number = consumer.number;
+                    consumer
+                        .must_have_sent(from, index, order)
+                        .map_err(|broken| format!("consumer {number} of source {source}: {broken}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is in the outbox: checks it, then lets the kernel refuse some of it.
+    pub(super) fn flush(&mut self) -> Result<(), Broken> {
+        let mut packets = Vec::new();
+        self.machine.drain(&mut |path, bytes| packets.push((path, Bytes::copy_from_slice(bytes))));
+        for (path, bytes) in packets {
+            let Some(socket) = self.socket(path.local) else {
+                return Err(format!("sent from endpoint {}, which is closed", path.local.0));
+            };
+            self.trace.note(self.now_ns, "out", socket.peer as u64, bytes.len() as u64, fingerprint(&bytes));
+            let len = bytes.len();
+            let packet = self
+                .check_leaving(socket, path, &bytes)
+                .map_err(|broken| format!("to peer {}: {broken}", socket.peer))?;
+            if self.random.chance_ppm(self.plan.refuse_ppm) {
+                self.machine.send_refused(path, 1);
+                self.coverage.refused += 1;
+                continue;
+            }
+            let arrivals = self.peers[socket.peer].down.send(self.now_ns, len, &mut self.random);
+            for at_ns in arrivals.into_iter().flatten() {
+                self.at(at_ns, Event::ToPeer { peer: socket.peer, packet: packet.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn socket(&self, endpoint: EndpointId) -> Option<Socket> {
+        self.sockets.get(usize::try_from(endpoint.0).ok()?).copied().flatten()
+    }
+
+    /// What the machine tells and wants done.
+    pub(super) fn poll(&mut self) -> Result<(), Broken> {
+        while let Some(event) = self.machine.poll_event() {
+            if let WorkerEvent::RemoteLearnt { transport, remote, rtcp } = event {
+                self.coverage.learnt += 1;
+                let at = usize::try_from(transport.0).expect("a peer's number");
+                self.trace.note(self.now_ns, "learnt", transport.0, u64::from(rtcp), 0);
+                let peer = &mut self.peers[at];
+                check!(peer.plan.comedia, "learnt the address of peer {at}, which is not comedia");
+                let expected = if rtcp { peer.plan.rtcp } else { peer.plan.rtp };
+                check!(remote == expected, "learnt {remote} for peer {at}, which is at {expected}");
+                peer.rtcp_connected |= rtcp || peer.plan.mux;
+                peer.connected |= !rtcp;
+                self.refresh();
+            }
+        }
+        while let Some(operation) = self.machine.poll_endpoint_op() {
+            match operation {
+                EndpointOp::Connect(endpoint, remote) => {
+                    let connect = self.plan.connect_sockets;
+                    let place = self.sockets.get_mut(endpoint.0 as usize).and_then(Option::as_mut);
+                    let Some(socket) = place else { return Err("connects a closed endpoint".to_owned()) };
+                    socket.connected = connect.then_some(remote);
+                }
+                EndpointOp::Close(endpoint) => {
+                    let socket = self.sockets.get_mut(endpoint.0 as usize).and_then(Option::take);
+                    let Some(socket) = socket else { return Err("closes an endpoint twice".to_owned()) };
+                    check!(self.peers[socket.peer].state == State::Left, "closes an endpoint of peer {}", socket.peer);
+                    self.socket_by_address.remove(&socket.local);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A new socket, under the lowest free number that no waiting datagram bears.
+    pub(super) fn open_socket(&mut self, peer: usize, rtcp: bool) -> EndpointId {
+        let waiting = |number: usize| self.batch.iter().any(|datagram| datagram.path.local.0 as usize == number);
+        let free = |number: &usize| self.sockets.get(*number).is_none_or(Option::is_none) && !waiting(*number);
+        let number = (0..).find(free).expect("numbers do not end");
+        let ip = match self.peers[peer].plan.rtp {
+            SocketAddr::V4(_) => std::net::IpAddr::from([10, 0, 0, 1]),
+            SocketAddr::V6(_) => std::net::IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 1]),
+        };
+        let local = SocketAddr::new(ip, self.next_port);
+        self.next_port += 1;
+        if self.sockets.len() <= number {
+            self.sockets.resize(number + 1, None);
+        }
+        self.sockets[number] = Some(Socket { local, peer, rtcp, connected: None });
+        self.socket_by_address.insert(local, number);
+        EndpointId(u32::try_from(number).expect("few sockets"))
+    }
+}

@@ -1,0 +1,288 @@
+//! What no compiler checks: the import arrows of the design, the top level, size budgets, banned calls, where unsafe
+//! code may be, and that every module says what it is. Reads the sources as text; takes milliseconds.
+
+mod source;
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use source::{blank, functions, without_tests, words};
+
+const MAX_FILE_LINES: usize = 600;
+const MAX_FUNCTION_LINES: usize = 70;
+const MAX_LINE_CHARS: usize = 120;
+
+/// Package folder, then what its manifest must not name (design, "The crates").
+const ARROWS: &[(&str, &[&str])] = &[
+    ("dataplane/wire", &["corecast*", "glommio", "io-uring", "tokio", "libc", "axum"]),
+    (
+        "dataplane/core",
+        &[
+            "corecast",
+            "corecast-dataplane",
+            "corecast-bench",
+            "corecast-tests",
+            "glommio",
+            "io-uring",
+            "tokio",
+            "libc",
+            "axum",
+            "core_affinity",
+            "futures",
+            "async-trait",
+        ],
+    ),
+    ("dataplane", &["corecast", "corecast-bench", "corecast-tests", "tokio", "axum"]),
+    ("control", &["corecast-core", "corecast-bench", "corecast-tests", "io-uring", "glommio"]),
+    ("bench", &["corecast", "corecast-tests"]),
+    ("tests", &["corecast-bench"]),
+];
+
+/// Files that may hold unsafe code, and why each must.
+const UNSAFE: &[(&str, &str)] = &[
+    ("dataplane/src/ring.rs", "hands buffers to the kernel"),
+    ("dataplane/src/mmsg.rs", "hands buffers to the kernel"),
+    ("dataplane/src/arena.rs", "owns the memory that the kernel writes"),
+    ("tests/tests/allocation.rs", "a counting allocator, for Rust and for C"),
+];
+
+/// Never outside of tests: each ends the process, or was left behind.
+const BANNED: &[&str] = &[".unwrap()", "todo!", "unimplemented!", "dbg!"];
+/// Nor these in the packages that read packets and frames: any byte string may come in.
+const BANNED_WHERE_BYTES_ARE_READ: &[&str] = &[".expect(", "panic!", "unreachable!"];
+/// Nor these in the machine, which knows no clock, no thread and no chance.
+const BANNED_IN_CORE: &[&str] = &[
+    "std::time::Instant",
+    "SystemTime",
+    "thread::",
+    "async fn",
+    "HashMap",
+    "HashSet",
+    "std::fs",
+    "std::env",
+    "UdpSocket",
+    "println!",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests is inside the workspace").to_path_buf()
+}
+
+/// Every file below `dir` that is ours, relative to the root, sorted.
+fn files() -> Vec<String> {
+    fn walk(dir: &Path, root: &Path, found: &mut Vec<String>) -> io::Result<()> {
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let skip = ["target", "corpus", "artifacts", "coverage", "node_modules", ".git"];
+            if skip.contains(&name.as_str()) {
+                continue;
+            }
+            if path.is_dir() {
+                walk(&path, root, found)?;
+            } else {
+                found.push(path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned());
+            }
+        }
+        Ok(())
+    }
+    let mut found = Vec::new();
+    walk(&root(), &root(), &mut found).expect("the sources can be read");
+    found.sort();
+    found
+}
+
+fn read(file: &str) -> String {
+    fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn rust_files() -> Vec<(String, String)> {
+    files().into_iter().filter(|file| file.ends_with(".rs")).map(|file| (file.clone(), read(&file))).collect()
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text[..at].matches('\n').count() + 1
+}
+
+fn assert_none(problems: &[String]) {
+    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
+}
+
+/// Code that is compiled into something that is shipped.
+fn is_product(file: &str) -> bool {
+    (file.starts_with("dataplane/") || file.starts_with("control/")) && file.contains("/src/")
+}
+
+#[test]
+fn import_arrows_hold() {
+    let mut problems = Vec::new();
+    for (folder, banned) in ARROWS {
+        let manifest = format!("{folder}/Cargo.toml");
+        let table: toml::Table = read(&manifest).parse().unwrap_or_else(|error| panic!("{manifest}: {error}"));
+        for name in dependencies(&table) {
+            let hit = banned.iter().any(|banned| match banned.strip_suffix('*') {
+                Some(prefix) => name.starts_with(prefix),
+                None => name == *banned,
+            });
+            if hit {
+                problems.push(format!("{manifest}: {folder} must not import {name}"));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+/// Names of the packages in every dependency table, those behind a `target` included.
+fn dependencies(table: &toml::Table) -> Vec<String> {
+    let mut names = Vec::new();
+    for (key, value) in table {
+        let Some(inner) = value.as_table() else { continue };
+        if key.ends_with("dependencies") {
+            for (name, entry) in inner {
+                let package = entry.get("package").and_then(toml::Value::as_str);
+                names.push(package.unwrap_or(name).to_owned());
+            }
+        } else if key == "target" {
+            names.extend(inner.values().filter_map(toml::Value::as_table).flat_map(dependencies));
+        }
+    }
+    names
+}
+
+#[test]
+fn control_sees_one_function_of_the_data_plane() {
+    let mut problems = Vec::new();
+    for (file, text) in rust_files().iter().filter(|(file, _)| file.starts_with("control/src/")) {
+        let code = without_tests(&blank(text));
+        for at in words(&code, "corecast_dataplane") {
+            let rest = &code[at + "corecast_dataplane".len()..];
+            if !rest.starts_with("::run") || rest["::run".len()..].bytes().next().is_some_and(source::is_word) {
+                problems.push(format!("{file}:{}: of the data plane only `run` may be used", line_of(&code, at)));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn top_level_is_short() {
+    let allowed = ["Cargo.toml", "Cargo.lock", "README.md", "dataplane", "control", "bench", "tests", "docs", "target"];
+    let mut problems = Vec::new();
+    for entry in fs::read_dir(root()).expect("the root can be read") {
+        let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        if !allowed.contains(&name.as_str()) && !name.starts_with('.') && !name.starts_with("LICENSE-") {
+            problems.push(format!("{name} does not belong at the top level"));
+        }
+    }
+    for name in allowed.iter().filter(|name| **name != "target") {
+        if !root().join(name).exists() {
+            problems.push(format!("{name} is missing at the top level"));
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn files_and_functions_keep_their_budget() {
+    let mut problems = Vec::new();
+    for (file, text) in rust_files() {
+        let lines = text.lines().count();
+        if lines > MAX_FILE_LINES {
+            problems.push(format!("{file}: {lines} lines, at most {MAX_FILE_LINES}"));
+        }
+        for (number, line) in text.lines().enumerate() {
+            let chars = line.chars().count();
+            if chars > MAX_LINE_CHARS {
+                problems.push(format!("{file}:{}: {chars} characters, at most {MAX_LINE_CHARS}", number + 1));
+            }
+        }
+        for function in functions(&blank(&text)) {
+            let lines = function.last - function.first + 1;
+            if lines > MAX_FUNCTION_LINES {
+                let (first, name) = (function.first, function.name);
+                problems.push(format!("{file}:{first}: {name} has {lines} lines, at most {MAX_FUNCTION_LINES}"));
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn banned_calls_are_absent() {
+    let mut problems = Vec::new();
+    for (file, text) in rust_files().iter().filter(|(file, _)| is_product(file)) {
+        let code = without_tests(&blank(text));
+        let core = file.starts_with("dataplane/core/");
+        let reads_bytes = core || file.starts_with("dataplane/wire/");
+        let banned = BANNED
+            .iter()
+            .chain(BANNED_WHERE_BYTES_ARE_READ.iter().filter(|_| reads_bytes))
+            .chain(BANNED_IN_CORE.iter().filter(|_| core));
+        for call in banned {
+            for (at, _) in code.match_indices(call) {
+                let part_of_word = call.starts_with(|c: char| c.is_ascii_alphabetic())
+                    && at > 0
+                    && source::is_word(code.as_bytes()[at - 1]);
+                if !part_of_word {
+                    problems.push(format!("{file}:{}: {call}", line_of(&code, at)));
+                }
+            }
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn unsafe_code_is_where_the_design_puts_it() {
+    let mut problems = Vec::new();
+    for (file, text) in rust_files() {
+        if UNSAFE.iter().any(|(allowed, _)| *allowed == file) {
+            continue;
+        }
+        let code = blank(&text);
+        for at in words(&code, "unsafe") {
+            problems.push(format!("{file}:{}: unsafe code", line_of(&code, at)));
+        }
+    }
+    assert_none(&problems);
+    for package in ["dataplane/wire", "dataplane/core"] {
+        let lib = read(&format!("{package}/src/lib.rs"));
+        assert!(lib.contains("#![forbid(unsafe_code)]"), "{package} forbids unsafe code");
+    }
+}
+
+#[test]
+fn every_module_and_document_says_what_it_is() {
+    let mut problems = Vec::new();
+    for (file, text) in rust_files() {
+        let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        let said = first.strip_prefix("//!").map(str::trim).unwrap_or_default();
+        if said.len() < 10 && !first.starts_with("#![no_main]") {
+            problems.push(format!("{file}: does not begin with a comment that says what it is"));
+        }
+    }
+    for file in files().iter().filter(|file| file.starts_with("docs/") && file.ends_with(".md")) {
+        if !read(file).starts_with("# ") {
+            problems.push(format!("{file}: does not begin with a title"));
+        }
+    }
+    assert_none(&problems);
+}
+
+#[test]
+fn nothing_names_the_machine_it_was_written_on() {
+    // Put together here, so that this file does not hold them.
+    let private =
+        [["/wo", "rk/"].concat(), ["/ro", "ot/"].concat(), ["/tmp/", "wt-"].concat(), ["/fa", "rm/"].concat()];
+    let kinds = [".rs", ".toml", ".md", ".sh", ".lock", ".yml", "/run"];
+    let mut problems = Vec::new();
+    for file in files().iter().filter(|file| kinds.iter().any(|kind| file.ends_with(kind))) {
+        let text = read(file);
+        for (number, line) in text.lines().enumerate() {
+            if private.iter().any(|path| line.contains(path.as_str())) {
+                problems.push(format!("{file}:{}: a path of one machine: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    assert_none(&problems);
+}
