@@ -1,2 +1,35 @@
-//! x
-fn main() {}
+//! `corecast-bench`: drives corecast with real RTP and says what a forwarded packet costs.
+
+use clap::{Parser, Subcommand};
+use corecast_bench::{fanout, floor_loop, floor_table, target};
+
+/// RTP load generator for corecast
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure one worker: real RTP in once, out to many
+    Fanout(fanout::FanoutArgs),
+    /// Measure the least that forwarding can cost on this machine
+    Floor(floor_table::FloorArgs),
+    /// The floor's loop itself
+    #[command(name = "__floor", hide = true)]
+    FloorLoop,
+    /// The worker itself
+    #[command(name = "__worker", hide = true)]
+    Worker,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Fanout(args) => fanout::run(&args),
+        Command::Floor(args) => floor_table::run(&args),
+        Command::Worker => Ok(corecast_dataplane::run(target::child_link()?)?),
+        Command::FloorLoop => floor_loop::run(target::child_link()?),
+    }
+}

@@ -1,4 +1,18 @@
-//! The shell around the worker state machine: ring, buffers, pinning, link.
+//! The shell around the worker state machine: sockets, buffers, pinning, link. It moves bytes and reads the clock.
+
+mod address;
+mod arena;
+pub mod coalesce;
+pub mod driver;
+mod executor;
+mod link;
+mod mmsg;
+mod outgoing;
+mod pump;
+mod ring;
+mod sockets;
+mod start;
+mod usage;
 
 use std::os::unix::net::UnixStream;
 
@@ -9,6 +23,23 @@ use std::os::unix::net::UnixStream;
 /// # Errors
 /// What kept it from starting; control has been told by [`corecast_wire::Event::StartFailed`].
 pub fn run(link: UnixStream) -> Result<(), corecast_wire::StartError> {
-    drop(link);
-    Err(corecast_wire::StartError::Other("not built yet".into()))
+    start::run(link)
+}
+
+#[cfg(test)]
+mod tests {
+    /// A configuration for tests.
+    pub(crate) fn config() -> corecast_wire::WorkerConfig {
+        corecast_wire::WorkerConfig {
+            index: 0,
+            core: 0,
+            io: corecast_wire::Io::Auto,
+            coalesce: corecast_wire::Coalesce::Off,
+            gro: true,
+            port_range: (42_000, 42_010),
+            recv_buffer_bytes: 1 << 20,
+            send_buffer_bytes: 1 << 20,
+            test_hooks: false,
+        }
+    }
 }

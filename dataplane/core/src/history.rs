@@ -146,12 +146,6 @@ impl History {
         self.chunks.get(chunk).and_then(|chunk| chunk.get(from..to)).unwrap_or_default()
     }
 
-    /// Slots that hold, or are about to hold, a packet.
-    #[must_use]
-    pub const fn slots_in_use(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
-
     /// What is sealed of a packet: payload and padding, after the original sequence number in the headroom for RTX.
     pub(crate) fn sealable(&self, index: u32, with_headroom: bool) -> &[u8] {
         let meta = self.meta(index);
@@ -179,6 +173,12 @@ impl History {
         if let Some(last) = padding.last_mut() {
             *last = pad;
         }
+    }
+
+    /// Slots that hold, or are about to hold, a packet.
+    #[must_use]
+    pub const fn slots_in_use(&self) -> usize {
+        self.slots.len() - self.free.len()
     }
 
     /// Bytes of memory in use for slots.

@@ -56,7 +56,7 @@ pub enum MalformedRtcp {
     /// A packet's length reaches beyond the datagram.
     #[error("RTCP length runs past the datagram")]
     Length,
-    /// Padding on a packet that is not the last, or of a length that cannot be.
+    /// Padding by whole words on a packet that is not the last, or padding of a length that cannot be.
     #[error("RTCP padding where none may be, or of impossible length")]
     Padding,
     /// What a packet counts or announces is not in it.
@@ -153,8 +153,8 @@ impl<'a> Packet<'a> {
 /// Verifies a whole compound, decrypted and without SRTCP trailer, and gives its packets.
 ///
 /// # Errors
-/// If any packet of it is malformed: version, lengths that do not add up to the datagram, padding elsewhere than on the
-/// last packet, or a body that does not hold what it announces.
+/// If any packet of it is malformed: version, lengths that do not add up to the datagram, padding by whole words
+/// elsewhere than on the last packet, or a body that does not hold what it announces.
 pub fn parse(compound: &[u8]) -> Result<Packets<'_>, MalformedRtcp> {
     let mut packets = Packets { rest: compound };
     if compound.is_empty() {
@@ -185,8 +185,11 @@ impl<'a> Packets<'a> {
         let mut body = packet.get(HEADER_BYTES..).unwrap_or_default();
         if flags & 0x20 != 0 {
             let padding = body.last().copied().map_or(0, usize::from);
-            // RFC 3550 section 6.4.1: a multiple of four that counts itself, on the last packet only.
-            if padding == 0 || padding % 4 != 0 || !rest.is_empty() {
+            // A multiple of four, on the last packet only (RFC 3550 section 6.4.1). But libwebrtc (so every Chrome) pads
+            // transport-wide feedback to the word by 1 to 3 bytes, as Pion and webrtc-rs do all packets, and may send
+            // several in one compound.
+            let is_lawful = padding < 4 || padding.is_multiple_of(4) && rest.is_empty();
+            if padding == 0 || !is_lawful {
                 return Err(MalformedRtcp::Padding);
             }
             body = body.len().checked_sub(padding).and_then(|len| body.get(..len)).ok_or(MalformedRtcp::Padding)?;

@@ -144,6 +144,13 @@ pub fn padding_len(payload: &[u8]) -> Result<usize, MalformedRtp> {
     if len == 0 || len > payload.len() { Err(MalformedRtp::Padding) } else { Ok(len) }
 }
 
+/// Splits the payload of an RTX packet into the original packet's sequence number and its payload (RFC 4588 section 4);
+/// none if it is too short to be one. Probes of padding only are: take the padding off before.
+#[must_use]
+pub fn split_rtx(payload: &[u8]) -> Option<(u16, &[u8])> {
+    payload.split_first_chunk().map(|(sequence, rest)| (u16::from_be_bytes(*sequence), rest))
+}
+
 /// The fields of a fixed header that a sender chooses; version, CC and X follow from the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Header {

@@ -76,7 +76,7 @@ impl<'a> Extensions<'a> {
         }
         let (id, len, rest) = match (self.form, self.rest) {
             (_, []) => return Ok(None),
-            // Identifier 15, and 0 with a length, end the extension; what came before counts (RFC 8285 section 4.2).
+            // Identifier 15, and 0 with a length, end the extension; what came before counts (RFC 8285 sections 4.1.2, 4.2).
             (Form::OneByte, [0x01..=0x0f | 0xf0..=0xff, ..]) => {
                 self.rest = &[];
                 return Ok(None);

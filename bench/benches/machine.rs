@@ -1,0 +1,164 @@
+//! What the worker state machine costs without its shell: reading a header, writing one, and forwarding a packet to many.
+//!
+//! `cargo bench -p corecast-bench --bench machine -- forward` runs one group. Groups: `parse`, `rewrite`, `forward`.
+//! `forward` counts the whole way from a datagram to sealed packets in the outbox, one packet of 1,200 bytes in frames of
+//! ten; divide by the number of consumers.
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+
+use corecast_core::rtp::{Header, RtpView, write_header};
+use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, Worker};
+use corecast_wire::{
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, MediaKind, PlainTransportOptions,
+    ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters, TransportId,
+};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+const FRAME_PACKETS: u16 = 10;
+const SSRC: u32 = 1_111;
+
+fn packet(sequence: u16) -> Vec<u8> {
+    let mut packet = vec![0x80, 96];
+    packet.extend(sequence.to_be_bytes());
+    packet.extend(3_000_u32.to_be_bytes());
+    packet.extend(SSRC.to_be_bytes());
+    packet.resize(1_200, 7);
+    packet
+}
+
+fn parse(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("parse");
+    let packet = packet(1);
+    group.bench_function("corecast", |bencher| {
+        bencher.iter(|| black_box(RtpView::parse(black_box(&packet)).expect("lawful").ssrc()));
+    });
+    group.bench_function("rtp", |bencher| {
+        use webrtc_util::Unmarshal;
+        bencher.iter(|| {
+            black_box(rtp::header::Header::unmarshal(&mut black_box(packet.as_slice())).expect("lawful").ssrc)
+        });
+    });
+    group.finish();
+}
+
+fn rewrite(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("rewrite");
+    let header = Header { payload_type: 101, sequence: 5, timestamp: 3_000, ssrc: 21, ..Header::default() };
+    let mut out = [0; 64];
+    for (name, block) in [("no extensions", &[][..]), ("8 bytes of extensions", &[0xbe, 0xde, 0, 1, 0x22, 1, 2, 3][..])]
+    {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| black_box(write_header(&mut out, black_box(&header), &[], black_box(block))));
+        });
+    }
+    group.finish();
+}
+
+fn address(port: usize) -> SocketAddr {
+    ([127, 0, 0, 1], u16::try_from(port).expect("few ports")).into()
+}
+
+/// A worker with one producer on endpoint 0 and `consumers` transports of one consumer each.
+fn worker(consumers: usize, suite: Option<SrtpCryptoSuite>, outbox: &mut Outbox) -> Worker {
+    let mut worker = Worker::new(Config::default());
+    let now = Instant::default();
+    let router = RouterId(1);
+    worker.handle_command(now, &Command::CreateRouter { router }, &[], outbox).expect("first");
+    for number in 0..=consumers {
+        let transport = TransportId(number as u64);
+        let srtp = suite.filter(|_| number > 0).map(|suite| SrtpParameters {
+            suite,
+            key_and_salt: (0..suite.key_and_salt_len()).map(|at| (at * 7 + number) as u8).collect(),
+        });
+        let options = PlainTransportOptions {
+            listen_ip: address(0).ip(),
+            port: None,
+            rtcp_mux: true,
+            comedia: false,
+            srtp: srtp.clone(),
+            rtcp_ssrc: 1,
+        };
+        let opened = [Endpoint { id: EndpointId(number as u32), local: address(10_000 + number) }];
+        let create = Command::CreatePlainTransport { router, transport, options };
+        worker.handle_command(now, &create, &opened, outbox).expect("new");
+        let remote = Some(address(20_000 + number));
+        let connect = Command::ConnectPlainTransport { transport, remote, rtcp_remote: None, srtp };
+        worker.handle_command(now, &connect, &[], outbox).expect("not connected yet");
+    }
+    let produce = ProduceOptions {
+        kind: MediaKind::Video,
+        codecs: vec![CodecMapping {
+            payload_type: 96,
+            mapped_payload_type: 101,
+            codec: Codec::Other,
+            clock_rate_hz: 90_000,
+        }],
+        header_extensions: vec![],
+        encodings: vec![EncodingMapping { ssrc: Some(SSRC), ..EncodingMapping::default() }],
+        mid: None,
+        nack: false,
+        pli: false,
+        fir: false,
+        paused: false,
+    };
+    let producer = ProducerId(1);
+    let command = Command::Produce { transport: TransportId(0), producer, options: produce };
+    worker.handle_command(now, &command, &[], outbox).expect("new");
+    for number in 1..=consumers {
+        let options = ConsumeOptions {
+            ssrc: number as u32,
+            rtx: None,
+            payload_types: vec![101],
+            header_extensions: vec![],
+            nack: true,
+            first_sequence: 0,
+            cname: String::new(),
+            paused: false,
+        };
+        let transport = TransportId(number as u64);
+        let command = Command::Consume { transport, consumer: ConsumerId(number as u64), producer, options };
+        worker.handle_command(now, &command, &[], outbox).expect("new");
+    }
+    worker
+}
+
+fn forward(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("forward");
+    let path = Path { local: EndpointId(0), remote: address(20_000) };
+    let suites = [
+        ("none", None),
+        ("gcm128", Some(SrtpCryptoSuite::AeadAes128Gcm)),
+        ("gcm256", Some(SrtpCryptoSuite::AeadAes256Gcm)),
+        ("cm80", Some(SrtpCryptoSuite::AesCm128HmacSha1_80)),
+    ];
+    for (name, suite) in suites {
+        for consumers in [1, 10, 100, 400] {
+            let mut outbox = Outbox::new();
+            let mut worker = worker(consumers, suite, &mut outbox);
+            outbox.clear();
+            let mut frame: Vec<_> = (0..FRAME_PACKETS).map(packet).collect();
+            let mut first = 0_u16;
+            group.throughput(Throughput::Elements(consumers as u64 * u64::from(FRAME_PACKETS)));
+            group.bench_function(BenchmarkId::new(name, consumers), |bencher| {
+                bencher.iter(|| {
+                    for (position, packet) in frame.iter_mut().enumerate() {
+                        packet[2..4].copy_from_slice(&first.wrapping_add(position as u16).to_be_bytes());
+                        worker.handle_datagram(Instant::default(), path, packet, &mut outbox);
+                    }
+                    first = first.wrapping_add(FRAME_PACKETS);
+                    while worker.forward(Instant::default(), &mut outbox) == Forward::Full {
+                        black_box(outbox.trains());
+                        outbox.clear();
+                    }
+                    black_box(outbox.trains());
+                    outbox.clear();
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, parse, rewrite, forward);
+criterion_main!(benches);

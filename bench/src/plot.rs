@@ -1,0 +1,179 @@
+//! The distribution of latency as a picture.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use hdrhistogram::Histogram;
+use plotters::coord::combinators::IntoLogRange as _;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+const SIZE: (u32, u32) = (960, 520);
+const FONT: &str = "sans-serif";
+const INK: RGBColor = RGBColor(0x22, 0x2b, 0x38);
+const FAINT: RGBColor = RGBColor(0xd5, 0xda, 0xe1);
+const COLORS: [RGBColor; 2] = [RGBColor(0x1f, 0x6f, 0xd6), RGBColor(0xe0, 0x7a, 0x1f)];
+/// Bars per factor of ten.
+const BARS_PER_DECADE: f64 = 16.0;
+const MARKS: [(f64, &str); 3] = [(0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")];
+
+/// One distribution.
+#[derive(Clone, Copy, Debug)]
+pub struct Series<'a> {
+    /// Its name in the legend.
+    pub name: &'a str,
+    /// Latencies in nanoseconds.
+    pub latency: &'a Histogram<u64>,
+}
+
+/// A file that [`draw`] can write.
+///
+/// # Errors
+/// Says what is allowed.
+pub fn file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("svg") => Ok(path),
+        _ => Err("the name must end with .svg".into()),
+    }
+}
+
+fn bar_of(ns: f64) -> i32 {
+    (ns.max(1.0).log10() * BARS_PER_DECADE).floor() as i32
+}
+
+fn start_of(bar: i32) -> f64 {
+    10_f64.powf(f64::from(bar) / BARS_PER_DECADE)
+}
+
+/// (bar, percent of packets) of every bar that is not empty.
+fn bars(latency: &Histogram<u64>) -> Vec<(i32, f64)> {
+    let total = latency.len().max(1) as f64;
+    let mut bars: Vec<(i32, f64)> = Vec::new();
+    for value in latency.iter_recorded() {
+        let bar = bar_of(value.value_iterated_to() as f64);
+        let percent = 100.0 * value.count_since_last_iteration() as f64 / total;
+        match bars.last_mut() {
+            Some(last) if last.0 == bar => last.1 += percent,
+            _ => bars.push((bar, percent)),
+        }
+    }
+    bars
+}
+
+fn label(ns: &f64) -> String {
+    match *ns {
+        ns if ns < 1e3 => format!("{ns:.0} ns"),
+        ns if ns < 1e6 => format!("{:.0} µs", ns / 1e3),
+        ns if ns < 1e9 => format!("{:.0} ms", ns / 1e6),
+        ns => format!("{:.0} s", ns / 1e9),
+    }
+}
+
+/// Draws the distributions over one another, with their percentiles.
+///
+/// # Errors
+/// Nothing was measured, or the file cannot be written.
+pub fn draw(path: &Path, title: &str, series: &[Series<'_>]) -> anyhow::Result<()> {
+    // The backend writes when it is dropped and would hide that it cannot: try first.
+    std::fs::write(path, []).context("cannot be written")?;
+    let mut svg = String::new();
+    draw_to(&mut svg, title, series)?;
+    Ok(std::fs::write(path, svg)?)
+}
+
+fn draw_to(svg: &mut String, title: &str, series: &[Series<'_>]) -> anyhow::Result<()> {
+    let all: Vec<_> = series.iter().map(|series| bars(series.latency)).collect();
+    let first = all.iter().flatten().map(|bar| bar.0).min().context("nothing was measured")?;
+    let last = all.iter().flatten().map(|bar| bar.0).max().context("nothing was measured")?;
+    let highest = all.iter().flatten().map(|bar| bar.1).fold(0.0, f64::max);
+    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    let failed = |error: &dyn std::fmt::Display| anyhow!("cannot be drawn: {error}");
+    root.fill(&WHITE).map_err(|error| failed(&error))?;
+    let mut chart = ChartBuilder::on(&root)
+        .caption("Forwarding latency", (FONT, 22).into_font().color(&INK))
+        .margin(16)
+        .margin_top(8)
+        .x_label_area_size(44)
+        .y_label_area_size(56)
+        .build_cartesian_2d((start_of(first - 1)..start_of(last + 2)).log_scale(), 0.0..highest * 1.3)
+        .map_err(|error| failed(&error))?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(FAINT)
+        .axis_style(INK)
+        .label_style((FONT, 14).into_font().color(&INK))
+        .x_labels(12)
+        .x_label_formatter(&label)
+        .y_label_formatter(&|percent| format!("{percent:.0} %"))
+        .x_desc(title)
+        .y_desc("packets")
+        .draw()
+        .map_err(|error| failed(&error))?;
+    for ((series, bars), color) in series.iter().zip(&all).zip(COLORS) {
+        let outline = outline(bars, first, last);
+        chart
+            .draw_series(
+                AreaSeries::new(outline.iter().copied(), 0.0, color.mix(0.22)).border_style(color.stroke_width(2)),
+            )
+            .map_err(|error| failed(&error))?
+            .label(series.name)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], color.mix(0.6).filled()));
+    }
+    for (row, (series, color)) in series.iter().zip(COLORS).enumerate() {
+        for (column, (quantile, name)) in MARKS.into_iter().enumerate() {
+            let ns = series.latency.value_at_quantile(quantile) as f64;
+            let top = highest * (1.24 - 0.07 * (row + 2 * column) as f64 / 1.5);
+            let line = [(ns, 0.0), (ns, top)];
+            let text = format!(" {name} {}", crate::report::duration(ns));
+            let anchor = Pos::new(HPos::Left, VPos::Top);
+            let style = (FONT, 13).into_font().color(&color).pos(anchor);
+            chart
+                .draw_series([PathElement::new(line, color.mix(0.8).stroke_width(1))])
+                .map_err(|error| failed(&error))?;
+            chart.draw_series([Text::new(text, (ns, top), style)]).map_err(|error| failed(&error))?;
+        }
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .label_font((FONT, 15).into_font().color(&INK))
+        .background_style(WHITE.mix(0.8))
+        .border_style(FAINT)
+        .draw()
+        .map_err(|error| failed(&error))?;
+    root.present().map_err(|error| failed(&error))
+}
+
+/// The upper edge of the bars, as points from left to right.
+fn outline(bars: &[(i32, f64)], first: i32, last: i32) -> Vec<(f64, f64)> {
+    let mut points = vec![(start_of(first - 1), 0.0)];
+    for bar in first..=last {
+        let height = bars.iter().find(|known| known.0 == bar).map_or(0.0, |known| known.1);
+        points.extend([(start_of(bar), height), (start_of(bar + 1), height)]);
+    }
+    points.push((start_of(last + 1), 0.0));
+    points
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_hold_everything_and_a_picture_names_the_percentiles() {
+        let mut latency = Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("histogram");
+        for index in 0..10_000_u64 {
+            latency.record(100_000 + index * 300).expect("in range");
+        }
+        let total: f64 = bars(&latency).iter().map(|bar| bar.1).sum();
+        assert!((total - 100.0).abs() < 1e-6);
+        let mut svg = String::new();
+        draw_to(&mut svg, "title", &[Series { name: "corecast", latency: &latency }]).expect("draws");
+        for text in ["title", "corecast", "p50 1.60 ms", "p99.9 3.10 ms"] {
+            assert!(svg.contains(text), "{text} is missing");
+        }
+    }
+}

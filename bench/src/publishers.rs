@@ -1,0 +1,131 @@
+//! Publishers: each a socket, a stream and a key, sending what its [`Source`] plans.
+
+use std::io::IoSlice;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+
+use anyhow::Context as _;
+use webrtc_srtp::context::Context;
+
+use crate::clock::Clock;
+use crate::packet::{self, Header, Stamp};
+use crate::schedule::{Planned, Source};
+use crate::sockets;
+
+/// Send times that are remembered per publisher. A power of two, and many seconds.
+const REMEMBERED: usize = 16 * 1_024;
+const SOCKET_BUFFER_BYTES: i32 = 4 * 1_024 * 1_024;
+const VIDEO_CLOCK_HZ: u128 = 90_000;
+
+/// One publisher.
+pub struct Publisher {
+    /// Its socket.
+    pub socket: UdpSocket,
+    /// Its packets in time.
+    pub source: Source,
+    /// Stream that it sends.
+    pub ssrc: u32,
+    /// Payload type that it sends.
+    pub payload_type: u8,
+    /// Packets that the kernel took.
+    pub sent: u64,
+    /// Packets that the kernel refused.
+    pub refused: u64,
+    number: u16,
+    srtp: Option<Context>,
+    first_sequence: u16,
+    index: u64,
+    sent_ns: Box<[u64]>,
+    planned: Vec<Planned>,
+    plain: Vec<u8>,
+    packets: Vec<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher").field("ssrc", &self.ssrc).field("sent", &self.sent).finish_non_exhaustive()
+    }
+}
+
+impl Publisher {
+    /// Number `number`, not yet connected; `srtp` seals what it sends.
+    ///
+    /// # Errors
+    /// No socket is to be had.
+    pub fn new(number: u16, source: Source, srtp: Option<Context>, ip: Ipv4Addr) -> anyhow::Result<Self> {
+        let socket = UdpSocket::bind((ip, 0)).context("publisher's socket")?;
+        socket.set_nonblocking(true)?;
+        sockets::set_buffers(&socket, SOCKET_BUFFER_BYTES)?;
+        Ok(Self {
+            socket,
+            source,
+            ssrc: packet::FIRST_SSRC + u32::from(number),
+            payload_type: packet::PAYLOAD_TYPE,
+            sent: 0,
+            refused: 0,
+            number,
+            srtp,
+            first_sequence: number.wrapping_mul(257) % 0x4000,
+            index: 0,
+            sent_ns: vec![0; REMEMBERED].into_boxed_slice(),
+            planned: Vec::new(),
+            plain: Vec::new(),
+            packets: Vec::new(),
+        })
+    }
+
+    /// Where it sends from.
+    ///
+    /// # Errors
+    /// None that Linux documents.
+    pub fn local_address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.socket.local_addr()?)
+    }
+
+    /// When the packet with this sequence number (as it was sent) left, in nanoseconds.
+    #[must_use]
+    pub fn sent_ns(&self, sequence: u16) -> u64 {
+        self.sent_ns[usize::from(sequence) % REMEMBERED]
+    }
+
+    /// Sequence number of packet `index`.
+    #[must_use]
+    pub const fn sequence(&self, index: u64) -> u16 {
+        self.first_sequence.wrapping_add(index as u16)
+    }
+
+    /// Sends what is due at `now_ns`.
+    ///
+    /// # Errors
+    /// The socket or the cipher fails.
+    pub fn send_due(&mut self, now_ns: u64, clock: &Clock) -> anyhow::Result<()> {
+        self.planned.clear();
+        self.source.take_due(now_ns, &mut self.planned);
+        if self.planned.is_empty() {
+            return Ok(());
+        }
+        if self.packets.len() < self.planned.len() {
+            self.packets.resize_with(self.planned.len(), Vec::new);
+        }
+        for (planned, out) in self.planned.iter().zip(&mut self.packets) {
+            let sequence = self.first_sequence.wrapping_add(self.index as u16);
+            let timestamp = (u128::from(planned.frame_ns) * VIDEO_CLOCK_HZ / 1_000_000_000) as u32;
+            let header = Header { ssrc: self.ssrc, payload_type: self.payload_type, sequence, timestamp };
+            let stamp = Stamp { publisher: self.number, index: self.index, sent_ns: clock.now_ns() };
+            self.plain.clear();
+            packet::write(header, stamp, *planned, &mut self.plain);
+            out.clear();
+            match &mut self.srtp {
+                None => out.extend_from_slice(&self.plain),
+                Some(srtp) => out.extend_from_slice(&srtp.encrypt_rtp(&self.plain).context("publisher's SRTP")?),
+            }
+            self.sent_ns[usize::from(sequence) % REMEMBERED] = stamp.sent_ns;
+            self.index += 1;
+        }
+        let count = self.planned.len();
+        let slices: Vec<_> = self.packets[..count].iter().map(|packet| IoSlice::new(packet)).collect();
+        let sent = sockets::send_burst(&self.socket, &slices).context("publisher's socket")?;
+        self.sent += sent as u64;
+        self.refused += (count - sent) as u64;
+        Ok(())
+    }
+}

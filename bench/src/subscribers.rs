@@ -1,0 +1,260 @@
+//! Subscribers: each a socket with a key of its own, read without ever sleeping (a receiver that sleeps charges its
+//! wake-up to the sender, that is, to the server).
+//!
+//! Every packet's latency is taken: the clear RTP header says which packet it was, and publishers remember when they
+//! sent it. What ties the two together is learnt by opening the first packet of each stream, and checked, with every
+//! byte of the payload, by opening one in [`SAMPLE`].
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+
+use anyhow::{Context as _, bail, ensure};
+use hdrhistogram::Histogram;
+use webrtc_srtp::context::Context;
+use webrtc_util::marshal::Unmarshal as _;
+
+use crate::clock::Clock;
+use crate::packet::{self, HEADER_BYTES};
+use crate::publishers::Publisher;
+use crate::sockets::{self, RecvBatch};
+
+/// One packet in so many is opened and compared.
+const SAMPLE: u64 = 64;
+const SOCKET_BUFFER_BYTES: i32 = 8 * 1_024 * 1_024;
+const MAX_LATENCY_NS: u64 = 60_000_000_000;
+
+/// A stream that a subscriber is promised: one per publisher.
+#[derive(Clone, Copy, Debug)]
+pub struct Promised {
+    /// SSRC under which it arrives.
+    pub ssrc: u32,
+    /// Payload type under which it arrives.
+    pub payload_type: u8,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stream {
+    promised: Promised,
+    /// Sequence number received less sequence number sent, once known.
+    offset: Option<u16>,
+    highest: u16,
+    /// Bit n: `highest - n` was received.
+    seen: u64,
+    received: u64,
+}
+
+/// What arrived, all subscribers together, since they were made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Arrivals {
+    /// RTP packets, repeated ones not counted.
+    pub packets: u64,
+    /// RTP packets that arrived once more.
+    pub repeated: u64,
+    /// RTP packets that arrived behind a later one.
+    pub reordered: u64,
+    /// RTCP packets.
+    pub rtcp: u64,
+    /// Packets that were opened and compared byte by byte.
+    pub compared: u64,
+}
+
+struct Subscriber {
+    socket: UdpSocket,
+    srtp: Option<Context>,
+    streams: Vec<Stream>,
+}
+
+/// All subscribers.
+pub struct Subscribers {
+    subscribers: Vec<Subscriber>,
+    batch: RecvBatch,
+    next: usize,
+    /// Time from a packet's send stamp to its being read, in nanoseconds.
+    pub latency: Histogram<u64>,
+    /// What arrived.
+    pub arrivals: Arrivals,
+}
+
+impl std::fmt::Debug for Subscribers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscribers").field("arrivals", &self.arrivals).finish_non_exhaustive()
+    }
+}
+
+impl Subscribers {
+    /// One subscriber per entry of `srtp`, with or without a key.
+    ///
+    /// # Errors
+    /// Sockets are not to be had.
+    pub fn new(srtp: Vec<Option<Context>>, gro: bool, ip: Ipv4Addr) -> anyhow::Result<Self> {
+        let mut subscribers = Vec::with_capacity(srtp.len());
+        for srtp in srtp {
+            let socket = UdpSocket::bind((ip, 0)).context("subscriber's socket (raise ulimit -n?)")?;
+            socket.set_nonblocking(true)?;
+            sockets::set_buffers(&socket, SOCKET_BUFFER_BYTES)?;
+            if gro {
+                sockets::set_gro(&socket)?;
+            }
+            subscribers.push(Subscriber { socket, srtp, streams: Vec::new() });
+        }
+        let batch = if gro { RecvBatch::new(4, 65_536) } else { RecvBatch::new(64, 2_048) };
+        let latency = Histogram::new_with_bounds(1, MAX_LATENCY_NS, 3).context("histogram")?;
+        Ok(Self { subscribers, batch, next: 0, latency, arrivals: Arrivals::default() })
+    }
+
+    /// How many.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.subscribers.len()
+    }
+
+    /// Nobody.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.subscribers.is_empty()
+    }
+
+    /// Where each listens.
+    ///
+    /// # Errors
+    /// None that Linux documents.
+    pub fn local_addresses(&self) -> anyhow::Result<Vec<SocketAddr>> {
+        self.subscribers.iter().map(|subscriber| Ok(subscriber.socket.local_addr()?)).collect()
+    }
+
+    /// Tells each subscriber what it will get: `promised[subscriber][publisher]`.
+    pub fn promise(&mut self, promised: Vec<Vec<Promised>>) {
+        for (subscriber, promised) in self.subscribers.iter_mut().zip(promised) {
+            let stream = |promised| Stream { promised, offset: None, highest: 0, seen: 0, received: 0 };
+            subscriber.streams = promised.into_iter().map(stream).collect();
+        }
+    }
+
+    /// Packets lost in the subscribers' own sockets.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn receive_drops(&self) -> anyhow::Result<u64> {
+        self.subscribers.iter().map(|subscriber| Ok(u64::from(sockets::receive_drops(&subscriber.socket)?))).sum()
+    }
+
+    /// Reads the next `count` sockets in turn.
+    ///
+    /// # Errors
+    /// Something arrived that should not have, or not as it was sent.
+    pub fn poll(&mut self, count: usize, clock: &Clock, publishers: &[Publisher]) -> anyhow::Result<()> {
+        for _ in 0..count.min(self.subscribers.len()) {
+            let number = self.next;
+            self.next = (self.next + 1) % self.subscribers.len();
+            let subscriber = &mut self.subscribers[number];
+            let filled = self.batch.receive(&subscriber.socket, 0).context("subscriber's socket")?;
+            if filled == 0 {
+                continue;
+            }
+            let now_ns = clock.now_ns();
+            let mut taken = Taken { latency: &mut self.latency, arrivals: &mut self.arrivals, publishers, now_ns };
+            for index in 0..filled {
+                let datagram = self.batch.datagram(index);
+                for packet in datagram.bytes.chunks(datagram.segment_len) {
+                    subscriber.take(packet, &mut taken).with_context(|| format!("subscriber {number}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the packets of one poll are accounted for.
+struct Taken<'a> {
+    latency: &'a mut Histogram<u64>,
+    arrivals: &'a mut Arrivals,
+    publishers: &'a [Publisher],
+    now_ns: u64,
+}
+
+impl Subscriber {
+    fn take(&mut self, packet: &[u8], taken: &mut Taken<'_>) -> anyhow::Result<()> {
+        let header: &[u8; HEADER_BYTES] = packet.first_chunk().context("a packet shorter than an RTP header")?;
+        // RFC 5761 section 4: these second bytes are RTCP's.
+        if matches!(header[1], 192..=223) {
+            taken.arrivals.rtcp += 1;
+            return Ok(());
+        }
+        let sequence = u16::from_be_bytes([header[2], header[3]]);
+        let ssrc = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+        let hint = (ssrc & 0xfff) as usize;
+        let number = match self.streams.get(hint) {
+            Some(stream) if stream.promised.ssrc == ssrc => hint,
+            _ => (self.streams.iter().position(|stream| stream.promised.ssrc == ssrc))
+                .with_context(|| format!("SSRC {ssrc:#x} was meant for somebody else"))?,
+        };
+        let stream = &mut self.streams[number];
+        let publisher = &taken.publishers[number];
+        let offset = match stream.offset {
+            Some(offset) if !stream.received.is_multiple_of(SAMPLE) => offset,
+            known => {
+                let stamp = open(&mut self.srtp, packet, stream.promised)
+                    .with_context(|| format!("SSRC {ssrc:#x}, sequence number {sequence}"))?;
+                ensure!(usize::from(stamp.publisher) == number, "a packet of publisher {}", stamp.publisher);
+                let sent_as = publisher.sequence(stamp.index);
+                let offset = sequence.wrapping_sub(sent_as);
+                if known.is_some_and(|known| known != offset) || publisher.sent_ns(sent_as) != stamp.sent_ns {
+                    bail!("SSRC {ssrc:#x}: sequence number {sequence} holds what was sent as {sent_as}");
+                }
+                taken.arrivals.compared += 1;
+                *stream.offset.insert(offset)
+            }
+        };
+        let sent_ns = publisher.sent_ns(sequence.wrapping_sub(offset));
+        stream.note(sequence, taken.arrivals);
+        taken.latency.saturating_record(taken.now_ns.saturating_sub(sent_ns).max(1));
+        Ok(())
+    }
+}
+
+impl Stream {
+    fn note(&mut self, sequence: u16, arrivals: &mut Arrivals) {
+        let ahead = sequence.wrapping_sub(self.highest);
+        if self.received == 0 || ahead < 0x8000 && ahead != 0 {
+            self.seen = if ahead < 64 && self.received > 0 { self.seen << ahead | 1 } else { 1 };
+            self.highest = sequence;
+        } else {
+            let behind = self.highest.wrapping_sub(sequence);
+            let bit = if behind < 64 { 1 << behind } else { 0 };
+            if self.seen & bit != 0 {
+                arrivals.repeated += 1;
+                return;
+            }
+            self.seen |= bit;
+            arrivals.reordered += 1;
+        }
+        self.received += 1;
+        arrivals.packets += 1;
+    }
+}
+
+fn open(srtp: &mut Option<Context>, packet: &[u8], promised: Promised) -> anyhow::Result<packet::Stamp> {
+    let plain = match srtp {
+        None => packet.to_vec().into(),
+        Some(srtp) => srtp.decrypt_rtp(packet).context("does not open")?,
+    };
+    let packet = rtp::packet::Packet::unmarshal(&mut plain.as_ref()).context("is not RTP")?;
+    let payload_type = packet.header.payload_type;
+    ensure!(payload_type == promised.payload_type, "payload type {payload_type}, not {}", promised.payload_type);
+    packet::check(&packet.payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_and_late_packets_are_told_apart() {
+        let promised = Promised { ssrc: 1, payload_type: 96 };
+        let mut stream = Stream { promised, offset: None, highest: 0, seen: 0, received: 0 };
+        let mut arrivals = Arrivals::default();
+        for sequence in [65_534, 65_535, 2, 1, 1, 2, 65_535, 3, 0] {
+            stream.note(sequence, &mut arrivals);
+        }
+        assert_eq!((arrivals.packets, arrivals.repeated, arrivals.reordered), (6, 3, 2));
+    }
+}

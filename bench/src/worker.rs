@@ -1,0 +1,202 @@
+//! A worker in a process of its own, driven over its link as control drives it.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use corecast_wire::{
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, Event, Frame, FrameDecoder, Io,
+    MediaKind, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId, TransportId, Usage, WorkerConfig,
+    encode,
+};
+
+use crate::packet::{FIRST_SSRC, PAYLOAD_TYPE};
+use crate::subscribers::Promised;
+use crate::target::{Child, Counters, Peer, Plan, Route, Setup, Target};
+
+const ROUTER: RouterId = RouterId(1);
+/// Payload type that subscribers see: another one than publishers send, so that it must be rewritten.
+const MAPPED_PAYLOAD_TYPE: u8 = 101;
+/// SSRCs that subscribers see; the publisher's number is in the low 12 bits.
+const FIRST_CONSUMER_SSRC: u32 = 0x2000_0000;
+const PORTS: (u16, u16) = (20_000, 31_999);
+const SOCKET_BUFFER_BYTES: u32 = 8 * 1_024 * 1_024;
+
+/// A worker over its link.
+#[derive(Debug)]
+pub struct LinkedWorker {
+    child: Child,
+    decoder: FrameDecoder,
+    requests: u64,
+    /// The driver that it runs on.
+    pub io: Io,
+    /// What it says that the operator should change.
+    pub warnings: Vec<String>,
+}
+
+impl LinkedWorker {
+    /// Starts a worker and waits until it runs.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub fn start(setup: Setup) -> anyhow::Result<Self> {
+        let config = WorkerConfig {
+            index: 0,
+            core: setup.core,
+            io: setup.io,
+            coalesce: setup.coalesce,
+            gro: true,
+            port_range: PORTS,
+            recv_buffer_bytes: SOCKET_BUFFER_BYTES,
+            send_buffer_bytes: SOCKET_BUFFER_BYTES,
+            test_hooks: false,
+        };
+        let child = Child::start("__worker")?;
+        let decoder = FrameDecoder::default();
+        let mut this = Self { child, decoder, requests: 0, io: setup.io, warnings: Vec::new() };
+        this.send(&Frame::Config(config))?;
+        match this.next_frame()? {
+            Frame::Event(Event::Started { io, warnings, .. }) => {
+                this.io = io;
+                this.warnings = warnings;
+                Ok(this)
+            }
+            Frame::Event(Event::StartFailed(error)) => Err(error).context("the worker"),
+            other => bail!("the worker begins with {other:?}"),
+        }
+    }
+
+    fn send(&mut self, frame: &Frame) -> anyhow::Result<()> {
+        let mut bytes = Vec::new();
+        encode(frame, &mut bytes)?;
+        self.child.send(&bytes)
+    }
+
+    fn next_frame(&mut self) -> anyhow::Result<Frame> {
+        let mut buffer = [0; 16 * 1_024];
+        loop {
+            if let Some(frame) = self.decoder.next_frame()? {
+                return Ok(frame);
+            }
+            let count = self.child.receive(&mut buffer)?;
+            self.decoder.push(&buffer[..count]);
+        }
+    }
+
+    fn request(&mut self, command: Command) -> anyhow::Result<Reply> {
+        self.requests += 1;
+        let id = self.requests;
+        self.send(&Frame::Request { id, command })?;
+        loop {
+            match self.next_frame()? {
+                Frame::Reply { id: of, result } if of == id => return result.context("the worker refuses"),
+                Frame::Event(_) => {}
+                other => bail!("the worker answers {other:?}"),
+            }
+        }
+    }
+
+    /// A transport connected to `peer`; where it listens.
+    fn transport(&mut self, number: u64, peer: &Peer) -> anyhow::Result<std::net::SocketAddr> {
+        let transport = TransportId(number);
+        let options = PlainTransportOptions {
+            listen_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: None,
+            rtcp_mux: true,
+            comedia: false,
+            // One key both ways would do harm only if both sides sent under one SSRC; subscribers send nothing, and
+            // publishers get RTCP only, which has session keys of its own.
+            srtp: peer.key.clone(),
+            rtcp_ssrc: 1 + number as u32,
+        };
+        let reply = self.request(Command::CreatePlainTransport { router: ROUTER, transport, options })?;
+        let Reply::PlainTransport { local, .. } = reply else { bail!("the worker answers {reply:?}") };
+        let (remote, srtp) = (Some(peer.address), peer.key.clone());
+        self.request(Command::ConnectPlainTransport { transport, remote, rtcp_remote: None, srtp })?;
+        Ok(local)
+    }
+
+    fn produce(&mut self, number: u32, video: bool) -> anyhow::Result<()> {
+        let (kind, codec, clock_rate_hz) = match video {
+            true => (MediaKind::Video, Codec::Vp8, 90_000),
+            false => (MediaKind::Audio, Codec::Other, 48_000),
+        };
+        let mapping =
+            CodecMapping { payload_type: PAYLOAD_TYPE, mapped_payload_type: MAPPED_PAYLOAD_TYPE, codec, clock_rate_hz };
+        let options = ProduceOptions {
+            kind,
+            codecs: vec![mapping],
+            header_extensions: Vec::new(),
+            encodings: vec![EncodingMapping { ssrc: Some(FIRST_SSRC + number), ..EncodingMapping::default() }],
+            mid: None,
+            nack: video,
+            pli: video,
+            fir: false,
+            paused: false,
+        };
+        let (transport, producer) = (TransportId(number.into()), ProducerId(number.into()));
+        self.request(Command::Produce { transport, producer, options }).map(drop)
+    }
+
+    fn consume(&mut self, transport: u64, producer: u32, video: bool) -> anyhow::Result<Promised> {
+        let ssrc = FIRST_CONSUMER_SSRC | (transport as u32) << 12 | producer;
+        let options = ConsumeOptions {
+            ssrc,
+            rtx: None,
+            payload_types: vec![MAPPED_PAYLOAD_TYPE],
+            header_extensions: Vec::new(),
+            nack: video,
+            first_sequence: (transport as u16).wrapping_mul(37) % 0x4000,
+            cname: "bench".into(),
+            paused: false,
+        };
+        let consumer = ConsumerId(ssrc.into());
+        let (transport, producer) = (TransportId(transport), ProducerId(producer.into()));
+        self.request(Command::Consume { transport, consumer, producer, options })?;
+        Ok(Promised { ssrc, payload_type: MAPPED_PAYLOAD_TYPE })
+    }
+
+    /// Everything that it has used and done.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn usage(&mut self) -> anyhow::Result<Usage> {
+        match self.request(Command::Usage)? {
+            Reply::Usage(usage) => Ok(*usage),
+            other => bail!("the worker answers {other:?}"),
+        }
+    }
+}
+
+impl Target for LinkedWorker {
+    fn connect(&mut self, plan: &Plan) -> anyhow::Result<Route> {
+        self.request(Command::CreateRouter { router: ROUTER })?;
+        let mut publish_to = Vec::with_capacity(plan.publishers.len());
+        for (number, peer) in (0..).zip(&plan.publishers) {
+            publish_to.push(self.transport(number, peer)?);
+            self.produce(number as u32, plan.video)?;
+        }
+        let first = plan.publishers.len() as u64;
+        let mut promised = Vec::with_capacity(plan.subscribers.len());
+        for (number, peer) in (first..).zip(&plan.subscribers) {
+            self.transport(number, peer)?;
+            let streams = 0..plan.publishers.len() as u32;
+            promised
+                .push(streams.map(|producer| self.consume(number, producer, plan.video)).collect::<Result<_, _>>()?);
+        }
+        Ok(Route { publish_to, promised })
+    }
+
+    fn counters(&mut self) -> anyhow::Result<Counters> {
+        let usage = self.usage()?;
+        let mut discards: Vec<_> = usage.discards.iter().map(|(name, packets)| (name.to_owned(), packets)).collect();
+        discards.push(("receive_overflows".to_owned(), usage.receive_overflows));
+        Ok(Counters {
+            cpu: Some(Duration::from_nanos(usage.user_ns + usage.system_ns)),
+            packets_sent: usage.packets_sent,
+            trains_sent: usage.trains_sent,
+            packets_received: usage.packets_received,
+            discards,
+        })
+    }
+}
