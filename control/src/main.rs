@@ -1,2 +1,54 @@
-//! x
-fn main() {}
+//! corecast: signaling, placement, usage and supervision around the workers of the data plane.
+//!
+//! One program in three roles: the supervisor (no role given), the server that it starts, and with
+//! `isolation = "process"` one process per worker that the server starts.
+
+#![deny(unsafe_code)]
+
+mod addresses;
+mod api;
+mod config;
+mod exit;
+#[cfg(test)]
+mod fake_worker;
+mod link;
+mod logging;
+mod ortc;
+mod pool;
+mod rooms;
+mod server;
+mod settings;
+mod spawn;
+mod supervisor;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use config::{Args, Config, Role};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match args.role {
+        Some(Role::Server { parent }) => return server::be_server(parent),
+        Some(Role::Worker { parent, index, core, ref filter }) => {
+            logging::start(filter);
+            return spawn::be_worker(parent, index, core);
+        }
+        None => {}
+    }
+    let config = match Config::load(&args) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("corecast: {error}");
+            return ExitCode::from(exit::WRONG_SETTING);
+        }
+    };
+    if args.print_config {
+        print!("{}", toml::to_string_pretty(&config).unwrap_or_default());
+        return ExitCode::SUCCESS;
+    }
+    logging::start(&config.log.filter);
+    supervisor::supervise(&config)
+}

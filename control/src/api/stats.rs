@@ -1,0 +1,138 @@
+//! Counters as JSON: mediasoup's names where it has one.
+
+use std::collections::HashMap;
+
+use corecast_wire::{ConsumerStats, Discards, ObjectStats, ProducerStats, StreamStats, TransportStats};
+use serde_json::{Map, Value, json};
+
+/// What the API calls an object of the link, by its number. Numbers are unique over all kinds.
+pub(super) type Names = HashMap<u64, (String, String)>;
+
+fn discards(discards: &Discards) -> Value {
+    Value::Object(discards.iter().map(|(name, packets)| (name.to_owned(), json!(packets))).collect::<Map<_, _>>())
+}
+
+fn transport(stats: &TransportStats) -> Value {
+    json!({
+        "type": "plain-rtp-transport",
+        "local": stats.local,
+        "remote": stats.remote,
+        "packetsReceived": stats.packets_received,
+        "bytesReceived": stats.bytes_received,
+        "packetsSent": stats.packets_sent,
+        "bytesSent": stats.bytes_sent,
+        "discards": discards(&stats.discards),
+    })
+}
+
+fn stream(stats: &StreamStats, producer: &ProducerStats) -> Value {
+    json!({
+        "type": "inbound-rtp",
+        "kind": kind(producer.kind),
+        "ssrc": stats.ssrc,
+        "rtxSsrc": stats.rtx_ssrc,
+        "packetCount": stats.packet_count,
+        "byteCount": stats.byte_count,
+        "packetsLost": stats.packets_lost,
+        "fractionLost": stats.fraction_lost,
+        "jitter": stats.jitter,
+        "packetsRepeated": stats.packets_repeated,
+        "packetsRepaired": stats.packets_repaired,
+        "nackCount": stats.nack_count,
+        "nackPacketCount": stats.nack_packet_count,
+        "pliCount": stats.pli_count,
+        "firCount": stats.fir_count,
+        "keyFrames": stats.key_frames,
+        "roundTripTime": stats.round_trip_us.map(ms),
+    })
+}
+
+fn consumer(stats: &ConsumerStats) -> Value {
+    json!({
+        "type": "outbound-rtp",
+        "ssrc": stats.ssrc,
+        "paused": stats.paused,
+        "packetCount": stats.packet_count,
+        "byteCount": stats.byte_count,
+        "packetsRetransmitted": stats.packets_retransmitted,
+        "nackCount": stats.nack_count,
+        "nackPacketCount": stats.nack_packet_count,
+        "pliCount": stats.pli_count,
+        "firCount": stats.fir_count,
+        "packetsLost": stats.packets_lost,
+        "fractionLost": stats.fraction_lost,
+        "jitter": stats.jitter,
+        "roundTripTime": stats.round_trip_us.map(ms),
+        "discards": discards(&stats.discards),
+    })
+}
+
+fn kind(kind: corecast_wire::MediaKind) -> &'static str {
+    match kind {
+        corecast_wire::MediaKind::Audio => "audio",
+        corecast_wire::MediaKind::Video => "video",
+    }
+}
+
+/// mediasoup tells round trips in milliseconds.
+fn ms(us: u32) -> f64 {
+    f64::from(us) / 1_000.0
+}
+
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// One object, as mediasoup's `getStats()` answers: an array with a timestamp in each entry.
+pub(super) fn mediasoup(name: &str, stats: &ObjectStats) -> Value {
+    let mut entries = match stats {
+        ObjectStats::Transport(stats) => {
+            let mut entry = transport(stats);
+            entry["transportId"] = json!(name);
+            vec![entry]
+        }
+        ObjectStats::Producer(stats) => stats.streams.iter().map(|of| stream(of, stats)).collect(),
+        ObjectStats::Consumer(stats) => vec![consumer(stats)],
+    };
+    let timestamp = now_ms();
+    entries.iter_mut().for_each(|entry| entry["timestamp"] = json!(timestamp));
+    Value::Array(entries)
+}
+
+/// Lists for `/stats`: every object with its name, room and relations.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    pub(super) transports: Vec<Value>,
+    pub(super) producers: Vec<Value>,
+    pub(super) consumers: Vec<Value>,
+}
+
+impl Lists {
+    pub(super) fn push(&mut self, worker: u32, stats: &ObjectStats, names: &Names) {
+        let name = |id: u64| names.get(&id).map(|(name, _)| name);
+        let (id, list, mut entry) = match stats {
+            ObjectStats::Transport(stats) => (stats.transport.0, &mut self.transports, transport(stats)),
+            ObjectStats::Producer(stats) => {
+                let streams: Vec<_> = stats.streams.iter().map(|of| stream(of, stats)).collect();
+                let entry = json!({
+                    "kind": kind(stats.kind),
+                    "paused": stats.paused,
+                    "transportId": name(stats.transport.0),
+                    "streams": streams,
+                });
+                (stats.producer.0, &mut self.producers, entry)
+            }
+            ObjectStats::Consumer(stats) => {
+                let mut entry = consumer(stats);
+                entry["transportId"] = json!(name(stats.transport.0));
+                entry["producerId"] = json!(name(stats.producer.0));
+                (stats.consumer.0, &mut self.consumers, entry)
+            }
+        };
+        entry["id"] = json!(name(id));
+        entry["roomId"] = json!(names.get(&id).map(|(_, room)| room));
+        entry["worker"] = json!(worker);
+        list.push(entry);
+    }
+}

@@ -1,0 +1,463 @@
+//! What the operator may set, and from where: a flag wins over an environment variable, that over the file, that over
+//! the default. Owns the names; starts nothing.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Parser;
+use corecast_wire::Io;
+use serde::{Deserialize, Serialize};
+
+use crate::settings::{CoalesceSetting, Grace, IoSetting, Isolation, ListenIp, PortRange, Span, Workers};
+
+/// Files that are read when `--config` names none; the first that exists.
+const DEFAULT_FILES: [&str; 2] = ["corecast.toml", "/etc/corecast.toml"];
+
+/// The effective settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) workers: Workers,
+    pub(crate) isolation: Isolation,
+    pub(crate) io: IoSetting,
+    pub(crate) coalesce: CoalesceSetting,
+    pub(crate) gro: Gro,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) test_hooks: bool,
+    pub(crate) http: Http,
+    pub(crate) rtc: Rtc,
+    pub(crate) rooms: Rooms,
+    pub(crate) worker: WorkerWatch,
+    pub(crate) usage: UsageLog,
+    pub(crate) failover: Failover,
+    pub(crate) restart: Restart,
+    pub(crate) log: Log,
+}
+
+/// Receive with `UDP_GRO`; on unless turned off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Gro(pub(crate) bool);
+
+impl Default for Gro {
+    fn default() -> Self {
+        Self(true)
+    }
+}
+
+/// The HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    /// On loopback by default: whoever reaches the API can aim media anywhere.
+    pub(crate) listen: SocketAddr,
+    /// Origins of web pages that may call the API, beside the server's own.
+    pub(crate) origins: Vec<String>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4080)), origins: Vec::new() }
+    }
+}
+
+/// Media sockets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Rtc {
+    /// A transport listens on the first of these unless its creation names another.
+    pub(crate) listen_ips: Vec<ListenIp>,
+    /// Sliced among the workers.
+    pub(crate) port_range: PortRange,
+    pub(crate) recv_buffer_bytes: u32,
+    pub(crate) send_buffer_bytes: u32,
+}
+
+impl Default for Rtc {
+    fn default() -> Self {
+        Self {
+            listen_ips: vec![ListenIp { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), announced_address: None }],
+            port_range: PortRange { min: 40_000, max: 49_999 },
+            recv_buffer_bytes: 1 << 20,
+            send_buffer_bytes: 1 << 20,
+        }
+    }
+}
+
+/// Life of rooms.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Rooms {
+    /// A room that has had no broadcaster for this long is closed.
+    pub(crate) idle: Span,
+    /// Most rooms at a time.
+    pub(crate) max: usize,
+}
+
+impl Default for Rooms {
+    fn default() -> Self {
+        Self { idle: Span::from_secs(60), max: 10_000 }
+    }
+}
+
+/// How workers are watched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct WorkerWatch {
+    /// Interval at which each worker is asked for its usage.
+    pub(crate) heartbeat: Span,
+    /// A worker that has not answered for this long is declared dead.
+    pub(crate) timeout: Span,
+}
+
+impl Default for WorkerWatch {
+    fn default() -> Self {
+        Self { heartbeat: Span::from_secs(1), timeout: Span::from_secs(3) }
+    }
+}
+
+/// The usage log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct UsageLog {
+    /// Interval of one line per worker.
+    pub(crate) interval: Span,
+}
+
+impl Default for UsageLog {
+    fn default() -> Self {
+        Self { interval: Span::from_secs(120) }
+    }
+}
+
+/// What happens when a worker dies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Failover {
+    /// Wait before the restart: for a core dump, or for a load balancer to notice.
+    pub(crate) grace: Grace,
+}
+
+/// How often the supervisor tries again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Restart {
+    /// Deaths within `window` that are followed by a restart at once.
+    pub(crate) free: u32,
+    pub(crate) window: Span,
+    /// First delay after those; it doubles with each further death.
+    pub(crate) backoff_min: Span,
+    pub(crate) backoff_max: Span,
+    /// Starts in a row that never come up before the supervisor gives up.
+    pub(crate) attempts: u32,
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self {
+            free: 3,
+            window: Span::from_secs(60),
+            backoff_min: Span::from_secs(1),
+            backoff_max: Span::from_secs(30),
+            attempts: 5,
+        }
+    }
+}
+
+/// The log, on standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// As `tracing-subscriber` reads it: `info`, `corecast=debug,warn`.
+    pub(crate) filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".into() }
+    }
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 stopped as asked; 1 anything else; 2 a flag or setting is wrong; \
+3 the HTTP address cannot be bound; 4 --io uring and the host refuses io_uring; 5 the server never came up.";
+
+/// corecast, a WebRTC SFU: one pinned worker per core, watched by a supervisor.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// Settings file (TOML) [default: corecast.toml, then /etc/corecast.toml, where they exist]
+    #[arg(long, env = "CORECAST_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Show the effective settings as TOML and end
+    #[arg(long)]
+    pub(crate) print_config: bool,
+    /// Address of the HTTP API and the status page [default: 127.0.0.1:4080]
+    #[arg(long, env = "CORECAST_HTTP_LISTEN", value_name = "IP:PORT")]
+    http_listen: Option<SocketAddr>,
+    /// Further origins of web pages that may call the API
+    #[arg(long, env = "CORECAST_HTTP_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    http_origins: Vec<String>,
+    /// "auto" (one per core), how many, or which cores (0,2-3 or [1])
+    #[arg(long, env = "CORECAST_WORKERS", value_name = "WHICH")]
+    workers: Option<Workers>,
+    /// Whether a worker is a thread or a process [default: thread]
+    #[arg(long, env = "CORECAST_ISOLATION")]
+    isolation: Option<Isolation>,
+    /// How workers talk to the kernel [default: auto]
+    #[arg(long, env = "CORECAST_IO")]
+    io: Option<IoSetting>,
+    /// Wait for more datagrams: auto, off, or microseconds up to 1000 [default: auto]
+    #[arg(long, env = "CORECAST_COALESCE", value_name = "HOW")]
+    coalesce: Option<CoalesceSetting>,
+    /// Receive with UDP_GRO [default: true]
+    #[arg(long, env = "CORECAST_GRO", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    gro: Option<bool>,
+    /// Addresses of media sockets, each IP or IP=ANNOUNCED [default: 127.0.0.1]
+    #[arg(long, env = "CORECAST_RTC_LISTEN_IPS", value_name = "IP", value_delimiter = ',')]
+    rtc_listen_ips: Vec<ListenIp>,
+    /// Ports of media sockets [default: 40000-49999]
+    #[arg(long, env = "CORECAST_RTC_PORT_RANGE", value_name = "MIN-MAX")]
+    rtc_port_range: Option<PortRange>,
+    /// Receive buffer of each media socket, in bytes [default: 1048576]
+    #[arg(long, env = "CORECAST_RTC_RECV_BUFFER_BYTES", value_name = "BYTES")]
+    rtc_recv_buffer_bytes: Option<u32>,
+    /// Send buffer of each media socket, in bytes [default: 1048576]
+    #[arg(long, env = "CORECAST_RTC_SEND_BUFFER_BYTES", value_name = "BYTES")]
+    rtc_send_buffer_bytes: Option<u32>,
+    /// Close a room that has had no broadcaster for this long [default: 60s]
+    #[arg(long, env = "CORECAST_ROOMS_IDLE", value_name = "TIME")]
+    rooms_idle: Option<Span>,
+    /// Interval of the usage log [default: 120s]
+    #[arg(long, env = "CORECAST_USAGE_INTERVAL", value_name = "TIME")]
+    usage_interval: Option<Span>,
+    /// Interval of the workers' heartbeat [default: 1s]
+    #[arg(long, env = "CORECAST_WORKER_HEARTBEAT", value_name = "TIME")]
+    worker_heartbeat: Option<Span>,
+    /// Declare a worker dead that has not answered for this long [default: 3s]
+    #[arg(long, env = "CORECAST_WORKER_TIMEOUT", value_name = "TIME")]
+    worker_timeout: Option<Span>,
+    /// Wait before the restart that follows a death [default: none]
+    #[arg(long, env = "CORECAST_FAILOVER_GRACE", value_name = "TIME")]
+    failover_grace: Option<Grace>,
+    /// Log filter, as in RUST_LOG [default: info]
+    #[arg(long, env = "CORECAST_LOG", value_name = "FILTER")]
+    log: Option<String>,
+    /// Let POST /test-hooks kill workers (for tests of supervision)
+    #[arg(long, env = "CORECAST_TEST_HOOKS", hide = true, num_args = 0..=1, default_missing_value = "true")]
+    test_hooks: Option<bool>,
+    #[command(subcommand)]
+    pub(crate) role: Option<Role>,
+}
+
+/// What this process is; without one it is the supervisor. Not for operators.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub(crate) enum Role {
+    /// The server that the supervisor starts.
+    #[command(hide = true)]
+    Server {
+        /// Process that started it.
+        #[arg(long)]
+        parent: i32,
+    },
+    /// A worker that the server starts, with `isolation = "process"`.
+    #[command(hide = true)]
+    Worker {
+        /// Process that started it.
+        #[arg(long)]
+        parent: i32,
+        /// Position in the pool.
+        #[arg(long)]
+        index: u32,
+        /// CPU.
+        #[arg(long)]
+        core: u32,
+        /// Log filter.
+        #[arg(long)]
+        filter: String,
+    },
+}
+
+/// A setting that cannot be used: a sentence that names it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct ConfigError(String);
+
+impl Config {
+    /// Settings of the file, overlaid by environment and flags.
+    pub(crate) fn load(args: &Args) -> Result<Self, ConfigError> {
+        let file = args.config.clone().or_else(|| DEFAULT_FILES.map(PathBuf::from).into_iter().find(|p| p.exists()));
+        let mut config = file.as_deref().map_or_else(|| Ok(Self::default()), Self::read)?;
+        config.overlay(args);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
+        Self::parse(&text).map_err(|error| ConfigError(format!("{}: {}", path.display(), error.0)))
+    }
+
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| ConfigError(error.to_string().trim_end().to_owned()))
+    }
+
+    fn overlay(&mut self, args: &Args) {
+        fn set<T: Clone>(to: &mut T, from: &Option<T>) {
+            if let Some(from) = from {
+                *to = from.clone();
+            }
+        }
+        set(&mut self.http.listen, &args.http_listen);
+        set(&mut self.workers, &args.workers);
+        set(&mut self.isolation, &args.isolation);
+        set(&mut self.io, &args.io);
+        set(&mut self.coalesce, &args.coalesce);
+        set(&mut self.gro, &args.gro.map(Gro));
+        set(&mut self.rtc.port_range, &args.rtc_port_range);
+        set(&mut self.rtc.recv_buffer_bytes, &args.rtc_recv_buffer_bytes);
+        set(&mut self.rtc.send_buffer_bytes, &args.rtc_send_buffer_bytes);
+        set(&mut self.rooms.idle, &args.rooms_idle);
+        set(&mut self.usage.interval, &args.usage_interval);
+        set(&mut self.worker.heartbeat, &args.worker_heartbeat);
+        set(&mut self.worker.timeout, &args.worker_timeout);
+        set(&mut self.failover.grace, &args.failover_grace);
+        set(&mut self.log.filter, &args.log);
+        set(&mut self.test_hooks, &args.test_hooks);
+        if !args.http_origins.is_empty() {
+            self.http.origins.clone_from(&args.http_origins);
+        }
+        if !args.rtc_listen_ips.is_empty() {
+            self.rtc.listen_ips.clone_from(&args.rtc_listen_ips);
+        }
+    }
+
+    /// What no single setting can know about the others.
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |sentence: &str| Err(ConfigError(sentence.to_owned()));
+        if self.rtc.listen_ips.is_empty() {
+            return wrong("rtc.listen_ips is empty: name at least one address");
+        }
+        if self.worker.heartbeat.0.is_zero() || self.usage.interval.0.is_zero() {
+            return wrong("worker.heartbeat and usage.interval must be longer than nothing");
+        }
+        if self.worker.timeout.0 < Duration::from_millis(100) {
+            return wrong("worker.timeout must be at least 100ms: shorter, and a busy core looks dead");
+        }
+        if self.restart.attempts == 0 {
+            return wrong("restart.attempts must be at least 1");
+        }
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
+            return Err(ConfigError(format!("log.filter {:?} cannot be read: {error}", self.log.filter)));
+        }
+        let cores = self.cores()?;
+        self.port_slices(cores.len()).map(drop)
+    }
+
+    /// The core of each worker.
+    pub(crate) fn cores(&self) -> Result<Vec<u32>, ConfigError> {
+        let here: Vec<u32> = core_affinity::get_core_ids()
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|core| u32::try_from(core.id).ok())
+            .collect();
+        let usable = || here.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        match &self.workers {
+            Workers::Auto => Ok(here),
+            Workers::Count(count) if *count as usize > here.len() => {
+                Err(ConfigError(format!("workers = {count}, but there are {} usable cores ({})", here.len(), usable())))
+            }
+            Workers::Count(count) => Ok(here.into_iter().take(*count as usize).collect()),
+            Workers::Cores(cores) => match cores.iter().find(|core| !here.contains(core)) {
+                Some(core) => {
+                    Err(ConfigError(format!("workers names core {core}, but the usable cores are {}", usable())))
+                }
+                None => Ok(cores.clone()),
+            },
+        }
+    }
+
+    /// The ports of each worker: disjoint, equally long.
+    pub(crate) fn port_slices(&self, workers: usize) -> Result<Vec<(u16, u16)>, ConfigError> {
+        let PortRange { min, max } = self.rtc.port_range;
+        let ports = u32::from(max - min) + 1;
+        let share = ports / u32::try_from(workers.max(1)).unwrap_or(u32::MAX);
+        if share < 2 {
+            return Err(ConfigError(format!(
+                "rtc.port_range {min}-{max} has {ports} ports for {workers} workers: each needs at least 2"
+            )));
+        }
+        let port = |offset: u32| u16::try_from(u32::from(min) + offset).unwrap_or(max);
+        Ok((0..workers as u32).map(|index| (port(index * share), port((index + 1) * share - 1))).collect())
+    }
+
+    /// The driver, as the data plane calls it.
+    pub(crate) fn io(&self) -> Io {
+        self.io.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(flags: &[&str]) -> Args {
+        Args::try_parse_from(std::iter::once(&"corecast").chain(flags)).expect("flags are right")
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let mut config = Config::parse("workers = 1\n[worker]\ntimeout = \"2s\"\n[usage]\ninterval = 5").expect("file");
+        config.overlay(&args(&["--worker-timeout", "700ms"]));
+        assert_eq!(config.workers, Workers::Count(1));
+        assert_eq!(config.worker.timeout.0, Duration::from_millis(700));
+        assert_eq!(config.usage.interval.0, Duration::from_secs(5));
+        assert_eq!(config.worker.heartbeat.0, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        for (text, key) in [("wrokers = 2", "wrokers"), ("[rtc]\nport_rage = \"1-2\"", "port_rage")] {
+            assert!(Config::parse(text).expect_err("unknown").0.contains(key));
+        }
+    }
+
+    #[test]
+    fn what_is_printed_can_be_read_back() {
+        let config = Config::parse("workers = [0]\nio = \"syscalls\"\ncoalesce = 300\n[failover]\ngrace = \"1500ms\"")
+            .expect("file");
+        let printed = toml::to_string_pretty(&config).expect("prints");
+        assert_eq!(Config::parse(&printed).expect("reads"), config);
+    }
+
+    #[test]
+    fn json_carries_the_settings_to_the_server() {
+        let config = Config::parse("gro = false\n[rtc]\nlisten_ips = [\"10.0.0.1=203.0.113.7\", { ip = \"::1\" }]")
+            .expect("file");
+        let text = serde_json::to_string(&config).expect("writes");
+        assert_eq!(serde_json::from_str::<Config>(&text).expect("reads"), config);
+    }
+
+    #[test]
+    fn port_slices_are_disjoint_and_within_the_range() {
+        let config = Config::parse("[rtc]\nport_range = \"40000-40010\"").expect("file");
+        assert_eq!(config.port_slices(3).expect("enough"), [(40_000, 40_002), (40_003, 40_005), (40_006, 40_008)]);
+        assert!(config.port_slices(6).expect_err("one port each").0.contains("rtc.port_range"));
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        for (text, part) in [
+            ("[rtc]\nport_range = \"5-4\"", "port"),
+            ("coalesce = 2000", "1000"),
+            ("workers = 0", "workers"),
+            ("[worker]\ntimeout = \"soon\"", "time"),
+            ("[rtc]\nlisten_ips = [\"nowhere\"]", "nowhere"),
+            ("isolation = \"vm\"", "thread"),
+        ] {
+            let error = Config::parse(text).expect_err(text).0;
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! A worker for tests: speaks the frames of the link, keeps the objects' identifiers, forwards nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+
+use corecast_wire::{
+    Coalesce, Command, CommandError, ConsumerId, Event, Frame, FrameDecoder, Io, Object, ObjectStats, ProducerId,
+    Reply, RouterId, StatsPage, TransportId, TransportStats, Usage, WorkerConfig, encode,
+};
+use tokio::sync::mpsc;
+
+use crate::link::{Link, LinkEvent};
+
+/// What a worker is told in tests.
+pub(crate) fn config(index: u32) -> WorkerConfig {
+    WorkerConfig {
+        index,
+        core: index,
+        io: Io::Auto,
+        coalesce: Coalesce::Auto,
+        gro: true,
+        port_range: (40_000, 40_099),
+        recv_buffer_bytes: 1,
+        send_buffer_bytes: 1,
+        test_hooks: false,
+    }
+}
+
+/// Starts a fake worker on a thread of its own.
+pub(crate) fn open(config: WorkerConfig) -> (Link, mpsc::UnboundedReceiver<LinkEvent>) {
+    let (ours, theirs) = UnixStream::pair().expect("socket pair");
+    std::thread::spawn(move || run(theirs));
+    ours.set_nonblocking(true).expect("set");
+    Link::open(tokio::net::UnixStream::from_std(ours).expect("registers"), config)
+}
+
+#[derive(Default)]
+struct FakeWorker {
+    config: Option<WorkerConfig>,
+    routers: BTreeSet<RouterId>,
+    transports: BTreeMap<TransportId, (RouterId, SocketAddr)>,
+    connected: BTreeSet<TransportId>,
+    producers: BTreeMap<ProducerId, (TransportId, Option<u32>)>,
+    consumers: BTreeMap<ConsumerId, (TransportId, ProducerId)>,
+    next_port: u16,
+}
+
+fn run(mut link: UnixStream) {
+    let mut worker = FakeWorker::default();
+    let mut decoder = FrameDecoder::default();
+    let mut bytes = [0; 4_096];
+    while let Ok(length @ 1..) = link.read(&mut bytes) {
+        decoder.push(&bytes[..length]);
+        while let Some(frame) = decoder.next_frame().expect("control sends well-formed frames") {
+            let mut out = Vec::new();
+            match frame {
+                Frame::Config(config) => {
+                    worker.next_port = config.port_range.0;
+                    worker.config = Some(config);
+                    let started =
+                        Event::Started { io: Io::Syscalls, reason: "a fake worker".into(), warnings: Vec::new() };
+                    encode(&Frame::Event(started), &mut out).expect("short");
+                }
+                Frame::Request { id, command } => {
+                    let shutdown = command == Command::Shutdown;
+                    let result = worker.handle(command);
+                    encode(&Frame::Reply { id, result }, &mut out).expect("short");
+                    if shutdown {
+                        let _ = link.write_all(&out);
+                        return;
+                    }
+                }
+                _ => panic!("not for a worker"),
+            }
+            if link.write_all(&out).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn not_found(kind: &str, id: u64) -> CommandError {
+    CommandError::NotFound { kind: kind.into(), id }
+}
+
+impl FakeWorker {
+    fn handle(&mut self, command: Command) -> Result<Reply, CommandError> {
+        match command {
+            Command::Usage => return Ok(Reply::Usage(Box::new(self.usage()))),
+            Command::Stats { from } => return Ok(Reply::Stats(self.stats(from))),
+            Command::CreateRouter { router } if !self.routers.insert(router) => {
+                return Err(CommandError::Exists { kind: "router".into(), id: router.0 });
+            }
+            Command::CloseRouter { router } => {
+                self.routers.remove(&router).then_some(()).ok_or_else(|| not_found("router", router.0))?;
+                let gone: Vec<_> =
+                    self.transports.iter().filter(|(_, (of, _))| *of == router).map(|(id, _)| *id).collect();
+                gone.into_iter().for_each(|transport| self.close_transport(transport));
+            }
+            Command::CreatePlainTransport { router, transport, options } => {
+                self.routers.get(&router).ok_or_else(|| not_found("router", router.0))?;
+                return self.create_transport(router, transport, &options);
+            }
+            Command::ConnectPlainTransport { transport, .. } => {
+                self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
+                if !self.connected.insert(transport) {
+                    return Err(CommandError::AlreadyConnected);
+                }
+            }
+            Command::CloseTransport { transport } => {
+                self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
+                self.close_transport(transport);
+            }
+            Command::Produce { transport, producer, options } => {
+                self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
+                let ssrc = options.encodings.first().and_then(|encoding| encoding.ssrc);
+                if let Some(taken) = ssrc.filter(|_| self.producers.values().any(|of| *of == (transport, ssrc))) {
+                    return Err(CommandError::SsrcTaken(taken));
+                }
+                self.producers.insert(producer, (transport, ssrc));
+            }
+            Command::Consume { transport, consumer, producer, .. } => {
+                self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
+                self.producers.get(&producer).ok_or_else(|| not_found("producer", producer.0))?;
+                self.consumers.insert(consumer, (transport, producer));
+            }
+            Command::CloseProducer { producer } => {
+                self.producers.remove(&producer).ok_or_else(|| not_found("producer", producer.0))?;
+                self.consumers.retain(|_, (_, of)| *of != producer);
+            }
+            Command::PauseProducer { producer, .. } => {
+                self.producers.get(&producer).ok_or_else(|| not_found("producer", producer.0))?;
+            }
+            Command::CloseConsumer { consumer } => {
+                self.consumers.remove(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
+            }
+            Command::PauseConsumer { consumer, .. } | Command::RequestKeyFrame { consumer } => {
+                self.consumers.get(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
+            }
+            Command::TestHook(_) => return Err(CommandError::HooksOff),
+            Command::CreateRouter { .. } | Command::Shutdown => {}
+        }
+        Ok(Reply::Done)
+    }
+
+    fn create_transport(
+        &mut self,
+        router: RouterId,
+        transport: TransportId,
+        options: &corecast_wire::PlainTransportOptions,
+    ) -> Result<Reply, CommandError> {
+        let (min, max) = self.config.as_ref().map_or((0, 0), |config| config.port_range);
+        let needed = if options.rtcp_mux { 1 } else { 2 };
+        if self.next_port + needed - 1 > max {
+            return Err(CommandError::PortRangeExhausted { ip: options.listen_ip, min, max });
+        }
+        let local = SocketAddr::new(options.listen_ip, self.next_port);
+        let rtcp_local = (!options.rtcp_mux).then(|| SocketAddr::new(options.listen_ip, self.next_port + 1));
+        self.next_port += needed;
+        self.transports.insert(transport, (router, local));
+        Ok(Reply::PlainTransport { local, rtcp_local })
+    }
+
+    fn close_transport(&mut self, transport: TransportId) {
+        self.transports.remove(&transport);
+        self.producers.retain(|_, (of, _)| *of != transport);
+        let producers = &self.producers;
+        self.consumers.retain(|_, (of, producer)| *of != transport && producers.contains_key(producer));
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            routers: self.routers.len() as u32,
+            transports: self.transports.len() as u32,
+            producers: self.producers.len() as u32,
+            consumers: self.consumers.len() as u32,
+            ..Usage::default()
+        }
+    }
+
+    /// Two objects to a page, so that tests see several pages. Transports only.
+    fn stats(&self, from: Option<Object>) -> StatsPage {
+        let from = match from {
+            Some(Object::Transport(id)) => id,
+            None => TransportId(0),
+            Some(_) => return StatsPage::default(),
+        };
+        let stats = |(id, (router, local)): (&TransportId, &(RouterId, SocketAddr))| {
+            ObjectStats::Transport(TransportStats {
+                transport: *id,
+                router: *router,
+                local: *local,
+                remote: None,
+                packets_received: id.0,
+                bytes_received: 0,
+                packets_sent: 0,
+                bytes_sent: 0,
+                discards: corecast_wire::Discards::default(),
+            })
+        };
+        let mut left = self.transports.range(from..);
+        let objects = left.by_ref().take(2).map(stats).collect();
+        StatsPage { objects, next: left.next().map(|(id, _)| Object::Transport(*id)) }
+    }
+}

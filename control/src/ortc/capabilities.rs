@@ -1,0 +1,189 @@
+//! What our routers offer: the codecs of mediasoup-demo first, with its payload types, then what else is worth having.
+
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value, json};
+
+use super::parameters::{Direction, Kind, RtcpFeedback, RtpCapabilities, RtpCodecCapability, RtpHeaderExtension};
+use corecast_wire::HeaderExtension;
+
+/// Dynamic payload types, in the order in which they are handed out.
+const DYNAMIC: [std::ops::RangeInclusive<u8>; 2] = [100..=127, 96..=99];
+
+/// (uri, extension, audio, video); the position is the router's id, from 1.
+pub(super) const EXTENSIONS: [(&str, HeaderExtension, Option<Direction>, Option<Direction>); 11] = {
+    use Direction::{RecvOnly, SendRecv};
+    use HeaderExtension as E;
+    [
+        ("urn:ietf:params:rtp-hdrext:sdes:mid", E::Mid, Some(SendRecv), Some(SendRecv)),
+        ("urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id", E::Rid, None, Some(RecvOnly)),
+        ("urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id", E::RepairedRid, None, Some(RecvOnly)),
+        ("http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time", E::AbsSendTime, Some(SendRecv), Some(SendRecv)),
+        (
+            "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+            E::TransportCc,
+            Some(RecvOnly),
+            Some(SendRecv),
+        ),
+        ("urn:ietf:params:rtp-hdrext:ssrc-audio-level", E::AudioLevel, Some(SendRecv), None),
+        (
+            "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
+            E::DependencyDescriptor,
+            None,
+            Some(RecvOnly),
+        ),
+        ("urn:3gpp:video-orientation", E::VideoOrientation, None, Some(SendRecv)),
+        ("urn:ietf:params:rtp-hdrext:toffset", E::TimeOffset, None, Some(SendRecv)),
+        (
+            "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
+            E::AbsCaptureTime,
+            Some(SendRecv),
+            Some(SendRecv),
+        ),
+        ("http://www.webrtc.org/experiments/rtp-hdrext/playout-delay", E::PlayoutDelay, Some(SendRecv), Some(SendRecv)),
+    ]
+};
+
+/// mime type, clock, channels, fixed payload type, parameters.
+type Media = (&'static str, u32, Option<u8>, Option<u8>, Value);
+
+fn media() -> Vec<Media> {
+    let h264 = |mode: u8, profile: &str| {
+        let parameters = json!({
+            "packetization-mode": mode, "profile-level-id": profile,
+            "level-asymmetry-allowed": 1, "x-google-start-bitrate": 1000,
+        });
+        ("video/H264", 90_000, None, None, parameters)
+    };
+    let start = json!({ "x-google-start-bitrate": 1000 });
+    vec![
+        ("audio/opus", 48_000, Some(2), None, json!({})),
+        ("video/VP8", 90_000, None, None, start),
+        ("video/VP9", 90_000, None, None, json!({ "profile-id": 2, "x-google-start-bitrate": 1000 })),
+        h264(1, "4d0032"),
+        h264(1, "42e01f"),
+        // Beyond the demo.
+        ("video/VP9", 90_000, None, None, json!({ "profile-id": 0 })),
+        ("video/AV1", 90_000, None, None, json!({ "profile": 0 })),
+        ("video/H265", 90_000, None, None, json!({ "profile-id": 1, "tier-flag": 0 })),
+        h264(1, "64001f"),
+        h264(1, "640c1f"),
+        h264(1, "42001f"),
+        h264(0, "42e01f"),
+        ("audio/PCMU", 8_000, None, Some(0), json!({})),
+        ("audio/PCMA", 8_000, None, Some(8), json!({})),
+        ("audio/G722", 8_000, None, Some(9), json!({})),
+        ("audio/telephone-event", 48_000, None, None, json!({})),
+        ("audio/telephone-event", 8_000, None, None, json!({})),
+    ]
+}
+
+fn feedback(mime_type: &str) -> Vec<RtcpFeedback> {
+    let list: &[(&str, &str)] = match mime_type {
+        "audio/opus" => &[("nack", ""), ("transport-cc", "")],
+        "audio/telephone-event" => &[],
+        _ if mime_type.starts_with("audio/") => &[("transport-cc", "")],
+        _ => &[("nack", ""), ("nack", "pli"), ("ccm", "fir"), ("goog-remb", ""), ("transport-cc", "")],
+    };
+    list.iter().map(|(kind, parameter)| RtcpFeedback::new(kind, parameter)).collect()
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    if let Value::Object(map) = value { map } else { Map::new() }
+}
+
+/// Capabilities of every router.
+pub(crate) fn router_capabilities() -> &'static RtpCapabilities {
+    static CAPABILITIES: OnceLock<RtpCapabilities> = OnceLock::new();
+    CAPABILITIES.get_or_init(build)
+}
+
+fn build() -> RtpCapabilities {
+    let mut dynamic = DYNAMIC.into_iter().flatten();
+    let mut codecs = Vec::new();
+    for (mime_type, clock_rate, channels, fixed, parameters) in media() {
+        let kind = Kind::of_mime_type(mime_type);
+        let payload_type = fixed.or_else(|| dynamic.next());
+        codecs.push(RtpCodecCapability {
+            kind,
+            mime_type: mime_type.into(),
+            preferred_payload_type: payload_type,
+            clock_rate,
+            channels,
+            parameters: object(parameters),
+            rtcp_feedback: feedback(mime_type),
+        });
+        if kind == Some(Kind::Video) {
+            codecs.push(RtpCodecCapability {
+                kind,
+                mime_type: "video/rtx".into(),
+                preferred_payload_type: dynamic.next(),
+                clock_rate,
+                channels: None,
+                parameters: object(json!({ "apt": payload_type })),
+                rtcp_feedback: Vec::new(),
+            });
+        }
+    }
+    let mut header_extensions = Vec::new();
+    for ((uri, _, audio, video), id) in EXTENSIONS.iter().zip(1_u8..) {
+        for (kind, direction) in [(Kind::Audio, audio), (Kind::Video, video)] {
+            let Some(direction) = *direction else { continue };
+            header_extensions.push(RtpHeaderExtension {
+                kind: Some(kind),
+                uri: (*uri).into(),
+                preferred_id: id,
+                preferred_encrypt: false,
+                direction,
+            });
+        }
+    }
+    RtpCapabilities { codecs, header_extensions }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::ortc::parameters::CodecLike;
+
+    #[test]
+    fn the_demos_codecs_have_the_demos_payload_types() {
+        let codecs = &router_capabilities().codecs;
+        let first: Vec<_> = codecs.iter().take(9).map(|c| (c.mime_type.as_str(), c.preferred_payload_type)).collect();
+        let rtx = "video/rtx";
+        let expected = [
+            ("audio/opus", 100),
+            ("video/VP8", 101),
+            (rtx, 102),
+            ("video/VP9", 103),
+            (rtx, 104),
+            ("video/H264", 105),
+            (rtx, 106),
+            ("video/H264", 107),
+            (rtx, 108),
+        ];
+        assert_eq!(first, expected.map(|(mime, payload_type)| (mime, Some(payload_type))));
+        assert_eq!(codecs[2].apt(), Some(101));
+        assert_eq!(codecs[5].parameters["profile-level-id"], "4d0032");
+    }
+
+    #[test]
+    fn every_codec_has_a_payload_type_of_its_own() {
+        let codecs = &router_capabilities().codecs;
+        let types: HashSet<u8> = codecs.iter().filter_map(|codec| codec.preferred_payload_type).collect();
+        assert_eq!(types.len(), codecs.len());
+    }
+
+    #[test]
+    fn extension_ids_follow_the_table() {
+        let ids: Vec<_> = router_capabilities()
+            .header_extensions
+            .iter()
+            .filter(|extension| extension.kind == Some(Kind::Video))
+            .map(|extension| extension.preferred_id)
+            .collect();
+        assert_eq!(ids, [1, 2, 3, 4, 5, 7, 8, 9, 10, 11]);
+    }
+}

@@ -1,0 +1,129 @@
+//! A consumer's parameters: what of a producer a receiver with these capabilities is given.
+
+use std::collections::HashSet;
+
+use corecast_wire::{ConsumeOptions, RtxOptions};
+
+use super::parameters::{
+    CodecLike, Kind, RtcpParameters, RtpCapabilities, RtpCodecParameters, RtpEncoding, RtpParameters, Rtx,
+};
+use super::{OrtcError, matching};
+
+const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+const ABS_SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
+
+/// What the caller decides and draws.
+#[derive(Clone, Debug)]
+pub(crate) struct ConsumeRequest {
+    /// RTX where the receiver has it; by default for video only.
+    pub(crate) enable_rtx: Option<bool>,
+    pub(crate) paused: bool,
+    pub(crate) ssrc: u32,
+    pub(crate) rtx_ssrc: u32,
+    pub(crate) first_sequence: u16,
+    pub(crate) rtx_first_sequence: u16,
+    pub(crate) mid: u32,
+}
+
+/// A consumer, as the receiver and as the data plane are told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Consumed {
+    pub(crate) rtp_parameters: RtpParameters,
+    pub(crate) options: ConsumeOptions,
+}
+
+/// Whether a receiver can play a producer at all.
+pub(crate) fn can_consume(consumable: &RtpParameters, capabilities: &RtpCapabilities) -> bool {
+    let matches =
+        |codec: &&RtpCodecParameters| capabilities.codecs.iter().any(|c| matching::strict(c, *codec).is_some());
+    consumable.codecs.iter().find(matches).is_some_and(|codec| !codec.is_rtx())
+}
+
+/// The parameters of a new consumer.
+pub(crate) fn consume(
+    kind: Kind,
+    consumable: &RtpParameters,
+    capabilities: &RtpCapabilities,
+    request: &ConsumeRequest,
+) -> Result<Consumed, OrtcError> {
+    let enable_rtx = request.enable_rtx.unwrap_or(kind == Kind::Video);
+    let mut codecs = choose_codecs(consumable, capabilities, enable_rtx);
+    let Some(first) = codecs.first().filter(|codec| !codec.is_rtx()) else {
+        return Err(OrtcError::Unsupported(
+            "rtpCapabilities.codecs: none of the producer's codecs is among them".into(),
+        ));
+    };
+    let nack = first.rtcp_feedback.iter().any(|feedback| feedback.is("nack", ""));
+    // Extensions match by URI and id, not by kind: a receiver lists each URI once, with the kind of any of its lines.
+    let known = |uri: &str, id| capabilities.header_extensions.iter().any(|e| e.uri == uri && e.preferred_id == id);
+    let header_extensions: Vec<_> =
+        consumable.header_extensions.iter().filter(|e| known(&e.uri, e.id)).cloned().collect();
+    let has = |uri| header_extensions.iter().any(|extension| extension.uri == uri);
+    let (transport_cc, abs_send_time) = (has(TRANSPORT_CC), has(ABS_SEND_TIME));
+    for codec in &mut codecs {
+        codec.rtcp_feedback.retain(|feedback| match feedback.kind.as_str() {
+            "transport-cc" => transport_cc,
+            "goog-remb" => abs_send_time && !transport_cc,
+            _ => true,
+        });
+    }
+    let rtx_types: Vec<_> =
+        codecs.iter().filter(|codec| codec.is_rtx()).filter_map(|rtx| Some((rtx.apt()?, rtx.payload_type))).collect();
+    let has_rtx = !rtx_types.is_empty();
+    let cname = consumable.rtcp.cname.clone().unwrap_or_default();
+    let options = ConsumeOptions {
+        ssrc: request.ssrc,
+        rtx: has_rtx.then_some(RtxOptions {
+            ssrc: request.rtx_ssrc,
+            payload_types: rtx_types,
+            first_sequence: request.rtx_first_sequence,
+        }),
+        payload_types: codecs.iter().filter(|codec| !codec.is_rtx()).map(|codec| codec.payload_type).collect(),
+        header_extensions: header_extensions.iter().map(|extension| extension.id).collect(),
+        nack,
+        first_sequence: request.first_sequence,
+        cname: cname.clone(),
+        paused: request.paused,
+    };
+    let encoding = RtpEncoding {
+        ssrc: Some(request.ssrc),
+        rtx: has_rtx.then_some(Rtx { ssrc: request.rtx_ssrc }),
+        scalability_mode: consumable.encodings.iter().find_map(|encoding| encoding.scalability_mode.clone()),
+        max_bitrate: consumable.encodings.iter().filter_map(|encoding| encoding.max_bitrate).max(),
+        ..RtpEncoding::default()
+    };
+    let rtp_parameters = RtpParameters {
+        mid: Some(request.mid.to_string()),
+        codecs,
+        header_extensions,
+        encodings: vec![encoding],
+        rtcp: RtcpParameters { cname: Some(cname), reduced_size: true, mux: None },
+        msid: consumable.msid.clone(),
+    };
+    Ok(Consumed { rtp_parameters, options })
+}
+
+/// The consumable codecs that the receiver has, with the receiver's feedback; RTX only behind its media codec.
+fn choose_codecs(
+    consumable: &RtpParameters,
+    capabilities: &RtpCapabilities,
+    enable_rtx: bool,
+) -> Vec<RtpCodecParameters> {
+    let mut codecs: Vec<RtpCodecParameters> = Vec::new();
+    for codec in consumable.codecs.iter().filter(|codec| enable_rtx || !codec.is_rtx()) {
+        let Some(capability) = capabilities.codecs.iter().find(|c| matching::strict(*c, codec).is_some()) else {
+            continue;
+        };
+        let mut codec = codec.clone();
+        let feedback = capability.rtcp_feedback.iter().filter(|feedback| enable_rtx || !feedback.is("nack", ""));
+        codec.rtcp_feedback = feedback.cloned().collect();
+        codecs.push(codec);
+    }
+    let media: HashSet<u8> = codecs.iter().filter(|codec| !codec.is_rtx()).map(|codec| codec.payload_type).collect();
+    codecs.retain(|codec| !codec.is_rtx() || codec.apt().is_some_and(|apt| media.contains(&apt)));
+    codecs
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,102 @@
+//! H.264 `profile-level-id` (RFC 6184 section 8.1): which profile, which level, and what an answer says.
+
+/// Profiles between which endpoints choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Profile {
+    ConstrainedBaseline,
+    Baseline,
+    Main,
+    ConstrainedHigh,
+    High,
+    PredictiveHigh444,
+}
+
+/// A profile with a level; the level in tenths, 1b as 9.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ProfileLevel {
+    pub(super) profile: Profile,
+    pub(super) level: u8,
+}
+
+/// Where none is given: constrained baseline, level 3.1, as browsers take it.
+pub(super) const DEFAULT: ProfileLevel = ProfileLevel { profile: Profile::ConstrainedBaseline, level: 31 };
+
+const LEVEL_1B: u8 = 9;
+const LEVELS: [u8; 16] = [10, 11, 12, 13, 20, 21, 22, 30, 31, 32, 40, 41, 42, 50, 51, 52];
+const CONSTRAINT_SET3: u8 = 0x10;
+
+/// (profile_idc, mask of profile_iop, its value, profile): RFC 6184 table 5.
+const PATTERNS: [(u8, u8, u8, Profile); 9] = [
+    (0x42, 0x4F, 0x40, Profile::ConstrainedBaseline),
+    (0x4D, 0x8F, 0x80, Profile::ConstrainedBaseline),
+    (0x58, 0xCF, 0xC0, Profile::ConstrainedBaseline),
+    (0x42, 0x4F, 0x00, Profile::Baseline),
+    (0x58, 0xCF, 0x80, Profile::Baseline),
+    (0x4D, 0xAF, 0x00, Profile::Main),
+    (0x64, 0xFF, 0x00, Profile::High),
+    (0x64, 0xFF, 0x0C, Profile::ConstrainedHigh),
+    (0xF4, 0xFF, 0x00, Profile::PredictiveHigh444),
+];
+
+impl ProfileLevel {
+    /// Six hexadecimal digits.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if text.len() != 6 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        let [_, idc, iop, level_idc] = u32::from_str_radix(text, 16).ok()?.to_be_bytes();
+        let level = match level_idc {
+            11 if iop & CONSTRAINT_SET3 != 0 => LEVEL_1B,
+            level if LEVELS.contains(&level) => level,
+            _ => return None,
+        };
+        let (_, _, _, profile) = PATTERNS.iter().find(|(of, mask, value, _)| *of == idc && iop & mask == *value)?;
+        Some(Self { profile: *profile, level })
+    }
+
+    /// As six hexadecimal digits.
+    pub(super) fn write(self) -> String {
+        let (idc, iop) = match self.profile {
+            Profile::ConstrainedBaseline => (0x42, 0xE0),
+            Profile::Baseline => (0x42, 0x00),
+            Profile::Main => (0x4D, 0x00),
+            Profile::ConstrainedHigh => (0x64, 0x0C),
+            Profile::High => (0x64, 0x00),
+            Profile::PredictiveHigh444 => (0xF4, 0x00),
+        };
+        let (iop, level) = if self.level == LEVEL_1B { (iop | CONSTRAINT_SET3, 11) } else { (iop, self.level) };
+        format!("{idc:02x}{iop:02x}{level:02x}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_of_real_senders() {
+        for (text, profile, level) in [
+            ("42e01f", Profile::ConstrainedBaseline, 31),
+            ("42C015", Profile::ConstrainedBaseline, 21),
+            ("42001f", Profile::Baseline, 31),
+            ("4d0032", Profile::Main, 50),
+            ("4d401f", Profile::Main, 31),
+            ("640c1f", Profile::ConstrainedHigh, 31),
+            ("64001f", Profile::High, 31),
+            ("42f00b", Profile::ConstrainedBaseline, LEVEL_1B),
+        ] {
+            assert_eq!(ProfileLevel::parse(text), Some(ProfileLevel { profile, level }), "{text}");
+        }
+        for wrong in ["", "42e0", "42e01g", "00001f", "42e000", "+2e01f"] {
+            assert_eq!(ProfileLevel::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_means_the_same() {
+        for text in ["42e01f", "42001f", "4d0032", "640c1f", "64001f", "f4001f", "42f00b"] {
+            let parsed = ProfileLevel::parse(text).expect(text);
+            assert_eq!(ProfileLevel::parse(&parsed.write()), Some(parsed));
+        }
+    }
+}

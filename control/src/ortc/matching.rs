@@ -1,0 +1,59 @@
+//! When two codecs are the same codec.
+
+use serde_json::Value;
+
+use super::h264::{self, ProfileLevel};
+use super::parameters::CodecLike;
+
+/// What a match found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Match {
+    /// The profile that an answer to the first codec names (H.264).
+    pub(super) profile_level_id: Option<String>,
+}
+
+/// Mime type, clock and channels, and the profile where a codec has several.
+pub(super) fn strict(a: &impl CodecLike, b: &impl CodecLike) -> Option<Match> {
+    if !a.mime_type().eq_ignore_ascii_case(b.mime_type()) || a.clock_rate() != b.clock_rate() {
+        return None;
+    }
+    let audio = a.mime_type().get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case("audio/"));
+    if audio && a.channels().unwrap_or(1) != b.channels().unwrap_or(1) {
+        return None;
+    }
+    let same = |name, default| a.number(name).unwrap_or(default) == b.number(name).unwrap_or(default);
+    let (_, codec) = a.mime_type().split_once('/')?;
+    let equal = match codec.to_ascii_lowercase().as_str() {
+        "h264" => return h264(a, b),
+        "multiopus" => same("num_streams", -1) && same("coupled_streams", -1),
+        "vp9" => same("profile-id", 0),
+        "av1" => same("profile", 0),
+        "h265" => same("profile-id", 1) && same("tier-flag", 0),
+        _ => true,
+    };
+    equal.then(Match::default)
+}
+
+fn h264(a: &impl CodecLike, b: &impl CodecLike) -> Option<Match> {
+    if a.number("packetization-mode").unwrap_or(0) != b.number("packetization-mode").unwrap_or(0) {
+        return None;
+    }
+    let (mine, theirs) = (profile_level(a)?, profile_level(b)?);
+    if mine.profile != theirs.profile {
+        return None;
+    }
+    // RFC 6184 section 8.2.2: with asymmetry each side keeps its own level, otherwise the lower one holds for both.
+    let asymmetric = [a.number("level-asymmetry-allowed"), b.number("level-asymmetry-allowed")] == [Some(1), Some(1)];
+    let level = if asymmetric { mine.level } else { mine.level.min(theirs.level) };
+    Some(Match { profile_level_id: Some(ProfileLevel { profile: mine.profile, level }.write()) })
+}
+
+fn profile_level(codec: &impl CodecLike) -> Option<ProfileLevel> {
+    match codec.parameters().get("profile-level-id") {
+        None | Some(Value::Null) => Some(h264::DEFAULT),
+        Some(Value::String(text)) => ProfileLevel::parse(text),
+        // Six decimal digits: a shell that builds JSON leaves the quotes out.
+        Some(Value::Number(number)) => ProfileLevel::parse(&number.to_string()),
+        Some(_) => None,
+    }
+}

@@ -1,0 +1,38 @@
+//! Capability mapping: which codec a producer's numbers mean, and what a consumer is given (mediasoup's "ortc" rules).
+//!
+//! Owns the router's capabilities and the mapping from text to the numbers of `corecast_wire`. Does no I/O and keeps no
+//! state. SSRCs and first sequence numbers are drawn by the caller.
+
+mod capabilities;
+mod consume;
+mod h264;
+mod matching;
+mod parameters;
+mod produce;
+
+pub(crate) use capabilities::router_capabilities;
+pub(crate) use consume::{ConsumeRequest, can_consume, consume};
+pub(crate) use parameters::{Kind, RtpCapabilities, RtpParameters};
+pub(crate) use produce::{Produced, produce};
+
+/// Parameters that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum OrtcError {
+    /// A field is wrong in itself.
+    #[error("{field}: {cause}")]
+    Invalid {
+        /// Where, as in the request's body.
+        field: String,
+        /// Why.
+        cause: String,
+    },
+    /// Nothing wrong, but not something that this router does.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+impl OrtcError {
+    fn invalid(field: impl Into<String>, cause: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), cause: cause.into() }
+    }
+}

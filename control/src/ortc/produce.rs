@@ -1,0 +1,289 @@
+//! A producer's parameters: checked, mapped to the router's numbers, and turned into what consumers may be given.
+
+use std::collections::HashSet;
+
+use corecast_wire::{Codec, CodecMapping, EncodingMapping, ExtensionMapping, ProduceOptions};
+use serde_json::Value;
+
+use super::capabilities::{EXTENSIONS, router_capabilities};
+use super::parameters::{
+    CodecLike, Direction, Kind, RtcpParameters, RtpCodecCapability, RtpCodecParameters, RtpEncoding,
+    RtpHeaderExtensionParameters, RtpParameters,
+};
+use super::{OrtcError, matching};
+
+const MAX_CODECS: usize = 32;
+const MAX_EXTENSIONS: usize = 16;
+const MAX_CNAME_BYTES: usize = 255;
+const MAX_MID_BYTES: usize = 32;
+const ABS_CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
+
+/// A producer, as control keeps it and as the data plane is told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Produced {
+    /// For the data plane.
+    pub(crate) options: ProduceOptions,
+    /// The producer's own parameters, complete.
+    pub(crate) rtp_parameters: RtpParameters,
+    /// What consumers choose from.
+    pub(crate) consumable: RtpParameters,
+    /// "simple" or "svc".
+    pub(crate) kind_of_streams: &'static str,
+}
+
+/// Maps a producer. `cname` is used where the parameters have none, `mapped_ssrc` stands in the consumable parameters.
+pub(crate) fn produce(
+    kind: Kind,
+    mut parameters: RtpParameters,
+    paused: bool,
+    cname: &str,
+    mapped_ssrc: u32,
+) -> Result<Produced, OrtcError> {
+    if parameters.encodings.is_empty() {
+        parameters.encodings.push(RtpEncoding::default());
+    }
+    check(kind, &parameters)?;
+    let mapped = map_codecs(&mut parameters)?;
+    let media = parameters.codecs.iter().find(|codec| !codec.is_rtx());
+    let asks = |kind, parameter| {
+        media.is_some_and(|codec| codec.rtcp_feedback.iter().any(|feedback| feedback.is(kind, parameter)))
+    };
+    let options = ProduceOptions {
+        kind: kind.into(),
+        codecs: mapped.iter().map(|(mapping, _)| *mapping).collect(),
+        header_extensions: map_extensions(&parameters.header_extensions),
+        encodings: parameters
+            .encodings
+            .iter()
+            .map(|encoding| EncodingMapping {
+                ssrc: encoding.ssrc,
+                rtx_ssrc: encoding.rtx.map(|rtx| rtx.ssrc),
+                rid: encoding.rid.clone(),
+            })
+            .collect(),
+        mid: parameters.mid.clone(),
+        nack: asks("nack", ""),
+        pli: asks("nack", "pli"),
+        fir: asks("ccm", "fir"),
+        paused,
+    };
+    parameters.rtcp.cname.get_or_insert_with(|| cname.to_owned());
+    let consumable = consumable(kind, &parameters, &mapped, mapped_ssrc);
+    let scalability = parameters.encodings.first().and_then(|encoding| encoding.scalability_mode.as_deref());
+    let layers = scalability.and_then(scalability_layers).unwrap_or((1, 1));
+    let kind_of_streams = if layers == (1, 1) { "simple" } else { "svc" };
+    Ok(Produced { options, rtp_parameters: parameters, consumable, kind_of_streams })
+}
+
+/// Spatial and temporal layers of `L3T3_KEY` and the like.
+fn scalability_layers(mode: &str) -> Option<(u8, u8)> {
+    let (spatial, temporal) = mode.strip_prefix(['L', 'S'])?.split_once('T')?;
+    let temporal = temporal.strip_suffix("_KEY").unwrap_or(temporal);
+    Some((spatial.parse().ok()?, temporal.parse().ok()?))
+}
+
+fn check(kind: Kind, parameters: &RtpParameters) -> Result<(), OrtcError> {
+    let codecs = &parameters.codecs;
+    if codecs.is_empty() || codecs.len() > MAX_CODECS {
+        return Err(OrtcError::invalid("rtpParameters.codecs", format!("must be 1 to {MAX_CODECS} codecs")));
+    }
+    let mut payload_types = HashSet::new();
+    for (index, codec) in codecs.iter().enumerate() {
+        let field = |name: &str| format!("rtpParameters.codecs[{index}].{name}");
+        let mime_kind = Kind::of_mime_type(&codec.mime_type);
+        if mime_kind != Some(kind) {
+            let cause = format!("{:?} is not a codec of kind {}", codec.mime_type, kind.name());
+            return Err(OrtcError::invalid(field("mimeType"), cause));
+        }
+        if codec.payload_type > 127 || !payload_types.insert(codec.payload_type) {
+            let cause = format!("{} must be 0 to 127 and not given to another codec", codec.payload_type);
+            return Err(OrtcError::invalid(field("payloadType"), cause));
+        }
+        if codec.clock_rate == 0 {
+            return Err(OrtcError::invalid(field("clockRate"), "must not be 0"));
+        }
+        if let Some((name, _)) = codec.parameters.iter().find(|(_, value)| !is_plain(value)) {
+            return Err(OrtcError::invalid(field(&format!("parameters.{name}")), "must be text or a number"));
+        }
+    }
+    if codecs.iter().all(CodecLike::is_rtx) {
+        return Err(OrtcError::invalid("rtpParameters.codecs", "there is no codec but RTX"));
+    }
+    check_rest(parameters)
+}
+
+fn is_plain(value: &Value) -> bool {
+    matches!(value, Value::String(_) | Value::Number(_) | Value::Null)
+}
+
+fn check_rest(parameters: &RtpParameters) -> Result<(), OrtcError> {
+    let mut ids = HashSet::new();
+    if parameters.header_extensions.len() > MAX_EXTENSIONS {
+        let cause = format!("at most {MAX_EXTENSIONS}");
+        return Err(OrtcError::invalid("rtpParameters.headerExtensions", cause));
+    }
+    for (index, extension) in parameters.header_extensions.iter().enumerate() {
+        if extension.id == 0 || !ids.insert(extension.id) {
+            let cause = format!("{} must be 1 to 255 and not given to another extension (RFC 8285)", extension.id);
+            return Err(OrtcError::invalid(format!("rtpParameters.headerExtensions[{index}].id"), cause));
+        }
+    }
+    // Without simulcast consumers a second encoding could reach nobody.
+    if parameters.encodings.len() > 1 {
+        return Err(OrtcError::Unsupported(
+            "rtpParameters.encodings: there is one at most; simulcast is not supported yet".into(),
+        ));
+    }
+    for encoding in &parameters.encodings {
+        if encoding.ssrc.is_some() && encoding.ssrc == encoding.rtx.map(|rtx| rtx.ssrc) {
+            return Err(OrtcError::invalid("rtpParameters.encodings[0].rtx.ssrc", "is the SSRC of the media itself"));
+        }
+        let known = |payload_type: &u8| parameters.codecs.iter().any(|codec| codec.payload_type == *payload_type);
+        if encoding.codec_payload_type.as_ref().is_some_and(|payload_type| !known(payload_type)) {
+            return Err(OrtcError::invalid("rtpParameters.encodings[0].codecPayloadType", "is no codec's payloadType"));
+        }
+    }
+    for (field, text, max) in [
+        ("rtpParameters.mid", &parameters.mid, MAX_MID_BYTES),
+        ("rtpParameters.rtcp.cname", &parameters.rtcp.cname, MAX_CNAME_BYTES),
+        ("rtpParameters.encodings[0].rid", &parameters.encodings.first().and_then(|e| e.rid.clone()), MAX_MID_BYTES),
+    ] {
+        if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > max) {
+            return Err(OrtcError::invalid(field, format!("must be 1 to {max} bytes")));
+        }
+    }
+    Ok(())
+}
+
+/// Each codec with the router's codec that it is. H.264 profiles become what an answer would say.
+fn map_codecs(parameters: &mut RtpParameters) -> Result<Vec<(CodecMapping, &'static RtpCodecCapability)>, OrtcError> {
+    let router = &router_capabilities().codecs;
+    let unsupported = |codec: &RtpCodecParameters| {
+        OrtcError::Unsupported(format!(
+            "rtpParameters.codecs: the router has no {} with clockRate {}, channels {} and these parameters",
+            codec.mime_type,
+            codec.clock_rate,
+            codec.channels.unwrap_or(1)
+        ))
+    };
+    let mut found: Vec<(u8, &RtpCodecCapability)> = Vec::new();
+    for codec in parameters.codecs.iter_mut().filter(|codec| !codec.is_rtx()) {
+        let (capability, matched) = router
+            .iter()
+            .filter(|capability| !capability.is_rtx())
+            .find_map(|capability| Some((capability, matching::strict(codec, capability)?)))
+            .ok_or_else(|| unsupported(codec))?;
+        if let Some(profile) = matched.profile_level_id {
+            codec.parameters.insert("profile-level-id".into(), Value::String(profile));
+        }
+        found.push((codec.payload_type, capability));
+    }
+    let mut mapped = Vec::new();
+    for (index, codec) in parameters.codecs.iter().enumerate() {
+        let media_type = if codec.is_rtx() { codec.apt() } else { Some(codec.payload_type) };
+        let media = media_type.and_then(|wanted| found.iter().find(|(payload_type, _)| *payload_type == wanted));
+        let Some((media_type, media)) = media else {
+            let field = format!("rtpParameters.codecs[{index}].parameters.apt");
+            return Err(OrtcError::invalid(field, "names no media codec's payloadType"));
+        };
+        let (capability, kind) = if codec.is_rtx() {
+            let rtx = router.iter().find(|rtx| rtx.is_rtx() && rtx.apt() == media.preferred_payload_type);
+            (rtx.ok_or_else(|| unsupported(codec))?, Codec::Rtx { apt: *media_type })
+        } else {
+            (*media, codec_of(&codec.mime_type))
+        };
+        let mapping = CodecMapping {
+            payload_type: codec.payload_type,
+            mapped_payload_type: capability.preferred_payload_type.unwrap_or_default(),
+            codec: kind,
+            clock_rate_hz: codec.clock_rate,
+        };
+        mapped.push((mapping, capability));
+    }
+    Ok(mapped)
+}
+
+fn codec_of(mime_type: &str) -> Codec {
+    match mime_type.to_ascii_lowercase().as_str() {
+        "video/vp8" => Codec::Vp8,
+        "video/vp9" => Codec::Vp9,
+        "video/h264" => Codec::H264,
+        "video/h265" => Codec::H265,
+        "video/av1" => Codec::Av1,
+        _ => Codec::Other,
+    }
+}
+
+/// Known extensions only; encrypted ones (RFC 6904) are left out.
+fn map_extensions(extensions: &[RtpHeaderExtensionParameters]) -> Vec<ExtensionMapping> {
+    let known = |uri: &str| EXTENSIONS.iter().zip(1_u8..).find(|((known, ..), _)| *known == uri);
+    extensions
+        .iter()
+        .filter(|extension| !extension.encrypt)
+        .filter_map(|extension| {
+            let ((_, which, ..), mapped_id) = known(&extension.uri)?;
+            Some(ExtensionMapping { extension: *which, id: extension.id, mapped_id })
+        })
+        .collect()
+}
+
+fn consumable(
+    kind: Kind,
+    parameters: &RtpParameters,
+    mapped: &[(CodecMapping, &RtpCodecCapability)],
+    mapped_ssrc: u32,
+) -> RtpParameters {
+    let router = router_capabilities();
+    let mut codecs = Vec::new();
+    for (codec, (mapping, capability)) in parameters.codecs.iter().zip(mapped).filter(|(codec, _)| !codec.is_rtx()) {
+        codecs.push(RtpCodecParameters {
+            mime_type: capability.mime_type.clone(),
+            payload_type: mapping.mapped_payload_type,
+            clock_rate: capability.clock_rate,
+            channels: capability.channels,
+            parameters: codec.parameters.clone(),
+            rtcp_feedback: capability.rtcp_feedback.clone(),
+        });
+        // Whether or not the producer has RTX: each consumer has its own.
+        let rtx = router.codecs.iter().find(|rtx| rtx.is_rtx() && rtx.apt() == Some(mapping.mapped_payload_type));
+        codecs.extend(rtx.and_then(|rtx| {
+            Some(RtpCodecParameters {
+                mime_type: rtx.mime_type.clone(),
+                payload_type: rtx.preferred_payload_type?,
+                clock_rate: rtx.clock_rate,
+                channels: None,
+                parameters: rtx.parameters.clone(),
+                rtcp_feedback: Vec::new(),
+            })
+        }));
+    }
+    let negotiated = |uri: &str| parameters.header_extensions.iter().any(|extension| extension.uri == uri);
+    let header_extensions = router
+        .header_extensions
+        .iter()
+        .filter(|extension| extension.kind == Some(kind))
+        .filter(|extension| matches!(extension.direction, Direction::SendRecv | Direction::SendOnly))
+        .filter(|extension| extension.uri != ABS_CAPTURE_TIME || negotiated(ABS_CAPTURE_TIME))
+        .map(|extension| RtpHeaderExtensionParameters {
+            uri: extension.uri.clone(),
+            id: extension.preferred_id,
+            encrypt: false,
+            parameters: serde_json::Map::new(),
+        })
+        .collect();
+    let encodings = parameters.encodings.iter().zip(0..).map(|(encoding, index)| RtpEncoding {
+        ssrc: Some(mapped_ssrc.wrapping_add(index)),
+        rid: None,
+        rtx: None,
+        codec_payload_type: None,
+        ..encoding.clone()
+    });
+    RtpParameters {
+        mid: None,
+        codecs,
+        header_extensions,
+        encodings: encodings.collect(),
+        rtcp: RtcpParameters { cname: parameters.rtcp.cname.clone(), reduced_size: true, mux: None },
+        msid: parameters.msid.clone(),
+    }
+}

@@ -1,0 +1,334 @@
+//! The workers: their links, their heartbeat, and whose turn it is.
+//!
+//! Owns what is known of each worker. A death is told once, to whoever started the pool; what follows from it is the
+//! supervisor's affair.
+
+use std::process::Child;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use corecast_wire::{Command, Event, Io, Object, ObjectStats, Reply, StartError, Usage, WorkerConfig};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval_at, sleep, timeout};
+
+use crate::link::{Link, LinkEvent, RequestError};
+use crate::usage::Rates;
+
+/// After the timeout, the moment in which a reply that has long arrived may still be read: it was perhaps we who slept.
+const LAST_CHANCE: Duration = Duration::from_millis(50);
+/// How long a dead child may take to be reaped.
+const REAP: Duration = Duration::from_millis(300);
+
+/// A worker that does not live any more, or never did.
+#[derive(Debug)]
+pub(crate) struct Death {
+    pub(crate) worker: u32,
+    pub(crate) core: u32,
+    pub(crate) pid: Option<u32>,
+    pub(crate) cause: DeathCause,
+}
+
+/// Of what.
+#[derive(Debug)]
+pub(crate) enum DeathCause {
+    /// It said that it could not start.
+    StartFailed(StartError),
+    /// Its link ended; what became of its process is told where it had one of its own.
+    Ended(String),
+    /// It has not answered for this long.
+    Stalled(Duration),
+}
+
+/// What a worker said when it started.
+#[derive(Clone, Debug)]
+pub(crate) struct Started {
+    pub(crate) io: Io,
+    pub(crate) reason: String,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// One worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) index: u32,
+    pub(crate) core: u32,
+    /// Of its own process, if it has one.
+    pub(crate) pid: Option<u32>,
+    pub(crate) ports: (u16, u16),
+    pub(crate) link: Link,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    started: Option<Started>,
+    /// The two latest heartbeats: what the status page shows lies between them.
+    latest: Option<Usage>,
+    before: Option<Usage>,
+    /// Where the interval of the usage log began.
+    logged: Option<Usage>,
+}
+
+/// How the pool watches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watch {
+    pub(crate) heartbeat: Duration,
+    pub(crate) timeout: Duration,
+    pub(crate) usage_interval: Duration,
+}
+
+/// A worker that has been started, seen from outside a runtime.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    pub(crate) config: WorkerConfig,
+    pub(crate) link: std::os::unix::net::UnixStream,
+    pub(crate) child: Option<Child>,
+}
+
+/// All workers.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    workers: Vec<Arc<Worker>>,
+    turn: AtomicUsize,
+}
+
+impl Worker {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn started(&self) -> Option<Started> {
+        self.state().started.clone()
+    }
+
+    /// The latest heartbeat, and what lies between it and the one before.
+    pub(crate) fn usage(&self) -> Option<(Usage, Rates)> {
+        let state = self.state();
+        let latest = state.latest.as_ref()?;
+        let before = state.before.as_ref().unwrap_or(latest);
+        Some((latest.clone(), Rates::between(before, latest)))
+    }
+
+    /// Counters of all its objects, page by page.
+    pub(crate) async fn stats(&self) -> Result<Vec<ObjectStats>, RequestError> {
+        let mut objects = Vec::new();
+        let mut from: Option<Object> = None;
+        loop {
+            let Reply::Stats(page) = self.link.request(Command::Stats { from }).await? else {
+                return Err(RequestError::WrongReply);
+            };
+            objects.extend(page.objects);
+            // A cursor that does not move on would keep us here for ever.
+            match page.next {
+                Some(next) if from.is_none_or(|from| next > from) => from = Some(next),
+                _ => return Ok(objects),
+            }
+        }
+    }
+
+    /// Counters of one object, if it is there.
+    pub(crate) async fn stats_of(&self, object: Object) -> Result<Option<ObjectStats>, RequestError> {
+        let Reply::Stats(page) = self.link.request(Command::Stats { from: Some(object) }).await? else {
+            return Err(RequestError::WrongReply);
+        };
+        Ok(page.objects.into_iter().find(|stats| match (stats, object) {
+            (ObjectStats::Transport(stats), Object::Transport(id)) => stats.transport == id,
+            (ObjectStats::Producer(stats), Object::Producer(id)) => stats.producer == id,
+            (ObjectStats::Consumer(stats), Object::Consumer(id)) => stats.consumer == id,
+            _ => false,
+        }))
+    }
+
+    fn death(&self, cause: DeathCause) -> Death {
+        Death { worker: self.index, core: self.core, pid: self.pid, cause }
+    }
+}
+
+impl Pool {
+    /// Opens the links. Deaths are told on the channel; so is the start of each worker, by [`Pool::started`].
+    pub(crate) fn open(
+        spawned: Vec<Spawned>,
+        watch: Watch,
+    ) -> std::io::Result<(Self, mpsc::UnboundedReceiver<Death>, mpsc::UnboundedReceiver<u32>)> {
+        let (deaths, died) = mpsc::unbounded_channel();
+        let (starts, started) = mpsc::unbounded_channel();
+        let mut workers = Vec::new();
+        for Spawned { config, link, child } in spawned {
+            link.set_nonblocking(true)?;
+            let stream = tokio::net::UnixStream::from_std(link)?;
+            let (index, core, ports) = (config.index, config.core, config.port_range);
+            let (link, events) = Link::open(stream, config);
+            let pid = child.as_ref().map(Child::id);
+            let worker = Arc::new(Worker { index, core, pid, ports, link, state: Mutex::default() });
+            tokio::spawn(listen(Arc::clone(&worker), events, child, starts.clone(), deaths.clone()));
+            tokio::spawn(beat(Arc::clone(&worker), watch, deaths.clone()));
+            workers.push(worker);
+        }
+        Ok((Self { workers, turn: AtomicUsize::new(0) }, died, started))
+    }
+
+    pub(crate) fn workers(&self) -> &[Arc<Worker>] {
+        &self.workers
+    }
+
+    /// The worker whose turn it is; then it is the next one's.
+    pub(crate) fn take_turn(&self) -> Option<Arc<Worker>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.workers.get(turn.checked_rem(self.workers.len())?).cloned()
+    }
+
+    /// Asks every worker to end in good order.
+    pub(crate) async fn shut_down(&self, limit: Duration) {
+        let asks = self.workers.iter().map(|worker| worker.link.request(Command::Shutdown));
+        let all = async {
+            for ask in asks.map(Box::pin).collect::<Vec<_>>() {
+                let _ = ask.await;
+            }
+        };
+        if timeout(limit, all).await.is_err() {
+            tracing::warn!("workers did not end within {} s", limit.as_secs_f32());
+        }
+    }
+}
+
+async fn listen(
+    worker: Arc<Worker>,
+    mut events: mpsc::UnboundedReceiver<LinkEvent>,
+    child: Option<Child>,
+    starts: mpsc::UnboundedSender<u32>,
+    deaths: mpsc::UnboundedSender<Death>,
+) {
+    while let Some(event) = events.recv().await {
+        match event {
+            LinkEvent::Event(Event::Started { io, reason, warnings }) => {
+                worker.state().started = Some(Started { io, reason, warnings });
+                let _ = starts.send(worker.index);
+            }
+            LinkEvent::Event(Event::StartFailed(error)) => {
+                let _ = deaths.send(worker.death(DeathCause::StartFailed(error)));
+            }
+            LinkEvent::Event(Event::RemoteLearnt { transport, remote, rtcp }) => {
+                tracing::debug!("transport {transport} sends to {remote}{}", if rtcp { " (RTCP)" } else { "" });
+            }
+            LinkEvent::Ended(why) => {
+                let why = match child {
+                    Some(child) => reap(child).await.unwrap_or(why),
+                    None => why,
+                };
+                let _ = deaths.send(worker.death(DeathCause::Ended(why)));
+                return;
+            }
+        }
+    }
+}
+
+/// What became of a worker's process, if it can be known soon.
+async fn reap(mut child: Child) -> Option<String> {
+    let since = Instant::now();
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(format!("its process ended: {status}")),
+            Ok(None) if since.elapsed() < REAP => sleep(Duration::from_millis(2)).await,
+            _ => return None,
+        }
+    }
+}
+
+async fn beat(worker: Arc<Worker>, watch: Watch, deaths: mpsc::UnboundedSender<Death>) {
+    let mut ticks = interval_at(tokio::time::Instant::now(), watch.heartbeat);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut logged_at = Instant::now();
+    loop {
+        ticks.tick().await;
+        let mut ask = Box::pin(worker.link.request(Command::Usage));
+        let answer = match timeout(watch.timeout, &mut ask).await {
+            Ok(answer) => answer,
+            Err(_) => match timeout(LAST_CHANCE, ask).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    let _ = deaths.send(worker.death(DeathCause::Stalled(watch.timeout)));
+                    return;
+                }
+            },
+        };
+        match answer {
+            Ok(Reply::Usage(usage)) => note(&worker, *usage, watch.usage_interval, &mut logged_at),
+            Ok(_) | Err(RequestError::WrongReply) => {
+                tracing::warn!("worker {} answered a heartbeat oddly", worker.index)
+            }
+            Err(RequestError::Refused(error)) => tracing::warn!("worker {} refused a heartbeat: {error}", worker.index),
+            // Its link has ended: that is told by whoever listens to it.
+            Err(RequestError::Gone) => return,
+        }
+    }
+}
+
+fn note(worker: &Worker, usage: Usage, usage_interval: Duration, logged_at: &mut Instant) {
+    let mut state = worker.state();
+    let logged = state.logged.get_or_insert_with(|| usage.clone());
+    // Half a heartbeat early rather than nearly a whole one late.
+    if logged_at.elapsed() + Duration::from_millis(5) >= usage_interval {
+        let line = Rates::between(logged, &usage).line(worker.index, worker.core, &usage);
+        tracing::info!("{line}");
+        *logged = usage.clone();
+        *logged_at += usage_interval;
+        if logged_at.elapsed() >= usage_interval {
+            *logged_at = Instant::now();
+        }
+    }
+    state.before = state.latest.replace(usage);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake_worker;
+
+    const WATCH: Watch = Watch {
+        heartbeat: Duration::from_millis(20),
+        timeout: Duration::from_millis(100),
+        usage_interval: Duration::from_secs(120),
+    };
+
+    fn silent(index: u32) -> (Spawned, std::os::unix::net::UnixStream) {
+        let (link, theirs) = std::os::unix::net::UnixStream::pair().expect("socket pair");
+        (Spawned { config: fake_worker::config(index), link, child: None }, theirs)
+    }
+
+    #[tokio::test]
+    async fn turns_are_taken_exactly() {
+        let (spawned, _ends): (Vec<_>, Vec<_>) = (0..3).map(silent).unzip();
+        let (pool, ..) = Pool::open(spawned, WATCH).expect("opens");
+        let turns: Vec<u32> = (0..7).filter_map(|_| pool.take_turn()).map(|worker| worker.index).collect();
+        assert_eq!(turns, [0, 1, 2, 0, 1, 2, 0]);
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_does_not_answer_is_declared_dead() {
+        let (spawned, _end) = silent(4);
+        let (_pool, mut died, _started) = Pool::open(vec![spawned], WATCH).expect("opens");
+        let death = died.recv().await.expect("is told");
+        assert_eq!((death.worker, death.core), (4, 4));
+        assert!(matches!(death.cause, DeathCause::Stalled(_)));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_link_is_a_death() {
+        let (spawned, end) = silent(1);
+        let (_pool, mut died, _started) = Pool::open(vec![spawned], WATCH).expect("opens");
+        drop(end);
+        assert!(matches!(died.recv().await.expect("is told").cause, DeathCause::Ended(_)));
+    }
+
+    #[tokio::test]
+    async fn a_child_process_is_told_apart_by_its_end() {
+        let (mut spawned, end) = silent(0);
+        let child = std::process::Command::new("sh").args(["-c", "kill -KILL $$"]).spawn().expect("runs");
+        spawned.child = Some(child);
+        let (_pool, mut died, _started) = Pool::open(vec![spawned], WATCH).expect("opens");
+        drop(end);
+        let DeathCause::Ended(why) = died.recv().await.expect("is told").cause else { panic!("not an end") };
+        assert!(why.contains("signal: 9"), "{why}");
+    }
+}

@@ -1,0 +1,373 @@
+//! One room: its broadcasters, and the tables of what they have made.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use corecast_wire::{
+    Command, CommandError, ConsumerId, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters, TransportId,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{ApiError, check_name};
+use crate::addresses::Addresses;
+use crate::link::RequestError;
+use crate::ortc::{Kind, RtpCapabilities, RtpParameters, can_consume};
+use crate::pool::Worker;
+
+const MAX_DISPLAY_NAME_BYTES: usize = 256;
+const MAX_BROADCASTERS: usize = 10_000;
+
+/// Which generation of mediasoup-demo a broadcaster speaks (it decides statuses and what joining means).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Plain JavaScript: `id`, in the room at once.
+    Legacy,
+    /// TypeScript: `peerId`, in the room once joined.
+    Typed,
+}
+
+/// `POST …/broadcasters`, both forms.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BroadcasterBody {
+    id: Option<String>,
+    peer_id: Option<String>,
+    display_name: String,
+    device: Device,
+    rtp_capabilities: Option<RtpCapabilities>,
+}
+
+impl BroadcasterBody {
+    /// What can be known without the room: a wrong body makes no room. Name, form, and the field of the name.
+    pub(crate) fn check(&self) -> Result<(String, Form, &'static str), ApiError> {
+        let (name, form, field) = match (&self.id, &self.peer_id) {
+            (Some(id), None) => (id, Form::Legacy, "id"),
+            (None, Some(id)) => (id, Form::Typed, "peerId"),
+            _ => return Err(ApiError::field("id", "give either id or peerId")),
+        };
+        check_name(field, name)?;
+        if self.display_name.is_empty() || self.display_name.len() > MAX_DISPLAY_NAME_BYTES {
+            let cause = format!("must be 1 to {MAX_DISPLAY_NAME_BYTES} bytes long");
+            return Err(ApiError::field("displayName", cause));
+        }
+        Ok((name.clone(), form, field))
+    }
+}
+
+/// What a broadcaster says it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Device {
+    #[serde(default)]
+    flag: Option<String>,
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<Value>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Broadcaster {
+    pub(crate) form: Form,
+    pub(crate) display_name: String,
+    pub(crate) device: Device,
+    pub(crate) rtp_capabilities: Option<RtpCapabilities>,
+    pub(crate) joined: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Transport {
+    pub(crate) id: TransportId,
+    pub(crate) broadcaster: String,
+    pub(crate) comedia: bool,
+    pub(crate) rtcp_mux: bool,
+    pub(crate) suite: Option<SrtpCryptoSuite>,
+    /// Key of the remote side, given at creation and kept until the transport is connected.
+    pub(crate) remote_srtp: Option<SrtpParameters>,
+    pub(crate) connected: bool,
+    pub(crate) local: SocketAddr,
+    /// Of its first producer, and so of all.
+    pub(crate) cname: Option<String>,
+    pub(crate) next_mid: u32,
+    /// Every SSRC that ever was ours on it.
+    pub(crate) ssrcs: HashSet<u32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Producer {
+    pub(crate) id: ProducerId,
+    pub(crate) transport: String,
+    pub(crate) broadcaster: String,
+    pub(crate) kind: Kind,
+    pub(crate) kind_of_streams: &'static str,
+    pub(crate) consumable: RtpParameters,
+    pub(crate) source: Option<Value>,
+    pub(crate) paused: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    pub(crate) id: ConsumerId,
+    pub(crate) transport: String,
+    pub(crate) broadcaster: String,
+    pub(crate) producer: String,
+    pub(crate) paused: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) broadcasters: BTreeMap<String, Broadcaster>,
+    pub(crate) transports: HashMap<String, Transport>,
+    pub(crate) producers: HashMap<String, Producer>,
+    pub(crate) consumers: HashMap<String, Consumer>,
+    closed: bool,
+    /// Since when there has been no broadcaster.
+    empty_since: Option<Instant>,
+}
+
+/// A room.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) id: String,
+    pub(crate) worker: Arc<Worker>,
+    pub(super) router: RouterId,
+    pub(super) addresses: Addresses,
+    state: Mutex<State>,
+}
+
+impl Room {
+    pub(super) fn new(id: &str, worker: Arc<Worker>, router: RouterId, addresses: Addresses) -> Self {
+        let state = State {
+            broadcasters: BTreeMap::new(),
+            transports: HashMap::new(),
+            producers: HashMap::new(),
+            consumers: HashMap::new(),
+            closed: false,
+            empty_since: Some(Instant::now()),
+        };
+        Self { id: id.to_owned(), worker, router, addresses, state: Mutex::new(state) }
+    }
+
+    /// For looking at it.
+    pub(crate) async fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().await
+    }
+
+    /// For changing it: the broadcaster must be there.
+    pub(super) async fn state_of(&self, broadcaster: &str) -> Result<MutexGuard<'_, State>, ApiError> {
+        let state = self.state.lock().await;
+        if state.broadcasters.contains_key(broadcaster) {
+            return Ok(state);
+        }
+        Err(ApiError::not_found("broadcaster", broadcaster))
+    }
+
+    /// A new broadcaster: its name, its form, and for the legacy form what it may consume.
+    pub(crate) async fn create_broadcaster(&self, body: BroadcasterBody) -> Result<(String, Form, Value), ApiError> {
+        let (name, form, field) = body.check()?;
+        let mut state = self.state.lock().await;
+        if state.closed {
+            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the room has just closed; try again"));
+        }
+        if state.broadcasters.contains_key(&name) {
+            return Err(ApiError::conflict(format!("{field}: there is a broadcaster {name:?} already")));
+        }
+        if state.broadcasters.len() >= MAX_BROADCASTERS {
+            let sentence = format!("the room has {MAX_BROADCASTERS} broadcasters already");
+            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, sentence));
+        }
+        let peers = state.peers(body.rtp_capabilities.as_ref());
+        let mut device = body.device;
+        if form == Form::Legacy {
+            device.flag = Some("broadcaster".into());
+        }
+        let broadcaster = Broadcaster {
+            form,
+            display_name: body.display_name,
+            device,
+            rtp_capabilities: body.rtp_capabilities,
+            joined: form == Form::Legacy,
+        };
+        state.broadcasters.insert(name.clone(), broadcaster);
+        state.empty_since = None;
+        Ok((name, form, json!({ "peers": peers })))
+    }
+
+    /// A broadcaster of the typed form is in the room from now on.
+    pub(crate) async fn join(&self, broadcaster: &str) -> Result<(), ApiError> {
+        let mut state = self.state_of(broadcaster).await?;
+        match state.broadcasters.get_mut(broadcaster) {
+            Some(broadcaster) if !broadcaster.joined => broadcaster.joined = true,
+            _ => return Err(ApiError::conflict("the broadcaster has joined already")),
+        }
+        Ok(())
+    }
+
+    /// A broadcaster leaves with everything that it made. Its form decides the status of the answer.
+    pub(crate) async fn remove_broadcaster(&self, broadcaster: &str) -> Result<Form, ApiError> {
+        let mut state = self.state_of(broadcaster).await?;
+        let of = |transport: &Transport| transport.broadcaster == broadcaster;
+        let transports: Vec<_> =
+            state.transports.iter().filter(|(_, t)| of(t)).map(|(name, t)| (name.clone(), t.id)).collect();
+        for (name, transport) in transports {
+            gone_is_closed(self.worker.link.apply(Command::CloseTransport { transport }).await)?;
+            state.forget_transport(&name);
+        }
+        let form = state.broadcasters.remove(broadcaster).map_or(Form::Legacy, |broadcaster| broadcaster.form);
+        if state.broadcasters.is_empty() {
+            state.empty_since = Some(Instant::now());
+        }
+        Ok(form)
+    }
+
+    /// Of a broadcaster that is there.
+    pub(crate) async fn form_of(&self, broadcaster: &str) -> Result<Form, ApiError> {
+        let state = self.state_of(broadcaster).await?;
+        Ok(state.broadcasters.get(broadcaster).map_or(Form::Legacy, |broadcaster| broadcaster.form))
+    }
+
+    /// Everybody who has joined, with their producers.
+    pub(crate) async fn peer_producers_infos(&self, broadcaster: &str) -> Result<Value, ApiError> {
+        let state = self.state_of(broadcaster).await?;
+        state.must_have_joined(broadcaster)?;
+        let infos: Vec<_> = state
+            .broadcasters
+            .iter()
+            .filter(|(name, of)| of.joined && *name != broadcaster)
+            .map(|(name, _)| json!({ "peerId": name, "producers": state.producers_of(name) }))
+            .collect();
+        Ok(json!({ "peerProducersInfos": infos }))
+    }
+
+    pub(super) async fn close(&self) -> Result<(), ApiError> {
+        let mut state = self.state.lock().await;
+        self.close_locked(&mut state).await
+    }
+
+    pub(super) async fn is_idle(&self, now: Instant, idle: Duration) -> bool {
+        self.state.lock().await.idle(now, idle)
+    }
+
+    /// True if it is closed now.
+    pub(super) async fn close_if_idle(&self, now: Instant, idle: Duration) -> Result<bool, ApiError> {
+        let mut state = self.state.lock().await;
+        if !state.idle(now, idle) {
+            return Ok(false);
+        }
+        self.close_locked(&mut state).await.map(|()| true)
+    }
+
+    async fn close_locked(&self, state: &mut State) -> Result<(), ApiError> {
+        gone_is_closed(self.worker.link.apply(Command::CloseRouter { router: self.router }).await)?;
+        tracing::info!("room {:?} is closed", self.id);
+        state.closed = true;
+        state.broadcasters.clear();
+        state.transports.clear();
+        state.producers.clear();
+        state.consumers.clear();
+        Ok(())
+    }
+}
+
+/// Closing what has closed by itself is no error.
+pub(super) fn gone_is_closed(result: Result<(), RequestError>) -> Result<(), RequestError> {
+    match result {
+        Err(RequestError::Refused(CommandError::NotFound { .. })) => Ok(()),
+        other => other,
+    }
+}
+
+impl State {
+    fn idle(&self, now: Instant, idle: Duration) -> bool {
+        self.empty_since.is_some_and(|since| now.duration_since(since) >= idle)
+    }
+
+    /// The demo answers the rest with "wrong state" before this.
+    pub(super) fn must_have_joined(&self, broadcaster: &str) -> Result<(), ApiError> {
+        match self.broadcasters.get(broadcaster) {
+            Some(of) if of.joined => Ok(()),
+            _ => Err(ApiError::conflict("the broadcaster has not joined yet")),
+        }
+    }
+
+    pub(super) fn transport_of(&mut self, broadcaster: &str, transport: &str) -> Result<&mut Transport, ApiError> {
+        let found = self.transports.get_mut(transport).filter(|found| found.broadcaster == broadcaster);
+        found.ok_or_else(|| ApiError::not_found("transport", transport))
+    }
+
+    pub(super) fn producer_of(&mut self, broadcaster: &str, producer: &str) -> Result<&mut Producer, ApiError> {
+        let found = self.producers.get_mut(producer).filter(|found| found.broadcaster == broadcaster);
+        found.ok_or_else(|| ApiError::not_found("producer", producer))
+    }
+
+    pub(super) fn consumer_of(&mut self, broadcaster: &str, consumer: &str) -> Result<&mut Consumer, ApiError> {
+        let found = self.consumers.get_mut(consumer).filter(|found| found.broadcaster == broadcaster);
+        found.ok_or_else(|| ApiError::not_found("consumer", consumer))
+    }
+
+    /// A transport has closed, and with it what was inside.
+    pub(super) fn forget_transport(&mut self, transport: &str) {
+        self.transports.remove(transport);
+        self.consumers.retain(|_, consumer| consumer.transport != transport);
+        let inside = self.producers.iter().filter(|(_, producer)| producer.transport == transport);
+        for producer in inside.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.forget_producer(&producer);
+        }
+    }
+
+    pub(super) fn forget_producer(&mut self, producer: &str) {
+        self.producers.remove(producer);
+        self.consumers.retain(|_, consumer| consumer.producer != producer);
+    }
+
+    /// Whom and what a legacy broadcaster may consume; nothing without capabilities.
+    fn peers(&self, capabilities: Option<&RtpCapabilities>) -> Vec<Value> {
+        let Some(capabilities) = capabilities else { return Vec::new() };
+        let joined = self.broadcasters.iter().filter(|(_, broadcaster)| broadcaster.joined);
+        let peer = |(name, broadcaster): (&String, &Broadcaster)| {
+            let theirs = self.producers.iter().filter(|(_, producer)| producer.broadcaster == *name);
+            let producers: Vec<_> = theirs
+                .filter(|(_, producer)| can_consume(&producer.consumable, capabilities))
+                .map(|(id, producer)| json!({ "id": id, "kind": producer.kind }))
+                .collect();
+            json!({
+                "id": name,
+                "displayName": broadcaster.display_name,
+                "device": broadcaster.device,
+                "producers": producers,
+            })
+        };
+        joined.map(peer).collect()
+    }
+
+    fn producers_of(&self, broadcaster: &str) -> Vec<Value> {
+        let theirs = self.producers.iter().filter(|(_, producer)| producer.broadcaster == broadcaster);
+        theirs
+            .map(|(id, producer)| {
+                json!({
+                    "producerId": id,
+                    "kind": producer.kind,
+                    "source": producer.source,
+                    "consumableCodecs": producer.consumable_codecs(),
+                })
+            })
+            .collect()
+    }
+}
+
+impl Producer {
+    /// Codecs as `peerProducersInfos` lists them: without RTX and without feedback.
+    fn consumable_codecs(&self) -> Vec<Value> {
+        let media = self.consumable.codecs.iter().filter(|codec| !codec.mime_type.ends_with("/rtx"));
+        media
+            .filter_map(|codec| {
+                let mut codec = serde_json::to_value(codec).ok()?;
+                codec.as_object_mut()?.remove("rtcpFeedback");
+                Some(codec)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,194 @@
+//! The server: workers, rooms and the HTTP API, in the process that the supervisor starts.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use corecast_wire::{Io, StartError};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::addresses::Addresses;
+use crate::api;
+use crate::config::Config;
+use crate::pool::{Death, DeathCause, Pool, Watch};
+use crate::rooms::Rooms;
+use crate::supervisor::fatal;
+use crate::supervisor::report::{Died, Report, send};
+use crate::{logging, spawn};
+
+/// For the HTTP requests that are being answered, then for the workers.
+const STOP_LIMIT: Duration = Duration::from_secs(2);
+
+/// Everything that a request may need.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) rooms: Arc<Rooms>,
+    pub(crate) started: std::time::Instant,
+}
+
+/// The role of the server: standard input is the HTTP listener, standard output leads to the supervisor.
+pub(crate) fn be_server(parent: i32) -> ExitCode {
+    let run = || -> Result<(), Box<dyn std::error::Error>> {
+        spawn::die_with(parent)?;
+        fatal::install(libc::STDOUT_FILENO)?;
+        let report = UnixStream::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+        let mut settings = String::new();
+        BufReader::new(&report).read_line(&mut settings)?;
+        let config: Config = serde_json::from_str(&settings)?;
+        logging::start(&config.log.filter);
+        let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+        listener.set_nonblocking(true)?;
+        let spawned = spawn::all(&config, &report)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(serve(config, listener, &report, spawned))
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("corecast: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(
+    config: Config,
+    listener: TcpListener,
+    report: &UnixStream,
+    spawned: Vec<crate::pool::Spawned>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let watch = Watch {
+        heartbeat: config.worker.heartbeat.0,
+        timeout: config.worker.timeout.0,
+        usage_interval: config.usage.interval.0,
+    };
+    let (pool, mut deaths, mut starts) = Pool::open(spawned, watch)?;
+    for _ in pool.workers() {
+        tokio::select! {
+            // What a worker said before its death comes first.
+            biased;
+            Some(death) = deaths.recv() => return mourn(report, death).await,
+            started = starts.recv() => { started.ok_or("the workers have gone")?; }
+        }
+    }
+    let addresses = Addresses::find(&config.rtc.listen_ips)?;
+    let pool = Arc::new(pool);
+    let rooms = Arc::new(Rooms::new(Arc::clone(&pool), addresses.clone(), config.rooms.clone()));
+    let summary = summary(&config, &pool, &addresses);
+    let heartbeat = config.worker.heartbeat.0;
+    let app = Arc::new(App { config, pool: Arc::clone(&pool), rooms, started: std::time::Instant::now() });
+    tokio::spawn(Rooms::close_idle(Arc::clone(&app.rooms)));
+
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let server = axum::serve(tokio::net::TcpListener::from_std(listener)?, api::router(app));
+    let mut told = stopping.clone();
+    let server = server.with_graceful_shutdown(async move { drop(told.wait_for(|stop| *stop).await) });
+    let serving = tokio::spawn(server.into_future());
+    send(report, &Report::Ready { summary })?;
+
+    until_told(report, &mut deaths, heartbeat).await?;
+    stop.send_replace(true);
+    let _ = tokio::time::timeout(STOP_LIMIT, serving).await;
+    pool.shut_down(STOP_LIMIT).await;
+    Ok(())
+}
+
+/// Beats until SIGTERM; does not return from a death.
+async fn until_told(
+    report: &UnixStream,
+    deaths: &mut UnboundedReceiver<Death>,
+    heartbeat: Duration,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut beats = tokio::time::interval(heartbeat.min(Duration::from_secs(1)));
+    loop {
+        tokio::select! {
+            _ = beats.tick() => send(report, &Report::Beat)?,
+            _ = terminate.recv() => return Ok(()),
+            Some(death) = deaths.recv() => return mourn(report, death).await,
+        }
+    }
+}
+
+/// Tells the supervisor of a death and waits to be ended.
+async fn mourn(report: &UnixStream, death: Death) -> Result<(), Box<dyn std::error::Error>> {
+    let Death { worker, core, pid, cause } = death;
+    let died = |cause| {
+        let pid = pid.unwrap_or_else(std::process::id);
+        Report::Died(Died { worker: Some(worker), core: Some(core), pid, cause, place: None })
+    };
+    let told = match cause {
+        DeathCause::StartFailed(error) => Report::StartFailed {
+            refused: matches!(error, StartError::IoUringRefused(_)),
+            cause: format!("worker {worker} (core {core}) cannot start: {error}"),
+        },
+        DeathCause::Ended(why) => died(why),
+        DeathCause::Stalled(limit) => died(format!("stalled: no answer for {:.1} s", limit.as_secs_f32())),
+    };
+    send(report, &told)?;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    Err("the supervisor did not end this process".into())
+}
+
+fn summary(config: &Config, pool: &Pool, addresses: &Addresses) -> String {
+    let mut text = format!("corecast {} is ready\n", env!("CARGO_PKG_VERSION"));
+    let listen = config.http.listen;
+    let _ = writeln!(text, "  API      http://{listen}/  (status page; /stats, /health, /rooms)");
+    let _ = writeln!(text, "  media    {addresses}, UDP ports {}", config.rtc.port_range);
+    let cores: Vec<_> = pool.workers().iter().map(|worker| worker.core.to_string()).collect();
+    let plural = |one: &str, many: &str| if cores.len() == 1 { one.to_owned() } else { many.to_owned() };
+    let _ = writeln!(
+        text,
+        "  workers  {} ({}) on {} {}",
+        cores.len(),
+        plural(&config.isolation.to_string(), &format!("{} each", config.isolation)),
+        plural("core", "cores"),
+        cores.join(", ")
+    );
+    let mut warnings = Vec::new();
+    let mut drivers: Vec<String> = Vec::new();
+    for started in pool.workers().iter().filter_map(|worker| worker.started()) {
+        let driver = format!("{}: {}", io_name(started.io), started.reason);
+        if !drivers.contains(&driver) {
+            drivers.push(driver);
+        }
+        for warning in started.warnings {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
+    }
+    for driver in drivers {
+        let _ = writeln!(text, "  driver   {driver}");
+    }
+    if !listen.ip().is_loopback() {
+        warnings.push(format!("http.listen = {listen}: whoever reaches the API can aim media anywhere"));
+    }
+    if addresses.only_loopback() {
+        warnings.push("media listens on loopback only: set rtc.listen_ips to be reached from elsewhere".into());
+    }
+    if config.test_hooks {
+        warnings.push("test hooks are on: the API can kill workers".into());
+    }
+    for warning in warnings {
+        let _ = writeln!(text, "  warning  {warning}");
+    }
+    text
+}
+
+/// As in the settings.
+pub(crate) fn io_name(io: Io) -> &'static str {
+    match io {
+        Io::Auto => "auto",
+        Io::Uring => "io_uring",
+        Io::Syscalls => "system calls",
+    }
+}

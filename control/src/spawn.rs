@@ -1,0 +1,102 @@
+//! Workers come into being here: a thread, or this program again as a child, at the other end of a socket pair.
+//!
+//! Called from the main thread before a runtime exists: a parent-death signal follows the thread that forked.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio};
+
+use corecast_wire::WorkerConfig;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+
+use crate::config::Config;
+use crate::pool::Spawned;
+use crate::settings::Isolation;
+use crate::supervisor::fatal;
+
+/// Starts every worker. `report` is where dying processes say why.
+pub(crate) fn all(config: &Config, report: &UnixStream) -> std::io::Result<Vec<Spawned>> {
+    let cores = config.cores().map_err(std::io::Error::other)?;
+    let slices = config.port_slices(cores.len()).map_err(std::io::Error::other)?;
+    let mut spawned = Vec::new();
+    for ((core, port_range), index) in cores.into_iter().zip(slices).zip(0..) {
+        let worker = WorkerConfig {
+            index,
+            core,
+            io: config.io(),
+            coalesce: config.coalesce.0,
+            gro: config.gro.0,
+            port_range,
+            recv_buffer_bytes: config.rtc.recv_buffer_bytes,
+            send_buffer_bytes: config.rtc.send_buffer_bytes,
+            test_hooks: config.test_hooks,
+        };
+        let (link, theirs) = UnixStream::pair()?;
+        let child = match config.isolation {
+            Isolation::Thread => {
+                thread(index, core, theirs)?;
+                None
+            }
+            Isolation::Process => Some(process(index, core, theirs, report, &config.log.filter)?),
+        };
+        spawned.push(Spawned { config: worker, link, child });
+    }
+    Ok(spawned)
+}
+
+fn thread(index: u32, core: u32, link: UnixStream) -> std::io::Result<()> {
+    let work = move || {
+        fatal::identify(index, core);
+        // What it could not do it has told over the link, whose end is the sign of death.
+        if let Err(error) = corecast_dataplane::run(link) {
+            tracing::debug!("worker {index} did not start: {error}");
+        }
+    };
+    std::thread::Builder::new().name(format!("worker-{index}")).spawn(work).map(drop)
+}
+
+fn process(
+    index: u32,
+    core: u32,
+    link: UnixStream,
+    report: &UnixStream,
+    filter: &str,
+) -> std::io::Result<std::process::Child> {
+    Command::new("/proc/self/exe")
+        .arg0("corecast")
+        .args(["worker", "--parent", &std::process::id().to_string()])
+        .args(["--index", &index.to_string(), "--core", &core.to_string(), "--filter", filter])
+        .stdin(Stdio::from(OwnedFd::from(link)))
+        .stdout(Stdio::from(report.as_fd().try_clone_to_owned()?))
+        .spawn()
+}
+
+/// The role of a worker process: its link is standard input, and standard output takes its last words.
+pub(crate) fn be_worker(parent: i32, index: u32, core: u32) -> ExitCode {
+    let run = || -> Result<(), Box<dyn std::error::Error>> {
+        die_with(parent)?;
+        fatal::install(libc::STDOUT_FILENO)?;
+        fatal::identify(index, core);
+        let link = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+        Ok(corecast_dataplane::run(link)?)
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::debug!("worker {index} did not start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// This process shall not outlive its parent. To be called from its main thread.
+pub(crate) fn die_with(parent: i32) -> std::io::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    // The parent may have died before the signal was asked for.
+    if nix::unistd::getppid().as_raw() != parent {
+        return Err(std::io::Error::other("the process that started this one has gone"));
+    }
+    Ok(())
+}

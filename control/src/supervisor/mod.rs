@@ -1,0 +1,138 @@
+//! The first process: keeps the HTTP listener, starts the server, and restarts it whole when any part of it dies.
+//!
+//! Single-threaded and small, so that nothing in it can die. Nothing of a dead server is left behind when the next one
+//! starts: it is a subreaper, and everything that a server starts is in that server's process group.
+
+mod backoff;
+pub(crate) mod fatal;
+mod notify;
+pub(crate) mod report;
+mod run;
+
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+
+use crate::config::Config;
+use crate::exit;
+use backoff::Backoff;
+use notify::Notify;
+use run::{End, Run};
+
+/// Signals as readable sockets.
+#[derive(Debug)]
+struct Signals {
+    /// SIGTERM, SIGINT, SIGHUP.
+    stop: UnixStream,
+    child: UnixStream,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        let socket = |signals: &[i32]| {
+            let (read, write) = UnixStream::pair()?;
+            read.set_nonblocking(true)?;
+            for signal in signals {
+                signal_hook::low_level::pipe::register(*signal, write.try_clone()?)?;
+            }
+            Ok::<_, std::io::Error>(read)
+        };
+        Ok(Self { stop: socket(&[SIGTERM, SIGINT, SIGHUP])?, child: socket(&[SIGCHLD])? })
+    }
+
+    /// Whether one of them has come since the last call.
+    fn taken(mut socket: &UnixStream) -> bool {
+        let mut bytes = [0; 64];
+        let mut any = false;
+        while let Ok(1..) = socket.read(&mut bytes) {
+            any = true;
+        }
+        any
+    }
+
+    /// Waits; true if told to stop meanwhile.
+    fn stop_within(&self, wait: Duration, notify: &mut Notify) -> std::io::Result<bool> {
+        let until = Instant::now() + wait;
+        loop {
+            notify.keep_alive();
+            if Self::taken(&self.stop) {
+                return Ok(true);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            readable(&[&self.stop], left.min(notify.interval()))?;
+        }
+    }
+}
+
+/// Waits until one of these can be read, at most for `wait` (and a millisecond).
+fn readable(sockets: &[&UnixStream], wait: Duration) -> std::io::Result<()> {
+    let mut watched: Vec<_> = sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+    let wait_ms = u16::try_from(wait.as_millis()).unwrap_or(u16::MAX - 1).saturating_add(1);
+    match poll(&mut watched, PollTimeout::from(wait_ms)) {
+        Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Runs until told to stop, or until it makes no sense to go on.
+pub(crate) fn supervise(config: &Config) -> ExitCode {
+    let listener = match TcpListener::bind(config.http.listen) {
+        Ok(listener) => listener,
+        Err(error) => {
+            eprintln!("corecast: cannot listen on http.listen = {}: {error}", config.http.listen);
+            return ExitCode::from(exit::CANNOT_LISTEN);
+        }
+    };
+    match supervise_on(config, &listener) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("corecast: the supervisor failed: {error}");
+            ExitCode::from(exit::FAILED)
+        }
+    }
+}
+
+fn supervise_on(config: &Config, listener: &TcpListener) -> std::io::Result<u8> {
+    prctl::set_child_subreaper(true)?;
+    let signals = Signals::catch()?;
+    let mut notify = Notify::new();
+    let mut backoff = Backoff::new(config.restart.clone());
+    loop {
+        let mut run = Run::start(config, listener)?;
+        let end = run.watch(&signals, &mut notify)?;
+        run.clean_up();
+        let death = match end {
+            End::Asked => return Ok(exit::STOPPED),
+            End::Refused(cause) => {
+                eprintln!("corecast: {cause}");
+                return Ok(exit::IO_URING_REFUSED);
+            }
+            End::Died(death) => death,
+        };
+        let Some(wait) = backoff.after_death(Instant::now(), death.was_ready) else {
+            eprintln!(
+                "corecast: the server never came up, {} times in a row: {}",
+                config.restart.attempts, death.cause
+            );
+            return Ok(exit::NEVER_CAME_UP);
+        };
+        let grace = config.failover.grace.0.unwrap_or_default().saturating_sub(death.at.elapsed());
+        let wait = wait.max(grace);
+        let when = if wait.is_zero() { "now".into() } else { format!("in {:.1} s", wait.as_secs_f32()) };
+        tracing::error!("{}; the whole server restarts {when}", death.cause);
+        notify.status(&format!("restarting {when}: {}", death.cause));
+        if signals.stop_within(wait, &mut notify)? {
+            return Ok(exit::STOPPED);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! One life of the server: from its start until nothing of it is left.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::notify::Notify;
+use super::report::{Died, Report, Reports};
+use super::{Signals, readable};
+use crate::config::Config;
+
+/// A server that is not ready by then never will be.
+const START_LIMIT: Duration = Duration::from_secs(15);
+/// Time to end in good order.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// Between last words and the end of a process.
+const LAST_WORDS_LIMIT: Duration = Duration::from_millis(300);
+/// For the kernel to end what was killed.
+const REAP_LIMIT: Duration = Duration::from_secs(5);
+/// Ordinary lateness of a wake-up.
+const SLACK: Duration = Duration::from_millis(200);
+const TICK: Duration = Duration::from_millis(2);
+
+/// How a life ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// As asked.
+    Asked,
+    /// The host refuses io_uring and nothing else is wanted.
+    Refused(String),
+    Died(Death),
+}
+
+/// What the operator is told of a death.
+#[derive(Debug)]
+pub(super) struct Death {
+    pub(super) cause: String,
+    pub(super) at: Instant,
+    pub(super) was_ready: bool,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub(super) struct Run {
+    server: Pid,
+    reports: Reports,
+    started: Instant,
+    ready: bool,
+    beat: Instant,
+    beat_limit: Duration,
+    grace: Duration,
+    /// The first and most exact word about a death, and when to wait no longer for the rest.
+    died: Option<(String, Instant, Instant)>,
+    refused: Option<String>,
+    ended: Option<WaitStatus>,
+    /// Told to stop, and when to wait no longer.
+    stopping: Option<Instant>,
+}
+
+impl Run {
+    /// Starts the server: this program again, with the listener as its standard input and our socket as its output.
+    pub(super) fn start(config: &Config, listener: &TcpListener) -> std::io::Result<Self> {
+        let (mut ours, theirs) = UnixStream::pair()?;
+        let child = Command::new("/proc/self/exe")
+            .arg0("corecast")
+            .args(["server", "--parent", &std::process::id().to_string()])
+            .stdin(Stdio::from(listener.as_fd().try_clone_to_owned()?))
+            .stdout(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+            .process_group(0)
+            .spawn()?;
+        let server = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+        let mut settings = serde_json::to_vec(config)?;
+        settings.push(b'\n');
+        ours.write_all(&settings)?;
+        let now = Instant::now();
+        Ok(Self {
+            server,
+            reports: Reports::new(ours)?,
+            started: now,
+            ready: false,
+            beat: now,
+            // Control beats once in a heartbeat; it may be as slow as a worker may.
+            beat_limit: config.worker.heartbeat.0 + config.worker.timeout.0.max(Duration::from_secs(1)),
+            grace: config.failover.grace.0.unwrap_or_default(),
+            died: None,
+            refused: None,
+            ended: None,
+            stopping: None,
+        })
+    }
+
+    /// Watches until the server has died, has been declared dead, or has stopped as asked.
+    pub(super) fn watch(&mut self, signals: &Signals, notify: &mut Notify) -> std::io::Result<End> {
+        let mut waited = (Instant::now(), Duration::ZERO);
+        loop {
+            notify.keep_alive();
+            // A machine that was halted halted the server too: it has not missed its beat.
+            self.beat += waited.0.elapsed().saturating_sub(waited.1 + SLACK);
+            if Signals::taken(&signals.stop) {
+                self.stop(notify);
+            }
+            Signals::taken(&signals.child);
+            self.reap();
+            // After the reaping: what a process wrote before its end is there by now.
+            for report in self.reports.take() {
+                self.hear(report, notify);
+            }
+            self.check_time();
+            if let Some(end) = self.end() {
+                return Ok(end);
+            }
+            waited = (Instant::now(), self.next_check().min(notify.interval()));
+            readable(&[&signals.stop, &signals.child, self.reports.stream()], waited.1)?;
+        }
+    }
+
+    /// Ends what is left of the server. When this returns, its ports are free.
+    pub(super) fn clean_up(&mut self) {
+        let until = Instant::now() + REAP_LIMIT;
+        loop {
+            // Again and again: a process may have been started between two signals.
+            let gone = killpg(self.server, Signal::SIGKILL) == Err(Errno::ESRCH);
+            self.reap();
+            if gone {
+                return;
+            }
+            if Instant::now() > until {
+                tracing::error!("something of the server (process group {}) cannot be ended", self.server);
+                return;
+            }
+            std::thread::sleep(TICK);
+        }
+    }
+
+    fn stop(&mut self, notify: &Notify) {
+        notify.stopping();
+        if self.stopping.is_some() {
+            // Told twice.
+            self.stopping = Some(Instant::now());
+            return;
+        }
+        tracing::info!("stopping");
+        self.stopping = Some(Instant::now() + STOP_LIMIT);
+        let _ = kill(self.server, Signal::SIGTERM);
+    }
+
+    fn reap(&mut self) {
+        loop {
+            match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(_) => return,
+                Ok(status) if status.pid() == Some(self.server) => self.ended = Some(status),
+                Ok(status) => tracing::debug!("reaped {status:?}"),
+            }
+        }
+    }
+
+    fn hear(&mut self, report: Report, notify: &mut Notify) {
+        match report {
+            Report::Ready { summary } => {
+                self.ready = true;
+                self.beat = Instant::now();
+                println!("{}", summary.trim_end());
+                notify.ready();
+            }
+            Report::Beat => self.beat = Instant::now(),
+            Report::StartFailed { refused: true, cause } => self.refused = Some(cause),
+            Report::StartFailed { refused: false, cause } => self.note_death(cause, Duration::ZERO),
+            Report::LastWords(died) => self.note_death(died.to_string(), LAST_WORDS_LIMIT.max(self.grace)),
+            Report::Died(died) => self.note_death(died.to_string(), Duration::ZERO),
+        }
+    }
+
+    /// The first word about a death is kept: it comes from nearest by.
+    fn note_death(&mut self, cause: String, wait: Duration) {
+        let now = Instant::now();
+        let (cause, at) = self.died.take().map_or((cause, now), |(first, at, _)| (first, at));
+        self.died = Some((cause, at, at + wait));
+    }
+
+    fn check_time(&mut self) {
+        if self.died.is_some() || self.stopping.is_some() {
+            return;
+        }
+        let declare = |cause: String, pid: Pid| Died {
+            worker: None,
+            core: None,
+            pid: pid.as_raw().unsigned_abs(),
+            cause,
+            place: None,
+        };
+        if !self.ready && self.started.elapsed() > START_LIMIT {
+            let cause = format!("it was not ready within {} s", START_LIMIT.as_secs());
+            self.note_death(declare(cause, self.server).to_string(), Duration::ZERO);
+        } else if self.ready && self.beat.elapsed() > self.beat_limit {
+            let cause = format!("no sign of life for {:.1} s (stalled)", self.beat.elapsed().as_secs_f32());
+            self.note_death(declare(cause, self.server).to_string(), Duration::ZERO);
+        }
+    }
+
+    fn end(&mut self) -> Option<End> {
+        if let Some(cause) = self.refused.take() {
+            return Some(End::Refused(cause));
+        }
+        if let Some(until) = self.stopping {
+            let late = Instant::now() >= until;
+            if late && self.ended.is_none() {
+                tracing::warn!("the server did not stop by itself and is killed");
+            }
+            return (late || self.ended.is_some()).then_some(End::Asked);
+        }
+        let was_ready = self.ready;
+        match (self.died.take(), self.ended) {
+            (Some((cause, at, until)), ended) if ended.is_some() || Instant::now() >= until => {
+                Some(End::Died(Death { cause, at, was_ready }))
+            }
+            (None, Some(status)) => {
+                let cause = format!("server (pid {}) died: {}", self.server, how(status));
+                Some(End::Died(Death { cause, at: Instant::now(), was_ready }))
+            }
+            (died, _) => {
+                self.died = died;
+                None
+            }
+        }
+    }
+
+    fn next_check(&self) -> Duration {
+        let deadlines = [
+            self.died.as_ref().map(|(.., until)| *until),
+            self.stopping,
+            (!self.ready).then(|| self.started + START_LIMIT),
+            self.ready.then(|| self.beat + self.beat_limit),
+        ];
+        let now = Instant::now();
+        let next = deadlines.into_iter().flatten().map(|deadline| deadline.saturating_duration_since(now)).min();
+        next.unwrap_or(Duration::from_secs(1))
+    }
+}
+
+fn how(status: WaitStatus) -> String {
+    match status {
+        WaitStatus::Exited(_, code) => format!("it ended with exit code {code}"),
+        WaitStatus::Signaled(_, signal, _) => format!("killed by {signal}"),
+        other => format!("{other:?}"),
+    }
+}
