@@ -12,11 +12,11 @@ fn lengths() -> Vec<usize> {
 }
 
 /// Of a known SSRC; the RTCP length field says what is there, so that parsing goes on behind it.
-fn datagram(transport: u8, first: u8, second: u8, len: usize, bytes: &mut [u8]) {
+fn datagram(transport: u8, [first, second]: [u8; 2], sequence: u16, len: usize, bytes: &mut [u8]) {
     let ssrc = video_ssrc(transport).to_be_bytes();
     let words = u16::try_from(len / 4).unwrap_or(1).saturating_sub(1).to_be_bytes();
     let rtcp = (192..=223).contains(&second);
-    let middle = if rtcp { words } else { [second, first] };
+    let middle = if rtcp { words } else { sequence.to_be_bytes() };
     let after = if rtcp { ssrc } else { [0, 0, 0, 1] };
     let head = [&[first, second], &middle[..], &after, &ssrc].concat();
     bytes[..head.len()].copy_from_slice(&head);
@@ -48,7 +48,7 @@ fn sweep(transport: u8) {
         let (mut unknown, mut unexpected) = (0, 0);
         for second in 0..=255 {
             for &len in &lengths {
-                datagram(transport, first, second, len, &mut bytes);
+                datagram(transport, [first, second], 1, len, &mut bytes);
                 stage.receive(path(transport, false), &bytes[..len]);
                 let (more_unknown, more_unexpected) = expected(first, second, len);
                 (unknown, unexpected) = (unknown + more_unknown, unexpected + more_unexpected);
@@ -79,20 +79,20 @@ fn srtp_cm_unsealed() {
 #[test]
 fn sealed() {
     let mut bytes = vec![0; 2_000];
-    let mut sent = 0;
     for transport in [0, 2, 6] {
         for first in 128..=191 {
-            let mut stage = Stage::new();
+            let (mut stage, mut sequence) = (Stage::new(), 0);
             for second in 0..=255 {
                 for len in (12..=64).step_by(1 + usize::from(second % 3)) {
-                    datagram(transport, first, second, len, &mut bytes);
+                    sequence += 1;
+                    datagram(transport, [first, second], sequence, len, &mut bytes);
                     stage.receive_sealed(transport, &bytes[..len]);
                 }
             }
             stage.settle();
             stage.check();
-            sent += stage.sent();
+            let (held, padding_or_cut_off) = (stage.held(), first & 0x3F != 0);
+            assert!(held > 60 || padding_or_cut_off, "transport {transport}, first byte {first}: {held} taken in");
         }
     }
-    assert!(sent > 10_000, "{sent} packets were sent: hardly any was taken in");
 }

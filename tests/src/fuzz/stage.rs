@@ -273,6 +273,12 @@ impl Stage {
         self.sent
     }
 
+    /// Packets that it holds.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.worker.history().slots_in_use()
+    }
+
     /// State is bounded, whatever came in.
     ///
     /// # Panics
