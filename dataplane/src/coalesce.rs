@@ -1,9 +1,9 @@
 //! Whether to wait a moment for more datagrams, as a network card moderates its interrupts.
 //!
-//! A packet that joins a batch saves a wake-up, and at every receiver of its stream it joins a train instead of
-//! leaving in a send of its own. With a fan-out of hundreds that is worth a hundred wake-ups; with a fan-out of one it is
-//! worth less than the second sleep that waiting costs. So there are two things to know, both learnt from the batches
-//! before: how many sends a packet causes, and how likely another one follows soon. Neither is known for a core that has
+//! A packet that joins a batch saves a wake-up, and at every receiver of its stream it joins a train instead of leaving
+//! in a send of its own. With a fan-out of hundreds that is worth a hundred wake-ups; with a fan-out of one it is worth
+//! less than the second sleep that waiting costs. So there are two things to know, both learnt from the batches before:
+//! how many sends a packet causes, and how likely another one follows soon. Neither is known for a core that has
 //! nothing to do, and then nobody waits.
 //!
 //! Pure: told what happened and when, it says how long to wait.

@@ -166,8 +166,8 @@ impl Consumer {
         Ok(out)
     }
 
-    /// The newest packet that has a number. One that was late when the consumer was interrupted must not begin a run: it
-    /// would be numbered behind what followed it.
+    /// The newest packet that has a number. One that was late when the consumer was interrupted must not begin a run:
+    /// it would be numbered behind what followed it.
     fn newest_in(&self) -> Option<u64> {
         self.runs.last().map(|run| (run.first_in + (self.next_out - run.first_out)).saturating_sub(1))
     }
