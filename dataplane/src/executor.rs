@@ -1,5 +1,5 @@
-//! What drives the pump of a worker: a glommio executor with a queue for media and one for housekeeping, or nothing but a
-//! loop where io_uring is not used. The only file that names glommio.
+//! What drives the pump of a worker: a glommio executor with a queue for media and one for housekeeping, or nothing but
+//! a loop where io_uring is not used. The only file that names glommio.
 //!
 //! The thread sleeps in one place, the pump's own ring (parking in glommio costs three times as much per wake-up), so
 //! glommio sees to its rings only when nothing is runnable. Hence no glommio I/O, timers or wake-ups from other threads

@@ -1,8 +1,8 @@
 //! The driver over io_uring: one multishot receive for each socket into shared provided buffers, and all sends of all
 //! sockets in one entry of the kernel.
 //!
-//! Owns the ring, its table of registered files (a socket's slot is its number) and the receive buffers. Must be used on
-//! the thread that made it. Nothing but receives and the link's poll is in flight between calls: sends carry
+//! Owns the ring, its table of registered files (a socket's slot is its number) and the receive buffers. Must be used
+//! on the thread that made it. Nothing but receives and the link's poll is in flight between calls: sends carry
 //! MSG_DONTWAIT, never ASYNC or LINK, and are all reaped before [`Ring::transmit`] returns.
 
 use std::io;

@@ -1,5 +1,5 @@
-//! Simulation of whole calls: a thousand seeds in the ordinary run, any number by `CORECAST_SEEDS`, one with its figures
-//! by `CORECAST_SEED` (`tests/run sim --seeds N`, `--seed N`).
+//! Simulation of whole calls: a thousand seeds in the ordinary run, any number by `CORECAST_SEEDS`, one with its
+//! figures by `CORECAST_SEED` (`tests/run sim --seeds N`, `--seed N`).
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

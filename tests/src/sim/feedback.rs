@@ -1,5 +1,5 @@
-//! RTCP of a run: what participants write, and what is allowed in what the server writes. Packets are those of the `rtcp`
-//! crate.
+//! RTCP of a run: what participants write, and what is allowed in what the server writes. Packets are those of the
+//! `rtcp` crate.
 
 use bytes::Bytes;
 use corecast_core::limits::{KEY_FRAME_INTERVAL, MAX_NACK_TRIES};

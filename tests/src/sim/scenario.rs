@@ -168,7 +168,8 @@ impl Plan {
         }
     }
 
-    /// The smallest run: one sender, one receiver, clean links, nothing random about the shell. For tests of the harness.
+    /// The smallest run: one sender, one receiver, clean links, nothing random about the shell. For tests of the
+    /// harness.
     #[must_use]
     pub fn plain(random: &mut Random) -> Self {
         let mut plan = Self::draw(random);

@@ -1,5 +1,5 @@
-//! What travels in a run: media and RTCP from the participants, what strangers send, and what becomes of each packet that
-//! the server sends.
+//! What travels in a run: media and RTCP from the participants, what strangers send, and what becomes of each packet
+//! that the server sends.
 
 use std::net::SocketAddr;
 

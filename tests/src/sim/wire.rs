@@ -1,6 +1,6 @@
-//! Keys at work between one participant and the server: the participant's own sealing, and a tap on what the server sends
-//! that opens every packet and watches that no (key, SSRC, index) protects two different ones (RFC 3711 section 9.1).
-//! The cryptography is that of `webrtc-srtp`, so that the two ends of a run share none.
+//! Keys at work between one participant and the server: the participant's own sealing, and a tap on what the server
+//! sends that opens every packet and watches that no (key, SSRC, index) protects two different ones (RFC 3711 section
+//! 9.1). The cryptography is that of `webrtc-srtp`, so that the two ends of a run share none.
 
 use std::collections::{HashMap, HashSet};
 
