@@ -43,6 +43,8 @@ const UNSAFE: &[(&str, &str)] = &[
     ("dataplane/src/ring.rs", "hands buffers to the kernel"),
     ("dataplane/src/mmsg.rs", "hands buffers to the kernel"),
     ("dataplane/src/arena.rs", "owns the memory that the kernel writes"),
+    ("control/src/supervisor/fatal.rs", "a handler of fatal signals has no safe interface"),
+    ("tests/tests/supervision/seccomp.rs", "refuses io_uring to a child before it starts"),
     ("tests/tests/allocation.rs", "a counting allocator, for Rust and for C"),
 ];
 
