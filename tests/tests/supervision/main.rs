@@ -50,15 +50,15 @@ fn dies(isolation: &str, worker: usize, kill_it: impl FnOnce(&Server), cause: &[
         parts.push(if worker == 0 { "worker 0 (core" } else { "worker 1 (core" });
     }
     let (told_at, line) = wait_for("the cause in the log", || server.lines(&parts).pop());
-    let (status, _) = wait_for("new work", || {
-        let made = server.work("after")?;
-        Some((made, Instant::now())).filter(|_| server.stats()["pid"] != Value::from(old))
+    let (port, accepted_at) = wait_for("new work", || {
+        let made = (server.work("after")?, Instant::now());
+        // In the moment before its end the dead server may still take work on another worker.
+        (server.pid() != old).then_some(made)
     });
-    let accepted_at = Instant::now();
     let since = if cause.contains(&"stalled") { told_at } else { killed_at };
     assert!(accepted_at - since < RECOVERY, "{:?} from death to new work: {line}", accepted_at - since);
-    assert_eq!(group(old), [], "processes of the dead server are left");
-    assert_eq!(server.bound_ports(), [status], "ports of the dead server are left");
+    assert!(group(old).is_empty(), "processes of the dead server are left: {:?}", group(old));
+    assert_eq!(server.bound_ports(), [port], "ports of the dead server are left");
     assert_eq!(server.lines(&["died: "]).len(), 1, "one death, told once");
     server.signal_supervisor("TERM");
     assert_eq!(server.exit_code(), Some(0));
@@ -123,7 +123,7 @@ fn a_stopped_control_plane_is_a_death() {
     wait_for("the cause in the log", || server.lines(&["control", "stalled", "restarts now"]).pop());
     wait_for("new work", || server.work("after"));
     assert_ne!(server.pid(), old);
-    assert_eq!(group(old), []);
+    assert!(group(old).is_empty());
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn nothing_outlives_the_supervisor() {
         assert!(!group(old).is_empty());
         server.signal_supervisor("KILL");
         wait_for("the end of everything", || group(old).is_empty().then_some(()));
-        assert_eq!(server.bound_ports(), []);
+        assert!(server.bound_ports().is_empty());
     }
 }
 
