@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::ortc::{Produced, produce, router_capabilities};
+use crate::ortc::produce::Produced;
+use crate::ortc::{produce, router_capabilities};
 
 fn parameters(value: Value) -> RtpParameters {
     serde_json::from_value(value).expect("well-formed")

@@ -127,6 +127,8 @@ impl Line {
 extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     if !SPOKEN.swap(true, Ordering::Relaxed) {
         let mut line = Line { bytes: [0; 256], length: 0 };
+        // SAFETY: the kernel gives a valid siginfo to a handler with SA_SIGINFO.
+        let info = unsafe { &*info };
         describe(&mut line, signal, info, context);
         // SAFETY: `bytes` is initialised and at least `length` long.
         unsafe { libc::write(REPORT_FD.load(Ordering::Relaxed), line.bytes.as_ptr().cast(), line.length) };
@@ -136,7 +138,7 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
     unsafe { libc::raise(signal) };
 }
 
-fn describe(line: &mut Line, signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+fn describe(line: &mut Line, signal: i32, info: &libc::siginfo_t, context: *mut libc::c_void) {
     let (worker, core) = WHO.get();
     line.text(b"{\"last_words\":{\"worker\":");
     for (number, next) in [(worker, &b",\"core\":"[..]), (core, b",\"pid\":")] {
@@ -151,16 +153,14 @@ fn describe(line: &mut Line, signal: i32, info: *mut libc::siginfo_t, context: *
     line.text(b",\"cause\":\"");
     let name = SIGNALS.iter().find(|(number, _)| *number == signal).map_or("signal", |(_, name)| name);
     line.text(name.as_bytes());
-    // SAFETY: the kernel gives a valid siginfo to a handler with SA_SIGINFO.
-    let code = unsafe { (*info).si_code };
-    if code <= 0 {
+    if info.si_code <= 0 {
         // SAFETY: with such a code the signal was sent by a process, which si_pid names.
-        let from = unsafe { (*info).si_pid() };
+        let from = unsafe { info.si_pid() };
         line.text(b" sent by pid ");
         line.number(from.unsigned_abs() as usize, 10);
     } else {
         // SAFETY: with a positive code these signals come from a fault, whose address is si_addr.
-        let address = unsafe { (*info).si_addr() };
+        let address = unsafe { info.si_addr() };
         line.text(b" at address 0x");
         line.number(address as usize, 16);
     }

@@ -43,9 +43,10 @@ const UNSAFE: &[(&str, &str)] = &[
     ("dataplane/src/ring.rs", "hands buffers to the kernel"),
     ("dataplane/src/mmsg.rs", "hands buffers to the kernel"),
     ("dataplane/src/arena.rs", "owns the memory that the kernel writes"),
-    ("control/src/supervisor/fatal.rs", "a handler for fatal signals, on its own stack"),
+    ("control/src/supervisor/fatal.rs", "a handler of fatal signals has no safe interface"),
     ("bench/src/ring.rs", "the floor is measured over the same ring"),
     ("bench/src/sockets.rs", "segmented sends, receive time stamps and pinning without the product's code"),
+    ("tests/tests/supervision/seccomp.rs", "refuses io_uring to a child before it starts"),
     ("tests/tests/allocation.rs", "a counting allocator, for Rust and for C"),
 ];
 

@@ -1,0 +1,287 @@
+//! Workers that die, against the built binary: the whole server restarts, says why, leaves nothing behind and takes new
+//! work within a second. Also placement, the usage log and exit codes.
+
+mod seccomp;
+mod server;
+
+use std::net::UdpSocket;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use server::{Server, binary, cpu_ns, group, kill, thread_named, wait_for};
+
+/// What the project promises: from a death, or from its declaration for a stall, to new work.
+const RECOVERY: Duration = Duration::from_secs(1);
+/// Of a tick of the kernel's CPU accounting, and one more for what is between two looks.
+const TICKS_NS: u64 = 20_000_000;
+
+const ISOLATIONS: [&str; 2] = ["thread", "process"];
+
+fn workers(stats: &Value) -> &Vec<Value> {
+    stats["workers"].as_array().expect("a list")
+}
+
+fn worker_pid(server: &Server, index: usize) -> u32 {
+    u32::try_from(workers(&server.stats())[index]["pid"].as_u64().expect("a pid")).expect("a pid")
+}
+
+/// Lets one worker die and checks everything that is promised.
+fn dies(isolation: &str, worker: usize, kill_it: impl FnOnce(&Server), cause: &[&str]) {
+    let mut server = Server::start(&[
+        "--isolation",
+        isolation,
+        "--test-hooks",
+        "--worker-timeout",
+        "1s",
+        "--worker-heartbeat",
+        "200ms",
+    ]);
+    let port = server.work("before").expect("takes work");
+    assert_eq!(server.bound_ports(), [port]);
+    let old = server.pid();
+    let killed_at = Instant::now();
+    kill_it(&server);
+    // The death, as the supervisor tells it: who, of what.
+    let mut parts = vec!["died: ", "restarts now"];
+    parts.extend(cause);
+    if isolation == "process" || !cause.contains(&"SIGKILL") {
+        parts.push(if worker == 0 { "worker 0 (core" } else { "worker 1 (core" });
+    }
+    let (told_at, line) = wait_for("the cause in the log", || server.lines(&parts).pop());
+    let (port, accepted_at) = wait_for("new work", || {
+        let made = (server.work("after")?, Instant::now());
+        // In the moment before its end the dead server may still take work on another worker.
+        (server.pid() != old).then_some(made)
+    });
+    let since = if cause.contains(&"stalled") { told_at } else { killed_at };
+    assert!(accepted_at - since < RECOVERY, "{:?} from death to new work: {line}", accepted_at - since);
+    assert!(group(old).is_empty(), "processes of the dead server are left: {:?}", group(old));
+    assert_eq!(server.bound_ports(), [port], "ports of the dead server are left");
+    assert_eq!(server.lines(&["died: "]).len(), 1, "one death, told once");
+    server.signal_supervisor("TERM");
+    assert_eq!(server.exit_code(), Some(0));
+}
+
+fn hook(server: &Server, worker: usize, hook: &str) {
+    let answer = server.ask("POST", &format!("/test-hooks/worker/{worker}"), &format!(r#"{{"hook":"{hook}"}}"#));
+    assert_eq!(answer.map(|(status, _)| status), Some(202));
+}
+
+/// The last of as many as there are, two at most.
+fn last_worker() -> usize {
+    std::thread::available_parallelism().map_or(0, |cores| usize::from(cores.get() > 1))
+}
+
+#[test]
+fn a_panic_restarts_the_server() {
+    for isolation in ISOLATIONS {
+        let worker = last_worker();
+        dies(isolation, worker, |server| hook(server, worker, "panic"), &["panic: ", ".rs:"]);
+    }
+}
+
+#[test]
+fn a_segfault_restarts_the_server() {
+    for isolation in ISOLATIONS {
+        dies(isolation, 0, |server| hook(server, 0, "segfault"), &["SIGSEGV", " at "]);
+    }
+}
+
+#[test]
+fn a_segfault_signal_restarts_the_server() {
+    dies("process", 0, |server| kill("SEGV", worker_pid(server, 0)), &["SIGSEGV sent by pid"]);
+}
+
+#[test]
+fn sigkill_restarts_the_server() {
+    for isolation in ISOLATIONS {
+        let worker = last_worker();
+        dies(isolation, worker, |server| kill("KILL", worker_pid(server, worker)), &["SIGKILL"]);
+    }
+}
+
+#[test]
+fn a_stall_restarts_the_server() {
+    for isolation in ISOLATIONS {
+        let worker = last_worker();
+        dies(isolation, worker, |server| hook(server, worker, "stall"), &["stalled", "no answer for 1.0 s"]);
+    }
+}
+
+#[test]
+fn a_stopped_worker_process_is_a_stall() {
+    dies("process", 0, |server| kill("STOP", worker_pid(server, 0)), &["stalled"]);
+}
+
+#[test]
+fn a_stopped_control_plane_is_a_death() {
+    let server = Server::start(&["--worker-timeout", "1s", "--worker-heartbeat", "200ms", "--isolation", "process"]);
+    let old = server.pid();
+    kill("STOP", old);
+    wait_for("the cause in the log", || server.lines(&["control", "stalled", "restarts now"]).pop());
+    wait_for("new work", || server.work("after"));
+    assert_ne!(server.pid(), old);
+    assert!(group(old).is_empty());
+}
+
+#[test]
+fn nothing_outlives_the_supervisor() {
+    for isolation in ISOLATIONS {
+        let server = Server::start(&["--isolation", isolation]);
+        let old = server.pid();
+        assert!(!group(old).is_empty());
+        server.signal_supervisor("KILL");
+        wait_for("the end of everything", || group(old).is_empty().then_some(()));
+        assert!(server.bound_ports().is_empty());
+    }
+}
+
+#[test]
+fn a_grace_delays_the_restart() {
+    let server = Server::start(&["--test-hooks", "--failover-grace", "700ms"]);
+    let old = server.pid();
+    hook(&server, 0, "panic");
+    let (told_at, _) = wait_for("the cause in the log", || server.lines(&["died: ", "restarts in 0."]).pop());
+    wait_for("new work", || server.work("after"));
+    // A grace is a least time, so this is no bet on the machine's speed.
+    assert!(told_at.elapsed() > Duration::from_millis(300));
+    assert_ne!(server.pid(), old);
+}
+
+#[test]
+fn a_crash_loop_slows_down() {
+    let server = Server::start(&["--test-hooks"]);
+    for death in 1..=4 {
+        wait_for("a worker", || server.get("/health").filter(|(status, _)| *status == 200));
+        hook(&server, 0, "panic");
+        wait_for("the death in the log", || (server.lines(&["died: "]).len() == death).then_some(()));
+    }
+    assert_eq!(server.lines(&["died: ", "restarts now"]).len(), 3);
+    assert_eq!(server.lines(&["died: ", "restarts in 1.0 s"]).len(), 1);
+}
+
+#[test]
+fn rooms_go_to_workers_in_exact_turn() {
+    for isolation in ISOLATIONS {
+        let server = Server::start(&["--isolation", isolation]);
+        let count = workers(&server.stats()).len();
+        for room in 0..3 * count {
+            // Twice: a room that is there takes no turn.
+            for _ in 0..2 {
+                assert!(server.get(&format!("/rooms/room-{room:04}")).is_some_and(|(status, _)| status == 200));
+            }
+        }
+        let stats = server.stats();
+        let placed: Vec<_> =
+            stats["rooms"].as_array().expect("a list").iter().map(|room| room["worker"].clone()).collect();
+        let expected: Vec<_> = (0..3 * count).map(|room| Value::from(room % count)).collect();
+        assert_eq!(placed, expected);
+    }
+}
+
+#[test]
+fn usage_agrees_with_the_kernel() {
+    for isolation in ISOLATIONS {
+        let server =
+            Server::start(&["--isolation", isolation, "--usage-interval", "1s", "--worker-heartbeat", "100ms"]);
+        let pid = worker_pid(&server, 0);
+        let tid = if isolation == "thread" { thread_named(pid, "worker-0") } else { pid };
+        let port = server.work("usage").expect("takes work");
+        let sent = send_packets(port, 5_000);
+        // What the worker said lies between what the kernel said before and after.
+        let kernel_before = cpu_ns(pid, tid);
+        let usage = wait_for("usage of every packet", || {
+            let usage = workers(&server.stats())[0]["usage"].clone();
+            let seen = usage["packetsReceived"].as_u64()? + usage["receiveOverflows"].as_u64()?;
+            (seen >= sent).then_some(usage)
+        });
+        let told = usage["userNs"].as_u64().expect("user") + usage["systemNs"].as_u64().expect("system");
+        let kernel_after = cpu_ns(pid, tid);
+        assert!(told <= kernel_after + TICKS_NS, "{told} is more than {kernel_after}");
+        assert!(told + TICKS_NS >= kernel_before, "{told} is less than {kernel_before}");
+        assert_eq!(usage["discards"]["unknown_ssrc"], usage["packetsReceived"], "by name: {usage}");
+        // The log: the same packets, spread over its lines.
+        let lines = wait_for("the packets in the log", || {
+            let lines = server.lines(&["usage worker=0 "]);
+            let packets: u64 = lines.iter().map(|(_, line)| figure(line, "pps ", " packets")).sum();
+            (lines.len() >= 3 && packets >= usage["packetsReceived"].as_u64()?).then_some(lines)
+        });
+        let discarded: u64 = lines.iter().map(|(_, line)| discards(line)).sum();
+        assert_eq!(Some(discarded), usage["packetsReceived"].as_u64());
+        for (_, line) in &lines {
+            let interval = figure(line, "interval=", ".");
+            assert!((1..10).contains(&interval), "{line}");
+        }
+    }
+}
+
+/// RTP of an SSRC that nobody announced. How many packets.
+fn send_packets(port: u16, packets: u16) -> u64 {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("binds");
+    socket.connect(("127.0.0.1", port)).expect("connects");
+    let mut packet = [0_u8; 200];
+    packet[0] = 0x80;
+    packet[1] = 100;
+    for sequence in 0..packets {
+        packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+        socket.send(&packet).expect("sends");
+        if sequence % 50 == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    u64::from(packets)
+}
+
+/// The number in a line that stands behind `before` (or behind the bracket after it) and before `after`.
+fn figure(line: &str, before: &str, after: &str) -> u64 {
+    let rest = &line[line.find(before).expect(before) + before.len()..];
+    let end = rest.find(after).expect(after);
+    let digits: Vec<_> = rest[..end].rsplit(|c: char| !c.is_ascii_digit()).collect();
+    digits[0].parse().unwrap_or_else(|_| panic!("no number before {after:?} in {line}"))
+}
+
+fn discards(line: &str) -> u64 {
+    let (_, discards) = line.split_once("discards: ").expect("discards");
+    discards.strip_prefix("unknown_ssrc=").map_or(0, |packets| packets.trim().parse().expect("a number"))
+}
+
+#[test]
+fn a_taken_address_has_its_own_exit_code() {
+    let first = Server::start(&[]);
+    let output = Command::new(binary()).args(["--http-listen", &first.address.to_string()]).output().expect("runs");
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("http.listen") && said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn a_wrong_setting_has_its_own_exit_code() {
+    let output = Command::new(binary()).args(["--workers", "100000"]).output().expect("runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("workers = 100000"));
+}
+
+#[test]
+fn a_host_that_refuses_io_uring_has_its_own_exit_code() {
+    for isolation in ISOLATIONS {
+        let mut command = Command::new(binary());
+        let flags = ["--io", "uring", "--isolation", isolation];
+        let started_at = Instant::now();
+        let mut server = Server::start_command(seccomp::refuse_io_uring(&mut command), &flags);
+        assert_eq!(server.exit_code(), Some(4));
+        assert!(started_at.elapsed() < Duration::from_secs(1), "it took {:?}", started_at.elapsed());
+        let said = wait_for("the cause", || server.lines(&["io_uring is refused"]).pop());
+        assert_eq!(server.log().len(), 1, "one line: {said:?} {:?}", server.log());
+    }
+}
+
+#[test]
+fn a_host_that_refuses_io_uring_gets_system_calls() {
+    let mut command = Command::new(binary());
+    let server = Server::start_command(seccomp::refuse_io_uring(&mut command), &["--io", "auto"]);
+    wait_for("ready", || server.get("/health").filter(|(status, _)| *status == 200));
+    assert_eq!(workers(&server.stats())[0]["io"], "system calls");
+    assert!(server.supervisor_pid() > 0);
+}

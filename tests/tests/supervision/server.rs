@@ -1,0 +1,206 @@
+//! A corecast server under test: started from the built binary, asked over HTTP, watched from outside.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// For things that happen soon or never.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PORTS: u16 = 100;
+
+/// The binary: `CORECAST_BIN`, or the release build.
+pub fn binary() -> PathBuf {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("inside the workspace");
+    let path = std::env::var_os("CORECAST_BIN").map_or_else(|| built.join("target/release/corecast"), PathBuf::from);
+    assert!(path.exists(), "{} is missing: build it (cargo build --release) or set CORECAST_BIN", path.display());
+    path
+}
+
+/// A running supervisor with everything below it. Ended on drop.
+pub struct Server {
+    supervisor: Child,
+    pub address: SocketAddr,
+    pub ports: (u16, u16),
+    log: Arc<Mutex<Vec<(Instant, String)>>>,
+}
+
+/// Runs `check` until it gives something.
+pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(Instant::now() < until, "{what}: not within {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+impl Server {
+    /// Starts it and waits until it is ready.
+    pub fn start(flags: &[&str]) -> Self {
+        let server = Self::start_command(&mut Command::new(binary()), flags);
+        wait_for("ready", || server.get("/health").filter(|(status, _)| *status == 200));
+        server
+    }
+
+    /// Starts it by this command.
+    pub fn start_command(command: &mut Command, flags: &[&str]) -> Self {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let min = 21_000 + NEXT.fetch_add(PORTS, Ordering::Relaxed);
+        let ports = (min, min + PORTS - 1);
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.expect("a free port");
+        let mut supervisor = command
+            .args(["--http-listen", &address.to_string()])
+            .args(["--rtc-port-range", &format!("{}-{}", ports.0, ports.1)])
+            .args(flags)
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let outputs: [Box<dyn Read + Send>; 2] =
+            [Box::new(supervisor.stdout.take().expect("piped")), Box::new(supervisor.stderr.take().expect("piped"))];
+        for output in outputs {
+            let log = Arc::clone(&log);
+            thread::spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    log.lock().expect("whole").push((Instant::now(), line));
+                }
+            });
+        }
+        Self { supervisor, address, ports, log }
+    }
+
+    /// Lines so far, of standard output and error.
+    pub fn log(&self) -> Vec<(Instant, String)> {
+        self.log.lock().expect("whole").clone()
+    }
+
+    /// Lines that have all of these parts.
+    pub fn lines(&self, parts: &[&str]) -> Vec<(Instant, String)> {
+        self.log().into_iter().filter(|(_, line)| parts.iter().all(|part| line.contains(part))).collect()
+    }
+
+    /// Status and body; none while nobody answers.
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+        stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    }
+
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        self.ask("GET", path, "")
+    }
+
+    /// A request that succeeds and answers with JSON; none if it does not.
+    pub fn json(&self, method: &str, path: &str, body: &str) -> Option<Value> {
+        let (status, body) = self.ask(method, path, body)?;
+        if (200..300).contains(&status) { serde_json::from_str(&body).ok() } else { None }
+    }
+
+    /// New work: a room with a broadcaster and a transport. Its local port.
+    pub fn work(&self, room: &str) -> Option<u16> {
+        let broadcasters = format!("/rooms/{room}/broadcasters");
+        self.json("POST", &broadcasters, r#"{"id":"b","displayName":"b","device":{"name":"test"}}"#)?;
+        let made = self.json("POST", &format!("{broadcasters}/b/transports"), r#"{"type":"plain","rtcpMux":true}"#)?;
+        u16::try_from(made["port"].as_u64()?).ok()
+    }
+
+    pub fn stats(&self) -> Value {
+        wait_for("/stats", || self.json("GET", "/stats", ""))
+    }
+
+    /// Of the server, not of its supervisor.
+    pub fn pid(&self) -> u32 {
+        u32::try_from(self.stats()["pid"].as_u64().expect("a pid")).expect("a pid")
+    }
+
+    pub fn supervisor_pid(&self) -> u32 {
+        self.supervisor.id()
+    }
+
+    pub fn signal_supervisor(&self, signal: &str) {
+        kill(signal, self.supervisor.id());
+    }
+
+    /// The exit code of the supervisor, once it has ended.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let supervisor = &mut self.supervisor;
+        wait_for("the end of the supervisor", || supervisor.try_wait().expect("ours")).code()
+    }
+
+    /// UDP ports of its range that somebody has bound.
+    pub fn bound_ports(&self) -> Vec<u16> {
+        let table = fs::read_to_string("/proc/net/udp").expect("readable");
+        let local = |line: &str| {
+            let (_, port) = line.split_whitespace().nth(1)?.rsplit_once(':')?;
+            u16::from_str_radix(port, 16).ok()
+        };
+        table.lines().skip(1).filter_map(local).filter(|port| (self.ports.0..=self.ports.1).contains(port)).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            for (_, line) in self.log() {
+                eprintln!("    {line}");
+            }
+        }
+        // What is below it goes with it: each has asked for a signal at its parent's death.
+        let _ = self.supervisor.kill();
+        let _ = self.supervisor.wait();
+    }
+}
+
+/// Sends a signal by the name that kill(1) knows.
+pub fn kill(signal: &str, pid: u32) {
+    let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().expect("kill runs");
+    assert!(status.success(), "kill -{signal} {pid}");
+}
+
+/// Processes of a process group.
+pub fn group(pgid: u32) -> Vec<u32> {
+    let field = |stat: &str| stat.rsplit_once(')')?.1.split_whitespace().nth(2)?.parse::<u32>().ok();
+    let processes = fs::read_dir("/proc").expect("readable").filter_map(Result::ok);
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        field(&stat) == Some(pgid)
+    })
+    .collect()
+}
+
+/// User and system time of a thread, in nanoseconds, as the kernel tells it (in ticks of 10 ms).
+pub fn cpu_ns(pid: u32, tid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).expect("the thread lives");
+    let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+    let ticks = |at: usize| fields[at].parse::<u64>().expect("ticks");
+    (ticks(11) + ticks(12)) * 10_000_000
+}
+
+/// The thread of that name.
+pub fn thread_named(pid: u32, name: &str) -> u32 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("readable").filter_map(Result::ok);
+    let mut named =
+        tasks.filter(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name));
+    let task = named.next().unwrap_or_else(|| panic!("no thread {name}"));
+    task.file_name().to_str().expect("a number").parse().expect("a number")
+}
