@@ -43,6 +43,8 @@ const UNSAFE: &[(&str, &str)] = &[
     ("dataplane/src/ring.rs", "hands buffers to the kernel"),
     ("dataplane/src/mmsg.rs", "hands buffers to the kernel"),
     ("dataplane/src/arena.rs", "owns the memory that the kernel writes"),
+    ("bench/src/sockets.rs", "system calls that std does not have"),
+    ("bench/src/ring.rs", "hands buffers to the kernel"),
     ("tests/tests/allocation.rs", "a counting allocator, for Rust and for C"),
 ];
 
