@@ -117,7 +117,7 @@ pub enum Sealer {
     /// RFC 7714.
     Gcm {
         /// Session key.
-        key: LessSafeKey,
+        key: Box<LessSafeKey>,
         /// Session salt.
         salt: [u8; 12],
     },
@@ -151,7 +151,7 @@ impl Sealer {
         };
         let unbound = UnboundKey::new(algorithm, &session).map_err(|_| anyhow!("AES-GCM key"))?;
         let salt = derive(master, salt, 2, 12)?.try_into().map_err(|_| anyhow!("salt"))?;
-        Ok(Self::Gcm { key: LessSafeKey::new(unbound), salt })
+        Ok(Self::Gcm { key: Box::new(LessSafeKey::new(unbound)), salt })
     }
 
     /// Bytes by which a sealed packet is longer.

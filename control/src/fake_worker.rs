@@ -12,6 +12,7 @@ use corecast_wire::{
 use tokio::sync::mpsc;
 
 use crate::link::{Link, LinkEvent};
+use crate::pool::Spawned;
 
 /// What a worker is told in tests.
 pub(crate) fn config(index: u32) -> WorkerConfig {
@@ -29,9 +30,15 @@ pub(crate) fn config(index: u32) -> WorkerConfig {
 }
 
 /// Starts a fake worker on a thread of its own.
-pub(crate) fn open(config: WorkerConfig) -> (Link, mpsc::UnboundedReceiver<LinkEvent>) {
-    let (ours, theirs) = UnixStream::pair().expect("socket pair");
+pub(crate) fn spawn(index: u32) -> Spawned {
+    let (link, theirs) = UnixStream::pair().expect("socket pair");
     std::thread::spawn(move || run(theirs));
+    Spawned { config: config(index), link, child: None }
+}
+
+/// Starts a fake worker and opens its link.
+pub(crate) fn open(config: WorkerConfig) -> (Link, mpsc::UnboundedReceiver<LinkEvent>) {
+    let ours = spawn(0).link;
     ours.set_nonblocking(true).expect("set");
     Link::open(tokio::net::UnixStream::from_std(ours).expect("registers"), config)
 }

@@ -18,6 +18,7 @@ use crate::api;
 use crate::config::Config;
 use crate::pool::{Death, DeathCause, Pool, Watch};
 use crate::rooms::Rooms;
+use crate::settings::Isolation;
 use crate::supervisor::fatal;
 use crate::supervisor::report::{Died, Report, send};
 use crate::{logging, spawn};
@@ -145,18 +146,15 @@ fn summary(config: &Config, pool: &Pool, addresses: &Addresses) -> String {
     let _ = writeln!(text, "  media    {addresses}, UDP ports {}", config.rtc.port_range);
     let cores: Vec<_> = pool.workers().iter().map(|worker| worker.core.to_string()).collect();
     let plural = |one: &str, many: &str| if cores.len() == 1 { one.to_owned() } else { many.to_owned() };
-    let _ = writeln!(
-        text,
-        "  workers  {} ({}) on {} {}",
-        cores.len(),
-        plural(&config.isolation.to_string(), &format!("{} each", config.isolation)),
-        plural("core", "cores"),
-        cores.join(", ")
-    );
+    let what = match config.isolation {
+        Isolation::Thread => plural("thread", "threads"),
+        Isolation::Process => plural("process", "processes"),
+    };
+    let _ = writeln!(text, "  workers  {} {what} on {} {}", cores.len(), plural("core", "cores"), cores.join(", "));
     let mut warnings = Vec::new();
     let mut drivers: Vec<String> = Vec::new();
     for started in pool.workers().iter().filter_map(|worker| worker.started()) {
-        let driver = format!("{}: {}", io_name(started.io), started.reason);
+        let driver = started.reason;
         if !drivers.contains(&driver) {
             drivers.push(driver);
         }
@@ -184,7 +182,7 @@ fn summary(config: &Config, pool: &Pool, addresses: &Addresses) -> String {
     text
 }
 
-/// As in the settings.
+/// For people.
 pub(crate) fn io_name(io: Io) -> &'static str {
     match io {
         Io::Auto => "auto",

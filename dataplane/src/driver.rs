@@ -219,6 +219,7 @@ impl Driver {
     /// # Errors
     /// What the system says; the driver is of no more use.
     pub fn wait(&mut self, at_most: Duration, gather: Duration) -> io::Result<Woken> {
+        let gather = gather.min(at_most);
         if !self.intake.arrived.is_empty() {
             return Ok(Woken { link: false, datagrams: true });
         }

@@ -44,8 +44,9 @@ pub(crate) fn install(report_fd: i32) -> std::io::Result<()> {
     BASE.store(program_base().unwrap_or(0), Ordering::Relaxed);
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        print(info);
+        // Told before it is printed: finding the names for a backtrace takes a tenth of a second.
         tell_panic(info);
+        print(info);
     }));
     for (signal, _) in SIGNALS {
         // SAFETY: all zeros is a valid sigaction: default action, empty mask.

@@ -32,11 +32,14 @@ impl Notify {
         }
     }
 
-    pub(super) fn ready(&mut self) {
-        if !std::mem::replace(&mut self.ready, true) {
+    /// The server accepts work. True for the first time.
+    pub(super) fn ready(&mut self) -> bool {
+        let first = !std::mem::replace(&mut self.ready, true);
+        if first {
             tell(&[NotifyState::Ready]);
         }
         self.status("ready");
+        first
     }
 
     pub(super) fn stopping(&self) {

@@ -168,8 +168,14 @@ impl Run {
             Report::Ready { summary } => {
                 self.ready = true;
                 self.beat = Instant::now();
-                println!("{}", summary.trim_end());
-                notify.ready();
+                if notify.ready() {
+                    println!("{}", summary.trim_end());
+                } else {
+                    tracing::info!(
+                        "the server is ready again, {} ms after its start",
+                        self.started.elapsed().as_millis()
+                    );
+                }
             }
             Report::Beat => self.beat = Instant::now(),
             Report::StartFailed { refused: true, cause } => self.refused = Some(cause),

@@ -322,7 +322,11 @@ impl Worker {
 
     fn want_key_frame_for(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
         let Some(consumer) = self.consumers.get(key).filter(|one| one.has_key_frames && !one.paused) else { return };
-        self.want_key_frame(now, consumer.stream, outbox);
+        // Asked for too early, it would come in vain; a packet that finds the consumer waiting asks again.
+        let transport = self.transports.get(consumer.transport);
+        if transport.is_some_and(|transport| transport.path(Flow::Rtp).is_some()) {
+            self.want_key_frame(now, consumer.stream, outbox);
+        }
     }
 
     pub(crate) fn close_consumer(&mut self, key: usize) {

@@ -26,7 +26,7 @@ impl Worker {
             if !self.advance_round(outbox) {
                 return Forward::Full;
             }
-            self.end_round();
+            self.end_round(now, outbox);
             if self.fresh.is_empty() {
                 return Forward::Done;
             }
@@ -59,7 +59,6 @@ impl Worker {
             if ask {
                 self.send_nack(now, key, outbox);
             }
-            self.request_key_frame(now, key, outbox);
         }
     }
 
@@ -78,11 +77,13 @@ impl Worker {
         true
     }
 
-    fn end_round(&mut self) {
-        for key in self.round.drain(..) {
+    /// Clears the round, and asks for the key frames that it was found to need.
+    fn end_round(&mut self, now: Instant, outbox: &mut Outbox) {
+        while let Some(key) = self.round.pop() {
             if let Some(stream) = self.streams.get_mut(key) {
                 stream.round.clear();
             }
+            self.request_key_frame(now, key, outbox);
         }
         self.round_transports.clear();
         self.cursor = Cursor::default();
@@ -93,7 +94,7 @@ impl Worker {
 fn advance_transport(
     transport: &mut Transport,
     consumers: &mut Slab<Consumer>,
-    streams: &Slab<Stream>,
+    streams: &mut Slab<Stream>,
     history: &mut History,
     discards: &mut Discards,
     outbox: &mut Outbox,
@@ -104,7 +105,7 @@ fn advance_transport(
     while let Some((consumer, stream)) = transport.pending.get(cursor.pending).copied() {
         // Keys may have been given to other objects since the round began.
         let consumer = consumers.get_mut(consumer).filter(|consumer| consumer.stream == stream);
-        if let (Some(consumer), Some(stream)) = (consumer, streams.get(stream)) {
+        if let (Some(consumer), Some(stream)) = (consumer, streams.get_mut(stream)) {
             while let Some(slot) = stream.round.get(cursor.packet).copied() {
                 match forward_packet(consumer, slot, path, sealer, history, outbox, &mut transport.sent) {
                     Ok(()) => {}
@@ -112,6 +113,9 @@ fn advance_transport(
                     Err(Unsealed::Discarded(why)) => {
                         consumer.discards.count(why);
                         discards.count(why);
+                        if why == Discard::WaitingForKeyFrame {
+                            stream.key_frames.want();
+                        }
                     }
                 }
                 cursor.packet += 1;
