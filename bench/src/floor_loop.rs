@@ -243,7 +243,8 @@ impl Bare {
         });
         loop {
             let slept_at = now();
-            intake.gather(coalescer.plan())?;
+            let plan = coalescer.plan();
+            intake.gather(plan)?;
             let at_once = if let Gather::Count(packets) = gather { packets as usize } else { usize::MAX };
             while matches!(gather, Gather::Count(_)) && !intake.len().is_multiple_of(at_once) {
                 let before = intake.len();
@@ -268,7 +269,8 @@ impl Bare {
                 self.forward(&mut intake, &mut outlet, from..from.saturating_add(at_once).min(count))?;
             }
             let (received, sent) = (received as u64, self.totals.packets_sent - sent);
-            coalescer.learn(Batch { slept_at, woke_at, done_at: now(), received, sent });
+            let waited = plan != Plan::default();
+            coalescer.learn(Batch { slept_at, woke_at, began_at: woke_at, done_at: now(), waited, received, sent });
         }
     }
 
