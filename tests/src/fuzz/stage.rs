@@ -180,7 +180,7 @@ impl Stage {
                 return self.receive(path, plain);
             }
         } else if let Ok(view) = RtpView::parse(plain) {
-            let highest = self.highest.entry((transport, view.ssrc())).or_insert(u64::from(view.sequence()));
+            let highest = self.highest.entry((transport, view.ssrc())).or_insert_with(|| u64::from(view.sequence()));
             let index = extend(*highest, view.sequence());
             *highest = index.max(*highest);
             sealed.resize(plain.len() + sealer.rtp_overhead(), 0);
@@ -325,7 +325,7 @@ fn video_options(transport: u8) -> ProduceOptions {
         }],
         mid: None,
         nack: true,
-        pli: transport % 3 != 0,
+        pli: !transport.is_multiple_of(3),
         fir: true,
         paused: false,
     }

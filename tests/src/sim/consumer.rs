@@ -106,7 +106,7 @@ pub fn extend(near: u64, low: u16) -> u64 {
     if ahead < 0x8000 {
         near + u64::from(ahead)
     } else {
-        (near + u64::from(ahead)).checked_sub(0x1_0000).unwrap_or(u64::from(low))
+        (near + u64::from(ahead)).checked_sub(0x1_0000).unwrap_or_else(|| u64::from(low))
     }
 }
 
