@@ -105,9 +105,12 @@ impl Coalescer {
         }
     }
 
-    /// What waiting is likely to save is more than one sleep.
+    /// What waiting is likely to save is more than it costs: where traffic is steady, nothing but latency; elsewhere a
+    /// second sleep, and a bet on that at even odds would give latency away for nothing.
     fn pays(&self) -> bool {
-        self.followed * self.fan_out.mul_add(JOIN_NS, WAKE_NS) > WAKE_NS
+        let steady = self.rate * MIN_WINDOW.as_secs_f32() >= 2.0;
+        let cost = if steady { WAKE_NS } else { 2.0 * WAKE_NS };
+        self.followed * self.fan_out.mul_add(JOIN_NS, WAKE_NS) > cost
     }
 
     /// The busier, the longer: latency is only worth giving away where the core is short of time.

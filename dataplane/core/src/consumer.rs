@@ -14,8 +14,8 @@ use crate::time::Instant;
 
 /// Round trip assumed until a receiver report tells.
 const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(40);
-/// Runs that are remembered: packets of older ones cannot be retransmitted.
-const MAX_RUNS: usize = 16;
+/// Older runs that are remembered: packets of those before them cannot be retransmitted.
+const MAX_OLDER_RUNS: usize = 15;
 /// Retransmitted bytes may be a quarter of what is sent, after this much to begin with.
 const RETRANSMIT_ALLOWANCE_BYTES: u64 = 256 * 1024;
 
@@ -24,6 +24,11 @@ const RETRANSMIT_ALLOWANCE_BYTES: u64 = 256 * 1024;
 struct Run {
     first_in: u64,
     first_out: u64,
+}
+
+impl Run {
+    /// Before the first packet: no sequence number is so high.
+    const NONE: Self = Self { first_in: u64::MAX, first_out: 0 };
 }
 
 /// Retransmission stream of a consumer (RFC 4588).
@@ -47,31 +52,35 @@ struct Retransmitted {
     times: u8,
 }
 
-/// A consumer.
+/// A consumer. What every packet needs comes first: with thousands of consumers it is cold memory, two lines of it.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Consumer {
-    pub(crate) id: ConsumerId,
-    pub(crate) transport: usize,
-    pub(crate) producer: usize,
+    payload_types: u128,
     pub(crate) stream: usize,
     pub(crate) ssrc: u32,
-    pub(crate) rtx: Option<Rtx>,
-    pub(crate) nack: bool,
-    pub(crate) paused: bool,
     /// Bit n is set if the receiver knows the header extension with the router's id n.
     pub(crate) header_extensions: u16,
-    payload_types: u128,
-    pub(crate) cname: String,
-    /// Key frames of the producer's media can be told apart.
-    pub(crate) has_key_frames: bool,
-    pub(crate) clock_rate_hz: u32,
+    pub(crate) paused: bool,
     /// The next packet begins a new run, at a key frame if there are any.
     waiting: bool,
     next_out: u64,
-    runs: Vec<Run>,
-    retransmitted: Option<Box<[Retransmitted; RETRANSMIT_MEMORY]>>,
-    retransmit_allowance_bytes: u64,
+    /// The run that packets join now; before the first one, none does.
+    run: Run,
     pub(crate) sent: Sent,
+    retransmit_allowance_bytes: u64,
+    /// Key frames of the producer's media can be told apart.
+    pub(crate) has_key_frames: bool,
+    pub(crate) nack: bool,
+    pub(crate) clock_rate_hz: u32,
+    pub(crate) id: ConsumerId,
+    pub(crate) transport: usize,
+    pub(crate) producer: usize,
+    pub(crate) rtx: Option<Rtx>,
+    pub(crate) cname: String,
+    /// The runs before, oldest first.
+    older_runs: Vec<Run>,
+    retransmitted: Option<Box<[Retransmitted; RETRANSMIT_MEMORY]>>,
     pub(crate) feedback: Feedback,
     pub(crate) discards: Discards,
 }
@@ -126,7 +135,8 @@ impl Consumer {
             clock_rate_hz,
             waiting: true,
             next_out: u64::from(options.first_sequence),
-            runs: Vec::with_capacity(MAX_RUNS),
+            run: Run::NONE,
+            older_runs: Vec::new(),
             retransmitted: None,
             retransmit_allowance_bytes: RETRANSMIT_ALLOWANCE_BYTES,
             sent: Sent::default(),
@@ -169,7 +179,8 @@ impl Consumer {
     /// The newest packet that has a number. One that was late when the consumer was interrupted must not begin a run:
     /// it would be numbered behind what followed it.
     fn newest_in(&self) -> Option<u64> {
-        self.runs.last().map(|run| (run.first_in + (self.next_out - run.first_out)).saturating_sub(1))
+        let sent = self.next_out.saturating_sub(self.run.first_out);
+        (self.run.first_in != u64::MAX).then(|| (self.run.first_in + sent).saturating_sub(1))
     }
 
     /// Whether the receiver negotiated a payload type (the router's number).
@@ -179,8 +190,11 @@ impl Consumer {
 
     /// Number of a packet in the run that it belongs to; `None` if it was withheld, or precedes every run.
     fn out_of(&self, sequence: u64) -> Option<u64> {
-        let mut end = u64::MAX;
-        for run in self.runs.iter().rev() {
+        if let Some(distance) = sequence.checked_sub(self.run.first_in) {
+            return Some(self.run.first_out + distance);
+        }
+        let mut end = self.run.first_out;
+        for run in self.older_runs.iter().rev() {
             if let Some(distance) = sequence.checked_sub(run.first_in) {
                 return Some(run.first_out + distance).filter(|out| *out < end);
             }
@@ -191,26 +205,29 @@ impl Consumer {
 
     /// Closes the gap that a withheld packet would leave, if it is the newest.
     fn skip(&mut self, sequence: u64) {
-        let Some(run) = self.runs.last_mut().filter(|_| !self.waiting) else { return };
-        let Some(distance) = sequence.checked_sub(run.first_in) else { return };
-        let out = run.first_out + distance;
+        let Some(distance) = sequence.checked_sub(self.run.first_in).filter(|_| !self.waiting) else { return };
+        let out = self.run.first_out + distance;
         if out < self.next_out {
             return;
         }
         self.next_out = out;
         let next = Run { first_in: sequence + 1, first_out: out };
         if distance == 0 {
-            *run = next;
+            self.run = next;
         } else {
             self.push_run(next);
         }
     }
 
     fn push_run(&mut self, run: Run) {
-        if self.runs.len() == MAX_RUNS {
-            self.runs.remove(0);
+        let ended = std::mem::replace(&mut self.run, run);
+        if ended.first_in == u64::MAX {
+            return;
         }
-        self.runs.push(run);
+        if self.older_runs.len() == MAX_OLDER_RUNS {
+            self.older_runs.remove(0);
+        }
+        self.older_runs.push(ended);
     }
 
     /// Notes a media packet that was put into the outbox.
@@ -229,7 +246,8 @@ impl Consumer {
         if out > newest {
             return None;
         }
-        let run = self.runs.iter().rev().find(|run| run.first_out <= out)?;
+        let mut runs = std::iter::once(&self.run).chain(self.older_runs.iter().rev());
+        let run = runs.find(|run| run.first_in != u64::MAX && run.first_out <= out)?;
         Some((run.first_in + (out - run.first_out), out))
     }
 

@@ -43,30 +43,31 @@ impl Traffic {
     }
 }
 
-/// A plain transport.
+/// A plain transport. What every train needs comes first (see [`crate::consumer::Consumer`]).
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Transport {
+    /// (consumer, stream) with packets to forward in the current round.
+    pub(crate) pending: Vec<(usize, usize)>,
+    pub(crate) sent: Traffic,
+    remote: Option<SocketAddr>,
+    pub(crate) local: Endpoint,
+    pub(crate) security: Option<Security>,
     pub(crate) id: TransportId,
     pub(crate) router: RouterId,
-    pub(crate) local: Endpoint,
     /// `None` with RTCP on the RTP port (RFC 5761).
     pub(crate) rtcp_local: Option<Endpoint>,
     pub(crate) comedia: bool,
     pub(crate) connected: bool,
-    remote: Option<SocketAddr>,
     rtcp_remote: Option<SocketAddr>,
-    pub(crate) security: Option<Security>,
     pub(crate) rtcp_ssrc: u32,
     pub(crate) producers: Vec<usize>,
     pub(crate) inbound: Vec<Inbound>,
     pub(crate) consumers: Vec<usize>,
     /// Consumer by SSRC, media and RTX; ordered, for reports and feedback.
     pub(crate) outbound: BTreeMap<u32, usize>,
-    /// (consumer, stream) with packets to forward in the current round.
-    pub(crate) pending: Vec<(usize, usize)>,
     pub(crate) reports_due: Option<Instant>,
     pub(crate) received: Traffic,
-    pub(crate) sent: Traffic,
     pub(crate) discards: Discards,
 }
 
