@@ -1,8 +1,9 @@
-//! What the worker state machine costs without its shell: reading a header, writing one, and forwarding a packet to many.
+//! What the worker state machine costs without its shell: reading a header, writing one, and forwarding a packet to
+//! many.
 //!
 //! `cargo bench -p corecast-bench --bench machine -- forward` runs one group. Groups: `parse`, `rewrite`, `forward`.
-//! `forward` counts the whole way from a datagram to sealed packets in the outbox, one packet of 1,200 bytes in frames of
-//! ten; divide by the number of consumers.
+//! `forward` counts the whole way from a datagram to sealed packets in the outbox, one packet of 1,200 bytes in frames
+//! of ten; divide by the number of consumers.
 
 use std::hint::black_box;
 use std::net::SocketAddr;

@@ -126,7 +126,7 @@ pub enum Sealer {
         /// Session encryption key.
         key: Box<EncryptingKey>,
         /// Session authentication key.
-        authentication: hmac::Key,
+        authentication: Box<hmac::Key>,
         /// Session salt.
         salt: [u8; 14],
     },
@@ -144,7 +144,8 @@ impl Sealer {
             SrtpCryptoSuite::AeadAes128Gcm => &aead::AES_128_GCM,
             SrtpCryptoSuite::AeadAes256Gcm => &aead::AES_256_GCM,
             SrtpCryptoSuite::AesCm128HmacSha1_80 => {
-                let authentication = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &derive(master, salt, 1, 20)?);
+                let secret = derive(master, salt, 1, 20)?;
+                let authentication = Box::new(hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &secret));
                 let salt = derive(master, salt, 2, 14)?.try_into().map_err(|_| anyhow!("salt"))?;
                 return Ok(Self::Cm { key: Box::new(counter_mode(&session)?), authentication, salt });
             }

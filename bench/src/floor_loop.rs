@@ -6,6 +6,7 @@
 
 use std::io::{self, BufRead as _, BufReader, IoSlice, Write as _};
 use std::net::{Ipv4Addr, UdpSocket};
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -200,9 +201,9 @@ fn find_runs(lens: &[usize], runs: &mut Vec<Run>) {
 }
 
 /// Evens out lengths that differ by little, as a server may by RTP padding.
-fn even_out(intake: &mut impl Intake, count: usize) {
-    let longest = (0..count).map(|index| intake.packet(index).len()).max().unwrap_or(0);
-    for index in 0..count {
+fn even_out(intake: &mut impl Intake, batch: Range<usize>) {
+    let longest = batch.clone().map(|index| intake.packet(index).len()).max().unwrap_or(0);
+    for index in batch {
         let len = intake.packet(index).len();
         if len < longest && longest - len <= MAX_PAD_BYTES {
             intake.pad(index, longest);
@@ -242,48 +243,63 @@ impl Bare {
         });
         loop {
             let slept_at = now();
-            intake.gather(coalescer.plan())?;
-            while let Gather::Count(packets) = gather {
+            let plan = coalescer.plan();
+            intake.gather(plan)?;
+            let at_once = if let Gather::Count(packets) = gather { packets as usize } else { usize::MAX };
+            while matches!(gather, Gather::Count(_)) && !intake.len().is_multiple_of(at_once) {
                 let before = intake.len();
-                if before >= packets as usize || before == 0 || ends_with_question(&intake, before) {
+                if ends_with_question(&intake, before) {
                     break;
                 }
                 intake.gather_more()?;
+                if intake.len() == before {
+                    break;
+                }
             }
             let (woke_at, received, sent) = (now(), intake.len(), self.totals.packets_sent);
             if received == 0 {
                 return Ok(());
             }
-            self.forward(&mut intake, &mut outlet)?;
+            let mut count = received;
+            while ends_with_question(&intake, count) {
+                self.report()?;
+                count -= 1;
+            }
+            for from in (0..count).step_by(at_once) {
+                self.forward(&mut intake, &mut outlet, from..from.saturating_add(at_once).min(count))?;
+            }
             let (received, sent) = (received as u64, self.totals.packets_sent - sent);
-            coalescer.learn(Batch { slept_at, woke_at, done_at: now(), received, sent });
+            let waited = plan != Plan::default();
+            coalescer.learn(Batch { slept_at, woke_at, began_at: woke_at, done_at: now(), waited, received, sent });
         }
     }
 
-    fn forward(&mut self, intake: &mut impl Intake, outlet: &mut impl Outlet) -> anyhow::Result<()> {
-        let mut count = intake.len();
-        while ends_with_question(intake, count) {
-            self.report()?;
-            count -= 1;
-        }
-        if count == 0 {
-            return Ok(());
-        }
-        even_out(intake, count);
+    fn forward(
+        &mut self,
+        intake: &mut impl Intake,
+        outlet: &mut impl Outlet,
+        batch: Range<usize>,
+    ) -> anyhow::Result<()> {
+        even_out(intake, batch.clone());
         self.lens.clear();
-        self.lens.extend((0..count).map(|index| intake.packet(index).len() + self.overhead));
+        self.lens.extend(batch.clone().map(|index| intake.packet(index).len() + self.overhead));
         find_runs(&self.lens, &mut self.runs);
-        self.totals.packets_received += count as u64;
+        self.totals.packets_received += batch.len() as u64;
         if self.overhead == 0 {
-            self.send_plain(intake, count, outlet)
+            self.send_plain(intake, batch, outlet)
         } else {
-            self.send_sealed(intake, count, outlet)
+            self.send_sealed(intake, batch, outlet)
         }
     }
 
     /// The same bytes to everybody, straight from where they were received.
-    fn send_plain(&mut self, intake: &impl Intake, count: usize, outlet: &mut impl Outlet) -> anyhow::Result<()> {
-        let pieces: Vec<_> = (0..count).map(|index| IoSlice::new(intake.packet(index))).collect();
+    fn send_plain(
+        &mut self,
+        intake: &impl Intake,
+        batch: Range<usize>,
+        outlet: &mut impl Outlet,
+    ) -> anyhow::Result<()> {
+        let pieces: Vec<_> = batch.map(|index| IoSlice::new(intake.packet(index))).collect();
         let mut trains = Vec::with_capacity(self.sealers.len() * self.runs.len());
         for subscriber in 0..self.sealers.len() {
             trains.extend(self.runs.iter().map(|run| out_train(subscriber, run, &pieces[run.from..run.to])));
@@ -293,9 +309,14 @@ impl Bare {
         Ok(())
     }
 
-    fn send_sealed(&mut self, intake: &impl Intake, count: usize, outlet: &mut impl Outlet) -> anyhow::Result<()> {
+    fn send_sealed(
+        &mut self,
+        intake: &impl Intake,
+        batch: Range<usize>,
+        outlet: &mut impl Outlet,
+    ) -> anyhow::Result<()> {
         self.rollovers.clear();
-        for index in 0..count {
+        for index in batch.clone() {
             let rollovers = self.rollovers_of(intake.packet(index));
             self.rollovers.push(rollovers);
         }
@@ -310,9 +331,9 @@ impl Bare {
             for (sealer, out) in self.sealers[subscribers.clone()].iter().zip(scratch.chunks_exact_mut(each.max(1))) {
                 let sealer = sealer.as_ref().context("a subscriber without a key")?;
                 let mut rest = out;
-                for index in 0..count {
-                    let (packet, after) = rest.split_at_mut(self.lens[index]);
-                    sealer.seal(intake.packet(index), self.rollovers[index], packet)?;
+                for (index, (len, rollovers)) in batch.clone().zip(self.lens.iter().zip(&self.rollovers)) {
+                    let (packet, after) = rest.split_at_mut(*len);
+                    sealer.seal(intake.packet(index), *rollovers, packet)?;
                     rest = after;
                 }
             }

@@ -141,7 +141,7 @@ impl Generator {
             let srtp = key.as_ref().map(crypto::endpoint).transpose()?;
             let seed = load.seed.wrapping_add(number.into());
             let source = Source::new(load.profile, load.payload, load.pps, 0, seed);
-            let publisher = Publisher::new(number, source, srtp, load.ip)?;
+            let publisher = Publisher::new(number, source, srtp, (load.ip, 0).into())?;
             publisher_peers.push(Peer { address: publisher.local_address()?, key });
             publishers.push(publisher);
         }

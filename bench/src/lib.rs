@@ -15,6 +15,7 @@ pub mod progress;
 pub mod publishers;
 pub mod report;
 pub mod ring;
+pub mod rtp;
 pub mod schedule;
 pub mod sockets;
 pub mod subscribers;

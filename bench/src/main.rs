@@ -1,7 +1,9 @@
 //! `corecast-bench`: drives corecast with real RTP and says what a forwarded packet costs.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
-use corecast_bench::{fanout, floor_loop, floor_table, target};
+use corecast_bench::{fanout, floor_loop, floor_table, rtp, target};
 
 /// RTP load generator for corecast
 #[derive(Debug, Parser)]
@@ -17,6 +19,8 @@ enum Command {
     Fanout(fanout::FanoutArgs),
     /// Measure the least that forwarding can cost on this machine
     Floor(floor_table::FloorArgs),
+    /// Send RTP to an address
+    Rtp(rtp::RtpArgs),
     /// The floor's loop itself
     #[command(name = "__floor", hide = true)]
     FloorLoop,
@@ -25,11 +29,22 @@ enum Command {
     Worker,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("corecast-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Fanout(args) => fanout::run(&args),
         Command::Floor(args) => floor_table::run(&args),
-        Command::Worker => Ok(corecast_dataplane::run(target::child_link()?)?),
+        Command::Rtp(args) => rtp::run(&args),
         Command::FloorLoop => floor_loop::run(target::child_link()?),
+        Command::Worker => Ok(corecast_dataplane::run(target::child_link()?)?),
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use hdrhistogram::Histogram;
-use plotters::coord::combinators::IntoLogRange as _;
+use plotters::coord::combinators::{BindKeyPoints as _, IntoLogRange as _, LogCoord, WithKeyPoints};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -15,7 +15,9 @@ const FAINT: RGBColor = RGBColor(0xd5, 0xda, 0xe1);
 const COLORS: [RGBColor; 2] = [RGBColor(0x1f, 0x6f, 0xd6), RGBColor(0xe0, 0x7a, 0x1f)];
 /// Bars per factor of ten.
 const BARS_PER_DECADE: f64 = 16.0;
-const MARKS: [(f64, &str); 3] = [(0.5, "p50"), (0.99, "p99"), (0.999, "p99.9")];
+/// Percentiles, and on which side of its line each is named: the last two are often close together.
+const MARKS: [(f64, &str, HPos); 3] =
+    [(0.5, "p50", HPos::Right), (0.99, "p99", HPos::Right), (0.999, "p99.9", HPos::Left)];
 
 /// One distribution.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +72,22 @@ fn label(ns: &f64) -> String {
     }
 }
 
+/// Ticks at 1, 2 and 5 times each power of ten.
+fn x_range(first: i32, last: i32) -> WithKeyPoints<LogCoord<f64>> {
+    let (from, to) = (start_of(first - 1), start_of(last + 3));
+    let decades = from.log10().floor() as i32..=to.log10().ceil() as i32;
+    let ticks = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(decade)));
+    (from..to).log_scale().with_key_points(ticks.filter(|tick| (from..=to).contains(tick)).collect())
+}
+
+fn legend(series: &Series<'_>) -> String {
+    let marks = MARKS.map(|(quantile, name, _)| {
+        let ns = series.latency.value_at_quantile(quantile) as f64;
+        format!("{name} {}", crate::report::duration(ns))
+    });
+    format!("{}: {}", series.name, marks.join(", "))
+}
+
 /// Draws the distributions over one another, with their percentiles.
 ///
 /// # Errors
@@ -96,7 +114,7 @@ fn draw_to(svg: &mut String, title: &str, series: &[Series<'_>]) -> anyhow::Resu
         .margin_top(8)
         .x_label_area_size(44)
         .y_label_area_size(56)
-        .build_cartesian_2d((start_of(first - 1)..start_of(last + 2)).log_scale(), 0.0..highest * 1.3)
+        .build_cartesian_2d(x_range(first, last), 0.0..highest * 1.35)
         .map_err(|error| failed(&error))?;
     chart
         .configure_mesh()
@@ -119,21 +137,18 @@ fn draw_to(svg: &mut String, title: &str, series: &[Series<'_>]) -> anyhow::Resu
                 AreaSeries::new(outline.iter().copied(), 0.0, color.mix(0.22)).border_style(color.stroke_width(2)),
             )
             .map_err(|error| failed(&error))?
-            .label(series.name)
+            .label(legend(series))
             .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], color.mix(0.6).filled()));
     }
     for (row, (series, color)) in series.iter().zip(COLORS).enumerate() {
-        for (column, (quantile, name)) in MARKS.into_iter().enumerate() {
+        let top = highest * (1.12 - 0.06 * row as f64);
+        for (quantile, name, side) in MARKS {
             let ns = series.latency.value_at_quantile(quantile) as f64;
-            let top = highest * (1.24 - 0.07 * (row + 2 * column) as f64 / 1.5);
-            let line = [(ns, 0.0), (ns, top)];
-            let text = format!(" {name} {}", crate::report::duration(ns));
-            let anchor = Pos::new(HPos::Left, VPos::Top);
-            let style = (FONT, 13).into_font().color(&color).pos(anchor);
+            let style = (FONT, 13).into_font().color(&color).pos(Pos::new(side, VPos::Top));
             chart
-                .draw_series([PathElement::new(line, color.mix(0.8).stroke_width(1))])
+                .draw_series([PathElement::new([(ns, 0.0), (ns, top)], color.mix(0.8).stroke_width(1))])
                 .map_err(|error| failed(&error))?;
-            chart.draw_series([Text::new(text, (ns, top), style)]).map_err(|error| failed(&error))?;
+            chart.draw_series([Text::new(format!(" {name} "), (ns, top), style)]).map_err(|error| failed(&error))?;
         }
     }
     chart

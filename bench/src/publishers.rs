@@ -1,7 +1,7 @@
 //! Publishers: each a socket, a stream and a key, sending what its [`Source`] plans.
 
 use std::io::IoSlice;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 
 use anyhow::Context as _;
 use webrtc_srtp::context::Context;
@@ -51,8 +51,8 @@ impl Publisher {
     ///
     /// # Errors
     /// No socket is to be had.
-    pub fn new(number: u16, source: Source, srtp: Option<Context>, ip: Ipv4Addr) -> anyhow::Result<Self> {
-        let socket = UdpSocket::bind((ip, 0)).context("publisher's socket")?;
+    pub fn new(number: u16, source: Source, srtp: Option<Context>, from: SocketAddr) -> anyhow::Result<Self> {
+        let socket = UdpSocket::bind(from).with_context(|| format!("cannot send from {from}"))?;
         socket.set_nonblocking(true)?;
         sockets::set_buffers(&socket, SOCKET_BUFFER_BYTES)?;
         Ok(Self {

@@ -76,8 +76,10 @@ impl BufferRing {
     fn give(&mut self, id: u16) {
         let address = self.memory[Self::span(id)].as_mut_ptr();
         let slot = usize::from(self.tail % BUFFERS);
-        // SAFETY: the slot lies within the allocation, and the kernel reads it only after the tail has passed it.
-        let entry = unsafe { self.base.add(slot).as_mut() };
+        // SAFETY: the slot lies within the allocation.
+        let mut entry = unsafe { self.base.add(slot) };
+        // SAFETY: the entry is initialised, and the kernel reads it only after the tail has passed it.
+        let entry = unsafe { entry.as_mut() };
         entry.set_addr(address as u64);
         entry.set_len(BUFFER_BYTES as u32);
         entry.set_bid(id);

@@ -4,7 +4,9 @@ use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -125,10 +127,7 @@ impl Child {
         let (link, theirs) = UnixStream::pair()?;
         link.set_read_timeout(Some(ANSWER_WITHIN))?;
         link.set_write_timeout(Some(ANSWER_WITHIN))?;
-        let program = match std::env::var_os("CORECAST_BENCH_PROGRAM") {
-            Some(program) => program.into(),
-            None => std::env::current_exe().context("where this program is")?,
-        };
+        let program = program()?;
         let process = Command::new(&program)
             .arg(role)
             .env(PARENT_VARIABLE, std::process::id().to_string())
@@ -166,6 +165,21 @@ impl Child {
             Ok(Some(status)) => anyhow::anyhow!("the measured process has ended: {status}"),
             _ => anyhow::anyhow!("the measured process does not answer: {error}"),
         }
+    }
+}
+
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// Where corecast-bench is, for callers that are another program (the benches).
+pub fn set_program(path: impl Into<PathBuf>) {
+    // Set once or not at all: the first caller knows.
+    let _ = PROGRAM.set(path.into());
+}
+
+fn program() -> anyhow::Result<PathBuf> {
+    match PROGRAM.get() {
+        Some(path) => Ok(path.clone()),
+        None => std::env::current_exe().context("where this program is"),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Socket addresses and control messages as the kernel lays them out in memory. Safe code: it only builds and reads bytes.
+//! Socket addresses and control messages as the kernel lays them out in memory. Safe code: it only builds and reads
+//! bytes.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 

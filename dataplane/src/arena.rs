@@ -88,9 +88,9 @@ impl Arena {
             return &[];
         }
         let start = self.buffers.start.as_ptr().wrapping_add(usize::from(id) * self.buffer_bytes);
-        // SAFETY: `ours` has an entry for `id`, so the buffer lies within `buffers`, which was zeroed when made and so is
-        // initialised. It is ours: the kernel writes to it only after `give_back`, which takes `&mut self` and so ends
-        // this borrow.
+        // SAFETY: `ours` has an entry for `id`, so the buffer lies within `buffers`, which was zeroed when made and so
+        // is initialised. It is ours: the kernel writes to it only after `give_back`, which takes `&mut self` and so
+        // ends this borrow.
         unsafe { std::slice::from_raw_parts(start, self.buffer_bytes) }
     }
 
@@ -103,9 +103,9 @@ impl Arena {
         let address = self.buffers.start.as_ptr().wrapping_add(usize::from(id) * self.buffer_bytes);
         let ring = self.entries.start.as_ptr().cast::<BufRingEntry>();
         let entry = ring.wrapping_add(usize::from(self.tail & (self.count - 1)));
-        // SAFETY: the masked tail is below `count`, so the entry lies within `entries`, which is aligned and initialised.
-        // The kernel reads entries below the published tail only, so it does not read this one now; nobody else has a
-        // reference to it.
+        // SAFETY: the masked tail is below `count`, so the entry lies within `entries`, which is aligned and
+        // initialised. The kernel reads entries below the published tail only, so it does not read this one now; nobody
+        // else has a reference to it.
         let entry = unsafe { &mut *entry };
         entry.set_addr(address.addr() as u64);
         entry.set_len(u32::try_from(self.buffer_bytes).unwrap_or(u32::MAX));
@@ -117,7 +117,8 @@ impl Arena {
     fn publish(&self, ring: *const BufRingEntry) {
         // SAFETY: `ring` is the start of `entries`, which holds at least one entry.
         let tail = unsafe { BufRingEntry::tail(ring) };
-        // SAFETY: the tail lies in `entries`: aligned, and shared with nobody but the kernel, which reads it atomically.
+        // SAFETY: the tail lies in `entries`: aligned, and shared with nobody but the kernel, which reads it
+        // atomically.
         let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
         // Release: the entry is whole before the kernel sees it.
         tail.store(self.tail, Ordering::Release);

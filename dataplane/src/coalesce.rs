@@ -3,8 +3,8 @@
 //! A packet that joins a batch saves a wake-up, and at every receiver of its stream it joins a train instead of
 //! leaving in a send of its own. With a fan-out of hundreds that is worth a hundred wake-ups; with a fan-out of one it is
 //! worth less than the second sleep that waiting costs. So there are two things to know, both learnt from the batches
-//! before: how many sends a packet causes, and how likely another one follows soon. Neither is known for a core that has
-//! nothing to do, and then nobody waits.
+//! before: how many sends a packet causes, and how likely it is that somebody who does not wait finds another packet soon
+//! after. The second can only be seen by not waiting; so now and then we do not.
 //!
 //! Pure: told what happened and when, it says how long to wait.
 
@@ -26,8 +26,15 @@ const WAKE_NS: f32 = 8_000.0;
 /// What a packet saves when it joins a train, in nanoseconds (measured: a send of one 2,900, a segment 250 to 700).
 const JOIN_NS: f32 = 2_000.0;
 
-/// Weight of a new observation.
+/// Weight of a new observation; and of one that comes seldom, because we wait.
 const WEIGHT: f32 = 1.0 / 16.0;
+const SELDOM_WEIGHT: f32 = 1.0 / 4.0;
+/// While waiting pays, one batch of this many is taken without, to see whether it still does.
+const LOOK_EVERY: u32 = 16;
+/// A sleep that is over this soon was none: something was there already.
+const NO_SLEEP: Duration = Duration::from_micros(5);
+/// Time over which rate and load are averaged, in seconds.
+const RATE_MEMORY_S: f32 = 0.1;
 
 /// How to wait for the next batch. At most one of the two is not zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,8 +52,12 @@ pub struct Batch {
     pub slept_at: Instant,
     /// When it woke up.
     pub woke_at: Instant,
+    /// When it began to work: later than it woke up if it lingered.
+    pub began_at: Instant,
     /// When all had been sent.
     pub done_at: Instant,
+    /// It waited for more, as planned.
+    pub waited: bool,
     /// Datagrams taken in.
     pub received: u64,
     /// Datagrams sent on.
@@ -60,8 +71,9 @@ pub struct Coalescer {
     last: Batch,
     /// Mean datagrams sent per datagram received.
     fan_out: f32,
-    /// How often a datagram was followed by another within [`MIN_WINDOW`].
+    /// How often a batch that was not waited for was followed by another within [`MIN_WINDOW`].
     followed: f32,
+    batches: u32,
     /// Mean datagrams received per second.
     rate: f32,
     /// Mean share of time spent working.
@@ -72,7 +84,7 @@ impl Coalescer {
     /// One that knows nothing yet.
     #[must_use]
     pub fn new(mode: Coalesce) -> Self {
-        Self { mode, last: Batch::default(), fan_out: 0.0, followed: 0.0, rate: 0.0, load: 0.0 }
+        Self { mode, last: Batch::default(), fan_out: 0.0, followed: 0.0, batches: 0, rate: 0.0, load: 0.0 }
     }
 
     /// How to wait for the next batch.
@@ -81,11 +93,12 @@ impl Coalescer {
         let window = match self.mode {
             Coalesce::Off => Duration::ZERO,
             Coalesce::Fixed(us) => Duration::from_micros(u64::from(us)).min(MAX_WINDOW),
-            Coalesce::Auto if self.pays() => self.window(),
+            Coalesce::Auto if self.pays() && !self.batches.is_multiple_of(LOOK_EVERY) => self.window(),
             Coalesce::Auto => Duration::ZERO,
         };
         let expected = self.rate * window.as_secs_f32();
-        if expected >= 2.0 {
+        // After a batch that was not waited for, only a plain sleep tells when the next packet came.
+        if expected >= 2.0 && self.last.waited {
             Plan { gather: window, linger: Duration::ZERO }
         } else {
             Plan { gather: Duration::ZERO, linger: window }
@@ -110,23 +123,22 @@ impl Coalescer {
         }
         let received = batch.received as f32;
         let period = batch.done_at.since(self.last.done_at).as_secs_f32().max(1e-6);
-        let worked = batch.done_at.since(batch.woke_at).as_secs_f32();
-        // A batch of several: all but the last were followed. The last one of the batch before was followed if this
-        // batch was there soon after it.
-        let soon = batch.woke_at.since(self.last.woke_at) <= MIN_WINDOW || batch.slept_at == batch.woke_at;
-        let followed = (received - 1.0 + if soon { 1.0 } else { 0.0 }) / received;
+        let worked = batch.done_at.since(batch.began_at).as_secs_f32();
+        if !self.last.waited {
+            let soon =
+                batch.woke_at.since(self.last.woke_at) <= MIN_WINDOW || batch.woke_at.since(batch.slept_at) <= NO_SLEEP;
+            let weight = if self.pays() { SELDOM_WEIGHT } else { WEIGHT };
+            blend(&mut self.followed, if soon { 1.0 } else { 0.0 }, weight);
+        }
         blend(&mut self.fan_out, batch.sent as f32 / received, WEIGHT);
-        blend(&mut self.followed, followed, WEIGHT);
         // Rates are means over time, not over batches: a long silence weighs as much as it lasts.
         let weight = (period / RATE_MEMORY_S).min(1.0);
         blend(&mut self.rate, received / period, weight);
         blend(&mut self.load, (worked / period).min(1.0), weight);
+        self.batches = self.batches.wrapping_add(1);
         self.last = batch;
     }
 }
-
-/// Time over which rate and load are averaged, in seconds.
-const RATE_MEMORY_S: f32 = 0.1;
 
 fn blend(mean: &mut f32, value: f32, weight: f32) {
     *mean += (value - *mean) * weight;
@@ -136,71 +148,105 @@ fn blend(mean: &mut f32, value: f32, weight: f32) {
 mod tests {
     use super::*;
 
-    fn at(us: u64) -> Instant {
-        Instant::from_nanos(us * 1_000)
+    /// What a simulated worker did: batches, how often it waited, and time from arrival to the end of the work.
+    #[derive(Debug, Default)]
+    struct Seen {
+        packets: u64,
+        batches: u64,
+        gathered: u64,
+        lingered: u64,
+        longest_window: Duration,
+        latency_us: u64,
     }
 
-    /// `count` batches of `received` datagrams, `period_us` apart, each of which takes `work_us` and sends `sent`.
-    fn after(mode: Coalesce, count: u64, period_us: u64, received: u64, sent: u64, work_us: u64) -> Plan {
-        let mut coalescer = Coalescer::new(mode);
-        for index in 1..=count {
-            let woke_at = at(index * period_us);
-            let done_at = at(index * period_us + work_us);
-            let slept_at = at(index * period_us - (period_us - work_us));
-            coalescer.learn(Batch { slept_at, woke_at, done_at, received, sent });
+    impl Seen {
+        fn packets_per_batch(&self) -> f64 {
+            self.packets as f64 / self.batches as f64
         }
-        coalescer.plan()
+    }
+
+    /// A worker for which packets arrive at these times, in us. A batch costs `fan_out * (2 + packets * per_packet_us)`.
+    fn work(mode: Coalesce, arrivals: &[u64], fan_out: u64, per_packet_ns: u64) -> Seen {
+        let mut coalescer = Coalescer::new(mode);
+        let (mut now, mut next) = (0, 0);
+        let mut seen = Seen::default();
+        while let Some(first) = arrivals.get(next).map(|us| us * 1_000) {
+            let plan = coalescer.plan();
+            let slept_at = Instant::from_nanos(now);
+            now = first.max(now + u64::try_from(plan.gather.as_nanos()).expect("short"));
+            let woke_at = Instant::from_nanos(now);
+            now += u64::try_from(plan.linger.as_nanos()).expect("short");
+            let began_at = Instant::from_nanos(now);
+            let received = arrivals[next..].iter().take_while(|us| **us * 1_000 <= now).count() as u64;
+            let end = now + fan_out * (2_000 + received * per_packet_ns);
+            let come = &arrivals[next..next + usize::try_from(received).expect("few")];
+            seen.latency_us += come.iter().map(|us| end / 1_000 - us).sum::<u64>();
+            now = end;
+            next += come.len();
+            seen.packets += received;
+            seen.batches += 1;
+            seen.gathered += u64::from(!plan.gather.is_zero());
+            seen.lingered += u64::from(!plan.linger.is_zero());
+            seen.longest_window = seen.longest_window.max(plan.gather + plan.linger);
+            let waited = plan != Plan::default();
+            let done_at = Instant::from_nanos(now);
+            coalescer.learn(Batch { slept_at, woke_at, began_at, done_at, waited, received, sent: received * fan_out });
+        }
+        seen
+    }
+
+    /// Bursts of `count` packets, `spacing` us apart, every `period` us, for `seconds`.
+    fn bursts(count: u64, spacing: u64, period: u64, seconds: u64) -> Vec<u64> {
+        let starts = (1..seconds * 1_000_000 / period).map(|index| index * period);
+        starts.flat_map(|start| (0..count).map(move |index| start + index * spacing)).collect()
     }
 
     #[test]
-    fn an_idle_core_does_not_wait() {
-        assert_eq!(Coalescer::new(Coalesce::Auto).plan(), Plan::default());
-        let sparse = after(Coalesce::Auto, 1_000, 20_000, 1, 400, 800);
-        assert_eq!(sparse, Plan::default(), "single packets 20 ms apart: nobody would come, whatever the fan-out");
+    fn nobody_waits_for_packets_that_come_alone() {
+        let seen = work(Coalesce::Auto, &bursts(1, 0, 20_000, 20), 400, 300);
+        assert_eq!((seen.gathered, seen.lingered), (0, 0), "whatever the fan-out");
     }
 
     #[test]
     fn the_burst_of_a_video_frame_is_waited_for_where_its_packets_go_to_many() {
-        // A frame's ten packets, each woken up for on its own, 60 us apart; then 33 ms of silence.
-        let burst = |fan_out: u64| {
-            let mut coalescer = Coalescer::new(Coalesce::Auto);
-            for index in 0..300_u64 {
-                let woke = index / 10 * 33_000 + index % 10 * 60;
-                let slept_at = at(woke.saturating_sub(20));
-                coalescer.learn(Batch {
-                    slept_at,
-                    woke_at: at(woke),
-                    done_at: at(woke + 40),
-                    received: 1,
-                    sent: fan_out,
-                });
-            }
-            coalescer.plan()
-        };
-        assert_eq!(burst(400), Plan { gather: Duration::ZERO, linger: MIN_WINDOW });
-        assert_eq!(burst(0).linger, Duration::ZERO, "nobody listens: a second sleep would be pure cost");
+        let arrivals = bursts(10, 12, 33_333, 20);
+        let (off, auto) = (work(Coalesce::Off, &arrivals, 400, 300), work(Coalesce::Auto, &arrivals, 400, 300));
+        assert!(off.packets_per_batch() < 6.0, "{off:?}");
+        assert!(auto.packets_per_batch() > 8.5 && auto.gathered == 0, "{auto:?}");
+        assert!(auto.latency_us < off.latency_us, "less work is also less latency: {auto:?} {off:?}");
+        let few = work(Coalesce::Auto, &arrivals, 0, 300);
+        assert_eq!(few.lingered, 0, "nobody listens: a second sleep would be pure cost");
     }
 
     #[test]
-    fn a_whole_frame_in_one_batch_is_still_waited_for() {
-        let plan = after(Coalesce::Auto, 300, 33_000, 10, 4_000, 3_000);
-        assert_eq!(plan, Plan { gather: Duration::ZERO, linger: MIN_WINDOW });
+    fn a_burst_that_is_there_all_at_once_is_not_waited_for() {
+        let seen = work(Coalesce::Auto, &bursts(10, 0, 33_333, 20), 400, 300);
+        assert_eq!((seen.lingered, seen.packets_per_batch()), (0, 10.0));
     }
 
     #[test]
     fn steady_traffic_is_gathered_and_the_window_grows_with_the_load() {
-        let light = after(Coalesce::Auto, 2_000, 500, 10, 100, 100);
-        assert_eq!(light, Plan { gather: MIN_WINDOW, linger: Duration::ZERO });
-        let heavy = after(Coalesce::Auto, 2_000, 500, 10, 100, 325);
-        assert!(heavy.gather > MIN_WINDOW && heavy.gather < MAX_WINDOW, "{heavy:?}");
-        let full = after(Coalesce::Auto, 2_000, 500, 10, 100, 490);
-        assert_eq!(full.gather, MAX_WINDOW);
+        let light = work(Coalesce::Auto, &bursts(1, 0, 40, 5), 3, 500);
+        assert!(light.gathered * 10 > light.batches * 8, "{light:?}");
+        assert_eq!(light.longest_window, MIN_WINDOW);
+        let heavy = work(Coalesce::Auto, &bursts(1, 0, 40, 5), 40, 600);
+        assert!(heavy.longest_window > MIN_WINDOW && heavy.longest_window <= MAX_WINDOW, "{heavy:?}");
+    }
+
+    #[test]
+    fn what_has_ended_is_forgotten() {
+        let mut arrivals = bursts(10, 12, 33_333, 10);
+        let end = arrivals.last().copied().unwrap_or(0);
+        let before = work(Coalesce::Auto, &arrivals, 400, 300).lingered;
+        arrivals.extend(bursts(1, 0, 20_000, 60).iter().map(|us| end + us));
+        let alone = work(Coalesce::Auto, &arrivals, 400, 300).lingered - before;
+        assert!(alone < 300, "{alone} of 3,000");
     }
 
     #[test]
     fn off_and_fixed_do_as_they_are_told() {
-        assert_eq!(after(Coalesce::Off, 2_000, 500, 10, 100, 490), Plan::default());
-        assert_eq!(after(Coalesce::Fixed(300), 0, 0, 0, 0, 0).linger, Duration::from_micros(300));
-        assert_eq!(after(Coalesce::Fixed(5_000), 0, 0, 0, 0, 0).linger, MAX_WINDOW);
+        assert_eq!(work(Coalesce::Off, &bursts(10, 12, 33_333, 5), 400, 300).longest_window, Duration::ZERO);
+        assert_eq!(Coalescer::new(Coalesce::Fixed(300)).plan().linger, Duration::from_micros(300));
+        assert_eq!(Coalescer::new(Coalesce::Fixed(5_000)).plan().linger, MAX_WINDOW);
     }
 }

@@ -213,12 +213,13 @@ impl Driver {
         }
     }
 
-    /// Sleeps until something has arrived or the link can be read, at most `at_most`; but at least for `gather`, so that
-    /// what arrives meanwhile shares the batch. Zero for both looks without sleeping.
+    /// Sleeps until something has arrived or the link can be read, at most `at_most`; but at least for `gather`, so
+    /// that what arrives meanwhile shares the batch. Zero for both looks without sleeping.
     ///
     /// # Errors
     /// What the system says; the driver is of no more use.
     pub fn wait(&mut self, at_most: Duration, gather: Duration) -> io::Result<Woken> {
+        let gather = gather.min(at_most);
         if !self.intake.arrived.is_empty() {
             return Ok(Woken { link: false, datagrams: true });
         }

@@ -1,14 +1,12 @@
-//! What drives the pump of a worker: a glommio executor with a queue for media and one for housekeeping, or nothing but a
-//! loop where io_uring is not used. The only file that names glommio.
+//! What drives the pump of a worker: a glommio executor with a queue for media and one for housekeeping, or nothing but
+//! a loop where io_uring is not used. The only file that names glommio.
 //!
 //! The thread sleeps in one place, the pump's own ring (parking in glommio costs three times as much per wake-up), so
 //! glommio sees to its rings only when nothing is runnable. Hence no glommio I/O, timers or wake-ups from other threads
 //! here: housekeeping is run when the pump says so, and it says so when the link can be read and every 100 ms.
 
-use std::time::Duration;
-
 use corecast_wire::{Io, StartError};
-use glommio::{Latency, LocalExecutorBuilder, Placement, Shares, executor, spawn_local_into};
+use glommio::{Latency, LocalExecutor, LocalExecutorBuilder, Placement, Shares, executor, spawn_local_into};
 
 use crate::pump::{Life, Pump, Turn};
 
@@ -19,9 +17,37 @@ const IO_MEMORY_BYTES: usize = 64 * 1024;
 const MEDIA_SHARES: usize = 1_000;
 const HOUSEKEEPING_SHARES: usize = 10;
 
-/// Runs a pump on the calling thread until its link ends or it is told to shut down.
-pub(crate) fn run(pump: Box<Pump>, io: Io, core: u32) -> Result<(), StartError> {
-    if io == Io::Syscalls { run_plain(pump) } else { run_in_glommio(pump, core) }
+/// Where a pump is run: on the calling thread, until its link ends or it is told to shut down.
+pub(crate) enum Executor {
+    /// A loop.
+    Plain,
+    /// An executor of glommio's.
+    Glommio(Box<LocalExecutor>),
+}
+
+impl Executor {
+    /// Io_uring must have been seen to work: glommio panics where it does not.
+    ///
+    /// # Errors
+    /// What glommio says.
+    pub(crate) fn new(io: Io, core: u32) -> Result<Self, StartError> {
+        if io == Io::Syscalls {
+            return Ok(Self::Plain);
+        }
+        let builder = LocalExecutorBuilder::new(Placement::Fixed(core as usize))
+            .name(&format!("worker-{core}"))
+            .ring_depth(RING_DEPTH)
+            .io_memory(IO_MEMORY_BYTES);
+        let made = builder.make().map_err(|error| StartError::Other(format!("cannot make an executor: {error}")))?;
+        Ok(Self::Glommio(Box::new(made)))
+    }
+
+    pub(crate) fn run(self, pump: Box<Pump>) -> Result<(), StartError> {
+        match self {
+            Self::Plain => run_plain(pump),
+            Self::Glommio(executor) => executor.run(run_tasks(pump)),
+        }
+    }
 }
 
 fn run_plain(mut pump: Box<Pump>) -> Result<(), StartError> {
@@ -35,22 +61,13 @@ fn run_plain(mut pump: Box<Pump>) -> Result<(), StartError> {
     }
 }
 
-fn run_in_glommio(pump: Box<Pump>, core: u32) -> Result<(), StartError> {
-    let builder = LocalExecutorBuilder::new(Placement::Fixed(core as usize))
-        .name(&format!("worker-{core}"))
-        .ring_depth(RING_DEPTH)
-        .io_memory(IO_MEMORY_BYTES)
-        // It interrupts nobody: both queues yield by themselves.
-        .preempt_timer(Duration::from_millis(100));
-    let started = builder.make().map_err(|error| StartError::Other(format!("cannot start an executor: {error}")))?;
-    started.run(async move {
-        // No latency for either: glommio would keep a timer for it, and the pump bounds its turns by itself.
-        let queue = |shares, name| executor().create_task_queue(Shares::Static(shares), Latency::NotImportant, name);
-        let (media, housekeeping) = (queue(MEDIA_SHARES, "media"), queue(HOUSEKEEPING_SHARES, "housekeeping"));
-        let task = spawn_local_into(pump_media(pump, housekeeping), media)
-            .map_err(|error| StartError::Other(format!("cannot start the media task: {error}")))?;
-        task.await
-    })
+async fn run_tasks(pump: Box<Pump>) -> Result<(), StartError> {
+    // No latency for either: glommio would keep a timer for it, and the pump bounds its turns by itself.
+    let queue = |shares, name| executor().create_task_queue(Shares::Static(shares), Latency::NotImportant, name);
+    let (media, housekeeping) = (queue(MEDIA_SHARES, "media"), queue(HOUSEKEEPING_SHARES, "housekeeping"));
+    let task = spawn_local_into(pump_media(pump, housekeeping), media)
+        .map_err(|error| StartError::Other(format!("cannot start the media task: {error}")))?;
+    task.await
 }
 
 /// The media task. It gives the pump away for housekeeping and waits to have it back, so that nothing is shared, and so

@@ -1,6 +1,7 @@
 //! The worker's end of its link to control: a Unix stream of frames that never blocks the worker.
 //!
-//! Owns the stream and what has not been written to it yet. The end of the stream is the sign of death; nothing else is.
+//! Owns the stream and what has not been written to it yet. The end of the stream is the sign of death; nothing else
+//! is.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};

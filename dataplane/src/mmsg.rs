@@ -32,6 +32,8 @@ struct Control([u8; CONTROL_BYTES]);
 /// System calls, and the memory that they fill.
 pub(crate) struct Mmsg {
     epoll: Epoll,
+    /// The system has `epoll_pwait2` (Linux 5.11; seccomp profiles may not know it).
+    precise: bool,
     events: Box<[libc::epoll_event]>,
     ready: usize,
     slot_bytes: usize,
@@ -50,6 +52,7 @@ impl Mmsg {
         let iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
         Ok(Self {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            precise: true,
             events: vec![libc::epoll_event { events: 0, u64: 0 }; MAX_READY].into_boxed_slice(),
             ready: 0,
             slot_bytes,
@@ -79,6 +82,22 @@ impl Mmsg {
 
     /// Sleeps until something is there, at most `at_most`.
     pub(crate) fn wait(&mut self, at_most: Duration) -> io::Result<Woken> {
+        let mut ready = if self.precise { self.wait_precisely(at_most) } else { self.wait_ms(at_most) };
+        if self.precise && ready.as_ref().is_err_and(is_unknown) {
+            self.precise = false;
+            ready = self.wait_ms(at_most);
+        }
+        self.ready = match ready {
+            Ok(ready) => ready,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) => return Err(error),
+        };
+        let ready = self.events.get(..self.ready).unwrap_or_default();
+        let link = ready.iter().any(|event| event.u64 == LINK);
+        Ok(Woken { link, datagrams: ready.len() > usize::from(link) })
+    }
+
+    fn wait_precisely(&mut self, at_most: Duration) -> io::Result<usize> {
         let timeout = timespec(at_most);
         // SAFETY: epoll_pwait2 writes at most `events.len()` events into `events`, which is borrowed mutably, and reads
         // `timeout`, which outlives the call; a null signal mask is allowed.
@@ -93,14 +112,16 @@ impl Mmsg {
                 0_usize,
             )
         };
-        self.ready = usize::try_from(ready).unwrap_or(0);
-        if ready < 0 {
-            let error = io::Error::last_os_error();
-            return if error.kind() == io::ErrorKind::Interrupted { Ok(Woken::default()) } else { Err(error) };
-        }
-        let ready = self.events.get(..self.ready).unwrap_or_default();
-        let link = ready.iter().any(|event| event.u64 == LINK);
-        Ok(Woken { link, datagrams: ready.len() > usize::from(link) })
+        usize::try_from(ready).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Rounds up to the next millisecond: late rather than awake for nothing.
+    fn wait_ms(&mut self, at_most: Duration) -> io::Result<usize> {
+        let ms = libc::c_int::try_from(at_most.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX);
+        let max = libc::c_int::try_from(self.events.len()).unwrap_or(libc::c_int::MAX);
+        // SAFETY: epoll_wait writes at most `max` events into `events`, which is borrowed mutably and that long.
+        let ready = unsafe { libc::epoll_wait(self.epoll.0.as_raw_fd(), self.events.as_mut_ptr(), max, ms) };
+        usize::try_from(ready).map_err(|_| io::Error::last_os_error())
     }
 
     /// Takes in what is ready. All slots must have been given back.
@@ -237,6 +258,10 @@ fn send_header(fd: RawFd, _batch: &Batch<'_, '_>, header: &libc::msghdr) -> Resu
     if sent < 0 { Err(last_errno()) } else { Ok(()) }
 }
 
+fn is_unknown(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
+}
+
 fn last_errno() -> i32 {
     io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }
@@ -245,5 +270,26 @@ fn timespec(duration: Duration) -> libc::timespec {
     libc::timespec {
         tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: libc::c_long::from(duration.subsec_nanos()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn both_ways_to_wait_see_the_link() {
+        for precise in [true, false] {
+            let mut mmsg = Mmsg::new(false).expect("epoll");
+            mmsg.precise = precise;
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a socket pair");
+            mmsg.watch_link(ours.as_fd()).expect("epoll takes it");
+            assert_eq!(mmsg.wait(Duration::from_micros(100)).expect("waits"), Woken::default());
+            drop(theirs);
+            let woken = mmsg.wait(Duration::from_secs(20)).expect("waits");
+            assert_eq!(woken, Woken { link: true, datagrams: false });
+        }
     }
 }

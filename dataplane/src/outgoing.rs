@@ -123,9 +123,9 @@ impl<'a> Batch<'a, '_> {
             && self.outgoing.pieces.len() + 2 * MAX_PIECES_PER_TRAIN <= MAX_PIECES
     }
 
-    /// Adds a train: whole, or packet by packet if `singly`. `named` says that the socket must be told the remote address.
-    /// False if the pieces do not add up to what the train says it is: such a train must not be sent, because the kernel
-    /// does not check lengths and would send silently corrupted packets.
+    /// Adds a train: whole, or packet by packet if `singly`. `named` says that the socket must be told the remote
+    /// address. False if the pieces do not add up to what the train says it is: such a train must not be sent, because
+    /// the kernel does not check lengths and would send silently corrupted packets.
     pub(crate) fn push<P>(&mut self, train: Departure<P>, named: bool, singly: bool) -> bool
     where
         P: Iterator<Item = &'a [u8]>,

@@ -5,7 +5,8 @@
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use corecast_core::{Config, Endpoint, EndpointOp, Forward, Instant, Outbox, Piece, Worker};
+use corecast_core::limits::OUTBOX_TRAINS;
+use corecast_core::{Config, Endpoint, EndpointOp, Forward, Instant, Outbox, Path, Piece, Worker};
 use corecast_wire::{Command, CommandError, PlainTransportOptions, Reply, TestHook, Usage, WorkerConfig};
 
 use crate::coalesce::{Batch, Coalescer, Plan};
@@ -69,15 +70,17 @@ pub(crate) struct Pump {
     /// Requests wait that the last housekeeping had no time for.
     requests_wait: bool,
     last_tick: Instant,
+    /// What the kernel refused of the outbox that is being sent.
+    refused: Vec<(Path, u64)>,
 }
 
 impl Pump {
-    pub(crate) fn new(config: WorkerConfig, mut driver: Driver, link: Link) -> io::Result<Self> {
-        driver.watch_link(link.fd())?;
+    /// `driver` watches `link` already.
+    pub(crate) fn new(config: WorkerConfig, driver: Driver, link: Link) -> Self {
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let clock = Clock(std::time::Instant::now());
         let unix_time_ns = u64::try_from(unix_time.as_nanos()).unwrap_or(u64::MAX);
-        Ok(Self {
+        Self {
             clock,
             driver,
             worker: Worker::new(Config { unix_time_ns }),
@@ -90,8 +93,9 @@ impl Pump {
             // They may have come with the configuration.
             requests_wait: true,
             last_tick: Instant::default(),
+            refused: Vec::with_capacity(OUTBOX_TRAINS),
             config,
-        })
+        }
     }
 
     /// Sleeps until there is something to do, and does it.
@@ -103,19 +107,26 @@ impl Pump {
         let patience = self.patience(slept_at);
         let plan = if patience.is_zero() { Plan::default() } else { self.coalescer.plan() };
         let mut woken = self.driver.wait(patience, plan.gather)?;
+        let woke_at = self.clock.now();
+        let mut now = woke_at;
         if woken.datagrams && !plan.linger.is_zero() {
             woken.link |= self.driver.linger(plan.linger)?.link;
+            now = self.clock.now();
         }
-        self.driver.collect();
-        let now = self.clock.now();
+        if self.driver.collect() > 0 {
+            // The first may have come when the window opened: waiting is part of the latency that we report.
+            self.batch_at.get_or_insert(woke_at - plan.gather);
+        }
         let before = self.driver.traffic();
         self.hurry = self.take_in(now);
         self.forward(now);
         self.do_what_is_due();
         let traffic = self.driver.traffic();
         self.coalescer.learn(Batch {
-            slept_at: if patience.is_zero() { now } else { slept_at },
-            woke_at: now,
+            slept_at: if patience.is_zero() { woke_at } else { slept_at },
+            woke_at,
+            began_at: now,
+            waited: plan != Plan::default(),
             done_at: self.clock.now(),
             received: traffic.packets_received - before.packets_received,
             sent: traffic.packets_sent - before.packets_sent,
@@ -141,7 +152,6 @@ impl Pump {
         }
         let (mut datagrams, mut bytes) = (0, 0);
         while let Some((path, datagram)) = self.driver.next_datagram() {
-            self.batch_at.get_or_insert(now);
             datagrams += 1;
             bytes += datagram.len();
             self.worker.handle_datagram(now, path, datagram, &mut self.outbox);
@@ -188,9 +198,9 @@ impl Pump {
             len: train.len(),
             pieces: outbox.pieces(train, history).map(Piece::bytes),
         });
-        let mut refused = Vec::new();
+        let refused = &mut self.refused;
         self.driver.send(trains, |path, packets| refused.push((path, packets)));
-        for (path, packets) in refused {
+        for (path, packets) in refused.drain(..) {
             self.worker.send_refused(path, packets);
         }
         if let Some(batch_at) = self.batch_at {
@@ -319,11 +329,6 @@ impl Pump {
             consumers: totals.consumers,
             ..sample(self.config.core, &self.latency)
         }
-    }
-
-    /// For the first words of a worker.
-    pub(crate) const fn link_mut(&mut self) -> &mut Link {
-        &mut self.link
     }
 }
 

@@ -1,8 +1,8 @@
 //! The driver over io_uring: one multishot receive for each socket into shared provided buffers, and all sends of all
 //! sockets in one entry of the kernel.
 //!
-//! Owns the ring, its table of registered files (a socket's slot is its number) and the receive buffers. Must be used on
-//! the thread that made it. Nothing but receives and the link's poll is in flight between calls: sends carry
+//! Owns the ring, its table of registered files (a socket's slot is its number) and the receive buffers. Must be used
+//! on the thread that made it. Nothing but receives and the link's poll is in flight between calls: sends carry
 //! MSG_DONTWAIT, never ASYNC or LINK, and are all reaped before [`Ring::transmit`] returns.
 
 use std::io;
@@ -84,7 +84,7 @@ impl Ring {
     /// # Errors
     /// Where the host refuses io_uring or knows too old a version of it (Linux 6.1 is needed).
     pub(crate) fn new(gro: bool, max_sockets: usize) -> io::Result<Self> {
-        let ring = IoUring::builder()
+        let mut ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_taskrun_flag()
@@ -96,6 +96,7 @@ impl Ring {
         let arena = Arena::new(count, bytes);
         // SAFETY: the arena's ring has `count` entries and stays where it is until `drop` has ended all receives.
         unsafe { ring.submitter().register_buf_ring_with_flags(arena.ring_address(), arena.count(), BUFFER_GROUP, 0) }?;
+        try_enter(&mut ring)?;
         // SAFETY: msghdr is plain old data; all zeroes is a valid value (null pointers, zero lengths).
         let mut template: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
         template.msg_namelen = u32::try_from(NAME_BYTES).unwrap_or(0);
@@ -324,6 +325,16 @@ impl Ring {
             }
         }
     }
+}
+
+/// A profile may allow a ring to be made and not to be entered.
+fn try_enter(ring: &mut IoUring) -> io::Result<()> {
+    // SAFETY: a no-op points to nothing.
+    let pushed = unsafe { ring.submission().push(&opcode::Nop::new().build()) };
+    pushed.map_err(io::Error::other)?;
+    ring.submit_and_wait(1)?;
+    ring.completion().for_each(drop);
+    Ok(())
 }
 
 /// Submissions that the kernel did not take point to memory that is about to change: better an end than that.

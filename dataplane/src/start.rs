@@ -6,7 +6,7 @@ use corecast_wire::{Event, Io, StartError, WorkerConfig};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::driver::{Driver, MAX_SOCKETS, SocketOptions};
-use crate::executor;
+use crate::executor::Executor;
 use crate::link::Link;
 use crate::pump::Pump;
 
@@ -23,14 +23,10 @@ const PROBE_IP: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCA
 pub(crate) fn run(link: UnixStream) -> Result<(), StartError> {
     // If the first frame does not come, there is nobody to tell.
     let (mut link, config) = Link::accept(link)?;
-    let core = config.core;
-    match prepare(&config) {
-        Ok(ready) => {
-            let mut pump = Pump::new(config, ready.driver, link)
-                .map_err(|error| StartError::Other(format!("cannot watch the link: {error}")))?;
-            let started = Event::Started { io: ready.io, reason: ready.reason, warnings: ready.warnings };
-            pump.link_mut().event(started);
-            executor::run(Box::new(pump), ready.io, core)
+    match prepare(&config, &link) {
+        Ok(Ready { driver, executor, io, reason, warnings }) => {
+            link.event(Event::Started { io, reason, warnings });
+            executor.run(Box::new(Pump::new(config, driver, link)))
         }
         Err(error) => {
             link.event(Event::StartFailed(error.clone()));
@@ -42,12 +38,13 @@ pub(crate) fn run(link: UnixStream) -> Result<(), StartError> {
 
 struct Ready {
     driver: Driver,
+    executor: Executor,
     io: Io,
     reason: String,
     warnings: Vec<String>,
 }
 
-fn prepare(config: &WorkerConfig) -> Result<Ready, StartError> {
+fn prepare(config: &WorkerConfig, link: &Link) -> Result<Ready, StartError> {
     pin(config.core)?;
     // Timers as precise as the hardware's: the default slack of 50 us is as long as some of our sleeps.
     let _ = nix::sys::prctl::set_timerslack(1);
@@ -59,8 +56,10 @@ fn prepare(config: &WorkerConfig) -> Result<Ready, StartError> {
         send_buffer_bytes: config.send_buffer_bytes as usize,
     };
     let (mut driver, io, reason) = choose(config.io, options, max_sockets)?;
+    driver.watch_link(link.fd()).map_err(|error| StartError::Other(format!("cannot watch the link: {error}")))?;
     try_buffers(&mut driver, &mut warnings);
-    Ok(Ready { driver, io, reason, warnings })
+    let executor = Executor::new(io, config.core)?;
+    Ok(Ready { driver, executor, io, reason, warnings })
 }
 
 fn pin(core: u32) -> Result<(), StartError> {
@@ -110,24 +109,26 @@ fn choose(io: Io, options: SocketOptions, max_sockets: usize) -> Result<(Driver,
 /// Tries io_uring before any executor is built: glommio panics, or ends the process, where it is refused.
 fn try_uring(options: SocketOptions, max_sockets: usize) -> Result<Driver, String> {
     raise_locked_memory_limit()?;
-    Driver::ring(options, max_sockets).map_err(|error| {
-        let hint = match error.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => match disabled_sysctl() {
-                Some(value) if value != 0 => return format!("sysctl kernel.io_uring_disabled is {value}: set it to 0"),
-                _ => "a seccomp profile or security module forbids it: allow io_uring_setup, io_uring_enter and \
-                      io_uring_register"
-                    .to_owned(),
-            },
-            Some(libc::ENOSYS) => "this kernel has none, or a seccomp profile hides it".to_owned(),
-            Some(libc::EINVAL) => "this kernel's is too old: Linux 6.1 or later is needed".to_owned(),
-            Some(libc::ENOMEM) => {
-                "not enough locked memory: raise RLIMIT_MEMLOCK (LimitMEMLOCK=, ulimit -l)".to_owned()
-            }
-            Some(libc::EMFILE) => "too few open files: raise RLIMIT_NOFILE (LimitNOFILE=, ulimit -n)".to_owned(),
-            _ => return error.to_string(),
-        };
-        format!("{error}; {hint}")
-    })
+    Driver::ring(options, max_sockets).map_err(|error| explain(&error, disabled_sysctl()))
+}
+
+/// What the operator should do about a refusal. `disabled` is the value of `kernel.io_uring_disabled`.
+fn explain(error: &std::io::Error, disabled: Option<u32>) -> String {
+    let hint = match (error.raw_os_error(), disabled) {
+        (Some(libc::EPERM | libc::EACCES), Some(value)) if value != 0 => {
+            return format!("sysctl kernel.io_uring_disabled is {value}: set it to 0");
+        }
+        (Some(libc::EPERM | libc::EACCES), _) => {
+            "a seccomp profile or a security module forbids it: allow io_uring_setup, io_uring_enter and \
+             io_uring_register"
+        }
+        (Some(libc::ENOSYS), _) => "this kernel has none, or a seccomp profile hides it",
+        (Some(libc::EINVAL), _) => "this kernel's is too old: Linux 6.1 or later is needed",
+        (Some(libc::ENOMEM), _) => "not enough locked memory: raise RLIMIT_MEMLOCK (LimitMEMLOCK=, ulimit -l)",
+        (Some(libc::EMFILE), _) => "too few open files: raise RLIMIT_NOFILE (LimitNOFILE=, ulimit -n)",
+        _ => return error.to_string(),
+    };
+    format!("{error}; {hint}")
 }
 
 fn disabled_sysctl() -> Option<u32> {
@@ -153,4 +154,44 @@ fn try_buffers(driver: &mut Driver, warnings: &mut Vec<String>) {
         driver.close(endpoint.id);
     }
     warnings.extend(driver.take_warning());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_what_the_operator_should_change() {
+        let said = |errno, disabled| explain(&Error::from_raw_os_error(errno), disabled);
+        assert!(said(libc::EPERM, Some(2)).contains("kernel.io_uring_disabled is 2"));
+        assert!(said(libc::EPERM, Some(0)).contains("seccomp"));
+        assert!(said(libc::EPERM, None).contains("seccomp"));
+        assert!(said(libc::ENOSYS, Some(0)).contains("seccomp"));
+        assert!(said(libc::ENOMEM, Some(0)).contains("RLIMIT_MEMLOCK"));
+        assert!(said(libc::EINVAL, Some(0)).contains("6.1"));
+    }
+
+    #[test]
+    fn a_port_range_that_no_limit_can_hold_is_warned_of() {
+        let mut warnings = Vec::new();
+        let config = crate::tests::config();
+        let max = raise_file_limit(&config, &mut warnings);
+        assert!((1..=MAX_SOCKETS).contains(&max));
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("there is a limit");
+        let wide = WorkerConfig { port_range: (1, u16::MAX), ..config };
+        raise_file_limit(&wide, &mut warnings);
+        assert_eq!(warnings.is_empty(), hard >= 65_535 + SPARE_FILES as u64, "{warnings:?}");
+    }
+
+    #[test]
+    fn buffers_that_the_system_does_not_give_are_warned_of() {
+        let options = SocketOptions { gro: true, recv_buffer_bytes: 1 << 30, send_buffer_bytes: 1 << 16 };
+        let mut driver = Driver::syscalls(options, 16).expect("epoll");
+        let mut warnings = Vec::new();
+        try_buffers(&mut driver, &mut warnings);
+        // With CAP_NET_ADMIN the system gives what is asked for.
+        assert!(warnings.len() <= 1 && warnings.iter().all(|it| it.contains("net.core.rmem_max")), "{warnings:?}");
+    }
 }

@@ -136,6 +136,8 @@ fn many_sockets_share_the_buffers_and_nothing_is_lost() {
                 let sent = bytes.iter().flat_map(|bytes| bytes.chunks(100).map(<[u8]>::to_vec)).collect();
                 assert_eq!(sorted(got), sorted(sent), "{name} gro {gro}");
             }
+            // More messages than buffers: the ring's receives ended and were armed again.
+            assert_eq!(driver.traffic().rearmed > 0, name == "ring", "{name} gro {gro}");
         }
     }
 }
@@ -228,4 +230,31 @@ fn a_taken_port_is_refused_and_an_endpoint_that_is_gone_counts_its_packets() {
         assert_eq!(send_train(&mut driver, path, 100, &[0; 250], 250), 3, "{name}");
         assert_eq!(driver.traffic(), Traffic { packets_refused: 3, ..driver.traffic() });
     }
+}
+
+#[test]
+fn what_a_full_receive_queue_drops_is_counted() {
+    for small in [Driver::syscalls, Driver::ring] {
+        let options = SocketOptions { gro: false, recv_buffer_bytes: 16 * 1024, send_buffer_bytes: 1 << 20 };
+        let Ok(mut driver) = small(options, 10) else { continue };
+        let here = driver.open(V4, Port::Given(0)).expect("a socket");
+        let there = UdpSocket::bind((V4, 0)).expect("a socket");
+        for _ in 0..200 {
+            there.send_to(&[1; 1_000], here.local).expect("loopback");
+        }
+        let held = receive_until_silent(&mut driver);
+        assert!(held > 0 && held < 200, "{held} of 200");
+        // The count comes with a datagram that was queued after the loss.
+        there.send_to(&[2; 1_000], here.local).expect("loopback");
+        assert_eq!(receive(&mut driver, 1).len(), 1);
+        assert_eq!(driver.traffic().receive_overflows, 200 - held);
+    }
+}
+
+fn receive_until_silent(driver: &mut Driver) -> u64 {
+    while driver.wait(Duration::from_millis(200), Duration::ZERO).expect("waits").datagrams {
+        driver.collect();
+        while driver.next_datagram().is_some() {}
+    }
+    driver.traffic().packets_received
 }

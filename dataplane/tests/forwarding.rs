@@ -3,6 +3,7 @@
 mod common;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{Control, DRIVERS, config};
@@ -171,5 +172,44 @@ fn ports_come_from_the_range_and_go_back_to_it() {
         }
         assert_eq!(control.ask(Command::CloseTransport { transport: TransportId(1) }), Ok(Reply::Done));
         create(&mut control, 3, two).expect("two ports again");
+    }
+}
+
+#[test]
+fn a_worker_that_is_flooded_still_obeys() {
+    let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    for io in DRIVERS {
+        let mut control = Control::start(config(io));
+        control.started();
+        assert_eq!(control.ask(Command::CreateRouter { router: ROUTER }), Ok(Reply::Done));
+        let ingress = create(&mut control, 1, PlainTransportOptions { comedia: true, ..options(ip) }).expect("created");
+        produce(&mut control, 1);
+        let receivers: Vec<_> = (0..30).map(|index| receiver(&mut control, 100 + index, ip)).collect();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                let publisher = UdpSocket::bind((ip, 0)).expect("a socket");
+                let mut sequence = 0_u16;
+                while !stop.load(Ordering::Relaxed) {
+                    publisher.send_to(&rtp(sequence, &[0; 500]), ingress).expect("loopback");
+                    sequence = sequence.wrapping_add(1);
+                }
+            });
+            let mut received = 0;
+            for _ in 0..100 {
+                let Ok(Reply::Usage(usage)) = control.ask(Command::Usage) else { panic!("no usage") };
+                received = usage.packets_received;
+            }
+            for number in (0..receivers.len()).map(|index| TransportId(100 + index as u64)) {
+                assert_eq!(control.ask(Command::CloseTransport { transport: number }), Ok(Reply::Done));
+            }
+            while received == 0 {
+                let Ok(Reply::Usage(usage)) = control.ask(Command::Usage) else { panic!("no usage") };
+                received = usage.packets_received;
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(control.ask(Command::Shutdown), Ok(Reply::Done));
+        assert_eq!(control.worker.join().expect("no panic"), Ok(()));
     }
 }

@@ -3,8 +3,7 @@
 mod common;
 
 use common::{Control, DRIVERS, config};
-use corecast_dataplane::driver::{Driver, SocketOptions};
-use corecast_wire::{Command, CommandError, Event, Frame, Io, Reply, TestHook, WorkerConfig};
+use corecast_wire::{Command, CommandError, Event, Frame, Io, Reply, StartError, TestHook, WorkerConfig};
 
 #[test]
 fn a_worker_starts_tells_its_usage_and_shuts_down() {
@@ -19,6 +18,18 @@ fn a_worker_starts_tells_its_usage_and_shuts_down() {
         assert_eq!(control.ask(Command::TestHook(TestHook::Panic)), Err(CommandError::HooksOff));
         assert_eq!(control.ask(Command::Shutdown), Ok(Reply::Done));
         assert_eq!(control.worker.join().expect("no panic"), Ok(()));
+    }
+}
+
+#[test]
+fn a_worker_that_stalls_on_purpose_comes_back() {
+    for io in DRIVERS {
+        let mut control = Control::start(WorkerConfig { test_hooks: true, ..config(io) });
+        control.started();
+        let Ok(Reply::Usage(before)) = control.ask(Command::Usage) else { panic!("no usage") };
+        assert_eq!(control.ask(Command::TestHook(TestHook::Stall(30))), Ok(Reply::Done));
+        let Ok(Reply::Usage(after)) = control.ask(Command::Usage) else { panic!("no usage") };
+        assert!(after.at_ns - before.at_ns >= 30_000_000, "it did stall");
     }
 }
 
@@ -56,14 +67,20 @@ fn a_core_that_is_not_there_is_reported() {
 }
 
 #[test]
-fn io_uring_is_used_where_the_host_allows_it_and_refused_where_it_does_not() {
-    let options = SocketOptions { gro: true, recv_buffer_bytes: 65_536, send_buffer_bytes: 65_536 };
-    let allowed = Driver::ring(options, 16).is_ok();
-    assert_eq!(Control::start(config(Io::Auto)).started(), if allowed { Io::Uring } else { Io::Syscalls });
-    let mut control = Control::start(config(Io::Uring));
-    match control.read() {
+fn io_uring_is_used_where_the_host_allows_it_and_refused_with_a_reason_where_it_does_not() {
+    let mut auto = Control::start(config(Io::Auto));
+    let Frame::Event(Event::Started { io, reason, .. }) = auto.read() else { panic!("not started") };
+    let allowed = io == Io::Uring;
+    assert_eq!(allowed, !reason.contains("refused"), "{reason}");
+    let mut uring = Control::start(config(Io::Uring));
+    match uring.read() {
         Frame::Event(Event::Started { io, .. }) => assert!(allowed && io == Io::Uring),
-        Frame::Event(Event::StartFailed(error)) => assert!(!allowed, "{error}"),
+        Frame::Event(Event::StartFailed(StartError::IoUringRefused(cause))) => {
+            assert!(!allowed && reason.contains(&cause), "{cause}");
+            println!("io_uring is not tested here: {cause}");
+        }
         other => panic!("{other:?}"),
     }
+    let mut syscalls = Control::start(config(Io::Syscalls));
+    assert_eq!(syscalls.started(), Io::Syscalls);
 }

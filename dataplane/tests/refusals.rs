@@ -1,5 +1,5 @@
-//! What loopback hides: an MTU, and a send buffer that fills. Both drivers over a veth pair in network namespaces of our
-//! own. Needs root, `ip` and `tc`; says so and passes where they are missing.
+//! What loopback hides: an MTU, and a send buffer that fills. Both drivers over a veth pair in network namespaces of
+//! our own. Needs root, `ip` and `tc`; says so and passes where they are missing.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Command;
@@ -22,8 +22,8 @@ fn run(line: &str) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("{line}: {complaint}")) }
 }
 
-/// Sockets in a namespace of their own, one for IPv4 and one for IPv6, at the far end of a veth pair whose near end is in
-/// the calling thread's namespace.
+/// Sockets in a namespace of their own, one for IPv4 and one for IPv6, at the far end of a veth pair whose near end is
+/// in the calling thread's namespace.
 fn far_end(mtu: u32) -> Result<[UdpSocket; 2], String> {
     unshare(CloneFlags::CLONE_NEWNET).map_err(|error| format!("network namespaces: {error}"))?;
     let (thread_is, thread) = mpsc::channel();

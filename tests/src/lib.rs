@@ -1,4 +1,5 @@
 //! corecast's tests that need more than one package: simulation, fuzz targets, and what the tests share.
 
+pub mod fuzz;
 pub mod server;
 pub mod sim;

@@ -1,7 +1,7 @@
-//! Why `rtp` and `rtcp` 0.17 read no byte from the network in the server: each test feeds one of them a datagram on which
-//! it panics, and shows that ours refuses the same datagram. With "a panic restarts the process", any of them would be a
-//! way to restart the server from afar. A test here that fails after an update of a crate is good news: write it down as
-//! refuted, or drop it.
+//! Why `rtp` and `rtcp` 0.17 read no byte from the network in the server: each test feeds one of them a datagram on
+//! which it panics, and shows that ours refuses the same datagram. With "a panic restarts the process", any of them
+//! would be a way to restart the server from afar. A test here that fails after an update of a crate is good news:
+//! write it down as refuted, or drop it.
 
 use std::panic::{UnwindSafe, catch_unwind};
 

@@ -262,7 +262,7 @@ fn ffmpeg_to_three_receivers_one_over_srtp_one_late() {
          -map 1:a -c:a libopus -ar 48000 -ac 2 -f rtp -ssrc 1111 -payload_type 100 rtp://127.0.0.1:{}?rtcpport={} \
          {video} -c:v libvpx -deadline realtime -cpu-used 8 -f rtp -ssrc 2222 -payload_type 101 \
          rtp://127.0.0.1:{}?rtcpport={} \
-         {video} -c:v libx264 -preset ultrafast -tune zerolatency -profile:v baseline -bsf:v dump_extra -f rtp -ssrc 3333 \
+         {video} -pix_fmt yuv420p -c:v libx264 -preset ultrafast -tune zerolatency -profile:v baseline -bsf:v dump_extra -f rtp -ssrc 3333 \
          -payload_type 107 rtp://127.0.0.1:{}?rtcpport={}",
         opus_ports[0], opus_ports[1], vp8_ports[0], vp8_ports[1], h264_ports[0], h264_ports[1],
     );

@@ -1,5 +1,5 @@
-//! RTP against the crate `rtp`: what we write it reads as we meant it, and what it writes we read as it meant it. It takes
-//! no part in the server (see `listed_crates.rs` for why), so the two share no code.
+//! RTP against the crate `rtp`: what we write it reads as we meant it, and what it writes we read as it meant it. It
+//! takes no part in the server (see `listed_crates.rs` for why), so the two share no code.
 
 use corecast_core::rtp::{Header, RtpView, padding_len, write_extension_block, write_header};
 use webrtc_util::marshal::{Marshal, Unmarshal};

@@ -1,10 +1,11 @@
-//! Simulation of whole calls: a thousand seeds in the ordinary run, any number by `CORECAST_SEEDS`, one with its figures
-//! by `CORECAST_SEED` (`tests/run sim --seeds N`, `--seed N`).
+//! Simulation of whole calls: a thousand seeds in the ordinary run, any number by `CORECAST_SEEDS`, one with its
+//! figures by `CORECAST_SEED` (`tests/run sim --seeds N`, `--seed N`).
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use corecast_tests::sim::machine::RealWorker;
 use corecast_tests::sim::random::Random;
 use corecast_tests::sim::sabotage::{Saboteur, Wrong};
 use corecast_tests::sim::scenario::Plan;
@@ -34,7 +35,7 @@ fn seeds_break_no_rule() {
             scope.spawn(|| work(&next, first + count, &failures, &total));
         }
     });
-    let failures: Vec<Box<Failed>> = failures.into_inner().expect("no thread panicked");
+    let failures: Vec<Failed> = failures.into_inner().expect("no thread panicked");
     if let Some(worst) = failures.iter().min_by_key(|failed| failed.trace.len()) {
         let list: Vec<String> = failures.iter().map(|failed| format!("{}: {}", failed.seed, failed.broken)).collect();
         panic!("{} seeds of {count} failed\n{}\n\n{worst}", failures.len(), list.join("\n"));
@@ -48,7 +49,7 @@ fn seeds_break_no_rule() {
     }
 }
 
-fn work(next: &AtomicU64, end: u64, failures: &Mutex<Vec<Box<Failed>>>, total: &Mutex<Coverage>) {
+fn work(next: &AtomicU64, end: u64, failures: &Mutex<Vec<Failed>>, total: &Mutex<Coverage>) {
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
         if seed >= end || failures.lock().expect("no thread panicked").len() >= 20 {
@@ -56,8 +57,21 @@ fn work(next: &AtomicU64, end: u64, failures: &Mutex<Vec<Box<Failed>>>, total: &
         }
         match run(seed) {
             Ok(passed) => total.lock().expect("no thread panicked").add(&passed.coverage),
-            Err(failed) => failures.lock().expect("no thread panicked").push(failed),
+            Err(failed) => failures.lock().expect("no thread panicked").push(*failed),
         }
+    }
+}
+
+/// Two thousand packets a second until the numbers of the source and of its consumers have gone round (RFC 3711 section
+/// 3.3.1), with losses, and with retransmissions on a stream of their own or without.
+#[test]
+fn numbers_go_round() {
+    for seed in 0..8 {
+        let mut random = Random::new(seed);
+        let plan = Plan::long(&mut random, seed);
+        let passed = run_with(seed, plan, RealWorker::new(), random).unwrap_or_else(|failed| panic!("{failed}"));
+        let Coverage { media, repeated, retransmitted, wrapped, .. } = passed.coverage;
+        assert!(media > 100_000 && repeated + retransmitted > 1_000 && wrapped == 1, "{:?}", passed.coverage);
     }
 }
 

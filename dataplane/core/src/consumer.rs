@@ -152,6 +152,9 @@ impl Consumer {
             return Err(Discard::PayloadTypeNotNegotiated);
         }
         if self.waiting {
+            if self.newest_in().is_some_and(|newest| packet.sequence <= newest) {
+                return Err(Discard::BeforeSync);
+            }
             if self.has_key_frames && !packet.key_frame {
                 return Err(Discard::WaitingForKeyFrame);
             }
@@ -161,6 +164,12 @@ impl Consumer {
         let out = self.out_of(packet.sequence).ok_or(Discard::BeforeSync)?;
         self.next_out = self.next_out.max(out + 1);
         Ok(out)
+    }
+
+    /// The newest packet that has a number. One that was late when the consumer was interrupted must not begin a run:
+    /// it would be numbered behind what followed it.
+    fn newest_in(&self) -> Option<u64> {
+        self.runs.last().map(|run| (run.first_in + (self.next_out - run.first_out)).saturating_sub(1))
     }
 
     /// Whether the receiver negotiated a payload type (the router's number).
@@ -288,6 +297,16 @@ mod tests {
         assert_eq!(consumer.rewrite(&packet(70_010)), Err(Discard::WaitingForKeyFrame));
         assert_eq!(consumer.rewrite(&key_frame(70_020)), Ok(502));
         assert_eq!(consumer.rewrite(&packet(70_019)), Err(Discard::BeforeSync), "its number is another packet's");
+    }
+
+    #[test]
+    fn a_late_packet_does_not_begin_a_run() {
+        let mut consumer = consumer(false);
+        assert_eq!(consumer.rewrite(&packet(70_000)), Ok(500));
+        assert_eq!(consumer.rewrite(&packet(70_002)), Ok(502));
+        consumer.resynchronise();
+        assert_eq!(consumer.rewrite(&packet(70_001)), Err(Discard::BeforeSync), "it would follow what came after it");
+        assert_eq!(consumer.rewrite(&packet(70_005)), Ok(503));
     }
 
     #[test]

@@ -159,8 +159,8 @@ fn forward_packet(
     Ok(())
 }
 
-/// Evens out the lengths of neighbouring packets by padding, so that they can leave as one train. The last packet may be
-/// shorter as it is.
+/// Evens out the lengths of neighbouring packets by padding, so that they can leave as one train. The last packet may
+/// be shorter as it is.
 fn settle(history: &mut History, round: &[SlotRef]) {
     let len = |history: &History, slot: &SlotRef| usize::from(history.meta(slot.index).payload_len);
     let mut rest = round;

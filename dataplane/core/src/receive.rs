@@ -178,7 +178,12 @@ impl Worker {
             let (original, payload) = unpadded.split_first_chunk::<2>().ok_or(Discard::MalformedRtx)?;
             let highest = stream.highest().ok_or(Discard::MalformedRtx)?;
             let codec = producer.retransmitted_codec(sent_as).ok_or(Discard::MalformedRtx)?;
-            (nearest(highest, u16::from_be_bytes(*original)), codec, payload)
+            // Only what has been passed can be sent again: an invented number must not carry the stream away.
+            let sequence = nearest(highest, u16::from_be_bytes(*original));
+            if sequence > highest {
+                return Err(Discard::MalformedRtx);
+            }
+            (sequence, codec, payload)
         } else if matches!(sent_as.codec, Codec::Rtx { .. }) {
             return Err(Discard::UnknownPayloadType);
         } else {

@@ -1,7 +1,7 @@
 //! RTCP out: reports, NACKs to senders, key frame requests.
 //!
-//! Feedback leaves as reduced-size RTCP (RFC 5506); reports are compounds that begin with a sender or receiver report and
-//! hold a CNAME (RFC 3550 section 6.1).
+//! Feedback leaves as reduced-size RTCP (RFC 5506); reports are compounds that begin with a sender or receiver report
+//! and hold a CNAME (RFC 3550 section 6.1).
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! RTCP (RFC 3550 section 6, RFC 4585, RFC 5104, RFC 3611, REMB and transport-wide feedback), read where it lies.
 //!
 //! [`parse`] verifies a whole compound before it hands out anything: one bad packet and nothing of the datagram counts
-//! (RFC 3550 appendix A.2). After that, walking the packets and what is in them cannot fail. Compounds that do not begin
-//! with a report are taken (RFC 5506). [`Writer`] makes compounds. Owns nothing, allocates nothing.
+//! (RFC 3550 appendix A.2). After that, walking the packets and what is in them cannot fail. Compounds that do not
+//! begin with a report are taken (RFC 5506). [`Writer`] makes compounds. Owns nothing, allocates nothing.
 
 mod feedback;
 mod report;
@@ -185,9 +185,9 @@ impl<'a> Packets<'a> {
         let mut body = packet.get(HEADER_BYTES..).unwrap_or_default();
         if flags & 0x20 != 0 {
             let padding = body.last().copied().map_or(0, usize::from);
-            // A multiple of four, on the last packet only (RFC 3550 section 6.4.1). But libwebrtc (so every Chrome) pads
-            // transport-wide feedback to the word by 1 to 3 bytes, as Pion and webrtc-rs do all packets, and may send
-            // several in one compound.
+            // A multiple of four, on the last packet only (RFC 3550 section 6.4.1). But libwebrtc (so every Chrome)
+            // pads transport-wide feedback to the word by 1 to 3 bytes, as Pion and webrtc-rs do all packets, and may
+            // send several in one compound.
             let is_lawful = padding < 4 || padding.is_multiple_of(4) && rest.is_empty();
             if padding == 0 || !is_lawful {
                 return Err(MalformedRtcp::Padding);

@@ -1,8 +1,8 @@
 //! RTP packets (RFC 3550 section 5), read where they lie and written once per receiver.
 //!
-//! Owns nothing and keeps nothing: [`RtpView`] borrows a datagram, [`write_header`] fills a buffer of the caller. What is
-//! parsed here may not be authenticated yet, so no input may panic, and everything that an accessor will touch has been
-//! checked by [`RtpView::parse`]. Header extensions (RFC 8285) are in `rtp/extension.rs`.
+//! Owns nothing and keeps nothing: [`RtpView`] borrows a datagram, [`write_header`] fills a buffer of the caller. What
+//! is parsed here may not be authenticated yet, so no input may panic, and everything that an accessor will touch has
+//! been checked by [`RtpView::parse`]. Header extensions (RFC 8285) are in `rtp/extension.rs`.
 
 mod extension;
 
@@ -134,8 +134,8 @@ impl<'a> RtpView<'a> {
     }
 }
 
-/// How many bytes at the end of `payload` are padding, for a packet with the P bit (RFC 3550 section 5.1). At least 1 and
-/// at most the whole payload: a packet of padding only is valid (bandwidth probes are).
+/// How many bytes at the end of `payload` are padding, for a packet with the P bit (RFC 3550 section 5.1). At least 1
+/// and at most the whole payload: a packet of padding only is valid (bandwidth probes are).
 ///
 /// # Errors
 /// If the last byte says 0 or more than there is, or if there is no last byte.

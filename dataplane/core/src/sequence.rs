@@ -36,7 +36,7 @@ impl Sequence {
             return Extended::Usual(extended);
         }
         if self.suspect.replace(sequence.wrapping_add(1)) == Some(sequence) {
-            return Extended::Restart(((highest >> 16) + 2 << 16) + u64::from(sequence));
+            return Extended::Restart((((highest >> 16) + 2) << 16) + u64::from(sequence));
         }
         Extended::Jump
     }

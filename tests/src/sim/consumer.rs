@@ -1,8 +1,8 @@
 //! What one consumer may send and must send, checked against what its source sent and what of that arrived.
 //!
 //! The rules: each packet once (again only if asked), with the payload, marker and time that it came with; sequence
-//! numbers are those of the source less an offset that changes only where packets were withheld on purpose; video begins
-//! with a key frame; nothing is left out from there on.
+//! numbers are those of the source less an offset that changes only where packets were withheld on purpose; video
+//! begins with a key frame; nothing is left out from there on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,7 +106,7 @@ pub fn extend(near: u64, low: u16) -> u64 {
     if ahead < 0x8000 {
         near + u64::from(ahead)
     } else {
-        (near + u64::from(ahead)).checked_sub(0x1_0000).unwrap_or(u64::from(low))
+        (near + u64::from(ahead)).checked_sub(0x1_0000).unwrap_or_else(|| u64::from(low))
     }
 }
 
@@ -230,7 +230,8 @@ impl Consumer {
         Ok(Kind::Media)
     }
 
-    /// The era of a packet that fills a hole which an earlier one left: it was late, or withheld until it was asked for.
+    /// The era of a packet that fills a hole which an earlier one left: it was late, or withheld until it was asked
+    /// for.
     fn late_era(&self, index: u64, sequence: u64) -> Option<u32> {
         let before_this_era = self.era.synced.is_some_and(|(first, _)| index < first);
         let asked = self.asked_holes.contains(&sequence);

@@ -1,5 +1,5 @@
-//! What control does in a run: joins and leaves, producers and consumers, pauses, commands that must fail; and what must
-//! be true in the end.
+//! What control does in a run: joins and leaves, producers and consumers, pauses, commands that must fail; and what
+//! must be true in the end.
 
 use corecast_core::{Endpoint, EndpointId};
 use corecast_wire::{

@@ -1,5 +1,5 @@
-//! RTCP of a run: what participants write, and what is allowed in what the server writes. Packets are those of the `rtcp`
-//! crate.
+//! RTCP of a run: what participants write, and what is allowed in what the server writes. Packets are those of the
+//! `rtcp` crate.
 
 use bytes::Bytes;
 use corecast_core::limits::{KEY_FRAME_INTERVAL, MAX_NACK_TRIES};
@@ -56,7 +56,7 @@ pub fn receiver_report(ssrc: u32, reports: Vec<ReceptionReport>) -> RtcpPacket {
 /// A sender report.
 #[must_use]
 pub fn sender_report(source: &Source, now_ns: u64) -> RtcpPacket {
-    let ntp_time = (now_ns / 1_000_000_000 << 32) | (now_ns % 1_000_000_000) * 4;
+    let ntp_time = ((now_ns / 1_000_000_000) << 32) | ((now_ns % 1_000_000_000) * 4);
     Box::new(SenderReport {
         ssrc: source.plan.ssrc,
         ntp_time,

@@ -12,8 +12,8 @@ pub enum Loss {
     None,
     /// Each packet on its own, so many of a million.
     Bernoulli(u32),
-    /// In bursts (Gilbert-Elliott): per packet, the chance of a good spell's end, of a bad spell's end, and of loss in a
-    /// bad spell, all of a million.
+    /// In bursts (Gilbert-Elliott): per packet, the chance of a good spell's end, of a bad spell's end, and of loss in
+    /// a bad spell, all of a million.
     Bursts {
         /// Good to bad.
         begin: u32,

@@ -163,12 +163,13 @@ impl Plan {
             refuse_ppm: random.pick(&[0, 0, 1_000, 20_000]),
             connect_sockets: random.percent(50),
             hostile,
-            churn_ms: random.pick(&[0, 60, 200, 500]),
+            churn_ms: random.pick(&[0, 12, 60, 200, 500]),
             replicas: if wide { random.range(2..=10) } else { 1 },
         }
     }
 
-    /// The smallest run: one sender, one receiver, clean links, nothing random about the shell. For tests of the harness.
+    /// The smallest run: one sender, one receiver, clean links, nothing random about the shell. For tests of the
+    /// harness.
     #[must_use]
     pub fn plain(random: &mut Random) -> Self {
         let mut plan = Self::draw(random);
@@ -186,6 +187,38 @@ impl Plan {
         plan.peers = peers;
         (plan.routers, plan.replicas, plan.churn_ms, plan.hostile, plan.refuse_ppm) = (1, 1, 0, false, 0);
         (plan.heal_ns, plan.quiet_ns, plan.close_ns) = (1_000 * MS, 3_000 * MS, 3_500 * MS);
+        plan
+    }
+}
+
+impl Plan {
+    /// One sender of video at two thousand packets a second for 36 s, two receivers, links that lose some. The suites come
+    /// in turn; half of the runs have retransmission streams.
+    #[must_use]
+    pub fn long(random: &mut Random, turn: u64) -> Self {
+        let mut plan = Self::plain(random);
+        plan.peers.push(plan.peers[1].clone());
+        let suites = [
+            None,
+            Some(SrtpCryptoSuite::AeadAes128Gcm),
+            Some(SrtpCryptoSuite::AeadAes256Gcm),
+            Some(SrtpCryptoSuite::AesCm128HmacSha1_80),
+        ];
+        for (at, peer) in plan.peers.iter_mut().enumerate() {
+            (peer.rtp, peer.rtcp) = addresses(random, at as u64, true);
+            peer.srtp =
+                suites[usize::try_from(turn % 4).expect("small")].map(|suite| (key(random, suite), key(random, suite)));
+            peer.rtx = turn >= 4;
+            let loss = Loss::Bernoulli(10_000);
+            peer.up = LinkModel { loss, reorder_ppm: 5_000, reorder_us: 20_000, ..LinkModel::clean(5_000) };
+            peer.down = peer.up;
+        }
+        let source = &mut plan.peers[0].sources;
+        source.truncate(1);
+        let source = &mut source[0];
+        (source.frames_per_s, source.max_packets, source.max_payload) = (400, 9, 100);
+        source.options.nack = true;
+        (plan.heal_ns, plan.quiet_ns, plan.close_ns) = (34_000 * MS, 36_000 * MS, 37_000 * MS);
         plan
     }
 }
@@ -278,12 +311,17 @@ impl SourcePlan {
             codecs.push(CodecMapping { payload_type: rtx_type, mapped_payload_type: mapped + 1, codec, clock_rate_hz });
         }
         let extensions = Self::extensions(random, video);
+        let announced = random.percent(75);
         let feedback = random.pick(&[(true, false), (true, true), (false, true)]);
         let options = ProduceOptions {
             kind,
             codecs,
             header_extensions: extensions.clone(),
-            encodings: vec![EncodingMapping { ssrc: Some(ssrc), rtx_ssrc: rtx.map(|(ssrc, _)| ssrc), rid: None }],
+            encodings: vec![EncodingMapping {
+                ssrc: announced.then_some(ssrc),
+                rtx_ssrc: rtx.map(|(ssrc, _)| ssrc).filter(|_| announced),
+                rid: None,
+            }],
             mid: None,
             nack: rtx.is_some() || random.percent(60),
             pli: video && feedback.0,

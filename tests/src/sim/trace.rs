@@ -1,4 +1,5 @@
-//! What happened in a run: a fingerprint of all of it, the last lines of it, and how often each thing worth testing did.
+//! What happened in a run: a fingerprint of all of it, the last lines of it, and how often each thing worth testing
+//! did.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! What travels in a run: media and RTCP from the participants, what strangers send, and what becomes of each packet that
-//! the server sends.
+//! What travels in a run: media and RTCP from the participants, what strangers send, and what becomes of each packet
+//! that the server sends.
 
 use std::net::SocketAddr;
 
@@ -185,8 +185,8 @@ impl<M: Machine> World<M> {
         let from = &mut self.sources[source];
         let peer = &self.peers[from.peer];
         let taken_in = from.produced && !from.closed && peer.key_known && (peer.connected || peer.plan.comedia);
-        // Who began with a retransmission would have nothing to number it by.
-        if !taken_in || (rtx && from.newest_arrived.is_none()) {
+        // What has not been passed cannot be a retransmission.
+        if !taken_in || (rtx && from.newest_arrived.is_none_or(|newest| index > newest)) {
             return;
         }
         let live = from.is_live();
@@ -287,6 +287,8 @@ impl<M: Machine> World<M> {
         let own = if rtcp { peer.plan.rtcp } else { peer.plan.rtp };
         let secure = peer.plan.srtp.is_some();
         let known = peer.connected && peer.rtcp_connected;
+        // Without an announced SSRC, plain RTP of the right type from the right address is the stream.
+        let announced = peer.plan.sources.iter().all(|source| source.options.encodings[0].ssrc.is_some());
         let stranger = SocketAddr::from(([203, 0, 113, 7], 4_000));
         let mut bytes = captured.to_vec();
         let from = match self.random.range(0..=5) {
@@ -309,7 +311,7 @@ impl<M: Machine> World<M> {
                 bytes.truncate(self.random.index(bytes.len()));
                 own
             }
-            5 if known => {
+            5 if known && (secure || announced) => {
                 bytes = self.garbage();
                 own
             }

@@ -1,6 +1,6 @@
-//! Keys at work between one participant and the server: the participant's own sealing, and a tap on what the server sends
-//! that opens every packet and watches that no (key, SSRC, index) protects two different ones (RFC 3711 section 9.1).
-//! The cryptography is that of `webrtc-srtp`, so that the two ends of a run share none.
+//! Keys at work between one participant and the server: the participant's own sealing, and a tap on what the server
+//! sends that opens every packet and watches that no (key, SSRC, index) protects two different ones (RFC 3711 section
+//! 9.1). The cryptography is that of `webrtc-srtp`, so that the two ends of a run share none.
 
 use std::collections::{HashMap, HashSet};
 
@@ -84,7 +84,7 @@ impl Wire {
         check!(packet.len() >= RTP_BYTES, "sent {} bytes of RTP", packet.len());
         let ssrc = u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
         let sequence = u16::from_be_bytes([packet[2], packet[3]]);
-        let highest = self.highest.entry(ssrc).or_insert(u64::from(sequence));
+        let highest = self.highest.entry(ssrc).or_insert_with(|| u64::from(sequence));
         let index = extend(*highest, sequence);
         *highest = index.max(*highest);
         let print = fingerprint(packet);

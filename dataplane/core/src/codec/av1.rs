@@ -3,8 +3,8 @@
 /// OBU type of a sequence header (AV1 bitstream specification section 6.2.2).
 const SEQUENCE_HEADER: u8 = 1;
 
-/// A key frame starts where a coded video sequence does: the aggregation header says so (N), and its first temporal unit
-/// has a sequence header, which is looked for too, since not every sender sets N.
+/// A key frame starts where a coded video sequence does: the aggregation header says so (N), and its first temporal
+/// unit has a sequence header, which is looked for too, since not every sender sets N.
 pub(super) fn starts_key_frame(payload: &[u8]) -> Option<bool> {
     let (&aggregation, mut rest) = payload.split_first()?;
     // Z: the first element continues one of the packet before. With N it must be clear.

@@ -28,7 +28,8 @@ pub(super) fn starts_key_frame(payload: &[u8]) -> Option<bool> {
 fn starts(unit_type: u8, rest: &[u8]) -> Option<bool> {
     match unit_type {
         SEQUENCE_PARAMETERS => Some(true),
-        // A slice begins with first_mb_in_slice, an Exp-Golomb number whose zero is a set bit (ITU-T H.264 section 7.3.3).
+        // A slice begins with first_mb_in_slice, an Exp-Golomb number whose zero is a set bit (ITU-T H.264 section
+        // 7.3.3).
         IDR_SLICE => Some(rest.first()? & 0x80 != 0),
         _ => Some(false),
     }

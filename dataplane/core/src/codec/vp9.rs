@@ -1,7 +1,7 @@
 //! VP9: RFC 9628.
 
-/// A key frame starts at the start (B) of a frame of the lowest spatial layer that is not predicted from earlier pictures
-/// (P clear; RFC 9628 section 4.2).
+/// A key frame starts at the start (B) of a frame of the lowest spatial layer that is not predicted from earlier
+/// pictures (P clear; RFC 9628 section 4.2).
 pub(super) fn starts_key_frame(payload: &[u8]) -> Option<bool> {
     let (&descriptor, mut rest) = payload.split_first()?;
     let [has_picture_id, predicted, has_layers, flexible, begins] =

@@ -40,8 +40,8 @@ pub struct Nack<'a> {
 }
 
 impl<'a> Nack<'a> {
-    /// Sequence numbers of what is missing, in the order of the packet: each entry's PID, then its bits. Nothing keeps a
-    /// sender from naming one twice, or all 65,536.
+    /// Sequence numbers of what is missing, in the order of the packet: each entry's PID, then its bits. Nothing keeps
+    /// a sender from naming one twice, or all 65,536.
     pub fn lost(&self) -> impl Iterator<Item = u16> + use<'a> {
         self.entries.iter().flat_map(|&[p0, p1, b0, b1]| {
             let first = u16::from_be_bytes([p0, p1]);

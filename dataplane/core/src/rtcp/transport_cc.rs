@@ -1,5 +1,5 @@
-//! Transport-wide congestion control feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1): for a run
-//! of transport-wide sequence numbers, which packets came and when.
+//! Transport-wide congestion control feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1): for a
+//! run of transport-wide sequence numbers, which packets came and when.
 
 /// Feedback on a run of packets.
 #[derive(Clone, Copy, Debug)]

@@ -39,8 +39,8 @@ pub struct TransportCcHead {
 
 /// Builds a compound in a buffer of the caller, who has left room for the SRTCP trailer.
 ///
-/// Every `push` says whether there was room. If not, [`Self::len`] is as before and so are the bytes before it; what lies
-/// behind may have been overwritten.
+/// Every `push` says whether there was room. If not, [`Self::len`] is as before and so are the bytes before it; what
+/// lies behind may have been overwritten.
 #[derive(Debug)]
 pub struct Writer<'a> {
     out: &'a mut [u8],
@@ -183,8 +183,8 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Transport-wide feedback: one status per sequence number from `head.base_sequence` on, `None` for what has not come,
-    /// else its delta in 250 µs. At most 65,535 (more: nothing written). None: nothing written.
+    /// Transport-wide feedback: one status per sequence number from `head.base_sequence` on, `None` for what has not
+    /// come, else its delta in 250 µs. At most 65,535 (more: nothing written). None: nothing written.
     pub fn push_transport_cc(
         &mut self,
         head: &TransportCcHead,

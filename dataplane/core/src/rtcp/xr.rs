@@ -1,5 +1,5 @@
-//! Extended reports (RFC 3611): receiver reference time (section 4.4) and DLRR (section 4.5), with which a receiver that
-//! sends nothing measures its round trip. Other blocks are passed over.
+//! Extended reports (RFC 3611): receiver reference time (section 4.4) and DLRR (section 4.5), with which a receiver
+//! that sends nothing measures its round trip. Other blocks are passed over.
 
 use std::slice;
 

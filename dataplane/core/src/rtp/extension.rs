@@ -1,4 +1,5 @@
-//! Header extensions: the block of RFC 3550 section 5.3.1 and the elements of RFC 8285 in it, one-byte and two-byte form.
+//! Header extensions: the block of RFC 3550 section 5.3.1 and the elements of RFC 8285 in it, one-byte and two-byte
+//! form.
 //!
 //! A *block* is four bytes of head (profile, length in words) and the words themselves. Which identifier means what was
 //! negotiated; that is not known here.
@@ -76,7 +77,8 @@ impl<'a> Extensions<'a> {
         }
         let (id, len, rest) = match (self.form, self.rest) {
             (_, []) => return Ok(None),
-            // Identifier 15, and 0 with a length, end the extension; what came before counts (RFC 8285 sections 4.1.2, 4.2).
+            // Identifier 15, and 0 with a length, end the extension; what came before counts (RFC 8285 sections 4.1.2,
+            // 4.2).
             (Form::OneByte, [0x01..=0x0f | 0xf0..=0xff, ..]) => {
                 self.rest = &[];
                 return Ok(None);
@@ -104,16 +106,16 @@ impl<'a> Iterator for Extensions<'a> {
 /// 0 if there is nothing to write.
 ///
 /// One-byte form if every element allows it (identifier 1 to 14, 1 to 16 bytes), else two-byte form, which a receiver
-/// must have agreed to (RFC 8285 section 4.1.2). Elements that no form can carry (identifier 0, more than 255 bytes) are
-/// left out, and so are those for which `out` has no room.
+/// must have agreed to (RFC 8285 section 4.1.2). Elements that no form can carry (identifier 0, more than 255 bytes)
+/// are left out, and so are those for which `out` has no room.
 pub fn write_extension_block<'a>(out: &mut [u8], elements: impl Iterator<Item = (u8, &'a [u8])> + Clone) -> usize {
     let elements = elements.filter(|&(id, data)| id != 0 && data.len() <= 255);
     let one_byte = elements.clone().all(|(id, data)| id <= 14 && (1..=16).contains(&data.len()));
     write_block(out, if one_byte { Form::OneByte } else { Form::TwoByte }, elements)
 }
 
-/// Copies those elements of `block` (with its head) to `out` whose identifier n has bit n set in `keep`, in the form that
-/// the block has, and says how long the new block is: 0 if nothing remains. Identifiers above 15 never remain.
+/// Copies those elements of `block` (with its head) to `out` whose identifier n has bit n set in `keep`, in the form
+/// that the block has, and says how long the new block is: 0 if nothing remains. Identifiers above 15 never remain.
 pub fn filter_extension_block(block: &[u8], keep: u16, out: &mut [u8]) -> usize {
     let elements = Extensions::of_block(block);
     write_block(out, elements.form, elements.filter(|&(id, _)| id <= 15 && keep >> id & 1 == 1))

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Two CSRCs, marker, payload type 96, sequence 0x1234, and an extension block in one-byte form: the example of RFC 8285
-/// section 4.2 (1, 2 and 4 bytes of data with padding between).
+/// Two CSRCs, marker, payload type 96, sequence 0x1234, and an extension block in one-byte form: the example of RFC
+/// 8285 section 4.2 (1, 2 and 4 bytes of data with padding between).
 const SAMPLE: [u8; 39] = [
     0x92, 0xe0, 0x12, 0x34, 0x01, 0x02, 0x03, 0x04, 0xca, 0xfe, 0xba, 0xbe, // fixed
     0, 0, 0, 1, 0, 0, 0, 2, // CSRCs

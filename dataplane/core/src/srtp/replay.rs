@@ -124,7 +124,8 @@ impl ReplayWindow {
         }
     }
 
-    /// Clears the places of `from` to `to`, the latter included. A word at a time: a burst of loss costs no more than 33.
+    /// Clears the places of `from` to `to`, the latter included. A word at a time: a burst of loss costs no more than
+    /// 33.
     fn forget(&mut self, from: u64, to: u64) {
         let mut at = from;
         while at <= to {

@@ -53,7 +53,8 @@ impl Sealer {
     /// Seals an RTP packet: `packet` holds the header and room for exactly payload and tag; `payload` is encrypted into
     /// it. `index` is the rollover counter followed by the sequence number, 48 bits.
     ///
-    /// `ssrc` and the sequence number must be those of the header. One (`ssrc`, `index`) must never be sealed with two different contents (RFC 3711 section 9.1).
+    /// `ssrc` and the sequence number must be those of the header. One (`ssrc`, `index`) must never be sealed with two
+    /// different contents (RFC 3711 section 9.1).
     ///
     /// # Errors
     ///

@@ -1,0 +1,135 @@
+//! The program as its users run it.
+
+use std::net::UdpSocket;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// What `fanout --json` prints: these fields, no more and no less.
+const FIELDS: [&str; 23] = [
+    "sent",
+    "expected",
+    "received",
+    "lost",
+    "lost_server",
+    "lost_receiver",
+    "loss_pct",
+    "fwd_pps",
+    "p50_us",
+    "p99_us",
+    "p999_us",
+    "max_us",
+    "cpu_ns_per_packet",
+    "floor_ns_per_packet",
+    "ratio_to_floor",
+    "train_mean",
+    "floor_train_mean",
+    "floor_p99_us",
+    "steal_pct",
+    "io",
+    "crypto",
+    "subscribers",
+    "publishers",
+];
+
+fn program(args: &[&str]) -> Output {
+    // A measuring run takes seconds; one that hangs must not hang the tests.
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(env!("CARGO_BIN_EXE_corecast-bench")).args(args).output().expect("runs")
+}
+
+fn json(args: &[&str]) -> Value {
+    let output = program(args);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let problem = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {problem}");
+    assert_eq!(text.lines().count(), 1, "exactly one line on standard output: {text}");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn fanout(args: &[&str]) -> Value {
+    let small = ["fanout", "--json", "--subscribers", "12", "--warm-up", "0.3", "--seconds", "0.5", "--retries", "0"];
+    json(&[&small, args].concat())
+}
+
+#[test]
+fn every_crypto_forwards_everything_and_the_figures_are_those_named() {
+    for crypto in ["none", "gcm128", "gcm256", "cm80"] {
+        let figures = fanout(&["--crypto", crypto, "--publishers", "2", "--profile", "frame", "--gro"]);
+        let mut names: Vec<_> = figures.as_object().expect("an object").keys().map(String::as_str).collect();
+        let mut expected = FIELDS;
+        names.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(names, expected);
+        assert_eq!(figures["crypto"], crypto);
+        assert_eq!((&figures["lost"], &figures["lost_server"]), (&0.into(), &0.into()), "{figures}");
+        let sent = figures["sent"].as_u64().expect("a number");
+        assert!(sent > 200, "two publishers, 300 packets a second each, half a second: {figures}");
+        assert_eq!(figures["received"], sent * 12);
+        assert!(figures["cpu_ns_per_packet"].as_f64().expect("measured") > 0.0);
+        assert!(figures["floor_ns_per_packet"].as_f64().expect("measured") > 0.0);
+    }
+}
+
+#[test]
+fn profiles_payloads_and_drivers_can_be_chosen() {
+    let without_floor = ["--no-floor", "--io", "syscalls", "--coalesce", "off"];
+    for (profile, payload) in [("pacer", "mix"), ("frame", "mix"), ("single", "120")] {
+        let figures = fanout(&[&without_floor[..], &["--profile", profile, "--payload", payload]].concat());
+        assert_eq!(figures["lost"], 0, "{figures}");
+        assert_eq!(figures["io"], "syscalls");
+        assert!(figures["ratio_to_floor"].is_null() && figures["floor_p99_us"].is_null());
+    }
+}
+
+#[test]
+fn the_floor_makes_trains_of_the_length_asked_for() {
+    let figures = json(&["floor", "--json", "--subscribers", "8", "--seconds", "0.2", "--pps", "400"]);
+    let rows = figures["floor"].as_array().expect("rows");
+    assert_eq!(rows.len(), 2 * 2 * 5, "drivers, with and without cipher, train lengths");
+    for row in rows {
+        assert_eq!(row["lost"], 0, "{row}");
+        assert_eq!(row["train_mean"].as_f64(), row["train"].as_f64(), "{row}");
+    }
+}
+
+#[test]
+fn a_picture_is_drawn() {
+    let path = std::env::temp_dir().join(format!("corecast-bench-{}.svg", std::process::id()));
+    fanout(&["--no-floor", "--plot", path.to_str().expect("UTF-8")]);
+    let picture = std::fs::read_to_string(&path).expect("drawn");
+    std::fs::remove_file(&path).expect("ours");
+    assert!(picture.starts_with("<svg") && picture.contains("p99.9"));
+}
+
+#[test]
+fn rtp_goes_where_it_is_told_to() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").expect("bind");
+    receiver.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+    let to = receiver.local_addr().expect("bound").to_string();
+    let options =
+        ["--json", "--seconds", "0.3", "--profile", "single", "--payload", "100", "--ssrc", "77", "--pt", "5"];
+    let figures = json(&[&["rtp", &to], &options[..]].concat());
+    assert_eq!(figures["ssrc"], 77);
+    let mut packet = [0; 2_000];
+    let len = receiver.recv(&mut packet).expect("RTP");
+    assert_eq!((len, packet[0], packet[1] & 0x7f, &packet[8..12]), (112, 0x80, 5, &[0, 0, 0, 77][..]));
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_one_line() {
+    for args in [
+        &["fanout", "--payload", "5"][..],
+        &["fanout", "--plot", "/tmp/x.gif"],
+        &["fanout", "--coalesce", "2000"],
+        &["rtp", "127.0.0.1:9", "--srtp-suite", "AEAD_AES_128_GCM", "--srtp-key", "AAAA"],
+        &["fanout", "--worker-core", "9999", "--seconds", "0.1"],
+        &["__floor"],
+    ] {
+        let output = program(args);
+        assert!(!output.status.success(), "{args:?}");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!text.contains("panicked") && text.lines().count() <= 4, "{args:?}: {text}");
+    }
+}
