@@ -237,8 +237,7 @@ async fn reap(mut child: Child) -> Option<String> {
 
 async fn beat(worker: Arc<Worker>, watch: Watch, deaths: mpsc::UnboundedSender<Death>) {
     let mut ticks = interval_at(tokio::time::Instant::now(), watch.heartbeat);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut logged_at = Instant::now();
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
         let mut ask = Box::pin(worker.link.request(Command::Usage));
@@ -253,7 +252,7 @@ async fn beat(worker: Arc<Worker>, watch: Watch, deaths: mpsc::UnboundedSender<D
             },
         };
         match answer {
-            Ok(Reply::Usage(usage)) => note(&worker, *usage, watch.usage_interval, &mut logged_at),
+            Ok(Reply::Usage(usage)) => note(&worker, *usage, watch),
             Ok(_) | Err(RequestError::WrongReply) => {
                 tracing::warn!("worker {} answered a heartbeat oddly", worker.index)
             }
@@ -264,18 +263,16 @@ async fn beat(worker: Arc<Worker>, watch: Watch, deaths: mpsc::UnboundedSender<D
     }
 }
 
-fn note(worker: &Worker, usage: Usage, usage_interval: Duration, logged_at: &mut Instant) {
+/// Keeps a heartbeat; at its time it becomes a line of the usage log.
+fn note(worker: &Worker, usage: Usage, watch: Watch) {
     let mut state = worker.state();
     let logged = state.logged.get_or_insert_with(|| usage.clone());
-    // Half a heartbeat early rather than nearly a whole one late.
-    if logged_at.elapsed() + Duration::from_millis(5) >= usage_interval {
+    let since = Duration::from_nanos(usage.at_ns.saturating_sub(logged.at_ns));
+    // The heartbeat that is nearest to the end of the interval.
+    if since + watch.heartbeat / 2 >= watch.usage_interval {
         let line = Rates::between(logged, &usage).line(worker.index, worker.core, &usage);
         tracing::info!("{line}");
         *logged = usage.clone();
-        *logged_at += usage_interval;
-        if logged_at.elapsed() >= usage_interval {
-            *logged_at = Instant::now();
-        }
     }
     state.before = state.latest.replace(usage);
 }

@@ -20,7 +20,8 @@ use crate::server::{App, io_name};
 
 const PAGE: &str = include_str!("page.html");
 /// Nothing from elsewhere, and nobody may frame it.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
+    img-src data:; frame-ancestors 'none'";
 const DEFAULT_STALL_MS: u32 = 60_000;
 
 pub(super) async fn page() -> Response {

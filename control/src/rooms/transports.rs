@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
-use corecast_wire::{Command, PlainTransportOptions, Reply, TransportId};
+use corecast_wire::{Command, PlainTransportOptions, Reply, SrtpCryptoSuite, TransportId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -63,6 +63,18 @@ impl TransportBody {
             (None, None) => Err(ApiError::field("type", "give type (\"plain\") or direction")),
         }
     }
+
+    /// The suite, if SRTP is on: by `enableSrtp`, or because something about it is given and nobody said no.
+    fn suite(&self) -> Result<Option<SrtpCryptoSuite>, ApiError> {
+        let named = self.srtp_crypto_suite.as_deref().map(|name| srtp::suite(Some(name))).transpose()?;
+        match (self.enable_srtp, named, &self.srtp_parameters) {
+            (Some(false), _, Some(_)) => Err(ApiError::field("enableSrtp", "is false, but srtpParameters are given")),
+            (Some(false), _, None) | (None, None, None) => Ok(None),
+            (_, Some(suite), _) => Ok(Some(suite)),
+            (_, None, Some(remote)) => Ok(Some(remote.read(None)?.suite)),
+            (Some(true), None, None) => srtp::suite(None).map(Some),
+        }
+    }
 }
 
 impl Room {
@@ -73,16 +85,7 @@ impl Room {
         body: TransportBody,
     ) -> Result<(String, Value), ApiError> {
         let (comedia, rtcp_mux) = body.check()?;
-        if body.enable_srtp == Some(false) && (body.srtp_parameters.is_some() || body.srtp_crypto_suite.is_some()) {
-            return Err(ApiError::field("enableSrtp", "is false, but srtpParameters or srtpCryptoSuite are given"));
-        }
-        let wants_srtp =
-            body.enable_srtp == Some(true) || body.srtp_parameters.is_some() || body.srtp_crypto_suite.is_some();
-        let suite = match (&body.srtp_crypto_suite, &body.srtp_parameters) {
-            (None, Some(remote)) => Some(remote.read(None)?.suite),
-            (name, _) if wants_srtp => Some(srtp::suite(name.as_deref())?),
-            _ => None,
-        };
+        let suite = body.suite()?;
         let remote_srtp = body.srtp_parameters.map(|remote| remote.read(suite)).transpose()?;
         let listen = self.addresses.choose(body.listen_ip).ok_or_else(|| {
             ApiError::field("listenIp", "is not an address that this server listens on (rtc.listen_ips)")

@@ -17,6 +17,7 @@ use super::notify::Notify;
 use super::report::{Died, Report, Reports};
 use super::{Signals, readable};
 use crate::config::Config;
+use crate::settings::PortRange;
 
 /// A server that is not ready by then never will be.
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -28,6 +29,8 @@ const LAST_WORDS_LIMIT: Duration = Duration::from_millis(300);
 const REAP_LIMIT: Duration = Duration::from_secs(5);
 /// Ordinary lateness of a wake-up.
 const SLACK: Duration = Duration::from_millis(200);
+/// For the kernel to close the sockets of what has ended.
+const PORTS_LIMIT: Duration = Duration::from_millis(250);
 const TICK: Duration = Duration::from_millis(2);
 
 /// How a life ended.
@@ -58,6 +61,7 @@ pub(super) struct Run {
     beat: Instant,
     beat_limit: Duration,
     grace: Duration,
+    ports: PortRange,
     /// The first and most exact word about a death, and when to wait no longer for the rest.
     died: Option<(String, Instant, Instant)>,
     refused: Option<String>,
@@ -91,6 +95,7 @@ impl Run {
             // Control beats once in a heartbeat; it may be as slow as a worker may.
             beat_limit: config.worker.heartbeat.0 + config.worker.timeout.0.max(Duration::from_secs(1)),
             grace: config.failover.grace.0.unwrap_or_default(),
+            ports: config.rtc.port_range,
             died: None,
             refused: None,
             ended: None,
@@ -123,8 +128,18 @@ impl Run {
         }
     }
 
-    /// Ends what is left of the server. When this returns, its ports are free.
+    /// Ends what is left of the server. When this returns, its ports are free (or somebody else's).
     pub(super) fn clean_up(&mut self) {
+        self.end_processes();
+        // A ring outlives its process by a moment: the kernel takes it down on a thread of its own, and the ring holds
+        // the sockets that were received on (seen: 5 to 50 ms). Others may have sockets in the range; hence the limit.
+        let until = Instant::now() + PORTS_LIMIT;
+        while !self.ports.is_empty_of_sockets() && Instant::now() < until {
+            std::thread::sleep(TICK);
+        }
+    }
+
+    fn end_processes(&mut self) {
         let until = Instant::now() + REAP_LIMIT;
         loop {
             // Again and again: a process may have been started between two signals.
@@ -252,10 +267,41 @@ impl Run {
     }
 }
 
+impl PortRange {
+    /// Whether no UDP socket of this machine (of this network namespace) is bound to one of these ports.
+    fn is_empty_of_sockets(self) -> bool {
+        let bound = |table: &str| {
+            let table = std::fs::read_to_string(table).unwrap_or_default();
+            table.lines().skip(1).filter_map(local_port).any(|port| (self.min..=self.max).contains(&port))
+        };
+        !bound("/proc/net/udp") && !bound("/proc/net/udp6")
+    }
+}
+
+/// From a line of `/proc/net/udp`: number, then local address and port in hexadecimal.
+fn local_port(line: &str) -> Option<u16> {
+    let (_, port) = line.split_whitespace().nth(1)?.rsplit_once(':')?;
+    u16::from_str_radix(port, 16).ok()
+}
+
 fn how(status: WaitStatus) -> String {
     match status {
         WaitStatus::Exited(_, code) => format!("it ended with exit code {code}"),
         WaitStatus::Signaled(_, signal, _) => format!("killed by {signal}"),
         other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_in_the_range_are_seen() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("binds");
+        let port = socket.local_addr().expect("bound").port();
+        assert!(!PortRange { min: port, max: port }.is_empty_of_sockets());
+        assert_eq!(local_port("  12: 0100007F:9C40 00000000:0000 07"), Some(40_000));
+        assert_eq!(local_port("nonsense"), None);
     }
 }

@@ -16,7 +16,7 @@ const fn if_call(call: libc::c_long) -> libc::sock_filter {
 }
 
 /// The child, and everything that it starts, cannot make a ring.
-pub fn refuse_io_uring(command: &mut Command) -> &mut Command {
+pub(crate) fn refuse_io_uring(command: &mut Command) -> &mut Command {
     let install = || {
         let filter = [
             // Offset 0 of seccomp_data: the number of the system call.

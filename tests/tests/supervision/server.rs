@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PORTS: u16 = 100;
 
 /// The binary: `CORECAST_BIN`, or the release build.
-pub fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("inside the workspace");
     let path = std::env::var_os("CORECAST_BIN").map_or_else(|| built.join("target/release/corecast"), PathBuf::from);
     assert!(path.exists(), "{} is missing: build it (cargo build --release) or set CORECAST_BIN", path.display());
@@ -25,15 +25,15 @@ pub fn binary() -> PathBuf {
 }
 
 /// A running supervisor with everything below it. Ended on drop.
-pub struct Server {
+pub(crate) struct Server {
     supervisor: Child,
-    pub address: SocketAddr,
-    pub ports: (u16, u16),
+    pub(crate) address: SocketAddr,
+    pub(crate) ports: (u16, u16),
     log: Arc<Mutex<Vec<(Instant, String)>>>,
 }
 
 /// Runs `check` until it gives something.
-pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = check() {
@@ -46,14 +46,14 @@ pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
 
 impl Server {
     /// Starts it and waits until it is ready.
-    pub fn start(flags: &[&str]) -> Self {
+    pub(crate) fn start(flags: &[&str]) -> Self {
         let server = Self::start_command(&mut Command::new(binary()), flags);
         wait_for("ready", || server.get("/health").filter(|(status, _)| *status == 200));
         server
     }
 
     /// Starts it by this command.
-    pub fn start_command(command: &mut Command, flags: &[&str]) -> Self {
+    pub(crate) fn start_command(command: &mut Command, flags: &[&str]) -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let min = 21_000 + NEXT.fetch_add(PORTS, Ordering::Relaxed);
         let ports = (min, min + PORTS - 1);
@@ -84,17 +84,17 @@ impl Server {
     }
 
     /// Lines so far, of standard output and error.
-    pub fn log(&self) -> Vec<(Instant, String)> {
+    pub(crate) fn log(&self) -> Vec<(Instant, String)> {
         self.log.lock().expect("whole").clone()
     }
 
     /// Lines that have all of these parts.
-    pub fn lines(&self, parts: &[&str]) -> Vec<(Instant, String)> {
+    pub(crate) fn lines(&self, parts: &[&str]) -> Vec<(Instant, String)> {
         self.log().into_iter().filter(|(_, line)| parts.iter().all(|part| line.contains(part))).collect()
     }
 
     /// Status and body; none while nobody answers.
-    pub fn ask(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
         let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
@@ -105,49 +105,49 @@ impl Server {
         Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
     }
 
-    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+    pub(crate) fn get(&self, path: &str) -> Option<(u16, String)> {
         self.ask("GET", path, "")
     }
 
     /// A request that succeeds and answers with JSON; none if it does not.
-    pub fn json(&self, method: &str, path: &str, body: &str) -> Option<Value> {
+    pub(crate) fn json(&self, method: &str, path: &str, body: &str) -> Option<Value> {
         let (status, body) = self.ask(method, path, body)?;
         if (200..300).contains(&status) { serde_json::from_str(&body).ok() } else { None }
     }
 
     /// New work: a room with a broadcaster and a transport. Its local port.
-    pub fn work(&self, room: &str) -> Option<u16> {
+    pub(crate) fn work(&self, room: &str) -> Option<u16> {
         let broadcasters = format!("/rooms/{room}/broadcasters");
         self.json("POST", &broadcasters, r#"{"id":"b","displayName":"b","device":{"name":"test"}}"#)?;
         let made = self.json("POST", &format!("{broadcasters}/b/transports"), r#"{"type":"plain","rtcpMux":true}"#)?;
         u16::try_from(made["port"].as_u64()?).ok()
     }
 
-    pub fn stats(&self) -> Value {
+    pub(crate) fn stats(&self) -> Value {
         wait_for("/stats", || self.json("GET", "/stats", ""))
     }
 
     /// Of the server, not of its supervisor.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         u32::try_from(self.stats()["pid"].as_u64().expect("a pid")).expect("a pid")
     }
 
-    pub fn supervisor_pid(&self) -> u32 {
+    pub(crate) fn supervisor_pid(&self) -> u32 {
         self.supervisor.id()
     }
 
-    pub fn signal_supervisor(&self, signal: &str) {
+    pub(crate) fn signal_supervisor(&self, signal: &str) {
         kill(signal, self.supervisor.id());
     }
 
     /// The exit code of the supervisor, once it has ended.
-    pub fn exit_code(&mut self) -> Option<i32> {
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
         let supervisor = &mut self.supervisor;
         wait_for("the end of the supervisor", || supervisor.try_wait().expect("ours")).code()
     }
 
     /// UDP ports of its range that somebody has bound.
-    pub fn bound_ports(&self) -> Vec<u16> {
+    pub(crate) fn bound_ports(&self) -> Vec<u16> {
         let table = fs::read_to_string("/proc/net/udp").expect("readable");
         let local = |line: &str| {
             let (_, port) = line.split_whitespace().nth(1)?.rsplit_once(':')?;
@@ -171,13 +171,13 @@ impl Drop for Server {
 }
 
 /// Sends a signal by the name that kill(1) knows.
-pub fn kill(signal: &str, pid: u32) {
+pub(crate) fn kill(signal: &str, pid: u32) {
     let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().expect("kill runs");
     assert!(status.success(), "kill -{signal} {pid}");
 }
 
 /// Processes of a process group.
-pub fn group(pgid: u32) -> Vec<u32> {
+pub(crate) fn group(pgid: u32) -> Vec<u32> {
     let field = |stat: &str| stat.rsplit_once(')')?.1.split_whitespace().nth(2)?.parse::<u32>().ok();
     let processes = fs::read_dir("/proc").expect("readable").filter_map(Result::ok);
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -189,7 +189,7 @@ pub fn group(pgid: u32) -> Vec<u32> {
 }
 
 /// User and system time of a thread, in nanoseconds, as the kernel tells it (in ticks of 10 ms).
-pub fn cpu_ns(pid: u32, tid: u32) -> u64 {
+pub(crate) fn cpu_ns(pid: u32, tid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).expect("the thread lives");
     let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
     let ticks = |at: usize| fields[at].parse::<u64>().expect("ticks");
@@ -197,7 +197,7 @@ pub fn cpu_ns(pid: u32, tid: u32) -> u64 {
 }
 
 /// The thread of that name.
-pub fn thread_named(pid: u32, name: &str) -> u32 {
+pub(crate) fn thread_named(pid: u32, name: &str) -> u32 {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("readable").filter_map(Result::ok);
     let mut named =
         tasks.filter(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name));
