@@ -101,7 +101,8 @@ impl Target for Floor {
             let ssrcs = FIRST_SSRC..FIRST_SSRC + plan.publishers.len() as u32;
             ssrcs.map(|ssrc| Promised { ssrc, payload_type: PAYLOAD_TYPE }).collect()
         };
-        Ok(Route { publish_to: ready.publish_to, promised: plan.subscribers.iter().map(streams).collect() })
+        let promised = plan.subscribers.iter().map(streams).collect();
+        Ok(Route { publish_to: ready.publish_to, promised, keys: Vec::new() })
     }
 
     fn counters(&mut self) -> anyhow::Result<Counters> {

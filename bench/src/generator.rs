@@ -160,6 +160,7 @@ impl Generator {
             publisher.socket.connect(address).with_context(|| format!("publisher to {address}"))?;
         }
         subscribers.promise(route.promised);
+        subscribers.open_with(&route.keys)?;
         let (clock, due) = (Clock::default(), BinaryHeap::new());
         Ok(Self { clock, publishers, subscribers, due, latest_send_ns: 0, seed: load.seed })
     }

@@ -44,6 +44,8 @@ pub struct Route {
     pub publish_to: Vec<SocketAddr>,
     /// What each subscriber gets, per publisher.
     pub promised: Vec<Vec<Promised>>,
+    /// Keys with which subscribers open, if the target has chosen them; otherwise those of the plan.
+    pub keys: Vec<Option<SrtpParameters>>,
 }
 
 /// What a target has done since it started.

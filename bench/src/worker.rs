@@ -184,7 +184,7 @@ impl Target for LinkedWorker {
             promised
                 .push(streams.map(|producer| self.consume(number, producer, plan.video)).collect::<Result<_, _>>()?);
         }
-        Ok(Route { publish_to, promised })
+        Ok(Route { publish_to, promised, keys: Vec::new() })
     }
 
     fn counters(&mut self) -> anyhow::Result<Counters> {
