@@ -36,6 +36,8 @@ pub(crate) struct Assignment {
 pub(crate) struct Ready {
     /// Where publishers send.
     pub(crate) publish_to: Vec<SocketAddr>,
+    /// Where each subscriber's packets come from.
+    pub(crate) send_from: Vec<SocketAddr>,
     /// A datagram to this address is answered by [`Report`].
     pub(crate) ask: SocketAddr,
 }
@@ -102,7 +104,7 @@ impl Target for Floor {
             ssrcs.map(|ssrc| Promised { ssrc, payload_type: PAYLOAD_TYPE }).collect()
         };
         let promised = plan.subscribers.iter().map(streams).collect();
-        Ok(Route { publish_to: ready.publish_to, promised, keys: Vec::new() })
+        Ok(Route { publish_to: ready.publish_to, send_from: ready.send_from, promised, keys: Vec::new() })
     }
 
     fn counters(&mut self) -> anyhow::Result<Counters> {

@@ -143,7 +143,7 @@ impl Server {
 impl Target for Server {
     fn connect(&mut self, plan: &Plan) -> anyhow::Result<Route> {
         let capabilities = self.get(&format!("/rooms/{}", self.room))?;
-        let mut route = Route { publish_to: Vec::new(), promised: Vec::new(), keys: Vec::new() };
+        let mut route = Route::default();
         let mut producers = Vec::new();
         for (index, peer) in plan.publishers.iter().enumerate() {
             let name = format!("publisher-{index}");
@@ -156,6 +156,7 @@ impl Target for Server {
             let made = self.join(&name, peer, &capabilities)?;
             let promised = producers.iter().map(|producer| self.consume(&name, &made.id, producer));
             route.promised.push(promised.collect::<Result<_, _>>()?);
+            route.send_from.push(made.address);
             route.keys.push(made.key);
         }
         Ok(route)

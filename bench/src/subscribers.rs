@@ -131,6 +131,19 @@ impl Subscribers {
         }
     }
 
+    /// Connects each socket, so that only the target's packets arrive. What came before is thrown away: a port may get
+    /// what was meant for its last owner.
+    ///
+    /// # Errors
+    /// An address cannot be connected to.
+    pub fn receive_from(&mut self, addresses: &[SocketAddr]) -> anyhow::Result<()> {
+        for (subscriber, address) in self.subscribers.iter().zip(addresses) {
+            subscriber.socket.connect(address).with_context(|| format!("subscriber of {address}"))?;
+            while self.batch.receive(&subscriber.socket, 0)? > 0 {}
+        }
+        Ok(())
+    }
+
     /// Replaces the keys, subscriber by subscriber.
     ///
     /// # Errors
