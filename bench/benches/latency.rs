@@ -1,6 +1,6 @@
 //! Latency through real sockets: a packet (or a frame of ten) goes in, and the clock stops when the last subscriber has
-//! all of it. A worker on each driver, the floor, and a naive loop that makes one send per packet; then the wake-up alone:
-//! our ring under glommio against a ring that parks plainly.
+//! all of it. A worker on each driver, the floor, and a naive loop that makes one send per packet; then the wake-up
+//! alone: our ring under glommio against a ring that parks plainly.
 
 use std::io::IoSlice;
 use std::net::{SocketAddr, UdpSocket};
@@ -167,7 +167,7 @@ fn forwarding(criterion: &mut Criterion) {
     }
 }
 
-/// One small datagram there and back through one ring, so that there is little but the wake-up: the worker's ring, which
+/// One datagram there and back through one ring, so that there is little but the wake-up: the worker's ring, which
 /// sleeps inside a task of glommio's executor, and the floor's, which nothing is around.
 fn wake_up(criterion: &mut Criterion) {
     let core = cpu::last_core().expect("cores");

@@ -12,6 +12,7 @@ use crate::crypto::Crypto;
 use crate::floor::{Floor, Gather};
 use crate::floor_table::MAX_STEAL_PCT;
 use crate::generator::{Generator, Load, Timing, Window};
+use crate::http::Server;
 use crate::plot::{self, Series};
 use crate::progress::Progress;
 use crate::report::{Figures, duration, grouped, rounded, table};
@@ -63,6 +64,10 @@ pub struct FanoutArgs {
     /// Core of the worker; by default the last one. This program itself runs on core 0
     #[arg(long)]
     worker_core: Option<u32>,
+    /// Measure the server that runs at this address (http://…) instead of a worker of our own; floor and steal
+    /// time are still this machine's
+    #[arg(long, value_name = "URL", conflicts_with_all = ["io", "coalesce"])]
+    target: Option<String>,
     /// Do not measure the floor
     #[arg(long)]
     no_floor: bool,
@@ -137,10 +142,7 @@ impl FanoutArgs {
 
 fn measure(args: &FanoutArgs, core: u32, progress: &Progress) -> anyhow::Result<Outcome> {
     let mut setup = Setup { core, io: args.io, coalesce: args.coalesce };
-    // Started first, so that the floor runs on the driver that the worker chooses, and a refusal shows at once.
-    let probe = LinkedWorker::start(setup)?;
-    let (io, warnings) = (probe.io, probe.warnings.clone());
-    drop(probe);
+    let (io, warnings) = drivers(args, setup)?;
     setup.io = io;
     let floor = |what: &str| -> anyhow::Result<Window> {
         // The floor opens nothing, so it gets plain RTP; what leaves is encrypted alike.
@@ -154,11 +156,24 @@ fn measure(args: &FanoutArgs, core: u32, progress: &Progress) -> anyhow::Result<
         floors.push(floor("the floor, before")?);
     }
     let timing = args.timing(core, args.seconds);
-    let window = attempt(args, &args.load(), timing, progress, "the worker", || LinkedWorker::start(setup))?;
+    let window = match &args.target {
+        Some(url) => attempt(args, &args.load(), timing, progress, url, || Server::reach(url))?,
+        None => attempt(args, &args.load(), timing, progress, "the worker", || LinkedWorker::start(setup))?,
+    };
     if !args.no_floor {
         floors.push(floor("the floor, after")?);
     }
     Ok(Outcome { window, floors, io, warnings })
+}
+
+/// The driver that is going to run, and what is to be said about it. The floor runs on the same one, and a refusal
+/// shows at once.
+fn drivers(args: &FanoutArgs, setup: Setup) -> anyhow::Result<(Io, Vec<String>)> {
+    if let Some(url) = &args.target {
+        return Ok((Server::reach(url)?.io()?, Vec::new()));
+    }
+    let probe = LinkedWorker::start(setup)?;
+    Ok((probe.io, probe.warnings.clone()))
 }
 
 /// Measures, and measures again if the hypervisor took too much time away.

@@ -36,6 +36,8 @@ pub(crate) struct Assignment {
 pub(crate) struct Ready {
     /// Where publishers send.
     pub(crate) publish_to: Vec<SocketAddr>,
+    /// Where each subscriber's packets come from.
+    pub(crate) send_from: Vec<SocketAddr>,
     /// A datagram to this address is answered by [`Report`].
     pub(crate) ask: SocketAddr,
 }
@@ -101,7 +103,8 @@ impl Target for Floor {
             let ssrcs = FIRST_SSRC..FIRST_SSRC + plan.publishers.len() as u32;
             ssrcs.map(|ssrc| Promised { ssrc, payload_type: PAYLOAD_TYPE }).collect()
         };
-        Ok(Route { publish_to: ready.publish_to, promised: plan.subscribers.iter().map(streams).collect() })
+        let promised = plan.subscribers.iter().map(streams).collect();
+        Ok(Route { publish_to: ready.publish_to, send_from: ready.send_from, promised, keys: Vec::new() })
     }
 
     fn counters(&mut self) -> anyhow::Result<Counters> {

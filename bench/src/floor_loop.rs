@@ -262,11 +262,13 @@ impl Bare {
             }
             let mut count = received;
             while ends_with_question(&intake, count) {
-                self.report()?;
                 count -= 1;
             }
             for from in (0..count).step_by(at_once) {
                 self.forward(&mut intake, &mut outlet, from..from.saturating_add(at_once).min(count))?;
+            }
+            for _ in count..received {
+                self.report()?;
             }
             let (received, sent) = (received as u64, self.totals.packets_sent - sent);
             let waited = plan != Plan::default();
@@ -420,10 +422,7 @@ pub fn run(link: UnixStream) -> anyhow::Result<()> {
         incoming.push(socket);
     }
     let ask = bind()?;
-    let ready = Ready {
-        publish_to: incoming.iter().map(UdpSocket::local_addr).collect::<Result<_, _>>()?,
-        ask: ask.local_addr()?,
-    };
+    let ask_address = ask.local_addr()?;
     incoming.push(ask);
     for (address, key) in &assignment.subscribers {
         let socket = bind()?;
@@ -431,6 +430,14 @@ pub fn run(link: UnixStream) -> anyhow::Result<()> {
         outgoing.push(socket);
         sealers.push(key.as_ref().map(Sealer::new).transpose()?);
     }
+    let ready = Ready {
+        publish_to: incoming[..assignment.publishers.len()]
+            .iter()
+            .map(UdpSocket::local_addr)
+            .collect::<Result<_, _>>()?,
+        send_from: outgoing.iter().map(UdpSocket::local_addr).collect::<Result<_, _>>()?,
+        ask: ask_address,
+    };
     let mut bare = Bare {
         overhead: sealers.first().and_then(Option::as_ref).map_or(0, Sealer::overhead),
         sealers,

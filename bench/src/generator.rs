@@ -21,7 +21,7 @@ use crate::target::{Counters, Peer, Plan, Target};
 /// Sockets that are read before the schedule is looked at again.
 const POLL_AT_ONCE: usize = 8;
 /// Silence after which nothing more is expected.
-const QUIET_NS: u64 = 400_000_000;
+const QUIET_NS: u64 = 1_000_000_000;
 const DRAIN_LIMIT_NS: u64 = 5_000_000_000;
 const PROGRESS_NS: u64 = 500_000_000;
 const FRAME_NS: u64 = 33_333_333;
@@ -159,7 +159,9 @@ impl Generator {
         for (publisher, address) in publishers.iter().zip(route.publish_to) {
             publisher.socket.connect(address).with_context(|| format!("publisher to {address}"))?;
         }
+        subscribers.receive_from(&route.send_from)?;
         subscribers.promise(route.promised);
+        subscribers.open_with(&route.keys)?;
         let (clock, due) = (Clock::default(), BinaryHeap::new());
         Ok(Self { clock, publishers, subscribers, due, latest_send_ns: 0, seed: load.seed })
     }

@@ -9,6 +9,7 @@ pub mod floor;
 pub mod floor_loop;
 pub mod floor_table;
 pub mod generator;
+pub mod http;
 pub mod packet;
 pub mod plot;
 pub mod progress;

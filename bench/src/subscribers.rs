@@ -8,11 +8,13 @@
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use anyhow::{Context as _, bail, ensure};
+use corecast_wire::SrtpParameters;
 use hdrhistogram::Histogram;
 use webrtc_srtp::context::Context;
 use webrtc_util::marshal::Unmarshal as _;
 
 use crate::clock::Clock;
+use crate::crypto;
 use crate::packet::{self, HEADER_BYTES};
 use crate::publishers::Publisher;
 use crate::sockets::{self, RecvBatch};
@@ -127,6 +129,30 @@ impl Subscribers {
             let stream = |promised| Stream { promised, offset: None, highest: 0, seen: 0, received: 0 };
             subscriber.streams = promised.into_iter().map(stream).collect();
         }
+    }
+
+    /// Connects each socket, so that only the target's packets arrive. What came before is thrown away: a port may get
+    /// what was meant for its last owner.
+    ///
+    /// # Errors
+    /// An address cannot be connected to.
+    pub fn receive_from(&mut self, addresses: &[SocketAddr]) -> anyhow::Result<()> {
+        for (subscriber, address) in self.subscribers.iter().zip(addresses) {
+            subscriber.socket.connect(address).with_context(|| format!("subscriber of {address}"))?;
+            while self.batch.receive(&subscriber.socket, 0)? > 0 {}
+        }
+        Ok(())
+    }
+
+    /// Replaces the keys, subscriber by subscriber.
+    ///
+    /// # Errors
+    /// A key has the wrong length.
+    pub fn open_with(&mut self, keys: &[Option<SrtpParameters>]) -> anyhow::Result<()> {
+        for (subscriber, key) in self.subscribers.iter_mut().zip(keys) {
+            subscriber.srtp = key.as_ref().map(crypto::endpoint).transpose()?;
+        }
+        Ok(())
     }
 
     /// Packets lost in the subscribers' own sockets.

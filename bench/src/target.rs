@@ -38,12 +38,16 @@ pub struct Plan {
 }
 
 /// Where packets go and how they come out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Route {
     /// Where each publisher sends.
     pub publish_to: Vec<SocketAddr>,
+    /// Where each subscriber's packets come from; what comes from elsewhere is not ours.
+    pub send_from: Vec<SocketAddr>,
     /// What each subscriber gets, per publisher.
     pub promised: Vec<Vec<Promised>>,
+    /// Keys with which subscribers open, if the target has chosen them; otherwise those of the plan.
+    pub keys: Vec<Option<SrtpParameters>>,
 }
 
 /// What a target has done since it started.

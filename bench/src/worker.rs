@@ -177,14 +177,14 @@ impl Target for LinkedWorker {
             self.produce(number as u32, plan.video)?;
         }
         let first = plan.publishers.len() as u64;
-        let mut promised = Vec::with_capacity(plan.subscribers.len());
+        let (mut send_from, mut promised) = (Vec::new(), Vec::new());
         for (number, peer) in (first..).zip(&plan.subscribers) {
-            self.transport(number, peer)?;
+            send_from.push(self.transport(number, peer)?);
             let streams = 0..plan.publishers.len() as u32;
             promised
                 .push(streams.map(|producer| self.consume(number, producer, plan.video)).collect::<Result<_, _>>()?);
         }
-        Ok(Route { publish_to, promised })
+        Ok(Route { publish_to, send_from, promised, keys: Vec::new() })
     }
 
     fn counters(&mut self) -> anyhow::Result<Counters> {
