@@ -35,8 +35,8 @@ const RECV_BUFFER_BYTES: usize = 2_048;
 
 /// Packets come in.
 trait Intake {
-    /// Receives a batch, waiting as `plan` says; the packets of the batch before are gone.
-    fn gather(&mut self, plan: Plan) -> io::Result<()>;
+    /// Receives a batch, waiting as `plan` says; the packets of the batch before are gone. Says when it woke up, by `now`.
+    fn gather(&mut self, plan: Plan, now: impl Fn() -> Instant) -> io::Result<Instant>;
     /// Waits for more, to join the batch.
     fn gather_more(&mut self) -> io::Result<()>;
     /// Packets in the batch.
@@ -78,30 +78,34 @@ struct SyscallIntake {
 }
 
 impl SyscallIntake {
-    fn take(&mut self, limit: Duration) -> io::Result<()> {
-        for socket in self.epoll.wait(limit)? {
+    /// Sleeps until something has come, `linger` longer, and takes what is there. Says when the first had come.
+    fn take(&mut self, linger: Duration, now: impl Fn() -> Instant) -> io::Result<Instant> {
+        let mut ready = self.epoll.wait(IDLE_LIMIT)?;
+        let woke_at = now();
+        if !linger.is_zero() {
+            // Nothing is taken before: what has come by then is taken by one call per socket.
+            drop(ready);
+            sleep(linger);
+            ready = self.epoll.wait(Duration::ZERO)?;
+        }
+        for socket in ready {
             let from = self.lens.len();
             let count = self.batch.receive(&self.sockets[socket], from)?;
             self.lens.extend((from..from + count).map(|index| self.batch.datagram(index).bytes.len()));
         }
-        Ok(())
+        Ok(woke_at)
     }
 }
 
 impl Intake for SyscallIntake {
-    fn gather(&mut self, plan: Plan) -> io::Result<()> {
+    fn gather(&mut self, plan: Plan, now: impl Fn() -> Instant) -> io::Result<Instant> {
         self.lens.clear();
         sleep(plan.gather);
-        if !plan.linger.is_zero() {
-            // Nothing is taken before: what has come by then is taken by one call per socket.
-            drop(self.epoll.wait(IDLE_LIMIT)?);
-            sleep(plan.linger);
-        }
-        self.take(IDLE_LIMIT)
+        self.take(plan.linger, now)
     }
 
     fn gather_more(&mut self) -> io::Result<()> {
-        self.take(IDLE_LIMIT)
+        self.take(Duration::ZERO, Instant::default).map(drop)
     }
 
     fn len(&self) -> usize {
@@ -119,16 +123,17 @@ impl Intake for SyscallIntake {
 }
 
 impl Intake for RecvRing {
-    fn gather(&mut self, plan: Plan) -> io::Result<()> {
+    fn gather(&mut self, plan: Plan, now: impl Fn() -> Instant) -> io::Result<Instant> {
         self.release();
         if !plan.gather.is_zero() && self.wait(plan.gather, true)? > 0 {
-            return Ok(());
+            return Ok(now());
         }
         self.wait(IDLE_LIMIT, false)?;
+        let woke_at = now();
         if !plan.linger.is_zero() {
             self.wait(plan.linger, true)?;
         }
-        Ok(())
+        Ok(woke_at)
     }
 
     fn gather_more(&mut self) -> io::Result<()> {
@@ -244,7 +249,8 @@ impl Bare {
         loop {
             let slept_at = now();
             let plan = coalescer.plan();
-            intake.gather(plan)?;
+            let woke_at = intake.gather(plan, now)?;
+            let began_at = now();
             let at_once = if let Gather::Count(packets) = gather { packets as usize } else { usize::MAX };
             while matches!(gather, Gather::Count(_)) && !intake.len().is_multiple_of(at_once) {
                 let before = intake.len();
@@ -256,7 +262,7 @@ impl Bare {
                     break;
                 }
             }
-            let (woke_at, received, sent) = (now(), intake.len(), self.totals.packets_sent);
+            let (received, sent) = (intake.len(), self.totals.packets_sent);
             if received == 0 {
                 return Ok(());
             }
@@ -272,7 +278,7 @@ impl Bare {
             }
             let (received, sent) = (received as u64, self.totals.packets_sent - sent);
             let waited = plan != Plan::default();
-            coalescer.learn(Batch { slept_at, woke_at, began_at: woke_at, done_at: now(), waited, received, sent });
+            coalescer.learn(Batch { slept_at, woke_at, began_at, done_at: now(), waited, received, sent });
         }
     }
 

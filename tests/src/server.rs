@@ -1,138 +1,275 @@
-//! A running corecast for tests: the real binary, on ports of its own, and a plain HTTP client for its API.
+//! A corecast server under test: started from the built binary, asked over HTTP, watched from outside.
 
-use std::io::{Read, Write};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// The corecast binary: `CORECAST_BIN`, or the release build beside this test's target directory.
+/// For things that happen soon or never.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PORTS: u16 = 100;
+
+/// The binary: `CORECAST_BIN`, or the release build.
 ///
 /// # Panics
 /// If it has not been built.
 #[must_use]
 pub fn binary() -> PathBuf {
-    let beside = || {
-        let test = std::env::current_exe().ok()?;
-        test.ancestors().nth(3).map(|target| target.join("release").join("corecast"))
-    };
-    let path = std::env::var_os("CORECAST_BIN").map(PathBuf::from).or_else(beside).unwrap_or_default();
-    assert!(path.exists(), "{} is not there: run `cargo build --release` first", path.display());
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("inside the workspace");
+    let path = std::env::var_os("CORECAST_BIN").map_or_else(|| built.join("target/release/corecast"), PathBuf::from);
+    assert!(path.exists(), "{} is missing: build it (cargo build --release) or set CORECAST_BIN", path.display());
     path
 }
 
-/// A server that is stopped when this is dropped.
+/// A running supervisor with everything below it. Ended on drop.
 #[derive(Debug)]
 pub struct Server {
-    process: Child,
-    /// Where its API listens.
-    pub http: SocketAddr,
+    supervisor: Child,
+    /// Where its HTTP API listens.
+    pub address: SocketAddr,
+    /// First and last of its media ports.
+    pub ports: (u16, u16),
+    log: Arc<Mutex<Vec<(Instant, String)>>>,
 }
 
-/// Status and body of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// Text of the body.
-    pub body: String,
-}
-
-impl Answer {
-    /// The body as JSON.
-    ///
-    /// # Panics
-    /// If it is none, or the status is not one of success.
-    #[must_use]
-    pub fn json(&self) -> Value {
-        assert!((200..300).contains(&self.status), "{self:?}");
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+/// Runs `check` until it gives something.
+///
+/// # Panics
+/// If it does not within 20 seconds.
+pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(Instant::now() < until, "{what}: not within {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
 impl Server {
-    /// Starts the server with further arguments and waits until it answers.
+    /// Starts it and waits until it is ready.
     ///
     /// # Panics
-    /// If it does not within ten seconds.
+    /// If it does not start.
     #[must_use]
-    pub fn start(arguments: &[&str]) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
-        let process = Command::new(binary())
-            .args(["--http-listen", &free.to_string()])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .stdout(Stdio::inherit())
-            .spawn()
-            .expect("the binary starts");
-        let server = Self { process, http: free };
-        let begun = Instant::now();
-        while server.try_request("GET", "/health", None).is_none_or(|answer| answer.status != 200) {
-            assert!(begun.elapsed() < Duration::from_secs(10), "the server does not answer");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+    pub fn start(flags: &[&str]) -> Self {
+        let server = Self::start_command(&mut Command::new(binary()), flags);
+        wait_for("ready", || server.get("/health").filter(|(status, _)| *status == 200));
         server
     }
 
-    /// Process id of the supervisor.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.process.id()
+    /// Starts it by this command.
+    ///
+    /// # Panics
+    /// If there is no such program, or no free port.
+    pub fn start_command(command: &mut Command, flags: &[&str]) -> Self {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        let min = 21_000 + NEXT.fetch_add(PORTS, Ordering::Relaxed);
+        let ports = (min, min + PORTS - 1);
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.expect("a free port");
+        let mut supervisor = command
+            .args(["--http-listen", &address.to_string()])
+            .args(["--rtc-port-range", &format!("{}-{}", ports.0, ports.1)])
+            .args(flags)
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let outputs: [Box<dyn Read + Send>; 2] =
+            [Box::new(supervisor.stdout.take().expect("piped")), Box::new(supervisor.stderr.take().expect("piped"))];
+        for output in outputs {
+            let log = Arc::clone(&log);
+            thread::spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    log.lock().expect("whole").push((Instant::now(), line));
+                }
+            });
+        }
+        Self { supervisor, address, ports, log }
     }
 
-    /// One request; `None` if the connection fails or breaks.
+    /// Lines so far, of standard output and error.
+    ///
+    /// # Panics
+    /// If a reading thread has panicked.
     #[must_use]
-    pub fn try_request(&self, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
-        let mut stream = TcpStream::connect_timeout(&self.http, Duration::from_secs(1)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n",
-            self.http,
-            body.len(),
-        );
-        stream.write_all(head.as_bytes()).ok()?;
-        stream.write_all(body.as_bytes()).ok()?;
+    pub fn log(&self) -> Vec<(Instant, String)> {
+        self.log.lock().expect("whole").clone()
+    }
+
+    /// Lines that have all of these parts.
+    #[must_use]
+    pub fn lines(&self, parts: &[&str]) -> Vec<(Instant, String)> {
+        self.log().into_iter().filter(|(_, line)| parts.iter().all(|part| line.contains(part))).collect()
+    }
+
+    /// Status and body; none while nobody answers.
+    #[must_use]
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+        stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some(Answer { status, body: body.to_owned() })
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
     }
 
-    /// One request that must be answered.
+    /// Status and body of a GET.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        self.ask("GET", path, "")
+    }
+
+    /// A request that succeeds and answers with JSON; none if it does not.
+    #[must_use]
+    pub fn json(&self, method: &str, path: &str, body: &str) -> Option<Value> {
+        let (status, body) = self.ask(method, path, body)?;
+        if (200..300).contains(&status) { serde_json::from_str(&body).ok() } else { None }
+    }
+
+    /// A POST that must succeed and answer with JSON.
     ///
     /// # Panics
-    /// If it is not.
-    #[must_use]
-    pub fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
-        self.try_request(method, path, body).unwrap_or_else(|| panic!("{method} {path} is not answered"))
-    }
-
-    /// A POST that must succeed, and its answer.
+    /// If it does not.
     #[must_use]
     pub fn post(&self, path: &str, body: &Value) -> Value {
-        self.request("POST", path, Some(body)).json()
+        let answer = self.ask("POST", path, &body.to_string());
+        let Some((200..300, text)) = &answer else { panic!("POST {path} {body}: {answer:?}") };
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// New work: a room with a broadcaster and a transport. Its local port.
+    #[must_use]
+    pub fn work(&self, room: &str) -> Option<u16> {
+        let broadcasters = format!("/rooms/{room}/broadcasters");
+        self.json("POST", &broadcasters, r#"{"id":"b","displayName":"b","device":{"name":"test"}}"#)?;
+        let made = self.json("POST", &format!("{broadcasters}/b/transports"), r#"{"type":"plain","rtcpMux":true}"#)?;
+        u16::try_from(made["port"].as_u64()?).ok()
+    }
+
+    /// The answer to `/stats`.
+    #[must_use]
+    pub fn stats(&self) -> Value {
+        wait_for("/stats", || self.json("GET", "/stats", ""))
+    }
+
+    /// Process of the server, not of its supervisor.
+    ///
+    /// # Panics
+    /// If `/stats` does not say.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        u32::try_from(self.stats()["pid"].as_u64().expect("a pid")).expect("a pid")
+    }
+
+    /// Process of the supervisor.
+    #[must_use]
+    pub fn supervisor_pid(&self) -> u32 {
+        self.supervisor.id()
+    }
+
+    /// Sends it a signal by the name that kill(1) knows.
+    pub fn signal_supervisor(&self, signal: &str) {
+        kill(signal, self.supervisor.id());
+    }
+
+    /// The exit code of the supervisor, once it has ended.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let supervisor = &mut self.supervisor;
+        wait_for("the end of the supervisor", || supervisor.try_wait().expect("ours")).code()
+    }
+
+    /// UDP ports of its range that somebody has bound.
+    ///
+    /// # Panics
+    /// If the system does not say.
+    #[must_use]
+    pub fn bound_ports(&self) -> Vec<u16> {
+        let table = fs::read_to_string("/proc/net/udp").expect("readable");
+        let local = |line: &str| {
+            let (_, port) = line.split_whitespace().nth(1)?.rsplit_once(':')?;
+            u16::from_str_radix(port, 16).ok()
+        };
+        table.lines().skip(1).filter_map(local).filter(|port| (self.ports.0..=self.ports.1).contains(port)).collect()
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.process.id()).unwrap_or(0);
-        // Asked first, so that it ends its own children.
-        let _ = Command::new("kill").arg(pid.to_string()).status();
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(5) {
-            if matches!(self.process.try_wait(), Ok(Some(_)) | Err(_)) {
-                return;
+        if thread::panicking() {
+            for (_, line) in self.log() {
+                eprintln!("    {line}");
             }
-            std::thread::sleep(Duration::from_millis(20));
         }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        // What is below it goes with it: each has asked for a signal at its parent's death.
+        let _ = self.supervisor.kill();
+        let _ = self.supervisor.wait();
     }
+}
+
+/// Sends a signal by the name that kill(1) knows.
+///
+/// # Panics
+/// If there is no such process.
+pub fn kill(signal: &str, pid: u32) {
+    let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().expect("kill runs");
+    assert!(status.success(), "kill -{signal} {pid}");
+}
+
+/// Processes of a process group.
+///
+/// # Panics
+/// Without `/proc`.
+#[must_use]
+pub fn group(pgid: u32) -> Vec<u32> {
+    let field = |stat: &str| stat.rsplit_once(')')?.1.split_whitespace().nth(2)?.parse::<u32>().ok();
+    let processes = fs::read_dir("/proc").expect("readable").filter_map(Result::ok);
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        field(&stat) == Some(pgid)
+    })
+    .collect()
+}
+
+/// User and system time of a thread, in nanoseconds, as the kernel tells it (in ticks of 10 ms).
+///
+/// # Panics
+/// If there is no such thread.
+#[must_use]
+pub fn cpu_ns(pid: u32, tid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).expect("the thread lives");
+    let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_whitespace().collect();
+    let ticks = |at: usize| fields[at].parse::<u64>().expect("ticks");
+    (ticks(11) + ticks(12)) * 10_000_000
+}
+
+/// The thread of that name.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn thread_named(pid: u32, name: &str) -> u32 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("readable").filter_map(Result::ok);
+    let mut named =
+        tasks.filter(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name));
+    let task = named.next().unwrap_or_else(|| panic!("no thread {name}"));
+    task.file_name().to_str().expect("a number").parse().expect("a number")
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use corecast_wire::{Codec, CodecMapping, EncodingMapping, ExtensionMapping, ProduceOptions};
+use corecast_wire::{Codec, CodecMapping, EncodingMapping, ExtensionMapping, HeaderExtension, ProduceOptions};
 use serde_json::Value;
 
 use super::capabilities::{EXTENSIONS, router_capabilities};
@@ -214,14 +214,22 @@ fn codec_of(mime_type: &str) -> Codec {
     }
 }
 
-/// Known extensions only; encrypted ones (RFC 6904) are left out.
+/// Whether an extension speaks of one hop only (which stream of a bundle, when it left, its number on the transport): the
+/// sender's word would be wrong towards a receiver.
+const fn is_of_one_hop(extension: HeaderExtension) -> bool {
+    use HeaderExtension::{AbsSendTime, Mid, RepairedRid, Rid, TransportCc};
+    matches!(extension, Mid | Rid | RepairedRid | AbsSendTime | TransportCc)
+}
+
+/// What is passed on: known extensions that speak of the media. Encrypted ones (RFC 6904) are left out.
 fn map_extensions(extensions: &[RtpHeaderExtensionParameters]) -> Vec<ExtensionMapping> {
     let known = |uri: &str| EXTENSIONS.iter().zip(1_u8..).find(|((known, ..), _)| *known == uri);
     extensions
         .iter()
         .filter(|extension| !extension.encrypt)
         .filter_map(|extension| {
-            let ((_, which, ..), mapped_id) = known(&extension.uri)?;
+            let ((_, which, ..), mapped_id) =
+                known(&extension.uri).filter(|((_, which, ..), _)| !is_of_one_hop(*which))?;
             Some(ExtensionMapping { extension: *which, id: extension.id, mapped_id })
         })
         .collect()

@@ -68,7 +68,7 @@ impl Worker {
                 self.connect_plain_transport(*transport, *remote, *rtcp_remote, srtp.as_ref())?;
             }
             Command::CloseTransport { transport } => self.close_transport(self.transport_key(*transport)?),
-            Command::Produce { transport, producer, options } => self.produce(*transport, *producer, options)?,
+            Command::Produce { transport, producer, options } => self.produce(now, *transport, *producer, options)?,
             Command::CloseProducer { producer } => self.close_producer(self.producer_key(*producer)?),
             Command::PauseProducer { producer, paused } => self.pause_producer(now, *producer, *paused, outbox)?,
             Command::Consume { transport, consumer, producer, options } => {
@@ -211,7 +211,7 @@ impl Worker {
         }
     }
 
-    fn produce(&mut self, transport: TransportId, id: ProducerId, options: &ProduceOptions) -> Applied {
+    fn produce(&mut self, now: Instant, transport: TransportId, id: ProducerId, options: &ProduceOptions) -> Applied {
         let transport_key = self.transport_key(transport)?;
         if self.producer_by_id.contains_key(&id) {
             return Err(exists("producer", id.0));
@@ -235,6 +235,7 @@ impl Worker {
         }
         transport.producers.push(key);
         self.producer_by_id.insert(id, key);
+        self.arm_reports(now, transport_key);
         Ok(())
     }
 
@@ -316,6 +317,7 @@ impl Worker {
             producer.consumers.push((key, transport_key));
         }
         self.consumer_by_id.insert(id, key);
+        self.arm_reports(now, transport_key);
         self.want_key_frame_for(now, key, outbox);
         Ok(())
     }

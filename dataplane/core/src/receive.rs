@@ -14,12 +14,10 @@ use crate::path::{EndpointOp, Path};
 use crate::rtp::{RtpView, padding_len, write_extension_block};
 use crate::sequence::{Extended, nearest};
 use crate::srtp::{OpenError, Replay, ReplayWindow};
+use crate::stream::FIRST_CYCLE;
 use crate::time::Instant;
 use crate::transport::{Flow, Inbound};
 use crate::worker::Worker;
-
-/// SRTP indexes begin here in a stream's own numbering, so that what precedes the first packet has a number too.
-const INDEX_BASE: u64 = 1 << 16;
 
 /// A packet that was opened into the spare slot.
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +123,7 @@ impl Worker {
             let len =
                 opener.open_rtp(inbound.ssrc, index, view.header(), view.body(), room).map_err(OpenError::discard)?;
             window.accept(index);
-            return Ok(Opened { slot, sequence: index + INDEX_BASE, len, restart: false });
+            return Ok(Opened { slot, sequence: index + FIRST_CYCLE, len, restart: false });
         }
         let (sequence, restart) = if inbound.rtx {
             (0, false)
@@ -238,7 +236,7 @@ impl Worker {
         if let Some(index) = displaced {
             self.history.retire(index);
         }
-        stream.reception.packet(&meta, clock_rate_hz);
+        stream.reception.packet(&meta, clock_rate_hz, inbound.rtx);
         stream.reception.repaired += u64::from(placed.repaired);
         if meta.key_frame {
             stream.reception.key_frames += 1;

@@ -38,6 +38,7 @@ pub(crate) const fn ntp_time(unix_time_ns: u64, now: Instant) -> u64 {
 }
 
 impl Worker {
+    /// Sets the time of a transport's next reports, or brings it forward: what it carries may have changed.
     pub(crate) fn arm_reports(&mut self, now: Instant, key: usize) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let video = |kind| kind == MediaKind::Video;
@@ -48,14 +49,17 @@ impl Worker {
         // 0.8 to 1.2 of it, so that transports do not report in step (RFC 3550 section 6.3.5).
         let spread = (now.as_nanos() / 1_000 + key as u64 * 7_919) % 401;
         let at = now + interval * u32::try_from(800 + spread).unwrap_or(1_000) / 1_000;
-        transport.reports_due = Some(at);
-        self.timers.arm(at, Timer::Reports(key));
+        if transport.reports_due.is_none_or(|due| at < due) {
+            transport.reports_due = Some(at);
+            self.timers.arm(at, Timer::Reports(key));
+        }
     }
 
     pub(crate) fn reports_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
-        if self.transports.get(key).is_none_or(|transport| transport.reports_due != Some(at)) {
+        let Some(transport) = self.transports.get_mut(key).filter(|transport| transport.reports_due == Some(at)) else {
             return;
-        }
+        };
+        transport.reports_due = None;
         if let Err(why) = self.send_reports(now, key, outbox) {
             self.discard(key, why);
         }

@@ -1,6 +1,8 @@
 //! Sequence numbers of plain RTP, extended to 64 bits (RFC 3550 appendix A.1). SRTP streams take theirs from the replay
 //! window instead.
 
+use crate::stream::FIRST_CYCLE;
+
 /// Forward jump from which on a plain stream is suspected to have started anew (RFC 3550: MAX_DROPOUT).
 const MAX_DROPOUT: u64 = 3_000;
 
@@ -27,8 +29,7 @@ impl Sequence {
     /// Extends `sequence`. `window` packets behind the highest are still part of the stream.
     pub(crate) fn extend(&mut self, sequence: u16, window: u64) -> Extended {
         let Some(highest) = self.highest else {
-            // One cycle of headroom, so that what was sent just before the first packet has a number too.
-            return Extended::Usual(u64::from(sequence) + (1 << 16));
+            return Extended::Usual(u64::from(sequence) + FIRST_CYCLE);
         };
         let extended = nearest(highest, sequence);
         let usual = extended <= highest + MAX_DROPOUT && extended + window > highest;

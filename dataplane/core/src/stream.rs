@@ -14,6 +14,9 @@ use crate::time::Instant;
 
 const NO_SLOT: u32 = u32::MAX;
 
+/// A stream's numbering begins one cycle up, so that what was sent just before its first packet has a number too.
+pub(crate) const FIRST_CYCLE: u64 = 1 << 16;
+
 /// A stream. Owns its part of history.
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -169,10 +172,14 @@ pub(crate) struct Reception {
 }
 
 impl Reception {
-    /// One packet of the stream, first come or late.
-    pub(crate) fn packet(&mut self, meta: &PacketMeta, clock_rate_hz: u32) {
+    /// One packet of the stream, first come, late, or by RTX: what that repairs was lost all the same, and its time of
+    /// arrival says nothing (RFC 4588 section 4).
+    pub(crate) fn packet(&mut self, meta: &PacketMeta, clock_rate_hz: u32, rtx: bool) {
         self.packets += 1;
         self.bytes += u64::from(meta.payload_len);
+        if rtx {
+            return;
+        }
         self.received_since_base += 1;
         self.base = Some(self.base.map_or(meta.sequence, |base| base.min(meta.sequence)));
         let is_newest = self.newest.is_none_or(|(newest, _)| meta.timestamp.wrapping_sub(newest).cast_signed() > 0);
@@ -233,7 +240,7 @@ impl Reception {
             ssrc,
             fraction_lost: self.fraction_lost,
             cumulative_lost: self.lost(Some(highest)).clamp(-0x80_0000, 0x7f_ffff) as i32,
-            highest_sequence: highest as u32,
+            highest_sequence: highest.wrapping_sub(FIRST_CYCLE) as u32,
             jitter: self.jitter(),
             last_sr,
             delay_since_last_sr: delay,

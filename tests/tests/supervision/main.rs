@@ -2,7 +2,6 @@
 //! work within a second. Also placement, the usage log and exit codes.
 
 mod seccomp;
-mod server;
 
 use std::net::UdpSocket;
 use std::process::Command;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use server::{Server, binary, cpu_ns, group, kill, thread_named, wait_for};
+use corecast_tests::server::{Server, binary, cpu_ns, group, kill, thread_named, wait_for};
 
 /// What the project promises: from a death, or from its declaration for a stall, to new work.
 const RECOVERY: Duration = Duration::from_secs(1);
