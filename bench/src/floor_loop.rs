@@ -35,7 +35,8 @@ const RECV_BUFFER_BYTES: usize = 2_048;
 
 /// Packets come in.
 trait Intake {
-    /// Receives a batch, waiting as `plan` says; the packets of the batch before are gone. Says when it woke up, by `now`.
+    /// Receives a batch, waiting as `plan` says; the packets of the batch before are gone. Says when it woke up, by
+    /// `now`.
     fn gather(&mut self, plan: Plan, now: impl Fn() -> Instant) -> io::Result<Instant>;
     /// Waits for more, to join the batch.
     fn gather_more(&mut self) -> io::Result<()>;

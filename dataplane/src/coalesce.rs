@@ -1,10 +1,10 @@
 //! Whether to wait a moment for more datagrams, as a network card moderates its interrupts.
 //!
 //! A packet that joins a batch saves a wake-up, and at every receiver of its stream it joins a train instead of
-//! leaving in a send of its own. With a fan-out of hundreds that is worth a hundred wake-ups; with a fan-out of one it is
-//! worth less than the second sleep that waiting costs. So there are two things to know, both learnt from the batches
-//! before: how many sends a packet causes, and how likely it is that somebody who does not wait finds another packet soon
-//! after. The second can only be seen by not waiting; so now and then we do not.
+//! leaving in a send of its own. With a fan-out of hundreds that is worth a hundred wake-ups; with a fan-out of one
+//! it is worth less than the second sleep that waiting costs. So there are two things to know, both learnt from the
+//! batches before: how many sends a packet causes, and how likely it is that somebody who does not wait finds another
+//! packet soon after. The second can only be seen by not waiting; so now and then we do not.
 //!
 //! Pure: told what happened and when, it says how long to wait.
 
@@ -168,7 +168,8 @@ mod tests {
         }
     }
 
-    /// A worker for which packets arrive at these times, in us. A batch costs `fan_out * (2 + packets * per_packet_us)`.
+    /// A worker for which packets arrive at these times, in us. A batch costs
+    /// `fan_out * (2 + packets * per_packet_us)`.
     fn work(mode: Coalesce, arrivals: &[u64], fan_out: u64, per_packet_ns: u64) -> Seen {
         let mut coalescer = Coalescer::new(mode);
         let (mut now, mut next) = (0, 0);

@@ -101,7 +101,8 @@ impl Kind {
                 "video",
                 3333,
                 json!({"mimeType": "video/h264", "payloadType": 107, "clockRate": 90000, "rtcpFeedback": feedback,
-                    "parameters": {"packetization-mode": 1, "profile-level-id": "42e01f", "level-asymmetry-allowed": 1}}),
+                    "parameters":
+                        {"packetization-mode": 1, "profile-level-id": "42e01f", "level-asymmetry-allowed": 1}}),
             ),
         };
         (kind, json!({"codecs": [codec], "encodings": [{"ssrc": ssrc}]}))
@@ -254,12 +255,13 @@ fn ffmpeg_to_three_receivers_one_over_srtp_one_late() {
     let (h264, h264_ports) = room.produce(&transports, Kind::H264);
     let video = "-map 0:v -s 320x240 -r 15 -g 30 -b:v 400k";
     let arguments = format!(
-        "-nostdin -hide_banner -loglevel error -re -f lavfi -i testsrc=size=320x240:rate=15 -f lavfi -i sine=frequency=440 \
+        "-nostdin -hide_banner -loglevel error -re \
+         -f lavfi -i testsrc=size=320x240:rate=15 -f lavfi -i sine=frequency=440 \
          -map 1:a -c:a libopus -ar 48000 -ac 2 -f rtp -ssrc 1111 -payload_type 100 rtp://127.0.0.1:{}?rtcpport={} \
          {video} -c:v libvpx -deadline realtime -cpu-used 8 -f rtp -ssrc 2222 -payload_type 101 \
          rtp://127.0.0.1:{}?rtcpport={} \
-         {video} -pix_fmt yuv420p -c:v libx264 -preset ultrafast -tune zerolatency -profile:v baseline -bsf:v dump_extra -f rtp -ssrc 3333 \
-         -payload_type 107 rtp://127.0.0.1:{}?rtcpport={}",
+         {video} -pix_fmt yuv420p -c:v libx264 -preset ultrafast -tune zerolatency -profile:v baseline \
+         -bsf:v dump_extra -f rtp -ssrc 3333 -payload_type 107 rtp://127.0.0.1:{}?rtcpport={}",
         opus_ports[0], opus_ports[1], vp8_ports[0], vp8_ports[1], h264_ports[0], h264_ports[1],
     );
     let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();

@@ -214,8 +214,8 @@ fn codec_of(mime_type: &str) -> Codec {
     }
 }
 
-/// Whether an extension speaks of one hop only (which stream of a bundle, when it left, its number on the transport): the
-/// sender's word would be wrong towards a receiver.
+/// Whether an extension speaks of one hop only (which stream of a bundle, when it left, its number on the transport):
+/// the sender's word would be wrong towards a receiver.
 const fn is_of_one_hop(extension: HeaderExtension) -> bool {
     use HeaderExtension::{AbsSendTime, Mid, RepairedRid, Rid, TransportCc};
     matches!(extension, Mid | Rid | RepairedRid | AbsSendTime | TransportCc)

@@ -192,8 +192,8 @@ impl Plan {
 }
 
 impl Plan {
-    /// One sender of video at two thousand packets a second for 36 s, two receivers, links that lose some. The suites come
-    /// in turn; half of the runs have retransmission streams.
+    /// One sender of video at two thousand packets a second for 36 s, two receivers, links that lose some. The suites
+    /// come in turn; half of the runs have retransmission streams.
     #[must_use]
     pub fn long(random: &mut Random, turn: u64) -> Self {
         let mut plan = Self::plain(random);
