@@ -5,28 +5,12 @@ use stun::addr::MappedAddress;
 use stun::attributes::{ATTR_USE_CANDIDATE, ATTR_USERNAME};
 use stun::error_code::ErrorCodeAttribute;
 use stun::fingerprint::FINGERPRINT;
+use corecast_tests::sim::random::Random;
 use stun::integrity::MessageIntegrity;
 use stun::message::{BINDING_REQUEST, Getter, Message, Setter};
 use stun::textattrs::TextAttribute;
 use stun::uattrs::UnknownAttributes;
 use stun::xoraddr::XorMappedAddress;
-
-/// Numbers that only look random: SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-}
 
 fn integrity() -> MessageIntegrity {
     MessageIntegrity::new_short_term_integrity("aVeryLongPasswordForIce".to_owned())
@@ -80,25 +64,25 @@ fn corpus() -> Vec<Vec<u8>> {
 
 /// One to six changes of a good message: a bit, a byte, a length, an attribute's head, a cut, bytes repeated.
 fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
-    for _ in 0..1 + random.below(6) {
+    for _ in 0..1 + random.index(6) {
         if bytes.is_empty() {
             return;
         }
-        let at = random.below(bytes.len());
-        match random.below(7) {
-            0 => bytes[at] ^= 1 << random.below(8),
-            1 => bytes[at] = [0, 1, 3, 4, 0x7f, 0x80, 0xff][random.below(7)],
-            2 if bytes.len() > 3 => bytes[2 + random.below(2)] = random.next() as u8,
+        let at = random.index(bytes.len());
+        match random.index(7) {
+            0 => bytes[at] ^= 1 << random.index(8),
+            1 => bytes[at] = [0, 1, 3, 4, 0x7f, 0x80, 0xff][random.index(7)],
+            2 if bytes.len() > 3 => bytes[2 + random.index(2)] = random.next_u64() as u8,
             3 => {
                 // Where an attribute's type and length may stand.
                 let word = at & !3;
                 for byte in bytes.iter_mut().skip(word).take(4) {
-                    *byte = if random.below(2) == 0 { 0 } else { random.next() as u8 };
+                    *byte = if random.index(2) == 0 { 0 } else { random.next_u64() as u8 };
                 }
             }
             4 => bytes.truncate(at),
             5 => {
-                let to = at + random.below(bytes.len() - at + 1);
+                let to = at + random.index(bytes.len() - at + 1);
                 let again = bytes[at..to].to_vec();
                 bytes.splice(at..at, again);
                 set_length(bytes);
@@ -107,7 +91,7 @@ fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
         }
     }
     // A mutation that the first check refuses tests nothing else.
-    if random.below(2) == 0 {
+    if random.index(2) == 0 {
         set_length(bytes);
     }
 }
@@ -127,11 +111,11 @@ fn stun_survives_a_million_mutated_messages() {
     for good in &corpus {
         assert!(take(&mut message, good), "a message of the corpus is not believed");
     }
-    let mut random = Random(17);
+    let mut random = Random::new(17);
     let mut decoded = 0;
     let mut bytes = Vec::new();
     for _ in 0..1_000_000 {
-        let good = &corpus[random.below(corpus.len())];
+        let good = &corpus[random.index(corpus.len())];
         bytes.clone_from(good);
         mutate(&mut random, &mut bytes);
         let believed = take(&mut message, &bytes);
@@ -146,11 +130,11 @@ fn stun_survives_a_million_mutated_messages() {
 
 #[test]
 fn stun_survives_noise_of_every_length() {
-    let mut random = Random(18);
+    let mut random = Random::new(18);
     let mut message = Message::new();
     for len in 0..1_500 {
         for _ in 0..40 {
-            let mut bytes: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
+            let mut bytes: Vec<u8> = (0..len).map(|_| random.next_u64() as u8).collect();
             if let Some(cookie) = bytes.get_mut(4..8) {
                 cookie.copy_from_slice(&stun::message::MAGIC_COOKIE.to_be_bytes());
             }

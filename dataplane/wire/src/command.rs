@@ -131,7 +131,7 @@ pub enum Command {
 pub enum TestHook {
     /// Panic in the media task.
     Panic,
-    /// Write to address 0.
+    /// Raise SIGSEGV.
     Segfault,
     /// Stop answering, for this many milliseconds.
     Stall(u32),
