@@ -73,13 +73,17 @@ impl Bed {
     }
 
     fn produce(&mut self, transport: u32) {
-        let codec =
-            CodecMapping { payload_type: 96, mapped_payload_type: 101, codec: Codec::Vp8, clock_rate_hz: 90_000 };
+        let codec = |payload_type, codec| CodecMapping {
+            payload_type,
+            mapped_payload_type: payload_type + 5,
+            codec,
+            clock_rate_hz: 90_000,
+        };
         let options = ProduceOptions {
             kind: MediaKind::Video,
-            codecs: vec![codec],
+            codecs: vec![codec(96, Codec::Vp8), codec(97, Codec::Rtx { apt: 96 })],
             header_extensions: vec![],
-            encodings: vec![EncodingMapping { ssrc: Some(1_111), ..EncodingMapping::default() }],
+            encodings: vec![EncodingMapping { ssrc: Some(1_111), rtx_ssrc: Some(1_112), rid: None }],
             mid: None,
             nack: true,
             pli: true,
@@ -232,6 +236,37 @@ fn a_gap_is_asked_for_at_once() {
     let sent = bed.sent();
     assert_eq!(sent.len(), 1);
     assert_eq!((&sent[0].1[..2], &sent[0].1[12..]), (&[0x81, 205][..], &[0, 2, 0, 1][..]));
+}
+
+/// RFC 4588 section 4: the original sequence number, then the original payload.
+fn rtx(original: u16, payload: &[u8]) -> Vec<u8> {
+    let mut packet = rtp(1, &[&original.to_be_bytes(), payload].concat());
+    packet[1] = 97;
+    packet[8..12].copy_from_slice(&1_112_u32.to_be_bytes());
+    packet
+}
+
+#[test]
+fn a_retransmission_fills_its_gap_and_cannot_run_ahead() {
+    let mut bed = Bed::new();
+    bed.transport(0, true, false);
+    bed.transport(1, false, false);
+    bed.produce(0);
+    bed.consume(1, 21).expect("first");
+    bed.arrive(path(0), &rtp(1, &KEY_FRAME));
+    bed.arrive(path(0), &rtp(3, &DELTA_FRAME));
+    bed.sent();
+    bed.arrive(path(0), &rtx(30_000, &DELTA_FRAME));
+    assert_eq!(bed.discarded(), [("malformed_rtx", 1)]);
+    bed.arrive(path(0), &rtx(2, &DELTA_FRAME));
+    bed.arrive(path(0), &rtp(4, &DELTA_FRAME));
+    let sequences: Vec<_> = bed
+        .sent()
+        .iter()
+        .filter(|(to, _)| *to == remote(1))
+        .map(|(_, bytes)| RtpView::parse(bytes).expect("lawful").sequence())
+        .collect();
+    assert_eq!(sequences, [11, 13], "10 and 12 had left before");
 }
 
 #[test]
