@@ -1,11 +1,11 @@
 //! Whether `stun` 0.17.2 may decode hostile bytes in the server: seeded sweeps of everything that an ICE agent calls.
 //! No sweep has found a panic. What its caller must know is in the named tests.
 
+use corecast_tests::sim::random::Random;
 use stun::addr::MappedAddress;
 use stun::attributes::{ATTR_USE_CANDIDATE, ATTR_USERNAME};
 use stun::error_code::ErrorCodeAttribute;
 use stun::fingerprint::FINGERPRINT;
-use corecast_tests::sim::random::Random;
 use stun::integrity::MessageIntegrity;
 use stun::message::{BINDING_REQUEST, Getter, Message, Setter};
 use stun::textattrs::TextAttribute;

@@ -22,6 +22,8 @@ use crate::worker::{Worker, push_counted};
 /// Interval of reports about video, and of those about audio alone (mediasoup: 1 s and 5 s).
 const VIDEO_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 const AUDIO_REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// Reports leave at multiples of this, those of many transports in one wake-up: a wake-up costs more than a report.
+const REPORT_GRID_NS: u64 = 50_000_000;
 /// A compound is closed when it is longer than this, so that it fits any path.
 const COMPOUND_BYTES: usize = 1_000;
 /// Room for the longest compound: the limit above plus one sender report with its CNAME.
@@ -49,6 +51,7 @@ impl Worker {
         // 0.8 to 1.2 of it, so that transports do not report in step (RFC 3550 section 6.3.5).
         let spread = (now.as_nanos() / 1_000 + key as u64 * 7_919) % 401;
         let at = now + interval * u32::try_from(800 + spread).unwrap_or(1_000) / 1_000;
+        let at = Instant::from_nanos(at.as_nanos().next_multiple_of(REPORT_GRID_NS));
         if transport.reports_due.is_none_or(|due| at < due) {
             transport.reports_due = Some(at);
             self.timers.arm(at, Timer::Reports(key));
