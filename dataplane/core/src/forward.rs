@@ -146,14 +146,7 @@ fn forward_packet(
     }
     let meta = history.meta(slot.index);
     let index = consumer.rewrite(&meta).map_err(Unsealed::Discarded)?;
-    let outgoing = Outgoing {
-        path,
-        ssrc: consumer.ssrc,
-        payload_type: meta.payload_type,
-        index,
-        header_extensions: consumer.header_extensions,
-        original: None,
-    };
+    let outgoing = Outgoing::of(consumer, path, &meta, index);
     seal(history, slot.index, sealer, &outgoing, outbox, sent)?;
     consumer.count_sent(u64::from(meta.payload_len));
     Ok(())

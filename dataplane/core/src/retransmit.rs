@@ -34,14 +34,7 @@ impl Worker {
         if !consumer.may_retransmit(now, index, u64::from(meta.payload_len)) {
             return Err(Discard::RetransmitTooOften);
         }
-        let mut outgoing = Outgoing {
-            path,
-            ssrc: consumer.ssrc,
-            payload_type: meta.payload_type,
-            index,
-            header_extensions: consumer.header_extensions,
-            original: None,
-        };
+        let mut outgoing = Outgoing::of(consumer, path, &meta, index);
         let rtx = consumer.rtx.as_mut().and_then(|rtx| Some((rtx.payload_type(meta.payload_type)?, rtx)));
         if let Some((payload_type, rtx)) = rtx {
             (outgoing.ssrc, outgoing.payload_type, outgoing.index) = (rtx.ssrc, payload_type, rtx.next_out);

@@ -2,7 +2,8 @@
 
 use corecast_wire::Discard;
 
-use crate::history::History;
+use crate::consumer::Consumer;
+use crate::history::{History, PacketMeta};
 use crate::limits::MAX_HEADER_EXTRA_BYTES;
 use crate::outbox::Outbox;
 use crate::path::Path;
@@ -23,6 +24,20 @@ pub(crate) struct Outgoing {
     pub(crate) header_extensions: u16,
     /// Original sequence number, for a packet of an RTX stream (RFC 4588 section 4).
     pub(crate) original: Option<u16>,
+}
+
+impl Outgoing {
+    /// A packet as a consumer sends it, the first time and, so that it stays the same to the byte, every time.
+    pub(crate) const fn of(consumer: &Consumer, path: Path, packet: &PacketMeta, index: u64) -> Self {
+        Self {
+            path,
+            ssrc: consumer.ssrc,
+            payload_type: packet.payload_type,
+            index,
+            header_extensions: consumer.header_extensions,
+            original: None,
+        }
+    }
 }
 
 /// Why a packet did not get into the outbox.
