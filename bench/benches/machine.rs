@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use corecast_core::rtp::{Header, RtpView, write_header};
 use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, Worker};
 use corecast_wire::{
-    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, MediaKind, PlainTransportOptions,
-    ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters, TransportId,
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, MediaKind, PayloadTypeMapping,
+    PlainTransportOptions, ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters, TransportId,
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -101,6 +101,8 @@ fn worker(consumers: usize, suite: Option<SrtpCryptoSuite>, outbox: &mut Outbox)
         nack: false,
         pli: false,
         fir: false,
+        transport_cc: false,
+        remb: false,
         paused: false,
     };
     let producer = ProducerId(1);
@@ -110,8 +112,9 @@ fn worker(consumers: usize, suite: Option<SrtpCryptoSuite>, outbox: &mut Outbox)
         let options = ConsumeOptions {
             ssrc: number as u32,
             rtx: None,
-            payload_types: vec![101],
+            payload_types: vec![PayloadTypeMapping::same(101)],
             header_extensions: vec![],
+            mid: None,
             nack: true,
             first_sequence: 0,
             cname: String::new(),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use corecast_wire::{
     Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, Event, Frame, FrameDecoder, Io,
-    MediaKind, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId, TransportId, Usage, WorkerConfig,
-    encode,
+    MediaKind, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId, TransportId,
+    Usage, WorkerConfig, encode,
 };
 
 use crate::packet::{FIRST_SSRC, PAYLOAD_TYPE};
@@ -49,6 +49,7 @@ impl LinkedWorker {
             port_range: PORTS,
             recv_buffer_bytes: SOCKET_BUFFER_BYTES,
             send_buffer_bytes: SOCKET_BUFFER_BYTES,
+            webrtc: None,
             test_hooks: false,
         };
         let child = Child::start("__worker")?;
@@ -132,6 +133,8 @@ impl LinkedWorker {
             nack: video,
             pli: video,
             fir: false,
+            transport_cc: false,
+            remb: false,
             paused: false,
         };
         let (transport, producer) = (TransportId(number.into()), ProducerId(number.into()));
@@ -143,8 +146,9 @@ impl LinkedWorker {
         let options = ConsumeOptions {
             ssrc,
             rtx: None,
-            payload_types: vec![MAPPED_PAYLOAD_TYPE],
+            payload_types: vec![PayloadTypeMapping::same(MAPPED_PAYLOAD_TYPE)],
             header_extensions: Vec::new(),
+            mid: None,
             nack: video,
             first_sequence: (transport as u16).wrapping_mul(37) % 0x4000,
             cname: "bench".into(),

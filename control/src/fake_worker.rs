@@ -25,6 +25,7 @@ pub(crate) fn config(index: u32) -> WorkerConfig {
         port_range: (40_000, 40_099),
         recv_buffer_bytes: 1,
         send_buffer_bytes: 1,
+        webrtc: None,
         test_hooks: false,
     }
 }

@@ -31,6 +31,7 @@ pub(crate) fn all(config: &Config, report: &UnixStream) -> std::io::Result<Vec<S
             port_range,
             recv_buffer_bytes: config.rtc.recv_buffer_bytes,
             send_buffer_bytes: config.rtc.send_buffer_bytes,
+            webrtc: None,
             test_hooks: config.test_hooks,
         };
         let (link, theirs) = UnixStream::pair()?;

@@ -52,6 +52,7 @@ mod tests {
             port_range: (42_000, 42_010),
             recv_buffer_bytes: 1 << 20,
             send_buffer_bytes: 1 << 20,
+            webrtc: None,
             test_hooks: false,
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{Control, DRIVERS, config};
 use corecast_wire::{
     Coalesce, Codec, CodecMapping, Command, CommandError, ConsumeOptions, ConsumerId, EncodingMapping, MediaKind,
-    PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId, TransportId, WorkerConfig,
+    PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId, TransportId, WorkerConfig,
 };
 
 const ROUTER: RouterId = RouterId(1);
@@ -39,6 +39,8 @@ fn produce(control: &mut Control, transport: u64) {
         nack: true,
         pli: true,
         fir: false,
+        transport_cc: false,
+        remb: false,
         paused: false,
     };
     let transport = TransportId(transport);
@@ -57,8 +59,9 @@ fn receiver(control: &mut Control, number: u64, ip: IpAddr) -> UdpSocket {
     let options = ConsumeOptions {
         ssrc: u32::try_from(number).expect("small"),
         rtx: None,
-        payload_types: vec![101],
+        payload_types: vec![PayloadTypeMapping::same(101)],
         header_extensions: vec![],
+        mid: None,
         nack: true,
         first_sequence: 10,
         cname: "c".into(),

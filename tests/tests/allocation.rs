@@ -10,8 +10,8 @@ use std::time::Duration;
 use corecast_core::srtp::Sealer;
 use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, Worker};
 use corecast_wire::{
-    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, MediaKind, PlainTransportOptions,
-    ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters, TransportId,
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, MediaKind, PayloadTypeMapping,
+    PlainTransportOptions, ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters, TransportId,
 };
 
 thread_local! {
@@ -166,8 +166,9 @@ impl Call {
         let options = ConsumeOptions {
             ssrc: 100 + u32::from(number),
             rtx: None,
-            payload_types: vec![110],
+            payload_types: vec![PayloadTypeMapping::same(110)],
             header_extensions: vec![],
+            mid: None,
             nack: true,
             first_sequence: 1,
             cname: "c".to_owned(),
@@ -238,6 +239,8 @@ fn produce() -> ProduceOptions {
         nack: true,
         pli: true,
         fir: false,
+        transport_cc: false,
+        remb: false,
         paused: false,
     }
 }

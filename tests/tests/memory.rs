@@ -5,8 +5,8 @@ use std::fs;
 
 use corecast_core::{Config, Endpoint, EndpointId, Instant, Outbox, Path, Worker};
 use corecast_wire::{
-    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, MediaKind, PlainTransportOptions,
-    ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters, TransportId,
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, MediaKind, PayloadTypeMapping,
+    PlainTransportOptions, ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters, TransportId,
 };
 
 const TRANSPORTS: u32 = 2_000;
@@ -50,8 +50,9 @@ impl Machine {
         let options = ConsumeOptions {
             ssrc: number + 1,
             rtx: None,
-            payload_types: vec![101],
+            payload_types: vec![PayloadTypeMapping::same(101)],
             header_extensions: vec![],
+            mid: None,
             nack: true,
             first_sequence: 0,
             cname: "abcdefgh".into(),
@@ -74,6 +75,8 @@ fn produce() -> ProduceOptions {
         nack: false,
         pli: false,
         fir: false,
+        transport_cc: false,
+        remb: false,
         paused: false,
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use corecast_wire::{ConsumeOptions, RtxOptions};
+use corecast_wire::{ConsumeOptions, ConsumerExtension, PayloadTypeMapping, RtxOptions};
 
 use super::parameters::{
-    CodecLike, Kind, RtcpParameters, RtpCapabilities, RtpCodecParameters, RtpEncoding, RtpParameters, Rtx,
+    CodecLike, Kind, RtcpParameters, RtpCapabilities, RtpCodecParameters, RtpEncoding, RtpHeaderExtensionParameters,
+    RtpParameters, Rtx,
 };
 use super::{OrtcError, matching};
 
@@ -78,8 +79,13 @@ pub(crate) fn consume(
             payload_types: rtx_types,
             first_sequence: request.rtx_first_sequence,
         }),
-        payload_types: codecs.iter().filter(|codec| !codec.is_rtx()).map(|codec| codec.payload_type).collect(),
-        header_extensions: header_extensions.iter().map(|extension| extension.id).collect(),
+        payload_types: codecs
+            .iter()
+            .filter(|codec| !codec.is_rtx())
+            .map(|codec| PayloadTypeMapping::same(codec.payload_type))
+            .collect(),
+        header_extensions: header_extensions.iter().filter_map(passed_on).collect(),
+        mid: None,
         nack,
         first_sequence: request.first_sequence,
         cname: cname.clone(),
@@ -101,6 +107,12 @@ pub(crate) fn consume(
         msid: consumable.msid.clone(),
     };
     Ok(Consumed { rtp_parameters, options })
+}
+
+/// An extension that the receiver calls as the router does.
+fn passed_on(parameters: &RtpHeaderExtensionParameters) -> Option<ConsumerExtension> {
+    let extension = super::produce::extension(&parameters.uri)?;
+    Some(ConsumerExtension { extension, router_id: parameters.id, receiver_id: parameters.id })
 }
 
 /// The consumable codecs that the receiver has, with the receiver's feedback; RTX only behind its media codec.

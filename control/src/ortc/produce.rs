@@ -222,6 +222,11 @@ const fn is_of_one_hop(extension: HeaderExtension) -> bool {
 }
 
 /// What is passed on: known extensions that speak of the media. Encrypted ones (RFC 6904) are left out.
+/// The extension that a URI names.
+pub(super) fn extension(uri: &str) -> Option<HeaderExtension> {
+    EXTENSIONS.iter().find(|(known, ..)| *known == uri).map(|(_, which, ..)| *which)
+}
+
 fn map_extensions(extensions: &[RtpHeaderExtensionParameters]) -> Vec<ExtensionMapping> {
     let known = |uri: &str| EXTENSIONS.iter().zip(1_u8..).find(|((known, ..), _)| *known == uri);
     extensions

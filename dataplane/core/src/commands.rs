@@ -11,8 +11,8 @@ use corecast_wire::{
 
 use crate::consumer::Consumer;
 use crate::limits::{
-    MAX_CODECS, MAX_CONSUMERS, MAX_CONSUMERS_PER_TRANSPORT, MAX_ENCODINGS, MAX_HEADER_EXTENSIONS,
-    MAX_PRODUCERS_PER_TRANSPORT, MAX_ROUTERS, MAX_SSRCS_PER_KEY, MAX_TRANSPORTS,
+    MAX_CODECS, MAX_CONSUMER_PAYLOAD_TYPES, MAX_CONSUMERS, MAX_CONSUMERS_PER_TRANSPORT, MAX_ENCODINGS,
+    MAX_HEADER_EXTENSIONS, MAX_PRODUCERS_PER_TRANSPORT, MAX_ROUTERS, MAX_SSRCS_PER_KEY, MAX_TRANSPORTS,
 };
 use crate::outbox::Outbox;
 use crate::path::{Endpoint, EndpointOp};
@@ -79,6 +79,11 @@ impl Worker {
             Command::RequestKeyFrame { consumer } => {
                 let key = self.consumer_key(*consumer)?;
                 self.want_key_frame_for(now, key, outbox);
+            }
+            Command::CreateWebRtcTransport { .. }
+            | Command::ConnectWebRtcTransport { .. }
+            | Command::RestartIce { .. } => {
+                return Err(invalid("webRtc", "is not configured on this worker"));
             }
             Command::Usage | Command::TestHook(_) | Command::Shutdown => {
                 return Err(invalid("command", "is the shell's to answer"));
@@ -417,8 +422,21 @@ fn check_produce(transport: &Transport, options: &ProduceOptions) -> Applied {
 }
 
 fn check_consume(transport: &Transport, options: &ConsumeOptions) -> Applied {
-    if options.payload_types.is_empty() || options.payload_types.iter().any(|payload_type| *payload_type > 127) {
+    limit(options.payload_types.len(), MAX_CONSUMER_PAYLOAD_TYPES + 1, "payload types of a consumer")?;
+    if options.payload_types.is_empty()
+        || options.payload_types.iter().any(|one| one.router > 127 || one.receiver > 127)
+    {
         return Err(invalid("payloadTypes", "must be 0 to 127, at least one"));
+    }
+    if options
+        .header_extensions
+        .iter()
+        .any(|one| ![one.router_id, one.receiver_id].iter().all(|id| (1..=14).contains(id)))
+    {
+        return Err(invalid("headerExtensions", "ids must be 1 to 14"));
+    }
+    if options.mid.as_ref().is_some_and(|mid| mid.is_empty() || mid.len() > 16) {
+        return Err(invalid("mid", "must be 1 to 16 bytes"));
     }
     if options.cname.len() > 255 {
         return Err(invalid("rtcp.cname", "must not be longer than 255 bytes"));

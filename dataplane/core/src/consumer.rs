@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
-use corecast_wire::{ConsumeOptions, ConsumerId, Discard, Discards};
+use corecast_wire::{ConsumeOptions, ConsumerId, Discard, Discards, PayloadTypeMapping};
 
 use crate::history::PacketMeta;
-use crate::limits::{MAX_RETRANSMITS, RETRANSMIT_MEMORY};
+use crate::limits::{MAX_CONSUMER_PAYLOAD_TYPES, MAX_RETRANSMITS, RETRANSMIT_MEMORY};
 use crate::time::Instant;
 
 /// Round trip assumed until a receiver report tells.
@@ -56,7 +56,8 @@ struct Retransmitted {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Consumer {
-    payload_types: u128,
+    /// The receiver's payload type by the router's; unused places repeat the first.
+    payload_types: [PayloadTypeMapping; MAX_CONSUMER_PAYLOAD_TYPES],
     pub(crate) stream: usize,
     pub(crate) ssrc: u32,
     /// Bit n is set if the receiver knows the header extension with the router's id n.
@@ -128,8 +129,12 @@ impl Consumer {
             }),
             nack: options.nack,
             paused: options.paused,
-            header_extensions: options.header_extensions.iter().map(bit).fold(0, |all, bit| all | bit),
-            payload_types: options.payload_types.iter().fold(0, |all, payload_type| all | (1 << (payload_type & 127))),
+            header_extensions: options
+                .header_extensions
+                .iter()
+                .map(|one| bit(&one.router_id))
+                .fold(0, |all, bit| all | bit),
+            payload_types: payload_types(options),
             cname: options.cname.clone(),
             has_key_frames,
             clock_rate_hz,
@@ -184,8 +189,13 @@ impl Consumer {
     }
 
     /// Whether the receiver negotiated a payload type (the router's number).
-    pub(crate) const fn accepts(&self, payload_type: u8) -> bool {
-        self.payload_types & (1 << (payload_type & 127)) != 0
+    pub(crate) fn accepts(&self, payload_type: u8) -> bool {
+        self.payload_type(payload_type).is_some()
+    }
+
+    /// What the receiver calls a payload type of the router's.
+    pub(crate) fn payload_type(&self, router: u8) -> Option<u8> {
+        self.payload_types.iter().find(|one| one.router == router).map(|one| one.receiver)
     }
 
     /// Number of a packet in the run that it belongs to; `None` if it was withheld, or precedes every run.
@@ -270,6 +280,15 @@ impl Consumer {
     }
 }
 
+fn payload_types(options: &ConsumeOptions) -> [PayloadTypeMapping; MAX_CONSUMER_PAYLOAD_TYPES] {
+    let first = options.payload_types.first().copied().unwrap_or(PayloadTypeMapping { router: 0, receiver: 0 });
+    let mut all = [first; MAX_CONSUMER_PAYLOAD_TYPES];
+    for (place, one) in all.iter_mut().zip(&options.payload_types) {
+        *place = *one;
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,8 +297,9 @@ mod tests {
         let options = ConsumeOptions {
             ssrc: 1,
             rtx: None,
-            payload_types: vec![100],
+            payload_types: vec![PayloadTypeMapping { router: 100, receiver: 100 }],
             header_extensions: vec![],
+            mid: None,
             nack: true,
             first_sequence: 500,
             cname: String::new(),

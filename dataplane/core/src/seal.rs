@@ -28,11 +28,12 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// A packet as a consumer sends it, the first time and, so that it stays the same to the byte, every time.
-    pub(crate) const fn of(consumer: &Consumer, path: Path, packet: &PacketMeta, index: u64) -> Self {
+    pub(crate) fn of(consumer: &Consumer, path: Path, packet: &PacketMeta, index: u64) -> Self {
+        let payload_type = consumer.payload_type(packet.payload_type).unwrap_or(packet.payload_type);
         Self {
             path,
             ssrc: consumer.ssrc,
-            payload_type: packet.payload_type,
+            payload_type,
             index,
             header_extensions: consumer.header_extensions,
             original: None,

@@ -9,7 +9,8 @@ use corecast_core::srtp::{Opener, ReplayWindow, Sealer};
 use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, Worker};
 use corecast_wire::{
     Codec, CodecMapping, Command, CommandError, ConsumeOptions, ConsumerId, EncodingMapping, MediaKind,
-    PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId, SrtpCryptoSuite, SrtpParameters, TransportId,
+    PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId, SrtpCryptoSuite,
+    SrtpParameters, TransportId,
 };
 
 const KEY_FRAME: [u8; 4] = [0x10, 0x00, 0x9d, 0x01];
@@ -88,6 +89,8 @@ impl Bed {
             nack: true,
             pli: true,
             fir: false,
+            transport_cc: false,
+            remb: false,
             paused: false,
         };
         let transport = TransportId(transport.into());
@@ -98,8 +101,9 @@ impl Bed {
         let options = ConsumeOptions {
             ssrc,
             rtx: None,
-            payload_types: vec![101],
+            payload_types: vec![PayloadTypeMapping::same(101)],
             header_extensions: vec![],
+            mid: None,
             nack: true,
             first_sequence: 10,
             cname: "c".into(),

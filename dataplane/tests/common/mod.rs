@@ -31,6 +31,7 @@ pub(crate) fn config(io: Io) -> WorkerConfig {
         port_range: (42_200, 42_299),
         recv_buffer_bytes: 1 << 20,
         send_buffer_bytes: 1 << 20,
+        webrtc: None,
         test_hooks: false,
     }
 }

@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConsumeOptions, ConsumerId, Io, Object, ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters,
-    StatsPage, TransportId, Usage,
+    ConsumeOptions, ConsumerId, DtlsParameters, DtlsState, IceParameters, IceState, IceTuple, Io, Object,
+    ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters, StatsPage, TransportId, Usage,
+    WebRtcTransportOptions,
 };
 
 /// How a plain transport is made.
@@ -65,6 +66,29 @@ pub enum Command {
         rtcp_remote: Option<SocketAddr>,
         /// Key with which the remote side sends.
         srtp: Option<SrtpParameters>,
+    },
+    /// New WebRTC transport on the worker's WebRTC port.
+    CreateWebRtcTransport {
+        /// Router that it belongs to.
+        router: RouterId,
+        /// Its identifier.
+        transport: TransportId,
+        /// What it is.
+        options: WebRtcTransportOptions,
+    },
+    /// Name the remote side's DTLS parameters; the handshake may begin. Once only.
+    ConnectWebRtcTransport {
+        /// Which one.
+        transport: TransportId,
+        /// What the remote side said.
+        dtls: DtlsParameters,
+    },
+    /// New ICE credentials (RFC 8445 section 9). The old pair stays in use until a check with the new ones nominates.
+    RestartIce {
+        /// Which one.
+        transport: TransportId,
+        /// Our new credentials.
+        ice: IceParameters,
     },
     /// Close a transport with its producers and consumers (and the consumers of its producers).
     CloseTransport {
@@ -241,6 +265,24 @@ pub enum Event {
         remote: SocketAddr,
         /// True if it is the RTCP address of a transport without `rtcp_mux`.
         rtcp: bool,
+    },
+    /// A WebRTC transport's ICE state or selected pair has changed.
+    IceStateChanged {
+        /// Which transport.
+        transport: TransportId,
+        /// The state that it is in.
+        state: IceState,
+        /// The pair in use, if there is one.
+        tuple: Option<IceTuple>,
+    },
+    /// A WebRTC transport's DTLS state has changed.
+    DtlsStateChanged {
+        /// Which transport.
+        transport: TransportId,
+        /// The state that it is in.
+        state: DtlsState,
+        /// Version, cipher and SRTP profile when it is connected; the cause when it failed.
+        detail: String,
     },
 }
 

@@ -85,6 +85,18 @@ discards! {
     NoHistory = "no_history",
     /// Feedback about a stream that is not the transport's.
     UnknownFeedback = "unknown_feedback",
+    /// STUN that does not add up: cookie, lengths, FINGERPRINT (RFC 8489), or that is no Binding request.
+    MalformedStun = "malformed_stun",
+    /// STUN of a username fragment that no transport has.
+    UnknownUsername = "unknown_username",
+    /// STUN whose MESSAGE-INTEGRITY is missing or did not verify.
+    StunIntegrityFailed = "stun_integrity_failed",
+    /// DTLS, RTP or RTCP from an address that no ICE check has validated.
+    UnvalidatedPath = "unvalidated_path",
+    /// DTLS of a transport whose handshake may not begin, or has failed or closed.
+    UnexpectedDtls = "unexpected_dtls",
+    /// Too many handshakes at a time, of the worker or of one address.
+    TooManyHandshakes = "too_many_handshakes",
     /// A training-sized sequence jump of a plain RTP stream; the next packet decides (RFC 3550 appendix A.1).
     SequenceJump = "sequence_jump",
 }

@@ -12,6 +12,7 @@ mod frame;
 mod ids;
 mod rtp_parameters;
 mod stats;
+mod webrtc;
 mod worker_config;
 
 pub use command::{Command, CommandError, Event, PlainTransportOptions, Reply, StartError, TestHook};
@@ -19,10 +20,14 @@ pub use discard::{Discard, Discards};
 pub use frame::{Frame, FrameDecoder, FrameError, MAX_FRAME_BYTES, encode};
 pub use ids::{ConsumerId, ProducerId, RouterId, TransportId};
 pub use rtp_parameters::{
-    Codec, CodecMapping, ConsumeOptions, EncodingMapping, ExtensionMapping, HeaderExtension, MediaKind, ProduceOptions,
-    RtxOptions, SrtpCryptoSuite, SrtpParameters,
+    Codec, CodecMapping, ConsumeOptions, ConsumerExtension, EncodingMapping, ExtensionMapping, HeaderExtension,
+    MediaKind, PayloadTypeMapping, ProduceOptions, RtxOptions, SrtpCryptoSuite, SrtpParameters,
 };
 pub use stats::{
     ConsumerStats, CoreTime, Object, ObjectStats, ProducerStats, StatsPage, StreamStats, TransportStats, Usage,
+};
+pub use webrtc::{
+    DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol,
+    IceState, IceTuple, WebRtcConfig, WebRtcTransportOptions,
 };
 pub use worker_config::{Coalesce, Io, WorkerConfig};

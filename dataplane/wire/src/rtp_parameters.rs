@@ -103,7 +103,8 @@ pub struct ProduceOptions {
     pub kind: MediaKind,
     /// Every payload type that may arrive; others are discarded.
     pub codecs: Vec<CodecMapping>,
-    /// Header extensions that are passed on; others are left out.
+    /// Header extensions that are known; others are left out. MID, RID and repaired RID tell streams apart, abs-send-time
+    /// and transport-cc are for feedback: these five are not passed on.
     pub header_extensions: Vec<ExtensionMapping>,
     /// At least one.
     pub encodings: Vec<EncodingMapping>,
@@ -115,6 +116,10 @@ pub struct ProduceOptions {
     pub pli: bool,
     /// The sender answers full intra requests (RFC 5104 section 4.3.1); used where `pli` is not.
     pub fir: bool,
+    /// The sender takes transport-wide congestion control feedback.
+    pub transport_cc: bool,
+    /// The sender takes receiver estimated maximum bitrate messages (REMB).
+    pub remb: bool,
     /// Start paused.
     pub paused: bool,
 }
@@ -124,10 +129,46 @@ pub struct ProduceOptions {
 pub struct RtxOptions {
     /// SSRC of the retransmission stream.
     pub ssrc: u32,
-    /// (media payload type, RTX payload type), both as the router calls them.
+    /// (media payload type as the router calls it, RTX payload type as the receiver calls it).
     pub payload_types: Vec<(u8, u8)>,
     /// First sequence number. Below 2^15, so that receivers guess the SRTP rollover counter right (RFC 3711 3.3.1).
     pub first_sequence: u16,
+}
+
+/// One payload type of a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PayloadTypeMapping {
+    /// As the router calls it, 0 to 127.
+    pub router: u8,
+    /// As the receiver calls it, 0 to 127.
+    pub receiver: u8,
+}
+
+impl PayloadTypeMapping {
+    /// One that the receiver calls as the router does.
+    #[must_use]
+    pub const fn same(payload_type: u8) -> Self {
+        Self { router: payload_type, receiver: payload_type }
+    }
+}
+
+/// One header extension of a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumerExtension {
+    /// Which one.
+    pub extension: HeaderExtension,
+    /// The router's id, 1 to 14.
+    pub router_id: u8,
+    /// The receiver's id, 1 to 14.
+    pub receiver_id: u8,
+}
+
+impl ConsumerExtension {
+    /// One that the receiver numbers as the router does.
+    #[must_use]
+    pub const fn same(extension: HeaderExtension, id: u8) -> Self {
+        Self { extension, router_id: id, receiver_id: id }
+    }
 }
 
 /// What a consumer is.
@@ -137,10 +178,13 @@ pub struct ConsumeOptions {
     pub ssrc: u32,
     /// Retransmissions on a stream of their own; without it they are repeated byte for byte.
     pub rtx: Option<RtxOptions>,
-    /// Payload types (the router's) that the receiver accepts; others are discarded.
-    pub payload_types: Vec<u8>,
-    /// Header extension ids (the router's) that the receiver knows; others are left out.
-    pub header_extensions: Vec<u8>,
+    /// Media payload types that the receiver accepts, 1 to 8 of them; others are discarded.
+    pub payload_types: Vec<PayloadTypeMapping>,
+    /// Header extensions that the receiver knows; others are left out. MID, abs-send-time and transport-cc are written
+    /// anew for each consumer.
+    pub header_extensions: Vec<ConsumerExtension>,
+    /// Media identification (RFC 9143), written into the MID extension if the receiver knows it. At most 16 bytes.
+    pub mid: Option<String>,
     /// The receiver may ask for retransmission by generic NACK.
     pub nack: bool,
     /// First sequence number. Below 2^15 (see [`RtxOptions::first_sequence`]).

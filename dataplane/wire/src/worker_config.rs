@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::WebRtcConfig;
+
 /// How a worker talks to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Io {
@@ -43,6 +45,8 @@ pub struct WorkerConfig {
     pub recv_buffer_bytes: u32,
     /// Wanted `SO_SNDBUF` of each media socket, in bytes.
     pub send_buffer_bytes: u32,
+    /// WebRTC transports; without it the worker has none.
+    pub webrtc: Option<WebRtcConfig>,
     /// Answer [`crate::Command::TestHook`].
     pub test_hooks: bool,
 }

@@ -9,9 +9,9 @@ use corecast_core::rtp::RtpView;
 use corecast_core::srtp::Sealer;
 use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, Totals, Worker};
 use corecast_wire::{
-    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, ExtensionMapping, HeaderExtension,
-    MediaKind, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId, RtxOptions, SrtpCryptoSuite,
-    SrtpParameters, TransportId,
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerExtension, ConsumerId, EncodingMapping, ExtensionMapping,
+    HeaderExtension, MediaKind, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId,
+    RtxOptions, SrtpCryptoSuite, SrtpParameters, TransportId,
 };
 
 use crate::sim::consumer::extend;
@@ -136,8 +136,9 @@ impl Stage {
                     payload_types: vec![(110, 111)],
                     first_sequence: 5,
                 }),
-                payload_types: vec![110, 112],
-                header_extensions: if at == 0 { vec![1, 2, 3, 4] } else { vec![2] },
+                payload_types: vec![PayloadTypeMapping::same(110), PayloadTypeMapping::same(112)],
+                header_extensions: if at == 0 { passed_on(&[1, 2, 3, 4]) } else { passed_on(&[2]) },
+                mid: None,
                 nack: true,
                 first_sequence: 100,
                 cname: "stage".to_owned(),
@@ -301,6 +302,10 @@ fn codec(transport: u8) -> Codec {
     }
 }
 
+fn passed_on(ids: &[u8]) -> Vec<ConsumerExtension> {
+    ids.iter().map(|id| ConsumerExtension::same(HeaderExtension::VideoOrientation, *id)).collect()
+}
+
 fn video_options(transport: u8) -> ProduceOptions {
     let mapping = |payload_type, mapped_payload_type, codec| CodecMapping {
         payload_type,
@@ -327,6 +332,8 @@ fn video_options(transport: u8) -> ProduceOptions {
         nack: true,
         pli: !transport.is_multiple_of(3),
         fir: true,
+        transport_cc: false,
+        remb: false,
         paused: false,
     }
 }
@@ -347,6 +354,8 @@ fn audio_options() -> ProduceOptions {
         nack: false,
         pli: false,
         fir: false,
+        transport_cc: false,
+        remb: false,
         paused: false,
     }
 }

@@ -197,10 +197,11 @@ impl Consumer {
         );
         check!(header.csrc == source.plan.csrcs, "changed the contributing sources of packet {index}");
         let accepted = &self.options.header_extensions;
+        let is_accepted = |id: &u8| accepted.iter().any(|one| one.receiver_id == *id);
         for extension in &header.extensions {
-            check!(accepted.contains(&extension.id), "sent extension {} that was not negotiated", extension.id);
+            check!(is_accepted(&extension.id), "sent extension {} that was not negotiated", extension.id);
         }
-        for (id, value) in sent.extensions.iter().filter(|(id, _)| accepted.contains(id)) {
+        for (id, value) in sent.extensions.iter().filter(|(id, _)| is_accepted(id)) {
             let found = header.extensions.iter().find(|extension| extension.id == *id);
             check!(
                 found.is_some_and(|extension| extension.payload == value),

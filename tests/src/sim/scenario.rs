@@ -326,6 +326,8 @@ impl SourcePlan {
             nack: rtx.is_some() || random.percent(60),
             pli: video && feedback.0,
             fir: video && feedback.1,
+            transport_cc: false,
+            remb: false,
             paused: false,
         };
         Self {
