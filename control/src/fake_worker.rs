@@ -117,6 +117,11 @@ impl FakeWorker {
                     return Err(CommandError::AlreadyConnected);
                 }
             }
+            Command::CreateWebRtcTransport { .. }
+            | Command::ConnectWebRtcTransport { .. }
+            | Command::RestartIce { .. } => {
+                return Err(CommandError::Invalid { field: "webRtc".into(), cause: "is not configured".into() });
+            }
             Command::CloseTransport { transport } => {
                 self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
                 self.close_transport(transport);

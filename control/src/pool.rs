@@ -211,6 +211,12 @@ async fn listen(
             LinkEvent::Event(Event::RemoteLearnt { transport, remote, rtcp }) => {
                 tracing::debug!("transport {transport} sends to {remote}{}", if rtcp { " (RTCP)" } else { "" });
             }
+            LinkEvent::Event(Event::IceStateChanged { transport, state, .. }) => {
+                tracing::debug!("transport {transport}: ICE is {state:?}");
+            }
+            LinkEvent::Event(Event::DtlsStateChanged { transport, state, detail }) => {
+                tracing::debug!("transport {transport}: DTLS is {state:?} {detail}");
+            }
             LinkEvent::Ended(why) => {
                 let why = match child {
                     Some(child) => reap(child).await.unwrap_or(why),

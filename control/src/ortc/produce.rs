@@ -65,6 +65,8 @@ pub(crate) fn produce(
         nack: asks("nack", ""),
         pli: asks("nack", "pli"),
         fir: asks("ccm", "fir"),
+        transport_cc: asks("transport-cc", ""),
+        remb: asks("goog-remb", ""),
         paused,
     };
     parameters.rtcp.cname.get_or_insert_with(|| cname.to_owned());
