@@ -78,12 +78,13 @@ impl Pump {
     /// `driver` watches `link` already.
     pub(crate) fn new(config: WorkerConfig, driver: Driver, link: Link) -> Self {
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let clock = Clock(std::time::Instant::now());
+        let started = std::time::Instant::now();
+        let clock = Clock(started);
         let unix_time_ns = u64::try_from(unix_time.as_nanos()).unwrap_or(u64::MAX);
         Self {
             clock,
             driver,
-            worker: Worker::new(Config { unix_time_ns }),
+            worker: Worker::new(Config { unix_time_ns, started, webrtc: config.webrtc.clone() }),
             outbox: Outbox::new(),
             link,
             coalescer: Coalescer::new(config.coalesce),
@@ -218,6 +219,7 @@ impl Pump {
                         tracing::debug!(%remote, %error, "not connected; sends name their address instead");
                     }
                 }
+                EndpointOp::Authenticated(_) => {}
                 EndpointOp::Close(id) => self.driver.close(id),
             }
         }

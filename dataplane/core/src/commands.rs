@@ -21,7 +21,7 @@ use crate::srtp::{Opener, Sealer};
 use crate::stream::Stream;
 use crate::time::Instant;
 use crate::transport::{Flow, Inbound, Security, Transport};
-use crate::worker::Worker;
+use crate::worker::{Owner, Worker};
 
 type Applied<T = ()> = Result<T, CommandError>;
 
@@ -144,13 +144,7 @@ impl Worker {
         siblings.push(key);
         self.transport_by_id.insert(id, key);
         for (endpoint, flow) in endpoints {
-            let position = endpoint.0 as usize;
-            if self.endpoints.len() <= position {
-                self.endpoints.resize(position + 1, None);
-            }
-            if let Some(place) = self.endpoints.get_mut(position) {
-                *place = Some((key, flow));
-            }
+            self.own(endpoint, Some(Owner::Plain(key, flow)));
         }
         self.arm_reports(now, key);
         Ok(Reply::PlainTransport { local: local.local, rtcp_local: rtcp_local.map(|endpoint| endpoint.local) })
@@ -209,9 +203,7 @@ impl Worker {
             siblings.retain(|sibling| *sibling != key);
         }
         for (endpoint, _) in transport.endpoints() {
-            if let Some(place) = self.endpoints.get_mut(endpoint.0 as usize) {
-                *place = None;
-            }
+            self.own(endpoint, None);
             self.endpoint_ops.push_back(EndpointOp::Close(endpoint));
         }
     }

@@ -40,7 +40,7 @@ fn srtp(seed: u8) -> SrtpParameters {
 
 impl Bed {
     fn new() -> Self {
-        let worker = Worker::new(Config::default());
+        let worker = Worker::new(Config::plain(std::time::Instant::now()));
         let mut bed = Self { worker, outbox: Outbox::new(), now: Instant::from_nanos(1_000_000_000) };
         bed.command(&Command::CreateRouter { router: RouterId(1) }).expect("first router");
         bed
