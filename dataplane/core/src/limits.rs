@@ -32,6 +32,21 @@ pub const VIDEO_HISTORY_PACKETS: usize = 512;
 /// Packets of history per audio stream. A power of two.
 pub const AUDIO_HISTORY_PACKETS: usize = 64;
 
+/// Longest datagram of a DTLS handshake that we send, in bytes.
+pub const DTLS_MTU_BYTES: usize = 1_150;
+/// Records of one handshake that wait for those before them.
+pub const MAX_QUEUED_HANDSHAKE_RECORDS: usize = 30;
+/// Times that one handshake is begun anew after an error.
+pub const MAX_HANDSHAKE_RESTARTS: u8 = 20;
+/// Time for a handshake, from its first datagram.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Handshakes of a worker at a time.
+pub const MAX_HANDSHAKES: usize = 200;
+/// Handshakes with one address at a time.
+pub const MAX_HANDSHAKES_PER_ADDRESS: usize = 20;
+/// Paths that one transport's checks have validated (mediasoup: 8).
+pub const MAX_TUPLES: usize = 8;
+
 /// Routers of a worker.
 pub const MAX_ROUTERS: usize = 10_000;
 /// Transports of a worker.
