@@ -29,6 +29,7 @@ mod sequence;
 pub mod srtp;
 mod stats;
 mod stream;
+pub mod stun;
 mod time;
 mod timers;
 mod transport;

@@ -59,6 +59,16 @@ pub const MAX_EVENTS: usize = 4_096;
 /// Objects on one page of statistics.
 pub const STATS_PAGE_OBJECTS: usize = 64;
 
+/// Longest STUN message that is looked at. RFC 8489 section 6.1 keeps them within a path's MTU; every byte of one may be
+/// hashed before it turns out to be forged.
+pub const MAX_STUN_BYTES: usize = 1_500;
+/// Longest STUN message that we write: an error response with all its unknown attributes takes 100 bytes.
+pub const MAX_STUN_ANSWER_BYTES: usize = 128;
+/// Attributes that one answer says we do not know.
+pub const MAX_UNKNOWN_ATTRIBUTES: usize = 8;
+/// Paths of a transport that checks have validated (mediasoup: 8).
+pub const MAX_TUPLES: usize = 8;
+
 /// Missing packets that a stream keeps asking for (mediasoup: 1,000).
 pub const MAX_MISSING: usize = 1_000;
 /// Times that one missing packet is asked for (mediasoup: 10).
