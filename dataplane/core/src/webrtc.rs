@@ -18,7 +18,7 @@ use crate::commands::{Applied, exists, invalid, limit, not_found};
 use crate::demux::{Protocol, protocol_of};
 use crate::dtls::{Dtls, Identity, Keys, Outcome};
 use crate::ice::{Checked, Ice};
-use crate::limits::{MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS, MAX_TRANSPORTS};
+use crate::limits::{MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS, MAX_STUN_ANSWER_BYTES, MAX_TRANSPORTS};
 use crate::outbox::Outbox;
 use crate::path::{Endpoint, EndpointId, EndpointOp, Path};
 use crate::srtp::{Opener, Sealer};
@@ -27,9 +27,6 @@ use crate::time::Instant;
 use crate::timers::Timer;
 use crate::transport::{Flow, Security, Traffic, Transport};
 use crate::worker::{Owner, Worker, push_counted};
-
-/// Room for the answer to a check.
-const ANSWER_BYTES: usize = 256;
 
 /// What the WebRTC transports of a worker share.
 #[derive(Debug)]
@@ -225,7 +222,7 @@ impl Worker {
         }
         let transport = self.transports.get_mut(key).ok_or(Discard::UnknownUsername)?;
         let webrtc = transport.webrtc.as_deref_mut().ok_or(Discard::UnknownUsername)?;
-        let answer = outbox.reserve(ANSWER_BYTES).ok_or(Discard::OutboxFull)?;
+        let answer = outbox.reserve(MAX_STUN_ANSWER_BYTES).ok_or(Discard::OutboxFull)?;
         let checked = webrtc.ice.handle_check(now, path, protocol, &message, answer)?;
         push_counted(outbox, &mut transport.sent, path, checked.answer_len, None);
         self.after_check(now, key, path, (protocol, local), checked, outbox);
@@ -267,6 +264,7 @@ impl Worker {
         }
         if let Some(webrtc) = transport.webrtc.as_deref_mut()
             && webrtc.consent_due.is_none()
+            && webrtc.ice.last_check().is_some()
         {
             let at = now + consent_timeout;
             webrtc.consent_due = Some(at);
@@ -327,7 +325,8 @@ impl Worker {
         let webrtc = self.transports.get_mut(key).and_then(|transport| transport.webrtc.as_deref_mut());
         let Some(webrtc) = webrtc.filter(|webrtc| webrtc.consent_due == Some(at)) else { return };
         webrtc.consent_due = None;
-        let due = webrtc.ice.last_check() + timeout;
+        let Some(last_check) = webrtc.ice.last_check() else { return };
+        let due = last_check + timeout;
         if due > now {
             webrtc.consent_due = Some(due);
             self.timers.arm(due, Timer::Consent(key));
