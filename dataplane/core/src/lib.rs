@@ -13,6 +13,9 @@ pub mod demux;
 mod feedback;
 mod forward;
 mod history;
+// The worker does not use it yet.
+#[cfg_attr(not(test), expect(dead_code))]
+mod ice;
 mod key_frame;
 pub mod limits;
 mod missing;
