@@ -153,6 +153,19 @@ impl Driver {
     /// [`OpenError`]; nothing has changed.
     pub fn open(&mut self, ip: IpAddr, port: Port) -> Result<Endpoint, OpenError> {
         let endpoint = self.sockets.open(ip, port)?;
+        self.receive_from(endpoint)
+    }
+
+    /// Opens a UDP socket that any number of remote sides share: with larger buffers, and never connected.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing has changed.
+    pub fn open_shared(&mut self, address: SocketAddr) -> Result<Endpoint, OpenError> {
+        let endpoint = self.sockets.open_shared(address)?;
+        self.receive_from(endpoint)
+    }
+
+    fn receive_from(&mut self, endpoint: Endpoint) -> Result<Endpoint, OpenError> {
         let Some(socket) = self.sockets.get(endpoint.id) else { return Ok(endpoint) };
         let armed = match &mut self.backend {
             Backend::Mmsg(mmsg) => mmsg.add(endpoint.id, socket.fd()),
@@ -310,7 +323,7 @@ impl Driver {
                 continue;
             };
             let named = socket.connected != Some(path.remote);
-            let singly = socket.singly || train.segment_len > socket.segment_limit;
+            let singly = train.segment_len > socket.segment_limit(path.remote.ip());
             if !batch.push(train, named, singly) {
                 debug_assert!(false, "a train whose pieces do not add up");
                 crew.refuse(path, packets, &mut refused);
@@ -381,11 +394,11 @@ impl Crew<'_> {
             // Full queues. Media that would have to wait is media that nobody wants.
             libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM => return nothing,
             // The device or route cannot take trains.
-            libc::EIO if message.packets > 1 => socket.singly = true,
+            libc::EIO if message.packets > 1 => socket.lower_segment_limit(message.path.remote.ip(), 0),
             // Longer than the path's MTU allows in a train (EINVAL: kernels before 6.2 say it so, and for nothing else
             // that we send). On their own such packets are fragmented by IP.
             libc::EMSGSIZE | libc::EINVAL if message.packets > 1 => {
-                socket.segment_limit = socket.segment_limit.min(message.segment_len - 1);
+                socket.lower_segment_limit(message.path.remote.ip(), message.segment_len - 1);
             }
             _ => {
                 // A connected socket reports ICMP errors of earlier packets once, in place of a later send.
