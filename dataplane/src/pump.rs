@@ -121,7 +121,7 @@ impl Pump {
             now = self.clock.now();
         }
         let collected = self.driver.collect();
-        self.note_changes(now);
+        self.note_changes();
         if collected {
             // The first may have come when the window opened: waiting is part of the latency that we report.
             self.batch_at.get_or_insert(woke_at - plan.gather);
@@ -192,11 +192,11 @@ impl Pump {
     }
 
     /// Tells the machine which TCP connections have come and gone.
-    fn note_changes(&mut self, now: Instant) {
+    fn note_changes(&mut self) {
         while let Some(change) = self.driver.next_change() {
             match change {
                 Change::Accepted(endpoint) => self.worker.open_webrtc(endpoint, IceProtocol::Tcp),
-                Change::Gone(id) => self.worker.endpoint_closed(now, id),
+                Change::Gone(id) => self.worker.endpoint_closed(id),
             }
         }
     }
@@ -206,7 +206,7 @@ impl Pump {
     fn forward(&mut self, now: Instant) {
         let done = self.worker.forward(now, &mut self.outbox) == Forward::Done;
         self.flush();
-        self.settle(now);
+        self.settle();
         if done && !self.hurry {
             self.batch_at = None;
         }
@@ -218,7 +218,7 @@ impl Pump {
         if self.worker.next_timeout().is_some_and(|due| due <= now) {
             self.worker.handle_timeout(now, &mut self.outbox);
             self.flush();
-            self.settle(now);
+            self.settle();
         }
     }
 
@@ -246,8 +246,8 @@ impl Pump {
     }
 
     /// Does to the endpoints what the machine wants, and passes its events on.
-    fn settle(&mut self, now: Instant) {
-        self.note_changes(now);
+    fn settle(&mut self) {
+        self.note_changes();
         while let Some(op) = self.worker.poll_endpoint_op() {
             match op {
                 EndpointOp::Connect(id, remote) => {
@@ -316,7 +316,7 @@ impl Pump {
         };
         // What the command wants sent (a BYE, say) leaves before its endpoint closes.
         self.flush();
-        self.settle(self.clock.now());
+        self.settle();
         self.link.reply(id, result);
         Life::GoesOn
     }
