@@ -11,6 +11,7 @@ mod config;
 mod exit;
 #[cfg(test)]
 mod fake_worker;
+mod identity;
 mod link;
 mod logging;
 mod ortc;

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::addresses::Addresses;
 use crate::api;
 use crate::config::Config;
+use crate::identity::Identity;
 use crate::pool::{Death, DeathCause, Pool, Watch};
 use crate::rooms::Rooms;
 use crate::settings::Isolation;
@@ -47,9 +48,11 @@ pub(crate) fn be_server(parent: i32) -> ExitCode {
         logging::start(&config.log.filter);
         let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         listener.set_nonblocking(true)?;
-        let spawned = spawn::all(&config, &report)?;
+        let identity = Identity::draw()?;
+        let addresses = Addresses::find(&config.rtc.listen_ips)?;
+        let spawned = spawn::all(&config, &addresses, &identity, &report)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(serve(config, listener, &report, spawned))
+        runtime.block_on(serve(config, addresses, listener, &report, spawned))
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,6 +65,7 @@ pub(crate) fn be_server(parent: i32) -> ExitCode {
 
 async fn serve(
     config: Config,
+    addresses: Addresses,
     listener: TcpListener,
     report: &UnixStream,
     spawned: Vec<crate::pool::Spawned>,
@@ -80,7 +84,6 @@ async fn serve(
             started = starts.recv() => { started.ok_or("the workers have gone")?; }
         }
     }
-    let addresses = Addresses::find(&config.rtc.listen_ips)?;
     let pool = Arc::new(pool);
     let rooms = Arc::new(Rooms::new(Arc::clone(&pool), addresses.clone(), config.rooms.clone()));
     let summary = summary(&config, &pool, &addresses);
