@@ -12,8 +12,8 @@ mod produce;
 
 pub(crate) use capabilities::router_capabilities;
 pub(crate) use consume::{ConsumeRequest, can_consume, consume};
-pub(crate) use parameters::{Kind, RtpCapabilities, RtpParameters};
-pub(crate) use produce::produce;
+pub(crate) use parameters::{Kind, RtpCapabilities, RtpCodecParameters, RtpParameters};
+pub(crate) use produce::{Carrier, produce};
 
 /// Parameters that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

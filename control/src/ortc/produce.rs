@@ -31,10 +31,20 @@ pub(crate) struct Produced {
     pub(crate) kind_of_streams: &'static str,
 }
 
+/// What a producer's packets arrive on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// A plain transport: one stream to a port, so that what tells streams of a bundle apart is of no use.
+    Plain,
+    /// A WebRTC transport: MID, RIDs, abs-send-time and transport-wide numbers are for the data plane to read.
+    WebRtc,
+}
+
 /// Maps a producer. `cname` is used where the parameters have none, `mapped_ssrc` stands in the consumable parameters.
 pub(crate) fn produce(
     kind: Kind,
     mut parameters: RtpParameters,
+    carrier: Carrier,
     paused: bool,
     cname: &str,
     mapped_ssrc: u32,
@@ -51,7 +61,7 @@ pub(crate) fn produce(
     let options = ProduceOptions {
         kind: kind.into(),
         codecs: mapped.iter().map(|(mapping, _)| *mapping).collect(),
-        header_extensions: map_extensions(&parameters.header_extensions),
+        header_extensions: map_extensions(&parameters.header_extensions, carrier),
         encodings: parameters
             .encodings
             .iter()
@@ -223,20 +233,21 @@ const fn is_of_one_hop(extension: HeaderExtension) -> bool {
     matches!(extension, Mid | Rid | RepairedRid | AbsSendTime | TransportCc)
 }
 
-/// What is passed on: known extensions that speak of the media. Encrypted ones (RFC 6904) are left out.
 /// The extension that a URI names.
 pub(super) fn extension(uri: &str) -> Option<HeaderExtension> {
     EXTENSIONS.iter().find(|(known, ..)| *known == uri).map(|(_, which, ..)| *which)
 }
 
-fn map_extensions(extensions: &[RtpHeaderExtensionParameters]) -> Vec<ExtensionMapping> {
+/// What the data plane reads: known extensions; on a plain transport only those that speak of the media. Encrypted ones
+/// (RFC 6904) are left out.
+fn map_extensions(extensions: &[RtpHeaderExtensionParameters], carrier: Carrier) -> Vec<ExtensionMapping> {
+    let wanted = |which| carrier == Carrier::WebRtc || !is_of_one_hop(which);
     let known = |uri: &str| EXTENSIONS.iter().zip(1_u8..).find(|((known, ..), _)| *known == uri);
     extensions
         .iter()
         .filter(|extension| !extension.encrypt)
         .filter_map(|extension| {
-            let ((_, which, ..), mapped_id) =
-                known(&extension.uri).filter(|((_, which, ..), _)| !is_of_one_hop(*which))?;
+            let ((_, which, ..), mapped_id) = known(&extension.uri).filter(|((_, which, ..), _)| wanted(*which))?;
             Some(ExtensionMapping { extension: *which, id: extension.id, mapped_id })
         })
         .collect()

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::room::{Consumer, Producer, gone_is_closed};
 use super::transports::draw_ssrc;
 use super::{ApiError, Room, next_id};
-use crate::ortc::{ConsumeRequest, Kind, RtpCapabilities, RtpParameters, consume, produce};
+use crate::ortc::{Carrier, ConsumeRequest, Kind, RtpCapabilities, RtpParameters, consume, produce};
 
 /// First sequence numbers stay below, so that receivers guess the SRTP rollover counter right (RFC 3711 3.3.1).
 const FIRST_SEQUENCE_LIMIT: u16 = 1 << 15;
@@ -73,7 +73,7 @@ impl Room {
             parameters.rtcp.cname = Some(cname.clone());
         }
         let mapped_ssrc = draw_ssrc(&of.ssrcs);
-        let produced = produce(body.kind, parameters, body.paused, &random_cname(), mapped_ssrc)?;
+        let produced = produce(body.kind, parameters, Carrier::Plain, body.paused, &random_cname(), mapped_ssrc)?;
         let id = ProducerId(next_id());
         let options = produced.options;
         self.worker.link.apply(Command::Produce { transport: of.id, producer: id, options }).await?;
