@@ -7,19 +7,21 @@
 
 mod addresses;
 mod api;
+mod certificate;
 mod config;
 mod exit;
 #[cfg(test)]
 mod fake_worker;
-mod identity;
 mod link;
 mod logging;
 mod ortc;
 mod pool;
+mod rates;
 mod rooms;
 #[allow(dead_code, unused_imports, reason = "the doors that call it come next")]
 mod sdp;
 mod server;
+mod sessions;
 mod settings;
 mod spawn;
 mod supervisor;

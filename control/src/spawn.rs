@@ -13,8 +13,8 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
 use crate::addresses::Addresses;
+use crate::certificate::Certificate;
 use crate::config::Config;
-use crate::identity::Identity;
 use crate::pool::Spawned;
 use crate::settings::Isolation;
 use crate::supervisor::fatal;
@@ -23,7 +23,7 @@ use crate::supervisor::fatal;
 pub(crate) fn all(
     config: &Config,
     addresses: &Addresses,
-    identity: &Identity,
+    certificate: &Certificate,
     report: &UnixStream,
 ) -> std::io::Result<Vec<Spawned>> {
     let cores = config.cores().map_err(std::io::Error::other)?;
@@ -39,7 +39,7 @@ pub(crate) fn all(
             port_range,
             recv_buffer_bytes: config.rtc.recv_buffer_bytes,
             send_buffer_bytes: config.rtc.send_buffer_bytes,
-            webrtc: webrtc(config, addresses, identity, index),
+            webrtc: webrtc(config, addresses, certificate, index),
             test_hooks: config.test_hooks,
         };
         let (link, theirs) = UnixStream::pair()?;
@@ -56,13 +56,13 @@ pub(crate) fn all(
 }
 
 /// Where a worker listens for WebRTC: the base port and its own number.
-fn webrtc(config: &Config, addresses: &Addresses, identity: &Identity, index: u32) -> Option<WebRtcConfig> {
+fn webrtc(config: &Config, addresses: &Addresses, certificate: &Certificate, index: u32) -> Option<WebRtcConfig> {
     let port = config.rtc.webrtc_port(index)?;
     Some(WebRtcConfig {
         listen: addresses.webrtc().iter().map(|address| SocketAddr::new(address.ip, port)).collect(),
         tcp: config.rtc.tcp,
-        certificate: identity.certificate.clone(),
-        private_key: identity.private_key.clone(),
+        certificate: certificate.der.clone(),
+        private_key: certificate.private_key.clone(),
         dtls_versions: config.dtls.versions.0,
         consent_timeout_ms: u32::try_from(config.rtc.consent_timeout.0.as_millis()).unwrap_or(u32::MAX),
     })

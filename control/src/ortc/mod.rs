@@ -13,7 +13,7 @@ mod produce;
 pub(crate) use capabilities::router_capabilities;
 pub(crate) use consume::{ConsumeRequest, can_consume, consume};
 pub(crate) use parameters::{Kind, RtpCapabilities, RtpCodecParameters, RtpParameters};
-pub(crate) use produce::{Carrier, produce};
+pub(crate) use produce::{Carrier, Produced, produce};
 
 /// Parameters that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,35 +6,34 @@ use aws_lc_rs::digest;
 use corecast_wire::{Fingerprint, FingerprintAlgorithm};
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 
-/// A certificate with its key. Every worker has the same.
+/// A certificate, in DER, with its key. Every worker has the same.
 #[derive(Clone)]
-pub(crate) struct Identity {
-    /// In DER.
-    pub(crate) certificate: Vec<u8>,
+pub(crate) struct Certificate {
+    pub(crate) der: Vec<u8>,
     /// In PKCS #8 DER.
     pub(crate) private_key: Vec<u8>,
 }
 
-impl std::fmt::Debug for Identity {
+impl std::fmt::Debug for Certificate {
     /// Keys are not for logs.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Identity").field("fingerprint", &self.fingerprint()).finish_non_exhaustive()
+        f.debug_struct("Certificate").field("fingerprint", &self.fingerprint()).finish_non_exhaustive()
     }
 }
 
-impl Identity {
+impl Certificate {
     /// A new one.
     pub(crate) fn draw() -> Result<Self, rcgen::Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name.push(DnType::CommonName, "corecast");
         let certificate = parameters.self_signed(&key)?;
-        Ok(Self { certificate: certificate.der().to_vec(), private_key: key.serialize_der() })
+        Ok(Self { der: certificate.der().to_vec(), private_key: key.serialize_der() })
     }
 
     /// SHA-256 of the certificate.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
-        let value = digest::digest(&digest::SHA256, &self.certificate).as_ref().to_vec();
+        let value = digest::digest(&digest::SHA256, &self.der).as_ref().to_vec();
         Fingerprint { algorithm: FingerprintAlgorithm::Sha256, value }
     }
 }
@@ -44,8 +43,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_start_has_an_identity_of_its_own() {
-        let (one, other) = (Identity::draw().expect("draws"), Identity::draw().expect("draws"));
+    fn each_start_has_a_certificate_of_its_own() {
+        let (one, other) = (Certificate::draw().expect("draws"), Certificate::draw().expect("draws"));
         assert_eq!(one.fingerprint().value.len(), 32);
         assert_ne!(one.fingerprint(), other.fingerprint());
         assert!(!format!("{one:?}").contains("private_key"));
