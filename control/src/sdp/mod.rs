@@ -14,15 +14,19 @@
 //!   [`Offer::ice`], and is answered with [`fragment`].
 
 mod answer;
+mod codecs;
 mod consume;
 mod error;
 mod fragment;
+mod lines;
 mod offer;
 mod publish;
+mod section;
 
 pub(crate) use answer::{AnsweredSection, Bundle, Candidate, Local, Sending, answer};
 pub(crate) use consume::{ConsumeRequest, Consumed, can_consume, consume, receive_capabilities, viewing};
 pub(crate) use error::SdpError;
 pub(crate) use fragment::{Fragment, fragment, parse_fragment};
-pub(crate) use offer::{Direction, Extension, Offer, RemoteIce, Rid, Section, SectionKind};
+pub(crate) use offer::{Offer, RemoteIce};
 pub(crate) use publish::{Publication, publish};
+pub(crate) use section::{Direction, Extension, Rid, Section, SectionKind};
