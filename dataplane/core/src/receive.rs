@@ -50,7 +50,7 @@ impl Worker {
         }
     }
 
-    fn receive_rtp(&mut self, now: Instant, key: usize, path: Path, datagram: &[u8]) -> Result<(), Discard> {
+    pub(crate) fn receive_rtp(&mut self, now: Instant, key: usize, path: Path, datagram: &[u8]) -> Result<(), Discard> {
         let view = RtpView::parse(datagram).map_err(|_| Discard::MalformedRtp)?;
         let (inbound, known) = match self.resolve(key, &view) {
             Ok(resolved) => resolved,
