@@ -1,8 +1,8 @@
 // What a test asks a page: runs inside it, before the page's own scripts, as `window.probe`. It only looks at what the
 // page shows of itself (`window.corecast`) and at getStats; what it changes, it changes by the page's own means.
 (() => {
-  // What the page's own scripts ask of a connection may be added to before they run (`prepare`).
-  const wishes = { scalabilityMode: null };
+  // What a test wants of the page's own calls: a scalability mode for video that is sent, a size for the camera.
+  const wishes = { scalabilityMode: null, camera: null };
   const connections = [];
   const Native = window.RTCPeerConnection;
   if (Native) {
@@ -20,6 +20,15 @@
         }
         return super.addTransceiver(what, init);
       }
+    };
+  }
+
+  const devices = navigator.mediaDevices;
+  const getUserMedia = devices?.getUserMedia?.bind(devices);
+  if (getUserMedia) {
+    devices.getUserMedia = (constraints) => {
+      if (!wishes.camera || !constraints?.video) return getUserMedia(constraints);
+      return getUserMedia({ ...constraints, video: wishes.camera });
     };
   }
 
