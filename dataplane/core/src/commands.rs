@@ -17,6 +17,7 @@ use crate::limits::{
 use crate::outbox::Outbox;
 use crate::path::{Endpoint, EndpointOp};
 use crate::producer::Producer;
+use crate::resolve::check_names;
 use crate::srtp::{Opener, Sealer};
 use crate::stream::Stream;
 use crate::time::Instant;
@@ -234,9 +235,10 @@ impl Worker {
         };
         limit(transport.producers.len(), MAX_PRODUCERS_PER_TRANSPORT, "producers on a transport")?;
         check_produce(transport, options)?;
+        check_names(transport, &self.producers, options)?;
         let key = self.producers.insert(Producer::new(id, transport_key, options));
         for encoding in &options.encodings {
-            let stream = Stream::new(key, options.kind, encoding.ssrc, encoding.rtx_ssrc);
+            let stream = Stream::new(key, options.kind, encoding);
             let stream = self.streams.insert(stream);
             let announced = [(encoding.ssrc, false), (encoding.rtx_ssrc, true)];
             for (ssrc, rtx) in announced.into_iter().filter_map(|(ssrc, rtx)| Some((ssrc?, rtx))) {

@@ -291,9 +291,7 @@ impl Ice {
         }
         let selected = self.tuples.iter().find(|tuple| self.selected.is_some_and(|(path, _)| path == tuple.path));
         let restarted = generation == Generation::Current && self.previous.is_some();
-        selected.is_none_or(|selected| {
-            selected.path == path || restarted || !added || priority >= selected.priority
-        })
+        selected.is_none_or(|selected| selected.path == path || restarted || !added || priority >= selected.priority)
     }
 }
 

@@ -23,6 +23,7 @@ mod path;
 mod producer;
 mod receive;
 mod reports;
+mod resolve;
 mod retransmit;
 pub mod rtcp;
 pub mod rtp;

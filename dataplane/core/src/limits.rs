@@ -51,6 +51,10 @@ pub const MAX_ROUTERS: usize = 10_000;
 pub const MAX_TRANSPORTS: usize = 10_000;
 /// Producers of a transport.
 pub const MAX_PRODUCERS_PER_TRANSPORT: usize = 16;
+/// SSRCs from which the producers of a transport receive, retransmissions included.
+pub const MAX_SSRCS_PER_TRANSPORT: usize = 64;
+/// Longest MID or RID of a producer, in bytes: that of the two-byte form (RFC 8285 section 4.3).
+pub const MAX_NAME_BYTES: usize = 255;
 /// Encodings of a producer.
 pub const MAX_ENCODINGS: usize = 4;
 /// Payload types of a producer.
