@@ -4,6 +4,7 @@ mod common;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -238,16 +239,19 @@ fn a_worker_gets_the_port_of_the_one_before_it() {
 
 #[test]
 fn a_worker_that_cannot_have_its_port_says_what_to_change() {
-    let taken = (UdpSocket::bind((V6, 42_504)), TcpListener::bind((V4, 42_505)));
-    let cases = [(42_504, "WebRTC over UDP: cannot listen on [::1]:42504"), (42_505, "WebRTC over TCP: cannot")];
-    // At once, since each tries for a while.
-    let workers = DRIVERS.map(|io| cases.map(|(port, said)| (Control::start(webrtc(io, port, true)), said)));
-    for (mut control, said) in workers.into_iter().flatten() {
+    // At once, since each tries for a while; so each has a port of its own.
+    let workers = DRIVERS.into_iter().zip([42_510, 42_512]).flat_map(|(io, port)| {
+        let taken_udp = UdpSocket::bind((V6, port)).expect("a socket");
+        let taken_tcp = TcpListener::bind((V4, port + 1)).expect("a listener");
+        let udp = (port, format!("WebRTC over UDP: cannot listen on [::1]:{port}"), OwnedFd::from(taken_udp));
+        let tcp = (port + 1, format!("WebRTC over TCP: cannot listen on 127.0.0.1:{}", port + 1), taken_tcp.into());
+        [udp, tcp].map(|(port, said, taken)| (Control::start(webrtc(io, port, true)), said, taken))
+    });
+    for (mut control, said, _taken) in workers.collect::<Vec<_>>() {
         let Frame::Event(Event::StartFailed(error)) = control.read() else { panic!("it started") };
-        assert!(error.to_string().contains(said) && error.to_string().contains("rtc.webrtc_port"), "{error}");
+        assert!(error.to_string().contains(&said) && error.to_string().contains("rtc.webrtc_port"), "{error}");
         assert_eq!(control.worker.join().expect("no panic"), Err(error));
     }
-    drop(taken);
 }
 
 #[test]
