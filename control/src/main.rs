@@ -9,6 +9,7 @@ mod addresses;
 mod api;
 mod certificate;
 mod config;
+mod connections;
 mod exit;
 #[cfg(test)]
 mod fake_worker;
@@ -25,6 +26,7 @@ mod sessions;
 mod settings;
 mod spawn;
 mod supervisor;
+mod tls;
 mod usage;
 
 use std::process::ExitCode;
@@ -54,6 +56,13 @@ fn main() -> ExitCode {
         print!("{}", toml::to_string_pretty(&config).unwrap_or_default());
         return ExitCode::SUCCESS;
     }
+    let identity = match tls::Identity::of(&config) {
+        Ok(identity) => identity,
+        Err(sentence) => {
+            eprintln!("corecast: {sentence}");
+            return ExitCode::from(exit::WRONG_SETTING);
+        }
+    };
     logging::start(&config.log.filter);
-    supervisor::supervise(&config)
+    supervisor::supervise(&config, identity.as_ref())
 }
