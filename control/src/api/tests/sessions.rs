@@ -254,7 +254,7 @@ struct Events(tokio::io::BufReader<TcpStream>);
 impl Events {
     async fn open(server: &Server, path: &str) -> Self {
         let mut stream = TcpStream::connect(server.address).await.expect("connects");
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.address);
         stream.write_all(head.as_bytes()).await.expect("writes");
         Self(tokio::io::BufReader::new(stream))
     }
