@@ -80,7 +80,7 @@ impl Addresses {
 
     /// Each, in the order of the settings.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ListenIp> {
-        self.0.iter()
+        self.plain.iter()
     }
 
     pub(crate) fn only_loopback(&self) -> bool {

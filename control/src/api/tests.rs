@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+mod doors;
+mod sessions;
+
 use super::router;
 use crate::addresses::Addresses;
 use crate::certificate::Certificate;
@@ -23,10 +26,21 @@ struct Server {
 struct Answer {
     status: StatusCode,
     location: Option<String>,
+    /// Lines of the head, in lower case up to the colon.
+    head: Vec<String>,
     text: String,
 }
 
 impl Answer {
+    /// Every value of a header.
+    fn all(&self, name: &str) -> Vec<&str> {
+        self.head.iter().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.all(name).first().copied()
+    }
+
     fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
     }
@@ -71,7 +85,8 @@ impl Server {
         let (head, text) = answer.split_once("\r\n\r\n").expect("a whole answer");
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("status");
         let location = head.lines().find_map(|line| line.strip_prefix("location: ")).map(str::to_owned);
-        Answer { status, location, text: text.to_owned() }
+        let head = head.lines().skip(1).map(str::to_owned).collect();
+        Answer { status, location, head, text: text.to_owned() }
     }
 
     async fn get(&self, path: &str) -> Answer {
