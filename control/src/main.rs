@@ -15,6 +15,7 @@ mod fake_worker;
 mod link;
 mod logging;
 mod ortc;
+mod page;
 mod pool;
 mod rooms;
 mod server;

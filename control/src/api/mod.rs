@@ -11,20 +11,25 @@ mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use serde::de::DeserializeOwned;
 
+use crate::connections::Scheme;
 use crate::rooms::ApiError;
 use crate::server::App;
 
 /// Longest body. JSON may be nested 128 deep (serde_json's limit).
 const MAX_BODY_BYTES: usize = 1 << 20;
+/// For a body to arrive in.
+const BODY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Everything.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -54,7 +59,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/consumers/{consumer}/requestKeyFrame", post(b::request_key_frame))
         .route("/consumers/{consumer}/stats", get(b::consumer_stats));
     Router::new()
-        .route("/", get(status::page))
+        .merge(crate::page::routes())
+        .route("/status", get(status::page))
         .route("/health", get(status::health))
         .route("/stats", get(status::stats))
         .route("/test-hooks/worker/{index}", post(status::test_hook))
@@ -66,16 +72,31 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async || {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
         })
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn(take_body))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), check_origin))
         .with_state(app)
+}
+
+/// Whole, before anything is done with it; whoever sends it one byte at a time holds nothing for long.
+async fn take_body(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let refused = match tokio::time::timeout(BODY_LIMIT, axum::body::to_bytes(body, MAX_BODY_BYTES)).await {
+        Ok(Ok(body)) => return next.run(Request::from_parts(parts, Body::from(body))).await,
+        Ok(Err(error)) => ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("body: {error}")),
+        Err(_) => {
+            let sentence = format!("the body did not arrive within {} s", BODY_LIMIT.as_secs());
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, sentence)
+        }
+    };
+    refused.into_response()
 }
 
 /// A web page of another origin may not use the API. Programs send no Origin and are not asked for one.
 async fn check_origin(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     if let Some(origin) = request.headers().get(header::ORIGIN) {
         let origin = origin.to_str().unwrap_or("(unreadable)");
-        if !origin_is_ours(origin, request.headers(), &app.config.http.origins) {
+        let scheme = request.extensions().get().copied().unwrap_or(Scheme::Http);
+        if !origin_is_ours(origin, request.headers(), scheme, &app.config.http.origins) {
             let sentence = format!("Origin: {origin:?} may not use this API (http.origins)");
             return ApiError::new(StatusCode::FORBIDDEN, sentence).into_response();
         }
@@ -84,12 +105,16 @@ async fn check_origin(State(app): State<Arc<App>>, request: Request, next: Next)
 }
 
 /// Ours is what is configured, and the address that was called if it is one that no foreign page can have for a name:
-/// an IP address or localhost. (A name that is made to point here is not ours: DNS rebinding.)
-fn origin_is_ours(origin: &str, headers: &HeaderMap, configured: &[String]) -> bool {
+/// an IP address or localhost. (A name that is made to point here is not ours: DNS rebinding.) By https every name that
+/// was called is ours: the browser has found it in our certificate.
+fn origin_is_ours(origin: &str, headers: &HeaderMap, scheme: Scheme, configured: &[String]) -> bool {
     if configured.iter().any(|ours| ours.trim_end_matches('/') == origin) {
         return true;
     }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if scheme == Scheme::Https {
+        return origin.strip_prefix("https://") == Some(host);
+    }
     let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
     let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
     (literal || name == "localhost") && origin.strip_prefix("http://") == Some(host)
