@@ -7,6 +7,7 @@
 
 mod addresses;
 mod api;
+mod certificate;
 mod config;
 mod connections;
 mod exit;
@@ -17,8 +18,12 @@ mod logging;
 mod ortc;
 mod page;
 mod pool;
+mod rates;
 mod rooms;
+#[allow(dead_code, unused_imports, reason = "the doors that call it come next")]
+mod sdp;
 mod server;
+mod sessions;
 mod settings;
 mod spawn;
 mod supervisor;

@@ -99,7 +99,7 @@ export function describe(figures, sends) {
   const lines = [[sends ? "sent" : "received", bits(figures.bitrateBps)]];
   if (figures.width) {
     const heights = figures.layers.length > 1 ? figures.layers.join(", ") : `${figures.width} × ${figures.height}`;
-    lines.push(["picture", heights], ["frames", `${figures.fps} a second`]);
+    lines.push(["picture", heights], ["frames", `${figures.fps} fps`]);
   }
   if (figures.codec) lines.push(["codec", figures.codec]);
   lines.push(["loss", figures.lossPercent === null ? "–" : `${figures.lossPercent.toFixed(1)} %`]);

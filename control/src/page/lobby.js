@@ -24,6 +24,7 @@ export class Lobby {
   /** @param joins called with { room, name, watch } */
   constructor({ media, room, name, joins }) {
     this.#media = media;
+    at("devices-home").open = innerWidth > 760 && innerHeight > 480;
     at("room").value = room || roomName();
     at("name").value = name || localStorage.getItem(NAME) || "";
     at("join-form").addEventListener("submit", (event) => {
@@ -148,11 +149,15 @@ export class Lobby {
   }
 }
 
-/** A button that is on or off, drawn and said. */
-export function press(button, on, what) {
-  button.setAttribute("aria-pressed", String(!on));
-  button.classList.toggle("off", !on);
-  button.querySelector("use").setAttribute("href", on ? `#i-${icons[what]}` : `#i-${icons[what]}-off`);
-}
+const BUTTONS = {
+  camera: { drawing: "camera", on: "Turn the camera off", off: "Turn the camera on" },
+  microphone: { drawing: "mic", on: "Mute the microphone", off: "Unmute the microphone" },
+};
 
-const icons = { camera: "camera", microphone: "mic" };
+/** Draws and names a button by what it is about, and what it would do. */
+export function press(button, on, what) {
+  const { drawing, on: turnsOff, off: turnsOn } = BUTTONS[what];
+  button.setAttribute("aria-label", on ? turnsOff : turnsOn);
+  button.classList.toggle("off", !on);
+  button.querySelector("use").setAttribute("href", on ? `#i-${drawing}` : `#i-${drawing}-off`);
+}

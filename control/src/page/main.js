@@ -133,9 +133,10 @@ function controls() {
   press(at("microphone-button"), Boolean(media.audio), "microphone");
   press(at("camera-button"), Boolean(media.cameraOn && media.camera), "camera");
   at("microphone-words").textContent = media.audio ? "Mute" : "Unmute";
-  at("camera-words").textContent = media.cameraOn && media.camera ? "Camera off" : "Camera on";
-  at("screen-button").setAttribute("aria-pressed", String(Boolean(media.screen)));
-  at("screen-words").textContent = media.screen ? "Stop sharing" : "Share screen";
+  const sharing = Boolean(media.screen);
+  at("screen-words").textContent = sharing ? "Unshare" : "Share";
+  at("screen-button").setAttribute("aria-label", sharing ? "Unshare the screen" : "Share the screen");
+  at("screen-button").classList.toggle("active", sharing);
 }
 
 /** Runs what a button asks for, and says what went wrong. */
@@ -170,6 +171,7 @@ function listen() {
   click("figures-button", ({ currentTarget }) => {
     const shown = document.body.classList.toggle("with-figures");
     currentTarget.setAttribute("aria-pressed", String(shown));
+    currentTarget.classList.toggle("active", shown);
   });
   click("devices-button", () => {
     at("dialog-devices").append(at("devices"));

@@ -92,8 +92,12 @@ export class Tile {
 
   set figures(figures) {
     if (!figures) return;
-    this.#figures.replaceChildren(...describe(figures, this.self).flatMap(([name, value]) =>
-      [element("dt", { textContent: name }), element("dd", { textContent: value })]));
+    const lines = describe(figures, this.self);
+    this.#figures.replaceChildren(...lines.flatMap(([name, value]) => {
+      const [term, figure] = [element("dt", { textContent: name }), element("dd", { textContent: value })];
+      figure.dataset.of = name;
+      return [term, figure];
+    }));
   }
 
   pin(pinned) {
@@ -151,6 +155,7 @@ export class Grid {
     const { clientWidth, clientHeight } = this.#list.parentElement;
     const pinned = this.#tiles.some((tile) => tile.item.classList.contains("pinned"));
     this.#list.classList.toggle("has-pinned", pinned);
+    this.#list.style.setProperty("--stage-height", `${clientHeight}px`);
     const count = this.#tiles.length;
     if (!count || !clientWidth) return;
     const ratio = clientWidth > clientHeight ? 16 / 9 : 4 / 3;
