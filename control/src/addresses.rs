@@ -78,7 +78,7 @@ impl Addresses {
         }
     }
 
-    /// Each, in the order of the settings.
+    /// Of plain transports, in the order of the settings.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ListenIp> {
         self.plain.iter()
     }
