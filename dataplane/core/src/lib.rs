@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arrivals;
 pub mod codec;
 mod commands;
 mod consumer;
@@ -23,6 +24,7 @@ mod outbox;
 mod path;
 mod producer;
 mod receive;
+mod remb;
 mod reports;
 mod resolve;
 mod retransmit;

@@ -64,6 +64,7 @@ impl Worker {
         if !known {
             self.bind(key, inbound);
         }
+        self.note_arrival(now, key, inbound, &view, datagram.len());
         self.take_in(now, inbound, &view, opened)
     }
 
@@ -141,6 +142,10 @@ impl Worker {
         let unpadded = whole.get(..opened.len - padding).ok_or(Discard::MalformedRtp)?;
         let sent_as = producer.codec(view.payload_type()).ok_or(Discard::UnknownPayloadType)?;
         let (sequence, codec, payload) = if inbound.rtx {
+            // Of padding only: a probe of the path (RFC 4588 has none; libwebrtc sends them).
+            if unpadded.is_empty() {
+                return Ok(());
+            }
             let (original, payload) = unpadded.split_first_chunk::<2>().ok_or(Discard::MalformedRtx)?;
             let highest = stream.highest().ok_or(Discard::MalformedRtx)?;
             let codec = producer.retransmitted_codec(sent_as).ok_or(Discard::MalformedRtx)?;

@@ -220,7 +220,7 @@ fn push_sender_report(writer: &mut Writer<'_>, now: Instant, ntp: u64, consumer:
 }
 
 /// One RTCP datagram of a transport, as `write` writes it. Nothing is sent if it writes nothing.
-fn send_rtcp(
+pub(crate) fn send_rtcp(
     transport: &mut Transport,
     outbox: &mut Outbox,
     write: impl FnOnce(&mut Writer<'_>),

@@ -221,9 +221,14 @@ impl Reception {
         self.base.map_or(0, |base| highest.saturating_sub(base) + 1)
     }
 
+    /// Packets that should have come, and that came.
+    pub(crate) fn counts(&self, highest: Option<u64>) -> (u64, u64) {
+        (highest.map_or(0, |highest| self.expected(highest)), self.received_since_base)
+    }
+
     pub(crate) fn lost(&self, highest: Option<u64>) -> i64 {
-        let expected = highest.map_or(0, |highest| self.expected(highest));
-        expected.cast_signed().saturating_sub(self.received_since_base.cast_signed())
+        let (expected, received) = self.counts(highest);
+        expected.cast_signed().saturating_sub(received.cast_signed())
     }
 
     /// The block of the next receiver report (RFC 3550 section 6.4.1, appendix A.3).

@@ -1,6 +1,7 @@
 //! The machine as its shell sees it: datagrams in, datagrams out.
 
 mod bed;
+mod congestion;
 mod forwarding;
 mod headers;
 mod streams;
