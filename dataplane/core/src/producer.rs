@@ -33,6 +33,7 @@ pub(crate) struct Ids {
     pub(crate) mid: u8,
     pub(crate) rid: u8,
     pub(crate) repaired_rid: u8,
+    pub(crate) dependency_descriptor: u8,
     /// 0 also if the sender takes no transport-wide feedback.
     pub(crate) transport_cc: u8,
 }
@@ -47,6 +48,7 @@ impl Ids {
             mid: id(HeaderExtension::Mid),
             rid: id(HeaderExtension::Rid),
             repaired_rid: id(HeaderExtension::RepairedRid),
+            dependency_descriptor: id(HeaderExtension::DependencyDescriptor),
             transport_cc: if options.transport_cc { id(HeaderExtension::TransportCc) } else { 0 },
         }
     }

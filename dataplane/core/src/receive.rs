@@ -5,7 +5,7 @@
 
 use corecast_wire::{Codec, Discard, Event};
 
-use crate::codec::is_key_frame;
+use crate::codec::{is_key_frame, is_key_frame_by_descriptor};
 use crate::demux::{Protocol, protocol_of};
 use crate::history::PacketMeta;
 use crate::limits::{HEADROOM_BYTES, MAX_PAYLOAD_BYTES};
@@ -171,7 +171,7 @@ impl Worker {
             payload_len: u16::try_from(payload.len()).map_err(|_| Discard::TooLong)?,
             payload_type: codec.mapped_payload_type,
             marker: view.marker(),
-            key_frame: is_key_frame(codec.codec, payload),
+            key_frame: starts_key_frame(codec.codec, view.extension(producer.ids.dependency_descriptor), payload),
             ..PacketMeta::default()
         };
         let clock_rate_hz = codec.clock_rate_hz;
@@ -236,4 +236,13 @@ impl Worker {
             }
         }
     }
+}
+
+/// Whether a packet starts a key frame. For AV1 and VP9 its dependency descriptor says so, if it has one: what looks
+/// like a payload may be encrypted from end to end.
+fn starts_key_frame(codec: Codec, descriptor: Option<&[u8]>, payload: &[u8]) -> bool {
+    descriptor
+        .filter(|_| matches!(codec, Codec::Av1 | Codec::Vp9))
+        .and_then(is_key_frame_by_descriptor)
+        .unwrap_or_else(|| is_key_frame(codec, payload))
 }

@@ -4,4 +4,5 @@ mod bed;
 mod congestion;
 mod forwarding;
 mod headers;
+mod key_frames;
 mod streams;
