@@ -28,6 +28,7 @@ mod remb;
 mod reports;
 mod resolve;
 mod retransmit;
+mod round_trip;
 pub mod rtcp;
 pub mod rtp;
 mod seal;

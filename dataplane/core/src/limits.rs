@@ -104,6 +104,8 @@ pub const MAX_RETRANSMITS_PER_NACK: usize = 64;
 pub const REMB_INTERVAL: Duration = Duration::from_millis(1_000);
 /// Packets with a transport-wide sequence number whose arrival is kept: of 100 Mbit/s within 100 ms. A power of two.
 pub const TRANSPORT_CC_WINDOW: usize = 1_024;
+/// Receivers on a transport whose reference times are answered at a time.
+pub const MAX_REFERENCE_TIMES: usize = 16;
 /// Least time between two key frame requests for one stream (mediasoup: 1 s).
 pub const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(1_000);
 

@@ -201,6 +201,7 @@ impl Worker {
         if opened.restart {
             stream.restart(meta.sequence);
         }
+        stream.has_ended = false;
         if !inbound.rtx {
             stream.sequence.accept(meta.sequence);
         }

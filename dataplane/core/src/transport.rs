@@ -9,6 +9,7 @@ use corecast_wire::{Discard, Discards, RouterId, SrtpCryptoSuite, TransportId};
 use crate::arrivals::Arrivals;
 use crate::path::{Endpoint, EndpointId, Path};
 use crate::remb::Remb;
+use crate::round_trip::ReferenceTime;
 use crate::srtp::{Opener, Sealer};
 use crate::time::Instant;
 use crate::webrtc::WebRtc;
@@ -75,6 +76,8 @@ pub(crate) struct Transport {
     /// Consumer by SSRC, media and RTX; ordered, for reports and feedback.
     pub(crate) outbound: BTreeMap<u32, usize>,
     pub(crate) reports_due: Option<Instant>,
+    /// Clocks of its receivers, to be answered with the next reports.
+    pub(crate) reference_times: Vec<ReferenceTime>,
     /// What its senders are told about congestion.
     pub(crate) arrivals: Option<Box<Arrivals>>,
     pub(crate) remb: Option<Box<Remb>>,
@@ -114,6 +117,7 @@ impl Transport {
             pending: Vec::new(),
             next_transport_cc: 0,
             reports_due: None,
+            reference_times: Vec::new(),
             arrivals: None,
             remb: None,
             max_incoming_bitrate_bps: 0,

@@ -5,4 +5,5 @@ mod congestion;
 mod forwarding;
 mod headers;
 mod key_frames;
+mod reports;
 mod streams;
