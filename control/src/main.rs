@@ -7,6 +7,7 @@
 
 mod addresses;
 mod api;
+mod certificate;
 mod config;
 mod exit;
 #[cfg(test)]
@@ -15,8 +16,12 @@ mod link;
 mod logging;
 mod ortc;
 mod pool;
+mod rates;
 mod rooms;
+#[allow(dead_code, unused_imports, reason = "the doors that call it come next")]
+mod sdp;
 mod server;
+mod sessions;
 mod settings;
 mod spawn;
 mod supervisor;

@@ -15,6 +15,8 @@ use serde_json::Value;
 /// For things that happen soon or never.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PORTS: u16 = 100;
+/// How many of them are WebRTC's, one per worker.
+const WEBRTC_PORTS: u16 = 10;
 
 /// The binary: `CORECAST_BIN`, or the release build.
 ///
@@ -73,12 +75,13 @@ impl Server {
     pub fn start_command(command: &mut Command, flags: &[&str]) -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let min = 21_000 + NEXT.fetch_add(PORTS, Ordering::Relaxed);
-        let ports = (min, min + PORTS - 1);
+        let ports = (min, min + PORTS - WEBRTC_PORTS - 1);
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.expect("a free port");
         let mut supervisor = command
             .args(["--http-listen", &address.to_string()])
             .args(["--rtc-port-range", &format!("{}-{}", ports.0, ports.1)])
+            .args(["--rtc-webrtc-port", &(ports.1 + 1).to_string()])
             .args(flags)
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())

@@ -9,10 +9,10 @@ use tokio::net::TcpStream;
 
 use super::router;
 use crate::addresses::Addresses;
+use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::fake_worker;
 use crate::pool::{Pool, Watch};
-use crate::rooms::Rooms;
 use crate::server::App;
 
 /// A server on a port of its own.
@@ -34,7 +34,10 @@ impl Answer {
 
 impl Server {
     async fn start() -> Self {
-        let config = Config::default();
+        Self::start_with(Config::default()).await
+    }
+
+    async fn start_with(config: Config) -> Self {
         let watch = Watch {
             heartbeat: config.worker.heartbeat.0,
             timeout: config.worker.timeout.0,
@@ -44,11 +47,12 @@ impl Server {
         let (pool, _deaths, _starts) = Pool::open(spawned, watch).expect("opens");
         let pool = Arc::new(pool);
         let addresses = Addresses::find(&config.rtc.listen_ips).expect("loopback");
-        let rooms = Arc::new(Rooms::new(Arc::clone(&pool), addresses, config.rooms.clone()));
-        let app = Arc::new(App { config, pool, rooms, started: std::time::Instant::now() });
+        let certificate = Certificate::draw().expect("draws");
+        let app = Arc::new(App::new(config, pool, addresses, &certificate));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound");
-        tokio::spawn(axum::serve(listener, router(app)).into_future());
+        let service = router(app).into_make_service_with_connect_info::<std::net::SocketAddr>();
+        tokio::spawn(axum::serve(listener, service).into_future());
         Self { address }
     }
 

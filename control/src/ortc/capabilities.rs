@@ -30,7 +30,8 @@ pub(super) const EXTENSIONS: [(&str, HeaderExtension, Option<Direction>, Option<
             "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
             E::DependencyDescriptor,
             None,
-            Some(RecvOnly),
+            // mediasoup keeps it to itself; Chromium decodes no AV1 with spatial layers without it.
+            Some(SendRecv),
         ),
         ("urn:3gpp:video-orientation", E::VideoOrientation, None, Some(SendRecv)),
         ("urn:ietf:params:rtp-hdrext:toffset", E::TimeOffset, None, Some(SendRecv)),

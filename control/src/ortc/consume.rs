@@ -4,14 +4,12 @@ use std::collections::HashSet;
 
 use corecast_wire::{ConsumeOptions, ConsumerExtension, PayloadTypeMapping, RtxOptions};
 
+use super::negotiate::{ABS_SEND_TIME, TRANSPORT_CC, extension};
 use super::parameters::{
     CodecLike, Kind, RtcpParameters, RtpCapabilities, RtpCodecParameters, RtpEncoding, RtpHeaderExtensionParameters,
     RtpParameters, Rtx,
 };
 use super::{OrtcError, matching};
-
-const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
-const ABS_SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
 
 /// What the caller decides and draws.
 #[derive(Clone, Debug)]
@@ -111,7 +109,7 @@ pub(crate) fn consume(
 
 /// An extension that the receiver calls as the router does.
 fn passed_on(parameters: &RtpHeaderExtensionParameters) -> Option<ConsumerExtension> {
-    let extension = super::produce::extension(&parameters.uri)?;
+    let extension = extension(&parameters.uri)?;
     Some(ConsumerExtension { extension, router_id: parameters.id, receiver_id: parameters.id })
 }
 

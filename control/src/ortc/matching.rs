@@ -7,9 +7,9 @@ use super::parameters::CodecLike;
 
 /// What a match found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Match {
+pub(crate) struct Match {
     /// The profile that an answer to the first codec names (H.264).
-    pub(super) profile_level_id: Option<String>,
+    pub(crate) profile_level_id: Option<String>,
 }
 
 /// Mime type, clock and channels, and the profile where a codec has several.

@@ -7,13 +7,20 @@ mod capabilities;
 mod consume;
 mod h264;
 mod matching;
+mod negotiate;
 mod parameters;
 mod produce;
 
 pub(crate) use capabilities::router_capabilities;
 pub(crate) use consume::{ConsumeRequest, can_consume, consume};
-pub(crate) use parameters::{Kind, RtpCapabilities, RtpParameters};
-pub(crate) use produce::produce;
+pub(crate) use negotiate::{
+    ABS_SEND_TIME, MID, RID, TRANSPORT_CC, extension, is_media, match_router, receives_extension, rtx_of, same_codec,
+};
+pub(crate) use parameters::{
+    Direction, Kind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
+    RtpEncoding, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, Rtx,
+};
+pub(crate) use produce::{Carrier, Produced, produce};
 
 /// Parameters that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

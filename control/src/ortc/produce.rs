@@ -14,6 +14,8 @@ use super::{OrtcError, matching};
 
 const MAX_CODECS: usize = 32;
 const MAX_EXTENSIONS: usize = 16;
+/// As in the data plane.
+const MAX_ENCODINGS: usize = 4;
 const MAX_CNAME_BYTES: usize = 255;
 const MAX_MID_BYTES: usize = 32;
 const ABS_CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
@@ -27,14 +29,24 @@ pub(crate) struct Produced {
     pub(crate) rtp_parameters: RtpParameters,
     /// What consumers choose from.
     pub(crate) consumable: RtpParameters,
-    /// "simple" or "svc".
+    /// "simple", "svc" or "simulcast".
     pub(crate) kind_of_streams: &'static str,
+}
+
+/// What a producer's packets arrive on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// A plain transport: one stream to a port, so that what tells streams of a bundle apart is of no use.
+    Plain,
+    /// A WebRTC transport: MID, RIDs, abs-send-time and transport-wide numbers are for the data plane to read.
+    WebRtc,
 }
 
 /// Maps a producer. `cname` is used where the parameters have none, `mapped_ssrc` stands in the consumable parameters.
 pub(crate) fn produce(
     kind: Kind,
     mut parameters: RtpParameters,
+    carrier: Carrier,
     paused: bool,
     cname: &str,
     mapped_ssrc: u32,
@@ -42,7 +54,7 @@ pub(crate) fn produce(
     if parameters.encodings.is_empty() {
         parameters.encodings.push(RtpEncoding::default());
     }
-    check(kind, &parameters)?;
+    check(kind, &parameters, carrier)?;
     let mapped = map_codecs(&mut parameters)?;
     let media = parameters.codecs.iter().find(|codec| !codec.is_rtx());
     let asks = |kind, parameter| {
@@ -51,7 +63,7 @@ pub(crate) fn produce(
     let options = ProduceOptions {
         kind: kind.into(),
         codecs: mapped.iter().map(|(mapping, _)| *mapping).collect(),
-        header_extensions: map_extensions(&parameters.header_extensions),
+        header_extensions: map_extensions(&parameters.header_extensions, carrier),
         encodings: parameters
             .encodings
             .iter()
@@ -73,7 +85,11 @@ pub(crate) fn produce(
     let consumable = consumable(kind, &parameters, &mapped, mapped_ssrc);
     let scalability = parameters.encodings.first().and_then(|encoding| encoding.scalability_mode.as_deref());
     let layers = scalability.and_then(scalability_layers).unwrap_or((1, 1));
-    let kind_of_streams = if layers == (1, 1) { "simple" } else { "svc" };
+    let kind_of_streams = match parameters.encodings.len() {
+        2.. => "simulcast",
+        _ if layers == (1, 1) => "simple",
+        _ => "svc",
+    };
     Ok(Produced { options, rtp_parameters: parameters, consumable, kind_of_streams })
 }
 
@@ -84,7 +100,7 @@ fn scalability_layers(mode: &str) -> Option<(u8, u8)> {
     Some((spatial.parse().ok()?, temporal.parse().ok()?))
 }
 
-fn check(kind: Kind, parameters: &RtpParameters) -> Result<(), OrtcError> {
+fn check(kind: Kind, parameters: &RtpParameters, carrier: Carrier) -> Result<(), OrtcError> {
     let codecs = &parameters.codecs;
     if codecs.is_empty() || codecs.len() > MAX_CODECS {
         return Err(OrtcError::invalid("rtpParameters.codecs", format!("must be 1 to {MAX_CODECS} codecs")));
@@ -111,14 +127,14 @@ fn check(kind: Kind, parameters: &RtpParameters) -> Result<(), OrtcError> {
     if codecs.iter().all(CodecLike::is_rtx) {
         return Err(OrtcError::invalid("rtpParameters.codecs", "there is no codec but RTX"));
     }
-    check_rest(parameters)
+    check_rest(parameters, carrier)
 }
 
 fn is_plain(value: &Value) -> bool {
     matches!(value, Value::String(_) | Value::Number(_) | Value::Null)
 }
 
-fn check_rest(parameters: &RtpParameters) -> Result<(), OrtcError> {
+fn check_rest(parameters: &RtpParameters, carrier: Carrier) -> Result<(), OrtcError> {
     let mut ids = HashSet::new();
     if parameters.header_extensions.len() > MAX_EXTENSIONS {
         let cause = format!("at most {MAX_EXTENSIONS}");
@@ -130,28 +146,50 @@ fn check_rest(parameters: &RtpParameters) -> Result<(), OrtcError> {
             return Err(OrtcError::invalid(format!("rtpParameters.headerExtensions[{index}].id"), cause));
         }
     }
-    // Without simulcast consumers a second encoding could reach nobody.
-    if parameters.encodings.len() > 1 {
-        return Err(OrtcError::Unsupported(
-            "rtpParameters.encodings: there is one at most; simulcast is not supported yet".into(),
-        ));
+    // On a plain transport nothing tells the encodings of a producer apart.
+    let max = if carrier == Carrier::WebRtc { MAX_ENCODINGS } else { 1 };
+    if parameters.encodings.len() > max {
+        let cause = format!("rtpParameters.encodings: at most {max} here; simulcast is for WebRTC transports");
+        return Err(OrtcError::Unsupported(cause));
     }
-    for encoding in &parameters.encodings {
-        if encoding.ssrc.is_some() && encoding.ssrc == encoding.rtx.map(|rtx| rtx.ssrc) {
-            return Err(OrtcError::invalid("rtpParameters.encodings[0].rtx.ssrc", "is the SSRC of the media itself"));
-        }
-        let known = |payload_type: &u8| parameters.codecs.iter().any(|codec| codec.payload_type == *payload_type);
-        if encoding.codec_payload_type.as_ref().is_some_and(|payload_type| !known(payload_type)) {
-            return Err(OrtcError::invalid("rtpParameters.encodings[0].codecPayloadType", "is no codec's payloadType"));
-        }
-    }
+    check_encodings(parameters)?;
     for (field, text, max) in [
         ("rtpParameters.mid", &parameters.mid, MAX_MID_BYTES),
         ("rtpParameters.rtcp.cname", &parameters.rtcp.cname, MAX_CNAME_BYTES),
-        ("rtpParameters.encodings[0].rid", &parameters.encodings.first().and_then(|e| e.rid.clone()), MAX_MID_BYTES),
     ] {
         if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > max) {
             return Err(OrtcError::invalid(field, format!("must be 1 to {max} bytes")));
+        }
+    }
+    Ok(())
+}
+
+fn check_encodings(parameters: &RtpParameters) -> Result<(), OrtcError> {
+    let (mut ssrcs, mut rids) = (HashSet::new(), HashSet::new());
+    for (index, encoding) in parameters.encodings.iter().enumerate() {
+        let invalid = |field: &str, cause: &str| {
+            Err(OrtcError::invalid(format!("rtpParameters.encodings[{index}].{field}"), cause))
+        };
+        if encoding.ssrc.is_some() && encoding.ssrc == encoding.rtx.map(|rtx| rtx.ssrc) {
+            return invalid("rtx.ssrc", "is the SSRC of the media itself");
+        }
+        if [encoding.ssrc, encoding.rtx.map(|rtx| rtx.ssrc)].into_iter().flatten().any(|ssrc| !ssrcs.insert(ssrc)) {
+            return invalid("ssrc", "is that of another encoding, or its RTX is");
+        }
+        let known = |payload_type: &u8| parameters.codecs.iter().any(|codec| codec.payload_type == *payload_type);
+        if encoding.codec_payload_type.as_ref().is_some_and(|payload_type| !known(payload_type)) {
+            return invalid("codecPayloadType", "is no codec's payloadType");
+        }
+        if let Some(rid) = &encoding.rid {
+            if rid.is_empty() || rid.len() > MAX_MID_BYTES {
+                return invalid("rid", &format!("must be 1 to {MAX_MID_BYTES} bytes"));
+            }
+            if !rids.insert(rid) {
+                return invalid("rid", "is that of another encoding");
+            }
+        }
+        if encoding.ssrc.is_none() && encoding.rid.is_none() && parameters.encodings.len() > 1 {
+            return invalid("rid", "each of several encodings needs a rid or an ssrc");
         }
     }
     Ok(())
@@ -223,20 +261,16 @@ const fn is_of_one_hop(extension: HeaderExtension) -> bool {
     matches!(extension, Mid | Rid | RepairedRid | AbsSendTime | TransportCc)
 }
 
-/// What is passed on: known extensions that speak of the media. Encrypted ones (RFC 6904) are left out.
-/// The extension that a URI names.
-pub(super) fn extension(uri: &str) -> Option<HeaderExtension> {
-    EXTENSIONS.iter().find(|(known, ..)| *known == uri).map(|(_, which, ..)| *which)
-}
-
-fn map_extensions(extensions: &[RtpHeaderExtensionParameters]) -> Vec<ExtensionMapping> {
+/// What the data plane reads: known extensions; on a plain transport only those that speak of the media. Encrypted ones
+/// (RFC 6904) are left out.
+fn map_extensions(extensions: &[RtpHeaderExtensionParameters], carrier: Carrier) -> Vec<ExtensionMapping> {
+    let wanted = |which| carrier == Carrier::WebRtc || !is_of_one_hop(which);
     let known = |uri: &str| EXTENSIONS.iter().zip(1_u8..).find(|((known, ..), _)| *known == uri);
     extensions
         .iter()
         .filter(|extension| !extension.encrypt)
         .filter_map(|extension| {
-            let ((_, which, ..), mapped_id) =
-                known(&extension.uri).filter(|((_, which, ..), _)| !is_of_one_hop(*which))?;
+            let ((_, which, ..), mapped_id) = known(&extension.uri).filter(|((_, which, ..), _)| wanted(*which))?;
             Some(ExtensionMapping { extension: *which, id: extension.id, mapped_id })
         })
         .collect()

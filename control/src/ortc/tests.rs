@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::ortc::produce::Produced;
-use crate::ortc::{produce, router_capabilities};
+use crate::ortc::{Carrier, produce, router_capabilities};
 
 fn parameters(value: Value) -> RtpParameters {
     serde_json::from_value(value).expect("well-formed")
 }
 
 fn made(kind: Kind, value: Value) -> Produced {
-    produce(kind, parameters(value), false, "abcdefgh", 7_000).expect("supported")
+    produce(kind, parameters(value), Carrier::Plain, false, "abcdefgh", 7_000).expect("supported")
 }
 
 fn request() -> ConsumeRequest {
@@ -76,7 +76,7 @@ fn numbers_become_the_routers() {
     assert_eq!(video.consumable.encodings[0].rtx, None);
     let codecs: Vec<_> = video.consumable.codecs.iter().map(|codec| codec.payload_type).collect();
     assert_eq!(codecs, [101, 102]);
-    assert!(video.consumable.header_extensions.iter().all(|e| ![2, 3, 7, 10].contains(&e.id)), "recvonly stays here");
+    assert!(video.consumable.header_extensions.iter().all(|e| ![2, 3, 10].contains(&e.id)), "recvonly stays here");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn what_is_wrong_is_named() {
     let change = |pointer: &str, to: Value| {
         let mut value = vp8();
         *value.pointer_mut(pointer).expect(pointer) = to;
-        produce(Kind::Video, parameters(value), false, "c", 1).expect_err(pointer).to_string()
+        produce(Kind::Video, parameters(value), Carrier::Plain, false, "c", 1).expect_err(pointer).to_string()
     };
     for (pointer, to, part) in [
         ("/codecs/0/payloadType", json!(128), "codecs[0].payloadType"),

@@ -16,7 +16,7 @@ pub struct Endpoint {
 }
 
 /// Local endpoint and remote address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path {
     /// Our side.
     pub local: EndpointId,

@@ -23,6 +23,7 @@ use crate::stream::Stream;
 use crate::time::Instant;
 use crate::timers::{Timer, Timers};
 use crate::transport::{Flow, Traffic, Transport};
+use crate::webrtc::WebRtcServer;
 
 /// What a worker is told when it is made.
 #[derive(Clone, Debug)]
@@ -109,6 +110,8 @@ pub struct Worker {
     pub(crate) round_transports: Vec<usize>,
     pub(crate) cursor: Cursor,
     pub(crate) timers: Timers,
+    /// `None` if WebRTC transports are not configured.
+    pub(crate) webrtc: Option<WebRtcServer>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) endpoint_ops: VecDeque<EndpointOp>,
     pub(crate) discards: Discards,
@@ -125,7 +128,6 @@ impl Worker {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
-            config,
             history: History::default(),
             spare: None,
             routers: BTreeMap::new(),
@@ -142,11 +144,13 @@ impl Worker {
             round_transports: Vec::new(),
             cursor: Cursor::default(),
             timers: Timers::default(),
+            webrtc: config.webrtc.as_ref().and_then(|webrtc| WebRtcServer::new(webrtc, config.started)),
             events: VecDeque::new(),
             endpoint_ops: VecDeque::new(),
             discards: Discards::default(),
             rtcp: vec![0; MAX_RTCP_BYTES].into_boxed_slice(),
             nack: Vec::new(),
+            config,
         }
     }
 
@@ -155,7 +159,11 @@ impl Worker {
     pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8], outbox: &mut Outbox) {
         let (key, flow) = match self.endpoints.get(path.local.0 as usize).copied().flatten() {
             Some(Owner::Plain(key, flow)) => (key, flow),
-            Some(Owner::WebRtc(..)) | None => {
+            Some(Owner::WebRtc(protocol, local)) => {
+                self.receive_webrtc(now, path, (protocol, local), datagram, outbox);
+                return;
+            }
+            None => {
                 self.discards.count(Discard::NoTransport);
                 return;
             }
@@ -173,6 +181,8 @@ impl Worker {
         while let Some((at, timer)) = self.timers.pop(now) {
             match timer {
                 Timer::Reports(key) => self.reports_timeout(now, at, key, outbox),
+                Timer::Consent(key) => self.consent_timeout(now, at, key),
+                Timer::Dtls(key) => self.dtls_timeout(now, at, key, outbox),
                 Timer::Nack(key) => self.nack_timeout(now, at, key, outbox),
                 Timer::KeyFrame(key) => self.key_frame_timeout(now, at, key, outbox),
             }
@@ -192,8 +202,9 @@ impl Worker {
     }
 
     /// An endpoint has gone without being asked to: an ICE-TCP connection was closed by the other side or broke.
-    pub fn endpoint_closed(&mut self, _now: Instant, endpoint: EndpointId) {
+    pub fn endpoint_closed(&mut self, endpoint: EndpointId) {
         self.own(endpoint, None);
+        self.webrtc_endpoint_closed(endpoint);
     }
 
     pub(crate) fn own(&mut self, endpoint: EndpointId, owner: Option<Owner>) {
@@ -225,20 +236,16 @@ impl Worker {
     /// Records that the kernel refused `packets` packets of a path.
     pub fn send_refused(&mut self, path: Path, packets: u64) {
         self.discards.add(Discard::SendRefused, packets);
-        let owner = self.endpoints.get(path.local.0 as usize).copied().flatten();
-        if let Some(Owner::Plain(key, _)) = owner
-            && let Some(transport) = self.transports.get_mut(key)
-        {
+        if let Some(transport) = self.owner_of(path).and_then(|key| self.transports.get_mut(key)) {
             transport.discards.add(Discard::SendRefused, packets);
         }
     }
 
     /// Records a datagram that the shell could not take in (truncated by the kernel).
     pub fn receive_truncated(&mut self, path: Path) {
-        match self.endpoints.get(path.local.0 as usize).copied().flatten() {
-            Some(Owner::Plain(key, _)) => self.discard(key, Discard::TooLong),
-            Some(Owner::WebRtc(..)) => self.discards.count(Discard::TooLong),
-            None => self.discards.count(Discard::NoTransport),
+        match self.owner_of(path) {
+            Some(key) => self.discard(key, Discard::TooLong),
+            None => self.discards.count(Discard::TooLong),
         }
     }
 

@@ -1,0 +1,68 @@
+//! What descriptions in SDP ask of the rules: single codecs and extensions instead of whole capabilities.
+
+use corecast_wire::HeaderExtension;
+
+use super::capabilities::{EXTENSIONS, router_capabilities};
+use super::matching::{self, Match};
+use super::parameters::{CodecLike, Direction, Kind, RtpCodecCapability, RtpCodecParameters};
+
+/// `urn:ietf:params:rtp-hdrext:sdes:mid` (RFC 9143).
+pub(crate) const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+/// `urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id` (RFC 8852).
+pub(crate) const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+/// Absolute send time.
+pub(crate) const ABS_SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
+/// Transport-wide numbers.
+pub(crate) const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+
+/// Names that stand among codecs and are no media by themselves.
+const NOT_MEDIA: [&str; 6] = ["rtx", "red", "ulpfec", "flexfec-03", "CN", "telephone-event"];
+
+/// A codec of the router.
+#[derive(Clone, Debug)]
+pub(crate) struct Matched {
+    pub(crate) capability: &'static RtpCodecCapability,
+    /// The profile that an answer names (H.264).
+    pub(crate) profile_level_id: Option<String>,
+    /// The router has RTX for it.
+    pub(crate) has_rtx: bool,
+}
+
+/// Whether a codec can be the media of a section.
+pub(crate) fn is_media(codec: &RtpCodecParameters) -> bool {
+    let (_, name) = codec.mime_type.split_once('/').unwrap_or_default();
+    !NOT_MEDIA.iter().any(|other| other.eq_ignore_ascii_case(name))
+}
+
+/// The router's codec that a codec is.
+pub(crate) fn match_router(codec: &RtpCodecParameters) -> Option<Matched> {
+    let router = &router_capabilities().codecs;
+    router.iter().filter(|capability| !capability.is_rtx()).find_map(|capability| {
+        let profile_level_id = matching::strict(codec, capability)?.profile_level_id;
+        let has_rtx = router.iter().any(|rtx| rtx.is_rtx() && rtx.apt() == capability.preferred_payload_type);
+        Some(Matched { capability, profile_level_id, has_rtx })
+    })
+}
+
+/// Whether two codecs are the same, and the profile that an answer to the first names.
+pub(crate) fn same_codec(a: &RtpCodecParameters, b: &RtpCodecParameters) -> Option<Match> {
+    matching::strict(a, b)
+}
+
+/// The RTX of a payload type.
+pub(crate) fn rtx_of(codecs: &[RtpCodecParameters], payload_type: u8) -> Option<&RtpCodecParameters> {
+    codecs.iter().find(|codec| codec.is_rtx() && codec.apt() == Some(payload_type))
+}
+
+/// The extension that a URI names.
+pub(crate) fn extension(uri: &str) -> Option<HeaderExtension> {
+    EXTENSIONS.iter().find(|(known, ..)| *known == uri).map(|(_, which, ..)| *which)
+}
+
+/// Whether the router takes an extension on media of a kind.
+pub(crate) fn receives_extension(kind: Kind, uri: &str) -> bool {
+    EXTENSIONS.iter().filter(|(known, ..)| *known == uri).any(|(_, _, audio, video)| {
+        let direction = if kind == Kind::Audio { audio } else { video };
+        matches!(direction, Some(Direction::SendRecv | Direction::RecvOnly))
+    })
+}

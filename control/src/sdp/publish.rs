@@ -1,0 +1,166 @@
+//! WHIP: what an offer publishes.
+
+use serde_json::{Map, Value};
+
+use super::section::{Direction, Extension, Section, SectionKind};
+use super::{AnsweredSection, Offer, SdpError};
+use crate::ortc::{
+    self, Kind, RtcpFeedback, RtcpParameters, RtpCodecParameters, RtpEncoding, RtpHeaderExtensionParameters,
+    RtpParameters, Rtx,
+};
+
+/// Most encodings of a section (`MAX_ENCODINGS` of the data plane).
+const MAX_ENCODINGS: usize = 4;
+
+/// One producer to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Publication {
+    /// Position of its `m=` line.
+    pub(crate) section: usize,
+    pub(crate) kind: Kind,
+    /// Ready for `ortc::produce` with `Carrier::WebRtc`: one media codec, its RTX, MID, RIDs or SSRCs, extensions.
+    pub(crate) parameters: RtpParameters,
+    /// What the answer says of it.
+    pub(crate) answer: AnsweredSection,
+}
+
+/// What an offer publishes: at least one.
+///
+/// # Errors
+/// 422 where a section of sound or pictures cannot be taken: WHIP knows no partial success (RFC 9725 section 4.4.3).
+pub(crate) fn publish(offer: &Offer) -> Result<Vec<Publication>, SdpError> {
+    let mut publications = Vec::new();
+    for section in &offer.sections {
+        let SectionKind::Media(kind) = section.kind else { continue };
+        // RFC 9725 section 4.2: sendonly, or sendrecv.
+        if !section.direction.sends() {
+            let cause = format!("a={} publishes nothing; offer sendonly", section.direction.name());
+            return Err(section.place().unacceptable(cause));
+        }
+        publications.push(publication(section, kind)?);
+    }
+    if publications.is_empty() {
+        return Err(SdpError::unacceptable("the offer has no m= line of audio or video that sends anything"));
+    }
+    Ok(publications)
+}
+
+fn publication(section: &Section, kind: Kind) -> Result<Publication, SdpError> {
+    let (mut codec, rtx) = choose(section)?;
+    let extensions = extensions(section, kind);
+    restrict(&mut codec.rtcp_feedback, |uri| extensions.iter().any(|extension| extension.uri == uri));
+    let rids = rids(section, &extensions);
+    let encodings = encodings(section, rtx.is_some(), &rids)?;
+    let codecs: Vec<_> = std::iter::once(codec).chain(rtx).collect();
+    let header_extensions = extensions.iter().map(|extension| RtpHeaderExtensionParameters {
+        uri: extension.uri.clone(),
+        id: extension.id,
+        encrypt: false,
+        parameters: Map::new(),
+    });
+    let parameters = RtpParameters {
+        mid: Some(section.mid.clone()).filter(|mid| !mid.is_empty()),
+        codecs: codecs.clone(),
+        header_extensions: header_extensions.collect(),
+        encodings,
+        rtcp: RtcpParameters { cname: section.cname.clone(), reduced_size: true, mux: Some(true) },
+        msid: section.msid.clone(),
+    };
+    let answer = AnsweredSection {
+        index: section.index,
+        direction: Direction::RecvOnly,
+        codecs: codecs.into_iter().map(as_receiver).collect(),
+        extensions,
+        rids,
+        sending: None,
+    };
+    Ok(Publication { section: section.index, kind, parameters, answer })
+}
+
+/// The first codec of the offer that the router has, with the profile that an answer names, and its RTX.
+fn choose(section: &Section) -> Result<(RtpCodecParameters, Option<RtpCodecParameters>), SdpError> {
+    for codec in section.codecs.iter().filter(|codec| ortc::is_media(codec)) {
+        let Some(matched) = ortc::match_router(codec) else { continue };
+        let mut codec = codec.clone();
+        if let Some(profile) = matched.profile_level_id {
+            codec.parameters.insert("profile-level-id".into(), Value::String(profile));
+        }
+        codec.rtcp_feedback.retain(|entry| matched.capability.rtcp_feedback.contains(entry));
+        let rtx = ortc::rtx_of(&section.codecs, codec.payload_type).filter(|_| matched.has_rtx).cloned();
+        return Ok((codec, rtx));
+    }
+    let mut offered: Vec<_> =
+        section.codecs.iter().filter(|codec| ortc::is_media(codec)).map(|codec| codec.mime_type.as_str()).collect();
+    offered.dedup();
+    offered.truncate(8);
+    let offered = offered.join(", ");
+    let cause =
+        format!("none of its codecs ({offered}) is one of the room's, in that profile; see GET /rooms/{{room}}");
+    Err(section.place().unacceptable(cause))
+}
+
+/// Congestion control: transport-wide feedback where its numbers are sent, otherwise REMB (as mediasoup-client).
+pub(super) fn restrict(feedback: &mut Vec<RtcpFeedback>, negotiated: impl Fn(&str) -> bool) {
+    let (transport_cc, abs_send_time) = (negotiated(ortc::TRANSPORT_CC), negotiated(ortc::ABS_SEND_TIME));
+    let has_transport_cc = transport_cc && feedback.iter().any(|entry| entry.kind == "transport-cc");
+    feedback.retain(|entry| match entry.kind.as_str() {
+        "transport-cc" => transport_cc,
+        "goog-remb" => abs_send_time && !has_transport_cc,
+        _ => true,
+    });
+}
+
+/// Extensions that the section sends and the data plane knows. Their ids are the offer's (RFC 8285 section 6).
+fn extensions(section: &Section, kind: Kind) -> Vec<Extension> {
+    let mut taken: Vec<Extension> = Vec::new();
+    for extension in &section.extensions {
+        let sends = extension.direction.is_none_or(Direction::sends);
+        let first = !taken.iter().any(|other| other.uri == extension.uri);
+        if sends && first && ortc::receives_extension(kind, &extension.uri) {
+            let direction = extension.direction.map(|_| Direction::RecvOnly);
+            taken.push(Extension { direction, ..extension.clone() });
+        }
+    }
+    taken
+}
+
+/// Simulcast, if its streams can be told apart: without the extension that carries RIDs the section sends one stream.
+fn rids(section: &Section, extensions: &[Extension]) -> Vec<String> {
+    let has = |uri: &str| extensions.iter().any(|extension| extension.uri == uri);
+    if section.rids.len() > 1 && has(ortc::RID) && has(ortc::MID) {
+        section.rids.iter().map(|rid| rid.id.clone()).collect()
+    } else {
+        Vec::new()
+    }
+}
+
+fn encodings(section: &Section, has_rtx: bool, rids: &[String]) -> Result<Vec<RtpEncoding>, SdpError> {
+    // Whatever SSRCs stand beside RIDs: which is whose is told by the packets themselves.
+    if !rids.is_empty() {
+        let encoding = |rid: &String| RtpEncoding { rid: Some(rid.clone()), ..RtpEncoding::default() };
+        return Ok(rids.iter().map(encoding).collect());
+    }
+    if section.rids.is_empty() && section.ssrcs.len() > MAX_ENCODINGS {
+        let cause = format!("simulcast of more than {MAX_ENCODINGS} streams; send at most {MAX_ENCODINGS}");
+        return Err(section.place().unacceptable(cause));
+    }
+    // Simulcast that is not accepted is one stream, the first.
+    let streams = if section.rids.is_empty() { section.ssrcs.len() } else { 1 };
+    let encodings = section.ssrcs.iter().take(streams).map(|(ssrc, rtx)| RtpEncoding {
+        ssrc: Some(*ssrc),
+        rtx: rtx.filter(|_| has_rtx).map(|ssrc| Rtx { ssrc }),
+        ..RtpEncoding::default()
+    });
+    let encodings: Vec<_> = encodings.collect();
+    Ok(if encodings.is_empty() { vec![RtpEncoding::default()] } else { encodings })
+}
+
+/// A codec as its receiver asks for it: what the sender is able to send, it may send.
+fn as_receiver(mut codec: RtpCodecParameters) -> RtpCodecParameters {
+    // RFC 7587 section 7.1: sprop-stereo of the sender, stereo of the receiver.
+    if codec.parameters.get("sprop-stereo").and_then(Value::as_u64) == Some(1) {
+        codec.parameters.insert("stereo".into(), Value::from(1));
+    }
+    codec.parameters.retain(|name, _| !name.starts_with("sprop-"));
+    codec
+}
