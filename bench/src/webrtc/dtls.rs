@@ -20,8 +20,8 @@ use super::identity::{self, Identity};
 /// Datagrams that wait for the crate; what is more is lost, as on a network.
 const MAX_WAITING: usize = 64;
 const EXPORTER_LABEL: &str = "EXTRACTOR-dtls_srtp";
-/// Longest record that we read.
-const RECORD_BYTES: usize = 16 * 1_024;
+/// Longest record that we read: one datagram.
+const RECORD_BYTES: usize = 2_048;
 
 /// Whether a datagram is DTLS's (RFC 7983 section 7).
 #[must_use]

@@ -111,7 +111,7 @@ async fn http(mut stream: TcpStream, shared: &Arc<Shared>) -> anyhow::Result<()>
             let head = "201 Created\r\nlocation: session/1\r\netag: \"one\"\r\ncontent-type: application/sdp";
             format!("{head}\r\ncontent-length: {len}\r\n\r\n{answer}")
         }
-        (Some("patch"), None) if head.contains("if-match: \"*\"") => {
+        (Some("patch"), None) if head.contains("if-match: *") => {
             let ours = Credentials::random();
             let fragment = format!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", ours.ufrag, ours.password);
             *shared.restarted.lock().expect("whole") = Some((ours, sdp::credentials(body)?));

@@ -121,7 +121,7 @@ impl Resource {
             "a=ice-options:ice2\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
              a=ice-ufrag:{ufrag}\r\na=ice-pwd:{password}\r\n"
         );
-        let body = self.patch(Some("\"*\""), fragment).await?;
+        let body = self.patch(Some("*"), fragment).await?;
         sdp::credentials(&body).context("the answer to the restart")
     }
 }

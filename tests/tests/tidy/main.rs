@@ -35,7 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dataplane", &["corecast", "corecast-bench", "corecast-tests", "tokio", "axum"]),
     ("control", &["corecast-core", "corecast-bench", "corecast-tests", "io-uring", "glommio"]),
     ("bench", &["corecast", "corecast-tests"]),
-    ("tests", &["corecast-bench"]),
+    ("tests", &[]),
 ];
 
 /// Files that may hold unsafe code, and why each must.
