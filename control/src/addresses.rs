@@ -78,6 +78,11 @@ impl Addresses {
         }
     }
 
+    /// Of plain transports, in the order of the settings.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ListenIp> {
+        self.plain.iter()
+    }
+
     pub(crate) fn only_loopback(&self) -> bool {
         self.plain.iter().all(|listen| listen.ip.is_loopback())
     }

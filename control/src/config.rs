@@ -62,11 +62,31 @@ pub(crate) struct Http {
     pub(crate) listen: SocketAddr,
     /// Origins of web pages that may call the API, beside the server's own.
     pub(crate) origins: Vec<String>,
+    /// HTTPS with this certificate chain, a PEM file, the server's own certificate first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key, a PEM file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// HTTPS with a certificate that is made at each start of the supervisor.
+    pub(crate) tls_self_signed: bool,
+}
+
+impl Http {
+    pub(crate) fn is_https(&self) -> bool {
+        self.tls_self_signed || self.tls_cert.is_some()
+    }
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4080)), origins: Vec::new() }
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4080)),
+            origins: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
+            tls_self_signed: false,
+        }
     }
 }
 
@@ -226,12 +246,21 @@ pub(crate) struct Args {
     /// Show the effective settings as TOML and end
     #[arg(long)]
     pub(crate) print_config: bool,
-    /// Address of the HTTP API and the status page [default: 127.0.0.1:4080]
+    /// Address of the pages and the HTTP API [default: 127.0.0.1:4080]
     #[arg(long, env = "CORECAST_HTTP_LISTEN", value_name = "IP:PORT")]
     http_listen: Option<SocketAddr>,
     /// Further origins of web pages that may call the API
     #[arg(long, env = "CORECAST_HTTP_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     http_origins: Vec<String>,
+    /// HTTPS with this certificate chain (PEM)
+    #[arg(long, env = "CORECAST_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of that certificate (PEM)
+    #[arg(long, env = "CORECAST_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// HTTPS with a certificate made at start: browsers warn, and then allow camera and microphone
+    #[arg(long, env = "CORECAST_TLS_SELF_SIGNED", num_args = 0..=1, default_missing_value = "true")]
+    tls_self_signed: Option<bool>,
     /// "auto" (one per core), how many, or which cores (0,2-3 or [1])
     #[arg(long, env = "CORECAST_WORKERS", value_name = "WHICH")]
     workers: Option<Workers>,
@@ -342,12 +371,15 @@ impl Config {
         Self::parse(&text).map_err(|error| ConfigError(format!("{}: {}", path.display(), error.0)))
     }
 
-    fn parse(text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| ConfigError(error.to_string().trim_end().to_owned()))
     }
 
     fn overlay(&mut self, args: &Args) {
         set(&mut self.http.listen, &args.http_listen);
+        set(&mut self.http.tls_cert, &args.tls_cert.clone().map(Some));
+        set(&mut self.http.tls_key, &args.tls_key.clone().map(Some));
+        set(&mut self.http.tls_self_signed, &args.tls_self_signed);
         set(&mut self.workers, &args.workers);
         set(&mut self.isolation, &args.isolation);
         set(&mut self.io, &args.io);

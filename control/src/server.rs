@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -13,11 +13,13 @@ use corecast_wire::{Io, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_rustls::TlsAcceptor;
 
 use crate::addresses::Addresses;
 use crate::api;
 use crate::certificate::Certificate;
 use crate::config::Config;
+use crate::connections::{self, Bounds};
 use crate::pool::{Death, DeathCause, Pool, Watch};
 use crate::rates::Rates;
 use crate::rooms::{Rooms, WebRtc};
@@ -25,6 +27,7 @@ use crate::sessions::Sessions;
 use crate::settings::Isolation;
 use crate::supervisor::fatal;
 use crate::supervisor::report::{Died, Report, send};
+use crate::tls::Identity;
 use crate::{logging, spawn};
 
 /// For the HTTP requests that are being answered, then for the workers.
@@ -72,9 +75,11 @@ pub(crate) fn be_server(parent: i32) -> ExitCode {
         spawn::die_with(parent)?;
         fatal::install(libc::STDOUT_FILENO)?;
         let report = UnixStream::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-        let mut settings = String::new();
-        BufReader::new(&report).read_line(&mut settings)?;
-        let config: Config = serde_json::from_str(&settings)?;
+        let mut told = BufReader::new(&report).lines();
+        let mut line = || told.next().unwrap_or_else(|| Err(std::io::ErrorKind::UnexpectedEof.into()));
+        let config: Config = serde_json::from_str(&line()?)?;
+        let identity: Option<Identity> = serde_json::from_str(&line()?)?;
+        let tls = identity.map(|identity| identity.acceptor()).transpose()?;
         logging::start(&config.log.filter);
         let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         listener.set_nonblocking(true)?;
@@ -82,7 +87,7 @@ pub(crate) fn be_server(parent: i32) -> ExitCode {
         let addresses = Addresses::find(&config.rtc.listen_ips)?;
         let spawned = spawn::all(&config, &addresses, &certificate, &report)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(serve(config, addresses, &certificate, listener, &report, spawned))
+        runtime.block_on(serve(config, addresses, &certificate, (listener, tls), &report, spawned))
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,7 +102,7 @@ async fn serve(
     config: Config,
     addresses: Addresses,
     certificate: &Certificate,
-    listener: TcpListener,
+    (listener, tls): (TcpListener, Option<TlsAcceptor>),
     report: &UnixStream,
     spawned: Vec<crate::pool::Spawned>,
 ) -> Result<(), Box<dyn std::error::Error>> {
@@ -123,11 +128,8 @@ async fn serve(
     tokio::spawn(Rooms::close_idle(Arc::clone(&rooms)));
 
     let (stop, stopping) = tokio::sync::watch::channel(false);
-    let service = api::router(app).into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(tokio::net::TcpListener::from_std(listener)?, service);
-    let mut told = stopping.clone();
-    let server = server.with_graceful_shutdown(async move { drop(told.wait_for(|stop| *stop).await) });
-    let serving = tokio::spawn(server.into_future());
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let serving = tokio::spawn(connections::serve(listener, tls, api::router(app), Bounds::default(), stopping));
     send(report, &Report::Ready { summary })?;
 
     until_told(report, &mut deaths, heartbeat).await?;
@@ -179,7 +181,8 @@ async fn mourn(report: &UnixStream, death: Death) -> Result<(), Box<dyn std::err
 fn summary(config: &Config, pool: &Pool, addresses: &Addresses) -> String {
     let mut text = format!("corecast {} is ready\n", env!("CARGO_PKG_VERSION"));
     let listen = config.http.listen;
-    let _ = writeln!(text, "  API      http://{listen}/  (status page; /stats, /health, /rooms)");
+    let scheme = if config.http.is_https() { "https" } else { "http" };
+    let _ = writeln!(text, "  page     {scheme}://{listen}/  (video call; /status, /stats, /health, /rooms)");
     let _ = writeln!(text, "  media    {addresses}, UDP ports {}", config.rtc.port_range);
     if let Some(port) = config.rtc.webrtc_port(0) {
         let listen: Vec<_> = addresses.webrtc().iter().map(|address| address.ip.to_string()).collect();

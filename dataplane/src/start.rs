@@ -19,10 +19,10 @@ const SPARE_FILES: usize = 256;
 const MIN_LOCKED_BYTES: u64 = 512 * 1024;
 /// `CPU_SETSIZE`.
 const MAX_CORES: usize = 1_024;
-/// How long a port may still be in use by a worker before us: the kernel takes an io_uring apart, and lets go of its
-/// sockets, after the end of its process.
-const REBIND_TIME: Duration = Duration::from_secs(3);
-const REBIND_INTERVAL: Duration = Duration::from_millis(20);
+/// How long a port may still be in use by a worker before us (the kernel takes an io_uring apart, and lets go of its
+/// sockets, after the end of its process), and an address of IPv6 be tentative (RFC 4862 section 5.4).
+const BIND_TIME: Duration = Duration::from_secs(3);
+const BIND_INTERVAL: Duration = Duration::from_millis(20);
 /// Where a socket is opened to see what the system gives.
 const PROBE_IP: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -174,28 +174,29 @@ fn open_webrtc(driver: &mut Driver, config: &WebRtcConfig) -> Result<Vec<Endpoin
     Ok(opened)
 }
 
-/// Waits for a port that is in use to be free.
+/// Tries again for a while where that may help.
 fn insist<T>(mut open: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
-    let end = Instant::now() + REBIND_TIME;
+    let end = Instant::now() + BIND_TIME;
+    let may_pass = |error: &OpenError| matches!(errno(error), Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL));
     loop {
-        match open() {
-            Err(OpenError::Refused { cause, .. })
-                if cause.raw_os_error() == Some(libc::EADDRINUSE) && Instant::now() < end =>
-            {
-                std::thread::sleep(REBIND_INTERVAL);
-            }
-            done => return done,
+        let done = open();
+        if Instant::now() >= end || !done.as_ref().is_err_and(may_pass) {
+            return done;
         }
+        std::thread::sleep(BIND_INTERVAL);
+    }
+}
+
+fn errno(error: &OpenError) -> Option<i32> {
+    match error {
+        OpenError::Refused { cause, .. } => cause.raw_os_error(),
+        OpenError::RangeExhausted { .. } => None,
     }
 }
 
 /// What the operator should do about an address that cannot be had.
 fn cannot_listen(protocol: &str, error: &OpenError) -> StartError {
-    let errno = match error {
-        OpenError::Refused { cause, .. } => cause.raw_os_error(),
-        OpenError::RangeExhausted { .. } => None,
-    };
-    let hint = match errno {
+    let hint = match errno(error) {
         Some(libc::EADDRINUSE) => "; another program has this port: choose another rtc.webrtc_port",
         Some(libc::EADDRNOTAVAIL) => "; this host does not have this address: correct rtc.listen_ips",
         Some(libc::EAFNOSUPPORT) => "; this host has no such addresses: correct rtc.listen_ips",

@@ -265,7 +265,8 @@ fn strangers_from_one_address_are_few_and_the_oldest_makes_room() {
 
 /// A client at an address of its own choosing.
 fn connect_from(from: IpAddr, to: SocketAddr) -> TcpStream {
-    let socket: OwnedFd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+    let socket: OwnedFd =
+        socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
     bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(from, 0))).expect("an address of loopback");
     connect(socket.as_raw_fd(), &SockaddrStorage::from(to)).expect("loopback");
     TcpStream::from(socket)

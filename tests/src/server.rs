@@ -38,6 +38,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// First and last of its media ports.
     pub ports: (u16, u16),
+    /// Where the first worker's WebRTC clients come.
+    pub webrtc_port: u16,
     log: Arc<Mutex<Vec<(Instant, String)>>>,
 }
 
@@ -81,7 +83,7 @@ impl Server {
         let mut supervisor = command
             .args(["--http-listen", &address.to_string()])
             .args(["--rtc-port-range", &format!("{}-{}", ports.0, ports.1)])
-            .args(["--rtc-webrtc-port", &(ports.1 + 1).to_string()])
+            .args(["--rtc-webrtc-port", &webrtc_port.to_string()])
             .args(flags)
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
@@ -100,7 +102,7 @@ impl Server {
                 }
             });
         }
-        Self { supervisor, address, ports, log }
+        Self { supervisor, address, ports, webrtc_port, log }
     }
 
     /// Lines so far, of standard output and error.

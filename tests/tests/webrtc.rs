@@ -72,8 +72,7 @@ impl Bench {
             dtls_versions: versions,
             consent_timeout_ms: 30_000,
         };
-        let mut worker =
-            Worker::new(Config { unix_time_ns: 1_800_000_000_000_000_000, started, webrtc: Some(webrtc) });
+        let mut worker = Worker::new(Config { unix_time_ns: 1_800_000_000_000_000_000, started, webrtc: Some(webrtc) });
         worker.open_webrtc(Endpoint { id: SERVER, local: address(1, 4_000) }, IceProtocol::Udp);
         let mut bench = Self {
             worker,
@@ -141,8 +140,7 @@ impl Bench {
         let role = if client { DtlsRole::Client } else { DtlsRole::Server };
         let dtls = DtlsParameters { role, fingerprints: vec![fingerprint] };
         self.must(&Command::ConnectWebRtcTransport { transport, dtls });
-        let mut peer =
-            Peer { rtc, address: own, outgoing: VecDeque::new(), received: Vec::new(), timeout: at };
+        let mut peer = Peer { rtc, address: own, outgoing: VecDeque::new(), received: Vec::new(), timeout: at };
         peer.poll();
         self.peers.push(peer);
     }

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::config::Config;
+use crate::connections::Scheme;
 use crate::rooms::ApiError;
 use crate::server::App;
 
@@ -34,7 +35,8 @@ enum Access {
 /// A web page of another origin may not use the API, unless it is named. Programs send no Origin and are not asked for
 /// one.
 pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let access = access(&app.config, request.headers(), request.uri().path());
+    let scheme = request.extensions().get().copied().unwrap_or(Scheme::Http);
+    let access = access(&app.config, request.headers(), scheme, request.uri().path());
     if let Access::None(origin) = access {
         let sentence = format!("Origin: {origin:?} may not use this API (http.origins)");
         return ApiError::new(StatusCode::FORBIDDEN, sentence).into_response();
@@ -73,10 +75,10 @@ pub(super) fn is_preflight(headers: &HeaderMap) -> bool {
     headers.contains_key(header::ORIGIN) && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-fn access(config: &Config, headers: &HeaderMap, path: &str) -> Access {
+fn access(config: &Config, headers: &HeaderMap, scheme: Scheme, path: &str) -> Access {
     let Some(origin) = headers.get(header::ORIGIN) else { return Access::Own };
     let text = origin.to_str().unwrap_or("(unreadable)");
-    if is_ours(text, headers) {
+    if is_ours(text, headers, scheme) {
         return Access::Own;
     }
     if config.http.origins.iter().any(|named| named.trim_end_matches('/') == text) {
@@ -93,9 +95,13 @@ fn access(config: &Config, headers: &HeaderMap, path: &str) -> Access {
 }
 
 /// Ours is the address that was called if it is one that no foreign page can have for a name: an IP address or localhost.
-/// (A name that is made to point here is not ours: DNS rebinding.)
-fn is_ours(origin: &str, headers: &HeaderMap) -> bool {
+/// (A name that is made to point here is not ours: DNS rebinding.) By https every name that was called is ours: the
+/// browser has found it in our certificate.
+fn is_ours(origin: &str, headers: &HeaderMap, scheme: Scheme) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if scheme == Scheme::Https {
+        return origin.strip_prefix("https://") == Some(host);
+    }
     let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
     let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
     (literal || name == "localhost") && origin.strip_prefix("http://") == Some(host)

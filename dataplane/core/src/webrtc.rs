@@ -348,8 +348,10 @@ impl Worker {
     /// An ICE-TCP connection has gone.
     pub(crate) fn webrtc_endpoint_closed(&mut self, endpoint: EndpointId) {
         let Some(server) = self.webrtc.as_mut() else { return };
-        let gone: Vec<_> =
-            server.paths.iter().filter(|(path, _)| path.local == endpoint).map(|(path, key)| (*path, *key)).collect();
+        // Those of one endpoint lie together. Strangers come and go as they like, so this must not visit all of them.
+        let first = Path { local: endpoint, remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0) };
+        let of_endpoint = server.paths.range(first..).take_while(|(path, _)| path.local == endpoint);
+        let gone: Vec<_> = of_endpoint.map(|(path, key)| (*path, *key)).collect();
         for (path, key) in gone {
             if let Some(server) = self.webrtc.as_mut() {
                 server.paths.remove(&path);
