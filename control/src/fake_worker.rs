@@ -278,6 +278,7 @@ impl FakeWorker {
                 packets_sent: 0,
                 bytes_sent: 0,
                 discards: corecast_wire::Discards::default(),
+                webrtc: None,
             })
         };
         let mut left = self.transports.range(from..);

@@ -17,6 +17,7 @@ use tokio_rustls::rustls::{self, ServerConfig, crypto};
 
 use crate::addresses::Addresses;
 use crate::config::{Config, Http};
+use crate::settings::ListenIp;
 
 /// No chain is longer; a wrong path (a disk, a log) is not read into memory.
 const MAX_PEM_BYTES: u64 = 1 << 20;
@@ -144,13 +145,14 @@ fn names(config: &Config) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     names.extend(host.filter(|host| is_name(host)));
-    let http = config.http.listen.ip().to_string().parse().into_iter();
-    let listen: Vec<_> = http.chain(config.rtc.listen_ips.iter().cloned()).collect();
+    // What is configured first: it says how an address is announced.
+    let http = ListenIp::plain(config.http.listen.ip());
+    let listen: Vec<_> = config.rtc.listen_ips.iter().cloned().chain([http]).collect();
     // Without addresses the names remain.
     if let Ok(addresses) = Addresses::find(&listen) {
         for listen in addresses.iter() {
             names.push(listen.ip.to_string());
-            names.extend(listen.announced_address.as_deref().map(without_port).filter(|name| is_name(name)));
+            names.extend(listen.announced_address.clone().filter(|name| is_name(name)));
         }
     }
     names.sort();
@@ -161,15 +163,6 @@ fn names(config: &Config) -> Vec<String> {
 fn is_name(name: &str) -> bool {
     let label = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
     name.parse::<IpAddr>().is_ok() || (!name.is_empty() && name.len() < 254 && name.bytes().all(label))
-}
-
-/// An announced address may carry a port.
-fn without_port(address: &str) -> String {
-    if address.parse::<IpAddr>().is_ok() {
-        return address.to_owned();
-    }
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    host.trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
 #[cfg(test)]
@@ -192,19 +185,6 @@ mod tests {
         }
         let identity = Identity::of(&config).expect("made").expect("asked for");
         assert!(identity.acceptor().is_ok());
-    }
-
-    #[test]
-    fn ports_are_cut_off() {
-        for (address, host) in [
-            ("198.51.100.2:50000", "198.51.100.2"),
-            ("[2001:db8::1]:50000", "2001:db8::1"),
-            ("2001:db8::1", "2001:db8::1"),
-            ("sfu.example:50000", "sfu.example"),
-            ("sfu.example", "sfu.example"),
-        ] {
-            assert_eq!(without_port(address), host);
-        }
     }
 
     #[test]

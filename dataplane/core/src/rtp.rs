@@ -127,6 +127,15 @@ impl<'a> RtpView<'a> {
         self.extension_block
     }
 
+    /// The data of the first element with an identifier; none for identifier 0, which no element has.
+    #[must_use]
+    pub fn extension(&self, id: u8) -> Option<&'a [u8]> {
+        if id == 0 || self.extension_block.is_empty() {
+            return None;
+        }
+        self.extensions().find(|(found, _)| *found == id).map(|(_, data)| data)
+    }
+
     /// The elements of the header extension: none if its profile is not one of RFC 8285's two.
     #[must_use]
     pub fn extensions(&self) -> Extensions<'a> {

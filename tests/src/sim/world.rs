@@ -368,6 +368,7 @@ impl<M: Machine> World<M> {
                     let Some(socket) = place else { return Err("connects a closed endpoint".to_owned()) };
                     socket.connected = connect.then_some(remote);
                 }
+                EndpointOp::Authenticated(_) => return Err("authenticates a plain transport's endpoint".to_owned()),
                 EndpointOp::Close(endpoint) => {
                     let socket = self.sockets.get_mut(endpoint.0 as usize).and_then(Option::take);
                     let Some(socket) = socket else { return Err("closes an endpoint twice".to_owned()) };

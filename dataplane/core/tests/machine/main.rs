@@ -1,0 +1,5 @@
+//! The machine as its shell sees it: datagrams in, datagrams out.
+
+mod bed;
+mod forwarding;
+mod streams;
