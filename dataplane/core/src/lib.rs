@@ -11,6 +11,7 @@ mod commands;
 mod consumer;
 pub mod demux;
 mod dtls;
+mod extensions;
 mod feedback;
 mod forward;
 mod history;

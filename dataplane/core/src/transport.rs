@@ -51,6 +51,8 @@ pub(crate) struct Transport {
     /// (consumer, stream) with packets to forward in the current round.
     pub(crate) pending: Vec<(usize, usize)>,
     pub(crate) sent: Traffic,
+    /// Transport-wide sequence number of the next packet that has one. One that the kernel refuses was never sent.
+    pub(crate) next_transport_cc: u16,
     remote: Option<SocketAddr>,
     pub(crate) local: Endpoint,
     pub(crate) security: Option<Security>,
@@ -85,12 +87,7 @@ pub(crate) enum Flow {
 }
 
 impl Transport {
-    pub(crate) fn new(
-        id: TransportId,
-        router: RouterId,
-        rtcp_ssrc: u32,
-        local: Endpoint,
-    ) -> Self {
+    pub(crate) fn new(id: TransportId, router: RouterId, rtcp_ssrc: u32, local: Endpoint) -> Self {
         Self {
             id,
             router,
@@ -108,6 +105,7 @@ impl Transport {
             consumers: Vec::new(),
             outbound: BTreeMap::new(),
             pending: Vec::new(),
+            next_transport_cc: 0,
             reports_due: None,
             received: Traffic::default(),
             sent: Traffic::default(),

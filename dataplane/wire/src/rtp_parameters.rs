@@ -74,6 +74,15 @@ pub enum HeaderExtension {
     PlayoutDelay,
 }
 
+impl HeaderExtension {
+    /// Whether it is between two neighbours: it tells streams apart or is for feedback. Never passed on; every consumer
+    /// writes its own.
+    #[must_use]
+    pub const fn is_hop_local(self) -> bool {
+        matches!(self, Self::Mid | Self::Rid | Self::RepairedRid | Self::AbsSendTime | Self::TransportCc)
+    }
+}
+
 /// One header extension of a producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtensionMapping {
