@@ -54,7 +54,8 @@ impl Server {
     /// Nobody answers there.
     pub fn reach(url: &str) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let client = reqwest::Client::builder().timeout(ANSWER_WITHIN).build()?;
+        // Servers close a connection that rests for a few seconds: it must not be used again just then.
+        let client = reqwest::Client::builder().timeout(ANSWER_WITHIN).pool_max_idle_per_host(0).build()?;
         let base = url.trim_end_matches('/').to_owned();
         let this = Self { runtime, client, base, room: format!("bench-{:08x}", rand::random::<u32>()) };
         this.get("/stats?objects=false").context("no corecast answers there")?;

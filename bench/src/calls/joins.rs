@@ -63,7 +63,7 @@ impl Joiner {
     ) -> anyhow::Result<Self> {
         Ok(Self {
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
-            client: reqwest::Client::new(),
+            client: reqwest::Client::builder().pool_max_idle_per_host(0).build()?,
             base: base.trim_end_matches('/').to_owned(),
             room: room.to_owned(),
             token: token.map(str::to_owned),
