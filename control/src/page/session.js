@@ -176,7 +176,7 @@ export class Session {
   async #hold() {
     const { pc } = this;
     for (;;) {
-      const lost = () => /disconnected|failed/.test(pc.iceConnectionState) || pc.connectionState === "failed";
+      const lost = () => /^(disconnected|failed)$/.test(pc.iceConnectionState) || pc.connectionState === "failed";
       const signal = AbortSignal.any([this.#stop.signal, this.#renew.signal]);
       if (!(await until(pc, STATES, lost, Infinity, signal))) return;
       this.#set("restoring");
@@ -201,7 +201,7 @@ export class Session {
 
   #connected(ms) {
     const { pc } = this;
-    const good = () => pc.connectionState === "connected" && /connected|completed/.test(pc.iceConnectionState);
+    const good = () => pc.connectionState === "connected" && /^(connected|completed)$/.test(pc.iceConnectionState);
     const settled = () => good() || pc.connectionState === "failed";
     return until(pc, STATES, settled, ms, this.#stop.signal).then(good);
   }
