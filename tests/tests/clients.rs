@@ -115,7 +115,7 @@ fn main() -> ExitCode {
         Entered::Inside(bed) => bed,
         Entered::Ran(code) => return code,
     };
-    let tests: [(&str, fn(Bed)); 4] = [
+    let tests: [Test; 4] = [
         ("aiortc_to_gstreamer", aiortc_to_gstreamer),
         ("gstreamer_to_aiortc", gstreamer_to_aiortc),
         ("h264_between_aiortcs", h264_between_aiortcs),
