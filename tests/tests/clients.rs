@@ -108,6 +108,8 @@ fn broadcaster_to_both(bed: Bed) {
     watchers.into_iter().for_each(Watcher::decodes_and_ends);
 }
 
+type Test = (&'static str, fn(Bed));
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
