@@ -20,7 +20,7 @@ pub(crate) use parameters::{
     Direction, Kind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
     RtpEncoding, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, Rtx,
 };
-pub(crate) use produce::{Carrier, produce};
+pub(crate) use produce::{Carrier, Produced, produce};
 
 /// Parameters that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
