@@ -30,3 +30,6 @@ pub(crate) use fragment::{Fragment, fragment, parse_fragment};
 pub(crate) use offer::{Offer, RemoteIce};
 pub(crate) use publish::{Publication, publish};
 pub(crate) use section::{Direction, Extension, Rid, Section, SectionKind};
+
+#[cfg(test)]
+mod tests;

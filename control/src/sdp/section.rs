@@ -115,6 +115,8 @@ pub(crate) struct Section {
     pub(crate) cname: Option<String>,
     /// "stream track", as in `a=msid`.
     pub(crate) msid: Option<String>,
+    /// `a=rtcp-xr:rcvr-rtt` (RFC 3611 section 5.1): who receives wants to know the round trip.
+    pub(super) receiver_round_trip: bool,
     /// The words of the `m=` line that an answer repeats: media, protocol, first format.
     pub(super) line: [String; 3],
 }
@@ -143,6 +145,7 @@ impl Section {
             ssrcs: Vec::new(),
             cname: None,
             msid: None,
+            receiver_round_trip: false,
             line,
         };
         let kind = match media.media.as_str() {
@@ -165,6 +168,8 @@ impl Section {
         section.extensions = extensions(attributes, &place)?;
         section.rids = simulcast(attributes, &place)?;
         section.streams(attributes, &place)?;
+        let is_wish = |format: &str| format == "rcvr-rtt" || format.starts_with("rcvr-rtt=");
+        section.receiver_round_trip = attributes.all("rtcp-xr").any(|xr| value(xr).split(' ').any(is_wish));
         Ok(section)
     }
 
@@ -221,9 +226,8 @@ impl Section {
 /// The words that an answer repeats, checked: they go back on a line of ours.
 fn m_line(index: usize, media: &Media) -> Result<[String; 3], SdpError> {
     let first = media.fmt.split(' ').find(|format| !format.is_empty()).unwrap_or_default();
-    let words = [&media.media, &media.proto, first];
-    if words.iter().all(|word| !word.is_empty() && word.split('/').all(is_token)) {
-        return Ok(words.map(str::to_owned));
+    if [&media.media, first].into_iter().chain(media.proto.split('/')).all(is_token) {
+        return Ok([&media.media, &media.proto, first].map(str::to_owned));
     }
     let cause = "must be media, port, protocol and formats, each a word of plain characters";
     Err(SdpError::malformed(format!("m= line {}: {cause}", index + 1)))
