@@ -2,7 +2,6 @@
 //! stand in the way of a load from one address.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
-use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -80,15 +79,14 @@ impl Launched {
             ("--limits-sessions-per-second-per-ip", "0"),
             ("--log", "warn"),
         ];
-        // Standard output is for results.
-        let stderr = std::io::stderr().as_fd().try_clone_to_owned()?;
         let supervisor = Command::new(std::env::current_exe()?)
             .arg("__exec")
             .arg(&program)
             .args(flags.iter().flat_map(|(flag, value)| [flag, value]))
             .env(PARENT_VARIABLE, std::process::id().to_string())
             .stdin(Stdio::null())
-            .stdout(stderr)
+            // Ours is for results. What it has to complain of goes where our complaints go.
+            .stdout(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
         let mut this = Self { supervisor, url: format!("http://{listen}"), webrtc_port };
