@@ -16,6 +16,8 @@ use crate::target::PARENT_VARIABLE;
 /// Where the program is, if it is not beside this one.
 const PROGRAM_VARIABLE: &str = "CORECAST_BIN";
 const READY_WITHIN: Duration = Duration::from_secs(20);
+/// Above what the system draws free ports from, so that the WebRTC port is not among them.
+const PLAIN_PORTS: &str = "61000-64999";
 const SOCKET_BUFFER_BYTES: &str = "8388608";
 
 /// A running server. It ends with this value, and with this process.
@@ -73,6 +75,7 @@ impl Launched {
             ("--coalesce", &coalesce),
             ("--rtc-listen-ips", "127.0.0.1"),
             ("--rtc-webrtc-port", &webrtc),
+            ("--rtc-port-range", PLAIN_PORTS),
             ("--rtc-recv-buffer-bytes", SOCKET_BUFFER_BYTES),
             ("--rtc-send-buffer-bytes", SOCKET_BUFFER_BYTES),
             ("--limits-sessions-per-second", "0"),
