@@ -265,7 +265,8 @@ fn of_damaged_messages_both_believe_the_same() {
         let decoded = theirs.unmarshal_binary(&bytes).is_ok();
         let their_belief = decoded && integrity(password).check(&mut theirs).is_ok();
         // RFC 8489 section 5 leaves no room for these, and the crate does not look: a first bit, bytes behind it.
-        let lawful = bytes[0] & 0xc0 == 0 && theirs.length as usize + 20 == bytes.len() && bytes.len() % 4 == 0;
+        let lawful =
+            bytes[0] & 0xc0 == 0 && theirs.length as usize + 20 == bytes.len() && bytes.len().is_multiple_of(4);
         let Ok(message) = ours::parse(&bytes) else {
             // What we refuse it may take apart; it has a wrong fingerprint, or a length that only we look at.
             continue;
