@@ -1,6 +1,6 @@
-//! WebRTC clients that are no browsers: aiortc (Python's own stack) and GStreamer's webrtcbin (libnice, OpenSSL, libsrtp)
-//! publish by WHIP and watch each other by WHEP, and both watch a broadcaster who sends plain RTP. What counts is frames
-//! decoded on the far side.
+//! WebRTC clients that are no browsers: aiortc (Python's own stack) and GStreamer's webrtcbin (libnice, OpenSSL,
+//! libsrtp) publish by WHIP and watch each other by WHEP, and both watch a broadcaster who sends plain RTP. What counts
+//! is frames decoded on the far side.
 
 use std::process::ExitCode;
 use std::time::Instant;

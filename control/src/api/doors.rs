@@ -204,11 +204,19 @@ macro_rules! of_each_door {
             options(&app, $door, &headers, (ACCEPT_PATCH, FRAGMENT), SESSION_METHODS)
         }
         /// `GET` of a session.
-        pub(super) async fn $look(State(app): AppState, Path(path): Path<(String, String)>, request: Request) -> Answer {
+        pub(super) async fn $look(
+            State(app): AppState,
+            Path(path): Path<(String, String)>,
+            request: Request,
+        ) -> Answer {
             session(&app, $door, &path, &request).map(|_| StatusCode::NO_CONTENT.into_response())
         }
         /// `PATCH` of a session.
-        pub(super) async fn $patch(State(app): AppState, Path(path): Path<(String, String)>, request: Request) -> Answer {
+        pub(super) async fn $patch(
+            State(app): AppState,
+            Path(path): Path<(String, String)>,
+            request: Request,
+        ) -> Answer {
             patch(app, $door, &path, request).await
         }
         /// `DELETE` of a session.
