@@ -78,6 +78,7 @@ impl Server {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let min = 21_000 + NEXT.fetch_add(PORTS, Ordering::Relaxed);
         let ports = (min, min + PORTS - WEBRTC_PORTS - 1);
+        let webrtc_port = ports.1 + 1;
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.expect("a free port");
         let mut supervisor = command

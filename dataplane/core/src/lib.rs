@@ -46,5 +46,5 @@ mod worker;
 pub use history::{History, SlotRef};
 pub use outbox::{Outbox, Piece, Train};
 pub use path::{Endpoint, EndpointId, EndpointOp, Path};
-pub use time::Instant;
+pub use time::{Instant, SystemInstant};
 pub use worker::{Config, Forward, Totals, Worker};

@@ -1,5 +1,5 @@
-//! A transport: RTP and RTCP to and from one remote side. A plain one (mediasoup's PlainTransport) has UDP sockets of its
-//! own, with or without SRTP; what a WebRTC one has beyond that is in `webrtc`.
+//! A transport: RTP and RTCP to and from one remote side. A plain one (mediasoup's PlainTransport) has UDP sockets of
+//! its own, with or without SRTP; what a WebRTC one has beyond that is in `webrtc`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -64,8 +64,8 @@ pub(crate) struct Transport {
     /// `None` with RTCP on the RTP port (RFC 5761).
     pub(crate) rtcp_local: Option<Endpoint>,
     pub(crate) comedia: bool,
-    /// What a WebRTC transport has beyond a plain one. Its remote side is known only while a path is nominated and there
-    /// are keys: without them nothing can be sent, and so nothing in the clear.
+    /// What a WebRTC transport has beyond a plain one. Its remote side is known only while a path is nominated and
+    /// there are keys: without them nothing can be sent, and so nothing in the clear.
     pub(crate) webrtc: Option<Box<WebRtc>>,
     pub(crate) connected: bool,
     rtcp_remote: Option<SocketAddr>,
