@@ -182,8 +182,11 @@ mod tests {
         Instant::from_nanos(micros * 1_000)
     }
 
-    /// Writes and reads what there is to tell: (base, reference time, [(number, arrival in ticks)]) per message.
-    fn told(arrivals: &mut Arrivals) -> Vec<(u16, Vec<(u16, Option<i64>)>)> {
+    /// Base, and each number with its arrival in ticks.
+    type Told = (u16, Vec<(u16, Option<i64>)>);
+
+    /// Writes and reads what there is to tell, message by message.
+    fn told(arrivals: &mut Arrivals) -> Vec<Told> {
         let mut messages = Vec::new();
         while let Some((head, end)) = arrivals.message(1) {
             let mut bytes = [0; 1_400];

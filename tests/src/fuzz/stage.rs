@@ -137,8 +137,8 @@ impl Stage {
                     first_sequence: 5,
                 }),
                 payload_types: vec![PayloadTypeMapping::same(110), PayloadTypeMapping::same(112)],
-                header_extensions: if at == 0 { passed_on(&[1, 2, 3, 4]) } else { passed_on(&[2]) },
-                mid: None,
+                header_extensions: if at == 0 { all_extensions() } else { vec![] },
+                mid: (at == 0).then(|| "0".to_owned()),
                 nack: true,
                 first_sequence: 100,
                 cname: "stage".to_owned(),
@@ -302,8 +302,17 @@ fn codec(transport: u8) -> Codec {
     }
 }
 
-fn passed_on(ids: &[u8]) -> Vec<ConsumerExtension> {
-    ids.iter().map(|id| ConsumerExtension::same(HeaderExtension::VideoOrientation, *id)).collect()
+/// Every extension of the video, two of them under other numbers than the router's.
+fn all_extensions() -> Vec<ConsumerExtension> {
+    let known = |(extension, router_id, receiver_id)| ConsumerExtension { extension, router_id, receiver_id };
+    let all = [
+        (HeaderExtension::Mid, 1, 1),
+        (HeaderExtension::AbsSendTime, 2, 2),
+        (HeaderExtension::VideoOrientation, 3, 6),
+        (HeaderExtension::TransportCc, 4, 4),
+        (HeaderExtension::DependencyDescriptor, 6, 3),
+    ];
+    all.into_iter().map(known).collect()
 }
 
 fn video_options(transport: u8) -> ProduceOptions {
@@ -322,6 +331,7 @@ fn video_options(transport: u8) -> ProduceOptions {
             extension(HeaderExtension::AbsSendTime, 3, 2),
             extension(HeaderExtension::VideoOrientation, 2, 3),
             extension(HeaderExtension::TransportCc, 1, 4),
+            extension(HeaderExtension::DependencyDescriptor, 5, 6),
         ],
         encodings: vec![EncodingMapping {
             ssrc: Some(video_ssrc(transport)),
@@ -332,8 +342,8 @@ fn video_options(transport: u8) -> ProduceOptions {
         nack: true,
         pli: !transport.is_multiple_of(3),
         fir: true,
-        transport_cc: false,
-        remb: false,
+        transport_cc: transport.is_multiple_of(2),
+        remb: true,
         paused: false,
     }
 }

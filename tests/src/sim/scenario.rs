@@ -323,7 +323,7 @@ impl SourcePlan {
                 rid: None,
             }],
             // As browsers send it. What has none is known by its payload type alone.
-            mid: random.percent(50).then(|| at.to_string()),
+            mid: random.percent(50).then(|| format!("mid{at}")),
             nack: rtx.is_some() || random.percent(60),
             pli: video && feedback.0,
             fir: video && feedback.1,
