@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arrivals;
 pub mod codec;
 mod commands;
 mod consumer;
@@ -23,9 +24,11 @@ mod outbox;
 mod path;
 mod producer;
 mod receive;
+mod remb;
 mod reports;
 mod resolve;
 mod retransmit;
+mod round_trip;
 pub mod rtcp;
 pub mod rtp;
 mod seal;

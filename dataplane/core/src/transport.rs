@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 
 use corecast_wire::{Discard, Discards, RouterId, SrtpCryptoSuite, TransportId};
 
+use crate::arrivals::Arrivals;
 use crate::path::{Endpoint, EndpointId, Path};
+use crate::remb::Remb;
+use crate::round_trip::ReferenceTime;
 use crate::srtp::{Opener, Sealer};
 use crate::time::Instant;
 use crate::webrtc::WebRtc;
@@ -73,6 +76,13 @@ pub(crate) struct Transport {
     /// Consumer by SSRC, media and RTX; ordered, for reports and feedback.
     pub(crate) outbound: BTreeMap<u32, usize>,
     pub(crate) reports_due: Option<Instant>,
+    /// Clocks of its receivers, to be answered with the next reports.
+    pub(crate) reference_times: Vec<ReferenceTime>,
+    /// What its senders are told about congestion.
+    pub(crate) arrivals: Option<Box<Arrivals>>,
+    pub(crate) remb: Option<Box<Remb>>,
+    /// Most that its producers should send together; 0 for no limit.
+    pub(crate) max_incoming_bitrate_bps: u64,
     pub(crate) received: Traffic,
     pub(crate) discards: Discards,
 }
@@ -107,6 +117,10 @@ impl Transport {
             pending: Vec::new(),
             next_transport_cc: 0,
             reports_due: None,
+            reference_times: Vec::new(),
+            arrivals: None,
+            remb: None,
+            max_incoming_bitrate_bps: 0,
             received: Traffic::default(),
             sent: Traffic::default(),
             discards: Discards::default(),

@@ -127,6 +127,7 @@ impl Worker {
         check_credentials(server, &options.ice)?;
         let mut transport = Transport::new(id, router, options.rtcp_ssrc, NOWHERE);
         transport.webrtc = Some(Box::new(WebRtc::new(&options.ice)));
+        transport.max_incoming_bitrate_bps = options.max_incoming_bitrate_bps;
         let key = self.transports.insert(transport);
         siblings.push(key);
         self.transport_by_id.insert(id, key);

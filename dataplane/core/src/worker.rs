@@ -183,6 +183,8 @@ impl Worker {
                 Timer::Reports(key) => self.reports_timeout(now, at, key, outbox),
                 Timer::Consent(key) => self.consent_timeout(now, at, key),
                 Timer::Dtls(key) => self.dtls_timeout(now, at, key, outbox),
+                Timer::TransportCc(key) => self.transport_cc_timeout(at, key, outbox),
+                Timer::Remb(key) => self.remb_timeout(now, at, key, outbox),
                 Timer::Nack(key) => self.nack_timeout(now, at, key, outbox),
                 Timer::KeyFrame(key) => self.key_frame_timeout(now, at, key, outbox),
             }
