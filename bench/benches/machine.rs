@@ -62,7 +62,7 @@ fn address(port: usize) -> SocketAddr {
 
 /// A worker with one producer on endpoint 0 and `consumers` transports of one consumer each.
 fn worker(consumers: usize, suite: Option<SrtpCryptoSuite>, outbox: &mut Outbox) -> Worker {
-    let mut worker = Worker::new(Config::default());
+    let mut worker = Worker::new(Config::plain(std::time::Instant::now()));
     let now = Instant::default();
     let router = RouterId(1);
     worker.handle_command(now, &Command::CreateRouter { router }, &[], outbox).expect("first");

@@ -1,34 +1,54 @@
-//! Local addresses of media sockets: what is configured, with a wildcard become every address of its family.
+//! Local addresses of media sockets: what is configured, with a wildcard become every address of its family, and what
+//! WebRTC clients are told of each.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 use crate::settings::ListenIp;
 
-/// At least one, none of them a wildcard.
+/// Nothing is sent there: to ask for the way is enough (RFC 5737, RFC 3849).
+const ELSEWHERE: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// At least one each, none of them a wildcard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Addresses(Vec<ListenIp>);
+pub(crate) struct Addresses {
+    /// Of plain transports.
+    plain: Vec<ListenIp>,
+    webrtc: Vec<WebRtcAddress>,
+}
+
+/// An address of WebRTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WebRtcAddress {
+    /// Where we listen.
+    pub(crate) ip: IpAddr,
+    /// Where clients find it.
+    pub(crate) announced: IpAddr,
+    /// Port of the first worker, if it is another than ours.
+    pub(crate) announced_port: Option<u16>,
+}
 
 impl Addresses {
-    /// Expands wildcards.
-    pub(crate) fn find(configured: &[ListenIp]) -> std::io::Result<Self> {
-        let mut local: Vec<IpAddr> = Vec::new();
-        if configured.iter().any(|listen| listen.ip.is_unspecified()) {
-            for interface in nix::ifaddrs::getifaddrs()? {
-                let address = interface.address;
-                let v4 = address.as_ref().and_then(|a| a.as_sockaddr_in()).map(|a| IpAddr::V4(a.ip()));
-                // A link-local address means nothing without its scope.
-                let v6 = address.as_ref().and_then(|a| a.as_sockaddr_in6()).map(|a| a.ip());
-                let v6 = v6.filter(|ip| !ip.is_unicast_link_local()).map(IpAddr::V6);
-                local.extend(v4.or(v6));
-            }
-            // Where others can reach us first: it is what a transport gets that names none.
-            local.sort_by_key(IpAddr::is_loopback);
+    /// Expands wildcards and looks up announced names. Without anything configured media is on loopback, and WebRTC
+    /// also on the address by which this machine reaches others: Firefox never connects to 127.0.0.1.
+    pub(crate) fn find(configured: &[ListenIp]) -> io::Result<Self> {
+        if configured.is_empty() {
+            let all: Vec<_> = std::iter::once(LOOPBACK).chain(outward().ok()).map(ListenIp::plain).collect();
+            return Ok(Self { plain: vec![ListenIp::plain(LOOPBACK)], webrtc: announced(&all)? });
         }
-        Self::expand(configured, &local).ok_or_else(|| std::io::Error::other("rtc.listen_ips: no such local address"))
+        let local = match configured.iter().any(|listen| listen.ip.is_unspecified()) {
+            true => local()?,
+            false => Vec::new(),
+        };
+        let plain = Self::expand(configured, &local)
+            .ok_or_else(|| io::Error::other("rtc.listen_ips: no such local address"))?;
+        Ok(Self { webrtc: announced(&plain)?, plain })
     }
 
-    fn expand(configured: &[ListenIp], local: &[IpAddr]) -> Option<Self> {
+    fn expand(configured: &[ListenIp], local: &[IpAddr]) -> Option<Vec<ListenIp>> {
         let mut addresses: Vec<ListenIp> = Vec::new();
         for listen in configured {
             let same_family = |ip: &&IpAddr| ip.is_ipv4() == listen.ip.is_ipv4();
@@ -38,29 +58,39 @@ impl Addresses {
             };
             for ip in ips {
                 if !addresses.iter().any(|known| known.ip == ip) {
-                    addresses.push(ListenIp { ip, announced_address: listen.announced_address.clone() });
+                    addresses.push(ListenIp { ip, ..listen.clone() });
                 }
             }
         }
-        (!addresses.is_empty()).then_some(Self(addresses))
+        (!addresses.is_empty()).then_some(addresses)
+    }
+
+    /// Of WebRTC, in the order of preference.
+    pub(crate) fn webrtc(&self) -> &[WebRtcAddress] {
+        &self.webrtc
     }
 
     /// The first, or the one asked for.
     pub(crate) fn choose(&self, wanted: Option<IpAddr>) -> Option<&ListenIp> {
         match wanted {
-            None => self.0.first(),
-            Some(wanted) => self.0.iter().find(|listen| listen.ip == wanted),
+            None => self.plain.first(),
+            Some(wanted) => self.plain.iter().find(|listen| listen.ip == wanted),
         }
     }
 
+    /// Of plain transports, in the order of the settings.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ListenIp> {
+        self.plain.iter()
+    }
+
     pub(crate) fn only_loopback(&self) -> bool {
-        self.0.iter().all(|listen| listen.ip.is_loopback())
+        self.plain.iter().all(|listen| listen.ip.is_loopback())
     }
 }
 
 impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, listen) in self.0.iter().enumerate() {
+        for (index, listen) in self.plain.iter().enumerate() {
             f.write_str(if index == 0 { "" } else { ", " })?;
             listen.ip.fmt(f)?;
             if let Some(announced) = &listen.announced_address {
@@ -71,6 +101,57 @@ impl fmt::Display for Addresses {
     }
 }
 
+/// Every address of this machine, those that others can reach first: the first is what a transport gets that names
+/// none.
+fn local() -> io::Result<Vec<IpAddr>> {
+    let mut local: Vec<IpAddr> = Vec::new();
+    for interface in nix::ifaddrs::getifaddrs()? {
+        let address = interface.address;
+        let v4 = address.as_ref().and_then(|a| a.as_sockaddr_in()).map(|a| IpAddr::V4(a.ip()));
+        // A link-local address means nothing without its scope.
+        let v6 = address.as_ref().and_then(|a| a.as_sockaddr_in6()).map(|a| a.ip());
+        let v6 = v6.filter(|ip| !ip.is_unicast_link_local()).map(IpAddr::V6);
+        local.extend(v4.or(v6));
+    }
+    local.sort_by_key(IpAddr::is_loopback);
+    Ok(local)
+}
+
+/// The address from which this machine would speak to the world, else its first that is not loopback.
+fn outward() -> io::Result<IpAddr> {
+    let usable = |ip: &IpAddr| !ip.is_loopback() && !ip.is_unspecified();
+    let asked = ELSEWHERE.into_iter().find_map(|elsewhere| {
+        let any = if elsewhere.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((any, 0)).ok()?;
+        socket.connect((elsewhere, 9)).ok()?;
+        socket.local_addr().ok().map(|local| local.ip()).filter(usable)
+    });
+    match asked {
+        Some(ip) => Ok(ip),
+        None => local()?.into_iter().find(usable).ok_or_else(|| io::Error::other("this machine has no address")),
+    }
+}
+
+/// What clients are told: a candidate holds an address, so a name is looked up, once.
+fn announced(listen: &[ListenIp]) -> io::Result<Vec<WebRtcAddress>> {
+    let look_up = |listen: &ListenIp| {
+        let announced = match &listen.announced_address {
+            None => listen.ip,
+            Some(told) => match told.parse() {
+                Ok(ip) => ip,
+                Err(_) => {
+                    let wrong = |cause: &str| io::Error::other(format!("rtc.listen_ips: announced {told:?}: {cause}"));
+                    let found = (told.as_str(), 0).to_socket_addrs().map_err(|error| wrong(&error.to_string()))?;
+                    let mut ips = found.map(|found: SocketAddr| found.ip());
+                    ips.find(|ip| ip.is_ipv4() == listen.ip.is_ipv4()).ok_or_else(|| wrong("has no address"))?
+                }
+            },
+        };
+        Ok(WebRtcAddress { ip: listen.ip, announced, announced_port: listen.announced_port })
+    };
+    listen.iter().map(look_up).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,10 +160,29 @@ mod tests {
     fn a_wildcard_becomes_every_address_of_its_family() {
         let configured: Vec<ListenIp> = ["0.0.0.0=203.0.113.9", "10.0.0.1"].map(|ip| ip.parse().expect(ip)).into();
         let local = ["192.0.2.1", "10.0.0.1", "2001:db8::1"].map(|ip| ip.parse().expect(ip));
-        let addresses = Addresses::expand(&configured, &local).expect("some");
+        let plain = Addresses::expand(&configured, &local).expect("some");
+        let addresses = Addresses { webrtc: announced(&plain).expect("addresses"), plain };
         assert_eq!(addresses.to_string(), "192.0.2.1 (announced as 203.0.113.9), 10.0.0.1 (announced as 203.0.113.9)");
         assert_eq!(addresses.choose(None).map(|listen| listen.ip), Some(local[0]));
         assert_eq!(addresses.choose(Some(local[2])), None);
+    }
+
+    #[test]
+    fn webrtc_is_announced_with_its_port() {
+        let found = Addresses::find(&["127.0.0.1=198.51.100.2:50000".parse().expect("setting")]).expect("address");
+        let announced = IpAddr::from([198, 51, 100, 2]);
+        assert_eq!(found.webrtc(), [WebRtcAddress { ip: LOOPBACK, announced, announced_port: Some(50_000) }]);
+        let found = Addresses::find(&["127.0.0.1=localhost".parse().expect("setting")]).expect("is known");
+        assert_eq!(found.webrtc()[0].announced, LOOPBACK);
+    }
+
+    #[test]
+    fn without_settings_webrtc_is_reached_beyond_loopback_where_there_is_a_way() {
+        let found = Addresses::find(&[]).expect("loopback at least");
+        assert_eq!(found.choose(None), Some(&ListenIp::plain(LOOPBACK)));
+        assert_eq!(found.webrtc()[0].ip, LOOPBACK);
+        let others: Vec<_> = found.webrtc()[1..].iter().map(|address| address.ip).collect();
+        assert_eq!(others, outward().into_iter().collect::<Vec<_>>());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What the operator may set, and from where: a flag wins over an environment variable, that over the file, that over
 //! the default. Owns the names; starts nothing.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod webrtc;
+
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +11,9 @@ use clap::Parser;
 use corecast_wire::Io;
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{CoalesceSetting, Grace, IoSetting, Isolation, ListenIp, PortRange, Span, Workers};
+use crate::settings::{CoalesceSetting, Grace, IceServer, IoSetting, Isolation, ListenIp, PortRange, Span, Workers};
+
+pub(crate) use webrtc::{Door, Dtls, Limits};
 
 /// Files that are read when `--config` names none; the first that exists.
 const DEFAULT_FILES: [&str; 2] = ["corecast.toml", "/etc/corecast.toml"];
@@ -27,6 +31,10 @@ pub(crate) struct Config {
     pub(crate) test_hooks: bool,
     pub(crate) http: Http,
     pub(crate) rtc: Rtc,
+    pub(crate) dtls: Dtls,
+    pub(crate) whip: Door,
+    pub(crate) whep: Door,
+    pub(crate) limits: Limits,
     pub(crate) rooms: Rooms,
     pub(crate) worker: WorkerWatch,
     pub(crate) usage: UsageLog,
@@ -54,11 +62,31 @@ pub(crate) struct Http {
     pub(crate) listen: SocketAddr,
     /// Origins of web pages that may call the API, beside the server's own.
     pub(crate) origins: Vec<String>,
+    /// HTTPS with this certificate chain, a PEM file, the server's own certificate first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key, a PEM file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// HTTPS with a certificate that is made at each start of the supervisor.
+    pub(crate) tls_self_signed: bool,
+}
+
+impl Http {
+    pub(crate) fn is_https(&self) -> bool {
+        self.tls_self_signed || self.tls_cert.is_some()
+    }
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4080)), origins: Vec::new() }
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4080)),
+            origins: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
+            tls_self_signed: false,
+        }
     }
 }
 
@@ -66,8 +94,21 @@ impl Default for Http {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Rtc {
-    /// A transport listens on the first of these unless its creation names another.
+    /// A plain transport listens on the first of these unless its creation names another, WebRTC on all. Empty: on
+    /// 127.0.0.1, WebRTC also on the machine's first other address (Firefox does not connect to loopback).
     pub(crate) listen_ips: Vec<ListenIp>,
+    /// WebRTC's port of the first worker, UDP and TCP; the next worker has the next port. 0 for no WebRTC.
+    pub(crate) webrtc_port: u16,
+    /// Take WebRTC over TCP as well.
+    pub(crate) tcp: bool,
+    /// A WebRTC session whose client has not been heard of for this long is ended.
+    pub(crate) consent_timeout: Span,
+    /// A WebRTC session that is not connected after this long is ended.
+    pub(crate) connect_timeout: Span,
+    /// STUN and TURN servers that clients are told of.
+    pub(crate) ice_servers: Vec<IceServer>,
+    /// Most that a publisher is asked to send, in bits per second. 0 for no limit.
+    pub(crate) max_incoming_bitrate: u64,
     /// Sliced among the workers.
     pub(crate) port_range: PortRange,
     pub(crate) recv_buffer_bytes: u32,
@@ -77,11 +118,24 @@ pub(crate) struct Rtc {
 impl Default for Rtc {
     fn default() -> Self {
         Self {
-            listen_ips: vec![ListenIp { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), announced_address: None }],
+            listen_ips: Vec::new(),
+            webrtc_port: 3_480,
+            tcp: true,
+            consent_timeout: Span::from_secs(30),
+            connect_timeout: Span::from_secs(30),
+            ice_servers: Vec::new(),
+            max_incoming_bitrate: 0,
             port_range: PortRange { min: 40_000, max: 49_999 },
             recv_buffer_bytes: 1 << 20,
             send_buffer_bytes: 1 << 20,
         }
+    }
+}
+
+impl Rtc {
+    /// WebRTC's port of a worker; none where there is no WebRTC.
+    pub(crate) fn webrtc_port(&self, worker: u32) -> Option<u16> {
+        (self.webrtc_port > 0).then(|| self.webrtc_port.checked_add(u16::try_from(worker).ok()?))?
     }
 }
 
@@ -192,12 +246,21 @@ pub(crate) struct Args {
     /// Show the effective settings as TOML and end
     #[arg(long)]
     pub(crate) print_config: bool,
-    /// Address of the HTTP API and the status page [default: 127.0.0.1:4080]
+    /// Address of the pages and the HTTP API [default: 127.0.0.1:4080]
     #[arg(long, env = "CORECAST_HTTP_LISTEN", value_name = "IP:PORT")]
     http_listen: Option<SocketAddr>,
     /// Further origins of web pages that may call the API
     #[arg(long, env = "CORECAST_HTTP_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     http_origins: Vec<String>,
+    /// HTTPS with this certificate chain (PEM)
+    #[arg(long, env = "CORECAST_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of that certificate (PEM)
+    #[arg(long, env = "CORECAST_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// HTTPS with a certificate made at start: browsers warn, and then allow camera and microphone
+    #[arg(long, env = "CORECAST_TLS_SELF_SIGNED", num_args = 0..=1, default_missing_value = "true")]
+    tls_self_signed: Option<bool>,
     /// "auto" (one per core), how many, or which cores (0,2-3 or [1])
     #[arg(long, env = "CORECAST_WORKERS", value_name = "WHICH")]
     workers: Option<Workers>,
@@ -213,7 +276,8 @@ pub(crate) struct Args {
     /// Receive with UDP_GRO [default: true]
     #[arg(long, env = "CORECAST_GRO", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     gro: Option<bool>,
-    /// Addresses of media sockets, each IP or IP=ANNOUNCED [default: 127.0.0.1]
+    /// Addresses of media sockets, each IP, IP=ANNOUNCED or IP=ANNOUNCED:PORT [default: 127.0.0.1, and for WebRTC the
+    /// machine's first other address]
     #[arg(long, env = "CORECAST_RTC_LISTEN_IPS", value_name = "IP", value_delimiter = ',')]
     rtc_listen_ips: Vec<ListenIp>,
     /// Ports of media sockets [default: 40000-49999]
@@ -246,6 +310,8 @@ pub(crate) struct Args {
     /// Let POST /test-hooks kill workers (for tests of supervision)
     #[arg(long, env = "CORECAST_TEST_HOOKS", hide = true, num_args = 0..=1, default_missing_value = "true")]
     test_hooks: Option<bool>,
+    #[command(flatten)]
+    webrtc: webrtc::WebRtcArgs,
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
 }
@@ -283,6 +349,12 @@ pub(crate) enum Role {
 #[error("{0}")]
 pub(crate) struct ConfigError(String);
 
+fn set<T: Clone>(to: &mut T, from: &Option<T>) {
+    if let Some(from) = from {
+        *to = from.clone();
+    }
+}
+
 impl Config {
     /// Settings of the file, overlaid by environment and flags.
     pub(crate) fn load(args: &Args) -> Result<Self, ConfigError> {
@@ -299,17 +371,15 @@ impl Config {
         Self::parse(&text).map_err(|error| ConfigError(format!("{}: {}", path.display(), error.0)))
     }
 
-    fn parse(text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| ConfigError(error.to_string().trim_end().to_owned()))
     }
 
     fn overlay(&mut self, args: &Args) {
-        fn set<T: Clone>(to: &mut T, from: &Option<T>) {
-            if let Some(from) = from {
-                *to = from.clone();
-            }
-        }
         set(&mut self.http.listen, &args.http_listen);
+        set(&mut self.http.tls_cert, &args.tls_cert.clone().map(Some));
+        set(&mut self.http.tls_key, &args.tls_key.clone().map(Some));
+        set(&mut self.http.tls_self_signed, &args.tls_self_signed);
         set(&mut self.workers, &args.workers);
         set(&mut self.isolation, &args.isolation);
         set(&mut self.io, &args.io);
@@ -331,14 +401,12 @@ impl Config {
         if !args.rtc_listen_ips.is_empty() {
             self.rtc.listen_ips.clone_from(&args.rtc_listen_ips);
         }
+        args.webrtc.overlay(self);
     }
 
     /// What no single setting can know about the others.
     fn check(&self) -> Result<(), ConfigError> {
         let wrong = |sentence: &str| Err(ConfigError(sentence.to_owned()));
-        if self.rtc.listen_ips.is_empty() {
-            return wrong("rtc.listen_ips is empty: name at least one address");
-        }
         if self.worker.heartbeat.0.is_zero() || self.usage.interval.0.is_zero() {
             return wrong("worker.heartbeat and usage.interval must be longer than nothing");
         }
@@ -352,6 +420,7 @@ impl Config {
             return Err(ConfigError(format!("log.filter {:?} cannot be read: {error}", self.log.filter)));
         }
         let cores = self.cores()?;
+        self.check_webrtc(cores.len())?;
         self.port_slices(cores.len()).map(drop)
     }
 

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 
 use corecast_wire::{
-    Coalesce, Command, CommandError, ConsumerId, Event, Frame, FrameDecoder, Io, Object, ObjectStats, ProducerId,
-    Reply, RouterId, StatsPage, TransportId, TransportStats, Usage, WorkerConfig, encode,
+    Coalesce, Command, CommandError, ConsumerId, DtlsParameters, DtlsState, Event, Frame, FrameDecoder, IceState, Io,
+    Object, ObjectStats, ProducerId, Reply, RouterId, StatsPage, TransportId, TransportStats, Usage,
+    WebRtcTransportOptions, WorkerConfig, encode,
 };
 use tokio::sync::mpsc;
 
@@ -52,8 +53,24 @@ struct FakeWorker {
     connected: BTreeSet<TransportId>,
     producers: BTreeMap<ProducerId, (TransportId, Option<u32>)>,
     consumers: BTreeMap<ConsumerId, (TransportId, ProducerId)>,
+    ufrags: BTreeMap<String, TransportId>,
     next_port: u16,
+    /// What is told after the reply.
+    events: Vec<Event>,
 }
+
+/// First byte of the fingerprint of a client that comes no further than its offer.
+pub(crate) const NEVER_COMES: u8 = 0x01;
+/// That of one whose handshake fails.
+pub(crate) const FAILS: u8 = 0x02;
+/// That of one who connects and is then silent.
+pub(crate) const FALLS_SILENT: u8 = 0x03;
+/// That of one who connects and closes.
+pub(crate) const CLOSES: u8 = 0x04;
+/// Where WebRTC transports are, to `/stats`.
+const WEBRTC: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3_480);
+/// Producers that a transport may have.
+const MAX_PRODUCERS: usize = 16;
 
 fn run(mut link: UnixStream) {
     let mut worker = FakeWorker::default();
@@ -75,6 +92,9 @@ fn run(mut link: UnixStream) {
                     let shutdown = command == Command::Shutdown;
                     let result = worker.handle(command);
                     encode(&Frame::Reply { id, result }, &mut out).expect("short");
+                    for event in worker.events.drain(..) {
+                        encode(&Frame::Event(event), &mut out).expect("short");
+                    }
                     if shutdown {
                         let _ = link.write_all(&out);
                         return;
@@ -117,22 +137,27 @@ impl FakeWorker {
                     return Err(CommandError::AlreadyConnected);
                 }
             }
-            Command::CreateWebRtcTransport { .. }
-            | Command::ConnectWebRtcTransport { .. }
-            | Command::RestartIce { .. } => {
-                return Err(CommandError::Invalid { field: "webRtc".into(), cause: "is not configured".into() });
+            Command::CreateWebRtcTransport { router, transport, options } => {
+                self.routers.get(&router).ok_or_else(|| not_found("router", router.0))?;
+                self.create_webrtc(router, transport, options)?;
+            }
+            Command::ConnectWebRtcTransport { transport, dtls } => {
+                self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
+                if !self.connected.insert(transport) {
+                    return Err(CommandError::AlreadyConnected);
+                }
+                self.play_client(transport, &dtls);
+            }
+            Command::RestartIce { transport, ice } => {
+                self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
+                self.name(transport, ice.username_fragment)?;
             }
             Command::CloseTransport { transport } => {
                 self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
                 self.close_transport(transport);
             }
             Command::Produce { transport, producer, options } => {
-                self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
-                let ssrc = options.encodings.first().and_then(|encoding| encoding.ssrc);
-                if let Some(taken) = ssrc.filter(|_| self.producers.values().any(|of| *of == (transport, ssrc))) {
-                    return Err(CommandError::SsrcTaken(taken));
-                }
-                self.producers.insert(producer, (transport, ssrc));
+                self.produce(transport, producer, options.encodings.first().and_then(|encoding| encoding.ssrc))?;
             }
             Command::Consume { transport, consumer, producer, .. } => {
                 self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
@@ -158,6 +183,18 @@ impl FakeWorker {
         Ok(Reply::Done)
     }
 
+    fn produce(&mut self, transport: TransportId, producer: ProducerId, ssrc: Option<u32>) -> Result<(), CommandError> {
+        self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
+        if self.producers.values().filter(|(of, _)| *of == transport).count() >= MAX_PRODUCERS {
+            return Err(CommandError::Limit { what: "producers".into(), max: MAX_PRODUCERS as u64 });
+        }
+        if let Some(taken) = ssrc.filter(|_| self.producers.values().any(|of| *of == (transport, ssrc))) {
+            return Err(CommandError::SsrcTaken(taken));
+        }
+        self.producers.insert(producer, (transport, ssrc));
+        Ok(())
+    }
+
     fn create_transport(
         &mut self,
         router: RouterId,
@@ -176,8 +213,42 @@ impl FakeWorker {
         Ok(Reply::PlainTransport { local, rtcp_local })
     }
 
+    fn create_webrtc(
+        &mut self,
+        router: RouterId,
+        transport: TransportId,
+        options: WebRtcTransportOptions,
+    ) -> Result<(), CommandError> {
+        self.name(transport, options.ice.username_fragment)?;
+        self.transports.insert(transport, (router, WEBRTC));
+        Ok(())
+    }
+
+    fn name(&mut self, transport: TransportId, ufrag: String) -> Result<(), CommandError> {
+        if self.ufrags.contains_key(&ufrag) {
+            return Err(CommandError::Invalid { field: "usernameFragment".into(), cause: "is in use".into() });
+        }
+        self.ufrags.insert(ufrag, transport);
+        Ok(())
+    }
+
+    /// What the client does, by the first byte of its fingerprint.
+    fn play_client(&mut self, transport: TransportId, dtls: &DtlsParameters) {
+        let ice = |state| Event::IceStateChanged { transport, state, tuple: None };
+        let dtls_is = |state| Event::DtlsStateChanged { transport, state, detail: "a fake".into() };
+        let connected = [ice(IceState::Completed), dtls_is(DtlsState::Connected)];
+        match dtls.fingerprints.first().and_then(|fingerprint| fingerprint.value.first()).copied() {
+            Some(NEVER_COMES) => {}
+            Some(FAILS) => self.events.extend([ice(IceState::Completed), dtls_is(DtlsState::Failed)]),
+            Some(FALLS_SILENT) => self.events.extend(connected.into_iter().chain([ice(IceState::Disconnected)])),
+            Some(CLOSES) => self.events.extend(connected.into_iter().chain([dtls_is(DtlsState::Closed)])),
+            _ => self.events.extend(connected),
+        }
+    }
+
     fn close_transport(&mut self, transport: TransportId) {
         self.transports.remove(&transport);
+        self.ufrags.retain(|_, of| *of != transport);
         self.producers.retain(|_, (of, _)| *of != transport);
         let producers = &self.producers;
         self.consumers.retain(|_, (of, producer)| *of != transport && producers.contains_key(producer));
@@ -211,6 +282,7 @@ impl FakeWorker {
                 packets_sent: 0,
                 bytes_sent: 0,
                 discards: corecast_wire::Discards::default(),
+                webrtc: None,
             })
         };
         let mut left = self.transports.range(from..);

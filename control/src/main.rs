@@ -7,21 +7,27 @@
 
 mod addresses;
 mod api;
+mod certificate;
 mod config;
+mod connections;
 mod exit;
 #[cfg(test)]
 mod fake_worker;
 mod link;
 mod logging;
 mod ortc;
+mod page;
 mod pool;
+mod rates;
 mod rooms;
 #[allow(dead_code, unused_imports, reason = "the doors that call it come next")]
 mod sdp;
 mod server;
+mod sessions;
 mod settings;
 mod spawn;
 mod supervisor;
+mod tls;
 mod usage;
 
 use std::process::ExitCode;
@@ -51,6 +57,13 @@ fn main() -> ExitCode {
         print!("{}", toml::to_string_pretty(&config).unwrap_or_default());
         return ExitCode::SUCCESS;
     }
+    let identity = match tls::Identity::of(&config) {
+        Ok(identity) => identity,
+        Err(sentence) => {
+            eprintln!("corecast: {sentence}");
+            return ExitCode::from(exit::WRONG_SETTING);
+        }
+    };
     logging::start(&config.log.filter);
-    supervisor::supervise(&config)
+    supervisor::supervise(&config, identity.as_ref())
 }

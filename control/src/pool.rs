@@ -3,13 +3,16 @@
 //! Owns what is known of each worker. A death is told once, to whoever started the pool; what follows from it is the
 //! supervisor's affair.
 
+use std::collections::HashMap;
 use std::process::Child;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use corecast_wire::{Command, Event, Io, Object, ObjectStats, Reply, StartError, Usage, WorkerConfig};
-use tokio::sync::mpsc;
+use corecast_wire::{
+    Command, DtlsState, Event, IceState, Io, Object, ObjectStats, Reply, StartError, TransportId, Usage, WorkerConfig,
+};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval_at, sleep, timeout};
 
 use crate::link::{Link, LinkEvent, RequestError};
@@ -58,6 +61,21 @@ pub(crate) struct Worker {
     pub(crate) ports: (u16, u16),
     pub(crate) link: Link,
     state: Mutex<State>,
+    /// Who wants to know of a WebRTC transport's states. As many as there are transports.
+    watched: Mutex<HashMap<TransportId, watch::Sender<TransportState>>>,
+}
+
+/// What a worker last told of a WebRTC transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TransportState {
+    pub(crate) ice: IceState,
+    pub(crate) dtls: DtlsState,
+}
+
+impl Default for TransportState {
+    fn default() -> Self {
+        Self { ice: IceState::New, dtls: DtlsState::New }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +114,29 @@ pub(crate) struct Pool {
 impl Worker {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watched(&self) -> MutexGuard<'_, HashMap<TransportId, watch::Sender<TransportState>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The states of a WebRTC transport from now on; to be called before it is made, so that none is missed. The latest
+    /// counts: what came between is not kept.
+    pub(crate) fn watch(&self, transport: TransportId) -> watch::Receiver<TransportState> {
+        let (tell, told) = watch::channel(TransportState::default());
+        self.watched().insert(transport, tell);
+        told
+    }
+
+    /// The transport has gone. Whoever still watches it sees the end of the channel.
+    pub(crate) fn unwatch(&self, transport: TransportId) {
+        self.watched().remove(&transport);
+    }
+
+    fn tell(&self, transport: TransportId, change: impl FnOnce(&mut TransportState)) {
+        if let Some(watching) = self.watched().get(&transport) {
+            watching.send_modify(change);
+        }
     }
 
     pub(crate) fn started(&self) -> Option<Started> {
@@ -160,7 +201,8 @@ impl Pool {
             let (index, core, ports) = (config.index, config.core, config.port_range);
             let (link, events) = Link::open(stream, config);
             let pid = child.as_ref().map(Child::id);
-            let worker = Arc::new(Worker { index, core, pid, ports, link, state: Mutex::default() });
+            let worker =
+                Arc::new(Worker { index, core, pid, ports, link, state: Mutex::default(), watched: Mutex::default() });
             tokio::spawn(listen(Arc::clone(&worker), events, child, starts.clone(), deaths.clone()));
             tokio::spawn(beat(Arc::clone(&worker), watch, deaths.clone()));
             workers.push(worker);
@@ -213,9 +255,11 @@ async fn listen(
             }
             LinkEvent::Event(Event::IceStateChanged { transport, state, .. }) => {
                 tracing::debug!("transport {transport}: ICE is {state:?}");
+                worker.tell(transport, |told| told.ice = state);
             }
             LinkEvent::Event(Event::DtlsStateChanged { transport, state, detail }) => {
                 tracing::debug!("transport {transport}: DTLS is {state:?} {detail}");
+                worker.tell(transport, |told| told.dtls = state);
             }
             LinkEvent::Ended(why) => {
                 let why = match child {

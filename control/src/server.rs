@@ -11,20 +11,29 @@ use std::time::Duration;
 
 use corecast_wire::{Io, StartError};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_rustls::TlsAcceptor;
 
 use crate::addresses::Addresses;
 use crate::api;
+use crate::certificate::Certificate;
 use crate::config::Config;
+use crate::connections::{self, Bounds};
 use crate::pool::{Death, DeathCause, Pool, Watch};
-use crate::rooms::Rooms;
+use crate::rates::Rates;
+use crate::rooms::{Rooms, WebRtc};
+use crate::sessions::Sessions;
 use crate::settings::Isolation;
 use crate::supervisor::fatal;
 use crate::supervisor::report::{Died, Report, send};
+use crate::tls::Identity;
 use crate::{logging, spawn};
 
 /// For the HTTP requests that are being answered, then for the workers.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// Who listens to events keeps a connection open.
+const MAX_LISTENERS: usize = 5_000;
 
 /// Everything that a request may need.
 #[derive(Debug)]
@@ -32,7 +41,32 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) pool: Arc<Pool>,
     pub(crate) rooms: Arc<Rooms>,
+    /// WHIP and WHEP.
+    pub(crate) sessions: Arc<Sessions>,
+    /// New sessions.
+    pub(crate) session_rates: Rates,
+    /// Session URLs that do not exist: somebody guesses.
+    pub(crate) guess_rates: Rates,
+    /// Listeners of all rooms' events.
+    pub(crate) listeners: Arc<Semaphore>,
     pub(crate) started: std::time::Instant,
+}
+
+impl App {
+    pub(crate) fn new(config: Config, pool: Arc<Pool>, addresses: Addresses, certificate: &Certificate) -> Self {
+        let webrtc = WebRtc::new(&config, &addresses, certificate);
+        let (all, each) = (config.limits.sessions_per_second, config.limits.sessions_per_second_per_ip);
+        Self {
+            rooms: Arc::new(Rooms::new(Arc::clone(&pool), addresses, webrtc, config.rooms.clone())),
+            sessions: Arc::new(Sessions::new(config.rtc.connect_timeout.0)),
+            session_rates: Rates::new(all, each),
+            guess_rates: Rates::new(all, each),
+            listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
+            started: std::time::Instant::now(),
+            config,
+            pool,
+        }
+    }
 }
 
 /// The role of the server: standard input is the HTTP listener, standard output leads to the supervisor.
@@ -41,15 +75,19 @@ pub(crate) fn be_server(parent: i32) -> ExitCode {
         spawn::die_with(parent)?;
         fatal::install(libc::STDOUT_FILENO)?;
         let report = UnixStream::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-        let mut settings = String::new();
-        BufReader::new(&report).read_line(&mut settings)?;
-        let config: Config = serde_json::from_str(&settings)?;
+        let mut told = BufReader::new(&report).lines();
+        let mut line = || told.next().unwrap_or_else(|| Err(std::io::ErrorKind::UnexpectedEof.into()));
+        let config: Config = serde_json::from_str(&line()?)?;
+        let identity: Option<Identity> = serde_json::from_str(&line()?)?;
+        let tls = identity.map(|identity| identity.acceptor()).transpose()?;
         logging::start(&config.log.filter);
         let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         listener.set_nonblocking(true)?;
-        let spawned = spawn::all(&config, &report)?;
+        let certificate = Certificate::draw()?;
+        let addresses = Addresses::find(&config.rtc.listen_ips)?;
+        let spawned = spawn::all(&config, &addresses, &certificate, &report)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(serve(config, listener, &report, spawned))
+        runtime.block_on(serve(config, addresses, &certificate, (listener, tls), &report, spawned))
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,7 +100,9 @@ pub(crate) fn be_server(parent: i32) -> ExitCode {
 
 async fn serve(
     config: Config,
-    listener: TcpListener,
+    addresses: Addresses,
+    certificate: &Certificate,
+    (listener, tls): (TcpListener, Option<TlsAcceptor>),
     report: &UnixStream,
     spawned: Vec<crate::pool::Spawned>,
 ) -> Result<(), Box<dyn std::error::Error>> {
@@ -80,23 +120,22 @@ async fn serve(
             started = starts.recv() => { started.ok_or("the workers have gone")?; }
         }
     }
-    let addresses = Addresses::find(&config.rtc.listen_ips)?;
     let pool = Arc::new(pool);
-    let rooms = Arc::new(Rooms::new(Arc::clone(&pool), addresses.clone(), config.rooms.clone()));
     let summary = summary(&config, &pool, &addresses);
     let heartbeat = config.worker.heartbeat.0;
-    let app = Arc::new(App { config, pool: Arc::clone(&pool), rooms, started: std::time::Instant::now() });
-    tokio::spawn(Rooms::close_idle(Arc::clone(&app.rooms)));
+    let app = Arc::new(App::new(config, Arc::clone(&pool), addresses, certificate));
+    let rooms = Arc::clone(&app.rooms);
+    tokio::spawn(Rooms::close_idle(Arc::clone(&rooms)));
 
     let (stop, stopping) = tokio::sync::watch::channel(false);
-    let server = axum::serve(tokio::net::TcpListener::from_std(listener)?, api::router(app));
-    let mut told = stopping.clone();
-    let server = server.with_graceful_shutdown(async move { drop(told.wait_for(|stop| *stop).await) });
-    let serving = tokio::spawn(server.into_future());
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let serving = tokio::spawn(connections::serve(listener, tls, api::router(app), Bounds::default(), stopping));
     send(report, &Report::Ready { summary })?;
 
     until_told(report, &mut deaths, heartbeat).await?;
     stop.send_replace(true);
+    // Streams of events end with their rooms; nothing else would end them.
+    let _ = tokio::time::timeout(STOP_LIMIT, rooms.close_all()).await;
     let _ = tokio::time::timeout(STOP_LIMIT, serving).await;
     pool.shut_down(STOP_LIMIT).await;
     Ok(())
@@ -142,8 +181,14 @@ async fn mourn(report: &UnixStream, death: Death) -> Result<(), Box<dyn std::err
 fn summary(config: &Config, pool: &Pool, addresses: &Addresses) -> String {
     let mut text = format!("corecast {} is ready\n", env!("CARGO_PKG_VERSION"));
     let listen = config.http.listen;
-    let _ = writeln!(text, "  API      http://{listen}/  (status page; /stats, /health, /rooms)");
+    let scheme = if config.http.is_https() { "https" } else { "http" };
+    let _ = writeln!(text, "  page     {scheme}://{listen}/  (video call; /status, /stats, /health, /rooms)");
     let _ = writeln!(text, "  media    {addresses}, UDP ports {}", config.rtc.port_range);
+    if let Some(port) = config.rtc.webrtc_port(0) {
+        let listen: Vec<_> = addresses.webrtc().iter().map(|address| address.ip.to_string()).collect();
+        let protocol = if config.rtc.tcp { "UDP and TCP" } else { "UDP" };
+        let _ = writeln!(text, "  WebRTC   {}, {protocol} port {port} and one more per worker", listen.join(", "));
+    }
     let cores: Vec<_> = pool.workers().iter().map(|worker| worker.core.to_string()).collect();
     let plural = |one: &str, many: &str| if cores.len() == 1 { one.to_owned() } else { many.to_owned() };
     let what = match config.isolation {
@@ -171,7 +216,7 @@ fn summary(config: &Config, pool: &Pool, addresses: &Addresses) -> String {
         warnings.push(format!("http.listen = {listen}: whoever reaches the API can aim media anywhere"));
     }
     if addresses.only_loopback() {
-        warnings.push("media listens on loopback only: set rtc.listen_ips to be reached from elsewhere".into());
+        warnings.push("plain media listens on loopback only: set rtc.listen_ips to be reached from elsewhere".into());
     }
     if config.test_hooks {
         warnings.push("test hooks are on: the API can kill workers".into());

@@ -1,13 +1,16 @@
 //! Single settings: each is read from text, from a number where that is natural, and written as text.
 
+mod address;
+
 use std::fmt::{self, Display};
-use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use corecast_wire::{Coalesce, Io};
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use corecast_wire::{Coalesce, DtlsVersions, Io};
+use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
+
+pub(crate) use address::{IceServer, ListenIp};
 
 /// Serde by way of text: TOML may hold a string, a number, or a list of them.
 struct AsText;
@@ -54,7 +57,7 @@ macro_rules! by_text {
     )*};
 }
 
-by_text!(Workers, Isolation, IoSetting, CoalesceSetting, PortRange, Span, Grace);
+by_text!(Workers, Isolation, IoSetting, CoalesceSetting, PortRange, Span, Grace, DtlsSetting);
 
 /// How many workers, or where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -294,53 +297,36 @@ impl Display for Grace {
     }
 }
 
-/// An address of media sockets: `"10.0.0.1"`, `"10.0.0.1=203.0.113.7"` or `{ ip, announced_address }`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct ListenIp {
-    /// Local address; a wildcard means every local address of its family.
-    pub(crate) ip: IpAddr,
-    /// What clients are told instead.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) announced_address: Option<String>,
-}
+/// Versions of DTLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DtlsSetting(pub(crate) DtlsVersions);
 
-impl FromStr for ListenIp {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (ip, announced) = text.split_once('=').map_or((text, None), |(ip, announced)| (ip, Some(announced)));
-        let ip = ip.trim().parse().map_err(|_| format!("listen address {text:?} must be IP or IP=ANNOUNCED"))?;
-        let announced_address =
-            announced.map(|address| address.trim().to_owned()).filter(|address| !address.is_empty());
-        Ok(Self { ip, announced_address })
+impl Default for DtlsSetting {
+    fn default() -> Self {
+        Self(DtlsVersions::V12)
     }
 }
 
-impl<'de> Deserialize<'de> for ListenIp {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct TextOrTable;
-        impl<'de> Visitor<'de> for TextOrTable {
-            type Value = ListenIp;
+impl FromStr for DtlsSetting {
+    type Err = String;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("\"IP\", \"IP=ANNOUNCED\" or { ip, announced_address }")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<ListenIp, E> {
-                text.parse().map_err(E::custom)
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ListenIp, A::Error> {
-                let (mut ip, mut announced_address) = (None, None);
-                while let Some(key) = map.next_key::<String>()? {
-                    match key.as_str() {
-                        "ip" => ip = Some(map.next_value()?),
-                        "announced_address" => announced_address = Some(map.next_value()?),
-                        _ => return Err(de::Error::unknown_field(&key, &["ip", "announced_address"])),
-                    }
-                }
-                Ok(ListenIp { ip: ip.ok_or_else(|| de::Error::missing_field("ip"))?, announced_address })
-            }
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "1.2" => Ok(Self(DtlsVersions::V12)),
+            "1.3" => Ok(Self(DtlsVersions::V13)),
+            "both" => Ok(Self(DtlsVersions::Both)),
+            _ => Err(format!("dtls.versions {text:?} must be \"1.2\", \"1.3\" or \"both\"")),
         }
-        from.deserialize_any(TextOrTable)
+    }
+}
+
+impl Display for DtlsSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            DtlsVersions::V12 => "1.2",
+            DtlsVersions::V13 => "1.3",
+            DtlsVersions::Both => "both",
+        })
     }
 }
 

@@ -2,22 +2,30 @@
 //!
 //! Called from the main thread before a runtime exists: a parent-death signal follows the thread that forked.
 
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
-use corecast_wire::WorkerConfig;
+use corecast_wire::{WebRtcConfig, WorkerConfig};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
+use crate::addresses::Addresses;
+use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::pool::Spawned;
 use crate::settings::Isolation;
 use crate::supervisor::fatal;
 
 /// Starts every worker. `report` is where dying processes say why.
-pub(crate) fn all(config: &Config, report: &UnixStream) -> std::io::Result<Vec<Spawned>> {
+pub(crate) fn all(
+    config: &Config,
+    addresses: &Addresses,
+    certificate: &Certificate,
+    report: &UnixStream,
+) -> std::io::Result<Vec<Spawned>> {
     let cores = config.cores().map_err(std::io::Error::other)?;
     let slices = config.port_slices(cores.len()).map_err(std::io::Error::other)?;
     let mut spawned = Vec::new();
@@ -31,7 +39,7 @@ pub(crate) fn all(config: &Config, report: &UnixStream) -> std::io::Result<Vec<S
             port_range,
             recv_buffer_bytes: config.rtc.recv_buffer_bytes,
             send_buffer_bytes: config.rtc.send_buffer_bytes,
-            webrtc: None,
+            webrtc: webrtc(config, addresses, certificate, index),
             test_hooks: config.test_hooks,
         };
         let (link, theirs) = UnixStream::pair()?;
@@ -45,6 +53,19 @@ pub(crate) fn all(config: &Config, report: &UnixStream) -> std::io::Result<Vec<S
         spawned.push(Spawned { config: worker, link, child });
     }
     Ok(spawned)
+}
+
+/// Where a worker listens for WebRTC: the base port and its own number.
+fn webrtc(config: &Config, addresses: &Addresses, certificate: &Certificate, index: u32) -> Option<WebRtcConfig> {
+    let port = config.rtc.webrtc_port(index)?;
+    Some(WebRtcConfig {
+        listen: addresses.webrtc().iter().map(|address| SocketAddr::new(address.ip, port)).collect(),
+        tcp: config.rtc.tcp,
+        certificate: certificate.der.clone(),
+        private_key: certificate.private_key.clone(),
+        dtls_versions: config.dtls.versions.0,
+        consent_timeout_ms: u32::try_from(config.rtc.consent_timeout.0.as_millis()).unwrap_or(u32::MAX),
+    })
 }
 
 fn thread(index: u32, core: u32, link: UnixStream) -> std::io::Result<()> {

@@ -6,6 +6,7 @@
 //! 1. [`Driver::wait`] sleeps (nowhere else does a worker sleep), and [`Driver::linger`] a moment more if that pays;
 //! 2. [`Driver::collect`] takes in what has arrived, without waiting;
 //! 3. [`Driver::next_datagram`] hands it out, one datagram at a time, and gives each buffer back when it is through;
+//!    [`Driver::next_packet`] does the same for TCP connections, whose coming and going [`Driver::next_change`] tells;
 //! 4. [`Driver::send`] sends trains. Nothing is in flight when it returns: what it was given may change.
 
 use std::collections::VecDeque;
@@ -14,17 +15,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use corecast_core::{Endpoint, EndpointId, Path};
+use corecast_core::{Endpoint, EndpointId, Instant, Path};
 
 use crate::mmsg::{Mmsg, send_again, send_segment};
 use crate::outgoing::{Batch, Outgoing};
 use crate::ring::Ring;
 use crate::sockets::Sockets;
+use crate::tcp::Tcp;
 
 pub use crate::outgoing::Departure;
 pub use crate::sockets::{OpenError, Port, SocketOptions};
+pub use crate::tcp::Change;
 
-/// Sockets of a worker at most; RLIMIT_NOFILE may allow fewer.
+/// Sockets of a worker at most, TCP connections included; RLIMIT_NOFILE may allow fewer.
 pub const MAX_SOCKETS: usize = 32_768;
 
 /// What there was when the thread woke up. All false: the time was up.
@@ -32,11 +35,20 @@ pub const MAX_SOCKETS: usize = 32_768;
 pub struct Woken {
     /// The link can be read.
     pub link: bool,
-    /// There is something to [`Driver::collect`].
+    /// There are datagrams to [`Driver::collect`].
     pub datagrams: bool,
+    /// There is something to collect from TCP connections, or from their listeners.
+    pub connections: bool,
 }
 
-/// Counters of a driver, since it was made.
+/// What is watched besides the sockets: a wait ends when it can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    Link,
+    Connections,
+}
+
+/// Counters of a driver, since it was made. A packet on a TCP connection counts as a datagram without its length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Datagrams received.
@@ -115,6 +127,10 @@ pub struct Driver {
     outgoing: Outgoing,
     intake: Intake,
     traffic: Traffic,
+    /// Once there is a listener.
+    tcp: Option<Box<Tcp>>,
+    /// It has something to collect.
+    tcp_ready: bool,
     backend: Backend,
 }
 
@@ -143,6 +159,8 @@ impl Driver {
             outgoing: Outgoing::new(),
             intake: Intake::default(),
             traffic: Traffic::default(),
+            tcp: None,
+            tcp_ready: false,
             backend,
         }
     }
@@ -153,6 +171,19 @@ impl Driver {
     /// [`OpenError`]; nothing has changed.
     pub fn open(&mut self, ip: IpAddr, port: Port) -> Result<Endpoint, OpenError> {
         let endpoint = self.sockets.open(ip, port)?;
+        self.receive_from(endpoint)
+    }
+
+    /// Opens a UDP socket that any number of remote sides share: with larger buffers, and never connected.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing has changed.
+    pub fn open_shared(&mut self, address: SocketAddr) -> Result<Endpoint, OpenError> {
+        let endpoint = self.sockets.open_shared(address)?;
+        self.receive_from(endpoint)
+    }
+
+    fn receive_from(&mut self, endpoint: Endpoint) -> Result<Endpoint, OpenError> {
         let Some(socket) = self.sockets.get(endpoint.id) else { return Ok(endpoint) };
         let armed = match &mut self.backend {
             Backend::Mmsg(mmsg) => mmsg.add(endpoint.id, socket.fd()),
@@ -166,17 +197,39 @@ impl Driver {
         Ok(endpoint)
     }
 
+    /// Listens for TCP connections. What they carry are packets, each behind its length (RFC 4571).
+    ///
+    /// # Errors
+    /// [`OpenError::Refused`]; nothing has changed.
+    pub fn listen(&mut self, address: SocketAddr) -> Result<SocketAddr, OpenError> {
+        let refused = |cause| OpenError::Refused { address, cause };
+        if self.tcp.is_none() {
+            let tcp = Tcp::new(self.sockets.max()).map_err(refused)?;
+            match &mut self.backend {
+                Backend::Mmsg(mmsg) => mmsg.watch(Watch::Connections, tcp.fd()).map_err(refused)?,
+                Backend::Ring(ring) => ring.watch(Watch::Connections, tcp.fd()),
+            }
+            self.tcp = Some(Box::new(tcp));
+        }
+        self.tcp.as_mut().map_or(Ok(address), |tcp| tcp.listen(address).map_err(refused))
+    }
+
     /// From now on all traffic of the endpoint is with `remote`. Optional: sends become cheaper.
     ///
     /// # Errors
-    /// What `connect` says; the endpoint works on as it was.
+    /// What `connect` says, or that the endpoint is shared or a TCP connection; it works on as it was.
     pub fn connect(&mut self, id: EndpointId, remote: SocketAddr) -> io::Result<()> {
         self.sockets.connect(id, remote)
     }
 
     /// Closes an endpoint. What has arrived on it and has not been handed out is dropped.
     pub fn close(&mut self, id: EndpointId) {
-        let Some(socket) = self.sockets.take(id) else { return };
+        let Some(socket) = self.sockets.take(id) else {
+            if self.tcp.as_mut().is_some_and(|tcp| tcp.close(id)) {
+                self.sockets.free(id);
+            }
+            return;
+        };
         self.drop_arrivals(id);
         match &mut self.backend {
             Backend::Mmsg(mmsg) => {
@@ -205,9 +258,9 @@ impl Driver {
     /// What the system says.
     pub fn watch_link(&mut self, link: BorrowedFd<'_>) -> io::Result<()> {
         match &mut self.backend {
-            Backend::Mmsg(mmsg) => mmsg.watch_link(link),
+            Backend::Mmsg(mmsg) => mmsg.watch(Watch::Link, link),
             Backend::Ring(ring) => {
-                ring.watch_link(link);
+                ring.watch(Watch::Link, link);
                 Ok(())
             }
         }
@@ -219,12 +272,14 @@ impl Driver {
     /// # Errors
     /// What the system says; the driver is of no more use.
     pub fn wait(&mut self, at_most: Duration, gather: Duration) -> io::Result<Woken> {
-        let gather = gather.min(at_most);
         if !self.intake.arrived.is_empty() {
-            return Ok(Woken { link: false, datagrams: true });
+            return Ok(Woken { datagrams: true, ..Woken::default() });
         }
+        // Datagrams are looked for between packets of connections.
+        let at_most = if self.has_packets() { Duration::ZERO } else { at_most };
+        let gather = gather.min(at_most);
         self.traffic.wakeups += u64::from(!at_most.is_zero());
-        match &mut self.backend {
+        let woken = match &mut self.backend {
             Backend::Mmsg(mmsg) => {
                 std::thread::sleep(gather);
                 mmsg.wait(at_most.saturating_sub(gather))
@@ -236,7 +291,13 @@ impl Driver {
                 }
                 woken
             }
-        }
+        }?;
+        self.tcp_ready |= woken.connections;
+        Ok(woken)
+    }
+
+    fn has_packets(&self) -> bool {
+        self.tcp.as_ref().is_some_and(|tcp| tcp.is_pending())
     }
 
     /// Sleeps for `window`, whatever arrives: what comes meanwhile shares the batch.
@@ -244,23 +305,29 @@ impl Driver {
     /// # Errors
     /// As [`Self::wait`].
     pub fn linger(&mut self, window: Duration) -> io::Result<Woken> {
-        match &mut self.backend {
+        let woken = match &mut self.backend {
             Backend::Mmsg(mmsg) => {
                 std::thread::sleep(window);
                 mmsg.wait(Duration::ZERO)
             }
             Backend::Ring(ring) => ring.linger(window, &mut self.intake),
-        }
+        }?;
+        self.tcp_ready |= woken.connections;
+        Ok(woken)
     }
 
     /// Takes in what the last [`Self::wait`] found, as many messages as there are buffers. Nothing if there are still
-    /// datagrams to hand out. Returns how many messages wait to be handed out.
-    pub fn collect(&mut self) -> usize {
+    /// datagrams to hand out, and from connections nothing if there are still packets. True if there is something to
+    /// hand out.
+    pub fn collect(&mut self) -> bool {
         // The ring's completions have been taken in where they were found.
         if let (Backend::Mmsg(mmsg), true) = (&mut self.backend, self.intake.arrived.is_empty()) {
             mmsg.collect(&mut self.sockets, &mut self.intake);
         }
-        self.intake.arrived.len()
+        if let (Some(tcp), true) = (&mut self.tcp, std::mem::take(&mut self.tcp_ready)) {
+            tcp.collect(&mut self.sockets);
+        }
+        !self.intake.arrived.is_empty() || self.has_packets()
     }
 
     /// The next datagram: where it came from, where to, and its bytes. `None` when all have been handed out.
@@ -286,6 +353,35 @@ impl Driver {
         Some((path, datagram))
     }
 
+    /// The next packet of a TCP connection: as [`Self::next_datagram`].
+    pub fn next_packet(&mut self) -> Option<(Path, &[u8])> {
+        let (path, packet) = self.tcp.as_mut()?.next_packet()?;
+        self.traffic.packets_received += 1;
+        self.traffic.bytes_received += packet.len() as u64;
+        Some((path, packet))
+    }
+
+    /// A TCP connection that was accepted, or that has ended by itself. To be asked after each call that may change
+    /// that: [`Self::collect`], [`Self::next_packet`], [`Self::send`] and [`Self::tick`]; and first of all after
+    /// `collect`, so that every connection is known before its packets, and before its number has another.
+    pub fn next_change(&mut self) -> Option<Change> {
+        self.tcp.as_mut()?.next_change(&mut self.sockets)
+    }
+
+    /// The peer of this TCP connection has authenticated. Connections of which nobody says so are limited.
+    pub fn authenticated(&mut self, id: EndpointId) {
+        if let Some(tcp) = &mut self.tcp {
+            tcp.authenticated(id);
+        }
+    }
+
+    /// Closes TCP connections that have not authenticated in time. To be called several times a second.
+    pub fn tick(&mut self, now: Instant) {
+        if let Some(tcp) = &mut self.tcp {
+            tcp.tick(now);
+        }
+    }
+
     /// The path of a message that did not fit its buffer and was discarded.
     pub fn next_truncated(&mut self) -> Option<Path> {
         self.intake.truncated_from.pop()
@@ -297,8 +393,8 @@ impl Driver {
     where
         P: Iterator<Item = &'a [u8]>,
     {
-        let Self { sockets, outgoing, intake, traffic, backend } = self;
-        let mut crew = Crew { sockets, traffic, backend, intake };
+        let Self { sockets, outgoing, intake, traffic, backend, tcp, .. } = self;
+        let mut crew = Crew { sockets, traffic, backend, intake, tcp };
         let mut batch = outgoing.batch();
         for train in trains {
             if !batch.has_room() {
@@ -306,17 +402,20 @@ impl Driver {
             }
             let (path, packets) = (train.path, train.packets());
             let Some(socket) = crew.sockets.get(path.local) else {
-                crew.refuse(path, packets, &mut refused);
+                crew.send_by_tcp(train, &mut refused);
                 continue;
             };
             let named = socket.connected != Some(path.remote);
-            let singly = socket.singly || train.segment_len > socket.segment_limit;
+            let singly = train.segment_len > socket.segment_limit(path.remote.ip());
             if !batch.push(train, named, singly) {
                 debug_assert!(false, "a train whose pieces do not add up");
                 crew.refuse(path, packets, &mut refused);
             }
         }
         crew.transmit(&mut batch, &mut refused);
+        if let Some(tcp) = tcp {
+            tcp.flush();
+        }
     }
 
     /// Counters.
@@ -338,12 +437,28 @@ struct Crew<'d> {
     traffic: &'d mut Traffic,
     backend: &'d mut Backend,
     intake: &'d mut Intake,
+    tcp: &'d mut Option<Box<Tcp>>,
 }
 
 impl Crew<'_> {
     fn refuse(&mut self, path: Path, packets: u64, refused: &mut impl FnMut(Path, u64)) {
         self.traffic.packets_refused += packets;
         refused(path, packets);
+    }
+
+    /// Sends a train from an endpoint that is no UDP socket.
+    fn send_by_tcp<'a, P>(&mut self, train: Departure<P>, refused: &mut impl FnMut(Path, u64))
+    where
+        P: Iterator<Item = &'a [u8]>,
+    {
+        let (path, packets) = (train.path, train.packets());
+        let taken = self.tcp.as_mut().and_then(|tcp| tcp.send(train)).unwrap_or_default();
+        self.traffic.packets_sent += taken.packets;
+        self.traffic.bytes_sent += taken.bytes;
+        self.traffic.trains_sent += u64::from(taken.packets > 0);
+        if taken.packets < packets {
+            self.refuse(path, packets - taken.packets, refused);
+        }
     }
 
     /// Sends what has been gathered and sees to what was refused.
@@ -381,11 +496,11 @@ impl Crew<'_> {
             // Full queues. Media that would have to wait is media that nobody wants.
             libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM => return nothing,
             // The device or route cannot take trains.
-            libc::EIO if message.packets > 1 => socket.singly = true,
+            libc::EIO if message.packets > 1 => socket.lower_segment_limit(message.path.remote.ip(), 0),
             // Longer than the path's MTU allows in a train (EINVAL: kernels before 6.2 say it so, and for nothing else
             // that we send). On their own such packets are fragmented by IP.
             libc::EMSGSIZE | libc::EINVAL if message.packets > 1 => {
-                socket.segment_limit = socket.segment_limit.min(message.segment_len - 1);
+                socket.lower_segment_limit(message.path.remote.ip(), message.segment_len - 1);
             }
             _ => {
                 // A connected socket reports ICMP errors of earlier packets once, in place of a later send.

@@ -3,8 +3,9 @@
 //! From the outside in: [`run`] starts a worker (`start`), an `executor` drives its `pump`, and the pump turns round
 //! and round: it sleeps in the [`driver`], hands the machine what arrived, and sends what the machine says. The
 //! driver has two backs: `ring` (io_uring, with its buffers in `arena`) and `mmsg` (system calls). It sends what
-//! `outgoing` has gathered from the `sockets` that it holds. `coalesce` decides whether to wait a moment for more;
-//! `link` speaks with control.
+//! `outgoing` has gathered from the `sockets` that it holds. `tcp` has the connections of ICE-TCP, with their
+//! `framing`.
+//! `coalesce` decides whether to wait a moment for more; `link` speaks with control.
 //!
 //! Never here: anything about RTP. Unsafe code is in `ring`, `mmsg` and `arena` only.
 
@@ -16,6 +17,7 @@ mod arena;
 pub mod coalesce;
 pub mod driver;
 mod executor;
+mod framing;
 mod link;
 #[allow(unsafe_code, reason = "system calls that take pointers")]
 mod mmsg;
@@ -25,6 +27,7 @@ mod pump;
 mod ring;
 mod sockets;
 mod start;
+mod tcp;
 mod usage;
 
 use std::os::unix::net::UnixStream;

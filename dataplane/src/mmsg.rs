@@ -10,7 +10,7 @@ use corecast_core::{EndpointId, Path};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use crate::address::{CONTROL_BYTES, Name, parse_control, parse_name};
-use crate::driver::{Arrival, Intake, Woken};
+use crate::driver::{Arrival, Intake, Watch, Woken};
 use crate::outgoing::Batch;
 use crate::sockets::Sockets;
 
@@ -22,8 +22,9 @@ const SLOTS: usize = 256;
 const SLOT_BYTES: usize = 2_048;
 /// Sockets that one wait may report.
 const MAX_READY: usize = 64;
-/// What the link's descriptor is called among the endpoints.
+/// What other descriptors are called among the endpoints.
 const LINK: u64 = u64::MAX;
+const CONNECTIONS: u64 = u64::MAX - 1;
 
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
@@ -65,8 +66,12 @@ impl Mmsg {
     }
 
     /// Wakes up when `fd` can be read.
-    pub(crate) fn watch_link(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, LINK))?)
+    pub(crate) fn watch(&self, what: Watch, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let name = match what {
+            Watch::Link => LINK,
+            Watch::Connections => CONNECTIONS,
+        };
+        Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, name))?)
     }
 
     /// Receives from a socket from now on.
@@ -93,8 +98,9 @@ impl Mmsg {
             Err(error) => return Err(error),
         };
         let ready = self.events.get(..self.ready).unwrap_or_default();
-        let link = ready.iter().any(|event| event.u64 == LINK);
-        Ok(Woken { link, datagrams: ready.len() > usize::from(link) })
+        let is_ready = |name| ready.iter().any(|event| event.u64 == name);
+        let (link, connections) = (is_ready(LINK), is_ready(CONNECTIONS));
+        Ok(Woken { link, connections, datagrams: ready.len() > usize::from(link) + usize::from(connections) })
     }
 
     fn wait_precisely(&mut self, at_most: Duration) -> io::Result<usize> {
@@ -285,11 +291,11 @@ mod tests {
             let mut mmsg = Mmsg::new(false).expect("epoll");
             mmsg.precise = precise;
             let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a socket pair");
-            mmsg.watch_link(ours.as_fd()).expect("epoll takes it");
+            mmsg.watch(Watch::Link, ours.as_fd()).expect("epoll takes it");
             assert_eq!(mmsg.wait(Duration::from_micros(100)).expect("waits"), Woken::default());
             drop(theirs);
             let woken = mmsg.wait(Duration::from_secs(20)).expect("waits");
-            assert_eq!(woken, Woken { link: true, datagrams: false });
+            assert_eq!(woken, Woken { link: true, ..Woken::default() });
         }
     }
 }

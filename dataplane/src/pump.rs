@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast_core::limits::OUTBOX_TRAINS;
 use corecast_core::{Config, Endpoint, EndpointOp, Forward, Instant, Outbox, Path, Piece, Worker};
-use corecast_wire::{Command, CommandError, PlainTransportOptions, Reply, TestHook, Usage, WorkerConfig};
+use corecast_wire::{Command, CommandError, IceProtocol, PlainTransportOptions, Reply, TestHook, Usage, WorkerConfig};
 
 use crate::coalesce::{Batch, Coalescer, Plan};
-use crate::driver::{Departure, Driver, OpenError, Port};
+use crate::driver::{Change, Departure, Driver, OpenError, Port};
 use crate::link::{Ended, Link};
 use crate::usage::{Latency, sample};
 
@@ -24,6 +24,8 @@ const MAX_COMMANDS_TIME: Duration = Duration::from_micros(200);
 /// What is taken in at most before the machine forwards: whichever comes first.
 const MAX_BATCH_DATAGRAMS: u64 = 256;
 const MAX_BATCH_BYTES: usize = 256 * 1024;
+/// The same for packets of TCP connections, so that neither keeps the other waiting.
+const MAX_BATCH_PACKETS: usize = 128;
 
 /// What is to be done after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,15 +77,20 @@ pub(crate) struct Pump {
 }
 
 impl Pump {
-    /// `driver` watches `link` already.
-    pub(crate) fn new(config: WorkerConfig, driver: Driver, link: Link) -> Self {
+    /// `driver` watches `link` already, and has opened `webrtc` for all WebRTC transports together.
+    pub(crate) fn new(config: WorkerConfig, driver: Driver, link: Link, webrtc: &[Endpoint]) -> Self {
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let clock = Clock(std::time::Instant::now());
+        let started = std::time::Instant::now();
+        let clock = Clock(started);
         let unix_time_ns = u64::try_from(unix_time.as_nanos()).unwrap_or(u64::MAX);
+        let mut worker = Worker::new(Config { unix_time_ns, started, webrtc: config.webrtc.clone() });
+        for endpoint in webrtc {
+            worker.open_webrtc(*endpoint, IceProtocol::Udp);
+        }
         Self {
             clock,
             driver,
-            worker: Worker::new(Config { unix_time_ns }),
+            worker,
             outbox: Outbox::new(),
             link,
             coalescer: Coalescer::new(config.coalesce),
@@ -113,7 +120,9 @@ impl Pump {
             woken.link |= self.driver.linger(plan.linger)?.link;
             now = self.clock.now();
         }
-        if self.driver.collect() > 0 {
+        let collected = self.driver.collect();
+        self.note_changes();
+        if collected {
             // The first may have come when the window opened: waiting is part of the latency that we report.
             self.batch_at.get_or_insert(woke_at - plan.gather);
         }
@@ -150,6 +159,11 @@ impl Pump {
         while let Some(path) = self.driver.next_truncated() {
             self.worker.receive_truncated(path);
         }
+        let more = self.take_in_datagrams(now);
+        self.take_in_packets(now) || more
+    }
+
+    fn take_in_datagrams(&mut self, now: Instant) -> bool {
         let (mut datagrams, mut bytes) = (0, 0);
         while let Some((path, datagram)) = self.driver.next_datagram() {
             datagrams += 1;
@@ -163,6 +177,28 @@ impl Pump {
             }
         }
         false
+    }
+
+    /// What has come by TCP. Nothing but a look where there is none.
+    fn take_in_packets(&mut self, now: Instant) -> bool {
+        for _ in 0..MAX_BATCH_PACKETS {
+            let Some((path, packet)) = self.driver.next_packet() else { return false };
+            self.worker.handle_datagram(now, path, packet, &mut self.outbox);
+            if self.outbox.wants_flush() {
+                self.flush();
+            }
+        }
+        true
+    }
+
+    /// Tells the machine which TCP connections have come and gone.
+    fn note_changes(&mut self) {
+        while let Some(change) = self.driver.next_change() {
+            match change {
+                Change::Accepted(endpoint) => self.worker.open_webrtc(endpoint, IceProtocol::Tcp),
+                Change::Gone(id) => self.worker.endpoint_closed(id),
+            }
+        }
     }
 
     /// Lets the machine fill the outbox once. If it has more to say, the next turn looks for arrivals without sleeping
@@ -211,6 +247,7 @@ impl Pump {
 
     /// Does to the endpoints what the machine wants, and passes its events on.
     fn settle(&mut self) {
+        self.note_changes();
         while let Some(op) = self.worker.poll_endpoint_op() {
             match op {
                 EndpointOp::Connect(id, remote) => {
@@ -218,6 +255,7 @@ impl Pump {
                         tracing::debug!(%remote, %error, "not connected; sends name their address instead");
                     }
                 }
+                EndpointOp::Authenticated(id) => self.driver.authenticated(id),
                 EndpointOp::Close(id) => self.driver.close(id),
             }
         }
@@ -231,6 +269,7 @@ impl Pump {
         let begun = self.clock.now();
         self.last_tick = begun;
         self.requests_wait = false;
+        self.driver.tick(begun);
         self.link.read();
         let mut life = Ok(Life::GoesOn);
         for obeyed in 1..=MAX_COMMANDS {

@@ -2,8 +2,8 @@
 //! sockets in one entry of the kernel.
 //!
 //! Owns the ring, its table of registered files (a socket's slot is its number) and the receive buffers. Must be used
-//! on the thread that made it. Nothing but receives and the link's poll is in flight between calls: sends carry
-//! MSG_DONTWAIT, never ASYNC or LINK, and are all reaped before [`Ring::transmit`] returns.
+//! on the thread that made it. Nothing but receives and the polls of what is watched is in flight between calls: sends
+//! carry MSG_DONTWAIT, never ASYNC or LINK, and are all reaped before [`Ring::transmit`] returns.
 
 use std::io;
 use std::mem::ManuallyDrop;
@@ -16,7 +16,7 @@ use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use crate::address::{CONTROL_BYTES, NAME_BYTES, parse_control, parse_name};
 use crate::arena::Arena;
-use crate::driver::{Arrival, Intake, Woken};
+use crate::driver::{Arrival, Intake, Watch, Woken};
 use crate::mmsg::SEND_FLAGS;
 use crate::outgoing::{Batch, MAX_MESSAGES};
 
@@ -40,7 +40,7 @@ const MORE_THAN_COMES: usize = COMPLETIONS as usize;
 /// What a completion is about: the upper half of its user data. The lower half is an index.
 const RECEIVE: u64 = 1 << 32;
 const SEND: u64 = 2 << 32;
-const LINK: u64 = 3 << 32;
+const WATCH: u64 = 3 << 32;
 const CANCEL: u64 = 4 << 32;
 
 /// The receive of one socket.
@@ -57,11 +57,18 @@ enum Receive {
     Closing,
 }
 
+/// A descriptor that is polled: one shot, so that armed again it tells at once if there is still something to read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Watched {
+    fd: Option<RawFd>,
+    armed: bool,
+    readable: bool,
+}
+
 /// A ring, and what belongs to it.
 pub(crate) struct Ring {
     ring: IoUring,
     state: ManuallyDrop<State>,
-    link: Option<RawFd>,
     has_min_wait: bool,
 }
 
@@ -76,8 +83,8 @@ struct State {
     ended: Vec<u32>,
     closed: Vec<u32>,
     armed: usize,
-    link_armed: bool,
-    link_readable: bool,
+    /// By [`Watch`].
+    watched: [Watched; 2],
 }
 
 impl Ring {
@@ -110,15 +117,16 @@ impl Ring {
             ended: Vec::new(),
             closed: Vec::new(),
             armed: 0,
-            link_armed: false,
-            link_readable: false,
+            watched: [Watched::default(); 2],
         });
-        Ok(Self { ring, state, link: None, has_min_wait })
+        Ok(Self { ring, state, has_min_wait })
     }
 
     /// Wakes up when `fd` can be read.
-    pub(crate) fn watch_link(&mut self, fd: BorrowedFd<'_>) {
-        self.link = Some(fd.as_raw_fd());
+    pub(crate) fn watch(&mut self, what: Watch, fd: BorrowedFd<'_>) {
+        if let Some(watched) = self.state.watched.get_mut(what as usize) {
+            watched.fd = Some(fd.as_raw_fd());
+        }
     }
 
     /// Receives from a socket from now on.
@@ -177,7 +185,7 @@ impl Ring {
     pub(crate) fn wait(&mut self, at_most: Duration, gather: Duration, intake: &mut Intake) -> io::Result<Woken> {
         self.rearm();
         self.reap(intake, None);
-        let found = self.state.link_readable || !intake.arrived.is_empty();
+        let found = !intake.arrived.is_empty() || self.state.watched.iter().any(|watched| watched.readable);
         if !gather.is_zero() && (found || !self.has_min_wait) {
             self.sleep(MORE_THAN_COMES, gather, Duration::ZERO)?;
         } else if !found && !at_most.is_zero() {
@@ -186,16 +194,14 @@ impl Ring {
         }
         self.look();
         self.reap(intake, None);
-        let link = std::mem::take(&mut self.state.link_readable);
-        Ok(Woken { link, datagrams: !intake.arrived.is_empty() })
+        Ok(self.state.woken(intake))
     }
 
     /// Sleeps for `window`, whatever completes.
     pub(crate) fn linger(&mut self, window: Duration, intake: &mut Intake) -> io::Result<Woken> {
         self.sleep(MORE_THAN_COMES, window, Duration::ZERO)?;
         self.reap(intake, None);
-        let link = std::mem::take(&mut self.state.link_readable);
-        Ok(Woken { link, datagrams: !intake.arrived.is_empty() })
+        Ok(self.state.woken(intake))
     }
 
     fn sleep(&mut self, want: usize, at_most: Duration, gather: Duration) -> io::Result<()> {
@@ -225,18 +231,20 @@ impl Ring {
         }
     }
 
-    /// Arms what has ended, now that buffers have been given back, and the link's poll if it has told.
+    /// Arms what has ended, now that buffers have been given back, and the polls that have told.
     fn rearm(&mut self) {
         while let Some(id) = self.state.ended.pop() {
             if self.state.receives.get(id as usize) == Some(&Receive::Ended) {
                 self.arm(id);
             }
         }
-        if let (Some(link), false) = (self.link, self.state.link_armed) {
-            // One shot: armed again it tells at once if there is still something to read.
-            let poll = opcode::PollAdd::new(Fd(link), u32::from(libc::POLLIN.cast_unsigned())).build();
-            self.push(&poll.user_data(LINK));
-            self.state.link_armed = true;
+        for index in 0..self.state.watched.len() {
+            let Some(watched) = self.state.watched.get_mut(index) else { break };
+            if let (Some(fd), false) = (watched.fd, watched.armed) {
+                watched.armed = true;
+                let poll = opcode::PollAdd::new(Fd(fd), u32::from(libc::POLLIN.cast_unsigned())).build();
+                self.push(&poll.user_data(WATCH | index as u64));
+            }
         }
     }
 
@@ -253,9 +261,10 @@ impl Ring {
                         batch.refuse(index as usize, -result);
                     }
                 }
-                LINK => {
-                    self.state.link_armed = false;
-                    self.state.link_readable = true;
+                WATCH => {
+                    if let Some(watched) = self.state.watched.get_mut(index as usize) {
+                        *watched = Watched { armed: false, readable: true, ..*watched };
+                    }
                 }
                 _ => {}
             }
@@ -344,6 +353,15 @@ fn fail_unless_passing(error: &io::Error) {
 }
 
 impl State {
+    fn woken(&mut self, intake: &Intake) -> Woken {
+        let mut is_readable = |what: Watch| {
+            let watched = self.watched.get_mut(what as usize);
+            watched.is_some_and(|watched| std::mem::take(&mut watched.readable))
+        };
+        let (link, connections) = (is_readable(Watch::Link), is_readable(Watch::Connections));
+        Woken { link, connections, datagrams: !intake.arrived.is_empty() }
+    }
+
     /// A completion of socket `id`'s receive.
     fn received(&mut self, id: u32, result: i32, flags: u32, intake: &mut Intake) {
         let receive = self.receives.get(id as usize).copied().unwrap_or_default();
@@ -395,7 +413,7 @@ impl Drop for Ring {
     fn drop(&mut self) {
         let all = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build();
         self.push(&all.user_data(CANCEL));
-        self.link = None;
+        self.state.watched = [Watched::default(); 2];
         let mut intake = Intake::default();
         for _ in 0..100 {
             self.look();

@@ -1,7 +1,9 @@
-//! The sockets of a worker: opening them, their options, and the dense numbers under which everybody knows them.
+//! The UDP sockets of a worker: opening them, their options, and the dense numbers under which everybody knows them.
 //!
-//! Owns the file descriptors. Never reads or writes a datagram; that is the driver's.
+//! Owns the file descriptors, and hands out the numbers of TCP connections too, since all endpoints are numbered
+//! together. Never reads or writes a datagram; that is the driver's.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -23,6 +25,11 @@ pub struct SocketOptions {
     /// Wanted `SO_SNDBUF`, in bytes.
     pub send_buffer_bytes: usize,
 }
+
+/// Wanted buffers of a socket that many remote sides share, in bytes, if no more is configured.
+const SHARED_BUFFER_BYTES: usize = 8 << 20;
+/// Remote addresses of one socket whose limits are remembered; one more and all are learnt anew.
+const MAX_LIMITS: usize = 1_024;
 
 /// Which port to bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +67,33 @@ pub enum OpenError {
 #[derive(Debug)]
 pub(crate) struct Socket {
     fd: OwnedFd,
+    /// Any number of remote sides: it is never connected.
+    shared: bool,
     pub(crate) connected: Option<SocketAddr>,
-    /// The device cannot segment (EIO): send every packet on its own.
-    pub(crate) singly: bool,
-    /// Longest segment that may travel in a train; lowered by EMSGSIZE.
-    pub(crate) segment_limit: u16,
+    limits: Limits,
     /// Last `SO_RXQ_OVFL` count seen.
     pub(crate) overflows: u32,
+}
+
+/// Longest segments that may travel in a train, of the remote addresses for which the kernel has refused longer ones.
+/// By address, because one path's MTU must not cost the others of a shared socket their trains.
+#[derive(Debug, Default)]
+struct Limits(BTreeMap<IpAddr, u16>);
+
+impl Limits {
+    fn of(&self, remote: IpAddr) -> u16 {
+        // Nearly always there are none.
+        if self.0.is_empty() { u16::MAX } else { self.0.get(&remote).copied().unwrap_or(u16::MAX) }
+    }
+
+    fn lower(&mut self, remote: IpAddr, limit: u16) {
+        if self.0.len() >= MAX_LIMITS && !self.0.contains_key(&remote) {
+            // Whoever still needs one has it again after one refused train.
+            self.0.clear();
+        }
+        let known = self.0.entry(remote).or_insert(u16::MAX);
+        *known = limit.min(*known);
+    }
 }
 
 impl Socket {
@@ -76,6 +103,17 @@ impl Socket {
 
     pub(crate) const fn fd(&self) -> &OwnedFd {
         &self.fd
+    }
+
+    /// Longest segment that may travel in a train to this address, in bytes; 0 if none may.
+    pub(crate) fn segment_limit(&self, remote: IpAddr) -> u16 {
+        self.limits.of(remote)
+    }
+
+    /// No longer segments than these in trains to this address from now on: the path's MTU is lower than it seemed
+    /// (EMSGSIZE), or, with 0, its device cannot segment (EIO).
+    pub(crate) fn lower_segment_limit(&mut self, remote: IpAddr, limit: u16) {
+        self.limits.lower(remote, limit);
     }
 }
 
@@ -96,28 +134,64 @@ impl Sockets {
         Self { entries: Vec::new(), free: Vec::new(), options, next_port: 0, max, warning: None }
     }
 
+    /// Most endpoints.
+    pub(crate) const fn max(&self) -> usize {
+        self.max
+    }
+
     /// Opens a socket. Its number is the smallest that is free, or close to it.
     pub(crate) fn open(&mut self, ip: IpAddr, port: Port) -> Result<Endpoint, OpenError> {
-        if self.free.is_empty() && self.entries.len() >= self.max {
-            let cause = io::Error::other(format!("a worker holds at most {} sockets: raise RLIMIT_NOFILE", self.max));
-            return Err(OpenError::Refused { address: SocketAddr::new(ip, 0), cause });
-        }
-        let (fd, local) = match port {
-            Port::Given(port) => {
-                let address = SocketAddr::new(ip, port);
-                self.bind(address).map_err(|cause| OpenError::Refused { address, cause: cause.into() })?
-            }
-            Port::Range(min, max) => self.bind_in_range(ip, min, max)?,
+        let id = self.number().ok_or_else(|| self.too_many(SocketAddr::new(ip, 0)))?;
+        let bound = match port {
+            Port::Given(port) => self.bind_given(SocketAddr::new(ip, port), self.options),
+            Port::Range(min, max) => self.bind_in_range(ip, min, max),
         };
-        let socket = Socket { fd, connected: None, singly: false, segment_limit: u16::MAX, overflows: 0 };
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(None);
-            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
-        });
-        if let Some(entry) = self.entries.get_mut(id as usize) {
-            *entry = Some(socket);
+        self.keep(id, bound, false)
+    }
+
+    /// Opens a socket for any number of remote sides, with buffers for all of them.
+    pub(crate) fn open_shared(&mut self, address: SocketAddr) -> Result<Endpoint, OpenError> {
+        let id = self.number().ok_or_else(|| self.too_many(address))?;
+        let options = SocketOptions {
+            recv_buffer_bytes: self.options.recv_buffer_bytes.max(SHARED_BUFFER_BYTES),
+            send_buffer_bytes: self.options.send_buffer_bytes.max(SHARED_BUFFER_BYTES),
+            ..self.options
+        };
+        let bound = self.bind_given(address, options);
+        self.keep(id, bound, true)
+    }
+
+    /// Takes a number that nobody has, for an endpoint that is kept elsewhere; [`Self::free`] gives it back. `None` if
+    /// there are too many.
+    pub(crate) fn number(&mut self) -> Option<EndpointId> {
+        if let Some(id) = self.free.pop() {
+            return Some(EndpointId(id));
         }
-        Ok(Endpoint { id: EndpointId(id), local })
+        let id = u32::try_from(self.entries.len()).ok().filter(|_| self.entries.len() < self.max)?;
+        self.entries.push(None);
+        Some(EndpointId(id))
+    }
+
+    fn too_many(&self, address: SocketAddr) -> OpenError {
+        let cause = io::Error::other(format!("a worker holds at most {} sockets: raise RLIMIT_NOFILE", self.max));
+        OpenError::Refused { address, cause }
+    }
+
+    fn keep(
+        &mut self,
+        id: EndpointId,
+        bound: Result<(OwnedFd, SocketAddr), OpenError>,
+        shared: bool,
+    ) -> Result<Endpoint, OpenError> {
+        let (fd, local) = bound.inspect_err(|_| self.free(id))?;
+        if let Some(entry) = self.entries.get_mut(id.0 as usize) {
+            *entry = Some(Socket { fd, shared, connected: None, limits: Limits::default(), overflows: 0 });
+        }
+        Ok(Endpoint { id, local })
+    }
+
+    fn bind_given(&mut self, address: SocketAddr, options: SocketOptions) -> Result<(OwnedFd, SocketAddr), OpenError> {
+        self.bind(address, options).map_err(|cause| OpenError::Refused { address, cause: cause.into() })
     }
 
     /// Takes the next free port after the one given last, so that a port rests before it is used again.
@@ -126,7 +200,7 @@ impl Sockets {
         let from = if (min..=max).contains(&self.next_port) { self.next_port } else { min };
         for port in (min..=max).cycle().skip(usize::from(from - min)).take(ports) {
             let address = SocketAddr::new(ip, port);
-            match self.bind(address) {
+            match self.bind(address, self.options) {
                 Ok(bound) => {
                     self.next_port = port.wrapping_add(1);
                     return Ok(bound);
@@ -138,16 +212,16 @@ impl Sockets {
         Err(OpenError::RangeExhausted { ip, min, max })
     }
 
-    fn bind(&mut self, address: SocketAddr) -> nix::Result<(OwnedFd, SocketAddr)> {
+    fn bind(&mut self, address: SocketAddr, options: SocketOptions) -> nix::Result<(OwnedFd, SocketAddr)> {
         let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(family, SockType::Datagram, flags, None)?;
         if address.is_ipv6() {
             setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
         }
-        self.set_buffers(&fd)?;
+        self.set_buffers(&fd, options)?;
         // Refused by kernels before 5.0: datagrams then come one by one, which is correct as well.
-        let _ = self.options.gro.then(|| setsockopt(&fd, sockopt::UdpGroSegment, &true));
+        let _ = options.gro.then(|| setsockopt(&fd, sockopt::UdpGroSegment, &true));
         setsockopt(&fd, sockopt::RxqOvfl, &1)?;
         bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
         let local = local_address(&fd)?;
@@ -156,8 +230,8 @@ impl Sockets {
 
     /// Beyond the system's maximum where we may (CAP_NET_ADMIN), up to it otherwise. Linux doubles what it is given and
     /// reports the double.
-    fn set_buffers(&mut self, fd: &OwnedFd) -> nix::Result<()> {
-        let SocketOptions { recv_buffer_bytes: recv, send_buffer_bytes: send, .. } = self.options;
+    fn set_buffers(&mut self, fd: &OwnedFd, options: SocketOptions) -> nix::Result<()> {
+        let SocketOptions { recv_buffer_bytes: recv, send_buffer_bytes: send, .. } = options;
         if setsockopt(fd, sockopt::RcvBufForce, &recv).is_err() {
             setsockopt(fd, sockopt::RcvBuf, &recv)?;
         }
@@ -179,12 +253,12 @@ impl Sockets {
         self.warning.take()
     }
 
-    /// Names the only remote side, which saves the route lookup of every send.
+    /// Names the only remote side of a socket that is not shared, which saves the route lookup of every send.
     pub(crate) fn connect(&mut self, id: EndpointId, remote: SocketAddr) -> io::Result<()> {
-        let socket = self.get_mut(id).ok_or(io::ErrorKind::NotFound)?;
+        let socket = self.get_mut(id).filter(|socket| !socket.shared).ok_or(io::ErrorKind::NotFound)?;
         connect(socket.raw_fd(), &SockaddrStorage::from(remote))?;
         socket.connected = Some(remote);
-        socket.segment_limit = u16::MAX;
+        socket.limits = Limits::default();
         Ok(())
     }
 
@@ -241,6 +315,30 @@ mod tests {
         assert!(matches!(exhausted, OpenError::RangeExhausted { min: 42_100, max: 42_102, .. }));
         let taken = sockets.open(LOOPBACK, Port::Given(42_101)).expect_err("taken");
         assert!(matches!(taken, OpenError::Refused { address, .. } if address.port() == 42_101));
+    }
+
+    #[test]
+    fn one_remote_addresss_limit_is_not_anothers_and_as_many_are_known_as_there_may_be() {
+        let mut limits = Limits::default();
+        let ip = |number: u32| IpAddr::V4(Ipv4Addr::from_bits(number));
+        limits.lower(ip(0), 1_200);
+        limits.lower(ip(0), 1_300);
+        assert_eq!((limits.of(ip(0)), limits.of(ip(1))), (1_200, u16::MAX), "the lowest counts");
+        for number in 1..10_000 {
+            limits.lower(ip(number), 0);
+            assert_eq!(limits.of(ip(number)), 0);
+            assert!(limits.0.len() <= MAX_LIMITS);
+        }
+    }
+
+    #[test]
+    fn a_shared_socket_is_not_connected() {
+        let mut sockets = sockets();
+        let shared = sockets.open_shared(SocketAddr::new(LOOPBACK, 0)).expect("a socket");
+        sockets.connect(shared.id, shared.local).expect_err("it has many remote sides");
+        let twice = sockets.open_shared(shared.local).expect_err("taken");
+        assert!(matches!(twice, OpenError::Refused { address, .. } if address == shared.local));
+        assert_eq!(sockets.number(), Some(EndpointId(1)), "a socket that is refused keeps no number");
     }
 
     #[test]

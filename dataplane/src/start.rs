@@ -1,14 +1,17 @@
 //! Starting a worker: pinning, limits, which driver, and telling control what came of it.
 
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
-use corecast_wire::{Event, Io, StartError, WorkerConfig};
+use corecast_core::Endpoint;
+use corecast_wire::{Event, Io, StartError, WebRtcConfig, WorkerConfig};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::driver::{Driver, MAX_SOCKETS, SocketOptions};
+use crate::driver::{Driver, MAX_SOCKETS, OpenError, SocketOptions};
 use crate::executor::Executor;
 use crate::link::Link;
 use crate::pump::Pump;
+use crate::tcp::MAX_CONNECTIONS;
 
 /// File descriptors that a process needs besides media sockets.
 const SPARE_FILES: usize = 256;
@@ -16,6 +19,10 @@ const SPARE_FILES: usize = 256;
 const MIN_LOCKED_BYTES: u64 = 512 * 1024;
 /// `CPU_SETSIZE`.
 const MAX_CORES: usize = 1_024;
+/// How long a port may still be in use by a worker before us (the kernel takes an io_uring apart, and lets go of its
+/// sockets, after the end of its process), and an address of IPv6 be tentative (RFC 4862 section 5.4).
+const BIND_TIME: Duration = Duration::from_secs(3);
+const BIND_INTERVAL: Duration = Duration::from_millis(20);
 /// Where a socket is opened to see what the system gives.
 const PROBE_IP: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -24,9 +31,9 @@ pub(crate) fn run(link: UnixStream) -> Result<(), StartError> {
     // If the first frame does not come, there is nobody to tell.
     let (mut link, config) = Link::accept(link)?;
     match prepare(&config, &link) {
-        Ok(Ready { driver, executor, io, reason, warnings }) => {
+        Ok(Ready { driver, webrtc, executor, io, reason, warnings }) => {
             link.event(Event::Started { io, reason, warnings });
-            executor.run(Box::new(Pump::new(config, driver, link)))
+            executor.run(Box::new(Pump::new(config, driver, link, &webrtc)))
         }
         Err(error) => {
             link.event(Event::StartFailed(error.clone()));
@@ -38,6 +45,7 @@ pub(crate) fn run(link: UnixStream) -> Result<(), StartError> {
 
 struct Ready {
     driver: Driver,
+    webrtc: Vec<Endpoint>,
     executor: Executor,
     io: Io,
     reason: String,
@@ -57,9 +65,10 @@ fn prepare(config: &WorkerConfig, link: &Link) -> Result<Ready, StartError> {
     };
     let (mut driver, io, reason) = choose(config.io, options, max_sockets)?;
     driver.watch_link(link.fd()).map_err(|error| StartError::Other(format!("cannot watch the link: {error}")))?;
+    let webrtc = config.webrtc.as_ref().map_or(Ok(Vec::new()), |webrtc| open_webrtc(&mut driver, webrtc))?;
     try_buffers(&mut driver, &mut warnings);
     let executor = Executor::new(io, config.core)?;
-    Ok(Ready { driver, executor, io, reason, warnings })
+    Ok(Ready { driver, webrtc, executor, io, reason, warnings })
 }
 
 fn pin(core: u32) -> Result<(), StartError> {
@@ -74,12 +83,16 @@ fn raise_file_limit(config: &WorkerConfig, warnings: &mut Vec<String>) -> usize 
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return MAX_SOCKETS };
     let limit = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
     let (first, last) = config.port_range;
-    let wanted = usize::from(last.saturating_sub(first)) + 1 + SPARE_FILES;
+    let webrtc = config.webrtc.as_ref().map_or(0, |webrtc| {
+        let (sockets, connections) = if webrtc.tcp { (2, MAX_CONNECTIONS) } else { (1, 0) };
+        webrtc.listen.len() * sockets + connections
+    });
+    let wanted = usize::from(last.saturating_sub(first)) + 1 + webrtc + SPARE_FILES;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     if limit < wanted {
         warnings.push(format!(
-            "{limit} open files are allowed, and the port range alone may need {wanted}: raise RLIMIT_NOFILE \
-             (LimitNOFILE=, ulimit -Hn)"
+            "{limit} open files are allowed, and the port range and TCP connections alone may need {wanted}: raise \
+             RLIMIT_NOFILE (LimitNOFILE=, ulimit -Hn)"
         ));
     }
     limit.saturating_sub(SPARE_FILES).clamp(1, MAX_SOCKETS)
@@ -148,12 +161,62 @@ fn raise_locked_memory_limit() -> Result<(), String> {
     ))
 }
 
-/// Opens and closes a socket, to see whether the system gives the buffers that are wanted.
-fn try_buffers(driver: &mut Driver, warnings: &mut Vec<String>) {
-    if let Ok(endpoint) = driver.open(PROBE_IP, crate::driver::Port::Given(0)) {
-        driver.close(endpoint.id);
+/// Opens the sockets that all WebRTC transports share.
+fn open_webrtc(driver: &mut Driver, config: &WebRtcConfig) -> Result<Vec<Endpoint>, StartError> {
+    let mut opened = Vec::new();
+    for address in &config.listen {
+        let endpoint = insist(|| driver.open_shared(*address)).map_err(|error| cannot_listen("UDP", &error))?;
+        opened.push(endpoint);
+        if config.tcp {
+            insist(|| driver.listen(endpoint.local)).map_err(|error| cannot_listen("TCP", &error))?;
+        }
     }
-    warnings.extend(driver.take_warning());
+    Ok(opened)
+}
+
+/// Tries again for a while where that may help.
+fn insist<T>(mut open: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let end = Instant::now() + BIND_TIME;
+    let may_pass = |error: &OpenError| matches!(errno(error), Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL));
+    loop {
+        let done = open();
+        if Instant::now() >= end || !done.as_ref().is_err_and(may_pass) {
+            return done;
+        }
+        std::thread::sleep(BIND_INTERVAL);
+    }
+}
+
+fn errno(error: &OpenError) -> Option<i32> {
+    match error {
+        OpenError::Refused { cause, .. } => cause.raw_os_error(),
+        OpenError::RangeExhausted { .. } => None,
+    }
+}
+
+/// What the operator should do about an address that cannot be had.
+fn cannot_listen(protocol: &str, error: &OpenError) -> StartError {
+    let hint = match errno(error) {
+        Some(libc::EADDRINUSE) => "; another program has this port: choose another rtc.webrtc_port",
+        Some(libc::EADDRNOTAVAIL) => "; this host does not have this address: correct rtc.listen_ips",
+        Some(libc::EAFNOSUPPORT) => "; this host has no such addresses: correct rtc.listen_ips",
+        Some(libc::EACCES) => "; only CAP_NET_BIND_SERVICE may have this port: choose a higher rtc.webrtc_port",
+        _ => "",
+    };
+    StartError::Other(format!("WebRTC over {protocol}: {error}{hint}"))
+}
+
+/// Sees whether the system gives the buffers that are wanted. Those of WebRTC are the largest; without them a socket is
+/// opened for it.
+fn try_buffers(driver: &mut Driver, warnings: &mut Vec<String>) {
+    let mut warning = driver.take_warning();
+    if warning.is_none() {
+        if let Ok(endpoint) = driver.open(PROBE_IP, crate::driver::Port::Given(0)) {
+            driver.close(endpoint.id);
+        }
+        warning = driver.take_warning();
+    }
+    warnings.extend(warning);
 }
 
 #[cfg(test)]

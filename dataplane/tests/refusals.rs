@@ -127,6 +127,42 @@ fn a_train_above_the_mtu_leaves_packet_by_packet_and_is_delivered_whole() {
     });
 }
 
+/// An address behind the far end, over a path with a lower MTU.
+fn narrow_path(v6: bool) -> SocketAddr {
+    let (far, prefix) = [("10.99.0.3", 32), ("fd99::3", 128)][usize::from(v6)];
+    let gateway = RECEIVERS[usize::from(v6)];
+    run(&format!("ip route replace {far}/{prefix} via {gateway} dev near mtu 1280")).expect("a route");
+    SocketAddr::new(far.parse().expect("an address"), 5_004)
+}
+
+#[test]
+fn a_narrow_path_costs_the_others_of_a_shared_socket_nothing() {
+    on_veth(1_500, 1 << 20, |name, driver, path, there| {
+        let v6 = path.remote.is_ipv6();
+        let from: IpAddr = SENDERS[usize::from(v6)].parse().expect("an address");
+        let shared = driver.open_shared(SocketAddr::new(from, 0)).expect("a socket");
+        driver.connect(shared.id, path.remote).expect_err("it has many remote sides");
+        let wide = Path { local: shared.id, ..path };
+        let narrow = Path { remote: narrow_path(v6), ..wide };
+        let mut sends = |path, segment_len: u16| {
+            let (bytes, before) = (pattern(9, usize::from(segment_len) * 10), driver.traffic());
+            assert_eq!(send(driver, path, segment_len, &bytes), 0, "{name} to {}", path.remote);
+            if path == wide {
+                let mut room = [0; 4_096];
+                for expected in bytes.chunks(usize::from(segment_len)) {
+                    let len = there.recv(&mut room).expect("a packet");
+                    assert_eq!(&room[..len], expected, "{name}");
+                }
+            }
+            driver.traffic().trains_sent - before.trains_sent
+        };
+        for _ in 0..3 {
+            assert_eq!((sends(narrow, 1_300), sends(wide, 1_300)), (10, 1), "{name}: packet by packet to the one only");
+        }
+        assert_eq!((sends(narrow, 1_200), sends(wide, 1_400)), (1, 1), "{name}: what fits is a train");
+    });
+}
+
 #[test]
 fn a_full_send_buffer_refuses_and_every_packet_is_counted_once() {
     on_veth(1_500, 64 * 1024, |name, driver, path, there| {

@@ -1,5 +1,10 @@
 //! corecast's tests that need more than one package: simulation, fuzz targets, and what the tests share.
 
+pub mod bed;
+pub mod broadcaster;
+pub mod browser;
 pub mod fuzz;
+pub mod relay;
+pub mod script;
 pub mod server;
 pub mod sim;

@@ -15,6 +15,8 @@ use serde_json::Value;
 /// For things that happen soon or never.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PORTS: u16 = 100;
+/// How many of them are WebRTC's, one per worker.
+const WEBRTC_PORTS: u16 = 10;
 
 /// The binary: `CORECAST_BIN`, or the release build.
 ///
@@ -36,6 +38,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// First and last of its media ports.
     pub ports: (u16, u16),
+    /// Where the first worker's WebRTC clients come.
+    pub webrtc_port: u16,
     log: Arc<Mutex<Vec<(Instant, String)>>>,
 }
 
@@ -73,12 +77,14 @@ impl Server {
     pub fn start_command(command: &mut Command, flags: &[&str]) -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let min = 21_000 + NEXT.fetch_add(PORTS, Ordering::Relaxed);
-        let ports = (min, min + PORTS - 1);
+        let ports = (min, min + PORTS - WEBRTC_PORTS - 1);
+        let webrtc_port = ports.1 + 1;
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.expect("a free port");
         let mut supervisor = command
             .args(["--http-listen", &address.to_string()])
             .args(["--rtc-port-range", &format!("{}-{}", ports.0, ports.1)])
+            .args(["--rtc-webrtc-port", &webrtc_port.to_string()])
             .args(flags)
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
@@ -97,7 +103,7 @@ impl Server {
                 }
             });
         }
-        Self { supervisor, address, ports, log }
+        Self { supervisor, address, ports, webrtc_port, log }
     }
 
     /// Lines so far, of standard output and error.

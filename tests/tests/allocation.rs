@@ -121,7 +121,7 @@ impl Call {
     /// One sender, and as many receivers as there are consumers, each on a transport of its own.
     fn new(suite: Option<SrtpCryptoSuite>) -> Self {
         let mut call = Self {
-            worker: Worker::new(Config::default()),
+            worker: Worker::new(Config::plain(std::time::Instant::now())),
             outbox: Outbox::new(),
             sealer: suite.map(|suite| Sealer::new(&key(suite, 1)).expect("a key of the right length")),
             now: Instant::from_nanos(1_000_000),

@@ -83,7 +83,7 @@ fn produce() -> ProduceOptions {
 
 #[test]
 fn objects_cost_what_the_documentation_says() {
-    let mut machine = Machine { worker: Worker::new(Config::default()), outbox: Outbox::new() };
+    let mut machine = Machine { worker: Worker::new(Config::plain(std::time::Instant::now())), outbox: Outbox::new() };
     machine.must(&Command::CreateRouter { router: RouterId(1) }, &[]);
     machine.transport(0);
     let producer = ProducerId(1);

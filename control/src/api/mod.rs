@@ -4,27 +4,35 @@
 //! sentence, and nothing has changed.
 
 mod broadcasters;
+mod doors;
+mod events;
+mod origins;
 mod stats;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
-use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::StatusCode;
+use axum::middleware;
 use axum::routing::{delete, get, post};
+use futures_util::{StreamExt, stream};
 use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout_at};
 
 use crate::rooms::ApiError;
 use crate::server::App;
 
 /// Longest body. JSON may be nested 128 deep (serde_json's limit).
 const MAX_BODY_BYTES: usize = 1 << 20;
+/// For a body to arrive in.
+const BODY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Everything.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -54,7 +62,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/consumers/{consumer}/requestKeyFrame", post(b::request_key_frame))
         .route("/consumers/{consumer}/stats", get(b::consumer_stats));
     Router::new()
-        .route("/", get(status::page))
+        .merge(crate::page::routes())
+        .route("/status", get(status::page))
         .route("/health", get(status::health))
         .route("/stats", get(status::stats))
         .route("/test-hooks/worker/{index}", post(status::test_hook))
@@ -62,37 +71,49 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/rooms/{room}", get(b::capabilities).delete(b::close_room))
         .route("/rooms/{room}/broadcasters", post(b::create))
         .nest("/rooms/{room}/broadcasters/{broadcaster}", broadcaster)
+        .route("/rooms/{room}/events", get(events::listen))
+        .merge(doors())
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
         })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), check_origin))
+        .layer(middleware::map_request(bound_body))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), origins::check))
         .with_state(app)
 }
 
-/// A web page of another origin may not use the API. Programs send no Origin and are not asked for one.
-async fn check_origin(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    if let Some(origin) = request.headers().get(header::ORIGIN) {
-        let origin = origin.to_str().unwrap_or("(unreadable)");
-        if !origin_is_ours(origin, request.headers(), &app.config.http.origins) {
-            let sentence = format!("Origin: {origin:?} may not use this API (http.origins)");
-            return ApiError::new(StatusCode::FORBIDDEN, sentence).into_response();
-        }
-    }
-    next.run(request).await
+/// Whoever sends a body one byte at a time holds nothing for long.
+async fn bound_body(request: Request) -> Request {
+    let until = Instant::now() + BODY_LIMIT;
+    request.map(|body| {
+        let parts = stream::unfold(Some(body.into_data_stream()), move |parts| async move {
+            let mut parts = parts?;
+            match timeout_at(until, parts.next()).await {
+                Ok(part) => part.map(|part| (part, Some(parts))),
+                Err(late) => Some((Err(axum::Error::new(late)), None)),
+            }
+        });
+        Body::from_stream(parts)
+    })
 }
 
-/// Ours is what is configured, and the address that was called if it is one that no foreign page can have for a name:
-/// an IP address or localhost. (A name that is made to point here is not ours: DNS rebinding.)
-fn origin_is_ours(origin: &str, headers: &HeaderMap, configured: &[String]) -> bool {
-    if configured.iter().any(|ours| ours.trim_end_matches('/') == origin) {
-        return true;
-    }
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
-    let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
-    (literal || name == "localhost") && origin.strip_prefix("http://") == Some(host)
+/// WHIP and WHEP. A session's URL is in the answer to the request that made it.
+fn doors() -> Router<Arc<App>> {
+    use doors as d;
+    let whep = || get(d::nothing).options(d::whep_options);
+    Router::new()
+        .route("/whip/{room}", get(d::nothing).options(d::whip_options).post(d::publish))
+        .route(
+            "/whip/{room}/{secret}",
+            get(d::whip_look).options(d::whip_session_options).patch(d::whip_patch).delete(d::whip_end),
+        )
+        .route("/whep/{room}", whep().post(d::view_room))
+        .route("/whep/{room}/{peer}", whep().post(d::view_peer))
+        .route(
+            "/whep/{room}/s/{secret}",
+            get(d::whep_look).options(d::whep_session_options).patch(d::whep_patch).delete(d::whep_end),
+        )
 }
 
 /// A JSON body; an empty one is `{}`. The error names the field.

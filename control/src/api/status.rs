@@ -18,7 +18,7 @@ use crate::pool::Worker;
 use crate::rooms::{ApiError, Room};
 use crate::server::{App, io_name};
 
-const PAGE: &str = include_str!("page.html");
+const PAGE: &str = include_str!("status.html");
 /// Nothing from elsewhere, and nobody may frame it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
     img-src data:; frame-ancestors 'none'";
@@ -96,6 +96,20 @@ async fn room(room: &Room, names: &mut Names) -> Value {
     names.extend(state.transports.iter().map(|(name, of)| (of.id.0, named(name))));
     names.extend(state.producers.iter().map(|(name, of)| (of.id.0, named(name))));
     names.extend(state.consumers.iter().map(|(name, of)| (of.id.0, named(name))));
+    names.extend(state.sessions.iter().map(|(name, of)| (of.transport.0, named(name))));
+    let peers: Vec<_> = state
+        .peers
+        .iter()
+        .map(|(name, of)| {
+            json!({
+                "id": name,
+                "displayName": of.display_name,
+                "connected": of.live,
+                "tracks": state.tracks(name),
+                "viewers": state.viewers_of(name),
+            })
+        })
+        .collect();
     let broadcasters: Vec<_> = state
         .broadcasters
         .iter()
@@ -107,7 +121,9 @@ async fn room(room: &Room, names: &mut Names) -> Value {
         "id": room.id,
         "worker": room.worker.index,
         "broadcasters": broadcasters,
-        "transports": state.transports.len(),
+        "peers": peers,
+        "viewers": state.sessions.len() - state.peers.len(),
+        "transports": state.transports.len() + state.sessions.len(),
         "producers": state.producers.len(),
         "consumers": state.consumers.len(),
     })

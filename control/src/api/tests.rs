@@ -7,12 +7,15 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+mod doors;
+mod sessions;
+
 use super::router;
 use crate::addresses::Addresses;
+use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::fake_worker;
 use crate::pool::{Pool, Watch};
-use crate::rooms::Rooms;
 use crate::server::App;
 
 /// A server on a port of its own.
@@ -23,10 +26,21 @@ struct Server {
 struct Answer {
     status: StatusCode,
     location: Option<String>,
+    /// Lines of the head, in lower case up to the colon.
+    head: Vec<String>,
     text: String,
 }
 
 impl Answer {
+    /// Every value of a header.
+    fn all(&self, name: &str) -> Vec<&str> {
+        self.head.iter().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).collect()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.all(name).first().copied()
+    }
+
     fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
     }
@@ -34,7 +48,10 @@ impl Answer {
 
 impl Server {
     async fn start() -> Self {
-        let config = Config::default();
+        Self::start_with(Config::default()).await
+    }
+
+    async fn start_with(config: Config) -> Self {
         let watch = Watch {
             heartbeat: config.worker.heartbeat.0,
             timeout: config.worker.timeout.0,
@@ -44,11 +61,12 @@ impl Server {
         let (pool, _deaths, _starts) = Pool::open(spawned, watch).expect("opens");
         let pool = Arc::new(pool);
         let addresses = Addresses::find(&config.rtc.listen_ips).expect("loopback");
-        let rooms = Arc::new(Rooms::new(Arc::clone(&pool), addresses, config.rooms.clone()));
-        let app = Arc::new(App { config, pool, rooms, started: std::time::Instant::now() });
+        let certificate = Certificate::draw().expect("draws");
+        let app = Arc::new(App::new(config, pool, addresses, &certificate));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound");
-        tokio::spawn(axum::serve(listener, router(app)).into_future());
+        let service = router(app).into_make_service_with_connect_info::<std::net::SocketAddr>();
+        tokio::spawn(axum::serve(listener, service).into_future());
         Self { address }
     }
 
@@ -67,7 +85,8 @@ impl Server {
         let (head, text) = answer.split_once("\r\n\r\n").expect("a whole answer");
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("status");
         let location = head.lines().find_map(|line| line.strip_prefix("location: ")).map(str::to_owned);
-        Answer { status, location, text: text.to_owned() }
+        let head = head.lines().skip(1).map(str::to_owned).collect();
+        Answer { status, location, head, text: text.to_owned() }
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -363,12 +382,58 @@ async fn rooms_go_round_and_origins_are_checked() {
 #[tokio::test]
 async fn the_status_page_stands_alone() {
     let server = Server::start().await;
-    let page = server.get("/").await;
+    let page = server.get("/status").await;
     assert_eq!(page.status, StatusCode::OK);
-    assert!(page.text.contains("<title>corecast</title>"));
+    assert!(page.text.contains("<title>corecast status</title>"));
     let outside = page.text.matches("://").count() - page.text.matches("http://www.w3.org/2000/svg").count();
     assert_eq!(outside, 0, "nothing is loaded from elsewhere");
     while server.get("/health").await.status != StatusCode::OK {
         tokio::task::yield_now().await;
     }
+}
+
+/// Paths below `/assets/` and names of modules that a file of the page names.
+fn named_in(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for before in ["\"/assets/", "from \"./"] {
+        names.extend(text.split(before).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+    }
+    names
+}
+
+#[tokio::test]
+async fn every_file_of_the_page_is_served_under_its_policy() {
+    let server = Server::start().await;
+    let mut wanted = vec!["/".to_owned()];
+    let mut seen = Vec::new();
+    while let Some(path) = wanted.pop() {
+        let file = server.get(&path).await;
+        assert_eq!(file.status, StatusCode::OK, "{path}");
+        let content_type = match path.rsplit_once('.').map(|(_, ending)| ending) {
+            None => "text/html; charset=utf-8",
+            Some("css") => "text/css; charset=utf-8",
+            Some("js") => "text/javascript; charset=utf-8",
+            Some("svg") => "image/svg+xml",
+            Some(other) => panic!("{path}: what is {other}?"),
+        };
+        assert_eq!(file.header("content-type"), Some(content_type), "{path}");
+        let policy = file.header("content-security-policy").expect("a policy");
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(file.header("x-content-type-options"), Some("nosniff"));
+        let outside = file.text.matches("://").count() - file.text.matches("http://www.w3.org/2000/svg").count();
+        let own = file.text.matches("https://${location.host}").count();
+        assert_eq!(outside, own, "{path} names something elsewhere");
+        let asks = format!("If-None-Match: \"other\", {}\r\n", file.header("etag").expect("an ETag"));
+        let again = server.send("GET", &path, &asks, "").await;
+        assert_eq!((again.status, again.text.as_str()), (StatusCode::NOT_MODIFIED, ""), "{path}");
+        wanted.extend(named_in(&file.text).into_iter().map(|name| format!("/assets/{name}")));
+        seen.push(path);
+        wanted.retain(|path| !seen.contains(path));
+    }
+    assert!(seen.len() > 10, "{seen:?}");
+    let page = server.get("/").await.text;
+    for module in seen.iter().filter(|path| path.ends_with(".js")) {
+        assert!(page.contains(&format!("\"{module}\"")), "{module} is not fetched early");
+    }
+    assert_eq!(server.get("/assets/nothing.js").await.status, StatusCode::NOT_FOUND);
 }

@@ -1,6 +1,6 @@
 //! Why something asked over HTTP was not done: a status and one sentence.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use corecast_wire::CommandError;
 
@@ -13,11 +13,24 @@ use crate::ortc::OrtcError;
 pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     pub(crate) sentence: String,
+    /// A header that says more, such as `Retry-After`.
+    pub(crate) header: Option<(HeaderName, HeaderValue)>,
 }
+
+/// Seconds after which one who was refused for lack of room may try again.
+const RETRY_AFTER_SECS: u32 = 5;
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
-        Self { status, sentence: sentence.into() }
+        let lack = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        let error = Self { status, sentence: sentence.into(), header: None };
+        if lack { error.retry_after(RETRY_AFTER_SECS) } else { error }
+    }
+
+    /// Says when to try again.
+    pub(crate) fn retry_after(mut self, secs: u32) -> Self {
+        self.header = Some((header::RETRY_AFTER, HeaderValue::from(secs)));
+        self
     }
 
     /// 400: a field is wrong in itself.
@@ -74,6 +87,9 @@ impl From<RequestError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let text = HeaderValue::from_static("text/plain; charset=utf-8");
-        (self.status, [(header::CONTENT_TYPE, text)], format!("{}\n", self.sentence)).into_response()
+        let mut response =
+            (self.status, [(header::CONTENT_TYPE, text)], format!("{}\n", self.sentence)).into_response();
+        response.headers_mut().extend(self.header);
+        response
     }
 }

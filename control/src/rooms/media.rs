@@ -47,12 +47,12 @@ pub(crate) struct ConsumeTarget {
     pub(crate) producer: String,
 }
 
-fn random_cname() -> String {
+pub(super) fn random_cname() -> String {
     let random = Uuid::new_v4().simple().to_string();
     random.chars().take(CNAME_CHARS).collect()
 }
 
-fn first_sequence() -> u16 {
+pub(super) fn first_sequence() -> u16 {
     rand::random::<u16>() % FIRST_SEQUENCE_LIMIT
 }
 
@@ -82,7 +82,7 @@ impl Room {
         let producer = Producer {
             id,
             transport: transport.to_owned(),
-            broadcaster: broadcaster.to_owned(),
+            owner: broadcaster.to_owned(),
             kind: body.kind,
             kind_of_streams: produced.kind_of_streams,
             consumable: produced.consumable,
@@ -90,6 +90,7 @@ impl Room {
             paused: body.paused,
         };
         state.producers.insert(name.clone(), producer);
+        state.tell_of("changed", broadcaster);
         Ok(name)
     }
 
@@ -145,7 +146,7 @@ impl Room {
         let consumer = Consumer {
             id,
             transport: target.transport.clone(),
-            broadcaster: broadcaster.to_owned(),
+            broadcaster: Some(broadcaster.to_owned()),
             producer: target.producer.clone(),
             paused: body.paused,
         };
@@ -166,7 +167,8 @@ impl Room {
         let producer = state.producer_of(broadcaster, name)?.id;
         gone_is_closed(self.worker.link.apply(Command::CloseProducer { producer }).await)?;
         state.forget_producer(name);
-        Ok(())
+        state.tell_of("changed", broadcaster);
+        self.end_stranded(&mut state).await
     }
 
     pub(crate) async fn pause_consumer(&self, broadcaster: &str, name: &str, paused: bool) -> Result<(), ApiError> {

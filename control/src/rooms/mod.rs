@@ -4,11 +4,14 @@
 //! it changes after the worker has agreed, under the room's lock: a request applies completely or not at all.
 
 mod error;
+mod events;
 mod media;
 mod names;
 mod room;
+mod sessions;
 mod srtp;
 mod transports;
+mod webrtc;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,10 +27,13 @@ use crate::config;
 use crate::pool::Pool;
 
 pub(crate) use error::ApiError;
+pub(crate) use events::Listener;
 pub(crate) use media::{ConsumeBody, ConsumeTarget, ProduceBody};
 pub(crate) use names::{check_name, path_segment};
 pub(crate) use room::{BroadcasterBody, Form, Room};
+pub(crate) use sessions::{Made, Publishing, Viewing, no_stream};
 pub(crate) use transports::{ConnectBody, TransportBody};
+pub(crate) use webrtc::{WebRtc, draw_ice};
 
 /// Interval at which rooms without broadcasters are looked for.
 const IDLE_CHECK: Duration = Duration::from_secs(1);
@@ -43,14 +49,15 @@ pub(crate) fn next_id() -> u64 {
 pub(crate) struct Rooms {
     pool: Arc<Pool>,
     addresses: Addresses,
+    webrtc: Arc<WebRtc>,
     settings: config::Rooms,
     /// Locked while a room is made, so that two first comers do not make two.
     rooms: Mutex<HashMap<String, Arc<Room>>>,
 }
 
 impl Rooms {
-    pub(crate) fn new(pool: Arc<Pool>, addresses: Addresses, settings: config::Rooms) -> Self {
-        Self { pool, addresses, settings, rooms: Mutex::default() }
+    pub(crate) fn new(pool: Arc<Pool>, addresses: Addresses, webrtc: WebRtc, settings: config::Rooms) -> Self {
+        Self { pool, addresses, webrtc: Arc::new(webrtc), settings, rooms: Mutex::default() }
     }
 
     /// The room of that name, made on the worker whose turn it is if there is none yet.
@@ -69,7 +76,7 @@ impl Rooms {
         let router = RouterId(next_id());
         worker.link.apply(Command::CreateRouter { router }).await?;
         tracing::info!("room {id:?} is on worker {}", worker.index);
-        let room = Arc::new(Room::new(id, worker, router, self.addresses.clone()));
+        let room = Arc::new(Room::new(id, worker, router, self.addresses.clone(), Arc::clone(&self.webrtc)));
         rooms.insert(id.to_owned(), Arc::clone(&room));
         Ok(room)
     }
@@ -93,6 +100,16 @@ impl Rooms {
         room.close().await?;
         rooms.remove(id);
         Ok(())
+    }
+
+    /// Closes every room: whoever is in one is told at once, and not by silence.
+    pub(crate) async fn close_all(&self) {
+        let mut rooms = self.rooms.lock().await;
+        for (id, room) in rooms.drain() {
+            if let Err(error) = room.close().await {
+                tracing::warn!("room {id:?} cannot be closed: {error}");
+            }
+        }
     }
 
     /// Closes rooms that nobody has used for a while. For ever.

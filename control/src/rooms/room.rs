@@ -13,14 +13,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
-use super::{ApiError, check_name};
+use super::events::Teller;
+use super::sessions::{Peer, Session};
+use super::webrtc::WebRtc;
+use super::{ApiError, check_name, next_id};
 use crate::addresses::Addresses;
 use crate::link::RequestError;
 use crate::ortc::{Kind, RtpCapabilities, RtpParameters, can_consume};
 use crate::pool::Worker;
 
-const MAX_DISPLAY_NAME_BYTES: usize = 256;
+pub(super) const MAX_DISPLAY_NAME_BYTES: usize = 256;
 const MAX_BROADCASTERS: usize = 10_000;
+/// Publishers by WHIP.
+pub(super) const MAX_PEERS: usize = 10_000;
 
 /// Which generation of mediasoup-demo a broadcaster speaks (it decides statuses and what joining means).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +81,8 @@ pub(crate) struct Broadcaster {
     pub(crate) device: Device,
     pub(crate) rtp_capabilities: Option<RtpCapabilities>,
     pub(crate) joined: bool,
+    /// The order of coming.
+    pub(crate) number: u64,
 }
 
 #[derive(Debug)]
@@ -99,8 +106,10 @@ pub(crate) struct Transport {
 #[derive(Debug)]
 pub(crate) struct Producer {
     pub(crate) id: ProducerId,
+    /// Or session.
     pub(crate) transport: String,
-    pub(crate) broadcaster: String,
+    /// Broadcaster or peer.
+    pub(crate) owner: String,
     pub(crate) kind: Kind,
     pub(crate) kind_of_streams: &'static str,
     pub(crate) consumable: RtpParameters,
@@ -111,8 +120,10 @@ pub(crate) struct Producer {
 #[derive(Debug)]
 pub(crate) struct Consumer {
     pub(crate) id: ConsumerId,
+    /// Or session.
     pub(crate) transport: String,
-    pub(crate) broadcaster: String,
+    /// None for a session's.
+    pub(crate) broadcaster: Option<String>,
     pub(crate) producer: String,
     pub(crate) paused: bool,
 }
@@ -120,11 +131,16 @@ pub(crate) struct Consumer {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) broadcasters: BTreeMap<String, Broadcaster>,
+    /// Publishers by WHIP. No name is among the broadcasters as well.
+    pub(crate) peers: BTreeMap<String, Peer>,
+    /// WHIP and WHEP.
+    pub(crate) sessions: HashMap<String, Session>,
     pub(crate) transports: HashMap<String, Transport>,
     pub(crate) producers: HashMap<String, Producer>,
     pub(crate) consumers: HashMap<String, Consumer>,
+    pub(super) teller: Teller,
     closed: bool,
-    /// Since when there has been no broadcaster.
+    /// Since when there has been neither broadcaster nor session.
     empty_since: Option<Instant>,
 }
 
@@ -135,25 +151,44 @@ pub(crate) struct Room {
     pub(crate) worker: Arc<Worker>,
     pub(super) router: RouterId,
     pub(super) addresses: Addresses,
+    pub(super) webrtc: Arc<WebRtc>,
     state: Mutex<State>,
 }
 
 impl Room {
-    pub(super) fn new(id: &str, worker: Arc<Worker>, router: RouterId, addresses: Addresses) -> Self {
+    pub(super) fn new(
+        id: &str,
+        worker: Arc<Worker>,
+        router: RouterId,
+        addresses: Addresses,
+        webrtc: Arc<WebRtc>,
+    ) -> Self {
         let state = State {
             broadcasters: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            sessions: HashMap::new(),
             transports: HashMap::new(),
             producers: HashMap::new(),
             consumers: HashMap::new(),
+            teller: Teller::default(),
             closed: false,
             empty_since: Some(Instant::now()),
         };
-        Self { id: id.to_owned(), worker, router, addresses, state: Mutex::new(state) }
+        Self { id: id.to_owned(), worker, router, addresses, webrtc, state: Mutex::new(state) }
     }
 
     /// For looking at it.
     pub(crate) async fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().await
+    }
+
+    /// For adding to it.
+    pub(super) async fn open_state(&self) -> Result<MutexGuard<'_, State>, ApiError> {
+        let state = self.state.lock().await;
+        if state.closed {
+            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the room has just closed; try again"));
+        }
+        Ok(state)
     }
 
     /// For changing it: the broadcaster must be there.
@@ -168,12 +203,9 @@ impl Room {
     /// A new broadcaster: its name, its form, and for the legacy form what it may consume.
     pub(crate) async fn create_broadcaster(&self, body: BroadcasterBody) -> Result<(String, Form, Value), ApiError> {
         let (name, form, field) = body.check()?;
-        let mut state = self.state.lock().await;
-        if state.closed {
-            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the room has just closed; try again"));
-        }
-        if state.broadcasters.contains_key(&name) {
-            return Err(ApiError::conflict(format!("{field}: there is a broadcaster {name:?} already")));
+        let mut state = self.open_state().await?;
+        if state.has_name(&name) {
+            return Err(ApiError::conflict(format!("{field}: there is a broadcaster or peer {name:?} already")));
         }
         if state.broadcasters.len() >= MAX_BROADCASTERS {
             let sentence = format!("the room has {MAX_BROADCASTERS} broadcasters already");
@@ -190,9 +222,11 @@ impl Room {
             device,
             rtp_capabilities: body.rtp_capabilities,
             joined: form == Form::Legacy,
+            number: next_id(),
         };
         state.broadcasters.insert(name.clone(), broadcaster);
-        state.empty_since = None;
+        state.note_use();
+        state.tell_of("joined", &name);
         Ok((name, form, json!({ "peers": peers })))
     }
 
@@ -203,6 +237,7 @@ impl Room {
             Some(broadcaster) if !broadcaster.joined => broadcaster.joined = true,
             _ => return Err(ApiError::conflict("the broadcaster has joined already")),
         }
+        state.tell_of("joined", broadcaster);
         Ok(())
     }
 
@@ -216,11 +251,13 @@ impl Room {
             gone_is_closed(self.worker.link.apply(Command::CloseTransport { transport }).await)?;
             state.forget_transport(&name);
         }
-        let form = state.broadcasters.remove(broadcaster).map_or(Form::Legacy, |broadcaster| broadcaster.form);
-        if state.broadcasters.is_empty() {
-            state.empty_since = Some(Instant::now());
+        self.end_stranded(&mut state).await?;
+        let gone = state.broadcasters.remove(broadcaster);
+        if gone.as_ref().is_some_and(|gone| gone.joined) {
+            state.tell_left(broadcaster);
         }
-        Ok(form)
+        state.note_use();
+        Ok(gone.map_or(Form::Legacy, |gone| gone.form))
     }
 
     /// Of a broadcaster that is there.
@@ -233,12 +270,10 @@ impl Room {
     pub(crate) async fn peer_producers_infos(&self, broadcaster: &str) -> Result<Value, ApiError> {
         let state = self.state_of(broadcaster).await?;
         state.must_have_joined(broadcaster)?;
-        let infos: Vec<_> = state
-            .broadcasters
-            .iter()
-            .filter(|(name, of)| of.joined && *name != broadcaster)
-            .map(|(name, _)| json!({ "peerId": name, "producers": state.producers_of(name) }))
-            .collect();
+        let others = state.broadcasters.iter().filter(|(name, of)| of.joined && *name != broadcaster);
+        let names = others.map(|(name, _)| name).chain(state.peers.keys());
+        let infos: Vec<_> =
+            names.map(|name| json!({ "peerId": name, "producers": state.producers_of(name) })).collect();
         Ok(json!({ "peerProducersInfos": infos }))
     }
 
@@ -264,6 +299,13 @@ impl Room {
         gone_is_closed(self.worker.link.apply(Command::CloseRouter { router: self.router }).await)?;
         tracing::info!("room {:?} is closed", self.id);
         state.closed = true;
+        for session in state.sessions.values() {
+            self.worker.unwatch(session.transport);
+        }
+        // Whoever waits for the end of a session, or listens, sees it by this.
+        state.sessions.clear();
+        state.teller = Teller::default();
+        state.peers.clear();
         state.broadcasters.clear();
         state.transports.clear();
         state.producers.clear();
@@ -282,7 +324,18 @@ pub(super) fn gone_is_closed(result: Result<(), RequestError>) -> Result<(), Req
 
 impl State {
     fn idle(&self, now: Instant, idle: Duration) -> bool {
-        self.empty_since.is_some_and(|since| now.duration_since(since) >= idle)
+        !self.teller.has_listeners() && self.empty_since.is_some_and(|since| now.duration_since(since) >= idle)
+    }
+
+    /// Somebody has come or gone.
+    pub(super) fn note_use(&mut self) {
+        let empty = self.broadcasters.is_empty() && self.sessions.is_empty();
+        self.empty_since = empty.then(|| self.empty_since.unwrap_or_else(Instant::now));
+    }
+
+    /// Whether a broadcaster or a peer is called so.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.broadcasters.contains_key(name) || self.peers.contains_key(name)
     }
 
     /// The demo answers the rest with "wrong state" before this.
@@ -299,12 +352,13 @@ impl State {
     }
 
     pub(super) fn producer_of(&mut self, broadcaster: &str, producer: &str) -> Result<&mut Producer, ApiError> {
-        let found = self.producers.get_mut(producer).filter(|found| found.broadcaster == broadcaster);
+        let found = self.producers.get_mut(producer).filter(|found| found.owner == broadcaster);
         found.ok_or_else(|| ApiError::not_found("producer", producer))
     }
 
     pub(super) fn consumer_of(&mut self, broadcaster: &str, consumer: &str) -> Result<&mut Consumer, ApiError> {
-        let found = self.consumers.get_mut(consumer).filter(|found| found.broadcaster == broadcaster);
+        let found = self.consumers.get_mut(consumer);
+        let found = found.filter(|found| found.broadcaster.as_deref() == Some(broadcaster));
         found.ok_or_else(|| ApiError::not_found("consumer", consumer))
     }
 
@@ -327,24 +381,26 @@ impl State {
     fn peers(&self, capabilities: Option<&RtpCapabilities>) -> Vec<Value> {
         let Some(capabilities) = capabilities else { return Vec::new() };
         let joined = self.broadcasters.iter().filter(|(_, broadcaster)| broadcaster.joined);
-        let peer = |(name, broadcaster): (&String, &Broadcaster)| {
-            let theirs = self.producers.iter().filter(|(_, producer)| producer.broadcaster == *name);
+        let joined = joined.map(|(name, of)| (name, &of.display_name, json!(of.device)));
+        let peers = self.peers.iter().map(|(name, of)| (name, &of.display_name, json!({ "name": "WHIP" })));
+        let peer = |(name, display_name, device): (&String, &String, Value)| {
+            let theirs = self.producers.iter().filter(|(_, producer)| producer.owner == *name);
             let producers: Vec<_> = theirs
                 .filter(|(_, producer)| can_consume(&producer.consumable, capabilities))
                 .map(|(id, producer)| json!({ "id": id, "kind": producer.kind }))
                 .collect();
             json!({
                 "id": name,
-                "displayName": broadcaster.display_name,
-                "device": broadcaster.device,
+                "displayName": display_name,
+                "device": device,
                 "producers": producers,
             })
         };
-        joined.map(peer).collect()
+        joined.chain(peers).map(peer).collect()
     }
 
     fn producers_of(&self, broadcaster: &str) -> Vec<Value> {
-        let theirs = self.producers.iter().filter(|(_, producer)| producer.broadcaster == broadcaster);
+        let theirs = self.producers.iter().filter(|(_, producer)| producer.owner == broadcaster);
         theirs
             .map(|(id, producer)| {
                 json!({

@@ -184,7 +184,8 @@ impl Room {
         let id = state.transport_of(broadcaster, transport)?.id;
         gone_is_closed(self.worker.link.apply(Command::CloseTransport { transport: id }).await)?;
         state.forget_transport(transport);
-        Ok(())
+        state.tell_of("changed", broadcaster);
+        self.end_stranded(&mut state).await
     }
 }
 

@@ -14,7 +14,7 @@ use crate::ortc::{self, RtpCodecParameters};
 /// We take trickled candidates (and have no use for them), and nominate as RFC 8445 has it.
 pub(super) const ICE_OPTIONS: &str = "a=ice-options:trickle ice2\r\n";
 
-/// Type preferences (RFC 8445 section 5.1.2.2; RFC 6544 section 4.2 wants TCP below UDP; by as much as in libwebrtc).
+/// Type preferences (RFC 8445 section 5.1.2.2). RFC 6544 section 4.2 wants TCP below UDP; the values are libwebrtc's.
 const UDP_HOST: u32 = 126;
 const TCP_HOST: u32 = 90;
 /// Direction preference of a passive candidate (RFC 6544 section 4.2), where its local preference holds it.
@@ -150,8 +150,8 @@ pub(crate) fn answer(offer: &Offer, local: &Local, accepted: &[AnsweredSection])
     text
 }
 
-/// RFC 3264 section 6: port 0. The formats of a rejected line say nothing, but there must be one. Nor do the attributes,
-/// but aiortc refuses an answer without them.
+/// RFC 3264 section 6: port 0. The formats of a rejected line say nothing, but there must be one. Nor do the
+/// attributes, but aiortc refuses an answer without them.
 fn write_rejected(text: &mut String, section: &Section, offer: &Offer, local: &Local) {
     let [media, protocol, format] = &section.line;
     let _ = write!(text, "m={media} 0 {protocol} {format}\r\nc=IN IP4 0.0.0.0\r\n");

@@ -6,8 +6,8 @@
 //! answers, RFC 9143 for BUNDLE, RFC 8839 and 8840 for ICE, RFC 8842 for DTLS, RFC 8853 for simulcast.
 //!
 //! How a caller uses it:
-//! - WHIP: [`Offer::parse`], [`publish`], `ortc::produce` with the `parameters` of each [`Publication`], [`answer`] with
-//!   the `answer` of each.
+//! - WHIP: [`Offer::parse`], [`publish`], `ortc::produce` with the `parameters` of each [`Publication`], [`answer`]
+//!   with the `answer` of each.
 //! - WHEP: [`Offer::parse`], [`viewing`], for each pair of a section and a producer that [`can_consume`] allows
 //!   [`consume`] (a section takes one producer), [`answer`] with the `answer` of each. Sections left over are inactive.
 //! - PATCH: [`parse_fragment`]; an ICE restart is a fragment whose `ice` has another user name than

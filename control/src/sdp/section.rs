@@ -177,7 +177,7 @@ impl Section {
     fn streams(&mut self, attributes: Attributes<'_>, place: &Place) -> Result<(), SdpError> {
         let mut ssrcs: Vec<u32> = Vec::new();
         for attribute in attributes.all("ssrc") {
-            let (ssrc, about) = value(attribute).split_once(' ').unwrap_or((value(attribute), ""));
+            let (ssrc, about) = value(attribute).split_once(' ').unwrap_or_else(|| (value(attribute), ""));
             let cause = "must begin with an SSRC, a number below 2^32";
             let ssrc = ssrc.parse().map_err(|_| place.malformed(attribute, cause))?;
             if !ssrcs.contains(&ssrc) {
@@ -199,7 +199,7 @@ impl Section {
         let mut repairs: Vec<(u32, u32, bool)> = Vec::new();
         let mut simulcast = !self.rids.is_empty();
         for attribute in attributes.all("ssrc-group") {
-            let (semantics, members) = value(attribute).split_once(' ').unwrap_or((value(attribute), ""));
+            let (semantics, members) = value(attribute).split_once(' ').unwrap_or_else(|| (value(attribute), ""));
             let members: Vec<u32> = members
                 .split(' ')
                 .filter(|member| !member.is_empty())

@@ -22,6 +22,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use crate::config::Config;
 use crate::exit;
+use crate::tls::Identity;
 use backoff::Backoff;
 use notify::Notify;
 use run::{End, Run};
@@ -85,7 +86,7 @@ fn readable(sockets: &[&UnixStream], wait: Duration) -> std::io::Result<()> {
 }
 
 /// Runs until told to stop, or until it makes no sense to go on.
-pub(crate) fn supervise(config: &Config) -> ExitCode {
+pub(crate) fn supervise(config: &Config, identity: Option<&Identity>) -> ExitCode {
     let listener = match TcpListener::bind(config.http.listen) {
         Ok(listener) => listener,
         Err(error) => {
@@ -93,7 +94,7 @@ pub(crate) fn supervise(config: &Config) -> ExitCode {
             return ExitCode::from(exit::CANNOT_LISTEN);
         }
     };
-    match supervise_on(config, &listener) {
+    match supervise_on(config, identity, &listener) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("corecast: the supervisor failed: {error}");
@@ -102,13 +103,13 @@ pub(crate) fn supervise(config: &Config) -> ExitCode {
     }
 }
 
-fn supervise_on(config: &Config, listener: &TcpListener) -> std::io::Result<u8> {
+fn supervise_on(config: &Config, identity: Option<&Identity>, listener: &TcpListener) -> std::io::Result<u8> {
     prctl::set_child_subreaper(true)?;
     let signals = Signals::catch()?;
     let mut notify = Notify::new();
     let mut backoff = Backoff::new(config.restart.clone());
     loop {
-        let mut run = Run::start(config, listener)?;
+        let mut run = Run::start(config, identity, listener)?;
         let end = run.watch(&signals, &mut notify)?;
         run.clean_up();
         let death = match end {

@@ -18,6 +18,7 @@ use super::report::{Died, Report, Reports};
 use super::{Signals, readable};
 use crate::config::Config;
 use crate::settings::PortRange;
+use crate::tls::Identity;
 
 /// A server that is not ready by then never will be.
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -72,7 +73,8 @@ pub(super) struct Run {
 
 impl Run {
     /// Starts the server: this program again, with the listener as its standard input and our socket as its output.
-    pub(super) fn start(config: &Config, listener: &TcpListener) -> std::io::Result<Self> {
+    /// Through the socket it is told its settings and its certificate, one line each.
+    pub(super) fn start(config: &Config, identity: Option<&Identity>, listener: &TcpListener) -> std::io::Result<Self> {
         let (mut ours, theirs) = UnixStream::pair()?;
         let child = Command::new("/proc/self/exe")
             .arg0("corecast")
@@ -82,9 +84,8 @@ impl Run {
             .process_group(0)
             .spawn()?;
         let server = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-        let mut settings = serde_json::to_vec(config)?;
-        settings.push(b'\n');
-        ours.write_all(&settings)?;
+        let told = format!("{}\n{}\n", serde_json::to_string(config)?, serde_json::to_string(&identity)?);
+        ours.write_all(told.as_bytes())?;
         let now = Instant::now();
         Ok(Self {
             server,

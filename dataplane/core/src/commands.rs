@@ -17,27 +17,28 @@ use crate::limits::{
 use crate::outbox::Outbox;
 use crate::path::{Endpoint, EndpointOp};
 use crate::producer::Producer;
+use crate::resolve::check_names;
 use crate::srtp::{Opener, Sealer};
 use crate::stream::Stream;
 use crate::time::Instant;
 use crate::transport::{Flow, Inbound, Security, Transport};
-use crate::worker::Worker;
+use crate::worker::{Owner, Worker};
 
-type Applied<T = ()> = Result<T, CommandError>;
+pub(crate) type Applied<T = ()> = Result<T, CommandError>;
 
-fn not_found(kind: &str, id: u64) -> CommandError {
+pub(crate) fn not_found(kind: &str, id: u64) -> CommandError {
     CommandError::NotFound { kind: kind.into(), id }
 }
 
-fn exists(kind: &str, id: u64) -> CommandError {
+pub(crate) fn exists(kind: &str, id: u64) -> CommandError {
     CommandError::Exists { kind: kind.into(), id }
 }
 
-fn invalid(field: &str, cause: impl Into<String>) -> CommandError {
+pub(crate) fn invalid(field: &str, cause: impl Into<String>) -> CommandError {
     CommandError::Invalid { field: field.into(), cause: cause.into() }
 }
 
-fn limit(count: usize, max: usize, what: &str) -> Applied {
+pub(crate) fn limit(count: usize, max: usize, what: &str) -> Applied {
     if count >= max {
         return Err(CommandError::Limit { what: what.into(), max: max as u64 });
     }
@@ -63,11 +64,15 @@ impl Worker {
                 return self.create_plain_transport(now, *router, *transport, options, opened);
             }
             Command::CreateRouter { router } => self.create_router(*router)?,
-            Command::CloseRouter { router } => self.close_router(*router)?,
+            Command::CloseRouter { router } => self.close_router(now, *router, outbox)?,
             Command::ConnectPlainTransport { transport, remote, rtcp_remote, srtp } => {
                 self.connect_plain_transport(*transport, *remote, *rtcp_remote, srtp.as_ref())?;
             }
-            Command::CloseTransport { transport } => self.close_transport(self.transport_key(*transport)?),
+            Command::CloseTransport { transport } => {
+                let key = self.transport_key(*transport)?;
+                self.say_goodbye(now, key, outbox);
+                self.close_transport(key);
+            }
             Command::Produce { transport, producer, options } => self.produce(now, *transport, *producer, options)?,
             Command::CloseProducer { producer } => self.close_producer(self.producer_key(*producer)?),
             Command::PauseProducer { producer, paused } => self.pause_producer(now, *producer, *paused, outbox)?,
@@ -80,11 +85,13 @@ impl Worker {
                 let key = self.consumer_key(*consumer)?;
                 self.want_key_frame_for(now, key, outbox);
             }
-            Command::CreateWebRtcTransport { .. }
-            | Command::ConnectWebRtcTransport { .. }
-            | Command::RestartIce { .. } => {
-                return Err(invalid("webRtc", "is not configured on this worker"));
+            Command::CreateWebRtcTransport { router, transport, options } => {
+                self.create_webrtc_transport(*router, *transport, options)?;
             }
+            Command::ConnectWebRtcTransport { transport, dtls } => {
+                self.connect_webrtc_transport(now, *transport, dtls, outbox)?;
+            }
+            Command::RestartIce { transport, ice } => self.restart_ice(*transport, ice)?,
             Command::Usage | Command::TestHook(_) | Command::Shutdown => {
                 return Err(invalid("command", "is the shell's to answer"));
             }
@@ -92,7 +99,7 @@ impl Worker {
         Ok(Reply::Done)
     }
 
-    fn transport_key(&self, id: TransportId) -> Applied<usize> {
+    pub(crate) fn transport_key(&self, id: TransportId) -> Applied<usize> {
         self.transport_by_id.get(&id).copied().ok_or_else(|| not_found("transport", id.0))
     }
 
@@ -113,9 +120,12 @@ impl Worker {
         Ok(())
     }
 
-    fn close_router(&mut self, id: RouterId) -> Applied {
+    fn close_router(&mut self, now: Instant, id: RouterId, outbox: &mut Outbox) -> Applied {
         let transports = self.routers.remove(&id).ok_or_else(|| not_found("router", id.0))?;
-        transports.into_iter().for_each(|key| self.close_transport(key));
+        for key in transports {
+            self.say_goodbye(now, key, outbox);
+            self.close_transport(key);
+        }
         Ok(())
     }
 
@@ -138,19 +148,14 @@ impl Worker {
             _ => return Err(invalid("rtcpMux", "needs another number of endpoints than were opened")),
         };
         let security = options.srtp.as_ref().map(security).transpose()?;
-        let transport = Transport::new(id, router, options, local, rtcp_local, security);
+        let mut transport = Transport::new(id, router, options.rtcp_ssrc, local);
+        (transport.comedia, transport.rtcp_local, transport.security) = (options.comedia, rtcp_local, security);
         let endpoints: Vec<_> = transport.endpoints().collect();
         let key = self.transports.insert(transport);
         siblings.push(key);
         self.transport_by_id.insert(id, key);
         for (endpoint, flow) in endpoints {
-            let position = endpoint.0 as usize;
-            if self.endpoints.len() <= position {
-                self.endpoints.resize(position + 1, None);
-            }
-            if let Some(place) = self.endpoints.get_mut(position) {
-                *place = Some((key, flow));
-            }
+            self.own(endpoint, Some(Owner::Plain(key, flow)));
         }
         self.arm_reports(now, key);
         Ok(Reply::PlainTransport { local: local.local, rtcp_local: rtcp_local.map(|endpoint| endpoint.local) })
@@ -165,6 +170,9 @@ impl Worker {
     ) -> Applied {
         let key = self.transport_key(id)?;
         let Some(transport) = self.transports.get_mut(key) else { return Err(not_found("transport", id.0)) };
+        if transport.webrtc.is_some() {
+            return Err(invalid("transportId", "is a WebRTC transport: it is connected with dtlsParameters"));
+        }
         if transport.connected {
             return Err(CommandError::AlreadyConnected);
         }
@@ -208,10 +216,11 @@ impl Worker {
         if let Some(siblings) = self.routers.get_mut(&transport.router) {
             siblings.retain(|sibling| *sibling != key);
         }
+        if let Some(webrtc) = &transport.webrtc {
+            self.close_webrtc(webrtc);
+        }
         for (endpoint, _) in transport.endpoints() {
-            if let Some(place) = self.endpoints.get_mut(endpoint.0 as usize) {
-                *place = None;
-            }
+            self.own(endpoint, None);
             self.endpoint_ops.push_back(EndpointOp::Close(endpoint));
         }
     }
@@ -226,9 +235,10 @@ impl Worker {
         };
         limit(transport.producers.len(), MAX_PRODUCERS_PER_TRANSPORT, "producers on a transport")?;
         check_produce(transport, options)?;
+        check_names(transport, &self.producers, options)?;
         let key = self.producers.insert(Producer::new(id, transport_key, options));
         for encoding in &options.encodings {
-            let stream = Stream::new(key, options.kind, encoding.ssrc, encoding.rtx_ssrc);
+            let stream = Stream::new(key, options.kind, encoding);
             let stream = self.streams.insert(stream);
             let announced = [(encoding.ssrc, false), (encoding.rtx_ssrc, true)];
             for (ssrc, rtx) in announced.into_iter().filter_map(|(ssrc, rtx)| Some((ssrc?, rtx))) {
@@ -327,7 +337,7 @@ impl Worker {
         Ok(())
     }
 
-    fn want_key_frame_for(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+    pub(crate) fn want_key_frame_for(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
         let Some(consumer) = self.consumers.get(key).filter(|one| one.has_key_frames && !one.paused) else { return };
         // Asked for too early, it would come in vain; a packet that finds the consumer waiting asks again.
         let transport = self.transports.get(consumer.transport);
@@ -434,6 +444,10 @@ fn check_consume(transport: &Transport, options: &ConsumeOptions) -> Applied {
         .any(|one| ![one.router_id, one.receiver_id].iter().all(|id| (1..=14).contains(id)))
     {
         return Err(invalid("headerExtensions", "ids must be 1 to 14"));
+    }
+    let ids: BTreeSet<_> = options.header_extensions.iter().map(|one| one.receiver_id).collect();
+    if ids.len() < options.header_extensions.len() {
+        return Err(invalid("headerExtensions", "two have one id"));
     }
     if options.mid.as_ref().is_some_and(|mid| mid.is_empty() || mid.len() > 16) {
         return Err(invalid("mid", "must be 1 to 16 bytes"));

@@ -32,12 +32,29 @@ pub const VIDEO_HISTORY_PACKETS: usize = 512;
 /// Packets of history per audio stream. A power of two.
 pub const AUDIO_HISTORY_PACKETS: usize = 64;
 
+/// Longest datagram of a DTLS handshake that we send, in bytes.
+pub const DTLS_MTU_BYTES: usize = 1_150;
+/// Records of one handshake that wait for those before them.
+pub const MAX_QUEUED_HANDSHAKE_RECORDS: usize = 30;
+/// Times that one handshake is begun anew after an error.
+pub const MAX_HANDSHAKE_RESTARTS: u8 = 20;
+/// Time for a handshake, from its first datagram.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Handshakes of a worker at a time.
+pub const MAX_HANDSHAKES: usize = 200;
+/// Handshakes with one address at a time.
+pub const MAX_HANDSHAKES_PER_ADDRESS: usize = 20;
+
 /// Routers of a worker.
 pub const MAX_ROUTERS: usize = 10_000;
 /// Transports of a worker.
 pub const MAX_TRANSPORTS: usize = 10_000;
 /// Producers of a transport.
 pub const MAX_PRODUCERS_PER_TRANSPORT: usize = 16;
+/// SSRCs from which the producers of a transport receive, retransmissions included.
+pub const MAX_SSRCS_PER_TRANSPORT: usize = 64;
+/// Longest MID or RID of a producer, in bytes: that of the two-byte form (RFC 8285 section 4.3).
+pub const MAX_NAME_BYTES: usize = 255;
 /// Encodings of a producer.
 pub const MAX_ENCODINGS: usize = 4;
 /// Payload types of a producer.
@@ -58,6 +75,16 @@ pub const MAX_RTCP_SOURCES_PER_KEY: usize = 64;
 pub const MAX_EVENTS: usize = 4_096;
 /// Objects on one page of statistics.
 pub const STATS_PAGE_OBJECTS: usize = 64;
+
+/// Longest STUN message that is looked at. RFC 8489 section 6.1 keeps them within a path's MTU; every byte of one may
+/// be hashed before it turns out to be forged.
+pub const MAX_STUN_BYTES: usize = 1_500;
+/// Longest STUN message that we write: an error response with all its unknown attributes takes 100 bytes.
+pub const MAX_STUN_ANSWER_BYTES: usize = 128;
+/// Attributes that one answer says we do not know.
+pub const MAX_UNKNOWN_ATTRIBUTES: usize = 8;
+/// Paths of a transport that checks have validated (mediasoup: 8).
+pub const MAX_TUPLES: usize = 8;
 
 /// Missing packets that a stream keeps asking for (mediasoup: 1,000).
 pub const MAX_MISSING: usize = 1_000;

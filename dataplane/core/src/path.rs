@@ -16,7 +16,7 @@ pub struct Endpoint {
 }
 
 /// Local endpoint and remote address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path {
     /// Our side.
     pub local: EndpointId,
@@ -30,6 +30,9 @@ pub enum EndpointOp {
     /// From now on all its traffic is with this address. The kernel may be told (`connect`), which makes sends cheaper;
     /// doing nothing is correct as well.
     Connect(EndpointId, SocketAddr),
+    /// Whoever is behind this ICE-TCP connection has shown that it knows a transport's password. Connections that have
+    /// not are the shell's to limit, in number and age.
+    Authenticated(EndpointId),
     /// Nothing will be sent from it any more. Close it.
     Close(EndpointId),
 }

@@ -1,6 +1,6 @@
 //! A producer: one media source received on a transport, in one or more streams, and the consumers that send it on.
 
-use corecast_wire::{Codec, CodecMapping, ExtensionMapping, MediaKind, ProduceOptions, ProducerId};
+use corecast_wire::{Codec, CodecMapping, HeaderExtension, MediaKind, ProduceOptions, ProducerId};
 
 /// A producer.
 #[derive(Debug)]
@@ -16,10 +16,36 @@ pub(crate) struct Producer {
     codecs: Vec<CodecMapping>,
     /// Position in `codecs` by payload type; [`NO_CODEC`] for none.
     codec_by_payload_type: [u8; 128],
-    header_extensions: Vec<ExtensionMapping>,
+    /// (sender's id, router's id) of the header extensions that are passed on.
+    passed_on: Vec<(u8, u8)>,
+    pub(crate) ids: Ids,
+    /// Media identification (RFC 8843 section 9).
+    pub(crate) mid: Option<String>,
     pub(crate) nack: bool,
     pub(crate) pli: bool,
     pub(crate) fir: bool,
+}
+
+/// The sender's ids of the header extensions that are read here; 0 for those that it does not send.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ids {
+    pub(crate) mid: u8,
+    pub(crate) rid: u8,
+    pub(crate) repaired_rid: u8,
+}
+
+impl Ids {
+    fn of(options: &ProduceOptions) -> Self {
+        let id = |wanted| {
+            let found = options.header_extensions.iter().find(|one| one.extension == wanted);
+            found.map_or(0, |one| one.id)
+        };
+        Self {
+            mid: id(HeaderExtension::Mid),
+            rid: id(HeaderExtension::Rid),
+            repaired_rid: id(HeaderExtension::RepairedRid),
+        }
+    }
 }
 
 const NO_CODEC: u8 = u8::MAX;
@@ -32,6 +58,7 @@ impl Producer {
                 *entry = u8::try_from(position).unwrap_or(NO_CODEC);
             }
         }
+        let passed_on = options.header_extensions.iter().filter(|one| !one.extension.is_hop_local());
         Self {
             id,
             transport,
@@ -41,7 +68,9 @@ impl Producer {
             consumers: Vec::new(),
             codecs: options.codecs.clone(),
             codec_by_payload_type,
-            header_extensions: options.header_extensions.clone(),
+            passed_on: passed_on.map(|one| (one.id, one.mapped_id)).collect(),
+            ids: Ids::of(options),
+            mid: options.mid.clone(),
             nack: options.nack,
             pli: options.pli,
             fir: options.fir,
@@ -64,7 +93,7 @@ impl Producer {
 
     /// The router's id of a sender's header extension, if it is passed on.
     pub(crate) fn mapped_extension(&self, id: u8) -> Option<u8> {
-        self.header_extensions.iter().find(|extension| extension.id == id).map(|extension| extension.mapped_id)
+        self.passed_on.iter().find(|(sender, _)| *sender == id).map(|(_, router)| *router)
     }
 
     /// RTP clock of its media, in Hz.

@@ -50,7 +50,7 @@ impl Worker {
         }
     }
 
-    fn receive_rtp(&mut self, now: Instant, key: usize, path: Path, datagram: &[u8]) -> Result<(), Discard> {
+    pub(crate) fn receive_rtp(&mut self, now: Instant, key: usize, path: Path, datagram: &[u8]) -> Result<(), Discard> {
         let view = RtpView::parse(datagram).map_err(|_| Discard::MalformedRtp)?;
         let (inbound, known) = match self.resolve(key, &view) {
             Ok(resolved) => resolved,
@@ -65,27 +65,6 @@ impl Worker {
             self.bind(key, inbound);
         }
         self.take_in(now, inbound, &view, opened)
-    }
-
-    /// The stream of a packet, and whether its SSRC was known. Without an announced SSRC the payload type decides.
-    fn resolve(&self, key: usize, view: &RtpView<'_>) -> Result<(Inbound, bool), Discard> {
-        let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
-        if let Some(inbound) = transport.inbound(view.ssrc()) {
-            return Ok((inbound, true));
-        }
-        for producer in transport.producers.iter().filter_map(|key| self.producers.get(*key)) {
-            let Some(codec) = producer.codec(view.payload_type()) else { continue };
-            let [stream] = producer.streams.as_slice() else { continue };
-            let rtx = matches!(codec.codec, Codec::Rtx { .. });
-            let is_open = self
-                .streams
-                .get(*stream)
-                .is_some_and(|stream| if rtx { stream.rtx_ssrc.is_none() } else { stream.ssrc.is_none() });
-            if is_open {
-                return Ok((Inbound { ssrc: view.ssrc(), stream: *stream, rtx }, false));
-            }
-        }
-        Err(Discard::UnknownSsrc)
     }
 
     /// A packet of no stream of ours still tells where its sender is, if it is authentic (a receiver behind comedia
@@ -149,17 +128,6 @@ impl Worker {
         let event = Event::RemoteLearnt { transport: transport.id, remote: path.remote, rtcp: flow == Flow::Rtcp };
         self.push_event(event);
         self.endpoint_ops.push_back(EndpointOp::Connect(path.local, path.remote));
-    }
-
-    /// Gives a stream the SSRC of its first authenticated packet.
-    fn bind(&mut self, key: usize, inbound: Inbound) {
-        if let Some(stream) = self.streams.get_mut(inbound.stream) {
-            let ssrc = if inbound.rtx { &mut stream.rtx_ssrc } else { &mut stream.ssrc };
-            *ssrc = Some(inbound.ssrc);
-        }
-        if let Some(transport) = self.transports.get_mut(key) {
-            transport.inbound.push(inbound);
-        }
     }
 
     /// Makes an opened packet part of its stream.

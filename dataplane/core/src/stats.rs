@@ -2,7 +2,7 @@
 
 use corecast_wire::{
     ConsumerId, ConsumerStats, Object, ObjectStats, ProducerId, ProducerStats, StatsPage, StreamStats, TransportId,
-    TransportStats,
+    TransportStats, WebRtcStats,
 };
 
 use crate::consumer::Consumer;
@@ -91,6 +91,12 @@ fn transport_stats(transport: &Transport) -> ObjectStats {
         packets_sent: transport.sent.packets,
         bytes_sent: transport.sent.bytes,
         discards: transport.discards.clone(),
+        webrtc: transport.webrtc.as_ref().map(|webrtc| WebRtcStats {
+            ice_state: webrtc.ice.state(),
+            protocol: webrtc.ice.selected().map(|(_, protocol)| protocol),
+            dtls_state: webrtc.dtls_state,
+            suite: transport.security.as_ref().map(|security| security.suite),
+        }),
     })
 }
 

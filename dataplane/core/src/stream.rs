@@ -1,7 +1,7 @@
 //! One stream that a producer's sender sends: its sequence numbers, its history, what it misses, its reception
 //! statistics (RFC 3550 appendix A.3, A.8).
 
-use corecast_wire::{Discard, MediaKind};
+use corecast_wire::{Discard, EncodingMapping, MediaKind};
 
 use crate::history::{History, PacketMeta, SlotRef};
 use crate::key_frame::KeyFrameRequests;
@@ -23,6 +23,8 @@ pub(crate) struct Stream {
     pub(crate) producer: usize,
     pub(crate) ssrc: Option<u32>,
     pub(crate) rtx_ssrc: Option<u32>,
+    /// Restriction identifier (RFC 8852), if it has one.
+    pub(crate) rid: Option<String>,
     /// Plain RTP only.
     pub(crate) sequence: Sequence,
     /// SRTP only: indexes of the media SSRC, and of the RTX SSRC.
@@ -52,15 +54,16 @@ pub(crate) struct Placed {
 }
 
 impl Stream {
-    pub(crate) fn new(producer: usize, kind: MediaKind, ssrc: Option<u32>, rtx_ssrc: Option<u32>) -> Self {
+    pub(crate) fn new(producer: usize, kind: MediaKind, encoding: &EncodingMapping) -> Self {
         let packets = match kind {
             MediaKind::Audio => AUDIO_HISTORY_PACKETS,
             MediaKind::Video => VIDEO_HISTORY_PACKETS,
         };
         Self {
             producer,
-            ssrc,
-            rtx_ssrc,
+            ssrc: encoding.ssrc,
+            rtx_ssrc: encoding.rtx_ssrc,
+            rid: encoding.rid.clone(),
             sequence: Sequence::default(),
             window: ReplayWindow::default(),
             rtx_window: ReplayWindow::default(),

@@ -13,6 +13,10 @@ pub(crate) enum Timer {
     Reports(usize),
     /// Packets that a stream still misses.
     Nack(usize),
+    /// Consent of a WebRTC transport's other side.
+    Consent(usize),
+    /// What a DTLS association has to send again.
+    Dtls(usize),
     /// A key frame that a stream was asked for, or will be.
     KeyFrame(usize),
 }

@@ -1,5 +1,5 @@
-//! A plain transport: RTP and RTCP to and from one remote side over UDP, with or without SRTP (mediasoup's
-//! PlainTransport).
+//! A transport: RTP and RTCP to and from one remote side. A plain one (mediasoup's PlainTransport) has UDP sockets of
+//! its own, with or without SRTP; what a WebRTC one has beyond that is in `webrtc`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -9,6 +9,7 @@ use corecast_wire::{Discard, Discards, RouterId, SrtpCryptoSuite, TransportId};
 use crate::path::{Endpoint, EndpointId, Path};
 use crate::srtp::{Opener, Sealer};
 use crate::time::Instant;
+use crate::webrtc::WebRtc;
 
 /// An SSRC that a producer's sender uses.
 #[derive(Clone, Copy, Debug)]
@@ -43,13 +44,15 @@ impl Traffic {
     }
 }
 
-/// A plain transport. What every train needs comes first (see [`crate::consumer::Consumer`]).
+/// A transport. What every train needs comes first (see [`crate::consumer::Consumer`]).
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Transport {
     /// (consumer, stream) with packets to forward in the current round.
     pub(crate) pending: Vec<(usize, usize)>,
     pub(crate) sent: Traffic,
+    /// Transport-wide sequence number of the next packet that has one. One that the kernel refuses was never sent.
+    pub(crate) next_transport_cc: u16,
     remote: Option<SocketAddr>,
     pub(crate) local: Endpoint,
     pub(crate) security: Option<Security>,
@@ -58,6 +61,9 @@ pub(crate) struct Transport {
     /// `None` with RTCP on the RTP port (RFC 5761).
     pub(crate) rtcp_local: Option<Endpoint>,
     pub(crate) comedia: bool,
+    /// What a WebRTC transport has beyond a plain one. Its remote side is known only while a path is nominated and
+    /// there are keys: without them nothing can be sent, and so nothing in the clear.
+    pub(crate) webrtc: Option<Box<WebRtc>>,
     pub(crate) connected: bool,
     rtcp_remote: Option<SocketAddr>,
     pub(crate) rtcp_ssrc: u32,
@@ -81,30 +87,25 @@ pub(crate) enum Flow {
 }
 
 impl Transport {
-    pub(crate) fn new(
-        id: TransportId,
-        router: RouterId,
-        options: &corecast_wire::PlainTransportOptions,
-        local: Endpoint,
-        rtcp_local: Option<Endpoint>,
-        security: Option<Security>,
-    ) -> Self {
+    pub(crate) fn new(id: TransportId, router: RouterId, rtcp_ssrc: u32, local: Endpoint) -> Self {
         Self {
             id,
             router,
             local,
-            rtcp_local,
-            comedia: options.comedia,
+            rtcp_local: None,
+            comedia: false,
+            webrtc: None,
             connected: false,
             remote: None,
             rtcp_remote: None,
-            security,
-            rtcp_ssrc: options.rtcp_ssrc,
+            security: None,
+            rtcp_ssrc,
             producers: Vec::new(),
             inbound: Vec::new(),
             consumers: Vec::new(),
             outbound: BTreeMap::new(),
             pending: Vec::new(),
+            next_transport_cc: 0,
             reports_due: None,
             received: Traffic::default(),
             sent: Traffic::default(),
@@ -124,6 +125,11 @@ impl Transport {
             Flow::Rtp => self.remote = Some(remote),
             Flow::Rtcp => self.rtcp_remote = Some(remote),
         }
+    }
+
+    /// Nothing is sent any more.
+    pub(crate) const fn clear_remote(&mut self) {
+        self.remote = None;
     }
 
     /// The flow that carries our RTCP.
@@ -157,8 +163,9 @@ impl Transport {
         self.inbound.iter().find(|inbound| inbound.ssrc == ssrc).copied()
     }
 
+    /// The endpoints that it has for itself.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = (EndpointId, Flow)> {
-        let rtcp = self.rtcp_local.map(|endpoint| (endpoint.id, Flow::Rtcp));
-        std::iter::once((self.local.id, Flow::Rtp)).chain(rtcp)
+        let rtp = self.webrtc.is_none().then_some((self.local.id, Flow::Rtp));
+        rtp.into_iter().chain(self.rtcp_local.map(|endpoint| (endpoint.id, Flow::Rtcp)))
     }
 }

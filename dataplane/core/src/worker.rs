@@ -6,26 +6,51 @@
 //! `retransmit`, `reports` (RTCP out), `commands`, `stats`.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 
-use corecast_wire::{ConsumerId, Discard, Discards, Event, ProducerId, RouterId, TransportId};
+use corecast_wire::{
+    ConsumerId, Discard, Discards, Event, IceProtocol, ProducerId, RouterId, TransportId, WebRtcConfig,
+};
 use slab::Slab;
 
 use crate::consumer::Consumer;
 use crate::history::History;
 use crate::limits::{MAX_EVENTS, MAX_PAYLOAD_BYTES};
 use crate::outbox::Outbox;
-use crate::path::{EndpointOp, Path};
+use crate::path::{Endpoint, EndpointId, EndpointOp, Path};
 use crate::producer::Producer;
 use crate::stream::Stream;
-use crate::time::Instant;
+use crate::time::{Instant, SystemInstant};
 use crate::timers::{Timer, Timers};
 use crate::transport::{Flow, Traffic, Transport};
+use crate::webrtc::WebRtcServer;
 
 /// What a worker is told when it is made.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Unix time at [`Instant`] zero, in nanoseconds; for the NTP timestamps of sender reports.
     pub unix_time_ns: u64,
+    /// The clock's reading at [`Instant`] zero; the DTLS library counts from it.
+    pub started: SystemInstant,
+    /// WebRTC transports; without it there are none.
+    pub webrtc: Option<WebRtcConfig>,
+}
+
+impl Config {
+    /// Without WebRTC transports, at the beginning of Unix time.
+    #[must_use]
+    pub const fn plain(started: SystemInstant) -> Self {
+        Self { unix_time_ns: 0, started, webrtc: None }
+    }
+}
+
+/// Whose an endpoint is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Owner {
+    /// A plain transport's, by its key.
+    Plain(usize, Flow),
+    /// Every WebRTC transport's.
+    WebRtc(IceProtocol, SocketAddr),
 }
 
 /// Whether [`Worker::forward`] has more to say.
@@ -77,14 +102,16 @@ pub struct Worker {
     pub(crate) transport_by_id: BTreeMap<TransportId, usize>,
     pub(crate) producer_by_id: BTreeMap<ProducerId, usize>,
     pub(crate) consumer_by_id: BTreeMap<ConsumerId, usize>,
-    /// Transport and flow by endpoint number.
-    pub(crate) endpoints: Vec<Option<(usize, Flow)>>,
+    /// By endpoint number.
+    pub(crate) endpoints: Vec<Option<Owner>>,
     /// Streams with packets of the current batch, of the round that is being forwarded, and the round's transports.
     pub(crate) fresh: Vec<usize>,
     pub(crate) round: Vec<usize>,
     pub(crate) round_transports: Vec<usize>,
     pub(crate) cursor: Cursor,
     pub(crate) timers: Timers,
+    /// `None` if WebRTC transports are not configured.
+    pub(crate) webrtc: Option<WebRtcServer>,
     pub(crate) events: VecDeque<Event>,
     pub(crate) endpoint_ops: VecDeque<EndpointOp>,
     pub(crate) discards: Discards,
@@ -101,7 +128,6 @@ impl Worker {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
-            config,
             history: History::default(),
             spare: None,
             routers: BTreeMap::new(),
@@ -118,21 +144,29 @@ impl Worker {
             round_transports: Vec::new(),
             cursor: Cursor::default(),
             timers: Timers::default(),
+            webrtc: config.webrtc.as_ref().and_then(|webrtc| WebRtcServer::new(webrtc, config.started)),
             events: VecDeque::new(),
             endpoint_ops: VecDeque::new(),
             discards: Discards::default(),
             rtcp: vec![0; MAX_RTCP_BYTES].into_boxed_slice(),
             nack: Vec::new(),
+            config,
         }
     }
 
     /// Takes in one datagram of a batch. RTP is noted and leaves with the next [`Self::forward`]; answers to RTCP
     /// (retransmissions) go straight to the outbox.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8], outbox: &mut Outbox) {
-        let place = self.endpoints.get(path.local.0 as usize).copied().flatten();
-        let Some((key, flow)) = place else {
-            self.discards.count(Discard::NoTransport);
-            return;
+        let (key, flow) = match self.endpoints.get(path.local.0 as usize).copied().flatten() {
+            Some(Owner::Plain(key, flow)) => (key, flow),
+            Some(Owner::WebRtc(protocol, local)) => {
+                self.receive_webrtc(now, path, (protocol, local), datagram, outbox);
+                return;
+            }
+            None => {
+                self.discards.count(Discard::NoTransport);
+                return;
+            }
         };
         if let Some(transport) = self.transports.get_mut(key) {
             transport.received.count(datagram.len());
@@ -147,6 +181,8 @@ impl Worker {
         while let Some((at, timer)) = self.timers.pop(now) {
             match timer {
                 Timer::Reports(key) => self.reports_timeout(now, at, key, outbox),
+                Timer::Consent(key) => self.consent_timeout(now, at, key),
+                Timer::Dtls(key) => self.dtls_timeout(now, at, key, outbox),
                 Timer::Nack(key) => self.nack_timeout(now, at, key, outbox),
                 Timer::KeyFrame(key) => self.key_frame_timeout(now, at, key, outbox),
             }
@@ -157,6 +193,28 @@ impl Worker {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
         self.timers.next()
+    }
+
+    /// The shell has an endpoint for WebRTC transports: a UDP socket, from the start, or an ICE-TCP connection that it
+    /// has accepted (the path's remote side is then always the same).
+    pub fn open_webrtc(&mut self, endpoint: Endpoint, protocol: IceProtocol) {
+        self.own(endpoint.id, Some(Owner::WebRtc(protocol, endpoint.local)));
+    }
+
+    /// An endpoint has gone without being asked to: an ICE-TCP connection was closed by the other side or broke.
+    pub fn endpoint_closed(&mut self, endpoint: EndpointId) {
+        self.own(endpoint, None);
+        self.webrtc_endpoint_closed(endpoint);
+    }
+
+    pub(crate) fn own(&mut self, endpoint: EndpointId, owner: Option<Owner>) {
+        let position = endpoint.0 as usize;
+        if self.endpoints.len() <= position {
+            self.endpoints.resize(position + 1, None);
+        }
+        if let Some(place) = self.endpoints.get_mut(position) {
+            *place = owner;
+        }
     }
 
     /// What happened without being asked for.
@@ -178,17 +236,16 @@ impl Worker {
     /// Records that the kernel refused `packets` packets of a path.
     pub fn send_refused(&mut self, path: Path, packets: u64) {
         self.discards.add(Discard::SendRefused, packets);
-        let place = self.endpoints.get(path.local.0 as usize).copied().flatten();
-        if let Some(transport) = place.and_then(|(key, _)| self.transports.get_mut(key)) {
+        if let Some(transport) = self.owner_of(path).and_then(|key| self.transports.get_mut(key)) {
             transport.discards.add(Discard::SendRefused, packets);
         }
     }
 
     /// Records a datagram that the shell could not take in (truncated by the kernel).
     pub fn receive_truncated(&mut self, path: Path) {
-        match self.endpoints.get(path.local.0 as usize).copied().flatten() {
-            Some((key, _)) => self.discard(key, Discard::TooLong),
-            None => self.discards.count(Discard::NoTransport),
+        match self.owner_of(path) {
+            Some(key) => self.discard(key, Discard::TooLong),
+            None => self.discards.count(Discard::TooLong),
         }
     }
 

@@ -99,6 +99,8 @@ discards! {
     TooManyHandshakes = "too_many_handshakes",
     /// A training-sized sequence jump of a plain RTP stream; the next packet decides (RFC 3550 appendix A.1).
     SequenceJump = "sequence_jump",
+    /// RTP of one more SSRC than a transport may have.
+    TooManySsrcs = "too_many_ssrcs",
 }
 
 /// A counter per reason.

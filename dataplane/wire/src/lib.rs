@@ -25,6 +25,7 @@ pub use rtp_parameters::{
 };
 pub use stats::{
     ConsumerStats, CoreTime, Object, ObjectStats, ProducerStats, StatsPage, StreamStats, TransportStats, Usage,
+    WebRtcStats,
 };
 pub use webrtc::{
     DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol,

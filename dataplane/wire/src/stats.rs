@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConsumerId, Discards, MediaKind, ProducerId, RouterId, TransportId};
+use crate::{
+    ConsumerId, Discards, DtlsState, IceProtocol, IceState, MediaKind, ProducerId, RouterId, SrtpCryptoSuite,
+    TransportId,
+};
 
 /// Time of a CPU, in nanoseconds since boot, from `/proc/stat`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +98,21 @@ pub struct TransportStats {
     pub bytes_sent: u64,
     /// Datagrams that it discarded on receipt, by reason.
     pub discards: Discards,
+    /// Of a WebRTC transport.
+    pub webrtc: Option<WebRtcStats>,
+}
+
+/// States of a WebRTC transport.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebRtcStats {
+    /// State of ICE.
+    pub ice_state: IceState,
+    /// What carries the nominated path.
+    pub protocol: Option<IceProtocol>,
+    /// State of DTLS.
+    pub dtls_state: DtlsState,
+    /// SRTP suite, once there are keys.
+    pub suite: Option<SrtpCryptoSuite>,
 }
 
 /// Counters of one stream of a producer (mediasoup's `inbound-rtp`).

@@ -78,7 +78,7 @@ impl Stage {
             .map(|transport| key(transport, false).map(|key| Sealer::new(&key).expect("a key of the right length")))
             .collect();
         let mut stage = Self {
-            worker: Worker::new(Config::default()),
+            worker: Worker::new(Config::plain(std::time::Instant::now())),
             outbox: Outbox::new(),
             now: Instant::from_nanos(1_000_000),
             sealers,

@@ -84,6 +84,8 @@ pub(super) struct Peer {
     pub(super) recent: Vec<(bool, Bytes, About)>,
     pub(super) ticks: u64,
     pub(super) fir_number: u8,
+    /// Transport-wide sequence number of the next packet to it that has one.
+    pub(super) next_transport_cc: u16,
 }
 
 /// A socket of the server.
@@ -157,6 +159,7 @@ impl<M: Machine> World<M> {
                 recent: Vec::new(),
                 ticks: 0,
                 fir_number: 0,
+                next_transport_cc: 0,
                 plan: plan.clone(),
             });
         }
@@ -368,6 +371,7 @@ impl<M: Machine> World<M> {
                     let Some(socket) = place else { return Err("connects a closed endpoint".to_owned()) };
                     socket.connected = connect.then_some(remote);
                 }
+                EndpointOp::Authenticated(_) => return Err("authenticates a plain transport's endpoint".to_owned()),
                 EndpointOp::Close(endpoint) => {
                     let socket = self.sockets.get_mut(endpoint.0 as usize).and_then(Option::take);
                     let Some(socket) = socket else { return Err("closes an endpoint twice".to_owned()) };

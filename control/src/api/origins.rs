@@ -1,0 +1,108 @@
+//! Web pages of other origins: which may use the API, and what their browsers must be told (CORS, the Fetch standard).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::config::Config;
+use crate::connections::Scheme;
+use crate::rooms::ApiError;
+use crate::server::App;
+
+const METHODS: &str = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
+const REQUEST_HEADERS: &str = "Authorization, Content-Type, If-Match";
+const RESPONSE_HEADERS: &str = "Location, Link, ETag, Accept-Patch, Accept-Post, WWW-Authenticate, Retry-After";
+/// How long a browser need not ask again.
+const MAX_AGE_SECS: u32 = 7_200;
+
+/// What a page of another origin may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Access {
+    /// It is not of another origin, or no page at all.
+    Own,
+    /// Its origin is configured.
+    Named(HeaderValue),
+    /// Any page: a token says who may.
+    Anyone,
+    /// Nothing.
+    None(String),
+}
+
+/// A web page of another origin may not use the API, unless it is named. Programs send no Origin and are not asked for
+/// one.
+pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let scheme = request.extensions().get().copied().unwrap_or(Scheme::Http);
+    let access = access(&app.config, request.headers(), scheme, request.uri().path());
+    if let Access::None(origin) = access {
+        let sentence = format!("Origin: {origin:?} may not use this API (http.origins)");
+        return ApiError::new(StatusCode::FORBIDDEN, sentence).into_response();
+    }
+    let asks = request.method() == Method::OPTIONS && is_preflight(request.headers());
+    let mut response = next.run(request).await;
+    let allowed = match access {
+        Access::Named(origin) => {
+            response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+            origin
+        }
+        Access::Anyone => HeaderValue::from_static("*"),
+        Access::Own | Access::None(_) => return response,
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(RESPONSE_HEADERS));
+    if asks {
+        let text = |name: HeaderName, text: &'static str| (name, HeaderValue::from_static(text));
+        headers.extend([
+            text(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),
+            text(header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS),
+            (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from(MAX_AGE_SECS)),
+        ]);
+        // A path that knows no OPTIONS is preflighted all the same; a browser wants a status that is ok.
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            *response.body_mut() = axum::body::Body::empty();
+        }
+    }
+    response
+}
+
+/// Whether a browser asks before the real request; it sends no credentials with this one.
+pub(super) fn is_preflight(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN) && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn access(config: &Config, headers: &HeaderMap, scheme: Scheme, path: &str) -> Access {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Access::Own };
+    let text = origin.to_str().unwrap_or("(unreadable)");
+    if is_ours(text, headers, scheme) {
+        return Access::Own;
+    }
+    if config.http.origins.iter().any(|named| named.trim_end_matches('/') == text) {
+        return Access::Named(origin.clone());
+    }
+    // Without a token the network is what keeps strangers out, and a page that somebody inside opens would let them in.
+    let guarded = match path.split('/').nth(1) {
+        Some("whip") => !config.whip.tokens.is_empty(),
+        Some("whep") => !config.whep.tokens.is_empty(),
+        Some("rooms") => path.ends_with("/events") && !config.whep.tokens.is_empty(),
+        _ => false,
+    };
+    if guarded { Access::Anyone } else { Access::None(text.to_owned()) }
+}
+
+/// Ours is the address that was called if it is one that no foreign page can have for a name: an IP address or
+/// localhost. (A name that is made to point here is not ours: DNS rebinding.) By https every name that was called is
+/// ours: the browser has found it in our certificate.
+fn is_ours(origin: &str, headers: &HeaderMap, scheme: Scheme) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if scheme == Scheme::Https {
+        return origin.strip_prefix("https://") == Some(host);
+    }
+    let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
+    let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+    (literal || name == "localhost") && origin.strip_prefix("http://") == Some(host)
+}

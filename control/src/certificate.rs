@@ -1,0 +1,53 @@
+//! Who we are to WebRTC clients: a self-signed certificate, new at each start of the process, and its fingerprint.
+//!
+//! RFC 8827 section 6.5: P-256. Nobody checks its names or dates; what counts is the fingerprint in an answer (RFC
+//! 8122).
+
+use aws_lc_rs::digest;
+use corecast_wire::{Fingerprint, FingerprintAlgorithm};
+use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+
+/// A certificate, in DER, with its key. Every worker has the same.
+#[derive(Clone)]
+pub(crate) struct Certificate {
+    pub(crate) der: Vec<u8>,
+    /// In PKCS #8 DER.
+    pub(crate) private_key: Vec<u8>,
+}
+
+impl std::fmt::Debug for Certificate {
+    /// Keys are not for logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("fingerprint", &self.fingerprint()).finish_non_exhaustive()
+    }
+}
+
+impl Certificate {
+    /// A new one.
+    pub(crate) fn draw() -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name.push(DnType::CommonName, "corecast");
+        let certificate = parameters.self_signed(&key)?;
+        Ok(Self { der: certificate.der().to_vec(), private_key: key.serialize_der() })
+    }
+
+    /// SHA-256 of the certificate.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        let value = digest::digest(&digest::SHA256, &self.der).as_ref().to_vec();
+        Fingerprint { algorithm: FingerprintAlgorithm::Sha256, value }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_start_has_a_certificate_of_its_own() {
+        let (one, other) = (Certificate::draw().expect("draws"), Certificate::draw().expect("draws"));
+        assert_eq!(one.fingerprint().value.len(), 32);
+        assert_ne!(one.fingerprint(), other.fingerprint());
+        assert!(!format!("{one:?}").contains("private_key"));
+    }
+}

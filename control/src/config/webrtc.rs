@@ -1,0 +1,202 @@
+//! What the operator may set about WebRTC: DTLS, the WHIP and WHEP doors, and limits of what comes in by them.
+
+use clap::Parser;
+use serde::{Deserialize, Serialize};
+
+use super::{Config, ConfigError};
+use crate::settings::{DtlsSetting, IceServer, Span};
+
+/// A longer one would not be sent in a header by anybody.
+const MAX_TOKEN_BYTES: usize = 1_024;
+const SDP_BYTES: std::ops::RangeInclusive<usize> = 1_024..=1 << 20;
+const CONSENT_SECS: std::ops::RangeInclusive<u64> = 10..=60;
+
+/// DTLS of WebRTC transports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Dtls {
+    pub(crate) versions: DtlsSetting,
+}
+
+/// WHIP or WHEP.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Door {
+    /// Bearer tokens, one of which a client must have. Without any the door is open.
+    pub(crate) tokens: Vec<String>,
+}
+
+impl std::fmt::Debug for Door {
+    /// Tokens are not for logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Door").field("tokens", &self.tokens.len()).finish()
+    }
+}
+
+/// Most that clients may ask of the HTTP side.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// New sessions per second, of all clients together. 0 for no limit.
+    pub(crate) sessions_per_second: u32,
+    /// New sessions per second of one IP address (IPv6: of one /64). 0 for no limit.
+    pub(crate) sessions_per_second_per_ip: u32,
+    /// Longest session description, in bytes.
+    pub(crate) sdp_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { sessions_per_second: 200, sessions_per_second_per_ip: 10, sdp_bytes: 256 << 10 }
+    }
+}
+
+/// Their flags.
+#[derive(Debug, Parser)]
+pub(crate) struct WebRtcArgs {
+    /// Port of WebRTC, UDP and TCP; worker i has the i-th after it; 0 for no WebRTC [default: 3480]
+    #[arg(long, env = "CORECAST_RTC_WEBRTC_PORT", value_name = "PORT")]
+    rtc_webrtc_port: Option<u16>,
+    /// Take WebRTC over TCP where UDP does not pass [default: true]
+    #[arg(long, env = "CORECAST_RTC_TCP", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    rtc_tcp: Option<bool>,
+    /// End a WebRTC session whose client has not been heard of for this long, 10s to 60s [default: 30s]
+    #[arg(long, env = "CORECAST_RTC_CONSENT_TIMEOUT", value_name = "TIME")]
+    rtc_consent_timeout: Option<Span>,
+    /// STUN and TURN servers that clients are told of, each URL or "URL USERNAME CREDENTIAL"
+    #[arg(long, env = "CORECAST_RTC_ICE_SERVERS", value_name = "SERVER", value_delimiter = ',')]
+    rtc_ice_servers: Vec<IceServer>,
+    /// Most that a publisher is asked to send, in bits per second; 0 for no limit [default: 0]
+    #[arg(long, env = "CORECAST_RTC_MAX_INCOMING_BITRATE", value_name = "BPS")]
+    rtc_max_incoming_bitrate: Option<u64>,
+    /// "1.2", "1.3" or "both" [default: 1.2]
+    #[arg(long, env = "CORECAST_DTLS_VERSIONS", value_name = "WHICH")]
+    dtls_versions: Option<DtlsSetting>,
+    /// Bearer tokens of publishers; without any everybody may publish
+    #[arg(long, env = "CORECAST_WHIP_TOKENS", value_name = "TOKEN", value_delimiter = ',', hide_env_values = true)]
+    whip_tokens: Vec<String>,
+    /// Bearer tokens of viewers; without any everybody may watch
+    #[arg(long, env = "CORECAST_WHEP_TOKENS", value_name = "TOKEN", value_delimiter = ',', hide_env_values = true)]
+    whep_tokens: Vec<String>,
+    /// New WebRTC sessions per second; 0 for no limit [default: 200]
+    #[arg(long, env = "CORECAST_LIMITS_SESSIONS_PER_SECOND", value_name = "NUMBER")]
+    limits_sessions_per_second: Option<u32>,
+    /// New WebRTC sessions per second of one IP address; 0 for no limit [default: 10]
+    #[arg(long, env = "CORECAST_LIMITS_SESSIONS_PER_SECOND_PER_IP", value_name = "NUMBER")]
+    limits_sessions_per_second_per_ip: Option<u32>,
+    /// Longest session description, in bytes [default: 262144]
+    #[arg(long, env = "CORECAST_LIMITS_SDP_BYTES", value_name = "BYTES")]
+    limits_sdp_bytes: Option<usize>,
+}
+
+impl WebRtcArgs {
+    pub(super) fn overlay(&self, config: &mut Config) {
+        use super::set;
+        fn set_list<T: Clone>(to: &mut Vec<T>, from: &[T]) {
+            if !from.is_empty() {
+                *to = from.to_vec();
+            }
+        }
+        set(&mut config.rtc.webrtc_port, &self.rtc_webrtc_port);
+        set(&mut config.rtc.tcp, &self.rtc_tcp);
+        set(&mut config.rtc.consent_timeout, &self.rtc_consent_timeout);
+        set(&mut config.rtc.max_incoming_bitrate, &self.rtc_max_incoming_bitrate);
+        set(&mut config.dtls.versions, &self.dtls_versions);
+        set(&mut config.limits.sessions_per_second, &self.limits_sessions_per_second);
+        set(&mut config.limits.sessions_per_second_per_ip, &self.limits_sessions_per_second_per_ip);
+        set(&mut config.limits.sdp_bytes, &self.limits_sdp_bytes);
+        set_list(&mut config.rtc.ice_servers, &self.rtc_ice_servers);
+        set_list(&mut config.whip.tokens, &self.whip_tokens);
+        set_list(&mut config.whep.tokens, &self.whep_tokens);
+    }
+}
+
+/// RFC 6750 section 2.1: `b64token`.
+fn is_token(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    let char = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
+    !body.is_empty() && text.len() <= MAX_TOKEN_BYTES && body.chars().all(char)
+}
+
+impl Config {
+    /// What no single one of these settings can know about the others.
+    pub(super) fn check_webrtc(&self, workers: usize) -> Result<(), ConfigError> {
+        let wrong = |sentence: String| Err(ConfigError(sentence));
+        let (base, range) = (self.rtc.webrtc_port, self.rtc.port_range);
+        if base > 0 {
+            let last = usize::from(base) + workers.saturating_sub(1);
+            if last > usize::from(u16::MAX) {
+                return wrong(format!("rtc.webrtc_port {base} leaves no port for the last of {workers} workers"));
+            }
+            if usize::from(base) <= usize::from(range.max) && last >= usize::from(range.min) {
+                let cause = format!("{base} to {last}, one per worker, overlap rtc.port_range {range}");
+                return wrong(format!("rtc.webrtc_port: {cause}"));
+            }
+        }
+        for port in self.rtc.listen_ips.iter().filter_map(|listen| listen.announced_port) {
+            if usize::from(port) + workers > usize::from(u16::MAX) + 1 {
+                return wrong(format!("rtc.listen_ips: announced port {port} leaves none for the last worker"));
+            }
+        }
+        let consent = self.rtc.consent_timeout.0;
+        if !CONSENT_SECS.contains(&consent.as_secs()) || consent.as_secs_f64() > 60.0 {
+            return wrong("rtc.consent_timeout must be 10s to 60s".into());
+        }
+        if !SDP_BYTES.contains(&self.limits.sdp_bytes) {
+            return wrong(format!("limits.sdp_bytes must be {} to {}", SDP_BYTES.start(), SDP_BYTES.end()));
+        }
+        for (name, door) in [("whip.tokens", &self.whip), ("whep.tokens", &self.whep)] {
+            if door.tokens.iter().any(|token| !is_token(token)) {
+                let sentence = "tokens are 1 to 1024 letters, digits and -._~+/ (RFC 6750 section 2.1)";
+                return wrong(format!("{name}: {sentence}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, workers: usize) -> Result<(), String> {
+        Config::parse(text).expect(text).check_webrtc(workers).map_err(|error| error.0)
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_each_other_are_named() {
+        for (text, part) in [
+            ("[rtc]\nwebrtc_port = 65535", "rtc.webrtc_port"),
+            ("[rtc]\nwebrtc_port = 40000", "rtc.port_range"),
+            ("[rtc]\nwebrtc_port = 39999", "rtc.port_range"),
+            ("[rtc]\nlisten_ips = [\"127.0.0.1=192.0.2.1:65535\"]", "rtc.listen_ips"),
+            ("[rtc]\nconsent_timeout = \"5s\"", "rtc.consent_timeout"),
+            ("[rtc]\nconsent_timeout = \"60500ms\"", "rtc.consent_timeout"),
+            ("[limits]\nsdp_bytes = 10", "limits.sdp_bytes"),
+            ("[whip]\ntokens = [\"a b\"]", "whip.tokens"),
+            ("[whep]\ntokens = [\"\"]", "whep.tokens"),
+        ] {
+            let error = check(text, 2).expect_err(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+        for right in
+            ["", "[rtc]\nwebrtc_port = 0", "[rtc]\nwebrtc_port = 39998", "[whip]\ntokens = [\"a-b.c_d~e+f/==\"]"]
+        {
+            assert_eq!(check(right, 2), Ok(()), "{right}");
+        }
+    }
+
+    #[test]
+    fn flags_lie_over_the_file() {
+        let mut config = Config::parse("[whip]\ntokens = [\"file\"]\n[limits]\nsdp_bytes = 4096").expect("file");
+        let flags = ["corecast", "--whip-tokens", "a,b", "--dtls-versions", "both", "--rtc-tcp", "false"];
+        let ice = ["--rtc-ice-servers", "stun:s.example,turn:t.example user secret"];
+        WebRtcArgs::try_parse_from(flags.iter().chain(&ice)).expect("flags").overlay(&mut config);
+        assert_eq!(config.whip.tokens, ["a", "b"]);
+        assert_eq!((config.limits.sdp_bytes, config.rtc.tcp), (4_096, false));
+        assert_eq!(config.dtls.versions.to_string(), "both");
+        assert_eq!(config.rtc.ice_servers[1].credential.as_deref(), Some("secret"));
+        let written = toml::to_string(&config).expect("writes");
+        assert_eq!(Config::parse(&written).expect("reads"), config);
+    }
+}

@@ -1,0 +1,157 @@
+//! How often something may happen: token buckets, one for all and one per source address.
+//!
+//! RFC 9725 section 5: without such limits whoever may post can hold many half-open sessions, try many session URLs, or
+//! keep a session busy with PATCH. Owns counters only; what is refused, and how, is the caller's affair.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Source addresses that are known at a time. One that has been quiet for [`BURST`] is forgotten.
+const MAX_SOURCES: usize = 16_384;
+/// A bucket holds what comes in by itself in this time: joining a room of twenty opens twenty sessions at once.
+const BURST: Duration = Duration::from_secs(5);
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket {
+    /// When it will be, or was, full.
+    full_at: Instant,
+}
+
+impl Bucket {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { full_at: now }
+    }
+
+    /// Whether one may be taken at `per_second`; nothing is taken.
+    fn has_one(&self, now: Instant, per_second: u32) -> bool {
+        let Some(cost) = Duration::from_secs(1).checked_div(per_second) else { return true };
+        self.full_at.saturating_duration_since(now) + cost <= BURST.max(cost)
+    }
+
+    fn take(&mut self, now: Instant, per_second: u32) {
+        let cost = Duration::from_secs(1).checked_div(per_second).unwrap_or_default();
+        self.full_at = self.full_at.max(now) + cost;
+    }
+
+    /// Takes one if there is one. No limit where `per_second` is 0.
+    pub(crate) fn try_take(&mut self, now: Instant, per_second: u32) -> bool {
+        let has_one = self.has_one(now, per_second);
+        if has_one {
+            self.take(now, per_second);
+        }
+        has_one
+    }
+}
+
+/// Which limit was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TooMany {
+    /// The one of this source.
+    OfOne,
+    /// The one of all together.
+    OfAll,
+}
+
+/// One bucket for all, and one for each source.
+#[derive(Debug)]
+pub(crate) struct Rates {
+    per_second: u32,
+    per_second_and_source: u32,
+    buckets: Mutex<Buckets>,
+}
+
+#[derive(Debug)]
+struct Buckets {
+    all: Bucket,
+    sources: HashMap<IpAddr, Bucket>,
+}
+
+/// Whoever has one IPv6 address has 2^64 of them.
+fn source_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            [a, b, c, d, 0, 0, 0, 0].into()
+        }
+        v4 => v4,
+    }
+}
+
+impl Rates {
+    /// 0 for no limit.
+    pub(crate) fn new(per_second: u32, per_second_and_source: u32) -> Self {
+        let buckets = Buckets { all: Bucket::new(Instant::now()), sources: HashMap::new() };
+        Self { per_second, per_second_and_source, buckets: Mutex::new(buckets) }
+    }
+
+    /// Counts one of this source, unless that would be too many: then nothing is counted.
+    pub(crate) fn take(&self, source: IpAddr, now: Instant) -> Result<(), TooMany> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let Buckets { all, sources } = &mut *buckets;
+        let source = source_of(source);
+        let own = sources.get(&source).copied().unwrap_or_else(|| Bucket::new(now));
+        if !own.has_one(now, self.per_second_and_source) {
+            return Err(TooMany::OfOne);
+        }
+        if sources.len() >= MAX_SOURCES {
+            sources.retain(|_, bucket| bucket.full_at > now);
+        }
+        if sources.len() >= MAX_SOURCES || !all.has_one(now, self.per_second) {
+            return Err(TooMany::OfAll);
+        }
+        all.take(now, self.per_second);
+        if self.per_second_and_source > 0 {
+            sources.entry(source).or_insert(own).take(now, self.per_second_and_source);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    fn taken(rates: &Rates, source: IpAddr, now: Instant) -> usize {
+        (0..1_000).take_while(|_| rates.take(source, now).is_ok()).count()
+    }
+
+    #[test]
+    fn a_burst_then_the_rate() {
+        let (rates, start) = (Rates::new(0, 10), Instant::now());
+        assert_eq!(taken(&rates, ONE, start), 50);
+        assert_eq!(rates.take(ONE, start), Err(TooMany::OfOne));
+        assert_eq!(taken(&rates, ONE, start + Duration::from_millis(1_000)), 10);
+        assert_eq!(taken(&rates, ONE, start + Duration::from_secs(60)), 50);
+        let other = "2001:db8::1".parse().expect("address");
+        assert_eq!(taken(&rates, other, start), 50, "each has its own");
+        let neighbour = "2001:db8::ffff:1".parse().expect("address");
+        assert_eq!(taken(&rates, neighbour, start), 0, "of the same /64");
+        let mapped = "::ffff:192.0.2.9".parse().expect("address");
+        assert_eq!(taken(&rates, mapped, start), 50, "IPv4 by another name");
+        assert_eq!(taken(&rates, "192.0.2.9".parse().expect("address"), start), 0);
+    }
+
+    #[test]
+    fn all_together_have_a_limit() {
+        let (rates, now) = (Rates::new(2, 0), Instant::now());
+        assert_eq!(taken(&rates, ONE, now), 10);
+        assert_eq!(rates.take("192.0.2.2".parse().expect("address"), now), Err(TooMany::OfAll));
+        assert_eq!(taken(&Rates::new(0, 0), ONE, now), 1_000, "no limit");
+    }
+
+    #[test]
+    fn sources_are_forgotten_when_they_are_quiet() {
+        let (rates, start) = (Rates::new(0, 10), Instant::now());
+        let source = |number: usize| IpAddr::from(u32::try_from(number).expect("small").to_be_bytes());
+        for number in 0..MAX_SOURCES {
+            assert_eq!(rates.take(source(number), start), Ok(()));
+        }
+        assert_eq!(rates.take(source(MAX_SOURCES), start), Err(TooMany::OfAll));
+        assert_eq!(rates.take(source(MAX_SOURCES), start + Duration::from_secs(1)), Ok(()));
+    }
+}

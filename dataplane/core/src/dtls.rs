@@ -1,0 +1,332 @@
+//! One transport's DTLS association (RFC 6347, RFC 9147), and the SRTP keys that come of it (RFC 5764).
+//!
+//! Owns the state of the handshake; the protocol itself is dimpl's. Never sees a datagram from a path that ICE has not
+//! validated, and lets no key out before the certificate's fingerprint has been checked (RFC 8122 section 5).
+//!
+//! The randomness and the handshake bytes are the library's: they are the one part of the machine that differs from run
+//! to run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::{constant_time, digest};
+use corecast_wire::{
+    DtlsParameters, DtlsRole, DtlsVersions, Fingerprint, FingerprintAlgorithm, SrtpCryptoSuite, SrtpParameters,
+    WebRtcConfig,
+};
+use dimpl::{Output, ProtocolVersion, SrtpProfile};
+
+use crate::limits::{DTLS_MTU_BYTES, HANDSHAKE_TIMEOUT, MAX_HANDSHAKE_RESTARTS, MAX_QUEUED_HANDSHAKE_RECORDS};
+use crate::time::{Instant, SystemInstant};
+
+/// Time after which a flight is sent again for the first time; it doubles (RFC 9147 section 5.8.2).
+const FLIGHT_TIMEOUT: Duration = Duration::from_millis(100);
+/// Times that one flight is sent again.
+const FLIGHT_RETRIES: usize = 7;
+
+/// What all associations of a worker share.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    config: Arc<dimpl::Config>,
+    certificate: dimpl::DtlsCertificate,
+    versions: DtlsVersions,
+    started: SystemInstant,
+}
+
+impl Identity {
+    pub(crate) fn new(webrtc: &WebRtcConfig, started: SystemInstant) -> Option<Self> {
+        let config = dimpl::Config::builder()
+            .mtu(DTLS_MTU_BYTES)
+            .max_queue_rx(MAX_QUEUED_HANDSHAKE_RECORDS)
+            // A path that an ICE check has validated is proof enough that its owner receives what is sent there.
+            .use_server_cookie(false)
+            .flight_start_rto(FLIGHT_TIMEOUT)
+            .flight_retries(FLIGHT_RETRIES)
+            .handshake_timeout(HANDSHAKE_TIMEOUT)
+            .build()
+            .ok()?;
+        let certificate =
+            dimpl::DtlsCertificate { certificate: webrtc.certificate.clone(), private_key: webrtc.private_key.clone() };
+        Some(Self { config: Arc::new(config), certificate, versions: webrtc.dtls_versions, started })
+    }
+
+    fn at(&self, now: Instant) -> SystemInstant {
+        self.started + Duration::from_nanos(now.as_nanos())
+    }
+
+    fn engine(&self, role: DtlsRole, now: Instant) -> dimpl::Dtls {
+        let (config, certificate, now) = (Arc::clone(&self.config), self.certificate.clone(), self.at(now));
+        let mut engine = match self.versions {
+            DtlsVersions::V12 => dimpl::Dtls::new_12(config, certificate, now),
+            DtlsVersions::V13 => dimpl::Dtls::new_13(config, certificate, now),
+            DtlsVersions::Both => dimpl::Dtls::new_auto(config, certificate, now),
+        };
+        engine.set_active(role == DtlsRole::Client);
+        engine
+    }
+}
+
+/// What a handshake has come to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Keys for both directions. The fingerprint has been checked.
+    Connected(Box<Keys>),
+    /// Why there will be none.
+    Failed(String),
+    /// The other side has closed.
+    Closed,
+}
+
+/// The keys of an association.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    /// With which we send.
+    pub(crate) local: SrtpParameters,
+    /// With which the other side sends.
+    pub(crate) remote: SrtpParameters,
+    /// For the operator: version and suite.
+    pub(crate) detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing has come or gone.
+    Idle,
+    Handshake,
+    Connected,
+    /// Failed or closed: nothing comes of it any more.
+    Over,
+}
+
+/// An association.
+#[derive(Debug)]
+pub(crate) struct Dtls {
+    engine: dimpl::Dtls,
+    role: DtlsRole,
+    fingerprints: Vec<Fingerprint>,
+    state: State,
+    verified: bool,
+    secret: Option<(dimpl::KeyingMaterial, SrtpProfile)>,
+    /// Handshakes that ended in an error and were begun anew.
+    restarts: u8,
+    deadline: Option<Instant>,
+    /// When the library wants to be called.
+    due: Option<Instant>,
+}
+
+impl Dtls {
+    /// Takes the role that the remote side has left.
+    pub(crate) fn new(identity: &Identity, remote: &DtlsParameters, now: Instant) -> Self {
+        let role = match remote.role {
+            DtlsRole::Client => DtlsRole::Server,
+            DtlsRole::Server => DtlsRole::Client,
+        };
+        Self {
+            engine: identity.engine(role, now),
+            role,
+            fingerprints: remote.fingerprints.clone(),
+            state: State::Idle,
+            verified: false,
+            secret: None,
+            restarts: 0,
+            deadline: None,
+            due: None,
+        }
+    }
+
+    /// Nothing has come or gone yet.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state == State::Idle
+    }
+
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.state == State::Handshake
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
+    /// We begin.
+    pub(crate) fn is_client(&self) -> bool {
+        self.role == DtlsRole::Client
+    }
+
+    /// When [`Self::handle_timeout`] is next due.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        match (self.due, self.deadline) {
+            (Some(due), Some(deadline)) => Some(due.min(deadline)),
+            (due, deadline) => due.or(deadline),
+        }
+    }
+
+    fn begin(&mut self, now: Instant) {
+        if self.state == State::Idle {
+            self.state = State::Handshake;
+            self.deadline = Some(now + HANDSHAKE_TIMEOUT);
+        }
+    }
+
+    /// As the client: says hello.
+    pub(crate) fn start(&mut self, identity: &Identity, now: Instant, send: &mut dyn FnMut(&[u8])) -> Option<Outcome> {
+        self.begin(now);
+        let result = self.engine.handle_timeout(identity.at(now));
+        self.proceed(identity, now, result, send)
+    }
+
+    /// Takes in a datagram from a validated path.
+    pub(crate) fn handle_datagram(
+        &mut self,
+        identity: &Identity,
+        now: Instant,
+        datagram: &[u8],
+        send: &mut dyn FnMut(&[u8]),
+    ) -> Option<Outcome> {
+        self.begin(now);
+        let result = self.engine.handle_timeout(identity.at(now)).and_then(|()| self.engine.handle_packet(datagram));
+        self.proceed(identity, now, result, send)
+    }
+
+    /// Sends again what was lost, and gives up at the deadline.
+    pub(crate) fn handle_timeout(
+        &mut self,
+        identity: &Identity,
+        now: Instant,
+        send: &mut dyn FnMut(&[u8]),
+    ) -> Option<Outcome> {
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            return Some(self.fail("the handshake took too long"));
+        }
+        if self.due.is_none_or(|due| due > now) {
+            return None;
+        }
+        let result = self.engine.handle_timeout(identity.at(now));
+        self.proceed(identity, now, result, send)
+    }
+
+    /// Says goodbye (close_notify), once.
+    pub(crate) fn close(&mut self, identity: &Identity, now: Instant, send: &mut dyn FnMut(&[u8])) {
+        if self.state == State::Connected && self.engine.handle_timeout(identity.at(now)).is_ok() {
+            let _ = self.engine.close();
+            self.drain(identity, now, send);
+        }
+        self.state = State::Over;
+    }
+
+    /// Sends what the library has to send, and reads what it has to tell. An error in a handshake is nobody's in
+    /// particular: any datagram of the path may have caused it, so a server begins anew and waits for a better hello
+    /// until the deadline (a bad ClientHello must not end a call: CVE-2023-51275).
+    fn proceed(
+        &mut self,
+        identity: &Identity,
+        now: Instant,
+        result: Result<(), dimpl::Error>,
+        send: &mut dyn FnMut(&[u8]),
+    ) -> Option<Outcome> {
+        let outcome = self.drain(identity, now, send);
+        if outcome.is_some() {
+            return outcome;
+        }
+        let error = result.err()?;
+        if self.state == State::Handshake && self.restarts < MAX_HANDSHAKE_RESTARTS && !self.is_client() {
+            self.restarts += 1;
+            self.engine = identity.engine(self.role, now);
+            (self.verified, self.secret, self.due) = (false, None, None);
+            return None;
+        }
+        Some(self.fail(&error.to_string()))
+    }
+
+    fn fail(&mut self, cause: &str) -> Outcome {
+        self.state = State::Over;
+        (self.due, self.deadline, self.secret) = (None, None, None);
+        Outcome::Failed(cause.to_owned())
+    }
+
+    fn drain(&mut self, identity: &Identity, now: Instant, send: &mut dyn FnMut(&[u8])) -> Option<Outcome> {
+        let mut room = [0; DTLS_MTU_BYTES];
+        let mut outcome = None;
+        let mut connected = false;
+        loop {
+            match self.engine.poll_output(&mut room) {
+                Output::Packet(packet) => send(packet),
+                Output::PeerCert(certificate) => {
+                    if !self.fingerprints.iter().any(|fingerprint| matches(fingerprint, certificate)) {
+                        return Some(self.fail("the certificate has another fingerprint than was announced"));
+                    }
+                    self.verified = true;
+                }
+                Output::KeyingMaterial(secret, profile) => self.secret = Some((secret, profile)),
+                Output::Connected => connected = true,
+                Output::CloseNotify => {
+                    (self.state, self.due) = (State::Over, None);
+                    outcome = Some(Outcome::Closed);
+                }
+                Output::Timeout(at) => {
+                    let nanos = at.saturating_duration_since(identity.started).as_nanos();
+                    let at = Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+                    // One that is far away is no timer at all: an idle association costs nothing.
+                    self.due = Some(at).filter(|at| at.since(now) <= HANDSHAKE_TIMEOUT);
+                    break;
+                }
+                // Application data belongs to data channels, which this transport has not got.
+                Output::BufferTooSmall { .. } | Output::ApplicationData(_) => {}
+                _ => {}
+            }
+        }
+        if connected && self.state == State::Handshake {
+            outcome = Some(self.connected());
+        }
+        outcome
+    }
+
+    fn connected(&mut self) -> Outcome {
+        if !self.verified {
+            return self.fail("the other side showed no certificate");
+        }
+        let Some((secret, profile)) = self.secret.take() else {
+            return self.fail("the other side offered no SRTP profile that we have (use_srtp)");
+        };
+        let Some((client, server)) = split(&secret, profile) else {
+            return self.fail("the keying material is of the wrong length");
+        };
+        let (local, remote) = if self.is_client() { (client, server) } else { (server, client) };
+        self.state = State::Connected;
+        self.deadline = None;
+        let version = match self.engine.protocol_version() {
+            Some(ProtocolVersion::DTLS1_3) => "DTLS 1.3",
+            _ => "DTLS 1.2",
+        };
+        let detail = format!("{version}, {}", local.suite.name());
+        Outcome::Connected(Box::new(Keys { local, remote, detail }))
+    }
+}
+
+/// Whether a certificate has this fingerprint. In constant time, though nothing secret is compared.
+fn matches(fingerprint: &Fingerprint, certificate: &[u8]) -> bool {
+    let algorithm = match fingerprint.algorithm {
+        FingerprintAlgorithm::Sha256 => &digest::SHA256,
+        FingerprintAlgorithm::Sha384 => &digest::SHA384,
+        FingerprintAlgorithm::Sha512 => &digest::SHA512,
+    };
+    let found = digest::digest(algorithm, certificate);
+    constant_time::verify_slices_are_equal(found.as_ref(), &fingerprint.value).is_ok()
+}
+
+/// The client's and the server's key with its salt. The exported block is client key, server key, client salt, server
+/// salt (RFC 5764 section 4.2).
+fn split(secret: &[u8], profile: SrtpProfile) -> Option<(SrtpParameters, SrtpParameters)> {
+    let (suite, key_len) = match profile {
+        SrtpProfile::AEAD_AES_128_GCM => (SrtpCryptoSuite::AeadAes128Gcm, 16),
+        SrtpProfile::AEAD_AES_256_GCM => (SrtpCryptoSuite::AeadAes256Gcm, 32),
+        SrtpProfile::AES128_CM_SHA1_80 => (SrtpCryptoSuite::AesCm128HmacSha1_80, 16),
+        _ => return None,
+    };
+    let salt_len = suite.key_and_salt_len() - key_len;
+    let (client_key, rest) = secret.split_at_checked(key_len)?;
+    let (server_key, rest) = rest.split_at_checked(key_len)?;
+    let (client_salt, rest) = rest.split_at_checked(salt_len)?;
+    let (server_salt, _) = rest.split_at_checked(salt_len)?;
+    let parameters = |key: &[u8], salt: &[u8]| SrtpParameters { suite, key_and_salt: [key, salt].concat() };
+    Some((parameters(client_key, client_salt), parameters(server_key, server_salt)))
+}

@@ -1,0 +1,315 @@
+//! ICE of one transport: the lite, controlled side (RFC 8445 sections 2.5, 6.1.1 and 7.3.2), which answers checks and
+//! never sends any.
+//!
+//! Owns the transport's credentials, the paths that checks have validated, and which of them is selected. Learns
+//! nothing from a message that MESSAGE-INTEGRITY has not proved, and answers no other one (RFC 8445 section 19.5.1: no
+//! amplification). Never looks at DTLS or media, and never at a clock: whoever owns it asks [`Ice::last_check`] and
+//! calls [`Ice::expire`].
+//!
+//! **Selection.** The controlling side nominates with USE-CANDIDATE. One that nominates what it has checked before has
+//! made its choice and is followed at once, also to a lower priority: so libwebrtc moves from a network that fails
+//! (towards a lite agent it nominates its selected connection and no other), and mediasoup follows the same way. One
+//! that nominates with its very first check of a path is aggressive (RFC 5245 section 8.1.1.2) and will do so with all
+//! of them: there the higher PRIORITY wins. NOMINATION, if it comes (libwebrtc's renomination), is followed when it
+//! grows.
+//!
+//! **Restart** (RFC 8445 section 9). Old and new credentials are both good until a check with the new ones nominates;
+//! until then the selected path stays. Paths that the old ones validated stay until they are evicted, as in mediasoup.
+
+use corecast_wire::{Discard, IceParameters, IceProtocol, IceState};
+
+use crate::limits::MAX_TUPLES;
+use crate::path::{EndpointId, Path};
+use crate::stun::{self, BINDING, Class, ErrorCode, Message, Password};
+use crate::time::Instant;
+
+/// One transport's ICE agent.
+#[derive(Debug)]
+pub(crate) struct Ice {
+    current: Credentials,
+    /// Those before a restart, until it is complete. While they are here, what is selected was nominated with them.
+    previous: Option<Credentials>,
+    /// At most [`MAX_TUPLES`].
+    tuples: Vec<Tuple>,
+    selected: Option<(Path, IceProtocol)>,
+    state: IceState,
+}
+
+/// What a check is made with.
+#[derive(Debug)]
+struct Credentials {
+    fragment: String,
+    password: Password,
+    /// Highest NOMINATION that came with them. 0 for none.
+    nomination: u32,
+}
+
+impl Credentials {
+    fn new(parameters: &IceParameters) -> Self {
+        let fragment = parameters.username_fragment.clone();
+        Self { fragment, password: Password::new(&parameters.password), nomination: 0 }
+    }
+}
+
+/// A path that a check has validated.
+#[derive(Clone, Copy, Debug)]
+struct Tuple {
+    path: Path,
+    priority: u32,
+    last_check: Instant,
+}
+
+/// What an authentic check changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// Bytes of the answer, which goes back the path that the check came.
+    pub(crate) answer_len: usize,
+    /// The path is new. False as well if the answer is an error: then nothing has changed.
+    pub(crate) added: bool,
+    /// A path that is no longer valid, to make room.
+    pub(crate) evicted: Option<Path>,
+    /// See [`Ice::selected`].
+    pub(crate) selected_changed: bool,
+    /// See [`Ice::state`].
+    pub(crate) state_changed: bool,
+    /// A restart is complete: this username fragment is no longer good.
+    pub(crate) forgotten: Option<String>,
+}
+
+/// What has changed because an endpoint has gone.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gone {
+    /// Paths that are no longer valid.
+    pub(crate) paths: Vec<Path>,
+    /// See [`Ice::selected`].
+    pub(crate) selected_changed: bool,
+    /// See [`Ice::state`].
+    pub(crate) state_changed: bool,
+}
+
+/// Which credentials a check was made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Generation {
+    Current,
+    Previous,
+}
+
+impl Ice {
+    /// An agent that has seen nothing.
+    pub(crate) fn new(parameters: &IceParameters) -> Self {
+        Self {
+            current: Credentials::new(parameters),
+            previous: None,
+            tuples: Vec::with_capacity(MAX_TUPLES),
+            selected: None,
+            state: IceState::New,
+        }
+    }
+
+    /// New credentials. The old ones stay good until a check with the new ones nominates. In the middle of another
+    /// restart only one pair of old ones stays: those with which the selected path was nominated, else the newer ones;
+    /// the fragment of the other is returned and no longer good.
+    pub(crate) fn restart(&mut self, parameters: &IceParameters) -> Option<String> {
+        let unfinished = std::mem::replace(&mut self.current, Credentials::new(parameters));
+        if self.previous.is_some() && self.selected.is_some() {
+            return Some(unfinished.fragment);
+        }
+        self.previous.replace(unfinished).map(|old| old.fragment)
+    }
+
+    /// Username fragments of checks that belong here: the current one, and the previous one while it is good.
+    pub(crate) fn fragments(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.current), self.previous.as_ref()].into_iter().flatten().map(|known| known.fragment.as_str())
+    }
+
+    /// Takes in a message that came along `path` and writes the answer. An authentic request that cannot be served is
+    /// answered with an error and changes nothing.
+    ///
+    /// # Errors
+    /// Why the message is passed over in silence: it is no Binding request with FINGERPRINT, its fragment is not ours,
+    /// its integrity is missing or wrong, or `answer` is too short ([`crate::limits::MAX_STUN_ANSWER_BYTES`]).
+    pub(crate) fn handle_check(
+        &mut self,
+        now: Instant,
+        path: Path,
+        protocol: IceProtocol,
+        message: &Message<'_>,
+        answer: &mut [u8],
+    ) -> Result<Checked, Discard> {
+        let generation = self.authenticate(message)?;
+        let credentials = self.credentials(generation).ok_or(Discard::UnknownUsername)?;
+        let priority = match serve(message) {
+            Ok(priority) => priority,
+            Err(error) => {
+                let len = stun::write_error(answer, message, error, &credentials.password);
+                return Ok(Checked { answer_len: len.ok_or(Discard::OutboxFull)?, ..Checked::default() });
+            }
+        };
+        let answer_len = stun::write_success(answer, message, path.remote, &credentials.password);
+        let mut checked = Checked { answer_len: answer_len.ok_or(Discard::OutboxFull)?, ..Checked::default() };
+        let before = self.state;
+        (checked.added, checked.evicted) = self.validate(Tuple { path, priority, last_check: now });
+        if self.nominates(message, path, priority, checked.added, generation) {
+            checked.selected_changed = self.selected != Some((path, protocol));
+            self.selected = Some((path, protocol));
+            self.state = IceState::Completed;
+            if generation == Generation::Current {
+                checked.forgotten = self.previous.take().map(|old| old.fragment);
+            }
+        } else if matches!(before, IceState::New | IceState::Disconnected) {
+            self.state = IceState::Connected;
+        }
+        checked.state_changed = self.state != before;
+        Ok(checked)
+    }
+
+    /// Whether a check has come along this path: DTLS, RTP and RTCP may.
+    #[cfg(test)]
+    pub(crate) fn is_valid(&self, path: Path) -> bool {
+        self.tuples.iter().any(|tuple| tuple.path == path)
+    }
+
+    /// Where media goes, if anywhere.
+    pub(crate) const fn selected(&self) -> Option<(Path, IceProtocol)> {
+        self.selected
+    }
+
+    /// How far it has come.
+    pub(crate) const fn state(&self) -> IceState {
+        self.state
+    }
+
+    /// Since when there is nothing new of the other side: the last check of the selected path, whose consent it is (RFC
+    /// 7675 section 5.1), or of any if none is selected. None if there is no valid path.
+    pub(crate) fn last_check(&self) -> Option<Instant> {
+        let counts = |tuple: &&Tuple| self.selected.is_none_or(|(path, _)| path == tuple.path);
+        self.tuples.iter().filter(counts).map(|tuple| tuple.last_check).max()
+    }
+
+    /// The other side has been silent for too long: no path is valid any more, nothing is selected. A check brings the
+    /// transport back.
+    pub(crate) fn expire(&mut self) {
+        self.tuples.clear();
+        self.selected = None;
+        self.lose();
+    }
+
+    /// An endpoint has gone, and with it its paths. If the selected one is among them nothing is selected until the
+    /// other side nominates again.
+    pub(crate) fn forget_endpoint(&mut self, local: EndpointId) -> Gone {
+        let before = (self.selected, self.state);
+        let paths: Vec<_> = self.paths().filter(|path| path.local == local).collect();
+        self.tuples.retain(|tuple| tuple.path.local != local);
+        self.selected = self.selected.filter(|(path, _)| path.local != local);
+        if self.tuples.is_empty() {
+            self.lose();
+        } else if self.selected.is_none() {
+            self.state = IceState::Connected;
+        }
+        Gone { paths, selected_changed: self.selected != before.0, state_changed: self.state != before.1 }
+    }
+
+    /// The valid paths, at most [`MAX_TUPLES`].
+    pub(crate) fn paths(&self) -> impl Iterator<Item = Path> {
+        self.tuples.iter().map(|tuple| tuple.path)
+    }
+
+    /// There is no path left. What was nominated before does not bind the other side any more (as in mediasoup).
+    fn lose(&mut self) {
+        self.current.nomination = 0;
+        if let Some(previous) = &mut self.previous {
+            previous.nomination = 0;
+        }
+        if self.state != IceState::New {
+            self.state = IceState::Disconnected;
+        }
+    }
+
+    const fn credentials(&self, generation: Generation) -> Option<&Credentials> {
+        match generation {
+            Generation::Current => Some(&self.current),
+            Generation::Previous => self.previous.as_ref(),
+        }
+    }
+
+    /// In the order of cost: what it is, whose it is, who wrote it.
+    fn authenticate(&self, message: &Message<'_>) -> Result<Generation, Discard> {
+        // Every check has FINGERPRINT (RFC 8445 section 7.1.1).
+        if (message.class(), message.method()) != (Class::Request, BINDING) || !message.has_fingerprint() {
+            return Err(Discard::MalformedStun);
+        }
+        // Ours comes first (RFC 8445 section 7.2.2). The other half is the sender's own.
+        let (fragment, _) = message.fragments().ok_or(Discard::UnknownUsername)?;
+        let generation = if fragment == self.current.fragment {
+            Generation::Current
+        } else if self.previous.as_ref().is_some_and(|previous| fragment == previous.fragment) {
+            Generation::Previous
+        } else {
+            return Err(Discard::UnknownUsername);
+        };
+        let authentic = self.credentials(generation).is_some_and(|known| message.verify(&known.password));
+        if authentic { Ok(generation) } else { Err(Discard::StunIntegrityFailed) }
+    }
+
+    /// Notes that a check came along a path. Returns whether the path is new, and which one had to go for it: the one
+    /// that has gone longest without a check and is not selected.
+    fn validate(&mut self, tuple: Tuple) -> (bool, Option<Path>) {
+        if let Some(known) = self.tuples.iter_mut().find(|known| known.path == tuple.path) {
+            *known = tuple;
+            return (false, None);
+        }
+        let mut evicted = None;
+        if self.tuples.len() >= MAX_TUPLES {
+            let selected = self.selected.map(|(path, _)| path);
+            let others = self.tuples.iter().enumerate().filter(|(_, other)| Some(other.path) != selected);
+            if let Some((position, _)) = others.min_by_key(|(_, other)| other.last_check) {
+                evicted = Some(self.tuples.remove(position).path);
+            }
+        }
+        self.tuples.push(tuple);
+        (true, evicted)
+    }
+
+    /// Whether this check decides where media goes. See the head of the module.
+    fn nominates(
+        &mut self,
+        message: &Message<'_>,
+        path: Path,
+        priority: u32,
+        added: bool,
+        generation: Generation,
+    ) -> bool {
+        if let Some(nomination) = message.nomination() {
+            let credentials = match (generation, &mut self.previous) {
+                (Generation::Previous, Some(previous)) => previous,
+                _ => &mut self.current,
+            };
+            let grown = nomination > credentials.nomination;
+            credentials.nomination = credentials.nomination.max(nomination);
+            return grown;
+        }
+        if !message.use_candidate() {
+            return false;
+        }
+        let selected = self.tuples.iter().find(|tuple| self.selected.is_some_and(|(path, _)| path == tuple.path));
+        let restarted = generation == Generation::Current && self.previous.is_some();
+        selected.is_none_or(|selected| selected.path == path || restarted || !added || priority >= selected.priority)
+    }
+}
+
+/// The priority of an authentic request, or how it is refused.
+fn serve(message: &Message<'_>) -> Result<u32, ErrorCode> {
+    // RFC 8489 section 6.3.1.
+    if !message.unknown().is_empty() {
+        return Err(ErrorCode::UnknownAttribute);
+    }
+    // We are always controlled and cannot change that, so the other side must, whatever the tie-breakers say.
+    if message.controlled().is_some() {
+        return Err(ErrorCode::RoleConflict);
+    }
+    // RFC 8445 section 7.1.1.
+    message.priority().ok_or(ErrorCode::BadRequest)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,548 @@
+//! WebRTC transports: ICE, DTLS and SRTP on the endpoints that all of them share (mediasoup's WebRtcTransport on a
+//! WebRtcServer).
+//!
+//! The order is the point. The username fragment of a first check says whose it is; a check that its transport's
+//! password verifies makes the path known; DTLS, RTP and RTCP are taken from known paths alone; media leaves on the
+//! nominated path alone, and only under keys of a verified handshake. Nothing else is learnt from anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use corecast_wire::{
+    CommandError, Discard, DtlsParameters, DtlsState, Event, IceParameters, IceProtocol, IceTuple, RouterId,
+    TransportId, WebRtcConfig, WebRtcTransportOptions,
+};
+
+use crate::commands::{Applied, exists, invalid, limit, not_found};
+use crate::demux::{Protocol, protocol_of};
+use crate::dtls::{Dtls, Identity, Keys, Outcome};
+use crate::ice::{Checked, Ice};
+use crate::limits::{MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS, MAX_STUN_ANSWER_BYTES, MAX_TRANSPORTS};
+use crate::outbox::Outbox;
+use crate::path::{Endpoint, EndpointId, EndpointOp, Path};
+use crate::srtp::{Opener, Sealer};
+use crate::stun;
+use crate::time::{Instant, SystemInstant};
+use crate::timers::Timer;
+use crate::transport::{Flow, Security, Traffic, Transport};
+use crate::worker::{Owner, Worker, push_counted};
+
+/// What the WebRTC transports of a worker share.
+#[derive(Debug)]
+pub(crate) struct WebRtcServer {
+    identity: Identity,
+    consent_timeout: Duration,
+    /// Transport by the username fragments that its checks may name.
+    fragments: BTreeMap<String, usize>,
+    /// Transport by the paths that its checks have validated.
+    paths: BTreeMap<Path, usize>,
+    /// Handshakes under way, by address.
+    handshakes: BTreeMap<IpAddr, usize>,
+}
+
+impl WebRtcServer {
+    pub(crate) fn new(config: &WebRtcConfig, started: SystemInstant) -> Option<Self> {
+        Some(Self {
+            identity: Identity::new(config, started)?,
+            consent_timeout: Duration::from_millis(config.consent_timeout_ms.into()),
+            fragments: BTreeMap::new(),
+            paths: BTreeMap::new(),
+            handshakes: BTreeMap::new(),
+        })
+    }
+
+    /// Makes room for one more handshake.
+    fn admit(&mut self, address: IpAddr) -> Result<(), Discard> {
+        let of_address = self.handshakes.get(&address).copied().unwrap_or(0);
+        let all: usize = self.handshakes.values().sum();
+        if all >= MAX_HANDSHAKES || of_address >= MAX_HANDSHAKES_PER_ADDRESS {
+            return Err(Discard::TooManyHandshakes);
+        }
+        self.handshakes.insert(address, of_address + 1);
+        Ok(())
+    }
+
+    fn release(&mut self, address: IpAddr) {
+        if let Some(of_address) = self.handshakes.get_mut(&address) {
+            *of_address -= 1;
+            if *of_address == 0 {
+                self.handshakes.remove(&address);
+            }
+        }
+    }
+}
+
+/// What a WebRTC transport has beyond a plain one.
+#[derive(Debug)]
+pub(crate) struct WebRtc {
+    pub(crate) ice: Ice,
+    pub(crate) dtls: Option<Dtls>,
+    pub(crate) dtls_state: DtlsState,
+    /// Where our part of the handshake goes while nothing is nominated: where the last DTLS datagram came from.
+    dtls_path: Option<Path>,
+    dtls_due: Option<Instant>,
+    consent_due: Option<Instant>,
+    /// Counted as a handshake with this address.
+    handshake_with: Option<IpAddr>,
+}
+
+impl WebRtc {
+    fn new(ice: &IceParameters) -> Self {
+        Self {
+            ice: Ice::new(ice),
+            dtls: None,
+            dtls_state: DtlsState::New,
+            dtls_path: None,
+            dtls_due: None,
+            consent_due: None,
+            handshake_with: None,
+        }
+    }
+
+    /// Where DTLS goes: to the nominated path, else to where it came from, else to any that is valid.
+    fn path_of_dtls(&self) -> Option<Path> {
+        let nominated = self.ice.selected().map(|(path, _)| path);
+        nominated.or(self.dtls_path).or_else(|| self.ice.paths().next())
+    }
+}
+
+/// The address by which a transport is named before anything is nominated.
+const NOWHERE: Endpoint =
+    Endpoint { id: EndpointId(u32::MAX), local: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0) };
+
+impl Worker {
+    pub(crate) fn create_webrtc_transport(
+        &mut self,
+        router: RouterId,
+        id: TransportId,
+        options: &WebRtcTransportOptions,
+    ) -> Applied {
+        limit(self.transports.len(), MAX_TRANSPORTS, "transports on a worker")?;
+        if self.transport_by_id.contains_key(&id) {
+            return Err(exists("transport", id.0));
+        }
+        let server = self.webrtc.as_mut().ok_or_else(|| invalid("webRtc", "is not configured on this worker"))?;
+        let siblings = self.routers.get_mut(&router).ok_or_else(|| not_found("router", router.0))?;
+        check_credentials(server, &options.ice)?;
+        let mut transport = Transport::new(id, router, options.rtcp_ssrc, NOWHERE);
+        transport.webrtc = Some(Box::new(WebRtc::new(&options.ice)));
+        let key = self.transports.insert(transport);
+        siblings.push(key);
+        self.transport_by_id.insert(id, key);
+        server.fragments.insert(options.ice.username_fragment.clone(), key);
+        Ok(())
+    }
+
+    pub(crate) fn connect_webrtc_transport(
+        &mut self,
+        now: Instant,
+        id: TransportId,
+        dtls: &DtlsParameters,
+        outbox: &mut Outbox,
+    ) -> Applied {
+        let key = self.transport_key(id)?;
+        if dtls.fingerprints.is_empty() {
+            return Err(invalid("dtlsParameters.fingerprints", "must not be empty"));
+        }
+        let identity = self.webrtc.as_ref().map(|server| &server.identity);
+        let webrtc = self.transports.get_mut(key).and_then(|transport| transport.webrtc.as_deref_mut());
+        let (Some(identity), Some(webrtc)) = (identity, webrtc) else {
+            return Err(invalid("transportId", "is not a WebRTC transport"));
+        };
+        if webrtc.dtls.is_some() {
+            return Err(CommandError::AlreadyConnected);
+        }
+        webrtc.dtls = Some(Dtls::new(identity, dtls, now));
+        self.start_dtls(now, key, outbox);
+        Ok(())
+    }
+
+    pub(crate) fn restart_ice(&mut self, id: TransportId, ice: &IceParameters) -> Applied {
+        let key = self.transport_key(id)?;
+        let webrtc = self.transports.get_mut(key).and_then(|transport| transport.webrtc.as_deref_mut());
+        let (Some(server), Some(webrtc)) = (self.webrtc.as_mut(), webrtc) else {
+            return Err(invalid("transportId", "is not a WebRTC transport"));
+        };
+        check_credentials(server, ice)?;
+        if let Some(forgotten) = webrtc.ice.restart(ice) {
+            server.fragments.remove(&forgotten);
+        }
+        server.fragments.insert(ice.username_fragment.clone(), key);
+        Ok(())
+    }
+
+    /// Takes in a datagram of an endpoint that WebRTC transports share.
+    pub(crate) fn receive_webrtc(
+        &mut self,
+        now: Instant,
+        path: Path,
+        (protocol, local): (IceProtocol, SocketAddr),
+        datagram: &[u8],
+        outbox: &mut Outbox,
+    ) {
+        let key = self.webrtc.as_ref().and_then(|server| server.paths.get(&path)).copied();
+        let transport = key.and_then(|key| self.transports.get_mut(key));
+        let has_keys = transport.as_ref().is_some_and(|transport| transport.security.is_some());
+        if let Some(transport) = transport {
+            transport.received.count(datagram.len());
+        }
+        let result = match (protocol_of(datagram), key) {
+            (Protocol::Stun, _) => self.receive_check(now, path, (protocol, local), datagram, outbox),
+            (Protocol::Unknown, _) => Err(Discard::UnknownProtocol),
+            (Protocol::Zrtp | Protocol::TurnChannel, _) => Err(Discard::UnexpectedProtocol),
+            (_, None) => Err(Discard::UnvalidatedPath),
+            (Protocol::Dtls, Some(key)) => self.receive_dtls(now, key, path, datagram, outbox),
+            (_, Some(_)) if !has_keys => Err(Discard::NoKey),
+            (Protocol::Rtp, Some(key)) => self.receive_rtp(now, key, path, datagram),
+            (Protocol::Rtcp, Some(key)) => self.receive_rtcp(now, key, path, datagram, outbox),
+        };
+        match (result, key) {
+            (Err(why), Some(key)) => self.discard(key, why),
+            (Err(why), None) => self.discards.count(why),
+            (Ok(()), _) => {}
+        }
+    }
+
+    fn receive_check(
+        &mut self,
+        now: Instant,
+        path: Path,
+        (protocol, local): (IceProtocol, SocketAddr),
+        datagram: &[u8],
+        outbox: &mut Outbox,
+    ) -> Result<(), Discard> {
+        let message = stun::parse(datagram).map_err(|_| Discard::MalformedStun)?;
+        let (fragment, _) = message.fragments().ok_or(Discard::MalformedStun)?;
+        let server = self.webrtc.as_mut().ok_or(Discard::UnexpectedProtocol)?;
+        let key = server.fragments.get(fragment).copied().ok_or(Discard::UnknownUsername)?;
+        // A path is one transport's: whoever has credentials of his own cannot take another's path with them.
+        if server.paths.get(&path).is_some_and(|holder| *holder != key) {
+            return Err(Discard::WrongRemote);
+        }
+        let transport = self.transports.get_mut(key).ok_or(Discard::UnknownUsername)?;
+        let webrtc = transport.webrtc.as_deref_mut().ok_or(Discard::UnknownUsername)?;
+        let answer = outbox.reserve(MAX_STUN_ANSWER_BYTES).ok_or(Discard::OutboxFull)?;
+        let checked = webrtc.ice.handle_check(now, path, protocol, &message, answer)?;
+        push_counted(outbox, &mut transport.sent, path, checked.answer_len, None);
+        self.after_check(now, key, path, (protocol, local), checked, outbox);
+        Ok(())
+    }
+
+    fn after_check(
+        &mut self,
+        now: Instant,
+        key: usize,
+        path: Path,
+        (protocol, local): (IceProtocol, SocketAddr),
+        checked: Checked,
+        outbox: &mut Outbox,
+    ) {
+        let Some(server) = self.webrtc.as_mut() else { return };
+        if checked.added {
+            server.paths.insert(path, key);
+            if protocol == IceProtocol::Tcp {
+                self.endpoint_ops.push_back(EndpointOp::Authenticated(path.local));
+            }
+        }
+        if let Some(forgotten) = checked.forgotten {
+            server.fragments.remove(&forgotten);
+        }
+        if let Some(evicted) = checked.evicted {
+            self.forget_path(evicted);
+        }
+        if checked.selected_changed {
+            self.follow_nomination(now, key, outbox);
+        }
+        if checked.selected_changed || checked.state_changed {
+            self.tell_ice_state(key);
+        }
+        let consent_timeout = self.webrtc.as_ref().map_or(Duration::ZERO, |server| server.consent_timeout);
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        if transport.local == NOWHERE {
+            transport.local = Endpoint { id: path.local, local };
+        }
+        if let Some(webrtc) = transport.webrtc.as_deref_mut()
+            && webrtc.consent_due.is_none()
+            && webrtc.ice.last_check().is_some()
+        {
+            let at = now + consent_timeout;
+            webrtc.consent_due = Some(at);
+            self.timers.arm(at, Timer::Consent(key));
+        }
+        self.start_dtls(now, key, outbox);
+    }
+
+    /// A path is nobody's any more.
+    fn forget_path(&mut self, path: Path) {
+        if let Some(server) = self.webrtc.as_mut() {
+            server.paths.remove(&path);
+        }
+        let owner = self.endpoints.get(path.local.0 as usize).copied().flatten();
+        if let Some(Owner::WebRtc(IceProtocol::Tcp, _)) = owner {
+            self.own(path.local, None);
+            self.endpoint_ops.push_back(EndpointOp::Close(path.local));
+        }
+    }
+
+    /// Media goes to the nominated path from now on, if there are keys.
+    fn follow_nomination(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let selected = transport.webrtc.as_ref().and_then(|webrtc| webrtc.ice.selected());
+        let had = transport.remote(Flow::Rtp).is_some();
+        let Some((path, _)) = selected.filter(|_| transport.security.is_some()) else {
+            transport.clear_remote();
+            return;
+        };
+        let owner = self.endpoints.get(path.local.0 as usize).copied().flatten();
+        if let Some(Owner::WebRtc(_, local)) = owner {
+            transport.local = Endpoint { id: path.local, local };
+        }
+        transport.set_remote(Flow::Rtp, path.remote);
+        if !had {
+            let consumers = transport.consumers.clone();
+            consumers.into_iter().for_each(|key| self.want_key_frame_for(now, key, outbox));
+        }
+    }
+
+    fn tell_ice_state(&mut self, key: usize) {
+        let Some(transport) = self.transports.get(key) else { return };
+        let Some(webrtc) = &transport.webrtc else { return };
+        let tuple = webrtc.ice.selected().and_then(|(path, protocol)| {
+            let Some(Owner::WebRtc(_, local)) = self.endpoints.get(path.local.0 as usize).copied().flatten() else {
+                return None;
+            };
+            Some(IceTuple { local, remote: path.remote, protocol })
+        });
+        let event = Event::IceStateChanged { transport: transport.id, state: webrtc.ice.state(), tuple };
+        self.push_event(event);
+    }
+
+    /// No valid check for too long: nothing is sent there any more (RFC 7675 section 5.1; as a lite agent we count the
+    /// checks that arrive).
+    pub(crate) fn consent_timeout(&mut self, now: Instant, at: Instant, key: usize) {
+        let Some(timeout) = self.webrtc.as_ref().map(|server| server.consent_timeout) else { return };
+        let webrtc = self.transports.get_mut(key).and_then(|transport| transport.webrtc.as_deref_mut());
+        let Some(webrtc) = webrtc.filter(|webrtc| webrtc.consent_due == Some(at)) else { return };
+        webrtc.consent_due = None;
+        let Some(last_check) = webrtc.ice.last_check() else { return };
+        let due = last_check + timeout;
+        if due > now {
+            webrtc.consent_due = Some(due);
+            self.timers.arm(due, Timer::Consent(key));
+            return;
+        }
+        self.lose_consent(key);
+    }
+
+    fn lose_consent(&mut self, key: usize) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        transport.clear_remote();
+        let Some(webrtc) = transport.webrtc.as_deref_mut() else { return };
+        let paths: Vec<_> = webrtc.ice.paths().collect();
+        webrtc.ice.expire();
+        paths.into_iter().for_each(|path| self.forget_path(path));
+        self.tell_ice_state(key);
+    }
+
+    /// An ICE-TCP connection has gone.
+    pub(crate) fn webrtc_endpoint_closed(&mut self, endpoint: EndpointId) {
+        let Some(server) = self.webrtc.as_mut() else { return };
+        // Those of one endpoint lie together. Strangers come and go as they like, so this must not visit all of them.
+        let first = Path { local: endpoint, remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0) };
+        let of_endpoint = server.paths.range(first..).take_while(|(path, _)| path.local == endpoint);
+        let gone: Vec<_> = of_endpoint.map(|(path, key)| (*path, *key)).collect();
+        for (path, key) in gone {
+            if let Some(server) = self.webrtc.as_mut() {
+                server.paths.remove(&path);
+            }
+            let Some(transport) = self.transports.get_mut(key) else { continue };
+            let Some(webrtc) = transport.webrtc.as_deref_mut() else { continue };
+            let was_selected = webrtc.ice.selected().is_some_and(|(selected, _)| selected == path);
+            webrtc.ice.forget_endpoint(endpoint);
+            webrtc.dtls_path = webrtc.dtls_path.filter(|dtls| *dtls != path);
+            if was_selected {
+                transport.clear_remote();
+                self.tell_ice_state(key);
+            }
+        }
+    }
+
+    /// As the DTLS client we say hello as soon as a path is valid.
+    fn start_dtls(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let Some(webrtc) = transport.webrtc.as_deref() else { return };
+        let waits = webrtc.dtls.as_ref().is_some_and(|dtls| dtls.is_client() && dtls.is_idle());
+        let Some(path) = webrtc.path_of_dtls().filter(|_| waits) else { return };
+        if self.begin_handshake(key, path).is_err() {
+            return;
+        }
+        self.with_dtls(now, key, path, outbox, Dtls::start);
+    }
+
+    /// Counts a handshake that begins.
+    fn begin_handshake(&mut self, key: usize, path: Path) -> Result<(), Discard> {
+        let server = self.webrtc.as_mut().ok_or(Discard::UnexpectedDtls)?;
+        let address = path.remote.ip();
+        server.admit(address)?;
+        let Some(transport) = self.transports.get_mut(key) else { return Ok(()) };
+        let id = transport.id;
+        if let Some(webrtc) = transport.webrtc.as_deref_mut() {
+            webrtc.handshake_with = Some(address);
+            webrtc.dtls_state = DtlsState::Connecting;
+        }
+        let state = DtlsState::Connecting;
+        self.push_event(Event::DtlsStateChanged { transport: id, state, detail: String::new() });
+        Ok(())
+    }
+
+    fn receive_dtls(
+        &mut self,
+        now: Instant,
+        key: usize,
+        path: Path,
+        datagram: &[u8],
+        outbox: &mut Outbox,
+    ) -> Result<(), Discard> {
+        let transport = self.transports.get_mut(key).ok_or(Discard::NoTransport)?;
+        let webrtc = transport.webrtc.as_deref_mut().ok_or(Discard::UnexpectedDtls)?;
+        let dtls = webrtc.dtls.as_ref().filter(|dtls| !dtls.is_over()).ok_or(Discard::UnexpectedDtls)?;
+        webrtc.dtls_path = Some(path);
+        let path = webrtc.path_of_dtls().unwrap_or(path);
+        if dtls.is_idle() {
+            self.begin_handshake(key, path)?;
+        }
+        self.with_dtls(now, key, path, outbox, |dtls, identity, now, send| {
+            dtls.handle_datagram(identity, now, datagram, send)
+        });
+        Ok(())
+    }
+
+    pub(crate) fn dtls_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
+        let webrtc = self.transports.get_mut(key).and_then(|transport| transport.webrtc.as_deref_mut());
+        let Some(webrtc) = webrtc.filter(|webrtc| webrtc.dtls_due == Some(at)) else { return };
+        webrtc.dtls_due = None;
+        let Some(path) = webrtc.path_of_dtls() else { return };
+        self.with_dtls(now, key, path, outbox, Dtls::handle_timeout);
+    }
+
+    /// Calls the association, sends what it says, and follows what it has come to.
+    fn with_dtls(
+        &mut self,
+        now: Instant,
+        key: usize,
+        path: Path,
+        outbox: &mut Outbox,
+        call: impl FnOnce(&mut Dtls, &Identity, Instant, &mut dyn FnMut(&[u8])) -> Option<Outcome>,
+    ) {
+        let Some(server) = self.webrtc.as_ref() else { return };
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let Some(webrtc) = transport.webrtc.as_deref_mut() else { return };
+        let Some(dtls) = webrtc.dtls.as_mut() else { return };
+        let sent = &mut transport.sent;
+        let outcome = call(dtls, &server.identity, now, &mut |packet| send(outbox, sent, path, packet));
+        let due = dtls.next_timeout().filter(|_| !dtls.is_over());
+        if due != webrtc.dtls_due {
+            webrtc.dtls_due = due;
+            if let Some(at) = due {
+                self.timers.arm(at, Timer::Dtls(key));
+            }
+        }
+        if !dtls.is_handshaking()
+            && let Some(address) = webrtc.handshake_with.take()
+            && let Some(server) = self.webrtc.as_mut()
+        {
+            server.release(address);
+        }
+        match outcome {
+            Some(Outcome::Connected(keys)) => self.take_keys(now, key, &keys, outbox),
+            Some(Outcome::Failed(cause)) => self.tell_dtls_state(key, DtlsState::Failed, cause),
+            Some(Outcome::Closed) => {
+                // The other side has withdrawn its consent (RFC 7675 section 5.2).
+                if let Some(transport) = self.transports.get_mut(key) {
+                    transport.clear_remote();
+                }
+                self.tell_dtls_state(key, DtlsState::Closed, String::new());
+            }
+            None => {}
+        }
+    }
+
+    fn take_keys(&mut self, now: Instant, key: usize, keys: &Keys, outbox: &mut Outbox) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let (Ok(sealer), Ok(opener)) = (Sealer::new(&keys.local), Opener::new(&keys.remote)) else {
+            self.tell_dtls_state(key, DtlsState::Failed, "the keys cannot be used".to_owned());
+            return;
+        };
+        let used_ssrcs: BTreeSet<u32> = transport.outbound.keys().copied().collect();
+        transport.security = Some(Security { suite: keys.local.suite, sealer, opener: Some(opener), used_ssrcs });
+        self.tell_dtls_state(key, DtlsState::Connected, keys.detail.clone());
+        self.follow_nomination(now, key, outbox);
+        self.arm_reports(now, key);
+    }
+
+    fn tell_dtls_state(&mut self, key: usize, state: DtlsState, detail: String) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let id = transport.id;
+        if let Some(webrtc) = transport.webrtc.as_deref_mut() {
+            webrtc.dtls_state = state;
+        }
+        self.push_event(Event::DtlsStateChanged { transport: id, state, detail });
+    }
+
+    /// Says goodbye to the other side of a transport that is about to be closed.
+    pub(crate) fn say_goodbye(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+        let webrtc = self.transports.get(key).and_then(|transport| transport.webrtc.as_deref());
+        let Some(path) = webrtc.and_then(WebRtc::path_of_dtls) else { return };
+        self.with_dtls(now, key, path, outbox, |dtls, identity, now, send| {
+            dtls.close(identity, now, send);
+            None
+        });
+    }
+
+    /// Undoes what a WebRTC transport has entered into the worker's tables.
+    pub(crate) fn close_webrtc(&mut self, webrtc: &WebRtc) {
+        let paths: Vec<_> = webrtc.ice.paths().collect();
+        paths.into_iter().for_each(|path| self.forget_path(path));
+        let Some(server) = self.webrtc.as_mut() else { return };
+        for fragment in webrtc.ice.fragments() {
+            server.fragments.remove(fragment);
+        }
+        if let Some(address) = webrtc.handshake_with {
+            server.release(address);
+        }
+    }
+
+    /// The transport that a path belongs to.
+    pub(crate) fn owner_of(&self, path: Path) -> Option<usize> {
+        match self.endpoints.get(path.local.0 as usize).copied().flatten()? {
+            Owner::Plain(key, _) => Some(key),
+            Owner::WebRtc(..) => self.webrtc.as_ref()?.paths.get(&path).copied(),
+        }
+    }
+}
+
+fn send(outbox: &mut Outbox, sent: &mut Traffic, path: Path, packet: &[u8]) {
+    // Without room it is lost, as on the way, and sent again.
+    if let Some(room) = outbox.reserve(packet.len()) {
+        room.copy_from_slice(packet);
+        push_counted(outbox, sent, path, packet.len(), None);
+    }
+}
+
+/// RFC 8839 section 5.4: 4 to 256 ice-chars of user fragment (here at most 32), 22 to 256 of password.
+fn check_credentials(server: &WebRtcServer, ice: &IceParameters) -> Applied {
+    let is_ice_char = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    let is_lawful =
+        |text: &str, lens: std::ops::RangeInclusive<usize>| lens.contains(&text.len()) && text.bytes().all(is_ice_char);
+    if !is_lawful(&ice.username_fragment, 4..=32) {
+        return Err(invalid("iceParameters.usernameFragment", "must be 4 to 32 ice-chars"));
+    }
+    if !is_lawful(&ice.password, 22..=256) {
+        return Err(invalid("iceParameters.password", "must be 22 to 256 ice-chars"));
+    }
+    if server.fragments.contains_key(&ice.username_fragment) {
+        return Err(invalid("iceParameters.usernameFragment", "is another transport's"));
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! Real browsers in real calls, through the server's own page: Chromium and Firefox publish by WHIP and watch each
+//! other by WHEP; every codec that they encode; loss; ICE restart, reload, a server that dies; ICE-TCP where UDP is
+//! blocked.
+//!
+//! The tests run one after the other in the order below (two cores carry few encoders), in a network of their own
+//! (`bed`). Figures are read where people would look for them: in the pages' getStats.
+
+mod call;
+mod codecs;
+mod recovery;
+mod together;
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use corecast_tests::bed::{Bed, Entered, enter};
+use corecast_tests::browser::{Browser, Driver};
+use libtest_mimic::{Arguments, Trial};
+
+/// What the tests share: the network, and browsers that are started once.
+struct Stage {
+    bed: Bed,
+    driver: Driver,
+    launched: Mutex<Vec<(Browser, String)>>,
+}
+
+impl Stage {
+    /// The driver, with these browsers running.
+    fn with(&self, browsers: &[Browser]) -> &Driver {
+        let mut launched = self.launched.lock().unwrap_or_else(PoisonError::into_inner);
+        for browser in browsers {
+            if launched.iter().all(|(known, _)| known != browser) {
+                let version = self.driver.launch(*browser, &[]);
+                println!("    {version}");
+                launched.push((*browser, version));
+            }
+        }
+        &self.driver
+    }
+}
+
+/// A test by its name.
+type Test = (&'static str, fn(&Stage));
+
+const TESTS: &[Test] = &[
+    ("chromium_and_firefox_watch_each_other", together::watch_each_other),
+    ("a_broadcaster_over_plain_rtp_is_watched", together::broadcaster),
+    ("vp9_and_av1_both_ways", codecs::vp9_and_av1),
+    ("h264_between_chromiums", codecs::h264),
+    ("av1_in_three_spatial_layers_has_its_dependency_descriptor", codecs::av1_layers),
+    ("pictures_keep_coming_with_loss_each_way", recovery::loss),
+    ("an_ice_restart_and_a_reload", recovery::restart_and_reload),
+    ("the_server_dies_and_comes_back", recovery::server_dies),
+    ("tcp_where_udp_is_blocked", recovery::tcp),
+];
+
+/// Runs one test, and shows what the pages said if it fails.
+fn attempt(stage: &Stage, test: fn(&Stage)) -> Result<(), libtest_mimic::Failed> {
+    let _ = stage.driver.take_log();
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(stage)));
+    ended.map_err(|panic| {
+        let said = panic.downcast_ref::<String>().cloned();
+        let said = said.or_else(|| panic.downcast_ref::<&str>().map(|said| (*said).to_owned()));
+        let log = stage.driver.take_log().join("\n    ");
+        format!("{}\n  what the pages logged:\n    {log}", said.unwrap_or_default()).into()
+    })
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let bed = match enter() {
+        Entered::Inside(bed) => bed,
+        Entered::Ran(code) => return code,
+    };
+    let stage = Arc::new(Stage { bed, driver: Driver::start(), launched: Mutex::default() });
+    let trial = |(name, test): &Test| {
+        let (stage, test) = (Arc::clone(&stage), *test);
+        // Only in a network of our own may we block UDP.
+        let ignored = *name == "tcp_where_udp_is_blocked" && !bed.isolated;
+        Trial::test(*name, move || attempt(&stage, test)).with_ignored_flag(ignored)
+    };
+    libtest_mimic::run(&arguments, TESTS.iter().map(trial).collect()).exit_code()
+}

@@ -1,0 +1,148 @@
+//! What goes wrong in a call, and that pictures come again: loss, another path, a reload, a server that dies, a network
+//! without UDP.
+
+use std::process::Command;
+use std::time::Duration;
+
+use corecast_tests::browser::Browser;
+use corecast_tests::relay::Path;
+use corecast_tests::server::{kill, wait_for};
+use serde_json::json;
+
+use crate::Stage;
+use crate::call::{Visitor, Wishes, join, rates, until};
+
+const BOTH: [Browser; 2] = [Browser::Chromium, Browser::Firefox];
+/// With loss; a picture that stutters more than this nobody would call one.
+const FRAMES_A_SECOND: f64 = 10.0;
+
+pub(crate) fn loss(stage: &Stage) {
+    let driver = stage.with(&BOTH);
+    let (server, bound, behind) = stage.bed.server_behind_relay(&["--rtc-tcp", "false"]);
+    let lossy = Path { loss_percent: 5, ..Path::default() };
+    let relay = bound.start(behind, 20_261, lossy, lossy).expect("the relay starts");
+    let wishes = Wishes::default();
+    let chromium = join(driver, &server, BOTH[0], ("loss", "Chromium"), &wishes);
+    let firefox = join(driver, &server, BOTH[1], ("loss", "Firefox"), &wishes);
+    let (of_chromium, of_firefox) = (chromium.publishes(&[]), firefox.publishes(&[]));
+    chromium.sees(&of_firefox, 1);
+    firefox.sees(&of_chromium, 1);
+    let who = [(&chromium, of_firefox.as_str()), (&firefox, of_chromium.as_str())];
+    for _ in 0..3 {
+        let found = rates(&who, Duration::from_secs(4));
+        println!("    with 5 percent loss each way: {:.1} and {:.1} frames a second", found[0], found[1]);
+        assert!(found.iter().all(|rate| *rate >= FRAMES_A_SECOND), "pictures keep coming: {found:.1?}");
+    }
+    let (up, down) = relay.counts();
+    assert!(up.lost > 20 && down.lost > 20, "packets were lost each way: {up:?} {down:?}");
+    let pair = chromium.connection(None)["pair"].clone();
+    assert_eq!(pair["remote"]["port"], relay.address().port(), "through the relay: {pair}");
+    for (visitor, peer) in who {
+        let video = visitor.connection(Some(peer))["inbound"]["video"].clone();
+        assert!(video["nackCount"].as_u64() > Some(0), "{} asked again: {video}", visitor.page.name());
+        let sent = visitor.connection(None)["outbound"].clone();
+        let asked = sent.as_array().is_some_and(|all| all.iter().any(|stream| stream["nackCount"].as_u64() > Some(0)));
+        assert!(asked, "the server asked {} again: {sent}", visitor.page.name());
+    }
+}
+
+/// The name by which the server knows a connection's ICE session.
+fn ufrag(visitor: &Visitor<'_>, peer: Option<&str>) -> String {
+    let (_, answer) = visitor.agreed(peer);
+    let ufrag = answer.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"));
+    ufrag.unwrap_or_else(|| panic!("no ufrag in {answer}")).to_owned()
+}
+
+pub(crate) fn restart_and_reload(stage: &Stage) {
+    let driver = stage.with(&BOTH);
+    let server = stage.bed.server(&[]);
+    let wishes = Wishes::default();
+    let chromium = join(driver, &server, BOTH[0], ("restart", "Chromium"), &wishes);
+    let firefox = join(driver, &server, BOTH[1], ("restart", "Firefox"), &wishes);
+    let (of_chromium, of_firefox) = (chromium.publishes(&[]), firefox.publishes(&[]));
+    chromium.sees(&of_firefox, 10);
+    firefox.sees(&of_chromium, 10);
+
+    for (visitor, peer) in [(&chromium, of_firefox.as_str()), (&firefox, of_chromium.as_str())] {
+        let before = [ufrag(visitor, None), ufrag(visitor, Some(peer))];
+        visitor.page.call("restartIce", &json!([])).unwrap_or_else(|why| panic!("{}: {why}", visitor.page.name()));
+        let after = [ufrag(visitor, None), ufrag(visitor, Some(peer))];
+        assert!(before[0] != after[0] && before[1] != after[1], "new credentials: {before:?} {after:?}");
+        chromium.keeps_seeing(&of_firefox, 30);
+        firefox.keeps_seeing(&of_chromium, 30);
+    }
+    // They are the sessions that were there before, not new ones.
+    assert_eq!((chromium.publishes(&[]), firefox.publishes(&[])), (of_chromium.clone(), of_firefox.clone()));
+
+    chromium.page.reload();
+    let again = chromium.publishes(&[&of_chromium]);
+    chromium.keeps_seeing(&of_firefox, 30);
+    firefox.keeps_seeing(&again, 30);
+    firefox.page.reload();
+    let again = firefox.publishes(&[&of_firefox]);
+    chromium.keeps_seeing(&again, 30);
+}
+
+pub(crate) fn server_dies(stage: &Stage) {
+    let driver = stage.with(&BOTH);
+    let server = stage.bed.server(&[]);
+    let wishes = Wishes::default();
+    let chromium = join(driver, &server, BOTH[0], ("dies", "Chromium"), &wishes);
+    let firefox = join(driver, &server, BOTH[1], ("dies", "Firefox"), &wishes);
+    let (of_chromium, of_firefox) = (chromium.publishes(&[]), firefox.publishes(&[]));
+    chromium.sees(&of_firefox, 10);
+    firefox.sees(&of_chromium, 10);
+
+    let old = server.pid();
+    kill("KILL", old);
+    wait_for("another server", || (server.pid() != old).then_some(()));
+    let (of_chromium, of_firefox) = (chromium.publishes(&[&of_chromium]), firefox.publishes(&[&of_firefox]));
+    chromium.keeps_seeing(&of_firefox, 30);
+    firefox.keeps_seeing(&of_chromium, 30);
+    for visitor in [&chromium, &firefox] {
+        until("a page that says it is in the call", || {
+            let seen = visitor.look()?;
+            if seen["state"] == "in" { Ok(()) } else { Err(seen["state"].to_string()) }
+        });
+    }
+}
+
+/// Drops every UDP packet of the network that this test is in, until it is dropped itself.
+struct NoUdp;
+
+fn nft(rules: &str) {
+    let status = Command::new("nft").arg(rules).status().expect("nft runs");
+    assert!(status.success(), "nft {rules}");
+}
+
+impl NoUdp {
+    fn new() -> Self {
+        nft("add table inet corecast; add chain inet corecast in { type filter hook input priority 0; }; \
+             add rule inet corecast in meta l4proto udp drop");
+        Self
+    }
+}
+
+impl Drop for NoUdp {
+    fn drop(&mut self) {
+        nft("delete table inet corecast");
+    }
+}
+
+pub(crate) fn tcp(stage: &Stage) {
+    assert!(stage.bed.isolated, "UDP is blocked in a network of our own only");
+    let driver = stage.with(&[Browser::Chromium]);
+    let server = stage.bed.server(&[]);
+    let _blocked = NoUdp::new();
+    let wishes = Wishes::default();
+    let publisher = join(driver, &server, Browser::Chromium, ("tcp", "Publisher"), &wishes);
+    let peer = publisher.publishes(&[]);
+    let watches = Wishes { watches: true, ..Wishes::default() };
+    let viewer = join(driver, &server, Browser::Chromium, ("tcp", "Viewer"), &watches);
+    viewer.keeps_seeing(&peer, 60);
+    for (visitor, of) in [(&publisher, None), (&viewer, Some(peer.as_str()))] {
+        let pair = visitor.connection(of)["pair"].clone();
+        assert_eq!(pair["remote"]["protocol"], "tcp", "{pair}");
+        assert!(visitor.security(of).starts_with("DTLS"));
+    }
+}
