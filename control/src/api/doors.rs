@@ -41,7 +41,7 @@ pub(super) struct PublishQuery {
 
 /// Who asks. A request that came without an address shares one bucket with all others of that sort.
 pub(super) fn source(extensions: &Extensions) -> IpAddr {
-    extensions.get::<ConnectInfo<SocketAddr>>().map_or(Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip())
+    extensions.get::<ConnectInfo<SocketAddr>>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.ip())
 }
 
 pub(super) fn within(rates: &Rates, source: IpAddr, what: &str) -> Result<(), ApiError> {
