@@ -78,7 +78,7 @@ impl Addresses {
         }
     }
 
-    /// Each, in the order of the settings.
+    /// Of plain transports, in the order of the settings.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ListenIp> {
         self.plain.iter()
     }
@@ -101,7 +101,8 @@ impl fmt::Display for Addresses {
     }
 }
 
-/// Every address of this machine, those that others can reach first: the first is what a transport gets that names none.
+/// Every address of this machine, those that others can reach first: the first is what a transport gets that names
+/// none.
 fn local() -> io::Result<Vec<IpAddr>> {
     let mut local: Vec<IpAddr> = Vec::new();
     for interface in nix::ifaddrs::getifaddrs()? {

@@ -16,6 +16,7 @@ mod fake_worker;
 mod link;
 mod logging;
 mod ortc;
+mod page;
 mod pool;
 mod rates;
 mod rooms;

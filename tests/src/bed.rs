@@ -5,7 +5,7 @@
 //! The test program goes in by running itself again inside (`unshare`): as root, or as anybody where the kernel lets
 //! users make namespaces. Where it lets neither, the machine's own address has to do.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::relay::Bound;
@@ -86,21 +86,11 @@ fn own_address() -> Ipv4Addr {
     }
 }
 
-/// A port that nobody has, in UDP and TCP, of this address. It is free again, and somebody else may be faster.
-fn free_port(address: Ipv4Addr) -> u16 {
-    let both = || {
-        let udp = UdpSocket::bind((address, 0)).ok()?;
-        let port = udp.local_addr().ok()?.port();
-        TcpListener::bind((address, port)).ok().map(|_| port)
-    };
-    (0..100).find_map(|_| both()).expect("a free port")
-}
-
 impl Bed {
     /// Starts a server with one worker whose WebRTC clients come to this bed's address.
     #[must_use]
     pub fn server(&self, flags: &[&str]) -> Server {
-        self.serve(&self.address.to_string(), free_port(self.address), flags)
+        self.serve(&self.address.to_string(), flags)
     }
 
     /// Starts a server that announces a relay instead of itself. The relay, still to be started, and where it leads.
@@ -111,14 +101,12 @@ impl Bed {
     pub fn server_behind_relay(&self, flags: &[&str]) -> (Server, Bound, SocketAddr) {
         let bound = Bound::new(self.address.into()).expect("a free port");
         let announced = bound.address().expect("bound");
-        let port = free_port(self.address);
-        let server = self.serve(&format!("{}={announced}", self.address), port, flags);
-        (server, bound, (self.address, port).into())
+        let server = self.serve(&format!("{}={announced}", self.address), flags);
+        let leads_to = (self.address, server.webrtc_port).into();
+        (server, bound, leads_to)
     }
 
-    fn serve(&self, listen: &str, port: u16, flags: &[&str]) -> Server {
-        let port = port.to_string();
-        let own = ["--workers", "1", "--rtc-listen-ips", listen, "--rtc-webrtc-port", &port];
-        Server::start(&[&own[..], flags].concat())
+    fn serve(&self, listen: &str, flags: &[&str]) -> Server {
+        Server::start(&[&["--workers", "1", "--rtc-listen-ips", listen], flags].concat())
     }
 }

@@ -1,7 +1,8 @@
 //! A UDP relay between real clients and a server that loses, delays and reorders by a seed: the kernel here has no
 //! `netem`. It listens on an address that the server announces as its own, and passes each client on from a socket of
 //! the client's own, so that the server sees as many addresses as there are clients. It reads no packet. Which packets
-//! are hit is the seed's choice alone; how many come is not, so a run with real clients is alike but not the same twice.
+//! are hit is the seed's choice alone; how many come is not, so a run with real clients is alike but not the same
+//! twice.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -153,7 +154,13 @@ impl Shared {
         } else if direction.waiting.len() < MAX_WAITING {
             direction.order += 1;
             let (due, order) = (Instant::now() + delay, direction.order);
-            direction.waiting.push(Reverse(Waiting { due, order, socket: Arc::clone(socket), to, bytes: bytes.into() }));
+            direction.waiting.push(Reverse(Waiting {
+                due,
+                order,
+                socket: Arc::clone(socket),
+                to,
+                bytes: bytes.into(),
+            }));
             self.bell(way).notify_one();
         }
     }
@@ -361,7 +368,10 @@ mod tests {
         for (number, client) in [0_usize, 1].iter().zip(&clients).rev() {
             server.send_to(&[10, u8::try_from(*number).expect("small")], sources[*number]).expect("sent");
             let (length, source) = client.recv_from(&mut buffer).expect("passed on");
-            assert_eq!((&buffer[..length], source), (&[10, u8::try_from(*number).expect("small")][..], relay.address()));
+            assert_eq!(
+                (&buffer[..length], source),
+                (&[10, u8::try_from(*number).expect("small")][..], relay.address())
+            );
         }
         // Only the server may use a client's socket.
         socket().send_to(&[99], sources[0]).expect("sent");

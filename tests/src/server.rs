@@ -38,6 +38,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// First and last of its media ports.
     pub ports: (u16, u16),
+    /// Where the first worker's WebRTC clients come.
+    pub webrtc_port: u16,
     log: Arc<Mutex<Vec<(Instant, String)>>>,
 }
 
@@ -76,12 +78,13 @@ impl Server {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let min = 21_000 + NEXT.fetch_add(PORTS, Ordering::Relaxed);
         let ports = (min, min + PORTS - WEBRTC_PORTS - 1);
+        let webrtc_port = ports.1 + 1;
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.expect("a free port");
         let mut supervisor = command
             .args(["--http-listen", &address.to_string()])
             .args(["--rtc-port-range", &format!("{}-{}", ports.0, ports.1)])
-            .args(["--rtc-webrtc-port", &(ports.1 + 1).to_string()])
+            .args(["--rtc-webrtc-port", &webrtc_port.to_string()])
             .args(flags)
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
@@ -100,7 +103,7 @@ impl Server {
                 }
             });
         }
-        Self { supervisor, address, ports, log }
+        Self { supervisor, address, ports, webrtc_port, log }
     }
 
     /// Lines so far, of standard output and error.

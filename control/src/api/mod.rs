@@ -14,19 +14,25 @@ mod tests;
 mod tokens;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{delete, get, post};
+use futures_util::{StreamExt, stream};
 use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout_at};
 
 use crate::rooms::ApiError;
 use crate::server::App;
 
 /// Longest body. JSON may be nested 128 deep (serde_json's limit).
 const MAX_BODY_BYTES: usize = 1 << 20;
+/// For a body to arrive in.
+const BODY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Everything.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -56,7 +62,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/consumers/{consumer}/requestKeyFrame", post(b::request_key_frame))
         .route("/consumers/{consumer}/stats", get(b::consumer_stats));
     Router::new()
-        .route("/", get(status::page))
+        .merge(crate::page::routes())
+        .route("/status", get(status::page))
         .route("/health", get(status::health))
         .route("/stats", get(status::stats))
         .route("/test-hooks/worker/{index}", post(status::test_hook))
@@ -71,8 +78,24 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
         })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::map_request(bound_body))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), origins::check))
         .with_state(app)
+}
+
+/// Whoever sends a body one byte at a time holds nothing for long.
+async fn bound_body(request: Request) -> Request {
+    let until = Instant::now() + BODY_LIMIT;
+    request.map(|body| {
+        let parts = stream::unfold(Some(body.into_data_stream()), move |parts| async move {
+            let mut parts = parts?;
+            match timeout_at(until, parts.next()).await {
+                Ok(part) => part.map(|part| (part, Some(parts))),
+                Err(late) => Some((Err(axum::Error::new(late)), None)),
+            }
+        });
+        Body::from_stream(parts)
+    })
 }
 
 /// WHIP and WHEP. A session's URL is in the answer to the request that made it.

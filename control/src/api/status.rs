@@ -18,7 +18,7 @@ use crate::pool::Worker;
 use crate::rooms::{ApiError, Room};
 use crate::server::{App, io_name};
 
-const PAGE: &str = include_str!("page.html");
+const PAGE: &str = include_str!("status.html");
 /// Nothing from elsewhere, and nobody may frame it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
     img-src data:; frame-ancestors 'none'";

@@ -382,12 +382,58 @@ async fn rooms_go_round_and_origins_are_checked() {
 #[tokio::test]
 async fn the_status_page_stands_alone() {
     let server = Server::start().await;
-    let page = server.get("/").await;
+    let page = server.get("/status").await;
     assert_eq!(page.status, StatusCode::OK);
-    assert!(page.text.contains("<title>corecast</title>"));
+    assert!(page.text.contains("<title>corecast status</title>"));
     let outside = page.text.matches("://").count() - page.text.matches("http://www.w3.org/2000/svg").count();
     assert_eq!(outside, 0, "nothing is loaded from elsewhere");
     while server.get("/health").await.status != StatusCode::OK {
         tokio::task::yield_now().await;
     }
+}
+
+/// Paths below `/assets/` and names of modules that a file of the page names.
+fn named_in(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for before in ["\"/assets/", "from \"./"] {
+        names.extend(text.split(before).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+    }
+    names
+}
+
+#[tokio::test]
+async fn every_file_of_the_page_is_served_under_its_policy() {
+    let server = Server::start().await;
+    let mut wanted = vec!["/".to_owned()];
+    let mut seen = Vec::new();
+    while let Some(path) = wanted.pop() {
+        let file = server.get(&path).await;
+        assert_eq!(file.status, StatusCode::OK, "{path}");
+        let content_type = match path.rsplit_once('.').map(|(_, ending)| ending) {
+            None => "text/html; charset=utf-8",
+            Some("css") => "text/css; charset=utf-8",
+            Some("js") => "text/javascript; charset=utf-8",
+            Some("svg") => "image/svg+xml",
+            Some(other) => panic!("{path}: what is {other}?"),
+        };
+        assert_eq!(file.header("content-type"), Some(content_type), "{path}");
+        let policy = file.header("content-security-policy").expect("a policy");
+        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(file.header("x-content-type-options"), Some("nosniff"));
+        let outside = file.text.matches("://").count() - file.text.matches("http://www.w3.org/2000/svg").count();
+        let own = file.text.matches("https://${location.host}").count();
+        assert_eq!(outside, own, "{path} names something elsewhere");
+        let asks = format!("If-None-Match: \"other\", {}\r\n", file.header("etag").expect("an ETag"));
+        let again = server.send("GET", &path, &asks, "").await;
+        assert_eq!((again.status, again.text.as_str()), (StatusCode::NOT_MODIFIED, ""), "{path}");
+        wanted.extend(named_in(&file.text).into_iter().map(|name| format!("/assets/{name}")));
+        seen.push(path);
+        wanted.retain(|path| !seen.contains(path));
+    }
+    assert!(seen.len() > 10, "{seen:?}");
+    let page = server.get("/").await.text;
+    for module in seen.iter().filter(|path| path.ends_with(".js")) {
+        assert!(page.contains(&format!("\"{module}\"")), "{module} is not fetched early");
+    }
+    assert_eq!(server.get("/assets/nothing.js").await.status, StatusCode::NOT_FOUND);
 }

@@ -14,7 +14,8 @@ use crate::ortc::RtpCodecParameters;
 /// We take trickled candidates (and have no use for them), and nominate as RFC 8445 has it.
 pub(super) const ICE_OPTIONS: &str = "a=ice-options:trickle ice2\r\n";
 
-/// Type preferences (RFC 8445 section 5.1.2.2; RFC 6544 section 4.2 wants TCP below UDP, by as much as libwebrtc has it).
+/// Type preferences (RFC 8445 section 5.1.2.2; RFC 6544 section 4.2 wants TCP below UDP, by as much as libwebrtc has
+/// it).
 const UDP_HOST: u32 = 126;
 const TCP_HOST: u32 = 90;
 /// Direction preference of a passive candidate (RFC 6544 section 4.2), where its local preference holds it.
@@ -127,20 +128,24 @@ pub(crate) fn answer(offer: &Offer, local: &Local, accepted: &[AnsweredSection])
                     write_candidates(&mut text, local);
                 }
             }
-            None => write_rejected(&mut text, section),
+            None => write_rejected(&mut text, section, offer, local),
         }
     }
     text
 }
 
-/// RFC 3264 section 6: port 0. The formats of a rejected line say nothing, but there must be one.
-fn write_rejected(text: &mut String, section: &Section) {
+/// RFC 3264 section 6: port 0. The formats of a rejected line say nothing, but there must be one. Nor do the
+/// attributes, but aiortc refuses an answer without them.
+fn write_rejected(text: &mut String, section: &Section, offer: &Offer, local: &Local) {
     let [media, protocol, format] = &section.line;
     let _ = write!(text, "m={media} 0 {protocol} {format}\r\nc=IN IP4 0.0.0.0\r\n");
     if !section.mid.is_empty() {
         let _ = write!(text, "a=mid:{}\r\n", section.mid);
     }
     text.push_str("a=inactive\r\n");
+    write_credentials(text, local);
+    write_dtls(text, offer, local);
+    text.push_str("a=rtcp-mux\r\n");
 }
 
 fn write_section(text: &mut String, section: &Section, answered: &AnsweredSection, offer: &Offer, local: &Local) {
@@ -159,6 +164,9 @@ fn write_section(text: &mut String, section: &Section, answered: &AnsweredSectio
     write_credentials(text, local);
     write_dtls(text, offer, local);
     text.push_str("a=rtcp-mux\r\na=rtcp-rsize\r\n");
+    if section.receiver_round_trip {
+        text.push_str("a=rtcp-xr:rcvr-rtt=all\r\n");
+    }
     answered.codecs.iter().for_each(|codec| write_codec(text, codec));
     for extension in &answered.extensions {
         let direction = extension.direction.map_or_else(String::new, |direction| format!("/{}", direction.name()));

@@ -76,8 +76,8 @@ pub const MAX_EVENTS: usize = 4_096;
 /// Objects on one page of statistics.
 pub const STATS_PAGE_OBJECTS: usize = 64;
 
-/// Longest STUN message that is looked at. RFC 8489 section 6.1 keeps them within a path's MTU; every byte of one may be
-/// hashed before it turns out to be forged.
+/// Longest STUN message that is looked at. RFC 8489 section 6.1 keeps them within a path's MTU; every byte of one may
+/// be hashed before it turns out to be forged.
 pub const MAX_STUN_BYTES: usize = 1_500;
 /// Longest STUN message that we write: an error response with all its unknown attributes takes 100 bytes.
 pub const MAX_STUN_ANSWER_BYTES: usize = 128;

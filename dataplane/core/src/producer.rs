@@ -48,19 +48,6 @@ impl Ids {
     }
 }
 
-/// Whether an extension is between a sender and us: it tells streams apart or is for feedback, and every consumer has
-/// its own.
-const fn is_hop_local(extension: HeaderExtension) -> bool {
-    matches!(
-        extension,
-        HeaderExtension::Mid
-            | HeaderExtension::Rid
-            | HeaderExtension::RepairedRid
-            | HeaderExtension::AbsSendTime
-            | HeaderExtension::TransportCc
-    )
-}
-
 const NO_CODEC: u8 = u8::MAX;
 
 impl Producer {
@@ -71,7 +58,7 @@ impl Producer {
                 *entry = u8::try_from(position).unwrap_or(NO_CODEC);
             }
         }
-        let passed_on = options.header_extensions.iter().filter(|one| !is_hop_local(one.extension));
+        let passed_on = options.header_extensions.iter().filter(|one| !one.extension.is_hop_local());
         Self {
             id,
             transport,

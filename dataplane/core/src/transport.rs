@@ -1,5 +1,5 @@
-//! A transport: RTP and RTCP to and from one remote side. A plain one (mediasoup's PlainTransport) has UDP sockets of its
-//! own, with or without SRTP; what a WebRTC one has beyond that is in `webrtc`.
+//! A transport: RTP and RTCP to and from one remote side. A plain one (mediasoup's PlainTransport) has UDP sockets of
+//! its own, with or without SRTP; what a WebRTC one has beyond that is in `webrtc`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -51,6 +51,8 @@ pub(crate) struct Transport {
     /// (consumer, stream) with packets to forward in the current round.
     pub(crate) pending: Vec<(usize, usize)>,
     pub(crate) sent: Traffic,
+    /// Transport-wide sequence number of the next packet that has one. One that the kernel refuses was never sent.
+    pub(crate) next_transport_cc: u16,
     remote: Option<SocketAddr>,
     pub(crate) local: Endpoint,
     pub(crate) security: Option<Security>,
@@ -59,8 +61,8 @@ pub(crate) struct Transport {
     /// `None` with RTCP on the RTP port (RFC 5761).
     pub(crate) rtcp_local: Option<Endpoint>,
     pub(crate) comedia: bool,
-    /// What a WebRTC transport has beyond a plain one. Its remote side is known only while a path is nominated and there
-    /// are keys: without them nothing can be sent, and so nothing in the clear.
+    /// What a WebRTC transport has beyond a plain one. Its remote side is known only while a path is nominated and
+    /// there are keys: without them nothing can be sent, and so nothing in the clear.
     pub(crate) webrtc: Option<Box<WebRtc>>,
     pub(crate) connected: bool,
     rtcp_remote: Option<SocketAddr>,
@@ -85,12 +87,7 @@ pub(crate) enum Flow {
 }
 
 impl Transport {
-    pub(crate) fn new(
-        id: TransportId,
-        router: RouterId,
-        rtcp_ssrc: u32,
-        local: Endpoint,
-    ) -> Self {
+    pub(crate) fn new(id: TransportId, router: RouterId, rtcp_ssrc: u32, local: Endpoint) -> Self {
         Self {
             id,
             router,
@@ -108,6 +105,7 @@ impl Transport {
             consumers: Vec::new(),
             outbound: BTreeMap::new(),
             pending: Vec::new(),
+            next_transport_cc: 0,
             reports_due: None,
             received: Traffic::default(),
             sent: Traffic::default(),

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use corecast_tests::broadcaster::{Kind, Room};
-use corecast_tests::browser::Browser;
+use corecast_tests::browser::{Browser, Page};
 use corecast_tests::script::Script;
+use serde_json::json;
 
 use crate::Stage;
 use crate::call::{Visitor, Wishes, join, reach, until};
@@ -54,13 +55,18 @@ pub(crate) fn watch_each_other(stage: &Stage) {
         let video = &visitor.connection(Some(peer))["inbound"]["video"];
         assert_eq!((&video["codec"], &video["frameWidth"]), (&"VP8".into(), &640.into()), "{video}");
     }
-    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("in the workspace").join("target/screenshots");
-    std::fs::create_dir_all(&pictures).expect("a directory for pictures");
-    for visitor in [&chromium, &firefox] {
-        for (what, width, height) in [("phone", 390, 844), ("desktop", 1280, 800)] {
-            let file = format!("{}-{what}.png", visitor.page.browser.name());
-            visitor.page.screenshot(&pictures.join(file), width, height);
-        }
+    let lobby = driver.open("lobby", Browser::Chromium, &format!("http://{}/?room=both", server.address), &json!({}));
+    for (page, name) in [(&lobby, "lobby"), (&chromium.page, "chromium"), (&firefox.page, "firefox")] {
+        pictures(page, name);
+    }
+}
+
+/// Takes pictures of a page for people to look at.
+fn pictures(page: &Page<'_>, name: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("in the workspace").join("target/screenshots");
+    std::fs::create_dir_all(&folder).expect("a directory for pictures");
+    for (what, width, height) in [("phone", 390, 844), ("desktop", 1280, 800)] {
+        page.screenshot(&folder.join(format!("{name}-{what}.png")), width, height);
     }
 }
 

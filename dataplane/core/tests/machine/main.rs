@@ -2,4 +2,5 @@
 
 mod bed;
 mod forwarding;
+mod headers;
 mod streams;

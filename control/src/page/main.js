@@ -1,0 +1,209 @@
+// The page: a lobby, then a call, then the lobby again.
+//
+// In the address: ?room= and ?name=; ?auto=1 joins at once, ?watch=1 without camera and microphone;
+// ?codec=vp8|vp9|h264|av1 sends that codec only; ?simulcast=1 sends three sizes; #token= is the bearer token.
+//
+// For tests, and stable:
+//   window.corecast.state      "lobby", or the call's: "joining", "in", "away", "refused"
+//   window.corecast.publisher  null, or { pc, peer, state }
+//   window.corecast.viewers    Map from peer to { pc, video, state }
+//   window.corecast.restartIce()  restarts ICE of every session; a promise
+//   window.corecast.leave()       as the button does
+// and on each tile (`#grid > .tile`) data-peer, data-state ("connecting", "connected", "restoring", "refused"),
+// data-picture ("yes", "no"), data-level (0 to 100); data-self on one's own. Messages have data-notice.
+
+import { Call } from "./call.js";
+import { Lobby, press } from "./lobby.js";
+import { Media } from "./media.js";
+import { Notices } from "./notices.js";
+import { Grid } from "./tiles.js";
+
+const JOINED = "corecast.joined";
+const LOBBY_AFTER_MS = 700;
+const at = (id) => document.getElementById(id);
+const query = new URLSearchParams(location.search);
+const codec = (query.get("codec") ?? "").toLowerCase();
+const options = {
+  codec: ["vp8", "vp9", "h264", "av1"].includes(codec) ? codec : "",
+  simulcast: query.get("simulcast") === "1",
+};
+
+const media = new Media();
+const notices = new Notices(at("notices"));
+const grid = new Grid(at("grid"));
+let token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
+let call = null;
+
+const before = stored();
+const lobby = new Lobby({
+  media,
+  room: query.get("room"),
+  name: query.get("name"),
+  joins: (whereTo) => {
+    if (whereTo.token) token = whereTo.token;
+    join(whereTo);
+  },
+});
+
+window.corecast = {
+  get state() { return call?.state ?? "lobby"; },
+  get publisher() {
+    const publisher = call?.publisher;
+    return publisher ? { pc: publisher.pc, peer: publisher.peer, state: publisher.session.state } : null;
+  },
+  get viewers() {
+    const viewers = [...(call?.viewers ?? [])];
+    return new Map(viewers.map(([peer, { pc, video, session }]) => [peer, { pc, video, state: session.state }]));
+  },
+  restartIce: () => call?.restartIce(),
+  leave,
+};
+
+/** What a reload goes on with; gone with the tab. */
+function stored() {
+  try {
+    return JSON.parse(sessionStorage.getItem(JOINED)) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function store(what) {
+  try {
+    if (what) sessionStorage.setItem(JOINED, JSON.stringify(what));
+    else sessionStorage.removeItem(JOINED);
+  } catch { /* Then a reload shows the lobby. */ }
+}
+
+function join({ room, name, watch }) {
+  if (!room) return;
+  const there = new URLSearchParams(location.search);
+  there.set("room", room);
+  history.replaceState(null, "", `?${there}${location.hash}`);
+  document.title = `${room} · corecast`;
+  store({ room, name, watch, cameraOn: media.cameraOn, microphoneOn: media.microphoneOn });
+  lobby.hide();
+  if (watch) media.close();
+  at("call").hidden = false;
+  at("call-room").textContent = room;
+  document.body.classList.toggle("watching", watch);
+  const speaker = () => media.chosen.audiooutput;
+  const own = watch ? null : media;
+  call = new Call({ room, name, token, options, grid, notices, media: own, speaker, changed: show, refused });
+  show();
+  at("call-room").focus();
+}
+
+function leave(message = "You have left the call.") {
+  if (!call) return;
+  end();
+  at("call").hidden = true;
+  at("devices-dialog").close();
+  document.title = "corecast";
+  lobby.show(message);
+  at("join").focus();
+}
+
+function end() {
+  call.leave();
+  call = null;
+  media.close();
+  notices.clearAll();
+  store(null);
+}
+
+/** The server will not have us: back to the lobby, with its reason. */
+function refused(error) {
+  const again = error.needsToken || error.status === 403;
+  leave(`The server refused: ${error.message}`);
+  if (again) lobby.askForToken("This server asks for a token. Open the link that you were given, or enter it here.");
+}
+
+function show() {
+  if (!call) return;
+  const { viewers, count, state } = call;
+  at("call").dataset.state = state;
+  at("people").textContent = count === 0 ? "" : count === 1 ? "1 person" : `${count} people`;
+  at("alone").hidden = viewers.size > 0 || state !== "in";
+  at("alone-words").textContent = call.publisher ? "Nobody else is here yet." : "Nobody is sending anything yet.";
+  controls();
+}
+
+function controls() {
+  press(at("microphone-button"), Boolean(media.audio), "microphone");
+  press(at("camera-button"), Boolean(media.cameraOn && media.camera), "camera");
+  at("microphone-words").textContent = media.audio ? "Mute" : "Unmute";
+  const sharing = Boolean(media.screen);
+  at("screen-words").textContent = sharing ? "Unshare" : "Share";
+  at("screen-button").setAttribute("aria-label", sharing ? "Unshare the screen" : "Share the screen");
+  at("screen-button").classList.toggle("active", sharing);
+}
+
+/** Runs what a button asks for, and says what went wrong. */
+async function attempt(action) {
+  notices.clear("media");
+  try {
+    await action();
+  } catch (trouble) {
+    notices.show("media", "warning", trouble.message);
+  }
+  if (call) store({ ...stored(), cameraOn: media.cameraOn, microphoneOn: media.microphoneOn });
+}
+
+async function invite() {
+  const link = new URL(location.pathname, location.href);
+  link.search = new URLSearchParams({ room: at("call-room").textContent });
+  try {
+    await navigator.clipboard.writeText(link.href);
+    notices.show("invite", "info", "The link to this room is in the clipboard.", { passing: true });
+  } catch {
+    notices.show("invite", "info", "Copy this link:", { field: link.href });
+  }
+}
+
+function listen() {
+  const click = (id, action) => at(id).addEventListener("click", action);
+  click("microphone-button", () => attempt(() => media.setMicrophone(!media.audio)));
+  click("camera-button", () => attempt(() => media.setCamera(!(media.cameraOn && media.camera))));
+  click("screen-button", () => attempt(() => (media.screen ? media.stopScreen() : media.shareScreen())));
+  click("leave-button", () => leave());
+  for (const button of document.querySelectorAll(".invite")) button.addEventListener("click", invite);
+  click("figures-button", ({ currentTarget }) => {
+    const shown = document.body.classList.toggle("with-figures");
+    currentTarget.setAttribute("aria-pressed", String(shown));
+    currentTarget.classList.toggle("active", shown);
+  });
+  click("devices-button", () => {
+    at("dialog-devices").append(at("devices"));
+    at("devices-dialog").showModal();
+  });
+  click("devices-done", () => at("devices-dialog").close());
+  at("speaker").addEventListener("change", ({ target }) => {
+    for (const { video } of call?.viewers.values() ?? []) video.setSinkId?.(target.value).catch(() => {});
+  });
+  if (!navigator.mediaDevices?.getDisplayMedia) at("screen-button").hidden = true;
+  media.addEventListener("change", controls);
+  media.addEventListener("lost", ({ detail }) => { if (call) notices.show("media", "warning", detail.message); });
+  window.addEventListener("pagehide", () => call?.leave());
+  // A page that the browser has kept is a call that has ended.
+  window.addEventListener("pageshow", ({ persisted }) => { if (persisted) location.reload(); });
+}
+
+async function start() {
+  listen();
+  const room = query.get("room");
+  const rejoins = before.room && before.room === room;
+  if (rejoins) Object.assign(media, { cameraOn: before.cameraOn, microphoneOn: before.microphoneOn });
+  const watch = rejoins ? before.watch : query.get("watch") === "1";
+  const atOnce = room && (rejoins || query.get("auto") === "1");
+  const name = (rejoins && before.name) || query.get("name") || "Guest";
+  if (atOnce && watch) return join({ room, name, watch });
+  // A reload goes from call to call, unless the browser asks for permission again.
+  const showing = setTimeout(() => lobby.show(), atOnce ? LOBBY_AFTER_MS : 0);
+  const opened = await lobby.open();
+  clearTimeout(showing);
+  if (atOnce && opened) return join({ room, name, watch: false });
+  lobby.show();
+}
+
+start();
