@@ -165,6 +165,7 @@ export class Lobby {
       const usable = kind !== "audiooutput" || "setSinkId" in HTMLMediaElement.prototype;
       select.closest("label").hidden = !usable || !lists[kind].length;
     }
+    at("devices-home").hidden = !at("devices").querySelector("label:not([hidden])");
   }
 }
 
