@@ -1,6 +1,6 @@
-//! Floods of what an attacker can send: checks with a wrong integrity, hellos from addresses that no check has validated,
-//! and forged SRTP on an address that one has. For measuring one's own server: a target must be an address of this
-//! machine.
+//! Floods of what an attacker can send: checks with a wrong integrity, hellos from addresses that no check has
+//! validated, and forged SRTP on an address that one has. For measuring one's own server: a target must be an address
+//! of this machine.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Subscribers: each a socket with a key of its own, connected at once or joined over WebRTC, read without ever sleeping (a receiver that sleeps charges its
-//! wake-up to the sender, that is, to the server).
+//! Subscribers: each a socket with a key of its own, connected at once or joined over WebRTC, read without ever
+//! sleeping (a receiver that sleeps charges its wake-up to the sender, that is, to the server).
 //!
 //! Every packet's latency is taken: the clear RTP header says which packet it was, and publishers remember when they
 //! sent it. What ties the two together is learnt by opening the first packet of each stream, and checked, with every

@@ -1,7 +1,8 @@
 //! The certificate that HTTPS shows: read from files or made here, checked before anything is started.
 //!
 //! The supervisor reads or makes it once and hands it to each server that it starts, so that a restart shows browsers
-//! the same certificate as before, and needs no file. Owns no connection. TLS 1.2 (RFC 5246) and 1.3 (RFC 8446) by rustls.
+//! the same certificate as before, and needs no file. Owns no connection. TLS 1.2 (RFC 5246) and 1.3 (RFC 8446) by
+//! rustls.
 
 use std::net::IpAddr;
 use std::path::Path;

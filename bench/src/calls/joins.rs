@@ -112,8 +112,9 @@ impl Joiner {
             let mut leaving = tokio::task::JoinSet::new();
             for Upkeep { association, resource, .. } in upkeep {
                 leaving.spawn(async move {
+                    let deleted = resource.delete().await;
                     association.close().await;
-                    resource.delete().await
+                    deleted
                 });
             }
             leaving.join_all().await.iter().filter(|left| left.is_err()).count()

@@ -2,7 +2,6 @@
 //! stand in the way of a load from one address.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
-use std::os::fd::AsFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -17,6 +16,8 @@ use crate::target::PARENT_VARIABLE;
 /// Where the program is, if it is not beside this one.
 const PROGRAM_VARIABLE: &str = "CORECAST_BIN";
 const READY_WITHIN: Duration = Duration::from_secs(20);
+/// Above what the system draws free ports from, so that the WebRTC port is not among them.
+const PLAIN_PORTS: &str = "61000-64999";
 const SOCKET_BUFFER_BYTES: &str = "8388608";
 
 /// A running server. It ends with this value, and with this process.
@@ -74,23 +75,21 @@ impl Launched {
             ("--coalesce", &coalesce),
             ("--rtc-listen-ips", "127.0.0.1"),
             ("--rtc-webrtc-port", &webrtc),
+            ("--rtc-port-range", PLAIN_PORTS),
             ("--rtc-recv-buffer-bytes", SOCKET_BUFFER_BYTES),
             ("--rtc-send-buffer-bytes", SOCKET_BUFFER_BYTES),
             ("--limits-sessions-per-second", "0"),
             ("--limits-sessions-per-second-per-ip", "0"),
-            // Not among those that the system gives out, so that the WebRTC port is not one of them.
-            ("--rtc-port-range", "21000-21199"),
             ("--log", "warn"),
         ];
-        // Standard output is for results.
-        let stderr = std::io::stderr().as_fd().try_clone_to_owned()?;
         let supervisor = Command::new(std::env::current_exe()?)
             .arg("__exec")
             .arg(&program)
             .args(flags.iter().flat_map(|(flag, value)| [flag, value]))
             .env(PARENT_VARIABLE, std::process::id().to_string())
             .stdin(Stdio::null())
-            .stdout(stderr)
+            // Ours is for results. What it has to complain of goes where our complaints go.
+            .stdout(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
         let mut this = Self { supervisor, url: format!("http://{listen}"), webrtc_port };

@@ -258,8 +258,8 @@ impl<'a> Calls<'a> {
     }
 
     fn window(&mut self, what: &str, beside: &mut dyn Beside) -> anyhow::Result<Window> {
-        // Joins and floods keep this thread from reading: their latency is the kernel's to tell, and so that the two can
-        // be compared, also that of the media alone.
+        // Joins and floods keep this thread from reading: their latency is the kernel's to tell, and so that the two
+        // can be compared, also that of the media alone.
         if self.args.handshakes.is_some() || self.args.flood.is_some() {
             let Ends { clock, subscribers, .. } = &mut self.generator.ends;
             subscribers.trust_time_stamps(clock)?;

@@ -146,7 +146,8 @@ impl Offer<'_> {
         let session: u32 = rand::random();
         let mids: Vec<_> = (0..self.media.len()).map(|mid| mid.to_string()).collect();
         let mut out = format!(
-            "v=0\r\no=- {session} 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {}\r\na=msid-semantic: WMS *\r\n",
+            "v=0\r\no=- {session} 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
+            a=group:BUNDLE {}\r\na=msid-semantic: WMS *\r\n",
             mids.join(" ")
         );
         let (ice, setup) = (self.ice, self.setup.name());
@@ -326,8 +327,10 @@ mod tests {
             m=audio 0 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=inactive\r\n\
             m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=ice-ufrag:uu\r\na=ice-pwd:pp\r\na=setup:passive\r\na=mid:1\r\n\
             a=candidate:1 1 udp 10 10.0.0.1 5000 typ host\r\na=candidate:2 1 UDP 20 ::1 5001 typ host\r\n\
-            a=candidate:3 1 tcp 5 10.0.0.1 5000 typ host tcptype passive\r\na=candidate:4 1 udp 1 x.local 1 typ host\r\n\
-            a=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\na=ssrc:11 cname:x\r\na=ssrc:11 msid:a b\r\na=ssrc:12 cname:x\r\n\
+            a=candidate:3 1 tcp 5 10.0.0.1 5000 typ host tcptype passive\r\n\
+            a=candidate:4 1 udp 1 x.local 1 typ host\r\n\
+            a=rtpmap:96 VP8/90000\r\na=rtpmap:97 rtx/90000\r\n\
+            a=ssrc:11 cname:x\r\na=ssrc:11 msid:a b\r\na=ssrc:12 cname:x\r\n\
             a=extmap:4 urn:x\r\na=sendonly\r\n";
         let answer = Answer::parse(text).expect("an answer");
         assert_eq!(answer.ice, Credentials { ufrag: "uu".into(), password: "pp".into() });

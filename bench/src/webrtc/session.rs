@@ -1,7 +1,7 @@
 //! An endpoint that is in: its media, and its ways out.
 //!
-//! A session has no task of its own: it reads its socket, keeps consent and answers while one of its methods is awaited,
-//! and is silent otherwise. Dropped, it vanishes without a word.
+//! A session has no task of its own: it reads its socket, keeps consent and answers while one of its methods is
+//! awaited, and is silent otherwise. Dropped, it vanishes without a word.
 
 use std::collections::VecDeque;
 use std::net::UdpSocket;
@@ -238,13 +238,15 @@ impl Session {
         Ok(())
     }
 
-    /// Leaves as it should: the association is closed and the session deleted.
+    /// Leaves as it should: the session is deleted, and the association closed. (The other way round, the server may
+    /// have ended the session by itself before it is asked to.)
     ///
     /// # Errors
     /// The server does not know the session any more, or does not answer.
     pub async fn leave(self) -> anyhow::Result<()> {
+        let deleted = self.resource.delete().await;
         self.association.close().await;
-        self.resource.delete().await
+        deleted
     }
 
     /// Closes the association (`close_notify`) and no more.

@@ -15,6 +15,14 @@ function roomName() {
   return `${group(4)}-${group(4)}`;
 }
 
+function remembered() {
+  try {
+    return localStorage.getItem(NAME) ?? "";
+  } catch {
+    return "";
+  }
+}
+
 export class Lobby {
   #media;
   #meter = null;
@@ -26,7 +34,7 @@ export class Lobby {
     this.#media = media;
     at("devices-home").open = innerWidth > 760 && innerHeight > 480;
     at("room").value = room || roomName();
-    at("name").value = name || localStorage.getItem(NAME) || "";
+    at("name").value = name || remembered();
     at("join-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#join(joins, event.submitter?.id === "watch");
@@ -157,6 +165,7 @@ export class Lobby {
       const usable = kind !== "audiooutput" || "setSinkId" in HTMLMediaElement.prototype;
       select.closest("label").hidden = !usable || !lists[kind].length;
     }
+    at("devices-home").hidden = !at("devices").querySelector("label:not([hidden])");
   }
 }
 

@@ -103,8 +103,8 @@ impl ExtensionPlan {
         self.receiver_ids |= u64::from(receiver & 0x0f).checked_shl(u32::from(router) * 4).unwrap_or(0);
     }
 
-    /// The transport-wide sequence number after that of a packet. Only packets that carry theirs count: to a receiver, a
-    /// number that never comes is a loss.
+    /// The transport-wide sequence number after that of a packet. Only packets that carry theirs count: to a receiver,
+    /// a number that never comes is a loss.
     pub(crate) fn after(&self, transport_cc: u16) -> u16 {
         transport_cc.wrapping_add(u16::from(self.transport_cc_at != 0))
     }

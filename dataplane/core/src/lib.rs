@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arrivals;
 pub mod codec;
 mod commands;
 mod consumer;
@@ -23,9 +24,11 @@ mod outbox;
 mod path;
 mod producer;
 mod receive;
+mod remb;
 mod reports;
 mod resolve;
 mod retransmit;
+mod round_trip;
 pub mod rtcp;
 pub mod rtp;
 mod seal;
@@ -43,5 +46,5 @@ mod worker;
 pub use history::{History, SlotRef};
 pub use outbox::{Outbox, Piece, Train};
 pub use path::{Endpoint, EndpointId, EndpointOp, Path};
-pub use time::Instant;
+pub use time::{Instant, SystemInstant};
 pub use worker::{Config, Forward, Totals, Worker};

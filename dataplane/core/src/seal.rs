@@ -27,8 +27,8 @@ pub(crate) struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    /// A packet as a consumer sends it, the first time and, so that it stays the same to the byte, every time: the stamp
-    /// is written by those consumers alone that never repeat a packet.
+    /// A packet as a consumer sends it, the first time and, so that it stays the same to the byte, every time: the
+    /// stamp is written by those consumers alone that never repeat a packet.
     pub(crate) fn of(consumer: &'a Consumer, path: Path, stamp: Stamp, packet: &PacketMeta, index: u64) -> Self {
         let payload_type = consumer.payload_type(packet.payload_type).unwrap_or(packet.payload_type);
         Self { path, ssrc: consumer.ssrc, payload_type, index, extensions: &consumer.extensions, stamp, original: None }

@@ -1,12 +1,15 @@
-//! A transport: RTP and RTCP to and from one remote side. A plain one (mediasoup's PlainTransport) has UDP sockets of its
-//! own, with or without SRTP; what a WebRTC one has beyond that is in `webrtc`.
+//! A transport: RTP and RTCP to and from one remote side. A plain one (mediasoup's PlainTransport) has UDP sockets of
+//! its own, with or without SRTP; what a WebRTC one has beyond that is in `webrtc`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use corecast_wire::{Discard, Discards, RouterId, SrtpCryptoSuite, TransportId};
 
+use crate::arrivals::Arrivals;
 use crate::path::{Endpoint, EndpointId, Path};
+use crate::remb::Remb;
+use crate::round_trip::ReferenceTime;
 use crate::srtp::{Opener, Sealer};
 use crate::time::Instant;
 use crate::webrtc::WebRtc;
@@ -61,8 +64,8 @@ pub(crate) struct Transport {
     /// `None` with RTCP on the RTP port (RFC 5761).
     pub(crate) rtcp_local: Option<Endpoint>,
     pub(crate) comedia: bool,
-    /// What a WebRTC transport has beyond a plain one. Its remote side is known only while a path is nominated and there
-    /// are keys: without them nothing can be sent, and so nothing in the clear.
+    /// What a WebRTC transport has beyond a plain one. Its remote side is known only while a path is nominated and
+    /// there are keys: without them nothing can be sent, and so nothing in the clear.
     pub(crate) webrtc: Option<Box<WebRtc>>,
     pub(crate) connected: bool,
     rtcp_remote: Option<SocketAddr>,
@@ -73,6 +76,13 @@ pub(crate) struct Transport {
     /// Consumer by SSRC, media and RTX; ordered, for reports and feedback.
     pub(crate) outbound: BTreeMap<u32, usize>,
     pub(crate) reports_due: Option<Instant>,
+    /// Clocks of its receivers, to be answered with the next reports.
+    pub(crate) reference_times: Vec<ReferenceTime>,
+    /// What its senders are told about congestion.
+    pub(crate) arrivals: Option<Box<Arrivals>>,
+    pub(crate) remb: Option<Box<Remb>>,
+    /// Most that its producers should send together; 0 for no limit.
+    pub(crate) max_incoming_bitrate_bps: u64,
     pub(crate) received: Traffic,
     pub(crate) discards: Discards,
 }
@@ -107,6 +117,10 @@ impl Transport {
             pending: Vec::new(),
             next_transport_cc: 0,
             reports_due: None,
+            reference_times: Vec::new(),
+            arrivals: None,
+            remb: None,
+            max_incoming_bitrate_bps: 0,
             received: Traffic::default(),
             sent: Traffic::default(),
             discards: Discards::default(),

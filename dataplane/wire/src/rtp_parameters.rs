@@ -112,8 +112,8 @@ pub struct ProduceOptions {
     pub kind: MediaKind,
     /// Every payload type that may arrive; others are discarded.
     pub codecs: Vec<CodecMapping>,
-    /// Header extensions that are known; others are left out. MID, RID and repaired RID tell streams apart, abs-send-time
-    /// and transport-cc are for feedback: these five are not passed on.
+    /// Header extensions that are known; others are left out. MID, RID and repaired RID tell streams apart,
+    /// abs-send-time and transport-cc are for feedback: these five are not passed on.
     pub header_extensions: Vec<ExtensionMapping>,
     /// At least one.
     pub encodings: Vec<EncodingMapping>,

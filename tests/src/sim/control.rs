@@ -241,6 +241,7 @@ impl<M: Machine> World<M> {
         let mut header_extensions: Vec<_> = from.extensions.iter().map(known).collect();
         let (extensions, rtx, nack) = (peer.extensions, peer.rtx && from.is_video(), peer.nack && from.is_video());
         header_extensions.retain(|_| extensions && self.random.percent(70));
+        let mid = self.random.percent(50).then(|| format!("mid-{number}"));
         let mut first_sequence = || u16::try_from(self.random.range(0..=0x7FFF)).expect("15 bits");
         ConsumeOptions {
             ssrc,
@@ -251,7 +252,7 @@ impl<M: Machine> World<M> {
             }),
             payload_types: vec![PayloadTypeMapping::same(mapped)],
             header_extensions,
-            mid: self.random.percent(50).then(|| format!("mid-{number}")),
+            mid,
             nack,
             first_sequence: first_sequence(),
             cname: format!("peer-{at}"),
