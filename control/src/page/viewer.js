@@ -2,6 +2,16 @@
 
 import { Session } from "./session.js";
 
+// Layered AV1 cannot be decoded without the dependency descriptor, which a browser that only receives does not offer by
+// itself.
+function takeDescriptor(transceiver) {
+  const extensions = transceiver.getHeaderExtensionsToNegotiate?.();
+  const descriptor = extensions?.find((one) => one.uri.includes("dependency-descriptor"));
+  if (!descriptor) return;
+  descriptor.direction = "sendrecv";
+  transceiver.setHeaderExtensionsToNegotiate(extensions);
+}
+
 export class Viewer {
   session;
   stream = new MediaStream();
@@ -37,7 +47,9 @@ export class Viewer {
   #prepare(pc) {
     this.stream = new MediaStream();
     this.video.srcObject = this.stream;
-    for (const kind of ["audio", "video"]) pc.addTransceiver(kind, { direction: "recvonly" });
+    for (const kind of ["audio", "video"]) {
+      takeDescriptor(pc.addTransceiver(kind, { direction: "recvonly" }));
+    }
     pc.addEventListener("track", ({ track }) => this.stream.addTrack(track));
   }
 
