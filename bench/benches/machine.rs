@@ -11,8 +11,9 @@ use std::net::SocketAddr;
 use corecast_core::rtp::{Header, RtpView, write_header};
 use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, Worker};
 use corecast_wire::{
-    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, MediaKind, PayloadTypeMapping,
-    PlainTransportOptions, ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters, TransportId,
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerExtension, ConsumerId, EncodingMapping, HeaderExtension,
+    MediaKind, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite,
+    SrtpParameters, TransportId,
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -60,8 +61,14 @@ fn address(port: usize) -> SocketAddr {
     ([127, 0, 0, 1], u16::try_from(port).expect("few ports")).into()
 }
 
+/// What a browser's packets carry: MID, abs-send-time, transport-wide sequence number.
+fn extensions() -> Vec<ConsumerExtension> {
+    let kinds = [HeaderExtension::Mid, HeaderExtension::AbsSendTime, HeaderExtension::TransportCc];
+    kinds.into_iter().zip(1..).map(|(kind, id)| ConsumerExtension::same(kind, id)).collect()
+}
+
 /// A worker with one producer on endpoint 0 and `consumers` transports of one consumer each.
-fn worker(consumers: usize, suite: Option<SrtpCryptoSuite>, outbox: &mut Outbox) -> Worker {
+fn worker(consumers: usize, suite: Option<SrtpCryptoSuite>, extended: bool, outbox: &mut Outbox) -> Worker {
     let mut worker = Worker::new(Config::plain(std::time::Instant::now()));
     let now = Instant::default();
     let router = RouterId(1);
@@ -113,9 +120,9 @@ fn worker(consumers: usize, suite: Option<SrtpCryptoSuite>, outbox: &mut Outbox)
             ssrc: number as u32,
             rtx: None,
             payload_types: vec![PayloadTypeMapping::same(101)],
-            header_extensions: vec![],
-            mid: None,
-            nack: true,
+            header_extensions: if extended { extensions() } else { vec![] },
+            mid: extended.then(|| "0".to_owned()),
+            nack: !extended,
             first_sequence: 0,
             cname: String::new(),
             paused: false,
@@ -131,15 +138,16 @@ fn forward(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("forward");
     let path = Path { local: EndpointId(0), remote: address(20_000) };
     let suites = [
-        ("none", None),
-        ("gcm128", Some(SrtpCryptoSuite::AeadAes128Gcm)),
-        ("gcm256", Some(SrtpCryptoSuite::AeadAes256Gcm)),
-        ("cm80", Some(SrtpCryptoSuite::AesCm128HmacSha1_80)),
+        ("none", None, false),
+        ("gcm128", Some(SrtpCryptoSuite::AeadAes128Gcm), false),
+        ("gcm128 with extensions", Some(SrtpCryptoSuite::AeadAes128Gcm), true),
+        ("gcm256", Some(SrtpCryptoSuite::AeadAes256Gcm), false),
+        ("cm80", Some(SrtpCryptoSuite::AesCm128HmacSha1_80), false),
     ];
-    for (name, suite) in suites {
+    for (name, suite, extended) in suites {
         for consumers in [1, 10, 100, 400] {
             let mut outbox = Outbox::new();
-            let mut worker = worker(consumers, suite, &mut outbox);
+            let mut worker = worker(consumers, suite, extended, &mut outbox);
             outbox.clear();
             let mut frame: Vec<_> = (0..FRAME_PACKETS).map(packet).collect();
             let mut first = 0_u16;

@@ -100,8 +100,10 @@ impl Target for Floor {
         let ready: Ready = self.read_line()?;
         self.asking.connect(ready.ask)?;
         let streams = |_: &_| {
-            let ssrcs = FIRST_SSRC..FIRST_SSRC + plan.publishers.len() as u32;
-            ssrcs.map(|ssrc| Promised { ssrc, payload_type: PAYLOAD_TYPE }).collect()
+            let publishers = 0..plan.publishers.len();
+            let stream =
+                |publisher| Promised { publisher, ssrc: FIRST_SSRC + publisher as u32, payload_type: PAYLOAD_TYPE };
+            publishers.map(stream).collect()
         };
         let promised = plan.subscribers.iter().map(streams).collect();
         Ok(Route { publish_to: ready.publish_to, send_from: ready.send_from, promised, keys: Vec::new() })

@@ -17,6 +17,7 @@ use crate::publishers::Publisher;
 use crate::schedule::{Payload, Profile, Source};
 use crate::subscribers::{Arrivals, Subscribers};
 use crate::target::{Counters, Peer, Plan, Target};
+use crate::webrtc::upkeep::Upkeep;
 
 /// Sockets that are read before the schedule is looked at again.
 const POLL_AT_ONCE: usize = 8;
@@ -114,10 +115,48 @@ impl Window {
 }
 
 /// Both ends of the media.
+pub struct Ends {
+    /// The one clock of the run.
+    pub clock: Clock,
+    /// Who sends.
+    pub publishers: Vec<Publisher>,
+    /// Who receives.
+    pub subscribers: Subscribers,
+}
+
+/// Something that goes on beside the media, on the same thread: whatever it does must be short.
+pub trait Beside {
+    /// Does a little.
+    ///
+    /// # Errors
+    /// What ends the measurement.
+    fn turn(&mut self, now_ns: u64, ends: &mut Ends) -> anyhow::Result<()>;
+
+    /// Whether media must go on although its time is up.
+    fn is_busy(&self) -> bool;
+}
+
+impl Beside for () {
+    fn turn(&mut self, _: u64, _: &mut Ends) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn is_busy(&self) -> bool {
+        false
+    }
+}
+
+/// What had been sent and had arrived at some time.
+struct Mark {
+    sent: Vec<u64>,
+    arrivals: Arrivals,
+}
+
+/// Sends and receives.
 pub struct Generator {
-    clock: Clock,
-    publishers: Vec<Publisher>,
-    subscribers: Subscribers,
+    /// Both ends.
+    pub ends: Ends,
+    next_publisher: usize,
     due: BinaryHeap<Reverse<(u64, usize)>>,
     latest_send_ns: u64,
     seed: u64,
@@ -125,7 +164,7 @@ pub struct Generator {
 
 impl std::fmt::Debug for Generator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Generator").field("subscribers", &self.subscribers).finish_non_exhaustive()
+        f.debug_struct("Generator").field("subscribers", &self.ends.subscribers).finish_non_exhaustive()
     }
 }
 
@@ -162,8 +201,21 @@ impl Generator {
         subscribers.receive_from(&route.send_from)?;
         subscribers.promise(route.promised);
         subscribers.open_with(&route.keys)?;
-        let (clock, due) = (Clock::default(), BinaryHeap::new());
-        Ok(Self { clock, publishers, subscribers, due, latest_send_ns: 0, seed: load.seed })
+        Ok(Self::between(Ends { clock: Clock::default(), publishers, subscribers }, load.seed))
+    }
+
+    /// Between ends that are connected already, or that join while it runs.
+    #[must_use]
+    pub const fn between(ends: Ends, seed: u64) -> Self {
+        Self { ends, next_publisher: 0, due: BinaryHeap::new(), latest_send_ns: 0, seed }
+    }
+
+    /// Sends and receives until `beside` is done.
+    ///
+    /// # Errors
+    /// A socket fails, or something arrives that was not sent.
+    pub fn run(&mut self, beside: &mut dyn Beside) -> anyhow::Result<()> {
+        self.send_for(Duration::ZERO, &mut |_| {}, beside).map(drop)
     }
 
     /// Warms up, then measures; between the two and at the end it waits until everything has arrived, so that what was
@@ -177,27 +229,45 @@ impl Generator {
         timing: Timing,
         progress: &mut dyn FnMut(Duration),
     ) -> anyhow::Result<Window> {
+        self.measure_beside(target, timing, progress, &mut ())
+    }
+
+    /// The same while something goes on beside: from the beginning of what is measured until its end, and until
+    /// `beside` is done.
+    ///
+    /// # Errors
+    /// Nothing arrives, or something else than was sent, or `beside` fails.
+    pub fn measure_beside(
+        &mut self,
+        target: &mut dyn Target,
+        timing: Timing,
+        progress: &mut dyn FnMut(Duration),
+        beside: &mut dyn Beside,
+    ) -> anyhow::Result<Window> {
         if !timing.warm_up.is_zero() {
-            self.send_for(timing.warm_up, &mut |_| {})?;
-            self.drain()?;
-            let counters = target.counters()?;
-            ensure!(self.subscribers.arrivals.packets > 0, "nothing arrives; what the target did: {counters:?}");
+            let mark = self.mark();
+            self.send_for(timing.warm_up, &mut |_| {}, &mut ())?;
+            self.drain(&mark)?;
+            let (counters, arrived) = (target.counters()?, self.ends.subscribers.arrivals.since(mark.arrivals).packets);
+            ensure!(
+                arrived > 0 || self.expected_since(&mark) == 0,
+                "nothing arrives; what the target did: {counters:?}"
+            );
         }
         let cores_before = CoreTicks::read(&timing.cores)?;
-        let (counters_before, sent_before) = (target.counters()?, self.sent());
-        let (arrivals_before, drops_before) = (self.subscribers.arrivals, self.subscribers.receive_drops()?);
-        self.subscribers.latency.reset();
+        let (counters_before, mark) = (target.counters()?, self.mark());
+        let drops_before = self.ends.subscribers.receive_drops()?;
+        self.ends.subscribers.latency.reset();
         self.latest_send_ns = 0;
-        let seconds = self.send_for(timing.measured, progress)?;
-        self.drain()?;
+        let seconds = self.send_for(timing.measured, progress, beside)?;
+        self.drain(&mark)?;
         let counters = target.counters()?.since(&counters_before);
-        let (sent, now) = (self.sent() - sent_before, self.subscribers.arrivals);
         Ok(Window {
-            sent,
-            expected: sent * self.subscribers.len() as u64,
-            arrivals: now.since(arrivals_before),
-            lost_receiver: self.subscribers.receive_drops()? - drops_before,
-            latency: self.subscribers.latency.clone(),
+            sent: self.sent_since(&mark).sum(),
+            expected: self.expected_since(&mark),
+            arrivals: self.ends.subscribers.arrivals.since(mark.arrivals),
+            lost_receiver: self.ends.subscribers.receive_drops()? - drops_before,
+            latency: self.ends.subscribers.latency.clone(),
             counters,
             seconds,
             steal_pct: CoreTicks::read(&timing.cores)?.steal_pct_since(cores_before),
@@ -205,28 +275,61 @@ impl Generator {
         })
     }
 
-    fn sent(&self) -> u64 {
-        self.publishers.iter().map(|publisher| publisher.sent).sum()
+    /// Nobody is left; those who joined over WebRTC have still to say so.
+    pub fn dissolve(&mut self) -> Vec<Upkeep> {
+        let publishers = self.ends.publishers.drain(..).filter_map(|publisher| publisher.publishing);
+        let mut upkeep = self.ends.subscribers.dissolve();
+        upkeep.extend(publishers.map(|publishing| publishing.upkeep));
+        upkeep
+    }
+
+    fn mark(&self) -> Mark {
+        let sent = self.ends.publishers.iter().map(|publisher| publisher.sent).collect();
+        Mark { sent, arrivals: self.ends.subscribers.arrivals }
+    }
+
+    /// Packets of each publisher since then.
+    fn sent_since(&self, mark: &Mark) -> impl Iterator<Item = u64> {
+        self.ends.publishers.iter().zip(&mark.sent).map(|(publisher, before)| publisher.sent - before)
+    }
+
+    /// What subscribers should have got since then, if all of them were there.
+    fn expected_since(&self, mark: &Mark) -> u64 {
+        self.sent_since(mark).enumerate().map(|(number, sent)| sent * self.ends.subscribers.watchers(number)).sum()
     }
 
     fn poll(&mut self, count: usize) -> anyhow::Result<()> {
-        self.subscribers.poll(count, &self.clock, &self.publishers)
+        let Ends { clock, publishers, subscribers } = &mut self.ends;
+        subscribers.poll(count, clock, publishers)
     }
 
-    /// Starts every publisher anew, at a phase of its own, and sends for so long; says for how many seconds it did.
-    fn send_for(&mut self, duration: Duration, progress: &mut dyn FnMut(Duration)) -> anyhow::Result<f64> {
-        let start_ns = self.clock.now_ns() + 1_000_000;
+    /// Gives one publisher the opportunity to read its feedback.
+    fn turn_publisher(&mut self, now_ns: u64) -> anyhow::Result<()> {
+        self.next_publisher = (self.next_publisher + 1) % self.ends.publishers.len().max(1);
+        let publisher = self.ends.publishers.get_mut(self.next_publisher);
+        publisher.map_or(Ok(()), |publisher| publisher.turn(now_ns))
+    }
+
+    /// Starts every publisher anew, at a phase of its own, and sends for so long, or longer if `beside` takes longer;
+    /// says for how many seconds it did.
+    fn send_for(
+        &mut self,
+        duration: Duration,
+        progress: &mut dyn FnMut(Duration),
+        beside: &mut dyn Beside,
+    ) -> anyhow::Result<f64> {
+        let start_ns = self.ends.clock.now_ns() + 1_000_000;
         let end_ns = start_ns + duration.as_nanos() as u64;
         let mut rng = StdRng::seed_from_u64(self.seed);
         self.due.clear();
-        for (index, publisher) in self.publishers.iter_mut().enumerate() {
+        for (index, publisher) in self.ends.publishers.iter_mut().enumerate() {
             publisher.source.restart(start_ns + rng.random_range(0..FRAME_NS));
             self.due.push(Reverse((publisher.source.next_ns(), index)));
         }
         let mut next_progress_ns = start_ns;
         loop {
-            let now_ns = self.clock.now_ns();
-            if now_ns >= end_ns {
+            let now_ns = self.ends.clock.now_ns();
+            if now_ns >= end_ns && !beside.is_busy() {
                 return Ok((now_ns - start_ns) as f64 / 1e9);
             }
             if now_ns >= next_progress_ns {
@@ -235,26 +338,29 @@ impl Generator {
             }
             while let Some(Reverse((due_ns, index))) = self.due.peek().copied().filter(|next| next.0.0 <= now_ns) {
                 self.due.pop();
-                let publisher = &mut self.publishers[index];
-                publisher.send_due(now_ns, &self.clock)?;
+                let publisher = &mut self.ends.publishers[index];
+                publisher.send_due(now_ns, &self.ends.clock)?;
                 self.latest_send_ns = self.latest_send_ns.max(now_ns - due_ns);
                 self.due.push(Reverse((publisher.source.next_ns(), index)));
             }
+            self.turn_publisher(now_ns)?;
+            beside.turn(now_ns, &mut self.ends)?;
             self.poll(POLL_AT_ONCE)?;
         }
     }
 
-    /// Receives until everything that was sent has arrived, or nothing has for a while.
-    fn drain(&mut self) -> anyhow::Result<()> {
-        let start_ns = self.clock.now_ns();
-        let (mut last, mut last_ns) = (self.subscribers.arrivals.packets, start_ns);
+    /// Receives until everything that was sent since `mark` has arrived, or nothing has for a while.
+    fn drain(&mut self, mark: &Mark) -> anyhow::Result<()> {
+        let start_ns = self.ends.clock.now_ns();
+        let (expected, arrived_before) = (self.expected_since(mark), mark.arrivals.packets);
+        let (mut last, mut last_ns) = (self.ends.subscribers.arrivals.packets, start_ns);
         loop {
-            self.poll(self.subscribers.len())?;
-            let (now_ns, arrived) = (self.clock.now_ns(), self.subscribers.arrivals.packets);
+            self.poll(self.ends.subscribers.len())?;
+            let (now_ns, arrived) = (self.ends.clock.now_ns(), self.ends.subscribers.arrivals.packets);
             if arrived > last {
                 (last, last_ns) = (arrived, now_ns);
             }
-            let complete = arrived >= self.sent() * self.subscribers.len() as u64;
+            let complete = arrived - arrived_before >= expected;
             if complete || now_ns - last_ns > QUIET_NS || now_ns - start_ns > DRAIN_LIMIT_NS {
                 return Ok(());
             }
@@ -271,6 +377,7 @@ impl Arrivals {
             repeated: self.repeated - earlier.repeated,
             reordered: self.reordered - earlier.reordered,
             rtcp: self.rtcp - earlier.rtcp,
+            upkeep: self.upkeep - earlier.upkeep,
             compared: self.compared - earlier.compared,
         }
     }

@@ -54,11 +54,18 @@ impl Server {
     /// Nobody answers there.
     pub fn reach(url: &str) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let client = reqwest::Client::builder().timeout(ANSWER_WITHIN).build()?;
+        // Servers close a connection that rests for a few seconds: it must not be used again just then.
+        let client = reqwest::Client::builder().timeout(ANSWER_WITHIN).pool_max_idle_per_host(0).build()?;
         let base = url.trim_end_matches('/').to_owned();
         let this = Self { runtime, client, base, room: format!("bench-{:08x}", rand::random::<u32>()) };
         this.get("/stats?objects=false").context("no corecast answers there")?;
         Ok(this)
+    }
+
+    /// The room.
+    #[must_use]
+    pub fn room(&self) -> &str {
+        &self.room
     }
 
     /// The driver of its first worker.
@@ -132,11 +139,11 @@ impl Server {
         Ok(text(&made, "id")?.to_owned())
     }
 
-    fn consume(&self, name: &str, transport: &str, producer: &str) -> anyhow::Result<Promised> {
+    fn consume(&self, name: &str, transport: &str, publisher: usize, producer: &str) -> anyhow::Result<Promised> {
         let path = format!("/broadcasters/{name}/transports/{transport}/consume?producerId={producer}");
         let parameters = &self.post(&path, &json!({}))?["rtpParameters"];
         let ssrc = number(&parameters["encodings"][0], "ssrc")?;
-        Ok(Promised { ssrc, payload_type: number(&parameters["codecs"][0], "payloadType")? })
+        Ok(Promised { publisher, ssrc, payload_type: number(&parameters["codecs"][0], "payloadType")? })
     }
 }
 
@@ -154,7 +161,8 @@ impl Target for Server {
         for (index, peer) in plan.subscribers.iter().enumerate() {
             let name = format!("subscriber-{index}");
             let made = self.join(&name, peer, &capabilities)?;
-            let promised = producers.iter().map(|producer| self.consume(&name, &made.id, producer));
+            let producers = producers.iter().enumerate();
+            let promised = producers.map(|(publisher, producer)| self.consume(&name, &made.id, publisher, producer));
             route.promised.push(promised.collect::<Result<_, _>>()?);
             route.send_from.push(made.address);
             route.keys.push(made.key);

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use corecast_bench::{fanout, floor_loop, floor_table, rtp, target};
+use corecast_bench::{calls, fanout, flood, floor_loop, floor_table, rtp, target};
 
 /// RTP load generator for corecast
 #[derive(Debug, Parser)]
@@ -21,6 +21,18 @@ enum Command {
     Floor(floor_table::FloorArgs),
     /// Send RTP to an address
     Rtp(rtp::RtpArgs),
+    /// Measure a server with publishers and subscribers that join as browsers do
+    #[command(name = "webrtc")]
+    WebRtc(calls::WebRtcArgs),
+    /// Send what attackers send to a server on this machine
+    Flood(flood::FloodArgs),
+    /// The server that is started for `webrtc`
+    #[command(name = "__exec", hide = true)]
+    Exec {
+        /// Program and arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// The floor's loop itself
     #[command(name = "__floor", hide = true)]
     FloorLoop,
@@ -44,6 +56,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Fanout(args) => fanout::run(&args),
         Command::Floor(args) => floor_table::run(&args),
         Command::Rtp(args) => rtp::run(&args),
+        Command::WebRtc(args) => calls::run(&args),
+        Command::Flood(args) => flood::run(&args),
+        Command::Exec { arguments } => calls::launch::become_program(&arguments),
         Command::FloorLoop => floor_loop::run(target::child_link()?),
         Command::Worker => Ok(corecast_dataplane::run(target::child_link()?)?),
     }

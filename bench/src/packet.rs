@@ -1,4 +1,4 @@
-//! The packets that publishers send: RTP (RFC 3550) whose payload begins like a VP8 key frame (RFC 7741) and then says
+//! The packets that publishers send: RTP (RFC 3550) whose payload begins like a VP8 frame (RFC 7741) and then says
 //! who sent it, as which, and when, so that what arrives at a subscriber can be checked byte by byte.
 
 use anyhow::{Context as _, bail, ensure};
@@ -58,9 +58,8 @@ pub fn write(header: Header, stamp: Stamp, planned: Planned, out: &mut Vec<u8>) 
     out.extend_from_slice(&header.sequence.to_be_bytes());
     out.extend_from_slice(&header.timestamp.to_be_bytes());
     out.extend_from_slice(&header.ssrc.to_be_bytes());
-    // S bit: a VP8 partition begins. Then a frame tag whose lowest bit, 0, says key frame: whoever joins can start at
-    // any frame, and no feedback is needed.
-    out.extend_from_slice(&[u8::from(planned.first) << 4, 0x10, 0x02, 0x00]);
+    // S bit: a VP8 partition begins. Then a frame tag whose lowest bit, if 0, says key frame.
+    out.extend_from_slice(&[u8::from(planned.first) << 4, 0x10 | u8::from(!planned.key), 0x02, 0x00]);
     out.extend_from_slice(&(planned.payload_len as u16).to_be_bytes());
     out.extend_from_slice(&stamp.publisher.to_be_bytes());
     out.extend_from_slice(&stamp.index.to_be_bytes());
@@ -100,7 +99,7 @@ mod tests {
         let stamp = Stamp { publisher: 2, index: 300, sent_ns: 123_456_789 };
         for payload_len in [MIN_PAYLOAD, 120, MAX_PAYLOAD] {
             let mut packet = Vec::new();
-            write(header, stamp, Planned { payload_len, first: true, last: true, frame_ns: 0 }, &mut packet);
+            write(header, stamp, Planned { payload_len, first: true, last: true, key: true, frame_ns: 0 }, &mut packet);
             assert_eq!(packet.len(), HEADER_BYTES + payload_len);
             assert_eq!(check(&packet[HEADER_BYTES..]).expect("intact"), stamp);
             assert!(check(&packet[HEADER_BYTES..packet.len() - 1]).is_err(), "cut short");

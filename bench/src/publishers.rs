@@ -2,6 +2,7 @@
 
 use std::io::IoSlice;
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use webrtc_srtp::context::Context;
@@ -10,6 +11,8 @@ use crate::clock::Clock;
 use crate::packet::{self, Header, Stamp};
 use crate::schedule::{Planned, Source};
 use crate::sockets;
+use crate::webrtc::session::Parts;
+use crate::webrtc::upkeep::{Publishing, Sent};
 
 /// Send times that are remembered per publisher. A power of two, and many seconds.
 const REMEMBERED: usize = 16 * 1_024;
@@ -19,7 +22,7 @@ const VIDEO_CLOCK_HZ: u128 = 90_000;
 /// One publisher.
 pub struct Publisher {
     /// Its socket.
-    pub socket: UdpSocket,
+    pub socket: Arc<UdpSocket>,
     /// Its packets in time.
     pub source: Source,
     /// Stream that it sends.
@@ -30,7 +33,10 @@ pub struct Publisher {
     pub sent: u64,
     /// Packets that the kernel refused.
     pub refused: u64,
+    /// What it owes the server, if it joined over WebRTC.
+    pub publishing: Option<Publishing>,
     number: u16,
+    octets: u64,
     srtp: Option<Context>,
     first_sequence: u16,
     index: u64,
@@ -54,6 +60,19 @@ impl Publisher {
     pub fn new(number: u16, source: Source, srtp: Option<Context>, from: SocketAddr) -> anyhow::Result<Self> {
         let socket = UdpSocket::bind(from).with_context(|| format!("cannot send from {from}"))?;
         socket.set_nonblocking(true)?;
+        Self::over(number, source, srtp, Arc::new(socket))
+    }
+
+    /// Number `number`, who has joined; its first packet leaves when it is due.
+    ///
+    /// # Errors
+    /// The socket is not connected.
+    pub fn joined(number: u16, source: Source, parts: Parts, now_ns: u64) -> anyhow::Result<Self> {
+        let (publishing, socket, seal) = Publishing::new(parts, now_ns)?;
+        Ok(Self { publishing: Some(publishing), ..Self::over(number, source, Some(seal), socket)? })
+    }
+
+    fn over(number: u16, source: Source, srtp: Option<Context>, socket: Arc<UdpSocket>) -> anyhow::Result<Self> {
         sockets::set_buffers(&socket, SOCKET_BUFFER_BYTES)?;
         Ok(Self {
             socket,
@@ -62,7 +81,9 @@ impl Publisher {
             payload_type: packet::PAYLOAD_TYPE,
             sent: 0,
             refused: 0,
+            publishing: None,
             number,
+            octets: 0,
             srtp,
             first_sequence: number.wrapping_mul(257) % 0x4000,
             index: 0,
@@ -93,6 +114,23 @@ impl Publisher {
         self.first_sequence.wrapping_add(index as u16)
     }
 
+    /// Reads feedback, keeps consent and reports, if it joined over WebRTC.
+    ///
+    /// # Errors
+    /// A cipher fails, or something came that is not what it should be.
+    pub fn turn(&mut self, now_ns: u64) -> anyhow::Result<()> {
+        let (Some(publishing), Some(seal)) = (&mut self.publishing, &mut self.srtp) else { return Ok(()) };
+        if !publishing.is_due(now_ns) {
+            return Ok(());
+        }
+        let sent =
+            Sent { ssrc: self.ssrc, rtp_time: rtp_time(now_ns), packets: self.sent as u32, octets: self.octets as u32 };
+        if publishing.turn(now_ns, &self.socket, seal, sent)? {
+            self.source.want_key_frame();
+        }
+        Ok(())
+    }
+
     /// Sends what is due at `now_ns`.
     ///
     /// # Errors
@@ -108,7 +146,7 @@ impl Publisher {
         }
         for (planned, out) in self.planned.iter().zip(&mut self.packets) {
             let sequence = self.first_sequence.wrapping_add(self.index as u16);
-            let timestamp = (u128::from(planned.frame_ns) * VIDEO_CLOCK_HZ / 1_000_000_000) as u32;
+            let timestamp = rtp_time(planned.frame_ns);
             let header = Header { ssrc: self.ssrc, payload_type: self.payload_type, sequence, timestamp };
             let stamp = Stamp { publisher: self.number, index: self.index, sent_ns: clock.now_ns() };
             self.plain.clear();
@@ -120,6 +158,7 @@ impl Publisher {
             }
             self.sent_ns[usize::from(sequence) % REMEMBERED] = stamp.sent_ns;
             self.index += 1;
+            self.octets += planned.payload_len as u64;
         }
         let count = self.planned.len();
         let slices: Vec<_> = self.packets[..count].iter().map(|packet| IoSlice::new(packet)).collect();
@@ -128,4 +167,9 @@ impl Publisher {
         self.refused += (count - sent) as u64;
         Ok(())
     }
+}
+
+/// The RTP clock of pictures; sound has it too here, and nobody plays it.
+const fn rtp_time(ns: u64) -> u32 {
+    (ns as u128 * VIDEO_CLOCK_HZ / 1_000_000_000) as u32
 }

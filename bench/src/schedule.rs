@@ -75,8 +75,17 @@ pub struct Planned {
     pub first: bool,
     /// Last of its frame (the RTP marker).
     pub last: bool,
+    /// Of a key frame.
+    pub key: bool,
     /// When its frame was made, in nanoseconds.
     pub frame_ns: u64,
+}
+
+/// Which frames are key frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KeyFrames {
+    All,
+    OnDemand { wanted: bool },
 }
 
 /// One publisher's packets.
@@ -86,6 +95,7 @@ pub struct Source {
     payload: Payload,
     pps: u32,
     rng: StdRng,
+    key_frames: KeyFrames,
     frames: u64,
     first_frame_ns: u64,
     packets_made: u64,
@@ -103,12 +113,27 @@ impl Source {
             payload,
             pps: pps.max(1),
             rng: StdRng::seed_from_u64(seed),
+            key_frames: KeyFrames::All,
             frames: 0,
             first_frame_ns: start_ns,
             packets_made: 0,
             queue: VecDeque::new(),
             next_tick_ns: start_ns,
             budget_bytes: 0.0,
+        }
+    }
+
+    /// From now on only the next frame is a key frame, and those that are asked for.
+    #[must_use]
+    pub const fn key_frames_on_demand(mut self) -> Self {
+        self.key_frames = KeyFrames::OnDemand { wanted: true };
+        self
+    }
+
+    /// Somebody needs a key frame.
+    pub const fn want_key_frame(&mut self) {
+        if let KeyFrames::OnDemand { wanted } = &mut self.key_frames {
+            *wanted = true;
         }
     }
 
@@ -167,11 +192,16 @@ impl Source {
                 split_nearly_evenly(size as usize)
             }
         };
+        let key = match &mut self.key_frames {
+            KeyFrames::All => true,
+            KeyFrames::OnDemand { wanted } => std::mem::take(wanted),
+        };
         let last = lengths.len() - 1;
         self.queue.extend(lengths.into_iter().enumerate().map(|(index, payload_len)| Planned {
             payload_len,
             first: index == 0,
             last: index == last,
+            key,
             frame_ns,
         }));
     }
@@ -232,6 +262,22 @@ mod tests {
             assert!(burst.iter().all(|packet| packet.payload_len == 1_200));
             assert!(burst.iter().enumerate().all(|(at, packet)| packet.last == (at == 9) && packet.first == (at == 0)));
         }
+    }
+
+    #[test]
+    fn key_frames_come_when_asked_for() {
+        let mut source = Source::new(Profile::Frame, Payload::Fixed(1_200), 300, 0, 1).key_frames_on_demand();
+        let mut keys = Vec::new();
+        for frame in 0..6 {
+            if frame == 3 {
+                source.want_key_frame();
+            }
+            let mut out = Vec::new();
+            source.take_due(source.next_ns(), &mut out);
+            assert!(out.iter().all(|packet| packet.key == out[0].key));
+            keys.push(out[0].key);
+        }
+        assert_eq!(keys, [true, false, false, true, false, false]);
     }
 
     #[test]

@@ -5,13 +5,17 @@ use std::io::{self, IoSlice};
 use std::mem::{size_of, zeroed};
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
 
 const UDP_SEGMENT: libc::c_int = 103;
 const UDP_GRO: libc::c_int = 104;
 /// Index of the drop counter in what `SO_MEMINFO` returns (`SK_MEMINFO_DROPS`).
 const MEMINFO_DROPS: usize = 8;
-const CONTROL_BYTES: usize = 32;
+/// Room for the control messages of `UDP_GRO` and of a time stamp.
+const CONTROL_BYTES: usize = 64;
 /// Most packets given to one `sendmmsg`.
 const BURST: usize = 64;
 
@@ -54,6 +58,24 @@ pub fn set_buffers(socket: &UdpSocket, bytes: i32) -> io::Result<()> {
 /// The kernel does not know the option.
 pub fn set_gro(socket: &UdpSocket) -> io::Result<()> {
     set_option(socket, libc::SOL_UDP, UDP_GRO, 1)
+}
+
+/// Has the kernel say when each datagram came in (`SO_TIMESTAMPNS`): on loopback, when the other side sent it.
+///
+/// # Errors
+/// The kernel does not know the option.
+pub fn set_time_stamps(socket: &UdpSocket) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
+}
+
+/// A socket that an async runtime waits for, without giving it away.
+///
+/// # Errors
+/// The runtime cannot watch more.
+pub fn awaited(socket: Arc<UdpSocket>) -> io::Result<AsyncFd<Arc<UdpSocket>>> {
+    // SAFETY: a `UdpSocket` keeps its descriptor open and the same for as long as it lives, and the `Arc` lives as long
+    // as the registration.
+    Ok(unsafe { AsyncFd::register(socket) }?)
 }
 
 /// Datagrams that this socket has lost because its receive buffer was full, since it was made.
@@ -107,6 +129,8 @@ pub struct Datagram<'a> {
     pub bytes: &'a [u8],
     /// Length of each datagram but the last.
     pub segment_len: usize,
+    /// When the kernel took it in, in nanoseconds since 1970, if it was asked to say.
+    pub stamp_ns: Option<u64>,
 }
 
 /// Buffers for one `recvmmsg`, filled again and again.
@@ -181,11 +205,12 @@ impl RecvBatch {
         let header = &self.headers[index];
         let start = index * self.buffer_len;
         let bytes = &self.buffers[start..start + (header.msg_len as usize).min(self.buffer_len)];
-        let segment_len = match header.msg_hdr.msg_controllen {
-            0 => None,
-            len => gro_segment_len(&self.controls[index][..len.min(CONTROL_BYTES)]),
+        let control = match header.msg_hdr.msg_controllen {
+            0 => Control::default(),
+            len => Control::read(&self.controls[index][..len.min(CONTROL_BYTES)]),
         };
-        Datagram { bytes, segment_len: segment_len.unwrap_or(bytes.len()).max(1) }
+        let segment_len = control.segment_len.unwrap_or(bytes.len()).max(1);
+        Datagram { bytes, segment_len, stamp_ns: control.stamp_ns }
     }
 
     /// The whole of buffer `index`.
@@ -202,11 +227,39 @@ impl RecvBatch {
     }
 }
 
-/// The segment length in a control message of `UDP_GRO`: an `i32` after a 16-byte header that names level and type.
-fn gro_segment_len(control: &[u8]) -> Option<usize> {
-    let number = |at: usize| control.get(at..at + 4)?.try_into().ok().map(i32::from_ne_bytes);
-    let is_gro = number(8)? == libc::SOL_UDP && number(12)? == UDP_GRO;
-    usize::try_from(number(16)?).ok().filter(|_| is_gro)
+/// What control messages say: each has a header of 16 bytes (length, level, type) and begins at a multiple of 8.
+#[derive(Clone, Copy, Debug, Default)]
+struct Control {
+    segment_len: Option<usize>,
+    stamp_ns: Option<u64>,
+}
+
+impl Control {
+    const HEADER_BYTES: usize = 16;
+
+    fn read(mut bytes: &[u8]) -> Self {
+        let mut found = Self::default();
+        while let Some(len) = found.read_one(bytes).filter(|len| *len >= Self::HEADER_BYTES) {
+            bytes = bytes.get(len.next_multiple_of(8)..).unwrap_or_default();
+        }
+        found
+    }
+
+    /// Reads the first message; its length.
+    fn read_one(&mut self, bytes: &[u8]) -> Option<usize> {
+        let int = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(i32::from_ne_bytes);
+        let long = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_ne_bytes);
+        let len = usize::try_from(long(0)?).ok()?;
+        match (int(8)?, int(12)?) {
+            (libc::SOL_UDP, UDP_GRO) => self.segment_len = usize::try_from(int(Self::HEADER_BYTES)?).ok(),
+            (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) => {
+                let (seconds, ns) = (long(Self::HEADER_BYTES)?, long(Self::HEADER_BYTES + 8)?);
+                self.stamp_ns = Some(seconds * 1_000_000_000 + ns);
+            }
+            _ => {}
+        }
+        Some(len)
+    }
 }
 
 /// Sends every packet on a connected socket, without waiting, many per call; says how many the kernel took.
@@ -345,6 +398,22 @@ mod tests {
         assert_eq!(batch.receive(&receiver, 0).expect("receive"), 1);
         let datagram = batch.datagram(0);
         assert_eq!((datagram.bytes.len(), datagram.segment_len), (260, 100));
+    }
+
+    #[test]
+    fn a_time_stamp_comes_beside_a_train() {
+        let (sender, receiver) = pair();
+        set_gro(&receiver).expect("UDP_GRO");
+        set_time_stamps(&receiver).expect("SO_TIMESTAMPNS");
+        let pieces = [IoSlice::new(&[1; 100]), IoSlice::new(&[2; 100]), IoSlice::new(&[3; 60])];
+        send_train(&sender, &pieces, 100).expect("segmented send");
+        let mut batch = RecvBatch::new(2, 65_536);
+        assert_eq!(batch.receive(&receiver, 0).expect("receive"), 1);
+        let datagram = batch.datagram(0);
+        assert_eq!((datagram.bytes.len(), datagram.segment_len), (260, 100));
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        let age = now.as_nanos() as u64 - datagram.stamp_ns.expect("a stamp");
+        assert!(age < 60_000_000_000, "{age} ns ago");
     }
 
     #[test]

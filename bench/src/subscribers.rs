@@ -1,11 +1,12 @@
-//! Subscribers: each a socket with a key of its own, read without ever sleeping (a receiver that sleeps charges its
-//! wake-up to the sender, that is, to the server).
+//! Subscribers: each a socket with a key of its own, connected at once or joined over WebRTC, read without ever
+//! sleeping (a receiver that sleeps charges its wake-up to the sender, that is, to the server).
 //!
 //! Every packet's latency is taken: the clear RTP header says which packet it was, and publishers remember when they
 //! sent it. What ties the two together is learnt by opening the first packet of each stream, and checked, with every
 //! byte of the payload, by opening one in [`SAMPLE`].
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use corecast_wire::SrtpParameters;
@@ -18,15 +19,19 @@ use crate::crypto;
 use crate::packet::{self, HEADER_BYTES};
 use crate::publishers::Publisher;
 use crate::sockets::{self, RecvBatch};
+use crate::webrtc::session::Parts;
+use crate::webrtc::upkeep::{Upkeep, Watching};
 
 /// One packet in so many is opened and compared.
 const SAMPLE: u64 = 64;
 const SOCKET_BUFFER_BYTES: i32 = 8 * 1_024 * 1_024;
 const MAX_LATENCY_NS: u64 = 60_000_000_000;
 
-/// A stream that a subscriber is promised: one per publisher.
+/// A stream that a subscriber is promised.
 #[derive(Clone, Copy, Debug)]
 pub struct Promised {
+    /// Number of its publisher.
+    pub publisher: usize,
     /// SSRC under which it arrives.
     pub ssrc: u32,
     /// Payload type under which it arrives.
@@ -55,14 +60,17 @@ pub struct Arrivals {
     pub reordered: u64,
     /// RTCP packets.
     pub rtcp: u64,
+    /// Datagrams of STUN and DTLS.
+    pub upkeep: u64,
     /// Packets that were opened and compared byte by byte.
     pub compared: u64,
 }
 
 struct Subscriber {
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
     srtp: Option<Context>,
     streams: Vec<Stream>,
+    watching: Option<Watching>,
 }
 
 /// All subscribers.
@@ -70,6 +78,8 @@ pub struct Subscribers {
     subscribers: Vec<Subscriber>,
     batch: RecvBatch,
     next: usize,
+    gro: bool,
+    wall_offset_ns: Option<u64>,
     /// Time from a packet's send stamp to its being read, in nanoseconds.
     pub latency: Histogram<u64>,
     /// What arrived.
@@ -92,15 +102,59 @@ impl Subscribers {
         for srtp in srtp {
             let socket = UdpSocket::bind((ip, 0)).context("subscriber's socket (raise ulimit -n?)")?;
             socket.set_nonblocking(true)?;
-            sockets::set_buffers(&socket, SOCKET_BUFFER_BYTES)?;
-            if gro {
-                sockets::set_gro(&socket)?;
-            }
-            subscribers.push(Subscriber { socket, srtp, streams: Vec::new() });
+            prepare(&socket, gro)?;
+            subscribers.push(Subscriber { socket: Arc::new(socket), srtp, streams: Vec::new(), watching: None });
         }
         let batch = if gro { RecvBatch::new(4, 65_536) } else { RecvBatch::new(64, 2_048) };
         let latency = Histogram::new_with_bounds(1, MAX_LATENCY_NS, 3).context("histogram")?;
-        Ok(Self { subscribers, batch, next: 0, latency, arrivals: Arrivals::default() })
+        Ok(Self { subscribers, batch, next: 0, gro, wall_offset_ns: None, latency, arrivals: Arrivals::default() })
+    }
+
+    /// Takes in one who has joined over WebRTC.
+    ///
+    /// # Errors
+    /// The socket refuses options.
+    pub fn join(&mut self, parts: Parts, promised: Promised, now_ns: u64) -> anyhow::Result<()> {
+        let (watching, socket, srtp) = Watching::new(parts, now_ns)?;
+        prepare(&socket, self.gro)?;
+        if self.wall_offset_ns.is_some() {
+            sockets::set_time_stamps(&socket)?;
+        }
+        let (srtp, streams, watching) = (Some(srtp), vec![Stream::new(promised)], Some(watching));
+        self.subscribers.push(Subscriber { socket, srtp, streams, watching });
+        Ok(())
+    }
+
+    /// From now on latency ends when the kernel takes a packet in, and not when it is read: for when the reader has
+    /// other work to do.
+    ///
+    /// # Errors
+    /// The kernel does not know time stamps.
+    pub fn trust_time_stamps(&mut self, clock: &Clock) -> anyhow::Result<()> {
+        if self.wall_offset_ns.replace(clock.wall_offset_ns()).is_none() {
+            for subscriber in &self.subscribers {
+                sockets::set_time_stamps(&subscriber.socket)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many get the stream of publisher `number`.
+    #[must_use]
+    pub fn watchers(&self, number: usize) -> u64 {
+        let streams = self.subscribers.iter().flat_map(|subscriber| &subscriber.streams);
+        streams.filter(|stream| stream.promised.publisher == number).count() as u64
+    }
+
+    /// Consent of those who joined over WebRTC.
+    pub fn upkeep(&self) -> impl Iterator<Item = &Upkeep> {
+        self.subscribers.iter().filter_map(|subscriber| Some(&subscriber.watching.as_ref()?.upkeep))
+    }
+
+    /// Nobody is left; those who joined over WebRTC have still to say so.
+    pub fn dissolve(&mut self) -> Vec<Upkeep> {
+        let watching = self.subscribers.drain(..).filter_map(|subscriber| subscriber.watching);
+        watching.map(|watching| watching.upkeep).collect()
     }
 
     /// How many.
@@ -126,8 +180,7 @@ impl Subscribers {
     /// Tells each subscriber what it will get: `promised[subscriber][publisher]`.
     pub fn promise(&mut self, promised: Vec<Vec<Promised>>) {
         for (subscriber, promised) in self.subscribers.iter_mut().zip(promised) {
-            let stream = |promised| Stream { promised, offset: None, highest: 0, seen: 0, received: 0 };
-            subscriber.streams = promised.into_iter().map(stream).collect();
+            subscriber.streams = promised.into_iter().map(Stream::new).collect();
         }
     }
 
@@ -168,10 +221,12 @@ impl Subscribers {
     /// # Errors
     /// Something arrived that should not have, or not as it was sent.
     pub fn poll(&mut self, count: usize, clock: &Clock, publishers: &[Publisher]) -> anyhow::Result<()> {
+        let begun_ns = clock.now_ns();
         for _ in 0..count.min(self.subscribers.len()) {
             let number = self.next;
             self.next = (self.next + 1) % self.subscribers.len();
             let subscriber = &mut self.subscribers[number];
+            subscriber.keep_up(begun_ns)?;
             let filled = self.batch.receive(&subscriber.socket, 0).context("subscriber's socket")?;
             if filled == 0 {
                 continue;
@@ -180,6 +235,9 @@ impl Subscribers {
             let mut taken = Taken { latency: &mut self.latency, arrivals: &mut self.arrivals, publishers, now_ns };
             for index in 0..filled {
                 let datagram = self.batch.datagram(index);
+                let stamp_ns =
+                    datagram.stamp_ns.zip(self.wall_offset_ns).map(|(wall, offset)| wall.saturating_sub(offset));
+                taken.now_ns = stamp_ns.unwrap_or(now_ns);
                 for packet in datagram.bytes.chunks(datagram.segment_len) {
                     subscriber.take(packet, &mut taken).with_context(|| format!("subscriber {number}"))?;
                 }
@@ -197,9 +255,34 @@ struct Taken<'a> {
     now_ns: u64,
 }
 
+/// What a subscriber's socket needs before media flows.
+fn prepare(socket: &UdpSocket, gro: bool) -> anyhow::Result<()> {
+    sockets::set_buffers(socket, SOCKET_BUFFER_BYTES)?;
+    if gro {
+        sockets::set_gro(socket)?;
+    }
+    Ok(())
+}
+
 impl Subscriber {
+    fn keep_up(&mut self, now_ns: u64) -> anyhow::Result<()> {
+        match (&mut self.watching, self.streams.first()) {
+            (Some(watching), Some(stream)) if watching.is_due(now_ns) => {
+                watching.turn(now_ns, &self.socket, stream.promised.ssrc, stream.highest)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn take(&mut self, packet: &[u8], taken: &mut Taken<'_>) -> anyhow::Result<()> {
         let header: &[u8; HEADER_BYTES] = packet.first_chunk().context("a packet shorter than an RTP header")?;
+        if let Some(watching) = &mut self.watching
+            && header[0] < 128
+        {
+            taken.arrivals.upkeep += 1;
+            watching.take(packet, &self.socket);
+            return Ok(());
+        }
         // RFC 5761 section 4: these second bytes are RTCP's.
         if matches!(header[1], 192..=223) {
             taken.arrivals.rtcp += 1;
@@ -214,6 +297,7 @@ impl Subscriber {
                 .with_context(|| format!("SSRC {ssrc:#x} was meant for somebody else"))?,
         };
         let stream = &mut self.streams[number];
+        let number = stream.promised.publisher;
         let publisher = &taken.publishers[number];
         let offset = match stream.offset {
             Some(offset) if !stream.received.is_multiple_of(SAMPLE) => offset,
@@ -238,6 +322,10 @@ impl Subscriber {
 }
 
 impl Stream {
+    const fn new(promised: Promised) -> Self {
+        Self { promised, offset: None, highest: 0, seen: 0, received: 0 }
+    }
+
     fn note(&mut self, sequence: u16, arrivals: &mut Arrivals) {
         let ahead = sequence.wrapping_sub(self.highest);
         if self.received == 0 || ahead < 0x8000 && ahead != 0 {
@@ -275,8 +363,7 @@ mod tests {
 
     #[test]
     fn repeated_and_late_packets_are_told_apart() {
-        let promised = Promised { ssrc: 1, payload_type: 96 };
-        let mut stream = Stream { promised, offset: None, highest: 0, seen: 0, received: 0 };
+        let mut stream = Stream::new(Promised { publisher: 0, ssrc: 1, payload_type: 96 });
         let mut arrivals = Arrivals::default();
         for sequence in [65_534, 65_535, 2, 1, 1, 2, 65_535, 3, 0] {
             stream.note(sequence, &mut arrivals);

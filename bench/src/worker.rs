@@ -154,10 +154,10 @@ impl LinkedWorker {
             cname: "bench".into(),
             paused: false,
         };
-        let consumer = ConsumerId(ssrc.into());
+        let (consumer, publisher) = (ConsumerId(ssrc.into()), producer as usize);
         let (transport, producer) = (TransportId(transport), ProducerId(producer.into()));
         self.request(Command::Consume { transport, consumer, producer, options })?;
-        Ok(Promised { ssrc, payload_type: MAPPED_PAYLOAD_TYPE })
+        Ok(Promised { publisher, ssrc, payload_type: MAPPED_PAYLOAD_TYPE })
     }
 
     /// Everything that it has used and done.

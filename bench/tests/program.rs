@@ -36,6 +36,9 @@ const FIELDS: [&str; 23] = [
 fn program(args: &[&str]) -> Output {
     // A measuring run takes seconds; one that hangs must not hang the tests.
     let mut command = Command::new("timeout");
+    if std::env::var_os("CORECAST_BIN").is_none() {
+        command.env("CORECAST_BIN", concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/corecast"));
+    }
     command.arg("60").arg(env!("CARGO_BIN_EXE_corecast-bench")).args(args).output().expect("runs")
 }
 
@@ -126,10 +129,64 @@ fn what_cannot_be_is_refused_in_one_line() {
         &["rtp", "127.0.0.1:9", "--srtp-suite", "AEAD_AES_128_GCM", "--srtp-key", "AAAA"],
         &["fanout", "--worker-core", "9999", "--seconds", "0.1"],
         &["__floor"],
+        &["__exec", "true"],
+        &["webrtc", "--suite", "none"],
+        &["webrtc", "--joins-per-second", "0"],
+        &["webrtc", "--target", "http://127.0.0.1:1"],
+        &["flood", "--kind", "stun", "--target", "192.0.2.1:9"],
     ] {
         let output = program(args);
         assert!(!output.status.success(), "{args:?}");
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!text.contains("panicked") && text.lines().count() <= 4, "{args:?}: {text}");
+    }
+}
+
+/// One publisher and three who watch, over WHIP, WHEP, ICE, DTLS and SRTP, against the real server.
+fn webrtc(args: &[&str]) -> Value {
+    let small = ["webrtc", "--json", "--subscribers", "3", "--joins-per-second", "10", "--no-floor"];
+    let short = ["--warm-up", "0.3", "--seconds", "1", "--retries", "0"];
+    json(&[&small[..], &short, args].concat())
+}
+
+#[test]
+fn endpoints_join_a_real_server_and_get_everything() {
+    for (suite, more) in [
+        ("gcm128", &["--profile", "frame"][..]),
+        ("gcm256", &["--payload", "mix", "--gro"]),
+        ("cm80", &["--profile", "single", "--pps", "50", "--payload", "120"]),
+    ] {
+        let figures = webrtc(&[&["--suite", suite], more].concat());
+        let joins = &figures["joins"];
+        assert_eq!((&joins["joined"], &joins["failed"]), (&3.into(), &0.into()), "{figures}");
+        for phase in ["http", "ice", "dtls", "first_rtp", "total"] {
+            assert!(joins[phase]["p50_us"].as_u64().expect("a time") > 0, "{figures}");
+        }
+        let sent = figures["sent"].as_u64().expect("a number");
+        assert!(sent > 20 && figures["received"] == sent * 3, "{figures}");
+        assert_eq!((&figures["lost"], &figures["lost_sessions"]), (&0.into(), &0.into()), "{figures}");
+        assert_eq!(figures["crypto"], suite);
+        assert!(figures["handshakes"].is_null() && figures["flood"].is_null());
+    }
+}
+
+#[test]
+fn whoever_joins_beside_the_media_leaves_again() {
+    let figures = webrtc(&["--handshakes", "5"]);
+    let handshakes = &figures["handshakes"];
+    assert_eq!((&handshakes["joins"]["joined"], &handshakes["joins"]["failed"]), (&5.into(), &0.into()), "{figures}");
+    assert_eq!((&figures["lost"], &handshakes["lost_server_with"]), (&0.into(), &0.into()), "{figures}");
+    assert_eq!(figures["lost_sessions"], 0, "{figures}");
+}
+
+#[test]
+fn a_flood_gets_no_answer_and_media_goes_on() {
+    for kind in ["stun", "dtls", "srtp"] {
+        let figures = webrtc(&["--flood", kind, "--flood-pps", "2000"]);
+        let flood = &figures["flood"];
+        assert!(flood["sent"].as_u64().expect("a number") > 500, "{figures}");
+        assert_eq!(flood["replies"], 0, "{figures}");
+        assert_eq!((&figures["lost"], &flood["lost_server_with"]), (&0.into(), &0.into()), "{figures}");
+        assert!(!flood["discards"].as_object().expect("by name").is_empty(), "{figures}");
     }
 }

@@ -101,7 +101,8 @@ impl fmt::Display for Addresses {
     }
 }
 
-/// Every address of this machine, those that others can reach first: the first is what a transport gets that names none.
+/// Every address of this machine, those that others can reach first: the first is what a transport gets that names
+/// none.
 fn local() -> io::Result<Vec<IpAddr>> {
     let mut local: Vec<IpAddr> = Vec::new();
     for interface in nix::ifaddrs::getifaddrs()? {

@@ -1,6 +1,7 @@
 //! Who we are to WebRTC clients: a self-signed certificate, new at each start of the process, and its fingerprint.
 //!
-//! RFC 8827 section 6.5: P-256. Nobody checks its names or dates; what counts is the fingerprint in an answer (RFC 8122).
+//! RFC 8827 section 6.5: P-256. Nobody checks its names or dates; what counts is the fingerprint in an answer (RFC
+//! 8122).
 
 use aws_lc_rs::digest;
 use corecast_wire::{Fingerprint, FingerprintAlgorithm};

@@ -157,15 +157,7 @@ impl FakeWorker {
                 self.close_transport(transport);
             }
             Command::Produce { transport, producer, options } => {
-                self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
-                let ssrc = options.encodings.first().and_then(|encoding| encoding.ssrc);
-                if self.producers.values().filter(|(of, _)| *of == transport).count() >= MAX_PRODUCERS {
-                    return Err(CommandError::Limit { what: "producers".into(), max: MAX_PRODUCERS as u64 });
-                }
-                if let Some(taken) = ssrc.filter(|_| self.producers.values().any(|of| *of == (transport, ssrc))) {
-                    return Err(CommandError::SsrcTaken(taken));
-                }
-                self.producers.insert(producer, (transport, ssrc));
+                self.produce(transport, producer, options.encodings.first().and_then(|encoding| encoding.ssrc))?;
             }
             Command::Consume { transport, consumer, producer, .. } => {
                 self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
@@ -189,6 +181,18 @@ impl FakeWorker {
             Command::CreateRouter { .. } | Command::Shutdown => {}
         }
         Ok(Reply::Done)
+    }
+
+    fn produce(&mut self, transport: TransportId, producer: ProducerId, ssrc: Option<u32>) -> Result<(), CommandError> {
+        self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
+        if self.producers.values().filter(|(of, _)| *of == transport).count() >= MAX_PRODUCERS {
+            return Err(CommandError::Limit { what: "producers".into(), max: MAX_PRODUCERS as u64 });
+        }
+        if let Some(taken) = ssrc.filter(|_| self.producers.values().any(|of| *of == (transport, ssrc))) {
+            return Err(CommandError::SsrcTaken(taken));
+        }
+        self.producers.insert(producer, (transport, ssrc));
+        Ok(())
     }
 
     fn create_transport(

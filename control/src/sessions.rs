@@ -218,8 +218,8 @@ impl Session {
         }
     }
 
-    /// Trickle ICE or an ICE restart (RFC 9725 section 4.3): a fragment with other credentials than the current ones is a
-    /// restart. We are ICE-lite and wait for checks, so candidates are not looked at.
+    /// Trickle ICE or an ICE restart (RFC 9725 section 4.3): a fragment with other credentials than the current ones is
+    /// a restart. We are ICE-lite and wait for checks, so candidates are not looked at.
     pub(crate) async fn patch(&self, if_match: &IfMatch, fragment: &Fragment) -> Result<Patched, ApiError> {
         let mut ice = self.ice.lock().await;
         if_match.check(&ice.etag)?;

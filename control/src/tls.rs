@@ -1,7 +1,8 @@
 //! The certificate that HTTPS shows: read from files or made here, checked before anything is started.
 //!
 //! The supervisor reads or makes it once and hands it to each server that it starts, so that a restart shows browsers
-//! the same certificate as before, and needs no file. Owns no connection. TLS 1.2 (RFC 5246) and 1.3 (RFC 8446) by rustls.
+//! the same certificate as before, and needs no file. Owns no connection. TLS 1.2 (RFC 5246) and 1.3 (RFC 8446) by
+//! rustls.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -145,9 +146,11 @@ fn names(config: &Config) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     names.extend(host.filter(|host| is_name(host)));
-    for listen in [&[ListenIp::plain(config.http.listen.ip())], config.rtc.listen_ips.as_slice()] {
-        // Without addresses the names remain.
-        let Ok(addresses) = Addresses::find(listen) else { continue };
+    // What is configured first: it says how an address is announced.
+    let http = ListenIp::plain(config.http.listen.ip());
+    let listen: Vec<_> = config.rtc.listen_ips.iter().cloned().chain([http]).collect();
+    // Without addresses the names remain.
+    if let Ok(addresses) = Addresses::find(&listen) {
         for listen in addresses.iter() {
             names.push(listen.ip.to_string());
             names.extend(listen.announced_address.clone().filter(|name| is_name(name)));

@@ -44,8 +44,8 @@ pub(crate) fn framed_len<P>(train: &Departure<P>) -> usize {
     train.len.saturating_add(lengths)
 }
 
-/// Appends the packets of a train, as many as are whole in `room` bytes. Nothing if the pieces do not add up to what the
-/// train says it is: nobody could find the next packet behind such a one.
+/// Appends the packets of a train, as many as are whole in `room` bytes. Nothing if the pieces do not add up to what
+/// the train says it is: nobody could find the next packet behind such a one.
 pub(crate) fn append<'a, P>(queue: &mut Vec<u8>, room: usize, train: Departure<P>) -> Appended
 where
     P: Iterator<Item = &'a [u8]>,

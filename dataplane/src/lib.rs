@@ -3,7 +3,8 @@
 //! From the outside in: [`run`] starts a worker (`start`), an `executor` drives its `pump`, and the pump turns round
 //! and round: it sleeps in the [`driver`], hands the machine what arrived, and sends what the machine says. The
 //! driver has two backs: `ring` (io_uring, with its buffers in `arena`) and `mmsg` (system calls). It sends what
-//! `outgoing` has gathered from the `sockets` that it holds. `tcp` has the connections of ICE-TCP, with their `framing`.
+//! `outgoing` has gathered from the `sockets` that it holds. `tcp` has the connections of ICE-TCP, with their
+//! `framing`.
 //! `coalesce` decides whether to wait a moment for more; `link` speaks with control.
 //!
 //! Never here: anything about RTP. Unsafe code is in `ring`, `mmsg` and `arena` only.

@@ -1,9 +1,9 @@
 //! ICE-TCP (RFC 6544), passive candidates only: listeners, connections, and the packets on them (`framing`).
 //!
 //! Owns them, and an epoll descriptor over them all, which the driver watches beside its sockets: so UDP knows nothing
-//! of TCP. Never waits and never reads the clock. A connection is an endpoint with a number of its own; until the machine
-//! says that its peer has authenticated it is a *stranger*, of which there are few and none for long. Idle connections of
-//! others are the machine's to close.
+//! of TCP. Never waits and never reads the clock. A connection is an endpoint with a number of its own; until the
+//! machine says that its peer has authenticated it is a *stranger*, of which there are few and none for long. Idle
+//! connections of others are the machine's to close.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
@@ -192,7 +192,7 @@ impl Tcp {
     /// wake us for each of them again and again.
     fn rest(&mut self, error: &io::Error) {
         if !std::mem::replace(&mut self.told, true) {
-            tracing::warn!(%error, "cannot accept TCP connections: is RLIMIT_NOFILE (LimitNOFILE=, ulimit -n) too low?");
+            tracing::warn!(%error, "cannot accept TCP connections; RLIMIT_NOFILE may be too low (ulimit -n)");
         }
         self.resting = true;
         self.watch_listeners(EpollFlags::empty());

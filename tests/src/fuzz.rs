@@ -4,7 +4,7 @@
 mod parsers;
 pub mod stage;
 
-pub use parsers::{frames, rtcp, rtp};
+pub use parsers::{frames, rtcp, rtp, stun};
 
 use stage::Stage;
 

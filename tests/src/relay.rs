@@ -1,7 +1,8 @@
 //! A UDP relay between real clients and a server that loses, delays and reorders by a seed: the kernel here has no
 //! `netem`. It listens on an address that the server announces as its own, and passes each client on from a socket of
 //! the client's own, so that the server sees as many addresses as there are clients. It reads no packet. Which packets
-//! are hit is the seed's choice alone; how many come is not, so a run with real clients is alike but not the same twice.
+//! are hit is the seed's choice alone; how many come is not, so a run with real clients is alike but not the same
+//! twice.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

@@ -1,6 +1,6 @@
-//! WebRTC clients that are no browsers: aiortc (Python's own stack) and GStreamer's webrtcbin (libnice, OpenSSL, libsrtp)
-//! publish by WHIP and watch each other by WHEP, and both watch a broadcaster who sends plain RTP. What counts is frames
-//! decoded on the far side.
+//! WebRTC clients that are no browsers: aiortc (Python's own stack) and GStreamer's webrtcbin (libnice, OpenSSL,
+//! libsrtp) publish by WHIP and watch each other by WHEP, and both watch a broadcaster who sends plain RTP. What counts
+//! is frames decoded on the far side.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -108,6 +108,8 @@ fn broadcaster_to_both(bed: Bed) {
     watchers.into_iter().for_each(Watcher::decodes_and_ends);
 }
 
+type Test = (&'static str, fn(Bed));
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
@@ -115,7 +117,7 @@ fn main() -> ExitCode {
         Entered::Inside(bed) => bed,
         Entered::Ran(code) => return code,
     };
-    let tests: [(&str, fn(Bed)); 4] = [
+    let tests: [Test; 4] = [
         ("aiortc_to_gstreamer", aiortc_to_gstreamer),
         ("gstreamer_to_aiortc", gstreamer_to_aiortc),
         ("h264_between_aiortcs", h264_between_aiortcs),

@@ -33,6 +33,11 @@ fn rtcp() {
 }
 
 #[test]
+fn stun() {
+    replay("stun", fuzz::stun);
+}
+
+#[test]
 fn frames() {
     replay("frames", fuzz::frames);
 }

@@ -41,7 +41,7 @@ pub(super) struct PublishQuery {
 
 /// Who asks. A request that came without an address shares one bucket with all others of that sort.
 pub(super) fn source(extensions: &Extensions) -> IpAddr {
-    extensions.get::<ConnectInfo<SocketAddr>>().map_or(Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip())
+    extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(|| Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip())
 }
 
 pub(super) fn within(rates: &Rates, source: IpAddr, what: &str) -> Result<(), ApiError> {
@@ -204,11 +204,19 @@ macro_rules! of_each_door {
             options(&app, $door, &headers, (ACCEPT_PATCH, FRAGMENT), SESSION_METHODS)
         }
         /// `GET` of a session.
-        pub(super) async fn $look(State(app): AppState, Path(path): Path<(String, String)>, request: Request) -> Answer {
+        pub(super) async fn $look(
+            State(app): AppState,
+            Path(path): Path<(String, String)>,
+            request: Request,
+        ) -> Answer {
             session(&app, $door, &path, &request).map(|_| StatusCode::NO_CONTENT.into_response())
         }
         /// `PATCH` of a session.
-        pub(super) async fn $patch(State(app): AppState, Path(path): Path<(String, String)>, request: Request) -> Answer {
+        pub(super) async fn $patch(
+            State(app): AppState,
+            Path(path): Path<(String, String)>,
+            request: Request,
+        ) -> Answer {
             patch(app, $door, &path, request).await
         }
         /// `DELETE` of a session.

@@ -94,9 +94,9 @@ fn access(config: &Config, headers: &HeaderMap, scheme: Scheme, path: &str) -> A
     if guarded { Access::Anyone } else { Access::None(text.to_owned()) }
 }
 
-/// Ours is the address that was called if it is one that no foreign page can have for a name: an IP address or localhost.
-/// (A name that is made to point here is not ours: DNS rebinding.) By https every name that was called is ours: the
-/// browser has found it in our certificate.
+/// Ours is the address that was called if it is one that no foreign page can have for a name: an IP address or
+/// localhost. (A name that is made to point here is not ours: DNS rebinding.) By https every name that was called is
+/// ours: the browser has found it in our certificate.
 fn is_ours(origin: &str, headers: &HeaderMap, scheme: Scheme) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if scheme == Scheme::Https {

@@ -26,6 +26,7 @@ export class Call {
   #metered = null;
   #timers = [];
   #loudest = null;
+  #sent = "";
 
   /**
    * @param what room, name, token, options { codec, simulcast }, media (null: watches only), grid, notices,
@@ -114,6 +115,9 @@ export class Call {
     tile.note = note(session);
     if (session.state === "connected") {
       this.#what.notices.clear("publish");
+      // The server did not know us any more: it may not know our stream of events either.
+      if (this.#sent && this.#sent !== this.publisher.peer) this.#presence.renew();
+      this.#sent = this.publisher.peer;
     } else if (session.state === "refused") {
       this.#refused(session.error);
     } else if (session.error?.status && session.state !== "closed") {
@@ -140,6 +144,9 @@ export class Call {
       notices.clear("away");
       notices.show("back", "info", "The server is back.", { passing: true });
       for (const { session } of [this.publisher, ...this.viewers.values()].filter(Boolean)) session.hurry();
+      // A server that has been restarted knows nobody.
+      const known = peers.some(({ peer }) => peer === this.publisher?.peer);
+      if (this.publisher?.session.state === "connected" && !known) this.publisher.session.renew();
     }
     this.#set("in");
     const others = peers.filter(({ peer }) => !this.publisher?.names.has(peer));

@@ -15,6 +15,14 @@ function roomName() {
   return `${group(4)}-${group(4)}`;
 }
 
+function remembered() {
+  try {
+    return localStorage.getItem(NAME) ?? "";
+  } catch {
+    return "";
+  }
+}
+
 export class Lobby {
   #media;
   #meter = null;
@@ -26,13 +34,19 @@ export class Lobby {
     this.#media = media;
     at("devices-home").open = innerWidth > 760 && innerHeight > 480;
     at("room").value = room || roomName();
-    at("name").value = name || localStorage.getItem(NAME) || "";
+    at("name").value = name || remembered();
     at("join-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#join(joins, event.submitter?.id === "watch");
     });
-    at("lobby-camera").addEventListener("click", () => this.#turn(() => media.setCamera(!media.camera)));
-    at("lobby-microphone").addEventListener("click", () => this.#turn(() => media.setMicrophone(!media.audio)));
+    at("lobby-camera").addEventListener("click", () => this.#turn(() => {
+      if (this.#idle) media.cameraOn = !media.cameraOn;
+      else return media.setCamera(!media.camera);
+    }));
+    at("lobby-microphone").addEventListener("click", () => this.#turn(() => {
+      if (this.#idle) media.microphoneOn = !media.microphoneOn;
+      else return media.setMicrophone(!media.audio);
+    }));
     at("again").addEventListener("click", () => this.open());
     for (const [kind, id] of Object.entries(KINDS)) {
       at(id).addEventListener("change", ({ target }) => this.#turn(() => media.choose(kind, target.value)));
@@ -45,11 +59,17 @@ export class Lobby {
     return at("name").value.trim();
   }
 
+  /** After a call nothing is open, and nothing is opened before one joins again. */
+  get #idle() {
+    return at("lobby").dataset.media === "idle";
+  }
+
   show(message = "") {
     at("lobby").hidden = false;
     at("devices-home").append(at("devices"));
     at("lobby-message").hidden = !message;
     at("lobby-message").textContent = message;
+    if (message) this.#trouble(null, "idle");
     clearInterval(this.#timer);
     this.#timer = setInterval(() => {
       at("meter").value = this.#meter && this.#media.audio ? loudness(this.#meter.level) : 0;
@@ -90,7 +110,7 @@ export class Lobby {
   async #turn(action) {
     try {
       await action();
-      this.#trouble(null);
+      this.#trouble(null, this.#idle ? "idle" : undefined);
     } catch (trouble) {
       this.#trouble(trouble);
     }
@@ -102,10 +122,8 @@ export class Lobby {
     try {
       localStorage.setItem(NAME, name);
     } catch { /* A private window may forbid it. */ }
-    const { camera, microphone, cameraOn, microphoneOn } = this.#media;
-    // After a call, when they were closed.
-    const opens = !watch && !camera && !microphone && (cameraOn || microphoneOn);
-    if (opens && !(await this.open())) return;
+    const { cameraOn, microphoneOn } = this.#media;
+    if (!watch && this.#idle && (cameraOn || microphoneOn) && !(await this.open())) return;
     joins({ room, name: name || "Guest", watch, token: at("token").value.trim() });
   }
 
@@ -118,16 +136,17 @@ export class Lobby {
   }
 
   #show() {
-    const { video, audio, camera, microphone, cameraOn } = this.#media;
+    const { video, audio, camera, microphone, cameraOn, microphoneOn } = this.#media;
     const [shown] = at("preview").srcObject?.getTracks() ?? [];
     if (at("lobby").hidden) return;
     if (shown !== (video ?? undefined)) at("preview").srcObject = video ? new MediaStream([video]) : null;
     at("preview-off").hidden = Boolean(video);
     const asking = at("lobby").dataset.media === "asking";
     at("preview-words").textContent = asking ? "Waiting for your permission…"
-      : !at("trouble").hidden && cameraOn ? "No camera" : "Your camera is off";
-    press(at("lobby-camera"), Boolean(video), "camera");
-    press(at("lobby-microphone"), Boolean(audio), "microphone");
+      : !at("trouble").hidden && cameraOn ? "No camera"
+      : this.#idle && cameraOn ? "Your camera opens when you join" : "Your camera is off";
+    press(at("lobby-camera"), this.#idle ? cameraOn : Boolean(video), "camera");
+    press(at("lobby-microphone"), this.#idle ? microphoneOn : Boolean(audio), "microphone");
     at("join").disabled = asking || (!at("trouble").hidden && !camera && !microphone);
     if (microphone === this.#metered) return;
     this.#meter?.close();
@@ -146,6 +165,7 @@ export class Lobby {
       const usable = kind !== "audiooutput" || "setSinkId" in HTMLMediaElement.prototype;
       select.closest("label").hidden = !usable || !lists[kind].length;
     }
+    at("devices-home").hidden = !at("devices").querySelector("label:not([hidden])");
   }
 }
 

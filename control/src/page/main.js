@@ -123,7 +123,7 @@ function show() {
   if (!call) return;
   const { viewers, count, state } = call;
   at("call").dataset.state = state;
-  at("people").textContent = count === 1 ? "1 person" : `${count} people`;
+  at("people").textContent = count === 0 ? "" : count === 1 ? "1 person" : `${count} people`;
   at("alone").hidden = viewers.size > 0 || state !== "in";
   at("alone-words").textContent = call.publisher ? "Nobody else is here yet." : "Nobody is sending anything yet.";
   controls();

@@ -16,6 +16,7 @@ export class Presence {
   #changed;
   #stop = new AbortController();
   #hurry = new AbortController();
+  #again = new AbortController();
   #channel = null;
   #peers = new Map();
   /** What the others are told; none while another tab reads. */
@@ -37,6 +38,8 @@ export class Presence {
     this.#channel.onmessage = ({ data }) => {
       if (data.state === "hello") {
         if (this.#said) this.#channel.postMessage(this.#said);
+      } else if (data.state === "renew") {
+        this.#again.abort();
       } else {
         this.#hear(data);
       }
@@ -48,6 +51,12 @@ export class Presence {
   /** Asks again now. */
   hurry() {
     this.#hurry.abort();
+  }
+
+  /** Listens anew: something has shown that the stream may be one of a server that has gone. */
+  renew() {
+    this.#again.abort();
+    this.#channel?.postMessage({ state: "renew" });
   }
 
   close() {
@@ -80,6 +89,7 @@ export class Presence {
           return;
         }
       }
+      if (this.#again.signal.aborted) continue;
       failures += 1;
       if (this.#said?.state !== "away") this.#say({ state: "away", since: Date.now() });
       this.#hurry = new AbortController();
@@ -90,6 +100,7 @@ export class Presence {
   /** One stream, until it ends. */
   async #follow(opened) {
     const silence = new AbortController();
+    this.#again = new AbortController();
     let timer = 0;
     const alive = () => {
       clearTimeout(timer);
@@ -100,7 +111,7 @@ export class Presence {
       const response = await fetch(`/rooms/${encodeURIComponent(this.#room)}/events`, {
         headers: { ...bearer(this.#token), Accept: "text/event-stream" },
         cache: "no-store",
-        signal: AbortSignal.any([this.#stop.signal, silence.signal]),
+        signal: AbortSignal.any([this.#stop.signal, this.#again.signal, silence.signal]),
       });
       if (!response.ok) throw await Refused.from(response);
       opened();

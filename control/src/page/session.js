@@ -12,6 +12,8 @@ const RESTORE_LIMIT_MS = 6_000;
 /** A short interruption ends by itself: many a handover between radio cells does. */
 const PATIENCE_MS = 1_500;
 const RESTARTS = 3;
+/** For the server to take in that a session ends. */
+const FAREWELL_MS = 500;
 const STATES = ["connectionstatechange", "iceconnectionstatechange"];
 
 /** The server answered, and not with what was asked for. */
@@ -176,7 +178,7 @@ export class Session {
   async #hold() {
     const { pc } = this;
     for (;;) {
-      const lost = () => /disconnected|failed/.test(pc.iceConnectionState) || pc.connectionState === "failed";
+      const lost = () => /^(disconnected|failed)$/.test(pc.iceConnectionState) || pc.connectionState === "failed";
       const signal = AbortSignal.any([this.#stop.signal, this.#renew.signal]);
       if (!(await until(pc, STATES, lost, Infinity, signal))) return;
       this.#set("restoring");
@@ -201,7 +203,7 @@ export class Session {
 
   #connected(ms) {
     const { pc } = this;
-    const good = () => pc.connectionState === "connected" && /connected|completed/.test(pc.iceConnectionState);
+    const good = () => pc.connectionState === "connected" && /^(connected|completed)$/.test(pc.iceConnectionState);
     const settled = () => good() || pc.connectionState === "failed";
     return until(pc, STATES, settled, ms, this.#stop.signal).then(good);
   }
@@ -223,10 +225,15 @@ export class Session {
   }
 
   #drop() {
-    this.pc?.close();
-    if (!this.#url) return;
-    // Kept alive by the browser when the page goes. That the server does not know it any more is no news.
-    fetch(this.#url, { method: "DELETE", headers: bearer(this.#token), keepalive: true }).catch(() => {});
+    const { pc } = this;
+    if (!this.#url) {
+      pc?.close();
+      return;
+    }
+    // Kept alive by the browser when the page goes. The server hears of it before DTLS is closed, or else from that.
+    const headers = bearer(this.#token);
+    const told = fetch(this.#url, { method: "DELETE", headers, keepalive: true }).catch(() => {});
+    Promise.race([told, sleep(FAREWELL_MS)]).then(() => pc?.close());
     this.#url = null;
   }
 }

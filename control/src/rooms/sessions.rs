@@ -307,7 +307,8 @@ impl State {
     ) -> Result<Taken, ApiError> {
         let mut producers: Vec<_> = self.producers.iter().filter(|(_, of)| of.owner == watched).collect();
         producers.sort_by_key(|(_, of)| of.id.0);
-        // A name of a peer may have characters that a description cannot hold; what is worth telling apart has a number.
+        // A name of a peer may have characters that a description cannot hold; what is worth telling apart has a
+        // number.
         let stream = producers.first().map_or_else(String::new, |(_, of)| format!("peer-{}", of.id.0));
         let mut taken = Taken { commands: Vec::new(), answers: Vec::new(), consumers: Vec::new() };
         for section in sdp::viewing(offer)? {

@@ -129,8 +129,7 @@ mod tests {
     fn webrtc(listen: &[&str], rtc: &str) -> WebRtc {
         let listen: Vec<_> = listen.iter().map(|text| text.parse().expect(text)).collect();
         let addresses = Addresses::find(&listen).expect("addresses");
-        let mut config = Config::default();
-        config.rtc = toml::from_str(rtc).expect(rtc);
+        let config = Config { rtc: toml::from_str(rtc).expect(rtc), ..Config::default() };
         WebRtc::new(&config, &addresses, &Certificate::draw().expect("draws"))
     }
 

@@ -46,7 +46,7 @@ pub(super) fn parse(
         }
     }
     for attribute in attributes.all("rtcp-fb") {
-        let (to, rest) = value(attribute).split_once(' ').unwrap_or((value(attribute), ""));
+        let (to, rest) = value(attribute).split_once(' ').unwrap_or_else(|| (value(attribute), ""));
         let to = if to == "*" { None } else { Some(payload_type(to).ok_or_else(|| wrong_type(attribute, place))?) };
         let entry =
             feedback(rest).ok_or_else(|| place.malformed(attribute, "must be a payload type (or *) and a word"))?;
@@ -151,7 +151,7 @@ fn feedback(text: &str) -> Option<RtcpFeedback> {
 }
 
 fn number_and_rest<'a>(attribute: &'a Attribute, place: &Place) -> Result<(u8, &'a str), SdpError> {
-    let (number, rest) = value(attribute).split_once(' ').unwrap_or((value(attribute), ""));
+    let (number, rest) = value(attribute).split_once(' ').unwrap_or_else(|| (value(attribute), ""));
     Ok((payload_type(number).ok_or_else(|| wrong_type(attribute, place))?, rest.trim_start()))
 }
 

@@ -15,30 +15,36 @@ const MAX_QUOTED_CHARS: usize = 120;
 
 /// Splits a description into lines (RFC 8866 section 9), with a bound on both.
 pub(super) fn split(text: &str) -> Result<Session, SdpError> {
-    if text.len() > MAX_BYTES {
-        return Err(SdpError::malformed(format!("the description has {} bytes; at most {MAX_BYTES}", text.len())));
+    check_size(text)?;
+    let first = text.lines().next().unwrap_or_default();
+    if !first.starts_with("v=") {
+        let cause = "a description begins with v=0 (send the sdp text itself, not JSON around it)";
+        return Err(SdpError::malformed(format!("line 1 {}: {cause}", quoted(first))));
     }
-    if text.lines().count() > MAX_LINES {
-        return Err(SdpError::malformed(format!("the description has more than {MAX_LINES} lines")));
-    }
-    Session::parse(text.as_bytes()).map_err(|error| malformed(text, &error))
+    Session::parse(text.as_bytes()).map_err(|error| malformed(text, 0, &error))
 }
 
 /// Splits a fragment (RFC 8840 section 9.1): a description without the lines that are always the same.
 pub(super) fn split_fragment(text: &str) -> Result<Session, SdpError> {
-    // The line before it ends with no line feed of its own where the fragment begins with one: numbers stay right.
-    split(&format!("v=0\r\n{text}"))
+    check_size(text)?;
+    let whole = format!("v=0\r\n{text}");
+    Session::parse(whole.as_bytes()).map_err(|error| malformed(&whole, 1, &error))
 }
 
-fn malformed(text: &str, error: &ParserError) -> SdpError {
+fn check_size(text: &str) -> Result<(), SdpError> {
+    if text.len() > MAX_BYTES {
+        return Err(SdpError::malformed(format!("the description has {} bytes; at most {MAX_BYTES}", text.len())));
+    }
+    if text.lines().nth(MAX_LINES).is_some() {
+        return Err(SdpError::malformed(format!("the description has more than {MAX_LINES} lines")));
+    }
+    Ok(())
+}
+
+/// `ours` lines stand before those that were sent.
+fn malformed(text: &str, ours: usize, error: &ParserError) -> SdpError {
     use ParserError as E;
     let (number, what) = match error {
-        E::NoVersion => {
-            return SdpError::malformed(format!(
-                "line 1 {}: a description begins with \"v=0\" (send the sdp text itself, not JSON around it)",
-                quoted(text.lines().next().unwrap_or_default())
-            ));
-        }
         E::InvalidLineFormat(number, what) => (*number, format!("is not of the form x=value ({what})")),
         E::InvalidFieldEncoding(number, what) => (*number, format!("{what} is not UTF-8")),
         E::InvalidFieldFormat(number, what) => (*number, format!("{what} is malformed")),
@@ -58,7 +64,7 @@ fn malformed(text: &str, error: &ParserError) -> SdpError {
         other => return SdpError::malformed(other.to_string()),
     };
     let line = number.checked_sub(1).and_then(|index| text.lines().nth(index)).unwrap_or_default();
-    SdpError::malformed(format!("line {number} {}: {what}", quoted(line)))
+    SdpError::malformed(format!("line {} {}: {what}", number.saturating_sub(ours), quoted(line)))
 }
 
 /// A line as an error repeats it: escaped and cut.

@@ -115,6 +115,8 @@ pub(crate) struct Section {
     pub(crate) cname: Option<String>,
     /// "stream track", as in `a=msid`.
     pub(crate) msid: Option<String>,
+    /// `a=rtcp-xr:rcvr-rtt` (RFC 3611 section 5.1): who receives wants to know the round trip.
+    pub(super) receiver_round_trip: bool,
     /// The words of the `m=` line that an answer repeats: media, protocol, first format.
     pub(super) line: [String; 3],
 }
@@ -143,6 +145,7 @@ impl Section {
             ssrcs: Vec::new(),
             cname: None,
             msid: None,
+            receiver_round_trip: false,
             line,
         };
         let kind = match media.media.as_str() {
@@ -165,6 +168,8 @@ impl Section {
         section.extensions = extensions(attributes, &place)?;
         section.rids = simulcast(attributes, &place)?;
         section.streams(attributes, &place)?;
+        let is_wish = |format: &str| format == "rcvr-rtt" || format.starts_with("rcvr-rtt=");
+        section.receiver_round_trip = attributes.all("rtcp-xr").any(|xr| value(xr).split(' ').any(is_wish));
         Ok(section)
     }
 
@@ -172,7 +177,7 @@ impl Section {
     fn streams(&mut self, attributes: Attributes<'_>, place: &Place) -> Result<(), SdpError> {
         let mut ssrcs: Vec<u32> = Vec::new();
         for attribute in attributes.all("ssrc") {
-            let (ssrc, about) = value(attribute).split_once(' ').unwrap_or((value(attribute), ""));
+            let (ssrc, about) = value(attribute).split_once(' ').unwrap_or_else(|| (value(attribute), ""));
             let cause = "must begin with an SSRC, a number below 2^32";
             let ssrc = ssrc.parse().map_err(|_| place.malformed(attribute, cause))?;
             if !ssrcs.contains(&ssrc) {
@@ -194,7 +199,7 @@ impl Section {
         let mut repairs: Vec<(u32, u32, bool)> = Vec::new();
         let mut simulcast = !self.rids.is_empty();
         for attribute in attributes.all("ssrc-group") {
-            let (semantics, members) = value(attribute).split_once(' ').unwrap_or((value(attribute), ""));
+            let (semantics, members) = value(attribute).split_once(' ').unwrap_or_else(|| (value(attribute), ""));
             let members: Vec<u32> = members
                 .split(' ')
                 .filter(|member| !member.is_empty())
@@ -221,9 +226,8 @@ impl Section {
 /// The words that an answer repeats, checked: they go back on a line of ours.
 fn m_line(index: usize, media: &Media) -> Result<[String; 3], SdpError> {
     let first = media.fmt.split(' ').find(|format| !format.is_empty()).unwrap_or_default();
-    let words = [&media.media, &media.proto, first];
-    if words.iter().all(|word| !word.is_empty() && word.split('/').all(is_token)) {
-        return Ok(words.map(str::to_owned));
+    if [&media.media, first].into_iter().chain(media.proto.split('/')).all(is_token) {
+        return Ok([&media.media, &media.proto, first].map(str::to_owned));
     }
     let cause = "must be media, port, protocol and formats, each a word of plain characters";
     Err(SdpError::malformed(format!("m= line {}: {cause}", index + 1)))

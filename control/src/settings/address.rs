@@ -16,7 +16,8 @@ pub(crate) struct ListenIp {
     /// What clients are told instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) announced_address: Option<String>,
-    /// What WebRTC clients of the first worker are told instead of `rtc.webrtc_port`; the next worker has the next port.
+    /// What WebRTC clients of the first worker are told instead of `rtc.webrtc_port`; the next worker has the next
+    /// port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) announced_port: Option<u16>,
 }

@@ -2,6 +2,7 @@
 //! can begin to decode. Owns nothing, decodes nothing; no payload makes it panic.
 
 mod av1;
+mod dependency_descriptor;
 mod h264;
 mod h265;
 mod vp8;
@@ -22,6 +23,13 @@ pub fn is_key_frame(codec: Codec, payload: &[u8]) -> bool {
         Codec::Other | Codec::Rtx { .. } => None,
     }
     .unwrap_or(false)
+}
+
+/// The same by the packet's dependency descriptor (AV1 and VP9), which says it of payloads too that are encrypted from
+/// end to end. `None` if the descriptor is malformed.
+#[must_use]
+pub fn is_key_frame_by_descriptor(descriptor: &[u8]) -> Option<bool> {
+    dependency_descriptor::starts_key_frame(descriptor)
 }
 
 /// The NAL units of an aggregation packet of H.264 or H.265: each behind its length in 16 bits. Ends at one that runs

@@ -445,6 +445,10 @@ fn check_consume(transport: &Transport, options: &ConsumeOptions) -> Applied {
     {
         return Err(invalid("headerExtensions", "ids must be 1 to 14"));
     }
+    let ids: BTreeSet<_> = options.header_extensions.iter().map(|one| one.receiver_id).collect();
+    if ids.len() < options.header_extensions.len() {
+        return Err(invalid("headerExtensions", "two have one id"));
+    }
     if options.mid.as_ref().is_some_and(|mid| mid.is_empty() || mid.len() > 16) {
         return Err(invalid("mid", "must be 1 to 16 bytes"));
     }

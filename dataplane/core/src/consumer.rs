@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use corecast_wire::{ConsumeOptions, ConsumerId, Discard, Discards, PayloadTypeMapping};
 
+use crate::extensions::ExtensionPlan;
 use crate::history::PacketMeta;
 use crate::limits::{MAX_CONSUMER_PAYLOAD_TYPES, MAX_RETRANSMITS, RETRANSMIT_MEMORY};
 use crate::time::Instant;
@@ -36,12 +37,20 @@ impl Run {
 pub(crate) struct Rtx {
     pub(crate) ssrc: u32,
     payload_types: Vec<(u8, u8)>,
-    pub(crate) next_out: u64,
+    next_out: u64,
 }
 
 impl Rtx {
-    pub(crate) fn payload_type(&self, media: u8) -> Option<u8> {
+    fn payload_type(&self, media: u8) -> Option<u8> {
         self.payload_types.iter().find(|(from, _)| *from == media).map(|(_, to)| *to)
+    }
+
+    /// SSRC, payload type and index of the next retransmission of a packet, if its payload type has any.
+    pub(crate) fn next(&mut self, media: u8) -> Option<(u32, u8, u64)> {
+        let payload_type = self.payload_type(media)?;
+        let index = self.next_out;
+        self.next_out += 1;
+        Some((self.ssrc, payload_type, index))
     }
 }
 
@@ -58,21 +67,21 @@ struct Retransmitted {
 pub(crate) struct Consumer {
     /// The receiver's payload type by the router's; unused places repeat the first.
     payload_types: [PayloadTypeMapping; MAX_CONSUMER_PAYLOAD_TYPES],
+    pub(crate) extensions: ExtensionPlan,
     pub(crate) stream: usize,
-    pub(crate) ssrc: u32,
-    /// Bit n is set if the receiver knows the header extension with the router's id n.
-    pub(crate) header_extensions: u16,
-    pub(crate) paused: bool,
-    /// The next packet begins a new run, at a key frame if there are any.
-    waiting: bool,
     next_out: u64,
     /// The run that packets join now; before the first one, none does.
     run: Run,
     pub(crate) sent: Sent,
     retransmit_allowance_bytes: u64,
+    pub(crate) ssrc: u32,
+    pub(crate) paused: bool,
+    /// The next packet begins a new run, at a key frame if there are any.
+    waiting: bool,
     /// Key frames of the producer's media can be told apart.
     pub(crate) has_key_frames: bool,
     pub(crate) nack: bool,
+    // Here ends what every packet needs.
     pub(crate) clock_rate_hz: u32,
     pub(crate) id: ConsumerId,
     pub(crate) transport: usize,
@@ -85,6 +94,8 @@ pub(crate) struct Consumer {
     pub(crate) feedback: Feedback,
     pub(crate) discards: Discards,
 }
+
+const _: () = assert!(std::mem::offset_of!(Consumer, nack) < 128, "what every packet needs is on two lines");
 
 /// What a consumer has sent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -115,7 +126,6 @@ impl Consumer {
         (has_key_frames, clock_rate_hz): (bool, u32),
         options: &ConsumeOptions,
     ) -> Self {
-        let bit = |id: &u8| 1_u16.checked_shl(u32::from(*id)).unwrap_or(0);
         Self {
             id,
             transport,
@@ -129,11 +139,7 @@ impl Consumer {
             }),
             nack: options.nack,
             paused: options.paused,
-            header_extensions: options
-                .header_extensions
-                .iter()
-                .map(|one| bit(&one.router_id))
-                .fold(0, |all, bit| all | bit),
+            extensions: ExtensionPlan::new(options),
             payload_types: payload_types(options),
             cname: options.cname.clone(),
             has_key_frames,

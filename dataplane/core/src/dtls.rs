@@ -17,7 +17,7 @@ use corecast_wire::{
 use dimpl::{Output, ProtocolVersion, SrtpProfile};
 
 use crate::limits::{DTLS_MTU_BYTES, HANDSHAKE_TIMEOUT, MAX_HANDSHAKE_RESTARTS, MAX_QUEUED_HANDSHAKE_RECORDS};
-use crate::time::Instant;
+use crate::time::{Instant, SystemInstant};
 
 /// Time after which a flight is sent again for the first time; it doubles (RFC 9147 section 5.8.2).
 const FLIGHT_TIMEOUT: Duration = Duration::from_millis(100);
@@ -30,11 +30,11 @@ pub(crate) struct Identity {
     config: Arc<dimpl::Config>,
     certificate: dimpl::DtlsCertificate,
     versions: DtlsVersions,
-    started: std::time::Instant,
+    started: SystemInstant,
 }
 
 impl Identity {
-    pub(crate) fn new(webrtc: &WebRtcConfig, started: std::time::Instant) -> Option<Self> {
+    pub(crate) fn new(webrtc: &WebRtcConfig, started: SystemInstant) -> Option<Self> {
         let config = dimpl::Config::builder()
             .mtu(DTLS_MTU_BYTES)
             .max_queue_rx(MAX_QUEUED_HANDSHAKE_RECORDS)
@@ -45,14 +45,12 @@ impl Identity {
             .handshake_timeout(HANDSHAKE_TIMEOUT)
             .build()
             .ok()?;
-        let certificate = dimpl::DtlsCertificate {
-            certificate: webrtc.certificate.clone(),
-            private_key: webrtc.private_key.clone(),
-        };
+        let certificate =
+            dimpl::DtlsCertificate { certificate: webrtc.certificate.clone(), private_key: webrtc.private_key.clone() };
         Some(Self { config: Arc::new(config), certificate, versions: webrtc.dtls_versions, started })
     }
 
-    fn at(&self, now: Instant) -> std::time::Instant {
+    fn at(&self, now: Instant) -> SystemInstant {
         self.started + Duration::from_nanos(now.as_nanos())
     }
 
@@ -185,8 +183,7 @@ impl Dtls {
         send: &mut dyn FnMut(&[u8]),
     ) -> Option<Outcome> {
         self.begin(now);
-        let result =
-            self.engine.handle_timeout(identity.at(now)).and_then(|()| self.engine.handle_packet(datagram));
+        let result = self.engine.handle_timeout(identity.at(now)).and_then(|()| self.engine.handle_packet(datagram));
         self.proceed(identity, now, result, send)
     }
 
@@ -330,7 +327,6 @@ fn split(secret: &[u8], profile: SrtpProfile) -> Option<(SrtpParameters, SrtpPar
     let (server_key, rest) = rest.split_at_checked(key_len)?;
     let (client_salt, rest) = rest.split_at_checked(salt_len)?;
     let (server_salt, _) = rest.split_at_checked(salt_len)?;
-    let parameters =
-        |key: &[u8], salt: &[u8]| SrtpParameters { suite, key_and_salt: [key, salt].concat() };
+    let parameters = |key: &[u8], salt: &[u8]| SrtpParameters { suite, key_and_salt: [key, salt].concat() };
     Some((parameters(client_key, client_salt), parameters(server_key, server_salt)))
 }

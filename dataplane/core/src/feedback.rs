@@ -1,12 +1,11 @@
 //! RTCP in: what senders and receivers report, and what receivers ask for.
 
-use std::time::Duration;
-
 use corecast_wire::Discard;
 
 use crate::outbox::Outbox;
 use crate::path::Path;
 use crate::reports::ntp_time;
+use crate::round_trip::{middle, round_trip};
 use crate::rtcp::{self, Packet, ReportBlock};
 use crate::srtp::OpenError;
 use crate::time::Instant;
@@ -60,8 +59,11 @@ impl Worker {
                     self.take_key_frame_request(now, key, ssrc, true, outbox);
                 }
             }
-            // Not needed on a plain transport: no estimation is made from them, and leaving is told by control.
-            _ => {}
+            Packet::Bye { ssrcs, .. } => ssrcs.clone().for_each(|ssrc| self.take_bye(key, ssrc)),
+            Packet::Xr(report) => self.take_extended_report(now, key, *report),
+            // Verified, at a cost that is bounded by their length, and not looked into: nothing is estimated from them.
+            Packet::Remb { .. } | Packet::TransportCc(_) => {}
+            Packet::Sdes(_) | Packet::Other { .. } => {}
         }
     }
 
@@ -85,11 +87,8 @@ impl Worker {
         consumer.feedback.fraction_lost = report.fraction_lost;
         consumer.feedback.packets_lost = report.cumulative_lost;
         consumer.feedback.jitter = report.jitter;
-        let elapsed = ntp.wrapping_sub(report.last_sr).wrapping_sub(report.delay_since_last_sr).cast_signed();
-        if let Ok(elapsed) = u64::try_from(elapsed)
-            && report.last_sr != 0
-        {
-            consumer.feedback.round_trip = Some(Duration::from_nanos(elapsed.max(1) * 1_000_000_000 / 65_536));
+        if let Some(time) = round_trip(ntp, report.last_sr, report.delay_since_last_sr) {
+            consumer.feedback.round_trip = Some(time);
         }
     }
 
@@ -133,9 +132,4 @@ impl Worker {
     fn consumer_of(&self, transport: usize, ssrc: u32) -> Option<usize> {
         self.transports.get(transport)?.outbound.get(&ssrc).copied()
     }
-}
-
-/// Middle 32 bits of an NTP timestamp (RFC 3550 section 4).
-const fn middle(ntp: u64) -> u32 {
-    (ntp >> 16) as u32
 }

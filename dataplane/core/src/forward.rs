@@ -8,6 +8,7 @@ use corecast_wire::{Discard, Discards};
 use slab::Slab;
 
 use crate::consumer::Consumer;
+use crate::extensions::{Stamp, abs_send_time};
 use crate::history::{History, SlotRef};
 use crate::limits::MAX_PAD_BYTES;
 use crate::outbox::Outbox;
@@ -23,7 +24,7 @@ impl Worker {
     /// Forwards what the batch brought. Call until it says [`Forward::Done`], sending and clearing the outbox between.
     pub fn forward(&mut self, now: Instant, outbox: &mut Outbox) -> Forward {
         loop {
-            if !self.advance_round(outbox) {
+            if !self.advance_round(now, outbox) {
                 return Forward::Full;
             }
             self.end_round(now, outbox);
@@ -63,11 +64,13 @@ impl Worker {
     }
 
     /// Goes on with the round. False if the outbox is full.
-    fn advance_round(&mut self, outbox: &mut Outbox) -> bool {
+    fn advance_round(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
+        let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
         let Self { round_transports, transports, consumers, streams, history, discards, cursor, .. } = self;
+        let mut round = Round { consumers, streams, history, discards, abs_send_time };
         while let Some(key) = round_transports.get(cursor.transport) {
             if let Some(transport) = transports.get_mut(*key) {
-                if !advance_transport(transport, consumers, streams, history, discards, outbox, cursor) {
+                if !round.advance(transport, outbox, cursor) {
                     return false;
                 }
                 transport.pending.clear();
@@ -90,66 +93,82 @@ impl Worker {
     }
 }
 
-/// Everything that a transport's consumers want of the round. False if the outbox is full.
-fn advance_transport(
-    transport: &mut Transport,
-    consumers: &mut Slab<Consumer>,
-    streams: &mut Slab<Stream>,
-    history: &mut History,
-    discards: &mut Discards,
-    outbox: &mut Outbox,
-    cursor: &mut Cursor,
-) -> bool {
-    let path = transport.path(Flow::Rtp);
-    let sealer = transport.security.as_ref().map(|security| &security.sealer);
-    while let Some((consumer, stream)) = transport.pending.get(cursor.pending).copied() {
-        // Keys may have been given to other objects since the round began.
-        let consumer = consumers.get_mut(consumer).filter(|consumer| consumer.stream == stream);
-        if let (Some(consumer), Some(stream)) = (consumer, streams.get_mut(stream)) {
-            while let Some(slot) = stream.round.get(cursor.packet).copied() {
-                match forward_packet(consumer, slot, path, sealer, history, outbox, &mut transport.sent) {
-                    Ok(()) => {}
-                    Err(Unsealed::Full) => return false,
-                    Err(Unsealed::Discarded(why)) => {
-                        consumer.discards.count(why);
-                        discards.count(why);
-                        if why == Discard::WaitingForKeyFrame {
-                            stream.key_frames.want();
-                        }
-                    }
-                }
-                cursor.packet += 1;
-            }
-        }
-        cursor.pending += 1;
-        cursor.packet = 0;
-    }
-    true
+/// What a round takes packets from, and what they leave with.
+struct Round<'a> {
+    consumers: &'a mut Slab<Consumer>,
+    streams: &'a mut Slab<Stream>,
+    history: &'a mut History,
+    discards: &'a mut Discards,
+    abs_send_time: [u8; 3],
 }
 
-/// One packet to one consumer. May be called again for the same packet when the outbox was full.
-fn forward_packet(
-    consumer: &mut Consumer,
-    slot: SlotRef,
+impl Round<'_> {
+    /// Everything that a transport's consumers want of the round. False if the outbox is full.
+    fn advance(&mut self, transport: &mut Transport, outbox: &mut Outbox, cursor: &mut Cursor) -> bool {
+        let path = transport.path(Flow::Rtp);
+        let sealer = transport.security.as_ref().map(|security| &security.sealer);
+        let stamp = Stamp { abs_send_time: self.abs_send_time, transport_cc: transport.next_transport_cc };
+        let mut departure = Departure { path, sealer, stamp };
+        while let Some((consumer, stream)) = transport.pending.get(cursor.pending).copied() {
+            // Keys may have been given to other objects since the round began.
+            let consumer = self.consumers.get_mut(consumer).filter(|consumer| consumer.stream == stream);
+            if let (Some(consumer), Some(stream)) = (consumer, self.streams.get_mut(stream)) {
+                while let Some(slot) = stream.round.get(cursor.packet).copied() {
+                    match departure.forward(consumer, slot, self.history, outbox, &mut transport.sent) {
+                        Ok(()) => {
+                            departure.stamp.transport_cc = consumer.extensions.after(departure.stamp.transport_cc);
+                            transport.next_transport_cc = departure.stamp.transport_cc;
+                        }
+                        Err(Unsealed::Full) => return false,
+                        Err(Unsealed::Discarded(why)) => {
+                            consumer.discards.count(why);
+                            self.discards.count(why);
+                            if why == Discard::WaitingForKeyFrame {
+                                stream.key_frames.want();
+                            }
+                        }
+                    }
+                    cursor.packet += 1;
+                }
+            }
+            cursor.pending += 1;
+            cursor.packet = 0;
+        }
+        true
+    }
+}
+
+/// How the next packet of a transport leaves.
+struct Departure<'a> {
     path: Option<Path>,
-    sealer: Option<&Sealer>,
-    history: &mut History,
-    outbox: &mut Outbox,
-    sent: &mut Traffic,
-) -> Result<(), Unsealed> {
-    if consumer.paused {
-        return Err(Unsealed::Discarded(Discard::ConsumerPaused));
+    sealer: Option<&'a Sealer>,
+    stamp: Stamp,
+}
+
+impl Departure<'_> {
+    /// One packet to one consumer. May be called again for the same packet when the outbox was full.
+    fn forward(
+        &self,
+        consumer: &mut Consumer,
+        slot: SlotRef,
+        history: &mut History,
+        outbox: &mut Outbox,
+        sent: &mut Traffic,
+    ) -> Result<(), Unsealed> {
+        if consumer.paused {
+            return Err(Unsealed::Discarded(Discard::ConsumerPaused));
+        }
+        let path = self.path.ok_or(Unsealed::Discarded(Discard::NotConnected))?;
+        if !history.is_current(slot) {
+            return Err(Unsealed::Discarded(Discard::LeftHistory));
+        }
+        let meta = history.meta(slot.index);
+        let index = consumer.rewrite(&meta).map_err(Unsealed::Discarded)?;
+        let outgoing = Outgoing::of(consumer, path, self.stamp, &meta, index);
+        seal(history, slot.index, self.sealer, &outgoing, outbox, sent)?;
+        consumer.count_sent(u64::from(meta.payload_len));
+        Ok(())
     }
-    let path = path.ok_or(Unsealed::Discarded(Discard::NotConnected))?;
-    if !history.is_current(slot) {
-        return Err(Unsealed::Discarded(Discard::LeftHistory));
-    }
-    let meta = history.meta(slot.index);
-    let index = consumer.rewrite(&meta).map_err(Unsealed::Discarded)?;
-    let outgoing = Outgoing::of(consumer, path, &meta, index);
-    seal(history, slot.index, sealer, &outgoing, outbox, sent)?;
-    consumer.count_sent(u64::from(meta.payload_len));
-    Ok(())
 }
 
 /// Evens out the lengths of neighbouring packets by padding, so that they can leave as one train. The last packet may

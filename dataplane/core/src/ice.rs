@@ -10,7 +10,8 @@
 //! made its choice and is followed at once, also to a lower priority: so libwebrtc moves from a network that fails
 //! (towards a lite agent it nominates its selected connection and no other), and mediasoup follows the same way. One
 //! that nominates with its very first check of a path is aggressive (RFC 5245 section 8.1.1.2) and will do so with all
-//! of them: there the higher PRIORITY wins. NOMINATION, if it comes (libwebrtc's renomination), is followed when it grows.
+//! of them: there the higher PRIORITY wins. NOMINATION, if it comes (libwebrtc's renomination), is followed when it
+//! grows.
 //!
 //! **Restart** (RFC 8445 section 9). Old and new credentials are both good until a check with the new ones nominates;
 //! until then the selected path stays. Paths that the old ones validated stay until they are evicted, as in mediasoup.
@@ -163,6 +164,7 @@ impl Ice {
     }
 
     /// Whether a check has come along this path: DTLS, RTP and RTCP may.
+    #[cfg(test)]
     pub(crate) fn is_valid(&self, path: Path) -> bool {
         self.tuples.iter().any(|tuple| tuple.path == path)
     }

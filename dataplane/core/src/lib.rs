@@ -6,11 +6,13 @@
 
 #![forbid(unsafe_code)]
 
+mod arrivals;
 pub mod codec;
 mod commands;
 mod consumer;
 pub mod demux;
 mod dtls;
+mod extensions;
 mod feedback;
 mod forward;
 mod history;
@@ -22,9 +24,11 @@ mod outbox;
 mod path;
 mod producer;
 mod receive;
+mod remb;
 mod reports;
 mod resolve;
 mod retransmit;
+mod round_trip;
 pub mod rtcp;
 pub mod rtp;
 mod seal;
@@ -42,5 +46,5 @@ mod worker;
 pub use history::{History, SlotRef};
 pub use outbox::{Outbox, Piece, Train};
 pub use path::{Endpoint, EndpointId, EndpointOp, Path};
-pub use time::Instant;
+pub use time::{Instant, SystemInstant};
 pub use worker::{Config, Forward, Totals, Worker};

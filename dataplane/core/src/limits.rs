@@ -76,8 +76,8 @@ pub const MAX_EVENTS: usize = 4_096;
 /// Objects on one page of statistics.
 pub const STATS_PAGE_OBJECTS: usize = 64;
 
-/// Longest STUN message that is looked at. RFC 8489 section 6.1 keeps them within a path's MTU; every byte of one may be
-/// hashed before it turns out to be forged.
+/// Longest STUN message that is looked at. RFC 8489 section 6.1 keeps them within a path's MTU; every byte of one may
+/// be hashed before it turns out to be forged.
 pub const MAX_STUN_BYTES: usize = 1_500;
 /// Longest STUN message that we write: an error response with all its unknown attributes takes 100 bytes.
 pub const MAX_STUN_ANSWER_BYTES: usize = 128;
@@ -100,11 +100,17 @@ pub const MAX_RETRANSMITS: u8 = 10;
 pub const RETRANSMIT_MEMORY: usize = 256;
 /// Packets retransmitted for one NACK message.
 pub const MAX_RETRANSMITS_PER_NACK: usize = 64;
+/// Interval of REMB (mediasoup: 1.5 s).
+pub const REMB_INTERVAL: Duration = Duration::from_millis(1_000);
+/// Packets with a transport-wide sequence number whose arrival is kept: of 100 Mbit/s within 100 ms. A power of two.
+pub const TRANSPORT_CC_WINDOW: usize = 1_024;
+/// Receivers on a transport whose reference times are answered at a time.
+pub const MAX_REFERENCE_TIMES: usize = 16;
 /// Least time between two key frame requests for one stream (mediasoup: 1 s).
 pub const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(1_000);
 
 const _: () = assert!(VIDEO_HISTORY_PACKETS.is_power_of_two() && AUDIO_HISTORY_PACKETS.is_power_of_two());
-const _: () = assert!(RETRANSMIT_MEMORY.is_power_of_two());
+const _: () = assert!(RETRANSMIT_MEMORY.is_power_of_two() && TRANSPORT_CC_WINDOW.is_power_of_two());
 const _: () = assert!(OUTBOX_SEGMENTS >= OUTBOX_TRAINS);
 const _: () = assert!(OUTBOX_BYTES >= 4 * MAX_TRAIN_BYTES, "a full train never waits for itself");
 const _: () = assert!(MAX_SLOTS.is_multiple_of(SLOTS_PER_CHUNK));

@@ -6,8 +6,10 @@ use std::time::Duration;
 use crate::limits::{MAX_MISSING, MAX_NACK_AGE, MAX_NACK_TRIES};
 use crate::time::Instant;
 
-/// Round trip assumed where it cannot be known, as for plain RTP senders (mediasoup: 100 ms).
+/// Round trip assumed where it is not known, as of senders without extended reports (mediasoup: 100 ms).
 const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(100);
+/// What is taken for one at least and at most, whatever a sender says.
+const ROUND_TRIPS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 #[derive(Clone, Copy, Debug)]
 struct Missing {
@@ -56,13 +58,15 @@ impl MissingList {
     }
 
     /// Sequence numbers to ask for now, lowest first, into `due`. Forgets what is too old or was asked for too often.
-    pub(crate) fn due(&mut self, now: Instant, highest: u64, due: &mut Vec<u16>) {
+    pub(crate) fn due(&mut self, now: Instant, round_trip: Option<Duration>, highest: u64, due: &mut Vec<u16>) {
         due.clear();
+        let (least, most) = ROUND_TRIPS;
+        let round_trip = round_trip.unwrap_or(DEFAULT_ROUND_TRIP).clamp(least, most);
         self.list.retain_mut(|missing| {
             if missing.sequence + MAX_NACK_AGE < highest || missing.tries >= MAX_NACK_TRIES {
                 return false;
             }
-            if missing.asked.is_none_or(|asked| now.since(asked) >= DEFAULT_ROUND_TRIP) {
+            if missing.asked.is_none_or(|asked| now.since(asked) >= round_trip) {
                 missing.asked = Some(now);
                 missing.tries += 1;
                 #[expect(clippy::cast_possible_truncation, reason = "RTCP carries the lower 16 bits")]
@@ -92,7 +96,7 @@ mod tests {
         let mut due = Vec::new();
         let mut asked = 0;
         for millis in (0..3_000).step_by(40) {
-            missing.due(at(millis), 70_002, &mut due);
+            missing.due(at(millis), None, 70_002, &mut due);
             asked += due.len();
         }
         assert_eq!(asked, 20);
@@ -105,7 +109,7 @@ mod tests {
         missing.skipped(70_000, 70_003).expect("small gap");
         assert!(!missing.found(70_001), "came before it was asked for");
         let mut due = Vec::new();
-        missing.due(at(0), 70_003, &mut due);
+        missing.due(at(0), None, 70_003, &mut due);
         assert_eq!(due, [70_000_u64 as u16, 70_002_u64 as u16]);
         assert!(missing.found(70_000));
         assert!(!missing.found(70_000));
@@ -124,7 +128,7 @@ mod tests {
         let mut missing = MissingList::default();
         missing.skipped(100, 101).expect("small gap");
         let mut due = Vec::new();
-        missing.due(at(0), 101 + MAX_NACK_AGE, &mut due);
+        missing.due(at(0), None, 101 + MAX_NACK_AGE, &mut due);
         assert!(due.is_empty() && missing.is_empty());
     }
 }

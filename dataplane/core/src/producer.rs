@@ -24,6 +24,7 @@ pub(crate) struct Producer {
     pub(crate) nack: bool,
     pub(crate) pli: bool,
     pub(crate) fir: bool,
+    pub(crate) remb: bool,
 }
 
 /// The sender's ids of the header extensions that are read here; 0 for those that it does not send.
@@ -32,6 +33,9 @@ pub(crate) struct Ids {
     pub(crate) mid: u8,
     pub(crate) rid: u8,
     pub(crate) repaired_rid: u8,
+    pub(crate) dependency_descriptor: u8,
+    /// 0 also if the sender takes no transport-wide feedback.
+    pub(crate) transport_cc: u8,
 }
 
 impl Ids {
@@ -44,21 +48,10 @@ impl Ids {
             mid: id(HeaderExtension::Mid),
             rid: id(HeaderExtension::Rid),
             repaired_rid: id(HeaderExtension::RepairedRid),
+            dependency_descriptor: id(HeaderExtension::DependencyDescriptor),
+            transport_cc: if options.transport_cc { id(HeaderExtension::TransportCc) } else { 0 },
         }
     }
-}
-
-/// Whether an extension is between a sender and us: it tells streams apart or is for feedback, and every consumer has
-/// its own.
-const fn is_hop_local(extension: HeaderExtension) -> bool {
-    matches!(
-        extension,
-        HeaderExtension::Mid
-            | HeaderExtension::Rid
-            | HeaderExtension::RepairedRid
-            | HeaderExtension::AbsSendTime
-            | HeaderExtension::TransportCc
-    )
 }
 
 const NO_CODEC: u8 = u8::MAX;
@@ -71,7 +64,7 @@ impl Producer {
                 *entry = u8::try_from(position).unwrap_or(NO_CODEC);
             }
         }
-        let passed_on = options.header_extensions.iter().filter(|one| !is_hop_local(one.extension));
+        let passed_on = options.header_extensions.iter().filter(|one| !one.extension.is_hop_local());
         Self {
             id,
             transport,
@@ -87,6 +80,7 @@ impl Producer {
             nack: options.nack,
             pli: options.pli,
             fir: options.fir,
+            remb: options.remb,
         }
     }
 

@@ -5,7 +5,7 @@
 
 use corecast_wire::{Codec, Discard, Event};
 
-use crate::codec::is_key_frame;
+use crate::codec::{is_key_frame, is_key_frame_by_descriptor};
 use crate::demux::{Protocol, protocol_of};
 use crate::history::PacketMeta;
 use crate::limits::{HEADROOM_BYTES, MAX_PAYLOAD_BYTES};
@@ -64,6 +64,7 @@ impl Worker {
         if !known {
             self.bind(key, inbound);
         }
+        self.note_arrival(now, key, inbound, &view, datagram.len());
         self.take_in(now, inbound, &view, opened)
     }
 
@@ -141,6 +142,10 @@ impl Worker {
         let unpadded = whole.get(..opened.len - padding).ok_or(Discard::MalformedRtp)?;
         let sent_as = producer.codec(view.payload_type()).ok_or(Discard::UnknownPayloadType)?;
         let (sequence, codec, payload) = if inbound.rtx {
+            // Of padding only: a probe of the path (RFC 4588 has none; libwebrtc sends them).
+            if unpadded.is_empty() {
+                return Ok(());
+            }
             let (original, payload) = unpadded.split_first_chunk::<2>().ok_or(Discard::MalformedRtx)?;
             let highest = stream.highest().ok_or(Discard::MalformedRtx)?;
             let codec = producer.retransmitted_codec(sent_as).ok_or(Discard::MalformedRtx)?;
@@ -166,7 +171,7 @@ impl Worker {
             payload_len: u16::try_from(payload.len()).map_err(|_| Discard::TooLong)?,
             payload_type: codec.mapped_payload_type,
             marker: view.marker(),
-            key_frame: is_key_frame(codec.codec, payload),
+            key_frame: starts_key_frame(codec.codec, view.extension(producer.ids.dependency_descriptor), payload),
             ..PacketMeta::default()
         };
         let clock_rate_hz = codec.clock_rate_hz;
@@ -196,6 +201,7 @@ impl Worker {
         if opened.restart {
             stream.restart(meta.sequence);
         }
+        stream.has_ended = false;
         if !inbound.rtx {
             stream.sequence.accept(meta.sequence);
         }
@@ -231,4 +237,13 @@ impl Worker {
             }
         }
     }
+}
+
+/// Whether a packet starts a key frame. For AV1 and VP9 its dependency descriptor says so, if it has one: what looks
+/// like a payload may be encrypted from end to end.
+fn starts_key_frame(codec: Codec, descriptor: Option<&[u8]>, payload: &[u8]) -> bool {
+    descriptor
+        .filter(|_| matches!(codec, Codec::Av1 | Codec::Vp9))
+        .and_then(is_key_frame_by_descriptor)
+        .unwrap_or_else(|| is_key_frame(codec, payload))
 }

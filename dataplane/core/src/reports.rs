@@ -24,9 +24,12 @@ const VIDEO_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 const AUDIO_REPORT_INTERVAL: Duration = Duration::from_secs(5);
 /// Reports leave at multiples of this, those of many transports in one wake-up: a wake-up costs more than a report.
 const REPORT_GRID_NS: u64 = 50_000_000;
+/// Blocks of one receiver report.
+const MAX_REPORT_BLOCKS: usize = 31;
 /// A compound is closed when it is longer than this, so that it fits any path.
 const COMPOUND_BYTES: usize = 1_000;
-/// Room for the longest compound: the limit above plus one sender report with its CNAME.
+/// Room for the longest compound: the limit above plus one sender report with its CNAME, plus answers to reference
+/// times if there is room.
 const RTCP_ROOM_BYTES: usize = 1_400;
 /// Seconds from the NTP epoch to the Unix epoch.
 const NTP_TO_UNIX_S: u64 = 2_208_988_800;
@@ -79,7 +82,7 @@ impl Worker {
         let media = transport.inbound.iter().filter(|inbound| !inbound.rtx);
         let blocks: Vec<_> = media
             .filter_map(|inbound| {
-                let stream = streams.get_mut(inbound.stream)?;
+                let stream = streams.get_mut(inbound.stream).filter(|stream| !stream.has_ended)?;
                 let highest = stream.highest()?;
                 Some(stream.reception.report(now, inbound.ssrc, highest))
             })
@@ -87,13 +90,16 @@ impl Worker {
         let senders = transport.consumers.iter().filter_map(|key| consumers.get(*key));
         let reporting: Vec<_> = senders.filter(|consumer| consumer.sent.packets > 0).collect();
         let ssrc = transport.rtcp_ssrc;
-        if !blocks.is_empty() {
+        // As many as one packet can have: more would not fit a compound.
+        for blocks in blocks.chunks(MAX_REPORT_BLOCKS) {
             send_rtcp(transport, outbox, |writer| {
-                writer.push_receiver_report(ssrc, blocks);
+                writer.push_receiver_report(ssrc, blocks.iter().copied());
                 writer.push_sdes_cname(ssrc, "corecast");
+                writer.push_rrtr(ssrc, ntp);
             })?;
         }
         let mut rest = reporting.as_slice();
+        let mut answers: Vec<_> = transport.reference_times.iter().map(|time| time.answer(now)).collect();
         while !rest.is_empty() {
             send_rtcp(transport, outbox, |writer| {
                 while let Some((consumer, others)) = rest.split_first() {
@@ -103,7 +109,14 @@ impl Worker {
                         break;
                     }
                 }
+                // Of an SSRC that the receiver knows: the answers follow a report.
+                if writer.push_dlrr(ssrc, answers.iter().copied()) {
+                    answers.clear();
+                }
             })?;
+        }
+        if answers.is_empty() {
+            transport.reference_times.clear();
         }
         Ok(())
     }
@@ -125,7 +138,7 @@ impl Worker {
         };
         let transport_key = producer.transport;
         let Some(transport) = self.transports.get_mut(transport_key) else { return };
-        stream.missing.due(now, highest, &mut self.nack);
+        stream.missing.due(now, stream.reception.round_trip, highest, &mut self.nack);
         if !self.nack.is_empty() {
             stream.reception.nacks += 1;
             stream.reception.nacked_packets += self.nack.len() as u64;
@@ -220,7 +233,7 @@ fn push_sender_report(writer: &mut Writer<'_>, now: Instant, ntp: u64, consumer:
 }
 
 /// One RTCP datagram of a transport, as `write` writes it. Nothing is sent if it writes nothing.
-fn send_rtcp(
+pub(crate) fn send_rtcp(
     transport: &mut Transport,
     outbox: &mut Outbox,
     write: impl FnOnce(&mut Writer<'_>),

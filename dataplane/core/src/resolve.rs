@@ -1,9 +1,9 @@
-//! Whose an RTP packet is: from its SSRC, MID, RID and payload type to a stream of a producer (RFC 8843 section 9.2, RFC
-//! 8852 section 3).
+//! Whose an RTP packet is: from its SSRC, MID, RID and payload type to a stream of a producer (RFC 8843 section 9.2,
+//! RFC 8852 section 3).
 //!
 //! All of it is read before the packet has been authenticated, and so only read. An SSRC is bound to a stream by its
-//! first authentic packet ([`Worker::bind`]) and belongs to it for ever: a MID or RID that names another one later is not
-//! looked at. (RFC 8843 would move it. No sender needs that, and what cannot be moved cannot be hijacked.)
+//! first authentic packet ([`Worker::bind`]) and belongs to it for ever: a MID or RID that names another one later is
+//! not looked at. (RFC 8843 would move it. No sender needs that, and what cannot be moved cannot be hijacked.)
 
 use std::collections::BTreeSet;
 
@@ -43,8 +43,8 @@ impl Worker {
                 found = stream_of(producer, &self.streams, view);
             }
         }
-        // A payload type that several media sections share tells nothing (RFC 8843 section 9.2); their senders have MIDs
-        // to send. Without any, the producers are filled in the order in which they were made.
+        // A payload type that several media sections share tells nothing (RFC 8843 section 9.2); their senders have
+        // MIDs to send. Without any, the producers are filled in the order in which they were made.
         if candidates > 1 && have_mids {
             return Err(Discard::UnknownSsrc);
         }
@@ -69,8 +69,8 @@ fn named_by_mid(producer: &Producer, view: &RtpView<'_>) -> Option<bool> {
     Some(view.extension(producer.ids.mid)? == mid.as_bytes())
 }
 
-/// The stream of a producer to which a packet with an unknown SSRC belongs: the one that its RID names (its repaired RID
-/// if it is a retransmission), the only one if it has no RID. None that has an SSRC already.
+/// The stream of a producer to which a packet with an unknown SSRC belongs: the one that its RID names (its repaired
+/// RID if it is a retransmission), the only one if it has no RID. None that has an SSRC already.
 fn stream_of(producer: &Producer, streams: &Slab<Stream>, view: &RtpView<'_>) -> Result<Inbound, Discard> {
     let codec = producer.codec(view.payload_type()).ok_or(Discard::UnknownPayloadType)?;
     let rtx = matches!(codec.codec, Codec::Rtx { .. });

@@ -6,6 +6,7 @@
 
 use corecast_wire::Discard;
 
+use crate::extensions::{Stamp, abs_send_time};
 use crate::outbox::Outbox;
 use crate::seal::{Outgoing, Unsealed, seal};
 use crate::time::Instant;
@@ -34,12 +35,12 @@ impl Worker {
         if !consumer.may_retransmit(now, index, u64::from(meta.payload_len)) {
             return Err(Discard::RetransmitTooOften);
         }
-        let mut outgoing = Outgoing::of(consumer, path, &meta, index);
-        let rtx = consumer.rtx.as_mut().and_then(|rtx| Some((rtx.payload_type(meta.payload_type)?, rtx)));
-        if let Some((payload_type, rtx)) = rtx {
-            (outgoing.ssrc, outgoing.payload_type, outgoing.index) = (rtx.ssrc, payload_type, rtx.next_out);
-            outgoing.original = Some(out);
-            rtx.next_out += 1;
+        let rtx = consumer.rtx.as_mut().and_then(|rtx| rtx.next(meta.payload_type));
+        let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
+        let stamp = Stamp { abs_send_time, transport_cc: transport.next_transport_cc };
+        let mut outgoing = Outgoing::of(consumer, path, stamp, &meta, index);
+        if let Some((ssrc, payload_type, index)) = rtx {
+            outgoing = Outgoing { ssrc, payload_type, index, original: Some(out), ..outgoing };
         }
         let sealer = transport.security.as_ref().map(|security| &security.sealer);
         seal(&mut self.history, slot, sealer, &outgoing, outbox, &mut transport.sent).map_err(
@@ -48,6 +49,7 @@ impl Worker {
                 Unsealed::Discarded(why) => why,
             },
         )?;
+        transport.next_transport_cc = consumer.extensions.after(transport.next_transport_cc);
         consumer.sent.retransmitted += 1;
         Ok(())
     }

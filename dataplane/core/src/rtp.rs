@@ -6,7 +6,7 @@
 
 mod extension;
 
-pub use extension::{Extensions, filter_extension_block, write_extension_block};
+pub use extension::{EXTENSION_HEAD_BYTES, Extensions, extension_block_len, write_extension_block};
 
 /// Bytes of the fixed header (RFC 3550 section 5.1).
 pub const FIXED_HEADER_BYTES: usize = 12;
@@ -184,24 +184,33 @@ pub struct Header {
 /// `extension_block` not a multiple of four, which a parsed packet cannot cause.
 #[must_use]
 pub fn write_header(out: &mut [u8], header: &Header, csrcs: &[u8], extension_block: &[u8]) -> Option<usize> {
-    if !csrcs.len().is_multiple_of(4) || csrcs.len() > 4 * MAX_CSRCS || !extension_block.len().is_multiple_of(4) {
+    let block_out = begin_header(out, header, csrcs, extension_block.len())?;
+    block_out.copy_from_slice(extension_block);
+    Some(FIXED_HEADER_BYTES + csrcs.len() + extension_block.len())
+}
+
+/// The same without the extension block: gives the place of `block_len` bytes where it is to be written.
+pub(crate) fn begin_header<'a>(
+    out: &'a mut [u8],
+    header: &Header,
+    csrcs: &[u8],
+    block_len: usize,
+) -> Option<&'a mut [u8]> {
+    if !csrcs.len().is_multiple_of(4) || csrcs.len() > 4 * MAX_CSRCS || !block_len.is_multiple_of(4) {
         return None;
     }
-    let len = FIXED_HEADER_BYTES + csrcs.len() + extension_block.len();
+    let len = FIXED_HEADER_BYTES + csrcs.len() + block_len;
     let (fixed, rest) = out.get_mut(..len)?.split_first_chunk_mut::<FIXED_HEADER_BYTES>()?;
     let cc = (csrcs.len() / 4) as u8;
-    let flags = 0x80 | u8::from(header.padding) << 5 | u8::from(!extension_block.is_empty()) << 4 | cc;
+    let flags = 0x80 | u8::from(header.padding) << 5 | u8::from(block_len > 0) << 4 | cc;
     let [s0, s1] = header.sequence.to_be_bytes();
     let [t0, t1, t2, t3] = header.timestamp.to_be_bytes();
     let [i0, i1, i2, i3] = header.ssrc.to_be_bytes();
     let kind = u8::from(header.marker) << 7 | header.payload_type & 0x7f;
     *fixed = [flags, kind, s0, s1, t0, t1, t2, t3, i0, i1, i2, i3];
-    if !rest.is_empty() {
-        let (csrcs_out, block_out) = rest.split_at_mut_checked(csrcs.len())?;
-        csrcs_out.copy_from_slice(csrcs);
-        block_out.copy_from_slice(extension_block);
-    }
-    Some(len)
+    let (csrcs_out, block_out) = rest.split_at_mut_checked(csrcs.len())?;
+    csrcs_out.copy_from_slice(csrcs);
+    Some(block_out)
 }
 
 #[cfg(test)]

@@ -3,41 +3,35 @@
 use corecast_wire::Discard;
 
 use crate::consumer::Consumer;
+use crate::extensions::{ExtensionPlan, Stamp};
 use crate::history::{History, PacketMeta};
-use crate::limits::MAX_HEADER_EXTRA_BYTES;
 use crate::outbox::Outbox;
 use crate::path::Path;
-use crate::rtp::{FIXED_HEADER_BYTES, Header, filter_extension_block, write_header};
+use crate::rtp::{FIXED_HEADER_BYTES, Header, begin_header};
 use crate::srtp::Sealer;
 use crate::transport::Traffic;
 use crate::worker::push_counted;
 
 /// What is different for this receiver.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Outgoing {
+pub(crate) struct Outgoing<'a> {
     pub(crate) path: Path,
     pub(crate) ssrc: u32,
     pub(crate) payload_type: u8,
     /// Sequence number with its rollover count: the SRTP index.
     pub(crate) index: u64,
-    /// Bit n is set if the receiver knows the header extension with the router's id n.
-    pub(crate) header_extensions: u16,
+    pub(crate) extensions: &'a ExtensionPlan,
+    pub(crate) stamp: Stamp,
     /// Original sequence number, for a packet of an RTX stream (RFC 4588 section 4).
     pub(crate) original: Option<u16>,
 }
 
-impl Outgoing {
-    /// A packet as a consumer sends it, the first time and, so that it stays the same to the byte, every time.
-    pub(crate) fn of(consumer: &Consumer, path: Path, packet: &PacketMeta, index: u64) -> Self {
+impl<'a> Outgoing<'a> {
+    /// A packet as a consumer sends it, the first time and, so that it stays the same to the byte, every time: the
+    /// stamp is written by those consumers alone that never repeat a packet.
+    pub(crate) fn of(consumer: &'a Consumer, path: Path, stamp: Stamp, packet: &PacketMeta, index: u64) -> Self {
         let payload_type = consumer.payload_type(packet.payload_type).unwrap_or(packet.payload_type);
-        Self {
-            path,
-            ssrc: consumer.ssrc,
-            payload_type,
-            index,
-            header_extensions: consumer.header_extensions,
-            original: None,
-        }
+        Self { path, ssrc: consumer.ssrc, payload_type, index, extensions: &consumer.extensions, stamp, original: None }
     }
 }
 
@@ -55,7 +49,7 @@ pub(crate) fn seal(
     history: &mut History,
     slot: u32,
     sealer: Option<&Sealer>,
-    outgoing: &Outgoing,
+    outgoing: &Outgoing<'_>,
     outbox: &mut Outbox,
     sent: &mut Traffic,
 ) -> Result<(), Unsealed> {
@@ -76,28 +70,23 @@ pub(crate) fn seal(
     let Some((csrcs, block)) = extra.split_at_checked(usize::from(meta.csrc_count) * 4) else {
         return Err(Unsealed::Discarded(Discard::SealFailed));
     };
-    let mut filtered = [0; MAX_HEADER_EXTRA_BYTES];
-    let block = if meta.extension_ids & !outgoing.header_extensions == 0 {
-        block
-    } else {
-        let len = filter_extension_block(block, outgoing.header_extensions, &mut filtered);
-        filtered.get(..len).unwrap_or_default()
-    };
+    let block_len = outgoing.extensions.block_len(meta.extension_ids, block);
     let payload = history.sealable(slot, outgoing.original.is_some());
-    let header_len = FIXED_HEADER_BYTES + csrcs.len() + block.len();
+    let header_len = FIXED_HEADER_BYTES + csrcs.len() + block_len;
+    // Plain RTP leaves its payload in history, but for an original sequence number.
+    let osn = payload.len() - usize::from(meta.payload_len) - usize::from(meta.pad);
+    let len = header_len + sealer.map_or(osn, |sealer| payload.len() + sealer.rtp_overhead());
+    let room = outbox.reserve(len).ok_or(Unsealed::Full)?;
+    let written = begin_header(room, &header, csrcs, block_len)
+        .and_then(|room| outgoing.extensions.write(meta.extension_ids, block, outgoing.stamp, room));
+    written.ok_or(Unsealed::Discarded(Discard::SealFailed))?;
     let Some(sealer) = sealer else {
-        let osn = payload.len() - usize::from(meta.payload_len) - usize::from(meta.pad);
-        let room = outbox.reserve(header_len + osn).ok_or(Unsealed::Full)?;
-        write_header(room, &header, csrcs, block).ok_or(Unsealed::Discarded(Discard::SealFailed))?;
         let (original, rest) = payload.split_at(osn);
         room.get_mut(header_len..).unwrap_or_default().copy_from_slice(original);
         let payload = Some((history.reference(slot), rest.len())).filter(|_| !rest.is_empty());
-        push_counted(outbox, sent, outgoing.path, header_len + osn, payload);
+        push_counted(outbox, sent, outgoing.path, len, payload);
         return Ok(());
     };
-    let len = header_len + payload.len() + sealer.rtp_overhead();
-    let room = outbox.reserve(len).ok_or(Unsealed::Full)?;
-    write_header(room, &header, csrcs, block).ok_or(Unsealed::Discarded(Discard::SealFailed))?;
     sealer
         .seal_rtp(outgoing.ssrc, outgoing.index, room, header_len, payload)
         .map_err(|error| Unsealed::Discarded(error.discard()))?;

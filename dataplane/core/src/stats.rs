@@ -117,6 +117,6 @@ fn stream_stats(stream: &Stream) -> StreamStats {
         pli_count: reception.plis,
         fir_count: reception.firs,
         key_frames: reception.key_frames,
-        round_trip_us: None,
+        round_trip_us: reception.round_trip.map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
     }
 }

@@ -1,6 +1,8 @@
 //! One stream that a producer's sender sends: its sequence numbers, its history, what it misses, its reception
 //! statistics (RFC 3550 appendix A.3, A.8).
 
+use std::time::Duration;
+
 use corecast_wire::{Discard, EncodingMapping, MediaKind};
 
 use crate::history::{History, PacketMeta, SlotRef};
@@ -40,6 +42,8 @@ pub(crate) struct Stream {
     pub(crate) key_frame_due: Option<Instant>,
     pub(crate) fir_sequence: u8,
     pub(crate) reception: Reception,
+    /// Its source has left (BYE) and not come back.
+    pub(crate) has_ended: bool,
     /// Highest sequence number taken in.
     highest: Option<u64>,
 }
@@ -76,6 +80,7 @@ impl Stream {
             key_frame_due: None,
             fir_sequence: 0,
             reception: Reception::default(),
+            has_ended: false,
             highest: None,
         }
     }
@@ -172,6 +177,8 @@ pub(crate) struct Reception {
     pub(crate) newest: Option<(u32, Instant)>,
     /// Middle 32 bits of the last sender report's NTP time, and when it came.
     pub(crate) sender_report: Option<(u32, Instant)>,
+    /// To its sender and back, if it answers reference times.
+    pub(crate) round_trip: Option<Duration>,
 }
 
 impl Reception {
@@ -221,9 +228,14 @@ impl Reception {
         self.base.map_or(0, |base| highest.saturating_sub(base) + 1)
     }
 
+    /// Packets that should have come, and that came.
+    pub(crate) fn counts(&self, highest: Option<u64>) -> (u64, u64) {
+        (highest.map_or(0, |highest| self.expected(highest)), self.received_since_base)
+    }
+
     pub(crate) fn lost(&self, highest: Option<u64>) -> i64 {
-        let expected = highest.map_or(0, |highest| self.expected(highest));
-        expected.cast_signed().saturating_sub(self.received_since_base.cast_signed())
+        let (expected, received) = self.counts(highest);
+        expected.cast_signed().saturating_sub(received.cast_signed())
     }
 
     /// The block of the next receiver report (RFC 3550 section 6.4.1, appendix A.3).

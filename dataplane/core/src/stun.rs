@@ -2,8 +2,8 @@
 //!
 //! [`parse`] verifies a whole message, FINGERPRINT included, before it hands out anything, and looks at no attribute
 //! that MESSAGE-INTEGRITY would not cover. Whether a message is authentic is [`Message::verify`]; nothing that it says
-//! counts before. [`write_success`] and [`write_error`] answer a request, [`Writer`] makes any message. Owns nothing but
-//! the hashed key in [`Password`], allocates nothing, and no bytes, however wrong, make it panic.
+//! counts before. [`write_success`] and [`write_error`] answer a request, [`Writer`] makes any message. Owns nothing
+//! but the hashed key in [`Password`], allocates nothing, and no bytes, however wrong, make it panic.
 //!
 //! Not here: long-term credentials, MESSAGE-INTEGRITY-SHA256 (ICE has short-term ones and HMAC-SHA1, RFC 8445 section
 //! 7.1), SOFTWARE.
@@ -137,8 +137,8 @@ impl Password {
         Self { key: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes()) }
     }
 
-    /// MESSAGE-INTEGRITY of what precedes it, the whole header included. Hashes the length that the header would have if
-    /// the message ended with the attribute (RFC 8489 section 14.5).
+    /// MESSAGE-INTEGRITY of what precedes it, the whole header included. Hashes the length that the header would have
+    /// if the message ended with the attribute (RFC 8489 section 14.5).
     fn sign(&self, before: &[u8]) -> Option<hmac::Tag> {
         let (kind, rest) = before.split_first_chunk::<2>()?;
         let (_, rest) = rest.split_first_chunk::<2>()?;
@@ -151,8 +151,8 @@ impl Password {
     }
 }
 
-/// A well-formed STUN message in the datagram that brought it. Of attributes that stand twice the first counts (RFC 8489
-/// section 14).
+/// A well-formed STUN message in the datagram that brought it. Of attributes that stand twice the first counts (RFC
+/// 8489 section 14).
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
     kind: u16,

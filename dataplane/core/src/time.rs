@@ -3,6 +3,10 @@
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+/// The system clock's own instant. Never read here: the shell gives one, from which the DTLS library counts.
+#[expect(clippy::disallowed_types, reason = "handed through, not read")]
+pub type SystemInstant = std::time::Instant;
+
 /// A point in time: nanoseconds since the worker started, on a clock that never goes back. Read by the shell, once per
 /// batch, and handed in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

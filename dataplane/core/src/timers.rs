@@ -17,6 +17,10 @@ pub(crate) enum Timer {
     Consent(usize),
     /// What a DTLS association has to send again.
     Dtls(usize),
+    /// Feedback about what arrived on a transport.
+    TransportCc(usize),
+    /// A look at how much arrives on a transport.
+    Remb(usize),
     /// A key frame that a stream was asked for, or will be.
     KeyFrame(usize),
 }

@@ -1,12 +1,15 @@
-//! A transport: RTP and RTCP to and from one remote side. A plain one (mediasoup's PlainTransport) has UDP sockets of its
-//! own, with or without SRTP; what a WebRTC one has beyond that is in `webrtc`.
+//! A transport: RTP and RTCP to and from one remote side. A plain one (mediasoup's PlainTransport) has UDP sockets of
+//! its own, with or without SRTP; what a WebRTC one has beyond that is in `webrtc`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use corecast_wire::{Discard, Discards, RouterId, SrtpCryptoSuite, TransportId};
 
+use crate::arrivals::Arrivals;
 use crate::path::{Endpoint, EndpointId, Path};
+use crate::remb::Remb;
+use crate::round_trip::ReferenceTime;
 use crate::srtp::{Opener, Sealer};
 use crate::time::Instant;
 use crate::webrtc::WebRtc;
@@ -51,6 +54,8 @@ pub(crate) struct Transport {
     /// (consumer, stream) with packets to forward in the current round.
     pub(crate) pending: Vec<(usize, usize)>,
     pub(crate) sent: Traffic,
+    /// Transport-wide sequence number of the next packet that has one. One that the kernel refuses was never sent.
+    pub(crate) next_transport_cc: u16,
     remote: Option<SocketAddr>,
     pub(crate) local: Endpoint,
     pub(crate) security: Option<Security>,
@@ -59,8 +64,8 @@ pub(crate) struct Transport {
     /// `None` with RTCP on the RTP port (RFC 5761).
     pub(crate) rtcp_local: Option<Endpoint>,
     pub(crate) comedia: bool,
-    /// What a WebRTC transport has beyond a plain one. Its remote side is known only while a path is nominated and there
-    /// are keys: without them nothing can be sent, and so nothing in the clear.
+    /// What a WebRTC transport has beyond a plain one. Its remote side is known only while a path is nominated and
+    /// there are keys: without them nothing can be sent, and so nothing in the clear.
     pub(crate) webrtc: Option<Box<WebRtc>>,
     pub(crate) connected: bool,
     rtcp_remote: Option<SocketAddr>,
@@ -71,6 +76,13 @@ pub(crate) struct Transport {
     /// Consumer by SSRC, media and RTX; ordered, for reports and feedback.
     pub(crate) outbound: BTreeMap<u32, usize>,
     pub(crate) reports_due: Option<Instant>,
+    /// Clocks of its receivers, to be answered with the next reports.
+    pub(crate) reference_times: Vec<ReferenceTime>,
+    /// What its senders are told about congestion.
+    pub(crate) arrivals: Option<Box<Arrivals>>,
+    pub(crate) remb: Option<Box<Remb>>,
+    /// Most that its producers should send together; 0 for no limit.
+    pub(crate) max_incoming_bitrate_bps: u64,
     pub(crate) received: Traffic,
     pub(crate) discards: Discards,
 }
@@ -85,12 +97,7 @@ pub(crate) enum Flow {
 }
 
 impl Transport {
-    pub(crate) fn new(
-        id: TransportId,
-        router: RouterId,
-        rtcp_ssrc: u32,
-        local: Endpoint,
-    ) -> Self {
+    pub(crate) fn new(id: TransportId, router: RouterId, rtcp_ssrc: u32, local: Endpoint) -> Self {
         Self {
             id,
             router,
@@ -108,7 +115,12 @@ impl Transport {
             consumers: Vec::new(),
             outbound: BTreeMap::new(),
             pending: Vec::new(),
+            next_transport_cc: 0,
             reports_due: None,
+            reference_times: Vec::new(),
+            arrivals: None,
+            remb: None,
+            max_incoming_bitrate_bps: 0,
             received: Traffic::default(),
             sent: Traffic::default(),
             discards: Discards::default(),

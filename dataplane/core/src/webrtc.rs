@@ -23,7 +23,7 @@ use crate::outbox::Outbox;
 use crate::path::{Endpoint, EndpointId, EndpointOp, Path};
 use crate::srtp::{Opener, Sealer};
 use crate::stun;
-use crate::time::Instant;
+use crate::time::{Instant, SystemInstant};
 use crate::timers::Timer;
 use crate::transport::{Flow, Security, Traffic, Transport};
 use crate::worker::{Owner, Worker, push_counted};
@@ -42,7 +42,7 @@ pub(crate) struct WebRtcServer {
 }
 
 impl WebRtcServer {
-    pub(crate) fn new(config: &WebRtcConfig, started: std::time::Instant) -> Option<Self> {
+    pub(crate) fn new(config: &WebRtcConfig, started: SystemInstant) -> Option<Self> {
         Some(Self {
             identity: Identity::new(config, started)?,
             consent_timeout: Duration::from_millis(config.consent_timeout_ms.into()),
@@ -127,6 +127,7 @@ impl Worker {
         check_credentials(server, &options.ice)?;
         let mut transport = Transport::new(id, router, options.rtcp_ssrc, NOWHERE);
         transport.webrtc = Some(Box::new(WebRtc::new(&options.ice)));
+        transport.max_incoming_bitrate_bps = options.max_incoming_bitrate_bps;
         let key = self.transports.insert(transport);
         siblings.push(key);
         self.transport_by_id.insert(id, key);
@@ -533,9 +534,8 @@ fn send(outbox: &mut Outbox, sent: &mut Traffic, path: Path, packet: &[u8]) {
 /// RFC 8839 section 5.4: 4 to 256 ice-chars of user fragment (here at most 32), 22 to 256 of password.
 fn check_credentials(server: &WebRtcServer, ice: &IceParameters) -> Applied {
     let is_ice_char = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
-    let is_lawful = |text: &str, lens: std::ops::RangeInclusive<usize>| {
-        lens.contains(&text.len()) && text.bytes().all(is_ice_char)
-    };
+    let is_lawful =
+        |text: &str, lens: std::ops::RangeInclusive<usize>| lens.contains(&text.len()) && text.bytes().all(is_ice_char);
     if !is_lawful(&ice.username_fragment, 4..=32) {
         return Err(invalid("iceParameters.usernameFragment", "must be 4 to 32 ice-chars"));
     }

@@ -20,7 +20,7 @@ use crate::outbox::Outbox;
 use crate::path::{Endpoint, EndpointId, EndpointOp, Path};
 use crate::producer::Producer;
 use crate::stream::Stream;
-use crate::time::Instant;
+use crate::time::{Instant, SystemInstant};
 use crate::timers::{Timer, Timers};
 use crate::transport::{Flow, Traffic, Transport};
 use crate::webrtc::WebRtcServer;
@@ -31,7 +31,7 @@ pub struct Config {
     /// Unix time at [`Instant`] zero, in nanoseconds; for the NTP timestamps of sender reports.
     pub unix_time_ns: u64,
     /// The clock's reading at [`Instant`] zero; the DTLS library counts from it.
-    pub started: std::time::Instant,
+    pub started: SystemInstant,
     /// WebRTC transports; without it there are none.
     pub webrtc: Option<WebRtcConfig>,
 }
@@ -39,7 +39,7 @@ pub struct Config {
 impl Config {
     /// Without WebRTC transports, at the beginning of Unix time.
     #[must_use]
-    pub const fn plain(started: std::time::Instant) -> Self {
+    pub const fn plain(started: SystemInstant) -> Self {
         Self { unix_time_ns: 0, started, webrtc: None }
     }
 }
@@ -183,6 +183,8 @@ impl Worker {
                 Timer::Reports(key) => self.reports_timeout(now, at, key, outbox),
                 Timer::Consent(key) => self.consent_timeout(now, at, key),
                 Timer::Dtls(key) => self.dtls_timeout(now, at, key, outbox),
+                Timer::TransportCc(key) => self.transport_cc_timeout(at, key, outbox),
+                Timer::Remb(key) => self.remb_timeout(now, at, key, outbox),
                 Timer::Nack(key) => self.nack_timeout(now, at, key, outbox),
                 Timer::KeyFrame(key) => self.key_frame_timeout(now, at, key, outbox),
             }

@@ -74,6 +74,15 @@ pub enum HeaderExtension {
     PlayoutDelay,
 }
 
+impl HeaderExtension {
+    /// Whether it is between two neighbours: it tells streams apart or is for feedback. Never passed on; every consumer
+    /// writes its own.
+    #[must_use]
+    pub const fn is_hop_local(self) -> bool {
+        matches!(self, Self::Mid | Self::Rid | Self::RepairedRid | Self::AbsSendTime | Self::TransportCc)
+    }
+}
+
 /// One header extension of a producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtensionMapping {
@@ -103,8 +112,8 @@ pub struct ProduceOptions {
     pub kind: MediaKind,
     /// Every payload type that may arrive; others are discarded.
     pub codecs: Vec<CodecMapping>,
-    /// Header extensions that are known; others are left out. MID, RID and repaired RID tell streams apart, abs-send-time
-    /// and transport-cc are for feedback: these five are not passed on.
+    /// Header extensions that are known; others are left out. MID, RID and repaired RID tell streams apart,
+    /// abs-send-time and transport-cc are for feedback: these five are not passed on.
     pub header_extensions: Vec<ExtensionMapping>,
     /// At least one.
     pub encodings: Vec<EncodingMapping>,

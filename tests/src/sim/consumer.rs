@@ -136,6 +136,12 @@ impl Consumer {
         }
     }
 
+    /// Its receiver has other numbers for header extensions than the router.
+    #[must_use]
+    pub fn renumbers(&self) -> bool {
+        self.options.header_extensions.iter().any(|one| one.router_id != one.receiver_id)
+    }
+
     /// It was interrupted: what comes next may begin anew.
     pub const fn begin_era(&mut self) {
         self.era = Era { number: self.era.number + 1, synced: None };
@@ -197,12 +203,13 @@ impl Consumer {
         );
         check!(header.csrc == source.plan.csrcs, "changed the contributing sources of packet {index}");
         let accepted = &self.options.header_extensions;
-        let is_accepted = |id: &u8| accepted.iter().any(|one| one.receiver_id == *id);
         for extension in &header.extensions {
-            check!(is_accepted(&extension.id), "sent extension {} that was not negotiated", extension.id);
+            let known = accepted.iter().any(|one| one.receiver_id == extension.id);
+            check!(known, "sent extension {} that was not negotiated", extension.id);
         }
-        for (id, value) in sent.extensions.iter().filter(|(id, _)| is_accepted(id)) {
-            let found = header.extensions.iter().find(|extension| extension.id == *id);
+        for (id, value) in &sent.extensions {
+            let Some(known) = accepted.iter().find(|one| one.router_id == *id) else { continue };
+            let found = header.extensions.iter().find(|extension| extension.id == known.receiver_id);
             check!(
                 found.is_some_and(|extension| extension.payload == value),
                 "extension {id} of packet {index} is {found:?} instead of {value:?}"

@@ -3,8 +3,8 @@
 
 use corecast_core::{Endpoint, EndpointId};
 use corecast_wire::{
-    Command, CommandError, ConsumeOptions, ConsumerExtension, ConsumerId, PayloadTypeMapping, PlainTransportOptions,
-    ProducerId, Reply, RouterId, RtxOptions, TransportId,
+    Command, CommandError, ConsumeOptions, ConsumerExtension, ConsumerId, ExtensionMapping, PayloadTypeMapping,
+    PlainTransportOptions, ProducerId, Reply, RouterId, RtxOptions, TransportId,
 };
 
 use super::consumer::{Broken, Consumer, check};
@@ -231,10 +231,17 @@ impl<M: Machine> World<M> {
         let number = u32::try_from(self.consumers.len()).expect("few consumers");
         let ssrc = 0x4000_0000 + number * 2;
         let mapped = from.mapped_payload_type();
-        let mut header_extensions: Vec<_> =
-            from.extensions.iter().map(|one| ConsumerExtension::same(one.extension, one.mapped_id)).collect();
+        let renumber = self.random.percent(40);
+        let receiver_id = |router: u8| if renumber { 15 - router } else { router };
+        let known = |one: &ExtensionMapping| ConsumerExtension {
+            extension: one.extension,
+            router_id: one.mapped_id,
+            receiver_id: receiver_id(one.mapped_id),
+        };
+        let mut header_extensions: Vec<_> = from.extensions.iter().map(known).collect();
         let (extensions, rtx, nack) = (peer.extensions, peer.rtx && from.is_video(), peer.nack && from.is_video());
         header_extensions.retain(|_| extensions && self.random.percent(70));
+        let mid = self.random.percent(50).then(|| format!("mid-{number}"));
         let mut first_sequence = || u16::try_from(self.random.range(0..=0x7FFF)).expect("15 bits");
         ConsumeOptions {
             ssrc,
@@ -245,7 +252,7 @@ impl<M: Machine> World<M> {
             }),
             payload_types: vec![PayloadTypeMapping::same(mapped)],
             header_extensions,
-            mid: None,
+            mid,
             nack,
             first_sequence: first_sequence(),
             cname: format!("peer-{at}"),

@@ -45,7 +45,7 @@ impl RealWorker {
     /// A worker with nothing in it, at a fixed wall-clock time.
     #[must_use]
     pub fn new() -> Self {
-        let config = Config { unix_time_ns: 1_800_000_000_000_000_000, ..Config::plain(std::time::Instant::now()) };
+        let config = Config { unix_time_ns: super::anew::UNIX_TIME_NS, ..Config::plain(std::time::Instant::now()) };
         Self { worker: Worker::new(config), outbox: Outbox::new() }
     }
 }

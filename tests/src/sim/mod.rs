@@ -4,6 +4,7 @@
 //! packet that leaves the machine is opened by other people's cryptography and checked against what was sent to it (see
 //! [`consumer`]); a broken rule ends the run, which prints its seed and its last events.
 
+pub mod anew;
 pub mod consumer;
 mod control;
 pub mod feedback;

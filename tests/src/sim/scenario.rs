@@ -322,7 +322,8 @@ impl SourcePlan {
                 rtx_ssrc: rtx.map(|(ssrc, _)| ssrc).filter(|_| announced),
                 rid: None,
             }],
-            mid: None,
+            // As browsers send it. What has none is known by its payload type alone.
+            mid: random.percent(50).then(|| at.to_string()),
             nack: rtx.is_some() || random.percent(60),
             pli: video && feedback.0,
             fir: video && feedback.1,

@@ -210,7 +210,7 @@ impl Source {
     fn extensions(&self, index: u64, random: &mut Random) -> Vec<(HeaderExtension, Bytes)> {
         let number = index.to_be_bytes();
         let mut value = |extension| match extension {
-            HeaderExtension::Mid => Bytes::from_static(b"7"),
+            HeaderExtension::Mid => self.plan.options.mid.clone().unwrap_or_else(|| "7".to_owned()).into(),
             HeaderExtension::TransportCc => Bytes::copy_from_slice(&number[6..]),
             HeaderExtension::AudioLevel | HeaderExtension::VideoOrientation => {
                 Bytes::copy_from_slice(&random.next_u32().to_be_bytes()[..1])

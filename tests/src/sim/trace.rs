@@ -84,6 +84,10 @@ coverage! {
     gcm,
     /// Of those, sealed with AES-CM.
     cm,
+    /// Packets that left with a transport-wide sequence number.
+    stamped,
+    /// Packets that left with extensions under other numbers than the router's.
+    renumbered,
     /// Packets repeated byte for byte.
     repeated,
     /// Packets retransmitted on a stream of their own.

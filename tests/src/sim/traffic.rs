@@ -9,6 +9,7 @@ use corecast_wire::SrtpCryptoSuite;
 use rtcp::reception_report::ReceptionReport;
 use webrtc_util::marshal::Unmarshal;
 
+use super::anew::check_anew;
 use super::consumer::{Broken, Kind, Seen, check};
 use super::feedback::{
     Asked, RtcpPacket, check_rtcp, compound, description, key_frame_request, nack, receiver_report, sender_report,
@@ -82,6 +83,11 @@ impl<M: Machine> World<M> {
         let kind = one
             .saw(source, &seen)
             .map_err(|broken| format!("consumer {number} of source {}: {broken}", source.number))?;
+        let next = &mut self.peers[peer].next_transport_cc;
+        let stamped = check_anew(&one.options, header, self.now_ns, next)
+            .map_err(|broken| format!("consumer {number} of source {}: {broken}", source.number))?;
+        self.coverage.stamped += u64::from(stamped);
+        self.coverage.renumbered += u64::from(one.renumbers());
         let media = if kind == Kind::Retransmission { packet.payload.get(2..) } else { packet.payload.get(..) };
         let index = media.and_then(super::source::stamp).map_or(0, |(_, index)| index);
         let sent = &source.sent[usize::try_from(index).expect("it was found")];

@@ -84,6 +84,8 @@ pub(super) struct Peer {
     pub(super) recent: Vec<(bool, Bytes, About)>,
     pub(super) ticks: u64,
     pub(super) fir_number: u8,
+    /// Transport-wide sequence number of the next packet to it that has one.
+    pub(super) next_transport_cc: u16,
 }
 
 /// A socket of the server.
@@ -157,6 +159,7 @@ impl<M: Machine> World<M> {
                 recent: Vec::new(),
                 ticks: 0,
                 fir_number: 0,
+                next_transport_cc: 0,
                 plan: plan.clone(),
             });
         }

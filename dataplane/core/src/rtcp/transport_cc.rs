@@ -21,6 +21,33 @@ pub struct TransportCc<'a> {
     deltas: &'a [u8],
 }
 
+/// How many of at most `left` statuses a chunk tells, and the bytes of their deltas; `None` if one is reserved.
+fn chunk_len(chunk: u16, left: usize) -> Option<(usize, usize)> {
+    let bytes = |symbol| match symbol {
+        Symbol::NotReceived => Some(0),
+        Symbol::Small => Some(1),
+        Symbol::Large => Some(2),
+        Symbol::Reserved => None,
+    };
+    match chunk >> 14 {
+        0 | 1 => {
+            let count = usize::from(chunk & 0x1fff).min(left);
+            if count == 0 { Some((0, 0)) } else { Some((count, count * bytes(Symbol::of_bits(chunk >> 13))?)) }
+        }
+        2 => {
+            let count = ONE_BIT_SYMBOLS.min(left);
+            let told = (chunk & 0x3fff) >> (ONE_BIT_SYMBOLS - count);
+            Some((count, told.count_ones() as usize))
+        }
+        _ => {
+            let count = TWO_BIT_SYMBOLS.min(left);
+            let symbols = (0..count).map(|at| Symbol::of_bits(chunk >> (2 * (TWO_BIT_SYMBOLS - 1 - at))));
+            let sum = symbols.map(bytes).try_fold(0, |sum, one| Some(sum + one?));
+            sum.map(|sum| (count, sum))
+        }
+    }
+}
+
 /// What became of one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PacketStatus {
@@ -35,17 +62,15 @@ impl<'a> TransportCc<'a> {
     pub(super) fn read(sender_ssrc: u32, media_ssrc: u32, fci: &'a [u8]) -> Option<Self> {
         let (&[b0, b1, c0, c1, t0, t1, t2, feedback_count], chunks) = fci.split_first_chunk()?;
         let status_count = u16::from_be_bytes([c0, c1]);
-        let mut symbols = Symbols { chunks, chunk: 0, in_chunk: 0, left: status_count };
-        let mut delta_bytes = 0;
-        for _ in 0..status_count {
-            delta_bytes += match symbols.next()? {
-                Symbol::NotReceived => 0,
-                Symbol::Small => 1,
-                Symbol::Large => 2,
-                Symbol::Reserved => return None,
-            };
+        // Chunk by chunk: three of them may tell of 24,000 packets.
+        let (mut left, mut rest, mut delta_bytes) = (usize::from(status_count), chunks, 0);
+        while left > 0 {
+            let (chunk, after) = rest.split_first_chunk()?;
+            let (count, bytes) = chunk_len(u16::from_be_bytes(*chunk), left)?;
+            (left, rest) = (left - count, after);
+            delta_bytes += bytes;
         }
-        let deltas = symbols.chunks.get(..delta_bytes)?;
+        let deltas = rest.get(..delta_bytes)?;
         Some(Self {
             sender_ssrc,
             media_ssrc,

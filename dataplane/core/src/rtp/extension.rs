@@ -7,7 +7,7 @@
 use super::MalformedRtp;
 
 /// Bytes before the elements: profile and length.
-const HEAD_BYTES: usize = 4;
+pub const EXTENSION_HEAD_BYTES: usize = 4;
 /// Profile of the one-byte form (RFC 8285 section 4.2).
 const ONE_BYTE_PROFILE: u16 = 0xbede;
 /// Profile of the two-byte form with zero "appbits" (RFC 8285 section 4.3).
@@ -44,7 +44,7 @@ pub(super) fn split_block(rest: &[u8]) -> Result<(&[u8], &[u8]), MalformedRtp> {
         return Err(MalformedRtp::Extension);
     };
     // At most 4 + 4 * 65,535: no overflow in usize, which a 16-bit sum would have.
-    let len = HEAD_BYTES + 4 * usize::from(u16::from_be_bytes([high, low]));
+    let len = EXTENSION_HEAD_BYTES + 4 * usize::from(u16::from_be_bytes([high, low]));
     let (block, body) = rest.split_at_checked(len).ok_or(MalformedRtp::Extension)?;
     let mut elements = Extensions::of_block(block);
     while elements.step()?.is_some() {}
@@ -60,13 +60,20 @@ pub struct Extensions<'a> {
 
 impl<'a> Extensions<'a> {
     /// The elements of a block that begins with its head; none if it is empty or of an unknown profile.
-    pub(super) fn of_block(block: &'a [u8]) -> Self {
-        if let Some((&[p0, p1, _, _], rest)) = block.split_first_chunk::<HEAD_BYTES>()
+    #[must_use]
+    pub fn of_block(block: &'a [u8]) -> Self {
+        if let Some((&[p0, p1, _, _], rest)) = block.split_first_chunk::<EXTENSION_HEAD_BYTES>()
             && let Some(form) = Form::of_profile(u16::from_be_bytes([p0, p1]))
         {
             return Self { form, rest };
         }
         Self { form: Form::OneByte, rest: &[] }
+    }
+
+    /// Elements of the one-byte form, without a head.
+    #[must_use]
+    pub(crate) const fn of_elements(elements: &'a [u8]) -> Self {
+        Self { form: Form::OneByte, rest: elements }
     }
 
     /// The next element, or none at the end, or an error where an element runs past the block.
@@ -109,22 +116,35 @@ impl<'a> Iterator for Extensions<'a> {
 /// must have agreed to (RFC 8285 section 4.1.2). Elements that no form can carry (identifier 0, more than 255 bytes)
 /// are left out, and so are those for which `out` has no room.
 pub fn write_extension_block<'a>(out: &mut [u8], elements: impl Iterator<Item = (u8, &'a [u8])> + Clone) -> usize {
-    let elements = elements.filter(|&(id, data)| id != 0 && data.len() <= 255);
-    let one_byte = elements.clone().all(|(id, data)| id <= 14 && (1..=16).contains(&data.len()));
-    write_block(out, if one_byte { Form::OneByte } else { Form::TwoByte }, elements)
+    let elements = lawful(elements);
+    write_block(out, if fits_one_byte(elements.clone()) { Form::OneByte } else { Form::TwoByte }, elements)
 }
 
-/// Copies those elements of `block` (with its head) to `out` whose identifier n has bit n set in `keep`, in the form
-/// that the block has, and says how long the new block is: 0 if nothing remains. Identifiers above 15 never remain.
-pub fn filter_extension_block(block: &[u8], keep: u16, out: &mut [u8]) -> usize {
-    let elements = Extensions::of_block(block);
-    write_block(out, elements.form, elements.filter(|&(id, _)| id <= 15 && keep >> id & 1 == 1))
+/// How long a block [`write_extension_block`] makes of `elements`, given room.
+pub fn extension_block_len<'a>(elements: impl Iterator<Item = (u8, &'a [u8])> + Clone) -> usize {
+    let elements = lawful(elements);
+    let overhead = if fits_one_byte(elements.clone()) { 1 } else { 2 };
+    match elements.map(|(_, data)| overhead + data.len()).sum::<usize>() {
+        0 => 0,
+        len => EXTENSION_HEAD_BYTES + len.next_multiple_of(4),
+    }
+}
+
+/// The elements that some form can carry.
+fn lawful<'a>(elements: impl Iterator<Item = (u8, &'a [u8])> + Clone) -> impl Iterator<Item = (u8, &'a [u8])> + Clone {
+    elements.filter(|&(id, data)| id != 0 && data.len() <= 255)
+}
+
+/// Whether the one-byte form can carry every element.
+fn fits_one_byte<'a>(mut elements: impl Iterator<Item = (u8, &'a [u8])>) -> bool {
+    elements.all(|(id, data)| id <= 14 && (1..=16).contains(&data.len()))
 }
 
 fn write_block<'a>(out: &mut [u8], form: Form, elements: impl Iterator<Item = (u8, &'a [u8])>) -> usize {
     // Whole words only, so that the padding always has room, and no more of them than the length field can count.
-    let room = (out.len() & !3).min(HEAD_BYTES + 4 * usize::from(u16::MAX));
-    let Some((head, body)) = out.get_mut(..room).and_then(|out| out.split_first_chunk_mut::<HEAD_BYTES>()) else {
+    let room = (out.len() & !3).min(EXTENSION_HEAD_BYTES + 4 * usize::from(u16::MAX));
+    let Some((head, body)) = out.get_mut(..room).and_then(|out| out.split_first_chunk_mut::<EXTENSION_HEAD_BYTES>())
+    else {
         return 0;
     };
     let mut used = 0;
@@ -141,7 +161,7 @@ fn write_block<'a>(out: &mut [u8], form: Form, elements: impl Iterator<Item = (u
     let [p0, p1] = form.profile().to_be_bytes();
     let [l0, l1] = ((padded / 4) as u16).to_be_bytes();
     *head = [p0, p1, l0, l1];
-    HEAD_BYTES + padded
+    EXTENSION_HEAD_BYTES + padded
 }
 
 /// Writes one element and says how many bytes it took; none if it does not fit the form or the room.

@@ -105,8 +105,8 @@ fn reads_the_responses_of_rfc_5769() {
     }
 }
 
-/// The responses of RFC 5769 have a SOFTWARE that we do not send, padded with a space. The address is the same, and with
-/// both in place so is every other byte.
+/// The responses of RFC 5769 have a SOFTWARE that we do not send, padded with a space. The address is the same, and
+/// with both in place so is every other byte.
 #[test]
 fn writes_the_responses_of_rfc_5769() {
     let bytes = sample_request();

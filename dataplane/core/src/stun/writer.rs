@@ -187,7 +187,8 @@ impl<'a> Writer<'a> {
     /// FINGERPRINT, the end of a message.
     #[must_use]
     pub fn push_fingerprint(&mut self) -> Option<()> {
-        // The CRC covers a header whose length counts this attribute (RFC 8489 section 14.7): written first, then filled.
+        // The CRC covers a header whose length counts this attribute (RFC 8489 section 14.7): written first, then
+        // filled.
         let before = self.len;
         self.push(attribute::FINGERPRINT, &[0; 4])?;
         let crc = crc32fast::hash(self.out.get(..before)?) ^ FINGERPRINT_XOR;

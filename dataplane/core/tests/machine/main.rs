@@ -1,5 +1,9 @@
 //! The machine as its shell sees it: datagrams in, datagrams out.
 
 mod bed;
+mod congestion;
 mod forwarding;
+mod headers;
+mod key_frames;
+mod reports;
 mod streams;

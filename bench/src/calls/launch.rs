@@ -1,0 +1,142 @@
+//! A server of our own: the `corecast` that was built beside this program, on ports of its own, with limits that do not
+//! stand in the way of a load from one address.
+
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use corecast_wire::{Coalesce, Io};
+
+use crate::http::Server;
+use crate::target::PARENT_VARIABLE;
+
+/// Where the program is, if it is not beside this one.
+const PROGRAM_VARIABLE: &str = "CORECAST_BIN";
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// Above what the system draws free ports from, so that the WebRTC port is not among them.
+const PLAIN_PORTS: &str = "61000-64999";
+const SOCKET_BUFFER_BYTES: &str = "8388608";
+
+/// A running server. It ends with this value, and with this process.
+#[derive(Debug)]
+pub struct Launched {
+    supervisor: Child,
+    /// Where its HTTP API is.
+    pub url: String,
+    /// Where its WebRTC port is.
+    pub webrtc_port: u16,
+}
+
+fn program() -> anyhow::Result<PathBuf> {
+    let path = match std::env::var_os(PROGRAM_VARIABLE) {
+        Some(path) => path.into(),
+        None => std::env::current_exe().context("where this program is")?.with_file_name("corecast"),
+    };
+    ensure!(
+        path.exists(),
+        "{} is missing: build it (cargo build --release), set {PROGRAM_VARIABLE}, or give --target",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// A port that is free for TCP, and one for UDP and TCP.
+fn free_ports() -> anyhow::Result<(u16, u16)> {
+    let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    for _ in 0..64 {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = tcp.local_addr()?.port();
+        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok((http.local_addr()?.port(), port));
+        }
+    }
+    bail!("no port is free for both TCP and UDP")
+}
+
+impl Launched {
+    /// Starts it with one worker on `core`, and waits until it answers. Call this before the calling thread is pinned:
+    /// a child may run where its parent may.
+    ///
+    /// # Errors
+    /// There is no such program, or it does not start.
+    pub fn start(core: u32, io: Io, coalesce: Coalesce) -> anyhow::Result<Self> {
+        let program = program()?;
+        let (http_port, webrtc_port) = free_ports()?;
+        let (listen, core) = (format!("127.0.0.1:{http_port}"), format!("[{core}]"));
+        let (webrtc, coalesce) = (webrtc_port.to_string(), coalesce_name(coalesce));
+        let flags = [
+            ("--config", "/dev/null"),
+            ("--http-listen", &listen),
+            ("--workers", &core),
+            ("--io", crate::args::io_name(io)),
+            ("--coalesce", &coalesce),
+            ("--rtc-listen-ips", "127.0.0.1"),
+            ("--rtc-webrtc-port", &webrtc),
+            ("--rtc-port-range", PLAIN_PORTS),
+            ("--rtc-recv-buffer-bytes", SOCKET_BUFFER_BYTES),
+            ("--rtc-send-buffer-bytes", SOCKET_BUFFER_BYTES),
+            ("--limits-sessions-per-second", "0"),
+            ("--limits-sessions-per-second-per-ip", "0"),
+            ("--log", "warn"),
+        ];
+        let supervisor = Command::new(std::env::current_exe()?)
+            .arg("__exec")
+            .arg(&program)
+            .args(flags.iter().flat_map(|(flag, value)| [flag, value]))
+            .env(PARENT_VARIABLE, std::process::id().to_string())
+            .stdin(Stdio::null())
+            // Ours is for results. What it has to complain of goes where our complaints go.
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let mut this = Self { supervisor, url: format!("http://{listen}"), webrtc_port };
+        this.wait()?;
+        Ok(this)
+    }
+
+    fn wait(&mut self) -> anyhow::Result<()> {
+        let until = Instant::now() + READY_WITHIN;
+        loop {
+            if let Some(status) = self.supervisor.try_wait()? {
+                bail!("the server has ended at once: {status}");
+            }
+            match Server::reach(&self.url) {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() > until => return Err(error.context("the server does not start")),
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+}
+
+fn coalesce_name(coalesce: Coalesce) -> String {
+    match coalesce {
+        Coalesce::Auto => "auto".into(),
+        Coalesce::Off => "off".into(),
+        Coalesce::Fixed(microseconds) => microseconds.to_string(),
+    }
+}
+
+impl Drop for Launched {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already. What is below it goes with it.
+        let _ = self.supervisor.kill();
+        let _ = self.supervisor.wait();
+    }
+}
+
+/// The hidden subcommand that becomes the server, so that it dies with us however we end.
+///
+/// # Errors
+/// It cannot be started.
+pub fn become_program(arguments: &[String]) -> anyhow::Result<()> {
+    let parent = std::env::var(PARENT_VARIABLE).ok().and_then(|text| text.parse().ok());
+    let (Some(parent), [program, arguments @ ..]) = (parent, arguments) else {
+        bail!("this subcommand is for corecast-bench itself");
+    };
+    crate::sockets::die_with_parent(parent);
+    Err(Command::new(program).args(arguments).env_remove(PARENT_VARIABLE).exec().into())
+}

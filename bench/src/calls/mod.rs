@@ -1,0 +1,318 @@
+//! `corecast-bench webrtc`: publishers and subscribers that join a real server as browsers do, their media measured as
+//! `fanout` measures it, and joins or floods beside it.
+
+pub mod joins;
+pub mod launch;
+pub mod report;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use corecast_wire::{Coalesce, Io};
+
+use self::joins::{Joiner, Joins, Setups, Stay};
+use self::launch::Launched;
+use self::report::{CallFigures, FloodFigures, HandshakeFigures, JoinFigures};
+use crate::clock::Clock;
+use crate::crypto::Crypto;
+use crate::flood::{self, Flood};
+use crate::generator::{Beside, Ends, Generator, Load, Window};
+use crate::http::Server;
+use crate::outcome::{GENERATOR_CORE, Outcome, Run};
+use crate::packet::FIRST_SSRC;
+use crate::progress::Progress;
+use crate::publishers::Publisher;
+use crate::schedule::{Payload, Profile, Source};
+use crate::subscribers::Subscribers;
+use crate::target::Setup;
+use crate::webrtc::sdp::Kind;
+use crate::{cpu, plot};
+
+/// What is measured.
+#[derive(Clone, Debug, clap::Args)]
+pub struct WebRtcArgs {
+    /// How many watch each publisher, each with a session of its own
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    subscribers: u32,
+    /// How many publish
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    publishers: u16,
+    /// Subscribers that join per second
+    #[arg(long, default_value_t = 20.0, value_parser = per_second)]
+    joins_per_second: f64,
+    /// Packets per second of each publisher
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pps: u32,
+    /// RTP payload: bytes, or "mix" for frames of random size, each split nearly evenly
+    #[arg(long, default_value = "1200")]
+    payload: Payload,
+    /// How packets are spread over time; "single" is offered as sound, the others as pictures
+    #[arg(long, value_enum, default_value = "pacer")]
+    profile: Profile,
+    /// SRTP profile that is offered: gcm128, gcm256 or cm80
+    #[arg(long, default_value = "gcm128", value_parser = suite)]
+    suite: Crypto,
+    /// Measure the server that runs at this address (http://…); otherwise one is started from the binary beside this
+    #[arg(long, value_name = "URL")]
+    target: Option<String>,
+    /// Bearer token for WHIP and WHEP
+    #[arg(long)]
+    token: Option<String>,
+    /// Driver of the server that is started: auto, uring or syscalls
+    #[arg(long, default_value = "auto", value_parser = crate::args::io, conflicts_with = "target")]
+    io: Io,
+    /// Whether its worker waits a moment for more datagrams: auto, off or microseconds
+    #[arg(long, default_value = "auto", value_parser = crate::args::coalesce, conflicts_with = "target")]
+    coalesce: Coalesce,
+    /// Core of its worker; by default the last one. This program itself runs on core 0
+    #[arg(long)]
+    worker_core: Option<u32>,
+    /// Then so many more join at that rate, beside the media, and leave again
+    #[arg(long, value_name = "N", conflicts_with = "flood")]
+    handshakes: Option<u32>,
+    /// Then flood the server beside the media; it must be on this machine
+    #[arg(long, value_enum)]
+    flood: Option<flood::Kind>,
+    /// Packets per second of the flood
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    flood_pps: u32,
+    /// Subscribers receive with UDP_GRO
+    #[arg(long)]
+    gro: bool,
+    /// Seconds that are measured
+    #[arg(long, default_value_t = 10.0, value_parser = crate::args::seconds)]
+    seconds: f64,
+    /// Seconds before, which are not measured
+    #[arg(long, default_value_t = 1.0, value_parser = crate::args::seconds)]
+    warm_up: f64,
+    /// Do not measure the floor
+    #[arg(long)]
+    no_floor: bool,
+    /// Times that a run is repeated from whose time the hypervisor took more than 2 percent
+    #[arg(long, default_value_t = 3)]
+    retries: u32,
+    /// For the publishers' phases and the sizes of frames
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Draw the distribution of latency into this file (.svg)
+    #[arg(long, value_name = "FILE", value_parser = plot::file)]
+    plot: Option<PathBuf>,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn per_second(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.1..=10_000.0).contains(rate));
+    rate.ok_or_else(|| "give joins per second, from 0.1 to 10000".into())
+}
+
+fn suite(text: &str) -> Result<Crypto, String> {
+    match text {
+        "gcm128" => Ok(Crypto::Gcm128),
+        "gcm256" => Ok(Crypto::Gcm256),
+        "cm80" => Ok(Crypto::Cm80),
+        _ => Err("give gcm128, gcm256 or cm80".into()),
+    }
+}
+
+impl WebRtcArgs {
+    fn load(&self) -> Load {
+        Load {
+            publishers: self.publishers,
+            subscribers: self.subscribers as usize,
+            pps: self.pps,
+            profile: self.profile,
+            payload: self.payload,
+            crypto: self.suite,
+            publisher_crypto: self.suite,
+            gro: self.gro,
+            seed: self.seed,
+            ip: Ipv4Addr::LOCALHOST,
+        }
+    }
+
+    /// The floor has the same shape only where every subscriber gets every publisher.
+    const fn has_floor(&self) -> bool {
+        !self.no_floor && self.publishers == 1 && self.subscribers > 0
+    }
+
+    fn steps(&self) -> u64 {
+        let floors = if self.has_floor() { 2 } else { 0 };
+        2 + floors + if self.handshakes.is_some() || self.flood.is_some() { 2 } else { 0 }
+    }
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// Publishers cannot join, nobody else can, something cannot be measured, or a subscriber got what it should not have.
+pub fn run(args: &WebRtcArgs) -> anyhow::Result<()> {
+    let core = args.worker_core.map_or_else(cpu::last_core, Ok)?;
+    // The server may use every core; we may not.
+    let launched = match args.target {
+        Some(_) => None,
+        None => Some(Launched::start(core, args.io, args.coalesce)?),
+    };
+    cpu::pin(GENERATOR_CORE)?;
+    let url = args.target.as_deref().or_else(|| launched.as_ref().map(|server| server.url.as_str()));
+    let url = url.context("a server")?;
+    let server = Server::reach(url)?;
+    let setup = Setup { core, io: server.io()?, coalesce: args.coalesce };
+    let progress = Progress::new(args.steps());
+    let (warm_up, measured) = (Duration::from_secs_f64(args.warm_up), Duration::from_secs_f64(args.seconds));
+    let run = Run { load: args.load(), setup, warm_up, measured, retries: args.retries, progress: &progress };
+    let kind = if args.profile == Profile::Single { Kind::Audio } else { Kind::Video };
+    let suite = args.suite.suite().context("a suite")?;
+    let joiner = Joiner::new(url, server.room(), args.token.as_deref(), suite, kind)?;
+    let mut calls = Calls::begin(args, run, &joiner, server)?;
+    let (outcome, figures) = calls.measure()?;
+    progress.finish();
+    print(args, &run, &outcome, &figures)
+}
+
+/// Everybody who has joined, and where.
+struct Calls<'a> {
+    args: &'a WebRtcArgs,
+    run: Run<'a>,
+    server: Server,
+    joiner: &'a Joiner,
+    generator: Generator,
+    /// Of the server, for floods.
+    webrtc: SocketAddr,
+    ufrag: String,
+}
+
+impl<'a> Calls<'a> {
+    /// Has the publishers join.
+    fn begin(args: &'a WebRtcArgs, run: Run<'a>, joiner: &'a Joiner, server: Server) -> anyhow::Result<Self> {
+        run.progress.step("publishers join");
+        let (clock, mut publishers) = (Clock::default(), Vec::new());
+        let mut reached = None;
+        for number in 0..args.publishers {
+            let session = joiner.publish(number).with_context(|| format!("publisher {number} cannot join"))?;
+            reached = Some((session.socket().peer_addr()?, session.checks.remote.ufrag.clone()));
+            let seed = args.seed.wrapping_add(number.into());
+            let source = Source::new(args.profile, args.payload, args.pps, 0, seed).key_frames_on_demand();
+            let mut publisher = Publisher::joined(number, source, session.into_parts(), clock.now_ns())?;
+            publisher.payload_type = joiner.payload_type();
+            publishers.push(publisher);
+        }
+        let (webrtc, ufrag) = reached.context("a publisher")?;
+        let subscribers = Subscribers::new(Vec::new(), args.gro, Ipv4Addr::LOCALHOST)?;
+        let generator = Generator::between(Ends { clock, publishers, subscribers }, args.seed);
+        Ok(Self { args, run, server, joiner, generator, webrtc, ufrag })
+    }
+
+    fn measure(&mut self) -> anyhow::Result<(Outcome, CallFigures)> {
+        let setups = self.join()?;
+        let mut floors = Vec::new();
+        if self.args.has_floor() {
+            floors.push(self.run.floor("the floor, before")?);
+        }
+        let beside = self.args.handshakes.is_some() || self.args.flood.is_some();
+        let window = match beside {
+            true => self.window("media alone", &mut ())?,
+            false => self.window("media", &mut ())?,
+        };
+        let handshakes = match self.args.handshakes {
+            Some(count) => Some(self.handshakes(count, &window)?),
+            None => None,
+        };
+        let flood = match self.args.flood {
+            Some(kind) => Some(self.flood(kind, &window)?),
+            None => None,
+        };
+        if self.args.has_floor() {
+            floors.push(self.run.floor("the floor, after")?);
+        }
+        let upkeep = self.generator.dissolve();
+        let consent = upkeep.iter().map(|upkeep| (upkeep.checks.asked, upkeep.checks.answered));
+        let (consent_asked, consent_answered) = consent.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let lost_sessions = self.joiner.leave(upkeep);
+        let outcome = Outcome { window, floors, io: self.run.setup.io, warnings: Vec::new() };
+        let figures = CallFigures {
+            media: outcome.figures(&self.run.load),
+            joins: JoinFigures::new(&setups, self.args.joins_per_second),
+            consent_asked,
+            consent_answered,
+            lost_sessions,
+            handshakes,
+            flood,
+        };
+        Ok((outcome, figures))
+    }
+
+    /// Has the subscribers join while media flows.
+    fn join(&mut self) -> anyhow::Result<Setups> {
+        let total = u64::from(self.args.subscribers) * u64::from(self.args.publishers);
+        self.run.progress.step(&format!("{total} subscribers join"));
+        let publishers = usize::from(self.args.publishers);
+        let mut joins = Joins::new(self.joiner, publishers, total, self.args.joins_per_second, Stay::ForGood)?;
+        self.generator.run(&mut joins)?;
+        let setups = joins.setups;
+        ensure!(setups.joined > 0 || total == 0, "nobody has joined: {:?}", setups.failures);
+        Ok(setups)
+    }
+
+    fn window(&mut self, what: &str, beside: &mut dyn Beside) -> anyhow::Result<Window> {
+        // Joins and floods keep this thread from reading: their latency is the kernel's to tell, and so that the two
+        // can be compared, also that of the media alone.
+        if self.args.handshakes.is_some() || self.args.flood.is_some() {
+            let Ends { clock, subscribers, .. } = &mut self.generator.ends;
+            subscribers.trust_time_stamps(clock)?;
+        }
+        let timing = self.run.timing();
+        let run = self.run;
+        run.attempt(what, |show| self.generator.measure_beside(&mut self.server, timing, show, beside))
+    }
+
+    fn handshakes(&mut self, count: u32, alone: &Window) -> anyhow::Result<HandshakeFigures> {
+        let rate = self.args.joins_per_second;
+        // A second try would have nobody left to join.
+        self.run.retries = 0;
+        let mut joins = Joins::new(self.joiner, usize::from(self.args.publishers), count.into(), rate, Stay::Not)?;
+        let window = self.window("media beside joins", &mut joins)?;
+        Ok(HandshakeFigures::new(&joins.setups, rate, alone, &window))
+    }
+
+    fn flood(&mut self, kind: flood::Kind, alone: &Window) -> anyhow::Result<FloodFigures> {
+        let pps = self.args.flood_pps;
+        let mut flood = match kind {
+            flood::Kind::Srtp => {
+                let publishers = self.generator.ends.publishers.iter();
+                Flood::from_within(publishers.map(|publisher| publisher.socket.clone()).collect(), pps, FIRST_SSRC)?
+            }
+            _ => Flood::from_strangers(kind, self.webrtc, pps, Some(&self.ufrag), None)?,
+        };
+        self.run.retries = 0;
+        let window = self.window("media beside the flood", &mut flood)?;
+        Ok(FloodFigures::new(kind, pps, &flood, alone, &window))
+    }
+}
+
+fn print(args: &WebRtcArgs, run: &Run<'_>, outcome: &Outcome, figures: &CallFigures) -> anyhow::Result<()> {
+    let title = format!("WebRTC: {}", run.load.title(outcome.io));
+    if let Some(path) = &args.plot {
+        outcome.draw(&title, path)?;
+    }
+    if args.json {
+        println!("{}", serde_json::to_string(figures)?);
+        return Ok(());
+    }
+    figures.joins.print("subscribers");
+    outcome.print(&title, &figures.media);
+    println!("consent: {} of {} checks answered", figures.consent_answered, figures.consent_asked);
+    if figures.lost_sessions > 0 {
+        println!("{} sessions were unknown to the server when they left", figures.lost_sessions);
+    }
+    if let Some(handshakes) = &figures.handshakes {
+        handshakes.print();
+    }
+    if let Some(flood) = &figures.flood {
+        flood.print();
+    }
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! What an endpoint owes the server while its media is sent or read by a loop without a runtime: consent checks
+//! (RFC 7675), reports (RFC 3550), and taking in what is not media.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use rtcp::packet::Packet;
+use rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
+use rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtcp::receiver_report::ReceiverReport;
+use rtcp::reception_report::ReceptionReport;
+use rtcp::sender_report::SenderReport;
+use webrtc_srtp::context::Context;
+use webrtc_util::marshal::Marshal as _;
+
+use super::dtls::{Association, is_dtls};
+use super::ice::{Checks, Taken, is_stun};
+use super::session::{Parts, consent_interval};
+use super::whip::Resource;
+
+/// What libwebrtc takes for video: a report every second, 0.5 to 1.5 times (RFC 3550 section 6.2).
+const REPORT_EVERY_NS: f64 = 1e9;
+/// How often a publisher looks for feedback.
+const READ_EVERY_NS: u64 = 5_000_000;
+/// Datagrams that it then reads at most.
+const READ_AT_ONCE: usize = 32;
+/// Seconds from 1900 to 1970 (RFC 3550 section 4).
+const NTP_OFFSET_S: u64 = 2_208_988_800;
+
+fn report_interval_ns() -> u64 {
+    (REPORT_EVERY_NS * rand::random_range(0.5..1.5)) as u64
+}
+
+/// Sends on a connected socket; what it does not take is lost, as on a network.
+fn send(socket: &UdpSocket, datagram: &[u8]) {
+    let _ = socket.send(datagram);
+}
+
+/// Consent, and the way out.
+pub struct Upkeep {
+    /// Checks: what was asked and what was answered.
+    pub checks: Checks,
+    /// For its end.
+    pub association: Association,
+    /// The session at the server.
+    pub resource: Resource,
+    remote: SocketAddr,
+    next_check_ns: u64,
+    next_report_ns: u64,
+}
+
+impl std::fmt::Debug for Upkeep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upkeep").field("checks", &self.checks).finish_non_exhaustive()
+    }
+}
+
+/// What is left of a session's parts: the socket, sealing and opening.
+type Rest = (Arc<UdpSocket>, Context, Context);
+
+impl Upkeep {
+    fn new(parts: Parts, now_ns: u64) -> anyhow::Result<(Self, Rest)> {
+        let Parts { socket, seal, open, checks, association, resource, .. } = parts;
+        let remote = socket.peer_addr().context("a connected socket")?;
+        // Many join together; their reports and checks are spread from the start.
+        let next_check_ns = now_ns + consent_interval().mul_f64(rand::random_range(0.0..1.0)).as_nanos() as u64;
+        let next_report_ns = now_ns + (REPORT_EVERY_NS * rand::random_range(0.0..1.0)) as u64;
+        let this = Self { checks, association, resource, remote, next_check_ns, next_report_ns };
+        Ok((this, (socket, seal, open)))
+    }
+
+    /// Sends a check if one is due; whether a report is.
+    fn turn(&mut self, now_ns: u64, socket: &UdpSocket) -> anyhow::Result<bool> {
+        if now_ns >= self.next_check_ns {
+            send(socket, &self.checks.request()?);
+            self.next_check_ns = now_ns + consent_interval().as_nanos() as u64;
+        }
+        let report = now_ns >= self.next_report_ns;
+        if report {
+            self.next_report_ns = now_ns + report_interval_ns();
+        }
+        Ok(report)
+    }
+
+    fn take(&mut self, datagram: &[u8], socket: &UdpSocket) {
+        if is_dtls(datagram) {
+            self.association.feed.take(datagram);
+        } else if is_stun(datagram)
+            && let Taken::Request(answer) = self.checks.take(datagram, self.remote)
+        {
+            send(socket, &answer);
+        }
+    }
+}
+
+/// Of somebody who watches.
+pub struct Watching {
+    /// Consent, and the way out.
+    pub upkeep: Upkeep,
+    seal: Context,
+    ssrc: u32,
+    highest: u16,
+    wraps: u16,
+}
+
+impl std::fmt::Debug for Watching {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watching").field("upkeep", &self.upkeep).finish_non_exhaustive()
+    }
+}
+
+impl Watching {
+    /// Takes a session over; its socket, and what opens its media.
+    ///
+    /// # Errors
+    /// The socket is not connected.
+    pub fn new(parts: Parts, now_ns: u64) -> anyhow::Result<(Self, Arc<UdpSocket>, Context)> {
+        let (upkeep, (socket, seal, open)) = Upkeep::new(parts, now_ns)?;
+        Ok((Self { upkeep, seal, ssrc: rand::random(), highest: 0, wraps: 0 }, socket, open))
+    }
+
+    /// Whether [`Self::turn`] has something to do.
+    #[must_use]
+    pub const fn is_due(&self, now_ns: u64) -> bool {
+        now_ns >= self.upkeep.next_check_ns || now_ns >= self.upkeep.next_report_ns
+    }
+
+    /// Sends what is due; `highest` is the highest sequence number of `ssrc`. The report claims that nothing was lost:
+    /// what was is counted elsewhere, and the server is not to adapt to it.
+    ///
+    /// # Errors
+    /// A cipher or the STUN crate fails.
+    pub fn turn(&mut self, now_ns: u64, socket: &UdpSocket, ssrc: u32, highest: u16) -> anyhow::Result<()> {
+        if !self.upkeep.turn(now_ns, socket)? {
+            return Ok(());
+        }
+        self.wraps = self.wraps.wrapping_add(u16::from(highest < self.highest));
+        self.highest = highest;
+        let last_sequence_number = (u32::from(self.wraps) << 16) | u32::from(highest);
+        let reports = vec![ReceptionReport { ssrc, last_sequence_number, ..ReceptionReport::default() }];
+        let report = ReceiverReport { ssrc: self.ssrc, reports, ..ReceiverReport::default() }.marshal()?;
+        send(socket, &self.seal.encrypt_rtcp(&report).context("SRTCP")?);
+        Ok(())
+    }
+
+    /// Takes in what is neither RTP nor RTCP.
+    pub fn take(&mut self, datagram: &[u8], socket: &UdpSocket) {
+        self.upkeep.take(datagram, socket);
+    }
+}
+
+/// What a publisher is to report of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// Stream.
+    pub ssrc: u32,
+    /// RTP time now.
+    pub rtp_time: u32,
+    /// Packets sent.
+    pub packets: u32,
+    /// Payload bytes sent.
+    pub octets: u32,
+}
+
+/// Of somebody who publishes.
+pub struct Publishing {
+    /// Consent, and the way out.
+    pub upkeep: Upkeep,
+    open: Context,
+    next_read_ns: u64,
+}
+
+impl std::fmt::Debug for Publishing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publishing").field("upkeep", &self.upkeep).finish_non_exhaustive()
+    }
+}
+
+impl Publishing {
+    /// Takes a session over; its socket, and what seals its media.
+    ///
+    /// # Errors
+    /// The socket is not connected.
+    pub fn new(parts: Parts, now_ns: u64) -> anyhow::Result<(Self, Arc<UdpSocket>, Context)> {
+        let (upkeep, (socket, seal, open)) = Upkeep::new(parts, now_ns)?;
+        Ok((Self { upkeep, open, next_read_ns: now_ns }, socket, seal))
+    }
+
+    /// Whether [`Self::turn`] has something to do.
+    #[must_use]
+    pub const fn is_due(&self, now_ns: u64) -> bool {
+        now_ns >= self.next_read_ns
+    }
+
+    /// Sends what is due and reads what has come; whether a key frame is asked for.
+    ///
+    /// # Errors
+    /// A cipher or the STUN crate fails.
+    pub fn turn(&mut self, now_ns: u64, socket: &UdpSocket, seal: &mut Context, sent: Sent) -> anyhow::Result<bool> {
+        self.next_read_ns = now_ns + READ_EVERY_NS;
+        if self.upkeep.turn(now_ns, socket)? {
+            let Sent { ssrc, rtp_time, packets: packet_count, octets: octet_count } = sent;
+            let ntp_time = ntp_now();
+            let report =
+                SenderReport { ssrc, ntp_time, rtp_time, packet_count, octet_count, ..SenderReport::default() };
+            send(socket, &seal.encrypt_rtcp(&report.marshal()?).context("SRTCP")?);
+        }
+        let (mut wanted, mut buffer) = (false, [0; 2_048]);
+        for _ in 0..READ_AT_ONCE {
+            let Ok(len) = socket.recv(&mut buffer) else { break };
+            let datagram = &buffer[..len];
+            // RFC 5761 section 4: these second bytes are RTCP's.
+            if matches!(datagram, [128..=191, 192..=223, ..]) {
+                wanted |= self.asks_for_key_frame(datagram)?;
+            } else {
+                self.upkeep.take(datagram, socket);
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn asks_for_key_frame(&mut self, datagram: &[u8]) -> anyhow::Result<bool> {
+        let plain = self.open.decrypt_rtcp(datagram).context("RTCP for a publisher does not open")?;
+        let packets = rtcp::packet::unmarshal(&mut plain.as_ref()).context("RTCP for a publisher")?;
+        let asks = |packet: &(dyn Packet + Send + Sync)| {
+            packet.as_any().is::<PictureLossIndication>() || packet.as_any().is::<FullIntraRequest>()
+        };
+        Ok(packets.iter().any(|packet| asks(packet.as_ref())))
+    }
+}
+
+/// 32 bits of seconds, 32 of their fraction.
+fn ntp_now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    ((since.as_secs() + NTP_OFFSET_S) << 32) | ((u64::from(since.subsec_nanos()) << 32) / 1_000_000_000)
+}

@@ -1,0 +1,178 @@
+//! What real clients' offers come to.
+
+use corecast_wire::{Codec, DtlsRole, HeaderExtension as E, MediaKind, PayloadTypeMapping, ProduceOptions};
+
+use super::*;
+use crate::ortc::Kind;
+
+fn of_kind(producers: &[Produced], kind: MediaKind) -> &ProduceOptions {
+    &producers.iter().find(|one| one.options.kind == kind).expect("has that kind").options
+}
+
+fn extensions(options: &ProduceOptions) -> Vec<(E, u8)> {
+    options.header_extensions.iter().map(|one| (one.extension, one.id)).collect()
+}
+
+#[test]
+fn every_offer_is_answered_as_active_or_passive() {
+    for (name, _) in OFFERS {
+        assert_eq!(offer(name).dtls.role, DtlsRole::Client, "{name}: actpass");
+        let answer = answered(name);
+        assert!(answer.contains("a=setup:passive\r\n") && !answer.contains("actpass"), "{name}");
+    }
+    let text = text_of("aiortc-publish").replace("a=setup:actpass", "a=setup:passive");
+    let offer = Offer::parse(&text).expect("well-formed");
+    let publications = publish(&offer).expect("publishes");
+    let accepted: Vec<_> = publications.into_iter().map(|one| one.answer).collect();
+    assert_eq!(offer.dtls.role, DtlsRole::Server);
+    assert!(answer(&offer, &local(), &accepted).contains("a=setup:active\r\n"));
+}
+
+#[test]
+fn chromium_publishes_opus_and_vp8() {
+    let producers = produced("chromium-publish");
+    let audio = of_kind(&producers, MediaKind::Audio);
+    assert_eq!(audio.codecs.iter().map(|codec| codec.payload_type).collect::<Vec<_>>(), [111]);
+    assert_eq!(extensions(audio), [(E::AudioLevel, 1), (E::AbsSendTime, 2), (E::TransportCc, 3), (E::Mid, 4)]);
+    assert_eq!((audio.mid.as_deref(), audio.nack, audio.transport_cc, audio.remb), (Some("0"), false, true, false));
+    let video = of_kind(&producers, MediaKind::Video);
+    let codecs: Vec<_> = video.codecs.iter().map(|codec| (codec.payload_type, codec.codec)).collect();
+    assert_eq!(codecs, [(96, Codec::Vp8), (97, Codec::Rtx { apt: 96 })]);
+    assert!(video.nack && video.pli && video.fir && video.transport_cc && !video.remb, "transport-cc before REMB");
+    let [encoding] = video.encodings.as_slice() else { panic!("one stream") };
+    assert!(encoding.ssrc.is_some() && encoding.rtx_ssrc.is_some() && encoding.rid.is_none());
+}
+
+#[test]
+fn simulcast_is_told_apart_by_rids() {
+    for (name, codec) in [("chromium-publish-simulcast", 96), ("firefox-publish-simulcast", 120)] {
+        let producers = produced(name);
+        let video = of_kind(&producers, MediaKind::Video);
+        let streams: Vec<_> = video.encodings.iter().map(|one| (one.rid.as_deref(), one.ssrc, one.rtx_ssrc)).collect();
+        assert_eq!(streams, ["q", "h", "f"].map(|rid| (Some(rid), None, None)), "{name}: whatever SSRCs stand there");
+        let found: Vec<_> = video.header_extensions.iter().map(|one| one.extension).collect();
+        assert!([E::Mid, E::Rid, E::RepairedRid].iter().all(|one| found.contains(one)), "{name}");
+        assert_eq!(video.codecs[0].payload_type, codec, "{name}");
+        assert_eq!(
+            producers.iter().find(|one| one.options.kind == MediaKind::Video).map(|one| one.kind_of_streams),
+            Some("simulcast")
+        );
+        let answer = answered(name);
+        assert!(
+            answer.contains("a=rid:q recv\r\na=rid:h recv\r\na=rid:f recv\r\na=simulcast:recv q;h;f\r\n"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn simulcast_without_its_extension_is_one_stream() {
+    let text = text_of("firefox-publish-simulcast").replace("sdes:rtp-stream-id", "sdes:something-else");
+    let publications = publish(&Offer::parse(&text).expect("well-formed")).expect("publishes");
+    let video = publications.iter().find(|one| one.kind == Kind::Video).expect("has video");
+    let ssrcs: Vec<_> = video.parameters.encodings.iter().map(|one| (one.ssrc, one.rid.as_deref())).collect();
+    assert_eq!(ssrcs, [(video.parameters.encodings[0].ssrc, None)]);
+    assert!(ssrcs[0].0.is_some());
+}
+
+#[test]
+fn a_session_of_one_sends_ssrcs_and_the_dependency_descriptor() {
+    let producers = produced("chromium-publish-svc");
+    let video = of_kind(&producers, MediaKind::Video);
+    assert_eq!(video.codecs[0].codec, Codec::Av1);
+    assert!(extensions(video).contains(&(E::DependencyDescriptor, 12)));
+    let consumable = &producers.iter().find(|one| one.options.kind == MediaKind::Video).expect("video").consumable;
+    let known = |extension: &ortc::RtpHeaderExtensionParameters| ortc::extension(&extension.uri);
+    assert!(consumable.header_extensions.iter().any(|one| known(one) == Some(E::DependencyDescriptor)));
+}
+
+#[test]
+fn what_a_client_sends_decides_who_gets_it() {
+    let gstreamer = produced("gstreamer-publish");
+    let video = of_kind(&gstreamer, MediaKind::Video);
+    assert_eq!(video.codecs.len(), 1, "no RTX was offered");
+    assert!(!video.nack && video.pli && !video.transport_cc, "transport-cc without its extension");
+    assert_eq!(video.mid.as_deref(), Some("video0"));
+    assert_eq!(of_kind(&gstreamer, MediaKind::Audio).codecs[0].mapped_payload_type, 100, "OPUS is opus");
+    let obs = produced("libdatachannel-publish");
+    let video = of_kind(&obs, MediaKind::Video);
+    assert_eq!((video.codecs[0].codec, video.codecs[0].mapped_payload_type), (Codec::H264, 107));
+    assert!(video.nack && video.pli && !video.remb, "REMB without abs-send-time");
+    assert_eq!(video.encodings[0].ssrc, Some(0x1122_3345));
+    let aiortc = produced("aiortc-publish");
+    let video = of_kind(&aiortc, MediaKind::Video);
+    assert!(video.remb && !video.transport_cc, "aiortc has abs-send-time and no transport-cc");
+}
+
+#[test]
+fn opus_in_stereo_is_asked_for_where_it_is_announced() {
+    let answer = answered("libdatachannel-publish");
+    let fmtp = answer.lines().find(|line| line.starts_with("a=fmtp:111")).expect("opus has parameters");
+    assert!(fmtp.contains("stereo=1") && !fmtp.contains("sprop") && fmtp.contains("useinbandfec=1"), "{fmtp}");
+}
+
+#[test]
+fn a_viewer_gets_its_own_numbers() {
+    let mut producers = produced("libdatachannel-publish");
+    producers.retain(|one| one.options.kind == MediaKind::Video);
+    producers.extend(produced("chromium-publish"));
+    for (name, h264, rtx, mid) in [("chromium-watch", 108, Some(109), "1"), ("aiortc-watch", 101, Some(102), "1")] {
+        let consumed = watch(&offer(name), &producers);
+        let video = &consumed.iter().find(|one| one.options.ssrc == 502).expect("video is the second section").options;
+        assert_eq!(video.payload_types, [PayloadTypeMapping { router: 107, receiver: h264 }], "{name}");
+        assert_eq!(video.rtx.as_ref().map(|of| of.payload_types.clone()), rtx.map(|rtx| vec![(107, rtx)]), "{name}");
+        assert_eq!(video.mid.as_deref(), Some(mid));
+        assert!(video.nack);
+        let audio = &consumed.iter().find(|one| one.options.ssrc == 500).expect("audio is the first").options;
+        assert!(!audio.nack && audio.rtx.is_none());
+        assert_eq!(audio.payload_types[0].router, 100);
+    }
+}
+
+#[test]
+fn who_cannot_be_repaired_by_rtx_gets_no_times_of_sending() {
+    let producers = produced("chromium-publish");
+    let whole = watch(&offer("chromium-watch"), &producers);
+    let has = |consumed: &[Consumed], extension| {
+        let video = consumed.iter().find(|one| one.options.ssrc == 502).expect("video");
+        video.options.header_extensions.iter().any(|one| one.extension == extension)
+    };
+    assert!(has(&whole, E::AbsSendTime) && has(&whole, E::TransportCc) && has(&whole, E::Mid));
+    let text: String =
+        text_of("chromium-watch").split_inclusive('\n').filter(|line| !line.contains(" rtx/90000")).collect();
+    let viewer = Offer::parse(&text).expect("well-formed");
+    let bare = watch(&viewer, &producers);
+    assert!(!has(&bare, E::AbsSendTime) && !has(&bare, E::TransportCc) && has(&bare, E::Mid));
+    let video = bare.iter().find(|one| one.options.ssrc == 502).expect("video");
+    assert!(video.options.nack && video.options.rtx.is_none());
+    let accepted: Vec<_> = bare.into_iter().map(|one| one.answer).collect();
+    let answer = answer(&viewer, &local(), &accepted);
+    let (_, section) = answer.split_once("m=video").expect("video");
+    assert!(!section.contains("transport-cc") && !section.contains("goog-remb"), "{section}");
+}
+
+#[test]
+fn an_extension_is_written_only_to_who_takes_it() {
+    // Firefox sends the dependency descriptor and does not take it.
+    let consumed = watch(&offer("firefox-watch"), &produced("chromium-publish"));
+    let video = &consumed.iter().find(|one| one.options.ssrc == 502).expect("video").options;
+    assert!(video.header_extensions.iter().all(|one| one.extension != E::DependencyDescriptor));
+    assert!(video.header_extensions.iter().any(|one| one.extension == E::PlayoutDelay));
+    for one in &video.header_extensions {
+        assert!((1..=14).contains(&one.receiver_id) && (1..=14).contains(&one.router_id));
+    }
+}
+
+#[test]
+fn who_lacks_the_codec_is_told() {
+    let viewer = offer("gstreamer-watch");
+    let producers = produced("libdatachannel-publish");
+    let video = producers.iter().find(|one| one.options.kind == MediaKind::Video).expect("video");
+    let section = &viewer.sections[1];
+    assert!(!can_consume(section, &video.consumable));
+    let error = consume(section, &video.consumable, &request(1)).expect_err("VP8 only");
+    assert!(error.to_string().contains("m= line 2 (video, mid video1): the producer sends video/H264"), "{error}");
+    assert!(!can_consume(&viewer.sections[0], &video.consumable), "pictures in a section of sound");
+    let capabilities = receive_capabilities(section);
+    assert_eq!(capabilities.codecs.iter().map(|codec| codec.mime_type.as_str()).collect::<Vec<_>>(), ["video/VP8"]);
+}

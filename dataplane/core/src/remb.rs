@@ -1,0 +1,162 @@
+//! Receiver estimated maximum bitrate to senders (draft-alvestrand-rmcat-remb-03), for those that take no transport-wide
+//! feedback and would else never know how much gets through; and the limit that a transport was made with, for all.
+//!
+//! The estimate is simple: half as much again as has arrived, at least [`MIN_BPS`], so that a sender can double in two
+//! seconds. It rises while at most 2 percent are lost and falls while more than 10 percent are, to what has arrived less
+//! half of the loss (the loss controller of draft-ietf-rmcat-gcc-02 section 6). It does not fall when a sender merely
+//! sends little.
+
+use std::time::Duration;
+
+use crate::limits::REMB_INTERVAL;
+use crate::outbox::Outbox;
+use crate::reports::send_rtcp;
+use crate::time::Instant;
+use crate::timers::Timer;
+use crate::worker::Worker;
+
+/// Least that is announced, unless the transport's limit is lower.
+const MIN_BPS: u64 = 300_000;
+/// Between two looks; twice that between two messages, unless the value falls.
+const LOOK: Duration = REMB_INTERVAL.checked_div(2).expect("not by zero");
+
+/// What a transport's senders are told.
+#[derive(Debug)]
+pub(crate) struct Remb {
+    bytes: u64,
+    since: Instant,
+    /// Packets that should have come, and that came, when they were last looked at.
+    expected: u64,
+    received: u64,
+    estimate_bps: u64,
+    announced: Option<(u64, Instant)>,
+    due: Option<Instant>,
+}
+
+impl Remb {
+    const fn new(now: Instant) -> Self {
+        Self { bytes: 0, since: now, expected: 0, received: 0, estimate_bps: MIN_BPS, announced: None, due: None }
+    }
+
+    /// Looks at what has come since the last time.
+    fn estimate(&mut self, now: Instant, expected: u64, received: u64) {
+        let elapsed_us = u64::try_from(now.since(self.since).as_micros()).unwrap_or(u64::MAX).max(1);
+        let rate_bps = self.bytes.saturating_mul(8_000_000) / elapsed_us;
+        let expected_now = expected.saturating_sub(self.expected);
+        let lost_now = expected_now.saturating_sub(received.saturating_sub(self.received));
+        (self.bytes, self.since, self.expected, self.received) = (0, now, expected, received);
+        let permille = (lost_now * 1_000).checked_div(expected_now).unwrap_or(0);
+        if permille > 100 {
+            self.estimate_bps = (rate_bps / 2_000).saturating_mul(2_000 - permille).max(MIN_BPS);
+        } else if permille <= 20 {
+            self.estimate_bps = self.estimate_bps.max(rate_bps.saturating_add(rate_bps / 2));
+        }
+    }
+
+    /// Whether to announce a value now: once per interval, at once if it has fallen by more than 3 percent.
+    fn is_news(&self, now: Instant, bps: u64) -> bool {
+        self.announced
+            .is_none_or(|(before, at)| bps < before.saturating_sub(before / 100 * 3) || now.since(at) >= REMB_INTERVAL)
+    }
+}
+
+impl Worker {
+    /// Notes an authentic RTP packet of `len` bytes of a sender that takes REMB.
+    pub(crate) fn note_for_remb(&mut self, now: Instant, key: usize, len: usize) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let remb = transport.remb.get_or_insert_with(|| Box::new(Remb::new(now)));
+        remb.bytes += len as u64;
+        if remb.due.is_none() {
+            let at = now + LOOK;
+            remb.due = Some(at);
+            self.timers.arm(at, Timer::Remb(key));
+        }
+    }
+
+    pub(crate) fn remb_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        // Taken out while it is changed, so that the transport can send.
+        let Some(mut remb) = transport.remb.take_if(|remb| remb.due == Some(at)) else { return };
+        remb.due = None;
+        let producers = transport.producers.iter().filter_map(|key| self.producers.get(*key));
+        let told: Vec<_> = producers.filter(|producer| producer.remb).collect();
+        let streams = told.iter().flat_map(|producer| &producer.streams).filter_map(|key| self.streams.get(*key));
+        let counts = streams.clone().map(|stream| stream.reception.counts(stream.highest()));
+        let (expected, received) =
+            counts.fold((0, 0), |(expected, received), one| (expected + one.0, received + one.1));
+        remb.estimate(now, expected, received);
+        // Whoever takes transport-wide feedback estimates for itself: it is told the limit alone.
+        let is_estimated = told.iter().any(|producer| producer.ids.transport_cc == 0);
+        let limit = Some(transport.max_incoming_bitrate_bps).filter(|limit| *limit > 0);
+        let estimate = Some(remb.estimate_bps).filter(|_| is_estimated);
+        let mut result = Ok(());
+        if let Some(bps) = limit.into_iter().chain(estimate).min()
+            && remb.is_news(now, bps)
+        {
+            let (from, ssrcs) = (transport.rtcp_ssrc, streams.filter_map(|stream| stream.ssrc));
+            result = send_rtcp(transport, outbox, |writer| {
+                writer.push_remb(from, bps, ssrcs);
+            });
+            if result.is_ok() {
+                remb.announced = Some((bps, now));
+            }
+        }
+        transport.remb = Some(remb);
+        if let Err(why) = result {
+            self.discard(key, why);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    /// Half a second of so many kilobits per second, of 100 packets of which some are lost.
+    fn half_a_second(remb: &mut Remb, kbps: u64, lost: u64) -> u64 {
+        remb.bytes = kbps * 1_000 / 16;
+        remb.estimate(remb.since + LOOK, remb.expected + 100, remb.received + 100 - lost);
+        remb.estimate_bps
+    }
+
+    #[test]
+    fn a_sender_can_ramp_up_and_is_not_held_by_a_pause() {
+        let mut remb = Remb::new(at(0));
+        assert_eq!(half_a_second(&mut remb, 50, 0), 300_000);
+        assert_eq!(half_a_second(&mut remb, 300, 0), 450_000);
+        assert_eq!(half_a_second(&mut remb, 450, 0), 675_000);
+        assert_eq!(half_a_second(&mut remb, 10, 0), 675_000);
+    }
+
+    #[test]
+    fn loss_holds_it_and_much_loss_lowers_it() {
+        let mut remb = Remb::new(at(0));
+        assert_eq!(half_a_second(&mut remb, 2_000, 0), 3_000_000);
+        assert_eq!(half_a_second(&mut remb, 3_000, 5), 3_000_000);
+        assert_eq!(half_a_second(&mut remb, 2_000, 20), 1_800_000);
+        assert_eq!(half_a_second(&mut remb, 100, 100), 300_000);
+    }
+
+    #[test]
+    fn a_fall_is_told_at_once_and_the_rest_once_a_second() {
+        let mut remb = Remb::new(at(0));
+        assert!(remb.is_news(at(0), 1_000_000));
+        remb.announced = Some((1_000_000, at(0)));
+        assert!(!remb.is_news(at(500), 2_000_000) && !remb.is_news(at(500), 980_000));
+        assert!(remb.is_news(at(500), 960_000) && remb.is_news(at(1_000), 2_000_000));
+    }
+
+    #[test]
+    fn a_stream_that_began_anew_counts_nothing_twice() {
+        let mut remb = Remb::new(at(0));
+        remb.estimate(at(500), 1_000, 1_000);
+        remb.estimate(at(1_000), 10, 10);
+        assert_eq!(remb.estimate_bps, MIN_BPS);
+        remb.estimate(at(1_000), 10, 10);
+        assert_eq!(remb.estimate_bps, MIN_BPS, "no time has passed");
+    }
+}

@@ -1,0 +1,139 @@
+//! What senders are told about congestion: transport-wide feedback and REMB.
+
+use std::time::Duration;
+
+use corecast_core::rtcp::{self, Packet};
+use corecast_wire::{EncodingMapping, ExtensionMapping, HeaderExtension, ProduceOptions};
+
+use crate::bed::{Bed, KEY_FRAME, packet, path, remote, video};
+
+const NUMBER: u8 = 3;
+
+fn sender(ssrc: u32, transport_cc: bool, remb: bool) -> ProduceOptions {
+    ProduceOptions {
+        header_extensions: vec![ExtensionMapping { extension: HeaderExtension::TransportCc, id: NUMBER, mapped_id: 5 }],
+        encodings: vec![EncodingMapping { ssrc: Some(ssrc), rtx_ssrc: Some(ssrc + 1), rid: None }],
+        transport_cc,
+        remb,
+        ..video()
+    }
+}
+
+/// Serves every timer that is due until then; what it sends to the publisher.
+fn wait(bed: &mut Bed, millis: u64) -> Vec<Vec<u8>> {
+    let until = bed.now + Duration::from_millis(millis);
+    let mut sent = Vec::new();
+    while let Some(at) = bed.worker.next_timeout().filter(|at| *at <= until) {
+        bed.now = at.max(bed.now);
+        bed.worker.handle_timeout(bed.now, &mut bed.outbox);
+        sent.extend(bed.sent().into_iter().filter(|(to, _)| *to == remote(0)).map(|(_, bytes)| bytes));
+    }
+    bed.now = until;
+    sent
+}
+
+/// (media SSRC, count of messages, numbers and whether they came) of each message.
+fn feedback(sent: &[Vec<u8>]) -> Vec<(u32, u8, Vec<(u16, bool)>)> {
+    let packets = sent.iter().flat_map(|bytes| rtcp::parse(bytes).expect("lawful"));
+    packets
+        .filter_map(|packet| match packet {
+            Packet::TransportCc(feedback) => {
+                let statuses = feedback.statuses().map(|status| (status.sequence, status.delta.is_some()));
+                Some((feedback.media_ssrc, feedback.feedback_count, statuses.collect()))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn rembs(sent: &[Vec<u8>]) -> Vec<(u64, Vec<u32>)> {
+    let packets = sent.iter().flat_map(|bytes| rtcp::parse(bytes).expect("lawful"));
+    packets
+        .filter_map(|packet| match packet {
+            Packet::Remb { bitrate_bps, ssrcs, .. } => Some((bitrate_bps, ssrcs.collect())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn numbered(number: u16) -> [u8; 2] {
+    number.to_be_bytes()
+}
+
+#[test]
+fn arrivals_are_told_every_100_ms_and_only_while_there_are_any() {
+    let mut bed = Bed::new();
+    bed.transport(0, false, false);
+    bed.produce_as(0, 1, sender(1_111, true, true)).expect("new");
+    bed.produce_as(0, 2, sender(2_222, true, true)).expect("new");
+    assert_eq!(feedback(&wait(&mut bed, 3_000)), []);
+    bed.arrive(path(0), &packet(1_111, 96, 1, &[(NUMBER, &numbered(7))], &KEY_FRAME));
+    bed.arrive(path(0), &packet(2_222, 96, 1, &[(NUMBER, &numbered(9))], &KEY_FRAME));
+    bed.arrive(path(0), &packet(2_223, 97, 1, &[(NUMBER, &numbered(10))], &[]));
+    let told = feedback(&wait(&mut bed, 100));
+    assert_eq!(told, [(2_223, 0, vec![(7, true), (8, false), (9, true), (10, true)])]);
+    let mut messages = 0;
+    for number in 11..211 {
+        bed.arrive(path(0), &packet(1_111, 96, number, &[(NUMBER, &numbered(number))], &KEY_FRAME));
+        messages += feedback(&wait(&mut bed, 10)).len();
+    }
+    assert!((19..=21).contains(&messages), "{messages} in two seconds");
+    wait(&mut bed, 100);
+    assert_eq!(feedback(&wait(&mut bed, 5_000)), []);
+    assert_eq!(bed.discarded(), [], "a retransmission of padding only is a probe");
+}
+
+#[test]
+fn many_arrivals_are_told_before_they_leave_the_window() {
+    let mut bed = Bed::new();
+    bed.transport(0, false, false);
+    bed.produce_as(0, 1, sender(1_111, true, false)).expect("new");
+    let mut told = Vec::new();
+    for number in 0..3_000_u16 {
+        bed.arrive(path(0), &packet(1_111, 96, number, &[(NUMBER, &numbered(number))], &KEY_FRAME));
+        if number % 100 == 99 {
+            told.extend(feedback(&wait(&mut bed, 1)));
+        }
+    }
+    told.extend(feedback(&wait(&mut bed, 100)));
+    let numbers: Vec<_> = told.iter().flat_map(|(_, _, statuses)| statuses).copied().collect();
+    assert_eq!(numbers, (0..3_000).map(|number| (number, true)).collect::<Vec<_>>());
+    let counts: Vec<_> = told.iter().map(|(_, count, _)| usize::from(*count)).collect();
+    assert_eq!(counts, (0..told.len()).collect::<Vec<_>>());
+}
+
+#[test]
+fn nothing_is_told_that_was_not_negotiated() {
+    let mut bed = Bed::new();
+    bed.transport(0, false, false);
+    bed.produce_as(0, 1, sender(1_111, false, false)).expect("new");
+    for number in 1..200 {
+        bed.arrive(path(0), &packet(1_111, 96, number, &[(NUMBER, &numbered(number))], &KEY_FRAME));
+        let sent = wait(&mut bed, 10);
+        assert_eq!((feedback(&sent), rembs(&sent)), (vec![], vec![]));
+    }
+}
+
+#[test]
+fn who_takes_remb_alone_can_ramp_up() {
+    let mut bed = Bed::new();
+    bed.transport(0, false, false);
+    bed.produce_as(0, 1, sender(1_111, false, true)).expect("new");
+    bed.produce_as(0, 2, sender(2_222, true, true)).expect("takes both");
+    let payload = [&KEY_FRAME[..], &[0; 1_200]].concat();
+    let mut told = Vec::new();
+    for number in 1..400 {
+        bed.arrive(path(0), &packet(1_111, 96, number, &[], &payload));
+        told.extend(rembs(&wait(&mut bed, 10)));
+    }
+    assert!((4..=5).contains(&told.len()), "one a second: {told:?}");
+    assert!(told.iter().all(|(_, ssrcs)| *ssrcs == [1_111, 2_222]));
+    let highest = told.last().expect("some").0;
+    assert!((1_300_000..1_600_000).contains(&highest), "half as much again as a megabit: {highest}");
+    let mut fallen = Vec::new();
+    for number in (400..480).step_by(2) {
+        bed.arrive(path(0), &packet(1_111, 96, number, &[], &payload));
+        fallen.extend(rembs(&wait(&mut bed, 20)));
+    }
+    assert!(fallen.first().is_some_and(|(bps, _)| *bps < highest * 3 / 4), "half is lost: {fallen:?}");
+}
