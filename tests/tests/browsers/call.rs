@@ -102,6 +102,12 @@ impl Visitor<'_> {
         found().ok_or_else(|| format!("{}, nothing of {peer}: {}", seen["state"], short(viewer)))
     }
 
+    /// What it sends and what it receives of a peer, for a failure.
+    pub(crate) fn figures(&self, peer: &str) -> String {
+        let [sends, receives] = [None, Some(peer)].map(|of| short(&self.connection(of)));
+        format!("{} sends {sends}, receives {receives}", self.page.name())
+    }
+
     /// Waits until it has decoded so many frames of a peer.
     pub(crate) fn sees(&self, peer: &str, frames: u64) -> Decoded {
         until(&format!("{} sees {peer}", self.page.name()), || {
