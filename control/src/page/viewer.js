@@ -47,9 +47,14 @@ export class Viewer {
   #prepare(pc) {
     this.stream = new MediaStream();
     this.video.srcObject = this.stream;
+<<<<<<< HEAD
     for (const kind of ["audio", "video"]) {
       takeDescriptor(pc.addTransceiver(kind, { direction: "recvonly" }));
     }
+=======
+    pc.addTransceiver("audio", { direction: "recvonly" });
+    askForDescriptor(pc.addTransceiver("video", { direction: "recvonly" }));
+>>>>>>> browsers
     pc.addEventListener("track", ({ track }) => this.stream.addTrack(track));
   }
 
@@ -59,4 +64,13 @@ export class Viewer {
     this.undecodable = kinds.filter((kind) => this.tracks.includes(kind));
     for (const { receiver } of refused) this.stream.removeTrack(receiver.track);
   }
+}
+
+/** AV1 in spatial layers cannot be decoded without it, and Chromium offers it to receive only if told to. */
+function askForDescriptor(transceiver) {
+  const extensions = transceiver.getHeaderExtensionsToNegotiate?.() ?? [];
+  const descriptor = extensions.find(({ uri }) => uri.endsWith("#dependency-descriptor-rtp-header-extension"));
+  if (!descriptor || descriptor.direction !== "stopped") return;
+  descriptor.direction = "sendrecv";
+  transceiver.setHeaderExtensionsToNegotiate(extensions);
 }
