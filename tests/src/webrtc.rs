@@ -65,6 +65,7 @@ impl Peer {
 }
 
 #[derive(Debug)]
+/// The machine with its str0m peers, on a virtual clock.
 pub struct Bench {
     /// The machine.
     pub worker: Worker,

@@ -2,16 +2,6 @@
 
 import { Session } from "./session.js";
 
-// Layered AV1 cannot be decoded without the dependency descriptor, which a browser that only receives does not offer by
-// itself.
-function takeDescriptor(transceiver) {
-  const extensions = transceiver.getHeaderExtensionsToNegotiate?.();
-  const descriptor = extensions?.find((one) => one.uri.includes("dependency-descriptor"));
-  if (!descriptor) return;
-  descriptor.direction = "sendrecv";
-  transceiver.setHeaderExtensionsToNegotiate(extensions);
-}
-
 export class Viewer {
   session;
   stream = new MediaStream();
@@ -47,14 +37,8 @@ export class Viewer {
   #prepare(pc) {
     this.stream = new MediaStream();
     this.video.srcObject = this.stream;
-<<<<<<< HEAD
-    for (const kind of ["audio", "video"]) {
-      takeDescriptor(pc.addTransceiver(kind, { direction: "recvonly" }));
-    }
-=======
     pc.addTransceiver("audio", { direction: "recvonly" });
     askForDescriptor(pc.addTransceiver("video", { direction: "recvonly" }));
->>>>>>> browsers
     pc.addEventListener("track", ({ track }) => this.stream.addTrack(track));
   }
 
