@@ -64,8 +64,8 @@ impl Peer {
     }
 }
 
-#[derive(Debug)]
 /// The machine with its str0m peers, on a virtual clock.
+#[derive(Debug)]
 pub struct Bench {
     /// The machine.
     pub worker: Worker,

@@ -183,7 +183,10 @@ mod tests {
     }
 
     /// Writes and reads what there is to tell: (base, reference time, [(number, arrival in ticks)]) per message.
-    fn told(arrivals: &mut Arrivals) -> Vec<(u16, Vec<(u16, Option<i64>)>)> {
+    /// A message's first number, and when each packet came.
+    type Told = (u16, Vec<(u16, Option<i64>)>);
+
+    fn told(arrivals: &mut Arrivals) -> Vec<Told> {
         let mut messages = Vec::new();
         while let Some((head, end)) = arrivals.message(1) {
             let mut bytes = [0; 1_400];

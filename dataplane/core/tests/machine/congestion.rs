@@ -32,8 +32,10 @@ fn wait(bed: &mut Bed, millis: u64) -> Vec<Vec<u8>> {
     sent
 }
 
-/// (media SSRC, count of messages, numbers and whether they came) of each message.
-fn feedback(sent: &[Vec<u8>]) -> Vec<(u32, u8, Vec<(u16, bool)>)> {
+/// Media SSRC, count of messages, numbers and whether they came.
+type Feedback = (u32, u8, Vec<(u16, bool)>);
+
+fn feedback(sent: &[Vec<u8>]) -> Vec<Feedback> {
     let packets = sent.iter().flat_map(|bytes| rtcp::parse(bytes).expect("lawful"));
     packets
         .filter_map(|packet| match packet {

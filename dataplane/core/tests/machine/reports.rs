@@ -128,7 +128,7 @@ fn what_a_receiver_estimates_is_taken_without_harm() {
     let mut bed = bed();
     for number in 0..1_000 {
         arrive(&mut bed, 1, |writer| {
-            writer.push_remb(1, u64::MAX >> number % 64, [21]);
+            writer.push_remb(1, u64::MAX >> (number % 64), [21]);
         });
         // Ten chunks that tell of 65,535 packets which have not come.
         let mut feedback = vec![0x8f, 205, 0, 9, 0, 0, 0, 1, 0, 0, 0, 21, 0, 0, 0xff, 0xff, 0, 0, 0, number as u8];
