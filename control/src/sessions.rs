@@ -121,11 +121,17 @@ fn draw_etag() -> String {
 }
 
 /// All sessions, by the secret in their URL.
-#[derive(Debug)]
 pub(crate) struct Sessions {
     table: Mutex<HashMap<String, Arc<Session>>>,
     /// A session that is not connected after this time is ended.
     connect_timeout: Duration,
+}
+
+impl std::fmt::Debug for Sessions {
+    /// Secrets are not for logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sessions").field("open", &self.table().len()).finish_non_exhaustive()
+    }
 }
 
 impl Sessions {

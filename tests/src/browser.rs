@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/browser");
 /// For one command. Firefox starts in 4 s on a machine that does nothing else.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// For all of them: whoever starts a driver and dies leaves no browser behind.
 const WHOLE_LIFE: &str = "900";
 
@@ -97,22 +97,25 @@ impl Driver {
     /// Asks it for something.
     ///
     /// # Errors
-    /// What it says went wrong.
+    /// What it says went wrong, or that it does not answer.
     ///
     /// # Panics
-    /// If it does not answer.
+    /// If it says what is not JSON.
     pub fn ask(&self, what: &str, mut with: Value) -> Result<Value, String> {
         let mut pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
         pipes.asked += 1;
         let id = pipes.asked;
         with["id"] = json!(id);
         with["do"] = json!(what);
-        writeln!(pipes.stdin.as_mut().expect("until drop"), "{with}").expect("the driver reads");
+        if pipes.stdin.as_mut().is_none_or(|stdin| writeln!(stdin, "{with}").is_err()) {
+            return Err("the driver has ended".to_owned());
+        }
         let until = Instant::now() + PATIENCE;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let line = pipes.answers.recv_timeout(left);
-            let line = line.unwrap_or_else(|_| panic!("the driver does not answer {with}: {:?}", self.take_log()));
+            let Ok(line) = pipes.answers.recv_timeout(left) else {
+                return Err(format!("the driver does not answer {with} within {PATIENCE:?}"));
+            };
             let answer: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
             if answer["id"] != json!(id) {
                 continue;
@@ -222,8 +225,6 @@ impl Page<'_> {
 
 impl Drop for Page<'_> {
     fn drop(&mut self) {
-        if !thread::panicking() {
-            let _ = self.driver.ask("close", json!({"page": self.name}));
-        }
+        let _ = self.driver.ask("close", json!({"page": self.name}));
     }
 }

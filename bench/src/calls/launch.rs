@@ -80,8 +80,6 @@ impl Launched {
             ("--rtc-send-buffer-bytes", SOCKET_BUFFER_BYTES),
             ("--limits-sessions-per-second", "0"),
             ("--limits-sessions-per-second-per-ip", "0"),
-            // Not among those that the system gives out, so that the WebRTC port is not one of them.
-            ("--rtc-port-range", "21000-21199"),
             ("--log", "warn"),
         ];
         let supervisor = Command::new(std::env::current_exe()?)

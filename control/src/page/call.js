@@ -3,7 +3,7 @@
 import { Figures } from "./figures.js";
 import { Presence } from "./presence.js";
 import { CODEC_NAMES, Publisher, canSend } from "./publisher.js";
-import { Meter, levelOf, loudness } from "./speaking.js";
+import { levelOf, loudness, meterOf } from "./speaking.js";
 import { Viewer } from "./viewer.js";
 
 const LEVELS_EVERY_MS = 150;
@@ -64,6 +64,12 @@ export class Call {
     return Promise.all(sessions.map((session) => session.restartIce()));
   }
 
+  /** Whatever waits tries again now. */
+  hurry() {
+    this.#presence.hurry();
+    for (const { session } of [this.publisher, ...this.viewers.values()].filter(Boolean)) session.hurry();
+  }
+
   /** Ends every session, at the server too; safe while the page goes. */
   leave() {
     this.state = "left";
@@ -105,7 +111,7 @@ export class Call {
     if (media.microphone === this.#metered) return;
     this.#meter?.close();
     this.#metered = media.microphone;
-    this.#meter = media.microphone ? new Meter(media.microphone) : null;
+    this.#meter = media.microphone ? meterOf(media.microphone) : null;
   };
 
   #published(session) {
@@ -143,7 +149,7 @@ export class Call {
     if (this.state === "away") {
       notices.clear("away");
       notices.show("back", "info", "The server is back.", { passing: true });
-      for (const { session } of [this.publisher, ...this.viewers.values()].filter(Boolean)) session.hurry();
+      this.hurry();
       // A server that has been restarted knows nobody.
       const known = peers.some(({ peer }) => peer === this.publisher?.peer);
       if (this.publisher?.session.state === "connected" && !known) this.publisher.session.renew();

@@ -1,7 +1,7 @@
 // Before the call: who one is, where one goes, how one looks and sounds there.
 
 import { devices } from "./media.js";
-import { Meter, loudness } from "./speaking.js";
+import { loudness, meterOf } from "./speaking.js";
 
 const NAME = "corecast.name";
 const METER_EVERY_MS = 100;
@@ -151,7 +151,7 @@ export class Lobby {
     if (microphone === this.#metered) return;
     this.#meter?.close();
     this.#metered = microphone;
-    this.#meter = microphone ? new Meter(microphone) : null;
+    this.#meter = microphone ? meterOf(microphone) : null;
   }
 
   async #list() {
@@ -165,6 +165,7 @@ export class Lobby {
       const usable = kind !== "audiooutput" || "setSinkId" in HTMLMediaElement.prototype;
       select.closest("label").hidden = !usable || !lists[kind].length;
     }
+    at("devices-home").hidden = !at("devices").querySelector("label:not([hidden])");
   }
 }
 

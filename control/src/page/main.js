@@ -31,10 +31,10 @@ const options = {
 const media = new Media();
 const notices = new Notices(at("notices"));
 const grid = new Grid(at("grid"));
-let token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
+const before = stored();
+let token = new URLSearchParams(location.hash.slice(1)).get("token") ?? before.token ?? "";
 let call = null;
 
-const before = stored();
 const lobby = new Lobby({
   media,
   room: query.get("room"),
@@ -81,7 +81,7 @@ function join({ room, name, watch }) {
   there.set("room", room);
   history.replaceState(null, "", `?${there}${location.hash}`);
   document.title = `${room} · corecast`;
-  store({ room, name, watch, cameraOn: media.cameraOn, microphoneOn: media.microphoneOn });
+  store({ room, name, watch, token, cameraOn: media.cameraOn, microphoneOn: media.microphoneOn });
   lobby.hide();
   if (watch) media.close();
   at("call").hidden = false;
@@ -184,6 +184,7 @@ function listen() {
   if (!navigator.mediaDevices?.getDisplayMedia) at("screen-button").hidden = true;
   media.addEventListener("change", controls);
   media.addEventListener("lost", ({ detail }) => { if (call) notices.show("media", "warning", detail.message); });
+  window.addEventListener("online", () => call?.hurry());
   window.addEventListener("pagehide", () => call?.leave());
   // A page that the browser has kept is a call that has ended.
   window.addEventListener("pageshow", ({ persisted }) => { if (persisted) location.reload(); });

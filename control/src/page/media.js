@@ -37,7 +37,8 @@ function explain(error, what) {
         ? `The operating system keeps this browser from the ${what}. Allow it in its privacy settings, then try again.`
         : `This page may not use the ${what}. Allow it beside the browser's address bar, then try again.`, error);
     case "NotFoundError":
-      return new Trouble("missing", `No ${what} was found. Plug one in, or join without.`, error);
+      what = what.replace("and", "and no");
+      return new Trouble("missing", `No ${what} was found. Plug one in, or only watch.`, error);
     case "NotReadableError":
     case "AbortError":
       return new Trouble("busy", `The ${what} cannot be opened. Another program may be using it.`, error);

@@ -2,8 +2,16 @@
 
 let audio = null;
 
-/** Loudness of a local track. A browser that has not been touched yet may not run it: then 0. */
-export class Meter {
+/** Measures a local track; null where the browser refuses. One that has not been touched yet may not run it: then 0. */
+export function meterOf(track) {
+  try {
+    return new Meter(track);
+  } catch {
+    return null;
+  }
+}
+
+class Meter {
   #source;
   #analyser;
   #samples;

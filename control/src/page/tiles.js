@@ -74,6 +74,7 @@ export class Tile {
   rename(name) {
     this.name = name;
     this.#name.textContent = this.self ? `${name} (you)` : name;
+    this.video.setAttribute("aria-label", name);
     this.#avatar.firstChild.textContent = initials(name);
     this.pin(this.item.classList.contains("pinned"));
   }

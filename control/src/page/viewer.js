@@ -37,7 +37,8 @@ export class Viewer {
   #prepare(pc) {
     this.stream = new MediaStream();
     this.video.srcObject = this.stream;
-    for (const kind of ["audio", "video"]) pc.addTransceiver(kind, { direction: "recvonly" });
+    pc.addTransceiver("audio", { direction: "recvonly" });
+    askForDescriptor(pc.addTransceiver("video", { direction: "recvonly" }));
     pc.addEventListener("track", ({ track }) => this.stream.addTrack(track));
   }
 
@@ -47,4 +48,13 @@ export class Viewer {
     this.undecodable = kinds.filter((kind) => this.tracks.includes(kind));
     for (const { receiver } of refused) this.stream.removeTrack(receiver.track);
   }
+}
+
+/** AV1 in spatial layers cannot be decoded without it, and Chromium offers it to receive only if told to. */
+function askForDescriptor(transceiver) {
+  const extensions = transceiver.getHeaderExtensionsToNegotiate?.() ?? [];
+  const descriptor = extensions.find(({ uri }) => uri.endsWith("#dependency-descriptor-rtp-header-extension"));
+  if (!descriptor || descriptor.direction !== "stopped") return;
+  descriptor.direction = "sendrecv";
+  transceiver.setHeaderExtensionsToNegotiate(extensions);
 }

@@ -8,14 +8,13 @@ use serde_json::{Map, Value};
 
 use super::Offer;
 use super::lines::is_token;
-use super::section::{Direction, Extension, Section};
-use crate::ortc::RtpCodecParameters;
+use super::section::{Direction, Extension, Section, SectionKind};
+use crate::ortc::{self, RtpCodecParameters};
 
 /// We take trickled candidates (and have no use for them), and nominate as RFC 8445 has it.
 pub(super) const ICE_OPTIONS: &str = "a=ice-options:trickle ice2\r\n";
 
-/// Type preferences (RFC 8445 section 5.1.2.2; RFC 6544 section 4.2 wants TCP below UDP, by as much as libwebrtc has
-/// it).
+/// Type preferences (RFC 8445 section 5.1.2.2). RFC 6544 section 4.2 wants TCP below UDP; the values are libwebrtc's.
 const UDP_HOST: u32 = 126;
 const TCP_HOST: u32 = 90;
 /// Direction preference of a passive candidate (RFC 6544 section 4.2), where its local preference holds it.
@@ -81,7 +80,7 @@ pub(crate) struct Bundle {
 impl Bundle {
     /// Of an answer.
     pub(crate) fn of(offer: &Offer, accepted: &[AnsweredSection]) -> Self {
-        let sections = bundled(offer, accepted);
+        let sections = bundled(offer, &completed(offer, accepted));
         let line = sections.first().map_or_else(
             || "m=audio 9 UDP/TLS/RTP/SAVPF 0".to_owned(),
             |section| {
@@ -91,6 +90,21 @@ impl Bundle {
         );
         Self { mids: sections.iter().map(|section| section.mid.clone()).collect(), line }
     }
+}
+
+/// What is accepted, and for sound or pictures that nobody sends a section without either: Chromium (with max-bundle) and
+/// aiortc refuse an answer that rejects the first section of the group, whose transport the others were offered on.
+fn completed(offer: &Offer, accepted: &[AnsweredSection]) -> Vec<AnsweredSection> {
+    let is_left = |section: &&Section| accepted.iter().all(|one| one.index != section.index);
+    let idle = |section: &Section| {
+        let SectionKind::Media(_) = section.kind else { return None };
+        let mut codec = section.codecs.iter().find(|codec| ortc::is_media(codec))?.clone();
+        codec.rtcp_feedback.clear();
+        let (index, direction) = (section.index, Direction::Inactive);
+        let (extensions, rids) = (Vec::new(), Vec::new());
+        Some(AnsweredSection { index, direction, codecs: vec![codec], extensions, rids, sending: None })
+    };
+    accepted.iter().cloned().chain(offer.sections.iter().filter(is_left).filter_map(idle)).collect()
 }
 
 /// The accepted sections in the order of the offer's group (RFC 9143 section 7.3), else in that of the `m=` lines.
@@ -105,9 +119,11 @@ fn bundled<'a>(offer: &'a Offer, accepted: &[AnsweredSection]) -> Vec<&'a Sectio
     }
 }
 
-/// The answer to an offer. Sections that are not accepted are rejected (port 0).
+/// The answer to an offer. Of the sections that are not accepted those of sound and pictures are inactive, the others
+/// rejected (port 0).
 pub(crate) fn answer(offer: &Offer, local: &Local, accepted: &[AnsweredSection]) -> String {
-    let bundled = bundled(offer, accepted);
+    let accepted = completed(offer, accepted);
+    let bundled = bundled(offer, &accepted);
     let mut text = String::with_capacity(4_096);
     let _ = write!(text, "v=0\r\no=- {} 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n", local.session_id);
     if offer.bundle.is_some() {

@@ -199,8 +199,7 @@ fn codecs(section: &Section, consumable: &RtpParameters) -> Vec<Chosen> {
     chosen.collect()
 }
 
-/// Extensions match by URI. Ids above 14 have no one-byte form, and the data plane writes no other (RFC 8285 section
-/// 4.2).
+/// Extensions match by URI. Ids above 14 have no one-byte form (RFC 8285 section 4.2): the data plane writes no other.
 fn is_taken(offered: &Extension, uri: &str) -> bool {
     offered.uri == uri && offered.direction.is_none_or(Direction::receives) && (1..=14).contains(&offered.id)
 }

@@ -6,11 +6,10 @@
 //! answers, RFC 9143 for BUNDLE, RFC 8839 and 8840 for ICE, RFC 8842 for DTLS, RFC 8853 for simulcast.
 //!
 //! How a caller uses it:
-//! - WHIP: [`Offer::parse`], [`publish`], `ortc::produce` for each [`Publication`] with its `parameters`, [`answer`]
-//!   with
-//!   the `answer` of each.
+//! - WHIP: [`Offer::parse`], [`publish`], `ortc::produce` with the `parameters` of each [`Publication`], [`answer`]
+//!   with the `answer` of each.
 //! - WHEP: [`Offer::parse`], [`viewing`], for each pair of a section and a producer that [`can_consume`] allows
-//!   [`consume`] (an mid takes one producer), [`answer`] with the `answer` of each. Sections left over are rejected.
+//!   [`consume`] (a section takes one producer), [`answer`] with the `answer` of each. Sections left over are inactive.
 //! - PATCH: [`parse_fragment`]; an ICE restart is a fragment whose `ice` has another user name than
 //!   [`Offer::ice`], and is answered with [`fragment`].
 

@@ -240,8 +240,7 @@ fn byte(digits: &str) -> Option<u8> {
     hexadecimal.then(|| u8::from_str_radix(digits, 16).ok()).flatten()
 }
 
-/// The remote side's role (RFC 8842 section 5.3): where it leaves the choice, it begins, as RFC 9725 section 4.4.4
-/// wants.
+/// The remote side's role (RFC 8842 section 5.3). Where it leaves the choice it begins (RFC 9725 section 4.4.4).
 fn role(setup: Option<&Attribute>, place: &Place) -> Result<DtlsRole, SdpError> {
     let setup = setup.ok_or_else(|| place.wrong("a=setup is missing; offer a=setup:actpass"))?;
     match value(setup) {

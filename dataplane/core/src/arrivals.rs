@@ -182,10 +182,10 @@ mod tests {
         Instant::from_nanos(micros * 1_000)
     }
 
-    /// Base, and each number with its arrival in ticks.
+    /// A message's first number, and for each packet its number and when it came, in ticks.
     type Told = (u16, Vec<(u16, Option<i64>)>);
 
-    /// Writes and reads what there is to tell, message by message.
+    /// Writes what there is to tell, and reads it.
     fn told(arrivals: &mut Arrivals) -> Vec<Told> {
         let mut messages = Vec::new();
         while let Some((head, end)) = arrivals.message(1) {

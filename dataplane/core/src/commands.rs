@@ -217,7 +217,7 @@ impl Worker {
             siblings.retain(|sibling| *sibling != key);
         }
         if let Some(webrtc) = &transport.webrtc {
-            self.close_webrtc(webrtc);
+            self.close_webrtc(key, webrtc);
         }
         for (endpoint, _) in transport.endpoints() {
             self.own(endpoint, None);

@@ -164,7 +164,6 @@ impl Ice {
     }
 
     /// Whether a check has come along this path: DTLS, RTP and RTCP may.
-    #[cfg(test)]
     pub(crate) fn is_valid(&self, path: Path) -> bool {
         self.tuples.iter().any(|tuple| tuple.path == path)
     }

@@ -103,7 +103,8 @@ impl WebRtc {
     /// Where DTLS goes: to the nominated path, else to where it came from, else to any that is valid.
     fn path_of_dtls(&self) -> Option<Path> {
         let nominated = self.ice.selected().map(|(path, _)| path);
-        nominated.or(self.dtls_path).or_else(|| self.ice.paths().next())
+        let latest = self.dtls_path.filter(|path| self.ice.is_valid(*path));
+        nominated.or(latest).or_else(|| self.ice.paths().next())
     }
 }
 
@@ -217,8 +218,10 @@ impl Worker {
         let (fragment, _) = message.fragments().ok_or(Discard::MalformedStun)?;
         let server = self.webrtc.as_mut().ok_or(Discard::UnexpectedProtocol)?;
         let key = server.fragments.get(fragment).copied().ok_or(Discard::UnknownUsername)?;
-        // A path is one transport's: whoever has credentials of his own cannot take another's path with them.
-        if server.paths.get(&path).is_some_and(|holder| *holder != key) {
+        // A path is one transport's: whoever has credentials of his own cannot take another's path with them, nor, by
+        // checks in the name of another's address alone, keep it from him: it is firm once there are keys.
+        let holder = server.paths.get(&path).filter(|holder| **holder != key);
+        if holder.and_then(|key| self.transports.get(*key)).is_some_and(|transport| transport.security.is_some()) {
             return Err(Discard::WrongRemote);
         }
         let transport = self.transports.get_mut(key).ok_or(Discard::UnknownUsername)?;
@@ -250,7 +253,7 @@ impl Worker {
             server.fragments.remove(&forgotten);
         }
         if let Some(evicted) = checked.evicted {
-            self.forget_path(evicted);
+            self.forget_path(key, evicted);
         }
         if checked.selected_changed {
             self.follow_nomination(now, key, outbox);
@@ -274,11 +277,10 @@ impl Worker {
         self.start_dtls(now, key, outbox);
     }
 
-    /// A path is nobody's any more.
-    fn forget_path(&mut self, path: Path) {
-        if let Some(server) = self.webrtc.as_mut() {
-            server.paths.remove(&path);
-        }
+    /// A path is this transport's no more, and so nobody's, unless another one has taken it.
+    fn forget_path(&mut self, key: usize, path: Path) {
+        let Some(server) = self.webrtc.as_mut().filter(|server| server.paths.get(&path) == Some(&key)) else { return };
+        server.paths.remove(&path);
         let owner = self.endpoints.get(path.local.0 as usize).copied().flatten();
         if let Some(Owner::WebRtc(IceProtocol::Tcp, _)) = owner {
             self.own(path.local, None);
@@ -342,7 +344,7 @@ impl Worker {
         let Some(webrtc) = transport.webrtc.as_deref_mut() else { return };
         let paths: Vec<_> = webrtc.ice.paths().collect();
         webrtc.ice.expire();
-        paths.into_iter().for_each(|path| self.forget_path(path));
+        paths.into_iter().for_each(|path| self.forget_path(key, path));
         self.tell_ice_state(key);
     }
 
@@ -359,11 +361,11 @@ impl Worker {
             }
             let Some(transport) = self.transports.get_mut(key) else { continue };
             let Some(webrtc) = transport.webrtc.as_deref_mut() else { continue };
-            let was_selected = webrtc.ice.selected().is_some_and(|(selected, _)| selected == path);
-            webrtc.ice.forget_endpoint(endpoint);
-            webrtc.dtls_path = webrtc.dtls_path.filter(|dtls| *dtls != path);
-            if was_selected {
+            let gone = webrtc.ice.forget_endpoint(endpoint);
+            if gone.selected_changed {
                 transport.clear_remote();
+            }
+            if gone.selected_changed || gone.state_changed {
                 self.tell_ice_state(key);
             }
         }
@@ -502,9 +504,9 @@ impl Worker {
     }
 
     /// Undoes what a WebRTC transport has entered into the worker's tables.
-    pub(crate) fn close_webrtc(&mut self, webrtc: &WebRtc) {
+    pub(crate) fn close_webrtc(&mut self, key: usize, webrtc: &WebRtc) {
         let paths: Vec<_> = webrtc.ice.paths().collect();
-        paths.into_iter().for_each(|path| self.forget_path(path));
+        paths.into_iter().for_each(|path| self.forget_path(key, path));
         let Some(server) = self.webrtc.as_mut() else { return };
         for fragment in webrtc.ice.fragments() {
             server.fragments.remove(fragment);

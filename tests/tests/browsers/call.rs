@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// Encoders of this many pixels leave the machine time for the server.
 const CAMERA: (u32, u32, u32) = (640, 360, 30);
 /// For what happens when it happens: a page that loads and connects while four encoders run.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One page in a room.
 pub(crate) struct Visitor<'a> {
@@ -100,6 +100,12 @@ impl Visitor<'_> {
             Some(Decoded { at: number(video, "timestamp")?, frames, energy: number(audio, "totalAudioEnergy")? })
         };
         found().ok_or_else(|| format!("{}, nothing of {peer}: {}", seen["state"], short(viewer)))
+    }
+
+    /// What it sends and what it receives of a peer, for a failure.
+    pub(crate) fn figures(&self, peer: &str) -> String {
+        let [sends, receives] = [None, Some(peer)].map(|of| short(&self.connection(of)));
+        format!("{} sends {sends}, receives {receives}", self.page.name())
     }
 
     /// Waits until it has decoded so many frames of a peer.

@@ -31,7 +31,8 @@ pub(crate) fn loss(stage: &Stage) {
     for _ in 0..3 {
         let found = rates(&who, Duration::from_secs(4));
         println!("    with 5 percent loss each way: {:.1} and {:.1} frames a second", found[0], found[1]);
-        assert!(found.iter().all(|rate| *rate >= FRAMES_A_SECOND), "pictures keep coming: {found:.1?}");
+        let why = || who.map(|(visitor, peer)| visitor.figures(peer)).join("\n");
+        assert!(found.iter().all(|rate| *rate >= FRAMES_A_SECOND), "pictures keep coming: {found:.1?}\n{}", why());
     }
     let (up, down) = relay.counts();
     assert!(up.lost > 20 && down.lost > 20, "packets were lost each way: {up:?} {down:?}");

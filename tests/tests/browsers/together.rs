@@ -53,7 +53,8 @@ pub(crate) fn watch_each_other(stage: &Stage) {
         println!("    {name} sends:    {}", visitor.security(None));
         println!("    {name} receives: {}", visitor.security(Some(peer)));
         let video = &visitor.connection(Some(peer))["inbound"]["video"];
-        assert_eq!((&video["codec"], &video["frameWidth"]), (&"VP8".into(), &640.into()), "{video}");
+        // How large it is, the sender's encoder decides by the machine's load.
+        assert_eq!(video["codec"], "VP8", "{video}");
     }
     let lobby = driver.open("lobby", Browser::Chromium, &format!("http://{}/?room=both", server.address), &json!({}));
     for (page, name) in [(&lobby, "lobby"), (&chromium.page, "chromium"), (&firefox.page, "firefox")] {

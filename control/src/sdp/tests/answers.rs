@@ -114,17 +114,19 @@ fn data_is_rejected_and_the_rest_is_not() {
 }
 
 #[test]
-fn the_transport_is_that_of_the_first_accepted_section() {
+fn what_nobody_sends_is_inactive_and_keeps_the_transport() {
     let viewer = offer("chromium-watch");
     let mut producers = produced("chromium-publish");
     producers.retain(|one| one.options.kind == corecast_wire::MediaKind::Video);
     let accepted: Vec<_> = watch(&viewer, &producers).into_iter().map(|one| one.answer).collect();
+    assert_eq!(accepted.len(), 1, "nobody sends sound");
     let answer = answer(&viewer, &local(), &accepted);
     let parts = sections(&answer);
-    assert!(parts[1][0].starts_with("m=audio 0 "), "nobody sends sound");
-    assert!(count(&parts[2], "a=candidate:") == 3 && parts[0].contains(&"a=group:BUNDLE 1"));
+    assert!(parts[1][0].starts_with("m=audio 44300 ") && parts[1].contains(&"a=inactive"), "{answer}");
+    assert!(count(&parts[1], "a=candidate:") == 3 && parts[0].contains(&"a=group:BUNDLE 0 1"));
+    assert_eq!(count(&parts[1], "a=ssrc") + count(&parts[1], "a=msid") + count(&parts[1], "a=rtcp-fb"), 0);
     let bundle = Bundle::of(&viewer, &accepted);
-    assert!(fragment(&local(), &bundle).contains("m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\n"));
+    assert!(fragment(&local(), &bundle).contains("m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n"));
 }
 
 #[test]

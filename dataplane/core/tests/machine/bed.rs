@@ -38,7 +38,7 @@ pub(crate) fn srtp(seed: u8) -> SrtpParameters {
 impl Bed {
     #[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a shell reads the clock")]
     pub(crate) fn new() -> Self {
-        let worker = Worker::new(Config::plain(std::time::Instant::now()));
+        let worker = Worker::new(Config::plain(corecast_core::SystemInstant::now()));
         let mut bed = Self { worker, outbox: Outbox::new(), now: Instant::from_nanos(1_000_000_000) };
         bed.command(&Command::CreateRouter { router: RouterId(1) }).expect("first router");
         bed

@@ -1,0 +1,329 @@
+//! WebRTC transports of the real machine against str0m, without sockets: datagrams are carried by hand and the clock is
+//! virtual. Every test that plays an attacker puts its own datagrams between them with [`Bench::inject`].
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant as StdInstant};
+
+use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, Worker};
+use corecast_wire::{
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, DtlsParameters, DtlsRole, DtlsState, DtlsVersions,
+    EncodingMapping, Event, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol, IceState, MediaKind,
+    PayloadTypeMapping, ProduceOptions, ProducerId, RouterId, TransportId, WebRtcConfig, WebRtcTransportOptions,
+};
+use str0m::config::{DtlsVersion, Fingerprint as TheirFingerprint};
+use str0m::media::{MediaKind as TheirKind, Mid};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::RtpWrite;
+use str0m::{Candidate, Event as TheirEvent, IceCreds, Input, Output, Rtc};
+
+/// The one endpoint of the machine.
+pub const SERVER: EndpointId = EndpointId(0);
+
+/// An address of the network: the machine's is host 1, peer n's is host n + 10.
+#[must_use]
+pub fn address(host: u8, port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::new(192, 0, 2, host), port))
+}
+
+/// A str0m peer, one media section with mid 0.
+#[derive(Debug)]
+pub struct Peer {
+    /// str0m.
+    pub rtc: Rtc,
+    /// Where it is.
+    pub address: SocketAddr,
+    outgoing: VecDeque<Vec<u8>>,
+    /// Every datagram that it has sent, in order.
+    pub sent: Vec<Vec<u8>>,
+    /// Payloads of the RTP that it has received.
+    pub received: Vec<Vec<u8>>,
+    timeout: StdInstant,
+}
+
+impl Peer {
+    /// Takes everything that str0m has to say.
+    ///
+    /// # Panics
+    /// If str0m has given up.
+    pub fn poll(&mut self) {
+        loop {
+            match self.rtc.poll_output().expect("a live peer") {
+                Output::Timeout(at) => {
+                    self.timeout = at;
+                    return;
+                }
+                Output::Transmit(transmit) => {
+                    self.sent.push(transmit.contents.to_vec());
+                    self.outgoing.push_back(transmit.contents.to_vec());
+                }
+                Output::Event(TheirEvent::RtpPacket(packet)) => self.received.push(packet.payload.to_vec()),
+                Output::Event(_) => {}
+            }
+        }
+    }
+}
+
+/// The machine with its str0m peers, on a virtual clock.
+#[derive(Debug)]
+pub struct Bench {
+    /// The machine.
+    pub worker: Worker,
+    outbox: Outbox,
+    /// When the clock was at nought.
+    pub started: StdInstant,
+    /// The clock.
+    pub now: Duration,
+    /// Those who have joined, in order.
+    pub peers: Vec<Peer>,
+    /// SHA-256 of the machine's certificate.
+    pub fingerprint: Vec<u8>,
+    /// Everything that the machine has told.
+    pub events: Vec<Event>,
+    /// What the machine has sent to addresses at which no peer is.
+    pub astray: Vec<(SocketAddr, Vec<u8>)>,
+}
+
+impl Bench {
+    /// A machine with one router.
+    ///
+    /// # Panics
+    /// If there is no certificate.
+    #[must_use]
+    pub fn new(versions: DtlsVersions) -> Self {
+        let started = StdInstant::now();
+        let certificate = rcgen::generate_simple_self_signed(Vec::new()).expect("a certificate");
+        let der = certificate.cert.der().to_vec();
+        let fingerprint = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der).as_ref().to_vec();
+        let webrtc = WebRtcConfig {
+            listen: vec![address(1, 4_000)],
+            tcp: false,
+            certificate: der,
+            private_key: certificate.signing_key.serialize_der(),
+            dtls_versions: versions,
+            consent_timeout_ms: 30_000,
+        };
+        let mut worker = Worker::new(Config { unix_time_ns: 1_800_000_000_000_000_000, started, webrtc: Some(webrtc) });
+        worker.open_webrtc(Endpoint { id: SERVER, local: address(1, 4_000) }, IceProtocol::Udp);
+        let mut bench = Self {
+            worker,
+            outbox: Outbox::new(),
+            started,
+            now: Duration::ZERO,
+            peers: Vec::new(),
+            fingerprint,
+            events: Vec::new(),
+            astray: Vec::new(),
+        };
+        bench.must(&Command::CreateRouter { router: RouterId(1) });
+        bench
+    }
+
+    /// The machine's time.
+    ///
+    /// # Panics
+    /// After five centuries.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        Instant::from_nanos(u64::try_from(self.now.as_nanos()).expect("short"))
+    }
+
+    /// # Panics
+    /// If the machine refuses.
+    pub fn must(&mut self, command: &Command) {
+        let now = self.now();
+        self.worker.handle_command(now, command, &[], &mut self.outbox).expect("a lawful command");
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        let Self { worker, outbox, peers, started, now, astray, .. } = self;
+        let at = *started + *now;
+        outbox.for_each_packet(worker.history(), |path, packet| {
+            let Some(peer) = peers.iter_mut().find(|peer| peer.address == path.remote) else {
+                astray.push((path.remote, packet.to_vec()));
+                return;
+            };
+            let contents = packet.try_into().expect("what str0m knows");
+            let receive =
+                Receive { proto: Protocol::Udp, source: address(1, 4_000), destination: peer.address, contents };
+            peer.rtc.handle_input(Input::Receive(at, receive)).expect("taken in");
+            peer.poll();
+        });
+        outbox.clear();
+        while let Some(event) = self.worker.poll_event() {
+            self.events.push(event);
+        }
+        while self.worker.poll_endpoint_op().is_some() {}
+    }
+
+    /// A datagram from anywhere.
+    pub fn inject(&mut self, from: SocketAddr, datagram: &[u8]) {
+        let now = self.now();
+        let path = Path { local: SERVER, remote: from };
+        self.worker.handle_datagram(now, path, datagram, &mut self.outbox);
+        self.flush();
+    }
+
+    /// Credentials of a transport.
+    #[must_use]
+    pub fn ice_of(number: u8) -> IceParameters {
+        IceParameters {
+            username_fragment: format!("transport{number}"),
+            password: "0123456789abcdefghijklmn".to_owned(),
+        }
+    }
+
+    /// A transport and its str0m peer, which controls ICE and, if `client`, begins DTLS.
+    ///
+    /// # Panics
+    /// If either refuses.
+    pub fn join(&mut self, number: u8, client: bool, version: DtlsVersion) {
+        let theirs = self.join_unconnected(number, client, version);
+        self.connect(number, client, vec![Fingerprint { algorithm: FingerprintAlgorithm::Sha256, value: theirs }]);
+    }
+
+    /// Tells the machine whom to expect.
+    ///
+    /// # Panics
+    /// If it refuses.
+    pub fn connect(&mut self, number: u8, client: bool, fingerprints: Vec<Fingerprint>) {
+        let role = if client { DtlsRole::Client } else { DtlsRole::Server };
+        let dtls = DtlsParameters { role, fingerprints };
+        self.must(&Command::ConnectWebRtcTransport { transport: TransportId(number.into()), dtls });
+    }
+
+    /// As [`Self::join`], but the machine does not know the peer's fingerprint yet, which is returned.
+    ///
+    /// # Panics
+    /// If either refuses.
+    pub fn join_unconnected(&mut self, number: u8, client: bool, version: DtlsVersion) -> Vec<u8> {
+        let at = self.started + self.now;
+        let mut rtc = Rtc::builder().set_rtp_mode(true).set_dtls_version(version).build(at);
+        let own = address(number + 10, 5_000);
+        rtc.add_local_candidate(Candidate::host(own, "udp").expect("a candidate"));
+        rtc.add_remote_candidate(Candidate::host(address(1, 4_000), "udp").expect("a candidate"));
+        let ice = Self::ice_of(number);
+        let mut api = rtc.direct_api();
+        api.set_ice_controlling(true);
+        api.set_remote_ice_credentials(IceCreds { ufrag: ice.username_fragment.clone(), pass: ice.password.clone() });
+        api.set_remote_fingerprint(TheirFingerprint { hash_func: "sha-256".into(), bytes: self.fingerprint.clone() });
+        api.start_dtls(client).expect("begins");
+        let theirs = api.local_dtls_fingerprint().bytes.clone();
+        api.declare_media(Mid::from("0"), TheirKind::Audio);
+        let transport = TransportId(number.into());
+        let options = WebRtcTransportOptions { ice, rtcp_ssrc: 1, max_incoming_bitrate_bps: 0 };
+        self.must(&Command::CreateWebRtcTransport { router: RouterId(1), transport, options });
+        let mut peer =
+            Peer { rtc, address: own, outgoing: VecDeque::new(), sent: Vec::new(), received: Vec::new(), timeout: at };
+        // Without a first look at the clock str0m, as the DTLS server, has nothing to wait for and never begins ICE.
+        peer.rtc.handle_input(Input::Timeout(at)).expect("goes on");
+        peer.poll();
+        self.peers.push(peer);
+        theirs
+    }
+
+    /// Lets `span` pass in steps of a millisecond.
+    ///
+    /// # Panics
+    /// If str0m gives up.
+    pub fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        while self.now < end {
+            self.now += Duration::from_millis(1);
+            let at = self.started + self.now;
+            for number in 0..self.peers.len() {
+                let peer = &mut self.peers[number];
+                if peer.timeout <= at {
+                    peer.rtc.handle_input(Input::Timeout(at)).expect("goes on");
+                    peer.poll();
+                }
+                let path = Path { local: SERVER, remote: peer.address };
+                for datagram in std::mem::take(&mut peer.outgoing) {
+                    let now = self.now();
+                    self.worker.handle_datagram(now, path, &datagram, &mut self.outbox);
+                    self.flush();
+                }
+            }
+            let now = self.now();
+            while self.worker.forward(now, &mut self.outbox) == Forward::Full {
+                self.flush();
+            }
+            self.worker.handle_timeout(now, &mut self.outbox);
+            self.flush();
+        }
+    }
+
+    /// What the events say of a transport, and the detail of its DTLS.
+    #[must_use]
+    pub fn state_of(&self, number: u64) -> (IceState, DtlsState, String) {
+        let (mut ice, mut dtls) = (IceState::New, (DtlsState::New, String::new()));
+        for event in &self.events {
+            match event {
+                Event::IceStateChanged { transport, state, .. } if transport.0 == number => ice = *state,
+                Event::DtlsStateChanged { transport, state, detail } if transport.0 == number => {
+                    dtls = (*state, detail.clone());
+                }
+                _ => {}
+            }
+        }
+        (ice, dtls.0, dtls.1)
+    }
+
+    /// Peer 1 publishes sound with SSRC 42, peer 2 watches it as 4242.
+    ///
+    /// # Panics
+    /// If the machine refuses.
+    pub fn publish_and_watch(&mut self) {
+        let codec = |payload_type, mapped_payload_type| CodecMapping {
+            payload_type,
+            mapped_payload_type,
+            codec: Codec::Other,
+            clock_rate_hz: 48_000,
+        };
+        let options = ProduceOptions {
+            kind: MediaKind::Audio,
+            codecs: vec![codec(111, 100)],
+            header_extensions: Vec::new(),
+            encodings: vec![EncodingMapping { ssrc: Some(42), ..EncodingMapping::default() }],
+            mid: None,
+            nack: false,
+            pli: false,
+            fir: false,
+            transport_cc: false,
+            remb: false,
+            paused: false,
+        };
+        let (from, to) = (TransportId(1), TransportId(2));
+        self.must(&Command::Produce { transport: from, producer: ProducerId(1), options });
+        let options = ConsumeOptions {
+            ssrc: 4_242,
+            rtx: None,
+            payload_types: vec![PayloadTypeMapping { router: 100, receiver: 111 }],
+            header_extensions: Vec::new(),
+            mid: None,
+            nack: false,
+            first_sequence: 7,
+            cname: "one".to_owned(),
+            paused: false,
+        };
+        self.must(&Command::Consume { transport: to, consumer: ConsumerId(1), producer: ProducerId(1), options });
+        self.peers[0].rtc.direct_api().declare_stream_tx(42.into(), None, Mid::from("0"), None);
+        self.peers[1].rtc.direct_api().expect_stream_rx(4_242.into(), None, Mid::from("0"), None);
+    }
+
+    /// Peer 1 sends one packet of SSRC 42; what comes of it takes 20 ms.
+    ///
+    /// # Panics
+    /// If it does not publish.
+    pub fn send_media(&mut self, sequence: u64, payload: &[u8]) {
+        let at = self.started + self.now;
+        let mut api = self.peers[0].rtc.direct_api();
+        let stream = api.stream_tx(&42.into()).expect("declared");
+        let time = u32::try_from(sequence * 960 % (1 << 32)).expect("below");
+        stream.write_rtp(RtpWrite::new(111.into(), sequence.into(), time, at, payload));
+        self.peers[0].rtc.handle_input(Input::Timeout(at)).expect("goes on");
+        self.peers[0].poll();
+        self.run(Duration::from_millis(20));
+    }
+}
