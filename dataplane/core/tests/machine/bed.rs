@@ -36,7 +36,7 @@ pub(crate) fn srtp(seed: u8) -> SrtpParameters {
 }
 
 impl Bed {
-    #[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a shell reads the clock")]
+    #[expect(clippy::disallowed_methods, reason = "a shell reads the clock")]
     pub(crate) fn new() -> Self {
         let worker = Worker::new(Config::plain(corecast_core::SystemInstant::now()));
         let mut bed = Self { worker, outbox: Outbox::new(), now: Instant::from_nanos(1_000_000_000) };
