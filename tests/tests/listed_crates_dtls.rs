@@ -48,6 +48,8 @@ fn datagrams(fragments: impl Iterator<Item = [u8; 12]>) -> Vec<Vec<u8>> {
 
 /// Runs a DTLS server that has never heard of us, hands it `datagrams`, and returns by how many bytes the process grew.
 fn server_grows_by(datagrams: &[Vec<u8>]) -> usize {
+    // Two are compiled in, by other crates' wishes, so one must be chosen.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (ours, theirs) = pipe();

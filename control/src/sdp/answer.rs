@@ -92,8 +92,8 @@ impl Bundle {
     }
 }
 
-/// What is accepted, and for sound or pictures that nobody sends a section without either: Chromium (with max-bundle) and
-/// aiortc refuse an answer that rejects the first section of the group, whose transport the others were offered on.
+/// What is accepted, and for sound or pictures that nobody sends a section without either: Chromium (with max-bundle)
+/// and aiortc refuse an answer that rejects the first section of the group, whose transport the others were offered on.
 fn completed(offer: &Offer, accepted: &[AnsweredSection]) -> Vec<AnsweredSection> {
     let is_left = |section: &&Section| accepted.iter().all(|one| one.index != section.index);
     let idle = |section: &Section| {

@@ -1,8 +1,9 @@
 //! Transport-wide congestion control feedback to senders (draft-holmer-rmcat-transport-wide-cc-extensions-01): which
 //! packets of a transport came, and when. The sender estimates; we only say what we saw.
 //!
-//! Only authentic packets are noted. A window of the last numbers is kept, so that one that comes late can still be told
-//! of: feedback then begins with it, and repeats what came after (as libwebrtc's receiver does; its sender takes no harm).
+//! Only authentic packets are noted. A window of the last numbers is kept, so that one that comes late can still be
+//! told of: feedback then begins with it, and repeats what came after (as libwebrtc's receiver does; its sender takes
+//! no harm).
 
 use crate::limits::TRANSPORT_CC_WINDOW;
 use crate::outbox::Outbox;

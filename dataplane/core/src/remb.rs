@@ -1,10 +1,11 @@
-//! Receiver estimated maximum bitrate to senders (draft-alvestrand-rmcat-remb-03), for those that take no transport-wide
-//! feedback and would else never know how much gets through; and the limit that a transport was made with, for all.
+//! Receiver estimated maximum bitrate to senders (draft-alvestrand-rmcat-remb-03), for those that take no
+//! transport-wide feedback and would else never know how much gets through; and the limit that a transport was made
+//! with, for all.
 //!
 //! The estimate is simple: half as much again as has arrived, at least [`MIN_BPS`], so that a sender can double in two
-//! seconds. It rises while at most 2 percent are lost and falls while more than 10 percent are, to what has arrived less
-//! half of the loss (the loss controller of draft-ietf-rmcat-gcc-02 section 6). It does not fall when a sender merely
-//! sends little.
+//! seconds. It rises while at most 2 percent are lost and falls while more than 10 percent are, to what has arrived
+//! less half of the loss (the loss controller of draft-ietf-rmcat-gcc-02 section 6). It does not fall when a sender
+//! merely sends little.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use crate::worker::Worker;
 /// Least that is announced, unless the transport's limit is lower.
 const MIN_BPS: u64 = 300_000;
 /// Between two looks; twice that between two messages, unless the value falls.
-const LOOK: Duration = REMB_INTERVAL.checked_div(2).expect("not by zero");
+const LOOK: Duration = Duration::from_millis(500);
+const _: () = assert!(LOOK.as_millis() * 2 == REMB_INTERVAL.as_millis());
 
 /// What a transport's senders are told.
 #[derive(Debug)]

@@ -66,7 +66,8 @@ impl Worker {
         }
     }
 
-    /// A sender's answer to our reference time: of the stream that it sends under this SSRC; where that is none, of all.
+    /// A sender's answer to our reference time: of the stream that it sends under this SSRC; where that is none, of
+    /// all.
     fn take_dlrr(&mut self, now: Instant, key: usize, sender_ssrc: u32, block: DlrrBlock) {
         let Some(transport) = self.transports.get(key).filter(|transport| transport.rtcp_ssrc == block.ssrc) else {
             return;
@@ -84,7 +85,8 @@ impl Worker {
     }
 
     /// A source leaves (RFC 3550 section 6.6): its stream is not reported on any more, nor anything asked for that it
-    /// still misses. If it sends again, it goes on as if nothing had been: a forged BYE on a plain transport does no harm.
+    /// still misses. If it sends again, it goes on as if nothing had been: a forged BYE on a plain transport does no
+    /// harm.
     pub(crate) fn take_bye(&mut self, key: usize, ssrc: u32) {
         let inbound = self.transports.get(key).and_then(|transport| transport.inbound(ssrc));
         let stream = inbound.filter(|inbound| !inbound.rtx).and_then(|inbound| self.streams.get_mut(inbound.stream));

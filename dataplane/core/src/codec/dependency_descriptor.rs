@@ -1,5 +1,5 @@
-//! The dependency descriptor, a header extension of AV1 that VP9 carries too (AOM "RTP Payload Format For AV1", appendix
-//! A): all that is to be seen of a stream whose payload is encrypted from end to end.
+//! The dependency descriptor, a header extension of AV1 that VP9 carries too (AOM "RTP Payload Format For AV1",
+//! appendix A): all that is to be seen of a stream whose payload is encrypted from end to end.
 //!
 //! Read for one question: does this packet start a key frame? Such a packet attaches the structure of templates that
 //! the frames after it refer to (a receiver without it can read none of them), and its frame depends on no other. So
@@ -158,8 +158,8 @@ mod tests {
         vec![(start, 1), (1, 1), (template, 6), (0x1234, 16)]
     }
 
-    /// Two spatial layers in two decode targets with a chain each, from template 60 on: 60 and 61 of the lower layer, the
-    /// first without dependencies; 62 and 63 of the upper one.
+    /// Two spatial layers in two decode targets with a chain each, from template 60 on: 60 and 61 of the lower layer,
+    /// the first without dependencies; 62 and 63 of the upper one.
     fn structure() -> Vec<(u32, u32)> {
         let mut fields = vec![(60, 6), (1, 5)];
         fields.extend([(0, 2), (2, 2), (0, 2), (3, 2)]);
