@@ -183,7 +183,7 @@ impl Plan {
             peer.sources.clear();
         }
         peers[0].sources.push(SourcePlan::draw(random, MediaKind::Video, 0));
-        peers[0].sources.push(SourcePlan::draw(random, MediaKind::Audio, 0));
+        peers[0].sources.push(SourcePlan::draw(random, MediaKind::Audio, 1));
         plan.peers = peers;
         (plan.routers, plan.replicas, plan.churn_ms, plan.hostile, plan.refuse_ppm) = (1, 1, 0, false, 0);
         (plan.heal_ns, plan.quiet_ns, plan.close_ns) = (1_000 * MS, 3_000 * MS, 3_500 * MS);
