@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::ops::Range;
 
 use corecast_wire::{
     Codec, Command, CommandError, ConsumeOptions, ConsumerId, PlainTransportOptions, ProduceOptions, ProducerId, Reply,
@@ -280,6 +281,12 @@ impl Worker {
             return Ok(());
         }
         let streams = producer.streams.clone();
+        // What came during a pause was meant for nobody.
+        for stream in &streams {
+            if let Some(stream) = self.streams.get_mut(*stream) {
+                stream.forget_key_frame();
+            }
+        }
         self.resynchronise_consumers(key);
         if !paused && self.is_awaited(key) {
             streams.into_iter().for_each(|stream| self.want_key_frame(now, stream, outbox));
@@ -337,13 +344,31 @@ impl Worker {
         Ok(())
     }
 
+    /// A consumer needs a key frame: the newest one of history if it has none yet and that will do, else the next.
     pub(crate) fn want_key_frame_for(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
         let Some(consumer) = self.consumers.get(key).filter(|one| one.has_key_frames && !one.paused) else { return };
         // Asked for too early, it would come in vain; a packet that finds the consumer waiting asks again.
         let transport = self.transports.get(consumer.transport);
-        if transport.is_some_and(|transport| transport.path(Flow::Rtp).is_some()) {
+        if transport.is_none_or(|transport| transport.path(Flow::Rtp).is_none()) {
+            return;
+        }
+        if self.catch_up_of(now, key).is_some() {
+            self.starting.push(key);
+        } else {
             self.want_key_frame(now, consumer.stream, outbox);
         }
+    }
+
+    /// What a consumer that has sent nothing yet can begin with, of what came before it did.
+    pub(crate) fn catch_up_of(&self, now: Instant, key: usize) -> Option<Range<u64>> {
+        let consumer = self.consumers.get(key).filter(|one| one.wants_key_frame() && !one.has_begun())?;
+        let stream = self.streams.get(consumer.stream)?;
+        let transport = self.transports.get(consumer.transport)?;
+        let is_paused = self.producers.get(consumer.producer).is_none_or(|producer| producer.paused);
+        if is_paused || transport.path(Flow::Rtp).is_none() {
+            return None;
+        }
+        stream.since_key_frame(now, &self.history)
     }
 
     pub(crate) fn close_consumer(&mut self, key: usize) {

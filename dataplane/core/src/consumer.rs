@@ -4,6 +4,7 @@
 //! visible gap, so that the receiver asks for it, and a late packet lands in its own place. Every change of the offset
 //! begins a new [`Run`]; the runs together say which packet left under which number, without a note per packet.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use corecast_wire::{ConsumeOptions, ConsumerId, Discard, Discards, PayloadTypeMapping};
@@ -80,14 +81,17 @@ pub(crate) struct Consumer {
     waiting: bool,
     /// Key frames of the producer's media can be told apart.
     pub(crate) has_key_frames: bool,
-    pub(crate) nack: bool,
+    pub(crate) catching_up: bool,
     // Here ends what every packet needs.
+    pub(crate) nack: bool,
     pub(crate) clock_rate_hz: u32,
     pub(crate) id: ConsumerId,
     pub(crate) transport: usize,
     pub(crate) producer: usize,
     pub(crate) rtx: Option<Rtx>,
     pub(crate) cname: String,
+    /// What it has still to get of what came before it, while `catching_up`.
+    catch_up: Range<u64>,
     /// The runs before, oldest first.
     older_runs: Vec<Run>,
     retransmitted: Option<Box<[Retransmitted; RETRANSMIT_MEMORY]>>,
@@ -95,7 +99,7 @@ pub(crate) struct Consumer {
     pub(crate) discards: Discards,
 }
 
-const _: () = assert!(std::mem::offset_of!(Consumer, nack) < 128, "what every packet needs is on two lines");
+const _: () = assert!(std::mem::offset_of!(Consumer, catching_up) < 128, "what every packet needs is on two lines");
 
 /// What a consumer has sent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -145,6 +149,8 @@ impl Consumer {
             has_key_frames,
             clock_rate_hz,
             waiting: true,
+            catching_up: false,
+            catch_up: 0..0,
             next_out: u64::from(options.first_sequence),
             run: Run::NONE,
             older_runs: Vec::new(),
@@ -159,6 +165,27 @@ impl Consumer {
     /// Waits for a key frame.
     pub(crate) const fn wants_key_frame(&self) -> bool {
         self.waiting && self.has_key_frames && !self.paused
+    }
+
+    /// It has sent a packet.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.run.first_in != u64::MAX
+    }
+
+    /// Begins with these packets, before those of the next round.
+    pub(crate) const fn start_with(&mut self, packets: Range<u64>) {
+        (self.catching_up, self.catch_up) = (true, packets);
+    }
+
+    /// The next packet of those that it begins with.
+    pub(crate) const fn next_to_catch_up(&mut self) -> Option<u64> {
+        self.catching_up = self.catch_up.start < self.catch_up.end;
+        if self.catching_up { Some(self.catch_up.start) } else { None }
+    }
+
+    /// That packet has been seen to.
+    pub(crate) const fn caught_up(&mut self) {
+        self.catch_up.start += 1;
     }
 
     /// Packets are withheld from now on, or the stream starts anew: the next one that leaves begins a new run.

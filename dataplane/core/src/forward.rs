@@ -28,7 +28,7 @@ impl Worker {
                 return Forward::Full;
             }
             self.end_round(now, outbox);
-            if self.fresh.is_empty() {
+            if self.fresh.is_empty() && self.starting.is_empty() {
                 return Forward::Done;
             }
             self.begin_round(now, outbox);
@@ -59,6 +59,24 @@ impl Worker {
             }
             if ask {
                 self.send_nack(now, key, outbox);
+            }
+        }
+        self.start_consumers(now);
+    }
+
+    /// Whoever has just come begins with the newest key frame, if it is fit for that, rather than have everybody pay for
+    /// the next one. All rounds before are over, so what they have sent is settled.
+    fn start_consumers(&mut self, now: Instant) {
+        while let Some(key) = self.starting.pop() {
+            let Some(packets) = self.catch_up_of(now, key) else { continue };
+            let Some(consumer) = self.consumers.get_mut(key) else { continue };
+            let Some(transport) = self.transports.get_mut(consumer.transport) else { continue };
+            consumer.start_with(packets);
+            if transport.pending.is_empty() {
+                self.round_transports.push(consumer.transport);
+            }
+            if !transport.pending.contains(&(key, consumer.stream)) {
+                transport.pending.push((key, consumer.stream));
             }
         }
     }
@@ -106,66 +124,89 @@ impl Round<'_> {
     /// Everything that a transport's consumers want of the round. False if the outbox is full.
     fn advance(&mut self, transport: &mut Transport, outbox: &mut Outbox, cursor: &mut Cursor) -> bool {
         let path = transport.path(Flow::Rtp);
-        let sealer = transport.security.as_ref().map(|security| &security.sealer);
-        let stamp = Stamp { abs_send_time: self.abs_send_time, transport_cc: transport.next_transport_cc };
-        let mut departure = Departure { path, sealer, stamp };
-        while let Some((consumer, stream)) = transport.pending.get(cursor.pending).copied() {
+        let Self { consumers, streams, history, discards, abs_send_time } = self;
+        let Transport { pending, sent, next_transport_cc, security, .. } = transport;
+        let sealer = security.as_ref().map(|security| &security.sealer);
+        let stamp = Stamp { abs_send_time: *abs_send_time, transport_cc: *next_transport_cc };
+        let mut departure = Departure { path, sealer, stamp, history, discards, outbox, sent };
+        let mut done = true;
+        while let (true, Some((consumer, stream))) = (done, pending.get(cursor.pending).copied()) {
             // Keys may have been given to other objects since the round began.
-            let consumer = self.consumers.get_mut(consumer).filter(|consumer| consumer.stream == stream);
-            if let (Some(consumer), Some(stream)) = (consumer, self.streams.get_mut(stream)) {
-                while let Some(slot) = stream.round.get(cursor.packet).copied() {
-                    match departure.forward(consumer, slot, self.history, outbox, &mut transport.sent) {
-                        Ok(()) => {
-                            departure.stamp.transport_cc = consumer.extensions.after(departure.stamp.transport_cc);
-                            transport.next_transport_cc = departure.stamp.transport_cc;
-                        }
-                        Err(Unsealed::Full) => return false,
-                        Err(Unsealed::Discarded(why)) => {
-                            consumer.discards.count(why);
-                            self.discards.count(why);
-                            if why == Discard::WaitingForKeyFrame {
-                                stream.key_frames.want();
-                            }
-                        }
-                    }
-                    cursor.packet += 1;
-                }
+            let consumer = consumers.get_mut(consumer).filter(|consumer| consumer.stream == stream);
+            if let (Some(consumer), Some(stream)) = (consumer, streams.get_mut(stream)) {
+                done = departure.serve(consumer, stream, cursor);
             }
-            cursor.pending += 1;
-            cursor.packet = 0;
+            if done {
+                cursor.pending += 1;
+                cursor.packet = 0;
+            }
         }
-        true
+        *next_transport_cc = departure.stamp.transport_cc;
+        done
     }
 }
 
-/// How the next packet of a transport leaves.
+/// How the packets of a transport leave.
 struct Departure<'a> {
     path: Option<Path>,
     sealer: Option<&'a Sealer>,
+    /// Of the next packet.
     stamp: Stamp,
+    history: &'a mut History,
+    discards: &'a mut Discards,
+    outbox: &'a mut Outbox,
+    sent: &'a mut Traffic,
 }
 
 impl Departure<'_> {
-    /// One packet to one consumer. May be called again for the same packet when the outbox was full.
-    fn forward(
-        &self,
-        consumer: &mut Consumer,
-        slot: SlotRef,
-        history: &mut History,
-        outbox: &mut Outbox,
-        sent: &mut Traffic,
-    ) -> Result<(), Unsealed> {
+    /// A consumer's packets of the round. False if the outbox is full.
+    fn serve(&mut self, consumer: &mut Consumer, stream: &mut Stream, cursor: &mut Cursor) -> bool {
+        while consumer.catching_up {
+            let Some(sequence) = consumer.next_to_catch_up() else { break };
+            if let Some(slot) = stream.past(self.history, sequence)
+                && !self.send(consumer, stream, slot)
+            {
+                return false;
+            }
+            consumer.caught_up();
+        }
+        while let Some(slot) = stream.round.get(cursor.packet).copied() {
+            if !self.send(consumer, stream, slot) {
+                return false;
+            }
+            cursor.packet += 1;
+        }
+        true
+    }
+
+    /// One packet to one consumer, unless it is withheld. False if the outbox is full: then again, when it is not.
+    fn send(&mut self, consumer: &mut Consumer, stream: &mut Stream, slot: SlotRef) -> bool {
+        match self.forward(consumer, slot) {
+            Ok(()) => self.stamp.transport_cc = consumer.extensions.after(self.stamp.transport_cc),
+            Err(Unsealed::Full) => return false,
+            Err(Unsealed::Discarded(why)) => {
+                consumer.discards.count(why);
+                self.discards.count(why);
+                if why == Discard::WaitingForKeyFrame {
+                    stream.key_frames.want();
+                }
+            }
+        }
+        true
+    }
+
+    fn forward(&mut self, consumer: &mut Consumer, slot: SlotRef) -> Result<(), Unsealed> {
         if consumer.paused {
             return Err(Unsealed::Discarded(Discard::ConsumerPaused));
         }
         let path = self.path.ok_or(Unsealed::Discarded(Discard::NotConnected))?;
-        if !history.is_current(slot) {
+        if !self.history.is_current(slot) {
             return Err(Unsealed::Discarded(Discard::LeftHistory));
         }
-        let meta = history.meta(slot.index);
+        let meta = self.history.meta(slot.index);
         let index = consumer.rewrite(&meta).map_err(Unsealed::Discarded)?;
         let outgoing = Outgoing::of(consumer, path, self.stamp, &meta, index);
-        seal(history, slot.index, self.sealer, &outgoing, outbox, sent)?;
+        seal(self.history, slot.index, self.sealer, &outgoing, self.outbox, self.sent)?;
         consumer.count_sent(u64::from(meta.payload_len));
         Ok(())
     }

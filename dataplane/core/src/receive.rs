@@ -215,6 +215,7 @@ impl Worker {
         if meta.key_frame {
             stream.reception.key_frames += 1;
             stream.key_frames.received();
+            stream.note_key_frame(&meta);
         }
         if placed.too_many_missing {
             stream.key_frames.want();

@@ -1,13 +1,14 @@
 //! One stream that a producer's sender sends: its sequence numbers, its history, what it misses, its reception
 //! statistics (RFC 3550 appendix A.3, A.8).
 
+use std::ops::Range;
 use std::time::Duration;
 
 use corecast_wire::{Discard, EncodingMapping, MediaKind};
 
 use crate::history::{History, PacketMeta, SlotRef};
 use crate::key_frame::KeyFrameRequests;
-use crate::limits::{AUDIO_HISTORY_PACKETS, VIDEO_HISTORY_PACKETS};
+use crate::limits::{AUDIO_HISTORY_PACKETS, CATCH_UP_AGE, CATCH_UP_PACKETS, VIDEO_HISTORY_PACKETS};
 use crate::missing::{MissingList, TooMany};
 use crate::rtcp::ReportBlock;
 use crate::sequence::Sequence;
@@ -40,12 +41,22 @@ pub(crate) struct Stream {
     pub(crate) nack_due: Option<Instant>,
     pub(crate) key_frames: KeyFrameRequests,
     pub(crate) key_frame_due: Option<Instant>,
+    /// Where the newest key frame begins.
+    key_frame: Option<KeyFrame>,
     pub(crate) fir_sequence: u8,
     pub(crate) reception: Reception,
     /// Its source has left (BYE) and not come back.
     pub(crate) has_ended: bool,
     /// Highest sequence number taken in.
     highest: Option<u64>,
+}
+
+/// First packet of a key frame.
+#[derive(Clone, Copy, Debug)]
+struct KeyFrame {
+    sequence: u64,
+    timestamp: u32,
+    arrived: Instant,
 }
 
 /// A packet's place among the others of its stream.
@@ -78,6 +89,7 @@ impl Stream {
             nack_due: None,
             key_frames: KeyFrameRequests::default(),
             key_frame_due: None,
+            key_frame: None,
             fir_sequence: 0,
             reception: Reception::default(),
             has_ended: false,
@@ -137,9 +149,43 @@ impl Stream {
         (placed, displaced.filter(|index| *index != NO_SLOT))
     }
 
+    /// A packet that starts a key frame. Several may, of one frame: the first counts.
+    pub(crate) fn note_key_frame(&mut self, meta: &PacketMeta) {
+        let PacketMeta { sequence, timestamp, arrived, .. } = *meta;
+        let is_first = self.key_frame.is_none_or(|known| match known.timestamp == timestamp {
+            true => sequence < known.sequence,
+            false => sequence > known.sequence,
+        });
+        if is_first {
+            self.key_frame = Some(KeyFrame { sequence, timestamp, arrived });
+        }
+    }
+
+    /// Nobody may begin with what came so far.
+    pub(crate) const fn forget_key_frame(&mut self) {
+        self.key_frame = None;
+    }
+
+    /// The packets since the newest key frame, if it came so lately that a receiver may begin with it instead of
+    /// waiting for the next one.
+    pub(crate) fn since_key_frame(&self, now: Instant, history: &History) -> Option<Range<u64>> {
+        let KeyFrame { sequence, arrived, .. } = self.key_frame?;
+        let end = self.highest? + 1;
+        let is_held = self.slot(history, sequence).is_some_and(|index| history.meta(index).settled);
+        let is_near = now.since(arrived) <= CATCH_UP_AGE && end.saturating_sub(sequence) <= CATCH_UP_PACKETS;
+        (is_held && is_near).then_some(sequence..end)
+    }
+
+    /// Packet `sequence`, if its round is over: no round is going to send it any more.
+    pub(crate) fn past(&self, history: &History, sequence: u64) -> Option<SlotRef> {
+        let index = self.slot(history, sequence).filter(|index| history.meta(*index).settled)?;
+        Some(history.reference(index)).filter(|slot| !self.round.contains(slot))
+    }
+
     /// The sender has started anew: what came before is not missing.
     pub(crate) fn restart(&mut self, sequence: u64) {
         self.missing.clear();
+        self.forget_key_frame();
         self.highest = Some(sequence.saturating_sub(1));
         self.reception.restart();
     }

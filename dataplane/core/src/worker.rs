@@ -108,6 +108,8 @@ pub struct Worker {
     pub(crate) fresh: Vec<usize>,
     pub(crate) round: Vec<usize>,
     pub(crate) round_transports: Vec<usize>,
+    /// Consumers that begin with the next round, and with what came before it.
+    pub(crate) starting: Vec<usize>,
     pub(crate) cursor: Cursor,
     pub(crate) timers: Timers,
     /// `None` if WebRTC transports are not configured.
@@ -142,6 +144,7 @@ impl Worker {
             fresh: Vec::new(),
             round: Vec::new(),
             round_transports: Vec::new(),
+            starting: Vec::new(),
             cursor: Cursor::default(),
             timers: Timers::default(),
             webrtc: config.webrtc.as_ref().and_then(|webrtc| WebRtcServer::new(webrtc, config.started)),

@@ -44,6 +44,7 @@ fn a_late_joiner_gets_a_key_frame_that_was_asked_for_once() {
     bed.produce(0);
     bed.arrive(path(0), &rtp(1, &KEY_FRAME));
     assert!(bed.sent().is_empty());
+    bed.now = bed.now + Duration::from_secs(1);
     bed.consume(1, 21).expect("first");
     let asked = bed.sent();
     assert_eq!(asked.len(), 1);

@@ -1,6 +1,7 @@
 //! The machine as its shell sees it: datagrams in, datagrams out.
 
 mod bed;
+mod catching_up;
 mod congestion;
 mod forwarding;
 mod headers;

@@ -1,0 +1,124 @@
+//! Whoever has just come begins with the newest key frame of history, if it is fit for that.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use corecast_core::Forward;
+use corecast_core::rtp::RtpView;
+use corecast_wire::{Command, ConsumeOptions, ConsumerId, ProducerId};
+
+use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, path, receiver, remote, rtp};
+
+/// A producer whose packets 1 (a key frame) to `packets` have come, and a transport without consumers.
+fn bed(packets: u16) -> Bed {
+    let mut bed = Bed::new();
+    bed.transport(0, true, false);
+    bed.transport(1, false, false);
+    bed.produce(0);
+    for sequence in 1..=packets {
+        arrive(&mut bed, sequence, if sequence == 1 { KEY_FRAME } else { DELTA_FRAME });
+    }
+    assert!(bed.sent().is_empty(), "nobody watches");
+    bed
+}
+
+/// A packet whose payload ends in its sequence number.
+fn arrive(bed: &mut Bed, sequence: u16, frame: [u8; 4]) {
+    bed.arrive(path(0), &rtp(sequence, &[&frame[..], &sequence.to_be_bytes()].concat()));
+}
+
+/// Sequence numbers as receiver 1 gets them, beside the producer's; and whether a key frame was asked for.
+fn got(bed: &mut Bed) -> (Vec<(u16, u16)>, bool) {
+    let sent = bed.sent();
+    let asked = sent.iter().any(|(to, _)| *to == remote(0));
+    (sent.iter().filter(|(to, _)| *to == remote(1)).map(|(_, bytes)| numbers(bytes)).collect(), asked)
+}
+
+fn numbers(bytes: &[u8]) -> (u16, u16) {
+    let view = RtpView::parse(bytes).expect("lawful");
+    let source = view.body().last_chunk().expect("its number");
+    (view.sequence(), u16::from_be_bytes(*source))
+}
+
+#[test]
+fn it_gets_what_has_come_since_the_key_frame_and_then_what_comes() {
+    let mut bed = bed(3);
+    // 4 is late; 6 comes in the same batch as the consumer.
+    arrive(&mut bed, 5, DELTA_FRAME);
+    bed.sent();
+    arrive(&mut bed, 6, DELTA_FRAME);
+    bed.now = bed.now + Duration::from_millis(400);
+    bed.consume(1, 21).expect("new");
+    assert_eq!(got(&mut bed), (vec![(10, 1), (11, 2), (12, 3), (14, 5), (15, 6)], false));
+    arrive(&mut bed, 7, DELTA_FRAME);
+    arrive(&mut bed, 4, DELTA_FRAME);
+    assert_eq!(got(&mut bed), (vec![(16, 7), (13, 4)], false));
+}
+
+#[test]
+fn a_key_frame_that_is_old_or_far_behind_is_not_begun_with() {
+    let mut old = bed(3);
+    old.now = old.now + Duration::from_millis(501);
+    old.consume(1, 21).expect("new");
+    assert_eq!(got(&mut old), (vec![], true));
+    let mut near = bed(256);
+    near.consume(1, 21).expect("new");
+    assert_eq!(got(&mut near).0.len(), 256);
+    let mut far = bed(257);
+    far.consume(1, 21).expect("new");
+    assert_eq!(got(&mut far), (vec![], true));
+}
+
+#[test]
+fn what_came_before_a_pause_of_the_producer_is_nobodys() {
+    let mut bed = bed(3);
+    for paused in [true, false] {
+        bed.command(&Command::PauseProducer { producer: ProducerId(1), paused }).expect("known");
+    }
+    bed.consume(1, 21).expect("new");
+    assert_eq!(got(&mut bed), (vec![], true));
+}
+
+#[test]
+fn a_consumer_begins_so_once_and_resumes_with_the_next_key_frame() {
+    let mut bed = bed(3);
+    bed.consume_as(1, 1, ConsumeOptions { paused: true, ..receiver(21) }).expect("new");
+    assert_eq!(got(&mut bed), (vec![], false));
+    let pause = |paused| Command::PauseConsumer { consumer: ConsumerId(21), paused };
+    bed.command(&pause(false)).expect("known");
+    assert_eq!(got(&mut bed), (vec![(10, 1), (11, 2), (12, 3)], false));
+    bed.command(&pause(true)).expect("known");
+    bed.command(&pause(false)).expect("known");
+    assert_eq!(got(&mut bed), (vec![], true));
+    arrive(&mut bed, 4, KEY_FRAME);
+    assert_eq!(got(&mut bed), (vec![(13, 4)], false));
+}
+
+#[test]
+fn no_packet_leaves_twice_when_the_outbox_is_full_in_between() {
+    let mut bed = bed(200);
+    for consumer in 0..30 {
+        bed.consume(1, 21 + consumer).expect("new");
+    }
+    let (mut seen, mut next, mut turns) = (BTreeSet::new(), 201, 0);
+    loop {
+        let forward = bed.worker.forward(bed.now, &mut bed.outbox);
+        bed.outbox.for_each_packet(bed.worker.history(), |path, bytes| {
+            let ssrc = RtpView::parse(bytes).expect("lawful").ssrc();
+            let (sequence, source) = numbers(bytes);
+            assert_eq!((path.remote, sequence), (remote(1), source + 9));
+            assert!(seen.insert((ssrc, source)), "{ssrc} got {source} twice");
+        });
+        bed.outbox.clear();
+        turns += 1;
+        if forward == Forward::Done {
+            break;
+        }
+        if next < 205 {
+            arrive(&mut bed, next, DELTA_FRAME);
+            next += 1;
+        }
+    }
+    assert!(turns > 2, "{turns}");
+    assert_eq!(seen.len(), 30 * usize::from(next - 1), "each got each");
+}
