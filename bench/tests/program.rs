@@ -162,6 +162,7 @@ fn endpoints_join_a_real_server_and_get_everything() {
         for phase in ["http", "ice", "dtls", "first_rtp", "total"] {
             assert!(joins[phase]["p50_us"].as_u64().expect("a time") > 0, "{figures}");
         }
+        assert!(joins["memory_bytes"].as_u64().is_some(), "the server is on this machine: {figures}");
         let sent = figures["sent"].as_u64().expect("a number");
         assert!(sent > 20 && figures["received"] == sent * 3, "{figures}");
         assert_eq!((&figures["lost"], &figures["lost_sessions"]), (&0.into(), &0.into()), "{figures}");

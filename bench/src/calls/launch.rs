@@ -1,6 +1,7 @@
 //! A server of our own: the `corecast` that was built beside this program, on ports of its own, with limits that do not
 //! stand in the way of a load from one address.
 
+use std::fs;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -97,6 +98,12 @@ impl Launched {
         Ok(this)
     }
 
+    /// Resident memory of all its processes, in bytes.
+    #[must_use]
+    pub fn resident_bytes(&self) -> Option<u64> {
+        resident_bytes(self.supervisor.id())
+    }
+
     fn wait(&mut self) -> anyhow::Result<()> {
         let until = Instant::now() + READY_WITHIN;
         loop {
@@ -110,6 +117,19 @@ impl Launched {
             }
         }
     }
+}
+
+/// Resident memory of a process and of all that it has started, in bytes. Pages that several share count for each.
+fn resident_bytes(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let own = line.split_whitespace().next()?.parse::<u64>().ok()? * 1_024;
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let children: Vec<u32> = children
+        .flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect();
+    Some(own + children.into_iter().filter_map(resident_bytes).sum::<u64>())
 }
 
 fn coalesce_name(coalesce: Coalesce) -> String {

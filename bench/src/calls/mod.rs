@@ -168,6 +168,7 @@ pub fn run(args: &WebRtcArgs) -> anyhow::Result<()> {
     let suite = args.suite.suite().context("a suite")?;
     let joiner = Joiner::new(url, server.room(), args.token.as_deref(), suite, kind)?;
     let mut calls = Calls::begin(args, run, &joiner, server)?;
+    calls.launched = launched.as_ref();
     let (outcome, figures) = calls.measure()?;
     progress.finish();
     print(args, &run, &outcome, &figures)
@@ -178,6 +179,8 @@ struct Calls<'a> {
     args: &'a WebRtcArgs,
     run: Run<'a>,
     server: Server,
+    /// The server, if it is ours.
+    launched: Option<&'a Launched>,
     joiner: &'a Joiner,
     generator: Generator,
     /// Of the server, for floods.
@@ -203,11 +206,14 @@ impl<'a> Calls<'a> {
         let (webrtc, ufrag) = reached.context("a publisher")?;
         let subscribers = Subscribers::new(Vec::new(), args.gro, Ipv4Addr::LOCALHOST)?;
         let generator = Generator::between(Ends { clock, publishers, subscribers }, args.seed);
-        Ok(Self { args, run, server, joiner, generator, webrtc, ufrag })
+        Ok(Self { args, run, server, launched: None, joiner, generator, webrtc, ufrag })
     }
 
     fn measure(&mut self) -> anyhow::Result<(Outcome, CallFigures)> {
+        let before = self.launched.and_then(Launched::resident_bytes);
         let setups = self.join()?;
+        let after = self.launched.and_then(Launched::resident_bytes);
+        let grown = before.zip(after).map(|(before, after)| after.saturating_sub(before));
         let mut floors = Vec::new();
         if self.args.has_floor() {
             floors.push(self.run.floor("the floor, before")?);
@@ -235,7 +241,10 @@ impl<'a> Calls<'a> {
         let outcome = Outcome { window, floors, io: self.run.setup.io, warnings: Vec::new() };
         let figures = CallFigures {
             media: outcome.figures(&self.run.load),
-            joins: JoinFigures::new(&setups, self.args.joins_per_second),
+            joins: JoinFigures {
+                memory_bytes: grown.and_then(|bytes| bytes.checked_div(setups.joined)),
+                ..JoinFigures::new(&setups, self.args.joins_per_second)
+            },
             consent_asked,
             consent_answered,
             lost_sessions,

@@ -74,6 +74,8 @@ pub struct JoinFigures {
     pub first_rtp: Quantiles,
     /// From sending the offer to the first RTP packet.
     pub total: Quantiles,
+    /// By how much each made the server's processes grow, in bytes of resident memory; none of a server elsewhere.
+    pub memory_bytes: Option<u64>,
 }
 
 impl JoinFigures {
@@ -92,6 +94,7 @@ impl JoinFigures {
             dtls,
             first_rtp,
             total,
+            memory_bytes: None,
         }
     }
 
@@ -111,6 +114,9 @@ impl JoinFigures {
             times.add_row(std::iter::once(name.replace('_', " ")).chain(row));
         }
         println!("{times}");
+        if let Some(bytes) = self.memory_bytes {
+            println!("memory of the server: {:.1} KiB for each", bytes as f64 / 1_024.0);
+        }
         for (reason, count) in &self.failures {
             println!("{} failed: {reason}", grouped(*count));
         }
