@@ -40,6 +40,7 @@ impl Worker {
         std::mem::swap(&mut self.fresh, &mut self.round);
         for position in 0..self.round.len() {
             let Some(key) = self.round.get(position).copied() else { continue };
+            self.note_activity(now, key);
             let Some(stream) = self.streams.get_mut(key) else { continue };
             std::mem::swap(&mut stream.fresh, &mut stream.round);
             settle(&mut self.history, &stream.round);
@@ -49,7 +50,7 @@ impl Worker {
                     self.discards.add(Discard::ProducerPaused, stream.round.len() as u64);
                     stream.round.clear();
                 }
-                for (consumer, transport) in &producer.consumers {
+                for (consumer, transport) in &stream.takers {
                     let Some(place) = self.transports.get_mut(*transport) else { continue };
                     if place.pending.is_empty() {
                         self.round_transports.push(*transport);
@@ -60,6 +61,17 @@ impl Worker {
             if ask {
                 self.send_nack(now, key, outbox);
             }
+        }
+    }
+
+    /// A stream of several has packets.
+    fn note_activity(&mut self, now: Instant, key: usize) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        if let Some(activity) = &mut stream.activity
+            && activity.note(now)
+        {
+            let producer = stream.producer;
+            self.layer_awakes(now, producer);
         }
     }
 
@@ -109,17 +121,27 @@ impl Round<'_> {
         let sealer = transport.security.as_ref().map(|security| &security.sealer);
         let stamp = Stamp { abs_send_time: self.abs_send_time, transport_cc: transport.next_transport_cc };
         let mut departure = Departure { path, sealer, stamp };
-        while let Some((consumer, stream)) = transport.pending.get(cursor.pending).copied() {
-            // Keys may have been given to other objects since the round began.
-            let consumer = self.consumers.get_mut(consumer).filter(|consumer| consumer.stream == stream);
-            if let (Some(consumer), Some(stream)) = (consumer, self.streams.get_mut(stream)) {
+        while let Some((consumer, key)) = transport.pending.get(cursor.pending).copied() {
+            // Keys may have been given to other objects since the round began, and the consumer may have switched.
+            let consumer = self.consumers.get_mut(consumer).filter(|consumer| consumer.takes(key));
+            let leaves = consumer.as_ref().and_then(|consumer| consumer.leaves_for(key));
+            let last = leaves.and_then(|last| self.streams.get(last)).map(|last| last.reception);
+            if let (Some(consumer), Some(stream)) = (consumer, self.streams.get_mut(key)) {
+                if let Some(last) = last {
+                    consumer.align(&last, &stream.reception);
+                }
+                let before = consumer.current();
+                let mut is_full = false;
                 while let Some(slot) = stream.round.get(cursor.packet).copied() {
-                    match departure.forward(consumer, slot, self.history, outbox, &mut transport.sent) {
+                    match departure.forward(consumer, (key, slot), self.history, outbox, &mut transport.sent) {
                         Ok(()) => {
                             departure.stamp.transport_cc = consumer.extensions.after(departure.stamp.transport_cc);
                             transport.next_transport_cc = departure.stamp.transport_cc;
                         }
-                        Err(Unsealed::Full) => return false,
+                        Err(Unsealed::Full) => {
+                            is_full = true;
+                            break;
+                        }
                         Err(Unsealed::Discarded(why)) => {
                             consumer.discards.count(why);
                             self.discards.count(why);
@@ -129,6 +151,10 @@ impl Round<'_> {
                         }
                     }
                     cursor.packet += 1;
+                }
+                stream.switched |= consumer.current() != before;
+                if is_full {
+                    return false;
                 }
             }
             cursor.pending += 1;
@@ -150,7 +176,7 @@ impl Departure<'_> {
     fn forward(
         &self,
         consumer: &mut Consumer,
-        slot: SlotRef,
+        (stream, slot): (usize, SlotRef),
         history: &mut History,
         outbox: &mut Outbox,
         sent: &mut Traffic,
@@ -163,7 +189,7 @@ impl Departure<'_> {
             return Err(Unsealed::Discarded(Discard::LeftHistory));
         }
         let meta = history.meta(slot.index);
-        let index = consumer.rewrite(&meta).map_err(Unsealed::Discarded)?;
+        let index = consumer.rewrite(stream, &meta).map_err(Unsealed::Discarded)?;
         let outgoing = Outgoing::of(consumer, path, self.stamp, &meta, index);
         seal(history, slot.index, self.sealer, &outgoing, outbox, sent)?;
         consumer.count_sent(u64::from(meta.payload_len));
