@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 
 use corecast_wire::{
-    Coalesce, Command, CommandError, ConsumerId, DtlsParameters, DtlsState, Event, Frame, FrameDecoder, IceState, Io,
-    Object, ObjectStats, ProducerId, Reply, RouterId, StatsPage, TransportId, TransportStats, Usage,
-    WebRtcTransportOptions, WorkerConfig, encode,
+    Coalesce, Command, CommandError, ConsumerId, DtlsParameters, DtlsState, EncodingMapping, Event, Frame,
+    FrameDecoder, IceState, Io, MediaKind, Object, ObjectStats, ProducerId, ProducerStats, Reply, RouterId, StatsPage,
+    StreamStats, TransportId, TransportStats, Usage, WebRtcTransportOptions, WorkerConfig, encode,
 };
 use tokio::sync::mpsc;
 
@@ -52,6 +52,9 @@ struct FakeWorker {
     transports: BTreeMap<TransportId, (RouterId, SocketAddr)>,
     connected: BTreeSet<TransportId>,
     producers: BTreeMap<ProducerId, (TransportId, Option<u32>)>,
+    encodings: BTreeMap<ProducerId, Vec<EncodingMapping>>,
+    /// Questions about counters so far.
+    asked: u64,
     consumers: BTreeMap<ConsumerId, (TransportId, ProducerId)>,
     ufrags: BTreeMap<String, TransportId>,
     next_port: u16,
@@ -158,6 +161,7 @@ impl FakeWorker {
             }
             Command::Produce { transport, producer, options } => {
                 self.produce(transport, producer, options.encodings.first().and_then(|encoding| encoding.ssrc))?;
+                self.encodings.insert(producer, options.encodings);
             }
             Command::Consume { transport, consumer, producer, .. } => {
                 self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
@@ -176,6 +180,13 @@ impl FakeWorker {
             }
             Command::PauseConsumer { consumer, .. } | Command::RequestKeyFrame { consumer } => {
                 self.consumers.get(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
+            }
+            Command::SetPreferredLayers { consumer, spatial } => {
+                let (_, producer) = self.consumers.get(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
+                if usize::from(spatial) >= self.encodings[producer].len() {
+                    return Err(CommandError::Invalid { field: "spatialLayer".into(), cause: "is too high".into() });
+                }
+                self.events.push(Event::ConsumerLayersChanged { consumer, spatial: Some(spatial) });
             }
             Command::TestHook(_) => return Err(CommandError::HooksOff),
             Command::CreateRouter { .. } | Command::Shutdown => {}
@@ -254,6 +265,25 @@ impl FakeWorker {
         self.consumers.retain(|_, (of, producer)| *of != transport && producers.contains_key(producer));
     }
 
+    /// Of its encodings all but the highest are sending, more with each question.
+    fn producer_stats(&self, producer: ProducerId) -> ObjectStats {
+        let encodings = &self.encodings[&producer];
+        let stream = |(index, encoding): (usize, &EncodingMapping)| StreamStats {
+            rid: encoding.rid.clone(),
+            active: index + 1 < encodings.len(),
+            picture: (index == 0).then_some((160, 90)),
+            byte_count: self.asked * 1_000,
+            ..StreamStats::default()
+        };
+        ObjectStats::Producer(ProducerStats {
+            producer,
+            transport: self.producers[&producer].0,
+            kind: MediaKind::Video,
+            paused: false,
+            streams: encodings.iter().enumerate().map(stream).collect(),
+        })
+    }
+
     fn usage(&self) -> Usage {
         Usage {
             routers: self.routers.len() as u32,
@@ -264,11 +294,15 @@ impl FakeWorker {
         }
     }
 
-    /// Two objects to a page, so that tests see several pages. Transports only.
-    fn stats(&self, from: Option<Object>) -> StatsPage {
+    /// Two objects to a page, so that tests see several pages. Transports, and a producer that is asked for.
+    fn stats(&mut self, from: Option<Object>) -> StatsPage {
+        self.asked += 1;
         let from = match from {
             Some(Object::Transport(id)) => id,
             None => TransportId(0),
+            Some(Object::Producer(id)) if self.producers.contains_key(&id) => {
+                return StatsPage { objects: vec![self.producer_stats(id)], next: None };
+            }
             Some(_) => return StatsPage::default(),
         };
         let stats = |(id, (router, local)): (&TransportId, &(RouterId, SocketAddr))| {

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use corecast_wire::{
-    Command, DtlsState, Event, IceState, Io, Object, ObjectStats, Reply, StartError, TransportId, Usage, WorkerConfig,
+    Command, ConsumerId, DtlsState, Event, IceState, Io, Object, ObjectStats, Reply, StartError, TransportId, Usage,
+    WorkerConfig,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval_at, sleep, timeout};
@@ -63,6 +64,29 @@ pub(crate) struct Worker {
     state: Mutex<State>,
     /// Who wants to know of a WebRTC transport's states. As many as there are transports.
     watched: Mutex<HashMap<TransportId, watch::Sender<TransportState>>>,
+    /// Who wants to know which layer a consumer is sent. As many as there are consumers.
+    watched_layers: Mutex<HashMap<ConsumerId, watch::Sender<Option<u8>>>>,
+}
+
+/// The layer that a consumer is sent, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct LayerWatch {
+    worker: Arc<Worker>,
+    consumer: ConsumerId,
+    told: watch::Receiver<Option<u8>>,
+}
+
+impl LayerWatch {
+    /// For whoever waits for another.
+    pub(crate) fn receiver(&self) -> watch::Receiver<Option<u8>> {
+        self.told.clone()
+    }
+}
+
+impl Drop for LayerWatch {
+    fn drop(&mut self) {
+        self.worker.watched_layers().remove(&self.consumer);
+    }
 }
 
 /// What a worker last told of a WebRTC transport.
@@ -133,6 +157,17 @@ impl Worker {
         self.watched().remove(&transport);
     }
 
+    fn watched_layers(&self) -> MutexGuard<'_, HashMap<ConsumerId, watch::Sender<Option<u8>>>> {
+        self.watched_layers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which layer a consumer is sent from now on; to be called before it is made, so that none is missed.
+    pub(crate) fn watch_layer(self: &Arc<Self>, consumer: ConsumerId) -> LayerWatch {
+        let (tell, told) = watch::channel(None);
+        self.watched_layers().insert(consumer, tell);
+        LayerWatch { worker: Arc::clone(self), consumer, told }
+    }
+
     fn tell(&self, transport: TransportId, change: impl FnOnce(&mut TransportState)) {
         if let Some(watching) = self.watched().get(&transport) {
             watching.send_modify(change);
@@ -201,8 +236,16 @@ impl Pool {
             let (index, core, ports) = (config.index, config.core, config.port_range);
             let (link, events) = Link::open(stream, config);
             let pid = child.as_ref().map(Child::id);
-            let worker =
-                Arc::new(Worker { index, core, pid, ports, link, state: Mutex::default(), watched: Mutex::default() });
+            let worker = Arc::new(Worker {
+                index,
+                core,
+                pid,
+                ports,
+                link,
+                state: Mutex::default(),
+                watched: Mutex::default(),
+                watched_layers: Mutex::default(),
+            });
             tokio::spawn(listen(Arc::clone(&worker), events, child, starts.clone(), deaths.clone()));
             tokio::spawn(beat(Arc::clone(&worker), watch, deaths.clone()));
             workers.push(worker);
@@ -260,6 +303,11 @@ async fn listen(
             LinkEvent::Event(Event::DtlsStateChanged { transport, state, detail }) => {
                 tracing::debug!("transport {transport}: DTLS is {state:?} {detail}");
                 worker.tell(transport, |told| told.dtls = state);
+            }
+            LinkEvent::Event(Event::ConsumerLayersChanged { consumer, spatial }) => {
+                if let Some(watching) = worker.watched_layers().get(&consumer) {
+                    watching.send_replace(spatial);
+                }
             }
             LinkEvent::Ended(why) => {
                 let why = match child {

@@ -17,7 +17,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::pool::TransportState;
 use crate::rates::Bucket;
-use crate::rooms::{ApiError, Made, Room, draw_ice, path_segment};
+use crate::rooms::{ApiError, LayerBody, Made, Room, draw_ice, path_segment};
 use crate::sdp::{self, Bundle, Fragment, Local, RemoteIce};
 
 /// Of a session URL: 192 bits.
@@ -64,6 +64,8 @@ pub(crate) struct Opened {
     pub(crate) answer: String,
     /// Who publishes, or is watched.
     pub(crate) peer: String,
+    /// It watches something that is sent in several encodings.
+    pub(crate) has_layers: bool,
 }
 
 /// What a PATCH did.
@@ -150,7 +152,7 @@ impl Sessions {
 
     /// Gives a new session its URL and waits, in the background, for its end.
     pub(crate) fn open(self: &Arc<Self>, door: Door, room: Arc<Room>, made: Made) -> Opened {
-        let Made { id, peer, transport, answer, local, remote, bundle, states, ended } = made;
+        let Made { id, peer, transport, answer, local, remote, bundle, states, has_layers, ended } = made;
         let (secret, etag) = (draw::<SECRET_BYTES>(), draw_etag());
         let room_segment = path_segment(&room.id);
         let location = match door {
@@ -172,7 +174,7 @@ impl Sessions {
             waiting.until_end(states, ended, sessions.connect_timeout).await;
             sessions.table().remove(&secret);
         });
-        Opened { session, location, etag, answer, peer }
+        Opened { session, location, etag, answer, peer, has_layers }
     }
 }
 
@@ -180,6 +182,21 @@ impl Session {
     /// The room that it is in.
     pub(crate) fn room_id(&self) -> &str {
         &self.room.id
+    }
+
+    /// Its client chooses a layer.
+    pub(crate) async fn select_layer(&self, body: LayerBody) -> Result<(), ApiError> {
+        self.room.select_layer(&self.id, body).await
+    }
+
+    /// The layers that its client may choose from.
+    pub(crate) async fn layers(&self) -> Result<serde_json::Value, ApiError> {
+        self.room.layers(&self.id).await
+    }
+
+    /// Tells when it is sent another layer.
+    pub(crate) async fn watch_layers(&self) -> Result<Vec<watch::Receiver<Option<u8>>>, ApiError> {
+        self.room.watch_layers(&self.id).await
     }
 
     /// Ends it: its transport is closed when this returns. False if it had ended before.
@@ -247,8 +264,8 @@ impl Session {
         Ok(Patched::Restarted { etag: ice.etag.clone(), fragment })
     }
 
-    /// Whether one more PATCH may be looked at now.
-    pub(crate) fn may_patch(&self) -> bool {
+    /// Whether one more PATCH, or question about layers, may be looked at now.
+    pub(crate) fn may_ask(&self) -> bool {
         let mut patches = self.patches.lock().unwrap_or_else(PoisonError::into_inner);
         patches.try_take(Instant::now(), PATCHES_PER_SECOND)
     }

@@ -5,6 +5,7 @@
 //   launch      {browser: "chromium" | "firefox", args?, prefs?}       -> {version}
 //   open        {page, browser, url, width?, height?, wishes?}         -> true; `page` is the name it is called by
 //   reload      {page}                                                 -> true
+//   resize      {page, width, height}                                  -> true
 //   close       {page}                                                 -> true
 //   call        {page, name, args?}                                    -> what `window.probe[name](...args)` gives
 //   screenshot  {page, path, width, height}                            -> true
@@ -70,6 +71,11 @@ const commands = {
 
   async reload({ page: name }) {
     await page(name).reload({ waitUntil: 'domcontentloaded', timeout: 15_000 });
+    return true;
+  },
+
+  async resize({ page: name, width, height }) {
+    await page(name).setViewport({ width, height });
     return true;
   },
 

@@ -97,6 +97,7 @@
       const video = viewer.video;
       seen.viewers[peer] = {
         ...(await summary(viewer.pc)),
+        layer: viewer.layer ?? null,
         element: video ? { width: video.videoWidth, height: video.videoHeight, paused: video.paused,
           time: video.currentTime, muted: video.muted } : null,
       };

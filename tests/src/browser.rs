@@ -213,6 +213,15 @@ impl Page<'_> {
         self.driver.ask("reload", json!({"page": self.name})).expect("the page loads again");
     }
 
+    /// Gives its window another size.
+    ///
+    /// # Panics
+    /// If it cannot be given.
+    pub fn resize(&self, width: u32, height: u32) {
+        let asked = json!({"page": self.name, "width": width, "height": height});
+        self.driver.ask("resize", asked).expect("another size");
+    }
+
     /// Takes a picture of it at this size.
     ///
     /// # Panics

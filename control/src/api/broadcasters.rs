@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use super::{complete, parse, stats};
 use crate::ortc::router_capabilities;
 use crate::rooms::{
-    ApiError, BroadcasterBody, ConnectBody, ConsumeBody, ConsumeTarget, Form, ProduceBody, TransportBody,
+    ApiError, BroadcasterBody, ConnectBody, ConsumeBody, ConsumeTarget, Form, PreferredLayersBody, ProduceBody,
+    TransportBody,
 };
 use crate::rooms::{Room, path_segment};
 use crate::server::App;
@@ -214,6 +215,16 @@ pub(super) async fn resume_on(State(app): AppState, Path((room, of, _)): Three, 
     let body: ResumeBody = parse(&body)?;
     complete(async move { app.rooms.get(&room).await?.pause_consumer(&of, &body.consumer_id, false).await }).await?;
     Ok(text(StatusCode::OK, "Consumer resumed"))
+}
+
+pub(super) async fn set_preferred_layers(
+    State(app): AppState,
+    Path((room, of, consumer)): Three,
+    body: Bytes,
+) -> Answer {
+    let body: PreferredLayersBody = parse(&body)?;
+    complete(async move { app.rooms.get(&room).await?.set_preferred_layers(&of, &consumer, body).await }).await?;
+    Ok(text(StatusCode::OK, "preferred layers set"))
 }
 
 pub(super) async fn no_data() -> ApiError {

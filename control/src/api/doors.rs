@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use super::{origins, tokens};
+use super::{layers, origins, tokens};
 use crate::rates::{Rates, TooMany};
 use crate::rooms::{ApiError, Publishing, Viewing, check_name, no_stream, path_segment};
 use crate::sdp::parse_fragment;
@@ -26,10 +26,10 @@ const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 /// After too many new sessions, or guesses.
 const RATE_RETRY_SECS: u32 = 1;
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
-const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+pub(super) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
-type AppState = State<Arc<App>>;
-type Answer = Result<Response, ApiError>;
+pub(super) type AppState = State<Arc<App>>;
+pub(super) type Answer = Result<Response, ApiError>;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct PublishQuery {
@@ -54,15 +54,20 @@ pub(super) fn within(rates: &Rates, source: IpAddr, what: &str) -> Result<(), Ap
 }
 
 /// Whether the token of a request opens this door. Who tries one after the other is slowed down.
-fn authorize(app: &App, door: Door, headers: &HeaderMap, extensions: &Extensions) -> Result<(), ApiError> {
-    tokens::check(&app.config, door, headers, None).or_else(|refused| {
+fn authorize(
+    app: &App,
+    door: Door,
+    (headers, extensions): (&HeaderMap, &Extensions),
+    token: Option<&str>,
+) -> Result<(), ApiError> {
+    tokens::check(&app.config, door, headers, token).or_else(|refused| {
         within(&app.guess_rates, source(extensions), "requests without a right token")?;
         Err(refused)
     })
 }
 
 /// The media type, without parameters (RFC 9110 section 8.3.1).
-fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), ApiError> {
+pub(super) fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), ApiError> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case(wanted) {
@@ -72,7 +77,7 @@ fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), ApiError> {
 }
 
 /// The body as text.
-async fn text(app: &App, body: Body) -> Result<String, ApiError> {
+pub(super) async fn text(app: &App, body: Body) -> Result<String, ApiError> {
     let max = app.config.limits.sdp_bytes;
     let too_long = |_| ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("body: at most {max} bytes"));
     let bytes = axum::body::to_bytes(body, max).await.map_err(too_long)?;
@@ -88,7 +93,7 @@ fn header(text: &str) -> Result<HeaderValue, ApiError> {
 async fn offer(app: &App, door: Door, request: Request) -> Result<String, ApiError> {
     let (parts, body) = request.into_parts();
     within(&app.session_rates, source(&parts.extensions), "new sessions")?;
-    authorize(app, door, &parts.headers, &parts.extensions)?;
+    authorize(app, door, (&parts.headers, &parts.extensions), None)?;
     check_type(&parts.headers, SDP)?;
     text(app, body).await
 }
@@ -107,15 +112,16 @@ async fn open(work: impl Future<Output = Result<Opened, ApiError>> + Send + 'sta
 }
 
 /// 201 with everything that a client needs (RFC 9725 section 4.2).
-fn created(app: &App, opened: Opened, link: Option<String>) -> Answer {
+fn created(app: &App, opened: Opened, links: &[String]) -> Answer {
     let mut response = (StatusCode::CREATED, opened.answer).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(SDP));
     headers.insert(header::LOCATION, header(&opened.location)?);
     headers.insert(header::ETAG, header(&opened.etag)?);
     headers.insert(ACCEPT_PATCH, HeaderValue::from_static(FRAGMENT));
-    for link in link.into_iter().chain(app.config.rtc.ice_servers.iter().map(crate::settings::IceServer::link)) {
-        headers.append(header::LINK, header(&link)?);
+    let servers: Vec<_> = app.config.rtc.ice_servers.iter().map(crate::settings::IceServer::link).collect();
+    for link in links.iter().chain(&servers) {
+        headers.append(header::LINK, header(link)?);
     }
     Ok(response)
 }
@@ -139,7 +145,7 @@ pub(super) async fn publish(
     let opened = opened.await?;
     let room = path_segment(opened.session.room_id());
     let watch = format!("</whep/{room}/{}>; rel=\"alternate\"", path_segment(&opened.peer));
-    created(&app, opened, Some(watch))
+    created(&app, opened, &[watch])
 }
 
 async fn view(app: Arc<App>, room: String, peer: Option<String>, request: Request) -> Answer {
@@ -154,7 +160,9 @@ async fn view(app: Arc<App>, room: String, peer: Option<String>, request: Reques
         let made = found.view(peer.as_deref(), viewing).await?;
         Ok(working.sessions.open(Door::Whep, found, made))
     });
-    created(&app, opened.await?, None)
+    let opened = opened.await?;
+    let links = if opened.has_layers { layers::links(&opened.location).to_vec() } else { Vec::new() };
+    created(&app, opened, &links)
 }
 
 /// `POST /whep/{room}`: whoever has been publishing longest.
@@ -209,7 +217,8 @@ macro_rules! of_each_door {
             Path(path): Path<(String, String)>,
             request: Request,
         ) -> Answer {
-            session(&app, $door, &path, &request).map(|_| StatusCode::NO_CONTENT.into_response())
+            let asks = (request.headers(), request.extensions());
+            session(&app, $door, &path, asks, None).map(|_| StatusCode::NO_CONTENT.into_response())
         }
         /// `PATCH` of a session.
         pub(super) async fn $patch(
@@ -221,7 +230,8 @@ macro_rules! of_each_door {
         }
         /// `DELETE` of a session.
         pub(super) async fn $end(State(app): AppState, Path(path): Path<(String, String)>, request: Request) -> Answer {
-            let session = session(&app, $door, &path, &request)?;
+            let asks = (request.headers(), request.extensions());
+            let session = session(&app, $door, &path, asks, None)?;
             end(session).await
         }
     )*};
@@ -237,26 +247,33 @@ fn unknown() -> ApiError {
 }
 
 /// The session that a request is about. Who asks for one that does not exist may be guessing, and is slowed down.
-fn session(
+pub(super) fn session(
     app: &App,
     door: Door,
     (room, secret): &(String, String),
-    request: &Request,
+    (headers, extensions): (&HeaderMap, &Extensions),
+    token: Option<&str>,
 ) -> Result<Arc<Session>, ApiError> {
-    authorize(app, door, request.headers(), request.extensions())?;
+    authorize(app, door, (headers, extensions), token)?;
     if let Some(session) = app.sessions.get(door, room, secret) {
         return Ok(session);
     }
-    within(&app.guess_rates, source(request.extensions()), "requests for sessions that do not exist")?;
+    within(&app.guess_rates, source(extensions), "requests for sessions that do not exist")?;
     Err(unknown())
 }
 
-async fn patch(app: Arc<App>, door: Door, path: &(String, String), request: Request) -> Answer {
-    let session = session(&app, door, path, &request)?;
-    if !session.may_patch() {
-        let sentence = "too many PATCH requests for this session; slow down";
-        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, sentence).retry_after(RATE_RETRY_SECS));
+/// Whether a session may be changed, or asked about, once more just now.
+pub(super) fn may_ask(session: &Session) -> Result<(), ApiError> {
+    if session.may_ask() {
+        return Ok(());
     }
+    let sentence = "too many requests for this session; slow down";
+    Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, sentence).retry_after(RATE_RETRY_SECS))
+}
+
+async fn patch(app: Arc<App>, door: Door, path: &(String, String), request: Request) -> Answer {
+    let session = session(&app, door, path, (request.headers(), request.extensions()), None)?;
+    may_ask(&session)?;
     let (parts, body) = request.into_parts();
     check_type(&parts.headers, FRAGMENT)?;
     let fragment = parse_fragment(&text(&app, body).await?)?;

@@ -8,7 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -37,17 +37,26 @@ pub(super) async fn listen(
         doors::within(&app.guess_rates, doors::source(&extensions), "requests without a right token")?;
         Err(refused)
     })?;
-    let full = |_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many listen already");
-    let place = Arc::clone(&app.listeners).try_acquire_owned().map_err(full)?;
+    let place = place(&app)?;
     let listener = super::complete(async move { app.rooms.get_or_create(&room).await?.listen().await }).await?;
-    let events = stream::unfold((listener, place), next);
+    Ok(sse(stream::unfold((listener, place), next)))
+}
+
+/// A place among those who listen.
+pub(super) fn place(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
+    let full = |_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many listen already");
+    Arc::clone(&app.listeners).try_acquire_owned().map_err(full)
+}
+
+/// Events as an answer that does not end.
+pub(super) fn sse(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
     let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT));
     // A proxy that gathers an answer before it passes it on would pass on nothing.
     let plain = [
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    Ok((plain, sse).into_response())
+    (plain, sse).into_response()
 }
 
 type Listening = (Listener, OwnedSemaphorePermit);

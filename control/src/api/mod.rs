@@ -6,6 +6,7 @@
 mod broadcasters;
 mod doors;
 mod events;
+mod layers;
 mod origins;
 mod stats;
 mod status;
@@ -60,6 +61,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/consumers/{consumer}/pause", post(b::pause_consumer))
         .route("/consumers/{consumer}/resume", post(b::resume_consumer))
         .route("/consumers/{consumer}/requestKeyFrame", post(b::request_key_frame))
+        .route("/consumers/{consumer}/setPreferredLayers", post(b::set_preferred_layers))
         .route("/consumers/{consumer}/stats", get(b::consumer_stats));
     Router::new()
         .merge(crate::page::routes())
@@ -114,6 +116,8 @@ fn doors() -> Router<Arc<App>> {
             "/whep/{room}/s/{secret}",
             get(d::whep_look).options(d::whep_session_options).patch(d::whep_patch).delete(d::whep_end),
         )
+        .route("/whep/{room}/s/{secret}/layer", get(layers::layers).options(layers::options).post(layers::select))
+        .route("/whep/{room}/s/{secret}/events", get(layers::listen).options(layers::options).post(layers::create))
 }
 
 /// A JSON body; an empty one is `{}`. The error names the field.

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 mod doors;
+mod layers;
 mod sessions;
 
 use super::router;

@@ -9,6 +9,7 @@ use super::parameters::{
     CodecLike, Kind, RtcpParameters, RtpCapabilities, RtpCodecParameters, RtpEncoding, RtpHeaderExtensionParameters,
     RtpParameters, Rtx,
 };
+use super::produce::scalability_layers;
 use super::{OrtcError, matching};
 
 /// What the caller decides and draws.
@@ -92,7 +93,7 @@ pub(crate) fn consume(
     let encoding = RtpEncoding {
         ssrc: Some(request.ssrc),
         rtx: has_rtx.then_some(Rtx { ssrc: request.rtx_ssrc }),
-        scalability_mode: consumable.encodings.iter().find_map(|encoding| encoding.scalability_mode.clone()),
+        scalability_mode: scalability_mode(&consumable.encodings),
         max_bitrate: consumable.encodings.iter().filter_map(|encoding| encoding.max_bitrate).max(),
         ..RtpEncoding::default()
     };
@@ -105,6 +106,18 @@ pub(crate) fn consume(
         msid: consumable.msid.clone(),
     };
     Ok(Consumed { rtp_parameters, options })
+}
+
+/// Encodings of simulcast are spatial layers to a consumer.
+fn scalability_mode(encodings: &[RtpEncoding]) -> Option<String> {
+    let first = encodings.iter().find_map(|encoding| encoding.scalability_mode.as_deref());
+    match encodings.len() {
+        spatial @ 2.. => {
+            let (_, temporal) = first.and_then(scalability_layers).unwrap_or((1, 1));
+            Some(format!("L{spatial}T{temporal}"))
+        }
+        _ => first.map(str::to_owned),
+    }
 }
 
 /// An extension that the receiver calls as the router does.

@@ -94,7 +94,7 @@ pub(crate) fn produce(
 }
 
 /// Spatial and temporal layers of `L3T3_KEY` and the like.
-fn scalability_layers(mode: &str) -> Option<(u8, u8)> {
+pub(super) fn scalability_layers(mode: &str) -> Option<(u8, u8)> {
     let (spatial, temporal) = mode.strip_prefix(['L', 'S'])?.split_once('T')?;
     let temporal = temporal.strip_suffix("_KEY").unwrap_or(temporal);
     Some((spatial.parse().ok()?, temporal.parse().ok()?))

@@ -235,7 +235,7 @@ export class Call {
       const pc = peer === "" ? this.publisher.pc : this.viewers.get(peer)?.pc;
       const figures = await person.figures.read(pc);
       if (!figures) continue;
-      person.tile.figures = figures;
+      person.tile.figures = { ...figures, layer: this.viewers.get(peer)?.layerWords };
       if (peer === "") continue;
       person.quiet = figures.packets.audio ? 0 : person.quiet + 1;
       person.still = figures.frames ? 0 : person.still + 1;

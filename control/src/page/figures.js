@@ -101,6 +101,7 @@ export function describe(figures, sends) {
     const heights = figures.layers.length > 1 ? figures.layers.join(", ") : `${figures.width} × ${figures.height}`;
     lines.push(["picture", heights], ["frames", `${figures.fps} fps`]);
   }
+  if (figures.layer) lines.push(["layer", figures.layer]);
   if (figures.codec) lines.push(["codec", figures.codec]);
   lines.push(["loss", figures.lossPercent === null ? "–" : `${figures.lossPercent.toFixed(1)} %`]);
   lines.push(["round trip", figures.rttMs === null ? "–" : `${Math.round(figures.rttMs)} ms`]);

@@ -1,12 +1,12 @@
 // The page: a lobby, then a call, then the lobby again.
 //
 // In the address: ?room= and ?name=; ?auto=1 joins at once, ?watch=1 without camera and microphone;
-// ?codec=vp8|vp9|h264|av1 sends that codec only; ?simulcast=1 sends three sizes; #token= is the bearer token.
+// ?codec=vp8|vp9|h264|av1 sends that codec only; ?simulcast=0 sends one size; #token= is the bearer token.
 //
 // For tests, and stable:
 //   window.corecast.state      "lobby", or the call's: "joining", "in", "away", "refused"
 //   window.corecast.publisher  null, or { pc, peer, state }
-//   window.corecast.viewers    Map from peer to { pc, video, state }
+//   window.corecast.viewers    Map from peer to { pc, video, state, layer }; layer is "", or the one that is asked for
 //   window.corecast.restartIce()  restarts ICE of every session; a promise
 //   window.corecast.leave()       as the button does
 // and on each tile (`#grid > .tile`) data-peer, data-state ("connecting", "connected", "restoring", "refused"),
@@ -25,7 +25,7 @@ const query = new URLSearchParams(location.search);
 const codec = (query.get("codec") ?? "").toLowerCase();
 const options = {
   codec: ["vp8", "vp9", "h264", "av1"].includes(codec) ? codec : "",
-  simulcast: query.get("simulcast") === "1",
+  simulcast: query.get("simulcast") !== "0",
 };
 
 const media = new Media();
@@ -53,7 +53,8 @@ window.corecast = {
   },
   get viewers() {
     const viewers = [...(call?.viewers ?? [])];
-    return new Map(viewers.map(([peer, { pc, video, session }]) => [peer, { pc, video, state: session.state }]));
+    return new Map(viewers.map(([peer, { pc, video, session, layer }]) =>
+      [peer, { pc, video, state: session.state, layer }]));
   },
   restartIce: () => call?.restartIce(),
   leave,

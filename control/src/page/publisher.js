@@ -5,11 +5,15 @@ import { Session } from "./session.js";
 /** In the order of preference: every browser has the first two, and VP8 costs a phone the least. */
 const ORDER = ["VP8", "VP9", "H264", "AV1"];
 const REPAIR = /\/(rtx|red|ulpfec|flexfec-03)$/i;
+/** Lowest first: that is what the order means to the server. Of a small picture the smallest is of no use. */
 const SIMULCAST = [
-  { rid: "f", maxBitrate: 1_700_000 },
-  { rid: "h", maxBitrate: 500_000, scaleResolutionDownBy: 2 },
   { rid: "q", maxBitrate: 150_000, scaleResolutionDownBy: 4 },
+  { rid: "h", maxBitrate: 500_000, scaleResolutionDownBy: 2 },
+  { rid: "f", maxBitrate: 1_700_000, scaleResolutionDownBy: 1 },
 ];
+const SMALL_HEIGHT = 540;
+/** Others are sent in one size: browsers make layers of their own of them, or encoders cost too much. */
+const SIMULCAST_CODECS = ["", "vp8", "h264"];
 
 export const CODEC_NAMES = { vp8: "VP8", vp9: "VP9", h264: "H.264", av1: "AV1" };
 
@@ -31,6 +35,7 @@ export class Publisher {
   #options;
   #media;
   #senders = {};
+  #simulcast = false;
 
   constructor({ room, name, token, media, options, changed }) {
     this.#room = room;
@@ -70,12 +75,19 @@ export class Publisher {
     const stream = new MediaStream();
     const direction = "sendonly";
     const audio = pc.addTransceiver("audio", { direction, streams: [stream] });
-    const sendEncodings = this.#options.simulcast ? SIMULCAST : undefined;
-    const more = sendEncodings ? { sendEncodings } : {};
-    const video = pc.addTransceiver("video", { direction, streams: [stream], ...more });
+    const video = pc.addTransceiver("video", { direction, streams: [stream], ...this.#encodings() });
     this.#preferCodec(video);
     this.#senders = { audio: audio.sender, video: video.sender };
     await this.#replace();
+  }
+
+  /** One size, or several of which each viewer takes one. */
+  #encodings() {
+    const { simulcast, codec } = this.#options;
+    this.#simulcast = simulcast && SIMULCAST_CODECS.includes(codec);
+    if (!this.#simulcast) return {};
+    const small = this.#media.video?.getSettings().height < SMALL_HEIGHT;
+    return { sendEncodings: SIMULCAST.slice(small ? 1 : 0).map((encoding) => ({ ...encoding })) };
   }
 
   #preferCodec(transceiver) {
@@ -94,7 +106,7 @@ export class Publisher {
 
   /** A server without simulcast leaves one encoding: let it be the full picture. */
   async #answered(sdp) {
-    if (!this.#options.simulcast || /^a=simulcast:/m.test(sdp)) return;
+    if (!this.#simulcast || /^a=simulcast:/m.test(sdp)) return;
     const { video } = this.#senders;
     const parameters = video.getParameters();
     for (const encoding of parameters.encodings) {

@@ -62,6 +62,8 @@ export class Session {
   #once = false;
   #restarting = null;
   #renew = new AbortController();
+  /** URLs of what the server can do beyond the protocol, by the name of the extension. */
+  #extensions = new Map();
 
   /**
    * @param address URL to POST to, asked for before each attempt
@@ -98,6 +100,25 @@ export class Session {
     this.#stop.abort();
     this.#drop();
     this.#set("closed");
+  }
+
+  /**
+   * Asks an extension of the session, or tells it something (WHEP, section on protocol extensions): what it answers in
+   * JSON, or null where there is none such, or no answer.
+   */
+  async ask(extension, told) {
+    const url = this.#extensions.get(extension);
+    if (!url || this.state !== "connected") return null;
+    const body = told === undefined ? undefined : JSON.stringify(told);
+    const type = body ? { "Content-Type": "application/json" } : {};
+    const options = { method: body ? "POST" : "GET", body, headers: { ...bearer(this.#token), ...type } };
+    try {
+      const response = await fetch(url, { ...options, signal: AbortSignal.timeout(HTTP_LIMIT_MS) });
+      if (!response.ok) return null;
+      return JSON.parse((await response.text()) || "{}");
+    } catch {
+      return null;
+    }
   }
 
   get #stopped() {
@@ -152,7 +173,10 @@ export class Session {
     if (response.status !== 201) throw await Refused.from(response);
     this.#url = new URL(response.headers.get("Location") ?? "", response.url).href;
     if (this.#stopped) return this.#drop();
-    this.#learnServers(response.headers.get("Link"), pc);
+    const links = response.headers.get("Link");
+    this.#learnServers(links, pc);
+    const extensions = [...(links ?? "").matchAll(/<([^>]*)>; rel="urn:ietf:params:whep:ext:core:([^"]+)"/g)];
+    this.#extensions = new Map(extensions.map(([, url, name]) => [name, new URL(url, response.url).href]));
     const sdp = await response.text();
     await pc.setRemoteDescription({ type: "answer", sdp });
     await this.#what.answered?.(pc, sdp);

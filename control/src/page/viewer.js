@@ -1,6 +1,16 @@
-// What is received of one peer: a session by WHEP, played by one video element.
+// What is received of one peer: a session by WHEP, played by one video element. Of what is sent in several sizes it
+// asks for the one that fits the element.
 
 import { Session } from "./session.js";
+
+/** After the element was resized, or the session has begun. */
+const SETTLE_MS = 400;
+/** Sizes that are not known yet are asked for again. */
+const AGAIN_MS = 5_000;
+/** A picture may be stretched by as much before it is too small. */
+const STRETCH = 1.3;
+/** What the largest size is taken for while nobody knows. */
+const GUESS = { width: 1280, height: 720 };
 
 export class Viewer {
   session;
@@ -8,6 +18,12 @@ export class Viewer {
   video;
   /** Kinds that the peer sends and the answer left out: this browser has no decoder for them. */
   undecodable = [];
+  /** Name of the layer that is asked for, and in words for people; empty where there is one size. */
+  layer = "";
+  layerWords = "";
+
+  #timer = 0;
+  #observer;
 
   /**
    * @param tracks kinds that the peer sends
@@ -21,8 +37,13 @@ export class Viewer {
       address: () => `/whep/${encodeURIComponent(room)}/${encodeURIComponent(peer)}`,
       prepare: (pc) => this.#prepare(pc),
       answered: (pc) => this.#answered(pc),
-      changed,
+      changed: (session) => {
+        changed(session);
+        if (session.state === "connected") this.#chooseIn(SETTLE_MS);
+      },
     });
+    this.#observer = new ResizeObserver(() => this.#chooseIn(SETTLE_MS));
+    this.#observer.observe(video);
   }
 
   get pc() {
@@ -30,11 +51,14 @@ export class Viewer {
   }
 
   close() {
+    clearTimeout(this.#timer);
+    this.#observer.disconnect();
     this.session.close();
     this.video.srcObject = null;
   }
 
   #prepare(pc) {
+    this.layer = this.layerWords = "";
     this.stream = new MediaStream();
     this.video.srcObject = this.stream;
     pc.addTransceiver("audio", { direction: "recvonly" });
@@ -47,6 +71,34 @@ export class Viewer {
     const kinds = refused.map(({ receiver }) => receiver.track.kind);
     this.undecodable = kinds.filter((kind) => this.tracks.includes(kind));
     for (const { receiver } of refused) this.stream.removeTrack(receiver.track);
+  }
+
+  #chooseIn(ms) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#choose(), ms);
+  }
+
+  /** Asks for the smallest layer that fills the element. */
+  async #choose() {
+    const sections = Object.entries((await this.session.ask("layer")) ?? {});
+    if (!sections.length) return;
+    const [mediaId, { active, inactive }] = sections[0];
+    const layers = [...active, ...inactive].sort((a, b) => b.simulcastIdx - a.simulcastIdx);
+    let above = null;
+    const sized = layers.map((layer) => {
+      const guess = above ? { width: above.width / 2, height: above.height / 2 } : GUESS;
+      above = layer.width ? layer : { ...layer, ...guess };
+      return above;
+    });
+    const { clientWidth, clientHeight } = this.video;
+    const [wide, high] = [clientWidth, clientHeight].map((side) => (side * devicePixelRatio) / STRETCH);
+    const fits = sized.filter(({ width, height }) => width >= wide && height >= high);
+    const chosen = fits.at(-1) ?? sized[0];
+    // What is not active may have its size later.
+    if (layers.some(({ width }) => !width)) this.#chooseIn(AGAIN_MS);
+    if (chosen.id !== this.layer && !(await this.session.ask("layer", { mediaId, encodingId: chosen.id }))) return;
+    this.layer = chosen.id;
+    this.layerWords = `${chosen.simulcastIdx + 1} of ${layers.length}`;
   }
 }
 

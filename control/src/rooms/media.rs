@@ -1,6 +1,6 @@
 //! Producers and consumers of a room.
 
-use corecast_wire::{Command, ConsumerId, Object, ObjectStats, ProducerId};
+use corecast_wire::{Command, ConsumerId, Object, ObjectStats, ProduceOptions, ProducerId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -40,6 +40,13 @@ pub(crate) struct ConsumeBody {
     rtp_capabilities: Option<RtpCapabilities>,
 }
 
+/// `POST …/setPreferredLayers`, mediasoup's fields; temporal layers are not chosen.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PreferredLayersBody {
+    spatial_layer: u8,
+}
+
 /// What is consumed where.
 #[derive(Clone, Debug)]
 pub(crate) struct ConsumeTarget {
@@ -54,6 +61,12 @@ pub(super) fn random_cname() -> String {
 
 pub(super) fn first_sequence() -> u16 {
     rand::random::<u16>() % FIRST_SEQUENCE_LIMIT
+}
+
+/// What clients call the encodings of a producer.
+pub(super) fn encoding_names(options: &ProduceOptions) -> Vec<String> {
+    let names = options.encodings.iter().enumerate();
+    names.map(|(index, encoding)| encoding.rid.clone().unwrap_or_else(|| index.to_string())).collect()
 }
 
 impl Room {
@@ -76,6 +89,7 @@ impl Room {
         let produced = produce(body.kind, parameters, Carrier::Plain, body.paused, &random_cname(), mapped_ssrc)?;
         let id = ProducerId(next_id());
         let options = produced.options;
+        let encodings = encoding_names(&options);
         self.worker.link.apply(Command::Produce { transport: of.id, producer: id, options }).await?;
         of.cname.clone_from(&produced.rtp_parameters.rtcp.cname);
         let name = Uuid::new_v4().to_string();
@@ -85,6 +99,8 @@ impl Room {
             owner: broadcaster.to_owned(),
             kind: body.kind,
             kind_of_streams: produced.kind_of_streams,
+            encodings,
+            sample: None,
             consumable: produced.consumable,
             source: body.app_data.as_ref().and_then(|data| data.get("source")).cloned(),
             paused: body.paused,
@@ -149,6 +165,8 @@ impl Room {
             broadcaster: Some(broadcaster.to_owned()),
             producer: target.producer.clone(),
             paused: body.paused,
+            section: None,
+            layer: (producer.encodings.len() > 1).then(|| self.worker.watch_layer(id)),
         };
         state.consumers.insert(name.clone(), consumer);
         Ok((name, answer))
@@ -191,6 +209,21 @@ impl Room {
         let mut state = self.state_of(broadcaster).await?;
         let consumer = state.consumer_of(broadcaster, consumer)?.id;
         Ok(self.worker.link.apply(Command::RequestKeyFrame { consumer }).await?)
+    }
+
+    /// Layers above the highest are the highest (mediasoup). Of one encoding there is nothing to choose.
+    pub(crate) async fn set_preferred_layers(
+        &self,
+        broadcaster: &str,
+        consumer: &str,
+        body: PreferredLayersBody,
+    ) -> Result<(), ApiError> {
+        let mut state = self.state_of(broadcaster).await?;
+        let consumer = state.consumer_of(broadcaster, consumer)?;
+        let (id, name) = (consumer.id, consumer.producer.clone());
+        let highest = state.producers.get(&name).map_or(0, |producer| producer.encodings.len().saturating_sub(1));
+        let spatial = body.spatial_layer.min(u8::try_from(highest).unwrap_or(0));
+        Ok(self.worker.link.apply(Command::SetPreferredLayers { consumer: id, spatial }).await?)
     }
 
     pub(crate) async fn transport_stats(&self, broadcaster: &str, name: &str) -> Result<ObjectStats, ApiError> {

@@ -5,6 +5,7 @@
 
 mod error;
 mod events;
+mod layers;
 mod media;
 mod names;
 mod room;
@@ -28,7 +29,8 @@ use crate::pool::Pool;
 
 pub(crate) use error::ApiError;
 pub(crate) use events::Listener;
-pub(crate) use media::{ConsumeBody, ConsumeTarget, ProduceBody};
+pub(crate) use layers::LayerBody;
+pub(crate) use media::{ConsumeBody, ConsumeTarget, PreferredLayersBody, ProduceBody};
 pub(crate) use names::{check_name, path_segment};
 pub(crate) use room::{BroadcasterBody, Form, Room};
 pub(crate) use sessions::{Made, Publishing, Viewing, no_stream};

@@ -14,13 +14,14 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::events::Teller;
+use super::layers::Sample;
 use super::sessions::{Peer, Session};
 use super::webrtc::WebRtc;
 use super::{ApiError, check_name, next_id};
 use crate::addresses::Addresses;
 use crate::link::RequestError;
 use crate::ortc::{Kind, RtpCapabilities, RtpParameters, can_consume};
-use crate::pool::Worker;
+use crate::pool::{LayerWatch, Worker};
 
 pub(super) const MAX_DISPLAY_NAME_BYTES: usize = 256;
 const MAX_BROADCASTERS: usize = 10_000;
@@ -112,6 +113,10 @@ pub(crate) struct Producer {
     pub(crate) owner: String,
     pub(crate) kind: Kind,
     pub(crate) kind_of_streams: &'static str,
+    /// Names of its encodings, lowest quality first: their RIDs, or their numbers.
+    pub(crate) encodings: Vec<String>,
+    /// What was last seen of them.
+    pub(super) sample: Option<Sample>,
     pub(crate) consumable: RtpParameters,
     pub(crate) source: Option<Value>,
     pub(crate) paused: bool,
@@ -126,6 +131,10 @@ pub(crate) struct Consumer {
     pub(crate) broadcaster: Option<String>,
     pub(crate) producer: String,
     pub(crate) paused: bool,
+    /// Index of its m= line, of a session.
+    pub(super) section: Option<usize>,
+    /// The layer that it is sent, of a producer with several encodings.
+    pub(super) layer: Option<LayerWatch>,
 }
 
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use corecast_wire::{Command, ConsumerId, ProducerId, TransportId};
 use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
-use super::media::{first_sequence, random_cname};
+use super::media::{encoding_names, first_sequence, random_cname};
 use super::room::{Consumer, MAX_DISPLAY_NAME_BYTES, MAX_PEERS, Producer, State};
 use super::transports::draw_ssrc;
 use super::{ApiError, Room, check_name, next_id};
@@ -63,6 +63,8 @@ pub(crate) struct Made {
     pub(crate) remote: RemoteIce,
     pub(crate) bundle: Bundle,
     pub(crate) states: watch::Receiver<TransportState>,
+    /// It watches something that is sent in several encodings.
+    pub(crate) has_layers: bool,
     /// Resolves when the session has ended.
     pub(crate) ended: oneshot::Receiver<()>,
 }
@@ -158,6 +160,7 @@ impl Room {
         let (mut commands, mut producers) = (Vec::new(), Vec::new());
         for (kind, produced) in parts {
             let producer = ProducerId(next_id());
+            let encodings = encoding_names(&produced.options);
             commands.push(Command::Produce { transport, producer, options: produced.options });
             producers.push(Producer {
                 id: producer,
@@ -165,6 +168,8 @@ impl Room {
                 owner: peer.clone(),
                 kind,
                 kind_of_streams: produced.kind_of_streams,
+                encodings,
+                sample: None,
                 consumable: produced.consumable,
                 source: None,
                 paused: false,
@@ -183,6 +188,7 @@ impl Room {
             remote: offer.ice,
             local: made.local,
             states: made.states,
+            has_layers: false,
             id,
             peer,
             transport,
@@ -200,7 +206,13 @@ impl Room {
         let mut ssrcs = HashSet::new();
         let rtcp_ssrc = draw_ssrc(&ssrcs);
         ssrcs.insert(rtcp_ssrc);
-        let taken = state.take(&offer, &watched, transport, &id, &mut ssrcs)?;
+        let mut taken = state.take(&offer, &watched, transport, &id, &mut ssrcs)?;
+        for (_, consumer) in &mut taken.consumers {
+            let producer = state.producers.get(&consumer.producer);
+            let is_layered = producer.is_some_and(|producer| producer.encodings.len() > 1);
+            consumer.layer = is_layered.then(|| self.worker.watch_layer(consumer.id));
+        }
+        let has_layers = taken.consumers.iter().any(|(_, consumer)| consumer.layer.is_some());
         let made = self.make_webrtc(transport, rtcp_ssrc, taken.commands, offer.dtls.clone()).await?;
         state.consumers.extend(taken.consumers);
         let ended = state.open_session(&id, transport, Purpose::View(watched.clone()));
@@ -211,6 +223,7 @@ impl Room {
             remote: offer.ice,
             local: made.local,
             states: made.states,
+            has_layers,
             peer: watched,
             id,
             transport,
@@ -336,6 +349,8 @@ impl State {
                 broadcaster: None,
                 producer: name.clone(),
                 paused: false,
+                section: Some(section.index),
+                layer: None,
             };
             taken.consumers.push((Uuid::new_v4().to_string(), consumer));
         }

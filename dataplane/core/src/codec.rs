@@ -25,7 +25,13 @@ pub fn is_key_frame(codec: Codec, payload: &[u8]) -> bool {
     .unwrap_or(false)
 }
 
-/// The same by the packet's dependency descriptor (AV1 and VP9), which says it of payloads too that are encrypted from
+/// Width and height of the key frame that `payload` starts, where that is cheap to see: of VP8.
+#[must_use]
+pub fn picture_size(codec: Codec, payload: &[u8]) -> Option<(u16, u16)> {
+    if codec == Codec::Vp8 { vp8::picture_size(payload) } else { None }
+}
+
+/// Whether a packet starts a key frame by its dependency descriptor (AV1 and VP9), which says it of payloads too that are encrypted from
 /// end to end. `None` if the descriptor is malformed.
 #[must_use]
 pub fn is_key_frame_by_descriptor(descriptor: &[u8]) -> Option<bool> {
@@ -88,6 +94,7 @@ mod tests {
             }
             for codec in ALL {
                 let _ = is_key_frame(codec, &payload[..round % 65]);
+                let _ = picture_size(codec, &payload[..round % 65]);
             }
         }
     }

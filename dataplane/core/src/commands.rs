@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::ops::Range;
 
 use corecast_wire::{
     Codec, Command, CommandError, ConsumeOptions, ConsumerId, PlainTransportOptions, ProduceOptions, ProducerId, Reply,
     RouterId, SrtpParameters, TransportId,
 };
 
-use crate::consumer::Consumer;
+use crate::consumer::{CatchUp, Consumer};
+use crate::layers::Activity;
 use crate::limits::{
     MAX_CODECS, MAX_CONSUMER_PAYLOAD_TYPES, MAX_CONSUMERS, MAX_CONSUMERS_PER_TRANSPORT, MAX_ENCODINGS,
     MAX_HEADER_EXTENSIONS, MAX_PRODUCERS_PER_TRANSPORT, MAX_ROUTERS, MAX_SSRCS_PER_KEY, MAX_TRANSPORTS,
@@ -60,7 +60,7 @@ impl Worker {
         outbox: &mut Outbox,
     ) -> Result<Reply, CommandError> {
         match command {
-            Command::Stats { from } => return Ok(Reply::Stats(self.stats_page(*from))),
+            Command::Stats { from } => return Ok(Reply::Stats(self.stats_page(now, *from))),
             Command::CreatePlainTransport { router, transport, options } => {
                 return self.create_plain_transport(now, *router, *transport, options, opened);
             }
@@ -86,6 +86,9 @@ impl Worker {
                 let key = self.consumer_key(*consumer)?;
                 self.want_key_frame_for(now, key, outbox);
             }
+            Command::SetPreferredLayers { consumer, spatial } => {
+                self.set_preferred_layers(now, *consumer, *spatial, outbox)?;
+            }
             Command::CreateWebRtcTransport { router, transport, options } => {
                 self.create_webrtc_transport(*router, *transport, options)?;
             }
@@ -108,7 +111,7 @@ impl Worker {
         self.producer_by_id.get(&id).copied().ok_or_else(|| not_found("producer", id.0))
     }
 
-    fn consumer_key(&self, id: ConsumerId) -> Applied<usize> {
+    pub(crate) fn consumer_key(&self, id: ConsumerId) -> Applied<usize> {
         self.consumer_by_id.get(&id).copied().ok_or_else(|| not_found("consumer", id.0))
     }
 
@@ -239,7 +242,8 @@ impl Worker {
         check_names(transport, &self.producers, options)?;
         let key = self.producers.insert(Producer::new(id, transport_key, options));
         for encoding in &options.encodings {
-            let stream = Stream::new(key, options.kind, encoding);
+            let mut stream = Stream::new(key, options.kind, encoding);
+            stream.activity = (options.encodings.len() > 1).then(Activity::default);
             let stream = self.streams.insert(stream);
             let announced = [(encoding.ssrc, false), (encoding.rtx_ssrc, true)];
             for (ssrc, rtx) in announced.into_iter().filter_map(|(ssrc, rtx)| Some((ssrc?, rtx))) {
@@ -256,8 +260,14 @@ impl Worker {
     }
 
     pub(crate) fn close_producer(&mut self, key: usize) {
-        let Some(producer) = self.producers.get(key) else { return };
-        let consumers: Vec<_> = producer.consumers.iter().map(|(consumer, _)| *consumer).collect();
+        let Some(producer) = self.producers.get_mut(key) else { return };
+        // Taken out of the lists here, not one by one.
+        let consumers = std::mem::take(&mut producer.consumers);
+        for stream in &producer.streams {
+            if let Some(stream) = self.streams.get_mut(*stream) {
+                stream.takers.clear();
+            }
+        }
         consumers.into_iter().for_each(|key| self.close_consumer(key));
         let producer = self.producers.remove(key);
         self.producer_by_id.remove(&producer.id);
@@ -280,23 +290,22 @@ impl Worker {
         if std::mem::replace(&mut producer.paused, paused) == paused {
             return Ok(());
         }
-        let streams = producer.streams.clone();
+        producer.relist = true;
         // What came during a pause was meant for nobody.
-        for stream in &streams {
+        for stream in &producer.streams {
             if let Some(stream) = self.streams.get_mut(*stream) {
                 stream.forget_key_frame();
             }
         }
-        self.resynchronise_consumers(key);
-        if !paused && self.is_awaited(key) {
-            streams.into_iter().for_each(|stream| self.want_key_frame(now, stream, outbox));
+        for consumer in &producer.consumers {
+            if let Some(consumer) = self.consumers.get_mut(*consumer) {
+                consumer.resynchronise();
+            }
+        }
+        if !paused {
+            self.want_awaited(now, key, outbox);
         }
         Ok(())
-    }
-
-    fn is_awaited(&self, producer: usize) -> bool {
-        let consumers = self.producers.get(producer).into_iter().flat_map(|producer| &producer.consumers);
-        consumers.filter_map(|(key, _)| self.consumers.get(*key)).any(Consumer::wants_key_frame)
     }
 
     fn consume(
@@ -315,7 +324,8 @@ impl Worker {
         limit(self.consumers.len(), MAX_CONSUMERS, "consumers on a worker")?;
         let Some(source) = self.producers.get(producer_key) else { return Err(not_found("producer", producer.0)) };
         let source_router = self.transports.get(source.transport).map(|transport| transport.router);
-        let stream = source.streams.first().copied().ok_or_else(|| not_found("producer", producer.0))?;
+        let stream = source.streams.last().copied().ok_or_else(|| not_found("producer", producer.0))?;
+        let highest_layer = u8::try_from(source.streams.len().saturating_sub(1)).unwrap_or(u8::MAX);
         let (has_key_frames, clock_rate_hz) = (source.has_key_frames(), source.clock_rate_hz());
         let Some(transport) = self.transports.get_mut(transport_key) else {
             return Err(not_found("transport", transport.0));
@@ -325,8 +335,13 @@ impl Worker {
         }
         limit(transport.consumers.len(), MAX_CONSUMERS_PER_TRANSPORT, "consumers on a transport")?;
         check_consume(transport, options)?;
-        let consumer =
-            Consumer::new(id, transport_key, (producer_key, stream), (has_key_frames, clock_rate_hz), options);
+        let consumer = Consumer::new(
+            id,
+            transport_key,
+            (producer_key, stream, highest_layer),
+            (has_key_frames, clock_rate_hz),
+            options,
+        );
         let key = self.consumers.insert(consumer);
         for ssrc in std::iter::once(options.ssrc).chain(options.rtx.as_ref().map(|rtx| rtx.ssrc)) {
             transport.outbound.insert(ssrc, key);
@@ -336,9 +351,11 @@ impl Worker {
         }
         transport.consumers.push(key);
         if let Some(producer) = self.producers.get_mut(producer_key) {
-            producer.consumers.push((key, transport_key));
+            producer.consumers.push(key);
         }
         self.consumer_by_id.insert(id, key);
+        self.list_taker(key, highest_layer);
+        self.take_layer(now, key);
         self.arm_reports(now, transport_key);
         self.want_key_frame_for(now, key, outbox);
         Ok(())
@@ -348,34 +365,43 @@ impl Worker {
     pub(crate) fn want_key_frame_for(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
         let Some(consumer) = self.consumers.get(key).filter(|one| one.has_key_frames && !one.paused) else { return };
         // Asked for too early, it would come in vain; a packet that finds the consumer waiting asks again.
-        let transport = self.transports.get(consumer.transport);
-        if transport.is_none_or(|transport| transport.path(Flow::Rtp).is_none()) {
+        if !self.is_connected(consumer) {
             return;
         }
         if self.catch_up_of(now, key).is_some() {
             self.starting.push(key);
         } else {
-            self.want_key_frame(now, consumer.stream, outbox);
+            self.want_key_frame(now, consumer.decoded_stream(), outbox);
         }
     }
 
     /// What a consumer that has sent nothing yet can begin with, of what came before it did.
-    pub(crate) fn catch_up_of(&self, now: Instant, key: usize) -> Option<Range<u64>> {
-        let consumer = self.consumers.get(key).filter(|one| one.wants_key_frame() && !one.has_begun())?;
-        let stream = self.streams.get(consumer.stream)?;
-        let transport = self.transports.get(consumer.transport)?;
-        let is_paused = self.producers.get(consumer.producer).is_none_or(|producer| producer.paused);
-        if is_paused || transport.path(Flow::Rtp).is_none() {
+    pub(crate) fn catch_up_of(&self, now: Instant, key: usize) -> Option<CatchUp> {
+        let consumer = self.consumers.get(key)?;
+        let (stream, producer) = (consumer.target(), self.producers.get(consumer.producer)?);
+        let begins = consumer.awaits_key_frame_of(stream) && !consumer.has_begun();
+        if !begins || producer.paused || !self.is_connected(consumer) {
             return None;
         }
-        stream.since_key_frame(now, &self.history)
+        let packets = self.streams.get(stream)?.since_key_frame(now, &self.history)?;
+        Some(CatchUp { stream, packets })
+    }
+
+    /// Whether something that is sent to a consumer leaves.
+    pub(crate) fn is_connected(&self, consumer: &Consumer) -> bool {
+        self.transports.get(consumer.transport).is_some_and(|transport| transport.path(Flow::Rtp).is_some())
     }
 
     pub(crate) fn close_consumer(&mut self, key: usize) {
         let Some(consumer) = self.consumers.try_remove(key) else { return };
         self.consumer_by_id.remove(&consumer.id);
         if let Some(producer) = self.producers.get_mut(consumer.producer) {
-            producer.consumers.retain(|(sibling, _)| *sibling != key);
+            producer.consumers.retain(|sibling| *sibling != key);
+            for stream in &producer.streams {
+                if let Some(stream) = self.streams.get_mut(*stream) {
+                    stream.takers.retain(|(taker, _)| *taker != key);
+                }
+            }
         }
         if let Some(transport) = self.transports.get_mut(consumer.transport) {
             transport.consumers.retain(|sibling| *sibling != key);
@@ -388,6 +414,9 @@ impl Worker {
         let Some(consumer) = self.consumers.get_mut(key) else { return Err(not_found("consumer", id.0)) };
         if std::mem::replace(&mut consumer.paused, paused) != paused {
             consumer.resynchronise();
+            if let Some(producer) = self.producers.get_mut(consumer.producer) {
+                producer.relist = true;
+            }
             self.want_key_frame_for(now, key, outbox);
         }
         Ok(())

@@ -3,6 +3,9 @@
 //! `out = in - offset`. The offset changes only for packets that were withheld on purpose; a loss upstream stays a
 //! visible gap, so that the receiver asks for it, and a late packet lands in its own place. Every change of the offset
 //! begins a new [`Run`]; the runs together say which packet left under which number, without a note per packet.
+//!
+//! Of a producer with several streams one is forwarded at a time. A switch is a new run too: it begins at a key frame
+//! of the other stream, with the next number, and with an offset of timestamps so that presentation time goes on.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -12,25 +15,74 @@ use corecast_wire::{ConsumeOptions, ConsumerId, Discard, Discards, PayloadTypeMa
 use crate::extensions::ExtensionPlan;
 use crate::history::PacketMeta;
 use crate::limits::{MAX_CONSUMER_PAYLOAD_TYPES, MAX_RETRANSMITS, RETRANSMIT_MEMORY};
+use crate::stream::Reception;
 use crate::time::Instant;
 
 /// Round trip assumed until a receiver report tells.
 const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(40);
 /// Older runs that are remembered: packets of those before them cannot be retransmitted.
 const MAX_OLDER_RUNS: usize = 15;
+/// The least time between the last picture of one stream and the first of another: a thousandth of a second.
+const LEAST_STEP_PER_S: u32 = 1_000;
 /// Retransmitted bytes may be a quarter of what is sent, after this much to begin with.
 const RETRANSMIT_ALLOWANCE_BYTES: u64 = 256 * 1024;
 
-/// A stretch of packets that are forwarded under one offset.
+/// A stretch of packets of one stream that are forwarded under one offset.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     first_in: u64,
     first_out: u64,
+    stream: usize,
+    /// Added to the stream's timestamps; 0 for the stream that came first.
+    timestamp_offset: u32,
 }
 
 impl Run {
     /// Before the first packet: no sequence number is so high.
-    const NONE: Self = Self { first_in: u64::MAX, first_out: 0 };
+    const fn none(stream: usize) -> Self {
+        Self { first_in: u64::MAX, first_out: 0, stream, timestamp_offset: 0 }
+    }
+
+    const fn is_none(&self) -> bool {
+        self.first_in == u64::MAX
+    }
+}
+
+/// A packet that left, or would have left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    pub(crate) stream: usize,
+    /// The stream's number for it.
+    pub(crate) sequence: u64,
+    /// Ours.
+    pub(crate) index: u64,
+    pub(crate) timestamp_offset: u32,
+}
+
+/// How the timestamps of a stream go on where those of the one before end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Alignment {
+    /// The offset by which the same moment has the same timestamp, if it is known.
+    exact: Option<u32>,
+    /// The highest timestamp that may have left.
+    floor: u32,
+}
+
+impl Alignment {
+    /// The offset for a run that begins with this timestamp. Time does not stand still, nor go back: of two pictures of
+    /// one moment the second is later by a millisecond.
+    fn offset(self, timestamp: u32, clock_rate_hz: u32) -> u32 {
+        let least = self.floor.wrapping_add((clock_rate_hz / LEAST_STEP_PER_S).max(1)).wrapping_sub(timestamp);
+        let exact = self.exact.unwrap_or(least);
+        if exact.wrapping_sub(least).cast_signed() < 0 { least } else { exact }
+    }
+}
+
+/// What came before a consumer did and is sent to it all the same.
+#[derive(Clone, Debug)]
+pub(crate) struct CatchUp {
+    pub(crate) stream: usize,
+    pub(crate) packets: Range<u64>,
 }
 
 /// Retransmission stream of a consumer (RFC 4588).
@@ -69,10 +121,9 @@ pub(crate) struct Consumer {
     /// The receiver's payload type by the router's; unused places repeat the first.
     payload_types: [PayloadTypeMapping; MAX_CONSUMER_PAYLOAD_TYPES],
     pub(crate) extensions: ExtensionPlan,
-    pub(crate) stream: usize,
-    next_out: u64,
     /// The run that packets join now; before the first one, none does.
     run: Run,
+    next_out: u64,
     pub(crate) sent: Sent,
     retransmit_allowance_bytes: u64,
     pub(crate) ssrc: u32,
@@ -85,13 +136,25 @@ pub(crate) struct Consumer {
     // Here ends what every packet needs.
     pub(crate) nack: bool,
     pub(crate) clock_rate_hz: u32,
+    /// The stream to send: that of the run, or the one to which to switch at its next key frame.
+    target: usize,
+    alignment: Alignment,
+    /// The run's offset of timestamps, were it not for the picture that came before: what the next one is reckoned
+    /// from, so that small steps do not add up.
+    exact_offset: u32,
+    pub(crate) preferred_layer: u8,
+    /// The layer that control was last told of.
+    pub(crate) told_layer: Option<u8>,
+    /// Bit n is set if the stream of layer n lists it.
+    pub(crate) listed: u8,
+    pub(crate) retransmitted_packets: u64,
     pub(crate) id: ConsumerId,
     pub(crate) transport: usize,
     pub(crate) producer: usize,
     pub(crate) rtx: Option<Rtx>,
     pub(crate) cname: String,
     /// What it has still to get of what came before it, while `catching_up`.
-    catch_up: Range<u64>,
+    catch_up: Option<CatchUp>,
     /// The runs before, oldest first.
     older_runs: Vec<Run>,
     retransmitted: Option<Box<[Retransmitted; RETRANSMIT_MEMORY]>>,
@@ -106,7 +169,6 @@ const _: () = assert!(std::mem::offset_of!(Consumer, catching_up) < 128, "what e
 pub(crate) struct Sent {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
-    pub(crate) retransmitted: u64,
 }
 
 /// What a consumer's receiver has said.
@@ -126,7 +188,7 @@ impl Consumer {
     pub(crate) fn new(
         id: ConsumerId,
         transport: usize,
-        (producer, stream): (usize, usize),
+        (producer, target, preferred_layer): (usize, usize, u8),
         (has_key_frames, clock_rate_hz): (bool, u32),
         options: &ConsumeOptions,
     ) -> Self {
@@ -134,7 +196,13 @@ impl Consumer {
             id,
             transport,
             producer,
-            stream,
+            target,
+            alignment: Alignment::default(),
+            exact_offset: 0,
+            preferred_layer,
+            told_layer: None,
+            listed: 0,
+            retransmitted_packets: 0,
             ssrc: options.ssrc,
             rtx: options.rtx.as_ref().map(|rtx| Rtx {
                 ssrc: rtx.ssrc,
@@ -150,9 +218,9 @@ impl Consumer {
             clock_rate_hz,
             waiting: true,
             catching_up: false,
-            catch_up: 0..0,
+            catch_up: None,
             next_out: u64::from(options.first_sequence),
-            run: Run::NONE,
+            run: Run::none(target),
             older_runs: Vec::new(),
             retransmitted: None,
             retransmit_allowance_bytes: RETRANSMIT_ALLOWANCE_BYTES,
@@ -162,30 +230,65 @@ impl Consumer {
         }
     }
 
-    /// Waits for a key frame.
-    pub(crate) const fn wants_key_frame(&self) -> bool {
-        self.waiting && self.has_key_frames && !self.paused
+    /// The stream that is forwarded, or will be from its next key frame on.
+    pub(crate) const fn target(&self) -> usize {
+        self.target
+    }
+
+    /// The stream that is being forwarded, if one is.
+    pub(crate) fn current(&self) -> Option<usize> {
+        (!self.waiting).then_some(self.run.stream)
+    }
+
+    /// The stream whose key frame helps the receiver soonest.
+    pub(crate) fn decoded_stream(&self) -> usize {
+        self.current().unwrap_or(self.target)
+    }
+
+    /// Whether packets of a stream concern it: of the one that is forwarded, or of the one to come.
+    pub(crate) const fn takes(&self, stream: usize) -> bool {
+        (self.run.stream == stream && !self.waiting) || self.target == stream
+    }
+
+    /// Waits for a key frame of a stream, to begin or to switch.
+    pub(crate) const fn awaits_key_frame_of(&self, stream: usize) -> bool {
+        let awaits = self.target == stream && (self.waiting || self.run.stream != stream);
+        awaits && self.has_key_frames && !self.paused
+    }
+
+    /// From the target's next key frame on, that is what is sent.
+    pub(crate) const fn aim(&mut self, target: usize) {
+        self.target = target;
+        if self.run.is_none() {
+            self.run = Run::none(target);
+        }
     }
 
     /// It has sent a packet.
     pub(crate) const fn has_begun(&self) -> bool {
-        self.run.first_in != u64::MAX
+        !self.run.is_none()
     }
 
     /// Begins with these packets, before those of the next round.
-    pub(crate) const fn start_with(&mut self, packets: Range<u64>) {
-        (self.catching_up, self.catch_up) = (true, packets);
+    pub(crate) fn start_with(&mut self, packets: CatchUp) {
+        (self.catching_up, self.catch_up) = (true, Some(packets));
     }
 
-    /// The next packet of those that it begins with.
-    pub(crate) const fn next_to_catch_up(&mut self) -> Option<u64> {
-        self.catching_up = self.catch_up.start < self.catch_up.end;
-        if self.catching_up { Some(self.catch_up.start) } else { None }
+    /// The next packet of a stream that it begins with. Once there is none, there never is.
+    pub(crate) fn next_to_catch_up(&mut self, stream: usize) -> Option<u64> {
+        let catch_up = self.catch_up.as_ref().filter(|catch_up| catch_up.stream == stream);
+        let next = catch_up.filter(|catch_up| !catch_up.packets.is_empty()).map(|catch_up| catch_up.packets.start);
+        if next.is_none() {
+            (self.catching_up, self.catch_up) = (false, None);
+        }
+        next
     }
 
     /// That packet has been seen to.
-    pub(crate) const fn caught_up(&mut self) {
-        self.catch_up.start += 1;
+    pub(crate) fn caught_up(&mut self) {
+        if let Some(catch_up) = &mut self.catch_up {
+            catch_up.packets.start += 1;
+        }
     }
 
     /// Packets are withheld from now on, or the stream starts anew: the next one that leaves begins a new run.
@@ -193,32 +296,83 @@ impl Consumer {
         self.waiting = true;
     }
 
-    /// What the receiver gets of a packet: the sequence number under which it leaves, or nothing, and why.
-    pub(crate) fn rewrite(&mut self, packet: &PacketMeta) -> Result<u64, Discard> {
+    /// The stream that a run of `stream` would follow, if it is another.
+    pub(crate) fn leaves_for(&self, stream: usize) -> Option<usize> {
+        (self.run.stream != stream && !self.run.is_none()).then_some(self.run.stream)
+    }
+
+    /// Prepares a switch: how the timestamps of `next` go on where those of the run's stream, `last`, are.
+    pub(crate) fn align(&mut self, last: &Reception, next: &Reception) {
+        let behind = last.ahead_of(next, self.clock_rate_hz);
+        let newest = last.highest_timestamp.unwrap_or_default();
+        self.alignment = Alignment {
+            exact: behind.map(|ticks| self.exact_offset.wrapping_add(ticks)),
+            floor: newest.wrapping_add(self.run.timestamp_offset),
+        };
+    }
+
+    /// What the receiver gets of a packet of a stream that it takes: the sequence number under which it leaves, or
+    /// nothing, and why.
+    pub(crate) fn rewrite(&mut self, stream: usize, packet: &PacketMeta) -> Result<u64, Discard> {
+        let is_current = self.run.stream == stream;
         if !self.accepts(packet.payload_type) {
-            self.skip(packet.sequence);
+            if is_current {
+                self.skip(packet.sequence);
+            }
             return Err(Discard::PayloadTypeNotNegotiated);
         }
-        if self.waiting {
-            if self.newest_in().is_some_and(|newest| packet.sequence <= newest) {
-                return Err(Discard::BeforeSync);
-            }
-            if self.has_key_frames && !packet.key_frame {
-                return Err(Discard::WaitingForKeyFrame);
-            }
-            self.push_run(Run { first_in: packet.sequence, first_out: self.next_out });
-            self.waiting = false;
+        if self.waiting || !is_current {
+            self.begin_run(stream, packet)?;
         }
         let out = self.out_of(packet.sequence).ok_or(Discard::BeforeSync)?;
         self.next_out = self.next_out.max(out + 1);
         Ok(out)
     }
 
-    /// The newest packet that has a number. One that was late when the consumer was interrupted must not begin a run:
-    /// it would be numbered behind what followed it.
-    fn newest_in(&self) -> Option<u64> {
-        let sent = self.next_out.saturating_sub(self.run.first_out);
-        (self.run.first_in != u64::MAX).then(|| (self.run.first_in + sent).saturating_sub(1))
+    /// A packet begins a run if it may.
+    fn begin_run(&mut self, stream: usize, packet: &PacketMeta) -> Result<(), Discard> {
+        if self.newest_in(stream).is_some_and(|newest| packet.sequence <= newest) {
+            return Err(Discard::BeforeSync);
+        }
+        if self.has_key_frames && !packet.key_frame {
+            return Err(Discard::WaitingForKeyFrame);
+        }
+        let mut timestamp_offset = self.run.timestamp_offset;
+        if self.leaves_for(stream).is_some() {
+            timestamp_offset = self.alignment.offset(packet.timestamp, self.clock_rate_hz);
+            self.exact_offset = self.alignment.exact.unwrap_or(timestamp_offset);
+        }
+        self.push_run(Run { first_in: packet.sequence, first_out: self.next_out, stream, timestamp_offset });
+        self.waiting = false;
+        Ok(())
+    }
+
+    /// The newest packet of a stream that has a number. One that was late when the consumer was interrupted must not
+    /// begin a run: it would be numbered behind what followed it.
+    fn newest_in(&self, stream: usize) -> Option<u64> {
+        let mut end = self.next_out;
+        for run in self.runs() {
+            if run.stream == stream {
+                return Some((run.first_in + end.saturating_sub(run.first_out)).saturating_sub(1));
+            }
+            end = run.first_out;
+        }
+        None
+    }
+
+    /// The runs that there have been, newest first.
+    fn runs(&self) -> impl Iterator<Item = &Run> {
+        std::iter::once(&self.run).filter(|run| !run.is_none()).chain(self.older_runs.iter().rev())
+    }
+
+    /// What is added to the timestamps of what is forwarded now.
+    pub(crate) const fn timestamp_offset(&self) -> u32 {
+        self.run.timestamp_offset
+    }
+
+    /// The stream of what was forwarded last.
+    pub(crate) const fn last_stream(&self) -> usize {
+        self.run.stream
     }
 
     /// Whether the receiver negotiated a payload type (the router's number).
@@ -231,14 +385,17 @@ impl Consumer {
         self.payload_types.iter().find(|one| one.router == router).map(|one| one.receiver)
     }
 
-    /// Number of a packet in the run that it belongs to; `None` if it was withheld, or precedes every run.
+    /// Number of a packet of the run's stream, in the run that it belongs to; `None` if it was withheld, or precedes
+    /// every run.
     fn out_of(&self, sequence: u64) -> Option<u64> {
         if let Some(distance) = sequence.checked_sub(self.run.first_in) {
             return Some(self.run.first_out + distance);
         }
         let mut end = self.run.first_out;
         for run in self.older_runs.iter().rev() {
-            if let Some(distance) = sequence.checked_sub(run.first_in) {
+            if run.stream == self.run.stream
+                && let Some(distance) = sequence.checked_sub(run.first_in)
+            {
                 return Some(run.first_out + distance).filter(|out| *out < end);
             }
             end = run.first_out;
@@ -254,7 +411,7 @@ impl Consumer {
             return;
         }
         self.next_out = out;
-        let next = Run { first_in: sequence + 1, first_out: out };
+        let next = Run { first_in: sequence + 1, first_out: out, ..self.run };
         if distance == 0 {
             self.run = next;
         } else {
@@ -264,7 +421,7 @@ impl Consumer {
 
     fn push_run(&mut self, run: Run) {
         let ended = std::mem::replace(&mut self.run, run);
-        if ended.first_in == u64::MAX {
+        if ended.is_none() {
             return;
         }
         if self.older_runs.len() == MAX_OLDER_RUNS {
@@ -282,16 +439,16 @@ impl Consumer {
             if allowance > RETRANSMIT_ALLOWANCE_BYTES { RETRANSMIT_ALLOWANCE_BYTES } else { allowance };
     }
 
-    /// The producer's sequence number of what left, or would have left, as `out`; with `out` extended.
-    pub(crate) fn source_of(&self, out: u16) -> Option<(u64, u64)> {
+    /// What left, or would have left, as `out`.
+    pub(crate) fn source_of(&self, out: u16) -> Option<Source> {
         let newest = self.next_out.checked_sub(1)?;
-        let out = crate::sequence::nearest(newest, out);
-        if out > newest {
+        let index = crate::sequence::nearest(newest, out);
+        if index > newest {
             return None;
         }
-        let mut runs = std::iter::once(&self.run).chain(self.older_runs.iter().rev());
-        let run = runs.find(|run| run.first_in != u64::MAX && run.first_out <= out)?;
-        Some((run.first_in + (out - run.first_out), out))
+        let run = self.runs().find(|run| run.first_out <= index)?;
+        let sequence = run.first_in + (index - run.first_out);
+        Some(Source { stream: run.stream, sequence, index, timestamp_offset: run.timestamp_offset })
     }
 
     /// Whether `out` may be repeated now: once per round trip, ten times in all, within the allowance of bytes.
@@ -323,108 +480,4 @@ fn payload_types(options: &ConsumeOptions) -> [PayloadTypeMapping; MAX_CONSUMER_
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn consumer(has_key_frames: bool) -> Consumer {
-        let options = ConsumeOptions {
-            ssrc: 1,
-            rtx: None,
-            payload_types: vec![PayloadTypeMapping { router: 100, receiver: 100 }],
-            header_extensions: vec![],
-            mid: None,
-            nack: true,
-            first_sequence: 500,
-            cname: String::new(),
-            paused: false,
-        };
-        Consumer::new(ConsumerId(1), 0, (0, 0), (has_key_frames, 90_000), &options)
-    }
-
-    fn packet(sequence: u64) -> PacketMeta {
-        PacketMeta { sequence, payload_type: 100, ..PacketMeta::default() }
-    }
-
-    fn key_frame(sequence: u64) -> PacketMeta {
-        PacketMeta { key_frame: true, ..packet(sequence) }
-    }
-
-    #[test]
-    fn a_loss_upstream_stays_a_gap_and_a_late_packet_fills_it() {
-        let mut consumer = consumer(false);
-        assert_eq!(consumer.rewrite(&packet(70_000)), Ok(500));
-        assert_eq!(consumer.rewrite(&packet(70_003)), Ok(503));
-        assert_eq!(consumer.rewrite(&packet(70_001)), Ok(501));
-        assert_eq!(consumer.rewrite(&packet(69_999)), Err(Discard::BeforeSync));
-    }
-
-    #[test]
-    fn video_begins_and_resumes_at_a_key_frame_without_a_gap() {
-        let mut consumer = consumer(true);
-        assert_eq!(consumer.rewrite(&packet(70_000)), Err(Discard::WaitingForKeyFrame));
-        assert_eq!(consumer.rewrite(&key_frame(70_001)), Ok(500));
-        assert_eq!(consumer.rewrite(&packet(70_002)), Ok(501));
-        consumer.resynchronise();
-        assert_eq!(consumer.rewrite(&packet(70_010)), Err(Discard::WaitingForKeyFrame));
-        assert_eq!(consumer.rewrite(&key_frame(70_020)), Ok(502));
-        assert_eq!(consumer.rewrite(&packet(70_019)), Err(Discard::BeforeSync), "its number is another packet's");
-    }
-
-    #[test]
-    fn a_late_packet_does_not_begin_a_run() {
-        let mut consumer = consumer(false);
-        assert_eq!(consumer.rewrite(&packet(70_000)), Ok(500));
-        assert_eq!(consumer.rewrite(&packet(70_002)), Ok(502));
-        consumer.resynchronise();
-        assert_eq!(consumer.rewrite(&packet(70_001)), Err(Discard::BeforeSync), "it would follow what came after it");
-        assert_eq!(consumer.rewrite(&packet(70_005)), Ok(503));
-    }
-
-    #[test]
-    fn a_withheld_payload_type_leaves_no_gap() {
-        let mut consumer = consumer(false);
-        let noise = |sequence| PacketMeta { payload_type: 13, ..packet(sequence) };
-        assert_eq!(consumer.rewrite(&packet(70_000)), Ok(500));
-        assert_eq!(consumer.rewrite(&noise(70_001)), Err(Discard::PayloadTypeNotNegotiated));
-        assert_eq!(consumer.rewrite(&noise(70_002)), Err(Discard::PayloadTypeNotNegotiated));
-        assert_eq!(consumer.rewrite(&packet(70_003)), Ok(501));
-        assert_eq!(consumer.rewrite(&packet(70_005)), Ok(503));
-        assert_eq!(consumer.rewrite(&noise(70_006)), Err(Discard::PayloadTypeNotNegotiated));
-        assert_eq!(consumer.rewrite(&packet(70_007)), Ok(504));
-        assert_eq!(consumer.rewrite(&packet(70_004)), Ok(502), "late, of the run before");
-    }
-
-    #[test]
-    fn what_left_is_found_again_across_runs() {
-        let mut consumer = consumer(true);
-        assert_eq!(consumer.rewrite(&key_frame(70_000)), Ok(500));
-        assert_eq!(consumer.rewrite(&packet(70_001)), Ok(501));
-        consumer.resynchronise();
-        assert_eq!(consumer.rewrite(&key_frame(80_000)), Ok(502));
-        assert_eq!(consumer.source_of(501), Some((70_001, 501)));
-        assert_eq!(consumer.source_of(502), Some((80_000, 502)));
-        assert_eq!(consumer.source_of(503), None, "not sent yet");
-        assert_eq!(consumer.source_of(499), None, "before the first");
-    }
-
-    #[test]
-    fn a_packet_is_repeated_once_per_round_trip_ten_times_in_all() {
-        let mut consumer = consumer(false);
-        assert_eq!(consumer.rewrite(&packet(70_000)), Ok(500));
-        let repeated =
-            (0..10_000).filter(|millis| consumer.may_retransmit(Instant::from_nanos(millis * 1_000_000), 500, 1_000));
-        assert_eq!(repeated.count(), usize::from(MAX_RETRANSMITS));
-    }
-
-    #[test]
-    fn retransmissions_are_bounded_by_what_is_sent() {
-        let mut consumer = consumer(false);
-        let mut bytes = 0;
-        for out in 0..10_000 {
-            if consumer.may_retransmit(Instant::default(), out, 1_000) {
-                bytes += 1_000;
-            }
-        }
-        assert!(bytes <= RETRANSMIT_ALLOWANCE_BYTES);
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use crate::reports::ntp_time;
 use crate::round_trip::{middle, round_trip};
 use crate::rtcp::{self, Packet, ReportBlock};
 use crate::srtp::OpenError;
+use crate::stream::SenderReport;
 use crate::time::Instant;
 use crate::worker::Worker;
 
@@ -45,8 +46,9 @@ impl Worker {
 
     fn take_feedback(&mut self, now: Instant, key: usize, packet: &Packet<'_>, outbox: &mut Outbox) {
         match packet {
-            Packet::SenderReport { ssrc, ntp, reports, .. } => {
-                self.take_sender_report(now, key, *ssrc, *ntp);
+            Packet::SenderReport { ssrc, ntp, rtp_timestamp, reports, .. } => {
+                let report = SenderReport { ntp: *ntp, rtp_timestamp: *rtp_timestamp, at: now };
+                self.take_sender_report(key, *ssrc, report);
                 reports.clone().for_each(|report| self.take_report(now, key, &report));
             }
             Packet::ReceiverReport { reports, .. } => {
@@ -67,11 +69,11 @@ impl Worker {
         }
     }
 
-    fn take_sender_report(&mut self, now: Instant, key: usize, ssrc: u32, ntp: u64) {
+    fn take_sender_report(&mut self, key: usize, ssrc: u32, report: SenderReport) {
         let inbound = self.transports.get(key).and_then(|transport| transport.inbound(ssrc));
         let stream = inbound.filter(|inbound| !inbound.rtx).and_then(|inbound| self.streams.get_mut(inbound.stream));
         if let Some(stream) = stream {
-            stream.reception.sender_report = Some((middle(ntp), now));
+            stream.reception.sender_report = Some(report);
         }
     }
 
@@ -125,7 +127,7 @@ impl Worker {
         };
         consumer.feedback.plis += u64::from(!fir);
         consumer.feedback.firs += u64::from(fir);
-        let stream = consumer.stream;
+        let stream = consumer.decoded_stream();
         self.want_key_frame(now, stream, outbox);
     }
 

@@ -40,6 +40,7 @@ impl Worker {
         std::mem::swap(&mut self.fresh, &mut self.round);
         for position in 0..self.round.len() {
             let Some(key) = self.round.get(position).copied() else { continue };
+            self.note_activity(now, key);
             let Some(stream) = self.streams.get_mut(key) else { continue };
             std::mem::swap(&mut stream.fresh, &mut stream.round);
             settle(&mut self.history, &stream.round);
@@ -49,7 +50,7 @@ impl Worker {
                     self.discards.add(Discard::ProducerPaused, stream.round.len() as u64);
                     stream.round.clear();
                 }
-                for (consumer, transport) in &producer.consumers {
+                for (consumer, transport) in &stream.takers {
                     let Some(place) = self.transports.get_mut(*transport) else { continue };
                     if place.pending.is_empty() {
                         self.round_transports.push(*transport);
@@ -68,16 +69,27 @@ impl Worker {
     /// the next one. All rounds before are over, so what they have sent is settled.
     fn start_consumers(&mut self, now: Instant) {
         while let Some(key) = self.starting.pop() {
-            let Some(packets) = self.catch_up_of(now, key) else { continue };
+            let Some(catch_up) = self.catch_up_of(now, key) else { continue };
             let Some(consumer) = self.consumers.get_mut(key) else { continue };
             let Some(transport) = self.transports.get_mut(consumer.transport) else { continue };
-            consumer.start_with(packets);
             if transport.pending.is_empty() {
                 self.round_transports.push(consumer.transport);
             }
-            if !transport.pending.contains(&(key, consumer.stream)) {
-                transport.pending.push((key, consumer.stream));
+            if !transport.pending.contains(&(key, catch_up.stream)) {
+                transport.pending.push((key, catch_up.stream));
             }
+            consumer.start_with(catch_up);
+        }
+    }
+
+    /// A stream of several has packets.
+    fn note_activity(&mut self, now: Instant, key: usize) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        if let Some(activity) = &mut stream.activity
+            && activity.note(now)
+        {
+            let producer = stream.producer;
+            self.layer_awakes(now, producer);
         }
     }
 
@@ -130,11 +142,18 @@ impl Round<'_> {
         let stamp = Stamp { abs_send_time: *abs_send_time, transport_cc: *next_transport_cc };
         let mut departure = Departure { path, sealer, stamp, history, discards, outbox, sent };
         let mut done = true;
-        while let (true, Some((consumer, stream))) = (done, pending.get(cursor.pending).copied()) {
-            // Keys may have been given to other objects since the round began.
-            let consumer = consumers.get_mut(consumer).filter(|consumer| consumer.stream == stream);
-            if let (Some(consumer), Some(stream)) = (consumer, streams.get_mut(stream)) {
-                done = departure.serve(consumer, stream, cursor);
+        while let (true, Some((consumer, key))) = (done, pending.get(cursor.pending).copied()) {
+            // Keys may have been given to other objects since the round began, and the consumer may have switched.
+            let consumer = consumers.get_mut(consumer).filter(|consumer| consumer.takes(key));
+            let leaves = consumer.as_ref().and_then(|consumer| consumer.leaves_for(key));
+            let last = leaves.and_then(|last| streams.get(last)).map(|last| last.reception);
+            if let (Some(consumer), Some(stream)) = (consumer, streams.get_mut(key)) {
+                if let Some(last) = last {
+                    consumer.align(&last, &stream.reception);
+                }
+                let before = consumer.current();
+                done = departure.serve(consumer, (key, stream), cursor);
+                stream.switched |= consumer.current() != before;
             }
             if done {
                 cursor.pending += 1;
@@ -160,18 +179,18 @@ struct Departure<'a> {
 
 impl Departure<'_> {
     /// A consumer's packets of the round. False if the outbox is full.
-    fn serve(&mut self, consumer: &mut Consumer, stream: &mut Stream, cursor: &mut Cursor) -> bool {
+    fn serve(&mut self, consumer: &mut Consumer, (key, stream): (usize, &mut Stream), cursor: &mut Cursor) -> bool {
         while consumer.catching_up {
-            let Some(sequence) = consumer.next_to_catch_up() else { break };
+            let Some(sequence) = consumer.next_to_catch_up(key) else { break };
             if let Some(slot) = stream.past(self.history, sequence)
-                && !self.send(consumer, stream, slot)
+                && !self.send(consumer, (key, stream), slot)
             {
                 return false;
             }
             consumer.caught_up();
         }
         while let Some(slot) = stream.round.get(cursor.packet).copied() {
-            if !self.send(consumer, stream, slot) {
+            if !self.send(consumer, (key, stream), slot) {
                 return false;
             }
             cursor.packet += 1;
@@ -180,8 +199,8 @@ impl Departure<'_> {
     }
 
     /// One packet to one consumer, unless it is withheld. False if the outbox is full: then again, when it is not.
-    fn send(&mut self, consumer: &mut Consumer, stream: &mut Stream, slot: SlotRef) -> bool {
-        match self.forward(consumer, slot) {
+    fn send(&mut self, consumer: &mut Consumer, (key, stream): (usize, &mut Stream), slot: SlotRef) -> bool {
+        match self.forward(consumer, key, slot) {
             Ok(()) => self.stamp.transport_cc = consumer.extensions.after(self.stamp.transport_cc),
             Err(Unsealed::Full) => return false,
             Err(Unsealed::Discarded(why)) => {
@@ -195,7 +214,7 @@ impl Departure<'_> {
         true
     }
 
-    fn forward(&mut self, consumer: &mut Consumer, slot: SlotRef) -> Result<(), Unsealed> {
+    fn forward(&mut self, consumer: &mut Consumer, stream: usize, slot: SlotRef) -> Result<(), Unsealed> {
         if consumer.paused {
             return Err(Unsealed::Discarded(Discard::ConsumerPaused));
         }
@@ -204,7 +223,7 @@ impl Departure<'_> {
             return Err(Unsealed::Discarded(Discard::LeftHistory));
         }
         let meta = self.history.meta(slot.index);
-        let index = consumer.rewrite(&meta).map_err(Unsealed::Discarded)?;
+        let index = consumer.rewrite(stream, &meta).map_err(Unsealed::Discarded)?;
         let outgoing = Outgoing::of(consumer, path, self.stamp, &meta, index);
         seal(self.history, slot.index, self.sealer, &outgoing, self.outbox, self.sent)?;
         consumer.count_sent(u64::from(meta.payload_len));

@@ -18,6 +18,7 @@ mod forward;
 mod history;
 mod ice;
 mod key_frame;
+mod layers;
 pub mod limits;
 mod missing;
 mod outbox;

@@ -73,6 +73,8 @@ pub const MAX_SSRCS_PER_KEY: usize = 16_384;
 pub const MAX_RTCP_SOURCES_PER_KEY: usize = 64;
 /// Events that wait to be polled; more than that and the oldest are dropped.
 pub const MAX_EVENTS: usize = 4_096;
+/// Consumers of a producer of whose new layer one tick tells; the rest wait for the next one.
+pub const MAX_LAYER_EVENTS: usize = 1_024;
 /// Objects on one page of statistics.
 pub const STATS_PAGE_OBJECTS: usize = 64;
 
@@ -119,5 +121,6 @@ const _: () = assert!(RETRANSMIT_MEMORY.is_power_of_two() && TRANSPORT_CC_WINDOW
 const _: () = assert!(CATCH_UP_PACKETS <= VIDEO_HISTORY_PACKETS as u64);
 const _: () = assert!(OUTBOX_SEGMENTS >= OUTBOX_TRAINS);
 const _: () = assert!(OUTBOX_BYTES >= 4 * MAX_TRAIN_BYTES, "a full train never waits for itself");
+const _: () = assert!(MAX_LAYER_EVENTS * 2 <= MAX_EVENTS, "one producer's ticks leave room for other events");
 const _: () = assert!(MAX_SLOTS.is_multiple_of(SLOTS_PER_CHUNK));
 const _: () = assert!(MAX_PAD_BYTES < 256, "RTP padding is counted in one byte (RFC 3550 section 5.1)");

@@ -2,6 +2,9 @@
 
 use corecast_wire::{Codec, CodecMapping, HeaderExtension, MediaKind, ProduceOptions, ProducerId};
 
+use crate::layers::Layers;
+use crate::time::Instant;
+
 /// A producer.
 #[derive(Debug)]
 pub(crate) struct Producer {
@@ -9,10 +12,15 @@ pub(crate) struct Producer {
     pub(crate) transport: usize,
     pub(crate) kind: MediaKind,
     pub(crate) paused: bool,
-    /// Keys of its streams, one per encoding.
+    /// Keys of its streams, one per encoding, lowest quality first.
     pub(crate) streams: Vec<usize>,
-    /// Keys of its consumers, and of their transports (so that the fan-out touches a consumer once).
-    pub(crate) consumers: Vec<(usize, usize)>,
+    /// Keys of its consumers.
+    pub(crate) consumers: Vec<usize>,
+    /// Which of its streams were active at the last tick, and when the next one is.
+    pub(crate) layers: Layers,
+    pub(crate) layers_due: Option<Instant>,
+    /// The next tick has something to do: a stream may list consumers that have left it, or control is to be told.
+    pub(crate) relist: bool,
     codecs: Vec<CodecMapping>,
     /// Position in `codecs` by payload type; [`NO_CODEC`] for none.
     codec_by_payload_type: [u8; 128],
@@ -72,6 +80,9 @@ impl Producer {
             paused: options.paused,
             streams: Vec::new(),
             consumers: Vec::new(),
+            layers: Layers::default(),
+            layers_due: None,
+            relist: false,
             codecs: options.codecs.clone(),
             codec_by_payload_type,
             passed_on: passed_on.map(|one| (one.id, one.mapped_id)).collect(),

@@ -5,7 +5,7 @@
 
 use corecast_wire::{Codec, Discard, Event};
 
-use crate::codec::{is_key_frame, is_key_frame_by_descriptor};
+use crate::codec::{is_key_frame, is_key_frame_by_descriptor, picture_size};
 use crate::demux::{Protocol, protocol_of};
 use crate::history::PacketMeta;
 use crate::limits::{HEADROOM_BYTES, MAX_PAYLOAD_BYTES};
@@ -174,6 +174,9 @@ impl Worker {
             key_frame: starts_key_frame(codec.codec, view.extension(producer.ids.dependency_descriptor), payload),
             ..PacketMeta::default()
         };
+        if meta.key_frame {
+            stream.picture = picture_size(codec.codec, payload).or(stream.picture);
+        }
         let clock_rate_hz = codec.clock_rate_hz;
         let meta = self.write_extra(inbound.stream, opened.slot, view, meta);
         self.place(inbound, opened, meta, clock_rate_hz);
@@ -217,24 +220,18 @@ impl Worker {
             stream.key_frames.received();
             stream.note_key_frame(&meta);
         }
-        if placed.too_many_missing {
+        if placed.too_many_missing && !stream.takers.is_empty() {
             stream.key_frames.want();
         }
-        let producer = stream.producer;
         if stream.fresh.len() == 1 {
             self.fresh.push(inbound.stream);
         }
         if opened.restart {
-            self.resynchronise_consumers(producer);
-        }
-    }
-
-    /// Every consumer of a producer begins a new run at the next packet (at a key frame, for video).
-    pub(crate) fn resynchronise_consumers(&mut self, producer: usize) {
-        let Some(producer) = self.producers.get(producer) else { return };
-        for (consumer, _) in &producer.consumers {
-            if let Some(consumer) = self.consumers.get_mut(*consumer) {
-                consumer.resynchronise();
+            for (taker, _) in &stream.takers {
+                let taker = self.consumers.get_mut(*taker);
+                if let Some(taker) = taker.filter(|taker| taker.current() == Some(inbound.stream)) {
+                    taker.resynchronise();
+                }
             }
         }
     }

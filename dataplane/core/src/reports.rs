@@ -203,8 +203,8 @@ impl Worker {
                     self.discards.count(why);
                 }
             }
-            let mut waiting = producer.consumers.iter().filter_map(|(key, _)| self.consumers.get(*key));
-            stream.key_frames.sent(now, waiting.any(Consumer::wants_key_frame));
+            let mut takers = stream.takers.iter().filter_map(|(taker, _)| self.consumers.get(*taker));
+            stream.key_frames.sent(now, takers.any(|taker| taker.awaits_key_frame_of(key)));
         }
         if let Some(at) = stream.key_frames.due()
             && stream.key_frame_due.is_none()
@@ -217,14 +217,14 @@ impl Worker {
 
 /// A sender report that extrapolates from the stream's newest packet (RFC 3550 section 6.4.1), and the CNAME.
 fn push_sender_report(writer: &mut Writer<'_>, now: Instant, ntp: u64, consumer: &Consumer, streams: &Slab<Stream>) {
-    let newest = streams.get(consumer.stream).and_then(|stream| stream.reception.newest);
+    let newest = streams.get(consumer.last_stream()).and_then(|stream| stream.reception.newest);
     let Some((timestamp, at)) = newest else { return };
     let elapsed = now.since(at).as_nanos() * u128::from(consumer.clock_rate_hz) / 1_000_000_000;
     #[expect(clippy::cast_possible_truncation, reason = "RTP time and RTCP counters wrap")]
     let info = SenderInfo {
         ssrc: consumer.ssrc,
         ntp,
-        rtp_timestamp: timestamp.wrapping_add(elapsed as u32),
+        rtp_timestamp: timestamp.wrapping_add(elapsed as u32).wrapping_add(consumer.timestamp_offset()),
         packet_count: consumer.sent.packets as u32,
         octet_count: consumer.sent.bytes as u32,
     };

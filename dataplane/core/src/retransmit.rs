@@ -2,7 +2,8 @@
 //! stream (RFC 4588) or, without one, byte for byte the same.
 //!
 //! Sealing other bytes under the same key, SSRC and index would break GCM. So everything that a packet's bytes depend
-//! on is fixed before it is first sealed: its slot, its padding, the consumer's number for it and its extensions.
+//! on is fixed before it is first sealed: its slot, its padding, the consumer's number and timestamp for it and its
+//! extensions.
 
 use corecast_wire::Discard;
 
@@ -24,21 +25,22 @@ impl Worker {
     ) -> Result<(), Discard> {
         let consumer = self.consumers.get_mut(key).ok_or(Discard::UnknownFeedback)?;
         let transport = self.transports.get_mut(consumer.transport).ok_or(Discard::NoTransport)?;
-        let stream = self.streams.get(consumer.stream).ok_or(Discard::RetransmitNotFound)?;
-        let (sequence, index) = consumer.source_of(out).ok_or(Discard::RetransmitNotFound)?;
-        let slot = stream.slot(&self.history, sequence).ok_or(Discard::RetransmitNotFound)?;
+        let source = consumer.source_of(out).ok_or(Discard::RetransmitNotFound)?;
+        let stream = self.streams.get(source.stream).ok_or(Discard::RetransmitNotFound)?;
+        let slot = stream.slot(&self.history, source.sequence).ok_or(Discard::RetransmitNotFound)?;
         let meta = self.history.meta(slot);
         if !meta.settled || consumer.paused || !consumer.accepts(meta.payload_type) {
             return Err(Discard::RetransmitNotFound);
         }
         let path = transport.path(Flow::Rtp).ok_or(Discard::NotConnected)?;
-        if !consumer.may_retransmit(now, index, u64::from(meta.payload_len)) {
+        if !consumer.may_retransmit(now, source.index, u64::from(meta.payload_len)) {
             return Err(Discard::RetransmitTooOften);
         }
         let rtx = consumer.rtx.as_mut().and_then(|rtx| rtx.next(meta.payload_type));
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
         let stamp = Stamp { abs_send_time, transport_cc: transport.next_transport_cc };
-        let mut outgoing = Outgoing::of(consumer, path, stamp, &meta, index);
+        let mut outgoing = Outgoing::of(consumer, path, stamp, &meta, source.index);
+        outgoing.timestamp_offset = source.timestamp_offset;
         if let Some((ssrc, payload_type, index)) = rtx {
             outgoing = Outgoing { ssrc, payload_type, index, original: Some(out), ..outgoing };
         }
@@ -50,7 +52,7 @@ impl Worker {
             },
         )?;
         transport.next_transport_cc = consumer.extensions.after(transport.next_transport_cc);
-        consumer.sent.retransmitted += 1;
+        consumer.retransmitted_packets += 1;
         Ok(())
     }
 }

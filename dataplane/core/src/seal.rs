@@ -20,6 +20,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) payload_type: u8,
     /// Sequence number with its rollover count: the SRTP index.
     pub(crate) index: u64,
+    /// Added to the packet's timestamp (see [`Consumer::timestamp_offset`]).
+    pub(crate) timestamp_offset: u32,
     pub(crate) extensions: &'a ExtensionPlan,
     pub(crate) stamp: Stamp,
     /// Original sequence number, for a packet of an RTX stream (RFC 4588 section 4).
@@ -31,7 +33,16 @@ impl<'a> Outgoing<'a> {
     /// stamp is written by those consumers alone that never repeat a packet.
     pub(crate) fn of(consumer: &'a Consumer, path: Path, stamp: Stamp, packet: &PacketMeta, index: u64) -> Self {
         let payload_type = consumer.payload_type(packet.payload_type).unwrap_or(packet.payload_type);
-        Self { path, ssrc: consumer.ssrc, payload_type, index, extensions: &consumer.extensions, stamp, original: None }
+        Self {
+            path,
+            ssrc: consumer.ssrc,
+            payload_type,
+            index,
+            timestamp_offset: consumer.timestamp_offset(),
+            extensions: &consumer.extensions,
+            stamp,
+            original: None,
+        }
     }
 }
 
@@ -60,7 +71,7 @@ pub(crate) fn seal(
         marker: meta.marker,
         padding: meta.pad > 0,
         sequence: outgoing.index as u16,
-        timestamp: meta.timestamp,
+        timestamp: meta.timestamp.wrapping_add(outgoing.timestamp_offset),
         ssrc: outgoing.ssrc,
     };
     if let Some(original) = outgoing.original {

@@ -6,15 +6,17 @@ use corecast_wire::{
 };
 
 use crate::consumer::Consumer;
+use crate::layers::ACTIVE;
 use crate::limits::STATS_PAGE_OBJECTS;
 use crate::producer::Producer;
 use crate::stream::Stream;
+use crate::time::Instant;
 use crate::transport::{Flow, Transport};
 use crate::worker::Worker;
 
 impl Worker {
     /// The page that begins with the first object at or after `from`: transports, then producers, then consumers.
-    pub(crate) fn stats_page(&self, from: Option<Object>) -> StatsPage {
+    pub(crate) fn stats_page(&self, now: Instant, from: Option<Object>) -> StatsPage {
         let from = from.unwrap_or(Object::Transport(TransportId(0)));
         let (transport, producer, consumer) = match from {
             Object::Transport(id) => (Some(id), ProducerId(0), ConsumerId(0)),
@@ -26,7 +28,7 @@ impl Worker {
             .flat_map(|id| self.transport_by_id.range(id..))
             .map(|(id, key)| (Object::Transport(*id), self.transports.get(*key).map(transport_stats)));
         let producers = self.producer_by_id.range(producer..).map(|(id, key)| {
-            (Object::Producer(*id), self.producers.get(*key).map(|producer| self.producer_stats(producer)))
+            (Object::Producer(*id), self.producers.get(*key).map(|producer| self.producer_stats(now, producer)))
         });
         let consumers = self.consumer_by_id.range(consumer..).map(|(id, key)| {
             (Object::Consumer(*id), self.consumers.get(*key).map(|consumer| self.consumer_stats(consumer)))
@@ -46,13 +48,16 @@ impl Worker {
         self.transports.get(key).map_or(TransportId(0), |transport| transport.id)
     }
 
-    fn producer_stats(&self, producer: &Producer) -> ObjectStats {
+    fn producer_stats(&self, now: Instant, producer: &Producer) -> ObjectStats {
         ObjectStats::Producer(ProducerStats {
             producer: producer.id,
             transport: self.transport_id(producer.transport),
             kind: producer.kind,
             paused: producer.paused,
-            streams: producer.streams.iter().filter_map(|key| self.streams.get(*key)).map(stream_stats).collect(),
+            streams: {
+                let streams = producer.streams.iter().filter_map(|key| self.streams.get(*key));
+                streams.map(|stream| stream_stats(now, stream)).collect()
+            },
         })
     }
 
@@ -64,9 +69,11 @@ impl Worker {
             producer: self.producers.get(consumer.producer).map_or(ProducerId(0), |producer| producer.id),
             ssrc: consumer.ssrc,
             paused: consumer.paused,
+            preferred_spatial: consumer.preferred_layer,
+            current_spatial: consumer.told_layer,
             packet_count: sent.packets,
             byte_count: sent.bytes,
-            packets_retransmitted: sent.retransmitted,
+            packets_retransmitted: consumer.retransmitted_packets,
             nack_count: feedback.nacks,
             nack_packet_count: feedback.nacked_packets,
             pli_count: feedback.plis,
@@ -100,9 +107,13 @@ fn transport_stats(transport: &Transport) -> ObjectStats {
     })
 }
 
-fn stream_stats(stream: &Stream) -> StreamStats {
+fn stream_stats(now: Instant, stream: &Stream) -> StreamStats {
     let reception = &stream.reception;
+    let was_heard = || reception.newest.is_some_and(|(_, at)| now.since(at) <= ACTIVE);
     StreamStats {
+        rid: stream.rid.clone(),
+        active: stream.activity.map_or_else(was_heard, |activity| activity.is_active(now)),
+        picture: stream.picture,
         ssrc: stream.ssrc,
         rtx_ssrc: stream.rtx_ssrc,
         packet_count: reception.packets,

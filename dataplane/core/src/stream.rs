@@ -8,8 +8,10 @@ use corecast_wire::{Discard, EncodingMapping, MediaKind};
 
 use crate::history::{History, PacketMeta, SlotRef};
 use crate::key_frame::KeyFrameRequests;
+use crate::layers::Activity;
 use crate::limits::{AUDIO_HISTORY_PACKETS, CATCH_UP_AGE, CATCH_UP_PACKETS, VIDEO_HISTORY_PACKETS};
 use crate::missing::{MissingList, TooMany};
+use crate::round_trip::middle;
 use crate::rtcp::ReportBlock;
 use crate::sequence::Sequence;
 use crate::srtp::ReplayWindow;
@@ -45,6 +47,15 @@ pub(crate) struct Stream {
     key_frame: Option<KeyFrame>,
     pub(crate) fir_sequence: u8,
     pub(crate) reception: Reception,
+    /// Consumers that take it, now or from its next key frame on, and their transports: what the fan-out walks. Some
+    /// may have left it for another stream of the producer a moment ago; none is listed twice.
+    pub(crate) takers: Vec<(usize, usize)>,
+    /// Only of one among several.
+    pub(crate) activity: Option<Activity>,
+    /// A consumer has switched to it since the last tick.
+    pub(crate) switched: bool,
+    /// Width and height of its newest key frame, if its codec shows them.
+    pub(crate) picture: Option<(u16, u16)>,
     /// Its source has left (BYE) and not come back.
     pub(crate) has_ended: bool,
     /// Highest sequence number taken in.
@@ -92,6 +103,10 @@ impl Stream {
             key_frame: None,
             fir_sequence: 0,
             reception: Reception::default(),
+            takers: Vec::new(),
+            activity: None,
+            switched: false,
+            picture: None,
             has_ended: false,
             highest: None,
         }
@@ -199,6 +214,19 @@ impl Stream {
     }
 }
 
+/// A sender's word on its clocks (RFC 3550 section 6.4.1).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SenderReport {
+    /// NTP time, and RTP time of the same moment.
+    pub(crate) ntp: u64,
+    pub(crate) rtp_timestamp: u32,
+    /// When it came.
+    pub(crate) at: Instant,
+}
+
+/// Sender reports of two streams that disagree with their packets' arrival by more than this are not believed.
+const MAX_DISAGREEMENT_S: u32 = 5;
+
 /// Reception statistics of a stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reception {
@@ -221,8 +249,9 @@ pub(crate) struct Reception {
     transit: Option<u32>,
     /// Newest RTP timestamp and when it came: what sender reports extrapolate from.
     pub(crate) newest: Option<(u32, Instant)>,
-    /// Middle 32 bits of the last sender report's NTP time, and when it came.
-    pub(crate) sender_report: Option<(u32, Instant)>,
+    /// The highest timestamp of all, also of what came by RTX.
+    pub(crate) highest_timestamp: Option<u32>,
+    pub(crate) sender_report: Option<SenderReport>,
     /// To its sender and back, if it answers reference times.
     pub(crate) round_trip: Option<Duration>,
 }
@@ -233,6 +262,10 @@ impl Reception {
     pub(crate) fn packet(&mut self, meta: &PacketMeta, clock_rate_hz: u32, rtx: bool) {
         self.packets += 1;
         self.bytes += u64::from(meta.payload_len);
+        let is_highest = |highest: u32| meta.timestamp.wrapping_sub(highest).cast_signed() > 0;
+        if self.highest_timestamp.is_none_or(is_highest) {
+            self.highest_timestamp = Some(meta.timestamp);
+        }
         if rtx {
             return;
         }
@@ -267,6 +300,25 @@ impl Reception {
         self.received_prior = 0;
         self.transit = None;
         self.newest = None;
+        self.highest_timestamp = None;
+    }
+
+    /// By how much RTP time here is ahead of RTP time there, at any one moment. Both senders' reports tell, or else the
+    /// arrival of the newest packets of both.
+    pub(crate) fn ahead_of(&self, other: &Self, clock_rate_hz: u32) -> Option<u32> {
+        #[expect(clippy::cast_possible_truncation, reason = "RTP time wraps")]
+        let ticks = |elapsed: i128, per_s: u32| (elapsed * i128::from(clock_rate_hz) / i128::from(per_s)) as u32;
+        let (ours, theirs) = (self.newest?, other.newest?);
+        let later = i128::from(theirs.1.as_nanos()) - i128::from(ours.1.as_nanos());
+        let by_arrival = ours.0.wrapping_sub(theirs.0).wrapping_add(ticks(later, 1_000_000_000));
+        let (Some(ours), Some(theirs)) = (self.sender_report, other.sender_report) else { return Some(by_arrival) };
+        let later = i128::from(theirs.ntp.wrapping_sub(ours.ntp).cast_signed());
+        let elapsed = (later * 1_000_000_000) >> 32;
+        let by_report =
+            ours.rtp_timestamp.wrapping_sub(theirs.rtp_timestamp).wrapping_add(ticks(elapsed, 1_000_000_000));
+        let disagreement = by_report.wrapping_sub(by_arrival).cast_signed().unsigned_abs();
+        let is_believed = disagreement <= clock_rate_hz.saturating_mul(MAX_DISAGREEMENT_S);
+        Some(if is_believed { by_report } else { by_arrival })
     }
 
     /// Packets that should have come since the first.
@@ -293,8 +345,9 @@ impl Reception {
         self.received_prior = self.received_since_base;
         let lost_now = expected_now.saturating_sub(received_now);
         self.fraction_lost = (lost_now * 256).checked_div(expected_now).map_or(0, |lost| lost.min(255) as u8);
-        let (last_sr, delay) = self.sender_report.map_or((0, 0), |(ntp, at)| {
-            (ntp, u32::try_from(now.since(at).as_nanos() * 65_536 / 1_000_000_000).unwrap_or(u32::MAX))
+        let (last_sr, delay) = self.sender_report.map_or((0, 0), |report| {
+            let delay = now.since(report.at).as_nanos() * 65_536 / 1_000_000_000;
+            (middle(report.ntp), u32::try_from(delay).unwrap_or(u32::MAX))
         });
         #[expect(clippy::cast_possible_truncation, reason = "clamped to 24 bits; 16 + 16 bits of an extended number")]
         ReportBlock {

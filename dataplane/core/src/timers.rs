@@ -21,6 +21,8 @@ pub(crate) enum Timer {
     TransportCc(usize),
     /// A look at how much arrives on a transport.
     Remb(usize),
+    /// A look at which of a producer's streams are active.
+    Layers(usize),
     /// A key frame that a stream was asked for, or will be.
     KeyFrame(usize),
 }

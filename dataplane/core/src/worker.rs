@@ -3,7 +3,7 @@
 //!
 //! All state is here, in slabs, addressed by key. A producer lists its consumers; a consumer names its transport. What
 //! is done to it stands in the modules beside this one: `receive` (RTP in), `forward` (RTP out), `feedback` (RTCP in),
-//! `retransmit`, `reports` (RTCP out), `commands`, `stats`.
+//! `retransmit`, `reports` (RTCP out), `layers` (simulcast), `commands`, `stats`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -179,7 +179,7 @@ impl Worker {
         }
     }
 
-    /// Does what is due: reports, NACKs, key frame requests.
+    /// Does what is due: reports, NACKs, key frame requests, choice of layers.
     pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
         while let Some((at, timer)) = self.timers.pop(now) {
             match timer {
@@ -189,6 +189,7 @@ impl Worker {
                 Timer::TransportCc(key) => self.transport_cc_timeout(at, key, outbox),
                 Timer::Remb(key) => self.remb_timeout(now, at, key, outbox),
                 Timer::Nack(key) => self.nack_timeout(now, at, key, outbox),
+                Timer::Layers(key) => self.layers_timeout(now, at, key, outbox),
                 Timer::KeyFrame(key) => self.key_frame_timeout(now, at, key, outbox),
             }
         }

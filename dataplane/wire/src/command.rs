@@ -144,6 +144,13 @@ pub enum Command {
         /// Consumer that wants it.
         consumer: ConsumerId,
     },
+    /// Choose among the encodings of a producer. Without it the highest is preferred.
+    SetPreferredLayers {
+        /// Which consumer.
+        consumer: ConsumerId,
+        /// Spatial layer: index into the producer's encodings, lowest quality first. Below their number.
+        spatial: u8,
+    },
     /// Misbehave on purpose; refused unless [`crate::WorkerConfig::test_hooks`] is set.
     TestHook(TestHook),
     /// Finish and end the worker in good order.
@@ -283,6 +290,13 @@ pub enum Event {
         state: DtlsState,
         /// Version, cipher and SRTP profile when it is connected; the cause when it failed.
         detail: String,
+    },
+    /// A consumer of a producer with several encodings is sent another one.
+    ConsumerLayersChanged {
+        /// Which consumer.
+        consumer: ConsumerId,
+        /// Spatial layer: index into the producer's encodings. `None` while it gets nothing.
+        spatial: Option<u8>,
     },
 }
 

@@ -116,8 +116,14 @@ pub struct WebRtcStats {
 }
 
 /// Counters of one stream of a producer (mediasoup's `inbound-rtp`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamStats {
+    /// Restriction identifier (RFC 8852), if it has one.
+    pub rid: Option<String>,
+    /// Whether it has sent within the last 1.5 s.
+    pub active: bool,
+    /// Width and height of its newest key frame, where the codec shows them (VP8).
+    pub picture: Option<(u16, u16)>,
     /// SSRC, once known.
     pub ssrc: Option<u32>,
     /// RTX SSRC, once known.
@@ -178,6 +184,10 @@ pub struct ConsumerStats {
     pub ssrc: u32,
     /// Whether it is paused.
     pub paused: bool,
+    /// Spatial layer that it is to be sent at most, if that can be.
+    pub preferred_spatial: u8,
+    /// Spatial layer that it is sent, of a producer with several encodings.
+    pub current_spatial: Option<u8>,
     /// RTP packets sent, retransmissions not included.
     pub packet_count: u64,
     /// Their payload, in bytes.

@@ -1,12 +1,13 @@
 //! Real browsers in real calls, through the server's own page: Chromium and Firefox publish by WHIP and watch each
-//! other by WHEP; every codec that they encode; loss; ICE restart, reload, a server that dies; ICE-TCP where UDP is
-//! blocked.
+//! other by WHEP; every codec that they encode; simulcast; loss; ICE restart, reload, a server that dies; ICE-TCP where
+//! UDP is blocked.
 //!
 //! The tests run one after the other in the order below (two cores carry few encoders), in a network of their own
 //! (`bed`). Figures are read where people would look for them: in the pages' getStats.
 
 mod call;
 mod codecs;
+mod layers;
 mod recovery;
 mod together;
 
@@ -48,6 +49,7 @@ const TESTS: &[Test] = &[
     ("vp9_and_av1_both_ways", codecs::vp9_and_av1),
     ("h264_between_chromiums", codecs::h264),
     ("av1_in_three_spatial_layers_has_its_dependency_descriptor", codecs::av1_layers),
+    ("each_viewer_gets_the_layer_that_fits", layers::sizes_that_fit),
     ("pictures_keep_coming_with_loss_each_way", recovery::loss),
     ("an_ice_restart_and_a_reload", recovery::restart_and_reload),
     ("the_server_dies_and_comes_back", recovery::server_dies),

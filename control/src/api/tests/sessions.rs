@@ -249,10 +249,10 @@ async fn a_client_that_hangs_up_leaves_nothing() {
 }
 
 /// Reads events as they come.
-struct Events(tokio::io::BufReader<TcpStream>);
+pub(super) struct Events(tokio::io::BufReader<TcpStream>);
 
 impl Events {
-    async fn open(server: &Server, path: &str) -> Self {
+    pub(super) async fn open(server: &Server, path: &str) -> Self {
         let mut stream = TcpStream::connect(server.address).await.expect("connects");
         let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.address);
         stream.write_all(head.as_bytes()).await.expect("writes");
@@ -267,7 +267,7 @@ impl Events {
     }
 
     /// Name and data of the next one; none at the end.
-    async fn next(&mut self) -> Option<(String, Value)> {
+    pub(super) async fn next(&mut self) -> Option<(String, Value)> {
         let mut name = String::new();
         loop {
             let line = self.line().await?;

@@ -7,8 +7,21 @@ pub(super) fn starts_key_frame(payload: &[u8]) -> Option<bool> {
     if descriptor & 0x17 != 0x10 {
         return Some(false);
     }
-    let frame = if descriptor & 0x80 == 0 { rest } else { skip_extension(rest)? };
-    Some(frame.first()? & 0x01 == 0)
+    Some(frame(descriptor, rest)?.first()? & 0x01 == 0)
+}
+
+/// Width and height that a key frame's header tells (RFC 6386 section 9.1).
+pub(super) fn picture_size(payload: &[u8]) -> Option<(u16, u16)> {
+    let (&descriptor, rest) = payload.split_first()?;
+    // Behind the frame tag, the start code and then 14 bits of each with 2 bits of scaling.
+    let &[_, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1] = frame(descriptor, rest)?.first_chunk()? else { return None };
+    let side = |low, high| u16::from_le_bytes([low, high]) & 0x3fff;
+    Some((side(w0, w1), side(h0, h1)))
+}
+
+/// What is behind the payload descriptor.
+fn frame(descriptor: u8, rest: &[u8]) -> Option<&[u8]> {
+    if descriptor & 0x80 == 0 { Some(rest) } else { skip_extension(rest) }
 }
 
 /// Passes over the fields that the X bit announces.
@@ -26,7 +39,7 @@ fn skip_extension(bytes: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::starts_key_frame;
+    use super::{picture_size, starts_key_frame};
 
     #[test]
     fn bare_descriptor() {
@@ -47,6 +60,14 @@ mod tests {
         assert_eq!(starts_key_frame(&[0x90, 0x10, 0x01, 0x50]), Some(true), "KEYIDX");
         assert_eq!(starts_key_frame(&[0x90, 0xf0, 0x92, 0x34, 0x01, 0x01, 0x50]), Some(true), "all");
         assert_eq!(starts_key_frame(&[0x90, 0xf0, 0x92, 0x34, 0x01, 0x01, 0x51]), Some(false), "all, inter frame");
+    }
+
+    #[test]
+    fn a_key_frame_tells_its_size() {
+        let payload = [0x90, 0x80, 0x11, 0x50, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x41, 0];
+        assert_eq!(picture_size(&payload), Some((640, 360)), "without the bits of scaling");
+        assert_eq!(picture_size(&payload[..12]), None);
+        assert_eq!(picture_size(&[0x10, 0x50, 0, 0, 0x9d, 0x01, 0x2b, 0x80, 0x02, 0x68, 0x01]), None, "no start code");
     }
 
     #[test]

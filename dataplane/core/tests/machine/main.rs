@@ -6,5 +6,6 @@ mod congestion;
 mod forwarding;
 mod headers;
 mod key_frames;
+mod layers;
 mod reports;
 mod streams;

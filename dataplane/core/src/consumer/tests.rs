@@ -1,0 +1,181 @@
+//! What leaves under which number.
+
+use super::*;
+
+const STREAM: usize = 5;
+const OTHER: usize = 6;
+
+fn consumer(has_key_frames: bool) -> Consumer {
+    let options = ConsumeOptions {
+        ssrc: 1,
+        rtx: None,
+        payload_types: vec![PayloadTypeMapping { router: 100, receiver: 100 }],
+        header_extensions: vec![],
+        mid: None,
+        nack: true,
+        first_sequence: 500,
+        cname: String::new(),
+        paused: false,
+    };
+    Consumer::new(ConsumerId(1), 0, (0, STREAM, 0), (has_key_frames, 90_000), &options)
+}
+
+fn packet(sequence: u64) -> PacketMeta {
+    PacketMeta { sequence, payload_type: 100, ..PacketMeta::default() }
+}
+
+fn found(consumer: &Consumer, out: u16) -> Option<(usize, u64)> {
+    consumer.source_of(out).map(|source| (source.stream, source.sequence))
+}
+
+fn key_frame(sequence: u64) -> PacketMeta {
+    PacketMeta { key_frame: true, ..packet(sequence) }
+}
+
+#[test]
+fn a_loss_upstream_stays_a_gap_and_a_late_packet_fills_it() {
+    let mut consumer = consumer(false);
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_000)), Ok(500));
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_003)), Ok(503));
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_001)), Ok(501));
+    assert_eq!(consumer.rewrite(STREAM, &packet(69_999)), Err(Discard::BeforeSync));
+}
+
+#[test]
+fn video_begins_and_resumes_at_a_key_frame_without_a_gap() {
+    let mut consumer = consumer(true);
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_000)), Err(Discard::WaitingForKeyFrame));
+    assert_eq!(consumer.rewrite(STREAM, &key_frame(70_001)), Ok(500));
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_002)), Ok(501));
+    consumer.resynchronise();
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_010)), Err(Discard::WaitingForKeyFrame));
+    assert_eq!(consumer.rewrite(STREAM, &key_frame(70_020)), Ok(502));
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_019)), Err(Discard::BeforeSync), "its number is another packet's");
+}
+
+#[test]
+fn a_late_packet_does_not_begin_a_run() {
+    let mut consumer = consumer(false);
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_000)), Ok(500));
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_002)), Ok(502));
+    consumer.resynchronise();
+    assert_eq!(
+        consumer.rewrite(STREAM, &packet(70_001)),
+        Err(Discard::BeforeSync),
+        "it would follow what came after it"
+    );
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_005)), Ok(503));
+}
+
+#[test]
+fn a_withheld_payload_type_leaves_no_gap() {
+    let mut consumer = consumer(false);
+    let noise = |sequence| PacketMeta { payload_type: 13, ..packet(sequence) };
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_000)), Ok(500));
+    assert_eq!(consumer.rewrite(STREAM, &noise(70_001)), Err(Discard::PayloadTypeNotNegotiated));
+    assert_eq!(consumer.rewrite(STREAM, &noise(70_002)), Err(Discard::PayloadTypeNotNegotiated));
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_003)), Ok(501));
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_005)), Ok(503));
+    assert_eq!(consumer.rewrite(STREAM, &noise(70_006)), Err(Discard::PayloadTypeNotNegotiated));
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_007)), Ok(504));
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_004)), Ok(502), "late, of the run before");
+}
+
+#[test]
+fn what_left_is_found_again_across_runs() {
+    let mut consumer = consumer(true);
+    assert_eq!(consumer.rewrite(STREAM, &key_frame(70_000)), Ok(500));
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_001)), Ok(501));
+    consumer.resynchronise();
+    assert_eq!(consumer.rewrite(STREAM, &key_frame(80_000)), Ok(502));
+    assert_eq!(found(&consumer, 501), Some((STREAM, 70_001)));
+    assert_eq!(found(&consumer, 502), Some((STREAM, 80_000)));
+    assert_eq!(found(&consumer, 503), None, "not sent yet");
+    assert_eq!(found(&consumer, 499), None, "before the first");
+}
+
+#[test]
+fn a_packet_is_repeated_once_per_round_trip_ten_times_in_all() {
+    let mut consumer = consumer(false);
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_000)), Ok(500));
+    let repeated =
+        (0..10_000).filter(|millis| consumer.may_retransmit(Instant::from_nanos(millis * 1_000_000), 500, 1_000));
+    assert_eq!(repeated.count(), usize::from(MAX_RETRANSMITS));
+}
+
+#[test]
+fn retransmissions_are_bounded_by_what_is_sent() {
+    let mut consumer = consumer(false);
+    let mut bytes = 0;
+    for out in 0..10_000 {
+        if consumer.may_retransmit(Instant::default(), out, 1_000) {
+            bytes += 1_000;
+        }
+    }
+    assert!(bytes <= RETRANSMIT_ALLOWANCE_BYTES);
+}
+
+#[test]
+fn a_switch_waits_for_a_key_frame_and_leaves_no_gap() {
+    let mut consumer = consumer(true);
+    assert_eq!(consumer.rewrite(STREAM, &key_frame(70_000)), Ok(500));
+    consumer.aim(OTHER);
+    assert_eq!((consumer.takes(STREAM), consumer.takes(OTHER), consumer.takes(7)), (true, true, false));
+    assert!(consumer.awaits_key_frame_of(OTHER) && !consumer.awaits_key_frame_of(STREAM));
+    assert_eq!(consumer.rewrite(OTHER, &packet(80)), Err(Discard::WaitingForKeyFrame));
+    assert_eq!(consumer.rewrite(STREAM, &packet(70_001)), Ok(501));
+    assert_eq!(consumer.rewrite(OTHER, &key_frame(81)), Ok(502));
+    assert_eq!((consumer.takes(STREAM), consumer.takes(OTHER)), (false, true));
+    assert!(!consumer.awaits_key_frame_of(OTHER));
+    assert_eq!(consumer.rewrite(OTHER, &packet(80)), Err(Discard::BeforeSync));
+    assert_eq!(consumer.rewrite(OTHER, &packet(83)), Ok(504));
+    assert_eq!((found(&consumer, 501), found(&consumer, 503)), (Some((STREAM, 70_001)), Some((OTHER, 82))));
+}
+
+#[test]
+fn a_stream_that_was_left_comes_back_behind_what_was_sent_of_it() {
+    let mut consumer = consumer(true);
+    assert_eq!(consumer.rewrite(STREAM, &key_frame(100)), Ok(500));
+    assert_eq!(consumer.rewrite(STREAM, &packet(105)), Ok(505));
+    consumer.aim(OTHER);
+    assert_eq!(consumer.rewrite(OTHER, &key_frame(100)), Ok(506));
+    consumer.aim(STREAM);
+    assert_eq!(consumer.rewrite(STREAM, &key_frame(104)), Err(Discard::BeforeSync), "late: it has a number");
+    assert_eq!(consumer.rewrite(STREAM, &key_frame(110)), Ok(507));
+    assert_eq!(consumer.rewrite(STREAM, &packet(104)), Ok(504), "late, of the run before");
+    assert_eq!(consumer.rewrite(STREAM, &packet(107)), Err(Discard::BeforeSync), "of no run");
+    assert_eq!(found(&consumer, 506), Some((OTHER, 100)));
+}
+
+#[test]
+fn timestamps_keep_the_moment_and_do_not_stand_still() {
+    let exact = |exact, floor| Alignment { exact, floor };
+    assert_eq!(exact(Some(5_000), 10_000).offset(6_000, 90_000), 5_000, "11,000 is behind 10,000");
+    assert_eq!(exact(Some(4_000), 10_000).offset(6_000, 90_000), 4_090, "a millisecond behind, not the same");
+    assert_eq!(exact(Some(1_000), 10_000).offset(6_000, 90_000), 4_090, "not back");
+    assert_eq!(exact(None, 10_000).offset(6_000, 90_000), 4_090, "nothing is known");
+    let wrapped = exact(Some(20), u32::MAX).offset(u32::MAX - 10, 90_000);
+    assert_eq!(u32::wrapping_add(u32::MAX - 10, wrapped), 89, "across the end of RTP time");
+}
+
+#[test]
+fn small_steps_do_not_add_up() {
+    let mut consumer = consumer(true);
+    let reception = |timestamp| {
+        let mut reception = Reception::default();
+        reception.packet(&PacketMeta { timestamp, ..PacketMeta::default() }, 90_000, false);
+        reception
+    };
+    // Both clocks are the same, and every switch finds a picture of the same moment.
+    let (one, other) = (reception(9_000), reception(9_000));
+    let at = |sequence| PacketMeta { timestamp: 9_000, ..key_frame(sequence) };
+    assert_eq!(consumer.rewrite(STREAM, &at(1)), Ok(500));
+    for round in 1..50 {
+        for stream in [OTHER, STREAM] {
+            consumer.aim(stream);
+            consumer.align(&one, &other);
+            assert!(consumer.rewrite(stream, &at(1 + round)).is_ok());
+        }
+    }
+    assert_eq!(consumer.exact_offset, 0);
+}

@@ -1,0 +1,324 @@
+//! Simulcast: which of a producer's encodings ("spatial layers", lowest quality first) a consumer is sent.
+//!
+//! A consumer has a preferred layer, and a *target*: the highest active layer up to the preferred one, else the lowest
+//! active one above it. Targets are decided on a slow tick, when a layer awakes, and by command; never per packet. The
+//! switch itself is made where packets are rewritten ([`crate::consumer`]), at the target's next key frame: until then
+//! the layer of before is forwarded, and nothing of it afterwards.
+//!
+//! Producers with one encoding have none of this.
+
+use std::time::Duration;
+
+use corecast_wire::{ConsumerId, Event};
+
+use crate::commands::{Applied, invalid, not_found};
+use crate::limits::{MAX_ENCODINGS, MAX_LAYER_EVENTS};
+use crate::outbox::Outbox;
+use crate::time::Instant;
+use crate::timers::Timer;
+use crate::worker::Worker;
+
+/// A layer is active while its last packet is not older than this.
+pub(crate) const ACTIVE: Duration = Duration::from_millis(1_500);
+/// A consumer that gets media goes up to a layer that has been active for this long (mediasoup: 2 s).
+const STEADY: Duration = Duration::from_secs(2);
+/// The tick, on a grid of its own length: the layers of many producers are looked at in one wake-up.
+const TICK_NS: u64 = 200_000_000;
+
+/// When a stream of several has been sending.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Activity {
+    /// Since when without a pause; nothing before the first packet.
+    stretch: Option<Stretch>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    since: Instant,
+    last: Instant,
+}
+
+impl Activity {
+    /// Notes that packets have come. True if they are the first, or the first after a pause.
+    pub(crate) fn note(&mut self, now: Instant) -> bool {
+        match &mut self.stretch {
+            Some(stretch) if now.since(stretch.last) <= ACTIVE => {
+                stretch.last = now;
+                false
+            }
+            stretch => {
+                *stretch = Some(Stretch { since: now, last: now });
+                true
+            }
+        }
+    }
+
+    pub(crate) fn is_active(&self, now: Instant) -> bool {
+        self.stretch.is_some_and(|stretch| now.since(stretch.last) <= ACTIVE)
+    }
+
+    fn is_steady(&self, now: Instant) -> bool {
+        self.is_active(now) && self.stretch.is_some_and(|stretch| now.since(stretch.since) >= STEADY)
+    }
+}
+
+/// The layers of a producer at a moment; bit n is that of layer n.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Layers {
+    active: u8,
+    steady: u8,
+}
+
+const _: () = assert!(MAX_ENCODINGS <= 8, "a layer is a bit");
+
+/// The bit of a layer.
+const fn bit(layer: u8) -> u8 {
+    match 1_u8.checked_shl(layer as u32) {
+        Some(bit) => bit,
+        None => 0,
+    }
+}
+
+impl Layers {
+    const fn is_active(self, layer: u8) -> bool {
+        self.active & bit(layer) != 0
+    }
+
+    /// The layer to send; `None` if none is active. `current` is the one from which the receiver gets media, if it
+    /// does: it is left for a higher one only when that is steady.
+    fn target(self, preferred: u8, current: Option<u8>) -> Option<u8> {
+        let current = current.filter(|current| self.is_active(*current));
+        let fits = |layer: &u8| {
+            let may_begin = current.is_none_or(|current| *layer <= current) || self.steady & bit(*layer) != 0;
+            self.is_active(*layer) && may_begin
+        };
+        (0..=preferred).rev().find(fits).or_else(|| (preferred..8).find(fits))
+    }
+}
+
+impl Worker {
+    /// Of a producer with one encoding, none is known to be active.
+    fn layers(&self, now: Instant, producer: usize) -> Layers {
+        let streams = self.producers.get(producer).into_iter().flat_map(|producer| &producer.streams);
+        let mut layers = Layers::default();
+        for (key, layer) in streams.zip(0_u8..) {
+            let activity = self.streams.get(*key).and_then(|stream| stream.activity).unwrap_or_default();
+            layers.active |= if activity.is_active(now) { bit(layer) } else { 0 };
+            layers.steady |= if activity.is_steady(now) { bit(layer) } else { 0 };
+        }
+        layers
+    }
+
+    /// Sets the time of a producer's next tick, if it has layers and somebody watches.
+    pub(crate) fn arm_layers(&mut self, now: Instant, key: usize) {
+        let Some(producer) = self.producers.get_mut(key) else { return };
+        if producer.streams.len() < 2 || producer.consumers.is_empty() || producer.layers_due.is_some() {
+            return;
+        }
+        let at = Instant::from_nanos((now.as_nanos() / TICK_NS + 1) * TICK_NS);
+        producer.layers_due = Some(at);
+        self.timers.arm(at, Timer::Layers(key));
+    }
+
+    /// A new consumer takes the best layer that there is.
+    pub(crate) fn take_layer(&mut self, now: Instant, key: usize) {
+        let Some(producer) = self.consumers.get(key).map(|consumer| consumer.producer) else { return };
+        let layers = self.layers(now, producer);
+        self.aim(key, layers);
+        self.arm_layers(now, producer);
+    }
+
+    pub(crate) fn layers_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
+        let layers = self.layers(now, key);
+        let Some(producer) = self.producers.get_mut(key).filter(|one| one.layers_due == Some(at)) else { return };
+        producer.layers_due = None;
+        let changed = std::mem::replace(&mut producer.layers, layers) != layers;
+        let mut dirty = std::mem::take(&mut producer.relist);
+        for stream in &producer.streams {
+            let stream = self.streams.get_mut(*stream);
+            dirty |= stream.is_some_and(|stream| std::mem::take(&mut stream.switched));
+        }
+        if changed || dirty {
+            self.aim_all(key, layers);
+            self.list_takers(key);
+            self.tell_layers(key, layers);
+            self.want_awaited(now, key, outbox);
+        }
+        self.arm_layers(now, key);
+    }
+
+    /// A stream of several awakes: whoever can use it takes it from this packet on. It is not asked for a key frame
+    /// here: packets that find somebody waiting do so, and this may be one.
+    pub(crate) fn layer_awakes(&mut self, now: Instant, key: usize) {
+        let layers = self.layers(now, key);
+        self.aim_all(key, layers);
+    }
+
+    /// Decides the targets of all consumers of a producer.
+    fn aim_all(&mut self, key: usize, layers: Layers) {
+        let Some(producer) = self.producers.get(key) else { return };
+        for position in 0..producer.consumers.len() {
+            let consumer = self.producers.get(key).and_then(|producer| producer.consumers.get(position)).copied();
+            if let Some(consumer) = consumer {
+                self.aim(consumer, layers);
+            }
+        }
+    }
+
+    /// Decides a consumer's target. Its stream lists it from now on; who does not take a stream any more stays in its
+    /// list until the next tick, and is passed over.
+    fn aim(&mut self, key: usize, layers: Layers) {
+        let Some(consumer) = self.consumers.get(key) else { return };
+        let Some(producer) = self.producers.get_mut(consumer.producer) else { return };
+        let position = |stream| producer.streams.iter().position(|key| *key == stream);
+        let current = consumer.current().and_then(position).and_then(|at| u8::try_from(at).ok());
+        let fallback = || current.is_none().then_some(consumer.preferred_layer);
+        let Some(target) = layers.target(consumer.preferred_layer, current).or_else(fallback) else { return };
+        let Some(stream) = producer.streams.get(usize::from(target)).copied() else { return };
+        if stream == consumer.target() {
+            return;
+        }
+        producer.relist = true;
+        let Some(consumer) = self.consumers.get_mut(key) else { return };
+        consumer.aim(stream);
+        self.list_taker(key, target);
+    }
+
+    /// Lets the stream of a layer list a consumer, if it does not yet.
+    pub(crate) fn list_taker(&mut self, key: usize, layer: u8) {
+        let Some(consumer) = self.consumers.get_mut(key) else { return };
+        let stream = self.producers.get(consumer.producer).and_then(|one| one.streams.get(usize::from(layer)));
+        let Some(stream) = stream.and_then(|stream| self.streams.get_mut(*stream)) else { return };
+        if consumer.listed & bit(layer) == 0 {
+            consumer.listed |= bit(layer);
+            stream.takers.push((key, consumer.transport));
+        }
+    }
+
+    /// Lists anew who takes which of a producer's streams.
+    fn list_takers(&mut self, key: usize) {
+        let Some(producer) = self.producers.get(key) else { return };
+        for (stream, layer) in producer.streams.iter().zip(0_u8..) {
+            let Some(taken) = self.streams.get_mut(*stream) else { continue };
+            taken.takers.clear();
+            for key in &producer.consumers {
+                let Some(consumer) = self.consumers.get_mut(*key) else { continue };
+                let takes = consumer.takes(*stream);
+                consumer.listed = if takes { consumer.listed | bit(layer) } else { consumer.listed & !bit(layer) };
+                if takes {
+                    taken.takers.push((*key, consumer.transport));
+                }
+            }
+        }
+    }
+
+    /// Tells which layer each consumer is sent, where that has changed: some now, the rest with the next tick.
+    fn tell_layers(&mut self, key: usize, layers: Layers) {
+        let Some(producer) = self.producers.get_mut(key) else { return };
+        let mut news: Vec<(ConsumerId, Option<u8>)> = Vec::new();
+        for key in &producer.consumers {
+            let Some(consumer) = self.consumers.get_mut(*key) else { continue };
+            let current = consumer.current().filter(|_| !consumer.paused);
+            let layer = current.and_then(|stream| producer.streams.iter().position(|key| *key == stream));
+            let layer = layer.and_then(|layer| u8::try_from(layer).ok()).filter(|layer| layers.is_active(*layer));
+            if consumer.told_layer == layer {
+                continue;
+            }
+            if news.len() == MAX_LAYER_EVENTS {
+                producer.relist = true;
+                break;
+            }
+            consumer.told_layer = layer;
+            news.push((consumer.id, layer));
+        }
+        for (consumer, spatial) in news {
+            self.push_event(Event::ConsumerLayersChanged { consumer, spatial });
+        }
+    }
+
+    /// Asks those of a producer's streams for a key frame at which somebody waits for one.
+    pub(crate) fn want_awaited(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+        let Some(producer) = self.producers.get(key) else { return };
+        let awaited = |stream: &usize| {
+            let mut consumers = producer.consumers.iter().filter_map(|key| self.consumers.get(*key));
+            consumers.any(|consumer| consumer.awaits_key_frame_of(*stream) && self.is_connected(consumer))
+        };
+        let streams: Vec<_> = producer.streams.iter().copied().filter(awaited).collect();
+        streams.into_iter().for_each(|stream| self.want_key_frame(now, stream, outbox));
+    }
+
+    pub(crate) fn set_preferred_layers(
+        &mut self,
+        now: Instant,
+        id: ConsumerId,
+        spatial: u8,
+        outbox: &mut Outbox,
+    ) -> Applied {
+        let key = self.consumer_key(id)?;
+        let Some(consumer) = self.consumers.get_mut(key) else { return Err(not_found("consumer", id.0)) };
+        let layers = self.producers.get(consumer.producer).map_or(0, |producer| producer.streams.len());
+        if usize::from(spatial) >= layers {
+            return Err(invalid("spatialLayer", format!("must be below {layers}, the number of encodings")));
+        }
+        if std::mem::replace(&mut consumer.preferred_layer, spatial) == spatial {
+            return Ok(());
+        }
+        let (producer, before) = (consumer.producer, consumer.target());
+        let layers = self.layers(now, producer);
+        self.aim(key, layers);
+        let Some(consumer) = self.consumers.get(key) else { return Ok(()) };
+        let target = consumer.target();
+        if target != before && consumer.awaits_key_frame_of(target) && self.is_connected(consumer) {
+            self.want_key_frame(now, target, outbox);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn layers(active: u8, steady: u8) -> Layers {
+        Layers { active, steady }
+    }
+
+    #[test]
+    fn the_highest_active_layer_up_to_the_preferred_one() {
+        let all = layers(0b111, 0b111);
+        assert_eq!([0, 1, 2].map(|preferred| all.target(preferred, None)), [Some(0), Some(1), Some(2)]);
+        let holed = layers(0b101, 0b101);
+        assert_eq!([0, 1, 2].map(|preferred| holed.target(preferred, None)), [Some(0), Some(0), Some(2)]);
+    }
+
+    #[test]
+    fn the_lowest_above_where_none_below_is_active() {
+        assert_eq!(layers(0b110, 0).target(0, None), Some(1));
+        assert_eq!(layers(0b100, 0).target(1, None), Some(2));
+        assert_eq!(layers(0, 0).target(2, Some(1)), None);
+        assert_eq!(layers(0b1000_0000, 0).target(0, None), Some(7));
+    }
+
+    #[test]
+    fn up_only_to_a_steady_layer_and_down_at_once() {
+        assert_eq!(layers(0b111, 0b001).target(2, None), Some(2), "never to start");
+        assert_eq!(layers(0b111, 0b001).target(2, Some(0)), Some(0));
+        assert_eq!(layers(0b111, 0b011).target(2, Some(0)), Some(1));
+        assert_eq!(layers(0b111, 0b111).target(2, Some(0)), Some(2));
+        assert_eq!(layers(0b011, 0b000).target(0, Some(1)), Some(0), "down");
+        assert_eq!(layers(0b011, 0b000).target(2, Some(2)), Some(1), "the current one is dead");
+        assert_eq!(layers(0b100, 0b000).target(2, Some(0)), Some(2), "as if to start");
+    }
+
+    #[test]
+    fn a_pause_ends_a_stretch() {
+        let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
+        let mut activity = Activity::default();
+        assert!(!activity.is_active(at(0)));
+        assert!(activity.note(at(1_000)) && !activity.note(at(2_000)));
+        assert!(activity.is_active(at(3_500)) && !activity.is_active(at(3_501)));
+        assert!(!activity.is_steady(at(2_999)) && activity.is_steady(at(3_000)) && !activity.is_steady(at(3_501)));
+        assert!(activity.note(at(3_600)));
+        assert!(!activity.is_steady(at(5_000)), "a new stretch");
+    }
+}

@@ -1,0 +1,75 @@
+//! Simulcast: a page publishes in two sizes, and each page that watches gets the one that fits its window.
+
+use corecast_tests::browser::Browser;
+use serde_json::Value;
+
+use crate::Stage;
+use crate::call::{Visitor, Wishes, join, until};
+
+const LARGE: (u32, u32) = (1280, 800);
+/// A tile of it is narrower than the smaller layer.
+const SMALL: (u32, u32) = (300, 400);
+/// Frames that a viewer may miss of those that are sent while it changes from one layer to the other: half of a second.
+/// What is asked of two pages is not of one moment, which counts as well.
+const MAY_MISS: u64 = 15;
+
+/// Width and frames so far of what a page sends in a layer.
+fn sent(publisher: &Visitor<'_>, rid: &str) -> (u64, u64) {
+    let outbound = publisher.connection(None)["outbound"].clone();
+    let streams = outbound.as_array().cloned().unwrap_or_default();
+    let stream = streams.iter().find(|stream| stream["rid"] == rid).unwrap_or_else(|| panic!("no {rid} in {outbound}"));
+    let number = |name: &str| stream[name].as_u64().unwrap_or_default();
+    (number("frameWidth"), number("framesEncoded"))
+}
+
+fn inbound(viewer: &Visitor<'_>, peer: &str) -> Value {
+    viewer.connection(Some(peer))["inbound"]["video"].clone()
+}
+
+/// Gives a viewer's window this size and waits until it decodes the layer that fits. Frames that it missed meanwhile.
+fn switches(publisher: &Visitor<'_>, viewer: &Visitor<'_>, peer: &str, (size, rid): ((u32, u32), &str)) -> u64 {
+    let before = inbound(viewer, peer);
+    let encoded = sent(publisher, rid).1;
+    viewer.page.resize(size.0, size.1);
+    let name = viewer.page.name();
+    until(&format!("{name} gets layer {rid}"), || {
+        let (width, _) = sent(publisher, rid);
+        let video = inbound(viewer, peer);
+        let fits = video["frameWidth"].as_u64() == Some(width);
+        if fits { Ok(()) } else { Err(format!("{width} wide is sent: {video} {}", publisher.figures(peer))) }
+    });
+    // It goes on.
+    let now = viewer.sees(peer, before["framesDecoded"].as_u64().unwrap_or_default() + 60);
+    let after = inbound(viewer, peer);
+    let encoded = sent(publisher, rid).1 - encoded;
+    let decoded = now.frames.max(after["framesDecoded"].as_u64().unwrap_or_default())
+        - before["framesDecoded"].as_u64().unwrap_or_default();
+    let missed = encoded.saturating_sub(decoded);
+    println!(
+        "    {name} to {rid}, {} wide: {decoded} frames decoded of {encoded}, freezes {} and then {}",
+        after["frameWidth"], before["freezeCount"], after["freezeCount"]
+    );
+    missed
+}
+
+pub(crate) fn sizes_that_fit(stage: &Stage) {
+    let driver = stage.with(&[Browser::Chromium, Browser::Firefox]);
+    let server = stage.bed.server(&[]);
+    let publisher = join(driver, &server, Browser::Chromium, ("layers", "Publisher"), &Wishes::default());
+    let peer = publisher.publishes(&[]);
+    let (_, answer) = publisher.agreed(None);
+    assert!(answer.contains("a=simulcast:recv h;f"), "two sizes of a small picture, the lower first: {answer}");
+    let watches = Wishes { watches: true, ..Wishes::default() };
+    for (browser, name) in [(Browser::Chromium, "Chromium"), (Browser::Firefox, "Firefox")] {
+        let viewer = join(driver, &server, browser, ("layers", name), &watches);
+        viewer.sees(&peer, 10);
+        // Both layers are sent, and have been for long enough, before anything is counted.
+        switches(&publisher, &viewer, &peer, (LARGE, "f"));
+        for wanted in [(SMALL, "h"), (LARGE, "f"), (SMALL, "h")] {
+            let missed = switches(&publisher, &viewer, &peer, wanted);
+            assert!(missed <= MAY_MISS, "{name}: {missed} frames missed on the way to {wanted:?}");
+        }
+        let seen = viewer.look().expect("the page is there");
+        assert_eq!(seen["viewers"][&peer]["layer"], "h", "what the page asks for");
+    }
+}
