@@ -23,10 +23,10 @@ use crate::outbox::Outbox;
 use crate::path::{Endpoint, EndpointId, EndpointOp, Path};
 use crate::srtp::{Opener, Sealer};
 use crate::stun;
-use crate::time::{Instant, SystemInstant};
+use crate::time::Instant;
 use crate::timers::Timer;
 use crate::transport::{Flow, Security, Traffic, Transport};
-use crate::worker::{Owner, Worker, push_counted};
+use crate::worker::{Config, Owner, Worker, push_counted};
 
 /// What the WebRTC transports of a worker share.
 #[derive(Debug)]
@@ -42,10 +42,10 @@ pub(crate) struct WebRtcServer {
 }
 
 impl WebRtcServer {
-    pub(crate) fn new(config: &WebRtcConfig, started: SystemInstant) -> Option<Self> {
+    pub(crate) fn new(webrtc: &WebRtcConfig, config: &Config) -> Option<Self> {
         Some(Self {
-            identity: Identity::new(config, started)?,
-            consent_timeout: Duration::from_millis(config.consent_timeout_ms.into()),
+            identity: Identity::new(webrtc, config.started, config.handshake_seed)?,
+            consent_timeout: Duration::from_millis(webrtc.consent_timeout_ms.into()),
             fragments: BTreeMap::new(),
             paths: BTreeMap::new(),
             handshakes: BTreeMap::new(),
