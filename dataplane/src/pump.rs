@@ -83,7 +83,7 @@ impl Pump {
         let started = std::time::Instant::now();
         let clock = Clock(started);
         let unix_time_ns = u64::try_from(unix_time.as_nanos()).unwrap_or(u64::MAX);
-        let mut worker = Worker::new(Config { unix_time_ns, started, webrtc: config.webrtc.clone() });
+        let mut worker = Worker::new(Config { webrtc: config.webrtc.clone(), unix_time_ns, ..Config::plain(started) });
         for endpoint in webrtc {
             worker.open_webrtc(*endpoint, IceProtocol::Udp);
         }

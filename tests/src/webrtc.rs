@@ -15,7 +15,7 @@ use str0m::config::{DtlsVersion, Fingerprint as TheirFingerprint};
 use str0m::media::{MediaKind as TheirKind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::RtpWrite;
-use str0m::{Candidate, Event as TheirEvent, IceCreds, Input, Output, Rtc};
+use str0m::{Candidate, Event as TheirEvent, IceCreds, Input, Output, Rtc, RtcConfig, RtcError};
 
 /// The one endpoint of the machine.
 pub const SERVER: EndpointId = EndpointId(0);
@@ -24,6 +24,75 @@ pub const SERVER: EndpointId = EndpointId(0);
 #[must_use]
 pub fn address(host: u8, port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::new(192, 0, 2, host), port))
+}
+
+/// A worker's WebRTC with a certificate of its own, and that certificate's SHA-256.
+///
+/// # Panics
+/// If there is no certificate.
+#[must_use]
+pub fn configure(listen: Vec<SocketAddr>, dtls_versions: DtlsVersions) -> (WebRtcConfig, Vec<u8>) {
+    let certificate = rcgen::generate_simple_self_signed(Vec::new()).expect("a certificate");
+    let der = certificate.cert.der().to_vec();
+    let fingerprint = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der).as_ref().to_vec();
+    let config = WebRtcConfig {
+        listen,
+        tcp: false,
+        certificate: der,
+        private_key: certificate.signing_key.serialize_der(),
+        dtls_versions,
+        consent_timeout_ms: 30_000,
+    };
+    (config, fingerprint)
+}
+
+/// What a str0m peer is told of the machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine<'a> {
+    /// Its addresses.
+    pub addresses: &'a [SocketAddr],
+    /// Credentials of the peer's transport.
+    pub ice: &'a IceParameters,
+    /// SHA-256 of its certificate.
+    pub fingerprint: &'a [u8],
+}
+
+/// Credentials as str0m has them.
+#[must_use]
+pub fn credentials(ice: &IceParameters) -> IceCreds {
+    IceCreds { ufrag: ice.username_fragment.clone(), pass: ice.password.clone() }
+}
+
+/// A str0m peer at `own` that controls ICE and, if `client`, begins DTLS; and its fingerprint.
+///
+/// # Panics
+/// If str0m refuses.
+#[must_use]
+pub fn dial(config: RtcConfig, at: StdInstant, own: SocketAddr, machine: &Machine<'_>, client: bool) -> (Rtc, Vec<u8>) {
+    let candidate = |address| Candidate::host(address, "udp").expect("a candidate");
+    let mut rtc = config.set_rtp_mode(true).build(at);
+    rtc.add_local_candidate(candidate(own));
+    machine.addresses.iter().for_each(|address| rtc.add_remote_candidate(candidate(*address)));
+    let mut api = rtc.direct_api();
+    api.set_ice_controlling(true);
+    api.set_remote_ice_credentials(credentials(machine.ice));
+    api.set_remote_fingerprint(TheirFingerprint { hash_func: "sha-256".into(), bytes: machine.fingerprint.to_vec() });
+    api.start_dtls(client).expect("begins");
+    let theirs = api.local_dtls_fingerprint().bytes.clone();
+    (rtc, theirs)
+}
+
+/// Takes everything that str0m has to say. Answers when it wants to be called again.
+///
+/// # Errors
+/// If str0m has given up.
+pub fn poll(rtc: &mut Rtc, mut take: impl FnMut(Output)) -> Result<StdInstant, RtcError> {
+    loop {
+        match rtc.poll_output()? {
+            Output::Timeout(at) => return Ok(at),
+            said => take(said),
+        }
+    }
 }
 
 /// A str0m peer, one media section with mid 0.
@@ -38,6 +107,8 @@ pub struct Peer {
     pub sent: Vec<Vec<u8>>,
     /// Payloads of the RTP that it has received.
     pub received: Vec<Vec<u8>>,
+    /// Sequence numbers of the same.
+    pub numbers: Vec<u16>,
     timeout: StdInstant,
 }
 
@@ -47,20 +118,19 @@ impl Peer {
     /// # Panics
     /// If str0m has given up.
     pub fn poll(&mut self) {
-        loop {
-            match self.rtc.poll_output().expect("a live peer") {
-                Output::Timeout(at) => {
-                    self.timeout = at;
-                    return;
-                }
-                Output::Transmit(transmit) => {
-                    self.sent.push(transmit.contents.to_vec());
-                    self.outgoing.push_back(transmit.contents.to_vec());
-                }
-                Output::Event(TheirEvent::RtpPacket(packet)) => self.received.push(packet.payload.to_vec()),
-                Output::Event(_) => {}
+        let Self { rtc, sent, outgoing, received, numbers, .. } = self;
+        let again = poll(rtc, |said| match said {
+            Output::Transmit(transmit) => {
+                sent.push(transmit.contents.to_vec());
+                outgoing.push_back(transmit.contents.to_vec());
             }
-        }
+            Output::Event(TheirEvent::RtpPacket(packet)) => {
+                received.push(packet.payload.to_vec());
+                numbers.push(packet.header.sequence_number);
+            }
+            Output::Event(_) | Output::Timeout(_) => {}
+        });
+        self.timeout = again.expect("a live peer");
     }
 }
 
@@ -92,18 +162,9 @@ impl Bench {
     #[must_use]
     pub fn new(versions: DtlsVersions) -> Self {
         let started = StdInstant::now();
-        let certificate = rcgen::generate_simple_self_signed(Vec::new()).expect("a certificate");
-        let der = certificate.cert.der().to_vec();
-        let fingerprint = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der).as_ref().to_vec();
-        let webrtc = WebRtcConfig {
-            listen: vec![address(1, 4_000)],
-            tcp: false,
-            certificate: der,
-            private_key: certificate.signing_key.serialize_der(),
-            dtls_versions: versions,
-            consent_timeout_ms: 30_000,
-        };
-        let mut worker = Worker::new(Config { unix_time_ns: 1_800_000_000_000_000_000, started, webrtc: Some(webrtc) });
+        let (webrtc, fingerprint) = configure(vec![address(1, 4_000)], versions);
+        let unix_time_ns = 1_800_000_000_000_000_000;
+        let mut worker = Worker::new(Config { unix_time_ns, webrtc: Some(webrtc), ..Config::plain(started) });
         worker.open_webrtc(Endpoint { id: SERVER, local: address(1, 4_000) }, IceProtocol::Udp);
         let mut bench = Self {
             worker,
@@ -199,23 +260,16 @@ impl Bench {
     /// If either refuses.
     pub fn join_unconnected(&mut self, number: u8, client: bool, version: DtlsVersion) -> Vec<u8> {
         let at = self.started + self.now;
-        let mut rtc = Rtc::builder().set_rtp_mode(true).set_dtls_version(version).build(at);
         let own = address(number + 10, 5_000);
-        rtc.add_local_candidate(Candidate::host(own, "udp").expect("a candidate"));
-        rtc.add_remote_candidate(Candidate::host(address(1, 4_000), "udp").expect("a candidate"));
         let ice = Self::ice_of(number);
-        let mut api = rtc.direct_api();
-        api.set_ice_controlling(true);
-        api.set_remote_ice_credentials(IceCreds { ufrag: ice.username_fragment.clone(), pass: ice.password.clone() });
-        api.set_remote_fingerprint(TheirFingerprint { hash_func: "sha-256".into(), bytes: self.fingerprint.clone() });
-        api.start_dtls(client).expect("begins");
-        let theirs = api.local_dtls_fingerprint().bytes.clone();
-        api.declare_media(Mid::from("0"), TheirKind::Audio);
+        let machine = Machine { addresses: &[address(1, 4_000)], ice: &ice, fingerprint: &self.fingerprint };
+        let (mut rtc, theirs) = dial(Rtc::builder().set_dtls_version(version), at, own, &machine, client);
+        rtc.direct_api().declare_media(Mid::from("0"), TheirKind::Audio);
         let transport = TransportId(number.into());
         let options = WebRtcTransportOptions { ice, rtcp_ssrc: 1, max_incoming_bitrate_bps: 0 };
         self.must(&Command::CreateWebRtcTransport { router: RouterId(1), transport, options });
-        let mut peer =
-            Peer { rtc, address: own, outgoing: VecDeque::new(), sent: Vec::new(), received: Vec::new(), timeout: at };
+        let (sent, received, numbers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut peer = Peer { rtc, address: own, outgoing: VecDeque::new(), sent, received, numbers, timeout: at };
         // Without a first look at the clock str0m, as the DTLS server, has nothing to wait for and never begins ICE.
         peer.rtc.handle_input(Input::Timeout(at)).expect("goes on");
         peer.poll();

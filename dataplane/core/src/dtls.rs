@@ -4,7 +4,7 @@
 //! validated, and lets no key out before the certificate's fingerprint has been checked (RFC 8122 section 5).
 //!
 //! The randomness and the handshake bytes are the library's: they are the one part of the machine that differs from run
-//! to run.
+//! to run. (A simulation may fix the timers' jitter: [`crate::Config::handshake_seed`].)
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,20 +34,21 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn new(webrtc: &WebRtcConfig, started: SystemInstant) -> Option<Self> {
-        let config = dimpl::Config::builder()
+    pub(crate) fn new(webrtc: &WebRtcConfig, started: SystemInstant, seed: Option<u64>) -> Option<Self> {
+        let mut config = dimpl::Config::builder()
             .mtu(DTLS_MTU_BYTES)
             .max_queue_rx(MAX_QUEUED_HANDSHAKE_RECORDS)
             // A path that an ICE check has validated is proof enough that its owner receives what is sent there.
             .use_server_cookie(false)
             .flight_start_rto(FLIGHT_TIMEOUT)
             .flight_retries(FLIGHT_RETRIES)
-            .handshake_timeout(HANDSHAKE_TIMEOUT)
-            .build()
-            .ok()?;
+            .handshake_timeout(HANDSHAKE_TIMEOUT);
+        if let Some(seed) = seed {
+            config = config.dangerously_set_rng_seed(seed);
+        }
         let certificate =
             dimpl::DtlsCertificate { certificate: webrtc.certificate.clone(), private_key: webrtc.private_key.clone() };
-        Some(Self { config: Arc::new(config), certificate, versions: webrtc.dtls_versions, started })
+        Some(Self { config: Arc::new(config.build().ok()?), certificate, versions: webrtc.dtls_versions, started })
     }
 
     fn at(&self, now: Instant) -> SystemInstant {

@@ -49,7 +49,7 @@ impl Worker {
                     let time = ReferenceTime { ssrc: report.sender_ssrc, ntp: middle(ntp), at: now };
                     self.note_reference_time(key, time);
                 }
-                XrBlock::Dlrr(blocks) => blocks.for_each(|block| self.take_dlrr(now, key, report.sender_ssrc, block)),
+                XrBlock::Dlrr(blocks) => blocks.for_each(|block| self.take_dlrr(now, key, block)),
                 XrBlock::Other { .. } => {}
             }
         }
@@ -66,19 +66,16 @@ impl Worker {
         }
     }
 
-    /// A sender's answer to our reference time: of the stream that it sends under this SSRC; where that is none, of
-    /// all.
-    fn take_dlrr(&mut self, now: Instant, key: usize, sender_ssrc: u32, block: DlrrBlock) {
+    /// A sender's answer to our reference time. Whichever of its SSRCs it comes under, it has come the way that all take
+    /// (str0m answers under one of them).
+    fn take_dlrr(&mut self, now: Instant, key: usize, block: DlrrBlock) {
         let Some(transport) = self.transports.get(key).filter(|transport| transport.rtcp_ssrc == block.ssrc) else {
             return;
         };
         let ntp = middle(ntp_time(self.config.unix_time_ns, now));
         let Some(time) = round_trip(ntp, block.last_rr, block.delay_since_last_rr) else { return };
-        let one = transport.inbound(sender_ssrc).map(|inbound| inbound.stream);
         for inbound in &transport.inbound {
-            if one.is_none_or(|one| one == inbound.stream)
-                && let Some(stream) = self.streams.get_mut(inbound.stream)
-            {
+            if let Some(stream) = self.streams.get_mut(inbound.stream) {
                 stream.reception.round_trip = Some(time);
             }
         }

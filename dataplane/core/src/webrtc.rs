@@ -23,10 +23,10 @@ use crate::outbox::Outbox;
 use crate::path::{Endpoint, EndpointId, EndpointOp, Path};
 use crate::srtp::{Opener, Sealer};
 use crate::stun;
-use crate::time::{Instant, SystemInstant};
+use crate::time::Instant;
 use crate::timers::Timer;
 use crate::transport::{Flow, Security, Traffic, Transport};
-use crate::worker::{Owner, Worker, push_counted};
+use crate::worker::{Config, Owner, Worker, push_counted};
 
 /// What the WebRTC transports of a worker share.
 #[derive(Debug)]
@@ -42,10 +42,10 @@ pub(crate) struct WebRtcServer {
 }
 
 impl WebRtcServer {
-    pub(crate) fn new(config: &WebRtcConfig, started: SystemInstant) -> Option<Self> {
+    pub(crate) fn new(webrtc: &WebRtcConfig, config: &Config) -> Option<Self> {
         Some(Self {
-            identity: Identity::new(config, started)?,
-            consent_timeout: Duration::from_millis(config.consent_timeout_ms.into()),
+            identity: Identity::new(webrtc, config.started, config.handshake_seed)?,
+            consent_timeout: Duration::from_millis(webrtc.consent_timeout_ms.into()),
             fragments: BTreeMap::new(),
             paths: BTreeMap::new(),
             handshakes: BTreeMap::new(),
@@ -294,7 +294,7 @@ impl Worker {
         let selected = transport.webrtc.as_ref().and_then(|webrtc| webrtc.ice.selected());
         let had = transport.remote(Flow::Rtp).is_some();
         let Some((path, _)) = selected.filter(|_| transport.security.is_some()) else {
-            transport.clear_remote();
+            self.fall_silent(key);
             return;
         };
         let owner = self.endpoints.get(path.local.0 as usize).copied().flatten();
@@ -305,6 +305,18 @@ impl Worker {
         if !had {
             let consumers = transport.consumers.clone();
             consumers.into_iter().for_each(|key| self.want_key_frame_for(now, key, outbox));
+        }
+    }
+
+    /// Nothing is sent any more until there is a path again. What comes meanwhile is withheld on purpose: were it a gap,
+    /// the receiver would ask for it, see no key frame, and after 2^15 packets guess the wrong rollover counter.
+    fn fall_silent(&mut self, key: usize) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        transport.clear_remote();
+        for consumer in &transport.consumers {
+            if let Some(consumer) = self.consumers.get_mut(*consumer) {
+                consumer.resynchronise();
+            }
         }
     }
 
@@ -339,8 +351,8 @@ impl Worker {
     }
 
     fn lose_consent(&mut self, key: usize) {
+        self.fall_silent(key);
         let Some(transport) = self.transports.get_mut(key) else { return };
-        transport.clear_remote();
         let Some(webrtc) = transport.webrtc.as_deref_mut() else { return };
         let paths: Vec<_> = webrtc.ice.paths().collect();
         webrtc.ice.expire();
@@ -363,7 +375,7 @@ impl Worker {
             let Some(webrtc) = transport.webrtc.as_deref_mut() else { continue };
             let gone = webrtc.ice.forget_endpoint(endpoint);
             if gone.selected_changed {
-                transport.clear_remote();
+                self.fall_silent(key);
             }
             if gone.selected_changed || gone.state_changed {
                 self.tell_ice_state(key);
@@ -462,9 +474,7 @@ impl Worker {
             Some(Outcome::Failed(cause)) => self.tell_dtls_state(key, DtlsState::Failed, cause),
             Some(Outcome::Closed) => {
                 // The other side has withdrawn its consent (RFC 7675 section 5.2).
-                if let Some(transport) = self.transports.get_mut(key) {
-                    transport.clear_remote();
-                }
+                self.fall_silent(key);
                 self.tell_dtls_state(key, DtlsState::Closed, String::new());
             }
             None => {}

@@ -34,13 +34,16 @@ pub struct Config {
     pub started: SystemInstant,
     /// WebRTC transports; without it there are none.
     pub webrtc: Option<WebRtcConfig>,
+    /// Makes what the DTLS library draws for its timers and hellos the same in every run. For simulation alone: keys
+    /// are never drawn from it, but nonces are.
+    pub handshake_seed: Option<u64>,
 }
 
 impl Config {
     /// Without WebRTC transports, at the beginning of Unix time.
     #[must_use]
     pub const fn plain(started: SystemInstant) -> Self {
-        Self { unix_time_ns: 0, started, webrtc: None }
+        Self { unix_time_ns: 0, started, webrtc: None, handshake_seed: None }
     }
 }
 
@@ -147,7 +150,7 @@ impl Worker {
             starting: Vec::new(),
             cursor: Cursor::default(),
             timers: Timers::default(),
-            webrtc: config.webrtc.as_ref().and_then(|webrtc| WebRtcServer::new(webrtc, config.started)),
+            webrtc: config.webrtc.as_ref().and_then(|webrtc| WebRtcServer::new(webrtc, &config)),
             events: VecDeque::new(),
             endpoint_ops: VecDeque::new(),
             discards: Discards::default(),

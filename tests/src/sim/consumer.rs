@@ -40,6 +40,7 @@ struct Out {
     sequence: u64,
     era: u32,
     whole: u64,
+    left_ns: u64,
     asked: u32,
     repeats: u32,
 }
@@ -53,6 +54,8 @@ pub struct Seen<'a> {
     pub payload: &'a [u8],
     /// All of it in plain text.
     pub whole: &'a [u8],
+    /// When it left.
+    pub now_ns: u64,
 }
 
 /// What leaving packet it was.
@@ -85,6 +88,8 @@ pub struct Consumer {
     pub sink: Sink,
     /// When it, its producer and its transport were last all ready.
     pub ready_since_ns: Option<u64>,
+    /// When it began to send, since it was last ready.
+    pub synced_ns: Option<u64>,
     /// When it last sent media.
     pub last_sent_ns: Option<u64>,
     /// When it last sent the first packet of a key frame.
@@ -124,6 +129,7 @@ impl Consumer {
             closed: false,
             sink,
             ready_since_ns: None,
+            synced_ns: None,
             last_sent_ns: None,
             last_key_ns: None,
             era: Era::default(),
@@ -145,12 +151,24 @@ impl Consumer {
     /// It was interrupted: what comes next may begin anew.
     pub const fn begin_era(&mut self) {
         self.era = Era { number: self.era.number + 1, synced: None };
+        self.synced_ns = None;
+    }
+
+    /// What has left, by its position in the stream, and when it did so first.
+    pub fn departures(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.sent.iter().map(|(index, out)| (*index, out.left_ns))
     }
 
     /// Packets that left for the first time.
     #[must_use]
     pub fn media_packets(&self) -> u64 {
         self.sent.len() as u64
+    }
+
+    /// The sequence number under which a packet of its source left.
+    #[must_use]
+    pub fn sequence_of(&self, index: u64) -> Option<u16> {
+        self.sent.get(&index).map(|out| low16(out.sequence))
     }
 
     /// It has begun to send since it was last interrupted.
@@ -220,7 +238,9 @@ impl Consumer {
 
     fn saw_media(&mut self, source: &Source, index: u64, seen: &Seen<'_>) -> Result<Kind, Broken> {
         let header = seen.header;
-        check!(header.payload_type == source.plan.mapped_payload_type(), "wrong payload type {}", header.payload_type);
+        let mapped = source.plan.mapped_payload_type();
+        let known = self.options.payload_types.iter().find(|one| one.router == mapped).map(|one| one.receiver);
+        check!(Some(header.payload_type) == known, "wrong payload type {}", header.payload_type);
         let sent = &source.sent[usize::try_from(index).expect("it was found")];
         let sequence = match self.highest {
             Some(highest) => extend(highest, header.sequence_number),
@@ -231,7 +251,8 @@ impl Consumer {
             None => self.advance(source, index, sequence)?,
         };
         self.check_place(index, sequence, era)?;
-        self.sent.insert(index, Out { sequence, era, whole: fingerprint(seen.whole), asked: 0, repeats: 0 });
+        let (whole, left_ns) = (fingerprint(seen.whole), seen.now_ns);
+        self.sent.insert(index, Out { sequence, era, whole, left_ns, asked: 0, repeats: 0 });
         self.by_sequence.insert(sequence, index);
         self.highest = Some(self.highest.map_or(sequence, |highest| highest.max(sequence)));
         self.timestamp_offset = Some(header.timestamp.wrapping_sub(sent.timestamp));
