@@ -101,7 +101,8 @@ enum State {
 /// An association.
 #[derive(Debug)]
 pub(crate) struct Dtls {
-    engine: dimpl::Dtls,
+    /// `None` once it is over: what a failed handshake has kept must not wait for its transport to be closed.
+    engine: Option<dimpl::Dtls>,
     role: DtlsRole,
     fingerprints: Vec<Fingerprint>,
     state: State,
@@ -122,7 +123,7 @@ impl Dtls {
             DtlsRole::Server => DtlsRole::Client,
         };
         Self {
-            engine: identity.engine(role, now),
+            engine: Some(identity.engine(role, now)),
             role,
             fingerprints: remote.fingerprints.clone(),
             state: State::Idle,
@@ -170,7 +171,7 @@ impl Dtls {
     /// As the client: says hello.
     pub(crate) fn start(&mut self, identity: &Identity, now: Instant, send: &mut dyn FnMut(&[u8])) -> Option<Outcome> {
         self.begin(now);
-        let result = self.engine.handle_timeout(identity.at(now));
+        let result = self.engine.as_mut()?.handle_timeout(identity.at(now));
         self.proceed(identity, now, result, send)
     }
 
@@ -183,7 +184,8 @@ impl Dtls {
         send: &mut dyn FnMut(&[u8]),
     ) -> Option<Outcome> {
         self.begin(now);
-        let result = self.engine.handle_timeout(identity.at(now)).and_then(|()| self.engine.handle_packet(datagram));
+        let engine = self.engine.as_mut()?;
+        let result = engine.handle_timeout(identity.at(now)).and_then(|()| engine.handle_packet(datagram));
         self.proceed(identity, now, result, send)
     }
 
@@ -200,17 +202,26 @@ impl Dtls {
         if self.due.is_none_or(|due| due > now) {
             return None;
         }
-        let result = self.engine.handle_timeout(identity.at(now));
+        let result = self.engine.as_mut()?.handle_timeout(identity.at(now));
         self.proceed(identity, now, result, send)
     }
 
     /// Says goodbye (close_notify), once.
     pub(crate) fn close(&mut self, identity: &Identity, now: Instant, send: &mut dyn FnMut(&[u8])) {
-        if self.state == State::Connected && self.engine.handle_timeout(identity.at(now)).is_ok() {
-            let _ = self.engine.close();
+        if self.state == State::Connected
+            && let Some(engine) = &mut self.engine
+            && engine.handle_timeout(identity.at(now)).is_ok()
+        {
+            let _ = engine.close();
             self.drain(identity, now, send);
         }
+        self.end();
+    }
+
+    /// Nothing comes of it any more, and nothing of it is kept.
+    fn end(&mut self) {
         self.state = State::Over;
+        (self.engine, self.due, self.deadline, self.secret) = (None, None, None, None);
     }
 
     /// Sends what the library has to send, and reads what it has to tell. An error in a handshake is nobody's in
@@ -230,7 +241,7 @@ impl Dtls {
         let error = result.err()?;
         if self.state == State::Handshake && self.restarts < MAX_HANDSHAKE_RESTARTS && !self.is_client() {
             self.restarts += 1;
-            self.engine = identity.engine(self.role, now);
+            self.engine = Some(identity.engine(self.role, now));
             (self.verified, self.secret, self.due) = (false, None, None);
             return None;
         }
@@ -238,8 +249,7 @@ impl Dtls {
     }
 
     fn fail(&mut self, cause: &str) -> Outcome {
-        self.state = State::Over;
-        (self.due, self.deadline, self.secret) = (None, None, None);
+        self.end();
         Outcome::Failed(cause.to_owned())
     }
 
@@ -248,7 +258,7 @@ impl Dtls {
         let mut outcome = None;
         let mut connected = false;
         loop {
-            match self.engine.poll_output(&mut room) {
+            match self.engine.as_mut()?.poll_output(&mut room) {
                 Output::Packet(packet) => send(packet),
                 Output::PeerCert(certificate) => {
                     if !self.fingerprints.iter().any(|fingerprint| matches(fingerprint, certificate)) {
@@ -258,10 +268,7 @@ impl Dtls {
                 }
                 Output::KeyingMaterial(secret, profile) => self.secret = Some((secret, profile)),
                 Output::Connected => connected = true,
-                Output::CloseNotify => {
-                    (self.state, self.due) = (State::Over, None);
-                    outcome = Some(Outcome::Closed);
-                }
+                Output::CloseNotify => outcome = Some(Outcome::Closed),
                 Output::Timeout(at) => {
                     let nanos = at.saturating_duration_since(identity.started).as_nanos();
                     let at = Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
@@ -274,7 +281,9 @@ impl Dtls {
                 _ => {}
             }
         }
-        if connected && self.state == State::Handshake {
+        if matches!(outcome, Some(Outcome::Closed)) {
+            self.end();
+        } else if connected && self.state == State::Handshake {
             outcome = Some(self.connected());
         }
         outcome
@@ -293,7 +302,7 @@ impl Dtls {
         let (local, remote) = if self.is_client() { (client, server) } else { (server, client) };
         self.state = State::Connected;
         self.deadline = None;
-        let version = match self.engine.protocol_version() {
+        let version = match self.engine.as_ref().and_then(dimpl::Dtls::protocol_version) {
             Some(ProtocolVersion::DTLS1_3) => "DTLS 1.3",
             _ => "DTLS 1.2",
         };
