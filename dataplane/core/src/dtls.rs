@@ -16,7 +16,9 @@ use corecast_wire::{
 };
 use dimpl::{Output, ProtocolVersion, SrtpProfile};
 
-use crate::limits::{DTLS_MTU_BYTES, HANDSHAKE_TIMEOUT, MAX_HANDSHAKE_RESTARTS, MAX_QUEUED_HANDSHAKE_RECORDS};
+use crate::limits::{
+    DTLS_MTU_BYTES, HANDSHAKE_RESTART_INTERVAL, HANDSHAKE_TIMEOUT, MAX_HANDSHAKE_RESTARTS, MAX_QUEUED_HANDSHAKE_RECORDS,
+};
 use crate::time::{Instant, SystemInstant};
 
 /// Time after which a flight is sent again for the first time; it doubles (RFC 9147 section 5.8.2).
@@ -101,15 +103,21 @@ enum State {
 /// An association.
 #[derive(Debug)]
 pub(crate) struct Dtls {
-    /// `None` once it is over: what a failed handshake has kept must not wait for its transport to be closed.
+    /// `None` after an error until the handshake is begun anew, and once it is over: what a failed handshake has kept
+    /// must not wait for its transport to be closed.
     engine: Option<dimpl::Dtls>,
     role: DtlsRole,
     fingerprints: Vec<Fingerprint>,
     state: State,
     verified: bool,
     secret: Option<(dimpl::KeyingMaterial, SrtpProfile)>,
-    /// Handshakes that ended in an error and were begun anew.
+    /// Times that the handshake was begun anew, and when that was last.
     restarts: u8,
+    restarted: Instant,
+    /// As the server: what the library has taken in does not become a hello with one that begins now.
+    is_spoilt: bool,
+    /// Something has been sent.
+    has_spoken: bool,
     deadline: Option<Instant>,
     /// When the library wants to be called.
     due: Option<Instant>,
@@ -130,6 +138,9 @@ impl Dtls {
             verified: false,
             secret: None,
             restarts: 0,
+            restarted: now,
+            is_spoilt: false,
+            has_spoken: false,
             deadline: None,
             due: None,
         }
@@ -183,10 +194,37 @@ impl Dtls {
         datagram: &[u8],
         send: &mut dyn FnMut(&[u8]),
     ) -> Option<Outcome> {
+        // Of the first epoch: anybody's, and so nobody's (RFC 6347 section 4.1.2.7). One that stays in the library's
+        // queue would keep back what comes after it.
+        if is_plaintext_alert(datagram) {
+            return None;
+        }
         self.begin(now);
+        self.meet(identity, now, datagram);
         let engine = self.engine.as_mut()?;
         let result = engine.handle_timeout(identity.at(now)).and_then(|()| engine.handle_packet(datagram));
         self.proceed(identity, now, result, send)
+    }
+
+    /// As the server, in a handshake: begins anew where there is nothing to go on with. What was not answered makes way
+    /// for the next hello: the library would try to put the two together.
+    fn meet(&mut self, identity: &Identity, now: Instant, datagram: &[u8]) {
+        if self.state != State::Handshake || self.is_client() {
+            return;
+        }
+        let part = HelloPart::of(datagram);
+        if part == HelloPart::Beginning && self.is_spoilt && !self.has_spoken {
+            self.engine = None;
+        }
+        if self.engine.is_none() {
+            if self.restarts >= MAX_HANDSHAKE_RESTARTS && now < self.restarted + HANDSHAKE_RESTART_INTERVAL {
+                return;
+            }
+            self.engine = Some(identity.engine(self.role, now));
+            (self.restarts, self.restarted) = (self.restarts.saturating_add(1), now);
+            (self.verified, self.secret, self.is_spoilt, self.has_spoken) = (false, None, false, false);
+        }
+        self.is_spoilt |= part != HelloPart::Rest;
     }
 
     /// Sends again what was lost, and gives up at the deadline.
@@ -225,8 +263,8 @@ impl Dtls {
     }
 
     /// Sends what the library has to send, and reads what it has to tell. An error in a handshake is nobody's in
-    /// particular: any datagram of the path may have caused it, so a server begins anew and waits for a better hello
-    /// until the deadline (a bad ClientHello must not end a call: CVE-2023-51275).
+    /// particular: any datagram of the path may have caused it, so a server waits for a better hello until the deadline
+    /// (a bad ClientHello must not end a call: CVE-2023-51275).
     fn proceed(
         &mut self,
         identity: &Identity,
@@ -239,10 +277,8 @@ impl Dtls {
             return outcome;
         }
         let error = result.err()?;
-        if self.state == State::Handshake && self.restarts < MAX_HANDSHAKE_RESTARTS && !self.is_client() {
-            self.restarts += 1;
-            self.engine = Some(identity.engine(self.role, now));
-            (self.verified, self.secret, self.due) = (false, None, None);
+        if self.state == State::Handshake && !self.is_client() {
+            (self.engine, self.due) = (None, None);
             return None;
         }
         Some(self.fail(&error.to_string()))
@@ -259,7 +295,10 @@ impl Dtls {
         let mut connected = false;
         loop {
             match self.engine.as_mut()?.poll_output(&mut room) {
-                Output::Packet(packet) => send(packet),
+                Output::Packet(packet) => {
+                    self.has_spoken = true;
+                    send(packet);
+                }
                 Output::PeerCert(certificate) => {
                     if !self.fingerprints.iter().any(|fingerprint| matches(fingerprint, certificate)) {
                         return Some(self.fail("the certificate has another fingerprint than was announced"));
@@ -308,6 +347,37 @@ impl Dtls {
         };
         let detail = format!("{version}, {}", local.suite.name());
         Outcome::Connected(Box::new(Keys { local, remote, detail }))
+    }
+}
+
+/// Whether a datagram begins with an alert that is not encrypted.
+const fn is_plaintext_alert(datagram: &[u8]) -> bool {
+    matches!(datagram, [21, _, _, 0, 0, ..])
+}
+
+/// What a datagram is of a client's first message, which may come in several (RFC 6347 section 4.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HelloPart {
+    /// Its beginning, or all of it.
+    Beginning,
+    /// What follows the beginning.
+    Rest,
+    /// Nothing that belongs there.
+    None,
+}
+
+impl HelloPart {
+    /// By its first record: that header, the message's type, length and number, the fragment's place and length.
+    fn of(datagram: &[u8]) -> Self {
+        let [22, _, _, 0, 0, _, _, _, _, _, _, _, _, 1, l0, l1, l2, 0, 0, o0, o1, o2, f0, f1, f2, ..] = *datagram else {
+            return Self::None;
+        };
+        let [len, from, fragment_len] = [[0, l0, l1, l2], [0, o0, o1, o2], [0, f0, f1, f2]].map(u32::from_be_bytes);
+        match from {
+            0 => Self::Beginning,
+            _ if from + fragment_len <= len => Self::Rest,
+            _ => Self::None,
+        }
     }
 }
 

@@ -36,8 +36,10 @@ pub const AUDIO_HISTORY_PACKETS: usize = 64;
 pub const DTLS_MTU_BYTES: usize = 1_150;
 /// Records of one handshake that wait for those before them.
 pub const MAX_QUEUED_HANDSHAKE_RECORDS: usize = 30;
-/// Times that one handshake is begun anew after an error.
+/// Times that one handshake is begun anew as soon as it has to be.
 pub const MAX_HANDSHAKE_RESTARTS: u8 = 20;
+/// Least time from one such beginning to the next after that.
+pub const HANDSHAKE_RESTART_INTERVAL: Duration = Duration::from_millis(100);
 /// Time for a handshake, from its first datagram.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Handshakes of a worker at a time.
