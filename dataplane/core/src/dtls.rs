@@ -17,9 +17,13 @@ use corecast_wire::{
 use dimpl::{Output, ProtocolVersion, SrtpProfile};
 
 use crate::limits::{
-    DTLS_MTU_BYTES, HANDSHAKE_RESTART_INTERVAL, HANDSHAKE_TIMEOUT, MAX_HANDSHAKE_RESTARTS, MAX_QUEUED_HANDSHAKE_RECORDS,
+    DTLS_MTU_BYTES, HANDSHAKE_RESTART_INTERVAL, HANDSHAKE_TIMEOUT, MAX_DTLS_BYTES, MAX_HANDSHAKE_RESTARTS,
+    MAX_HELLO_RECORDS, MAX_QUEUED_RECORDS_12, MAX_QUEUED_RECORDS_13, MAX_RECORDS_PER_DATAGRAM,
 };
 use crate::time::{Instant, SystemInstant};
+use records::{HelloPart, Records};
+
+mod records;
 
 /// Time after which a flight is sent again for the first time; it doubles (RFC 9147 section 5.8.2).
 const FLIGHT_TIMEOUT: Duration = Duration::from_millis(100);
@@ -37,9 +41,13 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn new(webrtc: &WebRtcConfig, started: SystemInstant) -> Option<Self> {
+        let queue = match webrtc.dtls_versions {
+            DtlsVersions::V12 => MAX_QUEUED_RECORDS_12,
+            DtlsVersions::V13 | DtlsVersions::Both => MAX_QUEUED_RECORDS_13,
+        };
         let config = dimpl::Config::builder()
             .mtu(DTLS_MTU_BYTES)
-            .max_queue_rx(MAX_QUEUED_HANDSHAKE_RECORDS)
+            .max_queue_rx(queue)
             // A path that an ICE check has validated is proof enough that its owner receives what is sent there.
             .use_server_cookie(false)
             .flight_start_rto(FLIGHT_TIMEOUT)
@@ -114,8 +122,8 @@ pub(crate) struct Dtls {
     /// Times that the handshake was begun anew, and when that was last.
     restarts: u8,
     restarted: Instant,
-    /// As the server: what the library has taken in does not become a hello with one that begins now.
-    is_spoilt: bool,
+    /// As the server: records of a hello that the library has taken in.
+    hello_records: u8,
     /// Something has been sent.
     has_spoken: bool,
     deadline: Option<Instant>,
@@ -139,7 +147,7 @@ impl Dtls {
             secret: None,
             restarts: 0,
             restarted: now,
-            is_spoilt: false,
+            hello_records: 0,
             has_spoken: false,
             deadline: None,
             due: None,
@@ -149,6 +157,11 @@ impl Dtls {
     /// Nothing has come or gone yet.
     pub(crate) fn is_idle(&self) -> bool {
         self.state == State::Idle
+    }
+
+    /// Whether a datagram may be the first: as the server, a hello. As the client we begin ourselves.
+    pub(crate) fn may_begin_with(&self, datagram: &[u8]) -> bool {
+        !self.is_client() && HelloPart::of(datagram) == HelloPart::Beginning && datagram.len() <= MAX_DTLS_BYTES
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -194,37 +207,50 @@ impl Dtls {
         datagram: &[u8],
         send: &mut dyn FnMut(&[u8]),
     ) -> Option<Outcome> {
-        // Of the first epoch: anybody's, and so nobody's (RFC 6347 section 4.1.2.7). One that stays in the library's
-        // queue would keep back what comes after it.
-        if is_plaintext_alert(datagram) {
+        if datagram.len() > MAX_DTLS_BYTES {
             return None;
         }
         self.begin(now);
-        self.meet(identity, now, datagram);
-        let engine = self.engine.as_mut()?;
-        let result = engine.handle_timeout(identity.at(now)).and_then(|()| engine.handle_packet(datagram));
-        self.proceed(identity, now, result, send)
+        let result = self.engine.as_mut().map_or(Ok(()), |engine| engine.handle_timeout(identity.at(now)));
+        let mut outcome = self.proceed(identity, now, result, send);
+        // One by one: the library queues what comes together as one, however much that is, until it is polled.
+        for record in Records(datagram).take(MAX_RECORDS_PER_DATAGRAM).filter(|record| records::is_lawful(record)) {
+            if outcome.is_none() && self.admits(identity, now, record) {
+                let result = self.engine.as_mut().map_or(Ok(()), |engine| engine.handle_packet(record));
+                outcome = self.proceed(identity, now, result, send);
+            }
+        }
+        outcome
     }
 
-    /// As the server, in a handshake: begins anew where there is nothing to go on with. What was not answered makes way
-    /// for the next hello: the library would try to put the two together.
-    fn meet(&mut self, identity: &Identity, now: Instant, datagram: &[u8]) {
-        if self.state != State::Handshake || self.is_client() {
-            return;
+    /// Whether a record is of use. A server that has not answered waits for a hello, whole or in its parts, and for
+    /// nothing else. One that begins takes the place of one that has begun, which it would be put together with.
+    fn admits(&mut self, identity: &Identity, now: Instant, record: &[u8]) -> bool {
+        if self.state != State::Handshake || self.is_client() || self.has_spoken {
+            return true;
         }
-        let part = HelloPart::of(datagram);
-        if part == HelloPart::Beginning && self.is_spoilt && !self.has_spoken {
-            self.engine = None;
+        let part = HelloPart::of(record);
+        let is_due = match part {
+            HelloPart::Beginning if self.hello_records == 0 && self.engine.is_some() => true,
+            HelloPart::Beginning => self.begin_anew(identity, now),
+            HelloPart::Rest => (1..MAX_HELLO_RECORDS).contains(&self.hello_records),
+            HelloPart::None => false,
+        };
+        self.hello_records += u8::from(is_due);
+        is_due
+    }
+
+    /// As the server: forgets what has come. Not as often as anybody likes, since it costs more than a datagram does.
+    fn begin_anew(&mut self, identity: &Identity, now: Instant) -> bool {
+        if self.restarts >= MAX_HANDSHAKE_RESTARTS && now < self.restarted + HANDSHAKE_RESTART_INTERVAL {
+            return false;
         }
-        if self.engine.is_none() {
-            if self.restarts >= MAX_HANDSHAKE_RESTARTS && now < self.restarted + HANDSHAKE_RESTART_INTERVAL {
-                return;
-            }
-            self.engine = Some(identity.engine(self.role, now));
-            (self.restarts, self.restarted) = (self.restarts.saturating_add(1), now);
-            (self.verified, self.secret, self.is_spoilt, self.has_spoken) = (false, None, false, false);
-        }
-        self.is_spoilt |= part != HelloPart::Rest;
+        let mut engine = identity.engine(self.role, now);
+        let is_ready = engine.handle_timeout(identity.at(now)).is_ok();
+        self.engine = Some(engine);
+        (self.restarts, self.restarted) = (self.restarts.saturating_add(1), now);
+        (self.verified, self.secret, self.hello_records) = (false, None, 0);
+        is_ready
     }
 
     /// Sends again what was lost, and gives up at the deadline.
@@ -278,7 +304,7 @@ impl Dtls {
         }
         let error = result.err()?;
         if self.state == State::Handshake && !self.is_client() {
-            (self.engine, self.due) = (None, None);
+            (self.engine, self.due, self.has_spoken) = (None, None, false);
             return None;
         }
         Some(self.fail(&error.to_string()))
@@ -347,37 +373,6 @@ impl Dtls {
         };
         let detail = format!("{version}, {}", local.suite.name());
         Outcome::Connected(Box::new(Keys { local, remote, detail }))
-    }
-}
-
-/// Whether a datagram begins with an alert that is not encrypted.
-const fn is_plaintext_alert(datagram: &[u8]) -> bool {
-    matches!(datagram, [21, _, _, 0, 0, ..])
-}
-
-/// What a datagram is of a client's first message, which may come in several (RFC 6347 section 4.2.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum HelloPart {
-    /// Its beginning, or all of it.
-    Beginning,
-    /// What follows the beginning.
-    Rest,
-    /// Nothing that belongs there.
-    None,
-}
-
-impl HelloPart {
-    /// By its first record: that header, the message's type, length and number, the fragment's place and length.
-    fn of(datagram: &[u8]) -> Self {
-        let [22, _, _, 0, 0, _, _, _, _, _, _, _, _, 1, l0, l1, l2, 0, 0, o0, o1, o2, f0, f1, f2, ..] = *datagram else {
-            return Self::None;
-        };
-        let [len, from, fragment_len] = [[0, l0, l1, l2], [0, o0, o1, o2], [0, f0, f1, f2]].map(u32::from_be_bytes);
-        match from {
-            0 => Self::Beginning,
-            _ if from + fragment_len <= len => Self::Rest,
-            _ => Self::None,
-        }
     }
 }
 

@@ -18,8 +18,6 @@ mod forward;
 mod history;
 mod ice;
 mod key_frame;
-#[cfg(test)]
-mod key_limits;
 pub mod limits;
 mod missing;
 mod outbox;

@@ -9,7 +9,7 @@ use corecast_wire::{
 };
 
 use crate::srtp::{ReplayWindow, Sealer};
-use crate::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, Worker};
+use crate::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, SystemInstant, Worker};
 
 const LAST_INDEX: u64 = (1 << 48) - 1;
 /// First sequence number of the consumer. The sender's is 0, so that its index is always so much higher.
@@ -27,8 +27,9 @@ struct Call {
 }
 
 impl Call {
+    #[expect(clippy::disallowed_methods, reason = "a worker is told one, and nothing here reads it")]
     fn new(suite: SrtpCryptoSuite) -> Self {
-        let worker = Worker::new(Config::plain(std::time::Instant::now()));
+        let worker = Worker::new(Config::plain(SystemInstant::now()));
         let sealer = Sealer::new(&key(suite, 1)).expect("a key of the right length");
         let mut call = Self { worker, outbox: Outbox::new(), sealer };
         let router = RouterId(1);
@@ -37,8 +38,7 @@ impl Call {
             let (local, transport) = (SocketAddr::from(([127, 0, 0, 1], 4_000)), TransportId(number.into()));
             let srtp = Some(key(suite, 2));
             let (listen_ip, port) = (local.ip(), None);
-            let options =
-                PlainTransportOptions { listen_ip, port, rtcp_mux: true, comedia: false, srtp, rtcp_ssrc: 9 };
+            let options = PlainTransportOptions { listen_ip, port, rtcp_mux: true, comedia: false, srtp, rtcp_ssrc: 9 };
             let opened = [Endpoint { id: EndpointId(number), local }];
             call.must(&Command::CreatePlainTransport { router, transport, options }, &opened);
             let (remote, srtp) = (Some(path(number).remote), Some(key(suite, 1)));
