@@ -64,9 +64,19 @@ const TRANSPORT: &[Case] = &[
     ("a weak one in capitals", |sdp| replaced(sdp, "a=fingerprint:sha-256", "a=fingerprint:SHA-1"), 422, &["SHA-1"]),
     ("MD5", |sdp| replaced(sdp, "a=fingerprint:sha-256", "a=fingerprint:md5"), 422, &["md5", "use sha-256"]),
     ("MD2", |sdp| replaced(sdp, "a=fingerprint:sha-256", "a=fingerprint:md2"), 422, &["md2", "use sha-256"]),
-    ("SHA-224", |sdp| replaced(sdp, "a=fingerprint:sha-256", "a=fingerprint:sha-224"), 422, &["sha-224", "use sha-256"]),
+    (
+        "SHA-224",
+        |sdp| replaced(sdp, "a=fingerprint:sha-256", "a=fingerprint:sha-224"),
+        422,
+        &["sha-224", "use sha-256"],
+    ),
     ("a true MD5", |sdp| with(&without(sdp, "a=fingerprint"), "s=", MD5), 422, &["md5", "use sha-256"]),
-    ("several weak ones", |sdp| with(&with(&without(sdp, "a=fingerprint"), "s=", MD5), "s=", SHA_1), 422, &["use sha-256"]),
+    (
+        "several weak ones",
+        |sdp| with(&with(&without(sdp, "a=fingerprint"), "s=", MD5), "s=", SHA_1),
+        422,
+        &["use sha-256"],
+    ),
     (
         "a short one",
         |sdp| with(&without(sdp, "a=fingerprint"), "s=", "a=fingerprint:sha-256 AB:CD"),
