@@ -1,5 +1,5 @@
-//! S7: thousands who begin a handshake and do not end it, each with credentials that ICE has accepted. How many may at a
-//! time, what each costs in memory, and that all of it is given back. One test at a time is in this program, since the
+//! S7: thousands who begin a handshake and do not end it, each with credentials that ICE has accepted. How many may at
+//! a time, what each costs in memory, and that all of it is given back. There is one test in this program, since the
 //! memory of the whole process is measured.
 
 use std::net::SocketAddr;
@@ -92,7 +92,7 @@ fn fragment(message: u8, at: u16, body: &[u8]) -> Vec<u8> {
 }
 
 /// What is kept until something else has come, if it is kept: records of the next epoch, fragments of no byte and of
-/// one (CVE-2022-29190, -29189), messages ahead; as small and as large as can be, and as many in one datagram as can be.
+/// one (CVE-2022-29190, -29189), messages ahead; as small and as large, and as many in one datagram, as can be.
 /// Those of one kind follow one another, and then come all kinds in turn.
 fn flood() -> Vec<Vec<u8>> {
     let mut number = 0;

@@ -132,9 +132,9 @@ fn s12_srtcp_is_accepted_once() {
 }
 
 /// Sequence numbers run out again and again, with bursts of loss of up to 2^15 - 2 packets (the next one is then 2^15 -
-/// 1 ahead: of half of all numbers nobody can tell which way they lie, RFC 3711 appendix A), and with packets in another
-/// order around 65,535. Everything that arrives is opened by the machine and by its viewer: who would guess another
-/// rollover counter could not.
+/// 1 ahead: of half of all numbers nobody can tell which way they lie, RFC 3711 appendix A), and with packets in
+/// another order around 65,535. Everything that arrives is opened by the machine and by its viewer: who would guess
+/// another rollover counter could not.
 #[test]
 fn s13_wraps_with_bursts_of_loss_and_reordering_stay_in_step() {
     let mut pair = Pair::new(true);
@@ -168,8 +168,8 @@ fn s13_wraps_with_bursts_of_loss_and_reordering_stay_in_step() {
     assert_eq!(discards.total(), 0);
 }
 
-/// SRTP ends at index 2^48 - 1 and SRTCP at 2^31 - 1, and what comes then under numbers that begin anew is refused (RFC
-/// 3711 section 9.2). That the machine stops to send is tested where its counters can be set: `worker/tests.rs` of the core.
+/// SRTCP ends at index 2^31 - 1, and what comes then under a number that begins anew is refused (RFC 3711 section 9.2).
+/// For SRTP, and for what the machine sends, counters must be set: `worker/tests.rs` of the core.
 #[test]
 fn s13_nothing_is_taken_beyond_the_last_index() {
     let mut pair = Pair::new(true);

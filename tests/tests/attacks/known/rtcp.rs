@@ -12,6 +12,8 @@ const REMB: &str = "Janus 2018, str0m 0.23.1, webrtc-rs rtcp 0.17";
 const TRANSPORT_CC: &str = "str0m 0.23.1, mediasoup and LiveKit changelogs";
 const WEBRTC_RS: &str = "webrtc-rs rtcp 0.17";
 const PJSIP: &str = "CVE-2021-43804";
+const SDES: &str = "RFC 3550 section 6.5: item overrun, as in Janus";
+const XR: &str = "RFC 3611 section 3: block length overflow";
 const SRTCP: &str = "str0m 0.23.1, webrtc-srtp 0.17";
 
 /// A packet: count or format, type, body (whole words).
@@ -62,6 +64,12 @@ fn compounds() -> Vec<Case> {
             Packet::Rtcp(vec![0xA0, 201, 0, 2, 0, 0, 0, 9, 0, 0, 0, 252]),
             Refused(MalformedRtcp),
         ),
+    ]
+}
+
+fn reports() -> Vec<Case> {
+    let report = packet(0, 201, &[0, 0, 0, 9]);
+    vec![
         case(
             "f5_receiver_report_of_more_blocks_than_it_has",
             RFC_3550,
@@ -87,55 +95,56 @@ fn compounds() -> Vec<Case> {
             Packet::Rtcp(packet(1, 203, &[0, 0, 0, 9, 255, b'a', b'b', b'c'])),
             Refused(MalformedRtcp),
         ),
-        case("f5_bye_of_nobody", PJSIP, Packet::Rtcp([report.clone(), packet(0, 203, &[])].concat()), Taken(0)),
+        case("f5_bye_of_nobody", PJSIP, Packet::Rtcp([report, packet(0, 203, &[])].concat()), Taken(0)),
+    ]
+}
+
+fn descriptions() -> Vec<Case> {
+    let report = packet(0, 201, &[0, 0, 0, 9]);
+    vec![
         case(
             "f5_sdes_item_runs_past_its_chunk",
-            "section 1.5: SDES item overrun",
+            SDES,
             Packet::Rtcp(packet(1, 202, &[0, 0, 0, 9, 1, 255, b'a', b'b'])),
             Refused(MalformedRtcp),
         ),
         case(
             "f5_sdes_item_without_a_length",
-            "section 1.5: SDES item overrun",
+            SDES,
             Packet::Rtcp(packet(1, 202, &[0, 0, 0, 9, 1, 1, b'a', 1])),
             Refused(MalformedRtcp),
         ),
         case(
             "f5_sdes_chunk_without_an_end",
-            "section 1.5: SDES item overrun",
+            SDES,
             Packet::Rtcp(packet(1, 202, &[0, 0, 0, 9, 1, 2, b'a', b'b'])),
             Refused(MalformedRtcp),
         ),
         case(
             "f5_sdes_of_more_chunks_than_it_has",
-            "section 1.5: SDES item overrun",
+            SDES,
             Packet::Rtcp(packet(31, 202, &[0, 0, 0, 9, 0, 0, 0, 0])),
             Refused(MalformedRtcp),
         ),
         case(
             "f5_xr_block_runs_past_the_packet",
-            "section 1.5: XR block length overflow",
+            XR,
             Packet::Rtcp(packet(0, 207, &[0, 0, 0, 9, 4, 0, 0, 3, 1, 1, 1, 1])),
             Refused(MalformedRtcp),
         ),
         case(
             "f5_xr_block_of_65535_words",
-            "section 1.5: XR block length overflow",
+            XR,
             Packet::Rtcp(packet(0, 207, &[0, 0, 0, 9, 99, 0, 0xFF, 0xFF])),
             Refused(MalformedRtcp),
         ),
         case(
             "f5_xr_answer_is_cut_off",
-            "section 1.5: XR block length overflow",
+            XR,
             Packet::Rtcp(packet(0, 207, &[0, 0, 0, 9, 5, 0, 0, 2, 1, 1, 1, 1, 2, 2, 2, 2])),
             Refused(MalformedRtcp),
         ),
-        case(
-            "f5_xr_of_no_bytes",
-            "section 1.5: XR block length overflow",
-            behind(&packet(0, 207, &[])),
-            Refused(MalformedRtcp),
-        ),
+        case("f5_xr_of_no_bytes", XR, Packet::Rtcp([report, packet(0, 207, &[])].concat()), Refused(MalformedRtcp)),
     ]
 }
 
@@ -148,7 +157,7 @@ fn receivers() -> Vec<Case> {
         case("f5_remb_name_alone", REMB, remb(&[]), Refused(MalformedRtcp)),
         case(
             "f5_remb_of_more_than_64_bits",
-            "section 1.6: REMB of 2^63",
+            "draft-alvestrand-rmcat-remb-03: a REMB of 2^63",
             remb(&[1, 0xFF, 0xFF, 0xFF, 0, 0, 0, 42]),
             Taken(0),
         ),
@@ -225,7 +234,7 @@ fn congestion() -> Vec<Case> {
         case("f5_transport_cc_run_longer_than_its_count", TRANSPORT_CC, transport_cc(2, &[0x3FFF], &[1, 1]), Taken(0)),
         case(
             "f5_transport_cc_of_packets_never_sent",
-            "section 1.6: lying receiver",
+            "a receiver that lies",
             transport_cc(14, &[0xBFFF], &[0; 14]),
             Taken(0),
         ),
@@ -254,7 +263,7 @@ fn sealed() -> Vec<Case> {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [compounds(), receivers(), congestion(), sealed()].into_iter().flatten().collect()
+    [compounds(), reports(), descriptions(), receivers(), congestion(), sealed()].into_iter().flatten().collect()
 }
 
 #[test]

@@ -17,13 +17,14 @@ const PION_3507: &str = "pion/webrtc #3507";
 const LIBSRTP: &str = "libsrtp CVE-2013-2139, CVE-2015-6360";
 const STR0M: &str = "str0m 0.23.1";
 
-/// A header in the clear, of SSRC 42 and a number not yet seen, and what follows: whether it can be parsed is asked before
-/// authentication.
+/// A header in the clear, of SSRC 42 and a number not yet seen, and what follows: whether it can be parsed is asked
+/// before authentication.
 fn clear(first: u8, rest: &[u8]) -> Packet {
     Packet::Raw([&[first, MEDIA, 0x40, 9, 0, 0, 0, 9, 0, 0, 0, 42], rest].concat())
 }
 
-fn extensions() -> Vec<Case> {
+/// Elements of a block (RFC 8285).
+fn elements() -> Vec<Case> {
     vec![
         case(
             "f5_rtp_extension_element_runs_past_its_block",
@@ -74,6 +75,12 @@ fn extensions() -> Vec<Case> {
             media(0x90, &[0xBE, 0xDE, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0], VP8),
             Taken(1),
         ),
+    ]
+}
+
+/// The block itself (RFC 3550 section 5.3.1).
+fn blocks() -> Vec<Case> {
+    vec![
         case("f5_rtp_extension_of_no_words", RFC_8285, media(0x90, &[0xBE, 0xDE, 0, 0], VP8), Taken(1)),
         case(
             "f5_rtp_extension_of_another_profile",
@@ -117,13 +124,13 @@ fn headers() -> Vec<Case> {
         case("f5_srtp_of_a_tag_alone", STR0M, clear(0x80, &[7; 16]), Refused(AuthenticationFailed)),
         case(
             "f5_a_datagram_of_no_bytes",
-            "section 1.5: zero-length reads",
+            "zero-length reads, as in pion/webrtc #3507",
             Packet::Raw(vec![]),
             Refused(UnknownProtocol),
         ),
         case("f5_a_datagram_of_one_byte", STR0M, Packet::Raw(vec![0x80]), Refused(UnknownProtocol)),
         case("f5_rtp_of_eleven_bytes", STR0M, Packet::Raw(vec![0x80; 11]), Refused(UnknownProtocol)),
-        case("f5_rtp_without_a_payload", "section 1.5: zero-length reads", media(0x80, &[], &[]), Taken(1)),
+        case("f5_rtp_without_a_payload", "zero-length reads, as in pion/webrtc #3507", media(0x80, &[], &[]), Taken(1)),
     ]
 }
 
@@ -150,8 +157,8 @@ fn padding() -> Vec<Case> {
 
 fn retransmissions() -> Vec<Case> {
     let red = |payload: &[u8]| Packet::Rtp(0x80, ssrc_of(Codec::Other), MEDIA, Vec::new(), payload.to_vec());
-    let rfc_4588 = "section 1.5: RTX of fewer than 2 bytes";
-    let rfc_2198 = "section 1.5: RED with bad block lengths";
+    let rfc_4588 = "RFC 4588 section 4: fewer than 2 bytes";
+    let rfc_2198 = "RFC 2198 section 3: bad block lengths";
     vec![
         case("f5_rtx_of_no_bytes", rfc_4588, rtx(&[]), Taken(0)),
         case("f5_rtx_of_one_byte", rfc_4588, rtx(&[0]), Refused(MalformedRtx)),
@@ -171,7 +178,7 @@ fn retransmissions() -> Vec<Case> {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    [extensions(), headers(), padding(), retransmissions()].into_iter().flatten().collect()
+    [elements(), blocks(), headers(), padding(), retransmissions()].into_iter().flatten().collect()
 }
 
 #[test]
