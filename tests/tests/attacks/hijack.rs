@@ -109,6 +109,15 @@ fn hijack(router: RouterId) {
     pair.produce(3, 3, named("theirs", &["own"]));
     pair.consume(4, 3, 3, consume(6_000, true));
 
+    // A name that he does not have is nobody's on his transport, not even his own.
+    for (ssrc, rid) in [(777, "hi"), (778, "own")] {
+        for names in [&[(MID, "video")][..], &[(MID, "video"), (RID, rid)]] {
+            pair.bench.inject(intruder.address, &claim(&intruder, ssrc, MEDIA, 5, names));
+            pair.bench.skip(Duration::ZERO);
+        }
+    }
+    assert_eq!(pair.discarded(Discard::UnknownSsrc), 4);
+    assert_eq!(seen(&mut audience, &mut pair.bench), Vec::<u8>::new());
     let mut own = Vec::new();
     for early in [true, false] {
         let index = if early { 10 } else { 20 };

@@ -2,10 +2,11 @@
 //! under valid keys where it stands behind authentication. After each, honest media still arrives.
 //!
 //! Not applicable, and so not here: SCTP and data channels (CVE-2019-20503, str0m's stream-id walk, libpeer's SCTP
-//! before DTLS: there are none), TURN relaying (CVE-2020-26262: none), XML and XMPP (Jitsi), data races and double frees
-//! of the kind that safe Rust on one thread cannot have (Janus, mediasoup; the machine forbids unsafe code), QUIC and
-//! HTTP/2 (RUSTSEC of quinn and h2: not in the data plane). JSON with duplicate keys, JWT and limits of names and bodies
-//! are `control`'s and tested there. Cases that are a whole test of their own already are listed in docs/testing.md.
+//! before DTLS: there are none), TURN relaying (CVE-2020-26262: none), XML and XMPP (Jitsi), data races and double
+//! frees of the kind that safe Rust on one thread cannot have (Janus, mediasoup; the machine forbids unsafe code),
+//! QUIC and HTTP/2 (RUSTSEC of quinn and h2: not in the data plane). JSON with duplicate keys, JWT and limits of names
+//! and bodies are `control`'s and tested there. Cases that are a whole test of their own already are listed in
+//! docs/testing.md.
 
 mod codecs;
 mod dtls;
