@@ -1,15 +1,16 @@
 //! WebRTC transports of the real machine against str0m, without sockets: datagrams are carried by hand and the clock is
 //! virtual. Every test that plays an attacker puts its own datagrams between them with [`Bench::inject`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant as StdInstant};
 
 use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, Worker};
 use corecast_wire::{
-    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, DtlsParameters, DtlsRole, DtlsState, DtlsVersions,
-    EncodingMapping, Event, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol, IceState, MediaKind,
-    PayloadTypeMapping, ProduceOptions, ProducerId, RouterId, TransportId, WebRtcConfig, WebRtcTransportOptions,
+    Codec, CodecMapping, Command, CommandError, ConsumeOptions, ConsumerId, DtlsParameters, DtlsRole, DtlsState,
+    DtlsVersions, EncodingMapping, Event, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol, IceState,
+    MediaKind, PayloadTypeMapping, ProduceOptions, ProducerId, Reply, RouterId, TransportId, WebRtcConfig,
+    WebRtcTransportOptions,
 };
 use str0m::config::{DtlsVersion, Fingerprint as TheirFingerprint};
 use str0m::media::{MediaKind as TheirKind, Mid};
@@ -152,6 +153,8 @@ pub struct Bench {
     pub events: Vec<Event>,
     /// What the machine has sent to addresses at which no peer is.
     pub astray: Vec<(SocketAddr, Vec<u8>)>,
+    /// Datagrams of RTP and RTCP that the machine has sent, by where to.
+    pub media_to: BTreeMap<SocketAddr, u64>,
 }
 
 impl Bench {
@@ -175,6 +178,7 @@ impl Bench {
             fingerprint,
             events: Vec::new(),
             astray: Vec::new(),
+            media_to: BTreeMap::new(),
         };
         bench.must(&Command::CreateRouter { router: RouterId(1) });
         bench
@@ -197,10 +201,24 @@ impl Bench {
         self.flush();
     }
 
+    /// What the machine answers to a command that may be refused.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn ask(&mut self, command: &Command) -> Result<Reply, CommandError> {
+        let now = self.now();
+        let reply = self.worker.handle_command(now, command, &[], &mut self.outbox);
+        self.flush();
+        reply
+    }
+
     fn flush(&mut self) {
-        let Self { worker, outbox, peers, started, now, astray, .. } = self;
+        let Self { worker, outbox, peers, started, now, astray, media_to, .. } = self;
         let at = *started + *now;
         outbox.for_each_packet(worker.history(), |path, packet| {
+            if packet[0] >= 128 {
+                *media_to.entry(path.remote).or_default() += 1;
+            }
             let Some(peer) = peers.iter_mut().find(|peer| peer.address == path.remote) else {
                 astray.push((path.remote, packet.to_vec()));
                 return;
@@ -254,6 +272,15 @@ impl Bench {
         self.must(&Command::ConnectWebRtcTransport { transport: TransportId(number.into()), dtls });
     }
 
+    /// A transport that nobody has come to yet.
+    ///
+    /// # Panics
+    /// If the machine refuses.
+    pub fn create_transport(&mut self, router: RouterId, number: u8) {
+        let options = WebRtcTransportOptions { ice: Self::ice_of(number), rtcp_ssrc: 1, max_incoming_bitrate_bps: 0 };
+        self.must(&Command::CreateWebRtcTransport { router, transport: TransportId(number.into()), options });
+    }
+
     /// As [`Self::join`], but the machine does not know the peer's fingerprint yet, which is returned.
     ///
     /// # Panics
@@ -265,9 +292,7 @@ impl Bench {
         let machine = Machine { addresses: &[address(1, 4_000)], ice: &ice, fingerprint: &self.fingerprint };
         let (mut rtc, theirs) = dial(Rtc::builder().set_dtls_version(version), at, own, &machine, client);
         rtc.direct_api().declare_media(Mid::from("0"), TheirKind::Audio);
-        let transport = TransportId(number.into());
-        let options = WebRtcTransportOptions { ice, rtcp_ssrc: 1, max_incoming_bitrate_bps: 0 };
-        self.must(&Command::CreateWebRtcTransport { router: RouterId(1), transport, options });
+        self.create_transport(RouterId(1), number);
         let (sent, received, numbers) = (Vec::new(), Vec::new(), Vec::new());
         let mut peer = Peer { rtc, address: own, outgoing: VecDeque::new(), sent, received, numbers, timeout: at };
         // Without a first look at the clock str0m, as the DTLS server, has nothing to wait for and never begins ICE.
@@ -308,6 +333,18 @@ impl Bench {
         }
     }
 
+    /// Lets `span` pass at once, for those who have no clock to keep. What is due is served, and what has come is
+    /// forwarded.
+    pub fn skip(&mut self, span: Duration) {
+        self.now += span;
+        let now = self.now();
+        while self.worker.forward(now, &mut self.outbox) == Forward::Full {
+            self.flush();
+        }
+        self.worker.handle_timeout(now, &mut self.outbox);
+        self.flush();
+    }
+
     /// What the events say of a transport, and the detail of its DTLS.
     #[must_use]
     pub fn state_of(&self, number: u64) -> (IceState, DtlsState, String) {
@@ -329,6 +366,16 @@ impl Bench {
     /// # Panics
     /// If the machine refuses.
     pub fn publish_and_watch(&mut self) {
+        self.publish();
+        self.watch(2);
+        self.peers[1].rtc.direct_api().expect_stream_rx(4_242.into(), None, Mid::from("0"), None);
+    }
+
+    /// Peer 1 publishes sound with SSRC 42.
+    ///
+    /// # Panics
+    /// If the machine refuses.
+    pub fn publish(&mut self) {
         let codec = |payload_type, mapped_payload_type| CodecMapping {
             payload_type,
             mapped_payload_type,
@@ -348,8 +395,15 @@ impl Bench {
             remb: false,
             paused: false,
         };
-        let (from, to) = (TransportId(1), TransportId(2));
-        self.must(&Command::Produce { transport: from, producer: ProducerId(1), options });
+        self.must(&Command::Produce { transport: TransportId(1), producer: ProducerId(1), options });
+        self.peers[0].rtc.direct_api().declare_stream_tx(42.into(), None, Mid::from("0"), None);
+    }
+
+    /// A transport watches what peer 1 publishes, as 4242.
+    ///
+    /// # Panics
+    /// If the machine refuses.
+    pub fn watch(&mut self, number: u8) {
         let options = ConsumeOptions {
             ssrc: 4_242,
             rtx: None,
@@ -361,9 +415,8 @@ impl Bench {
             cname: "one".to_owned(),
             paused: false,
         };
-        self.must(&Command::Consume { transport: to, consumer: ConsumerId(1), producer: ProducerId(1), options });
-        self.peers[0].rtc.direct_api().declare_stream_tx(42.into(), None, Mid::from("0"), None);
-        self.peers[1].rtc.direct_api().expect_stream_rx(4_242.into(), None, Mid::from("0"), None);
+        let (transport, consumer) = (TransportId(number.into()), ConsumerId(number.into()));
+        self.must(&Command::Consume { transport, consumer, producer: ProducerId(1), options });
     }
 
     /// Peer 1 sends one packet of SSRC 42; what comes of it takes 20 ms.

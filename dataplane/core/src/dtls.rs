@@ -16,8 +16,14 @@ use corecast_wire::{
 };
 use dimpl::{Output, ProtocolVersion, SrtpProfile};
 
-use crate::limits::{DTLS_MTU_BYTES, HANDSHAKE_TIMEOUT, MAX_HANDSHAKE_RESTARTS, MAX_QUEUED_HANDSHAKE_RECORDS};
+use crate::limits::{
+    DTLS_MTU_BYTES, HANDSHAKE_RESTART_INTERVAL, HANDSHAKE_TIMEOUT, MAX_DTLS_BYTES, MAX_HANDSHAKE_RESTARTS,
+    MAX_HELLO_RECORDS, MAX_QUEUED_RECORDS_12, MAX_QUEUED_RECORDS_13, MAX_RECORDS_PER_DATAGRAM,
+};
 use crate::time::{Instant, SystemInstant};
+use records::{HelloPart, Records};
+
+mod records;
 
 /// Time after which a flight is sent again for the first time; it doubles (RFC 9147 section 5.8.2).
 const FLIGHT_TIMEOUT: Duration = Duration::from_millis(100);
@@ -35,9 +41,13 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn new(webrtc: &WebRtcConfig, started: SystemInstant, seed: Option<u64>) -> Option<Self> {
+        let queue = match webrtc.dtls_versions {
+            DtlsVersions::V12 => MAX_QUEUED_RECORDS_12,
+            DtlsVersions::V13 | DtlsVersions::Both => MAX_QUEUED_RECORDS_13,
+        };
         let mut config = dimpl::Config::builder()
             .mtu(DTLS_MTU_BYTES)
-            .max_queue_rx(MAX_QUEUED_HANDSHAKE_RECORDS)
+            .max_queue_rx(queue)
             // A path that an ICE check has validated is proof enough that its owner receives what is sent there.
             .use_server_cookie(false)
             .flight_start_rto(FLIGHT_TIMEOUT)
@@ -102,14 +112,21 @@ enum State {
 /// An association.
 #[derive(Debug)]
 pub(crate) struct Dtls {
-    engine: dimpl::Dtls,
+    /// `None` after an error until the handshake is begun anew, and once it is over: what a failed handshake has kept
+    /// must not wait for its transport to be closed.
+    engine: Option<dimpl::Dtls>,
     role: DtlsRole,
     fingerprints: Vec<Fingerprint>,
     state: State,
     verified: bool,
     secret: Option<(dimpl::KeyingMaterial, SrtpProfile)>,
-    /// Handshakes that ended in an error and were begun anew.
+    /// Times that the handshake was begun anew, and when that was last.
     restarts: u8,
+    restarted: Instant,
+    /// As the server: records of a hello that the library has taken in.
+    hello_records: u8,
+    /// Something has been sent.
+    has_spoken: bool,
     deadline: Option<Instant>,
     /// When the library wants to be called.
     due: Option<Instant>,
@@ -123,13 +140,16 @@ impl Dtls {
             DtlsRole::Server => DtlsRole::Client,
         };
         Self {
-            engine: identity.engine(role, now),
+            engine: Some(identity.engine(role, now)),
             role,
             fingerprints: remote.fingerprints.clone(),
             state: State::Idle,
             verified: false,
             secret: None,
             restarts: 0,
+            restarted: now,
+            hello_records: 0,
+            has_spoken: false,
             deadline: None,
             due: None,
         }
@@ -138,6 +158,11 @@ impl Dtls {
     /// Nothing has come or gone yet.
     pub(crate) fn is_idle(&self) -> bool {
         self.state == State::Idle
+    }
+
+    /// Whether a datagram may be the first: as the server, a hello. As the client we begin ourselves.
+    pub(crate) fn may_begin_with(&self, datagram: &[u8]) -> bool {
+        !self.is_client() && HelloPart::of(datagram) == HelloPart::Beginning && datagram.len() <= MAX_DTLS_BYTES
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -171,7 +196,7 @@ impl Dtls {
     /// As the client: says hello.
     pub(crate) fn start(&mut self, identity: &Identity, now: Instant, send: &mut dyn FnMut(&[u8])) -> Option<Outcome> {
         self.begin(now);
-        let result = self.engine.handle_timeout(identity.at(now));
+        let result = self.engine.as_mut()?.handle_timeout(identity.at(now));
         self.proceed(identity, now, result, send)
     }
 
@@ -183,9 +208,50 @@ impl Dtls {
         datagram: &[u8],
         send: &mut dyn FnMut(&[u8]),
     ) -> Option<Outcome> {
+        if datagram.len() > MAX_DTLS_BYTES {
+            return None;
+        }
         self.begin(now);
-        let result = self.engine.handle_timeout(identity.at(now)).and_then(|()| self.engine.handle_packet(datagram));
-        self.proceed(identity, now, result, send)
+        let result = self.engine.as_mut().map_or(Ok(()), |engine| engine.handle_timeout(identity.at(now)));
+        let mut outcome = self.proceed(identity, now, result, send);
+        // One by one: the library queues what comes together as one, however much that is, until it is polled.
+        for record in Records(datagram).take(MAX_RECORDS_PER_DATAGRAM).filter(|record| records::is_lawful(record)) {
+            if outcome.is_none() && self.admits(identity, now, record) {
+                let result = self.engine.as_mut().map_or(Ok(()), |engine| engine.handle_packet(record));
+                outcome = self.proceed(identity, now, result, send);
+            }
+        }
+        outcome
+    }
+
+    /// Whether a record is of use. A server that has not answered waits for a hello, whole or in its parts, and for
+    /// nothing else. One that begins takes the place of one that has begun, which it would be put together with.
+    fn admits(&mut self, identity: &Identity, now: Instant, record: &[u8]) -> bool {
+        if self.state != State::Handshake || self.is_client() || self.has_spoken {
+            return true;
+        }
+        let part = HelloPart::of(record);
+        let is_due = match part {
+            HelloPart::Beginning if self.hello_records == 0 && self.engine.is_some() => true,
+            HelloPart::Beginning => self.begin_anew(identity, now),
+            HelloPart::Rest => (1..MAX_HELLO_RECORDS).contains(&self.hello_records),
+            HelloPart::None => false,
+        };
+        self.hello_records += u8::from(is_due);
+        is_due
+    }
+
+    /// As the server: forgets what has come. Not as often as anybody likes, since it costs more than a datagram does.
+    fn begin_anew(&mut self, identity: &Identity, now: Instant) -> bool {
+        if self.restarts >= MAX_HANDSHAKE_RESTARTS && now < self.restarted + HANDSHAKE_RESTART_INTERVAL {
+            return false;
+        }
+        let mut engine = identity.engine(self.role, now);
+        let is_ready = engine.handle_timeout(identity.at(now)).is_ok();
+        self.engine = Some(engine);
+        (self.restarts, self.restarted) = (self.restarts.saturating_add(1), now);
+        (self.verified, self.secret, self.hello_records) = (false, None, 0);
+        is_ready
     }
 
     /// Sends again what was lost, and gives up at the deadline.
@@ -201,22 +267,31 @@ impl Dtls {
         if self.due.is_none_or(|due| due > now) {
             return None;
         }
-        let result = self.engine.handle_timeout(identity.at(now));
+        let result = self.engine.as_mut()?.handle_timeout(identity.at(now));
         self.proceed(identity, now, result, send)
     }
 
     /// Says goodbye (close_notify), once.
     pub(crate) fn close(&mut self, identity: &Identity, now: Instant, send: &mut dyn FnMut(&[u8])) {
-        if self.state == State::Connected && self.engine.handle_timeout(identity.at(now)).is_ok() {
-            let _ = self.engine.close();
+        if self.state == State::Connected
+            && let Some(engine) = &mut self.engine
+            && engine.handle_timeout(identity.at(now)).is_ok()
+        {
+            let _ = engine.close();
             self.drain(identity, now, send);
         }
+        self.end();
+    }
+
+    /// Nothing comes of it any more, and nothing of it is kept.
+    fn end(&mut self) {
         self.state = State::Over;
+        (self.engine, self.due, self.deadline, self.secret) = (None, None, None, None);
     }
 
     /// Sends what the library has to send, and reads what it has to tell. An error in a handshake is nobody's in
-    /// particular: any datagram of the path may have caused it, so a server begins anew and waits for a better hello
-    /// until the deadline (a bad ClientHello must not end a call: CVE-2023-51275).
+    /// particular: any datagram of the path may have caused it, so a server waits for a better hello until the deadline
+    /// (a bad ClientHello must not end a call: CVE-2023-51275).
     fn proceed(
         &mut self,
         identity: &Identity,
@@ -229,18 +304,15 @@ impl Dtls {
             return outcome;
         }
         let error = result.err()?;
-        if self.state == State::Handshake && self.restarts < MAX_HANDSHAKE_RESTARTS && !self.is_client() {
-            self.restarts += 1;
-            self.engine = identity.engine(self.role, now);
-            (self.verified, self.secret, self.due) = (false, None, None);
+        if self.state == State::Handshake && !self.is_client() {
+            (self.engine, self.due, self.has_spoken) = (None, None, false);
             return None;
         }
         Some(self.fail(&error.to_string()))
     }
 
     fn fail(&mut self, cause: &str) -> Outcome {
-        self.state = State::Over;
-        (self.due, self.deadline, self.secret) = (None, None, None);
+        self.end();
         Outcome::Failed(cause.to_owned())
     }
 
@@ -249,8 +321,11 @@ impl Dtls {
         let mut outcome = None;
         let mut connected = false;
         loop {
-            match self.engine.poll_output(&mut room) {
-                Output::Packet(packet) => send(packet),
+            match self.engine.as_mut()?.poll_output(&mut room) {
+                Output::Packet(packet) => {
+                    self.has_spoken = true;
+                    send(packet);
+                }
                 Output::PeerCert(certificate) => {
                     if !self.fingerprints.iter().any(|fingerprint| matches(fingerprint, certificate)) {
                         return Some(self.fail("the certificate has another fingerprint than was announced"));
@@ -259,10 +334,7 @@ impl Dtls {
                 }
                 Output::KeyingMaterial(secret, profile) => self.secret = Some((secret, profile)),
                 Output::Connected => connected = true,
-                Output::CloseNotify => {
-                    (self.state, self.due) = (State::Over, None);
-                    outcome = Some(Outcome::Closed);
-                }
+                Output::CloseNotify => outcome = Some(Outcome::Closed),
                 Output::Timeout(at) => {
                     let nanos = at.saturating_duration_since(identity.started).as_nanos();
                     let at = Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
@@ -275,7 +347,9 @@ impl Dtls {
                 _ => {}
             }
         }
-        if connected && self.state == State::Handshake {
+        if matches!(outcome, Some(Outcome::Closed)) {
+            self.end();
+        } else if connected && self.state == State::Handshake {
             outcome = Some(self.connected());
         }
         outcome
@@ -294,7 +368,7 @@ impl Dtls {
         let (local, remote) = if self.is_client() { (client, server) } else { (server, client) };
         self.state = State::Connected;
         self.deadline = None;
-        let version = match self.engine.protocol_version() {
+        let version = match self.engine.as_ref().and_then(dimpl::Dtls::protocol_version) {
             Some(ProtocolVersion::DTLS1_3) => "DTLS 1.3",
             _ => "DTLS 1.2",
         };

@@ -34,10 +34,25 @@ pub const AUDIO_HISTORY_PACKETS: usize = 64;
 
 /// Longest datagram of a DTLS handshake that we send, in bytes.
 pub const DTLS_MTU_BYTES: usize = 1_150;
-/// Records of one handshake that wait for those before them.
-pub const MAX_QUEUED_HANDSHAKE_RECORDS: usize = 30;
-/// Times that one handshake is begun anew after an error.
+/// Longest datagram of DTLS that is looked at: it is within a path's MTU (RFC 6347 section 4.1.1).
+pub const MAX_DTLS_BYTES: usize = 1_500;
+/// Records of one datagram that are looked at.
+pub const MAX_RECORDS_PER_DATAGRAM: usize = 8;
+/// Longest message of a handshake, in bytes.
+pub const MAX_HANDSHAKE_MESSAGE_BYTES: u32 = 64 * 1_024;
+/// Messages of one side in a handshake.
+pub const MAX_HANDSHAKE_MESSAGES: u16 = 16;
+/// Records of one handshake of DTLS 1.2 that wait for those before them. In the library each takes 5 KB and what is in
+/// it; all of a handshake, 64 KiB. An honest flight has fewer.
+pub const MAX_QUEUED_RECORDS_12: usize = 9;
+/// The same where 1.3 is spoken: flights have fewer records, which take 9 KB each.
+pub const MAX_QUEUED_RECORDS_13: usize = 5;
+/// Records in which a hello may come.
+pub const MAX_HELLO_RECORDS: u8 = 4;
+/// Times that one handshake is begun anew as soon as it has to be.
 pub const MAX_HANDSHAKE_RESTARTS: u8 = 20;
+/// Least time from one such beginning to the next after that.
+pub const HANDSHAKE_RESTART_INTERVAL: Duration = Duration::from_millis(100);
 /// Time for a handshake, from its first datagram.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Handshakes of a worker at a time.

@@ -421,7 +421,8 @@ impl Worker {
     ) -> Result<(), Discard> {
         let transport = self.transports.get_mut(key).ok_or(Discard::NoTransport)?;
         let webrtc = transport.webrtc.as_deref_mut().ok_or(Discard::UnexpectedDtls)?;
-        let dtls = webrtc.dtls.as_ref().filter(|dtls| !dtls.is_over()).ok_or(Discard::UnexpectedDtls)?;
+        let is_expected = |dtls: &&Dtls| if dtls.is_idle() { dtls.may_begin_with(datagram) } else { !dtls.is_over() };
+        let dtls = webrtc.dtls.as_ref().filter(is_expected).ok_or(Discard::UnexpectedDtls)?;
         webrtc.dtls_path = Some(path);
         let path = webrtc.path_of_dtls().unwrap_or(path);
         if dtls.is_idle() {

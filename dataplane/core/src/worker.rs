@@ -298,3 +298,6 @@ pub(crate) fn push_counted(
     sent.count(len + payload.map_or(0, |(_, payload_len)| payload_len));
     outbox.push(path, len, payload);
 }
+
+#[cfg(test)]
+mod tests;

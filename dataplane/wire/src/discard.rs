@@ -93,7 +93,7 @@ discards! {
     StunIntegrityFailed = "stun_integrity_failed",
     /// DTLS, RTP or RTCP from an address that no ICE check has validated.
     UnvalidatedPath = "unvalidated_path",
-    /// DTLS of a transport whose handshake may not begin, or has failed or closed.
+    /// DTLS of a transport whose handshake may not begin, or not with this, or has failed or closed.
     UnexpectedDtls = "unexpected_dtls",
     /// Too many handshakes at a time, of the worker or of one address.
     TooManyHandshakes = "too_many_handshakes",

@@ -48,6 +48,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("bench/src/sockets.rs", "segmented sends, receive time stamps and pinning without the product's code"),
     ("tests/tests/supervision/seccomp.rs", "refuses io_uring to a child before it starts"),
     ("tests/tests/allocation.rs", "a counting allocator, for Rust and for C"),
+    ("tests/tests/handshakes.rs", "asks C's allocator what is allocated"),
 ];
 
 /// Never outside of tests: each ends the process, or was left behind.

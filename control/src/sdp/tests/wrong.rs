@@ -49,6 +49,9 @@ const GRAMMAR: &[Case] = &[
     ("too many sections", |sdp| many(sdp, 40, |_| "m=text 9 RTP/AVP 0".into()), 422, &["32"]),
 ];
 
+const MD5: &str = "a=fingerprint:md5 4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B";
+const SHA_1: &str = "a=fingerprint:sha-1 4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB";
+
 const TRANSPORT: &[Case] = &[
     ("no user name", |sdp| without(sdp, "a=ice-ufrag"), 400, &["m= line 1", "ice-ufrag"]),
     ("no password", |sdp| without(sdp, "a=ice-pwd"), 400, &["ice-pwd"]),
@@ -56,7 +59,24 @@ const TRANSPORT: &[Case] = &[
     ("a short password", |sdp| with(&without(sdp, "a=ice-pwd"), "s=", "a=ice-pwd:secret"), 400, &["22 to 256"]),
     ("a lite client", |sdp| with(sdp, "s=", "a=ice-lite"), 422, &["ICE-lite"]),
     ("no fingerprint", |sdp| without(sdp, "a=fingerprint"), 400, &["a=fingerprint is missing", "DTLS"]),
+    // S8: what the machine never gets to see.
     ("a weak one", |sdp| replaced(sdp, "a=fingerprint:sha-256", "a=fingerprint:sha-1"), 422, &["sha-1", "use sha-256"]),
+    ("a weak one in capitals", |sdp| replaced(sdp, "a=fingerprint:sha-256", "a=fingerprint:SHA-1"), 422, &["SHA-1"]),
+    ("MD5", |sdp| replaced(sdp, "a=fingerprint:sha-256", "a=fingerprint:md5"), 422, &["md5", "use sha-256"]),
+    ("MD2", |sdp| replaced(sdp, "a=fingerprint:sha-256", "a=fingerprint:md2"), 422, &["md2", "use sha-256"]),
+    (
+        "SHA-224",
+        |sdp| replaced(sdp, "a=fingerprint:sha-256", "a=fingerprint:sha-224"),
+        422,
+        &["sha-224", "use sha-256"],
+    ),
+    ("a true MD5", |sdp| with(&without(sdp, "a=fingerprint"), "s=", MD5), 422, &["md5", "use sha-256"]),
+    (
+        "several weak ones",
+        |sdp| with(&with(&without(sdp, "a=fingerprint"), "s=", MD5), "s=", SHA_1),
+        422,
+        &["use sha-256"],
+    ),
     (
         "a short one",
         |sdp| with(&without(sdp, "a=fingerprint"), "s=", "a=fingerprint:sha-256 AB:CD"),
@@ -206,6 +226,17 @@ fn each_is_refused_with_a_sentence() {
             assert!(error.sentence.contains(word), "{name}: {error} lacks {word:?}");
         }
         assert!(error.sentence.len() < 400 && !error.sentence.contains('\n'), "{name}: {error}");
+    }
+}
+
+/// Beside a strong one a weak one is left out, in either order: it counts as if it were not there.
+#[test]
+fn a_weak_fingerprint_beside_a_strong_one_does_not_count() {
+    let text = text_of("chromium-publish");
+    let expected = Offer::parse(text).expect("well-formed").dtls.fingerprints;
+    assert!(!expected.is_empty());
+    for both in [with(&with(text, "s=", MD5), "s=", SHA_1), with(text, "a=fingerprint", SHA_1)] {
+        assert_eq!(Offer::parse(&both).expect("one is enough").dtls.fingerprints, expected);
     }
 }
 

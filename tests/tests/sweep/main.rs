@@ -1,6 +1,8 @@
 //! Every first two bytes, at every length at which a parser decides, through the real receive path with keys: no panic,
 //! and the class that RFC 7983 (as updated by RFC 9443) gives.
 
+mod webrtc;
+
 use corecast_tests::fuzz::stage::{Stage, path, video_ssrc};
 use corecast_wire::Discard;
 

@@ -1,0 +1,157 @@
+//! A sender and a receiver whose SRTP keys run out (RFC 3711 section 9.2). To get there takes 2^48 packets, so the
+//! counters are set, which only a test inside the machine can do.
+
+use std::net::SocketAddr;
+
+use corecast_wire::{
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, Discard, EncodingMapping, MediaKind, PayloadTypeMapping,
+    PlainTransportOptions, ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters, TransportId,
+};
+
+use crate::srtp::{ReplayWindow, Sealer};
+use crate::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, SystemInstant, Worker};
+
+const LAST_INDEX: u64 = (1 << 48) - 1;
+/// First sequence number of the consumer. The sender's is 0, so that its index is always so much higher.
+const AHEAD: u64 = 7;
+
+fn key(suite: SrtpCryptoSuite, fill: u8) -> SrtpParameters {
+    SrtpParameters { suite, key_and_salt: vec![fill; suite.key_and_salt_len()] }
+}
+
+/// Transport 0 sends, transport 1 receives.
+struct Call {
+    worker: Worker,
+    outbox: Outbox,
+    sealer: Sealer,
+}
+
+impl Call {
+    #[expect(clippy::disallowed_methods, reason = "a worker is told one, and nothing here reads it")]
+    fn new(suite: SrtpCryptoSuite) -> Self {
+        let worker = Worker::new(Config::plain(SystemInstant::now()));
+        let sealer = Sealer::new(&key(suite, 1)).expect("a key of the right length");
+        let mut call = Self { worker, outbox: Outbox::new(), sealer };
+        let router = RouterId(1);
+        call.must(&Command::CreateRouter { router }, &[]);
+        for number in 0..2 {
+            let (local, transport) = (SocketAddr::from(([127, 0, 0, 1], 4_000)), TransportId(number.into()));
+            let srtp = Some(key(suite, 2));
+            let (listen_ip, port) = (local.ip(), None);
+            let options = PlainTransportOptions { listen_ip, port, rtcp_mux: true, comedia: false, srtp, rtcp_ssrc: 9 };
+            let opened = [Endpoint { id: EndpointId(number), local }];
+            call.must(&Command::CreatePlainTransport { router, transport, options }, &opened);
+            let (remote, srtp) = (Some(path(number).remote), Some(key(suite, 1)));
+            call.must(&Command::ConnectPlainTransport { transport, remote, rtcp_remote: None, srtp }, &[]);
+        }
+        let (transport, producer, consumer) = (TransportId(0), ProducerId(1), ConsumerId(1));
+        call.must(&Command::Produce { transport, producer, options: produce() }, &[]);
+        let transport = TransportId(1);
+        call.must(&Command::Consume { transport, consumer, producer, options: consume() }, &[]);
+        call
+    }
+
+    fn must(&mut self, command: &Command, opened: &[Endpoint]) {
+        self.worker.handle_command(Instant::default(), command, opened, &mut self.outbox).expect("a lawful command");
+        self.outbox.clear();
+    }
+
+    /// Takes in the packet of an index. Returns how many leave.
+    fn send(&mut self, index: u64) -> usize {
+        let [.., high, low] = index.to_be_bytes();
+        let header = [0x80, 96, high, low, 0, 0, 0, 0, 0, 0, 0, 42];
+        let mut packet = vec![0; header.len() + 20 + self.sealer.rtp_overhead()];
+        packet[..header.len()].copy_from_slice(&header);
+        self.sealer.seal_rtp(42, index, &mut packet, header.len(), &[1; 20]).expect("an index that there is");
+        self.worker.handle_datagram(Instant::default(), path(0), &packet, &mut self.outbox);
+        assert_eq!(self.worker.forward(Instant::default(), &mut self.outbox), Forward::Done);
+        let sent = self.outbox.packets();
+        self.outbox.clear();
+        sent
+    }
+
+    fn discarded(&self, why: Discard) -> u64 {
+        self.worker.totals().discards.get(why)
+    }
+}
+
+fn path(number: u32) -> Path {
+    Path { local: EndpointId(number), remote: SocketAddr::from(([192, 0, 2, 1], 5_000)) }
+}
+
+fn produce() -> ProduceOptions {
+    let codec = Codec::Other;
+    ProduceOptions {
+        kind: MediaKind::Audio,
+        codecs: vec![CodecMapping { payload_type: 96, mapped_payload_type: 96, codec, clock_rate_hz: 48_000 }],
+        header_extensions: vec![],
+        encodings: vec![EncodingMapping { ssrc: Some(42), ..EncodingMapping::default() }],
+        mid: None,
+        nack: false,
+        pli: false,
+        fir: false,
+        transport_cc: false,
+        remb: false,
+        paused: false,
+    }
+}
+
+fn consume() -> ConsumeOptions {
+    ConsumeOptions {
+        ssrc: 43,
+        rtx: None,
+        payload_types: vec![PayloadTypeMapping::same(96)],
+        header_extensions: vec![],
+        mid: None,
+        nack: false,
+        first_sequence: AHEAD as u16,
+        cname: "one".to_owned(),
+        paused: false,
+    }
+}
+
+const SUITES: [SrtpCryptoSuite; 3] =
+    [SrtpCryptoSuite::AeadAes128Gcm, SrtpCryptoSuite::AeadAes256Gcm, SrtpCryptoSuite::AesCm128HmacSha1_80];
+
+#[test]
+fn rtp_is_not_sent_beyond_its_last_index() {
+    for suite in SUITES {
+        let mut call = Call::new(suite);
+        assert_eq!(call.send(0), 1);
+        // So many packets later.
+        for (_, stream) in &mut call.worker.streams {
+            stream.window = ReplayWindow::restore(LAST_INDEX - AHEAD - 5);
+        }
+        for index in LAST_INDEX - AHEAD - 4..=LAST_INDEX - AHEAD {
+            assert_eq!(call.send(index), 1, "{suite:?}: {index}");
+        }
+        for index in LAST_INDEX - AHEAD + 1..=LAST_INDEX {
+            assert_eq!(call.send(index), 0, "{suite:?}: {index} would begin the consumer's indexes anew");
+        }
+        assert_eq!(call.discarded(Discard::KeyExhausted), AHEAD);
+        // Nor does the sender begin anew: what follows its last packet is taken for something far behind.
+        assert_eq!(call.send(0) + call.send(1), 0);
+        assert_eq!(call.discarded(Discard::TooOld), 2);
+    }
+}
+
+#[test]
+fn rtcp_is_not_sent_beyond_its_last_index() {
+    for suite in SUITES {
+        let mut call = Call::new(suite);
+        assert_eq!(call.send(0), 1);
+        for (_, transport) in &mut call.worker.transports {
+            let security = transport.security.as_mut().expect("SRTP");
+            security.sealer.skip_to_rtcp_index((1 << 31) - 2);
+        }
+        let mut sent = 0;
+        for _ in 0..20 {
+            let Some(due) = call.worker.next_timeout() else { break };
+            call.worker.handle_timeout(due, &mut call.outbox);
+            sent += call.outbox.packets();
+            call.outbox.clear();
+        }
+        assert_eq!(sent, 2 * 2, "{suite:?}: two compounds of each transport");
+        assert!(call.discarded(Discard::KeyExhausted) > 0);
+    }
+}

@@ -1,0 +1,260 @@
+//! S7: thousands who begin a handshake and do not end it, each with credentials that ICE has accepted. How many may at
+//! a time, what each costs in memory, and that all of it is given back. There is one test in this program, since the
+//! memory of the whole process is measured.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use corecast_core::limits::{MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS};
+use corecast_core::stun::Class;
+use corecast_tests::bare::{BarePeer, certificate, message};
+use corecast_tests::webrtc::Bench;
+use corecast_wire::{
+    Command, Discard, DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Event, Fingerprint, FingerprintAlgorithm,
+    IceParameters, RouterId, TransportId, WebRtcTransportOptions,
+};
+use str0m::config::DtlsVersion;
+
+/// Those who do not mean well. Honest ones have small numbers.
+const FIRST: u16 = 1_000;
+const COUNT: u16 = 2_000;
+/// Most that one of them may take up.
+const MAX_BYTES: usize = 64 * 1_024;
+
+/// What is allocated, by Rust and by C.
+fn allocated() -> usize {
+    // SAFETY: only reads the allocator's counters.
+    let info = unsafe { libc::mallinfo2() };
+    info.uordblks + info.hblkhd
+}
+
+/// As many of one address as it may have handshakes; then the next address.
+fn address_of(number: u16) -> SocketAddr {
+    let at = (number - FIRST) / MAX_HANDSHAKES_PER_ADDRESS as u16;
+    let [high, low] = at.to_be_bytes();
+    SocketAddr::from(([10, 9, high, low], 1 + number))
+}
+
+fn ice_of(number: u16) -> IceParameters {
+    IceParameters { username_fragment: format!("half{number}"), password: "0123456789abcdefghijklmn".to_owned() }
+}
+
+/// Transports with a valid path each.
+fn crowd(bench: &mut Bench) {
+    for number in FIRST..FIRST + COUNT {
+        let transport = TransportId(number.into());
+        let options = WebRtcTransportOptions { ice: ice_of(number), rtcp_ssrc: 1, max_incoming_bitrate_bps: 0 };
+        bench.must(&Command::CreateWebRtcTransport { router: RouterId(1), transport, options });
+    }
+    check(bench);
+}
+
+fn check(bench: &mut Bench) {
+    for number in FIRST..FIRST + COUNT {
+        let ice = ice_of(number);
+        let check = message(Class::Request, &ice.username_fragment, &ice.password, true);
+        bench.inject(address_of(number), &check);
+    }
+    tidy(bench);
+}
+
+/// Tells all of them whom to expect.
+fn connect(bench: &mut Bench, role: DtlsRole) {
+    let fingerprint = Fingerprint { algorithm: FingerprintAlgorithm::Sha256, value: vec![1; 32] };
+    for number in FIRST..FIRST + COUNT {
+        let dtls = DtlsParameters { role, fingerprints: vec![fingerprint.clone()] };
+        bench.must(&Command::ConnectWebRtcTransport { transport: TransportId(number.into()), dtls });
+    }
+    tidy(bench);
+}
+
+/// What the bench has kept is not the machine's.
+fn tidy(bench: &mut Bench) {
+    bench.astray = Vec::new();
+    bench.events = Vec::new();
+}
+
+fn refused(bench: &Bench) -> u64 {
+    bench.worker.totals().discards.get(Discard::TooManyHandshakes)
+}
+
+fn record(kind: u8, epoch: u8, sequence: u16, body: &[u8]) -> Vec<u8> {
+    let [s0, s1] = sequence.to_be_bytes();
+    let [l0, l1] = (body.len() as u16).to_be_bytes();
+    [&[kind, 0xFE, 0xFD, 0, epoch, 0, 0, 0, 0, s0, s1, l0, l1], body].concat()
+}
+
+/// A fragment of a message of 60,000 bytes.
+fn fragment(message: u8, at: u16, body: &[u8]) -> Vec<u8> {
+    let ([a0, a1], [l0, l1], [f0, f1]) =
+        (at.to_be_bytes(), 60_000_u16.to_be_bytes(), (body.len() as u16).to_be_bytes());
+    [&[11, 0, l0, l1, 0, message, 0, a0, a1, 0, f0, f1], body].concat()
+}
+
+/// What is kept until something else has come, if it is kept: records of the next epoch, fragments of no byte and of
+/// one (CVE-2022-29190, -29189), messages ahead; as small and as large, and as many in one datagram, as can be.
+/// Those of one kind follow one another, and then come all kinds in turn.
+fn flood() -> Vec<Vec<u8>> {
+    let mut number = 0;
+    let mut handshake = |body: &[u8]| {
+        number += 1;
+        record(22, 0, number, body)
+    };
+    let (mut kinds, mut at) = (vec![Vec::new(); 13], 0);
+    for round in 0..40 {
+        let message = 1 + round as u8 % 15;
+        let many: Vec<_> = (0..100).flat_map(|step| fragment(message, 100 + at + step, &[1])).collect();
+        let some: Vec<_> = (0..8).flat_map(|step| fragment(message, 20_000 + at + step, &[1])).collect();
+        let datagrams = [
+            record(23, 1, at, &[7; 1_400]),
+            record(22, 1, 10_000 + at, &[7; 1_400]),
+            record(23, 1, 20_000 + at, &[7; 60_000]),
+            record(20, 0, 30_000 + at, &[1]),
+            handshake(&[]),
+            handshake(&fragment(message, at, &[])),
+            handshake(&fragment(message, at, &[1])),
+            handshake(&fragment(message, at, &[1; 1_400])),
+            handshake(&fragment(message, at, &[1; 50_000])),
+            handshake(&many),
+            (0..8).flat_map(|step| handshake(&fragment(message, 10_000 + 8 * at + step, &[1]))).collect(),
+            (0..8).flat_map(|_| handshake(&some)).collect(),
+            handshake(&fragment(message, 30_000 + at, &[1; 170]).repeat(8)),
+        ];
+        for (kind, datagram) in kinds.iter_mut().zip(datagrams) {
+            kind.push(datagram);
+        }
+        at += 16;
+    }
+    let in_turn: Vec<_> = (0..40).flat_map(|round| kinds.iter().map(move |kind| kind[round].clone())).collect();
+    kinds.into_iter().flatten().chain(in_turn).collect()
+}
+
+/// An honest client of this number connects within `within`, among all those.
+fn joins(bench: &mut Bench, number: u8, theirs: DtlsVersion, within: Duration) {
+    bench.join(number, true, theirs);
+    bench.run(within);
+    let (_, state, cause) = bench.state_of(number.into());
+    assert_eq!(state, DtlsState::Connected, "an honest one does not come in: {cause}");
+}
+
+/// Each begins with a whole hello, or with the beginning of one.
+fn half_open(versions: DtlsVersions, theirs: DtlsVersion, whole: bool) {
+    let mut bench = Bench::new(versions);
+    let own = certificate();
+    let mut hello = BarePeer::new(&bench, 1, true, versions, own.clone()).speak(&bench).remove(0);
+    if !whole {
+        let begun = [&hello[13..22], &[0, 0, 50], &hello[25..75]].concat();
+        hello = record(22, 0, 0, &begun);
+    }
+    let flood = flood();
+    crowd(&mut bench);
+    connect(&mut bench, DtlsRole::Client);
+    let before = allocated();
+
+    // From one address no more than its share, though there is room.
+    let second = SocketAddr::new(address_of(FIRST).ip(), 60_000);
+    for number in FIRST..FIRST + MAX_HANDSHAKES_PER_ADDRESS as u16 {
+        bench.inject(address_of(number), &hello);
+    }
+    let one_more = ice_of(FIRST + COUNT - 1);
+    bench.inject(second, &message(Class::Request, &one_more.username_fragment, &one_more.password, true));
+    bench.inject(second, &hello);
+    assert_eq!(refused(&bench), 1, "of one address");
+    joins(&mut bench, 1, theirs, Duration::from_secs(1));
+
+    // From all of them no more than there is room for.
+    for number in FIRST..FIRST + COUNT {
+        bench.inject(address_of(number), &hello);
+    }
+    let all = (usize::from(COUNT) - MAX_HANDSHAKES) as u64;
+    assert_eq!(refused(&bench), 1 + all, "of all addresses");
+    let costs = Costs::of(&mut bench, before, &flood);
+    println!("server, {versions:?}, whole hello: {whole}: {costs:?} bytes for a handshake");
+    costs.assert_bounded();
+
+    // Their time runs out; one who came meanwhile has repeated his hello until then and comes in, as does one who comes
+    // now.
+    joins(&mut bench, 2, theirs, Duration::from_secs(25));
+    joins(&mut bench, 3, theirs, Duration::from_secs(2));
+    for _ in 0..15 {
+        check(&mut bench);
+        bench.run(Duration::from_secs(1));
+    }
+    tidy(&mut bench);
+    // What str0m has kept is not the machine's either.
+    bench.peers.clear();
+    let left = allocated().saturating_sub(before);
+    println!("{versions:?}: {left} bytes are left, with three who are connected");
+    assert!(left < 4 * MAX_BYTES, "{left} bytes are left of {MAX_HANDSHAKES} handshakes");
+    // Those who had their turn have had it. The next ones may try, and find as much room as the first.
+    let so_far = refused(&bench);
+    for number in FIRST..FIRST + COUNT {
+        bench.inject(address_of(number), &hello);
+    }
+    let next = usize::from(COUNT) - 2 * MAX_HANDSHAKES;
+    assert_eq!(refused(&bench) - so_far, next as u64);
+    assert_eq!(bench.worker.totals().discards.get(Discard::UnexpectedDtls), MAX_HANDSHAKES as u64);
+}
+
+/// Bytes for one handshake of the first ones.
+#[derive(Debug)]
+struct Costs {
+    half_open: usize,
+    flooded: usize,
+}
+
+impl Costs {
+    fn of(bench: &mut Bench, before: usize, flood: &[Vec<u8>]) -> Self {
+        let each = |bench: &mut Bench| {
+            tidy(bench);
+            allocated().saturating_sub(before) / MAX_HANDSHAKES
+        };
+        let (half_open, mut flooded) = (each(bench), 0);
+        for datagram in flood {
+            for number in FIRST..FIRST + MAX_HANDSHAKES as u16 {
+                bench.inject(address_of(number), datagram);
+            }
+            flooded = flooded.max(each(bench));
+        }
+        Self { half_open, flooded }
+    }
+
+    fn assert_bounded(&self) {
+        assert!(self.half_open > 2_000, "{self:?}: no handshakes have begun");
+        assert!(self.half_open.max(self.flooded) <= MAX_BYTES, "{self:?} bytes for a handshake");
+    }
+}
+
+/// The same where we begin, to those who do not answer.
+fn half_open_as_client(versions: DtlsVersions, theirs: DtlsVersion) {
+    let mut bench = Bench::new(versions);
+    let flood = flood();
+    crowd(&mut bench);
+    let unconnected = allocated();
+    connect(&mut bench, DtlsRole::Server);
+    // Those for whom there is no room wait, with an association that has not begun.
+    let idle = allocated().saturating_sub(unconnected) / usize::from(COUNT);
+    let costs = Costs::of(&mut bench, unconnected + idle * (usize::from(COUNT) - MAX_HANDSHAKES), &flood);
+    println!("client, {versions:?}: {costs:?} bytes for a handshake");
+    assert!(costs.flooded <= MAX_BYTES, "{costs:?} bytes for a handshake");
+    bench.run(Duration::from_secs(11));
+    joins(&mut bench, 1, theirs, Duration::from_secs(2));
+    // The next ones get their turn with their next check.
+    check(&mut bench);
+    bench.run(Duration::from_secs(11));
+    let failed = |event: &Event| matches!(event, Event::DtlsStateChanged { state: DtlsState::Failed, .. });
+    assert_eq!(bench.events.iter().filter(|event| failed(event)).count(), MAX_HANDSHAKES);
+}
+
+#[test]
+fn s7_half_open_handshakes_are_bounded_and_freed() {
+    // Whatever is made once in a process is made now.
+    crowd(&mut Bench::new(DtlsVersions::V12));
+    half_open(DtlsVersions::V12, DtlsVersion::Dtls12, true);
+    half_open(DtlsVersions::V13, DtlsVersion::Dtls13, true);
+    half_open(DtlsVersions::V12, DtlsVersion::Dtls12, false);
+    half_open(DtlsVersions::Both, DtlsVersion::Auto, false);
+    half_open_as_client(DtlsVersions::V12, DtlsVersion::Dtls12);
+    half_open_as_client(DtlsVersions::V13, DtlsVersion::Dtls13);
+    half_open_as_client(DtlsVersions::Both, DtlsVersion::Auto);
+}
