@@ -169,7 +169,7 @@ impl Plan {
             connect_sockets: random.percent(50),
             hostile,
             churn_ms: random.pick(&[0, 12, 60, 200, 500]),
-            replicas: if wide { random.range(2..=10) } else { 1 },
+            replicas: if wide { random.range(4..=16) } else { 1 },
             webrtc: None,
         }
     }
