@@ -9,56 +9,93 @@ use corecast_tests::sim::machine::RealWorker;
 use corecast_tests::sim::random::Random;
 use corecast_tests::sim::sabotage::{Saboteur, Wrong};
 use corecast_tests::sim::scenario::Plan;
-use corecast_tests::sim::trace::Coverage;
-use corecast_tests::sim::{Failed, run, run_with};
+use corecast_tests::sim::trace::{Coverage, WebRtcCoverage};
+use corecast_tests::sim::{Failed, Passed, run, run_webrtc, run_with};
 
 const SEEDS: u64 = 1_000;
+/// With WebRTC participants: a handshake each, and checks until they have gone.
+const WEBRTC_SEEDS: u64 = 200;
 
 fn setting(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{name}={value} is not a number")))
 }
 
-#[test]
-fn seeds_break_no_rule() {
+/// What many runs have put to the test.
+#[derive(Debug, Default)]
+struct Total {
+    coverage: Coverage,
+    webrtc: WebRtcCoverage,
+}
+
+/// Runs the seeds that were asked for, or `seeds` of them. Nothing is returned of a single one.
+fn run_seeds(what: &str, seeds: u64, run: fn(u64) -> Result<Passed, Box<Failed>>) -> Option<Total> {
     if let Some(seed) = setting("CORECAST_SEED") {
-        let passed = run(seed).unwrap_or_else(|failed| panic!("{failed}"));
-        println!("seed {seed} passed: {:#?}", passed.coverage);
-        return;
+        let passed = run(seed).unwrap_or_else(|failed| panic!("{what}: {failed}"));
+        println!("{what}: seed {seed} passed, trace {:016x}: {:#?}", passed.trace, (passed.coverage, passed.webrtc));
+        return None;
     }
     let first = setting("CORECAST_FROM").unwrap_or(0);
-    let count = setting("CORECAST_SEEDS").unwrap_or(SEEDS);
-    let (next, failures, total) = (AtomicU64::new(first), Mutex::new(Vec::new()), Mutex::new(Coverage::default()));
+    let count = setting("CORECAST_SEEDS").unwrap_or(seeds);
+    let (next, failures, total) = (AtomicU64::new(first), Mutex::new(Vec::new()), Mutex::new(Total::default()));
     let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| work(&next, first + count, &failures, &total));
+            scope.spawn(|| work(run, &next, first + count, &failures, &total));
         }
     });
     let failures: Vec<Failed> = failures.into_inner().expect("no thread panicked");
     if let Some(worst) = failures.iter().min_by_key(|failed| failed.trace.len()) {
         let list: Vec<String> = failures.iter().map(|failed| format!("{}: {}", failed.seed, failed.broken)).collect();
-        panic!("{} seeds of {count} failed\n{}\n\n{worst}", failures.len(), list.join("\n"));
+        panic!("{what}: {} seeds of {count} failed\n{}\n\n{worst}", failures.len(), list.join("\n"));
     }
-    let coverage = total.into_inner().expect("no thread panicked");
-    println!("{count} seeds passed: {coverage:#?}");
-    if count >= SEEDS {
-        for (name, times) in coverage.figures() {
-            assert!(times > 0, "{name} never happened: the rules about it were not put to the test");
-        }
-    }
+    let total = total.into_inner().expect("no thread panicked");
+    println!("{what}: {count} seeds passed: {total:#?}");
+    (count >= seeds).then_some(total)
 }
 
-fn work(next: &AtomicU64, end: u64, failures: &Mutex<Vec<Failed>>, total: &Mutex<Coverage>) {
+fn work(
+    run: fn(u64) -> Result<Passed, Box<Failed>>,
+    next: &AtomicU64,
+    end: u64,
+    failures: &Mutex<Vec<Failed>>,
+    total: &Mutex<Total>,
+) {
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);
         if seed >= end || failures.lock().expect("no thread panicked").len() >= 20 {
             return;
         }
         match run(seed) {
-            Ok(passed) => total.lock().expect("no thread panicked").add(&passed.coverage),
+            Ok(passed) => {
+                let mut total = total.lock().expect("no thread panicked");
+                total.coverage.add(&passed.coverage);
+                total.webrtc.add(&passed.webrtc);
+            }
             Err(failed) => failures.lock().expect("no thread panicked").push(*failed),
         }
+    }
+}
+
+fn all_happened(figures: &[(&str, u64)], but: &[&str]) {
+    for (name, times) in figures.iter().filter(|(name, _)| !but.contains(name)) {
+        assert!(*times > 0, "{name} never happened: the rules about it were not put to the test");
+    }
+}
+
+#[test]
+fn seeds_break_no_rule() {
+    if let Some(total) = run_seeds("plain", SEEDS, run) {
+        all_happened(&total.coverage.figures(), &[]);
+    }
+}
+
+#[test]
+fn webrtc_seeds_break_no_rule() {
+    if let Some(total) = run_seeds("WebRTC", WEBRTC_SEEDS, run_webrtc) {
+        // Few receivers: their packets never fill an outbox.
+        all_happened(&total.coverage.figures(), &["outbox_full"]);
+        all_happened(&total.webrtc.figures(), &[]);
     }
 }
 
@@ -79,20 +116,31 @@ fn numbers_go_round() {
 fn the_same_seed_gives_the_same_run() {
     for seed in 0..20 {
         assert_eq!(run(seed), run(seed), "seed {seed}");
+        assert_eq!(run_webrtc(seed), run_webrtc(seed), "seed {seed}, WebRTC");
     }
     assert_ne!(run(1), run(2));
+    assert_ne!(run_webrtc(1), run_webrtc(2));
 }
 
-fn sabotaged(wrong: Wrong) -> Result<u64, String> {
+/// A run of a plan with a worker that does one thing wrong: the media packets that left, or which rule was broken.
+fn sabotaged(plan: fn(&mut Random) -> Plan, wrong: Wrong) -> Result<u64, String> {
     let mut random = Random::new(11);
-    let plan = Plan::plain(&mut random);
-    run_with(11, plan, Saboteur::new(wrong), random).map(|passed| passed.coverage.media).map_err(|failed| failed.broken)
+    let plan = plan(&mut random);
+    let machine = Saboteur::new(RealWorker::of(&plan), wrong);
+    run_with(11, plan, machine, random).map(|passed| passed.coverage.media).map_err(|failed| failed.broken)
+}
+
+fn notice(plan: fn(&mut Random) -> Plan, cases: &[(Wrong, &str)]) {
+    let media = sabotaged(plan, Wrong::Nothing).expect("nothing is wrong");
+    assert!(media > 120, "{media} packets are too few to see anything");
+    for (wrong, expected) in cases {
+        let Err(broken) = sabotaged(plan, *wrong) else { panic!("{wrong:?} was not noticed") };
+        assert!(broken.contains(expected), "{wrong:?}: {broken}");
+    }
 }
 
 #[test]
 fn checkers_notice_what_is_done_wrong() {
-    let media = sabotaged(Wrong::Nothing).expect("nothing is wrong");
-    assert!(media > 200, "{media} packets are too few to see anything");
     let cases = [
         (Wrong::Duplicate, "again, 0 times asked for"),
         (Wrong::Omit, "did not send packet"),
@@ -105,8 +153,21 @@ fn checkers_notice_what_is_done_wrong() {
         (Wrong::WrongRemote, "instead of"),
         (Wrong::Leak, "left when everything is closed"),
     ];
-    for (wrong, expected) in cases {
-        let Err(broken) = sabotaged(wrong) else { panic!("{wrong:?} was not noticed") };
-        assert!(broken.contains(expected), "{wrong:?}: {broken}");
-    }
+    notice(Plan::plain, &cases);
+}
+
+#[test]
+fn checkers_notice_what_is_done_wrong_to_webrtc_participants() {
+    let cases = [
+        (Wrong::Duplicate, "again, 0 times asked for"),
+        (Wrong::Omit, "did not send packet"),
+        (Wrong::Corrupt, "cannot be opened"),
+        (Wrong::Reuse, "was used for two different packets"),
+        (Wrong::WrongRemote, "from where nobody has sent"),
+        (Wrong::AnswerTwice, "which has asked nothing"),
+        (Wrong::DuplicateRtcp, "was used twice"),
+        (Wrong::Leak, "left when everything is closed"),
+    ];
+    notice(|random| Plan::plain_webrtc(random, 0), &cases);
+    notice(Plan::silent_webrtc, &[(Wrong::Unnoticed, "nobody has noticed")]);
 }

@@ -85,6 +85,8 @@ pub struct Consumer {
     pub sink: Sink,
     /// When it, its producer and its transport were last all ready.
     pub ready_since_ns: Option<u64>,
+    /// When it began to send, since it was last ready.
+    pub synced_ns: Option<u64>,
     /// When it last sent media.
     pub last_sent_ns: Option<u64>,
     /// When it last sent the first packet of a key frame.
@@ -124,6 +126,7 @@ impl Consumer {
             closed: false,
             sink,
             ready_since_ns: None,
+            synced_ns: None,
             last_sent_ns: None,
             last_key_ns: None,
             era: Era::default(),
@@ -145,12 +148,19 @@ impl Consumer {
     /// It was interrupted: what comes next may begin anew.
     pub const fn begin_era(&mut self) {
         self.era = Era { number: self.era.number + 1, synced: None };
+        self.synced_ns = None;
     }
 
     /// Packets that left for the first time.
     #[must_use]
     pub fn media_packets(&self) -> u64 {
         self.sent.len() as u64
+    }
+
+    /// The sequence number under which a packet of its source left.
+    #[must_use]
+    pub fn sequence_of(&self, index: u64) -> Option<u16> {
+        self.sent.get(&index).map(|out| low16(out.sequence))
     }
 
     /// It has begun to send since it was last interrupted.
@@ -220,7 +230,9 @@ impl Consumer {
 
     fn saw_media(&mut self, source: &Source, index: u64, seen: &Seen<'_>) -> Result<Kind, Broken> {
         let header = seen.header;
-        check!(header.payload_type == source.plan.mapped_payload_type(), "wrong payload type {}", header.payload_type);
+        let mapped = source.plan.mapped_payload_type();
+        let known = self.options.payload_types.iter().find(|one| one.router == mapped).map(|one| one.receiver);
+        check!(Some(header.payload_type) == known, "wrong payload type {}", header.payload_type);
         let sent = &source.sent[usize::try_from(index).expect("it was found")];
         let sequence = match self.highest {
             Some(highest) => extend(highest, header.sequence_number),

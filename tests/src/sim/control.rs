@@ -16,7 +16,7 @@ use super::world::{Act, State, World};
 /// How long a consumer may be without media once the links have healed.
 const SILENCE_NS: u64 = 1_200 * MS;
 /// SSRC of the server's own RTCP.
-const SERVER_SSRC: u32 = 0x5E_4E_4E_01;
+pub(super) const SERVER_SSRC: u32 = 0x5E_4E_4E_01;
 
 impl<M: Machine> World<M> {
     pub(super) fn begin(&mut self) -> Result<(), Broken> {
@@ -46,14 +46,16 @@ impl<M: Machine> World<M> {
 
     pub(super) fn act(&mut self, act: Act) -> Result<(), Broken> {
         match act {
-            Act::Media(source) => self.media(source),
-            Act::Tick(peer) => self.tick(peer),
+            Act::Media(source) => return self.media(source),
+            Act::Tick(peer) => return self.tick(peer),
+            Act::Web(peer, act) => return self.web_act(peer, act),
             Act::Hostile => self.hostile(),
             Act::Join(peer) => return self.join(peer),
             Act::Connect(peer) => return self.connect(peer),
             Act::Produce(source) => return self.produce(source),
             Act::Subscribe(peer) => return self.subscribe(peer),
             Act::Leave(peer) => return self.leave(peer),
+            Act::HangUp(peer) => return self.hang_up(peer),
             Act::Churn => return self.churn(),
             Act::Heal => {
                 for peer in &mut self.peers {
@@ -77,14 +79,14 @@ impl<M: Machine> World<M> {
         Ok(result)
     }
 
-    fn must(&mut self, command: &Command) -> Result<(), Broken> {
+    pub(super) fn must(&mut self, command: &Command) -> Result<(), Broken> {
         match self.command(command, &[])? {
             Ok(Reply::Done) => Ok(()),
             other => Err(format!("{command:?} was answered {other:?}")),
         }
     }
 
-    fn must_fail(&mut self, command: &Command, opened: &[Endpoint]) -> Result<(), Broken> {
+    pub(super) fn must_fail(&mut self, command: &Command, opened: &[Endpoint]) -> Result<(), Broken> {
         let before = self.machine.totals();
         let result = self.command(command, opened)?;
         check!(result.is_err(), "{command:?} was answered {result:?}");
@@ -97,6 +99,11 @@ impl<M: Machine> World<M> {
 
     fn join(&mut self, at: usize) -> Result<(), Broken> {
         let plan = self.peers[at].plan.clone();
+        if plan.webrtc.is_some() {
+            self.join_webrtc(at)?;
+            self.begin_media(at);
+            return Ok(());
+        }
         let mut opened = vec![self.open_socket(at, false)];
         if !plan.mux {
             opened.push(self.open_socket(at, true));
@@ -127,23 +134,30 @@ impl<M: Machine> World<M> {
         if !plan.comedia || plan.srtp.is_some() {
             self.act_in(plan.connect_after_ns, Act::Connect(at));
         }
+        self.begin_media(at);
+        Ok(())
+    }
+
+    fn begin_media(&mut self, at: usize) {
         for source in self.peers[at].sources.clone() {
             let wait_ns = self.random.range(0..=100) * MS;
             self.act_in(wait_ns, Act::Produce(source));
             self.act_in(wait_ns.saturating_sub(20 * MS), Act::Media(source));
         }
         self.act_in(1, Act::Tick(at));
-        if plan.subscribes {
+        if self.peers[at].plan.subscribes {
             let wait_ns = self.random.range(0..=100) * MS;
             self.act_in(wait_ns, Act::Subscribe(at));
         }
-        Ok(())
     }
 
     fn connect(&mut self, at: usize) -> Result<(), Broken> {
         let peer = &self.peers[at];
         if peer.state != State::Joined {
             return Ok(());
+        }
+        if peer.web.is_some() {
+            return self.connect_webrtc(at);
         }
         let plan = peer.plan.clone();
         let command = Command::ConnectPlainTransport {
@@ -215,6 +229,7 @@ impl<M: Machine> World<M> {
                 options: options.clone(),
             };
             let key = self.consumers.len();
+            self.await_webrtc(at, &options, self.sources[source].plan.is_video());
             self.consumer_by_ssrc.insert((at, options.ssrc), key);
             if let Some(rtx) = &options.rtx {
                 self.consumer_by_ssrc.insert((at, rtx.ssrc), key);
@@ -232,25 +247,30 @@ impl<M: Machine> World<M> {
         let ssrc = 0x4000_0000 + number * 2;
         let mapped = from.mapped_payload_type();
         let renumber = self.random.percent(40);
-        let receiver_id = |router: u8| if renumber { 15 - router } else { router };
-        let known = |one: &ExtensionMapping| ConsumerExtension {
-            extension: one.extension,
-            router_id: one.mapped_id,
-            receiver_id: receiver_id(one.mapped_id),
+        let receiver_id = |one: &ExtensionMapping| match &peer.webrtc {
+            Some(webrtc) => webrtc.extension(one.extension),
+            None => Some(if renumber { 15 - one.mapped_id } else { one.mapped_id }),
         };
-        let mut header_extensions: Vec<_> = from.extensions.iter().map(known).collect();
+        let known = |one: &ExtensionMapping| {
+            let receiver_id = receiver_id(one)?;
+            Some(ConsumerExtension { extension: one.extension, router_id: one.mapped_id, receiver_id })
+        };
+        let payload_type = |router: u8| peer.webrtc.as_ref().map_or(router, |webrtc| webrtc.payload_type(router));
+        let (media_type, rtx_type) = (payload_type(mapped), payload_type(mapped + 1));
+        let mut header_extensions: Vec<_> = from.extensions.iter().filter_map(known).collect();
+        let peer_is_webrtc = peer.webrtc.is_some();
         let (extensions, rtx, nack) = (peer.extensions, peer.rtx && from.is_video(), peer.nack && from.is_video());
         header_extensions.retain(|_| extensions && self.random.percent(70));
-        let mid = self.random.percent(50).then(|| format!("mid-{number}"));
+        let mid = (self.random.percent(50) || peer_is_webrtc).then(|| format!("mid-{number}"));
         let mut first_sequence = || u16::try_from(self.random.range(0..=0x7FFF)).expect("15 bits");
         ConsumeOptions {
             ssrc,
             rtx: rtx.then(|| RtxOptions {
                 ssrc: ssrc + 1,
-                payload_types: vec![(mapped, mapped + 1)],
+                payload_types: vec![(mapped, rtx_type)],
                 first_sequence: first_sequence(),
             }),
-            payload_types: vec![PayloadTypeMapping::same(mapped)],
+            payload_types: vec![PayloadTypeMapping { router: mapped, receiver: media_type }],
             header_extensions,
             mid,
             nack,
@@ -260,8 +280,15 @@ impl<M: Machine> World<M> {
         }
     }
 
-    /// A participant leaves: its transport is closed with everything in it.
     fn leave(&mut self, at: usize) -> Result<(), Broken> {
+        if self.peers[at].state == State::Joined && self.web_leaves(at)? {
+            return Ok(());
+        }
+        self.hang_up(at)
+    }
+
+    /// A participant leaves: its transport is closed with everything in it.
+    fn hang_up(&mut self, at: usize) -> Result<(), Broken> {
         if self.peers[at].state != State::Joined {
             return Ok(());
         }
@@ -346,6 +373,7 @@ impl<M: Machine> World<M> {
 
     /// Who is ready to send, and since when; who was interrupted begins anew.
     pub(super) fn refresh(&mut self) {
+        self.refresh_webrtc();
         for consumer in &mut self.consumers {
             let ready = !consumer.paused
                 && !consumer.closed
@@ -367,27 +395,30 @@ impl<M: Machine> World<M> {
         for consumer in &self.consumers {
             let Consumer { number, peer, source, .. } = consumer;
             let ready = consumer.ready_since_ns.is_some_and(|since| since <= self.plan.heal_ns + 500 * MS);
-            if !ready || self.peers[self.sources[*source].peer].state != State::Joined {
+            if !ready || !self.is_reachable(self.sources[*source].peer) || !self.is_reachable(*peer) {
                 continue;
             }
             check!(consumer.is_synced(), "consumer {number} of source {source} to peer {peer} has not begun to send");
             let recently = consumer.last_sent_ns.is_some_and(|at| self.now_ns - at < SILENCE_NS);
             check!(recently, "consumer {number} of source {source} to peer {peer} has fallen silent");
+            self.check_alive_webrtc(consumer)?;
         }
         for (at, peer) in self.peers.iter().enumerate() {
-            check!(peer.state != State::Joined || peer.connected, "peer {at} was never learnt");
+            let learnt = peer.connected || peer.web.is_some();
+            check!(peer.state != State::Joined || learnt, "peer {at} was never learnt");
         }
-        Ok(())
+        self.check_settled()
     }
 
     /// Everything is closed, by room or by transport.
     fn close(&mut self) -> Result<(), Broken> {
+        self.check_noticed()?;
         let by_room = self.random.percent(50);
         for at in 0..self.peers.len() {
             if by_room {
                 self.forget(at);
             } else {
-                self.leave(at)?;
+                self.hang_up(at)?;
             }
         }
         (0..self.plan.routers).try_for_each(|router| self.must(&Command::CloseRouter { router: RouterId(router) }))
@@ -406,7 +437,10 @@ impl<M: Machine> World<M> {
         let totals = self.machine.totals();
         let counts = [totals.routers, totals.transports, totals.producers, totals.consumers];
         check!(counts == [0; 4], "left when everything is closed: {counts:?}");
-        check!(self.sockets.iter().all(Option::is_none), "an endpoint is left when everything is closed");
+        check!(
+            self.sockets.iter().flatten().all(|socket| socket.peer.is_none()),
+            "an endpoint is left when everything is closed"
+        );
         // One slot may be held ready for the next packet.
         let slots = self.machine.slots_in_use();
         check!(slots <= 1, "{slots} slots of history are left when everything is closed");

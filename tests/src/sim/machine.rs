@@ -1,10 +1,15 @@
 //! The machine under test, as the simulated shell drives it. The real one, or one that is wrong on purpose.
 
 use corecast_core::{Config, Endpoint, EndpointOp, Forward, Instant, Outbox, Path, Totals, Worker};
-use corecast_wire::{Command, CommandError, Event, Reply};
+use corecast_wire::{Command, CommandError, Event, IceProtocol, Reply, WebRtcConfig};
+
+use super::scenario::Plan;
+use super::webrtc;
 
 /// What the shell needs of a worker; the outbox is inside.
 pub trait Machine {
+    /// See [`Worker::open_webrtc`].
+    fn open_webrtc(&mut self, endpoint: Endpoint);
     /// See [`Worker::handle_datagram`].
     fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]);
     /// See [`Outbox::wants_flush`].
@@ -45,7 +50,22 @@ impl RealWorker {
     /// A worker with nothing in it, at a fixed wall-clock time.
     #[must_use]
     pub fn new() -> Self {
-        let config = Config { unix_time_ns: super::anew::UNIX_TIME_NS, ..Config::plain(std::time::Instant::now()) };
+        Self::configured(None)
+    }
+
+    /// The same, with WebRTC transports if a plan has them.
+    #[must_use]
+    pub fn of(plan: &Plan) -> Self {
+        Self::configured(plan.webrtc.map(webrtc::config))
+    }
+
+    fn configured(webrtc: Option<WebRtcConfig>) -> Self {
+        let config = Config {
+            unix_time_ns: super::anew::UNIX_TIME_NS,
+            webrtc,
+            handshake_seed: Some(1),
+            ..Config::plain(webrtc::started())
+        };
         Self { worker: Worker::new(config), outbox: Outbox::new() }
     }
 }
@@ -57,6 +77,10 @@ impl Default for RealWorker {
 }
 
 impl Machine for RealWorker {
+    fn open_webrtc(&mut self, endpoint: Endpoint) {
+        self.worker.open_webrtc(endpoint, IceProtocol::Udp);
+    }
+
     fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         self.worker.handle_datagram(now, path, datagram, &mut self.outbox);
     }

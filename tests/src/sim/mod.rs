@@ -17,6 +17,7 @@ pub mod sink;
 pub mod source;
 pub mod trace;
 mod traffic;
+pub mod webrtc;
 pub mod wire;
 mod world;
 
@@ -25,7 +26,7 @@ use std::fmt;
 use machine::{Machine, RealWorker};
 use random::Random;
 use scenario::Plan;
-use trace::Coverage;
+use trace::{Coverage, WebRtcCoverage};
 use world::World;
 
 /// A run that broke no rule.
@@ -35,6 +36,8 @@ pub struct Passed {
     pub trace: u64,
     /// What was put to the test.
     pub coverage: Coverage,
+    /// What was put to the test of WebRTC.
+    pub webrtc: WebRtcCoverage,
 }
 
 /// A run that broke a rule.
@@ -63,7 +66,19 @@ impl fmt::Display for Failed {
 pub fn run(seed: u64) -> Result<Passed, Box<Failed>> {
     let mut random = Random::new(seed);
     let plan = Plan::draw(&mut random);
-    run_with(seed, plan, RealWorker::new(), random)
+    let machine = RealWorker::of(&plan);
+    run_with(seed, plan, machine, random)
+}
+
+/// The same with WebRTC participants.
+///
+/// # Errors
+/// The rule that was broken.
+pub fn run_webrtc(seed: u64) -> Result<Passed, Box<Failed>> {
+    let mut random = Random::new(seed);
+    let plan = Plan::draw_webrtc(&mut random);
+    let machine = RealWorker::of(&plan);
+    run_with(seed, plan, machine, random)
 }
 
 /// Runs any machine through any scenario.
@@ -71,9 +86,10 @@ pub fn run(seed: u64) -> Result<Passed, Box<Failed>> {
 /// # Errors
 /// The rule that was broken.
 pub fn run_with(seed: u64, plan: Plan, machine: impl Machine, random: Random) -> Result<Passed, Box<Failed>> {
+    webrtc::repeat(seed);
     let mut world = World::new(plan, machine, random);
     match world.run() {
-        Ok(()) => Ok(Passed { trace: world.trace.hash(), coverage: world.coverage }),
+        Ok(()) => Ok(Passed { trace: world.trace.hash(), coverage: world.coverage, webrtc: world.web }),
         Err(broken) => {
             let broken = format!("{broken} (at {:.3} ms)", world.now_ns as f64 / 1e6);
             Err(Box::new(Failed { seed, broken, trace: world.trace.to_string() }))

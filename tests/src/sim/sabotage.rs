@@ -1,7 +1,7 @@
 //! A worker that is wrong on purpose, so that it can be seen that the checkers see it.
 
 use corecast_core::{Endpoint, EndpointOp, Forward, Instant, Path, Totals};
-use corecast_wire::{Command, CommandError, Event, Reply};
+use corecast_wire::{Command, CommandError, Event, IceState, Reply};
 
 use super::machine::{Machine, RealWorker};
 use super::wire::is_rtcp;
@@ -31,6 +31,12 @@ pub enum Wrong {
     WrongRemote,
     /// Says that it has less than it has, when all is closed.
     Leak,
+    /// Answers every check twice.
+    AnswerTwice,
+    /// Sends every RTCP packet twice.
+    DuplicateRtcp,
+    /// Does not tell that a consent is lost.
+    Unnoticed,
 }
 
 /// The real worker behind a saboteur.
@@ -44,8 +50,8 @@ pub struct Saboteur {
 impl Saboteur {
     /// A worker that does one thing wrong.
     #[must_use]
-    pub fn new(wrong: Wrong) -> Self {
-        Self { worker: RealWorker::new(), wrong, packets: 0 }
+    pub const fn new(worker: RealWorker, wrong: Wrong) -> Self {
+        Self { worker, wrong, packets: 0 }
     }
 }
 
@@ -74,10 +80,20 @@ fn spoil(wrong: Wrong, number: u64, path: Path, bytes: &[u8], packet: &mut dyn F
 }
 
 impl Machine for Saboteur {
+    fn open_webrtc(&mut self, endpoint: Endpoint) {
+        self.worker.open_webrtc(endpoint);
+    }
+
     fn drain(&mut self, packet: &mut dyn FnMut(Path, &[u8])) {
         let Self { worker, wrong, packets } = self;
         worker.drain(&mut |path, bytes| {
-            if is_rtcp(bytes) {
+            let is_stun = bytes.first().is_some_and(|first| *first < 4);
+            match wrong {
+                Wrong::AnswerTwice if is_stun => packet(path, bytes),
+                Wrong::DuplicateRtcp if is_rtcp(bytes) => packet(path, bytes),
+                _ => {}
+            }
+            if is_rtcp(bytes) || bytes.first().is_none_or(|first| first >> 6 != 2) {
                 return packet(path, bytes);
             }
             spoil(*wrong, *packets, path, bytes, packet);
@@ -116,7 +132,9 @@ impl Machine for Saboteur {
     }
 
     fn poll_event(&mut self) -> Option<Event> {
-        self.worker.poll_event()
+        let event = self.worker.poll_event();
+        let lost = matches!(event, Some(Event::IceStateChanged { state: IceState::Disconnected, .. }));
+        event.filter(|_| !lost || self.wrong != Wrong::Unnoticed)
     }
 
     fn poll_endpoint_op(&mut self) -> Option<EndpointOp> {

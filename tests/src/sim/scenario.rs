@@ -3,12 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use corecast_wire::{
-    Codec, CodecMapping, EncodingMapping, ExtensionMapping, HeaderExtension, MediaKind, ProduceOptions,
+    Codec, CodecMapping, DtlsVersions, EncodingMapping, ExtensionMapping, HeaderExtension, MediaKind, ProduceOptions,
     SrtpCryptoSuite, SrtpParameters,
 };
 
 use super::link::{LinkModel, Loss};
 use super::random::Random;
+use super::webrtc::plan::WebRtcPlan;
 
 /// Nanoseconds in a millisecond.
 pub const MS: u64 = 1_000_000;
@@ -40,6 +41,8 @@ pub struct Plan {
     pub churn_ms: u64,
     /// Every subscription is made so many times.
     pub replicas: u64,
+    /// Versions of DTLS that the server speaks, if there are WebRTC participants.
+    pub webrtc: Option<DtlsVersions>,
 }
 
 /// One participant: one transport.
@@ -81,6 +84,8 @@ pub struct PeerPlan {
     pub reduced_size: bool,
     /// SSRC of its own RTCP.
     pub rtcp_ssrc: u32,
+    /// It is a WebRTC participant.
+    pub webrtc: Option<WebRtcPlan>,
 }
 
 /// One media stream that a participant sends.
@@ -165,6 +170,7 @@ impl Plan {
             hostile,
             churn_ms: random.pick(&[0, 12, 60, 200, 500]),
             replicas: if wide { random.range(2..=10) } else { 1 },
+            webrtc: None,
         }
     }
 
@@ -243,7 +249,7 @@ fn key(random: &mut Random, suite: SrtpCryptoSuite) -> SrtpParameters {
 }
 
 impl PeerPlan {
-    fn draw(random: &mut Random, at: u64, routers: u64, chaos_ns: u64, wide: bool) -> Self {
+    pub(super) fn draw(random: &mut Random, at: u64, routers: u64, chaos_ns: u64, wide: bool) -> Self {
         let mut sources = Vec::new();
         let many = if wide { u64::from(at == 0) } else { random.range(0..=2) };
         for _ in 0..many {
@@ -279,6 +285,7 @@ impl PeerPlan {
             extensions: random.percent(60),
             reduced_size: random.percent(50),
             rtcp_ssrc: random.next_u32() | 1,
+            webrtc: None,
         }
     }
 
@@ -294,7 +301,7 @@ impl PeerPlan {
 }
 
 impl SourcePlan {
-    fn draw(random: &mut Random, kind: MediaKind, at: u64) -> Self {
+    pub(super) fn draw(random: &mut Random, kind: MediaKind, at: u64) -> Self {
         let video = kind == MediaKind::Video;
         let codec = match kind {
             MediaKind::Audio => Codec::Other,

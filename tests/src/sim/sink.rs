@@ -32,6 +32,8 @@ pub struct Sink {
     pub received: u64,
     /// Packets that were missing and came after being asked for.
     pub repaired: u64,
+    /// When it last received something.
+    pub last_ns: Option<u64>,
     highest: Option<u64>,
     first: Option<u64>,
     missing: BTreeMap<u64, Missing>,
@@ -49,6 +51,7 @@ impl Sink {
     /// Takes in a packet, by its sequence number.
     pub fn receive(&mut self, now_ns: u64, sequence: u16, key_start: bool) {
         self.has_key |= key_start;
+        self.last_ns = Some(now_ns);
         let Some(highest) = self.highest else {
             (self.highest, self.first) = (Some(u64::from(sequence)), Some(u64::from(sequence)));
             self.received = 1;
@@ -80,6 +83,14 @@ impl Sink {
         }
         self.missing.retain(|_, missing| missing.tries < MAX_TRIES);
         wanted
+    }
+
+    /// Somebody else has asked for a packet in its name.
+    pub fn has_asked(&mut self, sequence: u16) {
+        let missing = self.highest.and_then(|highest| self.missing.get_mut(&extend(highest, sequence)));
+        if let Some(missing) = missing {
+            missing.tries += 1;
+        }
     }
 
     /// Whether to ask for a key frame now.

@@ -143,6 +143,13 @@ impl Source {
         self.produced && !self.paused && !self.closed
     }
 
+    /// The machine must still have a packet: what came behind it in the same batch has not pushed it out.
+    #[must_use]
+    pub fn is_remembered(&self, index: u64) -> bool {
+        let history = if self.plan.is_video() { 400 } else { 48 };
+        self.newest_arrived.is_none_or(|newest| newest < index + history)
+    }
+
     /// Position in the stream of a sequence number near the newest; `None` for one that was never sent.
     #[must_use]
     pub fn index_of(&self, sequence: u16) -> Option<u64> {

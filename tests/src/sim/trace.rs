@@ -53,14 +53,14 @@ impl fmt::Display for Trace {
 }
 
 macro_rules! coverage {
-    ($($(#[doc = $doc:literal])+ $name:ident,)*) => {
-        /// How often things happened. A rule that was never put to the test proves nothing.
+    ($(#[doc = $of:literal])+ $coverage:ident { $($(#[doc = $doc:literal])+ $name:ident,)* }) => {
+        $(#[doc = $of])+
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Coverage {
+        pub struct $coverage {
             $($(#[doc = $doc])+ pub $name: u64,)*
         }
 
-        impl Coverage {
+        impl $coverage {
             /// Adds those of another run.
             pub const fn add(&mut self, other: &Self) {
                 $(self.$name += other.$name;)*
@@ -76,46 +76,95 @@ macro_rules! coverage {
 }
 
 coverage! {
-    /// Datagrams that the machine took in.
-    datagrams,
-    /// Media packets that left.
-    media,
-    /// Of those, sealed with AES-GCM.
-    gcm,
-    /// Of those, sealed with AES-CM.
-    cm,
-    /// Packets that left with a transport-wide sequence number.
-    stamped,
-    /// Packets that left with extensions under other numbers than the router's.
-    renumbered,
-    /// Packets repeated byte for byte.
-    repeated,
-    /// Packets retransmitted on a stream of their own.
-    retransmitted,
-    /// Packets that a receiver missed, asked for and got.
-    repaired,
-    /// Packets that the server asked a sender for.
-    asked_upstream,
-    /// Key frames that the server asked for.
-    key_frames_asked,
-    /// RTCP datagrams that left.
-    rtcp,
-    /// Sends that were refused.
-    refused,
-    /// Remote addresses learnt.
-    learnt,
-    /// Times that forwarding stopped because the outbox was full.
-    outbox_full,
-    /// Consumers that sent something.
-    consumers,
-    /// Consumers that were interrupted and began again.
-    resumed,
-    /// Commands that were refused, as they had to be.
-    refused_commands,
-    /// Hostile datagrams.
-    hostile,
-    /// Timers served.
-    timeouts,
-    /// Streams whose sequence numbers wrapped while they were watched.
-    wrapped,
+    /// How often things happened. A rule that was never put to the test proves nothing.
+    Coverage {
+        /// Datagrams that the machine took in.
+        datagrams,
+        /// Media packets that left.
+        media,
+        /// Of those, sealed with AES-GCM.
+        gcm,
+        /// Of those, sealed with AES-CM.
+        cm,
+        /// Packets that left with a transport-wide sequence number.
+        stamped,
+        /// Packets that left with extensions under other numbers than the router's.
+        renumbered,
+        /// Packets repeated byte for byte.
+        repeated,
+        /// Packets retransmitted on a stream of their own.
+        retransmitted,
+        /// Packets that a receiver missed, asked for and got.
+        repaired,
+        /// Packets that the server asked a sender for.
+        asked_upstream,
+        /// Key frames that the server asked for.
+        key_frames_asked,
+        /// RTCP datagrams that left.
+        rtcp,
+        /// Sends that were refused.
+        refused,
+        /// Remote addresses learnt.
+        learnt,
+        /// Times that forwarding stopped because the outbox was full.
+        outbox_full,
+        /// Consumers that sent something.
+        consumers,
+        /// Consumers that were interrupted and began again.
+        resumed,
+        /// Commands that were refused, as they had to be.
+        refused_commands,
+        /// Hostile datagrams.
+        hostile,
+        /// Timers served.
+        timeouts,
+        /// Streams whose sequence numbers wrapped while they were watched.
+        wrapped,
+    }
+}
+
+coverage! {
+    /// The same of WebRTC participants.
+    WebRtcCoverage {
+        /// Handshakes that came to keys: DTLS 1.2.
+        dtls_12,
+        /// DTLS 1.3.
+        dtls_13,
+        /// Of those, that the server began.
+        server_began,
+        /// Packets of media that str0m has opened.
+        opened,
+        /// Of those, that had been asked for again.
+        opened_repaired,
+        /// Retransmissions of str0m senders that the server took in.
+        retransmitted_upstream,
+        /// Key frames that str0m senders were asked for.
+        key_frames_asked,
+        /// Checks that were answered.
+        answered,
+        /// Checks that were not: with credentials from before a restart.
+        outdated,
+        /// ICE restarts that a check has completed.
+        restarted,
+        /// Paths that were selected after another one.
+        reselected,
+        /// Addresses that changed on the way.
+        rebound,
+        /// Participants who went to another address.
+        moved,
+        /// Checks that were copied and sent from elsewhere.
+        copied_checks,
+        /// Consents that were lost.
+        expired,
+        /// Of those, that came back.
+        returned,
+        /// Participants who said goodbye, and were heard.
+        goodbyes_heard,
+        /// To whom the server said goodbye, and was heard.
+        goodbyes_told,
+        /// Media that waited for its keys, or for a path.
+        waited,
+        /// Consumers of WebRTC media on plain transports, and the other way round.
+        mixed,
+    }
 }

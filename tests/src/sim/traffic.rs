@@ -16,8 +16,10 @@ use super::feedback::{
 };
 use super::machine::Machine;
 use super::scenario::MS;
+use super::webrtc::paths::Check;
+use super::webrtc::{stranger, wire_len};
 use super::wire::is_rtcp;
-use super::world::{Act, Event, Peer, Socket, State, World};
+use super::world::{Act, Event, Peer, State, World};
 
 /// Between two looks of a participant at what it misses.
 const TICK_NS: u64 = 20 * MS;
@@ -35,6 +37,8 @@ pub(super) enum About {
     Media { source: usize, index: u64, rtx: bool },
     /// Feedback that asks consumers for packets again.
     Asks(Vec<(usize, Vec<u16>)>),
+    /// A connectivity check of a WebRTC participant.
+    Check { peer: usize, check: Check },
     /// Anything else.
     Other,
 }
@@ -46,30 +50,40 @@ pub(super) enum Delivered {
     Media { consumer: usize, sequence: u16, key_start: bool },
     /// RTCP.
     Asked(Asked),
+    /// To a WebRTC participant: as it is.
+    Datagram { from: SocketAddr, to: SocketAddr, bytes: Bytes },
 }
 
 impl<M: Machine> World<M> {
     /// A packet leaves the server: is it allowed to, and what is it?
-    pub(super) fn check_leaving(&mut self, socket: Socket, path: Path, bytes: &Bytes) -> Result<Delivered, Broken> {
-        let at = socket.peer;
+    pub(super) fn check_leaving(
+        &mut self,
+        (at, socket_is_rtcp): (usize, bool),
+        path: Path,
+        bytes: &Bytes,
+    ) -> Result<Delivered, Broken> {
         let peer = &mut self.peers[at];
         let rtcp = is_rtcp(bytes);
         let expected = if rtcp { peer.plan.rtcp } else { peer.plan.rtp };
         check!(path.remote == expected, "sent to {} instead of {expected}", path.remote);
-        check!(peer.plan.mux || socket.rtcp == rtcp, "sent from the wrong one of two endpoints");
+        check!(peer.plan.mux || socket_is_rtcp == rtcp, "sent from the wrong one of two endpoints");
         check!(if rtcp { peer.rtcp_connected } else { peer.connected }, "sent before it was known where to");
         let plain = peer.wire.open(bytes)?;
         if !rtcp {
             return self.check_rtp(at, &plain);
         }
-        self.coverage.rtcp += 1;
-        let asked = check_rtcp(&plain, at, self.now_ns, &mut self.sources, &self.consumers)?;
-        self.coverage.asked_upstream += asked.again.len() as u64;
-        self.coverage.key_frames_asked += asked.key_frames.len() as u64;
-        Ok(Delivered::Asked(asked))
+        self.check_leaving_rtcp(at, &plain).map(Delivered::Asked)
     }
 
-    fn check_rtp(&mut self, peer: usize, plain: &Bytes) -> Result<Delivered, Broken> {
+    pub(super) fn check_leaving_rtcp(&mut self, at: usize, plain: &Bytes) -> Result<Asked, Broken> {
+        self.coverage.rtcp += 1;
+        let asked = check_rtcp(plain, at, self.now_ns, &mut self.sources, &self.consumers)?;
+        self.coverage.asked_upstream += asked.again.len() as u64;
+        self.coverage.key_frames_asked += asked.key_frames.len() as u64;
+        Ok(asked)
+    }
+
+    pub(super) fn check_rtp(&mut self, peer: usize, plain: &Bytes) -> Result<Delivered, Broken> {
         let packet =
             rtp::packet::Packet::unmarshal(&mut &plain[..]).map_err(|error| format!("malformed RTP: {error}"))?;
         let header = &packet.header;
@@ -92,10 +106,13 @@ impl<M: Machine> World<M> {
         let index = media.and_then(super::source::stamp).map_or(0, |(_, index)| index);
         let sent = &source.sent[usize::try_from(index).expect("it was found")];
         one.last_sent_ns = Some(self.now_ns);
+        one.synced_ns = one.synced_ns.or(Some(self.now_ns));
         match kind {
             Kind::Media => {
                 self.coverage.media += 1;
-                match self.peers[peer].plan.srtp.as_ref().map(|(key, _)| key.suite) {
+                let from = &self.peers[source.peer];
+                self.web.mixed += u64::from(from.web.is_some() != self.peers[peer].web.is_some());
+                match self.peers[peer].wire.suite() {
                     Some(SrtpCryptoSuite::AesCm128HmacSha1_80) => self.coverage.cm += 1,
                     Some(_) => self.coverage.gcm += 1,
                     None => {}
@@ -112,9 +129,12 @@ impl<M: Machine> World<M> {
     }
 
     /// A packet reaches a participant.
-    pub(super) fn deliver(&mut self, peer: usize, packet: Delivered) {
+    pub(super) fn deliver(&mut self, peer: usize, packet: Delivered) -> Result<(), Broken> {
+        if let Delivered::Datagram { from, to, bytes } = &packet {
+            return self.deliver_webrtc(peer, *from, *to, bytes);
+        }
         if self.peers[peer].state != State::Joined {
-            return;
+            return Ok(());
         }
         match packet {
             Delivered::Media { consumer, sequence, key_start } => {
@@ -128,7 +148,9 @@ impl<M: Machine> World<M> {
                     self.send_again(peer, source, index);
                 }
             }
+            Delivered::Datagram { .. } => {}
         }
+        Ok(())
     }
 
     fn send_again(&mut self, peer: usize, source: usize, index: u64) {
@@ -144,38 +166,52 @@ impl<M: Machine> World<M> {
 
     /// Sends a datagram to the server over the participant's link.
     pub(super) fn send_up(&mut self, peer: usize, rtcp: bool, sealed: Bytes, about: &About) {
-        let Peer { plan, up, local, rtcp_local, recent, .. } = &mut self.peers[peer];
+        let Peer { plan, local, rtcp_local, .. } = &self.peers[peer];
         let from = if rtcp { plan.rtcp } else { plan.rtp };
         let Some(to) = (if rtcp && !plan.mux { *rtcp_local } else { *local }) else { return };
+        self.overhear(peer, rtcp, &sealed, about);
+        self.carry_up(peer, from, to, sealed, about);
+    }
+
+    /// Somebody keeps a copy.
+    pub(super) fn overhear(&mut self, peer: usize, rtcp: bool, sealed: &Bytes, about: &About) {
+        let recent = &mut self.peers[peer].recent;
         recent.push((rtcp, sealed.clone(), about.clone()));
         if recent.len() > RECENT {
             recent.remove(0);
         }
-        let arrivals = up.send(self.now_ns, sealed.len(), &mut self.random);
+    }
+
+    /// A datagram is on its way to the server.
+    pub(super) fn carry_up(&mut self, peer: usize, from: SocketAddr, to: SocketAddr, bytes: Bytes, about: &About) {
+        let arrivals = self.peers[peer].up.send(self.now_ns, wire_len(&bytes), &mut self.random);
         for at_ns in arrivals.into_iter().flatten() {
-            let about = about.clone();
-            self.at(at_ns, Event::ToServer { to, from, bytes: sealed.clone(), about });
+            self.at(at_ns, Event::ToServer { to, from, bytes: bytes.clone(), about: about.clone() });
         }
     }
 
     /// A source sends a frame.
-    pub(super) fn media(&mut self, source: usize) {
+    pub(super) fn media(&mut self, source: usize) -> Result<(), Broken> {
         let peer = self.sources[source].peer;
         if self.peers[peer].state != State::Joined || self.now_ns > self.plan.quiet_ns {
-            return;
+            return Ok(());
+        }
+        self.act_in(1_000 * MS / self.sources[source].plan.frames_per_s, Act::Media(source));
+        if self.peers[peer].plan.webrtc.is_some() {
+            return self.media_webrtc(source);
         }
         for packet in self.sources[source].frame(&mut self.random) {
             let sealed = self.peers[peer].wire.seal(&packet.plain);
             self.sources[source].keep(&packet, sealed.clone());
             self.send_up(peer, false, sealed, &About::Media { source, index: packet.index, rtx: false });
         }
-        self.act_in(1_000 * MS / self.sources[source].plan.frames_per_s, Act::Media(source));
+        Ok(())
     }
 
     /// The machine has taken in a datagram of ours.
-    pub(super) fn note_arrival(&mut self, about: About) {
+    pub(super) fn note_arrival(&mut self, path: Path, about: About) {
         match about {
-            About::Media { source, index, rtx } => self.note_media(source, index, rtx),
+            About::Media { source, index, rtx } => self.note_media(path, source, index, rtx),
             About::Asks(asks) => {
                 for (consumer, sequences) in asks {
                     for sequence in sequences {
@@ -183,20 +219,24 @@ impl<M: Machine> World<M> {
                     }
                 }
             }
-            About::Other => {}
+            About::Check { .. } | About::Other => {}
         }
     }
 
-    fn note_media(&mut self, source: usize, index: u64, rtx: bool) {
+    fn note_media(&mut self, path: Path, source: usize, index: u64, rtx: bool) {
         let from = &mut self.sources[source];
         let peer = &self.peers[from.peer];
-        let taken_in = from.produced && !from.closed && peer.key_known && (peer.connected || peer.plan.comedia);
+        // WebRTC media is taken from every path that a check has validated.
+        let is_valid = match &peer.web {
+            Some(web) => web.paths.is_valid(path),
+            None => peer.connected || peer.plan.comedia,
+        };
+        let taken_in = from.produced && !from.closed && peer.key_known && is_valid;
         // What has not been passed cannot be a retransmission.
         if !taken_in || (rtx && from.newest_arrived.is_none_or(|newest| index > newest)) {
             return;
         }
         let live = from.is_live();
-        let history = if from.plan.is_video() { 400 } else { 48 };
         let newest = from.newest_arrived.map_or(index, |newest| newest.max(index));
         let sent = &mut from.sent[usize::try_from(index).expect("it was sent")];
         if sent.arrived.is_some() {
@@ -204,17 +244,21 @@ impl<M: Machine> World<M> {
         }
         self.arrivals += 1;
         sent.arrived = Some(self.arrivals);
+        self.web.retransmitted_upstream += u64::from(rtx && peer.web.is_some());
         from.key_arrived |= sent.key_start;
         from.newest_arrived = Some(newest);
-        if live && newest - index < history {
+        if live && from.is_remembered(index) {
             self.fresh.push((source, index, self.arrivals));
         }
     }
 
     /// A participant looks at what it has, asks for what it misses and now and then reports.
-    pub(super) fn tick(&mut self, at: usize) {
+    pub(super) fn tick(&mut self, at: usize) -> Result<(), Broken> {
         if self.peers[at].state != State::Joined {
-            return;
+            return Ok(());
+        }
+        if self.peers[at].plan.webrtc.is_some() {
+            return self.tick_webrtc(at);
         }
         self.act_in(TICK_NS, Act::Tick(at));
         let report_is_due = self.peers[at].ticks.is_multiple_of(REPORT_TICKS);
@@ -236,6 +280,7 @@ impl<M: Machine> World<M> {
             let sealed = self.peers[at].wire.seal(&compound(&datagram));
             self.send_up(at, true, sealed, &About::Asks(std::mem::take(&mut asks)));
         }
+        Ok(())
     }
 
     fn reports(&self, at: usize) -> Vec<RtcpPacket> {
@@ -290,12 +335,16 @@ impl<M: Machine> World<M> {
         let (Some(local), Some((rtcp, captured, about))) = (peer.local, peer.recent.first().cloned()) else { return };
         let mut replayed = About::Other;
         let to = if rtcp && !peer.plan.mux { peer.rtcp_local.unwrap_or(local) } else { local };
-        let own = if rtcp { peer.plan.rtcp } else { peer.plan.rtp };
-        let secure = peer.plan.srtp.is_some();
+        let own = peer.web.as_ref().map_or(if rtcp { peer.plan.rtcp } else { peer.plan.rtp }, |web| web.public);
         let known = peer.connected && peer.rtcp_connected;
+        // Whoever writes into a handshake under way can end it.
+        let webrtc = peer.web.is_some();
+        let secure = peer.plan.srtp.is_some() || (webrtc && known);
         // Without an announced SSRC, plain RTP of the right type from the right address is the stream.
         let announced = peer.plan.sources.iter().all(|source| source.options.encodings[0].ssrc.is_some());
-        let stranger = SocketAddr::from(([203, 0, 113, 7], 4_000));
+        // Who sends a check on from elsewhere is believed until the next one comes.
+        let believed = matches!(about, About::Check { .. }) && self.now_ns > self.plan.heal_ns;
+        let stranger = stranger(at);
         let mut bytes = captured.to_vec();
         let from = match self.random.range(0..=5) {
             // Whoever comes first on a plain comedia transport is its remote side: that is what comedia means.
@@ -303,8 +352,11 @@ impl<M: Machine> World<M> {
                 bytes = self.garbage();
                 stranger
             }
-            1 if known => stranger,
-            2 if known || secure => {
+            1 if known && !believed => {
+                replayed = if webrtc { about } else { About::Other };
+                stranger
+            }
+            2 if (known || secure) && !believed => {
                 replayed = about; // it may be the first that arrives, if the original was lost
                 own
             }

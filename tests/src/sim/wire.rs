@@ -63,6 +63,12 @@ impl Wire {
         }
     }
 
+    /// What protects it.
+    #[must_use]
+    pub const fn suite(&self) -> Option<SrtpCryptoSuite> {
+        self.suite
+    }
+
     /// Seals what the participant sends.
     pub fn seal(&mut self, plain: &Bytes) -> Bytes {
         match &mut self.seal {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use corecast_core::{EndpointId, EndpointOp, Forward, Instant, Path};
-use corecast_wire::Event as WorkerEvent;
+use corecast_wire::{Event as WorkerEvent, TransportId};
 
 use super::consumer::{Broken, Consumer, check};
 use super::link::Link;
@@ -14,8 +14,9 @@ use super::machine::Machine;
 use super::random::{Random, fingerprint};
 use super::scenario::{PeerPlan, Plan};
 use super::source::Source;
-use super::trace::{Coverage, Trace};
+use super::trace::{Coverage, Trace, WebRtcCoverage};
 use super::traffic::{About, Delivered};
+use super::webrtc::{Web, WebAct, wire_len};
 use super::wire::Wire;
 
 /// Calls of `forward` in a row, each with a full outbox, after which it is taken to be stuck.
@@ -44,6 +45,10 @@ pub(super) enum Act {
     Produce(usize),
     Subscribe(usize),
     Leave(usize),
+    /// Control closes a participant's transport.
+    HangUp(usize),
+    /// Something that only WebRTC participants do.
+    Web(usize, WebAct),
     Churn,
     Media(usize),
     Tick(usize),
@@ -51,6 +56,13 @@ pub(super) enum Act {
     Heal,
     Quiet,
     Close,
+}
+
+impl Act {
+    /// It needs nothing of the machine.
+    const fn is_of_the_network(self) -> bool {
+        matches!(self, Self::Media(_) | Self::Tick(_) | Self::Hostile | Self::Web(_, WebAct::Wake))
+    }
 }
 
 /// Where a participant stands.
@@ -86,15 +98,25 @@ pub(super) struct Peer {
     pub(super) fir_number: u8,
     /// Transport-wide sequence number of the next packet to it that has one.
     pub(super) next_transport_cc: u16,
+    /// What it has if it is a WebRTC participant.
+    pub(super) web: Option<Box<Web>>,
 }
 
 /// A socket of the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Socket {
     pub(super) local: SocketAddr,
-    pub(super) peer: usize,
+    /// None if all WebRTC transports share it.
+    pub(super) peer: Option<usize>,
     pub(super) rtcp: bool,
     connected: Option<SocketAddr>,
+}
+
+impl Socket {
+    /// One that all WebRTC transports share.
+    pub(super) const fn shared(local: SocketAddr) -> Self {
+        Self { local, peer: None, rtcp: false, connected: None }
+    }
 }
 
 #[derive(Debug)]
@@ -118,6 +140,8 @@ pub(super) struct World<M> {
     pub(super) consumer_by_ssrc: HashMap<(usize, u32), usize>,
     pub(super) sockets: Vec<Option<Socket>>,
     socket_by_address: HashMap<SocketAddr, usize>,
+    /// WebRTC participants by every address that they have had, and that of those who overhear them.
+    pub(super) peer_by_address: HashMap<SocketAddr, usize>,
     next_port: u16,
     batch: Vec<Datagram>,
     run_is_due: bool,
@@ -129,6 +153,7 @@ pub(super) struct World<M> {
     pub(super) fresh: Vec<(usize, u64, u64)>,
     pub(super) trace: Trace,
     pub(super) coverage: Coverage,
+    pub(super) web: WebRtcCoverage,
 }
 
 impl<M: Machine> World<M> {
@@ -160,10 +185,11 @@ impl<M: Machine> World<M> {
                 ticks: 0,
                 fir_number: 0,
                 next_transport_cc: 0,
+                web: None,
                 plan: plan.clone(),
             });
         }
-        Self {
+        let mut world = Self {
             plan,
             machine,
             random,
@@ -176,6 +202,7 @@ impl<M: Machine> World<M> {
             consumer_by_ssrc: HashMap::new(),
             sockets: Vec::new(),
             socket_by_address: HashMap::new(),
+            peer_by_address: HashMap::new(),
             next_port: 10_000,
             batch: Vec::new(),
             run_is_due: false,
@@ -185,7 +212,12 @@ impl<M: Machine> World<M> {
             fresh: Vec::new(),
             trace: Trace::default(),
             coverage: Coverage::default(),
+            web: WebRtcCoverage::default(),
+        };
+        if world.plan.webrtc.is_some() {
+            world.open_webrtc();
         }
+        world
     }
 
     /// Runs to the end.
@@ -241,12 +273,9 @@ impl<M: Machine> World<M> {
                 self.arrive(to, from, bytes, about);
                 Ok(())
             }
-            Event::ToPeer { peer, packet } => {
-                self.deliver(peer, packet);
-                Ok(())
-            }
+            Event::ToPeer { peer, packet } => self.deliver(peer, packet),
             Event::Run => self.run_batch(),
-            Event::Act(act) if self.forwarding && !matches!(act, Act::Media(_) | Act::Tick(_) | Act::Hostile) => {
+            Event::Act(act) if self.forwarding && !act.is_of_the_network() => {
                 self.act_in(50_000, act);
                 Ok(())
             }
@@ -277,10 +306,15 @@ impl<M: Machine> World<M> {
         for datagram in std::mem::take(&mut self.batch) {
             let Datagram { path, bytes, about } = datagram;
             self.coverage.datagrams += 1;
-            self.trace.note(self.now_ns, "in", u64::from(path.local.0), bytes.len() as u64, fingerprint(&bytes));
+            let shared = self.socket(path.local).is_some_and(|socket| socket.peer.is_none());
+            // Keys, and so what they protect, are new in every run.
+            let print = if shared { 0 } else { fingerprint(&bytes) };
+            self.trace.note(self.now_ns, "in", u64::from(path.local.0), wire_len(&bytes) as u64, print);
+            let expected = self.arriving(path, &about);
             self.machine.handle_datagram(now, path, &bytes);
             self.poll()?;
-            self.note_arrival(about);
+            self.check_selected(expected)?;
+            self.note_arrival(path, about);
             if self.machine.wants_flush() {
                 self.flush()?;
             }
@@ -305,6 +339,9 @@ impl<M: Machine> World<M> {
     fn check_fresh(&mut self) -> Result<(), Broken> {
         for (source, index, order) in std::mem::take(&mut self.fresh) {
             let from = &self.sources[source];
+            if !from.is_remembered(index) {
+                continue;
+            }
             for consumer in self.consumers.iter().filter(|consumer| consumer.source == source) {
                 if consumer.ready_since_ns.is_some() {
                     let number = consumer.number;
@@ -325,21 +362,26 @@ impl<M: Machine> World<M> {
             let Some(socket) = self.socket(path.local) else {
                 return Err(format!("sent from endpoint {}, which is closed", path.local.0));
             };
-            self.trace.note(self.now_ns, "out", socket.peer as u64, bytes.len() as u64, fingerprint(&bytes));
-            let len = bytes.len();
-            let packet = self
-                .check_leaving(socket, path, &bytes)
-                .map_err(|broken| format!("to peer {}: {broken}", socket.peer))?;
+            let len = wire_len(&bytes);
+            let (peer, packet) = match socket.peer {
+                None => self.check_leaving_webrtc(path, &bytes)?,
+                Some(peer) => {
+                    self.trace.note(self.now_ns, "out", peer as u64, len as u64, fingerprint(&bytes));
+                    let packet = self.check_leaving((peer, socket.rtcp), path, &bytes);
+                    (peer, packet.map_err(|broken| format!("to peer {peer}: {broken}"))?)
+                }
+            };
             if self.random.chance_ppm(self.plan.refuse_ppm) {
                 self.machine.send_refused(path, 1);
                 self.coverage.refused += 1;
                 continue;
             }
-            let arrivals = self.peers[socket.peer].down.send(self.now_ns, len, &mut self.random);
+            let arrivals = self.peers[peer].down.send(self.now_ns, len, &mut self.random);
             for at_ns in arrivals.into_iter().flatten() {
-                self.at(at_ns, Event::ToPeer { peer: socket.peer, packet: packet.clone() });
+                self.at(at_ns, Event::ToPeer { peer, packet: packet.clone() });
             }
         }
+        self.peers.iter_mut().filter_map(|peer| peer.web.as_mut()).for_each(|web| web.paths.flushed());
         Ok(())
     }
 
@@ -350,17 +392,13 @@ impl<M: Machine> World<M> {
     /// What the machine tells and wants done.
     pub(super) fn poll(&mut self) -> Result<(), Broken> {
         while let Some(event) = self.machine.poll_event() {
-            if let WorkerEvent::RemoteLearnt { transport, remote, rtcp } = event {
-                self.coverage.learnt += 1;
-                let at = usize::try_from(transport.0).expect("a peer's number");
-                self.trace.note(self.now_ns, "learnt", transport.0, u64::from(rtcp), 0);
-                let peer = &mut self.peers[at];
-                check!(peer.plan.comedia, "learnt the address of peer {at}, which is not comedia");
-                let expected = if rtcp { peer.plan.rtcp } else { peer.plan.rtp };
-                check!(remote == expected, "learnt {remote} for peer {at}, which is at {expected}");
-                peer.rtcp_connected |= rtcp || peer.plan.mux;
-                peer.connected |= !rtcp;
-                self.refresh();
+            match event {
+                WorkerEvent::RemoteLearnt { transport, remote, rtcp } => self.learnt(transport, remote, rtcp)?,
+                WorkerEvent::IceStateChanged { transport, state, tuple } => self.ice_told(transport, state, tuple)?,
+                WorkerEvent::DtlsStateChanged { transport, state, detail } => {
+                    self.dtls_told(transport, state, &detail)?;
+                }
+                _ => {}
             }
         }
         while let Some(operation) = self.machine.poll_endpoint_op() {
@@ -375,11 +413,26 @@ impl<M: Machine> World<M> {
                 EndpointOp::Close(endpoint) => {
                     let socket = self.sockets.get_mut(endpoint.0 as usize).and_then(Option::take);
                     let Some(socket) = socket else { return Err("closes an endpoint twice".to_owned()) };
-                    check!(self.peers[socket.peer].state == State::Left, "closes an endpoint of peer {}", socket.peer);
+                    let Some(peer) = socket.peer else { return Err("closes the endpoint of all".to_owned()) };
+                    check!(self.peers[peer].state == State::Left, "closes an endpoint of peer {peer}");
                     self.socket_by_address.remove(&socket.local);
                 }
             }
         }
+        Ok(())
+    }
+
+    fn learnt(&mut self, transport: TransportId, remote: SocketAddr, rtcp: bool) -> Result<(), Broken> {
+        self.coverage.learnt += 1;
+        let at = usize::try_from(transport.0).expect("a peer's number");
+        self.trace.note(self.now_ns, "learnt", transport.0, u64::from(rtcp), 0);
+        let peer = &mut self.peers[at];
+        check!(peer.plan.comedia, "learnt the address of peer {at}, which is not comedia");
+        let expected = if rtcp { peer.plan.rtcp } else { peer.plan.rtp };
+        check!(remote == expected, "learnt {remote} for peer {at}, which is at {expected}");
+        peer.rtcp_connected |= rtcp || peer.plan.mux;
+        peer.connected |= !rtcp;
+        self.refresh();
         Ok(())
     }
 
@@ -394,11 +447,15 @@ impl<M: Machine> World<M> {
         };
         let local = SocketAddr::new(ip, self.next_port);
         self.next_port += 1;
+        self.place_socket(number, Socket { local, peer: Some(peer), rtcp, connected: None });
+        EndpointId(u32::try_from(number).expect("few sockets"))
+    }
+
+    pub(super) fn place_socket(&mut self, number: usize, socket: Socket) {
         if self.sockets.len() <= number {
             self.sockets.resize(number + 1, None);
         }
-        self.sockets[number] = Some(Socket { local, peer, rtcp, connected: None });
-        self.socket_by_address.insert(local, number);
-        EndpointId(u32::try_from(number).expect("few sockets"))
+        self.sockets[number] = Some(socket);
+        self.socket_by_address.insert(socket.local, number);
     }
 }
