@@ -10,7 +10,8 @@ use corecast_tests::sim::random::Random;
 use corecast_tests::sim::sabotage::{Saboteur, Wrong};
 use corecast_tests::sim::scenario::Plan;
 use corecast_tests::sim::trace::{Coverage, WebRtcCoverage};
-use corecast_tests::sim::{Failed, Passed, run, run_webrtc, run_with};
+use corecast_tests::sim::webrtc::plan::LATE_DELAY_US;
+use corecast_tests::sim::{Failed, Passed, run, run_late, run_webrtc, run_with};
 
 const SEEDS: u64 = 1_000;
 /// With WebRTC participants: a handshake each, and checks until they have gone.
@@ -110,6 +111,30 @@ fn numbers_go_round() {
         let Coverage { media, repeated, retransmitted, wrapped, .. } = passed.coverage;
         assert!(media > 100_000 && repeated + retransmitted > 1_000 && wrapped == 1, "{:?}", passed.coverage);
     }
+}
+
+/// A str0m receiver joins a video after five seconds and loses 5 percent each way. That it begins with a key frame, and
+/// that its numbers have no gaps, are rules of every run.
+#[test]
+fn who_joins_late_under_loss_gets_what_it_misses() {
+    let (mut all, mut in_time) = (0, 0);
+    for seed in 0..4 {
+        let late = run_late(seed).unwrap_or_else(|failed| panic!("{failed}"));
+        let (coverage, webrtc) = (late.passed.coverage, late.passed.webrtc);
+        assert_eq!((coverage.consumers, coverage.resumed), (1, 0), "one stretch of one consumer");
+        // A key frame when it is ready to receive one; none for losses, which are repaired.
+        assert!((1..=2).contains(&coverage.key_frames_asked), "{} key frame requests", coverage.key_frames_asked);
+        assert!(webrtc.opened_repaired > 50, "{} packets repaired", webrtc.opened_repaired);
+        assert!(coverage.retransmitted >= webrtc.opened_repaired && coverage.repeated == 0, "on the RTX stream");
+        let three_round_trips_ns = 3 * 2 * LATE_DELAY_US * 1_000;
+        all += late.delays_ns.len();
+        in_time += late.delays_ns.iter().flatten().filter(|delay| **delay <= three_round_trips_ns).count();
+        // Of what was lost before the first packet that arrived a receiver knows nothing.
+        let mut known = late.delays_ns.iter().skip_while(|delay| delay.is_none());
+        assert!(known.all(Option::is_some), "what was asked for has come in the end");
+    }
+    println!("{in_time} of {all} packets within three round trips");
+    assert!(all > 8_000 && in_time * 1_000 >= all * 999, "{in_time} of {all} packets within three round trips");
 }
 
 #[test]

@@ -40,6 +40,7 @@ struct Out {
     sequence: u64,
     era: u32,
     whole: u64,
+    left_ns: u64,
     asked: u32,
     repeats: u32,
 }
@@ -53,6 +54,8 @@ pub struct Seen<'a> {
     pub payload: &'a [u8],
     /// All of it in plain text.
     pub whole: &'a [u8],
+    /// When it left.
+    pub now_ns: u64,
 }
 
 /// What leaving packet it was.
@@ -151,6 +154,11 @@ impl Consumer {
         self.synced_ns = None;
     }
 
+    /// What has left, by its position in the stream, and when it did so first.
+    pub fn departures(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.sent.iter().map(|(index, out)| (*index, out.left_ns))
+    }
+
     /// Packets that left for the first time.
     #[must_use]
     pub fn media_packets(&self) -> u64 {
@@ -243,7 +251,8 @@ impl Consumer {
             None => self.advance(source, index, sequence)?,
         };
         self.check_place(index, sequence, era)?;
-        self.sent.insert(index, Out { sequence, era, whole: fingerprint(seen.whole), asked: 0, repeats: 0 });
+        let (whole, left_ns) = (fingerprint(seen.whole), seen.now_ns);
+        self.sent.insert(index, Out { sequence, era, whole, left_ns, asked: 0, repeats: 0 });
         self.by_sequence.insert(sequence, index);
         self.highest = Some(self.highest.map_or(sequence, |highest| highest.max(sequence)));
         self.timestamp_offset = Some(header.timestamp.wrapping_sub(sent.timestamp));

@@ -87,7 +87,34 @@ pub fn run_webrtc(seed: u64) -> Result<Passed, Box<Failed>> {
 /// The rule that was broken.
 pub fn run_with(seed: u64, plan: Plan, machine: impl Machine, random: Random) -> Result<Passed, Box<Failed>> {
     webrtc::repeat(seed);
+    finish(seed, &mut World::new(plan, machine, random))
+}
+
+/// What a receiver sees of a video that it joins late, over links that lose 5 percent each way.
+#[derive(Clone, Debug)]
+pub struct Late {
+    /// The run.
+    pub passed: Passed,
+    /// How long each packet was on its way that left for it, from its first key frame on; None if it never arrived.
+    pub delays_ns: Vec<Option<u64>>,
+}
+
+/// Runs [`Plan::late_and_lossy`].
+///
+/// # Errors
+/// The rule that was broken.
+pub fn run_late(seed: u64) -> Result<Late, Box<Failed>> {
+    let mut random = Random::new(seed);
+    let plan = Plan::late_and_lossy(&mut random);
+    webrtc::repeat(seed);
+    let machine = RealWorker::of(&plan);
     let mut world = World::new(plan, machine, random);
+    let passed = finish(seed, &mut world)?;
+    let delays_ns = world.consumers.iter().flat_map(|consumer| world.delays(consumer)).collect();
+    Ok(Late { passed, delays_ns })
+}
+
+fn finish<M: Machine>(seed: u64, world: &mut World<M>) -> Result<Passed, Box<Failed>> {
     match world.run() {
         Ok(()) => Ok(Passed { trace: world.trace.hash(), coverage: world.coverage, webrtc: world.web }),
         Err(broken) => {

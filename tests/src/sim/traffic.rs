@@ -92,7 +92,7 @@ impl<M: Machine> World<M> {
         };
         let one = &mut self.consumers[consumer];
         let source = &self.sources[one.source];
-        let seen = Seen { header, payload: &packet.payload, whole: plain };
+        let seen = Seen { header, payload: &packet.payload, whole: plain, now_ns: self.now_ns };
         let number = one.number;
         let kind = one
             .saw(source, &seen)

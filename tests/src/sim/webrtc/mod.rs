@@ -14,7 +14,7 @@ pub mod paths;
 pub mod plan;
 mod traffic;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 
@@ -95,8 +95,8 @@ pub(super) struct Web {
     /// Since when media goes to where it is.
     settled_ns: Option<u64>,
     scheduled_ns: u64,
-    /// Packets that it has opened, by consumer.
-    opened: HashMap<usize, HashSet<u64>>,
+    /// When it has opened which packets, by consumer.
+    opened: HashMap<usize, HashMap<u64, u64>>,
 }
 
 /// An address from which somebody overhears and replays what a participant sends.
@@ -334,6 +334,15 @@ impl<M: Machine> World<M> {
             check!(!lives || web.settled_ns.is_some(), "peer {at} is at {public}, selected is {selected:?}");
         }
         Ok(())
+    }
+
+    /// How long the packets of a consumer were on their way; None for those that str0m has not opened.
+    pub(super) fn delays(&self, consumer: &Consumer) -> Vec<Option<u64>> {
+        let Some(web) = &self.peers[consumer.peer].web else { return Vec::new() };
+        let key = usize::try_from(consumer.number).expect("few consumers");
+        let opened = web.opened.get(&key);
+        let delay = |(index, left_ns): (u64, u64)| Some(opened?.get(&index)? - left_ns);
+        consumer.departures().map(delay).collect()
     }
 
     /// Who left without a word that was heard has been noticed.

@@ -17,6 +17,8 @@ pub const SERVER: [SocketAddr; 2] = [
 ];
 /// How long the server goes without a check (RFC 7675 section 5.1).
 pub const CONSENT_NS: u64 = 30_000 * MS;
+/// From one end of the late receiver's links to the other.
+pub const LATE_DELAY_US: u64 = 100_000;
 /// Payload types that every WebRTC participant knows: those of senders, those of the rooms. Of video with those of its
 /// retransmissions.
 pub const VIDEO_TYPES: [(u8, u8); 2] = [(96, 97), (110, 111)];
@@ -195,7 +197,7 @@ impl Plan {
         let mut source = SourcePlan::draw(random, MediaKind::Video, 0);
         source.with_retransmissions();
         let publisher = &mut plan.peers[0];
-        source.from_webrtc(0, publisher.webrtc.as_ref().expect("just made"));
+        source.adapt_to_str0m(0, publisher.webrtc.as_ref().expect("just made"));
         publisher.sources.push(source);
         plan.peers[0].subscribes = false;
         plan.peers[1].join_ns = join_ns;
@@ -216,7 +218,7 @@ impl Plan {
     #[must_use]
     pub fn late_and_lossy(random: &mut Random) -> Self {
         let mut plan = Self::plain_webrtc(random, 5_000 * MS);
-        let link = LinkModel { loss: Loss::Bernoulli(50_000), ..LinkModel::clean(20_000) };
+        let link = LinkModel { loss: Loss::Bernoulli(50_000), ..LinkModel::clean(LATE_DELAY_US) };
         (plan.peers[1].up, plan.peers[1].down) = (link, link);
         let source = &mut plan.peers[0].sources[0];
         (source.frames_per_s, source.max_packets, source.max_payload) = (30, 8, 1_100);
@@ -234,7 +236,7 @@ impl PeerPlan {
         self.rtcp = self.rtp;
         let webrtc = WebRtcPlan::draw(random, versions, self.join_ns, chaos_ns);
         for (at, source) in self.sources.iter_mut().enumerate() {
-            source.from_webrtc(at, &webrtc);
+            source.adapt_to_str0m(at, &webrtc);
         }
         self.webrtc = Some(webrtc);
     }
@@ -275,7 +277,7 @@ impl SourcePlan {
     }
 
     /// As str0m sends it.
-    fn from_webrtc(&mut self, at: usize, sender: &WebRtcPlan) {
+    fn adapt_to_str0m(&mut self, at: usize, sender: &WebRtcPlan) {
         self.in_rooms_with_webrtc();
         let video = self.is_video();
         let wanted = |known: HeaderExtension| known != HeaderExtension::AudioLevel || !video;

@@ -242,7 +242,8 @@ impl<M: Machine> World<M> {
         self.web.opened += 1;
         self.web.opened_repaired += consumer.sink.repaired - repaired;
         let Some(web) = &mut self.peers[at].web else { return Ok(()) };
-        check!(web.opened.entry(key).or_default().insert(index), "opened packet {index} twice");
+        let before = web.opened.entry(key).or_default().insert(index, self.now_ns);
+        check!(before.is_none(), "opened packet {index} twice");
         Ok(())
     }
 
