@@ -15,7 +15,7 @@ use corecast_tests::sim::{Failed, Passed, run, run_late, run_webrtc, run_with};
 
 const SEEDS: u64 = 1_000;
 /// With WebRTC participants: a handshake each, and checks until they have gone.
-const WEBRTC_SEEDS: u64 = 200;
+const WEBRTC_SEEDS: u64 = 800;
 
 fn setting(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
@@ -128,10 +128,13 @@ fn who_joins_late_under_loss_gets_what_it_misses() {
         assert!(coverage.retransmitted >= webrtc.opened_repaired && coverage.repeated == 0, "on the RTX stream");
         let three_round_trips_ns = 3 * 2 * LATE_DELAY_US * 1_000;
         all += late.delays_ns.len();
-        in_time += late.delays_ns.iter().flatten().filter(|delay| **delay <= three_round_trips_ns).count();
-        // Of what was lost before the first packet that arrived a receiver knows nothing.
-        let mut known = late.delays_ns.iter().skip_while(|delay| delay.is_none());
-        assert!(known.all(Option::is_some), "what was asked for has come in the end");
+        in_time +=
+            late.delays_ns.iter().filter(|(_, delay)| delay.is_some_and(|ns| ns <= three_round_trips_ns)).count();
+        // str0m asks for the last hundred packets, three or four times in that while. What never came was answered as
+        // often as it was asked for here, and lost each time.
+        for (lost, _) in late.delays_ns.iter().filter(|(_, delay)| delay.is_none()) {
+            assert_eq!(lost.answered, lost.asked, "seed {seed}: {lost:?}");
+        }
     }
     println!("{in_time} of {all} packets within three round trips");
     assert!(all > 8_000 && in_time * 1_000 >= all * 999, "{in_time} of {all} packets within three round trips");

@@ -45,6 +45,19 @@ struct Out {
     repeats: u32,
 }
 
+/// A packet that has left.
+#[derive(Clone, Copy, Debug)]
+pub struct Departure {
+    /// Position in its stream.
+    pub index: u64,
+    /// When it left for the first time.
+    pub left_ns: u64,
+    /// Times that the machine was asked for it again.
+    pub asked: u32,
+    /// Times that it has answered.
+    pub answered: u32,
+}
+
 /// A packet as it was seen leaving, opened.
 #[derive(Debug)]
 pub struct Seen<'a> {
@@ -154,9 +167,15 @@ impl Consumer {
         self.synced_ns = None;
     }
 
-    /// What has left, by its position in the stream, and when it did so first.
-    pub fn departures(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.sent.iter().map(|(index, out)| (*index, out.left_ns))
+    /// What has left for the first time, in the order of the stream.
+    pub fn departures(&self) -> impl Iterator<Item = Departure> + '_ {
+        let departure = |(index, out): (&u64, &Out)| Departure {
+            index: *index,
+            left_ns: out.left_ns,
+            asked: out.asked,
+            answered: out.repeats,
+        };
+        self.sent.iter().map(departure)
     }
 
     /// Packets that left for the first time.

@@ -23,6 +23,7 @@ mod world;
 
 use std::fmt;
 
+use consumer::Departure;
 use machine::{Machine, RealWorker};
 use random::Random;
 use scenario::Plan;
@@ -95,8 +96,8 @@ pub fn run_with(seed: u64, plan: Plan, machine: impl Machine, random: Random) ->
 pub struct Late {
     /// The run.
     pub passed: Passed,
-    /// How long each packet was on its way that left for it, from its first key frame on; None if it never arrived.
-    pub delays_ns: Vec<Option<u64>>,
+    /// What left for it, from its first key frame on, and how long it was on its way; None if it never arrived.
+    pub delays_ns: Vec<(Departure, Option<u64>)>,
 }
 
 /// Runs [`Plan::late_and_lossy`].

@@ -16,7 +16,7 @@ use super::scenario::{PeerPlan, Plan};
 use super::source::Source;
 use super::trace::{Coverage, Trace, WebRtcCoverage};
 use super::traffic::{About, Delivered};
-use super::webrtc::{Web, WebAct, wire_len};
+use super::webrtc::{Web, WebAct, order, wire_len};
 use super::wire::Wire;
 
 /// Calls of `forward` in a row, each with a full outbox, after which it is taken to be stuck.
@@ -358,19 +358,30 @@ impl<M: Machine> World<M> {
     pub(super) fn flush(&mut self) -> Result<(), Broken> {
         let mut packets = Vec::new();
         self.machine.drain(&mut |path, bytes| packets.push((path, Bytes::copy_from_slice(bytes))));
+        let mut leaving = Vec::new();
         for (path, bytes) in packets {
             let Some(socket) = self.socket(path.local) else {
                 return Err(format!("sent from endpoint {}, which is closed", path.local.0));
             };
             let len = wire_len(&bytes);
-            let (peer, packet) = match socket.peer {
-                None => self.check_leaving_webrtc(path, &bytes)?,
+            let (peer, packet, order) = match socket.peer {
+                None => {
+                    let (peer, packet) = self.check_leaving_webrtc(path, &bytes)?;
+                    (peer, packet, order(peer, &bytes))
+                }
                 Some(peer) => {
                     self.trace.note(self.now_ns, "out", peer as u64, len as u64, fingerprint(&bytes));
                     let packet = self.check_leaving((peer, socket.rtcp), path, &bytes);
-                    (peer, packet.map_err(|broken| format!("to peer {peer}: {broken}"))?)
+                    (peer, packet.map_err(|broken| format!("to peer {peer}: {broken}"))?, (0, 0))
                 }
             };
+            leaving.push((order, path, peer, len, packet));
+        }
+        leaving.sort_by_key(|(order, ..)| *order);
+        for (_, path, peer, len, packet) in leaving {
+            if let Delivered::Datagram { to, .. } = &packet {
+                self.trace.note(self.now_ns, "out", peer as u64, len as u64, u64::from(to.port()));
+            }
             if self.random.chance_ppm(self.plan.refuse_ppm) {
                 self.machine.send_refused(path, 1);
                 self.coverage.refused += 1;

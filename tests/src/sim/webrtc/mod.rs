@@ -5,7 +5,8 @@
 //! in the end is held against the source once more.
 //!
 //! The same seed gives the same run: time, path, kind and length of every datagram. Excepted are handshakes, which
-//! contain signatures of random length: their bytes, and their lengths, by which nothing here is timed.
+//! contain signatures of random length: their bytes, and their lengths, by which nothing here is timed. What str0m draws
+//! from hash maps and from the system's clock cannot be fixed, and shows rarely (docs/testing.md).
 
 pub mod client;
 mod events;
@@ -24,7 +25,7 @@ use corecast_wire::{
     RouterId, TransportId, WebRtcConfig, WebRtcTransportOptions,
 };
 
-use super::consumer::{Broken, Consumer, check};
+use super::consumer::{Broken, Consumer, Departure, check};
 use super::control::SERVER_SSRC;
 use super::machine::Machine;
 use super::scenario::MS;
@@ -35,7 +36,7 @@ use client::Client;
 pub use client::started;
 use paths::Paths;
 use plan::{Leave, Move, SERVER};
-pub(super) use traffic::wire_len;
+pub(super) use traffic::{order, wire_len};
 
 /// How long a consumer may be without a key frame once everything is in place; and if the kernel refuses some sends,
 /// which costs a second each time that it is a request.
@@ -336,13 +337,13 @@ impl<M: Machine> World<M> {
         Ok(())
     }
 
-    /// How long the packets of a consumer were on their way; None for those that str0m has not opened.
-    pub(super) fn delays(&self, consumer: &Consumer) -> Vec<Option<u64>> {
+    /// The packets of a consumer, and how long they were on their way; None for those that str0m has not opened.
+    pub(super) fn delays(&self, consumer: &Consumer) -> Vec<(Departure, Option<u64>)> {
         let Some(web) = &self.peers[consumer.peer].web else { return Vec::new() };
         let key = usize::try_from(consumer.number).expect("few consumers");
         let opened = web.opened.get(&key);
-        let delay = |(index, left_ns): (u64, u64)| Some(opened?.get(&index)? - left_ns);
-        consumer.departures().map(delay).collect()
+        let delay = |one: &Departure| Some(opened?.get(&one.index)? - one.left_ns);
+        consumer.departures().map(|one| (one, delay(&one))).collect()
     }
 
     /// Who left without a word that was heard has been noticed.
