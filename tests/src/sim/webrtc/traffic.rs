@@ -72,12 +72,12 @@ impl<M: Machine> World<M> {
         call: impl FnOnce(&mut Client, u64) -> Result<Vec<Said>, Broken>,
     ) -> Result<(), Broken> {
         let now_ns = self.now_ns;
-        let left = self.peers[at].state == State::Left;
+        let (left, key_known) = (self.peers[at].state == State::Left, self.peers[at].key_known);
         let Some(web) = self.peers[at].web.as_deref_mut().filter(|web| !web.gone) else { return Ok(()) };
         let all = match call(&mut web.client, now_ns) {
             Ok(all) => all,
-            // Nobody answers its handshake any more.
-            Err(_) if left => {
+            // Nobody answers its handshake any more, or not in time.
+            Err(_) if left || (web.disturbed && !key_known) => {
                 web.gone = true;
                 return Ok(());
             }
