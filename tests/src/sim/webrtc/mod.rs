@@ -5,8 +5,8 @@
 //! in the end is held against the source once more.
 //!
 //! The same seed gives the same run: time, path, kind and length of every datagram. Excepted are handshakes, which
-//! contain signatures of random length: their bytes, and their lengths, by which nothing here is timed. What str0m draws
-//! from hash maps and from the system's clock cannot be fixed, and shows rarely (docs/testing.md).
+//! contain signatures of random length: their bytes, and their lengths, by which nothing here is timed. What str0m
+//! draws from hash maps and from the system's clock cannot be fixed, and shows rarely (docs/testing.md).
 
 pub mod client;
 mod events;
@@ -87,8 +87,8 @@ pub(super) struct Web {
     cut: bool,
     /// It has gone, and says nothing any more.
     pub(super) gone: bool,
-    /// Its address changed in the middle of the handshake, which may then take until it is given up: flights went astray,
-    /// and are repeated ever more slowly.
+    /// Its address changed in the middle of the handshake, which may then take until it is given up: flights went
+    /// astray, and are repeated ever more slowly.
     disturbed: bool,
     /// It had keys and a path when it went.
     missed: bool,

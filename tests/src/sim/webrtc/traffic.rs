@@ -56,8 +56,8 @@ pub(in crate::sim) fn wire_len(datagram: &[u8]) -> usize {
     if is_handshake(datagram) { HANDSHAKE_BYTES } else { datagram.len() }
 }
 
-/// In which order the network takes what leaves at one moment: by participant and SSRC. str0m asks for packets of several
-/// streams in the order of a hash map, and so the answers leave in another order in every run.
+/// In which order the network takes what leaves at one moment: by participant and SSRC. str0m asks for packets of
+/// several streams in the order of a hash map, and so the answers leave in another order in every run.
 pub(in crate::sim) fn order(peer: usize, datagram: &[u8]) -> (usize, u32) {
     let ssrc = datagram.get(8..12).and_then(|ssrc| ssrc.try_into().ok()).map_or(0, u32::from_be_bytes);
     let is_media = kind_of(datagram) == Some(Kind::Media) && !is_rtcp(datagram);
