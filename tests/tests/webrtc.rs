@@ -48,8 +48,8 @@ fn both_roles() {
     publishes_and_watches(DtlsVersions::Both, false, DtlsVersion::Auto, "DTLS 1.3, AEAD_AES_256_GCM");
 }
 
-/// What a receiver missed while its consent was lost was withheld: no gap in its numbers, which after 2^15 packets would
-/// lead its rollover counter astray (and video would go on in the middle). Found by the simulation.
+/// What a receiver missed while its consent was lost was withheld: no gap in its numbers, which after 2^15 packets
+/// would lead its rollover counter astray (and video would go on in the middle). Found by the simulation.
 #[test]
 fn who_comes_back_after_its_consent_was_lost_finds_no_gap() {
     let mut bench = Bench::new(DtlsVersions::V12);

@@ -66,8 +66,8 @@ impl Worker {
         }
     }
 
-    /// A sender's answer to our reference time. Whichever of its SSRCs it comes under, it has come the way that all take
-    /// (str0m answers under one of them).
+    /// A sender's answer to our reference time. Whichever of its SSRCs it comes under, it has come the way that all
+    /// take (str0m answers under one of them).
     fn take_dlrr(&mut self, now: Instant, key: usize, block: DlrrBlock) {
         let Some(transport) = self.transports.get(key).filter(|transport| transport.rtcp_ssrc == block.ssrc) else {
             return;

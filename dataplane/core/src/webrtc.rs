@@ -308,8 +308,8 @@ impl Worker {
         }
     }
 
-    /// Nothing is sent any more until there is a path again. What comes meanwhile is withheld on purpose: were it a gap,
-    /// the receiver would ask for it, see no key frame, and after 2^15 packets guess the wrong rollover counter.
+    /// Nothing is sent any more until there is a path again. What comes meanwhile is withheld on purpose: were it a
+    /// gap, the receiver would ask for it, see no key frame, and after 2^15 packets guess the wrong rollover counter.
     fn fall_silent(&mut self, key: usize) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         transport.clear_remote();

@@ -308,7 +308,7 @@ impl<M: Machine> World<M> {
             self.coverage.datagrams += 1;
             let shared = self.socket(path.local).is_some_and(|socket| socket.peer.is_none());
             // Keys, and so what they protect, are new in every run.
-            let print = if shared { 0 } else { fingerprint(&bytes) };
+            let print = if shared { u64::from(path.remote.port()) } else { fingerprint(&bytes) };
             self.trace.note(self.now_ns, "in", u64::from(path.local.0), wire_len(&bytes) as u64, print);
             let expected = self.arriving(path, &about);
             self.machine.handle_datagram(now, path, &bytes);

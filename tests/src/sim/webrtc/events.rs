@@ -103,8 +103,8 @@ impl<M: Machine> World<M> {
                 self.web.goodbyes_heard += 1;
                 self.act_in(0, Act::HangUp(at));
             }
-            // It fell silent in the middle.
-            DtlsState::Failed if web.gone => self.act_in(0, Act::HangUp(at)),
+            // It fell silent in the middle, or moved.
+            DtlsState::Failed if web.gone || web.disturbed => self.act_in(0, Act::HangUp(at)),
             DtlsState::Failed => return Err(format!("the handshake of peer {at} failed: {detail}")),
             DtlsState::New | DtlsState::Connecting => {}
         }

@@ -1,8 +1,8 @@
 //! The SRTP keys of an association at the moment in which the machine has them, so that what it sends can be opened as
 //! it leaves, whatever the network does to it then, and by cryptography that is not its own.
 //!
-//! The DTLS library derives them by HMAC (RFC 5705, RFC 8446 section 7.5). It is given one here that listens: what comes
-//! of the label "EXTRACTOR-dtls_srtp" is the key block (RFC 5764 section 4.2).
+//! The DTLS library derives them by HMAC (RFC 5705, RFC 8446 section 7.5). It is given one here that listens: what
+//! comes of the label "EXTRACTOR-dtls_srtp" is the key block (RFC 5764 section 4.2).
 
 use std::cell::RefCell;
 use std::sync::Once;

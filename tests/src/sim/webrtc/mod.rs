@@ -5,8 +5,8 @@
 //! in the end is held against the source once more.
 //!
 //! The same seed gives the same run: time, path, kind and length of every datagram. Excepted are handshakes, which
-//! contain signatures of random length: their bytes, and their lengths, by which nothing here is timed. What str0m draws
-//! from hash maps and from the system's clock cannot be fixed, and shows rarely (docs/testing.md).
+//! contain signatures of random length: their bytes, and their lengths, by which nothing here is timed. What str0m
+//! draws from hash maps and from the system's clock cannot be fixed, and shows rarely (docs/testing.md).
 
 pub mod client;
 mod events;
@@ -87,6 +87,9 @@ pub(super) struct Web {
     cut: bool,
     /// It has gone, and says nothing any more.
     pub(super) gone: bool,
+    /// Its address changed in the middle of the handshake, which may then take until it is given up: flights went
+    /// astray, and are repeated ever more slowly.
+    disturbed: bool,
     /// It had keys and a path when it went.
     missed: bool,
     /// It has said goodbye, and was heard.
@@ -147,6 +150,7 @@ impl<M: Machine> World<M> {
             moves: 0,
             cut: false,
             gone: false,
+            disturbed: false,
             missed: false,
             closed: false,
             expiries: 0,
@@ -243,6 +247,7 @@ impl<M: Machine> World<M> {
         let peer = &mut self.peers[at];
         let Some(web) = &mut peer.web else { return Ok(()) };
         web.settled_ns = None;
+        web.disturbed |= !peer.key_known;
         match how {
             Move::Rebound => {
                 self.web.rebound += 1;
@@ -331,7 +336,8 @@ impl<M: Machine> World<M> {
         for (at, peer) in self.peers.iter().enumerate() {
             let Some(web) = &peer.web else { continue };
             let (selected, public) = (web.paths.selected(), web.public);
-            let lives = peer.state == State::Joined && !web.gone;
+            let waits = web.disturbed && !peer.key_known;
+            let lives = peer.state == State::Joined && !web.gone && !waits;
             check!(!lives || web.settled_ns.is_some(), "peer {at} is at {public}, selected is {selected:?}");
         }
         Ok(())

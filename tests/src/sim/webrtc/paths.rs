@@ -82,8 +82,8 @@ pub struct Counts {
 }
 
 impl Paths {
-    /// The transport has new credentials. The old ones are good until a check with the new ones nominates; in the middle
-    /// of another restart, those that selected a path, else the newer ones.
+    /// The transport has new credentials. The old ones are good until a check with the new ones nominates; in the
+    /// middle of another restart, those that selected a path, else the newer ones.
     pub fn restart(&mut self, fragment: &str) {
         if self.previous.is_none() || self.selected.is_none() {
             self.previous = self.fragments.len().checked_sub(1);

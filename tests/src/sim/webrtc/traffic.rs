@@ -56,8 +56,8 @@ pub(in crate::sim) fn wire_len(datagram: &[u8]) -> usize {
     if is_handshake(datagram) { HANDSHAKE_BYTES } else { datagram.len() }
 }
 
-/// In which order the network takes what leaves at one moment: by participant and SSRC. str0m asks for packets of several
-/// streams in the order of a hash map, and so the answers leave in another order in every run.
+/// In which order the network takes what leaves at one moment: by participant and SSRC. str0m asks for packets of
+/// several streams in the order of a hash map, and so the answers leave in another order in every run.
 pub(in crate::sim) fn order(peer: usize, datagram: &[u8]) -> (usize, u32) {
     let ssrc = datagram.get(8..12).and_then(|ssrc| ssrc.try_into().ok()).map_or(0, u32::from_be_bytes);
     let is_media = kind_of(datagram) == Some(Kind::Media) && !is_rtcp(datagram);
@@ -72,12 +72,12 @@ impl<M: Machine> World<M> {
         call: impl FnOnce(&mut Client, u64) -> Result<Vec<Said>, Broken>,
     ) -> Result<(), Broken> {
         let now_ns = self.now_ns;
-        let left = self.peers[at].state == State::Left;
+        let (left, key_known) = (self.peers[at].state == State::Left, self.peers[at].key_known);
         let Some(web) = self.peers[at].web.as_deref_mut().filter(|web| !web.gone) else { return Ok(()) };
         let all = match call(&mut web.client, now_ns) {
             Ok(all) => all,
-            // Nobody answers its handshake any more.
-            Err(_) if left => {
+            // Nobody answers its handshake any more, or not in time.
+            Err(_) if left || (web.disturbed && !key_known) => {
                 web.gone = true;
                 return Ok(());
             }
