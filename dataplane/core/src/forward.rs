@@ -223,6 +223,9 @@ impl Departure<'_> {
             return Err(Unsealed::Discarded(Discard::LeftHistory));
         }
         let meta = self.history.meta(slot.index);
+        if consumer.leaves_for(stream).is_some() {
+            consumer.note_picture(self.history.picture_ids(slot.index));
+        }
         let index = consumer.rewrite(stream, &meta).map_err(Unsealed::Discarded)?;
         let outgoing = Outgoing::of(consumer, path, self.stamp, &meta, index);
         seal(self.history, slot.index, self.sealer, &outgoing, self.outbox, self.sent)?;
