@@ -103,7 +103,8 @@
       };
     }
     for (const tile of document.querySelectorAll('[data-peer]')) {
-      seen.tiles.push({ peer: tile.dataset.peer, state: tile.dataset.state ?? null });
+      const layer = tile.querySelector('[data-of="layer"]')?.textContent ?? null;
+      seen.tiles.push({ peer: tile.dataset.peer, state: tile.dataset.state ?? null, layer });
     }
     seen.connections = connections.length;
     return seen;
@@ -121,5 +122,11 @@
     return true;
   }
 
-  window.probe = { wishes, look, agreed, restartIce, summary };
+  /** Presses a button as a person does. */
+  function press(id) {
+    document.getElementById(id).click();
+    return true;
+  }
+
+  window.probe = { wishes, look, agreed, restartIce, press, summary };
 })();

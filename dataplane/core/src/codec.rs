@@ -10,6 +10,8 @@ mod vp9;
 
 use corecast_wire::Codec;
 
+pub(crate) use vp8::{PictureIds, PictureShift, picture_ids, shift_picture_ids};
+
 /// Whether `payload` (of one RTP packet, decrypted, without padding) starts a key frame of `codec`. Never for codecs
 /// without key frames, nor for payloads too short to tell.
 #[must_use]

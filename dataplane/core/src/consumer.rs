@@ -5,12 +5,15 @@
 //! begins a new [`Run`]; the runs together say which packet left under which number, without a note per packet.
 //!
 //! Of a producer with several streams one is forwarded at a time. A switch is a new run too: it begins at a key frame
-//! of the other stream, with the next number, and with an offset of timestamps so that presentation time goes on.
+//! of the other stream, with the next number, and with an offset of timestamps so that presentation time goes on. VP8
+//! numbers its pictures too, and each stream in its own way; receivers (libwebrtc's for one) drop for seconds what seems
+//! to be older than what they had, key frame or not. So a run has an offset of these as well.
 
 use std::time::Duration;
 
 use corecast_wire::{ConsumeOptions, ConsumerId, Discard, Discards, PayloadTypeMapping};
 
+use crate::codec::{PictureIds, PictureShift};
 use crate::extensions::ExtensionPlan;
 use crate::history::PacketMeta;
 use crate::limits::{MAX_CONSUMER_PAYLOAD_TYPES, MAX_RETRANSMITS, RETRANSMIT_MEMORY};
@@ -34,12 +37,14 @@ struct Run {
     stream: usize,
     /// Added to the stream's timestamps; 0 for the stream that came first.
     timestamp_offset: u32,
+    /// Added to the numbers of VP8's pictures; nothing for the stream that came first.
+    picture_shift: PictureShift,
 }
 
 impl Run {
     /// Before the first packet: no sequence number is so high.
     const fn none(stream: usize) -> Self {
-        Self { first_in: u64::MAX, first_out: 0, stream, timestamp_offset: 0 }
+        Self { first_in: u64::MAX, first_out: 0, stream, timestamp_offset: 0, picture_shift: PictureShift::NONE }
     }
 
     const fn is_none(&self) -> bool {
@@ -56,6 +61,7 @@ pub(crate) struct Source {
     /// Ours.
     pub(crate) index: u64,
     pub(crate) timestamp_offset: u32,
+    pub(crate) picture_shift: PictureShift,
 }
 
 /// How the timestamps of a stream go on where those of the one before end.
@@ -65,6 +71,9 @@ struct Alignment {
     exact: Option<u32>,
     /// The highest timestamp that may have left.
     floor: u32,
+    /// The newest picture that may have left, and the one that comes.
+    last_picture: PictureIds,
+    next_picture: PictureIds,
 }
 
 impl Alignment {
@@ -268,7 +277,14 @@ impl Consumer {
         self.alignment = Alignment {
             exact: behind.map(|ticks| self.exact_offset.wrapping_add(ticks)),
             floor: newest.wrapping_add(self.run.timestamp_offset),
+            last_picture: self.run.picture_shift.of(last.picture_ids),
+            next_picture: PictureIds::default(),
         };
+    }
+
+    /// The numbers of the next packet's picture, before a switch.
+    pub(crate) const fn note_picture(&mut self, ids: PictureIds) {
+        self.alignment.next_picture = ids;
     }
 
     /// What the receiver gets of a packet of a stream that it takes: the sequence number under which it leaves, or
@@ -297,12 +313,14 @@ impl Consumer {
         if self.has_key_frames && !packet.key_frame {
             return Err(Discard::WaitingForKeyFrame);
         }
-        let mut timestamp_offset = self.run.timestamp_offset;
+        let Run { mut timestamp_offset, mut picture_shift, .. } = self.run;
         if self.leaves_for(stream).is_some() {
+            picture_shift = PictureShift::behind(self.alignment.last_picture, self.alignment.next_picture);
             timestamp_offset = self.alignment.offset(packet.timestamp, self.clock_rate_hz);
             self.exact_offset = self.alignment.exact.unwrap_or(timestamp_offset);
         }
-        self.push_run(Run { first_in: packet.sequence, first_out: self.next_out, stream, timestamp_offset });
+        let (first_in, first_out) = (packet.sequence, self.next_out);
+        self.push_run(Run { first_in, first_out, stream, timestamp_offset, picture_shift });
         self.waiting = false;
         Ok(())
     }
@@ -328,6 +346,11 @@ impl Consumer {
     /// What is added to the timestamps of what is forwarded now.
     pub(crate) const fn timestamp_offset(&self) -> u32 {
         self.run.timestamp_offset
+    }
+
+    /// What is added to the numbers of VP8's pictures in what is forwarded now.
+    pub(crate) const fn picture_shift(&self) -> PictureShift {
+        self.run.picture_shift
     }
 
     /// The stream of what was forwarded last.
@@ -408,7 +431,8 @@ impl Consumer {
         }
         let run = self.runs().find(|run| run.first_out <= index)?;
         let sequence = run.first_in + (index - run.first_out);
-        Some(Source { stream: run.stream, sequence, index, timestamp_offset: run.timestamp_offset })
+        let Run { stream, timestamp_offset, picture_shift, .. } = *run;
+        Some(Source { stream, sequence, index, timestamp_offset, picture_shift })
     }
 
     /// Whether `out` may be repeated now: once per round trip, ten times in all, within the allowance of bytes.

@@ -189,6 +189,9 @@ impl Departure<'_> {
             return Err(Unsealed::Discarded(Discard::LeftHistory));
         }
         let meta = history.meta(slot.index);
+        if consumer.leaves_for(stream).is_some() {
+            consumer.note_picture(history.picture_ids(slot.index));
+        }
         let index = consumer.rewrite(stream, &meta).map_err(Unsealed::Discarded)?;
         let outgoing = Outgoing::of(consumer, path, self.stamp, &meta, index);
         seal(history, slot.index, self.sealer, &outgoing, outbox, sent)?;

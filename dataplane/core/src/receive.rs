@@ -172,6 +172,7 @@ impl Worker {
             payload_type: codec.mapped_payload_type,
             marker: view.marker(),
             key_frame: starts_key_frame(codec.codec, view.extension(producer.ids.dependency_descriptor), payload),
+            is_vp8: codec.codec == Codec::Vp8,
             ..PacketMeta::default()
         };
         if meta.key_frame {
@@ -209,6 +210,9 @@ impl Worker {
             stream.sequence.accept(meta.sequence);
         }
         let (placed, displaced) = stream.insert(&mut self.history, opened.slot, meta);
+        if stream.activity.is_some() && stream.highest() == Some(meta.sequence) {
+            stream.reception.picture_ids = self.history.picture_ids(opened.slot);
+        }
         self.spare = displaced;
         if let Some(index) = displaced {
             self.history.retire(index);

@@ -7,6 +7,7 @@
 
 use corecast_wire::Discard;
 
+use crate::codec::PictureShift;
 use crate::extensions::{Stamp, abs_send_time};
 use crate::outbox::Outbox;
 use crate::seal::{Outgoing, Unsealed, seal};
@@ -41,6 +42,7 @@ impl Worker {
         let stamp = Stamp { abs_send_time, transport_cc: transport.next_transport_cc };
         let mut outgoing = Outgoing::of(consumer, path, stamp, &meta, source.index);
         outgoing.timestamp_offset = source.timestamp_offset;
+        outgoing.picture_shift = if meta.is_vp8 { source.picture_shift } else { PictureShift::NONE };
         if let Some((ssrc, payload_type, index)) = rtx {
             outgoing = Outgoing { ssrc, payload_type, index, original: Some(out), ..outgoing };
         }

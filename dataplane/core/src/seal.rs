@@ -2,6 +2,7 @@
 
 use corecast_wire::Discard;
 
+use crate::codec::PictureShift;
 use crate::consumer::Consumer;
 use crate::extensions::{ExtensionPlan, Stamp};
 use crate::history::{History, PacketMeta};
@@ -22,6 +23,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) index: u64,
     /// Added to the packet's timestamp (see [`Consumer::timestamp_offset`]).
     pub(crate) timestamp_offset: u32,
+    /// Added to the numbers of the picture (see [`Consumer::picture_shift`]).
+    pub(crate) picture_shift: PictureShift,
     pub(crate) extensions: &'a ExtensionPlan,
     pub(crate) stamp: Stamp,
     /// Original sequence number, for a packet of an RTX stream (RFC 4588 section 4).
@@ -39,6 +42,7 @@ impl<'a> Outgoing<'a> {
             payload_type,
             index,
             timestamp_offset: consumer.timestamp_offset(),
+            picture_shift: if packet.is_vp8 { consumer.picture_shift() } else { PictureShift::NONE },
             extensions: &consumer.extensions,
             stamp,
             original: None,
@@ -56,7 +60,29 @@ pub(crate) enum Unsealed {
 }
 
 /// Writes the header anew and seals the payload from history straight into the outbox; for plain RTP, only names it.
+///
+/// Where pictures are numbered anew, the payload in history has the new numbers while it is sealed, and then its own
+/// again; plain RTP, which is read from history later, gets a copy.
 pub(crate) fn seal(
+    history: &mut History,
+    slot: u32,
+    sealer: Option<&Sealer>,
+    outgoing: &Outgoing<'_>,
+    outbox: &mut Outbox,
+    sent: &mut Traffic,
+) -> Result<(), Unsealed> {
+    let shift = outgoing.picture_shift;
+    if shift == PictureShift::NONE {
+        return seal_as_it_is(history, slot, sealer, outgoing, outbox, sent);
+    }
+    history.shift_picture_ids(slot, shift);
+    let result = seal_as_it_is(history, slot, sealer, outgoing, outbox, sent);
+    history.shift_picture_ids(slot, shift.inverse());
+    result
+}
+
+#[inline]
+fn seal_as_it_is(
     history: &mut History,
     slot: u32,
     sealer: Option<&Sealer>,
@@ -84,16 +110,21 @@ pub(crate) fn seal(
     let block_len = outgoing.extensions.block_len(meta.extension_ids, block);
     let payload = history.sealable(slot, outgoing.original.is_some());
     let header_len = FIXED_HEADER_BYTES + csrcs.len() + block_len;
-    // Plain RTP leaves its payload in history, but for an original sequence number.
-    let osn = payload.len() - usize::from(meta.payload_len) - usize::from(meta.pad);
-    let len = header_len + sealer.map_or(osn, |sealer| payload.len() + sealer.rtp_overhead());
+    // Plain RTP leaves its payload in history, but for an original sequence number, or if it is not as it is there.
+    let stays = if outgoing.picture_shift == PictureShift::NONE {
+        usize::from(meta.payload_len) + usize::from(meta.pad)
+    } else {
+        0
+    };
+    let copied = payload.len() - stays;
+    let len = header_len + sealer.map_or(copied, |sealer| payload.len() + sealer.rtp_overhead());
     let room = outbox.reserve(len).ok_or(Unsealed::Full)?;
     let written = begin_header(room, &header, csrcs, block_len)
         .and_then(|room| outgoing.extensions.write(meta.extension_ids, block, outgoing.stamp, room));
     written.ok_or(Unsealed::Discarded(Discard::SealFailed))?;
     let Some(sealer) = sealer else {
-        let (original, rest) = payload.split_at(osn);
-        room.get_mut(header_len..).unwrap_or_default().copy_from_slice(original);
+        let (copied, rest) = payload.split_at(copied);
+        room.get_mut(header_len..).unwrap_or_default().copy_from_slice(copied);
         let payload = Some((history.reference(slot), rest.len())).filter(|_| !rest.is_empty());
         push_counted(outbox, sent, outgoing.path, len, payload);
         return Ok(());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use corecast_wire::{Discard, EncodingMapping, MediaKind};
 
+use crate::codec::PictureIds;
 use crate::history::{History, PacketMeta, SlotRef};
 use crate::key_frame::KeyFrameRequests;
 use crate::layers::Activity;
@@ -205,6 +206,8 @@ pub(crate) struct Reception {
     pub(crate) newest: Option<(u32, Instant)>,
     /// The highest timestamp of all, also of what came by RTX.
     pub(crate) highest_timestamp: Option<u32>,
+    /// The numbers of the newest packet's picture, of one stream among several.
+    pub(crate) picture_ids: PictureIds,
     pub(crate) sender_report: Option<SenderReport>,
     /// To its sender and back, if it answers reference times.
     pub(crate) round_trip: Option<Duration>,

@@ -1,10 +1,11 @@
 //! Simulcast: a page publishes in two sizes, and each page that watches gets the one that fits its window.
 
 use corecast_tests::browser::Browser;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Stage;
 use crate::call::{Visitor, Wishes, join, until};
+use crate::together::pictures;
 
 const LARGE: (u32, u32) = (1280, 800);
 /// A tile of it is narrower than the smaller layer.
@@ -45,6 +46,7 @@ fn switches(publisher: &Visitor<'_>, viewer: &Visitor<'_>, peer: &str, (size, ri
     let decoded = now.frames.max(after["framesDecoded"].as_u64().unwrap_or_default())
         - before["framesDecoded"].as_u64().unwrap_or_default();
     let missed = encoded.saturating_sub(decoded);
+    println!("DEBUG connections {} {}", viewer.look().map(|l| l["connections"].clone()).unwrap_or_default(), viewer.look().map(|l| l["state"].clone()).unwrap_or_default());
     println!(
         "    {name} to {rid}, {} wide: {decoded} frames decoded of {encoded}, freezes {} and then {}",
         after["frameWidth"], before["freezeCount"], after["freezeCount"]
@@ -67,9 +69,16 @@ pub(crate) fn sizes_that_fit(stage: &Stage) {
         switches(&publisher, &viewer, &peer, (LARGE, "f"));
         for wanted in [(SMALL, "h"), (LARGE, "f"), (SMALL, "h")] {
             let missed = switches(&publisher, &viewer, &peer, wanted);
-            assert!(missed <= MAY_MISS, "{name}: {missed} frames missed on the way to {wanted:?}");
+            let figures = || format!("{}\n{}", viewer.figures(&peer), publisher.figures(&peer));
+            assert!(missed <= MAY_MISS, "{name}: {missed} frames missed on the way to {wanted:?}: {}", figures());
         }
-        let seen = viewer.look().expect("the page is there");
-        assert_eq!(seen["viewers"][&peer]["layer"], "h", "what the page asks for");
+        viewer.page.call("press", &json!(["figures-button"])).expect("the page is there");
+        until("a page that says which layer it is", || {
+            let seen = viewer.look()?;
+            let tile = seen["tiles"].as_array().into_iter().flatten().find(|tile| tile["peer"] == *peer).cloned();
+            let told = (seen["viewers"][&peer]["layer"] == "h", tile.unwrap_or_default()["layer"] == "1 of 2");
+            if told == (true, true) { Ok(()) } else { Err(format!("{told:?} {}", seen["tiles"])) }
+        });
+        pictures(&viewer.page, &format!("layers-{}", browser.name()));
     }
 }

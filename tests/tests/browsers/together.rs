@@ -63,7 +63,7 @@ pub(crate) fn watch_each_other(stage: &Stage) {
 }
 
 /// Takes pictures of a page for people to look at.
-fn pictures(page: &Page<'_>, name: &str) {
+pub(crate) fn pictures(page: &Page<'_>, name: &str) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("in the workspace").join("target/screenshots");
     std::fs::create_dir_all(&folder).expect("a directory for pictures");
     for (what, width, height) in [("phone", 390, 844), ("desktop", 1280, 800)] {

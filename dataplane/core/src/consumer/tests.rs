@@ -149,7 +149,7 @@ fn a_stream_that_was_left_comes_back_behind_what_was_sent_of_it() {
 
 #[test]
 fn timestamps_keep_the_moment_and_do_not_stand_still() {
-    let exact = |exact, floor| Alignment { exact, floor };
+    let exact = |exact, floor| Alignment { exact, floor, ..Alignment::default() };
     assert_eq!(exact(Some(5_000), 10_000).offset(6_000, 90_000), 5_000, "11,000 is behind 10,000");
     assert_eq!(exact(Some(4_000), 10_000).offset(6_000, 90_000), 4_090, "a millisecond behind, not the same");
     assert_eq!(exact(Some(1_000), 10_000).offset(6_000, 90_000), 4_090, "not back");

@@ -11,14 +11,14 @@ use corecast_wire::{
 
 use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, packet, path, receiver, remote, video};
 
-const OUT: u32 = 21;
+pub(crate) const OUT: u32 = 21;
 /// Clock of the layers' timestamps.
 const RATE: u64 = 90_000;
 
 /// A sender of several layers, lowest first. Layer n has SSRC 1,000 + n and a clock of its own.
-struct Stage {
-    bed: Bed,
-    next: [u16; 4],
+pub(crate) struct Stage {
+    pub(crate) bed: Bed,
+    pub(crate) next: [u16; 4],
 }
 
 /// A packet of media to the consumer.
@@ -30,7 +30,7 @@ struct Sent {
     key: bool,
 }
 
-fn layers(count: u32) -> ProduceOptions {
+pub(crate) fn layers(count: u32) -> ProduceOptions {
     let encoding = |layer| EncodingMapping { ssrc: Some(1_000 + layer), rtx_ssrc: Some(2_000 + layer), rid: None };
     ProduceOptions { encodings: (0..count).map(encoding).collect(), ..video() }
 }
@@ -161,7 +161,7 @@ impl Stage {
         plis(sent.iter().filter(|(to, _)| *to == remote(0)).map(|(_, bytes)| bytes.as_slice()))
     }
 
-    fn nack(&mut self, sequence: u16) -> Vec<(u32, Vec<u8>)> {
+    pub(crate) fn nack(&mut self, sequence: u16) -> Vec<(u32, Vec<u8>)> {
         let mut bytes = [0; 64];
         let mut writer = Writer::new(&mut bytes);
         writer.push_nack(9, OUT, [sequence]);

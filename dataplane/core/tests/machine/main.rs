@@ -6,5 +6,6 @@ mod forwarding;
 mod headers;
 mod key_frames;
 mod layers;
+mod pictures;
 mod reports;
 mod streams;
