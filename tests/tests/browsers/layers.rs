@@ -46,6 +46,7 @@ fn switches(publisher: &Visitor<'_>, viewer: &Visitor<'_>, peer: &str, (size, ri
     let decoded = now.frames.max(after["framesDecoded"].as_u64().unwrap_or_default())
         - before["framesDecoded"].as_u64().unwrap_or_default();
     let missed = encoded.saturating_sub(decoded);
+    println!("DEBUG connections {} {}", viewer.look().map(|l| l["connections"].clone()).unwrap_or_default(), viewer.look().map(|l| l["state"].clone()).unwrap_or_default());
     println!(
         "DEBUG connections {} {}",
         viewer.look().map(|l| l["connections"].clone()).unwrap_or_default(),
