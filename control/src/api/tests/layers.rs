@@ -32,9 +32,8 @@ async fn a_session_of_several_encodings_links_to_its_extensions() {
     let session = answer.location.clone().expect("a URL");
     let links = answer.all("link");
     let layer = format!("<{session}/layer>; rel=\"urn:ietf:params:whep:ext:core:layer\"");
-    let events = format!(
-        "<{session}/events>; rel=\"urn:ietf:params:whep:ext:core:server-sent-events\"; events=\"active,inactive,layers\""
-    );
+    let rel = "urn:ietf:params:whep:ext:core:server-sent-events";
+    let events = format!("<{session}/events>; rel=\"{rel}\"; events=\"active,inactive,layers\"");
     assert_eq!(links, [layer, events]);
     // One encoding: nothing to choose.
     assert_eq!(server.sdp("/whip/r?peer=one", &offer("sendonly", STAYS)).await.status, StatusCode::CREATED);
