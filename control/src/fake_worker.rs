@@ -172,22 +172,15 @@ impl FakeWorker {
                 self.producers.remove(&producer).ok_or_else(|| not_found("producer", producer.0))?;
                 self.consumers.retain(|_, (_, of)| *of != producer);
             }
-            Command::PauseProducer { producer, .. } => {
-                self.producers.get(&producer).ok_or_else(|| not_found("producer", producer.0))?;
-            }
+            Command::PauseProducer { producer, .. } if self.producers.contains_key(&producer) => {}
+            Command::PauseProducer { producer, .. } => return Err(not_found("producer", producer.0)),
             Command::CloseConsumer { consumer } => {
                 self.consumers.remove(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
             }
             Command::PauseConsumer { consumer, .. } | Command::RequestKeyFrame { consumer } => {
                 self.consumers.get(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
             }
-            Command::SetPreferredLayers { consumer, spatial } => {
-                let (_, producer) = self.consumers.get(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
-                if usize::from(spatial) >= self.encodings[producer].len() {
-                    return Err(CommandError::Invalid { field: "spatialLayer".into(), cause: "is too high".into() });
-                }
-                self.events.push(Event::ConsumerLayersChanged { consumer, spatial: Some(spatial) });
-            }
+            Command::SetPreferredLayers { consumer, spatial } => self.set_preferred_layers(consumer, spatial)?,
             Command::TestHook(_) => return Err(CommandError::HooksOff),
             Command::CreateRouter { .. } | Command::Shutdown => {}
         }
@@ -203,6 +196,16 @@ impl FakeWorker {
             return Err(CommandError::SsrcTaken(taken));
         }
         self.producers.insert(producer, (transport, ssrc));
+        Ok(())
+    }
+
+    /// The switch is made at once.
+    fn set_preferred_layers(&mut self, consumer: ConsumerId, spatial: u8) -> Result<(), CommandError> {
+        let (_, producer) = self.consumers.get(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
+        if usize::from(spatial) >= self.encodings[producer].len() {
+            return Err(CommandError::Invalid { field: "spatialLayer".into(), cause: "is too high".into() });
+        }
+        self.events.push(Event::ConsumerLayersChanged { consumer, spatial: Some(spatial) });
         Ok(())
     }
 

@@ -33,8 +33,8 @@ pub fn picture_size(codec: Codec, payload: &[u8]) -> Option<(u16, u16)> {
     if codec == Codec::Vp8 { vp8::picture_size(payload) } else { None }
 }
 
-/// Whether a packet starts a key frame by its dependency descriptor (AV1 and VP9), which says it of payloads too that are encrypted from
-/// end to end. `None` if the descriptor is malformed.
+/// Whether a packet starts a key frame by its dependency descriptor (AV1 and VP9), which says it of payloads too that
+/// are encrypted from end to end. `None` if the descriptor is malformed.
 #[must_use]
 pub fn is_key_frame_by_descriptor(descriptor: &[u8]) -> Option<bool> {
     dependency_descriptor::starts_key_frame(descriptor)

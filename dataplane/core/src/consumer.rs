@@ -6,8 +6,8 @@
 //!
 //! Of a producer with several streams one is forwarded at a time. A switch is a new run too: it begins at a key frame
 //! of the other stream, with the next number, and with an offset of timestamps so that presentation time goes on. VP8
-//! numbers its pictures too, and each stream in its own way; receivers (libwebrtc's for one) drop for seconds what seems
-//! to be older than what they had, key frame or not. So a run has an offset of these as well.
+//! numbers its pictures too, and each stream in its own way; receivers (libwebrtc's for one) drop for seconds what
+//! seems to be older than what they had, key frame or not. So a run has an offset of these as well.
 
 use std::ops::Range;
 use std::time::Duration;

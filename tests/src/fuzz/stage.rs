@@ -24,7 +24,7 @@ const MAX_BATCH: usize = 32;
 /// Calls of `forward` for one batch.
 const MAX_FORWARDS: usize = 1_000;
 /// History that the stage may use: every stream's ring, and the chunk being filled.
-const MAX_SLOTS_IN_USE: usize = TRANSPORTS as usize * 2 * 512 + 64;
+const MAX_SLOTS_IN_USE: usize = TRANSPORTS as usize * 3 * 512 + 64;
 
 /// The worker and its keys.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Default for Stage {
     }
 }
 
-/// SSRC of a transport's video.
+/// SSRC of a transport's video: of its lower layer, whose retransmissions and whose upper layer have the next ones.
 #[must_use]
 pub const fn video_ssrc(transport: u8) -> u32 {
     1_000 + transport as u32 * 10
@@ -229,7 +229,8 @@ impl Stage {
             3 => Command::RequestKeyFrame { consumer },
             4 => Command::CloseConsumer { consumer },
             5 if paused => Command::CloseProducer { producer },
-            6 if paused => Command::CloseTransport { transport: TransportId(u64::from(place % TRANSPORTS)) },
+            6 => Command::SetPreferredLayers { consumer, spatial: what >> 4 & 1 },
+            7 if paused => Command::CloseTransport { transport: TransportId(u64::from(place % TRANSPORTS)) },
             _ => Command::Stats { from: None },
         };
         // Whether it is lawful depends on what came before; either way nothing may break.
@@ -315,6 +316,11 @@ fn all_extensions() -> Vec<ConsumerExtension> {
     all.into_iter().map(known).collect()
 }
 
+/// One of two layers, with its retransmissions.
+fn encoding(ssrc: u32) -> EncodingMapping {
+    EncodingMapping { ssrc: Some(ssrc), rtx_ssrc: Some(ssrc + 1), rid: None }
+}
+
 fn video_options(transport: u8) -> ProduceOptions {
     let mapping = |payload_type, mapped_payload_type, codec| CodecMapping {
         payload_type,
@@ -333,11 +339,7 @@ fn video_options(transport: u8) -> ProduceOptions {
             extension(HeaderExtension::TransportCc, 1, 4),
             extension(HeaderExtension::DependencyDescriptor, 5, 6),
         ],
-        encodings: vec![EncodingMapping {
-            ssrc: Some(video_ssrc(transport)),
-            rtx_ssrc: Some(video_ssrc(transport) + 1),
-            rid: None,
-        }],
+        encodings: [0, 2].map(|layer| encoding(video_ssrc(transport) + layer)).to_vec(),
         mid: None,
         nack: true,
         pli: !transport.is_multiple_of(3),
@@ -372,11 +374,11 @@ fn audio_options() -> ProduceOptions {
 
 /// A packet of the transport's video (or its retransmission) whose flags, sequence number and payload are the bytes.
 fn rtp_template(transport: u8, place: u8, bytes: &[u8]) -> Vec<u8> {
-    let rtx = place & 0x40 != 0;
+    let (rtx, layer) = (place & 0x40 != 0, u32::from(place >> 5 & 1));
     let (fixed, payload) = bytes.split_at(bytes.len().min(3));
     let flag = fixed.first().copied().unwrap_or(0) & 0x3F | 0x80;
     let sequence = [fixed.get(1).copied().unwrap_or(0), fixed.get(2).copied().unwrap_or(0)];
-    let ssrc = (video_ssrc(transport) + u32::from(rtx)).to_be_bytes();
+    let ssrc = (video_ssrc(transport) + 2 * layer + u32::from(rtx)).to_be_bytes();
     [&[flag, 96 + u8::from(rtx)], &sequence[..], &[0, 0, 0, 9], &ssrc, payload].concat()
 }
 
