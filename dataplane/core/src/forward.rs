@@ -65,8 +65,8 @@ impl Worker {
         self.start_consumers(now);
     }
 
-    /// Whoever has just come begins with the newest key frame, if it is fit for that, rather than have everybody pay for
-    /// the next one. All rounds before are over, so what they have sent is settled.
+    /// Whoever has just come begins with the newest key frame, if it is fit for that, rather than have everybody pay
+    /// for the next one. All rounds before are over, so what they have sent is settled.
     fn start_consumers(&mut self, now: Instant) {
         while let Some(key) = self.starting.pop() {
             let Some(catch_up) = self.catch_up_of(now, key) else { continue };
