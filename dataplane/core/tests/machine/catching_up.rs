@@ -7,7 +7,8 @@ use corecast_core::Forward;
 use corecast_core::rtp::RtpView;
 use corecast_wire::{Command, ConsumeOptions, ConsumerId, ProducerId};
 
-use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, path, receiver, remote, rtp};
+use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, packet, path, receiver, remote, rtp};
+use crate::layers::layers;
 
 /// A producer whose packets 1 (a key frame) to `packets` have come, and a transport without consumers.
 fn bed(packets: u16) -> Bed {
@@ -121,4 +122,77 @@ fn no_packet_leaves_twice_when_the_outbox_is_full_in_between() {
     }
     assert!(turns > 2, "{turns}");
     assert_eq!(seen.len(), 30 * usize::from(next - 1), "each got each");
+}
+
+/// A packet of one of two layers.
+fn arrive_of(bed: &mut Bed, layer: u32, sequence: u16, frame: [u8; 4]) {
+    let payload = [&frame[..], &sequence.to_be_bytes()].concat();
+    bed.arrive(path(0), &packet(1_000 + layer, 96, sequence, &[], &payload));
+}
+
+/// The lower layer's packets are numbered from 1, the higher one's from 1,001.
+fn bed_of_layers(packets: u16) -> Bed {
+    let mut bed = Bed::new();
+    bed.transport(0, true, false);
+    bed.transport(1, false, false);
+    bed.produce_as(0, 1, layers(2)).expect("new");
+    for sequence in 1..=packets {
+        for layer in 0..2 {
+            arrive_of(
+                &mut bed,
+                layer,
+                sequence + 1_000 * layer as u16,
+                if sequence == 1 { KEY_FRAME } else { DELTA_FRAME },
+            );
+        }
+    }
+    assert!(bed.sent().is_empty(), "nobody watches");
+    bed
+}
+
+#[test]
+fn it_begins_with_the_key_frame_of_its_layer_and_switches_from_there() {
+    let mut bed = bed_of_layers(3);
+    bed.consume(1, 21).expect("new");
+    assert_eq!(got(&mut bed), (vec![(10, 1_001), (11, 1_002), (12, 1_003)], false));
+    bed.command(&Command::SetPreferredLayers { consumer: ConsumerId(21), spatial: 0 }).expect("there are two");
+    arrive_of(&mut bed, 0, 4, DELTA_FRAME);
+    arrive_of(&mut bed, 1, 1_004, DELTA_FRAME);
+    assert_eq!(got(&mut bed), (vec![(13, 1_004)], true), "what is in history is not for a switch");
+    arrive_of(&mut bed, 0, 5, KEY_FRAME);
+    arrive_of(&mut bed, 1, 1_005, DELTA_FRAME);
+    assert_eq!(got(&mut bed).0.last(), Some(&(14, 5)));
+}
+
+#[test]
+fn a_change_of_layers_in_the_middle_of_it_repeats_nothing() {
+    let mut bed = bed_of_layers(200);
+    let consumers = 21..51_u32;
+    for consumer in consumers.clone() {
+        bed.consume(1, consumer).expect("new");
+    }
+    let mut seen = BTreeSet::new();
+    for turn in 0..100 {
+        let forward = bed.worker.forward(bed.now, &mut bed.outbox);
+        assert!(turn > 0 || forward == Forward::Full, "it takes more than one turn");
+        bed.outbox.for_each_packet(bed.worker.history(), |path, bytes| {
+            if path.remote == remote(1) {
+                let view = RtpView::parse(bytes).expect("lawful");
+                assert!(seen.insert((view.ssrc(), view.sequence())), "{} sent {} twice", view.ssrc(), view.sequence());
+            }
+        });
+        bed.outbox.clear();
+        for consumer in consumers.clone() {
+            let spatial = u8::try_from((consumer + turn) % 2).expect("one of two");
+            let command = Command::SetPreferredLayers { consumer: ConsumerId(consumer.into()), spatial };
+            bed.command(&command).expect("there are two");
+        }
+        let sequence = 201 + u16::try_from(turn).expect("few");
+        let frame = if turn % 3 == 0 { KEY_FRAME } else { DELTA_FRAME };
+        arrive_of(&mut bed, 0, sequence, frame);
+        arrive_of(&mut bed, 1, 1_000 + sequence, frame);
+    }
+    for consumer in consumers {
+        assert!(seen.iter().filter(|(ssrc, _)| *ssrc == consumer).count() > 100, "{consumer} gets pictures");
+    }
 }
