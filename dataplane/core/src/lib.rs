@@ -3,49 +3,35 @@
 //! [`Worker`] is told what arrived and what time it is, and fills an [`Outbox`] with what to send. Around it is a shell
 //! that moves bytes and reads the clock; replace the shell by a simulated network and the same machine runs faster than
 //! real time, the same way every time.
+//!
+//! The folders, from the bottom up; none imports from one further down this list:
+//!
+//! - `rtp`, `rtcp`, `stun`, `codec`: formats. They parse and write, and keep no state.
+//! - `srtp`, `dtls`, `ice`: engines, each the security or connectivity of one transport.
+//! - `media`, `io`, `consumer`, `congestion`, `transport`: the state of a worker's objects.
+//! - `worker`: what is done to them, in files in the order in which a packet meets them.
 
 #![forbid(unsafe_code)]
 
-mod arrivals;
 pub mod codec;
-mod commands;
+mod config;
+mod congestion;
 mod consumer;
-pub mod demux;
 mod dtls;
-mod extensions;
-mod feedback;
-mod forward;
-mod history;
 mod ice;
-mod key_frame;
-mod layers;
+mod io;
 pub mod limits;
-mod missing;
-mod outbox;
-mod path;
-mod producer;
-mod receive;
-mod remb;
-mod reports;
-mod resolve;
-mod retransmit;
-mod round_trip;
+mod media;
 pub mod rtcp;
 pub mod rtp;
-mod seal;
-mod sequence;
 pub mod srtp;
-mod stats;
-mod stream;
 pub mod stun;
 mod time;
-mod timers;
 mod transport;
-mod webrtc;
 mod worker;
 
-pub use history::{History, SlotRef};
-pub use outbox::{Outbox, Piece, Train};
-pub use path::{Endpoint, EndpointId, EndpointOp, Path};
+pub use config::Config;
+pub use io::{Endpoint, EndpointId, EndpointOp, Outbox, Path, Piece, Train, demux};
+pub use media::{History, SlotRef};
 pub use time::{Instant, SystemInstant};
-pub use worker::{Config, Forward, Totals, Worker};
+pub use worker::{Forward, Totals, Worker};

@@ -47,3 +47,40 @@ impl Sub<Duration> for Instant {
         Self(self.0.saturating_sub(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
+
+/// Seconds from the NTP epoch to the Unix epoch.
+const NTP_TO_UNIX_S: u64 = 2_208_988_800;
+
+/// NTP timestamp of `now` (RFC 3550 section 4).
+pub(crate) const fn ntp_time(unix_time_ns: u64, now: Instant) -> u64 {
+    let unix_ns = unix_time_ns.saturating_add(now.as_nanos());
+    let seconds = unix_ns / 1_000_000_000 + NTP_TO_UNIX_S;
+    let fraction = ((unix_ns % 1_000_000_000) << 32) / 1_000_000_000;
+    (seconds << 32) | fraction
+}
+
+/// Middle 32 bits of an NTP timestamp: seconds in 16.16 bits (RFC 3550 section 4).
+pub(crate) const fn middle(ntp: u64) -> u32 {
+    (ntp >> 16) as u32
+}
+
+/// The round trip of what left at `sent`, waited for `delay` and has come back `now`, all of them in 1/65,536 s. `None`
+/// if nothing is answered, or what cannot be.
+pub(crate) fn round_trip(now: u32, sent: u32, delay: u32) -> Option<Duration> {
+    let elapsed = now.wrapping_sub(sent).wrapping_sub(delay).cast_signed();
+    let elapsed = u64::try_from(elapsed).ok().filter(|_| sent != 0)?;
+    Some(Duration::from_nanos(elapsed.max(1) * 1_000_000_000 / 65_536))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_trip_is_what_is_left_of_the_time_since() {
+        assert_eq!(round_trip(65_536 * 3, 65_536, 65_536), Some(Duration::from_secs(1)));
+        assert_eq!(round_trip(10, u32::MAX - 9, 10), Some(Duration::from_nanos(10 * 1_000_000_000 / 65_536)));
+        assert_eq!(round_trip(65_536, 0, 0), None, "nothing was answered");
+        assert_eq!(round_trip(65_536, 65_000, 1_000), None, "waited for longer than it was away");
+    }
+}

@@ -8,16 +8,14 @@ use std::time::Duration;
 use corecast_wire::{Discard, MediaKind};
 use slab::Slab;
 
+use super::Worker;
 use crate::consumer::Consumer;
+use crate::io::{Outbox, Timer};
 use crate::limits::NACK_INTERVAL;
-use crate::outbox::Outbox;
+use crate::media::Stream;
 use crate::rtcp::{SenderInfo, Writer};
-use crate::srtp::SealError;
-use crate::stream::Stream;
-use crate::time::Instant;
-use crate::timers::Timer;
-use crate::transport::Transport;
-use crate::worker::{Worker, push_counted};
+use crate::time::{Instant, ntp_time};
+use crate::transport::send_rtcp;
 
 /// Interval of reports about video, and of those about audio alone (mediasoup: 1 s and 5 s).
 const VIDEO_REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -28,19 +26,6 @@ const REPORT_GRID_NS: u64 = 50_000_000;
 const MAX_REPORT_BLOCKS: usize = 31;
 /// A compound is closed when it is longer than this, so that it fits any path.
 const COMPOUND_BYTES: usize = 1_000;
-/// Room for the longest compound: the limit above plus one sender report with its CNAME, plus answers to reference
-/// times if there is room.
-const RTCP_ROOM_BYTES: usize = 1_400;
-/// Seconds from the NTP epoch to the Unix epoch.
-const NTP_TO_UNIX_S: u64 = 2_208_988_800;
-
-/// NTP timestamp of `now` (RFC 3550 section 4).
-pub(crate) const fn ntp_time(unix_time_ns: u64, now: Instant) -> u64 {
-    let unix_ns = unix_time_ns.saturating_add(now.as_nanos());
-    let seconds = unix_ns / 1_000_000_000 + NTP_TO_UNIX_S;
-    let fraction = ((unix_ns % 1_000_000_000) << 32) / 1_000_000_000;
-    (seconds << 32) | fraction
-}
 
 impl Worker {
     /// Sets the time of a transport's next reports, or brings it forward: what it carries may have changed.
@@ -157,62 +142,6 @@ impl Worker {
             self.timers.arm(at, Timer::Nack(key));
         }
     }
-
-    /// Somebody needs a key frame of a stream.
-    pub(crate) fn want_key_frame(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
-        if let Some(stream) = self.streams.get_mut(key) {
-            stream.key_frames.want();
-        }
-        self.request_key_frame(now, key, outbox);
-    }
-
-    pub(crate) fn key_frame_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
-        let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.key_frame_due == Some(at)) else { return };
-        stream.key_frame_due = None;
-        self.request_key_frame(now, key, outbox);
-    }
-
-    /// Sends the wanted request if it is due, or comes back when it is.
-    pub(crate) fn request_key_frame(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        let Some(due) = stream.key_frames.due() else { return };
-        let Some(producer) = self.producers.get(stream.producer) else { return };
-        let (Some(ssrc), false, true) = (stream.ssrc, producer.paused, producer.pli || producer.fir) else { return };
-        let Some(transport) = self.transports.get_mut(producer.transport) else { return };
-        if transport.path(transport.rtcp_flow()).is_none() {
-            return;
-        }
-        if due <= now {
-            let from = transport.rtcp_ssrc;
-            let fir_sequence = stream.fir_sequence.wrapping_add(1);
-            let result = send_rtcp(transport, outbox, |writer| {
-                if producer.pli {
-                    writer.push_pli(from, ssrc);
-                } else {
-                    writer.push_fir(from, ssrc, fir_sequence);
-                }
-            });
-            match result {
-                Ok(()) if producer.pli => stream.reception.plis += 1,
-                Ok(()) => {
-                    stream.reception.firs += 1;
-                    stream.fir_sequence = fir_sequence;
-                }
-                Err(why) => {
-                    transport.discards.count(why);
-                    self.discards.count(why);
-                }
-            }
-            let mut takers = stream.takers.iter().filter_map(|(taker, _)| self.consumers.get(*taker));
-            stream.key_frames.sent(now, takers.any(|taker| taker.awaits_key_frame_of(key)));
-        }
-        if let Some(at) = stream.key_frames.due()
-            && stream.key_frame_due.is_none()
-        {
-            stream.key_frame_due = Some(at);
-            self.timers.arm(at, Timer::KeyFrame(key));
-        }
-    }
 }
 
 /// A sender report that extrapolates from the stream's newest packet (RFC 3550 section 6.4.1), and the CNAME.
@@ -230,27 +159,4 @@ fn push_sender_report(writer: &mut Writer<'_>, now: Instant, ntp: u64, consumer:
     };
     writer.push_sender_report(&info, []);
     writer.push_sdes_cname(consumer.ssrc, &consumer.cname);
-}
-
-/// One RTCP datagram of a transport, as `write` writes it. Nothing is sent if it writes nothing.
-pub(crate) fn send_rtcp(
-    transport: &mut Transport,
-    outbox: &mut Outbox,
-    write: impl FnOnce(&mut Writer<'_>),
-) -> Result<(), Discard> {
-    let path = transport.path(transport.rtcp_flow()).ok_or(Discard::NotConnected)?;
-    let overhead = transport.security.as_ref().map_or(0, |security| security.sealer.rtcp_overhead());
-    let room = outbox.reserve(RTCP_ROOM_BYTES + overhead).ok_or(Discard::OutboxFull)?;
-    let mut writer = Writer::new(room.get_mut(..RTCP_ROOM_BYTES).unwrap_or_default());
-    write(&mut writer);
-    let len = writer.len();
-    if len == 0 {
-        return Ok(());
-    }
-    let len = match &mut transport.security {
-        None => len,
-        Some(security) => security.sealer.seal_rtcp(room, len).map_err(SealError::discard)?,
-    };
-    push_counted(outbox, &mut transport.sent, path, len, None);
-    Ok(())
 }

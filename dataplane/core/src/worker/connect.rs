@@ -14,19 +14,18 @@ use corecast_wire::{
     TransportId, WebRtcConfig, WebRtcTransportOptions,
 };
 
-use crate::commands::{Applied, exists, invalid, limit, not_found};
-use crate::demux::{Protocol, protocol_of};
+use super::refused::{Applied, exists, invalid, limit, not_found};
+use super::{Owner, Worker};
+use crate::config::Config;
 use crate::dtls::{Dtls, Identity, Keys, Outcome};
-use crate::ice::{Checked, Ice};
+use crate::ice::Checked;
+use crate::io::demux::{Protocol, protocol_of};
+use crate::io::{Endpoint, EndpointId, EndpointOp, Outbox, Path, Timer};
 use crate::limits::{MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS, MAX_STUN_ANSWER_BYTES, MAX_TRANSPORTS};
-use crate::outbox::Outbox;
-use crate::path::{Endpoint, EndpointId, EndpointOp, Path};
 use crate::srtp::{Opener, Sealer};
 use crate::stun;
 use crate::time::Instant;
-use crate::timers::Timer;
-use crate::transport::{Flow, Security, Traffic, Transport};
-use crate::worker::{Config, Owner, Worker, push_counted};
+use crate::transport::{Flow, Security, Traffic, Transport, WebRtc, push_counted};
 
 /// What the WebRTC transports of a worker share.
 #[derive(Debug)]
@@ -70,41 +69,6 @@ impl WebRtcServer {
                 self.handshakes.remove(&address);
             }
         }
-    }
-}
-
-/// What a WebRTC transport has beyond a plain one.
-#[derive(Debug)]
-pub(crate) struct WebRtc {
-    pub(crate) ice: Ice,
-    pub(crate) dtls: Option<Dtls>,
-    pub(crate) dtls_state: DtlsState,
-    /// Where our part of the handshake goes while nothing is nominated: where the last DTLS datagram came from.
-    dtls_path: Option<Path>,
-    dtls_due: Option<Instant>,
-    consent_due: Option<Instant>,
-    /// Counted as a handshake with this address.
-    handshake_with: Option<IpAddr>,
-}
-
-impl WebRtc {
-    fn new(ice: &IceParameters) -> Self {
-        Self {
-            ice: Ice::new(ice),
-            dtls: None,
-            dtls_state: DtlsState::New,
-            dtls_path: None,
-            dtls_due: None,
-            consent_due: None,
-            handshake_with: None,
-        }
-    }
-
-    /// Where DTLS goes: to the nominated path, else to where it came from, else to any that is valid.
-    fn path_of_dtls(&self) -> Option<Path> {
-        let nominated = self.ice.selected().map(|(path, _)| path);
-        let latest = self.dtls_path.filter(|path| self.ice.is_valid(*path));
-        nominated.or(latest).or_else(|| self.ice.paths().next())
     }
 }
 

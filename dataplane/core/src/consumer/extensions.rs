@@ -15,9 +15,8 @@
 
 use corecast_wire::{ConsumeOptions, HeaderExtension};
 
-use crate::reports::ntp_time;
 use crate::rtp::{EXTENSION_HEAD_BYTES, Extensions, extension_block_len, write_extension_block};
-use crate::time::Instant;
+use crate::time::{Instant, ntp_time};
 
 /// Most bytes of elements that are written anew: a MID of 16 bytes, abs-send-time, a sequence number.
 const MAX_OWN_BYTES: usize = 24;
@@ -109,7 +108,7 @@ impl ExtensionPlan {
         transport_cc.wrapping_add(u16::from(self.transport_cc_at != 0))
     }
 
-    /// How long a packet's extension block is; `block` and `ids` (see [`crate::history::PacketMeta::extension_ids`])
+    /// How long a packet's extension block is; `block` and `ids` (see [`crate::media::PacketMeta::extension_ids`])
     /// are those of history.
     pub(crate) fn block_len(&self, ids: u16, block: &[u8]) -> usize {
         let own_len = usize::from(self.own_len);

@@ -10,38 +10,34 @@
 use std::time::Duration;
 
 use crate::limits::REMB_INTERVAL;
-use crate::outbox::Outbox;
-use crate::reports::send_rtcp;
 use crate::time::Instant;
-use crate::timers::Timer;
-use crate::worker::Worker;
 
 /// Least that is announced, unless the transport's limit is lower.
 const MIN_BPS: u64 = 300_000;
 /// Between two looks; twice that between two messages, unless the value falls.
-const LOOK: Duration = Duration::from_millis(500);
+pub(crate) const LOOK: Duration = Duration::from_millis(500);
 const _: () = assert!(LOOK.as_millis() * 2 == REMB_INTERVAL.as_millis());
 
 /// What a transport's senders are told.
 #[derive(Debug)]
 pub(crate) struct Remb {
-    bytes: u64,
+    pub(crate) bytes: u64,
     since: Instant,
     /// Packets that should have come, and that came, when they were last looked at.
     expected: u64,
     received: u64,
-    estimate_bps: u64,
-    announced: Option<(u64, Instant)>,
-    due: Option<Instant>,
+    pub(crate) estimate_bps: u64,
+    pub(crate) announced: Option<(u64, Instant)>,
+    pub(crate) due: Option<Instant>,
 }
 
 impl Remb {
-    const fn new(now: Instant) -> Self {
+    pub(crate) const fn new(now: Instant) -> Self {
         Self { bytes: 0, since: now, expected: 0, received: 0, estimate_bps: MIN_BPS, announced: None, due: None }
     }
 
     /// Looks at what has come since the last time.
-    fn estimate(&mut self, now: Instant, expected: u64, received: u64) {
+    pub(crate) fn estimate(&mut self, now: Instant, expected: u64, received: u64) {
         let elapsed_us = u64::try_from(now.since(self.since).as_micros()).unwrap_or(u64::MAX).max(1);
         let rate_bps = self.bytes.saturating_mul(8_000_000) / elapsed_us;
         let expected_now = expected.saturating_sub(self.expected);
@@ -56,57 +52,9 @@ impl Remb {
     }
 
     /// Whether to announce a value now: once per interval, at once if it has fallen by more than 3 percent.
-    fn is_news(&self, now: Instant, bps: u64) -> bool {
+    pub(crate) fn is_news(&self, now: Instant, bps: u64) -> bool {
         self.announced
             .is_none_or(|(before, at)| bps < before.saturating_sub(before / 100 * 3) || now.since(at) >= REMB_INTERVAL)
-    }
-}
-
-impl Worker {
-    /// Notes an authentic RTP packet of `len` bytes of a sender that takes REMB.
-    pub(crate) fn note_for_remb(&mut self, now: Instant, key: usize, len: usize) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        let remb = transport.remb.get_or_insert_with(|| Box::new(Remb::new(now)));
-        remb.bytes += len as u64;
-        if remb.due.is_none() {
-            let at = now + LOOK;
-            remb.due = Some(at);
-            self.timers.arm(at, Timer::Remb(key));
-        }
-    }
-
-    pub(crate) fn remb_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        // Taken out while it is changed, so that the transport can send.
-        let Some(mut remb) = transport.remb.take_if(|remb| remb.due == Some(at)) else { return };
-        remb.due = None;
-        let producers = transport.producers.iter().filter_map(|key| self.producers.get(*key));
-        let told: Vec<_> = producers.filter(|producer| producer.remb).collect();
-        let streams = told.iter().flat_map(|producer| &producer.streams).filter_map(|key| self.streams.get(*key));
-        let counts = streams.clone().map(|stream| stream.reception.counts(stream.highest()));
-        let (expected, received) =
-            counts.fold((0, 0), |(expected, received), one| (expected + one.0, received + one.1));
-        remb.estimate(now, expected, received);
-        // Whoever takes transport-wide feedback estimates for itself: it is told the limit alone.
-        let is_estimated = told.iter().any(|producer| producer.ids.transport_cc == 0);
-        let limit = Some(transport.max_incoming_bitrate_bps).filter(|limit| *limit > 0);
-        let estimate = Some(remb.estimate_bps).filter(|_| is_estimated);
-        let mut result = Ok(());
-        if let Some(bps) = limit.into_iter().chain(estimate).min()
-            && remb.is_news(now, bps)
-        {
-            let (from, ssrcs) = (transport.rtcp_ssrc, streams.filter_map(|stream| stream.ssrc));
-            result = send_rtcp(transport, outbox, |writer| {
-                writer.push_remb(from, bps, ssrcs);
-            });
-            if result.is_ok() {
-                remb.announced = Some((bps, now));
-            }
-        }
-        transport.remb = Some(remb);
-        if let Err(why) = result {
-            self.discard(key, why);
-        }
     }
 }
 

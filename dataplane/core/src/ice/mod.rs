@@ -18,8 +18,8 @@
 
 use corecast_wire::{Discard, IceParameters, IceProtocol, IceState};
 
+use crate::io::{EndpointId, Path};
 use crate::limits::MAX_TUPLES;
-use crate::path::{EndpointId, Path};
 use crate::stun::{self, BINDING, Class, ErrorCode, Message, Password};
 use crate::time::Instant;
 

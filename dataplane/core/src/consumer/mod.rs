@@ -9,17 +9,19 @@
 //! numbers its pictures too, and each stream in its own way; receivers (libwebrtc's for one) drop for seconds what
 //! seems to be older than what they had, key frame or not. So a run has an offset of these as well.
 
+mod extensions;
+
 use std::ops::Range;
 use std::time::Duration;
 
 use corecast_wire::{ConsumeOptions, ConsumerId, Discard, Discards, PayloadTypeMapping};
 
 use crate::codec::{PictureIds, PictureShift};
-use crate::extensions::ExtensionPlan;
-use crate::history::PacketMeta;
 use crate::limits::{MAX_CONSUMER_PAYLOAD_TYPES, MAX_RETRANSMITS, RETRANSMIT_MEMORY};
-use crate::stream::Reception;
+use crate::media::{PacketMeta, Reception};
 use crate::time::Instant;
+
+pub(crate) use extensions::{ExtensionPlan, Stamp, abs_send_time};
 
 /// Round trip assumed until a receiver report tells.
 const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(40);
@@ -465,7 +467,7 @@ impl Consumer {
     /// What left, or would have left, as `out`.
     pub(crate) fn source_of(&self, out: u16) -> Option<Source> {
         let newest = self.next_out.checked_sub(1)?;
-        let index = crate::sequence::nearest(newest, out);
+        let index = crate::media::nearest(newest, out);
         if index > newest {
             return None;
         }

@@ -3,15 +3,12 @@
 use corecast_wire::Discard;
 
 use crate::codec::PictureShift;
-use crate::consumer::Consumer;
-use crate::extensions::{ExtensionPlan, Stamp};
-use crate::history::{History, PacketMeta};
-use crate::outbox::Outbox;
-use crate::path::Path;
+use crate::consumer::{Consumer, ExtensionPlan, Stamp};
+use crate::io::{Outbox, Path};
+use crate::media::{History, PacketMeta};
 use crate::rtp::{FIXED_HEADER_BYTES, Header, begin_header};
 use crate::srtp::Sealer;
-use crate::transport::Traffic;
-use crate::worker::push_counted;
+use crate::transport::{Traffic, push_counted};
 
 /// What is different for this receiver.
 #[derive(Clone, Copy, Debug)]

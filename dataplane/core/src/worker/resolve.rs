@@ -10,12 +10,11 @@ use std::collections::BTreeSet;
 use corecast_wire::{Codec, CommandError, Discard, ProduceOptions};
 use slab::Slab;
 
+use super::Worker;
 use crate::limits::{MAX_NAME_BYTES, MAX_SSRCS_PER_TRANSPORT};
-use crate::producer::Producer;
+use crate::media::{Producer, Stream};
 use crate::rtp::RtpView;
-use crate::stream::Stream;
 use crate::transport::{Inbound, Transport};
-use crate::worker::Worker;
 
 impl Worker {
     /// The stream of a packet, and whether its SSRC was known.

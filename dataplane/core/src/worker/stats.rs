@@ -5,14 +5,12 @@ use corecast_wire::{
     TransportStats, WebRtcStats,
 };
 
+use super::Worker;
 use crate::consumer::Consumer;
-use crate::layers::ACTIVE;
 use crate::limits::STATS_PAGE_OBJECTS;
-use crate::producer::Producer;
-use crate::stream::Stream;
+use crate::media::{ACTIVE, Producer, Stream};
 use crate::time::Instant;
 use crate::transport::{Flow, Transport};
-use crate::worker::Worker;
 
 impl Worker {
     /// The page that begins with the first object at or after `from`: transports, then producers, then consumers.

@@ -2,15 +2,12 @@
 
 use corecast_wire::Discard;
 
-use crate::outbox::Outbox;
-use crate::path::Path;
-use crate::reports::ntp_time;
-use crate::round_trip::{middle, round_trip};
+use super::Worker;
+use crate::io::{Outbox, Path};
+use crate::media::SenderReport;
 use crate::rtcp::{self, Packet, ReportBlock};
 use crate::srtp::OpenError;
-use crate::stream::SenderReport;
-use crate::time::Instant;
-use crate::worker::Worker;
+use crate::time::{Instant, middle, ntp_time, round_trip};
 
 impl Worker {
     pub(crate) fn receive_rtcp(
@@ -131,6 +128,17 @@ impl Worker {
         self.want_key_frame(now, stream, outbox);
     }
 
+    /// A source leaves (RFC 3550 section 6.6): its stream is not reported on any more, nor anything asked for that it
+    /// still misses. If it sends again, it goes on as if nothing had been: a forged BYE on a plain transport does no
+    /// harm.
+    pub(crate) fn take_bye(&mut self, key: usize, ssrc: u32) {
+        let inbound = self.transports.get(key).and_then(|transport| transport.inbound(ssrc));
+        let stream = inbound.filter(|inbound| !inbound.rtx).and_then(|inbound| self.streams.get_mut(inbound.stream));
+        if let Some(stream) = stream {
+            stream.has_ended = true;
+            stream.missing.clear();
+        }
+    }
     fn consumer_of(&self, transport: usize, ssrc: u32) -> Option<usize> {
         self.transports.get(transport)?.outbound.get(&ssrc).copied()
     }

@@ -1,18 +1,26 @@
 //! A transport: RTP and RTCP to and from one remote side. A plain one (mediasoup's PlainTransport) has UDP sockets of
 //! its own, with or without SRTP; what a WebRTC one has beyond that is in `webrtc`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod reference_time;
+mod rtcp_out;
+mod security;
+mod traffic;
+mod webrtc;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use corecast_wire::{Discard, Discards, RouterId, SrtpCryptoSuite, TransportId};
+use corecast_wire::{Discard, Discards, RouterId, TransportId};
 
-use crate::arrivals::Arrivals;
-use crate::path::{Endpoint, EndpointId, Path};
-use crate::remb::Remb;
-use crate::round_trip::ReferenceTime;
-use crate::srtp::{Opener, Sealer};
+use crate::congestion::{Arrivals, Remb};
+use crate::io::{Endpoint, EndpointId, Path};
 use crate::time::Instant;
-use crate::webrtc::WebRtc;
+
+pub(crate) use reference_time::ReferenceTime;
+pub(crate) use rtcp_out::{push_counted, send_rtcp};
+pub(crate) use security::Security;
+pub(crate) use traffic::Traffic;
+pub(crate) use webrtc::WebRtc;
 
 /// An SSRC that a producer's sender uses.
 #[derive(Clone, Copy, Debug)]
@@ -20,31 +28,6 @@ pub(crate) struct Inbound {
     pub(crate) ssrc: u32,
     pub(crate) stream: usize,
     pub(crate) rtx: bool,
-}
-
-/// Protection of what leaves and of what arrives.
-#[derive(Debug)]
-pub(crate) struct Security {
-    pub(crate) suite: SrtpCryptoSuite,
-    pub(crate) sealer: Sealer,
-    /// `None` until the remote side's key is known.
-    pub(crate) opener: Option<Opener>,
-    /// SSRCs that were ever sealed with this key, so that none is used twice.
-    pub(crate) used_ssrcs: BTreeSet<u32>,
-}
-
-/// Datagrams and their UDP payload in bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Traffic {
-    pub(crate) packets: u64,
-    pub(crate) bytes: u64,
-}
-
-impl Traffic {
-    pub(crate) const fn count(&mut self, bytes: usize) {
-        self.packets += 1;
-        self.bytes += bytes as u64;
-    }
 }
 
 /// A transport. What every train needs comes first (see [`crate::consumer::Consumer`]).

@@ -5,19 +5,16 @@
 
 use corecast_wire::{Codec, Discard, Event};
 
+use super::Worker;
 use crate::codec::{is_key_frame, is_key_frame_by_descriptor, picture_size};
-use crate::demux::{Protocol, protocol_of};
-use crate::history::PacketMeta;
+use crate::io::demux::{Protocol, protocol_of};
+use crate::io::{EndpointOp, Outbox, Path};
 use crate::limits::{HEADROOM_BYTES, MAX_PAYLOAD_BYTES};
-use crate::outbox::Outbox;
-use crate::path::{EndpointOp, Path};
+use crate::media::{Extended, FIRST_CYCLE, PacketMeta, nearest};
 use crate::rtp::{RtpView, padding_len, write_extension_block};
-use crate::sequence::{Extended, nearest};
 use crate::srtp::{OpenError, Replay, ReplayWindow};
-use crate::stream::FIRST_CYCLE;
 use crate::time::Instant;
 use crate::transport::{Flow, Inbound};
-use crate::worker::Worker;
 
 /// A packet that was opened into the spare slot.
 #[derive(Clone, Copy, Debug)]

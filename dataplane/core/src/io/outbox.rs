@@ -8,9 +8,9 @@
 
 use std::ops::Range;
 
-use crate::history::{History, SlotRef};
+use super::path::Path;
 use crate::limits::{MAX_TRAIN_BYTES, MAX_TRAIN_SEGMENTS, OUTBOX_BYTES, OUTBOX_SEGMENTS, OUTBOX_TRAINS};
-use crate::path::Path;
+use crate::media::{History, SlotRef};
 
 /// Packets for one destination that leave in one send.
 #[derive(Clone, Copy, Debug)]

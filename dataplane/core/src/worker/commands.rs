@@ -1,50 +1,26 @@
 //! Commands from control. Each is checked first and applied then, completely or not at all. Closing something closes
 //! what is inside it.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use corecast_wire::{
-    Codec, Command, CommandError, ConsumeOptions, ConsumerId, PlainTransportOptions, ProduceOptions, ProducerId, Reply,
+    Command, CommandError, ConsumeOptions, ConsumerId, PlainTransportOptions, ProduceOptions, ProducerId, Reply,
     RouterId, SrtpParameters, TransportId,
 };
 
-use crate::consumer::{CatchUp, Consumer};
-use crate::layers::Activity;
+use super::checks::{check_consume, check_produce, check_remotes, security};
+use super::refused::{Applied, exists, invalid, limit, not_found};
+use super::resolve::check_names;
+use super::{Owner, Worker};
+use crate::consumer::Consumer;
+use crate::io::{Endpoint, EndpointOp, Outbox};
 use crate::limits::{
-    MAX_CODECS, MAX_CONSUMER_PAYLOAD_TYPES, MAX_CONSUMERS, MAX_CONSUMERS_PER_TRANSPORT, MAX_ENCODINGS,
-    MAX_HEADER_EXTENSIONS, MAX_PRODUCERS_PER_TRANSPORT, MAX_ROUTERS, MAX_SSRCS_PER_KEY, MAX_TRANSPORTS,
+    MAX_CONSUMERS, MAX_CONSUMERS_PER_TRANSPORT, MAX_PRODUCERS_PER_TRANSPORT, MAX_ROUTERS, MAX_TRANSPORTS,
 };
-use crate::outbox::Outbox;
-use crate::path::{Endpoint, EndpointOp};
-use crate::producer::Producer;
-use crate::resolve::check_names;
-use crate::srtp::{Opener, Sealer};
-use crate::stream::Stream;
+use crate::media::{Activity, Producer, Stream};
+use crate::srtp::Opener;
 use crate::time::Instant;
-use crate::transport::{Flow, Inbound, Security, Transport};
-use crate::worker::{Owner, Worker};
-
-pub(crate) type Applied<T = ()> = Result<T, CommandError>;
-
-pub(crate) fn not_found(kind: &str, id: u64) -> CommandError {
-    CommandError::NotFound { kind: kind.into(), id }
-}
-
-pub(crate) fn exists(kind: &str, id: u64) -> CommandError {
-    CommandError::Exists { kind: kind.into(), id }
-}
-
-pub(crate) fn invalid(field: &str, cause: impl Into<String>) -> CommandError {
-    CommandError::Invalid { field: field.into(), cause: cause.into() }
-}
-
-pub(crate) fn limit(count: usize, max: usize, what: &str) -> Applied {
-    if count >= max {
-        return Err(CommandError::Limit { what: what.into(), max: max as u64 });
-    }
-    Ok(())
-}
+use crate::transport::{Flow, Inbound, Transport};
 
 impl Worker {
     /// Applies a command completely or not at all. `opened` are the endpoints that the shell has opened for it, in the
@@ -361,37 +337,6 @@ impl Worker {
         Ok(())
     }
 
-    /// A consumer needs a key frame: the newest one of history if it has none yet and that will do, else the next.
-    pub(crate) fn want_key_frame_for(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
-        let Some(consumer) = self.consumers.get(key).filter(|one| one.has_key_frames && !one.paused) else { return };
-        // Asked for too early, it would come in vain; a packet that finds the consumer waiting asks again.
-        if !self.is_connected(consumer) {
-            return;
-        }
-        if self.catch_up_of(now, key).is_some() {
-            self.starting.push(key);
-        } else {
-            self.want_key_frame(now, consumer.decoded_stream(), outbox);
-        }
-    }
-
-    /// What a consumer that has sent nothing yet can begin with, of what came before it did.
-    pub(crate) fn catch_up_of(&self, now: Instant, key: usize) -> Option<CatchUp> {
-        let consumer = self.consumers.get(key)?;
-        let (stream, producer) = (consumer.target(), self.producers.get(consumer.producer)?);
-        let begins = consumer.awaits_key_frame_of(stream) && !consumer.has_begun();
-        if !begins || producer.paused || !self.is_connected(consumer) {
-            return None;
-        }
-        let packets = self.streams.get(stream)?.since_key_frame(now, &self.history)?;
-        Some(CatchUp { stream, packets })
-    }
-
-    /// Whether something that is sent to a consumer leaves.
-    pub(crate) fn is_connected(&self, consumer: &Consumer) -> bool {
-        self.transports.get(consumer.transport).is_some_and(|transport| transport.path(Flow::Rtp).is_some())
-    }
-
     pub(crate) fn close_consumer(&mut self, key: usize) {
         let Some(consumer) = self.consumers.try_remove(key) else { return };
         self.consumer_by_id.remove(&consumer.id);
@@ -421,111 +366,4 @@ impl Worker {
         }
         Ok(())
     }
-}
-
-fn security(srtp: &SrtpParameters) -> Applied<Security> {
-    let sealer = Sealer::new(srtp).map_err(|error| invalid("srtpParameters.keyBase64", error.to_string()))?;
-    Ok(Security { suite: srtp.suite, sealer, opener: None, used_ssrcs: BTreeSet::new() })
-}
-
-/// With comedia the remote side is learnt, otherwise it is told; RTCP has a remote side of its own only without
-/// `rtcpMux`.
-fn check_remotes(transport: &Transport, remote: Option<SocketAddr>, rtcp_remote: Option<SocketAddr>) -> Applied {
-    let family = |field: &str, address: Option<SocketAddr>| match address {
-        Some(address) if address.is_ipv4() != transport.local.local.is_ipv4() => {
-            Err(invalid(field, "is of another family than the listen address"))
-        }
-        Some(address) if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() => {
-            Err(invalid(field, "is not an address that can be sent to"))
-        }
-        _ => Ok(()),
-    };
-    family("ip", remote)?;
-    family("rtcpPort", rtcp_remote)?;
-    match (transport.comedia, remote, rtcp_remote, transport.rtcp_local) {
-        (true, None, None, _) if transport.security.is_some() => Ok(()),
-        (true, None, None, _) => Err(invalid("comedia", "there is nothing to connect: the remote side is learnt")),
-        (true, ..) => Err(invalid("ip", "must be absent with comedia: the remote side is learnt")),
-        (false, None, ..) => Err(invalid("ip", "missing")),
-        (false, Some(_), Some(_), None) => Err(invalid("rtcpPort", "must be absent with rtcpMux")),
-        (false, Some(_), None, Some(_)) => Err(invalid("rtcpPort", "missing: the transport was made without rtcpMux")),
-        (false, Some(_), ..) => Ok(()),
-    }
-}
-
-fn check_produce(transport: &Transport, options: &ProduceOptions) -> Applied {
-    let field = "rtpParameters.codecs";
-    limit(options.codecs.len(), MAX_CODECS + 1, "codecs in a producer")?;
-    limit(options.encodings.len(), MAX_ENCODINGS + 1, "encodings in a producer")?;
-    limit(options.header_extensions.len(), MAX_HEADER_EXTENSIONS + 1, "header extensions in a producer")?;
-    if options.encodings.is_empty() {
-        return Err(invalid("rtpParameters.encodings", "must not be empty"));
-    }
-    if !options.codecs.iter().any(|codec| !matches!(codec.codec, Codec::Rtx { .. })) {
-        return Err(invalid(field, "must name a media codec"));
-    }
-    let mut payload_types = BTreeSet::new();
-    for codec in &options.codecs {
-        if codec.payload_type > 127 || codec.mapped_payload_type > 127 || codec.clock_rate_hz == 0 {
-            return Err(invalid(field, "payloadType must be 0 to 127 and clockRate above 0"));
-        }
-        if !payload_types.insert(codec.payload_type) {
-            return Err(invalid(field, format!("payloadType {} stands twice", codec.payload_type)));
-        }
-    }
-    if options.header_extensions.iter().any(|extension| extension.id == 0 || !(1..=14).contains(&extension.mapped_id)) {
-        return Err(invalid("rtpParameters.headerExtensions", "id must be 1 to 255"));
-    }
-    let mut ssrcs: BTreeSet<u32> = transport.inbound.iter().map(|inbound| inbound.ssrc).collect();
-    for ssrc in options.encodings.iter().flat_map(|encoding| [encoding.ssrc, encoding.rtx_ssrc]).flatten() {
-        if !ssrcs.insert(ssrc) {
-            return Err(CommandError::SsrcTaken(ssrc));
-        }
-    }
-    Ok(())
-}
-
-fn check_consume(transport: &Transport, options: &ConsumeOptions) -> Applied {
-    limit(options.payload_types.len(), MAX_CONSUMER_PAYLOAD_TYPES + 1, "payload types of a consumer")?;
-    if options.payload_types.is_empty()
-        || options.payload_types.iter().any(|one| one.router > 127 || one.receiver > 127)
-    {
-        return Err(invalid("payloadTypes", "must be 0 to 127, at least one"));
-    }
-    if options
-        .header_extensions
-        .iter()
-        .any(|one| ![one.router_id, one.receiver_id].iter().all(|id| (1..=14).contains(id)))
-    {
-        return Err(invalid("headerExtensions", "ids must be 1 to 14"));
-    }
-    let ids: BTreeSet<_> = options.header_extensions.iter().map(|one| one.receiver_id).collect();
-    if ids.len() < options.header_extensions.len() {
-        return Err(invalid("headerExtensions", "two have one id"));
-    }
-    if options.mid.as_ref().is_some_and(|mid| mid.is_empty() || mid.len() > 16) {
-        return Err(invalid("mid", "must be 1 to 16 bytes"));
-    }
-    if options.cname.len() > 255 {
-        return Err(invalid("rtcp.cname", "must not be longer than 255 bytes"));
-    }
-    let first_sequences = [Some(options.first_sequence), options.rtx.as_ref().map(|rtx| rtx.first_sequence)];
-    if first_sequences.into_iter().flatten().any(|sequence| sequence >= 1 << 15) {
-        return Err(invalid("firstSequence", "must be below 32768"));
-    }
-    if let Some(rtx) = &options.rtx
-        && rtx.ssrc == options.ssrc
-    {
-        return Err(CommandError::SsrcTaken(rtx.ssrc));
-    }
-    if let Some(security) = &transport.security {
-        limit(security.used_ssrcs.len() + 1, MAX_SSRCS_PER_KEY, "SSRCs under one SRTP key")?;
-    }
-    for ssrc in std::iter::once(options.ssrc).chain(options.rtx.as_ref().map(|rtx| rtx.ssrc)) {
-        let used = transport.security.as_ref().is_some_and(|security| security.used_ssrcs.contains(&ssrc));
-        if used || transport.outbound.contains_key(&ssrc) {
-            return Err(CommandError::SsrcTaken(ssrc));
-        }
-    }
-    Ok(())
 }

@@ -7,13 +7,13 @@
 
 use corecast_wire::Discard;
 
+use super::Worker;
+use super::seal::{Outgoing, Unsealed, seal};
 use crate::codec::PictureShift;
-use crate::extensions::{Stamp, abs_send_time};
-use crate::outbox::Outbox;
-use crate::seal::{Outgoing, Unsealed, seal};
+use crate::consumer::{Stamp, abs_send_time};
+use crate::io::Outbox;
 use crate::time::Instant;
 use crate::transport::Flow;
-use crate::worker::Worker;
 
 impl Worker {
     /// Repeats packet `out` (as the receiver numbers it) to a consumer.

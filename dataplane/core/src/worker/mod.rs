@@ -5,47 +5,41 @@
 //! is done to it stands in the modules beside this one: `receive` (RTP in), `forward` (RTP out), `feedback` (RTCP in),
 //! `retransmit`, `reports` (RTCP out), `layers` (simulcast), `commands`, `stats`.
 
+mod checks;
+mod commands;
+mod congestion;
+mod connect;
+mod feedback;
+mod forward;
+mod key_frames;
+mod layers;
+mod receive;
+mod refused;
+mod reports;
+mod resolve;
+mod retransmit;
+mod round;
+mod round_trip;
+mod seal;
+mod stats;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use corecast_wire::{
-    ConsumerId, Discard, Discards, Event, IceProtocol, ProducerId, RouterId, TransportId, WebRtcConfig,
-};
+use corecast_wire::{ConsumerId, Discard, Discards, Event, IceProtocol, ProducerId, RouterId, TransportId};
 use slab::Slab;
 
+use crate::config::Config;
 use crate::consumer::Consumer;
-use crate::history::History;
+use crate::io::{Endpoint, EndpointId, EndpointOp, Outbox, Path, Timer, Timers};
 use crate::limits::{MAX_EVENTS, MAX_PAYLOAD_BYTES};
-use crate::outbox::Outbox;
-use crate::path::{Endpoint, EndpointId, EndpointOp, Path};
-use crate::producer::Producer;
-use crate::stream::Stream;
-use crate::time::{Instant, SystemInstant};
-use crate::timers::{Timer, Timers};
-use crate::transport::{Flow, Traffic, Transport};
-use crate::webrtc::WebRtcServer;
+use crate::media::{History, Producer, Stream};
+use crate::time::Instant;
+use crate::transport::{Flow, Transport};
+use connect::WebRtcServer;
+use round::Cursor;
 
-/// What a worker is told when it is made.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Unix time at [`Instant`] zero, in nanoseconds; for the NTP timestamps of sender reports.
-    pub unix_time_ns: u64,
-    /// The clock's reading at [`Instant`] zero; the DTLS library counts from it.
-    pub started: SystemInstant,
-    /// WebRTC transports; without it there are none.
-    pub webrtc: Option<WebRtcConfig>,
-    /// Makes what the DTLS library draws for its timers and hellos the same in every run. For simulation alone: keys
-    /// are never drawn from it, but nonces are.
-    pub handshake_seed: Option<u64>,
-}
-
-impl Config {
-    /// Without WebRTC transports, at the beginning of Unix time.
-    #[must_use]
-    pub const fn plain(started: SystemInstant) -> Self {
-        Self { unix_time_ns: 0, started, webrtc: None, handshake_seed: None }
-    }
-}
+pub use round::Forward;
 
 /// Whose an endpoint is.
 #[derive(Clone, Copy, Debug)]
@@ -54,15 +48,6 @@ pub(crate) enum Owner {
     Plain(usize, Flow),
     /// Every WebRTC transport's.
     WebRtc(IceProtocol, SocketAddr),
-}
-
-/// Whether [`Worker::forward`] has more to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forward {
-    /// The outbox is full: send it, clear it, take in what has arrived and call again.
-    Full,
-    /// Everything that arrived has been forwarded.
-    Done,
 }
 
 /// Totals of a worker.
@@ -80,14 +65,6 @@ pub struct Totals {
     pub consumers: u32,
     /// Memory of the packet history, in bytes.
     pub history_bytes: usize,
-}
-
-/// Where a round of forwarding stands, when the outbox was full in the middle of it.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Cursor {
-    pub(crate) transport: usize,
-    pub(crate) pending: usize,
-    pub(crate) packet: usize,
 }
 
 /// The state machine of one worker.
@@ -285,18 +262,6 @@ impl Worker {
         }
         self.events.push_back(event);
     }
-}
-
-/// Puts a packet into the outbox that was written into its last reservation, and counts it.
-pub(crate) fn push_counted(
-    outbox: &mut Outbox,
-    sent: &mut Traffic,
-    path: Path,
-    len: usize,
-    payload: Option<(crate::history::SlotRef, usize)>,
-) {
-    sent.count(len + payload.map_or(0, |(_, payload_len)| payload_len));
-    outbox.push(path, len, payload);
 }
 
 #[cfg(test)]

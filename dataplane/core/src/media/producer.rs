@@ -2,7 +2,7 @@
 
 use corecast_wire::{Codec, CodecMapping, HeaderExtension, MediaKind, ProduceOptions, ProducerId};
 
-use crate::layers::Layers;
+use super::layers::Layers;
 use crate::time::Instant;
 
 /// A producer.

@@ -6,16 +6,9 @@
 //! no harm).
 
 use crate::limits::TRANSPORT_CC_WINDOW;
-use crate::outbox::Outbox;
-use crate::reports::send_rtcp;
+use crate::media::{FIRST_CYCLE, nearest};
 use crate::rtcp::TransportCcHead;
-use crate::rtp::RtpView;
-use crate::sequence::nearest;
-use crate::stream::FIRST_CYCLE;
 use crate::time::Instant;
-use crate::timers::Timer;
-use crate::transport::Inbound;
-use crate::worker::Worker;
 
 /// Half of the interval of feedback (mediasoup: 100 ms), and the grid on which it leaves: what many transports have to
 /// say leaves in one wake-up.
@@ -40,15 +33,15 @@ pub(crate) struct Arrivals {
     window: Box<[Arrival; TRANSPORT_CC_WINDOW]>,
     highest: u64,
     /// The first number that feedback has still to tell of.
-    next: u64,
+    pub(crate) next: u64,
     media_ssrc: u32,
-    feedback_count: u8,
-    due: Option<Instant>,
+    pub(crate) feedback_count: u8,
+    pub(crate) due: Option<Instant>,
 }
 
 impl Arrivals {
     /// Those of a transport whose first packet is this one.
-    fn new(sequence: u16) -> Self {
+    pub(crate) fn new(sequence: u16) -> Self {
         let sequence = FIRST_CYCLE + u64::from(sequence);
         Self {
             window: Box::new([Arrival::default(); TRANSPORT_CC_WINDOW]),
@@ -61,7 +54,7 @@ impl Arrivals {
     }
 
     /// Notes a packet. The first of two with one number counts.
-    fn note(&mut self, now: Instant, sequence: u16, ssrc: u32) {
+    pub(crate) fn note(&mut self, now: Instant, sequence: u16, ssrc: u32) {
         let sequence = nearest(self.highest, sequence);
         if sequence + TRANSPORT_CC_WINDOW as u64 <= self.highest {
             return;
@@ -77,7 +70,7 @@ impl Arrivals {
     }
 
     /// So many numbers wait to be told of that some may leave the window before the interval is over.
-    const fn is_pressing(&self) -> bool {
+    pub(crate) const fn is_pressing(&self) -> bool {
         self.highest >= self.next + TRANSPORT_CC_WINDOW as u64 / 2
     }
 
@@ -86,7 +79,7 @@ impl Arrivals {
     }
 
     /// The next message, and the number that follows it; `None` if there is nothing to tell.
-    fn message(&self, sender_ssrc: u32) -> Option<(TransportCcHead, u64)> {
+    pub(crate) fn message(&self, sender_ssrc: u32) -> Option<(TransportCcHead, u64)> {
         let oldest = (self.highest + 1).saturating_sub(TRANSPORT_CC_WINDOW as u64);
         let base = self.next.max(oldest);
         let mut came = (base..=self.highest).filter_map(|sequence| Some((sequence, self.ticks(sequence)?)));
@@ -111,7 +104,7 @@ impl Arrivals {
     }
 
     /// What became of the packets of a message that ends before `end`.
-    fn statuses(&self, head: &TransportCcHead, end: u64) -> impl Iterator<Item = Option<i16>> + Clone {
+    pub(crate) fn statuses(&self, head: &TransportCcHead, end: u64) -> impl Iterator<Item = Option<i16>> + Clone {
         let base = nearest(end, head.base_sequence);
         let first = (base..end).find_map(|sequence| self.ticks(sequence)).unwrap_or(0);
         (base..end).scan(first / REFERENCE_TICKS * REFERENCE_TICKS, |before, sequence| {
@@ -124,54 +117,13 @@ impl Arrivals {
 }
 
 /// When to tell of what comes first after the last feedback: half an interval from now or more, a whole one at most.
-const fn next_feedback(now: Instant) -> Instant {
+pub(crate) const fn next_feedback(now: Instant) -> Instant {
     Instant::from_nanos((now.as_nanos() / HALF_INTERVAL_NS + 2) * HALF_INTERVAL_NS)
 }
 
 /// Place of a number in the window.
 const fn place(sequence: u64) -> usize {
     (sequence % TRANSPORT_CC_WINDOW as u64) as usize
-}
-
-impl Worker {
-    /// Notes an authentic RTP packet of `len` bytes for feedback about congestion.
-    pub(crate) fn note_arrival(&mut self, now: Instant, key: usize, inbound: Inbound, view: &RtpView<'_>, len: usize) {
-        let producer = self.streams.get(inbound.stream).and_then(|stream| self.producers.get(stream.producer));
-        let (Some(producer), Some(transport)) = (producer, self.transports.get_mut(key)) else { return };
-        if let Some(&[high, low]) = view.extension(producer.ids.transport_cc) {
-            let sequence = u16::from_be_bytes([high, low]);
-            let arrivals = transport.arrivals.get_or_insert_with(|| Box::new(Arrivals::new(sequence)));
-            arrivals.note(now, sequence, inbound.ssrc);
-            let is_waiting = arrivals.due.is_some_and(|due| due <= now || !arrivals.is_pressing());
-            if !is_waiting {
-                let at = if arrivals.is_pressing() { now } else { next_feedback(now) };
-                arrivals.due = Some(at);
-                self.timers.arm(at, Timer::TransportCc(key));
-            }
-        }
-        if producer.remb {
-            self.note_for_remb(now, key, len);
-        }
-    }
-
-    pub(crate) fn transport_cc_timeout(&mut self, at: Instant, key: usize, outbox: &mut Outbox) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        // Taken out while it is read, so that the transport can send.
-        let Some(mut arrivals) = transport.arrivals.take_if(|arrivals| arrivals.due == Some(at)) else { return };
-        arrivals.due = None;
-        let mut result = Ok(());
-        while let (Ok(()), Some((head, end))) = (result, arrivals.message(transport.rtcp_ssrc)) {
-            result = send_rtcp(transport, outbox, |writer| {
-                writer.push_transport_cc(&head, arrivals.statuses(&head, end));
-            });
-            arrivals.feedback_count = arrivals.feedback_count.wrapping_add(1);
-            arrivals.next = end;
-        }
-        transport.arrivals = Some(arrivals);
-        if let Err(why) = result {
-            self.discard(key, why);
-        }
-    }
 }
 
 #[cfg(test)]

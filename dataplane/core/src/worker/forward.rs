@@ -7,18 +7,16 @@
 use corecast_wire::{Discard, Discards};
 use slab::Slab;
 
-use crate::consumer::Consumer;
-use crate::extensions::{Stamp, abs_send_time};
-use crate::history::{History, SlotRef};
+use super::Worker;
+use super::round::{Cursor, Forward};
+use super::seal::{Outgoing, Unsealed, seal};
+use crate::consumer::{Consumer, Stamp, abs_send_time};
+use crate::io::{Outbox, Path};
 use crate::limits::MAX_PAD_BYTES;
-use crate::outbox::Outbox;
-use crate::path::Path;
-use crate::seal::{Outgoing, Unsealed, seal};
+use crate::media::{History, SlotRef, Stream};
 use crate::srtp::Sealer;
-use crate::stream::Stream;
 use crate::time::Instant;
 use crate::transport::{Flow, Traffic, Transport};
-use crate::worker::{Cursor, Forward, Worker};
 
 impl Worker {
     /// Forwards what the batch brought. Call until it says [`Forward::Done`], sending and clearing the outbox between.
@@ -79,17 +77,6 @@ impl Worker {
                 transport.pending.push((key, catch_up.stream));
             }
             consumer.start_with(catch_up);
-        }
-    }
-
-    /// A stream of several has packets.
-    fn note_activity(&mut self, now: Instant, key: usize) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        if let Some(activity) = &mut stream.activity
-            && activity.note(now)
-        {
-            let producer = stream.producer;
-            self.layer_awakes(now, producer);
         }
     }
 
@@ -265,7 +252,7 @@ fn settle(history: &mut History, round: &[SlotRef]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::PacketMeta;
+    use crate::media::PacketMeta;
 
     fn pads(lens: &[u16]) -> Vec<u8> {
         let mut history = History::default();

@@ -1,7 +1,8 @@
 //! Sequence numbers of plain RTP, extended to 64 bits (RFC 3550 appendix A.1). SRTP streams take theirs from the replay
 //! window instead.
 
-use crate::stream::FIRST_CYCLE;
+/// A stream's numbering begins one cycle up, so that what was sent just before its first packet has a number too.
+pub(crate) const FIRST_CYCLE: u64 = 1 << 16;
 
 /// Forward jump from which on a plain stream is suspected to have started anew (RFC 3550: MAX_DROPOUT).
 const MAX_DROPOUT: u64 = 3_000;

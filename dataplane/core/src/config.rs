@@ -1,0 +1,27 @@
+//! What a worker is told when it is made.
+
+use corecast_wire::WebRtcConfig;
+
+use crate::time::SystemInstant;
+
+/// What a worker is told when it is made.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Unix time at [`Instant`] zero, in nanoseconds; for the NTP timestamps of sender reports.
+    pub unix_time_ns: u64,
+    /// The clock's reading at [`Instant`] zero; the DTLS library counts from it.
+    pub started: SystemInstant,
+    /// WebRTC transports; without it there are none.
+    pub webrtc: Option<WebRtcConfig>,
+    /// Makes what the DTLS library draws for its timers and hellos the same in every run. For simulation alone: keys
+    /// are never drawn from it, but nonces are.
+    pub handshake_seed: Option<u64>,
+}
+
+impl Config {
+    /// Without WebRTC transports, at the beginning of Unix time.
+    #[must_use]
+    pub const fn plain(started: SystemInstant) -> Self {
+        Self { unix_time_ns: 0, started, webrtc: None, handshake_seed: None }
+    }
+}

@@ -1,0 +1,7 @@
+//! Congestion on the way to us: what a transport's senders are told about it.
+
+mod arrivals;
+mod remb;
+
+pub(crate) use arrivals::{Arrivals, next_feedback};
+pub(crate) use remb::{LOOK, Remb};

@@ -1,0 +1,10 @@
+//! What the shell and the machine hand each other: paths, datagrams by kind, packets to send, and when to call again.
+
+pub mod demux;
+mod outbox;
+mod path;
+mod timers;
+
+pub use outbox::{Outbox, Piece, Train};
+pub use path::{Endpoint, EndpointId, EndpointOp, Path};
+pub(crate) use timers::{Timer, Timers};

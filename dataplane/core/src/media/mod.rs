@@ -1,0 +1,18 @@
+//! Media as it is received: producers, their streams, and the history of packets from which everything is sent.
+
+mod history;
+mod key_frame;
+mod layers;
+mod missing;
+mod producer;
+mod reception;
+mod sequence;
+mod stream;
+
+pub(crate) use history::PacketMeta;
+pub use history::{History, SlotRef};
+pub(crate) use layers::{ACTIVE, Activity, Layers, bit};
+pub(crate) use producer::Producer;
+pub(crate) use reception::{Reception, SenderReport};
+pub(crate) use sequence::{Extended, FIRST_CYCLE, nearest};
+pub(crate) use stream::Stream;

@@ -1,0 +1,159 @@
+//! Reception statistics of a stream (RFC 3550 appendix A.3, A.8).
+
+use std::time::Duration;
+
+use super::history::PacketMeta;
+use super::sequence::FIRST_CYCLE;
+use crate::codec::PictureIds;
+use crate::rtcp::ReportBlock;
+use crate::time::{Instant, middle};
+
+/// A sender's word on its clocks (RFC 3550 section 6.4.1).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SenderReport {
+    /// NTP time, and RTP time of the same moment.
+    pub(crate) ntp: u64,
+    pub(crate) rtp_timestamp: u32,
+    /// When it came.
+    pub(crate) at: Instant,
+}
+
+/// Sender reports of two streams that disagree with their packets' arrival by more than this are not believed.
+const MAX_DISAGREEMENT_S: u32 = 5;
+
+/// Reception statistics of a stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reception {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) repeated: u64,
+    pub(crate) repaired: u64,
+    pub(crate) nacks: u64,
+    pub(crate) nacked_packets: u64,
+    pub(crate) plis: u64,
+    pub(crate) firs: u64,
+    pub(crate) key_frames: u64,
+    pub(crate) fraction_lost: u8,
+    base: Option<u64>,
+    received_since_base: u64,
+    expected_prior: u64,
+    received_prior: u64,
+    /// Interarrival jitter times 16.
+    jitter_16: u32,
+    transit: Option<u32>,
+    /// Newest RTP timestamp and when it came: what sender reports extrapolate from.
+    pub(crate) newest: Option<(u32, Instant)>,
+    /// The highest timestamp of all, also of what came by RTX.
+    pub(crate) highest_timestamp: Option<u32>,
+    /// The numbers of the newest packet's picture, of one stream among several.
+    pub(crate) picture_ids: PictureIds,
+    pub(crate) sender_report: Option<SenderReport>,
+    /// To its sender and back, if it answers reference times.
+    pub(crate) round_trip: Option<Duration>,
+}
+
+impl Reception {
+    /// One packet of the stream, first come, late, or by RTX: what that repairs was lost all the same, and its time of
+    /// arrival says nothing (RFC 4588 section 4).
+    pub(crate) fn packet(&mut self, meta: &PacketMeta, clock_rate_hz: u32, rtx: bool) {
+        self.packets += 1;
+        self.bytes += u64::from(meta.payload_len);
+        let is_highest = |highest: u32| meta.timestamp.wrapping_sub(highest).cast_signed() > 0;
+        if self.highest_timestamp.is_none_or(is_highest) {
+            self.highest_timestamp = Some(meta.timestamp);
+        }
+        if rtx {
+            return;
+        }
+        self.received_since_base += 1;
+        self.base = Some(self.base.map_or(meta.sequence, |base| base.min(meta.sequence)));
+        let is_newest = self.newest.is_none_or(|(newest, _)| meta.timestamp.wrapping_sub(newest).cast_signed() > 0);
+        if is_newest {
+            self.newest = Some((meta.timestamp, meta.arrived));
+        }
+        self.measure_jitter(meta, clock_rate_hz);
+    }
+
+    /// RFC 3550 appendix A.8.
+    fn measure_jitter(&mut self, meta: &PacketMeta, clock_rate_hz: u32) {
+        let arrival = u128::from(meta.arrived.as_nanos()) * u128::from(clock_rate_hz) / 1_000_000_000;
+        #[expect(clippy::cast_possible_truncation, reason = "RTP time wraps")]
+        let transit = (arrival as u32).wrapping_sub(meta.timestamp);
+        if let Some(previous) = self.transit.replace(transit) {
+            let deviation = transit.wrapping_sub(previous).cast_signed().unsigned_abs();
+            self.jitter_16 = self.jitter_16.wrapping_add(deviation).wrapping_sub((self.jitter_16 + 8) >> 4);
+        }
+    }
+
+    pub(crate) const fn jitter(&self) -> u32 {
+        self.jitter_16 >> 4
+    }
+
+    pub(super) fn restart(&mut self) {
+        self.base = None;
+        self.received_since_base = 0;
+        self.expected_prior = 0;
+        self.received_prior = 0;
+        self.transit = None;
+        self.newest = None;
+        self.highest_timestamp = None;
+    }
+
+    /// By how much RTP time here is ahead of RTP time there, at any one moment. Both senders' reports tell, or else the
+    /// arrival of the newest packets of both.
+    pub(crate) fn ahead_of(&self, other: &Self, clock_rate_hz: u32) -> Option<u32> {
+        #[expect(clippy::cast_possible_truncation, reason = "RTP time wraps")]
+        let ticks = |elapsed: i128, per_s: u32| (elapsed * i128::from(clock_rate_hz) / i128::from(per_s)) as u32;
+        let (ours, theirs) = (self.newest?, other.newest?);
+        let later = i128::from(theirs.1.as_nanos()) - i128::from(ours.1.as_nanos());
+        let by_arrival = ours.0.wrapping_sub(theirs.0).wrapping_add(ticks(later, 1_000_000_000));
+        let (Some(ours), Some(theirs)) = (self.sender_report, other.sender_report) else { return Some(by_arrival) };
+        let later = i128::from(theirs.ntp.wrapping_sub(ours.ntp).cast_signed());
+        let elapsed = (later * 1_000_000_000) >> 32;
+        let by_report =
+            ours.rtp_timestamp.wrapping_sub(theirs.rtp_timestamp).wrapping_add(ticks(elapsed, 1_000_000_000));
+        let disagreement = by_report.wrapping_sub(by_arrival).cast_signed().unsigned_abs();
+        let is_believed = disagreement <= clock_rate_hz.saturating_mul(MAX_DISAGREEMENT_S);
+        Some(if is_believed { by_report } else { by_arrival })
+    }
+
+    /// Packets that should have come since the first.
+    fn expected(&self, highest: u64) -> u64 {
+        self.base.map_or(0, |base| highest.saturating_sub(base) + 1)
+    }
+
+    /// Packets that should have come, and that came.
+    pub(crate) fn counts(&self, highest: Option<u64>) -> (u64, u64) {
+        (highest.map_or(0, |highest| self.expected(highest)), self.received_since_base)
+    }
+
+    pub(crate) fn lost(&self, highest: Option<u64>) -> i64 {
+        let (expected, received) = self.counts(highest);
+        expected.cast_signed().saturating_sub(received.cast_signed())
+    }
+
+    /// The block of the next receiver report (RFC 3550 section 6.4.1, appendix A.3).
+    pub(crate) fn report(&mut self, now: Instant, ssrc: u32, highest: u64) -> ReportBlock {
+        let expected = self.expected(highest);
+        let expected_now = expected.saturating_sub(self.expected_prior);
+        let received_now = self.received_since_base.saturating_sub(self.received_prior);
+        self.expected_prior = expected;
+        self.received_prior = self.received_since_base;
+        let lost_now = expected_now.saturating_sub(received_now);
+        self.fraction_lost = (lost_now * 256).checked_div(expected_now).map_or(0, |lost| lost.min(255) as u8);
+        let (last_sr, delay) = self.sender_report.map_or((0, 0), |report| {
+            let delay = now.since(report.at).as_nanos() * 65_536 / 1_000_000_000;
+            (middle(report.ntp), u32::try_from(delay).unwrap_or(u32::MAX))
+        });
+        #[expect(clippy::cast_possible_truncation, reason = "clamped to 24 bits; 16 + 16 bits of an extended number")]
+        ReportBlock {
+            ssrc,
+            fraction_lost: self.fraction_lost,
+            cumulative_lost: self.lost(Some(highest)).clamp(-0x80_0000, 0x7f_ffff) as i32,
+            highest_sequence: highest.wrapping_sub(FIRST_CYCLE) as u32,
+            jitter: self.jitter(),
+            last_sr,
+            delay_since_last_sr: delay,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What is checked of a command before anything is applied.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use corecast_wire::{Codec, CommandError, ConsumeOptions, ProduceOptions, SrtpParameters};
+
+use super::refused::{Applied, invalid, limit};
+use crate::limits::{MAX_CODECS, MAX_CONSUMER_PAYLOAD_TYPES, MAX_ENCODINGS, MAX_HEADER_EXTENSIONS, MAX_SSRCS_PER_KEY};
+use crate::srtp::Sealer;
+use crate::transport::{Security, Transport};
+
+pub(super) fn security(srtp: &SrtpParameters) -> Applied<Security> {
+    let sealer = Sealer::new(srtp).map_err(|error| invalid("srtpParameters.keyBase64", error.to_string()))?;
+    Ok(Security { suite: srtp.suite, sealer, opener: None, used_ssrcs: BTreeSet::new() })
+}
+
+/// With comedia the remote side is learnt, otherwise it is told; RTCP has a remote side of its own only without
+/// `rtcpMux`.
+pub(super) fn check_remotes(
+    transport: &Transport,
+    remote: Option<SocketAddr>,
+    rtcp_remote: Option<SocketAddr>,
+) -> Applied {
+    let family = |field: &str, address: Option<SocketAddr>| match address {
+        Some(address) if address.is_ipv4() != transport.local.local.is_ipv4() => {
+            Err(invalid(field, "is of another family than the listen address"))
+        }
+        Some(address) if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() => {
+            Err(invalid(field, "is not an address that can be sent to"))
+        }
+        _ => Ok(()),
+    };
+    family("ip", remote)?;
+    family("rtcpPort", rtcp_remote)?;
+    match (transport.comedia, remote, rtcp_remote, transport.rtcp_local) {
+        (true, None, None, _) if transport.security.is_some() => Ok(()),
+        (true, None, None, _) => Err(invalid("comedia", "there is nothing to connect: the remote side is learnt")),
+        (true, ..) => Err(invalid("ip", "must be absent with comedia: the remote side is learnt")),
+        (false, None, ..) => Err(invalid("ip", "missing")),
+        (false, Some(_), Some(_), None) => Err(invalid("rtcpPort", "must be absent with rtcpMux")),
+        (false, Some(_), None, Some(_)) => Err(invalid("rtcpPort", "missing: the transport was made without rtcpMux")),
+        (false, Some(_), ..) => Ok(()),
+    }
+}
+
+pub(super) fn check_produce(transport: &Transport, options: &ProduceOptions) -> Applied {
+    let field = "rtpParameters.codecs";
+    limit(options.codecs.len(), MAX_CODECS + 1, "codecs in a producer")?;
+    limit(options.encodings.len(), MAX_ENCODINGS + 1, "encodings in a producer")?;
+    limit(options.header_extensions.len(), MAX_HEADER_EXTENSIONS + 1, "header extensions in a producer")?;
+    if options.encodings.is_empty() {
+        return Err(invalid("rtpParameters.encodings", "must not be empty"));
+    }
+    if !options.codecs.iter().any(|codec| !matches!(codec.codec, Codec::Rtx { .. })) {
+        return Err(invalid(field, "must name a media codec"));
+    }
+    let mut payload_types = BTreeSet::new();
+    for codec in &options.codecs {
+        if codec.payload_type > 127 || codec.mapped_payload_type > 127 || codec.clock_rate_hz == 0 {
+            return Err(invalid(field, "payloadType must be 0 to 127 and clockRate above 0"));
+        }
+        if !payload_types.insert(codec.payload_type) {
+            return Err(invalid(field, format!("payloadType {} stands twice", codec.payload_type)));
+        }
+    }
+    if options.header_extensions.iter().any(|extension| extension.id == 0 || !(1..=14).contains(&extension.mapped_id)) {
+        return Err(invalid("rtpParameters.headerExtensions", "id must be 1 to 255"));
+    }
+    let mut ssrcs: BTreeSet<u32> = transport.inbound.iter().map(|inbound| inbound.ssrc).collect();
+    for ssrc in options.encodings.iter().flat_map(|encoding| [encoding.ssrc, encoding.rtx_ssrc]).flatten() {
+        if !ssrcs.insert(ssrc) {
+            return Err(CommandError::SsrcTaken(ssrc));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_consume(transport: &Transport, options: &ConsumeOptions) -> Applied {
+    limit(options.payload_types.len(), MAX_CONSUMER_PAYLOAD_TYPES + 1, "payload types of a consumer")?;
+    if options.payload_types.is_empty()
+        || options.payload_types.iter().any(|one| one.router > 127 || one.receiver > 127)
+    {
+        return Err(invalid("payloadTypes", "must be 0 to 127, at least one"));
+    }
+    if options
+        .header_extensions
+        .iter()
+        .any(|one| ![one.router_id, one.receiver_id].iter().all(|id| (1..=14).contains(id)))
+    {
+        return Err(invalid("headerExtensions", "ids must be 1 to 14"));
+    }
+    let ids: BTreeSet<_> = options.header_extensions.iter().map(|one| one.receiver_id).collect();
+    if ids.len() < options.header_extensions.len() {
+        return Err(invalid("headerExtensions", "two have one id"));
+    }
+    if options.mid.as_ref().is_some_and(|mid| mid.is_empty() || mid.len() > 16) {
+        return Err(invalid("mid", "must be 1 to 16 bytes"));
+    }
+    if options.cname.len() > 255 {
+        return Err(invalid("rtcp.cname", "must not be longer than 255 bytes"));
+    }
+    let first_sequences = [Some(options.first_sequence), options.rtx.as_ref().map(|rtx| rtx.first_sequence)];
+    if first_sequences.into_iter().flatten().any(|sequence| sequence >= 1 << 15) {
+        return Err(invalid("firstSequence", "must be below 32768"));
+    }
+    if let Some(rtx) = &options.rtx
+        && rtx.ssrc == options.ssrc
+    {
+        return Err(CommandError::SsrcTaken(rtx.ssrc));
+    }
+    if let Some(security) = &transport.security {
+        limit(security.used_ssrcs.len() + 1, MAX_SSRCS_PER_KEY, "SSRCs under one SRTP key")?;
+    }
+    for ssrc in std::iter::once(options.ssrc).chain(options.rtx.as_ref().map(|rtx| rtx.ssrc)) {
+        let used = transport.security.as_ref().is_some_and(|security| security.used_ssrcs.contains(&ssrc));
+        if used || transport.outbound.contains_key(&ssrc) {
+            return Err(CommandError::SsrcTaken(ssrc));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Key frames: who needs one, whether history has it, and when its sender is asked.
+
+use super::Worker;
+use crate::consumer::{CatchUp, Consumer};
+use crate::io::{Outbox, Timer};
+use crate::time::Instant;
+use crate::transport::{Flow, send_rtcp};
+
+impl Worker {
+    /// A consumer needs a key frame: the newest one of history if it has none yet and that will do, else the next.
+    pub(crate) fn want_key_frame_for(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+        let Some(consumer) = self.consumers.get(key).filter(|one| one.has_key_frames && !one.paused) else { return };
+        // Asked for too early, it would come in vain; a packet that finds the consumer waiting asks again.
+        if !self.is_connected(consumer) {
+            return;
+        }
+        if self.catch_up_of(now, key).is_some() {
+            self.starting.push(key);
+        } else {
+            self.want_key_frame(now, consumer.decoded_stream(), outbox);
+        }
+    }
+
+    /// What a consumer that has sent nothing yet can begin with, of what came before it did.
+    pub(crate) fn catch_up_of(&self, now: Instant, key: usize) -> Option<CatchUp> {
+        let consumer = self.consumers.get(key)?;
+        let (stream, producer) = (consumer.target(), self.producers.get(consumer.producer)?);
+        let begins = consumer.awaits_key_frame_of(stream) && !consumer.has_begun();
+        if !begins || producer.paused || !self.is_connected(consumer) {
+            return None;
+        }
+        let packets = self.streams.get(stream)?.since_key_frame(now, &self.history)?;
+        Some(CatchUp { stream, packets })
+    }
+
+    /// Whether something that is sent to a consumer leaves.
+    pub(crate) fn is_connected(&self, consumer: &Consumer) -> bool {
+        self.transports.get(consumer.transport).is_some_and(|transport| transport.path(Flow::Rtp).is_some())
+    }
+
+    /// Somebody needs a key frame of a stream.
+    pub(crate) fn want_key_frame(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+        if let Some(stream) = self.streams.get_mut(key) {
+            stream.key_frames.want();
+        }
+        self.request_key_frame(now, key, outbox);
+    }
+
+    pub(crate) fn key_frame_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
+        let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.key_frame_due == Some(at)) else { return };
+        stream.key_frame_due = None;
+        self.request_key_frame(now, key, outbox);
+    }
+
+    /// Sends the wanted request if it is due, or comes back when it is.
+    pub(crate) fn request_key_frame(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        let Some(due) = stream.key_frames.due() else { return };
+        let Some(producer) = self.producers.get(stream.producer) else { return };
+        let (Some(ssrc), false, true) = (stream.ssrc, producer.paused, producer.pli || producer.fir) else { return };
+        let Some(transport) = self.transports.get_mut(producer.transport) else { return };
+        if transport.path(transport.rtcp_flow()).is_none() {
+            return;
+        }
+        if due <= now {
+            let from = transport.rtcp_ssrc;
+            let fir_sequence = stream.fir_sequence.wrapping_add(1);
+            let result = send_rtcp(transport, outbox, |writer| {
+                if producer.pli {
+                    writer.push_pli(from, ssrc);
+                } else {
+                    writer.push_fir(from, ssrc, fir_sequence);
+                }
+            });
+            match result {
+                Ok(()) if producer.pli => stream.reception.plis += 1,
+                Ok(()) => {
+                    stream.reception.firs += 1;
+                    stream.fir_sequence = fir_sequence;
+                }
+                Err(why) => {
+                    transport.discards.count(why);
+                    self.discards.count(why);
+                }
+            }
+            let mut takers = stream.takers.iter().filter_map(|(taker, _)| self.consumers.get(*taker));
+            stream.key_frames.sent(now, takers.any(|taker| taker.awaits_key_frame_of(key)));
+        }
+        if let Some(at) = stream.key_frames.due()
+            && stream.key_frame_due.is_none()
+        {
+            stream.key_frame_due = Some(at);
+            self.timers.arm(at, Timer::KeyFrame(key));
+        }
+    }
+}

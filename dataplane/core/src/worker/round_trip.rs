@@ -1,0 +1,51 @@
+//! Round trips of senders and receivers (RFC 3550 section 6.4.1; RFC 3611 sections 4.4 and 4.5).
+//!
+//! A receiver's round trip is in the report that answers our sender report. A sender's is in its answer to our reference
+//! time, because a sender need not report anything else; and we answer the reference times of others.
+
+use super::Worker;
+use crate::limits::MAX_REFERENCE_TIMES;
+use crate::rtcp::{DlrrBlock, Xr, XrBlock};
+use crate::time::{Instant, middle, ntp_time, round_trip};
+use crate::transport::ReferenceTime;
+
+impl Worker {
+    pub(crate) fn take_extended_report(&mut self, now: Instant, key: usize, report: Xr<'_>) {
+        for block in report.blocks() {
+            match block {
+                XrBlock::ReceiverReferenceTime { ntp } => {
+                    let time = ReferenceTime { ssrc: report.sender_ssrc, ntp: middle(ntp), at: now };
+                    self.note_reference_time(key, time);
+                }
+                XrBlock::Dlrr(blocks) => blocks.for_each(|block| self.take_dlrr(now, key, block)),
+                XrBlock::Other { .. } => {}
+            }
+        }
+    }
+
+    /// To be answered with the next reports: the last time of each receiver, and no more receivers than a few.
+    fn note_reference_time(&mut self, key: usize, time: ReferenceTime) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let times = &mut transport.reference_times;
+        if let Some(known) = times.iter_mut().find(|known| known.ssrc == time.ssrc) {
+            *known = time;
+        } else if times.len() < MAX_REFERENCE_TIMES {
+            times.push(time);
+        }
+    }
+
+    /// A sender's answer to our reference time. Whichever of its SSRCs it comes under, it has come the way that all
+    /// take (str0m answers under one of them).
+    fn take_dlrr(&mut self, now: Instant, key: usize, block: DlrrBlock) {
+        let Some(transport) = self.transports.get(key).filter(|transport| transport.rtcp_ssrc == block.ssrc) else {
+            return;
+        };
+        let ntp = middle(ntp_time(self.config.unix_time_ns, now));
+        let Some(time) = round_trip(ntp, block.last_rr, block.delay_since_last_rr) else { return };
+        for inbound in &transport.inbound {
+            if let Some(stream) = self.streams.get_mut(inbound.stream) {
+                stream.reception.round_trip = Some(time);
+            }
+        }
+    }
+}
