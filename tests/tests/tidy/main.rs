@@ -1,12 +1,21 @@
-//! What no compiler checks: the import arrows of the design, the top level, size budgets, banned calls, where unsafe
-//! code may be, and that every module says what it is. Reads the sources as text; takes milliseconds.
+//! What no compiler checks: the arrows between packages and between folders, circles of files, fields that are open to
+//! all, the top level, size budgets, banned calls and words, where unsafe code may be, and that every module says what
+//! it is. Reads the sources as text; takes about a second.
 
+mod architecture;
+mod circles;
+mod fields;
+mod layers;
+mod modules;
+mod prose;
 mod source;
+mod way;
+mod workspace;
 
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::fs;
 
-use source::{blank, functions, without_tests, words};
+use source::{blank, functions, line_of, without_tests, words};
+use workspace::{assert_none, files, read, root, rust_files};
 
 const MAX_FILE_LINES: usize = 600;
 const MAX_FUNCTION_LINES: usize = 70;
@@ -68,50 +77,6 @@ const BANNED_IN_CORE: &[&str] = &[
     "UdpSocket",
     "println!",
 ];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests is inside the workspace").to_path_buf()
-}
-
-/// Every file below `dir` that is ours, relative to the root, sorted.
-fn files() -> Vec<String> {
-    fn walk(dir: &Path, root: &Path, found: &mut Vec<String>) -> io::Result<()> {
-        for entry in fs::read_dir(dir)? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let skip = ["target", "corpus", "artifacts", "coverage", "node_modules", ".git"];
-            if skip.contains(&name.as_str()) {
-                continue;
-            }
-            if path.is_dir() {
-                walk(&path, root, found)?;
-            } else {
-                found.push(path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned());
-            }
-        }
-        Ok(())
-    }
-    let mut found = Vec::new();
-    walk(&root(), &root(), &mut found).expect("the sources can be read");
-    found.sort();
-    found
-}
-
-fn read(file: &str) -> String {
-    fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
-}
-
-fn rust_files() -> Vec<(String, String)> {
-    files().into_iter().filter(|file| file.ends_with(".rs")).map(|file| (file.clone(), read(&file))).collect()
-}
-
-fn line_of(text: &str, at: usize) -> usize {
-    text[..at].matches('\n').count() + 1
-}
-
-fn assert_none(problems: &[String]) {
-    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
-}
 
 /// Code that is compiled into something that is shipped, unit tests in files of their own left out.
 fn is_product(file: &str) -> bool {

@@ -99,6 +99,11 @@ pub(crate) const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
+/// Line of an offset, from 1.
+pub(crate) fn line_of(text: &str, at: usize) -> usize {
+    text[..at].matches('\n').count() + 1
+}
+
 /// Offsets of a word that stands alone.
 pub(crate) fn words(blanked: &str, word: &str) -> Vec<usize> {
     let bytes = blanked.as_bytes();
@@ -111,7 +116,7 @@ pub(crate) fn words(blanked: &str, word: &str) -> Vec<usize> {
 }
 
 /// Offset behind the bracket that closes the one at `open`.
-fn matching(bytes: &[u8], open: usize) -> usize {
+pub(crate) fn matching(bytes: &[u8], open: usize) -> usize {
     let mut depth = 0_i32;
     for (at, byte) in bytes.iter().enumerate().skip(open) {
         match byte {

@@ -1,7 +1,7 @@
 //! Round trips of senders and receivers (RFC 3550 section 6.4.1; RFC 3611 sections 4.4 and 4.5).
 //!
-//! A receiver's round trip is in the report that answers our sender report. A sender's is in its answer to our reference
-//! time, because a sender need not report anything else; and we answer the reference times of others.
+//! A receiver's round trip is in the report that answers our sender report. A sender's is in its answer to our
+//! reference time, because a sender need not report anything else; and we answer the reference times of others.
 
 use super::Worker;
 use crate::limits::MAX_REFERENCE_TIMES;
