@@ -20,6 +20,7 @@ mod consumer;
 mod dtls;
 mod ice;
 mod io;
+mod key;
 pub mod limits;
 mod media;
 pub mod rtcp;

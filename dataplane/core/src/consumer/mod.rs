@@ -17,6 +17,7 @@ use std::time::Duration;
 use corecast_wire::{ConsumeOptions, ConsumerId, Discard, Discards, PayloadTypeMapping};
 
 use crate::codec::{PictureIds, PictureShift};
+use crate::key::{ProducerKey, StreamKey, TransportKey};
 use crate::limits::{MAX_CONSUMER_PAYLOAD_TYPES, MAX_RETRANSMITS, RETRANSMIT_MEMORY};
 use crate::media::{PacketMeta, Reception};
 use crate::time::Instant;
@@ -37,7 +38,7 @@ const RETRANSMIT_ALLOWANCE_BYTES: u64 = 256 * 1024;
 struct Run {
     first_in: u64,
     first_out: u64,
-    stream: usize,
+    stream: StreamKey,
     /// Added to the stream's timestamps; 0 for the stream that came first.
     timestamp_offset: u32,
     /// Added to the numbers of VP8's pictures; nothing for the stream that came first.
@@ -46,7 +47,7 @@ struct Run {
 
 impl Run {
     /// Before the first packet: no sequence number is so high.
-    const fn none(stream: usize) -> Self {
+    const fn none(stream: StreamKey) -> Self {
         Self { first_in: u64::MAX, first_out: 0, stream, timestamp_offset: 0, picture_shift: PictureShift::NONE }
     }
 
@@ -58,7 +59,7 @@ impl Run {
 /// A packet that left, or would have left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
-    pub(crate) stream: usize,
+    pub(crate) stream: StreamKey,
     /// The stream's number for it.
     pub(crate) sequence: u64,
     /// Ours.
@@ -92,7 +93,7 @@ impl Alignment {
 /// What came before a consumer did and is sent to it all the same.
 #[derive(Clone, Debug)]
 pub(crate) struct CatchUp {
-    pub(crate) stream: usize,
+    pub(crate) stream: StreamKey,
     pub(crate) packets: Range<u64>,
 }
 
@@ -148,7 +149,7 @@ pub(crate) struct Consumer {
     pub(crate) nack: bool,
     pub(crate) clock_rate_hz: u32,
     /// The stream to send: that of the run, or the one to which to switch at its next key frame.
-    target: usize,
+    target: StreamKey,
     alignment: Alignment,
     /// The run's offset of timestamps, were it not for the picture that came before: what the next one is reckoned
     /// from, so that small steps do not add up.
@@ -160,8 +161,8 @@ pub(crate) struct Consumer {
     pub(crate) listed: u8,
     pub(crate) retransmitted_packets: u64,
     pub(crate) id: ConsumerId,
-    pub(crate) transport: usize,
-    pub(crate) producer: usize,
+    pub(crate) transport: TransportKey,
+    pub(crate) producer: ProducerKey,
     pub(crate) rtx: Option<Rtx>,
     pub(crate) cname: String,
     /// What it has still to get of what came before it, while `catching_up`.
@@ -198,8 +199,8 @@ pub(crate) struct Feedback {
 impl Consumer {
     pub(crate) fn new(
         id: ConsumerId,
-        transport: usize,
-        (producer, target, preferred_layer): (usize, usize, u8),
+        transport: TransportKey,
+        (producer, target, preferred_layer): (ProducerKey, StreamKey, u8),
         (has_key_frames, clock_rate_hz): (bool, u32),
         options: &ConsumeOptions,
     ) -> Self {
@@ -242,33 +243,33 @@ impl Consumer {
     }
 
     /// The stream that is forwarded, or will be from its next key frame on.
-    pub(crate) const fn target(&self) -> usize {
+    pub(crate) const fn target(&self) -> StreamKey {
         self.target
     }
 
     /// The stream that is being forwarded, if one is.
-    pub(crate) fn current(&self) -> Option<usize> {
+    pub(crate) fn current(&self) -> Option<StreamKey> {
         (!self.waiting).then_some(self.run.stream)
     }
 
     /// The stream whose key frame helps the receiver soonest.
-    pub(crate) fn decoded_stream(&self) -> usize {
+    pub(crate) fn decoded_stream(&self) -> StreamKey {
         self.current().unwrap_or(self.target)
     }
 
     /// Whether packets of a stream concern it: of the one that is forwarded, or of the one to come.
-    pub(crate) const fn takes(&self, stream: usize) -> bool {
+    pub(crate) fn takes(&self, stream: StreamKey) -> bool {
         (self.run.stream == stream && !self.waiting) || self.target == stream
     }
 
     /// Waits for a key frame of a stream, to begin or to switch.
-    pub(crate) const fn awaits_key_frame_of(&self, stream: usize) -> bool {
+    pub(crate) fn awaits_key_frame_of(&self, stream: StreamKey) -> bool {
         let awaits = self.target == stream && (self.waiting || self.run.stream != stream);
         awaits && self.has_key_frames && !self.paused
     }
 
     /// From the target's next key frame on, that is what is sent.
-    pub(crate) const fn aim(&mut self, target: usize) {
+    pub(crate) const fn aim(&mut self, target: StreamKey) {
         self.target = target;
         if self.run.is_none() {
             self.run = Run::none(target);
@@ -286,7 +287,7 @@ impl Consumer {
     }
 
     /// The next packet of a stream that it begins with. Once there is none, there never is.
-    pub(crate) fn next_to_catch_up(&mut self, stream: usize) -> Option<u64> {
+    pub(crate) fn next_to_catch_up(&mut self, stream: StreamKey) -> Option<u64> {
         let catch_up = self.catch_up.as_ref().filter(|catch_up| catch_up.stream == stream);
         let next = catch_up.filter(|catch_up| !catch_up.packets.is_empty()).map(|catch_up| catch_up.packets.start);
         if next.is_none() {
@@ -308,7 +309,7 @@ impl Consumer {
     }
 
     /// The stream that a run of `stream` would follow, if it is another.
-    pub(crate) fn leaves_for(&self, stream: usize) -> Option<usize> {
+    pub(crate) fn leaves_for(&self, stream: StreamKey) -> Option<StreamKey> {
         (self.run.stream != stream && !self.run.is_none()).then_some(self.run.stream)
     }
 
@@ -331,7 +332,7 @@ impl Consumer {
 
     /// What the receiver gets of a packet of a stream that it takes: the sequence number under which it leaves, or
     /// nothing, and why.
-    pub(crate) fn rewrite(&mut self, stream: usize, packet: &PacketMeta) -> Result<u64, Discard> {
+    pub(crate) fn rewrite(&mut self, stream: StreamKey, packet: &PacketMeta) -> Result<u64, Discard> {
         let is_current = self.run.stream == stream;
         if !self.accepts(packet.payload_type) {
             if is_current {
@@ -348,7 +349,7 @@ impl Consumer {
     }
 
     /// A packet begins a run if it may.
-    fn begin_run(&mut self, stream: usize, packet: &PacketMeta) -> Result<(), Discard> {
+    fn begin_run(&mut self, stream: StreamKey, packet: &PacketMeta) -> Result<(), Discard> {
         if self.newest_in(stream).is_some_and(|newest| packet.sequence <= newest) {
             return Err(Discard::BeforeSync);
         }
@@ -369,7 +370,7 @@ impl Consumer {
 
     /// The newest packet of a stream that has a number. One that was late when the consumer was interrupted must not
     /// begin a run: it would be numbered behind what followed it.
-    fn newest_in(&self, stream: usize) -> Option<u64> {
+    fn newest_in(&self, stream: StreamKey) -> Option<u64> {
         let mut end = self.next_out;
         for run in self.runs() {
             if run.stream == stream {
@@ -396,7 +397,7 @@ impl Consumer {
     }
 
     /// The stream of what was forwarded last.
-    pub(crate) const fn last_stream(&self) -> usize {
+    pub(crate) const fn last_stream(&self) -> StreamKey {
         self.run.stream
     }
 

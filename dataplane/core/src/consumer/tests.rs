@@ -2,8 +2,8 @@
 
 use super::*;
 
-const STREAM: usize = 5;
-const OTHER: usize = 6;
+const STREAM: StreamKey = StreamKey::for_tests(5);
+const OTHER: StreamKey = StreamKey::for_tests(6);
 
 fn consumer(has_key_frames: bool) -> Consumer {
     let options = ConsumeOptions {
@@ -17,14 +17,20 @@ fn consumer(has_key_frames: bool) -> Consumer {
         cname: String::new(),
         paused: false,
     };
-    Consumer::new(ConsumerId(1), 0, (0, STREAM, 0), (has_key_frames, 90_000), &options)
+    Consumer::new(
+        ConsumerId(1),
+        TransportKey::for_tests(0),
+        (ProducerKey::for_tests(0), STREAM, 0),
+        (has_key_frames, 90_000),
+        &options,
+    )
 }
 
 fn packet(sequence: u64) -> PacketMeta {
     PacketMeta { sequence, payload_type: 100, ..PacketMeta::default() }
 }
 
-fn found(consumer: &Consumer, out: u16) -> Option<(usize, u64)> {
+fn found(consumer: &Consumer, out: u16) -> Option<(StreamKey, u64)> {
     consumer.source_of(out).map(|source| (source.stream, source.sequence))
 }
 
@@ -120,7 +126,10 @@ fn a_switch_waits_for_a_key_frame_and_leaves_no_gap() {
     let mut consumer = consumer(true);
     assert_eq!(consumer.rewrite(STREAM, &key_frame(70_000)), Ok(500));
     consumer.aim(OTHER);
-    assert_eq!((consumer.takes(STREAM), consumer.takes(OTHER), consumer.takes(7)), (true, true, false));
+    assert_eq!(
+        (consumer.takes(STREAM), consumer.takes(OTHER), consumer.takes(StreamKey::for_tests(7))),
+        (true, true, false)
+    );
     assert!(consumer.awaits_key_frame_of(OTHER) && !consumer.awaits_key_frame_of(STREAM));
     assert_eq!(consumer.rewrite(OTHER, &packet(80)), Err(Discard::WaitingForKeyFrame));
     assert_eq!(consumer.rewrite(STREAM, &packet(70_001)), Ok(501));

@@ -4,27 +4,28 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::key::{ProducerKey, StreamKey, TransportKey};
 use crate::time::Instant;
 
-/// Whose turn it is. The numbers are slab keys.
+/// Whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
     /// Sender and receiver reports of a transport.
-    Reports(usize),
+    Reports(TransportKey),
     /// Packets that a stream still misses.
-    Nack(usize),
+    Nack(StreamKey),
     /// Consent of a WebRTC transport's other side.
-    Consent(usize),
+    Consent(TransportKey),
     /// What a DTLS association has to send again.
-    Dtls(usize),
+    Dtls(TransportKey),
     /// Feedback about what arrived on a transport.
-    TransportCc(usize),
+    TransportCc(TransportKey),
     /// A look at how much arrives on a transport.
-    Remb(usize),
+    Remb(TransportKey),
     /// A look at which of a producer's streams are active.
-    Layers(usize),
+    Layers(ProducerKey),
     /// A key frame that a stream was asked for, or will be.
-    KeyFrame(usize),
+    KeyFrame(StreamKey),
 }
 
 #[derive(Debug, Default)]

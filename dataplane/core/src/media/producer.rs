@@ -3,19 +3,20 @@
 use corecast_wire::{Codec, CodecMapping, HeaderExtension, MediaKind, ProduceOptions, ProducerId};
 
 use super::layers::Layers;
+use crate::key::{ConsumerKey, StreamKey, TransportKey};
 use crate::time::Instant;
 
 /// A producer.
 #[derive(Debug)]
 pub(crate) struct Producer {
     pub(crate) id: ProducerId,
-    pub(crate) transport: usize,
+    pub(crate) transport: TransportKey,
     pub(crate) kind: MediaKind,
     pub(crate) paused: bool,
     /// Keys of its streams, one per encoding, lowest quality first.
-    pub(crate) streams: Vec<usize>,
+    pub(crate) streams: Vec<StreamKey>,
     /// Keys of its consumers.
-    pub(crate) consumers: Vec<usize>,
+    pub(crate) consumers: Vec<ConsumerKey>,
     /// Which of its streams were active at the last tick, and when the next one is.
     pub(crate) layers: Layers,
     pub(crate) layers_due: Option<Instant>,
@@ -65,7 +66,7 @@ impl Ids {
 const NO_CODEC: u8 = u8::MAX;
 
 impl Producer {
-    pub(crate) fn new(id: ProducerId, transport: usize, options: &ProduceOptions) -> Self {
+    pub(crate) fn new(id: ProducerId, transport: TransportKey, options: &ProduceOptions) -> Self {
         let mut codec_by_payload_type = [NO_CODEC; 128];
         for (position, codec) in options.codecs.iter().enumerate() {
             if let Some(entry) = codec_by_payload_type.get_mut(usize::from(codec.payload_type)) {

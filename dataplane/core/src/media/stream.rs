@@ -11,6 +11,7 @@ use super::layers::Activity;
 use super::missing::{MissingList, TooMany};
 use super::reception::Reception;
 use super::sequence::Sequence;
+use crate::key::{ConsumerKey, ProducerKey, TransportKey};
 use crate::limits::{AUDIO_HISTORY_PACKETS, CATCH_UP_AGE, CATCH_UP_PACKETS, VIDEO_HISTORY_PACKETS};
 use crate::srtp::ReplayWindow;
 use crate::time::Instant;
@@ -20,7 +21,7 @@ const NO_SLOT: u32 = u32::MAX;
 /// A stream. Owns its part of history.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    pub(crate) producer: usize,
+    pub(crate) producer: ProducerKey,
     pub(crate) ssrc: Option<u32>,
     pub(crate) rtx_ssrc: Option<u32>,
     /// Restriction identifier (RFC 8852), if it has one.
@@ -44,7 +45,7 @@ pub(crate) struct Stream {
     pub(crate) reception: Reception,
     /// Consumers that take it, now or from its next key frame on, and their transports: what the fan-out walks. Some
     /// may have left it for another stream of the producer a moment ago; none is listed twice.
-    pub(crate) takers: Vec<(usize, usize)>,
+    pub(crate) takers: Vec<(ConsumerKey, TransportKey)>,
     /// Only of one among several.
     pub(crate) activity: Option<Activity>,
     /// A consumer has switched to it since the last tick.
@@ -75,7 +76,7 @@ pub(crate) struct Placed {
 }
 
 impl Stream {
-    pub(crate) fn new(producer: usize, kind: MediaKind, encoding: &EncodingMapping) -> Self {
+    pub(crate) fn new(producer: ProducerKey, kind: MediaKind, encoding: &EncodingMapping) -> Self {
         let packets = match kind {
             MediaKind::Audio => AUDIO_HISTORY_PACKETS,
             MediaKind::Video => VIDEO_HISTORY_PACKETS,

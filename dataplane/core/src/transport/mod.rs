@@ -14,6 +14,7 @@ use corecast_wire::{Discard, Discards, RouterId, TransportId};
 
 use crate::congestion::{Arrivals, Remb};
 use crate::io::{Endpoint, EndpointId, Path};
+use crate::key::{ConsumerKey, ProducerKey, StreamKey};
 use crate::time::Instant;
 
 pub(crate) use reference_time::ReferenceTime;
@@ -26,7 +27,7 @@ pub(crate) use webrtc::WebRtc;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inbound {
     pub(crate) ssrc: u32,
-    pub(crate) stream: usize,
+    pub(crate) stream: StreamKey,
     pub(crate) rtx: bool,
 }
 
@@ -35,7 +36,7 @@ pub(crate) struct Inbound {
 #[repr(C, align(64))]
 pub(crate) struct Transport {
     /// (consumer, stream) with packets to forward in the current round.
-    pub(crate) pending: Vec<(usize, usize)>,
+    pub(crate) pending: Vec<(ConsumerKey, StreamKey)>,
     pub(crate) sent: Traffic,
     /// Transport-wide sequence number of the next packet that has one. One that the kernel refuses was never sent.
     pub(crate) next_transport_cc: u16,
@@ -53,11 +54,11 @@ pub(crate) struct Transport {
     pub(crate) connected: bool,
     rtcp_remote: Option<SocketAddr>,
     pub(crate) rtcp_ssrc: u32,
-    pub(crate) producers: Vec<usize>,
+    pub(crate) producers: Vec<ProducerKey>,
     pub(crate) inbound: Vec<Inbound>,
-    pub(crate) consumers: Vec<usize>,
+    pub(crate) consumers: Vec<ConsumerKey>,
     /// Consumer by SSRC, media and RTX; ordered, for reports and feedback.
-    pub(crate) outbound: BTreeMap<u32, usize>,
+    pub(crate) outbound: BTreeMap<u32, ConsumerKey>,
     pub(crate) reports_due: Option<Instant>,
     /// Clocks of its receivers, to be answered with the next reports.
     pub(crate) reference_times: Vec<ReferenceTime>,

@@ -14,6 +14,7 @@ use super::resolve::check_names;
 use super::{Owner, Worker};
 use crate::consumer::Consumer;
 use crate::io::{Endpoint, EndpointOp, Outbox};
+use crate::key::{ConsumerKey, ProducerKey, TransportKey};
 use crate::limits::{
     MAX_CONSUMERS, MAX_CONSUMERS_PER_TRANSPORT, MAX_PRODUCERS_PER_TRANSPORT, MAX_ROUTERS, MAX_TRANSPORTS,
 };
@@ -79,15 +80,15 @@ impl Worker {
         Ok(Reply::Done)
     }
 
-    pub(crate) fn transport_key(&self, id: TransportId) -> Applied<usize> {
+    pub(crate) fn transport_key(&self, id: TransportId) -> Applied<TransportKey> {
         self.transport_by_id.get(&id).copied().ok_or_else(|| not_found("transport", id.0))
     }
 
-    fn producer_key(&self, id: ProducerId) -> Applied<usize> {
+    fn producer_key(&self, id: ProducerId) -> Applied<ProducerKey> {
         self.producer_by_id.get(&id).copied().ok_or_else(|| not_found("producer", id.0))
     }
 
-    pub(crate) fn consumer_key(&self, id: ConsumerId) -> Applied<usize> {
+    pub(crate) fn consumer_key(&self, id: ConsumerId) -> Applied<ConsumerKey> {
         self.consumer_by_id.get(&id).copied().ok_or_else(|| not_found("consumer", id.0))
     }
 
@@ -186,12 +187,12 @@ impl Worker {
         Ok(())
     }
 
-    pub(crate) fn close_transport(&mut self, key: usize) {
+    pub(crate) fn close_transport(&mut self, key: TransportKey) {
         let Some(transport) = self.transports.get(key) else { return };
         let (producers, consumers) = (transport.producers.clone(), transport.consumers.clone());
         producers.into_iter().for_each(|key| self.close_producer(key));
         consumers.into_iter().for_each(|key| self.close_consumer(key));
-        let transport = self.transports.remove(key);
+        let Some(transport) = self.transports.remove(key) else { return };
         self.transport_by_id.remove(&transport.id);
         if let Some(siblings) = self.routers.get_mut(&transport.router) {
             siblings.retain(|sibling| *sibling != key);
@@ -235,7 +236,7 @@ impl Worker {
         Ok(())
     }
 
-    pub(crate) fn close_producer(&mut self, key: usize) {
+    pub(crate) fn close_producer(&mut self, key: ProducerKey) {
         let Some(producer) = self.producers.get_mut(key) else { return };
         // Taken out of the lists here, not one by one.
         let consumers = std::mem::take(&mut producer.consumers);
@@ -245,10 +246,10 @@ impl Worker {
             }
         }
         consumers.into_iter().for_each(|key| self.close_consumer(key));
-        let producer = self.producers.remove(key);
+        let Some(producer) = self.producers.remove(key) else { return };
         self.producer_by_id.remove(&producer.id);
         for key in &producer.streams {
-            if let Some(mut stream) = self.streams.try_remove(*key) {
+            if let Some(mut stream) = self.streams.remove(*key) {
                 stream.release(&mut self.history);
             }
         }
@@ -337,8 +338,8 @@ impl Worker {
         Ok(())
     }
 
-    pub(crate) fn close_consumer(&mut self, key: usize) {
-        let Some(consumer) = self.consumers.try_remove(key) else { return };
+    pub(crate) fn close_consumer(&mut self, key: ConsumerKey) {
+        let Some(consumer) = self.consumers.remove(key) else { return };
         self.consumer_by_id.remove(&consumer.id);
         if let Some(producer) = self.producers.get_mut(consumer.producer) {
             producer.consumers.retain(|sibling| *sibling != key);

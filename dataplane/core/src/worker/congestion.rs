@@ -3,13 +3,21 @@
 use super::Worker;
 use crate::congestion::{Arrivals, LOOK, Remb, next_feedback};
 use crate::io::{Outbox, Timer};
+use crate::key::TransportKey;
 use crate::rtp::RtpView;
 use crate::time::Instant;
 use crate::transport::{Inbound, send_rtcp};
 
 impl Worker {
     /// Notes an authentic RTP packet of `len` bytes for feedback about congestion.
-    pub(crate) fn note_arrival(&mut self, now: Instant, key: usize, inbound: Inbound, view: &RtpView<'_>, len: usize) {
+    pub(crate) fn note_arrival(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        inbound: Inbound,
+        view: &RtpView<'_>,
+        len: usize,
+    ) {
         let producer = self.streams.get(inbound.stream).and_then(|stream| self.producers.get(stream.producer));
         let (Some(producer), Some(transport)) = (producer, self.transports.get_mut(key)) else { return };
         if let Some(&[high, low]) = view.extension(producer.ids.transport_cc) {
@@ -28,7 +36,7 @@ impl Worker {
         }
     }
 
-    pub(crate) fn transport_cc_timeout(&mut self, at: Instant, key: usize, outbox: &mut Outbox) {
+    pub(crate) fn transport_cc_timeout(&mut self, at: Instant, key: TransportKey, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         // Taken out while it is read, so that the transport can send.
         let Some(mut arrivals) = transport.arrivals.take_if(|arrivals| arrivals.due == Some(at)) else { return };
@@ -50,7 +58,7 @@ impl Worker {
 
 impl Worker {
     /// Notes an authentic RTP packet of `len` bytes of a sender that takes REMB.
-    pub(crate) fn note_for_remb(&mut self, now: Instant, key: usize, len: usize) {
+    pub(crate) fn note_for_remb(&mut self, now: Instant, key: TransportKey, len: usize) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let remb = transport.remb.get_or_insert_with(|| Box::new(Remb::new(now)));
         remb.bytes += len as u64;
@@ -61,7 +69,7 @@ impl Worker {
         }
     }
 
-    pub(crate) fn remb_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
+    pub(crate) fn remb_timeout(&mut self, now: Instant, at: Instant, key: TransportKey, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         // Taken out while it is changed, so that the transport can send.
         let Some(mut remb) = transport.remb.take_if(|remb| remb.due == Some(at)) else { return };

@@ -21,6 +21,7 @@ use crate::dtls::{Dtls, Identity, Keys, Outcome};
 use crate::ice::Checked;
 use crate::io::demux::{Protocol, protocol_of};
 use crate::io::{Endpoint, EndpointId, EndpointOp, Outbox, Path, Timer};
+use crate::key::TransportKey;
 use crate::limits::{MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS, MAX_STUN_ANSWER_BYTES, MAX_TRANSPORTS};
 use crate::srtp::{Opener, Sealer};
 use crate::stun;
@@ -33,9 +34,9 @@ pub(crate) struct WebRtcServer {
     identity: Identity,
     consent_timeout: Duration,
     /// Transport by the username fragments that its checks may name.
-    fragments: BTreeMap<String, usize>,
+    fragments: BTreeMap<String, TransportKey>,
     /// Transport by the paths that its checks have validated.
-    paths: BTreeMap<Path, usize>,
+    paths: BTreeMap<Path, TransportKey>,
     /// Handshakes under way, by address.
     handshakes: BTreeMap<IpAddr, usize>,
 }
@@ -200,7 +201,7 @@ impl Worker {
     fn after_check(
         &mut self,
         now: Instant,
-        key: usize,
+        key: TransportKey,
         path: Path,
         (protocol, local): (IceProtocol, SocketAddr),
         checked: Checked,
@@ -242,7 +243,7 @@ impl Worker {
     }
 
     /// A path is this transport's no more, and so nobody's, unless another one has taken it.
-    fn forget_path(&mut self, key: usize, path: Path) {
+    fn forget_path(&mut self, key: TransportKey, path: Path) {
         let Some(server) = self.webrtc.as_mut().filter(|server| server.paths.get(&path) == Some(&key)) else { return };
         server.paths.remove(&path);
         let owner = self.endpoints.get(path.local.0 as usize).copied().flatten();
@@ -253,7 +254,7 @@ impl Worker {
     }
 
     /// Media goes to the nominated path from now on, if there are keys.
-    fn follow_nomination(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+    fn follow_nomination(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let selected = transport.webrtc.as_ref().and_then(|webrtc| webrtc.ice.selected());
         let had = transport.remote(Flow::Rtp).is_some();
@@ -274,7 +275,7 @@ impl Worker {
 
     /// Nothing is sent any more until there is a path again. What comes meanwhile is withheld on purpose: were it a
     /// gap, the receiver would ask for it, see no key frame, and after 2^15 packets guess the wrong rollover counter.
-    fn fall_silent(&mut self, key: usize) {
+    fn fall_silent(&mut self, key: TransportKey) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         transport.clear_remote();
         for consumer in &transport.consumers {
@@ -284,7 +285,7 @@ impl Worker {
         }
     }
 
-    fn tell_ice_state(&mut self, key: usize) {
+    fn tell_ice_state(&mut self, key: TransportKey) {
         let Some(transport) = self.transports.get(key) else { return };
         let Some(webrtc) = &transport.webrtc else { return };
         let tuple = webrtc.ice.selected().and_then(|(path, protocol)| {
@@ -299,7 +300,7 @@ impl Worker {
 
     /// No valid check for too long: nothing is sent there any more (RFC 7675 section 5.1; as a lite agent we count the
     /// checks that arrive).
-    pub(crate) fn consent_timeout(&mut self, now: Instant, at: Instant, key: usize) {
+    pub(crate) fn consent_timeout(&mut self, now: Instant, at: Instant, key: TransportKey) {
         let Some(timeout) = self.webrtc.as_ref().map(|server| server.consent_timeout) else { return };
         let webrtc = self.transports.get_mut(key).and_then(|transport| transport.webrtc.as_deref_mut());
         let Some(webrtc) = webrtc.filter(|webrtc| webrtc.consent_due == Some(at)) else { return };
@@ -314,7 +315,7 @@ impl Worker {
         self.lose_consent(key);
     }
 
-    fn lose_consent(&mut self, key: usize) {
+    fn lose_consent(&mut self, key: TransportKey) {
         self.fall_silent(key);
         let Some(transport) = self.transports.get_mut(key) else { return };
         let Some(webrtc) = transport.webrtc.as_deref_mut() else { return };
@@ -348,7 +349,7 @@ impl Worker {
     }
 
     /// As the DTLS client we say hello as soon as a path is valid.
-    fn start_dtls(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+    fn start_dtls(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let Some(webrtc) = transport.webrtc.as_deref() else { return };
         let waits = webrtc.dtls.as_ref().is_some_and(|dtls| dtls.is_client() && dtls.is_idle());
@@ -360,7 +361,7 @@ impl Worker {
     }
 
     /// Counts a handshake that begins.
-    fn begin_handshake(&mut self, key: usize, path: Path) -> Result<(), Discard> {
+    fn begin_handshake(&mut self, key: TransportKey, path: Path) -> Result<(), Discard> {
         let server = self.webrtc.as_mut().ok_or(Discard::UnexpectedDtls)?;
         let address = path.remote.ip();
         server.admit(address)?;
@@ -378,7 +379,7 @@ impl Worker {
     fn receive_dtls(
         &mut self,
         now: Instant,
-        key: usize,
+        key: TransportKey,
         path: Path,
         datagram: &[u8],
         outbox: &mut Outbox,
@@ -398,7 +399,7 @@ impl Worker {
         Ok(())
     }
 
-    pub(crate) fn dtls_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
+    pub(crate) fn dtls_timeout(&mut self, now: Instant, at: Instant, key: TransportKey, outbox: &mut Outbox) {
         let webrtc = self.transports.get_mut(key).and_then(|transport| transport.webrtc.as_deref_mut());
         let Some(webrtc) = webrtc.filter(|webrtc| webrtc.dtls_due == Some(at)) else { return };
         webrtc.dtls_due = None;
@@ -410,7 +411,7 @@ impl Worker {
     fn with_dtls(
         &mut self,
         now: Instant,
-        key: usize,
+        key: TransportKey,
         path: Path,
         outbox: &mut Outbox,
         call: impl FnOnce(&mut Dtls, &Identity, Instant, &mut dyn FnMut(&[u8])) -> Option<Outcome>,
@@ -446,7 +447,7 @@ impl Worker {
         }
     }
 
-    fn take_keys(&mut self, now: Instant, key: usize, keys: &Keys, outbox: &mut Outbox) {
+    fn take_keys(&mut self, now: Instant, key: TransportKey, keys: &Keys, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let (Ok(sealer), Ok(opener)) = (Sealer::new(&keys.local), Opener::new(&keys.remote)) else {
             self.tell_dtls_state(key, DtlsState::Failed, "the keys cannot be used".to_owned());
@@ -459,7 +460,7 @@ impl Worker {
         self.arm_reports(now, key);
     }
 
-    fn tell_dtls_state(&mut self, key: usize, state: DtlsState, detail: String) {
+    fn tell_dtls_state(&mut self, key: TransportKey, state: DtlsState, detail: String) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let id = transport.id;
         if let Some(webrtc) = transport.webrtc.as_deref_mut() {
@@ -469,7 +470,7 @@ impl Worker {
     }
 
     /// Says goodbye to the other side of a transport that is about to be closed.
-    pub(crate) fn say_goodbye(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+    pub(crate) fn say_goodbye(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
         let webrtc = self.transports.get(key).and_then(|transport| transport.webrtc.as_deref());
         let Some(path) = webrtc.and_then(WebRtc::path_of_dtls) else { return };
         self.with_dtls(now, key, path, outbox, |dtls, identity, now, send| {
@@ -479,7 +480,7 @@ impl Worker {
     }
 
     /// Undoes what a WebRTC transport has entered into the worker's tables.
-    pub(crate) fn close_webrtc(&mut self, key: usize, webrtc: &WebRtc) {
+    pub(crate) fn close_webrtc(&mut self, key: TransportKey, webrtc: &WebRtc) {
         let paths: Vec<_> = webrtc.ice.paths().collect();
         paths.into_iter().for_each(|path| self.forget_path(key, path));
         let Some(server) = self.webrtc.as_mut() else { return };
@@ -492,7 +493,7 @@ impl Worker {
     }
 
     /// The transport that a path belongs to.
-    pub(crate) fn owner_of(&self, path: Path) -> Option<usize> {
+    pub(crate) fn owner_of(&self, path: Path) -> Option<TransportKey> {
         match self.endpoints.get(path.local.0 as usize).copied().flatten()? {
             Owner::Plain(key, _) => Some(key),
             Owner::WebRtc(..) => self.webrtc.as_ref()?.paths.get(&path).copied(),

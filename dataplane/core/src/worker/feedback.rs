@@ -4,6 +4,7 @@ use corecast_wire::Discard;
 
 use super::Worker;
 use crate::io::{Outbox, Path};
+use crate::key::{ConsumerKey, TransportKey};
 use crate::media::SenderReport;
 use crate::rtcp::{self, Packet, ReportBlock};
 use crate::srtp::OpenError;
@@ -13,7 +14,7 @@ impl Worker {
     pub(crate) fn receive_rtcp(
         &mut self,
         now: Instant,
-        key: usize,
+        key: TransportKey,
         path: Path,
         datagram: &[u8],
         outbox: &mut Outbox,
@@ -41,7 +42,7 @@ impl Worker {
         result
     }
 
-    fn take_feedback(&mut self, now: Instant, key: usize, packet: &Packet<'_>, outbox: &mut Outbox) {
+    fn take_feedback(&mut self, now: Instant, key: TransportKey, packet: &Packet<'_>, outbox: &mut Outbox) {
         match packet {
             Packet::SenderReport { ssrc, ntp, rtp_timestamp, reports, .. } => {
                 let report = SenderReport { ntp: *ntp, rtp_timestamp: *rtp_timestamp, at: now };
@@ -66,7 +67,7 @@ impl Worker {
         }
     }
 
-    fn take_sender_report(&mut self, key: usize, ssrc: u32, report: SenderReport) {
+    fn take_sender_report(&mut self, key: TransportKey, ssrc: u32, report: SenderReport) {
         let inbound = self.transports.get(key).and_then(|transport| transport.inbound(ssrc));
         let stream = inbound.filter(|inbound| !inbound.rtx).and_then(|inbound| self.streams.get_mut(inbound.stream));
         if let Some(stream) = stream {
@@ -75,7 +76,7 @@ impl Worker {
     }
 
     /// A receiver's view of one consumer (RFC 3550 section 6.4.1).
-    fn take_report(&mut self, now: Instant, key: usize, report: &ReportBlock) {
+    fn take_report(&mut self, now: Instant, key: TransportKey, report: &ReportBlock) {
         let ntp = middle(ntp_time(self.config.unix_time_ns, now));
         let Some(consumer) = self.consumer_of(key, report.ssrc).and_then(|key| self.consumers.get_mut(key)) else {
             return;
@@ -91,7 +92,7 @@ impl Worker {
         }
     }
 
-    fn take_nack(&mut self, now: Instant, key: usize, nack: &rtcp::Nack<'_>, outbox: &mut Outbox) {
+    fn take_nack(&mut self, now: Instant, key: TransportKey, nack: &rtcp::Nack<'_>, outbox: &mut Outbox) {
         let consumer = self.consumer_of(key, nack.media_ssrc);
         let Some(consumer_key) = consumer.filter(|key| self.consumers.get(*key).is_some_and(|one| one.nack)) else {
             self.discard(key, Discard::UnknownFeedback);
@@ -116,7 +117,7 @@ impl Worker {
         }
     }
 
-    fn take_key_frame_request(&mut self, now: Instant, key: usize, ssrc: u32, fir: bool, outbox: &mut Outbox) {
+    fn take_key_frame_request(&mut self, now: Instant, key: TransportKey, ssrc: u32, fir: bool, outbox: &mut Outbox) {
         let consumer_key = self.consumer_of(key, ssrc);
         let Some(consumer) = consumer_key.and_then(|key| self.consumers.get_mut(key)) else {
             self.discard(key, Discard::UnknownFeedback);
@@ -131,7 +132,7 @@ impl Worker {
     /// A source leaves (RFC 3550 section 6.6): its stream is not reported on any more, nor anything asked for that it
     /// still misses. If it sends again, it goes on as if nothing had been: a forged BYE on a plain transport does no
     /// harm.
-    pub(crate) fn take_bye(&mut self, key: usize, ssrc: u32) {
+    pub(crate) fn take_bye(&mut self, key: TransportKey, ssrc: u32) {
         let inbound = self.transports.get(key).and_then(|transport| transport.inbound(ssrc));
         let stream = inbound.filter(|inbound| !inbound.rtx).and_then(|inbound| self.streams.get_mut(inbound.stream));
         if let Some(stream) = stream {
@@ -139,7 +140,7 @@ impl Worker {
             stream.missing.clear();
         }
     }
-    fn consumer_of(&self, transport: usize, ssrc: u32) -> Option<usize> {
+    fn consumer_of(&self, transport: TransportKey, ssrc: u32) -> Option<ConsumerKey> {
         self.transports.get(transport)?.outbound.get(&ssrc).copied()
     }
 }

@@ -5,13 +5,13 @@
 //! leave as one train. When the outbox is full, the round stops and goes on later where it was.
 
 use corecast_wire::{Discard, Discards};
-use slab::Slab;
 
 use super::Worker;
 use super::round::{Cursor, Forward};
 use super::seal::{Outgoing, Unsealed, seal};
 use crate::consumer::{Consumer, Stamp, abs_send_time};
 use crate::io::{Outbox, Path};
+use crate::key::{OfConsumer, OfStream, StreamKey, Table};
 use crate::limits::MAX_PAD_BYTES;
 use crate::media::{History, SlotRef, Stream};
 use crate::srtp::Sealer;
@@ -112,8 +112,8 @@ impl Worker {
 
 /// What a round takes packets from, and what they leave with.
 struct Round<'a> {
-    consumers: &'a mut Slab<Consumer>,
-    streams: &'a mut Slab<Stream>,
+    consumers: &'a mut Table<OfConsumer, Consumer>,
+    streams: &'a mut Table<OfStream, Stream>,
     history: &'a mut History,
     discards: &'a mut Discards,
     abs_send_time: [u8; 3],
@@ -166,7 +166,7 @@ struct Departure<'a> {
 
 impl Departure<'_> {
     /// A consumer's packets of the round. False if the outbox is full.
-    fn serve(&mut self, consumer: &mut Consumer, (key, stream): (usize, &mut Stream), cursor: &mut Cursor) -> bool {
+    fn serve(&mut self, consumer: &mut Consumer, (key, stream): (StreamKey, &mut Stream), cursor: &mut Cursor) -> bool {
         while consumer.catching_up {
             let Some(sequence) = consumer.next_to_catch_up(key) else { break };
             if let Some(slot) = stream.past(self.history, sequence)
@@ -186,7 +186,7 @@ impl Departure<'_> {
     }
 
     /// One packet to one consumer, unless it is withheld. False if the outbox is full: then again, when it is not.
-    fn send(&mut self, consumer: &mut Consumer, (key, stream): (usize, &mut Stream), slot: SlotRef) -> bool {
+    fn send(&mut self, consumer: &mut Consumer, (key, stream): (StreamKey, &mut Stream), slot: SlotRef) -> bool {
         match self.forward(consumer, key, slot) {
             Ok(()) => self.stamp.transport_cc = consumer.extensions.after(self.stamp.transport_cc),
             Err(Unsealed::Full) => return false,
@@ -201,7 +201,7 @@ impl Departure<'_> {
         true
     }
 
-    fn forward(&mut self, consumer: &mut Consumer, stream: usize, slot: SlotRef) -> Result<(), Unsealed> {
+    fn forward(&mut self, consumer: &mut Consumer, stream: StreamKey, slot: SlotRef) -> Result<(), Unsealed> {
         if consumer.paused {
             return Err(Unsealed::Discarded(Discard::ConsumerPaused));
         }

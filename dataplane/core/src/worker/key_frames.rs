@@ -3,12 +3,13 @@
 use super::Worker;
 use crate::consumer::{CatchUp, Consumer};
 use crate::io::{Outbox, Timer};
+use crate::key::{ConsumerKey, StreamKey};
 use crate::time::Instant;
 use crate::transport::{Flow, send_rtcp};
 
 impl Worker {
     /// A consumer needs a key frame: the newest one of history if it has none yet and that will do, else the next.
-    pub(crate) fn want_key_frame_for(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+    pub(crate) fn want_key_frame_for(&mut self, now: Instant, key: ConsumerKey, outbox: &mut Outbox) {
         let Some(consumer) = self.consumers.get(key).filter(|one| one.has_key_frames && !one.paused) else { return };
         // Asked for too early, it would come in vain; a packet that finds the consumer waiting asks again.
         if !self.is_connected(consumer) {
@@ -22,7 +23,7 @@ impl Worker {
     }
 
     /// What a consumer that has sent nothing yet can begin with, of what came before it did.
-    pub(crate) fn catch_up_of(&self, now: Instant, key: usize) -> Option<CatchUp> {
+    pub(crate) fn catch_up_of(&self, now: Instant, key: ConsumerKey) -> Option<CatchUp> {
         let consumer = self.consumers.get(key)?;
         let (stream, producer) = (consumer.target(), self.producers.get(consumer.producer)?);
         let begins = consumer.awaits_key_frame_of(stream) && !consumer.has_begun();
@@ -39,21 +40,21 @@ impl Worker {
     }
 
     /// Somebody needs a key frame of a stream.
-    pub(crate) fn want_key_frame(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+    pub(crate) fn want_key_frame(&mut self, now: Instant, key: StreamKey, outbox: &mut Outbox) {
         if let Some(stream) = self.streams.get_mut(key) {
             stream.key_frames.want();
         }
         self.request_key_frame(now, key, outbox);
     }
 
-    pub(crate) fn key_frame_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
+    pub(crate) fn key_frame_timeout(&mut self, now: Instant, at: Instant, key: StreamKey, outbox: &mut Outbox) {
         let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.key_frame_due == Some(at)) else { return };
         stream.key_frame_due = None;
         self.request_key_frame(now, key, outbox);
     }
 
     /// Sends the wanted request if it is due, or comes back when it is.
-    pub(crate) fn request_key_frame(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+    pub(crate) fn request_key_frame(&mut self, now: Instant, key: StreamKey, outbox: &mut Outbox) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(due) = stream.key_frames.due() else { return };
         let Some(producer) = self.producers.get(stream.producer) else { return };

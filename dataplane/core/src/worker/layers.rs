@@ -12,6 +12,7 @@ use corecast_wire::{ConsumerId, Event};
 use super::Worker;
 use super::refused::{Applied, invalid, not_found};
 use crate::io::{Outbox, Timer};
+use crate::key::{ConsumerKey, ProducerKey, StreamKey};
 use crate::limits::MAX_LAYER_EVENTS;
 use crate::media::{Layers, bit};
 use crate::time::Instant;
@@ -21,7 +22,7 @@ const TICK_NS: u64 = 200_000_000;
 
 impl Worker {
     /// Of a producer with one encoding, none is known to be active.
-    fn layers(&self, now: Instant, producer: usize) -> Layers {
+    fn layers(&self, now: Instant, producer: ProducerKey) -> Layers {
         let streams = self.producers.get(producer).into_iter().flat_map(|producer| &producer.streams);
         let mut layers = Layers::default();
         for (key, layer) in streams.zip(0_u8..) {
@@ -33,7 +34,7 @@ impl Worker {
     }
 
     /// Sets the time of a producer's next tick, if it has layers and somebody watches.
-    pub(crate) fn arm_layers(&mut self, now: Instant, key: usize) {
+    pub(crate) fn arm_layers(&mut self, now: Instant, key: ProducerKey) {
         let Some(producer) = self.producers.get_mut(key) else { return };
         if producer.streams.len() < 2 || producer.consumers.is_empty() || producer.layers_due.is_some() {
             return;
@@ -44,14 +45,14 @@ impl Worker {
     }
 
     /// A new consumer takes the best layer that there is.
-    pub(crate) fn take_layer(&mut self, now: Instant, key: usize) {
+    pub(crate) fn take_layer(&mut self, now: Instant, key: ConsumerKey) {
         let Some(producer) = self.consumers.get(key).map(|consumer| consumer.producer) else { return };
         let layers = self.layers(now, producer);
         self.aim(key, layers);
         self.arm_layers(now, producer);
     }
 
-    pub(crate) fn layers_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
+    pub(crate) fn layers_timeout(&mut self, now: Instant, at: Instant, key: ProducerKey, outbox: &mut Outbox) {
         let layers = self.layers(now, key);
         let Some(producer) = self.producers.get_mut(key).filter(|one| one.layers_due == Some(at)) else { return };
         producer.layers_due = None;
@@ -71,7 +72,7 @@ impl Worker {
     }
 
     /// A stream of several has packets.
-    pub(super) fn note_activity(&mut self, now: Instant, key: usize) {
+    pub(super) fn note_activity(&mut self, now: Instant, key: StreamKey) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         if let Some(activity) = &mut stream.activity
             && activity.note(now)
@@ -83,13 +84,13 @@ impl Worker {
 
     /// A stream of several awakes: whoever can use it takes it from this packet on. It is not asked for a key frame
     /// here: packets that find somebody waiting do so, and this may be one.
-    pub(crate) fn layer_awakes(&mut self, now: Instant, key: usize) {
+    pub(crate) fn layer_awakes(&mut self, now: Instant, key: ProducerKey) {
         let layers = self.layers(now, key);
         self.aim_all(key, layers);
     }
 
     /// Decides the targets of all consumers of a producer.
-    fn aim_all(&mut self, key: usize, layers: Layers) {
+    fn aim_all(&mut self, key: ProducerKey, layers: Layers) {
         let Some(producer) = self.producers.get(key) else { return };
         for position in 0..producer.consumers.len() {
             let consumer = self.producers.get(key).and_then(|producer| producer.consumers.get(position)).copied();
@@ -101,7 +102,7 @@ impl Worker {
 
     /// Decides a consumer's target. Its stream lists it from now on; who does not take a stream any more stays in its
     /// list until the next tick, and is passed over.
-    fn aim(&mut self, key: usize, layers: Layers) {
+    fn aim(&mut self, key: ConsumerKey, layers: Layers) {
         let Some(consumer) = self.consumers.get(key) else { return };
         let Some(producer) = self.producers.get_mut(consumer.producer) else { return };
         let position = |stream| producer.streams.iter().position(|key| *key == stream);
@@ -119,7 +120,7 @@ impl Worker {
     }
 
     /// Lets the stream of a layer list a consumer, if it does not yet.
-    pub(crate) fn list_taker(&mut self, key: usize, layer: u8) {
+    pub(crate) fn list_taker(&mut self, key: ConsumerKey, layer: u8) {
         let Some(consumer) = self.consumers.get_mut(key) else { return };
         let stream = self.producers.get(consumer.producer).and_then(|one| one.streams.get(usize::from(layer)));
         let Some(stream) = stream.and_then(|stream| self.streams.get_mut(*stream)) else { return };
@@ -130,7 +131,7 @@ impl Worker {
     }
 
     /// Lists anew who takes which of a producer's streams.
-    fn list_takers(&mut self, key: usize) {
+    fn list_takers(&mut self, key: ProducerKey) {
         let Some(producer) = self.producers.get(key) else { return };
         for (stream, layer) in producer.streams.iter().zip(0_u8..) {
             let Some(taken) = self.streams.get_mut(*stream) else { continue };
@@ -147,7 +148,7 @@ impl Worker {
     }
 
     /// Tells which layer each consumer is sent, where that has changed: some now, the rest with the next tick.
-    fn tell_layers(&mut self, key: usize, layers: Layers) {
+    fn tell_layers(&mut self, key: ProducerKey, layers: Layers) {
         let Some(producer) = self.producers.get_mut(key) else { return };
         let mut news: Vec<(ConsumerId, Option<u8>)> = Vec::new();
         for key in &producer.consumers {
@@ -171,9 +172,9 @@ impl Worker {
     }
 
     /// Asks those of a producer's streams for a key frame at which somebody waits for one.
-    pub(crate) fn want_awaited(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+    pub(crate) fn want_awaited(&mut self, now: Instant, key: ProducerKey, outbox: &mut Outbox) {
         let Some(producer) = self.producers.get(key) else { return };
-        let awaited = |stream: &usize| {
+        let awaited = |stream: &StreamKey| {
             let mut consumers = producer.consumers.iter().filter_map(|key| self.consumers.get(*key));
             consumers.any(|consumer| consumer.awaits_key_frame_of(*stream) && self.is_connected(consumer))
         };

@@ -1,7 +1,7 @@
 //! The worker: one state machine that owns everything of one core. Told what arrived and what time it is, it says what
 //! to send. It has no sockets, threads, clock or randomness of its own.
 //!
-//! All state is here, in slabs, addressed by key. A producer lists its consumers; a consumer names its transport. What
+//! All state is here, in tables, addressed by key (`key.rs`). A producer lists its consumers; a consumer names its transport. What
 //! is done to it stands in the modules beside this one: `receive` (RTP in), `forward` (RTP out), `feedback` (RTCP in),
 //! `retransmit`, `reports` (RTCP out), `layers` (simulcast), `commands`, `stats`.
 
@@ -27,11 +27,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use corecast_wire::{ConsumerId, Discard, Discards, Event, IceProtocol, ProducerId, RouterId, TransportId};
-use slab::Slab;
 
 use crate::config::Config;
 use crate::consumer::Consumer;
 use crate::io::{Endpoint, EndpointId, EndpointOp, Outbox, Path, Timer, Timers};
+use crate::key::{
+    ConsumerKey, OfConsumer, OfProducer, OfStream, OfTransport, ProducerKey, StreamKey, Table, TransportKey,
+};
 use crate::limits::{MAX_EVENTS, MAX_PAYLOAD_BYTES};
 use crate::media::{History, Producer, Stream};
 use crate::time::Instant;
@@ -45,7 +47,7 @@ pub use round::Forward;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Owner {
     /// A plain transport's, by its key.
-    Plain(usize, Flow),
+    Plain(TransportKey, Flow),
     /// Every WebRTC transport's.
     WebRtc(IceProtocol, SocketAddr),
 }
@@ -74,22 +76,22 @@ pub struct Worker {
     pub(crate) history: History,
     /// A slot into which the next packet is opened.
     pub(crate) spare: Option<u32>,
-    pub(crate) routers: BTreeMap<RouterId, Vec<usize>>,
-    pub(crate) transports: Slab<Transport>,
-    pub(crate) producers: Slab<Producer>,
-    pub(crate) consumers: Slab<Consumer>,
-    pub(crate) streams: Slab<Stream>,
-    pub(crate) transport_by_id: BTreeMap<TransportId, usize>,
-    pub(crate) producer_by_id: BTreeMap<ProducerId, usize>,
-    pub(crate) consumer_by_id: BTreeMap<ConsumerId, usize>,
+    pub(crate) routers: BTreeMap<RouterId, Vec<TransportKey>>,
+    pub(crate) transports: Table<OfTransport, Transport>,
+    pub(crate) producers: Table<OfProducer, Producer>,
+    pub(crate) consumers: Table<OfConsumer, Consumer>,
+    pub(crate) streams: Table<OfStream, Stream>,
+    pub(crate) transport_by_id: BTreeMap<TransportId, TransportKey>,
+    pub(crate) producer_by_id: BTreeMap<ProducerId, ProducerKey>,
+    pub(crate) consumer_by_id: BTreeMap<ConsumerId, ConsumerKey>,
     /// By endpoint number.
     pub(crate) endpoints: Vec<Option<Owner>>,
     /// Streams with packets of the current batch, of the round that is being forwarded, and the round's transports.
-    pub(crate) fresh: Vec<usize>,
-    pub(crate) round: Vec<usize>,
-    pub(crate) round_transports: Vec<usize>,
+    pub(crate) fresh: Vec<StreamKey>,
+    pub(crate) round: Vec<StreamKey>,
+    pub(crate) round_transports: Vec<TransportKey>,
     /// Consumers that begin with the next round, and with what came before it.
-    pub(crate) starting: Vec<usize>,
+    pub(crate) starting: Vec<ConsumerKey>,
     pub(crate) cursor: Cursor,
     pub(crate) timers: Timers,
     /// `None` if WebRTC transports are not configured.
@@ -113,10 +115,10 @@ impl Worker {
             history: History::default(),
             spare: None,
             routers: BTreeMap::new(),
-            transports: Slab::new(),
-            producers: Slab::new(),
-            consumers: Slab::new(),
-            streams: Slab::new(),
+            transports: Table::default(),
+            producers: Table::default(),
+            consumers: Table::default(),
+            streams: Table::default(),
             transport_by_id: BTreeMap::new(),
             producer_by_id: BTreeMap::new(),
             consumer_by_id: BTreeMap::new(),
@@ -249,7 +251,7 @@ impl Worker {
         }
     }
 
-    pub(crate) fn discard(&mut self, transport: usize, why: Discard) {
+    pub(crate) fn discard(&mut self, transport: TransportKey, why: Discard) {
         self.discards.count(why);
         if let Some(transport) = self.transports.get_mut(transport) {
             transport.discards.count(why);

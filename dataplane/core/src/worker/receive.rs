@@ -9,6 +9,7 @@ use super::Worker;
 use crate::codec::{is_key_frame, is_key_frame_by_descriptor, picture_size};
 use crate::io::demux::{Protocol, protocol_of};
 use crate::io::{EndpointOp, Outbox, Path};
+use crate::key::{StreamKey, TransportKey};
 use crate::limits::{HEADROOM_BYTES, MAX_PAYLOAD_BYTES};
 use crate::media::{Extended, FIRST_CYCLE, PacketMeta, nearest};
 use crate::rtp::{RtpView, padding_len, write_extension_block};
@@ -31,7 +32,7 @@ impl Worker {
     pub(crate) fn receive(
         &mut self,
         now: Instant,
-        key: usize,
+        key: TransportKey,
         flow: Flow,
         path: Path,
         datagram: &[u8],
@@ -47,7 +48,13 @@ impl Worker {
         }
     }
 
-    pub(crate) fn receive_rtp(&mut self, now: Instant, key: usize, path: Path, datagram: &[u8]) -> Result<(), Discard> {
+    pub(crate) fn receive_rtp(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        path: Path,
+        datagram: &[u8],
+    ) -> Result<(), Discard> {
         let view = RtpView::parse(datagram).map_err(|_| Discard::MalformedRtp)?;
         let (inbound, known) = match self.resolve(key, &view) {
             Ok(resolved) => resolved,
@@ -67,7 +74,7 @@ impl Worker {
 
     /// A packet of no stream of ours still tells where its sender is, if it is authentic (a receiver behind comedia
     /// sends such packets to open its path).
-    fn learn_from_unknown(&mut self, key: usize, path: Path, view: &RtpView<'_>) -> Result<(), Discard> {
+    fn learn_from_unknown(&mut self, key: TransportKey, path: Path, view: &RtpView<'_>) -> Result<(), Discard> {
         let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
         if transport.remote(Flow::Rtp).is_some() || !transport.comedia {
             return Ok(());
@@ -85,7 +92,7 @@ impl Worker {
     }
 
     /// Checks a packet for replay and opens it into the spare slot.
-    fn open(&mut self, key: usize, inbound: Inbound, view: &RtpView<'_>) -> Result<Opened, Discard> {
+    fn open(&mut self, key: TransportKey, inbound: Inbound, view: &RtpView<'_>) -> Result<Opened, Discard> {
         let slot = self.spare.or_else(|| self.history.allocate()).ok_or(Discard::NoHistory)?;
         self.spare = Some(slot);
         let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
@@ -117,7 +124,7 @@ impl Worker {
     }
 
     /// Learns the remote side of a comedia transport, from a packet that has been authenticated.
-    pub(crate) fn learn_remote(&mut self, key: usize, flow: Flow, path: Path) {
+    pub(crate) fn learn_remote(&mut self, key: TransportKey, flow: Flow, path: Path) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         if !transport.comedia || transport.remote(flow).is_some() {
             return;
@@ -182,7 +189,7 @@ impl Worker {
     }
 
     /// Writes contributing sources and the extensions that are passed on, with the router's ids, into the slot.
-    fn write_extra(&mut self, stream: usize, slot: u32, view: &RtpView<'_>, mut meta: PacketMeta) -> PacketMeta {
+    fn write_extra(&mut self, stream: StreamKey, slot: u32, view: &RtpView<'_>, mut meta: PacketMeta) -> PacketMeta {
         let producer = self.streams.get(stream).and_then(|stream| self.producers.get(stream.producer));
         let Some(producer) = producer else { return meta };
         let extra = self.history.extra_mut(slot);

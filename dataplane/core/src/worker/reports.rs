@@ -6,11 +6,11 @@
 use std::time::Duration;
 
 use corecast_wire::{Discard, MediaKind};
-use slab::Slab;
 
 use super::Worker;
 use crate::consumer::Consumer;
 use crate::io::{Outbox, Timer};
+use crate::key::{OfStream, StreamKey, Table, TransportKey};
 use crate::limits::NACK_INTERVAL;
 use crate::media::Stream;
 use crate::rtcp::{SenderInfo, Writer};
@@ -29,7 +29,7 @@ const COMPOUND_BYTES: usize = 1_000;
 
 impl Worker {
     /// Sets the time of a transport's next reports, or brings it forward: what it carries may have changed.
-    pub(crate) fn arm_reports(&mut self, now: Instant, key: usize) {
+    pub(crate) fn arm_reports(&mut self, now: Instant, key: TransportKey) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let video = |kind| kind == MediaKind::Video;
         let has_video =
@@ -37,7 +37,7 @@ impl Worker {
                 || transport.consumers.iter().filter_map(|key| self.consumers.get(*key)).any(|one| one.has_key_frames);
         let interval = if has_video { VIDEO_REPORT_INTERVAL } else { AUDIO_REPORT_INTERVAL };
         // 0.8 to 1.2 of it, so that transports do not report in step (RFC 3550 section 6.3.5).
-        let spread = (now.as_nanos() / 1_000 + key as u64 * 7_919) % 401;
+        let spread = (now.as_nanos() / 1_000 + u64::from(key.index()) * 7_919) % 401;
         let at = now + interval * u32::try_from(800 + spread).unwrap_or(1_000) / 1_000;
         let at = Instant::from_nanos(at.as_nanos().next_multiple_of(REPORT_GRID_NS));
         if transport.reports_due.is_none_or(|due| at < due) {
@@ -46,7 +46,7 @@ impl Worker {
         }
     }
 
-    pub(crate) fn reports_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
+    pub(crate) fn reports_timeout(&mut self, now: Instant, at: Instant, key: TransportKey, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key).filter(|transport| transport.reports_due == Some(at)) else {
             return;
         };
@@ -57,7 +57,7 @@ impl Worker {
         self.arm_reports(now, key);
     }
 
-    fn send_reports(&mut self, now: Instant, key: usize, outbox: &mut Outbox) -> Result<(), Discard> {
+    fn send_reports(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) -> Result<(), Discard> {
         let Some(transport) = self.transports.get_mut(key) else { return Ok(()) };
         if transport.path(transport.rtcp_flow()).is_none() {
             return Ok(());
@@ -106,14 +106,14 @@ impl Worker {
         Ok(())
     }
 
-    pub(crate) fn nack_timeout(&mut self, now: Instant, at: Instant, key: usize, outbox: &mut Outbox) {
+    pub(crate) fn nack_timeout(&mut self, now: Instant, at: Instant, key: StreamKey, outbox: &mut Outbox) {
         if self.streams.get(key).is_some_and(|stream| stream.nack_due == Some(at)) {
             self.send_nack(now, key, outbox);
         }
     }
 
     /// Asks a stream's sender for what is missing and due, and comes back while anything is.
-    pub(crate) fn send_nack(&mut self, now: Instant, key: usize, outbox: &mut Outbox) {
+    pub(crate) fn send_nack(&mut self, now: Instant, key: StreamKey, outbox: &mut Outbox) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         stream.nack_due = None;
         let (Some(ssrc), Some(highest)) = (stream.ssrc, stream.highest()) else { return };
@@ -145,7 +145,13 @@ impl Worker {
 }
 
 /// A sender report that extrapolates from the stream's newest packet (RFC 3550 section 6.4.1), and the CNAME.
-fn push_sender_report(writer: &mut Writer<'_>, now: Instant, ntp: u64, consumer: &Consumer, streams: &Slab<Stream>) {
+fn push_sender_report(
+    writer: &mut Writer<'_>,
+    now: Instant,
+    ntp: u64,
+    consumer: &Consumer,
+    streams: &Table<OfStream, Stream>,
+) {
     let newest = streams.get(consumer.last_stream()).and_then(|stream| stream.reception.newest);
     let Some((timestamp, at)) = newest else { return };
     let elapsed = now.since(at).as_nanos() * u128::from(consumer.clock_rate_hz) / 1_000_000_000;

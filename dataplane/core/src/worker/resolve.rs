@@ -8,9 +8,9 @@
 use std::collections::BTreeSet;
 
 use corecast_wire::{Codec, CommandError, Discard, ProduceOptions};
-use slab::Slab;
 
 use super::Worker;
+use crate::key::{OfProducer, OfStream, Table, TransportKey};
 use crate::limits::{MAX_NAME_BYTES, MAX_SSRCS_PER_TRANSPORT};
 use crate::media::{Producer, Stream};
 use crate::rtp::RtpView;
@@ -18,7 +18,7 @@ use crate::transport::{Inbound, Transport};
 
 impl Worker {
     /// The stream of a packet, and whether its SSRC was known.
-    pub(crate) fn resolve(&self, key: usize, view: &RtpView<'_>) -> Result<(Inbound, bool), Discard> {
+    pub(crate) fn resolve(&self, key: TransportKey, view: &RtpView<'_>) -> Result<(Inbound, bool), Discard> {
         let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
         if let Some(inbound) = transport.inbound(view.ssrc()) {
             return Ok((inbound, true));
@@ -51,7 +51,7 @@ impl Worker {
     }
 
     /// Gives a stream the SSRC of its first authenticated packet.
-    pub(crate) fn bind(&mut self, key: usize, inbound: Inbound) {
+    pub(crate) fn bind(&mut self, key: TransportKey, inbound: Inbound) {
         if let Some(stream) = self.streams.get_mut(inbound.stream) {
             let ssrc = if inbound.rtx { &mut stream.rtx_ssrc } else { &mut stream.ssrc };
             *ssrc = Some(inbound.ssrc);
@@ -70,7 +70,7 @@ fn named_by_mid(producer: &Producer, view: &RtpView<'_>) -> Option<bool> {
 
 /// The stream of a producer to which a packet with an unknown SSRC belongs: the one that its RID names (its repaired
 /// RID if it is a retransmission), the only one if it has no RID. None that has an SSRC already.
-fn stream_of(producer: &Producer, streams: &Slab<Stream>, view: &RtpView<'_>) -> Result<Inbound, Discard> {
+fn stream_of(producer: &Producer, streams: &Table<OfStream, Stream>, view: &RtpView<'_>) -> Result<Inbound, Discard> {
     let codec = producer.codec(view.payload_type()).ok_or(Discard::UnknownPayloadType)?;
     let rtx = matches!(codec.codec, Codec::Rtx { .. });
     let rid = view.extension(producer.ids.rid);
@@ -90,7 +90,7 @@ fn stream_of(producer: &Producer, streams: &Slab<Stream>, view: &RtpView<'_>) ->
 /// Names by which packets would find two streams, or none: what [`Worker::resolve`] takes for granted.
 pub(crate) fn check_names(
     transport: &Transport,
-    producers: &Slab<Producer>,
+    producers: &Table<OfProducer, Producer>,
     options: &ProduceOptions,
 ) -> Result<(), CommandError> {
     let invalid = |field: &str, cause: String| Err(CommandError::Invalid { field: field.into(), cause });

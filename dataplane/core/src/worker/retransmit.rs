@@ -12,6 +12,7 @@ use super::seal::{Outgoing, Unsealed, seal};
 use crate::codec::PictureShift;
 use crate::consumer::{Stamp, abs_send_time};
 use crate::io::Outbox;
+use crate::key::ConsumerKey;
 use crate::time::Instant;
 use crate::transport::Flow;
 
@@ -20,7 +21,7 @@ impl Worker {
     pub(crate) fn retransmit(
         &mut self,
         now: Instant,
-        key: usize,
+        key: ConsumerKey,
         out: u16,
         outbox: &mut Outbox,
     ) -> Result<(), Discard> {

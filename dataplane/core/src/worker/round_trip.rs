@@ -4,13 +4,14 @@
 //! reference time, because a sender need not report anything else; and we answer the reference times of others.
 
 use super::Worker;
+use crate::key::TransportKey;
 use crate::limits::MAX_REFERENCE_TIMES;
 use crate::rtcp::{DlrrBlock, Xr, XrBlock};
 use crate::time::{Instant, middle, ntp_time, round_trip};
 use crate::transport::ReferenceTime;
 
 impl Worker {
-    pub(crate) fn take_extended_report(&mut self, now: Instant, key: usize, report: Xr<'_>) {
+    pub(crate) fn take_extended_report(&mut self, now: Instant, key: TransportKey, report: Xr<'_>) {
         for block in report.blocks() {
             match block {
                 XrBlock::ReceiverReferenceTime { ntp } => {
@@ -24,7 +25,7 @@ impl Worker {
     }
 
     /// To be answered with the next reports: the last time of each receiver, and no more receivers than a few.
-    fn note_reference_time(&mut self, key: usize, time: ReferenceTime) {
+    fn note_reference_time(&mut self, key: TransportKey, time: ReferenceTime) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let times = &mut transport.reference_times;
         if let Some(known) = times.iter_mut().find(|known| known.ssrc == time.ssrc) {
@@ -36,7 +37,7 @@ impl Worker {
 
     /// A sender's answer to our reference time. Whichever of its SSRCs it comes under, it has come the way that all
     /// take (str0m answers under one of them).
-    fn take_dlrr(&mut self, now: Instant, key: usize, block: DlrrBlock) {
+    fn take_dlrr(&mut self, now: Instant, key: TransportKey, block: DlrrBlock) {
         let Some(transport) = self.transports.get(key).filter(|transport| transport.rtcp_ssrc == block.ssrc) else {
             return;
         };

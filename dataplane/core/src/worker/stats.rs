@@ -7,6 +7,7 @@ use corecast_wire::{
 
 use super::Worker;
 use crate::consumer::Consumer;
+use crate::key::TransportKey;
 use crate::limits::STATS_PAGE_OBJECTS;
 use crate::media::{ACTIVE, Producer, Stream};
 use crate::time::Instant;
@@ -42,7 +43,7 @@ impl Worker {
         page
     }
 
-    fn transport_id(&self, key: usize) -> TransportId {
+    fn transport_id(&self, key: TransportKey) -> TransportId {
         self.transports.get(key).map_or(TransportId(0), |transport| transport.id)
     }
 

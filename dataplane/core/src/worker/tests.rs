@@ -119,7 +119,7 @@ fn rtp_is_not_sent_beyond_its_last_index() {
         let mut call = Call::new(suite);
         assert_eq!(call.send(0), 1);
         // So many packets later.
-        for (_, stream) in &mut call.worker.streams {
+        for stream in call.worker.streams.objects_mut() {
             stream.window = ReplayWindow::restore(LAST_INDEX - AHEAD - 5);
         }
         for index in LAST_INDEX - AHEAD - 4..=LAST_INDEX - AHEAD {
@@ -140,7 +140,7 @@ fn rtcp_is_not_sent_beyond_its_last_index() {
     for suite in SUITES {
         let mut call = Call::new(suite);
         assert_eq!(call.send(0), 1);
-        for (_, transport) in &mut call.worker.transports {
+        for transport in call.worker.transports.objects_mut() {
             let security = transport.security.as_mut().expect("SRTP");
             security.sealer.skip_to_rtcp_index((1 << 31) - 2);
         }

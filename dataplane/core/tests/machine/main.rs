@@ -9,4 +9,5 @@ mod key_frames;
 mod layers;
 mod pictures;
 mod reports;
+mod rounds;
 mod streams;
