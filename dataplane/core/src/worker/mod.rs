@@ -1,9 +1,9 @@
 //! The worker: one state machine that owns everything of one core. Told what arrived and what time it is, it says what
 //! to send. It has no sockets, threads, clock or randomness of its own.
 //!
-//! All state is here, in tables, addressed by key (`key.rs`). A producer lists its consumers; a consumer names its transport. What
-//! is done to it stands in the modules beside this one: `receive` (RTP in), `forward` (RTP out), `feedback` (RTCP in),
-//! `retransmit`, `reports` (RTCP out), `layers` (simulcast), `commands`, `stats`.
+//! All state is here, in tables, addressed by key (`key.rs`). A producer lists its consumers; a consumer names its
+//! transport. What is done to it stands in the modules beside this one: `receive` (RTP in), `forward` (RTP out),
+//! `feedback` (RTCP in), `retransmit`, `reports` (RTCP out), `layers` (simulcast), `commands`, `stats`.
 
 mod checks;
 mod commands;
