@@ -312,6 +312,12 @@ pub enum StartError {
 }
 
 impl PlainTransportOptions {
+    /// A transport with one port for RTP and RTCP, whose remote side is told later. Callers set the rest by name.
+    #[must_use]
+    pub const fn new(listen_ip: IpAddr, rtcp_ssrc: u32) -> Self {
+        Self { listen_ip, port: None, rtcp_mux: true, comedia: false, srtp: None, rtcp_ssrc }
+    }
+
     /// The suite, if SRTP is on.
     #[must_use]
     pub fn suite(&self) -> Option<SrtpCryptoSuite> {

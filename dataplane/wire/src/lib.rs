@@ -10,6 +10,7 @@ mod command;
 mod discard;
 mod frame;
 mod ids;
+mod maxima;
 mod rtp_parameters;
 mod stats;
 mod webrtc;
@@ -19,6 +20,10 @@ pub use command::{Command, CommandError, Event, PlainTransportOptions, Reply, St
 pub use discard::{Discard, Discards};
 pub use frame::{Frame, FrameDecoder, FrameError, MAX_FRAME_BYTES, encode};
 pub use ids::{ConsumerId, ProducerId, RouterId, TransportId};
+pub use maxima::{
+    MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES, MAX_ENCODINGS,
+    MAX_HEADER_EXTENSIONS,
+};
 pub use rtp_parameters::{
     Codec, CodecMapping, ConsumeOptions, ConsumerExtension, EncodingMapping, ExtensionMapping, HeaderExtension,
     MediaKind, PayloadTypeMapping, ProduceOptions, RtxOptions, SrtpCryptoSuite, SrtpParameters,

@@ -133,6 +133,34 @@ pub struct ProduceOptions {
     pub paused: bool,
 }
 
+impl EncodingMapping {
+    /// A stream with an announced SSRC, without retransmissions.
+    #[must_use]
+    pub const fn announced(ssrc: u32) -> Self {
+        Self { ssrc: Some(ssrc), rtx_ssrc: None, rid: None }
+    }
+}
+
+impl ProduceOptions {
+    /// A producer without header extensions, whose sender takes no feedback. Callers set the rest by name.
+    #[must_use]
+    pub const fn new(kind: MediaKind, codecs: Vec<CodecMapping>, encodings: Vec<EncodingMapping>) -> Self {
+        Self {
+            kind,
+            codecs,
+            header_extensions: Vec::new(),
+            encodings,
+            mid: None,
+            nack: false,
+            pli: false,
+            fir: false,
+            transport_cc: false,
+            remb: false,
+            paused: false,
+        }
+    }
+}
+
 /// Retransmission stream of a consumer (RFC 4588, SSRC-multiplexed).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RtxOptions {
@@ -187,10 +215,10 @@ pub struct ConsumeOptions {
     pub ssrc: u32,
     /// Retransmissions on a stream of their own; without it they are repeated byte for byte.
     pub rtx: Option<RtxOptions>,
-    /// Media payload types that the receiver accepts, 1 to 8 of them; others are discarded.
+    /// Media payload types that the receiver accepts, at least one; others are discarded.
     pub payload_types: Vec<PayloadTypeMapping>,
     /// Header extensions that the receiver knows; others are left out. MID, abs-send-time and transport-cc are written
-    /// anew for each consumer.
+    /// for each consumer.
     pub header_extensions: Vec<ConsumerExtension>,
     /// Media identification (RFC 9143), written into the MID extension if the receiver knows it. At most 16 bytes.
     pub mid: Option<String>,
@@ -202,6 +230,25 @@ pub struct ConsumeOptions {
     pub cname: String,
     /// Start paused.
     pub paused: bool,
+}
+
+impl ConsumeOptions {
+    /// A consumer whose receiver knows these payload types and no header extensions, and asks for nothing again.
+    /// Callers set the rest by name.
+    #[must_use]
+    pub const fn new(ssrc: u32, payload_types: Vec<PayloadTypeMapping>, cname: String) -> Self {
+        Self {
+            ssrc,
+            rtx: None,
+            payload_types,
+            header_extensions: Vec::new(),
+            mid: None,
+            nack: false,
+            first_sequence: 0,
+            cname,
+            paused: false,
+        }
+    }
 }
 
 /// SRTP protection profiles.

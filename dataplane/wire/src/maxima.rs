@@ -1,0 +1,14 @@
+//! Maxima of the protocol: control refuses more with a sentence, and so does a worker, which trusts no caller.
+
+/// Encodings of a producer.
+pub const MAX_ENCODINGS: usize = 4;
+/// Payload types of a producer.
+pub const MAX_CODECS: usize = 32;
+/// Header extensions of a producer.
+pub const MAX_HEADER_EXTENSIONS: usize = 16;
+/// Media payload types of a consumer.
+pub const MAX_CONSUMER_PAYLOAD_TYPES: usize = 8;
+/// Longest MID that a consumer writes, in bytes: that of the one-byte form (RFC 8285 section 4.2).
+pub const MAX_CONSUMER_MID_BYTES: usize = 16;
+/// Longest canonical name, in bytes: its length is one byte (RFC 3550 section 6.5).
+pub const MAX_CNAME_BYTES: usize = 255;
