@@ -25,7 +25,7 @@ pub enum Frame {
     },
     /// Worker to control, one per request, in the order of the requests.
     Reply {
-        /// Of the request.
+        /// Number of the request.
         id: u64,
         /// What came of it.
         result: Result<Reply, CommandError>,

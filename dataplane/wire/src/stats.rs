@@ -98,7 +98,7 @@ pub struct TransportStats {
     pub bytes_sent: u64,
     /// Datagrams that it discarded on receipt, by reason.
     pub discards: Discards,
-    /// Of a WebRTC transport.
+    /// What only a WebRTC transport has.
     pub webrtc: Option<WebRtcStats>,
 }
 
@@ -217,11 +217,11 @@ pub struct ConsumerStats {
 /// Counters of one object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ObjectStats {
-    /// Of a transport.
+    /// Statistics of a transport.
     Transport(TransportStats),
-    /// Of a producer.
+    /// Statistics of a producer.
     Producer(ProducerStats),
-    /// Of a consumer.
+    /// Statistics of a consumer.
     Consumer(ConsumerStats),
 }
 

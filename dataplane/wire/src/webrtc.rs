@@ -78,7 +78,7 @@ pub enum IceState {
     Connected,
     /// A pair is nominated.
     Completed,
-    /// No valid check for the consent timeout (RFC 7675: 30 s). Nothing is sent any more.
+    /// No valid check for the consent timeout (RFC 7675: 30 s). The worker no longer sends anything.
     Disconnected,
 }
 
