@@ -125,15 +125,15 @@ pub const TRANSPORT_CC_WINDOW: usize = 1_024;
 pub const MAX_REFERENCE_TIMES: usize = 16;
 /// How old a key frame may be with which a receiver begins that has just come: after this time its sender can be asked
 /// for the next.
-pub const CATCH_UP_AGE: Duration = Duration::from_millis(500);
+pub const REPLAY_AGE: Duration = Duration::from_millis(500);
 /// Packets since that key frame, which such a receiver gets at once.
-pub const CATCH_UP_PACKETS: u64 = 256;
+pub const REPLAY_PACKETS: u64 = 256;
 /// Least time between two key frame requests for one stream (mediasoup: 1 s).
 pub const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(1_000);
 
 const _: () = assert!(VIDEO_HISTORY_PACKETS.is_power_of_two() && AUDIO_HISTORY_PACKETS.is_power_of_two());
 const _: () = assert!(RETRANSMIT_MEMORY.is_power_of_two() && TRANSPORT_CC_WINDOW.is_power_of_two());
-const _: () = assert!(CATCH_UP_PACKETS <= VIDEO_HISTORY_PACKETS as u64);
+const _: () = assert!(REPLAY_PACKETS <= VIDEO_HISTORY_PACKETS as u64);
 const _: () = assert!(OUTBOX_SEGMENTS >= OUTBOX_TRAINS);
 const _: () = assert!(OUTBOX_BYTES >= 4 * MAX_TRAIN_BYTES, "a full train never waits for itself");
 const _: () = assert!(MAX_LAYER_EVENTS * 2 <= MAX_EVENTS, "one producer's ticks leave room for other events");

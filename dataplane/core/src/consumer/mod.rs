@@ -10,29 +10,31 @@
 //! seems to be older than what they had, key frame or not. So a run has an offset of these as well.
 
 mod extensions;
+mod feedback;
+mod retransmission;
 
 use std::ops::Range;
-use std::time::Duration;
 
-use corecast_wire::{ConsumeOptions, ConsumerId, Discard, Discards, PayloadTypeMapping};
+use corecast_wire::{
+    ConsumeOptions, ConsumerId, ConsumerStats, Discard, Discards, PayloadTypeMapping, ProducerId, TransportId,
+};
 
 use crate::codec::{PictureIds, PictureShift};
 use crate::key::{ProducerKey, StreamKey, TransportKey};
-use crate::limits::{MAX_CONSUMER_PAYLOAD_TYPES, MAX_RETRANSMITS, RETRANSMIT_MEMORY};
-use crate::media::{PacketMeta, Reception};
+use crate::limits::MAX_CONSUMER_PAYLOAD_TYPES;
+use crate::media::{PacketMeta, Reception, bit};
+use crate::rtcp::SenderInfo;
 use crate::time::Instant;
+
+use feedback::Feedback;
+use retransmission::Retransmissions;
 
 pub(crate) use extensions::{ExtensionPlan, Stamp, abs_send_time};
 
-/// Round trip assumed until a receiver report tells.
-const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(40);
 /// Older runs that are remembered: packets of those before them cannot be retransmitted.
 const MAX_OLDER_RUNS: usize = 15;
 /// The least time between the last picture of one stream and the first of another: a thousandth of a second.
 const LEAST_STEP_PER_S: u32 = 1_000;
-/// Retransmitted bytes may be a quarter of what is sent, after this much to begin with.
-const RETRANSMIT_ALLOWANCE_BYTES: u64 = 256 * 1024;
-
 /// A stretch of packets of one stream that are forwarded under one offset.
 #[derive(Clone, Copy, Debug)]
 struct Run {
@@ -92,38 +94,9 @@ impl Alignment {
 
 /// What came before a consumer did and is sent to it all the same.
 #[derive(Clone, Debug)]
-pub(crate) struct CatchUp {
+pub(crate) struct GopReplay {
     pub(crate) stream: StreamKey,
     pub(crate) packets: Range<u64>,
-}
-
-/// Retransmission stream of a consumer (RFC 4588).
-#[derive(Clone, Debug)]
-pub(crate) struct Rtx {
-    pub(crate) ssrc: u32,
-    payload_types: Vec<(u8, u8)>,
-    next_out: u64,
-}
-
-impl Rtx {
-    fn payload_type(&self, media: u8) -> Option<u8> {
-        self.payload_types.iter().find(|(from, _)| *from == media).map(|(_, to)| *to)
-    }
-
-    /// SSRC, payload type and index of the next retransmission of a packet, if its payload type has any.
-    pub(crate) fn next(&mut self, media: u8) -> Option<(u32, u8, u64)> {
-        let payload_type = self.payload_type(media)?;
-        let index = self.next_out;
-        self.next_out += 1;
-        Some((self.ssrc, payload_type, index))
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Retransmitted {
-    out: u64,
-    at: Instant,
-    times: u8,
 }
 
 /// A consumer. What every packet needs comes first: with thousands of consumers it is cold memory, two lines of it.
@@ -132,68 +105,53 @@ struct Retransmitted {
 pub(crate) struct Consumer {
     /// The receiver's payload type by the router's; unused places repeat the first.
     payload_types: [PayloadTypeMapping; MAX_CONSUMER_PAYLOAD_TYPES],
-    pub(crate) extensions: ExtensionPlan,
+    extensions: ExtensionPlan,
     /// The run that packets join now; before the first one, none does.
     run: Run,
     next_out: u64,
-    pub(crate) sent: Sent,
-    retransmit_allowance_bytes: u64,
-    pub(crate) ssrc: u32,
-    pub(crate) paused: bool,
+    sent: Sent,
+    ssrc: u32,
+    paused: bool,
     /// The next packet begins a new run, at a key frame if there are any.
     waiting: bool,
     /// Key frames of the producer's media can be told apart.
-    pub(crate) has_key_frames: bool,
-    pub(crate) catching_up: bool,
-    // Here ends what every packet needs.
-    pub(crate) nack: bool,
-    pub(crate) clock_rate_hz: u32,
+    has_key_frames: bool,
+    replaying: bool,
+    /// Its first field, the allowance, is the last that every packet needs.
+    retransmissions: Retransmissions,
+    nack: bool,
+    clock_rate_hz: u32,
     /// The stream to send: that of the run, or the one to which to switch at its next key frame.
     target: StreamKey,
     alignment: Alignment,
     /// The run's offset of timestamps, were it not for the picture that came before: what the next one is reckoned
     /// from, so that small steps do not add up.
     exact_offset: u32,
-    pub(crate) preferred_layer: u8,
+    preferred_layer: u8,
     /// The layer that control was last told of.
-    pub(crate) told_layer: Option<u8>,
+    reported_layer: Option<u8>,
     /// Bit n is set if the stream of layer n lists it.
-    pub(crate) listed: u8,
-    pub(crate) retransmitted_packets: u64,
-    pub(crate) id: ConsumerId,
-    pub(crate) transport: TransportKey,
-    pub(crate) producer: ProducerKey,
-    pub(crate) rtx: Option<Rtx>,
-    pub(crate) cname: String,
+    subscribed: u8,
+    id: ConsumerId,
+    transport: TransportKey,
+    producer: ProducerKey,
+    cname: String,
     /// What it has still to get of what came before it, while `catching_up`.
-    catch_up: Option<CatchUp>,
+    gop_replay: Option<GopReplay>,
     /// The runs before, oldest first.
     older_runs: Vec<Run>,
-    retransmitted: Option<Box<[Retransmitted; RETRANSMIT_MEMORY]>>,
-    pub(crate) feedback: Feedback,
-    pub(crate) discards: Discards,
+    feedback: Feedback,
+    discards: Discards,
 }
 
-const _: () = assert!(std::mem::offset_of!(Consumer, catching_up) < 128, "what every packet needs is on two lines");
+const _: () =
+    assert!(std::mem::offset_of!(Consumer, retransmissions) + 8 <= 128, "what every packet needs is on two lines");
 
 /// What a consumer has sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sent {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
-}
-
-/// What a consumer's receiver has said.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Feedback {
-    pub(crate) nacks: u64,
-    pub(crate) nacked_packets: u64,
-    pub(crate) plis: u64,
-    pub(crate) firs: u64,
-    pub(crate) packets_lost: i32,
-    pub(crate) fraction_lost: u8,
-    pub(crate) jitter: u32,
-    pub(crate) round_trip: Option<Duration>,
 }
 
 impl Consumer {
@@ -212,15 +170,9 @@ impl Consumer {
             alignment: Alignment::default(),
             exact_offset: 0,
             preferred_layer,
-            told_layer: None,
-            listed: 0,
-            retransmitted_packets: 0,
+            reported_layer: None,
+            subscribed: 0,
             ssrc: options.ssrc,
-            rtx: options.rtx.as_ref().map(|rtx| Rtx {
-                ssrc: rtx.ssrc,
-                payload_types: rtx.payload_types.clone(),
-                next_out: u64::from(rtx.first_sequence),
-            }),
             nack: options.nack,
             paused: options.paused,
             extensions: ExtensionPlan::new(options),
@@ -229,16 +181,177 @@ impl Consumer {
             has_key_frames,
             clock_rate_hz,
             waiting: true,
-            catching_up: false,
-            catch_up: None,
+            replaying: false,
+            gop_replay: None,
             next_out: u64::from(options.first_sequence),
             run: Run::none(target),
             older_runs: Vec::new(),
-            retransmitted: None,
-            retransmit_allowance_bytes: RETRANSMIT_ALLOWANCE_BYTES,
+            retransmissions: Retransmissions::new(options.rtx.as_ref()),
             sent: Sent::default(),
             feedback: Feedback::default(),
             discards: Discards::default(),
+        }
+    }
+
+    /// Whether packet `out` may be repeated now; see [`Retransmissions::admit`].
+    pub(crate) fn may_retransmit(&mut self, now: Instant, out: u64, bytes: u64) -> bool {
+        self.retransmissions.admit(now, self.feedback.round_trip(), out, bytes)
+    }
+
+    /// SSRC, payload type and index of the next packet of the retransmission stream, if the payload type `media` has
+    /// one.
+    pub(crate) fn next_rtx(&mut self, media: u8) -> Option<(u32, u8, u64)> {
+        self.retransmissions.next_rtx(media)
+    }
+
+    /// Counts a packet that was repeated.
+    pub(crate) const fn count_retransmitted(&mut self) {
+        self.retransmissions.count();
+    }
+
+    /// Identifier, as control knows it.
+    pub(crate) const fn id(&self) -> ConsumerId {
+        self.id
+    }
+
+    /// The transport on which it sends.
+    pub(crate) const fn transport(&self) -> TransportKey {
+        self.transport
+    }
+
+    /// The producer whose media it sends.
+    pub(crate) const fn producer(&self) -> ProducerKey {
+        self.producer
+    }
+
+    /// SSRC of its media.
+    pub(crate) const fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// Canonical name of its source (RFC 3550 section 6.5.1).
+    pub(crate) fn cname(&self) -> &str {
+        &self.cname
+    }
+
+    /// Its receiver asks for lost packets.
+    pub(crate) const fn takes_nacks(&self) -> bool {
+        self.nack
+    }
+
+    /// Key frames of the producer's media can be told apart.
+    pub(crate) const fn has_key_frames(&self) -> bool {
+        self.has_key_frames
+    }
+
+    /// The extensions that its packets carry.
+    pub(crate) const fn extensions(&self) -> &ExtensionPlan {
+        &self.extensions
+    }
+
+    /// What it has sent.
+    pub(crate) const fn sent(&self) -> Sent {
+        self.sent
+    }
+
+    pub(crate) const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Pauses or resumes. The next packet that leaves begins a new run. False if nothing changes.
+    pub(crate) const fn set_paused(&mut self, paused: bool) -> bool {
+        let changes = self.paused != paused;
+        if changes {
+            self.paused = paused;
+            self.resynchronise();
+        }
+        changes
+    }
+
+    /// The layer that its receiver would like best.
+    pub(crate) const fn preferred_layer(&self) -> u8 {
+        self.preferred_layer
+    }
+
+    /// False if nothing changes.
+    pub(crate) const fn set_preferred_layer(&mut self, layer: u8) -> bool {
+        let changes = self.preferred_layer != layer;
+        self.preferred_layer = layer;
+        changes
+    }
+
+    /// The layer that control was last told of.
+    pub(crate) const fn reported_layer(&self) -> Option<u8> {
+        self.reported_layer
+    }
+
+    /// Control is told of this layer.
+    pub(crate) const fn set_reported_layer(&mut self, layer: Option<u8>) {
+        self.reported_layer = layer;
+    }
+
+    /// Records whether the stream of a layer lists it. False if nothing changes.
+    pub(crate) const fn set_subscribed(&mut self, layer: u8, subscribed: bool) -> bool {
+        let was = self.subscribed & bit(layer) != 0;
+        self.subscribed = if subscribed { self.subscribed | bit(layer) } else { self.subscribed & !bit(layer) };
+        was != subscribed
+    }
+
+    /// Packets older than itself wait to be sent first.
+    pub(crate) const fn is_replaying(&self) -> bool {
+        self.replaying
+    }
+
+    /// Counts a packet that it was not sent, or that its receiver asked for in vain.
+    pub(crate) fn discard(&mut self, why: Discard) {
+        self.discards.count(why);
+    }
+
+    /// What its receiver has said.
+    pub(crate) const fn feedback_mut(&mut self) -> &mut Feedback {
+        &mut self.feedback
+    }
+
+    /// Its sender report, which says that `rtp_timestamp` of the stream's own time is `ntp` (RFC 3550 section 6.4.1).
+    #[expect(clippy::cast_possible_truncation, reason = "RTCP counters wrap")]
+    pub(crate) const fn sender_info(&self, ntp: u64, rtp_timestamp: u32) -> SenderInfo {
+        SenderInfo {
+            ssrc: self.ssrc,
+            ntp,
+            rtp_timestamp: rtp_timestamp.wrapping_add(self.run.timestamp_offset),
+            packet_count: self.sent.packets as u32,
+            octet_count: self.sent.bytes as u32,
+        }
+    }
+
+    /// RTP clock of its media, in Hz.
+    pub(crate) const fn clock_rate_hz(&self) -> u32 {
+        self.clock_rate_hz
+    }
+
+    /// Its counters, for control.
+    pub(crate) fn stats(&self, transport: TransportId, producer: ProducerId) -> ConsumerStats {
+        let Feedback { round_trip, .. } = self.feedback;
+        ConsumerStats {
+            consumer: self.id,
+            transport,
+            producer,
+            ssrc: self.ssrc,
+            paused: self.paused,
+            preferred_spatial: self.preferred_layer,
+            current_spatial: self.reported_layer,
+            packet_count: self.sent.packets,
+            byte_count: self.sent.bytes,
+            packets_retransmitted: self.retransmissions.packets(),
+            nack_count: self.feedback.nacks,
+            nack_packet_count: self.feedback.nacked_packets,
+            pli_count: self.feedback.plis,
+            fir_count: self.feedback.firs,
+            packets_lost: i64::from(self.feedback.packets_lost),
+            fraction_lost: self.feedback.fraction_lost,
+            jitter: self.feedback.jitter,
+            round_trip_us: round_trip.map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
+            discards: self.discards.clone(),
         }
     }
 
@@ -269,7 +382,7 @@ impl Consumer {
     }
 
     /// From the target's next key frame on, that is what is sent.
-    pub(crate) const fn aim(&mut self, target: StreamKey) {
+    pub(crate) const fn set_target(&mut self, target: StreamKey) {
         self.target = target;
         if self.run.is_none() {
             self.run = Run::none(target);
@@ -282,24 +395,25 @@ impl Consumer {
     }
 
     /// Begins with these packets, before those of the next round.
-    pub(crate) fn start_with(&mut self, packets: CatchUp) {
-        (self.catching_up, self.catch_up) = (true, Some(packets));
+    pub(crate) fn start_replay(&mut self, packets: GopReplay) {
+        (self.replaying, self.gop_replay) = (true, Some(packets));
     }
 
     /// The next packet of a stream that it begins with. Once there is none, there never is.
-    pub(crate) fn next_to_catch_up(&mut self, stream: StreamKey) -> Option<u64> {
-        let catch_up = self.catch_up.as_ref().filter(|catch_up| catch_up.stream == stream);
-        let next = catch_up.filter(|catch_up| !catch_up.packets.is_empty()).map(|catch_up| catch_up.packets.start);
+    pub(crate) fn next_to_replay(&mut self, stream: StreamKey) -> Option<u64> {
+        let gop_replay = self.gop_replay.as_ref().filter(|gop_replay| gop_replay.stream == stream);
+        let next =
+            gop_replay.filter(|gop_replay| !gop_replay.packets.is_empty()).map(|gop_replay| gop_replay.packets.start);
         if next.is_none() {
-            (self.catching_up, self.catch_up) = (false, None);
+            (self.replaying, self.gop_replay) = (false, None);
         }
         next
     }
 
     /// That packet has been seen to.
-    pub(crate) fn caught_up(&mut self) {
-        if let Some(catch_up) = &mut self.catch_up {
-            catch_up.packets.start += 1;
+    pub(crate) fn replayed(&mut self) {
+        if let Some(gop_replay) = &mut self.gop_replay {
+            gop_replay.packets.start += 1;
         }
     }
 
@@ -326,7 +440,7 @@ impl Consumer {
     }
 
     /// The numbers of the next packet's picture, before a switch.
-    pub(crate) const fn note_picture(&mut self, ids: PictureIds) {
+    pub(crate) const fn record_picture(&mut self, ids: PictureIds) {
         self.alignment.next_picture = ids;
     }
 
@@ -456,13 +570,11 @@ impl Consumer {
         self.older_runs.push(ended);
     }
 
-    /// Notes a media packet that was put into the outbox.
+    /// Counts a media packet that was put into the outbox.
     pub(crate) const fn count_sent(&mut self, payload_bytes: u64) {
         self.sent.packets += 1;
         self.sent.bytes += payload_bytes;
-        let allowance = self.retransmit_allowance_bytes + payload_bytes / 4;
-        self.retransmit_allowance_bytes =
-            if allowance > RETRANSMIT_ALLOWANCE_BYTES { RETRANSMIT_ALLOWANCE_BYTES } else { allowance };
+        self.retransmissions.allow(payload_bytes);
     }
 
     /// What left, or would have left, as `out`.
@@ -476,24 +588,6 @@ impl Consumer {
         let sequence = run.first_in + (index - run.first_out);
         let Run { stream, timestamp_offset, picture_shift, .. } = *run;
         Some(Source { stream, sequence, index, timestamp_offset, picture_shift })
-    }
-
-    /// Whether `out` may be repeated now: once per round trip, ten times in all, within the allowance of bytes.
-    pub(crate) fn may_retransmit(&mut self, now: Instant, out: u64, bytes: u64) -> bool {
-        let round_trip = self.feedback.round_trip.unwrap_or(DEFAULT_ROUND_TRIP);
-        let memory = self.retransmitted.get_or_insert_with(|| Box::new([Retransmitted::default(); RETRANSMIT_MEMORY]));
-        let position = (out % RETRANSMIT_MEMORY as u64) as usize;
-        let Some(entry) = memory.get_mut(position) else { return false };
-        if entry.times == 0 || entry.out != out {
-            *entry = Retransmitted { out, at: now, times: 0 };
-        } else if entry.times >= MAX_RETRANSMITS || now.since(entry.at) < round_trip {
-            return false;
-        }
-        let Some(allowance) = self.retransmit_allowance_bytes.checked_sub(bytes) else { return false };
-        self.retransmit_allowance_bytes = allowance;
-        entry.at = now;
-        entry.times += 1;
-        true
     }
 }
 

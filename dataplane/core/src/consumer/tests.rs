@@ -1,6 +1,8 @@
 //! What leaves under which number.
 
+use super::retransmission::ALLOWANCE_BYTES;
 use super::*;
+use crate::limits::MAX_RETRANSMITS;
 
 const STREAM: StreamKey = StreamKey::for_tests(5);
 const OTHER: StreamKey = StreamKey::for_tests(6);
@@ -118,14 +120,14 @@ fn retransmissions_are_bounded_by_what_is_sent() {
             bytes += 1_000;
         }
     }
-    assert!(bytes <= RETRANSMIT_ALLOWANCE_BYTES);
+    assert!(bytes <= ALLOWANCE_BYTES);
 }
 
 #[test]
 fn a_switch_waits_for_a_key_frame_and_leaves_no_gap() {
     let mut consumer = consumer(true);
     assert_eq!(consumer.rewrite(STREAM, &key_frame(70_000)), Ok(500));
-    consumer.aim(OTHER);
+    consumer.set_target(OTHER);
     assert_eq!(
         (consumer.takes(STREAM), consumer.takes(OTHER), consumer.takes(StreamKey::for_tests(7))),
         (true, true, false)
@@ -146,9 +148,9 @@ fn a_stream_that_was_left_comes_back_behind_what_was_sent_of_it() {
     let mut consumer = consumer(true);
     assert_eq!(consumer.rewrite(STREAM, &key_frame(100)), Ok(500));
     assert_eq!(consumer.rewrite(STREAM, &packet(105)), Ok(505));
-    consumer.aim(OTHER);
+    consumer.set_target(OTHER);
     assert_eq!(consumer.rewrite(OTHER, &key_frame(100)), Ok(506));
-    consumer.aim(STREAM);
+    consumer.set_target(STREAM);
     assert_eq!(consumer.rewrite(STREAM, &key_frame(104)), Err(Discard::BeforeSync), "late: it has a number");
     assert_eq!(consumer.rewrite(STREAM, &key_frame(110)), Ok(507));
     assert_eq!(consumer.rewrite(STREAM, &packet(104)), Ok(504), "late, of the run before");
@@ -181,7 +183,7 @@ fn small_steps_do_not_add_up() {
     assert_eq!(consumer.rewrite(STREAM, &at(1)), Ok(500));
     for round in 1..50 {
         for stream in [OTHER, STREAM] {
-            consumer.aim(stream);
+            consumer.set_target(stream);
             consumer.align(&one, &other);
             assert!(consumer.rewrite(stream, &at(1 + round)).is_ok());
         }

@@ -21,7 +21,7 @@ pub(crate) struct Producer {
     pub(crate) layers: Layers,
     pub(crate) layers_due: Option<Instant>,
     /// The next tick has something to do: a stream may list consumers that have left it, or control is to be told.
-    pub(crate) relist: bool,
+    pub(crate) layers_dirty: bool,
     codecs: Vec<CodecMapping>,
     /// Position in `codecs` by payload type; [`NO_CODEC`] for none.
     codec_by_payload_type: [u8; 128],
@@ -83,7 +83,7 @@ impl Producer {
             consumers: Vec::new(),
             layers: Layers::default(),
             layers_due: None,
-            relist: false,
+            layers_dirty: false,
             codecs: options.codecs.clone(),
             codec_by_payload_type,
             passed_on: passed_on.map(|one| (one.id, one.mapped_id)).collect(),

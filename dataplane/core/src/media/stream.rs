@@ -12,7 +12,7 @@ use super::missing::{MissingList, TooMany};
 use super::reception::Reception;
 use super::sequence::Sequence;
 use crate::key::{ConsumerKey, ProducerKey, TransportKey};
-use crate::limits::{AUDIO_HISTORY_PACKETS, CATCH_UP_AGE, CATCH_UP_PACKETS, VIDEO_HISTORY_PACKETS};
+use crate::limits::{AUDIO_HISTORY_PACKETS, REPLAY_AGE, REPLAY_PACKETS, VIDEO_HISTORY_PACKETS};
 use crate::srtp::ReplayWindow;
 use crate::time::Instant;
 
@@ -45,7 +45,7 @@ pub(crate) struct Stream {
     pub(crate) reception: Reception,
     /// Consumers that take it, now or from its next key frame on, and their transports: what the fan-out walks. Some
     /// may have left it for another stream of the producer a moment ago; none is listed twice.
-    pub(crate) takers: Vec<(ConsumerKey, TransportKey)>,
+    pub(crate) subscribers: Vec<(ConsumerKey, TransportKey)>,
     /// Only of one among several.
     pub(crate) activity: Option<Activity>,
     /// A consumer has switched to it since the last tick.
@@ -99,7 +99,7 @@ impl Stream {
             key_frame: None,
             fir_sequence: 0,
             reception: Reception::default(),
-            takers: Vec::new(),
+            subscribers: Vec::new(),
             activity: None,
             switched: false,
             picture: None,
@@ -161,7 +161,7 @@ impl Stream {
     }
 
     /// A packet that starts a key frame. Several may, of one frame: the first counts.
-    pub(crate) fn note_key_frame(&mut self, meta: &PacketMeta) {
+    pub(crate) fn record_key_frame(&mut self, meta: &PacketMeta) {
         let PacketMeta { sequence, timestamp, arrived, .. } = *meta;
         let is_first = self.key_frame.is_none_or(|known| match known.timestamp == timestamp {
             true => sequence < known.sequence,
@@ -183,7 +183,7 @@ impl Stream {
         let KeyFrame { sequence, arrived, .. } = self.key_frame?;
         let end = self.highest? + 1;
         let is_held = self.slot(history, sequence).is_some_and(|index| history.meta(index).settled);
-        let is_near = now.since(arrived) <= CATCH_UP_AGE && end.saturating_sub(sequence) <= CATCH_UP_PACKETS;
+        let is_near = now.since(arrived) <= REPLAY_AGE && end.saturating_sub(sequence) <= REPLAY_PACKETS;
         (is_held && is_near).then_some(sequence..end)
     }
 

@@ -242,7 +242,7 @@ impl Worker {
         let consumers = std::mem::take(&mut producer.consumers);
         for stream in &producer.streams {
             if let Some(stream) = self.streams.get_mut(*stream) {
-                stream.takers.clear();
+                stream.subscribers.clear();
             }
         }
         consumers.into_iter().for_each(|key| self.close_consumer(key));
@@ -267,7 +267,7 @@ impl Worker {
         if std::mem::replace(&mut producer.paused, paused) == paused {
             return Ok(());
         }
-        producer.relist = true;
+        producer.layers_dirty = true;
         // What came during a pause was meant for nobody.
         for stream in &producer.streams {
             if let Some(stream) = self.streams.get_mut(*stream) {
@@ -331,7 +331,7 @@ impl Worker {
             producer.consumers.push(key);
         }
         self.consumer_by_id.insert(id, key);
-        self.list_taker(key, highest_layer);
+        self.subscribe(key, highest_layer);
         self.take_layer(now, key);
         self.arm_reports(now, transport_key);
         self.want_key_frame_for(now, key, outbox);
@@ -340,16 +340,16 @@ impl Worker {
 
     pub(crate) fn close_consumer(&mut self, key: ConsumerKey) {
         let Some(consumer) = self.consumers.remove(key) else { return };
-        self.consumer_by_id.remove(&consumer.id);
-        if let Some(producer) = self.producers.get_mut(consumer.producer) {
+        self.consumer_by_id.remove(&consumer.id());
+        if let Some(producer) = self.producers.get_mut(consumer.producer()) {
             producer.consumers.retain(|sibling| *sibling != key);
             for stream in &producer.streams {
                 if let Some(stream) = self.streams.get_mut(*stream) {
-                    stream.takers.retain(|(taker, _)| *taker != key);
+                    stream.subscribers.retain(|(subscriber, _)| *subscriber != key);
                 }
             }
         }
-        if let Some(transport) = self.transports.get_mut(consumer.transport) {
+        if let Some(transport) = self.transports.get_mut(consumer.transport()) {
             transport.consumers.retain(|sibling| *sibling != key);
             transport.outbound.retain(|_, consumer| *consumer != key);
         }
@@ -358,10 +358,9 @@ impl Worker {
     fn pause_consumer(&mut self, now: Instant, id: ConsumerId, paused: bool, outbox: &mut Outbox) -> Applied {
         let key = self.consumer_key(id)?;
         let Some(consumer) = self.consumers.get_mut(key) else { return Err(not_found("consumer", id.0)) };
-        if std::mem::replace(&mut consumer.paused, paused) != paused {
-            consumer.resynchronise();
-            if let Some(producer) = self.producers.get_mut(consumer.producer) {
-                producer.relist = true;
+        if consumer.set_paused(paused) {
+            if let Some(producer) = self.producers.get_mut(consumer.producer()) {
+                producer.layers_dirty = true;
             }
             self.want_key_frame_for(now, key, outbox);
         }

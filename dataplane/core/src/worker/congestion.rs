@@ -10,7 +10,7 @@ use crate::transport::{Inbound, send_rtcp};
 
 impl Worker {
     /// Notes an authentic RTP packet of `len` bytes for feedback about congestion.
-    pub(crate) fn note_arrival(
+    pub(crate) fn record_arrival(
         &mut self,
         now: Instant,
         key: TransportKey,
@@ -32,7 +32,7 @@ impl Worker {
             }
         }
         if producer.remb {
-            self.note_for_remb(now, key, len);
+            self.record_for_remb(now, key, len);
         }
     }
 
@@ -58,7 +58,7 @@ impl Worker {
 
 impl Worker {
     /// Notes an authentic RTP packet of `len` bytes of a sender that takes REMB.
-    pub(crate) fn note_for_remb(&mut self, now: Instant, key: TransportKey, len: usize) {
+    pub(crate) fn record_for_remb(&mut self, now: Instant, key: TransportKey, len: usize) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let remb = transport.remb.get_or_insert_with(|| Box::new(Remb::new(now)));
         remb.bytes += len as u64;

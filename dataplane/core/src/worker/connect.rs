@@ -224,7 +224,7 @@ impl Worker {
             self.follow_nomination(now, key, outbox);
         }
         if checked.selected_changed || checked.state_changed {
-            self.tell_ice_state(key);
+            self.report_ice_state(key);
         }
         let consent_timeout = self.webrtc.as_ref().map_or(Duration::ZERO, |server| server.consent_timeout);
         let Some(transport) = self.transports.get_mut(key) else { return };
@@ -285,7 +285,7 @@ impl Worker {
         }
     }
 
-    fn tell_ice_state(&mut self, key: TransportKey) {
+    fn report_ice_state(&mut self, key: TransportKey) {
         let Some(transport) = self.transports.get(key) else { return };
         let Some(webrtc) = &transport.webrtc else { return };
         let tuple = webrtc.ice.selected().and_then(|(path, protocol)| {
@@ -322,7 +322,7 @@ impl Worker {
         let paths: Vec<_> = webrtc.ice.paths().collect();
         webrtc.ice.expire();
         paths.into_iter().for_each(|path| self.forget_path(key, path));
-        self.tell_ice_state(key);
+        self.report_ice_state(key);
     }
 
     /// An ICE-TCP connection has gone.
@@ -343,7 +343,7 @@ impl Worker {
                 self.fall_silent(key);
             }
             if gone.selected_changed || gone.state_changed {
-                self.tell_ice_state(key);
+                self.report_ice_state(key);
             }
         }
     }
@@ -437,11 +437,11 @@ impl Worker {
         }
         match outcome {
             Some(Outcome::Connected(keys)) => self.take_keys(now, key, &keys, outbox),
-            Some(Outcome::Failed(cause)) => self.tell_dtls_state(key, DtlsState::Failed, cause),
+            Some(Outcome::Failed(cause)) => self.report_dtls_state(key, DtlsState::Failed, cause),
             Some(Outcome::Closed) => {
                 // The other side has withdrawn its consent (RFC 7675 section 5.2).
                 self.fall_silent(key);
-                self.tell_dtls_state(key, DtlsState::Closed, String::new());
+                self.report_dtls_state(key, DtlsState::Closed, String::new());
             }
             None => {}
         }
@@ -450,17 +450,17 @@ impl Worker {
     fn take_keys(&mut self, now: Instant, key: TransportKey, keys: &Keys, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let (Ok(sealer), Ok(opener)) = (Sealer::new(&keys.local), Opener::new(&keys.remote)) else {
-            self.tell_dtls_state(key, DtlsState::Failed, "the keys cannot be used".to_owned());
+            self.report_dtls_state(key, DtlsState::Failed, "the keys cannot be used".to_owned());
             return;
         };
         let used_ssrcs: BTreeSet<u32> = transport.outbound.keys().copied().collect();
         transport.security = Some(Security { suite: keys.local.suite, sealer, opener: Some(opener), used_ssrcs });
-        self.tell_dtls_state(key, DtlsState::Connected, keys.detail.clone());
+        self.report_dtls_state(key, DtlsState::Connected, keys.detail.clone());
         self.follow_nomination(now, key, outbox);
         self.arm_reports(now, key);
     }
 
-    fn tell_dtls_state(&mut self, key: TransportKey, state: DtlsState, detail: String) {
+    fn report_dtls_state(&mut self, key: TransportKey, state: DtlsState, detail: String) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let id = transport.id;
         if let Some(webrtc) = transport.webrtc.as_deref_mut() {

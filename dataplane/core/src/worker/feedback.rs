@@ -3,12 +3,13 @@
 use corecast_wire::Discard;
 
 use super::Worker;
+use crate::consumer::Consumer;
 use crate::io::{Outbox, Path};
 use crate::key::{ConsumerKey, TransportKey};
 use crate::media::SenderReport;
 use crate::rtcp::{self, Packet, ReportBlock};
 use crate::srtp::OpenError;
-use crate::time::{Instant, middle, ntp_time, round_trip};
+use crate::time::{Instant, middle, ntp_time};
 
 impl Worker {
     pub(crate) fn receive_rtcp(
@@ -81,25 +82,20 @@ impl Worker {
         let Some(consumer) = self.consumer_of(key, report.ssrc).and_then(|key| self.consumers.get_mut(key)) else {
             return;
         };
-        if consumer.ssrc != report.ssrc {
-            return;
-        }
-        consumer.feedback.fraction_lost = report.fraction_lost;
-        consumer.feedback.packets_lost = report.cumulative_lost;
-        consumer.feedback.jitter = report.jitter;
-        if let Some(time) = round_trip(ntp, report.last_sr, report.delay_since_last_sr) {
-            consumer.feedback.round_trip = Some(time);
+        if consumer.ssrc() == report.ssrc {
+            consumer.feedback_mut().report(ntp, report);
         }
     }
 
     fn take_nack(&mut self, now: Instant, key: TransportKey, nack: &rtcp::Nack<'_>, outbox: &mut Outbox) {
         let consumer = self.consumer_of(key, nack.media_ssrc);
-        let Some(consumer_key) = consumer.filter(|key| self.consumers.get(*key).is_some_and(|one| one.nack)) else {
+        let Some(consumer_key) = consumer.filter(|key| self.consumers.get(*key).is_some_and(Consumer::takes_nacks))
+        else {
             self.discard(key, Discard::UnknownFeedback);
             return;
         };
         if let Some(consumer) = self.consumers.get_mut(consumer_key) {
-            consumer.feedback.nacks += 1;
+            consumer.feedback_mut().count_nack();
         }
         for (position, out) in nack.lost().enumerate() {
             let result = if position < crate::limits::MAX_RETRANSMITS_PER_NACK {
@@ -108,9 +104,9 @@ impl Worker {
                 Err(Discard::RetransmitTooOften)
             };
             if let Some(consumer) = self.consumers.get_mut(consumer_key) {
-                consumer.feedback.nacked_packets += 1;
+                consumer.feedback_mut().count_nacked_packet();
                 if let Err(why) = result {
-                    consumer.discards.count(why);
+                    consumer.discard(why);
                     self.discards.count(why);
                 }
             }
@@ -123,8 +119,7 @@ impl Worker {
             self.discard(key, Discard::UnknownFeedback);
             return;
         };
-        consumer.feedback.plis += u64::from(!fir);
-        consumer.feedback.firs += u64::from(fir);
+        consumer.feedback_mut().count_key_frame_request(fir);
         let stream = consumer.decoded_stream();
         self.want_key_frame(now, stream, outbox);
     }

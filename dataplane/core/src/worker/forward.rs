@@ -38,7 +38,7 @@ impl Worker {
         std::mem::swap(&mut self.fresh, &mut self.round);
         for position in 0..self.round.len() {
             let Some(key) = self.round.get(position).copied() else { continue };
-            self.note_activity(now, key);
+            self.record_activity(now, key);
             let Some(stream) = self.streams.get_mut(key) else { continue };
             std::mem::swap(&mut stream.fresh, &mut stream.round);
             settle(&mut self.history, &stream.round);
@@ -48,7 +48,7 @@ impl Worker {
                     self.discards.add(Discard::ProducerPaused, stream.round.len() as u64);
                     stream.round.clear();
                 }
-                for (consumer, transport) in &stream.takers {
+                for (consumer, transport) in &stream.subscribers {
                     let Some(place) = self.transports.get_mut(*transport) else { continue };
                     if place.pending.is_empty() {
                         self.round_transports.push(*transport);
@@ -67,16 +67,16 @@ impl Worker {
     /// for the next one. All rounds before are over, so what they have sent is settled.
     fn start_consumers(&mut self, now: Instant) {
         while let Some(key) = self.starting.pop() {
-            let Some(catch_up) = self.catch_up_of(now, key) else { continue };
+            let Some(gop_replay) = self.gop_replay_of(now, key) else { continue };
             let Some(consumer) = self.consumers.get_mut(key) else { continue };
-            let Some(transport) = self.transports.get_mut(consumer.transport) else { continue };
+            let Some(transport) = self.transports.get_mut(consumer.transport()) else { continue };
             if transport.pending.is_empty() {
-                self.round_transports.push(consumer.transport);
+                self.round_transports.push(consumer.transport());
             }
-            if !transport.pending.contains(&(key, catch_up.stream)) {
-                transport.pending.push((key, catch_up.stream));
+            if !transport.pending.contains(&(key, gop_replay.stream)) {
+                transport.pending.push((key, gop_replay.stream));
             }
-            consumer.start_with(catch_up);
+            consumer.start_replay(gop_replay);
         }
     }
 
@@ -167,14 +167,14 @@ struct Departure<'a> {
 impl Departure<'_> {
     /// A consumer's packets of the round. False if the outbox is full.
     fn serve(&mut self, consumer: &mut Consumer, (key, stream): (StreamKey, &mut Stream), cursor: &mut Cursor) -> bool {
-        while consumer.catching_up {
-            let Some(sequence) = consumer.next_to_catch_up(key) else { break };
+        while consumer.is_replaying() {
+            let Some(sequence) = consumer.next_to_replay(key) else { break };
             if let Some(slot) = stream.past(self.history, sequence)
                 && !self.send(consumer, (key, stream), slot)
             {
                 return false;
             }
-            consumer.caught_up();
+            consumer.replayed();
         }
         while let Some(slot) = stream.round.get(cursor.packet).copied() {
             if !self.send(consumer, (key, stream), slot) {
@@ -188,10 +188,10 @@ impl Departure<'_> {
     /// One packet to one consumer, unless it is withheld. False if the outbox is full: then again, when it is not.
     fn send(&mut self, consumer: &mut Consumer, (key, stream): (StreamKey, &mut Stream), slot: SlotRef) -> bool {
         match self.forward(consumer, key, slot) {
-            Ok(()) => self.stamp.transport_cc = consumer.extensions.after(self.stamp.transport_cc),
+            Ok(()) => self.stamp.transport_cc = consumer.extensions().after(self.stamp.transport_cc),
             Err(Unsealed::Full) => return false,
             Err(Unsealed::Discarded(why)) => {
-                consumer.discards.count(why);
+                consumer.discard(why);
                 self.discards.count(why);
                 if why == Discard::WaitingForKeyFrame {
                     stream.key_frames.want();
@@ -202,7 +202,7 @@ impl Departure<'_> {
     }
 
     fn forward(&mut self, consumer: &mut Consumer, stream: StreamKey, slot: SlotRef) -> Result<(), Unsealed> {
-        if consumer.paused {
+        if consumer.is_paused() {
             return Err(Unsealed::Discarded(Discard::ConsumerPaused));
         }
         let path = self.path.ok_or(Unsealed::Discarded(Discard::NotConnected))?;
@@ -211,7 +211,7 @@ impl Departure<'_> {
         }
         let meta = self.history.meta(slot.index);
         if consumer.leaves_for(stream).is_some() {
-            consumer.note_picture(self.history.picture_ids(slot.index));
+            consumer.record_picture(self.history.picture_ids(slot.index));
         }
         let index = consumer.rewrite(stream, &meta).map_err(Unsealed::Discarded)?;
         let outgoing = Outgoing::of(consumer, path, self.stamp, &meta, index);

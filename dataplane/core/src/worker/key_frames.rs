@@ -1,7 +1,7 @@
 //! Key frames: who needs one, whether history has it, and when its sender is asked.
 
 use super::Worker;
-use crate::consumer::{CatchUp, Consumer};
+use crate::consumer::{Consumer, GopReplay};
 use crate::io::{Outbox, Timer};
 use crate::key::{ConsumerKey, StreamKey};
 use crate::time::Instant;
@@ -10,12 +10,14 @@ use crate::transport::{Flow, send_rtcp};
 impl Worker {
     /// A consumer needs a key frame: the newest one of history if it has none yet and that will do, else the next.
     pub(crate) fn want_key_frame_for(&mut self, now: Instant, key: ConsumerKey, outbox: &mut Outbox) {
-        let Some(consumer) = self.consumers.get(key).filter(|one| one.has_key_frames && !one.paused) else { return };
+        let Some(consumer) = self.consumers.get(key).filter(|one| one.has_key_frames() && !one.is_paused()) else {
+            return;
+        };
         // Asked for too early, it would come in vain; a packet that finds the consumer waiting asks again.
         if !self.is_connected(consumer) {
             return;
         }
-        if self.catch_up_of(now, key).is_some() {
+        if self.gop_replay_of(now, key).is_some() {
             self.starting.push(key);
         } else {
             self.want_key_frame(now, consumer.decoded_stream(), outbox);
@@ -23,20 +25,20 @@ impl Worker {
     }
 
     /// What a consumer that has sent nothing yet can begin with, of what came before it did.
-    pub(crate) fn catch_up_of(&self, now: Instant, key: ConsumerKey) -> Option<CatchUp> {
+    pub(crate) fn gop_replay_of(&self, now: Instant, key: ConsumerKey) -> Option<GopReplay> {
         let consumer = self.consumers.get(key)?;
-        let (stream, producer) = (consumer.target(), self.producers.get(consumer.producer)?);
+        let (stream, producer) = (consumer.target(), self.producers.get(consumer.producer())?);
         let begins = consumer.awaits_key_frame_of(stream) && !consumer.has_begun();
         if !begins || producer.paused || !self.is_connected(consumer) {
             return None;
         }
         let packets = self.streams.get(stream)?.since_key_frame(now, &self.history)?;
-        Some(CatchUp { stream, packets })
+        Some(GopReplay { stream, packets })
     }
 
     /// Whether something that is sent to a consumer leaves.
     pub(crate) fn is_connected(&self, consumer: &Consumer) -> bool {
-        self.transports.get(consumer.transport).is_some_and(|transport| transport.path(Flow::Rtp).is_some())
+        self.transports.get(consumer.transport()).is_some_and(|transport| transport.path(Flow::Rtp).is_some())
     }
 
     /// Somebody needs a key frame of a stream.
@@ -84,8 +86,9 @@ impl Worker {
                     self.discards.count(why);
                 }
             }
-            let mut takers = stream.takers.iter().filter_map(|(taker, _)| self.consumers.get(*taker));
-            stream.key_frames.sent(now, takers.any(|taker| taker.awaits_key_frame_of(key)));
+            let mut subscribers =
+                stream.subscribers.iter().filter_map(|(subscriber, _)| self.consumers.get(*subscriber));
+            stream.key_frames.sent(now, subscribers.any(|subscriber| subscriber.awaits_key_frame_of(key)));
         }
         if let Some(at) = stream.key_frames.due()
             && stream.key_frame_due.is_none()

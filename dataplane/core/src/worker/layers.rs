@@ -46,9 +46,9 @@ impl Worker {
 
     /// A new consumer takes the best layer that there is.
     pub(crate) fn take_layer(&mut self, now: Instant, key: ConsumerKey) {
-        let Some(producer) = self.consumers.get(key).map(|consumer| consumer.producer) else { return };
+        let Some(producer) = self.consumers.get(key).map(|consumer| consumer.producer()) else { return };
         let layers = self.layers(now, producer);
-        self.aim(key, layers);
+        self.set_target(key, layers);
         self.arm_layers(now, producer);
     }
 
@@ -57,22 +57,22 @@ impl Worker {
         let Some(producer) = self.producers.get_mut(key).filter(|one| one.layers_due == Some(at)) else { return };
         producer.layers_due = None;
         let changed = std::mem::replace(&mut producer.layers, layers) != layers;
-        let mut dirty = std::mem::take(&mut producer.relist);
+        let mut dirty = std::mem::take(&mut producer.layers_dirty);
         for stream in &producer.streams {
             let stream = self.streams.get_mut(*stream);
             dirty |= stream.is_some_and(|stream| std::mem::take(&mut stream.switched));
         }
         if changed || dirty {
-            self.aim_all(key, layers);
-            self.list_takers(key);
-            self.tell_layers(key, layers);
+            self.set_targets(key, layers);
+            self.update_subscribers(key);
+            self.report_layers(key, layers);
             self.want_awaited(now, key, outbox);
         }
         self.arm_layers(now, key);
     }
 
     /// A stream of several has packets.
-    pub(super) fn note_activity(&mut self, now: Instant, key: StreamKey) {
+    pub(super) fn record_activity(&mut self, now: Instant, key: StreamKey) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         if let Some(activity) = &mut stream.activity
             && activity.note(now)
@@ -86,85 +86,84 @@ impl Worker {
     /// here: packets that find somebody waiting do so, and this may be one.
     pub(crate) fn layer_awakes(&mut self, now: Instant, key: ProducerKey) {
         let layers = self.layers(now, key);
-        self.aim_all(key, layers);
+        self.set_targets(key, layers);
     }
 
     /// Decides the targets of all consumers of a producer.
-    fn aim_all(&mut self, key: ProducerKey, layers: Layers) {
+    fn set_targets(&mut self, key: ProducerKey, layers: Layers) {
         let Some(producer) = self.producers.get(key) else { return };
         for position in 0..producer.consumers.len() {
             let consumer = self.producers.get(key).and_then(|producer| producer.consumers.get(position)).copied();
             if let Some(consumer) = consumer {
-                self.aim(consumer, layers);
+                self.set_target(consumer, layers);
             }
         }
     }
 
     /// Decides a consumer's target. Its stream lists it from now on; who does not take a stream any more stays in its
     /// list until the next tick, and is passed over.
-    fn aim(&mut self, key: ConsumerKey, layers: Layers) {
+    fn set_target(&mut self, key: ConsumerKey, layers: Layers) {
         let Some(consumer) = self.consumers.get(key) else { return };
-        let Some(producer) = self.producers.get_mut(consumer.producer) else { return };
+        let Some(producer) = self.producers.get_mut(consumer.producer()) else { return };
         let position = |stream| producer.streams.iter().position(|key| *key == stream);
         let current = consumer.current().and_then(position).and_then(|at| u8::try_from(at).ok());
-        let fallback = || current.is_none().then_some(consumer.preferred_layer);
-        let Some(target) = layers.target(consumer.preferred_layer, current).or_else(fallback) else { return };
+        let fallback = || current.is_none().then_some(consumer.preferred_layer());
+        let Some(target) = layers.target(consumer.preferred_layer(), current).or_else(fallback) else { return };
         let Some(stream) = producer.streams.get(usize::from(target)).copied() else { return };
         if stream == consumer.target() {
             return;
         }
-        producer.relist = true;
+        producer.layers_dirty = true;
         let Some(consumer) = self.consumers.get_mut(key) else { return };
-        consumer.aim(stream);
-        self.list_taker(key, target);
+        consumer.set_target(stream);
+        self.subscribe(key, target);
     }
 
     /// Lets the stream of a layer list a consumer, if it does not yet.
-    pub(crate) fn list_taker(&mut self, key: ConsumerKey, layer: u8) {
+    pub(crate) fn subscribe(&mut self, key: ConsumerKey, layer: u8) {
         let Some(consumer) = self.consumers.get_mut(key) else { return };
-        let stream = self.producers.get(consumer.producer).and_then(|one| one.streams.get(usize::from(layer)));
+        let stream = self.producers.get(consumer.producer()).and_then(|one| one.streams.get(usize::from(layer)));
         let Some(stream) = stream.and_then(|stream| self.streams.get_mut(*stream)) else { return };
-        if consumer.listed & bit(layer) == 0 {
-            consumer.listed |= bit(layer);
-            stream.takers.push((key, consumer.transport));
+        if consumer.set_subscribed(layer, true) {
+            stream.subscribers.push((key, consumer.transport()));
         }
     }
 
     /// Lists anew who takes which of a producer's streams.
-    fn list_takers(&mut self, key: ProducerKey) {
+    fn update_subscribers(&mut self, key: ProducerKey) {
         let Some(producer) = self.producers.get(key) else { return };
         for (stream, layer) in producer.streams.iter().zip(0_u8..) {
             let Some(taken) = self.streams.get_mut(*stream) else { continue };
-            taken.takers.clear();
+            taken.subscribers.clear();
             for key in &producer.consumers {
                 let Some(consumer) = self.consumers.get_mut(*key) else { continue };
                 let takes = consumer.takes(*stream);
-                consumer.listed = if takes { consumer.listed | bit(layer) } else { consumer.listed & !bit(layer) };
+                consumer.set_subscribed(layer, takes);
                 if takes {
-                    taken.takers.push((*key, consumer.transport));
+                    taken.subscribers.push((*key, consumer.transport()));
                 }
             }
         }
     }
 
     /// Tells which layer each consumer is sent, where that has changed: some now, the rest with the next tick.
-    fn tell_layers(&mut self, key: ProducerKey, layers: Layers) {
+    fn report_layers(&mut self, key: ProducerKey, layers: Layers) {
         let Some(producer) = self.producers.get_mut(key) else { return };
         let mut news: Vec<(ConsumerId, Option<u8>)> = Vec::new();
         for key in &producer.consumers {
             let Some(consumer) = self.consumers.get_mut(*key) else { continue };
-            let current = consumer.current().filter(|_| !consumer.paused);
+            let current = consumer.current().filter(|_| !consumer.is_paused());
             let layer = current.and_then(|stream| producer.streams.iter().position(|key| *key == stream));
             let layer = layer.and_then(|layer| u8::try_from(layer).ok()).filter(|layer| layers.is_active(*layer));
-            if consumer.told_layer == layer {
+            if consumer.reported_layer() == layer {
                 continue;
             }
             if news.len() == MAX_LAYER_EVENTS {
-                producer.relist = true;
+                producer.layers_dirty = true;
                 break;
             }
-            consumer.told_layer = layer;
-            news.push((consumer.id, layer));
+            consumer.set_reported_layer(layer);
+            news.push((consumer.id(), layer));
         }
         for (consumer, spatial) in news {
             self.push_event(Event::ConsumerLayersChanged { consumer, spatial });
@@ -191,16 +190,16 @@ impl Worker {
     ) -> Applied {
         let key = self.consumer_key(id)?;
         let Some(consumer) = self.consumers.get_mut(key) else { return Err(not_found("consumer", id.0)) };
-        let layers = self.producers.get(consumer.producer).map_or(0, |producer| producer.streams.len());
+        let layers = self.producers.get(consumer.producer()).map_or(0, |producer| producer.streams.len());
         if usize::from(spatial) >= layers {
             return Err(invalid("spatialLayer", format!("must be below {layers}, the number of encodings")));
         }
-        if std::mem::replace(&mut consumer.preferred_layer, spatial) == spatial {
+        if !consumer.set_preferred_layer(spatial) {
             return Ok(());
         }
-        let (producer, before) = (consumer.producer, consumer.target());
+        let (producer, before) = (consumer.producer(), consumer.target());
         let layers = self.layers(now, producer);
-        self.aim(key, layers);
+        self.set_target(key, layers);
         let Some(consumer) = self.consumers.get(key) else { return Ok(()) };
         let target = consumer.target();
         if target != before && consumer.awaits_key_frame_of(target) && self.is_connected(consumer) {

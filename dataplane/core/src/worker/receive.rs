@@ -68,7 +68,7 @@ impl Worker {
         if !known {
             self.bind(key, inbound);
         }
-        self.note_arrival(now, key, inbound, &view, datagram.len());
+        self.record_arrival(now, key, inbound, &view, datagram.len());
         self.take_in(now, inbound, &view, opened)
     }
 
@@ -226,19 +226,19 @@ impl Worker {
         if meta.key_frame {
             stream.reception.key_frames += 1;
             stream.key_frames.received();
-            stream.note_key_frame(&meta);
+            stream.record_key_frame(&meta);
         }
-        if placed.too_many_missing && !stream.takers.is_empty() {
+        if placed.too_many_missing && !stream.subscribers.is_empty() {
             stream.key_frames.want();
         }
         if stream.fresh.len() == 1 {
             self.fresh.push(inbound.stream);
         }
         if opened.restart {
-            for (taker, _) in &stream.takers {
-                let taker = self.consumers.get_mut(*taker);
-                if let Some(taker) = taker.filter(|taker| taker.current() == Some(inbound.stream)) {
-                    taker.resynchronise();
+            for (subscriber, _) in &stream.subscribers {
+                let subscriber = self.consumers.get_mut(*subscriber);
+                if let Some(subscriber) = subscriber.filter(|subscriber| subscriber.current() == Some(inbound.stream)) {
+                    subscriber.resynchronise();
                 }
             }
         }

@@ -13,7 +13,7 @@ use crate::io::{Outbox, Timer};
 use crate::key::{OfStream, StreamKey, Table, TransportKey};
 use crate::limits::NACK_INTERVAL;
 use crate::media::Stream;
-use crate::rtcp::{SenderInfo, Writer};
+use crate::rtcp::Writer;
 use crate::time::{Instant, ntp_time};
 use crate::transport::send_rtcp;
 
@@ -34,7 +34,7 @@ impl Worker {
         let video = |kind| kind == MediaKind::Video;
         let has_video =
             transport.producers.iter().filter_map(|key| self.producers.get(*key)).any(|one| video(one.kind))
-                || transport.consumers.iter().filter_map(|key| self.consumers.get(*key)).any(|one| one.has_key_frames);
+                || transport.consumers.iter().filter_map(|key| self.consumers.get(*key)).any(Consumer::has_key_frames);
         let interval = if has_video { VIDEO_REPORT_INTERVAL } else { AUDIO_REPORT_INTERVAL };
         // 0.8 to 1.2 of it, so that transports do not report in step (RFC 3550 section 6.3.5).
         let spread = (now.as_nanos() / 1_000 + u64::from(key.index()) * 7_919) % 401;
@@ -73,7 +73,7 @@ impl Worker {
             })
             .collect();
         let senders = transport.consumers.iter().filter_map(|key| consumers.get(*key));
-        let reporting: Vec<_> = senders.filter(|consumer| consumer.sent.packets > 0).collect();
+        let reporting: Vec<_> = senders.filter(|consumer| consumer.sent().packets > 0).collect();
         let ssrc = transport.rtcp_ssrc;
         // As many as one packet can have: more would not fit a compound.
         for blocks in blocks.chunks(MAX_REPORT_BLOCKS) {
@@ -154,15 +154,9 @@ fn push_sender_report(
 ) {
     let newest = streams.get(consumer.last_stream()).and_then(|stream| stream.reception.newest);
     let Some((timestamp, at)) = newest else { return };
-    let elapsed = now.since(at).as_nanos() * u128::from(consumer.clock_rate_hz) / 1_000_000_000;
-    #[expect(clippy::cast_possible_truncation, reason = "RTP time and RTCP counters wrap")]
-    let info = SenderInfo {
-        ssrc: consumer.ssrc,
-        ntp,
-        rtp_timestamp: timestamp.wrapping_add(elapsed as u32).wrapping_add(consumer.timestamp_offset()),
-        packet_count: consumer.sent.packets as u32,
-        octet_count: consumer.sent.bytes as u32,
-    };
+    let elapsed = now.since(at).as_nanos() * u128::from(consumer.clock_rate_hz()) / 1_000_000_000;
+    #[expect(clippy::cast_possible_truncation, reason = "RTP time wraps")]
+    let info = consumer.sender_info(ntp, timestamp.wrapping_add(elapsed as u32));
     writer.push_sender_report(&info, []);
-    writer.push_sdes_cname(consumer.ssrc, &consumer.cname);
+    writer.push_sdes_cname(consumer.ssrc(), consumer.cname());
 }

@@ -26,19 +26,19 @@ impl Worker {
         outbox: &mut Outbox,
     ) -> Result<(), Discard> {
         let consumer = self.consumers.get_mut(key).ok_or(Discard::UnknownFeedback)?;
-        let transport = self.transports.get_mut(consumer.transport).ok_or(Discard::NoTransport)?;
+        let transport = self.transports.get_mut(consumer.transport()).ok_or(Discard::NoTransport)?;
         let source = consumer.source_of(out).ok_or(Discard::RetransmitNotFound)?;
         let stream = self.streams.get(source.stream).ok_or(Discard::RetransmitNotFound)?;
         let slot = stream.slot(&self.history, source.sequence).ok_or(Discard::RetransmitNotFound)?;
         let meta = self.history.meta(slot);
-        if !meta.settled || consumer.paused || !consumer.accepts(meta.payload_type) {
+        if !meta.settled || consumer.is_paused() || !consumer.accepts(meta.payload_type) {
             return Err(Discard::RetransmitNotFound);
         }
         let path = transport.path(Flow::Rtp).ok_or(Discard::NotConnected)?;
         if !consumer.may_retransmit(now, source.index, u64::from(meta.payload_len)) {
             return Err(Discard::RetransmitTooOften);
         }
-        let rtx = consumer.rtx.as_mut().and_then(|rtx| rtx.next(meta.payload_type));
+        let rtx = consumer.next_rtx(meta.payload_type);
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
         let stamp = Stamp { abs_send_time, transport_cc: transport.next_transport_cc };
         let mut outgoing = Outgoing::of(consumer, path, stamp, &meta, source.index);
@@ -54,8 +54,8 @@ impl Worker {
                 Unsealed::Discarded(why) => why,
             },
         )?;
-        transport.next_transport_cc = consumer.extensions.after(transport.next_transport_cc);
-        consumer.retransmitted_packets += 1;
+        transport.next_transport_cc = consumer.extensions().after(transport.next_transport_cc);
+        consumer.count_retransmitted();
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ impl Worker {
             match block {
                 XrBlock::ReceiverReferenceTime { ntp } => {
                     let time = ReferenceTime { ssrc: report.sender_ssrc, ntp: middle(ntp), at: now };
-                    self.note_reference_time(key, time);
+                    self.record_reference_time(key, time);
                 }
                 XrBlock::Dlrr(blocks) => blocks.for_each(|block| self.take_dlrr(now, key, block)),
                 XrBlock::Other { .. } => {}
@@ -25,7 +25,7 @@ impl Worker {
     }
 
     /// To be answered with the next reports: the last time of each receiver, and no more receivers than a few.
-    fn note_reference_time(&mut self, key: TransportKey, time: ReferenceTime) {
+    fn record_reference_time(&mut self, key: TransportKey, time: ReferenceTime) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let times = &mut transport.reference_times;
         if let Some(known) = times.iter_mut().find(|known| known.ssrc == time.ssrc) {

@@ -35,12 +35,12 @@ impl<'a> Outgoing<'a> {
         let payload_type = consumer.payload_type(packet.payload_type).unwrap_or(packet.payload_type);
         Self {
             path,
-            ssrc: consumer.ssrc,
+            ssrc: consumer.ssrc(),
             payload_type,
             index,
             timestamp_offset: consumer.timestamp_offset(),
             picture_shift: if packet.is_vp8 { consumer.picture_shift() } else { PictureShift::NONE },
-            extensions: &consumer.extensions,
+            extensions: consumer.extensions(),
             stamp,
             original: None,
         }

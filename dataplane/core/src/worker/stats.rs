@@ -1,8 +1,8 @@
 //! Counters of every object, a page at a time.
 
 use corecast_wire::{
-    ConsumerId, ConsumerStats, Object, ObjectStats, ProducerId, ProducerStats, StatsPage, StreamStats, TransportId,
-    TransportStats, WebRtcStats,
+    ConsumerId, Object, ObjectStats, ProducerId, ProducerStats, StatsPage, StreamStats, TransportId, TransportStats,
+    WebRtcStats,
 };
 
 use super::Worker;
@@ -61,28 +61,8 @@ impl Worker {
     }
 
     fn consumer_stats(&self, consumer: &Consumer) -> ObjectStats {
-        let (sent, feedback) = (consumer.sent, consumer.feedback);
-        ObjectStats::Consumer(ConsumerStats {
-            consumer: consumer.id,
-            transport: self.transport_id(consumer.transport),
-            producer: self.producers.get(consumer.producer).map_or(ProducerId(0), |producer| producer.id),
-            ssrc: consumer.ssrc,
-            paused: consumer.paused,
-            preferred_spatial: consumer.preferred_layer,
-            current_spatial: consumer.told_layer,
-            packet_count: sent.packets,
-            byte_count: sent.bytes,
-            packets_retransmitted: consumer.retransmitted_packets,
-            nack_count: feedback.nacks,
-            nack_packet_count: feedback.nacked_packets,
-            pli_count: feedback.plis,
-            fir_count: feedback.firs,
-            packets_lost: i64::from(feedback.packets_lost),
-            fraction_lost: feedback.fraction_lost,
-            jitter: feedback.jitter,
-            round_trip_us: feedback.round_trip.map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
-            discards: consumer.discards.clone(),
-        })
+        let producer = self.producers.get(consumer.producer()).map_or(ProducerId(0), |producer| producer.id);
+        ObjectStats::Consumer(consumer.stats(self.transport_id(consumer.transport()), producer))
     }
 }
 

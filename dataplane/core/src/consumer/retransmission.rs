@@ -1,0 +1,92 @@
+//! Packets that a consumer repeats: on which stream, how often, and how much of them.
+
+use std::time::Duration;
+
+use corecast_wire::RtxOptions;
+
+use crate::limits::{MAX_RETRANSMITS, RETRANSMIT_MEMORY};
+use crate::time::Instant;
+
+/// Round trip assumed until a receiver report tells.
+const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(40);
+/// Retransmitted bytes may be a quarter of what is sent, after this much to begin with.
+pub(super) const ALLOWANCE_BYTES: u64 = 256 * 1024;
+
+/// Retransmission stream of a consumer (RFC 4588).
+#[derive(Debug)]
+struct Rtx {
+    ssrc: u32,
+    payload_types: Vec<(u8, u8)>,
+    next_out: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Retransmitted {
+    out: u64,
+    at: Instant,
+    times: u8,
+}
+
+/// What a consumer has repeated, and what it still may.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Retransmissions {
+    allowance_bytes: u64,
+    packets: u64,
+    rtx: Option<Rtx>,
+    recent: Option<Box<[Retransmitted; RETRANSMIT_MEMORY]>>,
+}
+
+impl Retransmissions {
+    pub(super) fn new(rtx: Option<&RtxOptions>) -> Self {
+        let rtx = rtx.map(|rtx| Rtx {
+            ssrc: rtx.ssrc,
+            payload_types: rtx.payload_types.clone(),
+            next_out: u64::from(rtx.first_sequence),
+        });
+        Self { allowance_bytes: ALLOWANCE_BYTES, packets: 0, rtx, recent: None }
+    }
+
+    /// Packets repeated so far.
+    pub(super) const fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    pub(super) const fn count(&mut self) {
+        self.packets += 1;
+    }
+
+    /// Media of `payload_bytes` was sent, which allows a quarter of it to be repeated.
+    pub(super) const fn allow(&mut self, payload_bytes: u64) {
+        let allowance = self.allowance_bytes + payload_bytes / 4;
+        self.allowance_bytes = if allowance > ALLOWANCE_BYTES { ALLOWANCE_BYTES } else { allowance };
+    }
+
+    /// SSRC, payload type and index of the next retransmission of a packet, if its payload type has any.
+    pub(super) fn next_rtx(&mut self, media: u8) -> Option<(u32, u8, u64)> {
+        let rtx = self.rtx.as_mut()?;
+        let (_, payload_type) = *rtx.payload_types.iter().find(|(from, _)| *from == media)?;
+        let index = rtx.next_out;
+        rtx.next_out += 1;
+        Some((rtx.ssrc, payload_type, index))
+    }
+
+    /// Whether packet `out` may be repeated now, and if so records it: once per round trip, ten times in all, within
+    /// the allowance of bytes.
+    pub(super) fn admit(&mut self, now: Instant, round_trip: Option<Duration>, out: u64, bytes: u64) -> bool {
+        let round_trip = round_trip.unwrap_or(DEFAULT_ROUND_TRIP);
+        let recent = self.recent.get_or_insert_with(|| Box::new([Retransmitted::default(); RETRANSMIT_MEMORY]));
+        let position = (out % RETRANSMIT_MEMORY as u64) as usize;
+        let Some(entry) = recent.get_mut(position) else { return false };
+        if entry.times == 0 || entry.out != out {
+            *entry = Retransmitted { out, at: now, times: 0 };
+        } else if entry.times >= MAX_RETRANSMITS || now.since(entry.at) < round_trip {
+            return false;
+        }
+        let Some(allowance) = self.allowance_bytes.checked_sub(bytes) else { return false };
+        self.allowance_bytes = allowance;
+        entry.at = now;
+        entry.times += 1;
+        true
+    }
+}
