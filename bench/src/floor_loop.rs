@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use corecast_core::Instant;
-use corecast_dataplane::coalesce::{Batch, Coalescer, Plan};
+use corecast_dataplane::coalesce::{Coalescer, Plan, TurnRecord};
 use corecast_wire::Coalesce;
 
 use crate::clock::Clock;
@@ -279,7 +279,7 @@ impl Bare {
             }
             let (received, sent) = (received as u64, self.totals.packets_sent - sent);
             let waited = plan != Plan::default();
-            coalescer.learn(Batch { slept_at, woke_at, began_at, done_at: now(), waited, received, sent });
+            coalescer.update(TurnRecord { slept_at, woke_at, began_at, done_at: now(), waited, received, sent });
         }
     }
 

@@ -2,11 +2,11 @@
 //!
 //! A packet that joins a batch saves a wake-up, and at every receiver of its stream it joins a train instead of
 //! leaving in a send of its own. With a fan-out of hundreds that is worth a hundred wake-ups; with a fan-out of one
-//! it is worth less than the second sleep that waiting costs. So there are two things to know, both learnt from the
-//! batches before: how many sends a packet causes, and how likely it is that somebody who does not wait finds another
-//! packet soon after. The second can only be seen by not waiting; so now and then we do not.
+//! it is worth less than the second sleep that waiting costs. So the coalescer estimates two things from earlier turns:
+//! how many sends a packet causes, and how likely a turn that does not wait is followed by another packet soon. The
+//! second can only be seen by not waiting, so now and then a turn does not wait.
 //!
-//! Pure: told what happened and when, it says how long to wait.
+//! Pure: told what happened and when, the coalescer says how long to wait.
 
 use std::time::Duration;
 
@@ -26,12 +26,12 @@ const WAKE_NS: f32 = 8_000.0;
 /// What a packet saves when it joins a train, in nanoseconds (measured: a send of one 2,900, a segment 250 to 700).
 const JOIN_NS: f32 = 2_000.0;
 
-/// Weight of a new observation; and of one that comes seldom, because we wait.
+/// Weight of a new observation, and of one that is rare because most turns wait.
 const WEIGHT: f32 = 1.0 / 16.0;
 const SELDOM_WEIGHT: f32 = 1.0 / 4.0;
-/// While waiting pays, one batch of this many is taken without, to see whether it still does.
+/// While waiting pays, one turn of this many does not wait, to see whether waiting still pays.
 const LOOK_EVERY: u32 = 16;
-/// A sleep that is over this soon was none: something was there already.
+/// A sleep that is over this soon was none: a datagram was there already.
 const NO_SLEEP: Duration = Duration::from_micros(20);
 /// Time over which rate and load are averaged, in seconds.
 const RATE_MEMORY_S: f32 = 0.1;
@@ -39,24 +39,24 @@ const RATE_MEMORY_S: f32 = 0.1;
 /// How to wait for the next batch. At most one of the two is not zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Sleep at least this long, even if something arrives: for steady traffic, where something will.
+    /// Sleep at least this long, even if something arrives: for steady traffic, where something surely arrives.
     pub gather: Duration,
-    /// Once something has arrived, sleep this much longer: for bursts, whose beginning nobody can foresee.
+    /// Once something has arrived, sleep this much longer: for bursts, whose beginning cannot be foreseen.
     pub linger: Duration,
 }
 
-/// What a turn of the pump was like.
+/// Times and counts of one turn of the pump.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Batch {
-    /// When it fell asleep.
+pub struct TurnRecord {
+    /// When the thread fell asleep.
     pub slept_at: Instant,
     /// When it woke up.
     pub woke_at: Instant,
-    /// When it began to work: later than it woke up if it lingered.
+    /// When it began to work, after lingering if it lingered.
     pub began_at: Instant,
-    /// When all had been sent.
+    /// When everything had been sent.
     pub done_at: Instant,
-    /// It waited for more, as planned.
+    /// The turn waited for more datagrams, as planned.
     pub waited: bool,
     /// Datagrams taken in.
     pub received: u64,
@@ -64,16 +64,16 @@ pub struct Batch {
     pub sent: u64,
 }
 
-/// Learns from batches and plans the next wait.
+/// Plans the next wait from the turns before.
 #[derive(Debug)]
 pub struct Coalescer {
     mode: Coalesce,
-    last: Batch,
+    last: TurnRecord,
     /// Mean datagrams sent per datagram received.
     fan_out: f32,
-    /// How often a batch that was not waited for was followed by another within [`MIN_WINDOW`].
+    /// Share of the turns without waiting that were followed by another packet within [`MIN_WINDOW`].
     followed: f32,
-    batches: u32,
+    turns: u32,
     /// Mean datagrams received per second.
     rate: f32,
     /// Mean share of time spent working.
@@ -81,10 +81,10 @@ pub struct Coalescer {
 }
 
 impl Coalescer {
-    /// One that knows nothing yet.
+    /// A coalescer that has seen no turn yet.
     #[must_use]
     pub fn new(mode: Coalesce) -> Self {
-        Self { mode, last: Batch::default(), fan_out: 0.0, followed: 0.0, batches: 0, rate: 0.0, load: 0.0 }
+        Self { mode, last: TurnRecord::default(), fan_out: 0.0, followed: 0.0, turns: 0, rate: 0.0, load: 0.0 }
     }
 
     /// How to wait for the next batch.
@@ -93,11 +93,11 @@ impl Coalescer {
         let window = match self.mode {
             Coalesce::Off => Duration::ZERO,
             Coalesce::Fixed(us) => Duration::from_micros(u64::from(us)).min(MAX_WINDOW),
-            Coalesce::Auto if self.pays() && !self.batches.is_multiple_of(LOOK_EVERY) => self.window(),
+            Coalesce::Auto if self.pays() && !self.turns.is_multiple_of(LOOK_EVERY) => self.window(),
             Coalesce::Auto => Duration::ZERO,
         };
         let expected = self.rate * window.as_secs_f32();
-        // After a batch that was not waited for, only a plain sleep tells when the next packet came.
+        // After a turn that did not wait, only a plain sleep tells when the next packet came.
         if expected >= 2.0 && self.last.waited {
             Plan { gather: window, linger: Duration::ZERO }
         } else {
@@ -105,8 +105,8 @@ impl Coalescer {
         }
     }
 
-    /// What waiting is likely to save is more than it costs: where traffic is steady, nothing but latency; elsewhere a
-    /// second sleep, and a bet on that at even odds would give latency away for nothing.
+    /// Whether waiting is likely to save more than it costs. With steady traffic it costs latency only. Otherwise it
+    /// costs a second sleep too, and a bet at even odds would give latency away for nothing.
     fn pays(&self) -> bool {
         let steady = self.rate * MIN_WINDOW.as_secs_f32() >= 2.0;
         let cost = if steady { WAKE_NS } else { 2.0 * WAKE_NS };
@@ -119,27 +119,27 @@ impl Coalescer {
         MIN_WINDOW + (MAX_WINDOW - MIN_WINDOW).mul_f32(share)
     }
 
-    /// Takes in how a batch went.
-    pub fn learn(&mut self, batch: Batch) {
-        if batch.received == 0 {
+    /// Takes in how a turn went.
+    pub fn update(&mut self, turn: TurnRecord) {
+        if turn.received == 0 {
             return;
         }
-        let received = batch.received as f32;
-        let period = batch.done_at.since(self.last.done_at).as_secs_f32().max(1e-6);
-        let worked = batch.done_at.since(batch.began_at).as_secs_f32();
+        let received = turn.received as f32;
+        let period = turn.done_at.since(self.last.done_at).as_secs_f32().max(1e-6);
+        let worked = turn.done_at.since(turn.began_at).as_secs_f32();
         if !self.last.waited {
             let soon =
-                batch.woke_at.since(self.last.woke_at) <= MIN_WINDOW || batch.woke_at.since(batch.slept_at) <= NO_SLEEP;
+                turn.woke_at.since(self.last.woke_at) <= MIN_WINDOW || turn.woke_at.since(turn.slept_at) <= NO_SLEEP;
             let weight = if self.pays() { SELDOM_WEIGHT } else { WEIGHT };
             blend(&mut self.followed, if soon { 1.0 } else { 0.0 }, weight);
         }
-        blend(&mut self.fan_out, batch.sent as f32 / received, WEIGHT);
-        // Rates are means over time, not over batches: a long silence weighs as much as it lasts.
+        blend(&mut self.fan_out, turn.sent as f32 / received, WEIGHT);
+        // Rates are means over time, not over turnes: a long silence weighs as much as it lasts.
         let weight = (period / RATE_MEMORY_S).min(1.0);
         blend(&mut self.rate, received / period, weight);
         blend(&mut self.load, (worked / period).min(1.0), weight);
-        self.batches = self.batches.wrapping_add(1);
-        self.last = batch;
+        self.turns = self.turns.wrapping_add(1);
+        self.last = turn;
     }
 }
 
@@ -194,7 +194,15 @@ mod tests {
             seen.longest_window = seen.longest_window.max(plan.gather + plan.linger);
             let waited = plan != Plan::default();
             let done_at = Instant::from_nanos(now);
-            coalescer.learn(Batch { slept_at, woke_at, began_at, done_at, waited, received, sent: received * fan_out });
+            coalescer.update(TurnRecord {
+                slept_at,
+                woke_at,
+                began_at,
+                done_at,
+                waited,
+                received,
+                sent: received * fan_out,
+            });
         }
         seen
     }
@@ -206,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_packets_that_come_alone() {
+    fn packets_that_come_alone_are_not_waited_for() {
         let seen = work(Coalesce::Auto, &bursts(1, 0, 20_000, 20), 400, 300);
         assert_eq!((seen.gathered, seen.lingered), (0, 0), "whatever the fan-out");
     }
@@ -219,7 +227,7 @@ mod tests {
         assert!(auto.packets_per_batch() > 8.5 && auto.gathered == 0, "{auto:?}");
         assert!(auto.latency_us < off.latency_us, "less work is also less latency: {auto:?} {off:?}");
         let few = work(Coalesce::Auto, &arrivals, 0, 300);
-        assert_eq!(few.lingered, 0, "nobody listens: a second sleep would be pure cost");
+        assert_eq!(few.lingered, 0, "no consumers: a second sleep would be pure cost");
     }
 
     #[test]
@@ -238,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_is_forgotten() {
+    fn a_burst_that_has_ended_is_forgotten() {
         let mut arrivals = bursts(10, 12, 33_333, 10);
         let end = arrivals.last().copied().unwrap_or(0);
         let before = work(Coalesce::Auto, &arrivals, 400, 300).lingered;

@@ -95,5 +95,5 @@ async fn pump_media(mut pump: Box<Pump>, housekeeping: glommio::TaskQueueHandle)
 }
 
 fn cannot_wait(error: &std::io::Error) -> StartError {
-    StartError::Other(format!("the worker cannot wait any more: {error}"))
+    StartError::Other(format!("the worker can no longer wait: {error}"))
 }

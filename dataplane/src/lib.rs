@@ -1,33 +1,20 @@
 //! The shell around the worker state machine: sockets, buffers, pinning, link. It moves bytes and reads the clock.
 //!
 //! From the outside in: [`run`] starts a worker (`start`), an `executor` drives its `pump`, and the pump turns round
-//! and round: it sleeps in the [`driver`], hands the machine what arrived, and sends what the machine says. The
-//! driver has two backs: `ring` (io_uring, with its buffers in `arena`) and `mmsg` (system calls). It sends what
-//! `outgoing` has gathered from the `sockets` that it holds. `tcp` has the connections of ICE-TCP, with their
-//! `framing`.
-//! `coalesce` decides whether to wait a moment for more; `link` speaks with control.
+//! and round: it sleeps in the [`driver`], hands the machine the datagrams that arrived, and sends what the machine
+//! puts into the outbox. `coalesce` decides whether to wait a moment for more datagrams; `link` speaks with control;
+//! `usage` measures the thread.
 //!
-//! Never here: anything about RTP. Unsafe code is in `ring`, `mmsg` and `arena` only.
+//! Never here: anything about RTP. Unsafe code is in the driver only, in `ring` and `mmsg`.
 
 #![deny(unsafe_code)]
 
-mod address;
-#[allow(unsafe_code, reason = "memory that the kernel writes to")]
-mod arena;
 pub mod coalesce;
 pub mod driver;
 mod executor;
-mod framing;
 mod link;
-#[allow(unsafe_code, reason = "system calls that take pointers")]
-mod mmsg;
-mod outgoing;
 mod pump;
-#[allow(unsafe_code, reason = "submissions that hold pointers")]
-mod ring;
-mod sockets;
 mod start;
-mod tcp;
 mod usage;
 
 use std::os::unix::net::UnixStream;
@@ -37,7 +24,7 @@ use std::os::unix::net::UnixStream;
 /// The first frame on the link is its [`corecast_wire::WorkerConfig`]. The thread is pinned to the core named there.
 ///
 /// # Errors
-/// What kept it from starting; control has been told by [`corecast_wire::Event::StartFailed`].
+/// The reason why the worker could not start; control has been told by [`corecast_wire::Event::StartFailed`].
 pub fn run(link: UnixStream) -> Result<(), corecast_wire::StartError> {
     start::run(link)
 }

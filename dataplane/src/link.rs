@@ -1,7 +1,6 @@
 //! The worker's end of its link to control: a Unix stream of frames that never blocks the worker.
 //!
-//! Owns the stream and what has not been written to it yet. The end of the stream is the sign of death; nothing else
-//! is.
+//! Owns the stream and the bytes that have not been written to it yet. The end of the stream is the only sign of death.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,12 +8,12 @@ use std::os::unix::net::UnixStream;
 
 use corecast_wire::{Command, CommandError, Event, Frame, FrameDecoder, Reply, StartError, WorkerConfig, encode};
 
-/// More than this unwritten means that control is dead.
+/// Control is dead if it leaves more than this unread, in bytes.
 const MAX_BACKLOG_BYTES: usize = 1024 * 1024;
 /// Read at most in one turn, so that a flood of commands cannot keep media waiting.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The link is of no more use: control has gone.
+/// The link cannot be used any longer: control has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ended;
 
@@ -60,7 +59,7 @@ impl Link {
         self.stream.as_fd()
     }
 
-    /// Takes in what is there to read. An end is noticed here and reported once the requests before it have been read.
+    /// Reads from the stream. Its end is noticed here and reported once the requests before it have been read.
     pub(crate) fn read(&mut self) {
         match self.stream.read(&mut self.room) {
             Ok(0) => self.ended = true,
@@ -117,13 +116,13 @@ impl Link {
         self.backlog.drain(..self.written);
         self.written = 0;
         if self.backlog.len() > MAX_BACKLOG_BYTES {
-            tracing::error!(bytes = self.backlog.len(), "control does not read its link any more");
+            tracing::error!(bytes = self.backlog.len(), "control no longer reads its link");
             return Err(Ended);
         }
         Ok(())
     }
 
-    /// Something waits to be written.
+    /// Whether something waits to be written.
     pub(crate) const fn has_backlog(&self) -> bool {
         !self.backlog.is_empty()
     }

@@ -1,6 +1,6 @@
-//! The pump: one turn after another it moves what arrived into the machine, and what the machine says out.
+//! The pump: in every turn it moves datagrams that arrived into the machine, and the machine's outbox to the kernel.
 //!
-//! Owns driver, machine, outbox and link of a worker. It is the only place where the clock is read, once per batch.
+//! Owns driver, machine, outbox and link of a worker. The only place where the clock is read, once per batch.
 
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,25 +9,25 @@ use corecast_core::limits::OUTBOX_TRAINS;
 use corecast_core::{Config, Endpoint, EndpointOp, Forward, Instant, Outbox, Path, Piece, Worker};
 use corecast_wire::{Command, CommandError, IceProtocol, PlainTransportOptions, Reply, TestHook, Usage, WorkerConfig};
 
-use crate::coalesce::{Batch, Coalescer, Plan};
-use crate::driver::{Change, Departure, Driver, OpenError, Port};
+use crate::coalesce::{Coalescer, Plan, TurnRecord};
+use crate::driver::{Change, Driver, OpenError, Port, SegmentedSend};
 use crate::link::{Ended, Link};
 use crate::usage::{Latency, sample};
 
-/// Housekeeping is done this often even if nobody asks for it, and so a sleep is never longer.
+/// Housekeeping is done this often even if nothing asks for it, and so a sleep is never longer.
 const TICK: Duration = Duration::from_millis(100);
 /// A sleep is not longer than this while the link has something to be written.
 const BACKLOG_TICK: Duration = Duration::from_millis(5);
 /// Commands of one turn: whichever comes first.
 const MAX_COMMANDS: usize = 32;
 const MAX_COMMANDS_TIME: Duration = Duration::from_micros(200);
-/// What is taken in at most before the machine forwards: whichever comes first.
+/// Datagrams and bytes taken in at most before the machine forwards: whichever comes first.
 const MAX_BATCH_DATAGRAMS: u64 = 256;
 const MAX_BATCH_BYTES: usize = 256 * 1024;
 /// The same for packets of TCP connections, so that neither keeps the other waiting.
 const MAX_BATCH_PACKETS: usize = 128;
 
-/// What is to be done after a turn.
+/// What to do after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// The next turn.
@@ -39,9 +39,9 @@ pub(crate) enum Turn {
 /// Whether the worker goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
-    /// It does.
+    /// The worker goes on.
     GoesOn,
-    /// It was told to end, or its link has ended.
+    /// The worker was told to end, or its link has ended.
     Ends,
 }
 
@@ -67,12 +67,12 @@ pub(crate) struct Pump {
     latency: Latency,
     /// When the oldest batch came in that has not been forwarded completely.
     batch_at: Option<Instant>,
-    /// Datagrams wait that the last turn had no time for.
-    hurry: bool,
+    /// Datagrams wait that the last turn had no time for, or the machine has more to forward.
+    more_pending: bool,
     /// Requests wait that the last housekeeping had no time for.
     requests_wait: bool,
     last_tick: Instant,
-    /// What the kernel refused of the outbox that is being sent.
+    /// Packets of the outbox being sent that the kernel refused, by path.
     refused: Vec<(Path, u64)>,
 }
 
@@ -96,8 +96,8 @@ impl Pump {
             coalescer: Coalescer::new(config.coalesce),
             latency: Latency::new(),
             batch_at: None,
-            hurry: false,
-            // They may have come with the configuration.
+            more_pending: false,
+            // Requests may have come with the configuration.
             requests_wait: true,
             last_tick: Instant::default(),
             refused: Vec::with_capacity(OUTBOX_TRAINS),
@@ -111,28 +111,28 @@ impl Pump {
     /// If the kernel no longer lets us wait; the worker cannot go on.
     pub(crate) fn turn(&mut self) -> io::Result<Turn> {
         let slept_at = self.clock.now();
-        let patience = self.patience(slept_at);
-        let plan = if patience.is_zero() { Plan::default() } else { self.coalescer.plan() };
-        let mut woken = self.driver.wait(patience, plan.gather)?;
+        let wait_budget = self.wait_budget(slept_at);
+        let plan = if wait_budget.is_zero() { Plan::default() } else { self.coalescer.plan() };
+        let mut wakeup = self.driver.wait(wait_budget, plan.gather)?;
         let woke_at = self.clock.now();
         let mut now = woke_at;
-        if woken.datagrams && !plan.linger.is_zero() {
-            woken.link |= self.driver.linger(plan.linger)?.link;
+        if wakeup.datagrams && !plan.linger.is_zero() {
+            wakeup.link |= self.driver.linger(plan.linger)?.link;
             now = self.clock.now();
         }
         let collected = self.driver.collect();
-        self.note_changes();
+        self.record_connections();
         if collected {
-            // The first may have come when the window opened: waiting is part of the latency that we report.
+            // The first datagram may have come when the window opened: waiting is part of the latency that is reported.
             self.batch_at.get_or_insert(woke_at - plan.gather);
         }
         let before = self.driver.traffic();
-        self.hurry = self.take_in(now);
+        self.more_pending = self.take_in(now);
         self.forward(now);
-        self.do_what_is_due();
+        self.handle_timeouts();
         let traffic = self.driver.traffic();
-        self.coalescer.learn(Batch {
-            slept_at: if patience.is_zero() { woke_at } else { slept_at },
+        self.coalescer.update(TurnRecord {
+            slept_at: if wait_budget.is_zero() { woke_at } else { slept_at },
             woke_at,
             began_at: now,
             waited: plan != Plan::default(),
@@ -141,20 +141,20 @@ impl Pump {
             sent: traffic.packets_sent - before.packets_sent,
         });
         let ticked = now.since(self.last_tick) >= TICK;
-        let housekeep = woken.link || ticked || self.requests_wait || self.link.has_backlog();
+        let housekeep = wakeup.link || ticked || self.requests_wait || self.link.has_backlog();
         Ok(if housekeep { Turn::Housekeep } else { Turn::Media })
     }
 
-    /// How long there is nothing to do unless something arrives.
-    fn patience(&self, now: Instant) -> Duration {
-        if self.hurry || self.requests_wait {
+    /// How long there is nothing to do if nothing arrives.
+    fn wait_budget(&self, now: Instant) -> Duration {
+        if self.more_pending || self.requests_wait {
             return Duration::ZERO;
         }
         let tick = if self.link.has_backlog() { BACKLOG_TICK } else { TICK };
         self.worker.next_timeout().map_or(tick, |due| due.since(now).min(tick))
     }
 
-    /// Hands the machine what has arrived. True if there is more.
+    /// Hands the machine the datagrams and packets that have arrived. True if there are more.
     fn take_in(&mut self, now: Instant) -> bool {
         while let Some(path) = self.driver.next_truncated() {
             self.worker.receive_truncated(path);
@@ -179,7 +179,7 @@ impl Pump {
         false
     }
 
-    /// What has come by TCP. Nothing but a look where there is none.
+    /// Packets of TCP connections. Costs one look where there are none.
     fn take_in_packets(&mut self, now: Instant) -> bool {
         for _ in 0..MAX_BATCH_PACKETS {
             let Some((path, packet)) = self.driver.next_packet() else { return false };
@@ -191,8 +191,8 @@ impl Pump {
         true
     }
 
-    /// Tells the machine which TCP connections have come and gone.
-    fn note_changes(&mut self) {
+    /// Tells the machine which TCP connections were accepted and which have ended.
+    fn record_connections(&mut self) {
         while let Some(change) = self.driver.next_change() {
             match change {
                 Change::Accepted(endpoint) => self.worker.open_webrtc(endpoint, IceProtocol::Tcp),
@@ -206,19 +206,19 @@ impl Pump {
     fn forward(&mut self, now: Instant) {
         let done = self.worker.forward(now, &mut self.outbox) == Forward::Done;
         self.flush();
-        self.settle();
-        if done && !self.hurry {
+        self.apply_effects();
+        if done && !self.more_pending {
             self.batch_at = None;
         }
-        self.hurry |= !done;
+        self.more_pending |= !done;
     }
 
-    fn do_what_is_due(&mut self) {
+    fn handle_timeouts(&mut self) {
         let now = self.clock.now();
         if self.worker.next_timeout().is_some_and(|due| due <= now) {
             self.worker.handle_timeout(now, &mut self.outbox);
             self.flush();
-            self.settle();
+            self.apply_effects();
         }
     }
 
@@ -228,7 +228,7 @@ impl Pump {
             return;
         }
         let (outbox, history) = (&self.outbox, self.worker.history());
-        let trains = outbox.trains().iter().map(|train| Departure {
+        let trains = outbox.trains().iter().map(|train| SegmentedSend {
             path: train.path,
             segment_len: train.segment_len,
             len: train.len(),
@@ -245,9 +245,9 @@ impl Pump {
         self.outbox.clear();
     }
 
-    /// Does to the endpoints what the machine wants, and passes its events on.
-    fn settle(&mut self) {
-        self.note_changes();
+    /// Carries out the endpoint operations that the machine wants, and passes its events on.
+    fn apply_effects(&mut self) {
+        self.record_connections();
         while let Some(op) = self.worker.poll_endpoint_op() {
             match op {
                 EndpointOp::Connect(id, remote) => {
@@ -264,7 +264,7 @@ impl Pump {
         }
     }
 
-    /// Reads the link, does what it asks for, and writes what the link takes.
+    /// Reads the link, executes the requests, and writes what the link takes.
     pub(crate) fn housekeep(&mut self) -> Life {
         let begun = self.clock.now();
         self.last_tick = begun;
@@ -272,16 +272,16 @@ impl Pump {
         self.driver.tick(begun);
         self.link.read();
         let mut life = Ok(Life::GoesOn);
-        for obeyed in 1..=MAX_COMMANDS {
+        for executed in 1..=MAX_COMMANDS {
             match self.link.next_request() {
-                Ok(Some((id, command))) => life = Ok(self.obey(id, &command)),
+                Ok(Some((id, command))) => life = Ok(self.execute(id, &command)),
                 Ok(None) => break,
                 Err(ended) => life = Err(ended),
             }
             if life != Ok(Life::GoesOn) {
                 break;
             }
-            if obeyed == MAX_COMMANDS || self.clock.now().since(begun) >= MAX_COMMANDS_TIME {
+            if executed == MAX_COMMANDS || self.clock.now().since(begun) >= MAX_COMMANDS_TIME {
                 self.requests_wait = true;
                 break;
             }
@@ -299,7 +299,7 @@ impl Pump {
         }
     }
 
-    fn obey(&mut self, id: u64, command: &Command) -> Life {
+    fn execute(&mut self, id: u64, command: &Command) -> Life {
         let result = match command {
             Command::Shutdown => {
                 self.link.reply(id, Ok(Reply::Done));
@@ -307,16 +307,16 @@ impl Pump {
             }
             Command::Usage => Ok(Reply::Usage(Box::new(self.usage()))),
             Command::TestHook(hook) if self.config.test_hooks => {
-                misbehave(*hook);
+                run_test_hook(*hook);
                 Ok(Reply::Done)
             }
             Command::TestHook(_) => Err(CommandError::HooksOff),
             Command::CreatePlainTransport { options, .. } => self.create_plain_transport(command, options),
             _ => self.worker.handle_command(self.clock.now(), command, &[], &mut self.outbox),
         };
-        // What the command wants sent (a BYE, say) leaves before its endpoint closes.
+        // Packets that the command causes (a BYE, say) leave before their endpoint closes.
         self.flush();
-        self.settle();
+        self.apply_effects();
         self.link.reply(id, result);
         Life::GoesOn
     }
@@ -378,8 +378,8 @@ fn command_error(error: OpenError) -> CommandError {
     }
 }
 
-/// Does what a test of supervision wants to see survived.
-fn misbehave(hook: TestHook) {
+/// Fails in the way that a test of supervision asks for.
+fn run_test_hook(hook: TestHook) {
     match hook {
         TestHook::Panic => panic!("asked to by a test hook"),
         TestHook::Segfault => {

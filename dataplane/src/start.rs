@@ -1,4 +1,4 @@
-//! Starting a worker: pinning, limits, which driver, and telling control what came of it.
+//! Starting a worker: pinning, limits, the choice of a driver, and telling control the outcome.
 
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -7,11 +7,10 @@ use corecast_core::Endpoint;
 use corecast_wire::{Event, Io, StartError, WebRtcConfig, WorkerConfig};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::driver::{Driver, MAX_SOCKETS, OpenError, SocketOptions};
+use crate::driver::{Driver, MAX_CONNECTIONS, MAX_SOCKETS, OpenError, Port, SocketOptions};
 use crate::executor::Executor;
 use crate::link::Link;
 use crate::pump::Pump;
-use crate::tcp::MAX_CONNECTIONS;
 
 /// File descriptors that a process needs besides media sockets.
 const SPARE_FILES: usize = 256;
@@ -19,16 +18,16 @@ const SPARE_FILES: usize = 256;
 const MIN_LOCKED_BYTES: u64 = 512 * 1024;
 /// `CPU_SETSIZE`.
 const MAX_CORES: usize = 1_024;
-/// How long a port may still be in use by a worker before us (the kernel takes an io_uring apart, and lets go of its
-/// sockets, after the end of its process), and an address of IPv6 be tentative (RFC 4862 section 5.4).
+/// How long an earlier worker may still hold a port (the kernel takes an io_uring apart, and releases its sockets,
+/// after the end of its process), and an IPv6 address may be tentative (RFC 4862 section 5.4).
 const BIND_TIME: Duration = Duration::from_secs(3);
 const BIND_INTERVAL: Duration = Duration::from_millis(20);
-/// Where a socket is opened to see what the system gives.
+/// Address of the socket that is opened to see which buffers the system gives.
 const PROBE_IP: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// Runs a worker on the calling thread until its link ends.
 pub(crate) fn run(link: UnixStream) -> Result<(), StartError> {
-    // If the first frame does not come, there is nobody to tell.
+    // If the first frame does not come, there is no control to tell.
     let (mut link, config) = Link::accept(link)?;
     match prepare(&config, &link) {
         Ok(Ready { driver, webrtc, executor, io, reason, warnings }) => {
@@ -125,7 +124,7 @@ fn try_uring(options: SocketOptions, max_sockets: usize) -> Result<Driver, Strin
     Driver::ring(options, max_sockets).map_err(|error| explain(&error, disabled_sysctl()))
 }
 
-/// What the operator should do about a refusal. `disabled` is the value of `kernel.io_uring_disabled`.
+/// Says what the operator should do about a refusal. `disabled` is the value of `kernel.io_uring_disabled`.
 fn explain(error: &std::io::Error, disabled: Option<u32>) -> String {
     let hint = match (error.raw_os_error(), disabled) {
         (Some(libc::EPERM | libc::EACCES), Some(value)) if value != 0 => {
@@ -165,17 +164,17 @@ fn raise_locked_memory_limit() -> Result<(), String> {
 fn open_webrtc(driver: &mut Driver, config: &WebRtcConfig) -> Result<Vec<Endpoint>, StartError> {
     let mut opened = Vec::new();
     for address in &config.listen {
-        let endpoint = insist(|| driver.open_shared(*address)).map_err(|error| cannot_listen("UDP", &error))?;
+        let endpoint = retry_bind(|| driver.open_shared(*address)).map_err(|error| cannot_listen("UDP", &error))?;
         opened.push(endpoint);
         if config.tcp {
-            insist(|| driver.listen(endpoint.local)).map_err(|error| cannot_listen("TCP", &error))?;
+            retry_bind(|| driver.listen(endpoint.local)).map_err(|error| cannot_listen("TCP", &error))?;
         }
     }
     Ok(opened)
 }
 
-/// Tries again for a while where that may help.
-fn insist<T>(mut open: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
+/// Tries again for a while if the error may pass.
+fn retry_bind<T>(mut open: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
     let end = Instant::now() + BIND_TIME;
     let may_pass = |error: &OpenError| matches!(errno(error), Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL));
     loop {
@@ -194,7 +193,7 @@ fn errno(error: &OpenError) -> Option<i32> {
     }
 }
 
-/// What the operator should do about an address that cannot be had.
+/// An error that says what the operator should do about an address that cannot be bound.
 fn cannot_listen(protocol: &str, error: &OpenError) -> StartError {
     let hint = match errno(error) {
         Some(libc::EADDRINUSE) => "; another program has this port: choose another rtc.webrtc_port",
@@ -206,12 +205,12 @@ fn cannot_listen(protocol: &str, error: &OpenError) -> StartError {
     StartError::Other(format!("WebRTC over {protocol}: {error}{hint}"))
 }
 
-/// Sees whether the system gives the buffers that are wanted. Those of WebRTC are the largest; without them a socket is
-/// opened for it.
+/// Checks whether the system gives the socket buffers that are wanted. WebRTC's sockets have the largest; if there are
+/// none, a socket is opened for the check.
 fn try_buffers(driver: &mut Driver, warnings: &mut Vec<String>) {
     let mut warning = driver.take_warning();
     if warning.is_none() {
-        if let Ok(endpoint) = driver.open(PROBE_IP, crate::driver::Port::Given(0)) {
+        if let Ok(endpoint) = driver.open(PROBE_IP, Port::Given(0)) {
             driver.close(endpoint.id);
         }
         warning = driver.take_warning();

@@ -1,4 +1,4 @@
-//! What a worker uses: CPU time of its thread and of its core, switches, and the latency that its packets see.
+//! Usage of a worker: CPU time of its thread and of its core, context switches, and the latency of its packets.
 
 use corecast_wire::{CoreTime, Usage};
 use hdrhistogram::Histogram;
@@ -41,7 +41,7 @@ impl Latency {
     }
 }
 
-/// What the system and the histogram know; the pump adds its counters.
+/// Figures of the system and of the histogram; the pump adds its counters.
 pub(crate) fn sample(core: u32, latency: &Latency) -> Usage {
     let mut usage = Usage { core_time: core_time(core), latency_us: latency.serialize(), ..Usage::default() };
     if let Ok(thread) = getrusage(UsageWho::RUSAGE_THREAD) {

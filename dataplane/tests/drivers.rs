@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use corecast_core::{Endpoint, Path};
-use corecast_dataplane::driver::{Departure, Driver, OpenError, Port, SocketOptions, Traffic};
+use corecast_dataplane::driver::{Driver, OpenError, Port, SegmentedSend, SocketOptions, Traffic};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -29,7 +29,7 @@ fn pattern(seed: usize, len: usize) -> Vec<u8> {
 
 fn send_train(driver: &mut Driver, path: Path, segment_len: u16, bytes: &[u8], piece_len: usize) -> u64 {
     let mut refused = 0;
-    let train = Departure { path, segment_len, len: bytes.len(), pieces: bytes.chunks(piece_len) };
+    let train = SegmentedSend { path, segment_len, len: bytes.len(), pieces: bytes.chunks(piece_len) };
     driver.send([train], |at, packets| {
         assert_eq!(at, path);
         refused += packets;
@@ -125,7 +125,7 @@ fn many_sockets_share_the_buffers_and_nothing_is_lost() {
             let there = sources.iter().map(|source| Path { local: source.id, remote: target.local });
             let back = sources.iter().map(|source| Path { local: target.id, remote: source.local });
             for paths in [there.collect::<Vec<_>>(), back.collect()] {
-                let trains = paths.iter().zip(&bytes).map(|(path, bytes)| Departure {
+                let trains = paths.iter().zip(&bytes).map(|(path, bytes)| SegmentedSend {
                     path: *path,
                     segment_len: 100,
                     len: bytes.len(),

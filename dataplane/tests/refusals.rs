@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use corecast_core::Path;
-use corecast_dataplane::driver::{Departure, Driver, Port, SocketOptions};
+use corecast_dataplane::driver::{Driver, Port, SegmentedSend, SocketOptions};
 use nix::sched::{CloneFlags, unshare};
 
 const SENDERS: [&str; 2] = ["10.99.0.1", "fd99::1"];
@@ -92,7 +92,7 @@ fn pattern(seed: usize, len: usize) -> Vec<u8> {
 
 fn send(driver: &mut Driver, path: Path, segment_len: u16, bytes: &[u8]) -> u64 {
     let mut refused = 0;
-    let train = Departure { path, segment_len, len: bytes.len(), pieces: bytes.chunks(777) };
+    let train = SegmentedSend { path, segment_len, len: bytes.len(), pieces: bytes.chunks(777) };
     driver.send([train], |_, packets| refused += packets);
     refused
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use corecast_core::{Endpoint, EndpointId, Path};
-use corecast_dataplane::driver::{Change, Departure, Driver, OpenError, SocketOptions};
+use corecast_dataplane::driver::{Change, Driver, OpenError, SegmentedSend, SocketOptions};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -99,7 +99,7 @@ fn read_packet(mut client: &TcpStream) -> Vec<u8> {
 
 fn send(driver: &mut Driver, path: Path, segment_len: u16, bytes: &[u8]) -> u64 {
     let mut refused = 0;
-    let train = Departure { path, segment_len, len: bytes.len(), pieces: bytes.chunks(777) };
+    let train = SegmentedSend { path, segment_len, len: bytes.len(), pieces: bytes.chunks(777) };
     driver.send([train], |at, packets| {
         assert_eq!(at, path);
         refused += packets;
@@ -173,7 +173,7 @@ fn udp_and_tcp_share_an_address() {
 }
 
 #[test]
-fn whoever_sends_a_packet_that_is_too_long_is_cut_off() {
+fn a_peer_that_sends_a_packet_that_is_too_long_is_cut_off() {
     for (name, mut driver) in drivers(100) {
         let here = driver.listen(SocketAddr::new(V4, 0)).expect("a listener");
         let (mut client, path) = join(&mut driver, here);
@@ -246,7 +246,7 @@ fn a_reader_that_does_not_read_costs_packets_and_none_of_them_half() {
 }
 
 #[test]
-fn strangers_from_one_address_are_few_and_the_oldest_makes_room() {
+fn unauthenticated_connections_of_one_address_are_few_and_the_oldest_makes_room() {
     for (name, mut driver) in drivers(1_000) {
         let here = driver.listen(SocketAddr::new(V4, 0)).expect("a listener");
         let (friend, friend_path) = join(&mut driver, here);
@@ -273,7 +273,7 @@ fn connect_from(from: IpAddr, to: SocketAddr) -> TcpStream {
 }
 
 #[test]
-fn strangers_are_few_in_all_and_none_stays_long() {
+fn unauthenticated_connections_are_few_in_all_and_none_stays_long() {
     for (name, mut driver) in drivers(4_000) {
         let here = driver.listen(SocketAddr::new(V4, 0)).expect("a listener");
         let mut heard = Heard::default();

@@ -2,44 +2,18 @@
 //! memory that its entries point to.
 //!
 //! A buffer is either the kernel's, and then nothing here touches it, or ours, between the completion that hands it
-//! over ([`Arena::claim`]) and [`Arena::give_back`]. Only ours can be read.
+//! over ([`ProvidedBuffers::claim`]) and [`ProvidedBuffers::give_back`]. Only our buffers can be read.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::BufRingEntry;
 
-/// The kernel wants the ring on a page; larger pages than this are aligned as well.
-const PAGE_BYTES: usize = 65_536;
-
-/// Zeroed memory at a fixed place.
-struct Memory {
-    start: NonNull<u8>,
-    layout: Layout,
-}
-
-impl Memory {
-    fn new(bytes: usize) -> Self {
-        let layout = Layout::from_size_align(bytes.max(1), PAGE_BYTES).unwrap_or_else(|_| Layout::new::<u8>());
-        // SAFETY: the layout's size is not zero.
-        let start = unsafe { alloc_zeroed(layout) };
-        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
-        Self { start, layout }
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: allocated by `new` with this layout, and dropped once.
-        unsafe { dealloc(self.start.as_ptr(), self.layout) }
-    }
-}
+use crate::driver::arena::Region;
 
 /// Buffers for receiving, all of one size.
-pub(crate) struct Arena {
-    buffers: Memory,
-    entries: Memory,
+pub(super) struct ProvidedBuffers {
+    buffers: Region,
+    entries: Region,
     count: u16,
     buffer_bytes: usize,
     tail: u16,
@@ -47,26 +21,26 @@ pub(crate) struct Arena {
     ours: Box<[bool]>,
 }
 
-impl Arena {
+impl ProvidedBuffers {
     /// `count`, a power of two, buffers of `buffer_bytes`. All are the kernel's as soon as the ring is registered.
-    pub(crate) fn new(count: u16, buffer_bytes: usize) -> Self {
+    pub(super) fn new(count: u16, buffer_bytes: usize) -> Self {
         assert!(count.is_power_of_two(), "the kernel masks indexes");
-        let buffers = Memory::new(usize::from(count) * buffer_bytes);
-        let entries = Memory::new(usize::from(count) * size_of::<BufRingEntry>());
+        let buffers = Region::new(usize::from(count) * buffer_bytes);
+        let entries = Region::new(usize::from(count) * size_of::<BufRingEntry>());
         let ours = vec![true; usize::from(count)].into_boxed_slice();
-        let mut arena = Self { buffers, entries, count, buffer_bytes, tail: 0, ours };
+        let mut provided = Self { buffers, entries, count, buffer_bytes, tail: 0, ours };
         for id in 0..count {
-            arena.give_back(id);
+            provided.give_back(id);
         }
-        arena
+        provided
     }
 
-    /// Where the kernel finds the ring. The memory stays there as long as the arena lives.
-    pub(crate) fn ring_address(&self) -> u64 {
-        self.entries.start.as_ptr().addr() as u64
+    /// Where the kernel finds the ring. The memory stays there as long as `self` lives.
+    pub(super) fn ring_address(&self) -> u64 {
+        self.entries.start().as_ptr().addr() as u64
     }
 
-    pub(crate) const fn count(&self) -> u16 {
+    pub(super) const fn count(&self) -> u16 {
         self.count
     }
 
@@ -75,19 +49,19 @@ impl Arena {
     /// # Safety
     /// A completion must have named `id`, once for each call, and the kernel's ring must not pack several completions
     /// into one buffer (`IOU_PBUF_RING_INC`).
-    pub(crate) unsafe fn claim(&mut self, id: u16) {
+    pub(super) unsafe fn claim(&mut self, id: u16) {
         if let Some(ours) = self.ours.get_mut(usize::from(id)) {
-            assert!(!*ours, "the kernel filled buffer {id}, which was not its own");
+            assert!(!*ours, "the kernel filled buffer {id}, which is not its own");
             *ours = true;
         }
     }
 
-    /// What is in a buffer of ours; nothing if it is the kernel's.
-    pub(crate) fn bytes(&self, id: u16) -> &[u8] {
+    /// The bytes of a buffer of ours; none if it is the kernel's.
+    pub(super) fn bytes(&self, id: u16) -> &[u8] {
         if !self.ours.get(usize::from(id)).copied().unwrap_or(false) {
             return &[];
         }
-        let start = self.buffers.start.as_ptr().wrapping_add(usize::from(id) * self.buffer_bytes);
+        let start = self.buffers.start().as_ptr().wrapping_add(usize::from(id) * self.buffer_bytes);
         // SAFETY: `ours` has an entry for `id`, so the buffer lies within `buffers`, which was zeroed when made and so
         // is initialised. It is ours: the kernel writes to it only after `give_back`, which takes `&mut self` and so
         // ends this borrow.
@@ -95,17 +69,17 @@ impl Arena {
     }
 
     /// Hands a buffer of ours to the kernel.
-    pub(crate) fn give_back(&mut self, id: u16) {
+    pub(super) fn give_back(&mut self, id: u16) {
         let Some(ours) = self.ours.get_mut(usize::from(id)) else { return };
         if !std::mem::replace(ours, false) {
             return;
         }
-        let address = self.buffers.start.as_ptr().wrapping_add(usize::from(id) * self.buffer_bytes);
-        let ring = self.entries.start.as_ptr().cast::<BufRingEntry>();
+        let address = self.buffers.start().as_ptr().wrapping_add(usize::from(id) * self.buffer_bytes);
+        let ring = self.entries.start().as_ptr().cast::<BufRingEntry>();
         let entry = ring.wrapping_add(usize::from(self.tail & (self.count - 1)));
         // SAFETY: the masked tail is below `count`, so the entry lies within `entries`, which is aligned and
-        // initialised. The kernel reads entries below the published tail only, so it does not read this one now; nobody
-        // else has a reference to it.
+        // initialised. The kernel reads entries below the published tail only, so it does not read this one now, and
+        // no other reference to it exists.
         let entry = unsafe { &mut *entry };
         entry.set_addr(address.addr() as u64);
         entry.set_len(u32::try_from(self.buffer_bytes).unwrap_or(u32::MAX));
@@ -131,24 +105,24 @@ mod tests {
 
     #[test]
     fn only_buffers_of_ours_can_be_read() {
-        let mut arena = Arena::new(4, 100);
-        assert!((0..5).all(|id| arena.bytes(id).is_empty()), "all are the kernel's, and there is no fifth");
-        // SAFETY: no kernel knows of this arena.
-        unsafe { arena.claim(2) };
-        assert_eq!(arena.bytes(2), [0; 100]);
-        arena.give_back(2);
-        arena.give_back(2);
-        assert!(arena.bytes(2).is_empty());
-        assert_eq!(arena.tail, 5, "given back once");
+        let mut provided = ProvidedBuffers::new(4, 100);
+        assert!((0..5).all(|id| provided.bytes(id).is_empty()), "all are the kernel's, and there is no fifth");
+        // SAFETY: no kernel knows of these buffers.
+        unsafe { provided.claim(2) };
+        assert_eq!(provided.bytes(2), [0; 100]);
+        provided.give_back(2);
+        provided.give_back(2);
+        assert!(provided.bytes(2).is_empty());
+        assert_eq!(provided.tail, 5, "given back once");
     }
 
     #[test]
     #[should_panic(expected = "not its own")]
     fn a_buffer_cannot_be_claimed_twice() {
-        let mut arena = Arena::new(4, 100);
+        let mut provided = ProvidedBuffers::new(4, 100);
         for _ in 0..2 {
-            // SAFETY: no kernel knows of this arena.
-            unsafe { arena.claim(2) };
+            // SAFETY: no kernel knows of these buffers.
+            unsafe { provided.claim(2) };
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The driver over plain system calls: `epoll`, `recvmmsg`, `sendmmsg`.
+//! The backend over plain system calls: `epoll`, `recvmmsg`, `sendmmsg`.
 //!
 //! Owns the receive slots and the list of sockets that are ready. All sends have happened when a call returns.
 
@@ -9,10 +9,10 @@ use std::time::Duration;
 use corecast_core::{EndpointId, Path};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
-use crate::address::{CONTROL_BYTES, Name, parse_control, parse_name};
-use crate::driver::{Arrival, Intake, Watch, Woken};
-use crate::outgoing::Batch;
-use crate::sockets::Sockets;
+use super::address::{CONTROL_BYTES, Name, parse_control, parse_name};
+use super::intake::{Arrival, ReceiveBuffers, Wakeup, Watch};
+use super::outgoing::{SEND_FLAGS, SendBatch};
+use super::sockets::Sockets;
 
 /// Receive slots where `UDP_GRO` may fill one with 64 KiB.
 const GRO_SLOTS: usize = 64;
@@ -22,7 +22,7 @@ const SLOTS: usize = 256;
 const SLOT_BYTES: usize = 2_048;
 /// Sockets that one wait may report.
 const MAX_READY: usize = 64;
-/// What other descriptors are called among the endpoints.
+/// Names of the other descriptors among the endpoints.
 const LINK: u64 = u64::MAX;
 const CONNECTIONS: u64 = u64::MAX - 1;
 
@@ -31,7 +31,7 @@ const CONNECTIONS: u64 = u64::MAX - 1;
 struct Control([u8; CONTROL_BYTES]);
 
 /// System calls, and the memory that they fill.
-pub(crate) struct Mmsg {
+pub(super) struct Mmsg {
     epoll: Epoll,
     /// The system has `epoll_pwait2` (Linux 5.11; seccomp profiles may not know it).
     precise: bool,
@@ -46,7 +46,7 @@ pub(crate) struct Mmsg {
 }
 
 impl Mmsg {
-    pub(crate) fn new(gro: bool) -> io::Result<Self> {
+    pub(super) fn new(gro: bool) -> io::Result<Self> {
         let (slots, slot_bytes) = if gro { (GRO_SLOTS, GRO_SLOT_BYTES) } else { (SLOTS, SLOT_BYTES) };
         // SAFETY: mmsghdr is plain old data; all zeroes is a valid value (null pointers, zero lengths).
         let header: libc::mmsghdr = unsafe { std::mem::zeroed() };
@@ -66,7 +66,7 @@ impl Mmsg {
     }
 
     /// Wakes up when `fd` can be read.
-    pub(crate) fn watch(&self, what: Watch, fd: BorrowedFd<'_>) -> io::Result<()> {
+    pub(super) fn watch(&self, what: Watch, fd: BorrowedFd<'_>) -> io::Result<()> {
         let name = match what {
             Watch::Link => LINK,
             Watch::Connections => CONNECTIONS,
@@ -75,18 +75,18 @@ impl Mmsg {
     }
 
     /// Receives from a socket from now on.
-    pub(crate) fn add(&self, id: EndpointId, fd: &OwnedFd) -> io::Result<()> {
+    pub(super) fn add(&self, id: EndpointId, fd: &OwnedFd) -> io::Result<()> {
         Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, u64::from(id.0)))?)
     }
 
-    /// No more; the socket is about to be closed.
-    pub(crate) fn remove(&self, fd: &OwnedFd) {
+    /// Stops receiving from a socket that is about to be closed.
+    pub(super) fn remove(&self, fd: &OwnedFd) {
         // Closing the last descriptor of a socket takes it out of the set anyway.
         let _ = self.epoll.delete(fd);
     }
 
-    /// Sleeps until something is there, at most `at_most`.
-    pub(crate) fn wait(&mut self, at_most: Duration) -> io::Result<Woken> {
+    /// Sleeps until a descriptor is ready, at most `at_most`.
+    pub(super) fn wait(&mut self, at_most: Duration) -> io::Result<Wakeup> {
         let mut ready = if self.precise { self.wait_precisely(at_most) } else { self.wait_ms(at_most) };
         if self.precise && ready.as_ref().is_err_and(is_unknown) {
             self.precise = false;
@@ -100,7 +100,7 @@ impl Mmsg {
         let ready = self.events.get(..self.ready).unwrap_or_default();
         let is_ready = |name| ready.iter().any(|event| event.u64 == name);
         let (link, connections) = (is_ready(LINK), is_ready(CONNECTIONS));
-        Ok(Woken { link, connections, datagrams: ready.len() > usize::from(link) + usize::from(connections) })
+        Ok(Wakeup { link, connections, datagrams: ready.len() > usize::from(link) + usize::from(connections) })
     }
 
     fn wait_precisely(&mut self, at_most: Duration) -> io::Result<usize> {
@@ -130,8 +130,8 @@ impl Mmsg {
         usize::try_from(ready).map_err(|_| io::Error::last_os_error())
     }
 
-    /// Takes in what is ready. All slots must have been given back.
-    pub(crate) fn collect(&mut self, sockets: &mut Sockets, intake: &mut Intake) {
+    /// Receives from the sockets that are ready. All datagrams must have been handed out.
+    pub(super) fn collect(&mut self, sockets: &mut Sockets, receive_buffers: &mut ReceiveBuffers) {
         let mut used = 0;
         for index in 0..std::mem::take(&mut self.ready) {
             let Some(event) = self.events.get(index).copied() else { break };
@@ -143,14 +143,15 @@ impl Mmsg {
             let Some(socket) = sockets.get_mut(id) else { continue };
             let received = self.receive(socket.raw_fd(), used);
             for slot in used..used + received {
-                let arrival = self.arrival(id, slot, &mut socket.overflows, intake);
-                intake.arrived.extend(arrival);
+                if let Some(arrival) = self.arrival(id, slot, socket.overflows_mut(), receive_buffers) {
+                    receive_buffers.push(arrival);
+                }
             }
             used += received;
         }
     }
 
-    /// One `recvmmsg` into the slots from `first` on. How many were filled.
+    /// One `recvmmsg` into the slots from `first` on. Returns how many were filled.
     fn receive(&mut self, fd: RawFd, first: usize) -> usize {
         self.prepare(first);
         let headers = self.headers.get_mut(first..).unwrap_or_default();
@@ -178,19 +179,25 @@ impl Mmsg {
         }
     }
 
-    fn arrival(&self, id: EndpointId, slot: usize, overflows: &mut u32, intake: &mut Intake) -> Option<Arrival> {
+    fn arrival(
+        &self,
+        id: EndpointId,
+        slot: usize,
+        overflows: &mut u32,
+        receive_buffers: &mut ReceiveBuffers,
+    ) -> Option<Arrival> {
         let header = self.headers.get(slot)?;
         let control = self.controls.get(slot)?.0.get(..header.msg_hdr.msg_controllen)?;
         let ancillary = parse_control(control);
-        intake.note_overflows(overflows, ancillary.overflows);
+        receive_buffers.record_overflows(overflows, ancillary.overflows);
         let remote = parse_name(self.names.get(slot)?.bytes.get(..header.msg_hdr.msg_namelen as usize)?)?;
         if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
-            intake.truncated(Path { local: id, remote });
+            receive_buffers.record_truncated(Path { local: id, remote });
             return None;
         }
         let len = header.msg_len as usize;
         Some(Arrival {
-            slot: u16::try_from(slot).ok()?,
+            buffer: u16::try_from(slot).ok()?,
             local: id,
             remote,
             at: 0,
@@ -199,13 +206,14 @@ impl Mmsg {
         })
     }
 
-    pub(crate) fn bytes(&self, slot: u16) -> &[u8] {
-        let from = usize::from(slot) * self.slot_bytes;
+    /// Bytes of a filled buffer.
+    pub(super) fn bytes(&self, buffer: u16) -> &[u8] {
+        let from = usize::from(buffer) * self.slot_bytes;
         self.memory.get(from..from + self.slot_bytes).unwrap_or_default()
     }
 
     /// Sends a batch: one `sendmmsg` for each run of messages of one socket.
-    pub(crate) fn transmit(sockets: &Sockets, batch: &mut Batch<'_, '_>) {
+    pub(super) fn transmit(sockets: &Sockets, batch: &mut SendBatch<'_, '_>) {
         batch.seal();
         let mut from = 0;
         while let Some(local) = batch.messages().get(from).map(|message| message.path.local) {
@@ -217,7 +225,7 @@ impl Mmsg {
     }
 }
 
-fn transmit_run(fd: RawFd, batch: &mut Batch<'_, '_>, mut from: usize, to: usize) {
+fn transmit_run(fd: RawFd, batch: &mut SendBatch<'_, '_>, mut from: usize, to: usize) {
     while from < to {
         let headers = batch.sealed().get_mut(from..to).unwrap_or_default();
         let count = u32::try_from(headers.len()).unwrap_or(0);
@@ -235,14 +243,11 @@ fn transmit_run(fd: RawFd, batch: &mut Batch<'_, '_>, mut from: usize, to: usize
     }
 }
 
-/// Flags of every send: never wait, and no SIGPIPE.
-pub(crate) const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-
 /// Sends message `index` of a sealed batch again, at once.
 ///
 /// # Errors
 /// What the kernel says.
-pub(crate) fn send_again(fd: RawFd, batch: &mut Batch<'_, '_>, index: usize) -> Result<(), i32> {
+pub(super) fn send_again(fd: RawFd, batch: &mut SendBatch<'_, '_>, index: usize) -> Result<(), i32> {
     let Some(header) = batch.sealed().get(index).map(|header| header.msg_hdr) else { return Err(libc::EINVAL) };
     send_header(fd, batch, &header)
 }
@@ -251,13 +256,13 @@ pub(crate) fn send_again(fd: RawFd, batch: &mut Batch<'_, '_>, index: usize) -> 
 ///
 /// # Errors
 /// What the kernel says.
-pub(crate) fn send_segment(fd: RawFd, batch: &mut Batch<'_, '_>, index: usize, segment: u16) -> Result<(), i32> {
+pub(super) fn send_segment(fd: RawFd, batch: &mut SendBatch<'_, '_>, index: usize, segment: u16) -> Result<(), i32> {
     let Some(header) = batch.seal_segment(index, segment) else { return Err(libc::EINVAL) };
     send_header(fd, batch, &header)
 }
 
 /// `header` must come from `batch`, which must not have changed since; private to this file for that reason.
-fn send_header(fd: RawFd, _batch: &Batch<'_, '_>, header: &libc::msghdr) -> Result<(), i32> {
+fn send_header(fd: RawFd, _batch: &SendBatch<'_, '_>, header: &libc::msghdr) -> Result<(), i32> {
     // SAFETY: both callers took the header from the batch just now, so it points to memory that the batch owns or has
     // borrowed; MSG_DONTWAIT: the kernel has let go of it when the call returns.
     let sent = unsafe { libc::sendmsg(fd, header, SEND_FLAGS) };
@@ -292,10 +297,10 @@ mod tests {
             mmsg.precise = precise;
             let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a socket pair");
             mmsg.watch(Watch::Link, ours.as_fd()).expect("epoll takes it");
-            assert_eq!(mmsg.wait(Duration::from_micros(100)).expect("waits"), Woken::default());
+            assert_eq!(mmsg.wait(Duration::from_micros(100)).expect("waits"), Wakeup::default());
             drop(theirs);
-            let woken = mmsg.wait(Duration::from_secs(20)).expect("waits");
-            assert_eq!(woken, Woken { link: true, ..Woken::default() });
+            let wakeup = mmsg.wait(Duration::from_secs(20)).expect("waits");
+            assert_eq!(wakeup, Wakeup { link: true, ..Wakeup::default() });
         }
     }
 }

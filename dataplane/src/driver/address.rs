@@ -4,13 +4,13 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// `sizeof(struct sockaddr_in6)`, the longest address that we meet.
-pub(crate) const NAME_BYTES: usize = 28;
+pub(super) const NAME_BYTES: usize = 28;
 const NAME_V4_BYTES: usize = 16;
 
 /// `CMSG_SPACE(sizeof(int))` on 64-bit Linux.
-pub(crate) const CONTROL_INT_BYTES: usize = 24;
+pub(super) const CONTROL_INT_BYTES: usize = 24;
 /// Room for the two control messages that a receive may bring: `UDP_GRO` and `SO_RXQ_OVFL`.
-pub(crate) const CONTROL_BYTES: usize = 2 * CONTROL_INT_BYTES;
+pub(super) const CONTROL_BYTES: usize = 2 * CONTROL_INT_BYTES;
 
 const CMSG_HEADER_BYTES: usize = 16;
 /// `CMSG_LEN(sizeof(u16))`.
@@ -19,15 +19,15 @@ const SEGMENT_CMSG_LEN: usize = CMSG_HEADER_BYTES + 2;
 /// A `struct sockaddr_in` or `sockaddr_in6`, where the kernel may read or write it.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Name {
-    pub(crate) bytes: [u8; NAME_BYTES],
-    pub(crate) len: u32,
+pub(super) struct Name {
+    pub(super) bytes: [u8; NAME_BYTES],
+    pub(super) len: u32,
 }
 
 impl Name {
-    pub(crate) const EMPTY: Self = Self { bytes: [0; NAME_BYTES], len: 0 };
+    pub(super) const EMPTY: Self = Self { bytes: [0; NAME_BYTES], len: 0 };
 
-    pub(crate) fn of(address: SocketAddr) -> Self {
+    pub(super) fn of(address: SocketAddr) -> Self {
         let mut name = Self::EMPTY;
         let mut put = |at: usize, bytes: &[u8]| {
             if let Some(room) = name.bytes.get_mut(at..at + bytes.len()) {
@@ -54,7 +54,7 @@ impl Name {
 }
 
 /// The address in `bytes`, if it is a whole IPv4 or IPv6 one.
-pub(crate) fn parse_name(bytes: &[u8]) -> Option<SocketAddr> {
+pub(super) fn parse_name(bytes: &[u8]) -> Option<SocketAddr> {
     let family = i32::from(u16::from_ne_bytes(at(bytes, 0)?));
     let port = u16::from_be_bytes(at(bytes, 2)?);
     if family == libc::AF_INET && bytes.len() >= NAME_V4_BYTES {
@@ -73,7 +73,7 @@ pub(crate) fn parse_name(bytes: &[u8]) -> Option<SocketAddr> {
 /// A `UDP_SEGMENT` control message: `struct cmsghdr`, then the segment length, padded to `CMSG_SPACE`.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct SegmentControl {
+pub(super) struct SegmentControl {
     len: usize,
     level: i32,
     kind: i32,
@@ -82,7 +82,7 @@ pub(crate) struct SegmentControl {
 }
 
 impl SegmentControl {
-    pub(crate) const fn new(segment_len: u16) -> Self {
+    pub(super) const fn new(segment_len: u16) -> Self {
         Self { len: SEGMENT_CMSG_LEN, level: libc::SOL_UDP, kind: libc::UDP_SEGMENT, segment_len, padding: [0; 6] }
     }
 }
@@ -91,15 +91,15 @@ const _: () = assert!(size_of::<SegmentControl>() == CONTROL_INT_BYTES, "CMSG_SP
 
 /// What control messages said about a received message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ancillary {
+pub(super) struct Ancillary {
     /// `UDP_GRO`: the message is several datagrams of this length, the last one perhaps shorter.
-    pub(crate) segment_len: Option<usize>,
+    pub(super) segment_len: Option<usize>,
     /// `SO_RXQ_OVFL`: datagrams that the socket has lost since it was opened.
-    pub(crate) overflows: Option<u32>,
+    pub(super) overflows: Option<u32>,
 }
 
 /// Reads the control messages in `control`.
-pub(crate) fn parse_control(mut control: &[u8]) -> Ancillary {
+pub(super) fn parse_control(mut control: &[u8]) -> Ancillary {
     let mut found = Ancillary::default();
     while let Some(len) = at(control, 0).map(usize::from_ne_bytes) {
         let (Some(level), Some(kind)) =

@@ -1,15 +1,31 @@
-//! The driver: everything between the worker's machine and the kernel's sockets, with one face and two backs.
+//! The driver: everything between the worker's machine and the kernel's sockets, with one face and two backends.
 //!
-//! It opens sockets, sleeps, receives and sends. It knows nothing of RTP, so that a bare measuring loop can stand on it
-//! as well. The calls of one turn, in order:
+//! The driver opens sockets, sleeps, receives and sends. It knows nothing of RTP, so that a bare measuring loop can
+//! stand on it as well. The calls of one turn, in order:
 //!
 //! 1. [`Driver::wait`] sleeps (nowhere else does a worker sleep), and [`Driver::linger`] a moment more if that pays;
-//! 2. [`Driver::collect`] takes in what has arrived, without waiting;
-//! 3. [`Driver::next_datagram`] hands it out, one datagram at a time, and gives each buffer back when it is through;
-//!    [`Driver::next_packet`] does the same for TCP connections, whose coming and going [`Driver::next_change`] tells;
-//! 4. [`Driver::send`] sends trains. Nothing is in flight when it returns: what it was given may change.
+//! 2. [`Driver::collect`] takes in the messages that have arrived, without waiting;
+//! 3. [`Driver::next_datagram`] hands out one datagram at a time, and gives each buffer back when it is through;
+//!    [`Driver::next_packet`] does the same for TCP connections, and [`Driver::next_change`] tells of connections that
+//!    were accepted or have ended;
+//! 4. [`Driver::send`] sends trains. Nothing is in flight when it returns: the caller may change the memory it sent.
+//!
+//! The backends are `ring` (io_uring, with receive buffers that the kernel picks) and `mmsg` (system calls). Both fill
+//! the receive buffers of `intake`, and send what `outgoing` has gathered for the `sockets`. `tcp` holds connections;
+//! `address` knows the kernel's layout of addresses and control messages.
 
-use std::collections::VecDeque;
+mod address;
+#[allow(unsafe_code, reason = "memory that the kernel writes to")]
+mod arena;
+mod intake;
+#[allow(unsafe_code, reason = "system calls that take pointers")]
+mod mmsg;
+mod outgoing;
+#[allow(unsafe_code, reason = "submissions that hold pointers, and buffers that the kernel picks")]
+mod ring;
+mod sockets;
+mod tcp;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
@@ -17,47 +33,32 @@ use std::time::Duration;
 
 use corecast_core::{Endpoint, EndpointId, Instant, Path};
 
-use crate::mmsg::{Mmsg, send_again, send_segment};
-use crate::outgoing::{Batch, Outgoing};
-use crate::ring::Ring;
-use crate::sockets::Sockets;
-use crate::tcp::Tcp;
+use intake::{ReceiveBuffers, Watch};
+use mmsg::{Mmsg, send_again, send_segment};
+use outgoing::{SendBatch, SendMemory};
+use ring::Ring;
+use sockets::Sockets;
+use tcp::Tcp;
 
-pub use crate::outgoing::Departure;
-pub use crate::sockets::{OpenError, Port, SocketOptions};
-pub use crate::tcp::Change;
+pub use intake::Wakeup;
+pub use outgoing::SegmentedSend;
+pub use sockets::{OpenError, Port, SocketOptions};
+pub use tcp::Change;
+pub(crate) use tcp::MAX_CONNECTIONS;
 
 /// Sockets of a worker at most, TCP connections included; RLIMIT_NOFILE may allow fewer.
 pub const MAX_SOCKETS: usize = 32_768;
-
-/// What there was when the thread woke up. All false: the time was up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Woken {
-    /// The link can be read.
-    pub link: bool,
-    /// There are datagrams to [`Driver::collect`].
-    pub datagrams: bool,
-    /// There is something to collect from TCP connections, or from their listeners.
-    pub connections: bool,
-}
-
-/// What is watched besides the sockets: a wait ends when it can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Watch {
-    Link,
-    Connections,
-}
 
 /// Counters of a driver, since it was made. A packet on a TCP connection counts as a datagram without its length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Datagrams received.
     pub packets_received: u64,
-    /// Their UDP payload, in bytes.
+    /// UDP payload of the datagrams received, in bytes.
     pub bytes_received: u64,
     /// Datagrams that the kernel accepted.
     pub packets_sent: u64,
-    /// Their UDP payload, in bytes.
+    /// UDP payload of the datagrams that the kernel accepted, in bytes.
     pub bytes_sent: u64,
     /// Sends that the kernel accepted, however many packets each of them was.
     pub trains_sent: u64,
@@ -67,55 +68,13 @@ pub struct Traffic {
     pub receive_overflows: u64,
     /// Messages that did not fit their buffer and were discarded.
     pub truncated: u64,
-    /// Times that the thread woke up from [`Driver::wait`].
+    /// How often the thread woke up from [`Driver::wait`].
     pub wakeups: u64,
     /// Receives that had to be armed again because every buffer was in use. Always 0 with system calls.
     pub rearmed: u64,
 }
 
-/// A message in a receive buffer: one datagram, or several of one length that the kernel has coalesced.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrival {
-    pub(crate) slot: u16,
-    pub(crate) local: EndpointId,
-    pub(crate) remote: SocketAddr,
-    /// Where in the slot the next datagram begins, and where the last one ends.
-    pub(crate) at: usize,
-    pub(crate) end: usize,
-    pub(crate) segment_len: usize,
-}
-
-/// What has arrived and has not been handed out.
-#[derive(Debug, Default)]
-pub(crate) struct Intake {
-    pub(crate) arrived: VecDeque<Arrival>,
-    truncated_from: Vec<Path>,
-    truncated: u64,
-    overflows: u64,
-    pub(crate) rearmed: u64,
-}
-
-/// Truncated messages that are remembered until somebody asks; more are counted only.
-const MAX_TRUNCATED: usize = 256;
-
-impl Intake {
-    /// A message did not fit its buffer.
-    pub(crate) fn truncated(&mut self, path: Path) {
-        self.truncated += 1;
-        if self.truncated_from.len() < MAX_TRUNCATED {
-            self.truncated_from.push(path);
-        }
-    }
-
-    /// `seen` is what the socket said last, `said` what it says now; it counts modulo 2^32.
-    pub(crate) fn note_overflows(&mut self, seen: &mut u32, said: Option<u32>) {
-        if let Some(said) = said {
-            self.overflows += u64::from(said.wrapping_sub(*seen));
-            *seen = said;
-        }
-    }
-}
-
+/// One of two ways to use sockets.
 enum Backend {
     Mmsg(Box<Mmsg>),
     Ring(Box<Ring>),
@@ -124,12 +83,12 @@ enum Backend {
 /// Sockets, and one of two ways to use them.
 pub struct Driver {
     sockets: Sockets,
-    outgoing: Outgoing,
-    intake: Intake,
+    send_memory: SendMemory,
+    receive_buffers: ReceiveBuffers,
     traffic: Traffic,
-    /// Once there is a listener.
+    /// Made with the first listener.
     tcp: Option<Box<Tcp>>,
-    /// It has something to collect.
+    /// TCP has something to collect.
     tcp_ready: bool,
     backend: Backend,
 }
@@ -156,8 +115,8 @@ impl Driver {
     fn over(backend: Backend, options: SocketOptions, max_sockets: usize) -> Self {
         Self {
             sockets: Sockets::new(options, max_sockets),
-            outgoing: Outgoing::new(),
-            intake: Intake::default(),
+            send_memory: SendMemory::new(),
+            receive_buffers: ReceiveBuffers::default(),
             traffic: Traffic::default(),
             tcp: None,
             tcp_ready: false,
@@ -197,7 +156,7 @@ impl Driver {
         Ok(endpoint)
     }
 
-    /// Listens for TCP connections. What they carry are packets, each behind its length (RFC 4571).
+    /// Listens for TCP connections, which carry packets, each behind its length (RFC 4571).
     ///
     /// # Errors
     /// [`OpenError::Refused`]; nothing has changed.
@@ -214,10 +173,10 @@ impl Driver {
         self.tcp.as_mut().map_or(Ok(address), |tcp| tcp.listen(address).map_err(refused))
     }
 
-    /// From now on all traffic of the endpoint is with `remote`. Optional: sends become cheaper.
+    /// From now on the endpoint exchanges datagrams with `remote` only. Optional: sends become cheaper.
     ///
     /// # Errors
-    /// What `connect` says, or that the endpoint is shared or a TCP connection; it works on as it was.
+    /// What `connect` says, or that the endpoint is shared or a TCP connection. The endpoint works on as it was.
     pub fn connect(&mut self, id: EndpointId, remote: SocketAddr) -> io::Result<()> {
         self.sockets.connect(id, remote)
     }
@@ -230,26 +189,18 @@ impl Driver {
             }
             return;
         };
-        self.drop_arrivals(id);
         match &mut self.backend {
             Backend::Mmsg(mmsg) => {
+                self.receive_buffers.drop_socket(id, |_| {});
                 mmsg.remove(socket.fd());
                 self.sockets.free(id);
             }
-            // Its number is free when its receive has ended.
-            Backend::Ring(ring) => ring.close(id),
-        }
-    }
-
-    fn drop_arrivals(&mut self, id: EndpointId) {
-        let backend = &mut self.backend;
-        self.intake.arrived.retain(|arrival| {
-            let keep = arrival.local != id;
-            if let (Backend::Ring(ring), false) = (&mut *backend, keep) {
-                ring.give_back(arrival.slot);
+            Backend::Ring(ring) => {
+                self.receive_buffers.drop_socket(id, |buffer| ring.give_back(buffer));
+                // The socket's number is free when its receive has ended.
+                ring.close(id);
             }
-            keep
-        });
+        }
     }
 
     /// [`Self::wait`] returns when `link` can be read, too.
@@ -267,87 +218,83 @@ impl Driver {
     }
 
     /// Sleeps until something has arrived or the link can be read, at most `at_most`; but at least for `gather`, so
-    /// that what arrives meanwhile shares the batch. Zero for both looks without sleeping.
+    /// that datagrams which arrive meanwhile share the batch. Zero for both looks without sleeping.
     ///
     /// # Errors
-    /// What the system says; the driver is of no more use.
-    pub fn wait(&mut self, at_most: Duration, gather: Duration) -> io::Result<Woken> {
-        if !self.intake.arrived.is_empty() {
-            return Ok(Woken { datagrams: true, ..Woken::default() });
+    /// What the system says; the driver cannot be used again.
+    pub fn wait(&mut self, at_most: Duration, gather: Duration) -> io::Result<Wakeup> {
+        if !self.receive_buffers.is_empty() {
+            return Ok(Wakeup { datagrams: true, ..Wakeup::default() });
         }
         // Datagrams are looked for between packets of connections.
         let at_most = if self.has_packets() { Duration::ZERO } else { at_most };
         let gather = gather.min(at_most);
         self.traffic.wakeups += u64::from(!at_most.is_zero());
-        let woken = match &mut self.backend {
+        let wakeup = match &mut self.backend {
             Backend::Mmsg(mmsg) => {
                 std::thread::sleep(gather);
                 mmsg.wait(at_most.saturating_sub(gather))
             }
             Backend::Ring(ring) => {
-                let woken = ring.wait(at_most, gather, &mut self.intake);
+                let wakeup = ring.wait(at_most, gather, &mut self.receive_buffers);
                 while let Some(id) = ring.next_closed() {
                     self.sockets.free(id);
                 }
-                woken
+                wakeup
             }
         }?;
-        self.tcp_ready |= woken.connections;
-        Ok(woken)
+        self.tcp_ready |= wakeup.connections;
+        Ok(wakeup)
     }
 
     fn has_packets(&self) -> bool {
         self.tcp.as_ref().is_some_and(|tcp| tcp.is_pending())
     }
 
-    /// Sleeps for `window`, whatever arrives: what comes meanwhile shares the batch.
+    /// Sleeps for `window`, whatever arrives: datagrams that come meanwhile share the batch.
     ///
     /// # Errors
     /// As [`Self::wait`].
-    pub fn linger(&mut self, window: Duration) -> io::Result<Woken> {
-        let woken = match &mut self.backend {
+    pub fn linger(&mut self, window: Duration) -> io::Result<Wakeup> {
+        let wakeup = match &mut self.backend {
             Backend::Mmsg(mmsg) => {
                 std::thread::sleep(window);
                 mmsg.wait(Duration::ZERO)
             }
-            Backend::Ring(ring) => ring.linger(window, &mut self.intake),
+            Backend::Ring(ring) => ring.linger(window, &mut self.receive_buffers),
         }?;
-        self.tcp_ready |= woken.connections;
-        Ok(woken)
+        self.tcp_ready |= wakeup.connections;
+        Ok(wakeup)
     }
 
-    /// Takes in what the last [`Self::wait`] found, as many messages as there are buffers. Nothing if there are still
-    /// datagrams to hand out, and from connections nothing if there are still packets. True if there is something to
-    /// hand out.
+    /// Takes in the messages that the last [`Self::wait`] found, as many as there are buffers. Takes nothing while
+    /// there are datagrams to hand out, and nothing from connections while there are packets. True if anything is to be
+    /// handed out.
     pub fn collect(&mut self) -> bool {
         // The ring's completions have been taken in where they were found.
-        if let (Backend::Mmsg(mmsg), true) = (&mut self.backend, self.intake.arrived.is_empty()) {
-            mmsg.collect(&mut self.sockets, &mut self.intake);
+        if let (Backend::Mmsg(mmsg), true) = (&mut self.backend, self.receive_buffers.is_empty()) {
+            mmsg.collect(&mut self.sockets, &mut self.receive_buffers);
         }
         if let (Some(tcp), true) = (&mut self.tcp, std::mem::take(&mut self.tcp_ready)) {
             tcp.collect(&mut self.sockets);
         }
-        !self.intake.arrived.is_empty() || self.has_packets()
+        !self.receive_buffers.is_empty() || self.has_packets()
     }
 
-    /// The next datagram: where it came from, where to, and its bytes. `None` when all have been handed out.
+    /// The next datagram: its path and its bytes. `None` when all have been handed out.
     pub fn next_datagram(&mut self) -> Option<(Path, &[u8])> {
-        while self.intake.arrived.front().is_some_and(|arrival| arrival.at >= arrival.end) {
-            // Its last datagram has been seen: this call proves that nobody holds it any more.
-            if let (Some(done), Backend::Ring(ring)) = (self.intake.arrived.pop_front(), &mut self.backend) {
-                ring.give_back(done.slot);
+        while let Some(buffer) = self.receive_buffers.pop_finished() {
+            // The caller has seen its last datagram: this call proves that nobody holds the bytes any longer.
+            if let Backend::Ring(ring) = &mut self.backend {
+                ring.give_back(buffer);
             }
         }
-        let arrival = self.intake.arrived.front_mut()?;
-        let from = arrival.at;
-        let to = arrival.end.min(from.saturating_add(arrival.segment_len));
-        arrival.at = to;
-        let path = Path { local: arrival.local, remote: arrival.remote };
-        let slot = match &self.backend {
-            Backend::Mmsg(mmsg) => mmsg.bytes(arrival.slot),
-            Backend::Ring(ring) => ring.bytes(arrival.slot),
+        let (path, buffer, range) = self.receive_buffers.next_datagram()?;
+        let bytes = match &self.backend {
+            Backend::Mmsg(mmsg) => mmsg.bytes(buffer),
+            Backend::Ring(ring) => ring.bytes(buffer),
         };
-        let datagram = slot.get(from..to).unwrap_or_default();
+        let datagram = bytes.get(range).unwrap_or_default();
         self.traffic.packets_received += 1;
         self.traffic.bytes_received += datagram.len() as u64;
         Some((path, datagram))
@@ -362,13 +309,13 @@ impl Driver {
     }
 
     /// A TCP connection that was accepted, or that has ended by itself. To be asked after each call that may change
-    /// that: [`Self::collect`], [`Self::next_packet`], [`Self::send`] and [`Self::tick`]; and first of all after
-    /// `collect`, so that every connection is known before its packets, and before its number has another.
+    /// the connections: [`Self::collect`], [`Self::next_packet`], [`Self::send`] and [`Self::tick`]; and first of all
+    /// after `collect`, so that every connection is known before its packets, and before another has its number.
     pub fn next_change(&mut self) -> Option<Change> {
         self.tcp.as_mut()?.next_change(&mut self.sockets)
     }
 
-    /// The peer of this TCP connection has authenticated. Connections of which nobody says so are limited.
+    /// The peer of this TCP connection has authenticated. Unauthenticated connections are limited in number and time.
     pub fn authenticated(&mut self, id: EndpointId) {
         if let Some(tcp) = &mut self.tcp {
             tcp.authenticated(id);
@@ -384,35 +331,24 @@ impl Driver {
 
     /// The path of a message that did not fit its buffer and was discarded.
     pub fn next_truncated(&mut self) -> Option<Path> {
-        self.intake.truncated_from.pop()
+        self.receive_buffers.next_truncated()
     }
 
-    /// Sends trains, in order. Every packet has been accepted or refused when it returns; of those refused, `refused`
-    /// is told the path and how many.
-    pub fn send<'a, P>(&mut self, trains: impl IntoIterator<Item = Departure<P>>, mut refused: impl FnMut(Path, u64))
-    where
+    /// Sends trains, in order. The kernel has accepted or refused every packet when this returns; `refused` is told
+    /// the path of refused packets and how many.
+    pub fn send<'a, P>(
+        &mut self,
+        trains: impl IntoIterator<Item = SegmentedSend<P>>,
+        mut refused: impl FnMut(Path, u64),
+    ) where
         P: Iterator<Item = &'a [u8]>,
     {
-        let Self { sockets, outgoing, intake, traffic, backend, tcp, .. } = self;
-        let mut crew = Crew { sockets, traffic, backend, intake, tcp };
-        let mut batch = outgoing.batch();
+        let Self { sockets, send_memory, receive_buffers, traffic, backend, tcp, .. } = self;
+        let mut queue = SendQueue { batch: send_memory.batch(), sockets, traffic, backend, receive_buffers, tcp };
         for train in trains {
-            if !batch.has_room() {
-                crew.transmit(&mut batch, &mut refused);
-            }
-            let (path, packets) = (train.path, train.packets());
-            let Some(socket) = crew.sockets.get(path.local) else {
-                crew.send_by_tcp(train, &mut refused);
-                continue;
-            };
-            let named = socket.connected != Some(path.remote);
-            let singly = train.segment_len > socket.segment_limit(path.remote.ip());
-            if !batch.push(train, named, singly) {
-                debug_assert!(false, "a train whose pieces do not add up");
-                crew.refuse(path, packets, &mut refused);
-            }
+            queue.push(train, &mut refused);
         }
-        crew.transmit(&mut batch, &mut refused);
+        queue.transmit(&mut refused);
         if let Some(tcp) = tcp {
             tcp.flush();
         }
@@ -421,33 +357,52 @@ impl Driver {
     /// Counters.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
-        let Intake { truncated, overflows, rearmed, .. } = self.intake;
-        Traffic { truncated, receive_overflows: overflows, rearmed, ..self.traffic }
+        let (truncated, receive_overflows, rearmed) = self.receive_buffers.counts();
+        Traffic { truncated, receive_overflows, rearmed, ..self.traffic }
     }
 
-    /// A sentence for the operator if the system gave smaller socket buffers than were asked for. Told once.
+    /// A sentence for the operator if the system gave smaller socket buffers than were asked for. Returned once.
     pub const fn take_warning(&mut self) -> Option<String> {
         self.sockets.take_warning()
     }
 }
 
-/// What it takes to send, apart from the memory of the batch.
-struct Crew<'d> {
+/// Trains of one call of [`Driver::send`] on their way to the kernel, and all that sending them needs.
+struct SendQueue<'d, 'a> {
+    batch: SendBatch<'a, 'd>,
     sockets: &'d mut Sockets,
     traffic: &'d mut Traffic,
     backend: &'d mut Backend,
-    intake: &'d mut Intake,
+    receive_buffers: &'d mut ReceiveBuffers,
     tcp: &'d mut Option<Box<Tcp>>,
 }
 
-impl Crew<'_> {
+impl<'a> SendQueue<'_, 'a> {
+    /// Queues a train. The kernel is called only if the batch has no room for it.
+    fn push<P>(&mut self, train: SegmentedSend<P>, refused: &mut impl FnMut(Path, u64))
+    where
+        P: Iterator<Item = &'a [u8]>,
+    {
+        if !self.batch.has_room() {
+            self.transmit(refused);
+        }
+        let (path, packets) = (train.path, train.packets());
+        let Some(socket) = self.sockets.get(path.local) else { return self.send_by_tcp(train, refused) };
+        let named = !socket.is_connected_to(path.remote);
+        let singly = train.segment_len > socket.segment_limit(path.remote.ip());
+        if !self.batch.push(train, named, singly) {
+            debug_assert!(false, "a train whose pieces do not add up");
+            self.refuse(path, packets, refused);
+        }
+    }
+
     fn refuse(&mut self, path: Path, packets: u64, refused: &mut impl FnMut(Path, u64)) {
         self.traffic.packets_refused += packets;
         refused(path, packets);
     }
 
     /// Sends a train from an endpoint that is no UDP socket.
-    fn send_by_tcp<'a, P>(&mut self, train: Departure<P>, refused: &mut impl FnMut(Path, u64))
+    fn send_by_tcp<P>(&mut self, train: SegmentedSend<P>, refused: &mut impl FnMut(Path, u64))
     where
         P: Iterator<Item = &'a [u8]>,
     {
@@ -461,21 +416,21 @@ impl Crew<'_> {
         }
     }
 
-    /// Sends what has been gathered and sees to what was refused.
-    fn transmit(&mut self, batch: &mut Batch<'_, '_>, refused: &mut impl FnMut(Path, u64)) {
+    /// Sends the batch, and sends again what the kernel refused, where that makes sense.
+    fn transmit(&mut self, refused: &mut impl FnMut(Path, u64)) {
         match &mut self.backend {
-            Backend::Mmsg(_) => Mmsg::transmit(self.sockets, batch),
-            Backend::Ring(ring) => ring.transmit(batch, self.intake),
+            Backend::Mmsg(_) => Mmsg::transmit(self.sockets, &mut self.batch),
+            Backend::Ring(ring) => ring.transmit(&mut self.batch, self.receive_buffers),
         }
-        for message in batch.messages() {
+        for message in self.batch.messages() {
             self.traffic.packets_sent += u64::from(message.packets);
             self.traffic.bytes_sent += u64::from(message.bytes);
         }
-        self.traffic.trains_sent += batch.messages().len() as u64;
-        while let Some(refusal) = batch.next_refusal() {
-            let Some(message) = batch.messages().get(refusal.index).copied() else { continue };
+        self.traffic.trains_sent += self.batch.messages().len() as u64;
+        while let Some(refusal) = self.batch.next_refusal() {
+            let Some(message) = self.batch.messages().get(refusal.index).copied() else { continue };
             self.traffic.trains_sent -= 1;
-            let accepted = self.send_refused_again(batch, refusal.index, refusal.errno);
+            let accepted = self.send_refused_again(refusal.index, refusal.errno);
             let lost = message.packets - accepted.packets;
             self.traffic.packets_sent -= u64::from(lost);
             self.traffic.bytes_sent -= u64::from(message.bytes) - accepted.bytes;
@@ -484,32 +439,32 @@ impl Crew<'_> {
                 self.refuse(message.path, u64::from(lost), refused);
             }
         }
-        batch.clear();
+        self.batch.clear();
     }
 
-    /// Tries once more where that makes sense; says what was accepted in the end.
-    fn send_refused_again(&mut self, batch: &mut Batch<'_, '_>, index: usize, errno: i32) -> Accepted {
+    /// Tries a refused message once more where that makes sense; returns what the kernel accepted in the end.
+    fn send_refused_again(&mut self, index: usize, errno: i32) -> Accepted {
         let nothing = Accepted::default();
-        let Some(message) = batch.messages().get(index).copied() else { return nothing };
+        let Some(message) = self.batch.messages().get(index).copied() else { return nothing };
         let Some(socket) = self.sockets.get_mut(message.path.local) else { return nothing };
         match errno {
             // Full queues. Media that would have to wait is media that nobody wants.
             libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM => return nothing,
             // The device or route cannot take trains.
             libc::EIO if message.packets > 1 => socket.lower_segment_limit(message.path.remote.ip(), 0),
-            // Longer than the path's MTU allows in a train (EINVAL: kernels before 6.2 say it so, and for nothing else
-            // that we send). On their own such packets are fragmented by IP.
+            // The segments are longer than the path's MTU allows in a train. Kernels before 6.2 say EINVAL, and for
+            // nothing else that we send. IP fragments such packets if they are sent singly.
             libc::EMSGSIZE | libc::EINVAL if message.packets > 1 => {
                 socket.lower_segment_limit(message.path.remote.ip(), message.segment_len - 1);
             }
             _ => {
                 // A connected socket reports ICMP errors of earlier packets once, in place of a later send.
-                let sent = send_again(socket.raw_fd(), batch, index).is_ok();
+                let sent = send_again(socket.raw_fd(), &mut self.batch, index).is_ok();
                 let (packets, sends) = (message.packets, 1);
                 return if sent { Accepted { packets, bytes: u64::from(message.bytes), sends } } else { nothing };
             }
         }
-        let fd = socket.raw_fd();
+        let (fd, batch) = (socket.raw_fd(), &mut self.batch);
         let mut accepted = nothing;
         for segment in 0..message.packets {
             let sent = send_segment(fd, batch, index, segment)
@@ -526,7 +481,7 @@ impl Crew<'_> {
     }
 }
 
-/// What came of a second try.
+/// The part of a message that the kernel accepted at the second try.
 #[derive(Clone, Copy, Default)]
 struct Accepted {
     packets: u16,

@@ -1,7 +1,7 @@
-//! The UDP sockets of a worker: opening them, their options, and the dense numbers under which everybody knows them.
+//! The UDP sockets of a worker: opening them, their options, and the dense numbers that identify all endpoints.
 //!
-//! Owns the file descriptors, and hands out the numbers of TCP connections too, since all endpoints are numbered
-//! together. Never reads or writes a datagram; that is the driver's.
+//! Owns the file descriptors. Hands out the numbers of TCP connections as well, because UDP sockets and connections are
+//! numbered together. Never reads or writes a datagram: the backends do that.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -28,7 +28,7 @@ pub struct SocketOptions {
 
 /// Wanted buffers of a socket that many remote sides share, in bytes, if no more is configured.
 const SHARED_BUFFER_BYTES: usize = 8 << 20;
-/// Remote addresses of one socket whose limits are remembered; one more and all are learnt anew.
+/// Remote addresses per socket whose segment limits are cached; the cache is cleared when it is full.
 const MAX_LIMITS: usize = 1_024;
 
 /// Which port to bind.
@@ -56,23 +56,23 @@ pub enum OpenError {
     /// The system refused.
     #[error("cannot listen on {address}: {cause}")]
     Refused {
-        /// What was tried.
+        /// Address that was to be bound.
         address: SocketAddr,
-        /// What the system said.
+        /// Error of the system.
         cause: io::Error,
     },
 }
 
 /// An open socket.
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub(super) struct Socket {
     fd: OwnedFd,
-    /// Any number of remote sides: it is never connected.
+    /// Has any number of remote sides, and so is never connected.
     shared: bool,
-    pub(crate) connected: Option<SocketAddr>,
+    connected: Option<SocketAddr>,
     limits: Limits,
     /// Last `SO_RXQ_OVFL` count seen.
-    pub(crate) overflows: u32,
+    overflows: u32,
 }
 
 /// Longest segments that may travel in a train, of the remote addresses for which the kernel has refused longer ones.
@@ -88,7 +88,7 @@ impl Limits {
 
     fn lower(&mut self, remote: IpAddr, limit: u16) {
         if self.0.len() >= MAX_LIMITS && !self.0.contains_key(&remote) {
-            // Whoever still needs one has it again after one refused train.
+            // A remote address that still needs a limit has it again after one refused train.
             self.0.clear();
         }
         let known = self.0.entry(remote).or_insert(u16::MAX);
@@ -97,29 +97,39 @@ impl Limits {
 }
 
 impl Socket {
-    pub(crate) fn raw_fd(&self) -> RawFd {
+    pub(super) fn raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
 
-    pub(crate) const fn fd(&self) -> &OwnedFd {
+    pub(super) const fn fd(&self) -> &OwnedFd {
         &self.fd
     }
 
+    /// Sends to `remote` need not name it.
+    pub(super) fn is_connected_to(&self, remote: SocketAddr) -> bool {
+        self.connected == Some(remote)
+    }
+
+    /// Last `SO_RXQ_OVFL` count seen.
+    pub(super) const fn overflows_mut(&mut self) -> &mut u32 {
+        &mut self.overflows
+    }
+
     /// Longest segment that may travel in a train to this address, in bytes; 0 if none may.
-    pub(crate) fn segment_limit(&self, remote: IpAddr) -> u16 {
+    pub(super) fn segment_limit(&self, remote: IpAddr) -> u16 {
         self.limits.of(remote)
     }
 
-    /// No longer segments than these in trains to this address from now on: the path's MTU is lower than it seemed
-    /// (EMSGSIZE), or, with 0, its device cannot segment (EIO).
-    pub(crate) fn lower_segment_limit(&mut self, remote: IpAddr, limit: u16) {
+    /// From now on trains to this address have no longer segments than `limit`: the path's MTU is lower than it seemed
+    /// (EMSGSIZE), or, with 0, the device cannot segment (EIO).
+    pub(super) fn lower_segment_limit(&mut self, remote: IpAddr, limit: u16) {
         self.limits.lower(remote, limit);
     }
 }
 
 /// All sockets of a worker, by [`EndpointId`].
 #[derive(Debug)]
-pub(crate) struct Sockets {
+pub(super) struct Sockets {
     entries: Vec<Option<Socket>>,
     free: Vec<u32>,
     options: SocketOptions,
@@ -129,18 +139,18 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// At most `max` of them.
-    pub(crate) const fn new(options: SocketOptions, max: usize) -> Self {
+    /// Holds at most `max` sockets.
+    pub(super) const fn new(options: SocketOptions, max: usize) -> Self {
         Self { entries: Vec::new(), free: Vec::new(), options, next_port: 0, max, warning: None }
     }
 
-    /// Most endpoints.
-    pub(crate) const fn max(&self) -> usize {
+    /// Most endpoints that there may be.
+    pub(super) const fn max(&self) -> usize {
         self.max
     }
 
     /// Opens a socket. Its number is the smallest that is free, or close to it.
-    pub(crate) fn open(&mut self, ip: IpAddr, port: Port) -> Result<Endpoint, OpenError> {
+    pub(super) fn open(&mut self, ip: IpAddr, port: Port) -> Result<Endpoint, OpenError> {
         let id = self.number().ok_or_else(|| self.too_many(SocketAddr::new(ip, 0)))?;
         let bound = match port {
             Port::Given(port) => self.bind_given(SocketAddr::new(ip, port), self.options),
@@ -150,7 +160,7 @@ impl Sockets {
     }
 
     /// Opens a socket for any number of remote sides, with buffers for all of them.
-    pub(crate) fn open_shared(&mut self, address: SocketAddr) -> Result<Endpoint, OpenError> {
+    pub(super) fn open_shared(&mut self, address: SocketAddr) -> Result<Endpoint, OpenError> {
         let id = self.number().ok_or_else(|| self.too_many(address))?;
         let options = SocketOptions {
             recv_buffer_bytes: self.options.recv_buffer_bytes.max(SHARED_BUFFER_BYTES),
@@ -161,9 +171,9 @@ impl Sockets {
         self.keep(id, bound, true)
     }
 
-    /// Takes a number that nobody has, for an endpoint that is kept elsewhere; [`Self::free`] gives it back. `None` if
-    /// there are too many.
-    pub(crate) fn number(&mut self) -> Option<EndpointId> {
+    /// Takes a free number, for an endpoint that is kept elsewhere; [`Self::free`] gives it back. `None` if there are
+    /// too many.
+    pub(super) fn number(&mut self) -> Option<EndpointId> {
         if let Some(id) = self.free.pop() {
             return Some(EndpointId(id));
         }
@@ -248,13 +258,13 @@ impl Sockets {
         Ok(())
     }
 
-    /// A sentence for the operator, if the system gave smaller buffers than were asked for. Once.
-    pub(crate) const fn take_warning(&mut self) -> Option<String> {
+    /// A sentence for the operator, if the system gave smaller buffers than were asked for. Returned once.
+    pub(super) const fn take_warning(&mut self) -> Option<String> {
         self.warning.take()
     }
 
     /// Names the only remote side of a socket that is not shared, which saves the route lookup of every send.
-    pub(crate) fn connect(&mut self, id: EndpointId, remote: SocketAddr) -> io::Result<()> {
+    pub(super) fn connect(&mut self, id: EndpointId, remote: SocketAddr) -> io::Result<()> {
         let socket = self.get_mut(id).filter(|socket| !socket.shared).ok_or(io::ErrorKind::NotFound)?;
         connect(socket.raw_fd(), &SockaddrStorage::from(remote))?;
         socket.connected = Some(remote);
@@ -262,21 +272,21 @@ impl Sockets {
         Ok(())
     }
 
-    pub(crate) fn get(&self, id: EndpointId) -> Option<&Socket> {
+    pub(super) fn get(&self, id: EndpointId) -> Option<&Socket> {
         self.entries.get(id.0 as usize)?.as_ref()
     }
 
-    pub(crate) fn get_mut(&mut self, id: EndpointId) -> Option<&mut Socket> {
+    pub(super) fn get_mut(&mut self, id: EndpointId) -> Option<&mut Socket> {
         self.entries.get_mut(id.0 as usize)?.as_mut()
     }
 
     /// Takes a socket out; it is closed when it is dropped. Its number is not used again before [`Self::free`].
-    pub(crate) fn take(&mut self, id: EndpointId) -> Option<Socket> {
+    pub(super) fn take(&mut self, id: EndpointId) -> Option<Socket> {
         self.entries.get_mut(id.0 as usize)?.take()
     }
 
     /// The number may be used again.
-    pub(crate) fn free(&mut self, id: EndpointId) {
+    pub(super) fn free(&mut self, id: EndpointId) {
         self.free.push(id.0);
     }
 }

@@ -1,25 +1,27 @@
 //! Trains on their way to the kernel: the `msghdr`s, `iovec`s and control messages that one batch of sends is made of.
 //!
-//! Owns that memory, made once and reused. A [`Batch`] borrows the bytes that it points to for as long as it lives, so
-//! the kernel is never shown memory that may have changed. Nothing here calls the kernel.
+//! Owns that memory, made once and reused. A [`SendBatch`] borrows the bytes that it points to for as long as it lives,
+//! so the kernel is never shown memory that may have changed. Nothing here calls the kernel.
 
 use std::marker::PhantomData;
 
 use corecast_core::Path;
 use corecast_core::limits::{MAX_TRAIN_BYTES, MAX_TRAIN_SEGMENTS};
 
-use crate::address::{Name, SegmentControl};
+use super::address::{Name, SegmentControl};
 
+/// Flags of every send: never wait, and no SIGPIPE.
+pub(super) const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 /// Messages in one batch, and so entries of the ring's submission queue.
-pub(crate) const MAX_MESSAGES: usize = 512;
+pub(super) const MAX_MESSAGES: usize = 512;
 const MAX_PIECES: usize = 4_096;
 /// Header and payload of every segment, and a cut through a piece at every segment's end.
 const MAX_PIECES_PER_TRAIN: usize = 3 * MAX_TRAIN_SEGMENTS;
 
-/// One train as the driver takes it: where it goes and the pieces that make it up.
+/// A train as the driver takes it, to be sent in one call with `UDP_SEGMENT`: its path and the pieces that make it up.
 #[derive(Clone, Copy, Debug)]
-pub struct Departure<P> {
-    /// From where, to where.
+pub struct SegmentedSend<P> {
+    /// Local endpoint and remote address.
     pub path: Path,
     /// Length of every segment but the last, in bytes. Never 0.
     pub segment_len: u16,
@@ -29,19 +31,19 @@ pub struct Departure<P> {
     pub pieces: P,
 }
 
-impl<P> Departure<P> {
-    pub(crate) fn packets(&self) -> u64 {
+impl<P> SegmentedSend<P> {
+    pub(super) fn packets(&self) -> u64 {
         self.len.div_ceil(usize::from(self.segment_len).max(1)) as u64
     }
 }
 
-/// What one message of a batch is.
+/// One message of a batch.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Message {
-    pub(crate) path: Path,
-    pub(crate) segment_len: u16,
-    pub(crate) packets: u16,
-    pub(crate) bytes: u32,
+pub(super) struct Message {
+    pub(super) path: Path,
+    pub(super) segment_len: u16,
+    pub(super) packets: u16,
+    pub(super) bytes: u32,
     first_piece: u32,
     pieces: u32,
     named: bool,
@@ -49,13 +51,13 @@ pub(crate) struct Message {
 
 /// A message that the kernel refused.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Refusal {
-    pub(crate) index: usize,
-    pub(crate) errno: i32,
+pub(super) struct Refusal {
+    pub(super) index: usize,
+    pub(super) errno: i32,
 }
 
-/// Memory for one batch of sends.
-pub(crate) struct Outgoing {
+/// Memory for one batch of sends at a time.
+pub(super) struct SendMemory {
     messages: Vec<Message>,
     refusals: Vec<Refusal>,
     headers: Box<[libc::mmsghdr]>,
@@ -65,8 +67,8 @@ pub(crate) struct Outgoing {
     cut: Vec<libc::iovec>,
 }
 
-impl Outgoing {
-    pub(crate) fn new() -> Self {
+impl SendMemory {
+    pub(super) fn new() -> Self {
         Self {
             messages: Vec::with_capacity(MAX_MESSAGES),
             refusals: Vec::with_capacity(MAX_MESSAGES),
@@ -79,16 +81,16 @@ impl Outgoing {
     }
 
     /// An empty batch that may point to bytes that live for `'a`.
-    pub(crate) fn batch<'a>(&mut self) -> Batch<'a, '_> {
-        let mut batch = Batch { outgoing: self, bytes: PhantomData };
+    pub(super) fn batch<'a>(&mut self) -> SendBatch<'a, '_> {
+        let mut batch = SendBatch { memory: self, bytes: PhantomData };
         batch.clear();
         batch
     }
 }
 
 /// Sends that are being gathered. Every pointer in it is to bytes that live for `'a`.
-pub(crate) struct Batch<'a, 'm> {
-    outgoing: &'m mut Outgoing,
+pub(super) struct SendBatch<'a, 'm> {
+    memory: &'m mut SendMemory,
     bytes: PhantomData<&'a [u8]>,
 }
 
@@ -105,56 +107,56 @@ const EMPTY_HEADER: libc::mmsghdr = libc::mmsghdr {
     msg_len: 0,
 };
 
-impl<'a> Batch<'a, '_> {
+impl<'a> SendBatch<'a, '_> {
     /// Forgets what was sent.
-    pub(crate) fn clear(&mut self) {
-        self.outgoing.messages.clear();
-        self.outgoing.refusals.clear();
-        self.outgoing.pieces.clear();
+    pub(super) fn clear(&mut self) {
+        self.memory.messages.clear();
+        self.memory.refusals.clear();
+        self.memory.pieces.clear();
     }
 
-    pub(crate) fn messages(&self) -> &[Message] {
-        &self.outgoing.messages
+    pub(super) fn messages(&self) -> &[Message] {
+        &self.memory.messages
     }
 
-    /// Room for any one more train, even packet by packet.
-    pub(crate) fn has_room(&self) -> bool {
-        self.outgoing.messages.len() + MAX_TRAIN_SEGMENTS <= MAX_MESSAGES
-            && self.outgoing.pieces.len() + 2 * MAX_PIECES_PER_TRAIN <= MAX_PIECES
+    /// Whether any one more train fits, even packet by packet.
+    pub(super) fn has_room(&self) -> bool {
+        self.memory.messages.len() + MAX_TRAIN_SEGMENTS <= MAX_MESSAGES
+            && self.memory.pieces.len() + 2 * MAX_PIECES_PER_TRAIN <= MAX_PIECES
     }
 
     /// Adds a train: whole, or packet by packet if `singly`. `named` says that the socket must be told the remote
     /// address. False if the pieces do not add up to what the train says it is: such a train must not be sent, because
     /// the kernel does not check lengths and would send silently corrupted packets.
-    pub(crate) fn push<P>(&mut self, train: Departure<P>, named: bool, singly: bool) -> bool
+    pub(super) fn push<P>(&mut self, train: SegmentedSend<P>, named: bool, singly: bool) -> bool
     where
         P: Iterator<Item = &'a [u8]>,
     {
-        let Departure { path, segment_len, len, pieces } = train;
-        let outgoing = &mut *self.outgoing;
-        let first = outgoing.pieces.len();
+        let SegmentedSend { path, segment_len, len, pieces } = train;
+        let memory = &mut *self.memory;
+        let first = memory.pieces.len();
         let mut total = 0;
         for piece in pieces.filter(|piece| !piece.is_empty()) {
-            if outgoing.pieces.len() - first >= MAX_PIECES_PER_TRAIN {
+            if memory.pieces.len() - first >= MAX_PIECES_PER_TRAIN {
                 total = usize::MAX;
                 break;
             }
-            outgoing.pieces.push(libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() });
+            memory.pieces.push(libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() });
             total += piece.len();
         }
         let segments = len.div_ceil(usize::from(segment_len).max(1));
-        let lawful = (1..=MAX_TRAIN_SEGMENTS).contains(&segments) && segment_len > 0 && len <= MAX_TRAIN_BYTES;
+        let is_valid = (1..=MAX_TRAIN_SEGMENTS).contains(&segments) && segment_len > 0 && len <= MAX_TRAIN_BYTES;
         let (Ok(packets), Ok(bytes)) = (u16::try_from(segments), u32::try_from(len)) else { return false };
-        if total != len || !lawful {
-            outgoing.pieces.truncate(first);
+        if total != len || !is_valid {
+            memory.pieces.truncate(first);
             return false;
         }
-        let pieces = count(outgoing.pieces.len() - first);
+        let pieces = count(memory.pieces.len() - first);
         let message = Message { path, segment_len, packets, bytes, first_piece: count(first), pieces, named };
         if singly && packets > 1 {
             self.push_segments(message)
         } else {
-            outgoing.messages.push(message)
+            memory.messages.push(message)
         }
         true
     }
@@ -163,28 +165,28 @@ impl<'a> Batch<'a, '_> {
     fn push_segments(&mut self, train: Message) {
         for index in 0..train.packets {
             let bytes = self.cut(&train, index);
-            let outgoing = &mut *self.outgoing;
-            let first_piece = count(outgoing.pieces.len());
-            outgoing.pieces.extend_from_slice(&outgoing.cut);
-            let pieces = count(outgoing.cut.len());
-            outgoing.messages.push(Message { packets: 1, bytes, first_piece, pieces, ..train });
+            let memory = &mut *self.memory;
+            let first_piece = count(memory.pieces.len());
+            memory.pieces.extend_from_slice(&memory.cut);
+            let pieces = count(memory.cut.len());
+            memory.messages.push(Message { packets: 1, bytes, first_piece, pieces, ..train });
         }
     }
 
     /// Leaves the pieces of one segment of a train in `cut`; returns its length in bytes.
     fn cut(&mut self, train: &Message, index: u16) -> u32 {
-        let outgoing = &mut *self.outgoing;
-        outgoing.cut.clear();
+        let memory = &mut *self.memory;
+        memory.cut.clear();
         let from = usize::from(index) * usize::from(train.segment_len);
         let to = (from + usize::from(train.segment_len)).min(train.bytes as usize);
         let mut at = 0;
         let first = train.first_piece as usize;
-        for piece in outgoing.pieces.iter().skip(first).take(train.pieces as usize) {
+        for piece in memory.pieces.iter().skip(first).take(train.pieces as usize) {
             let (start, end) = (from.max(at), to.min(at + piece.iov_len));
             if start < end {
                 // Inside the piece: `at <= start < end <= at + iov_len`.
                 let iov_base = piece.iov_base.wrapping_byte_add(start - at);
-                outgoing.cut.push(libc::iovec { iov_base, iov_len: end - start });
+                memory.cut.push(libc::iovec { iov_base, iov_len: end - start });
             }
             at += piece.iov_len;
         }
@@ -192,13 +194,13 @@ impl<'a> Batch<'a, '_> {
     }
 
     /// Writes the headers of all messages. From here until the next change of the batch their pointers are good.
-    pub(crate) fn seal(&mut self) {
-        let outgoing = &mut *self.outgoing;
-        let pieces = outgoing.pieces.as_mut_ptr();
-        let names = outgoing.names.as_mut_ptr();
-        let controls = outgoing.controls.as_mut_ptr();
-        let rooms = outgoing.names.iter_mut().zip(outgoing.controls.iter_mut());
-        let messages = outgoing.messages.iter().zip(outgoing.headers.iter_mut()).zip(rooms);
+    pub(super) fn seal(&mut self) {
+        let memory = &mut *self.memory;
+        let pieces = memory.pieces.as_mut_ptr();
+        let names = memory.names.as_mut_ptr();
+        let controls = memory.controls.as_mut_ptr();
+        let rooms = memory.names.iter_mut().zip(memory.controls.iter_mut());
+        let messages = memory.messages.iter().zip(memory.headers.iter_mut()).zip(rooms);
         for (index, ((message, header), (name, control))) in messages.enumerate() {
             let header = &mut header.msg_hdr;
             *header = EMPTY_HEADER.msg_hdr;
@@ -218,30 +220,30 @@ impl<'a> Batch<'a, '_> {
     }
 
     /// The headers that [`Self::seal`] wrote.
-    pub(crate) fn sealed(&mut self) -> &mut [libc::mmsghdr] {
-        let messages = self.outgoing.messages.len();
-        self.outgoing.headers.get_mut(..messages).unwrap_or_default()
+    pub(super) fn sealed(&mut self) -> &mut [libc::mmsghdr] {
+        let messages = self.memory.messages.len();
+        self.memory.headers.get_mut(..messages).unwrap_or_default()
     }
 
     /// The header of segment `index` of a sealed message, for sending it alone. Good until the batch changes.
-    pub(crate) fn seal_segment(&mut self, message: usize, index: u16) -> Option<libc::msghdr> {
-        let train = *self.outgoing.messages.get(message)?;
-        let mut header = self.outgoing.headers.get(message)?.msg_hdr;
+    pub(super) fn seal_segment(&mut self, message: usize, index: u16) -> Option<libc::msghdr> {
+        let train = *self.memory.messages.get(message)?;
+        let mut header = self.memory.headers.get(message)?.msg_hdr;
         self.cut(&train, index);
-        header.msg_iov = self.outgoing.cut.as_mut_ptr();
-        header.msg_iovlen = self.outgoing.cut.len();
+        header.msg_iov = self.memory.cut.as_mut_ptr();
+        header.msg_iovlen = self.memory.cut.len();
         header.msg_control = std::ptr::null_mut();
         header.msg_controllen = 0;
         Some(header)
     }
 
-    /// The kernel did not take message `index`.
-    pub(crate) fn refuse(&mut self, index: usize, errno: i32) {
-        self.outgoing.refusals.push(Refusal { index, errno });
+    /// Records that the kernel did not take message `index`.
+    pub(super) fn refuse(&mut self, index: usize, errno: i32) {
+        self.memory.refusals.push(Refusal { index, errno });
     }
 
-    pub(crate) fn next_refusal(&mut self) -> Option<Refusal> {
-        self.outgoing.refusals.pop()
+    pub(super) fn next_refusal(&mut self) -> Option<Refusal> {
+        self.memory.refusals.pop()
     }
 }
 
@@ -256,25 +258,25 @@ mod tests {
 
     use super::*;
 
-    fn departure<'a>(
+    fn train<'a>(
         pieces: &'a [&'a [u8]],
         segment_len: u16,
         len: usize,
-    ) -> Departure<impl Iterator<Item = &'a [u8]>> {
+    ) -> SegmentedSend<impl Iterator<Item = &'a [u8]>> {
         let path = Path { local: EndpointId(0), remote: "192.0.2.1:9".parse().expect("an address") };
-        Departure { path, segment_len, len, pieces: pieces.iter().copied() }
+        SegmentedSend { path, segment_len, len, pieces: pieces.iter().copied() }
     }
 
     #[test]
     fn pieces_that_do_not_add_up_are_not_sent() {
-        let mut outgoing = Outgoing::new();
-        let mut batch = outgoing.batch();
-        assert!(!batch.push(departure(&[&[0; 100], &[0; 99]], 100, 200), true, false), "too short");
-        assert!(!batch.push(departure(&[&[0; 100], &[0; 101]], 100, 200), true, false), "too long");
-        assert!(!batch.push(departure(&[], 100, 0), true, false), "nothing");
-        assert!(!batch.push(departure(&[&[0; 65]], 1, 65), true, false), "65 segments");
+        let mut memory = SendMemory::new();
+        let mut batch = memory.batch();
+        assert!(!batch.push(train(&[&[0; 100], &[0; 99]], 100, 200), true, false), "too short");
+        assert!(!batch.push(train(&[&[0; 100], &[0; 101]], 100, 200), true, false), "too long");
+        assert!(!batch.push(train(&[], 100, 0), true, false), "nothing");
+        assert!(!batch.push(train(&[&[0; 65]], 1, 65), true, false), "65 segments");
         assert!(batch.messages().is_empty());
-        assert!(batch.push(departure(&[&[0; 100], &[0; 99]], 100, 199), true, false));
+        assert!(batch.push(train(&[&[0; 100], &[0; 99]], 100, 199), true, false));
         assert_eq!(batch.messages().len(), 1);
         assert_eq!((batch.messages()[0].packets, batch.messages()[0].first_piece), (2, 0));
     }
@@ -284,17 +286,17 @@ mod tests {
         let bytes: Vec<u8> = (0..250).collect();
         let (a, rest) = bytes.split_at(30);
         let (b, c) = rest.split_at(130);
-        let mut outgoing = Outgoing::new();
-        let mut batch = outgoing.batch();
+        let mut memory = SendMemory::new();
+        let mut batch = memory.batch();
         let pieces = [a, b, c];
-        assert!(batch.push(departure(&pieces, 100, 250), true, true));
+        assert!(batch.push(train(&pieces, 100, 250), true, true));
         let lens: Vec<_> = batch.messages().iter().map(|message| (message.packets, message.bytes)).collect();
         assert_eq!(lens, [(1, 100), (1, 100), (1, 50)]);
         batch.seal();
         let counts: Vec<_> = batch.sealed().iter().map(|header| header.msg_hdr.msg_iovlen).collect();
         assert_eq!(counts, [2, 2, 1]);
         let starts: Vec<_> =
-            batch.messages().iter().map(|m| batch.outgoing.pieces[m.first_piece as usize].iov_base.addr()).collect();
+            batch.messages().iter().map(|m| batch.memory.pieces[m.first_piece as usize].iov_base.addr()).collect();
         let base = bytes.as_ptr().addr();
         assert_eq!(starts, [base, base + 100, base + 200]);
     }

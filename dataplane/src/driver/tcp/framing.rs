@@ -1,27 +1,27 @@
-//! Packets on a TCP connection, each behind its length in two bytes (RFC 4571 section 2, as RFC 6544 wants it for all
-//! that ICE-TCP carries). Pure: it cuts and appends bytes, and owns none.
+//! Packets on a TCP connection, each behind its length in two bytes (RFC 4571 section 2, which
+//! RFC 6544 asks for whatever ICE-TCP carries). Pure: cuts and appends bytes, and owns none.
 
-use crate::outgoing::Departure;
+use crate::driver::outgoing::SegmentedSend;
 
 /// The length before every packet, in bytes.
-pub(crate) const LENGTH_BYTES: usize = 2;
+pub(super) const LENGTH_BYTES: usize = 2;
 /// Longest packet that is taken in, in bytes: as long as a datagram may be without `UDP_GRO`. More than any packet that
-/// could be forwarded, and less than a stranger could make us keep.
-pub(crate) const MAX_PACKET_BYTES: usize = 2_048;
+/// could be forwarded; the limit bounds the memory that an unauthenticated peer can make the worker keep.
+pub(super) const MAX_PACKET_BYTES: usize = 2_048;
 
-/// What is at the beginning of some bytes of a connection.
+/// The first thing in some bytes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
+pub(super) enum Cut {
     /// A length, and a packet that long behind it. 0 is allowed and means nothing.
     Packet(usize),
-    /// The beginning of one.
+    /// The beginning of a packet.
     Part,
-    /// A packet longer than [`MAX_PACKET_BYTES`]: this is no peer of ours.
+    /// A packet longer than [`MAX_PACKET_BYTES`]: no peer of ours sends one.
     TooLong,
 }
 
 /// Looks at the beginning of `bytes`.
-pub(crate) fn cut(bytes: &[u8]) -> Cut {
+pub(super) fn cut(bytes: &[u8]) -> Cut {
     let Some((length, rest)) = bytes.split_first_chunk() else { return Cut::Part };
     match usize::from(u16::from_be_bytes(*length)) {
         len if len > MAX_PACKET_BYTES => Cut::TooLong,
@@ -30,23 +30,23 @@ pub(crate) fn cut(bytes: &[u8]) -> Cut {
     }
 }
 
-/// What was appended to a queue.
+/// Packets that were appended to a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Appended {
-    pub(crate) packets: u64,
-    /// Without the lengths.
-    pub(crate) bytes: u64,
+pub(in crate::driver) struct Appended {
+    pub(in crate::driver) packets: u64,
+    /// Bytes of the packets, without the lengths.
+    pub(in crate::driver) bytes: u64,
 }
 
 /// Room that a train takes on a connection, in bytes.
-pub(crate) fn framed_len<P>(train: &Departure<P>) -> usize {
+pub(super) fn framed_len<P>(train: &SegmentedSend<P>) -> usize {
     let lengths = usize::try_from(train.packets()).unwrap_or(usize::MAX).saturating_mul(LENGTH_BYTES);
     train.len.saturating_add(lengths)
 }
 
-/// Appends the packets of a train, as many as are whole in `room` bytes. Nothing if the pieces do not add up to what
-/// the train says it is: nobody could find the next packet behind such a one.
-pub(crate) fn append<'a, P>(queue: &mut Vec<u8>, room: usize, train: Departure<P>) -> Appended
+/// Appends the packets of a train, as many as are whole in `room` bytes. Appends nothing if the pieces do not add up to
+/// the length of the train: the peer could not find the next packet behind such a train.
+pub(super) fn append<'a, P>(queue: &mut Vec<u8>, room: usize, train: SegmentedSend<P>) -> Appended
 where
     P: Iterator<Item = &'a [u8]>,
 {
@@ -86,9 +86,9 @@ mod tests {
 
     use super::*;
 
-    fn train(bytes: &[u8], segment_len: u16, piece_len: usize) -> Departure<impl Iterator<Item = &[u8]>> {
+    fn train(bytes: &[u8], segment_len: u16, piece_len: usize) -> SegmentedSend<impl Iterator<Item = &[u8]>> {
         let path = Path { local: EndpointId(0), remote: "192.0.2.1:9".parse().expect("an address") };
-        Departure { path, segment_len, len: bytes.len(), pieces: bytes.chunks(piece_len) }
+        SegmentedSend { path, segment_len, len: bytes.len(), pieces: bytes.chunks(piece_len) }
     }
 
     fn packets(mut queue: &[u8]) -> Vec<&[u8]> {

@@ -1,9 +1,11 @@
 //! ICE-TCP (RFC 6544), passive candidates only: listeners, connections, and the packets on them (`framing`).
 //!
-//! Owns them, and an epoll descriptor over them all, which the driver watches beside its sockets: so UDP knows nothing
-//! of TCP. Never waits and never reads the clock. A connection is an endpoint with a number of its own; until the
-//! machine says that its peer has authenticated it is a *stranger*, of which there are few and none for long. Idle
-//! connections of others are the machine's to close.
+//! Owns them, and an epoll descriptor over all of them, which the driver watches beside its sockets: so UDP knows
+//! nothing of TCP. Never waits and never reads the clock. A connection is an endpoint with a number of its own. It is
+//! *unauthenticated* until the machine says that its peer has authenticated: there are few such connections, and none
+//! for long. The machine closes idle connections of authenticated peers.
+
+mod framing;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
@@ -15,22 +17,22 @@ use std::time::Duration;
 use corecast_core::{Endpoint, EndpointId, Instant, Path};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use crate::framing::{Appended, Cut, LENGTH_BYTES, MAX_PACKET_BYTES, append, cut, framed_len};
-use crate::outgoing::Departure;
-use crate::sockets::Sockets;
+use super::outgoing::SegmentedSend;
+use super::sockets::Sockets;
+use framing::{Appended, Cut, LENGTH_BYTES, MAX_PACKET_BYTES, append, cut, framed_len};
 
 /// Connections of a worker at most; fewer where it may hold few sockets.
 pub(crate) const MAX_CONNECTIONS: usize = 4_096;
-/// Connections whose peers have not authenticated: in all, from one address (of IPv6: one network), and how old. The
-/// oldest makes room: a peer that is one needs a single round trip.
-const MAX_STRANGERS: usize = 256;
-const MAX_STRANGERS_OF_SOURCE: usize = 16;
-const MAX_STRANGER_AGE: Duration = Duration::from_secs(10);
+/// Connections whose peers have not authenticated: in all, from one source (an IPv4 address, or a network of IPv6), and
+/// their age. The oldest makes room, because a real peer needs a single round trip to authenticate.
+const MAX_UNAUTHENTICATED: usize = 256;
+const MAX_UNAUTHENTICATED_OF_SOURCE: usize = 16;
+const MAX_UNAUTHENTICATED_AGE: Duration = Duration::from_secs(10);
 /// Unsent bytes of a connection, besides what the kernel holds. A packet that does not fit is refused.
 const MAX_QUEUE_BYTES: usize = 256 * 1024;
 /// A queue that once was longer than this gives its memory back when it is empty.
 const KEPT_QUEUE_BYTES: usize = 16 * 1024;
-/// What is read from one connection before the next has its turn.
+/// Bytes that are read from one connection before the next has its turn.
 const READ_BYTES: usize = 32 * 1024;
 /// Connections accepted from one listener, and descriptors reported, in one turn.
 const MAX_ACCEPTED: usize = 64;
@@ -38,12 +40,12 @@ const MAX_READY: usize = 64;
 /// Listeners are told from connections by this bit.
 const LISTENER: u64 = 1 << 32;
 
-/// What has become of a connection, in the order in which it happened.
+/// A change of the set of connections, in the order in which it happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It was accepted.
+    /// A connection was accepted.
     Accepted(Endpoint),
-    /// It has ended without being asked to.
+    /// A connection has ended by itself.
     Gone(EndpointId),
 }
 
@@ -52,16 +54,16 @@ struct Connection {
     stream: TcpStream,
     remote: SocketAddr,
     accepted_at: Instant,
-    /// The beginning of a packet whose end has not come.
+    /// The beginning of a packet whose end has not arrived.
     begun: Vec<u8>,
-    /// What the kernel has not taken yet, from `written` on.
+    /// Bytes for the kernel; those before `written` have been taken.
     queue: Vec<u8>,
     written: usize,
     /// The kernel is full; epoll tells when it is not.
     full: bool,
 }
 
-/// Bytes that were read from a connection, in [`Tcp`]'s room.
+/// Bytes that were read from a connection, in the memory of [`Tcp`].
 #[derive(Debug)]
 struct Reading {
     id: EndpointId,
@@ -71,53 +73,53 @@ struct Reading {
 
 /// Listeners and connections of a worker.
 #[derive(Debug)]
-pub(crate) struct Tcp {
+pub(super) struct Tcp {
     epoll: Epoll,
     listeners: Vec<TcpListener>,
-    /// Listeners rest until the next tick: the system could not accept.
+    /// Listeners rest until the next tick, because the system could not accept.
     resting: bool,
-    /// The operator has been told of that.
-    told: bool,
+    /// The operator has been warned that listeners rest.
+    warned: bool,
     max: usize,
     connections: BTreeMap<EndpointId, Connection>,
     /// Oldest first.
-    strangers: VecDeque<EndpointId>,
+    unauthenticated: VecDeque<EndpointId>,
     changes: VecDeque<Change>,
     /// Connections to be read, and the one that is being read.
     readable: VecDeque<EndpointId>,
     reading: Option<Reading>,
-    room: Box<[u8]>,
+    memory: Box<[u8]>,
     /// Connections to be written to.
     dirty: Vec<EndpointId>,
     now: Instant,
 }
 
 impl Tcp {
-    /// Without listeners yet, and for a worker of at most `max_sockets` sockets.
+    /// Makes one without listeners, for a worker of at most `max_sockets` sockets.
     ///
     /// # Errors
     /// If the system refuses an epoll descriptor.
-    pub(crate) fn new(max_sockets: usize) -> io::Result<Self> {
+    pub(super) fn new(max_sockets: usize) -> io::Result<Self> {
         Ok(Self {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             listeners: Vec::new(),
             resting: false,
-            told: false,
+            warned: false,
             // Not so many that transports with ports of their own find no number.
             max: MAX_CONNECTIONS.min(max_sockets / 4),
             connections: BTreeMap::new(),
-            strangers: VecDeque::new(),
+            unauthenticated: VecDeque::new(),
             changes: VecDeque::new(),
             readable: VecDeque::new(),
             reading: None,
-            room: vec![0; LENGTH_BYTES + MAX_PACKET_BYTES + READ_BYTES].into_boxed_slice(),
+            memory: vec![0; LENGTH_BYTES + MAX_PACKET_BYTES + READ_BYTES].into_boxed_slice(),
             dirty: Vec::new(),
             now: Instant::default(),
         })
     }
 
     /// Readable when there is something to [`Self::collect`].
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.epoll.0.as_fd()
     }
 
@@ -125,7 +127,7 @@ impl Tcp {
     ///
     /// # Errors
     /// What the system says.
-    pub(crate) fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+    pub(super) fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         // The standard library sets SO_REUSEADDR: connections that a worker before us closed do not keep the port.
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -137,13 +139,13 @@ impl Tcp {
     }
 
     /// Something was read, or is to be read, that has not been handed out.
-    pub(crate) fn is_pending(&self) -> bool {
+    pub(super) fn is_pending(&self) -> bool {
         self.reading.is_some() || !self.readable.is_empty()
     }
 
-    /// Accepts connections, writes to those that have room again, and notes which are to be read. Nothing while there
+    /// Accepts connections, writes to those that have room again, and records which are to be read. Nothing while there
     /// are packets to hand out.
-    pub(crate) fn collect(&mut self, sockets: &mut Sockets) {
+    pub(super) fn collect(&mut self, sockets: &mut Sockets) {
         if self.is_pending() {
             return;
         }
@@ -188,10 +190,10 @@ impl Tcp {
         }
     }
 
-    /// Leaves connections in the listeners' queues for a while, so that a system which is out of descriptors does not
-    /// wake us for each of them again and again.
+    /// Leaves connections in the listeners' queues for a while: a system that is out of descriptors would wake the
+    /// worker for each of them again and again.
     fn rest(&mut self, error: &io::Error) {
-        if !std::mem::replace(&mut self.told, true) {
+        if !std::mem::replace(&mut self.warned, true) {
             tracing::warn!(%error, "cannot accept TCP connections; RLIMIT_NOFILE may be too low (ulimit -n)");
         }
         self.resting = true;
@@ -213,7 +215,7 @@ impl Tcp {
         // Media does not wait to share a segment with media to come.
         stream.set_nodelay(true)?;
         let local = stream.local_addr()?;
-        self.make_room_for_a_stranger(source(remote.ip()));
+        self.make_room_for(source(remote.ip()));
         let id = sockets.number().ok_or_else(|| io::Error::other("the worker holds no more sockets"))?;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, u64::from(id.0));
         self.epoll.add(&stream, event).inspect_err(|_| sockets.free(id))?;
@@ -227,19 +229,19 @@ impl Tcp {
             full: false,
         };
         self.connections.insert(id, connection);
-        self.strangers.push_back(id);
+        self.unauthenticated.push_back(id);
         self.changes.push_back(Change::Accepted(Endpoint { id, local }));
         Ok(())
     }
 
-    fn make_room_for_a_stranger(&mut self, from: IpAddr) {
+    fn make_room_for(&mut self, from: IpAddr) {
         let remote = |id: &EndpointId| self.connections.get(id).map(|connection| connection.remote.ip());
-        let mut neighbours = self.strangers.iter().filter(|id| remote(id).map(source) == Some(from));
+        let mut neighbours = self.unauthenticated.iter().filter(|id| remote(id).map(source) == Some(from));
         let oldest_neighbour = neighbours.next().copied();
-        let oldest = if 1 + neighbours.count() >= MAX_STRANGERS_OF_SOURCE {
+        let oldest = if 1 + neighbours.count() >= MAX_UNAUTHENTICATED_OF_SOURCE {
             oldest_neighbour
-        } else if self.strangers.len() >= MAX_STRANGERS {
-            self.strangers.front().copied()
+        } else if self.unauthenticated.len() >= MAX_UNAUTHENTICATED {
+            self.unauthenticated.front().copied()
         } else {
             None
         };
@@ -248,20 +250,20 @@ impl Tcp {
         }
     }
 
-    /// Whoever is behind this connection has authenticated.
-    pub(crate) fn authenticated(&mut self, id: EndpointId) {
-        self.strangers.retain(|stranger| *stranger != id);
+    /// The peer of this connection has authenticated.
+    pub(super) fn authenticated(&mut self, id: EndpointId) {
+        self.unauthenticated.retain(|other| *other != id);
     }
 
-    /// Closes what has been a stranger for too long. To be called several times a second.
-    pub(crate) fn tick(&mut self, now: Instant) {
+    /// Closes connections that have been unauthenticated for too long. To be called several times a second.
+    pub(super) fn tick(&mut self, now: Instant) {
         self.now = now;
-        while let Some(id) = self.strangers.front().copied() {
+        while let Some(id) = self.unauthenticated.front().copied() {
             let age = self.connections.get(&id).map(|connection| now.since(connection.accepted_at));
-            if age.is_some_and(|age| age < MAX_STRANGER_AGE) {
+            if age.is_some_and(|age| age < MAX_UNAUTHENTICATED_AGE) {
                 break;
             }
-            self.strangers.pop_front();
+            self.unauthenticated.pop_front();
             self.lose(id, "not authenticated in time");
         }
         if std::mem::take(&mut self.resting) {
@@ -269,8 +271,8 @@ impl Tcp {
         }
     }
 
-    /// What has become of connections. The number of one that has gone is free when this has told of it.
-    pub(crate) fn next_change(&mut self, sockets: &mut Sockets) -> Option<Change> {
+    /// The oldest change that has not been told. The number of a connection that has gone is free from then on.
+    pub(super) fn next_change(&mut self, sockets: &mut Sockets) -> Option<Change> {
         let change = self.changes.pop_front()?;
         if let Change::Gone(id) = change {
             sockets.free(id);
@@ -278,7 +280,7 @@ impl Tcp {
         Some(change)
     }
 
-    /// The connection has ended without being asked to.
+    /// Closes a connection that the machine has not asked to close.
     fn lose(&mut self, id: EndpointId, why: &str) {
         if let Some(connection) = self.remove(id) {
             tracing::debug!(remote = %connection.remote, why, "TCP connection closed");
@@ -286,24 +288,25 @@ impl Tcp {
         }
     }
 
-    /// Closes a connection. False if there is none of this number: it never was one, or [`Change::Gone`] tells of it.
-    pub(crate) fn close(&mut self, id: EndpointId) -> bool {
+    /// Closes a connection. False if no connection has this number: there never was one, or [`Change::Gone`] tells of
+    /// its end.
+    pub(super) fn close(&mut self, id: EndpointId) -> bool {
         self.remove(id).is_some()
     }
 
     /// Takes a connection out; it is closed when it is dropped, which takes it out of the epoll set.
     fn remove(&mut self, id: EndpointId) -> Option<Connection> {
         let connection = self.connections.remove(&id)?;
-        self.strangers.retain(|stranger| *stranger != id);
+        self.unauthenticated.retain(|other| *other != id);
         self.readable.retain(|readable| *readable != id);
         self.reading.take_if(|reading| reading.id == id);
         Some(connection)
     }
 
     /// The next packet, and where it came from.
-    pub(crate) fn next_packet(&mut self) -> Option<(Path, &[u8])> {
+    pub(super) fn next_packet(&mut self) -> Option<(Path, &[u8])> {
         let (path, packet) = self.find_packet()?;
-        Some((path, self.room.get(packet)?))
+        Some((path, self.memory.get(packet)?))
     }
 
     fn find_packet(&mut self) -> Option<(Path, Range<usize>)> {
@@ -313,7 +316,7 @@ impl Tcp {
                 self.read(id);
                 continue;
             };
-            let bytes = self.room.get(reading.bytes.clone()).unwrap_or_default();
+            let bytes = self.memory.get(reading.bytes.clone()).unwrap_or_default();
             match cut(bytes) {
                 Cut::Packet(len) => {
                     let from = reading.bytes.start + LENGTH_BYTES;
@@ -337,11 +340,11 @@ impl Tcp {
         }
     }
 
-    /// Reads once from a connection into the room, behind what has come before.
+    /// Reads once from a connection, behind the beginning of a packet that has arrived before.
     fn read(&mut self, id: EndpointId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let begun = connection.begun.len();
-        let Some((before, rest)) = self.room.split_at_mut_checked(begun) else { return };
+        let Some((before, rest)) = self.memory.split_at_mut_checked(begun) else { return };
         let why = match connection.stream.read(rest) {
             Ok(0) => "its peer closed it".into(),
             Ok(count) => {
@@ -359,7 +362,7 @@ impl Tcp {
 
     /// Queues the packets of a train, as many as there is room for; [`Self::flush`] sends them. `None` if the path is
     /// no connection.
-    pub(crate) fn send<'a, P>(&mut self, train: Departure<P>) -> Option<Appended>
+    pub(super) fn send<'a, P>(&mut self, train: SegmentedSend<P>) -> Option<Appended>
     where
         P: Iterator<Item = &'a [u8]>,
     {
@@ -384,7 +387,7 @@ impl Tcp {
     }
 
     /// Hands the kernel what was queued, as much as it takes.
-    pub(crate) fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         while let Some(id) = self.dirty.pop() {
             self.write(id);
         }
@@ -429,7 +432,8 @@ impl Connection {
     }
 }
 
-/// Whom a remote address belongs to: itself, or for IPv6 its network of 64 bits, since one host has all of it.
+/// The source that a remote address counts for: the address, or for IPv6 its network of 64 bits, because one host has
+/// all of it.
 fn source(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
