@@ -1,43 +1,47 @@
-//! Just enough of each video codec's payload format to see where a key frame starts: where a receiver that has nothing
-//! can begin to decode. Owns nothing, decodes nothing; no payload makes it panic.
+//! Just enough of each video codec's payload format to say what a packet's [`Frame`] is (where a receiver can begin to
+//! decode, which layers it may do without), and to change for one receiver what must differ: [`Rewrite`]. Owns nothing,
+//! decodes nothing; no payload makes it panic.
 
 mod av1;
 mod dependency_descriptor;
+mod frame;
 mod h264;
 mod h265;
+mod rewrite;
 mod vp8;
 mod vp9;
 
 use corecast_wire::Codec;
 
-pub(crate) use vp8::{PictureIds, PictureShift, picture_ids, shift_picture_ids};
+pub use frame::Frame;
+pub(crate) use rewrite::{Change, Rewrite};
+pub(crate) use vp8::PictureIds;
 
-/// Whether `payload` (of one RTP packet, decrypted, without padding) starts a key frame of `codec`. Never for codecs
-/// without key frames, nor for payloads too short to tell.
+/// What `payload` (of one RTP packet, decrypted, without padding) of `codec` says about its frame. For AV1 and VP9 the
+/// dependency descriptor, if there is one, says where a key frame starts: the payload may be encrypted from end to end.
+/// Codecs without key frames and payloads that are too short say nothing.
 #[must_use]
-pub fn is_key_frame(codec: Codec, payload: &[u8]) -> bool {
-    match codec {
-        Codec::Vp8 => vp8::starts_key_frame(payload),
-        Codec::Vp9 => vp9::starts_key_frame(payload),
-        Codec::H264 => h264::starts_key_frame(payload),
-        Codec::H265 => h265::starts_key_frame(payload),
-        Codec::Av1 => av1::starts_key_frame(payload),
+pub fn frame(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>) -> Frame {
+    let frame = match codec {
+        Codec::Vp8 => vp8::frame(payload),
+        Codec::Vp9 => vp9::frame(payload),
+        Codec::H264 => h264::starts_key_frame(payload).map(|key| Frame::default().key(key)),
+        Codec::H265 => h265::starts_key_frame(payload).map(|key| Frame::default().key(key)),
+        Codec::Av1 => av1::starts_key_frame(payload).map(|key| Frame::default().key(key)),
         Codec::Other | Codec::Rtx { .. } => None,
     }
-    .unwrap_or(false)
+    .unwrap_or_default();
+    let described = descriptor.filter(|_| matches!(codec, Codec::Av1 | Codec::Vp9));
+    match described.and_then(dependency_descriptor::starts_key_frame) {
+        Some(key) => frame.key(key),
+        None => frame,
+    }
 }
 
 /// Width and height of the key frame that `payload` starts, where that is cheap to see: of VP8.
 #[must_use]
 pub fn picture_size(codec: Codec, payload: &[u8]) -> Option<(u16, u16)> {
     if codec == Codec::Vp8 { vp8::picture_size(payload) } else { None }
-}
-
-/// Whether a packet starts a key frame by its dependency descriptor (AV1 and VP9), which says it of payloads too that
-/// are encrypted from end to end. `None` if the descriptor is malformed.
-#[must_use]
-pub fn is_key_frame_by_descriptor(descriptor: &[u8]) -> Option<bool> {
-    dependency_descriptor::starts_key_frame(descriptor)
 }
 
 /// The NAL units of an aggregation packet of H.264 or H.265: each behind its length in 16 bits. Ends at one that runs
@@ -54,6 +58,10 @@ fn aggregated(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn is_key_frame(codec: Codec, payload: &[u8]) -> bool {
+        frame(codec, payload, None).is_key()
+    }
 
     const ALL: [Codec; 7] =
         [Codec::Vp8, Codec::Vp9, Codec::H264, Codec::H265, Codec::Av1, Codec::Other, Codec::Rtx { apt: 96 }];

@@ -1,34 +1,37 @@
 //! VP9: RFC 9628.
 
-/// A key frame starts at the start (B) of a frame of the lowest spatial layer that is not predicted from earlier
-/// pictures (P clear; RFC 9628 section 4.2).
-pub(super) fn starts_key_frame(payload: &[u8]) -> Option<bool> {
+use super::Frame;
+
+/// What the payload descriptor says (RFC 9628 section 4.2). A key frame starts at the start (B) of a frame of the
+/// lowest spatial layer that is not predicted from earlier pictures (P clear).
+pub(super) fn frame(payload: &[u8]) -> Option<Frame> {
     let (&descriptor, mut rest) = payload.split_first()?;
-    let [has_picture_id, predicted, has_layers, flexible, begins] =
-        [0x80, 0x40, 0x20, 0x10, 0x08].map(|bit| descriptor & bit != 0);
-    if predicted || !begins {
-        return Some(false);
-    }
+    let [has_picture_id, predicted, has_layers, flexible, begins, ends] =
+        [0x80, 0x40, 0x20, 0x10, 0x08, 0x04].map(|bit| descriptor & bit != 0);
     if has_picture_id {
         // Of 15 bits if M is set.
         let id_len = if rest.first()? & 0x80 == 0 { 1 } else { 2 };
         rest = rest.get(id_len..)?;
     }
+    let mut frame = Frame::default();
     if has_layers {
         // TID, U, SID, D; then TL0PICIDX in non-flexible mode.
-        let spatial = rest.first()? >> 1 & 0x07;
-        if spatial != 0 {
-            return Some(false);
-        }
+        let layers = *rest.first()?;
+        frame = Frame::of_layers(layers >> 1, layers >> 5).opens(layers & 0x10 != 0);
         rest = rest.get(if flexible { 1 } else { 2 }..)?;
     }
     // Scalability structure or frame: something must follow.
-    Some(!rest.is_empty())
+    let key = begins && !predicted && frame.spatial() == 0 && !rest.is_empty();
+    Some(frame.begins(begins).ends(ends).enters(!predicted).key(key))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::starts_key_frame;
+    use super::*;
+
+    fn starts_key_frame(payload: &[u8]) -> Option<bool> {
+        frame(payload).map(Frame::is_key)
+    }
 
     #[test]
     fn what_makes_a_key_frame() {
@@ -45,6 +48,20 @@ mod tests {
         assert_eq!(starts_key_frame(&[0xa8, 0x91, 0x22, 0x03, 0x01, 0x82]), Some(false), "SID 1, from the layer below");
         assert_eq!(starts_key_frame(&[0xb8, 0x91, 0x22, 0x00, 0x82]), Some(true), "flexible: no TL0PICIDX");
         assert_eq!(starts_key_frame(&[0xb8, 0x91, 0x22, 0x04, 0x82]), Some(false), "flexible, SID 2");
+    }
+
+    #[test]
+    fn layers_and_their_switching_points() {
+        let frame = |payload: &[u8]| frame(payload).expect("not cut off");
+        let upper = frame(&[0xa8, 0x91, 0x22, 0x03, 0x01, 0x82]);
+        assert_eq!((upper.spatial(), upper.temporal(), upper.is_first(), upper.is_last()), (1, 0, true, false));
+        assert!(upper.enters_spatial(), "needs the layer below only");
+        let predicted = frame(&[0xec, 0x91, 0x22, 0x43, 0x01, 0x82]);
+        assert_eq!((predicted.spatial(), predicted.temporal(), predicted.is_last()), (1, 2, true));
+        assert!(!predicted.enters_spatial());
+        let base = frame(&[0xe8, 0x91, 0x22, 0x10, 0x01, 0x82]);
+        assert_eq!(base.entered_temporal(0, 2), Some(2), "U");
+        assert_eq!(frame(&[0xe8, 0x91, 0x22, 0x00, 0x01, 0x82]).entered_temporal(0, 2), None);
     }
 
     #[test]

@@ -5,9 +5,7 @@
 //! begins a new [`Run`]; the runs together say which packet left under which number, without a note per packet.
 //!
 //! Of a producer with several streams one is forwarded at a time. A switch is a new run too: it begins at a key frame
-//! of the other stream, with the next number, and with an offset of timestamps so that presentation time goes on. VP8
-//! numbers its pictures too, and each stream in its own way; receivers (libwebrtc's for one) drop for seconds what
-//! seems to be older than what they had, key frame or not. So a run has an offset of these as well.
+//! of the other stream, with the next number, and with offsets so that timestamps and numbers of pictures go on.
 
 mod extensions;
 mod feedback;
@@ -19,10 +17,10 @@ use corecast_wire::{
     ConsumeOptions, ConsumerId, ConsumerStats, Discard, Discards, PayloadTypeMapping, ProducerId, TransportId,
 };
 
-use crate::codec::{PictureIds, PictureShift};
+use crate::codec::{Change, PictureIds, Rewrite};
 use crate::key::{ProducerKey, StreamKey, TransportKey};
 use crate::limits::MAX_CONSUMER_PAYLOAD_TYPES;
-use crate::media::{PacketMeta, Reception, bit};
+use crate::media::{PacketMeta, Producer, Reception, bit};
 use crate::rtcp::SenderInfo;
 use crate::time::Instant;
 
@@ -43,14 +41,14 @@ struct Run {
     stream: StreamKey,
     /// Added to the stream's timestamps; 0 for the stream that came first.
     timestamp_offset: u32,
-    /// Added to the numbers of VP8's pictures; nothing for the stream that came first.
-    picture_shift: PictureShift,
+    /// What is changed in payloads; nothing for the stream that came first.
+    change: Change,
 }
 
 impl Run {
     /// Before the first packet: no sequence number is so high.
     const fn none(stream: StreamKey) -> Self {
-        Self { first_in: u64::MAX, first_out: 0, stream, timestamp_offset: 0, picture_shift: PictureShift::NONE }
+        Self { first_in: u64::MAX, first_out: 0, stream, timestamp_offset: 0, change: Change::NONE }
     }
 
     const fn is_none(&self) -> bool {
@@ -67,7 +65,7 @@ pub(crate) struct Source {
     /// Ours.
     pub(crate) index: u64,
     pub(crate) timestamp_offset: u32,
-    pub(crate) picture_shift: PictureShift,
+    pub(crate) change: Change,
 }
 
 /// How the timestamps of a stream go on where those of the one before end.
@@ -123,6 +121,7 @@ pub(crate) struct Consumer {
     clock_rate_hz: u32,
     /// The stream to send: that of the run, or the one to which to switch at its next key frame.
     target: StreamKey,
+    rewrite: Rewrite,
     alignment: Alignment,
     /// The run's offset of timestamps, were it not for the picture that came before: what the next one is reckoned
     /// from, so that small steps do not add up.
@@ -159,10 +158,11 @@ impl Consumer {
         id: ConsumerId,
         transport: TransportKey,
         (producer, target, preferred_layer): (ProducerKey, StreamKey, u8),
-        (has_key_frames, clock_rate_hz): (bool, u32),
+        source: &Producer,
         options: &ConsumeOptions,
     ) -> Self {
         Self {
+            rewrite: Rewrite::of(source.media_codecs().map(|mapping| mapping.codec)),
             id,
             transport,
             producer,
@@ -178,8 +178,8 @@ impl Consumer {
             extensions: ExtensionPlan::new(options),
             payload_types: payload_types(options),
             cname: options.cname.clone(),
-            has_key_frames,
-            clock_rate_hz,
+            has_key_frames: source.has_key_frames(),
+            clock_rate_hz: source.clock_rate_hz(),
             waiting: true,
             replaying: false,
             gop_replay: None,
@@ -198,8 +198,7 @@ impl Consumer {
         self.retransmissions.admit(now, self.feedback.round_trip(), out, bytes)
     }
 
-    /// SSRC, payload type and index of the next packet of the retransmission stream, if the payload type `media` has
-    /// one.
+    /// SSRC, payload type and index of the next packet of the retransmission stream, if `media` has one.
     pub(crate) fn next_rtx(&mut self, media: u8) -> Option<(u32, u8, u64)> {
         self.retransmissions.next_rtx(media)
     }
@@ -331,7 +330,6 @@ impl Consumer {
 
     /// Its counters, for control.
     pub(crate) fn stats(&self, transport: TransportId, producer: ProducerId) -> ConsumerStats {
-        let Feedback { round_trip, .. } = self.feedback;
         ConsumerStats {
             consumer: self.id,
             transport,
@@ -350,7 +348,7 @@ impl Consumer {
             packets_lost: i64::from(self.feedback.packets_lost),
             fraction_lost: self.feedback.fraction_lost,
             jitter: self.feedback.jitter,
-            round_trip_us: round_trip.map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
+            round_trip_us: self.feedback.round_trip.map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
             discards: self.discards.clone(),
         }
     }
@@ -401,9 +399,8 @@ impl Consumer {
 
     /// The next packet of a stream that it begins with. Once there is none, there never is.
     pub(crate) fn next_to_replay(&mut self, stream: StreamKey) -> Option<u64> {
-        let gop_replay = self.gop_replay.as_ref().filter(|gop_replay| gop_replay.stream == stream);
-        let next =
-            gop_replay.filter(|gop_replay| !gop_replay.packets.is_empty()).map(|gop_replay| gop_replay.packets.start);
+        let replay = self.gop_replay.as_ref().filter(|replay| replay.stream == stream && !replay.packets.is_empty());
+        let next = replay.map(|replay| replay.packets.start);
         if next.is_none() {
             (self.replaying, self.gop_replay) = (false, None);
         }
@@ -430,11 +427,10 @@ impl Consumer {
     /// Prepares a switch: how the timestamps of `next` go on where those of the run's stream, `last`, are.
     pub(crate) fn align(&mut self, last: &Reception, next: &Reception) {
         let behind = last.ahead_of(next, self.clock_rate_hz);
-        let newest = last.highest_timestamp.unwrap_or_default();
         self.alignment = Alignment {
             exact: behind.map(|ticks| self.exact_offset.wrapping_add(ticks)),
-            floor: newest.wrapping_add(self.run.timestamp_offset),
-            last_picture: self.run.picture_shift.of(last.picture_ids),
+            floor: last.highest_timestamp.unwrap_or_default().wrapping_add(self.run.timestamp_offset),
+            last_picture: self.run.change.applied_to(last.picture_ids),
             next_picture: PictureIds::default(),
         };
     }
@@ -467,17 +463,17 @@ impl Consumer {
         if self.newest_in(stream).is_some_and(|newest| packet.sequence <= newest) {
             return Err(Discard::BeforeSync);
         }
-        if self.has_key_frames && !packet.key_frame {
+        if self.has_key_frames && !packet.frame.is_key() {
             return Err(Discard::WaitingForKeyFrame);
         }
-        let Run { mut timestamp_offset, mut picture_shift, .. } = self.run;
+        let Run { mut timestamp_offset, mut change, .. } = self.run;
         if self.leaves_for(stream).is_some() {
-            picture_shift = PictureShift::behind(self.alignment.last_picture, self.alignment.next_picture);
+            change = self.rewrite.behind(self.alignment.last_picture, self.alignment.next_picture);
             timestamp_offset = self.alignment.offset(packet.timestamp, self.clock_rate_hz);
             self.exact_offset = self.alignment.exact.unwrap_or(timestamp_offset);
         }
         let (first_in, first_out) = (packet.sequence, self.next_out);
-        self.push_run(Run { first_in, first_out, stream, timestamp_offset, picture_shift });
+        self.push_run(Run { first_in, first_out, stream, timestamp_offset, change });
         self.waiting = false;
         Ok(())
     }
@@ -505,9 +501,9 @@ impl Consumer {
         self.run.timestamp_offset
     }
 
-    /// What is added to the numbers of VP8's pictures in what is forwarded now.
-    pub(crate) const fn picture_shift(&self) -> PictureShift {
-        self.run.picture_shift
+    /// What is changed in the payloads of what is forwarded now.
+    pub(crate) const fn change(&self) -> Change {
+        self.run.change
     }
 
     /// The stream of what was forwarded last.
@@ -586,8 +582,8 @@ impl Consumer {
         }
         let run = self.runs().find(|run| run.first_out <= index)?;
         let sequence = run.first_in + (index - run.first_out);
-        let Run { stream, timestamp_offset, picture_shift, .. } = *run;
-        Some(Source { stream, sequence, index, timestamp_offset, picture_shift })
+        let Run { stream, timestamp_offset, change, .. } = *run;
+        Some(Source { stream, sequence, index, timestamp_offset, change })
     }
 }
 

@@ -1,11 +1,32 @@
 //! What leaves under which number.
 
+use corecast_wire::{Codec, CodecMapping, MediaKind, ProduceOptions, ProducerId};
+
 use super::retransmission::ALLOWANCE_BYTES;
 use super::*;
+use crate::codec::frame;
 use crate::limits::MAX_RETRANSMITS;
 
 const STREAM: StreamKey = StreamKey::for_tests(5);
 const OTHER: StreamKey = StreamKey::for_tests(6);
+
+fn producer(codec: Codec) -> Producer {
+    let codecs = vec![CodecMapping { payload_type: 96, mapped_payload_type: 100, codec, clock_rate_hz: 90_000 }];
+    let options = ProduceOptions {
+        kind: MediaKind::Video,
+        codecs,
+        header_extensions: vec![],
+        encodings: vec![],
+        mid: None,
+        nack: true,
+        pli: true,
+        fir: true,
+        transport_cc: false,
+        remb: false,
+        paused: false,
+    };
+    Producer::new(ProducerId(1), TransportKey::for_tests(0), &options)
+}
 
 fn consumer(has_key_frames: bool) -> Consumer {
     let options = ConsumeOptions {
@@ -19,13 +40,9 @@ fn consumer(has_key_frames: bool) -> Consumer {
         cname: String::new(),
         paused: false,
     };
-    Consumer::new(
-        ConsumerId(1),
-        TransportKey::for_tests(0),
-        (ProducerKey::for_tests(0), STREAM, 0),
-        (has_key_frames, 90_000),
-        &options,
-    )
+    let source = producer(if has_key_frames { Codec::Vp8 } else { Codec::Other });
+    let from = (ProducerKey::for_tests(0), STREAM, 0);
+    Consumer::new(ConsumerId(1), TransportKey::for_tests(0), from, &source, &options)
 }
 
 fn packet(sequence: u64) -> PacketMeta {
@@ -37,7 +54,7 @@ fn found(consumer: &Consumer, out: u16) -> Option<(StreamKey, u64)> {
 }
 
 fn key_frame(sequence: u64) -> PacketMeta {
-    PacketMeta { key_frame: true, ..packet(sequence) }
+    PacketMeta { frame: frame(Codec::Vp8, &[0x10, 0], None), ..packet(sequence) }
 }
 
 #[test]

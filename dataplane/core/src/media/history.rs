@@ -4,7 +4,7 @@
 //! Owns all slots of a worker; a stream holds indexes into it. A slot joins a stream's history only when its packet has
 //! been authenticated. Memory grows by chunks up to [`MAX_SLOTS`] and is reused, never moved.
 
-use crate::codec::{PictureIds, PictureShift, picture_ids, shift_picture_ids};
+use crate::codec::{Change, Frame};
 use crate::limits::{
     HEADROOM_BYTES, MAX_HEADER_EXTRA_BYTES, MAX_PAD_BYTES, MAX_PAYLOAD_BYTES, MAX_SLOTS, SLOTS_PER_CHUNK,
 };
@@ -35,9 +35,8 @@ pub(crate) struct PacketMeta {
     pub(crate) settled: bool,
     pub(crate) payload_type: u8,
     pub(crate) marker: bool,
-    pub(crate) key_frame: bool,
-    /// Its payload is VP8's, and so may number its picture.
-    pub(crate) is_vp8: bool,
+    /// What it says about its frame.
+    pub(crate) frame: Frame,
     /// Contributing sources in the slot's extra bytes.
     pub(crate) csrc_count: u8,
     /// Bytes of the extension block (with its 4-byte head) that follow them; 0 for none.
@@ -45,6 +44,8 @@ pub(crate) struct PacketMeta {
     /// Bit n is set if the block holds the extension with the router's id n.
     pub(crate) extension_ids: u16,
 }
+
+const _: () = assert!(size_of::<PacketMeta>() == 32, "half a line of the cache: each consumer reads it");
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
@@ -158,17 +159,10 @@ impl History {
         self.chunks.get(chunk).and_then(|chunk| chunk.get(from..to)).unwrap_or_default()
     }
 
-    /// The numbers of a VP8 packet's picture.
-    pub(crate) fn picture_ids(&self, index: u32) -> PictureIds {
-        let payload = self.sealable(index, false);
-        if self.meta(index).is_vp8 { picture_ids(payload) } else { PictureIds::default() }
-    }
-
-    /// Adds to the numbers of a VP8 packet's picture.
-    pub(crate) fn shift_picture_ids(&mut self, index: u32, shift: PictureShift) {
+    /// Changes a packet's payload for one receiver. The inverse of the change takes it back.
+    pub(crate) fn change(&mut self, index: u32, change: Change) {
         let len = usize::from(self.meta(index).payload_len);
-        let payload = self.bytes_mut(index).get_mut(PAYLOAD_AT..PAYLOAD_AT + len).unwrap_or_default();
-        shift_picture_ids(payload, shift);
+        change.apply(self.bytes_mut(index).get_mut(PAYLOAD_AT..PAYLOAD_AT + len).unwrap_or_default());
     }
 
     /// Writes the original sequence number of an RTX packet before the payload.

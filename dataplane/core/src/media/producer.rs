@@ -115,14 +115,18 @@ impl Producer {
         self.passed_on.iter().find(|(sender, _)| *sender == id).map(|(_, router)| *router)
     }
 
+    /// What its sender may send, retransmissions left out.
+    pub(crate) fn media_codecs(&self) -> impl Iterator<Item = &CodecMapping> {
+        self.codecs.iter().filter(|codec| !matches!(codec.codec, Codec::Rtx { .. }))
+    }
+
     /// RTP clock of its media, in Hz.
     pub(crate) fn clock_rate_hz(&self) -> u32 {
-        let media = self.codecs.iter().find(|codec| !matches!(codec.codec, Codec::Rtx { .. }));
-        media.map_or(90_000, |codec| codec.clock_rate_hz)
+        self.media_codecs().next().map_or(90_000, |codec| codec.clock_rate_hz)
     }
 
     /// Whether key frames of its media can be told apart.
     pub(crate) fn has_key_frames(&self) -> bool {
-        self.codecs.iter().any(|codec| !matches!(codec.codec, Codec::Other | Codec::Rtx { .. }))
+        self.media_codecs().any(|codec| codec.codec != Codec::Other)
     }
 }

@@ -303,7 +303,6 @@ impl Worker {
         let source_router = self.transports.get(source.transport).map(|transport| transport.router);
         let stream = source.streams.last().copied().ok_or_else(|| not_found("producer", producer.0))?;
         let highest_layer = u8::try_from(source.streams.len().saturating_sub(1)).unwrap_or(u8::MAX);
-        let (has_key_frames, clock_rate_hz) = (source.has_key_frames(), source.clock_rate_hz());
         let Some(transport) = self.transports.get_mut(transport_key) else {
             return Err(not_found("transport", transport.0));
         };
@@ -312,14 +311,8 @@ impl Worker {
         }
         limit(transport.consumers.len(), MAX_CONSUMERS_PER_TRANSPORT, "consumers on a transport")?;
         check_consume(transport, options)?;
-        let consumer = Consumer::new(
-            id,
-            transport_key,
-            (producer_key, stream, highest_layer),
-            (has_key_frames, clock_rate_hz),
-            options,
-        );
-        let key = self.consumers.insert(consumer);
+        let from = (producer_key, stream, highest_layer);
+        let key = self.consumers.insert(Consumer::new(id, transport_key, from, source, options));
         for ssrc in std::iter::once(options.ssrc).chain(options.rtx.as_ref().map(|rtx| rtx.ssrc)) {
             transport.outbound.insert(ssrc, key);
             if let Some(security) = &mut transport.security {

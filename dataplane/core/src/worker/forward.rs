@@ -211,7 +211,7 @@ impl Departure<'_> {
         }
         let meta = self.history.meta(slot.index);
         if consumer.leaves_for(stream).is_some() {
-            consumer.record_picture(self.history.picture_ids(slot.index));
+            consumer.record_picture(meta.frame.picture_ids(self.history.sealable(slot.index, false)));
         }
         let index = consumer.rewrite(stream, &meta).map_err(Unsealed::Discarded)?;
         let outgoing = Outgoing::of(consumer, path, self.stamp, &meta, index);

@@ -6,7 +6,7 @@
 use corecast_wire::{Codec, Discard, Event};
 
 use super::Worker;
-use crate::codec::{is_key_frame, is_key_frame_by_descriptor, picture_size};
+use crate::codec::{frame, picture_size};
 use crate::io::demux::{Protocol, protocol_of};
 use crate::io::{EndpointOp, Outbox, Path};
 use crate::key::{StreamKey, TransportKey};
@@ -175,11 +175,10 @@ impl Worker {
             payload_len: u16::try_from(payload.len()).map_err(|_| Discard::TooLong)?,
             payload_type: codec.mapped_payload_type,
             marker: view.marker(),
-            key_frame: starts_key_frame(codec.codec, view.extension(producer.ids.dependency_descriptor), payload),
-            is_vp8: codec.codec == Codec::Vp8,
+            frame: frame(codec.codec, payload, view.extension(producer.ids.dependency_descriptor)),
             ..PacketMeta::default()
         };
-        if meta.key_frame {
+        if meta.frame.is_key() {
             stream.picture = picture_size(codec.codec, payload).or(stream.picture);
         }
         let clock_rate_hz = codec.clock_rate_hz;
@@ -215,7 +214,7 @@ impl Worker {
         }
         let (placed, displaced) = stream.insert(&mut self.history, opened.slot, meta);
         if stream.activity.is_some() && stream.highest() == Some(meta.sequence) {
-            stream.reception.picture_ids = self.history.picture_ids(opened.slot);
+            stream.reception.picture_ids = meta.frame.picture_ids(self.history.sealable(opened.slot, false));
         }
         self.spare = displaced;
         if let Some(index) = displaced {
@@ -223,7 +222,7 @@ impl Worker {
         }
         stream.reception.packet(&meta, clock_rate_hz, inbound.rtx);
         stream.reception.repaired += u64::from(placed.repaired);
-        if meta.key_frame {
+        if meta.frame.is_key() {
             stream.reception.key_frames += 1;
             stream.key_frames.received();
             stream.record_key_frame(&meta);
@@ -243,13 +242,4 @@ impl Worker {
             }
         }
     }
-}
-
-/// Whether a packet starts a key frame. For AV1 and VP9 its dependency descriptor says so, if it has one: what looks
-/// like a payload may be encrypted from end to end.
-fn starts_key_frame(codec: Codec, descriptor: Option<&[u8]>, payload: &[u8]) -> bool {
-    descriptor
-        .filter(|_| matches!(codec, Codec::Av1 | Codec::Vp9))
-        .and_then(is_key_frame_by_descriptor)
-        .unwrap_or_else(|| is_key_frame(codec, payload))
 }

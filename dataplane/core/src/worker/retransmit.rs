@@ -9,7 +9,6 @@ use corecast_wire::Discard;
 
 use super::Worker;
 use super::seal::{Outgoing, Unsealed, seal};
-use crate::codec::PictureShift;
 use crate::consumer::{Stamp, abs_send_time};
 use crate::io::Outbox;
 use crate::key::ConsumerKey;
@@ -43,7 +42,7 @@ impl Worker {
         let stamp = Stamp { abs_send_time, transport_cc: transport.next_transport_cc };
         let mut outgoing = Outgoing::of(consumer, path, stamp, &meta, source.index);
         outgoing.timestamp_offset = source.timestamp_offset;
-        outgoing.picture_shift = if meta.is_vp8 { source.picture_shift } else { PictureShift::NONE };
+        outgoing.change = source.change.of(meta.frame);
         if let Some((ssrc, payload_type, index)) = rtx {
             outgoing = Outgoing { ssrc, payload_type, index, original: Some(out), ..outgoing };
         }

@@ -2,7 +2,7 @@
 
 use corecast_wire::Discard;
 
-use crate::codec::PictureShift;
+use crate::codec::Change;
 use crate::consumer::{Consumer, ExtensionPlan, Stamp};
 use crate::io::{Outbox, Path};
 use crate::media::{History, PacketMeta};
@@ -20,8 +20,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) index: u64,
     /// Added to the packet's timestamp (see [`Consumer::timestamp_offset`]).
     pub(crate) timestamp_offset: u32,
-    /// Added to the numbers of the picture (see [`Consumer::picture_shift`]).
-    pub(crate) picture_shift: PictureShift,
+    /// What is changed in the payload.
+    pub(crate) change: Change,
     pub(crate) extensions: &'a ExtensionPlan,
     pub(crate) stamp: Stamp,
     /// Original sequence number, for a packet of an RTX stream (RFC 4588 section 4).
@@ -39,7 +39,7 @@ impl<'a> Outgoing<'a> {
             payload_type,
             index,
             timestamp_offset: consumer.timestamp_offset(),
-            picture_shift: if packet.is_vp8 { consumer.picture_shift() } else { PictureShift::NONE },
+            change: consumer.change().of(packet.frame),
             extensions: consumer.extensions(),
             stamp,
             original: None,
@@ -58,8 +58,8 @@ pub(crate) enum Unsealed {
 
 /// Writes the header anew and seals the payload from history straight into the outbox; for plain RTP, only names it.
 ///
-/// Where pictures are numbered anew, the payload in history has the new numbers while it is sealed, and then its own
-/// again; plain RTP, which is read from history later, gets a copy.
+/// A payload that this receiver gets changed is changed in history while it is sealed, and then back again; plain RTP,
+/// which is read from history later, gets a copy.
 pub(crate) fn seal(
     history: &mut History,
     slot: u32,
@@ -68,13 +68,13 @@ pub(crate) fn seal(
     outbox: &mut Outbox,
     sent: &mut Traffic,
 ) -> Result<(), Unsealed> {
-    let shift = outgoing.picture_shift;
-    if shift == PictureShift::NONE {
+    let change = outgoing.change;
+    if change == Change::NONE {
         return seal_as_it_is(history, slot, sealer, outgoing, outbox, sent);
     }
-    history.shift_picture_ids(slot, shift);
+    history.change(slot, change);
     let result = seal_as_it_is(history, slot, sealer, outgoing, outbox, sent);
-    history.shift_picture_ids(slot, shift.inverse());
+    history.change(slot, change.inverse());
     result
 }
 
@@ -108,11 +108,7 @@ fn seal_as_it_is(
     let payload = history.sealable(slot, outgoing.original.is_some());
     let header_len = FIXED_HEADER_BYTES + csrcs.len() + block_len;
     // Plain RTP leaves its payload in history, but for an original sequence number, or if it is not as it is there.
-    let stays = if outgoing.picture_shift == PictureShift::NONE {
-        usize::from(meta.payload_len) + usize::from(meta.pad)
-    } else {
-        0
-    };
+    let stays = if outgoing.change == Change::NONE { usize::from(meta.payload_len) + usize::from(meta.pad) } else { 0 };
     let copied = payload.len() - stays;
     let len = header_len + sealer.map_or(copied, |sealer| payload.len() + sealer.rtp_overhead());
     let room = outbox.reserve(len).ok_or(Unsealed::Full)?;
