@@ -5,6 +5,7 @@
 //! told of: feedback then begins with it, and repeats what came after (as libwebrtc's receiver does; its sender takes
 //! no harm).
 
+use crate::io::Deadline;
 use crate::limits::TRANSPORT_CC_WINDOW;
 use crate::media::{FIRST_CYCLE, nearest};
 use crate::rtcp::TransportCcHead;
@@ -33,10 +34,10 @@ pub(crate) struct Arrivals {
     window: Box<[Arrival; TRANSPORT_CC_WINDOW]>,
     highest: u64,
     /// The first number that feedback has still to tell of.
-    pub(crate) next: u64,
+    next: u64,
     media_ssrc: u32,
-    pub(crate) feedback_count: u8,
-    pub(crate) due: Option<Instant>,
+    feedback_count: u8,
+    deadline: Deadline,
 }
 
 impl Arrivals {
@@ -49,12 +50,12 @@ impl Arrivals {
             next: sequence,
             media_ssrc: 0,
             feedback_count: 0,
-            due: None,
+            deadline: Deadline::default(),
         }
     }
 
-    /// Notes a packet. The first of two with one number counts.
-    pub(crate) fn note(&mut self, now: Instant, sequence: u16, ssrc: u32) {
+    /// Records a packet. The first of two with one number counts.
+    pub(crate) fn record(&mut self, now: Instant, sequence: u16, ssrc: u32) {
         let sequence = nearest(self.highest, sequence);
         if sequence + TRANSPORT_CC_WINDOW as u64 <= self.highest {
             return;
@@ -70,8 +71,28 @@ impl Arrivals {
     }
 
     /// So many numbers wait to be told of that some may leave the window before the interval is over.
-    pub(crate) const fn is_pressing(&self) -> bool {
+    const fn is_pressing(&self) -> bool {
         self.highest >= self.next + TRANSPORT_CC_WINDOW as u64 / 2
+    }
+
+    /// When feedback is due.
+    pub(crate) const fn deadline(&mut self) -> &mut Deadline {
+        &mut self.deadline
+    }
+
+    /// When feedback about what has come should leave, if it should leave earlier than it does.
+    pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        match self.deadline.at() {
+            Some(due) if due <= now || !self.is_pressing() => None,
+            _ if self.is_pressing() => Some(now),
+            _ => Some(next_feedback(now)),
+        }
+    }
+
+    /// A message that ends before `end` has left.
+    pub(crate) const fn sent(&mut self, end: u64) {
+        self.feedback_count = self.feedback_count.wrapping_add(1);
+        self.next = end;
     }
 
     fn ticks(&self, sequence: u64) -> Option<u64> {
@@ -117,7 +138,7 @@ impl Arrivals {
 }
 
 /// When to tell of what comes first after the last feedback: half an interval from now or more, a whole one at most.
-pub(crate) const fn next_feedback(now: Instant) -> Instant {
+const fn next_feedback(now: Instant) -> Instant {
     Instant::from_nanos((now.as_nanos() / HALF_INTERVAL_NS + 2) * HALF_INTERVAL_NS)
 }
 
@@ -165,15 +186,15 @@ mod tests {
     fn tells_what_came_when_and_what_did_not() {
         let mut arrivals = Arrivals::new(65_534);
         for (sequence, micros) in [(65_534, 1_000_000), (65_535, 1_000_500), (2, 1_001_000), (1, 1_070_000)] {
-            arrivals.note(at(micros), sequence, 9);
+            arrivals.record(at(micros), sequence, 9);
         }
-        arrivals.note(at(9_000_000), 2, 9);
+        arrivals.record(at(9_000_000), 2, 9);
         let expected = [(65_534, Some(4_000)), (65_535, Some(4_002)), (0, None), (1, Some(4_280)), (2, Some(4_004))];
         assert_eq!(told(&mut arrivals), [(65_534, expected.to_vec())]);
         assert_eq!(told(&mut arrivals), [], "once");
-        arrivals.note(at(1_200_000), 4, 9);
+        arrivals.record(at(1_200_000), 4, 9);
         assert_eq!(told(&mut arrivals), [(3, vec![(3, None), (4, Some(4_800))])]);
-        arrivals.note(at(1_300_000), 0, 9);
+        arrivals.record(at(1_300_000), 0, 9);
         let again = told(&mut arrivals);
         assert_eq!((again[0].0, again[0].1[0], again[0].1.len()), (0, (0, Some(5_200)), 5), "from the late one on");
     }
@@ -181,9 +202,9 @@ mod tests {
     #[test]
     fn what_is_far_apart_in_time_begins_a_new_message() {
         let mut arrivals = Arrivals::new(5);
-        arrivals.note(at(0), 5, 9);
-        arrivals.note(at(8_000_000), 6, 9);
-        arrivals.note(at(16_250_000), 8, 9);
+        arrivals.record(at(0), 5, 9);
+        arrivals.record(at(8_000_000), 6, 9);
+        arrivals.record(at(16_250_000), 8, 9);
         let messages = told(&mut arrivals);
         assert_eq!(messages[0], (5, vec![(5, Some(0)), (6, Some(32_000))]));
         assert_eq!(messages[1], (7, vec![(7, None), (8, Some(65_000))]));
@@ -203,7 +224,7 @@ mod tests {
                 now += random(3_000);
                 let step = if random(50) == 0 { 40_000 } else { 3 };
                 let sequence = (arrivals.highest + random(step)).saturating_sub(random(step));
-                arrivals.note(at(now), sequence as u16, 9);
+                arrivals.record(at(now), sequence as u16, 9);
             }
             let messages = told(&mut arrivals);
             let statuses: usize = messages.iter().map(|(_, statuses)| statuses.len()).sum();

@@ -3,5 +3,5 @@
 mod arrivals;
 mod remb;
 
-pub(crate) use arrivals::{Arrivals, next_feedback};
-pub(crate) use remb::{LOOK, Remb};
+pub(crate) use arrivals::Arrivals;
+pub(crate) use remb::Remb;

@@ -9,31 +9,61 @@
 
 use std::time::Duration;
 
+use crate::io::Deadline;
 use crate::limits::REMB_INTERVAL;
 use crate::time::Instant;
 
 /// Least that is announced, unless the transport's limit is lower.
 const MIN_BPS: u64 = 300_000;
 /// Between two looks; twice that between two messages, unless the value falls.
-pub(crate) const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(500);
 const _: () = assert!(LOOK.as_millis() * 2 == REMB_INTERVAL.as_millis());
 
 /// What a transport's senders are told.
 #[derive(Debug)]
 pub(crate) struct Remb {
-    pub(crate) bytes: u64,
+    bytes: u64,
     since: Instant,
     /// Packets that should have come, and that came, when they were last looked at.
     expected: u64,
     received: u64,
-    pub(crate) estimate_bps: u64,
-    pub(crate) announced: Option<(u64, Instant)>,
-    pub(crate) due: Option<Instant>,
+    estimate_bps: u64,
+    announced: Option<(u64, Instant)>,
+    deadline: Deadline,
 }
 
 impl Remb {
-    pub(crate) const fn new(now: Instant) -> Self {
-        Self { bytes: 0, since: now, expected: 0, received: 0, estimate_bps: MIN_BPS, announced: None, due: None }
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            bytes: 0,
+            since: now,
+            expected: 0,
+            received: 0,
+            estimate_bps: MIN_BPS,
+            announced: None,
+            deadline: Deadline::default(),
+        }
+    }
+
+    /// Records a packet of so many bytes. Returns when to look next.
+    pub(crate) fn record(&mut self, now: Instant, bytes: usize) -> Instant {
+        self.bytes += bytes as u64;
+        now + LOOK
+    }
+
+    /// When to look at what has come.
+    pub(crate) const fn deadline(&mut self) -> &mut Deadline {
+        &mut self.deadline
+    }
+
+    /// Bits per second that should get through.
+    pub(crate) const fn estimate_bps(&self) -> u64 {
+        self.estimate_bps
+    }
+
+    /// A value was announced.
+    pub(crate) const fn announced(&mut self, now: Instant, bps: u64) {
+        self.announced = Some((bps, now));
     }
 
     /// Looks at what has come since the last time.

@@ -7,4 +7,4 @@ mod timers;
 
 pub use outbox::{Outbox, Piece, Train};
 pub use path::{Endpoint, EndpointId, EndpointOp, Path};
-pub(crate) use timers::{Timer, Timers};
+pub(crate) use timers::{Deadline, Timer, Timers};

@@ -1,8 +1,8 @@
 //! A transport: RTP and RTCP to and from one remote side. A plain one (mediasoup's PlainTransport) has UDP sockets of
 //! its own, with or without SRTP; what a WebRTC one has beyond that is in `webrtc`.
 
+mod exit;
 mod reference_time;
-mod rtcp_out;
 mod security;
 mod traffic;
 mod webrtc;
@@ -10,15 +10,18 @@ mod webrtc;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use corecast_wire::{Discard, Discards, RouterId, TransportId};
+use corecast_wire::{Discard, Discards, RouterId, TransportId, TransportStats};
 
 use crate::congestion::{Arrivals, Remb};
-use crate::io::{Endpoint, EndpointId, Path};
+use crate::io::{Deadline, Endpoint, EndpointId, Path};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey};
+use crate::limits::MAX_REFERENCE_TIMES;
+use crate::rtcp::DlrrBlock;
+use crate::srtp::Opener;
 use crate::time::Instant;
 
+pub(crate) use exit::Exit;
 pub(crate) use reference_time::ReferenceTime;
-pub(crate) use rtcp_out::{push_counted, send_rtcp};
 pub(crate) use security::Security;
 pub(crate) use traffic::Traffic;
 pub(crate) use webrtc::WebRtc;
@@ -36,39 +39,39 @@ pub(crate) struct Inbound {
 #[repr(C, align(64))]
 pub(crate) struct Transport {
     /// (consumer, stream) with packets to forward in the current round.
-    pub(crate) pending: Vec<(ConsumerKey, StreamKey)>,
-    pub(crate) sent: Traffic,
+    pending: Vec<(ConsumerKey, StreamKey)>,
+    sent: Traffic,
     /// Transport-wide sequence number of the next packet that has one. One that the kernel refuses was never sent.
-    pub(crate) next_transport_cc: u16,
+    next_transport_cc: u16,
     remote: Option<SocketAddr>,
-    pub(crate) local: Endpoint,
-    pub(crate) security: Option<Security>,
-    pub(crate) id: TransportId,
-    pub(crate) router: RouterId,
+    local: Endpoint,
+    security: Option<Security>,
+    id: TransportId,
+    router: RouterId,
     /// `None` with RTCP on the RTP port (RFC 5761).
-    pub(crate) rtcp_local: Option<Endpoint>,
-    pub(crate) comedia: bool,
+    rtcp_local: Option<Endpoint>,
+    comedia: bool,
     /// What a WebRTC transport has beyond a plain one. Its remote side is known only while a path is nominated and
     /// there are keys: without them nothing can be sent, and so nothing in the clear.
-    pub(crate) webrtc: Option<Box<WebRtc>>,
-    pub(crate) connected: bool,
+    webrtc: Option<Box<WebRtc>>,
+    connected: bool,
     rtcp_remote: Option<SocketAddr>,
-    pub(crate) rtcp_ssrc: u32,
-    pub(crate) producers: Vec<ProducerKey>,
-    pub(crate) inbound: Vec<Inbound>,
-    pub(crate) consumers: Vec<ConsumerKey>,
+    rtcp_ssrc: u32,
+    producers: Vec<ProducerKey>,
+    inbound: Vec<Inbound>,
+    consumers: Vec<ConsumerKey>,
     /// Consumer by SSRC, media and RTX; ordered, for reports and feedback.
-    pub(crate) outbound: BTreeMap<u32, ConsumerKey>,
-    pub(crate) reports_due: Option<Instant>,
+    outbound: BTreeMap<u32, ConsumerKey>,
+    reports_deadline: Deadline,
     /// Clocks of its receivers, to be answered with the next reports.
-    pub(crate) reference_times: Vec<ReferenceTime>,
+    reference_times: Vec<ReferenceTime>,
     /// What its senders are told about congestion.
-    pub(crate) arrivals: Option<Box<Arrivals>>,
-    pub(crate) remb: Option<Box<Remb>>,
+    arrivals: Option<Box<Arrivals>>,
+    remb: Option<Box<Remb>>,
     /// Most that its producers should send together; 0 for no limit.
-    pub(crate) max_incoming_bitrate_bps: u64,
-    pub(crate) received: Traffic,
-    pub(crate) discards: Discards,
+    max_incoming_bitrate_bps: u64,
+    received: Traffic,
+    discards: Discards,
 }
 
 /// Which of a transport's two flows an endpoint carries.
@@ -100,7 +103,7 @@ impl Transport {
             outbound: BTreeMap::new(),
             pending: Vec::new(),
             next_transport_cc: 0,
-            reports_due: None,
+            reports_deadline: Deadline::default(),
             reference_times: Vec::new(),
             arrivals: None,
             remb: None,
@@ -108,6 +111,246 @@ impl Transport {
             received: Traffic::default(),
             sent: Traffic::default(),
             discards: Discards::default(),
+        }
+    }
+
+    /// A plain transport, or what it is made of: with `comedia` its remote side is learnt, without `rtcp_local` RTCP
+    /// shares the RTP port.
+    #[must_use]
+    pub(crate) fn plain(mut self, comedia: bool, rtcp_local: Option<Endpoint>, security: Option<Security>) -> Self {
+        (self.comedia, self.rtcp_local, self.security) = (comedia, rtcp_local, security);
+        self
+    }
+
+    /// A WebRTC transport, whose producers should together send at most so much (0 for no limit).
+    #[must_use]
+    pub(crate) fn webrtc_with(mut self, webrtc: WebRtc, max_incoming_bitrate_bps: u64) -> Self {
+        self.webrtc = Some(Box::new(webrtc));
+        self.max_incoming_bitrate_bps = max_incoming_bitrate_bps;
+        self
+    }
+
+    /// Identifier, as control knows it.
+    pub(crate) const fn id(&self) -> TransportId {
+        self.id
+    }
+
+    /// The router that it belongs to.
+    pub(crate) const fn router(&self) -> RouterId {
+        self.router
+    }
+
+    /// SSRC of our RTCP.
+    pub(crate) const fn rtcp_ssrc(&self) -> u32 {
+        self.rtcp_ssrc
+    }
+
+    /// The endpoint of its RTP.
+    pub(crate) const fn local(&self) -> Endpoint {
+        self.local
+    }
+
+    /// Its packets leave from another endpoint from now on.
+    pub(crate) const fn set_local(&mut self, local: Endpoint) {
+        self.local = local;
+    }
+
+    /// The endpoint of its RTCP; `None` with RTCP on the RTP port (RFC 5761).
+    pub(crate) const fn rtcp_local(&self) -> Option<Endpoint> {
+        self.rtcp_local
+    }
+
+    /// Its remote side is learnt from its first authentic packet.
+    pub(crate) const fn is_comedia(&self) -> bool {
+        self.comedia
+    }
+
+    /// It was told its remote side, or the remote side's key.
+    pub(crate) const fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    pub(crate) const fn set_connected(&mut self) {
+        self.connected = true;
+    }
+
+    /// What a WebRTC transport has beyond a plain one.
+    pub(crate) fn webrtc(&self) -> Option<&WebRtc> {
+        self.webrtc.as_deref()
+    }
+
+    pub(crate) fn webrtc_mut(&mut self) -> Option<&mut WebRtc> {
+        self.webrtc.as_deref_mut()
+    }
+
+    /// The same, with the counter of what it sends.
+    pub(crate) fn webrtc_and_sent(&mut self) -> Option<(&mut WebRtc, &mut Traffic)> {
+        Some((self.webrtc.as_deref_mut()?, &mut self.sent))
+    }
+
+    /// Its keys; `None` for plain RTP, and before a handshake.
+    pub(crate) const fn security(&self) -> Option<&Security> {
+        self.security.as_ref()
+    }
+
+    pub(crate) const fn security_mut(&mut self) -> Option<&mut Security> {
+        self.security.as_mut()
+    }
+
+    /// A handshake has made keys. What the transport's consumers send is sealed with them.
+    pub(crate) fn set_security(&mut self, mut security: Security) {
+        self.outbound.keys().for_each(|ssrc| security.use_ssrc(*ssrc));
+        self.security = Some(security);
+    }
+
+    /// What opens packets that arrive; `None` for plain RTP.
+    ///
+    /// # Errors
+    /// The remote side's key is not known yet.
+    pub(crate) fn opener(&self) -> Result<Option<&Opener>, Discard> {
+        self.security.as_ref().map(|security| security.opener().ok_or(Discard::NoKey)).transpose()
+    }
+
+    /// Its producers.
+    pub(crate) fn producers(&self) -> &[ProducerKey] {
+        &self.producers
+    }
+
+    pub(crate) fn add_producer(&mut self, key: ProducerKey) {
+        self.producers.push(key);
+    }
+
+    /// Forgets a producer and the SSRCs of its streams.
+    pub(crate) fn remove_producer(&mut self, key: ProducerKey, streams: &[StreamKey]) {
+        self.producers.retain(|producer| *producer != key);
+        self.inbound.retain(|inbound| !streams.contains(&inbound.stream));
+    }
+
+    /// The SSRCs that its producers' senders use.
+    pub(crate) fn inbound(&self) -> &[Inbound] {
+        &self.inbound
+    }
+
+    /// One more SSRC belongs to a stream.
+    pub(crate) fn add_inbound(&mut self, inbound: Inbound) {
+        self.inbound.push(inbound);
+    }
+
+    /// The stream of an SSRC, if it is known.
+    pub(crate) fn inbound_of(&self, ssrc: u32) -> Option<Inbound> {
+        self.inbound.iter().find(|inbound| inbound.ssrc == ssrc).copied()
+    }
+
+    /// Its consumers.
+    pub(crate) fn consumers(&self) -> &[ConsumerKey] {
+        &self.consumers
+    }
+
+    /// A consumer sends under these SSRCs from now on.
+    pub(crate) fn add_consumer(&mut self, key: ConsumerKey, ssrcs: impl Iterator<Item = u32>) {
+        for ssrc in ssrcs {
+            self.outbound.insert(ssrc, key);
+            if let Some(security) = &mut self.security {
+                security.use_ssrc(ssrc);
+            }
+        }
+        self.consumers.push(key);
+    }
+
+    pub(crate) fn remove_consumer(&mut self, key: ConsumerKey) {
+        self.consumers.retain(|consumer| *consumer != key);
+        self.outbound.retain(|_, consumer| *consumer != key);
+    }
+
+    /// The consumer that sends under an SSRC, of its media or its retransmissions.
+    pub(crate) fn consumer_of(&self, ssrc: u32) -> Option<ConsumerKey> {
+        self.outbound.get(&ssrc).copied()
+    }
+
+    /// Whether an SSRC cannot be given to a new consumer: it sends now, or has sent under the same key.
+    pub(crate) fn has_sent_as(&self, ssrc: u32) -> bool {
+        self.outbound.contains_key(&ssrc) || self.security.as_ref().is_some_and(|security| security.has_used(ssrc))
+    }
+
+    /// A consumer has packets of a stream to send in the current round. True if it is the transport's first.
+    pub(crate) fn add_pending(&mut self, consumer: ConsumerKey, stream: StreamKey) -> bool {
+        self.pending.push((consumer, stream));
+        self.pending.len() == 1
+    }
+
+    /// Who has packets of which stream to send in the current round.
+    pub(crate) fn pending(&self) -> &[(ConsumerKey, StreamKey)] {
+        &self.pending
+    }
+
+    /// The round is over.
+    pub(crate) fn clear_pending(&mut self) {
+        self.pending.clear();
+    }
+
+    /// When its next reports are due.
+    pub(crate) const fn reports_deadline(&mut self) -> &mut Deadline {
+        &mut self.reports_deadline
+    }
+
+    /// Keeps a receiver's clock, to be answered with the next reports: the last one of each receiver, and of a few
+    /// receivers only.
+    pub(crate) fn record_reference_time(&mut self, time: ReferenceTime) {
+        if let Some(known) = self.reference_times.iter_mut().find(|known| known.is_of(time)) {
+            *known = time;
+        } else if self.reference_times.len() < MAX_REFERENCE_TIMES {
+            self.reference_times.push(time);
+        }
+    }
+
+    /// Answers to the clocks of receivers.
+    pub(crate) fn reference_time_answers(&self, now: Instant) -> Vec<DlrrBlock> {
+        self.reference_times.iter().map(|time| time.answer(now)).collect()
+    }
+
+    /// The clocks of receivers have been answered.
+    pub(crate) fn clear_reference_times(&mut self) {
+        self.reference_times.clear();
+    }
+
+    /// When what arrived with transport-wide sequence numbers did, for feedback to its senders.
+    pub(crate) const fn arrivals(&mut self) -> &mut Option<Box<Arrivals>> {
+        &mut self.arrivals
+    }
+
+    /// What its senders are told of the bitrate that gets through.
+    pub(crate) const fn remb(&mut self) -> &mut Option<Box<Remb>> {
+        &mut self.remb
+    }
+
+    /// Most that its producers should send together, in bit/s; `None` for no limit.
+    pub(crate) fn max_incoming_bitrate_bps(&self) -> Option<u64> {
+        Some(self.max_incoming_bitrate_bps).filter(|limit| *limit > 0)
+    }
+
+    /// Counts a datagram that arrived.
+    pub(crate) const fn count_received(&mut self, bytes: usize) {
+        self.received.count(bytes);
+    }
+
+    /// Counts packets that were discarded.
+    pub(crate) fn discard(&mut self, why: Discard, packets: u64) {
+        self.discards.add(why, packets);
+    }
+
+    /// Its counters, for control.
+    pub(crate) fn stats(&self) -> TransportStats {
+        TransportStats {
+            transport: self.id,
+            router: self.router,
+            local: self.local.local,
+            remote: self.remote(Flow::Rtp),
+            packets_received: self.received.packets,
+            bytes_received: self.received.bytes,
+            packets_sent: self.sent.packets,
+            bytes_sent: self.sent.bytes,
+            discards: self.discards.clone(),
+            webrtc: self.webrtc().map(|webrtc| webrtc.stats(self.security().map(Security::suite))),
         }
     }
 
@@ -155,10 +398,6 @@ impl Transport {
             None if self.comedia => Ok(()),
             Some(_) | None => Err(Discard::WrongRemote),
         }
-    }
-
-    pub(crate) fn inbound(&self, ssrc: u32) -> Option<Inbound> {
-        self.inbound.iter().find(|inbound| inbound.ssrc == ssrc).copied()
     }
 
     /// The endpoints that it has for itself.

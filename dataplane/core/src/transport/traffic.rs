@@ -3,8 +3,8 @@
 /// Datagrams and their UDP payload in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traffic {
-    pub(crate) packets: u64,
-    pub(crate) bytes: u64,
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
 }
 
 impl Traffic {

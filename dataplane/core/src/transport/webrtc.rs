@@ -2,25 +2,24 @@
 
 use std::net::IpAddr;
 
-use corecast_wire::{DtlsState, IceParameters};
+use corecast_wire::{DtlsState, IceParameters, SrtpCryptoSuite, WebRtcStats};
 
 use crate::dtls::Dtls;
 use crate::ice::Ice;
-use crate::io::Path;
-use crate::time::Instant;
+use crate::io::{Deadline, Path};
 
 /// What a WebRTC transport has beyond a plain one.
 #[derive(Debug)]
 pub(crate) struct WebRtc {
-    pub(crate) ice: Ice,
-    pub(crate) dtls: Option<Dtls>,
-    pub(crate) dtls_state: DtlsState,
+    ice: Ice,
+    dtls: Option<Dtls>,
+    dtls_state: DtlsState,
     /// Where our part of the handshake goes while nothing is nominated: where the last DTLS datagram came from.
-    pub(crate) dtls_path: Option<Path>,
-    pub(crate) dtls_due: Option<Instant>,
-    pub(crate) consent_due: Option<Instant>,
+    dtls_path: Option<Path>,
+    dtls_deadline: Deadline,
+    consent_deadline: Deadline,
     /// Counted as a handshake with this address.
-    pub(crate) handshake_with: Option<IpAddr>,
+    handshake_with: Option<IpAddr>,
 }
 
 impl WebRtc {
@@ -30,10 +29,68 @@ impl WebRtc {
             dtls: None,
             dtls_state: DtlsState::New,
             dtls_path: None,
-            dtls_due: None,
-            consent_due: None,
+            dtls_deadline: Deadline::default(),
+            consent_deadline: Deadline::default(),
             handshake_with: None,
         }
+    }
+
+    pub(crate) const fn ice(&self) -> &Ice {
+        &self.ice
+    }
+
+    pub(crate) const fn ice_mut(&mut self) -> &mut Ice {
+        &mut self.ice
+    }
+
+    /// The association, once the other side's fingerprints are known.
+    pub(crate) const fn dtls(&self) -> Option<&Dtls> {
+        self.dtls.as_ref()
+    }
+
+    pub(crate) const fn dtls_mut(&mut self) -> Option<&mut Dtls> {
+        self.dtls.as_mut()
+    }
+
+    /// The other side's fingerprints are known.
+    pub(crate) fn set_dtls(&mut self, dtls: Dtls) {
+        self.dtls = Some(dtls);
+    }
+
+    pub(crate) const fn set_dtls_state(&mut self, state: DtlsState) {
+        self.dtls_state = state;
+    }
+
+    /// A DTLS datagram that is expected has come this way.
+    pub(crate) const fn set_dtls_path(&mut self, path: Path) {
+        self.dtls_path = Some(path);
+    }
+
+    /// When the association has something to send again.
+    pub(crate) const fn dtls_deadline(&mut self) -> &mut Deadline {
+        &mut self.dtls_deadline
+    }
+
+    /// When consent is looked at next.
+    pub(crate) const fn consent_deadline(&mut self) -> &mut Deadline {
+        &mut self.consent_deadline
+    }
+
+    /// A handshake with this address begins.
+    pub(crate) const fn begin_handshake(&mut self, address: IpAddr) {
+        self.handshake_with = Some(address);
+        self.dtls_state = DtlsState::Connecting;
+    }
+
+    /// The address of the handshake that has just ended, once.
+    pub(crate) fn ended_handshake(&mut self) -> Option<IpAddr> {
+        let is_over = self.dtls.as_ref().is_none_or(|dtls| !dtls.is_handshaking());
+        self.handshake_with.take_if(|_| is_over)
+    }
+
+    /// The address with which a handshake is under way.
+    pub(crate) const fn handshake_with(&self) -> Option<IpAddr> {
+        self.handshake_with
     }
 
     /// Where DTLS goes: to the nominated path, else to where it came from, else to any that is valid.
@@ -41,5 +98,15 @@ impl WebRtc {
         let nominated = self.ice.selected().map(|(path, _)| path);
         let latest = self.dtls_path.filter(|path| self.ice.is_valid(*path));
         nominated.or(latest).or_else(|| self.ice.paths().next())
+    }
+
+    /// Its states, for control; `suite` is that of the transport's keys.
+    pub(crate) fn stats(&self, suite: Option<SrtpCryptoSuite>) -> WebRtcStats {
+        WebRtcStats {
+            ice_state: self.ice.state(),
+            protocol: self.ice.selected().map(|(_, protocol)| protocol),
+            dtls_state: self.dtls_state,
+            suite,
+        }
     }
 }

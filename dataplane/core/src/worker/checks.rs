@@ -12,7 +12,7 @@ use crate::transport::{Security, Transport};
 
 pub(super) fn security(srtp: &SrtpParameters) -> Applied<Security> {
     let sealer = Sealer::new(srtp).map_err(|error| invalid("srtpParameters.keyBase64", error.to_string()))?;
-    Ok(Security { suite: srtp.suite, sealer, opener: None, used_ssrcs: BTreeSet::new() })
+    Ok(Security::new(srtp.suite, sealer, None))
 }
 
 /// With comedia the remote side is learnt, otherwise it is told; RTCP has a remote side of its own only without
@@ -23,7 +23,7 @@ pub(super) fn check_remotes(
     rtcp_remote: Option<SocketAddr>,
 ) -> Applied {
     let family = |field: &str, address: Option<SocketAddr>| match address {
-        Some(address) if address.is_ipv4() != transport.local.local.is_ipv4() => {
+        Some(address) if address.is_ipv4() != transport.local().local.is_ipv4() => {
             Err(invalid(field, "is of another family than the listen address"))
         }
         Some(address) if address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast() => {
@@ -33,8 +33,8 @@ pub(super) fn check_remotes(
     };
     family("ip", remote)?;
     family("rtcpPort", rtcp_remote)?;
-    match (transport.comedia, remote, rtcp_remote, transport.rtcp_local) {
-        (true, None, None, _) if transport.security.is_some() => Ok(()),
+    match (transport.is_comedia(), remote, rtcp_remote, transport.rtcp_local()) {
+        (true, None, None, _) if transport.security().is_some() => Ok(()),
         (true, None, None, _) => Err(invalid("comedia", "there is nothing to connect: the remote side is learnt")),
         (true, ..) => Err(invalid("ip", "must be absent with comedia: the remote side is learnt")),
         (false, None, ..) => Err(invalid("ip", "missing")),
@@ -67,7 +67,7 @@ pub(super) fn check_produce(transport: &Transport, options: &ProduceOptions) -> 
     if options.header_extensions.iter().any(|extension| extension.id == 0 || !(1..=14).contains(&extension.mapped_id)) {
         return Err(invalid("rtpParameters.headerExtensions", "id must be 1 to 255"));
     }
-    let mut ssrcs: BTreeSet<u32> = transport.inbound.iter().map(|inbound| inbound.ssrc).collect();
+    let mut ssrcs: BTreeSet<u32> = transport.inbound().iter().map(|inbound| inbound.ssrc).collect();
     for ssrc in options.encodings.iter().flat_map(|encoding| [encoding.ssrc, encoding.rtx_ssrc]).flatten() {
         if !ssrcs.insert(ssrc) {
             return Err(CommandError::SsrcTaken(ssrc));
@@ -109,12 +109,11 @@ pub(super) fn check_consume(transport: &Transport, options: &ConsumeOptions) -> 
     {
         return Err(CommandError::SsrcTaken(rtx.ssrc));
     }
-    if let Some(security) = &transport.security {
-        limit(security.used_ssrcs.len() + 1, MAX_SSRCS_PER_KEY, "SSRCs under one SRTP key")?;
+    if let Some(security) = transport.security() {
+        limit(security.used_ssrcs() + 1, MAX_SSRCS_PER_KEY, "SSRCs under one SRTP key")?;
     }
     for ssrc in std::iter::once(options.ssrc).chain(options.rtx.as_ref().map(|rtx| rtx.ssrc)) {
-        let used = transport.security.as_ref().is_some_and(|security| security.used_ssrcs.contains(&ssrc));
-        if used || transport.outbound.contains_key(&ssrc) {
+        if transport.has_sent_as(ssrc) {
             return Err(CommandError::SsrcTaken(ssrc));
         }
     }

@@ -129,8 +129,8 @@ impl Worker {
             _ => return Err(invalid("rtcpMux", "needs another number of endpoints than were opened")),
         };
         let security = options.srtp.as_ref().map(security).transpose()?;
-        let mut transport = Transport::new(id, router, options.rtcp_ssrc, local);
-        (transport.comedia, transport.rtcp_local, transport.security) = (options.comedia, rtcp_local, security);
+        let transport =
+            Transport::new(id, router, options.rtcp_ssrc, local).plain(options.comedia, rtcp_local, security);
         let endpoints: Vec<_> = transport.endpoints().collect();
         let key = self.transports.insert(transport);
         siblings.push(key);
@@ -151,33 +151,33 @@ impl Worker {
     ) -> Applied {
         let key = self.transport_key(id)?;
         let Some(transport) = self.transports.get_mut(key) else { return Err(not_found("transport", id.0)) };
-        if transport.webrtc.is_some() {
+        if transport.webrtc().is_some() {
             return Err(invalid("transportId", "is a WebRTC transport: it is connected with dtlsParameters"));
         }
-        if transport.connected {
+        if transport.is_connected() {
             return Err(CommandError::AlreadyConnected);
         }
         check_remotes(transport, remote, rtcp_remote)?;
-        let opener = match (&transport.security, srtp) {
+        let opener = match (transport.security(), srtp) {
             (None, None) => None,
             (None, Some(_)) => return Err(invalid("srtpParameters", "the transport was made without enableSrtp")),
             (Some(_), None) => {
                 return Err(invalid("srtpParameters", "missing: the transport was made with enableSrtp"));
             }
-            (Some(security), Some(srtp)) if security.suite != srtp.suite => {
-                return Err(invalid("srtpParameters.cryptoSuite", format!("must be {}", security.suite.name())));
+            (Some(security), Some(srtp)) if security.suite() != srtp.suite => {
+                return Err(invalid("srtpParameters.cryptoSuite", format!("must be {}", security.suite().name())));
             }
             (Some(_), Some(srtp)) => {
                 Some(Opener::new(srtp).map_err(|error| invalid("srtpParameters.keyBase64", error.to_string()))?)
             }
         };
-        if let (Some(security), Some(opener)) = (&mut transport.security, opener) {
-            security.opener = Some(opener);
+        if let (Some(security), Some(opener)) = (transport.security_mut(), opener) {
+            security.set_opener(opener);
         }
-        transport.connected = true;
-        let rtcp_local = transport.rtcp_local;
+        transport.set_connected();
+        let rtcp_local = transport.rtcp_local();
         for (flow, endpoint, remote) in
-            [(Flow::Rtp, Some(transport.local), remote), (Flow::Rtcp, rtcp_local, rtcp_remote)]
+            [(Flow::Rtp, Some(transport.local()), remote), (Flow::Rtcp, rtcp_local, rtcp_remote)]
         {
             if let (Some(endpoint), Some(remote)) = (endpoint, remote) {
                 transport.set_remote(flow, remote);
@@ -189,15 +189,15 @@ impl Worker {
 
     pub(crate) fn close_transport(&mut self, key: TransportKey) {
         let Some(transport) = self.transports.get(key) else { return };
-        let (producers, consumers) = (transport.producers.clone(), transport.consumers.clone());
+        let (producers, consumers) = (transport.producers().to_vec(), transport.consumers().to_vec());
         producers.into_iter().for_each(|key| self.close_producer(key));
         consumers.into_iter().for_each(|key| self.close_consumer(key));
         let Some(transport) = self.transports.remove(key) else { return };
-        self.transport_by_id.remove(&transport.id);
-        if let Some(siblings) = self.routers.get_mut(&transport.router) {
+        self.transport_by_id.remove(&transport.id());
+        if let Some(siblings) = self.routers.get_mut(&transport.router()) {
             siblings.retain(|sibling| *sibling != key);
         }
-        if let Some(webrtc) = &transport.webrtc {
+        if let Some(webrtc) = transport.webrtc() {
             self.close_webrtc(key, webrtc);
         }
         for (endpoint, _) in transport.endpoints() {
@@ -214,7 +214,7 @@ impl Worker {
         let Some(transport) = self.transports.get_mut(transport_key) else {
             return Err(not_found("transport", transport.0));
         };
-        limit(transport.producers.len(), MAX_PRODUCERS_PER_TRANSPORT, "producers on a transport")?;
+        limit(transport.producers().len(), MAX_PRODUCERS_PER_TRANSPORT, "producers on a transport")?;
         check_produce(transport, options)?;
         check_names(transport, &self.producers, options)?;
         let key = self.producers.insert(Producer::new(id, transport_key, options));
@@ -224,13 +224,13 @@ impl Worker {
             let stream = self.streams.insert(stream);
             let announced = [(encoding.ssrc, false), (encoding.rtx_ssrc, true)];
             for (ssrc, rtx) in announced.into_iter().filter_map(|(ssrc, rtx)| Some((ssrc?, rtx))) {
-                transport.inbound.push(Inbound { ssrc, stream, rtx });
+                transport.add_inbound(Inbound { ssrc, stream, rtx });
             }
             if let Some(producer) = self.producers.get_mut(key) {
                 producer.streams.push(stream);
             }
         }
-        transport.producers.push(key);
+        transport.add_producer(key);
         self.producer_by_id.insert(id, key);
         self.arm_reports(now, transport_key);
         Ok(())
@@ -256,8 +256,7 @@ impl Worker {
         self.fresh.retain(|key| !producer.streams.contains(key));
         self.round.retain(|key| !producer.streams.contains(key));
         if let Some(transport) = self.transports.get_mut(producer.transport) {
-            transport.producers.retain(|sibling| *sibling != key);
-            transport.inbound.retain(|inbound| !producer.streams.contains(&inbound.stream));
+            transport.remove_producer(key, &producer.streams);
         }
     }
 
@@ -300,26 +299,20 @@ impl Worker {
         }
         limit(self.consumers.len(), MAX_CONSUMERS, "consumers on a worker")?;
         let Some(source) = self.producers.get(producer_key) else { return Err(not_found("producer", producer.0)) };
-        let source_router = self.transports.get(source.transport).map(|transport| transport.router);
+        let source_router = self.transports.get(source.transport).map(|transport| transport.router());
         let stream = source.streams.last().copied().ok_or_else(|| not_found("producer", producer.0))?;
         let highest_layer = u8::try_from(source.streams.len().saturating_sub(1)).unwrap_or(u8::MAX);
         let Some(transport) = self.transports.get_mut(transport_key) else {
             return Err(not_found("transport", transport.0));
         };
-        if source_router != Some(transport.router) {
+        if source_router != Some(transport.router()) {
             return Err(invalid("producerId", "belongs to another router"));
         }
-        limit(transport.consumers.len(), MAX_CONSUMERS_PER_TRANSPORT, "consumers on a transport")?;
+        limit(transport.consumers().len(), MAX_CONSUMERS_PER_TRANSPORT, "consumers on a transport")?;
         check_consume(transport, options)?;
         let from = (producer_key, stream, highest_layer);
         let key = self.consumers.insert(Consumer::new(id, transport_key, from, source, options));
-        for ssrc in std::iter::once(options.ssrc).chain(options.rtx.as_ref().map(|rtx| rtx.ssrc)) {
-            transport.outbound.insert(ssrc, key);
-            if let Some(security) = &mut transport.security {
-                security.used_ssrcs.insert(ssrc);
-            }
-        }
-        transport.consumers.push(key);
+        transport.add_consumer(key, std::iter::once(options.ssrc).chain(options.rtx.as_ref().map(|rtx| rtx.ssrc)));
         if let Some(producer) = self.producers.get_mut(producer_key) {
             producer.consumers.push(key);
         }
@@ -343,8 +336,7 @@ impl Worker {
             }
         }
         if let Some(transport) = self.transports.get_mut(consumer.transport()) {
-            transport.consumers.retain(|sibling| *sibling != key);
-            transport.outbound.retain(|_, consumer| *consumer != key);
+            transport.remove_consumer(key);
         }
     }
 

@@ -1,12 +1,12 @@
 //! Congestion feedback to senders: transport-wide, and REMB.
 
 use super::Worker;
-use crate::congestion::{Arrivals, LOOK, Remb, next_feedback};
+use crate::congestion::{Arrivals, Remb};
 use crate::io::{Outbox, Timer};
 use crate::key::TransportKey;
 use crate::rtp::RtpView;
 use crate::time::Instant;
-use crate::transport::{Inbound, send_rtcp};
+use crate::transport::Inbound;
 
 impl Worker {
     /// Notes an authentic RTP packet of `len` bytes for feedback about congestion.
@@ -22,13 +22,10 @@ impl Worker {
         let (Some(producer), Some(transport)) = (producer, self.transports.get_mut(key)) else { return };
         if let Some(&[high, low]) = view.extension(producer.ids.transport_cc) {
             let sequence = u16::from_be_bytes([high, low]);
-            let arrivals = transport.arrivals.get_or_insert_with(|| Box::new(Arrivals::new(sequence)));
-            arrivals.note(now, sequence, inbound.ssrc);
-            let is_waiting = arrivals.due.is_some_and(|due| due <= now || !arrivals.is_pressing());
-            if !is_waiting {
-                let at = if arrivals.is_pressing() { now } else { next_feedback(now) };
-                arrivals.due = Some(at);
-                self.timers.arm(at, Timer::TransportCc(key));
+            let arrivals = transport.arrivals().get_or_insert_with(|| Box::new(Arrivals::new(sequence)));
+            arrivals.record(now, sequence, inbound.ssrc);
+            if let Some(at) = arrivals.next_deadline(now) {
+                arrivals.deadline().set(&mut self.timers, Some(at), Timer::TransportCc(key));
             }
         }
         if producer.remb {
@@ -39,42 +36,33 @@ impl Worker {
     pub(crate) fn transport_cc_timeout(&mut self, at: Instant, key: TransportKey, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         // Taken out while it is read, so that the transport can send.
-        let Some(mut arrivals) = transport.arrivals.take_if(|arrivals| arrivals.due == Some(at)) else { return };
-        arrivals.due = None;
+        let Some(mut arrivals) = transport.arrivals().take_if(|arrivals| arrivals.deadline().fires(at)) else { return };
         let mut result = Ok(());
-        while let (Ok(()), Some((head, end))) = (result, arrivals.message(transport.rtcp_ssrc)) {
-            result = send_rtcp(transport, outbox, |writer| {
+        while let (Ok(()), Some((head, end))) = (result, arrivals.message(transport.rtcp_ssrc())) {
+            result = transport.send_rtcp(outbox, |writer| {
                 writer.push_transport_cc(&head, arrivals.statuses(&head, end));
             });
-            arrivals.feedback_count = arrivals.feedback_count.wrapping_add(1);
-            arrivals.next = end;
+            arrivals.sent(end);
         }
-        transport.arrivals = Some(arrivals);
+        *transport.arrivals() = Some(arrivals);
         if let Err(why) = result {
             self.discard(key, why);
         }
     }
-}
 
-impl Worker {
-    /// Notes an authentic RTP packet of `len` bytes of a sender that takes REMB.
+    /// Records an authentic RTP packet of `len` bytes of a sender that takes REMB.
     pub(crate) fn record_for_remb(&mut self, now: Instant, key: TransportKey, len: usize) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        let remb = transport.remb.get_or_insert_with(|| Box::new(Remb::new(now)));
-        remb.bytes += len as u64;
-        if remb.due.is_none() {
-            let at = now + LOOK;
-            remb.due = Some(at);
-            self.timers.arm(at, Timer::Remb(key));
-        }
+        let remb = transport.remb().get_or_insert_with(|| Box::new(Remb::new(now)));
+        let at = remb.record(now, len);
+        remb.deadline().arm(&mut self.timers, at, Timer::Remb(key));
     }
 
     pub(crate) fn remb_timeout(&mut self, now: Instant, at: Instant, key: TransportKey, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         // Taken out while it is changed, so that the transport can send.
-        let Some(mut remb) = transport.remb.take_if(|remb| remb.due == Some(at)) else { return };
-        remb.due = None;
-        let producers = transport.producers.iter().filter_map(|key| self.producers.get(*key));
+        let Some(mut remb) = transport.remb().take_if(|remb| remb.deadline().fires(at)) else { return };
+        let producers = transport.producers().iter().filter_map(|key| self.producers.get(*key));
         let told: Vec<_> = producers.filter(|producer| producer.remb).collect();
         let streams = told.iter().flat_map(|producer| &producer.streams).filter_map(|key| self.streams.get(*key));
         let counts = streams.clone().map(|stream| stream.reception.counts(stream.highest()));
@@ -83,21 +71,21 @@ impl Worker {
         remb.estimate(now, expected, received);
         // Whoever takes transport-wide feedback estimates for itself: it is told the limit alone.
         let is_estimated = told.iter().any(|producer| producer.ids.transport_cc == 0);
-        let limit = Some(transport.max_incoming_bitrate_bps).filter(|limit| *limit > 0);
-        let estimate = Some(remb.estimate_bps).filter(|_| is_estimated);
+        let limit = transport.max_incoming_bitrate_bps();
+        let estimate = Some(remb.estimate_bps()).filter(|_| is_estimated);
         let mut result = Ok(());
         if let Some(bps) = limit.into_iter().chain(estimate).min()
             && remb.is_news(now, bps)
         {
-            let (from, ssrcs) = (transport.rtcp_ssrc, streams.filter_map(|stream| stream.ssrc));
-            result = send_rtcp(transport, outbox, |writer| {
+            let (from, ssrcs) = (transport.rtcp_ssrc(), streams.filter_map(|stream| stream.ssrc));
+            result = transport.send_rtcp(outbox, |writer| {
                 writer.push_remb(from, bps, ssrcs);
             });
             if result.is_ok() {
-                remb.announced = Some((bps, now));
+                remb.announced(now, bps);
             }
         }
-        transport.remb = Some(remb);
+        *transport.remb() = Some(remb);
         if let Err(why) = result {
             self.discard(key, why);
         }

@@ -5,7 +5,7 @@
 //! password verifies makes the path known; DTLS, RTP and RTCP are taken from known paths alone; media leaves on the
 //! nominated path alone, and only under keys of a verified handshake. Nothing else is learnt from anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use crate::limits::{MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS, MAX_STUN_ANSWER_
 use crate::srtp::{Opener, Sealer};
 use crate::stun;
 use crate::time::Instant;
-use crate::transport::{Flow, Security, Traffic, Transport, WebRtc, push_counted};
+use crate::transport::{Flow, Security, Traffic, Transport, WebRtc};
 
 /// What the WebRTC transports of a worker share.
 #[derive(Debug)]
@@ -91,9 +91,8 @@ impl Worker {
         let server = self.webrtc.as_mut().ok_or_else(|| invalid("webRtc", "is not configured on this worker"))?;
         let siblings = self.routers.get_mut(&router).ok_or_else(|| not_found("router", router.0))?;
         check_credentials(server, &options.ice)?;
-        let mut transport = Transport::new(id, router, options.rtcp_ssrc, NOWHERE);
-        transport.webrtc = Some(Box::new(WebRtc::new(&options.ice)));
-        transport.max_incoming_bitrate_bps = options.max_incoming_bitrate_bps;
+        let transport = Transport::new(id, router, options.rtcp_ssrc, NOWHERE)
+            .webrtc_with(WebRtc::new(&options.ice), options.max_incoming_bitrate_bps);
         let key = self.transports.insert(transport);
         siblings.push(key);
         self.transport_by_id.insert(id, key);
@@ -113,26 +112,26 @@ impl Worker {
             return Err(invalid("dtlsParameters.fingerprints", "must not be empty"));
         }
         let identity = self.webrtc.as_ref().map(|server| &server.identity);
-        let webrtc = self.transports.get_mut(key).and_then(|transport| transport.webrtc.as_deref_mut());
+        let webrtc = self.transports.get_mut(key).and_then(Transport::webrtc_mut);
         let (Some(identity), Some(webrtc)) = (identity, webrtc) else {
             return Err(invalid("transportId", "is not a WebRTC transport"));
         };
-        if webrtc.dtls.is_some() {
+        if webrtc.dtls().is_some() {
             return Err(CommandError::AlreadyConnected);
         }
-        webrtc.dtls = Some(Dtls::new(identity, dtls, now));
+        webrtc.set_dtls(Dtls::new(identity, dtls, now));
         self.start_dtls(now, key, outbox);
         Ok(())
     }
 
     pub(crate) fn restart_ice(&mut self, id: TransportId, ice: &IceParameters) -> Applied {
         let key = self.transport_key(id)?;
-        let webrtc = self.transports.get_mut(key).and_then(|transport| transport.webrtc.as_deref_mut());
+        let webrtc = self.transports.get_mut(key).and_then(Transport::webrtc_mut);
         let (Some(server), Some(webrtc)) = (self.webrtc.as_mut(), webrtc) else {
             return Err(invalid("transportId", "is not a WebRTC transport"));
         };
         check_credentials(server, ice)?;
-        if let Some(forgotten) = webrtc.ice.restart(ice) {
+        if let Some(forgotten) = webrtc.ice_mut().restart(ice) {
             server.fragments.remove(&forgotten);
         }
         server.fragments.insert(ice.username_fragment.clone(), key);
@@ -150,9 +149,9 @@ impl Worker {
     ) {
         let key = self.webrtc.as_ref().and_then(|server| server.paths.get(&path)).copied();
         let transport = key.and_then(|key| self.transports.get_mut(key));
-        let has_keys = transport.as_ref().is_some_and(|transport| transport.security.is_some());
+        let has_keys = transport.as_ref().is_some_and(|transport| transport.security().is_some());
         if let Some(transport) = transport {
-            transport.received.count(datagram.len());
+            transport.count_received(datagram.len());
         }
         let result = match (protocol_of(datagram), key) {
             (Protocol::Stun, _) => self.receive_check(now, path, (protocol, local), datagram, outbox),
@@ -186,14 +185,14 @@ impl Worker {
         // A path is one transport's: whoever has credentials of his own cannot take another's path with them, nor, by
         // checks in the name of another's address alone, keep it from him: it is firm once there are keys.
         let holder = server.paths.get(&path).filter(|holder| **holder != key);
-        if holder.and_then(|key| self.transports.get(*key)).is_some_and(|transport| transport.security.is_some()) {
+        if holder.and_then(|key| self.transports.get(*key)).is_some_and(|transport| transport.security().is_some()) {
             return Err(Discard::WrongRemote);
         }
         let transport = self.transports.get_mut(key).ok_or(Discard::UnknownUsername)?;
-        let webrtc = transport.webrtc.as_deref_mut().ok_or(Discard::UnknownUsername)?;
+        let webrtc = transport.webrtc_mut().ok_or(Discard::UnknownUsername)?;
         let answer = outbox.reserve(MAX_STUN_ANSWER_BYTES).ok_or(Discard::OutboxFull)?;
-        let checked = webrtc.ice.handle_check(now, path, protocol, &message, answer)?;
-        push_counted(outbox, &mut transport.sent, path, checked.answer_len, None);
+        let checked = webrtc.ice_mut().handle_check(now, path, protocol, &message, answer)?;
+        transport.push_to(path, outbox, checked.answer_len);
         self.after_check(now, key, path, (protocol, local), checked, outbox);
         Ok(())
     }
@@ -208,11 +207,10 @@ impl Worker {
         outbox: &mut Outbox,
     ) {
         let Some(server) = self.webrtc.as_mut() else { return };
-        if checked.added {
-            server.paths.insert(path, key);
-            if protocol == IceProtocol::Tcp {
-                self.endpoint_ops.push_back(EndpointOp::Authenticated(path.local));
-            }
+        // Also if the path was valid before: another transport without keys may have taken it since.
+        server.paths.insert(path, key);
+        if checked.added && protocol == IceProtocol::Tcp {
+            self.endpoint_ops.push_back(EndpointOp::Authenticated(path.local));
         }
         if let Some(forgotten) = checked.forgotten {
             server.fragments.remove(&forgotten);
@@ -228,16 +226,14 @@ impl Worker {
         }
         let consent_timeout = self.webrtc.as_ref().map_or(Duration::ZERO, |server| server.consent_timeout);
         let Some(transport) = self.transports.get_mut(key) else { return };
-        if transport.local == NOWHERE {
-            transport.local = Endpoint { id: path.local, local };
+        if transport.local() == NOWHERE {
+            transport.set_local(Endpoint { id: path.local, local });
         }
-        if let Some(webrtc) = transport.webrtc.as_deref_mut()
-            && webrtc.consent_due.is_none()
-            && webrtc.ice.last_check().is_some()
+        if let Some(webrtc) = transport.webrtc_mut()
+            && webrtc.consent_deadline().at().is_none()
+            && webrtc.ice().last_check().is_some()
         {
-            let at = now + consent_timeout;
-            webrtc.consent_due = Some(at);
-            self.timers.arm(at, Timer::Consent(key));
+            webrtc.consent_deadline().arm(&mut self.timers, now + consent_timeout, Timer::Consent(key));
         }
         self.start_dtls(now, key, outbox);
     }
@@ -256,19 +252,19 @@ impl Worker {
     /// Media goes to the nominated path from now on, if there are keys.
     fn follow_nomination(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        let selected = transport.webrtc.as_ref().and_then(|webrtc| webrtc.ice.selected());
+        let selected = transport.webrtc().and_then(|webrtc| webrtc.ice().selected());
         let had = transport.remote(Flow::Rtp).is_some();
-        let Some((path, _)) = selected.filter(|_| transport.security.is_some()) else {
+        let Some((path, _)) = selected.filter(|_| transport.security().is_some()) else {
             self.fall_silent(key);
             return;
         };
         let owner = self.endpoints.get(path.local.0 as usize).copied().flatten();
         if let Some(Owner::WebRtc(_, local)) = owner {
-            transport.local = Endpoint { id: path.local, local };
+            transport.set_local(Endpoint { id: path.local, local });
         }
         transport.set_remote(Flow::Rtp, path.remote);
         if !had {
-            let consumers = transport.consumers.clone();
+            let consumers = transport.consumers().to_vec();
             consumers.into_iter().for_each(|key| self.want_key_frame_for(now, key, outbox));
         }
     }
@@ -278,7 +274,7 @@ impl Worker {
     fn fall_silent(&mut self, key: TransportKey) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         transport.clear_remote();
-        for consumer in &transport.consumers {
+        for consumer in transport.consumers() {
             if let Some(consumer) = self.consumers.get_mut(*consumer) {
                 consumer.resynchronise();
             }
@@ -287,14 +283,14 @@ impl Worker {
 
     fn report_ice_state(&mut self, key: TransportKey) {
         let Some(transport) = self.transports.get(key) else { return };
-        let Some(webrtc) = &transport.webrtc else { return };
-        let tuple = webrtc.ice.selected().and_then(|(path, protocol)| {
+        let Some(webrtc) = transport.webrtc() else { return };
+        let tuple = webrtc.ice().selected().and_then(|(path, protocol)| {
             let Some(Owner::WebRtc(_, local)) = self.endpoints.get(path.local.0 as usize).copied().flatten() else {
                 return None;
             };
             Some(IceTuple { local, remote: path.remote, protocol })
         });
-        let event = Event::IceStateChanged { transport: transport.id, state: webrtc.ice.state(), tuple };
+        let event = Event::IceStateChanged { transport: transport.id(), state: webrtc.ice().state(), tuple };
         self.push_event(event);
     }
 
@@ -302,14 +298,15 @@ impl Worker {
     /// checks that arrive).
     pub(crate) fn consent_timeout(&mut self, now: Instant, at: Instant, key: TransportKey) {
         let Some(timeout) = self.webrtc.as_ref().map(|server| server.consent_timeout) else { return };
-        let webrtc = self.transports.get_mut(key).and_then(|transport| transport.webrtc.as_deref_mut());
-        let Some(webrtc) = webrtc.filter(|webrtc| webrtc.consent_due == Some(at)) else { return };
-        webrtc.consent_due = None;
-        let Some(last_check) = webrtc.ice.last_check() else { return };
+        let webrtc = self.transports.get_mut(key).and_then(Transport::webrtc_mut);
+        let Some(webrtc) = webrtc else { return };
+        if !webrtc.consent_deadline().fires(at) {
+            return;
+        }
+        let Some(last_check) = webrtc.ice().last_check() else { return };
         let due = last_check + timeout;
         if due > now {
-            webrtc.consent_due = Some(due);
-            self.timers.arm(due, Timer::Consent(key));
+            webrtc.consent_deadline().arm(&mut self.timers, due, Timer::Consent(key));
             return;
         }
         self.lose_consent(key);
@@ -318,9 +315,9 @@ impl Worker {
     fn lose_consent(&mut self, key: TransportKey) {
         self.fall_silent(key);
         let Some(transport) = self.transports.get_mut(key) else { return };
-        let Some(webrtc) = transport.webrtc.as_deref_mut() else { return };
-        let paths: Vec<_> = webrtc.ice.paths().collect();
-        webrtc.ice.expire();
+        let Some(webrtc) = transport.webrtc_mut() else { return };
+        let paths: Vec<_> = webrtc.ice().paths().collect();
+        webrtc.ice_mut().expire();
         paths.into_iter().for_each(|path| self.forget_path(key, path));
         self.report_ice_state(key);
     }
@@ -337,8 +334,8 @@ impl Worker {
                 server.paths.remove(&path);
             }
             let Some(transport) = self.transports.get_mut(key) else { continue };
-            let Some(webrtc) = transport.webrtc.as_deref_mut() else { continue };
-            let gone = webrtc.ice.forget_endpoint(endpoint);
+            let Some(webrtc) = transport.webrtc_mut() else { continue };
+            let gone = webrtc.ice_mut().forget_endpoint(endpoint);
             if gone.selected_changed {
                 self.fall_silent(key);
             }
@@ -351,8 +348,8 @@ impl Worker {
     /// As the DTLS client we say hello as soon as a path is valid.
     fn start_dtls(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        let Some(webrtc) = transport.webrtc.as_deref() else { return };
-        let waits = webrtc.dtls.as_ref().is_some_and(|dtls| dtls.is_client() && dtls.is_idle());
+        let Some(webrtc) = transport.webrtc() else { return };
+        let waits = webrtc.dtls().is_some_and(|dtls| dtls.is_client() && dtls.is_idle());
         let Some(path) = webrtc.path_of_dtls().filter(|_| waits) else { return };
         if self.begin_handshake(key, path).is_err() {
             return;
@@ -366,10 +363,9 @@ impl Worker {
         let address = path.remote.ip();
         server.admit(address)?;
         let Some(transport) = self.transports.get_mut(key) else { return Ok(()) };
-        let id = transport.id;
-        if let Some(webrtc) = transport.webrtc.as_deref_mut() {
-            webrtc.handshake_with = Some(address);
-            webrtc.dtls_state = DtlsState::Connecting;
+        let id = transport.id();
+        if let Some(webrtc) = transport.webrtc_mut() {
+            webrtc.begin_handshake(address);
         }
         let state = DtlsState::Connecting;
         self.push_event(Event::DtlsStateChanged { transport: id, state, detail: String::new() });
@@ -385,12 +381,12 @@ impl Worker {
         outbox: &mut Outbox,
     ) -> Result<(), Discard> {
         let transport = self.transports.get_mut(key).ok_or(Discard::NoTransport)?;
-        let webrtc = transport.webrtc.as_deref_mut().ok_or(Discard::UnexpectedDtls)?;
+        let webrtc = transport.webrtc_mut().ok_or(Discard::UnexpectedDtls)?;
         let is_expected = |dtls: &&Dtls| if dtls.is_idle() { dtls.may_begin_with(datagram) } else { !dtls.is_over() };
-        let dtls = webrtc.dtls.as_ref().filter(is_expected).ok_or(Discard::UnexpectedDtls)?;
-        webrtc.dtls_path = Some(path);
+        let begins = webrtc.dtls().filter(is_expected).ok_or(Discard::UnexpectedDtls)?.is_idle();
+        webrtc.set_dtls_path(path);
         let path = webrtc.path_of_dtls().unwrap_or(path);
-        if dtls.is_idle() {
+        if begins {
             self.begin_handshake(key, path)?;
         }
         self.with_dtls(now, key, path, outbox, |dtls, identity, now, send| {
@@ -400,9 +396,11 @@ impl Worker {
     }
 
     pub(crate) fn dtls_timeout(&mut self, now: Instant, at: Instant, key: TransportKey, outbox: &mut Outbox) {
-        let webrtc = self.transports.get_mut(key).and_then(|transport| transport.webrtc.as_deref_mut());
-        let Some(webrtc) = webrtc.filter(|webrtc| webrtc.dtls_due == Some(at)) else { return };
-        webrtc.dtls_due = None;
+        let webrtc = self.transports.get_mut(key).and_then(Transport::webrtc_mut);
+        let Some(webrtc) = webrtc else { return };
+        if !webrtc.dtls_deadline().fires(at) {
+            return;
+        }
         let Some(path) = webrtc.path_of_dtls() else { return };
         self.with_dtls(now, key, path, outbox, Dtls::handle_timeout);
     }
@@ -418,19 +416,12 @@ impl Worker {
     ) {
         let Some(server) = self.webrtc.as_ref() else { return };
         let Some(transport) = self.transports.get_mut(key) else { return };
-        let Some(webrtc) = transport.webrtc.as_deref_mut() else { return };
-        let Some(dtls) = webrtc.dtls.as_mut() else { return };
-        let sent = &mut transport.sent;
+        let Some((webrtc, sent)) = transport.webrtc_and_sent() else { return };
+        let Some(dtls) = webrtc.dtls_mut() else { return };
         let outcome = call(dtls, &server.identity, now, &mut |packet| send(outbox, sent, path, packet));
         let due = dtls.next_timeout().filter(|_| !dtls.is_over());
-        if due != webrtc.dtls_due {
-            webrtc.dtls_due = due;
-            if let Some(at) = due {
-                self.timers.arm(at, Timer::Dtls(key));
-            }
-        }
-        if !dtls.is_handshaking()
-            && let Some(address) = webrtc.handshake_with.take()
+        webrtc.dtls_deadline().set(&mut self.timers, due, Timer::Dtls(key));
+        if let Some(address) = webrtc.ended_handshake()
             && let Some(server) = self.webrtc.as_mut()
         {
             server.release(address);
@@ -453,8 +444,7 @@ impl Worker {
             self.report_dtls_state(key, DtlsState::Failed, "the keys cannot be used".to_owned());
             return;
         };
-        let used_ssrcs: BTreeSet<u32> = transport.outbound.keys().copied().collect();
-        transport.security = Some(Security { suite: keys.local.suite, sealer, opener: Some(opener), used_ssrcs });
+        transport.set_security(Security::new(keys.local.suite, sealer, Some(opener)));
         self.report_dtls_state(key, DtlsState::Connected, keys.detail.clone());
         self.follow_nomination(now, key, outbox);
         self.arm_reports(now, key);
@@ -462,16 +452,16 @@ impl Worker {
 
     fn report_dtls_state(&mut self, key: TransportKey, state: DtlsState, detail: String) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        let id = transport.id;
-        if let Some(webrtc) = transport.webrtc.as_deref_mut() {
-            webrtc.dtls_state = state;
+        let id = transport.id();
+        if let Some(webrtc) = transport.webrtc_mut() {
+            webrtc.set_dtls_state(state);
         }
         self.push_event(Event::DtlsStateChanged { transport: id, state, detail });
     }
 
     /// Says goodbye to the other side of a transport that is about to be closed.
     pub(crate) fn say_goodbye(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
-        let webrtc = self.transports.get(key).and_then(|transport| transport.webrtc.as_deref());
+        let webrtc = self.transports.get(key).and_then(Transport::webrtc);
         let Some(path) = webrtc.and_then(WebRtc::path_of_dtls) else { return };
         self.with_dtls(now, key, path, outbox, |dtls, identity, now, send| {
             dtls.close(identity, now, send);
@@ -481,13 +471,13 @@ impl Worker {
 
     /// Undoes what a WebRTC transport has entered into the worker's tables.
     pub(crate) fn close_webrtc(&mut self, key: TransportKey, webrtc: &WebRtc) {
-        let paths: Vec<_> = webrtc.ice.paths().collect();
+        let paths: Vec<_> = webrtc.ice().paths().collect();
         paths.into_iter().for_each(|path| self.forget_path(key, path));
         let Some(server) = self.webrtc.as_mut() else { return };
-        for fragment in webrtc.ice.fragments() {
+        for fragment in webrtc.ice().fragments() {
             server.fragments.remove(fragment);
         }
-        if let Some(address) = webrtc.handshake_with {
+        if let Some(address) = webrtc.handshake_with() {
             server.release(address);
         }
     }
@@ -505,7 +495,8 @@ fn send(outbox: &mut Outbox, sent: &mut Traffic, path: Path, packet: &[u8]) {
     // Without room it is lost, as on the way, and sent again.
     if let Some(room) = outbox.reserve(packet.len()) {
         room.copy_from_slice(packet);
-        push_counted(outbox, sent, path, packet.len(), None);
+        sent.count(packet.len());
+        outbox.push(path, packet.len(), None);
     }
 }
 

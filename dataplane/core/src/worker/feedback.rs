@@ -22,8 +22,8 @@ impl Worker {
     ) -> Result<(), Discard> {
         let transport = self.transports.get_mut(key).ok_or(Discard::NoTransport)?;
         let flow = transport.rtcp_flow();
-        let len = if let Some(security) = &mut transport.security {
-            let opener = security.opener.as_mut().ok_or(Discard::NoKey)?;
+        let len = if let Some(security) = transport.security_mut() {
+            let opener = security.opener_mut().ok_or(Discard::NoKey)?;
             opener.open_rtcp(datagram, &mut self.rtcp).map_err(OpenError::discard)?
         } else {
             self.rtcp.get_mut(..datagram.len()).ok_or(Discard::TooLong)?.copy_from_slice(datagram);
@@ -69,7 +69,7 @@ impl Worker {
     }
 
     fn take_sender_report(&mut self, key: TransportKey, ssrc: u32, report: SenderReport) {
-        let inbound = self.transports.get(key).and_then(|transport| transport.inbound(ssrc));
+        let inbound = self.transports.get(key).and_then(|transport| transport.inbound_of(ssrc));
         let stream = inbound.filter(|inbound| !inbound.rtx).and_then(|inbound| self.streams.get_mut(inbound.stream));
         if let Some(stream) = stream {
             stream.reception.sender_report = Some(report);
@@ -128,7 +128,7 @@ impl Worker {
     /// still misses. If it sends again, it goes on as if nothing had been: a forged BYE on a plain transport does no
     /// harm.
     pub(crate) fn take_bye(&mut self, key: TransportKey, ssrc: u32) {
-        let inbound = self.transports.get(key).and_then(|transport| transport.inbound(ssrc));
+        let inbound = self.transports.get(key).and_then(|transport| transport.inbound_of(ssrc));
         let stream = inbound.filter(|inbound| !inbound.rtx).and_then(|inbound| self.streams.get_mut(inbound.stream));
         if let Some(stream) = stream {
             stream.has_ended = true;
@@ -136,6 +136,6 @@ impl Worker {
         }
     }
     fn consumer_of(&self, transport: TransportKey, ssrc: u32) -> Option<ConsumerKey> {
-        self.transports.get(transport)?.outbound.get(&ssrc).copied()
+        self.transports.get(transport)?.consumer_of(ssrc)
     }
 }

@@ -10,13 +10,12 @@ use super::Worker;
 use super::round::{Cursor, Forward};
 use super::seal::{Outgoing, Unsealed, seal};
 use crate::consumer::{Consumer, Stamp, abs_send_time};
-use crate::io::{Outbox, Path};
+use crate::io::Outbox;
 use crate::key::{OfConsumer, OfStream, StreamKey, Table};
 use crate::limits::MAX_PAD_BYTES;
 use crate::media::{History, SlotRef, Stream};
-use crate::srtp::Sealer;
 use crate::time::Instant;
-use crate::transport::{Flow, Traffic, Transport};
+use crate::transport::{Exit, Transport};
 
 impl Worker {
     /// Forwards what the batch brought. Call until it says [`Forward::Done`], sending and clearing the outbox between.
@@ -50,10 +49,9 @@ impl Worker {
                 }
                 for (consumer, transport) in &stream.subscribers {
                     let Some(place) = self.transports.get_mut(*transport) else { continue };
-                    if place.pending.is_empty() {
+                    if place.add_pending(*consumer, key) {
                         self.round_transports.push(*transport);
                     }
-                    place.pending.push((*consumer, key));
                 }
             }
             if ask {
@@ -70,11 +68,9 @@ impl Worker {
             let Some(gop_replay) = self.gop_replay_of(now, key) else { continue };
             let Some(consumer) = self.consumers.get_mut(key) else { continue };
             let Some(transport) = self.transports.get_mut(consumer.transport()) else { continue };
-            if transport.pending.is_empty() {
+            let is_pending = transport.pending().contains(&(key, gop_replay.stream));
+            if !is_pending && transport.add_pending(key, gop_replay.stream) {
                 self.round_transports.push(consumer.transport());
-            }
-            if !transport.pending.contains(&(key, gop_replay.stream)) {
-                transport.pending.push((key, gop_replay.stream));
             }
             consumer.start_replay(gop_replay);
         }
@@ -90,7 +86,7 @@ impl Worker {
                 if !round.advance(transport, outbox, cursor) {
                     return false;
                 }
-                transport.pending.clear();
+                transport.clear_pending();
             }
             *cursor = Cursor { transport: cursor.transport + 1, ..Cursor::default() };
         }
@@ -122,12 +118,9 @@ struct Round<'a> {
 impl Round<'_> {
     /// Everything that a transport's consumers want of the round. False if the outbox is full.
     fn advance(&mut self, transport: &mut Transport, outbox: &mut Outbox, cursor: &mut Cursor) -> bool {
-        let path = transport.path(Flow::Rtp);
         let Self { consumers, streams, history, discards, abs_send_time } = self;
-        let Transport { pending, sent, next_transport_cc, security, .. } = transport;
-        let sealer = security.as_ref().map(|security| &security.sealer);
-        let stamp = Stamp { abs_send_time: *abs_send_time, transport_cc: *next_transport_cc };
-        let mut departure = Departure { path, sealer, stamp, history, discards, outbox, sent };
+        let (pending, exit) = transport.departure();
+        let mut departure = Departure { exit, abs_send_time: *abs_send_time, history, discards, outbox };
         let mut done = true;
         while let (true, Some((consumer, key))) = (done, pending.get(cursor.pending).copied()) {
             // Keys may have been given to other objects since the round began, and the consumer may have switched.
@@ -147,21 +140,17 @@ impl Round<'_> {
                 cursor.packet = 0;
             }
         }
-        *next_transport_cc = departure.stamp.transport_cc;
         done
     }
 }
 
 /// How the packets of a transport leave.
 struct Departure<'a> {
-    path: Option<Path>,
-    sealer: Option<&'a Sealer>,
-    /// Of the next packet.
-    stamp: Stamp,
+    exit: Option<Exit<'a>>,
+    abs_send_time: [u8; 3],
     history: &'a mut History,
     discards: &'a mut Discards,
     outbox: &'a mut Outbox,
-    sent: &'a mut Traffic,
 }
 
 impl Departure<'_> {
@@ -188,7 +177,7 @@ impl Departure<'_> {
     /// One packet to one consumer, unless it is withheld. False if the outbox is full: then again, when it is not.
     fn send(&mut self, consumer: &mut Consumer, (key, stream): (StreamKey, &mut Stream), slot: SlotRef) -> bool {
         match self.forward(consumer, key, slot) {
-            Ok(()) => self.stamp.transport_cc = consumer.extensions().after(self.stamp.transport_cc),
+            Ok(()) => {}
             Err(Unsealed::Full) => return false,
             Err(Unsealed::Discarded(why)) => {
                 consumer.discard(why);
@@ -205,7 +194,7 @@ impl Departure<'_> {
         if consumer.is_paused() {
             return Err(Unsealed::Discarded(Discard::ConsumerPaused));
         }
-        let path = self.path.ok_or(Unsealed::Discarded(Discard::NotConnected))?;
+        let exit = self.exit.as_mut().ok_or(Unsealed::Discarded(Discard::NotConnected))?;
         if !self.history.is_current(slot) {
             return Err(Unsealed::Discarded(Discard::LeftHistory));
         }
@@ -214,8 +203,10 @@ impl Departure<'_> {
             consumer.record_picture(meta.frame.picture_ids(self.history.sealable(slot.index, false)));
         }
         let index = consumer.rewrite(stream, &meta).map_err(Unsealed::Discarded)?;
-        let outgoing = Outgoing::of(consumer, path, self.stamp, &meta, index);
-        seal(self.history, slot.index, self.sealer, &outgoing, self.outbox, self.sent)?;
+        let stamp = Stamp { abs_send_time: self.abs_send_time, transport_cc: *exit.next_transport_cc() };
+        let outgoing = Outgoing::of(consumer, stamp, &meta, index);
+        seal(self.history, slot.index, exit, &outgoing, self.outbox)?;
+        *exit.next_transport_cc() = consumer.extensions().after(stamp.transport_cc);
         consumer.count_sent(u64::from(meta.payload_len));
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::consumer::{Consumer, GopReplay};
 use crate::io::{Outbox, Timer};
 use crate::key::{ConsumerKey, StreamKey};
 use crate::time::Instant;
-use crate::transport::{Flow, send_rtcp};
+use crate::transport::Flow;
 
 impl Worker {
     /// A consumer needs a key frame: the newest one of history if it has none yet and that will do, else the next.
@@ -66,9 +66,9 @@ impl Worker {
             return;
         }
         if due <= now {
-            let from = transport.rtcp_ssrc;
+            let from = transport.rtcp_ssrc();
             let fir_sequence = stream.fir_sequence.wrapping_add(1);
-            let result = send_rtcp(transport, outbox, |writer| {
+            let result = transport.send_rtcp(outbox, |writer| {
                 if producer.pli {
                     writer.push_pli(from, ssrc);
                 } else {
@@ -82,7 +82,7 @@ impl Worker {
                     stream.fir_sequence = fir_sequence;
                 }
                 Err(why) => {
-                    transport.discards.count(why);
+                    transport.discard(why, 1);
                     self.discards.count(why);
                 }
             }

@@ -154,7 +154,7 @@ impl Worker {
             }
         };
         if let Some(transport) = self.transports.get_mut(key) {
-            transport.received.count(datagram.len());
+            transport.count_received(datagram.len());
         }
         if let Err(why) = self.receive(now, key, flow, path, datagram, outbox) {
             self.discard(key, why);
@@ -225,7 +225,7 @@ impl Worker {
     pub fn send_refused(&mut self, path: Path, packets: u64) {
         self.discards.add(Discard::SendRefused, packets);
         if let Some(transport) = self.owner_of(path).and_then(|key| self.transports.get_mut(key)) {
-            transport.discards.add(Discard::SendRefused, packets);
+            transport.discard(Discard::SendRefused, packets);
         }
     }
 
@@ -254,7 +254,7 @@ impl Worker {
     pub(crate) fn discard(&mut self, transport: TransportKey, why: Discard) {
         self.discards.count(why);
         if let Some(transport) = self.transports.get_mut(transport) {
-            transport.discards.count(why);
+            transport.discard(why, 1);
         }
     }
 

@@ -76,11 +76,10 @@ impl Worker {
     /// sends such packets to open its path).
     fn learn_from_unknown(&mut self, key: TransportKey, path: Path, view: &RtpView<'_>) -> Result<(), Discard> {
         let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
-        if transport.remote(Flow::Rtp).is_some() || !transport.comedia {
+        if transport.remote(Flow::Rtp).is_some() || !transport.is_comedia() {
             return Ok(());
         }
-        if let Some(security) = &transport.security {
-            let opener = security.opener.as_ref().ok_or(Discard::NoKey)?;
+        if let Some(opener) = transport.opener()? {
             let index = ReplayWindow::default().guess(view.sequence());
             let slot = self.spare.or_else(|| self.history.allocate()).ok_or(Discard::NoHistory)?;
             self.spare = Some(slot);
@@ -99,8 +98,7 @@ impl Worker {
         let stream = self.streams.get_mut(inbound.stream).ok_or(Discard::UnknownSsrc)?;
         let from = if inbound.rtx { 0 } else { HEADROOM_BYTES };
         let room = self.history.bytes_mut(slot).get_mut(from..HEADROOM_BYTES + MAX_PAYLOAD_BYTES).unwrap_or_default();
-        if let Some(security) = &transport.security {
-            let opener = security.opener.as_ref().ok_or(Discard::NoKey)?;
+        if let Some(opener) = transport.opener()? {
             let window = if inbound.rtx { &mut stream.rtx_window } else { &mut stream.window };
             let index = window.guess(view.sequence());
             window.check(index).map_err(Replay::discard)?;
@@ -126,11 +124,11 @@ impl Worker {
     /// Learns the remote side of a comedia transport, from a packet that has been authenticated.
     pub(crate) fn learn_remote(&mut self, key: TransportKey, flow: Flow, path: Path) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        if !transport.comedia || transport.remote(flow).is_some() {
+        if !transport.is_comedia() || transport.remote(flow).is_some() {
             return;
         }
         transport.set_remote(flow, path.remote);
-        let event = Event::RemoteLearnt { transport: transport.id, remote: path.remote, rtcp: flow == Flow::Rtcp };
+        let event = Event::RemoteLearnt { transport: transport.id(), remote: path.remote, rtcp: flow == Flow::Rtcp };
         self.push_event(event);
         self.endpoint_ops.push_back(EndpointOp::Connect(path.local, path.remote));
     }

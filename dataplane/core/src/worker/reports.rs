@@ -15,7 +15,6 @@ use crate::limits::NACK_INTERVAL;
 use crate::media::Stream;
 use crate::rtcp::Writer;
 use crate::time::{Instant, ntp_time};
-use crate::transport::send_rtcp;
 
 /// Interval of reports about video, and of those about audio alone (mediasoup: 1 s and 5 s).
 const VIDEO_REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -32,25 +31,25 @@ impl Worker {
     pub(crate) fn arm_reports(&mut self, now: Instant, key: TransportKey) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let video = |kind| kind == MediaKind::Video;
-        let has_video =
-            transport.producers.iter().filter_map(|key| self.producers.get(*key)).any(|one| video(one.kind))
-                || transport.consumers.iter().filter_map(|key| self.consumers.get(*key)).any(Consumer::has_key_frames);
+        let has_video = transport
+            .producers()
+            .iter()
+            .filter_map(|key| self.producers.get(*key))
+            .any(|one| video(one.kind))
+            || transport.consumers().iter().filter_map(|key| self.consumers.get(*key)).any(Consumer::has_key_frames);
         let interval = if has_video { VIDEO_REPORT_INTERVAL } else { AUDIO_REPORT_INTERVAL };
         // 0.8 to 1.2 of it, so that transports do not report in step (RFC 3550 section 6.3.5).
         let spread = (now.as_nanos() / 1_000 + u64::from(key.index()) * 7_919) % 401;
         let at = now + interval * u32::try_from(800 + spread).unwrap_or(1_000) / 1_000;
         let at = Instant::from_nanos(at.as_nanos().next_multiple_of(REPORT_GRID_NS));
-        if transport.reports_due.is_none_or(|due| at < due) {
-            transport.reports_due = Some(at);
-            self.timers.arm(at, Timer::Reports(key));
-        }
+        transport.reports_deadline().arm(&mut self.timers, at, Timer::Reports(key));
     }
 
     pub(crate) fn reports_timeout(&mut self, now: Instant, at: Instant, key: TransportKey, outbox: &mut Outbox) {
-        let Some(transport) = self.transports.get_mut(key).filter(|transport| transport.reports_due == Some(at)) else {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        if !transport.reports_deadline().fires(at) {
             return;
-        };
-        transport.reports_due = None;
+        }
         if let Err(why) = self.send_reports(now, key, outbox) {
             self.discard(key, why);
         }
@@ -64,7 +63,7 @@ impl Worker {
         }
         let (consumers, streams) = (&self.consumers, &mut self.streams);
         let ntp = ntp_time(self.config.unix_time_ns, now);
-        let media = transport.inbound.iter().filter(|inbound| !inbound.rtx);
+        let media = transport.inbound().iter().filter(|inbound| !inbound.rtx);
         let blocks: Vec<_> = media
             .filter_map(|inbound| {
                 let stream = streams.get_mut(inbound.stream).filter(|stream| !stream.has_ended)?;
@@ -72,21 +71,21 @@ impl Worker {
                 Some(stream.reception.report(now, inbound.ssrc, highest))
             })
             .collect();
-        let senders = transport.consumers.iter().filter_map(|key| consumers.get(*key));
+        let senders = transport.consumers().iter().filter_map(|key| consumers.get(*key));
         let reporting: Vec<_> = senders.filter(|consumer| consumer.sent().packets > 0).collect();
-        let ssrc = transport.rtcp_ssrc;
+        let ssrc = transport.rtcp_ssrc();
         // As many as one packet can have: more would not fit a compound.
         for blocks in blocks.chunks(MAX_REPORT_BLOCKS) {
-            send_rtcp(transport, outbox, |writer| {
+            transport.send_rtcp(outbox, |writer| {
                 writer.push_receiver_report(ssrc, blocks.iter().copied());
                 writer.push_sdes_cname(ssrc, "corecast");
                 writer.push_rrtr(ssrc, ntp);
             })?;
         }
         let mut rest = reporting.as_slice();
-        let mut answers: Vec<_> = transport.reference_times.iter().map(|time| time.answer(now)).collect();
+        let mut answers: Vec<_> = transport.reference_time_answers(now);
         while !rest.is_empty() {
-            send_rtcp(transport, outbox, |writer| {
+            transport.send_rtcp(outbox, |writer| {
                 while let Some((consumer, others)) = rest.split_first() {
                     push_sender_report(writer, now, ntp, consumer, streams);
                     rest = others;
@@ -101,7 +100,7 @@ impl Worker {
             })?;
         }
         if answers.is_empty() {
-            transport.reference_times.clear();
+            transport.clear_reference_times();
         }
         Ok(())
     }
@@ -127,12 +126,12 @@ impl Worker {
         if !self.nack.is_empty() {
             stream.reception.nacks += 1;
             stream.reception.nacked_packets += self.nack.len() as u64;
-            let (from, lost) = (transport.rtcp_ssrc, self.nack.iter().copied());
-            let result = send_rtcp(transport, outbox, |writer| {
+            let (from, lost) = (transport.rtcp_ssrc(), self.nack.iter().copied());
+            let result = transport.send_rtcp(outbox, |writer| {
                 writer.push_nack(from, ssrc, lost);
             });
             if let Err(why) = result {
-                transport.discards.count(why);
+                transport.discard(why, 1);
                 self.discards.count(why);
             }
         }

@@ -20,16 +20,16 @@ impl Worker {
     /// The stream of a packet, and whether its SSRC was known.
     pub(crate) fn resolve(&self, key: TransportKey, view: &RtpView<'_>) -> Result<(Inbound, bool), Discard> {
         let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
-        if let Some(inbound) = transport.inbound(view.ssrc()) {
+        if let Some(inbound) = transport.inbound_of(view.ssrc()) {
             return Ok((inbound, true));
         }
-        if transport.inbound.len() >= MAX_SSRCS_PER_TRANSPORT {
+        if transport.inbound().len() >= MAX_SSRCS_PER_TRANSPORT {
             return Err(Discard::TooManySsrcs);
         }
         let mut found = Err(Discard::UnknownSsrc);
         // Producers that the packet may belong to as far as its MID and payload type tell.
         let (mut candidates, mut have_mids) = (0, false);
-        for producer in transport.producers.iter().filter_map(|key| self.producers.get(*key)) {
+        for producer in transport.producers().iter().filter_map(|key| self.producers.get(*key)) {
             match named_by_mid(producer, view) {
                 Some(true) => return stream_of(producer, &self.streams, view).map(|inbound| (inbound, false)),
                 Some(false) => continue,
@@ -57,7 +57,7 @@ impl Worker {
             *ssrc = Some(inbound.ssrc);
         }
         if let Some(transport) = self.transports.get_mut(key) {
-            transport.inbound.push(inbound);
+            transport.add_inbound(inbound);
         }
     }
 }
@@ -99,7 +99,7 @@ pub(crate) fn check_names(
         if !is_lawful(mid) {
             return invalid("rtpParameters.mid", format!("must be 1 to {MAX_NAME_BYTES} bytes"));
         }
-        let mut siblings = transport.producers.iter().filter_map(|key| producers.get(*key));
+        let mut siblings = transport.producers().iter().filter_map(|key| producers.get(*key));
         if siblings.any(|sibling| sibling.mid.as_ref() == Some(mid)) {
             return invalid("rtpParameters.mid", format!("{mid} is another producer's on this transport"));
         }
@@ -114,7 +114,7 @@ pub(crate) fn check_names(
         }
     }
     let announced = options.encodings.iter().flat_map(|encoding| [encoding.ssrc, encoding.rtx_ssrc]).flatten();
-    if transport.inbound.len() + announced.count() > MAX_SSRCS_PER_TRANSPORT {
+    if transport.inbound().len() + announced.count() > MAX_SSRCS_PER_TRANSPORT {
         let max = MAX_SSRCS_PER_TRANSPORT as u64;
         return Err(CommandError::Limit { what: "SSRCs of producers on a transport".into(), max });
     }

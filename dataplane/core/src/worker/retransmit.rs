@@ -13,7 +13,6 @@ use crate::consumer::{Stamp, abs_send_time};
 use crate::io::Outbox;
 use crate::key::ConsumerKey;
 use crate::time::Instant;
-use crate::transport::Flow;
 
 impl Worker {
     /// Repeats packet `out` (as the receiver numbers it) to a consumer.
@@ -33,27 +32,24 @@ impl Worker {
         if !meta.settled || consumer.is_paused() || !consumer.accepts(meta.payload_type) {
             return Err(Discard::RetransmitNotFound);
         }
-        let path = transport.path(Flow::Rtp).ok_or(Discard::NotConnected)?;
+        let mut exit = transport.exit().ok_or(Discard::NotConnected)?;
         if !consumer.may_retransmit(now, source.index, u64::from(meta.payload_len)) {
             return Err(Discard::RetransmitTooOften);
         }
         let rtx = consumer.next_rtx(meta.payload_type);
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
-        let stamp = Stamp { abs_send_time, transport_cc: transport.next_transport_cc };
-        let mut outgoing = Outgoing::of(consumer, path, stamp, &meta, source.index);
+        let stamp = Stamp { abs_send_time, transport_cc: *exit.next_transport_cc() };
+        let mut outgoing = Outgoing::of(consumer, stamp, &meta, source.index);
         outgoing.timestamp_offset = source.timestamp_offset;
         outgoing.change = source.change.of(meta.frame);
         if let Some((ssrc, payload_type, index)) = rtx {
             outgoing = Outgoing { ssrc, payload_type, index, original: Some(out), ..outgoing };
         }
-        let sealer = transport.security.as_ref().map(|security| &security.sealer);
-        seal(&mut self.history, slot, sealer, &outgoing, outbox, &mut transport.sent).map_err(
-            |unsealed| match unsealed {
-                Unsealed::Full => Discard::OutboxFull,
-                Unsealed::Discarded(why) => why,
-            },
-        )?;
-        transport.next_transport_cc = consumer.extensions().after(transport.next_transport_cc);
+        seal(&mut self.history, slot, &mut exit, &outgoing, outbox).map_err(|unsealed| match unsealed {
+            Unsealed::Full => Discard::OutboxFull,
+            Unsealed::Discarded(why) => why,
+        })?;
+        *exit.next_transport_cc() = consumer.extensions().after(stamp.transport_cc);
         consumer.count_retransmitted();
         Ok(())
     }

@@ -5,7 +5,6 @@
 
 use super::Worker;
 use crate::key::TransportKey;
-use crate::limits::MAX_REFERENCE_TIMES;
 use crate::rtcp::{DlrrBlock, Xr, XrBlock};
 use crate::time::{Instant, middle, ntp_time, round_trip};
 use crate::transport::ReferenceTime;
@@ -15,8 +14,9 @@ impl Worker {
         for block in report.blocks() {
             match block {
                 XrBlock::ReceiverReferenceTime { ntp } => {
-                    let time = ReferenceTime { ssrc: report.sender_ssrc, ntp: middle(ntp), at: now };
-                    self.record_reference_time(key, time);
+                    if let Some(transport) = self.transports.get_mut(key) {
+                        transport.record_reference_time(ReferenceTime::new(report.sender_ssrc, middle(ntp), now));
+                    }
                 }
                 XrBlock::Dlrr(blocks) => blocks.for_each(|block| self.take_dlrr(now, key, block)),
                 XrBlock::Other { .. } => {}
@@ -24,26 +24,15 @@ impl Worker {
         }
     }
 
-    /// To be answered with the next reports: the last time of each receiver, and no more receivers than a few.
-    fn record_reference_time(&mut self, key: TransportKey, time: ReferenceTime) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        let times = &mut transport.reference_times;
-        if let Some(known) = times.iter_mut().find(|known| known.ssrc == time.ssrc) {
-            *known = time;
-        } else if times.len() < MAX_REFERENCE_TIMES {
-            times.push(time);
-        }
-    }
-
     /// A sender's answer to our reference time. Whichever of its SSRCs it comes under, it has come the way that all
     /// take (str0m answers under one of them).
     fn take_dlrr(&mut self, now: Instant, key: TransportKey, block: DlrrBlock) {
-        let Some(transport) = self.transports.get(key).filter(|transport| transport.rtcp_ssrc == block.ssrc) else {
+        let Some(transport) = self.transports.get(key).filter(|transport| transport.rtcp_ssrc() == block.ssrc) else {
             return;
         };
         let ntp = middle(ntp_time(self.config.unix_time_ns, now));
         let Some(time) = round_trip(ntp, block.last_rr, block.delay_since_last_rr) else { return };
-        for inbound in &transport.inbound {
+        for inbound in transport.inbound() {
             if let Some(stream) = self.streams.get_mut(inbound.stream) {
                 stream.reception.round_trip = Some(time);
             }

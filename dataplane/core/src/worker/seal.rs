@@ -4,16 +4,14 @@ use corecast_wire::Discard;
 
 use crate::codec::Change;
 use crate::consumer::{Consumer, ExtensionPlan, Stamp};
-use crate::io::{Outbox, Path};
+use crate::io::Outbox;
 use crate::media::{History, PacketMeta};
 use crate::rtp::{FIXED_HEADER_BYTES, Header, begin_header};
-use crate::srtp::Sealer;
-use crate::transport::{Traffic, push_counted};
+use crate::transport::Exit;
 
 /// What is different for this receiver.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outgoing<'a> {
-    pub(crate) path: Path,
     pub(crate) ssrc: u32,
     pub(crate) payload_type: u8,
     /// Sequence number with its rollover count: the SRTP index.
@@ -31,10 +29,9 @@ pub(crate) struct Outgoing<'a> {
 impl<'a> Outgoing<'a> {
     /// A packet as a consumer sends it, the first time and, so that it stays the same to the byte, every time: the
     /// stamp is written by those consumers alone that never repeat a packet.
-    pub(crate) fn of(consumer: &'a Consumer, path: Path, stamp: Stamp, packet: &PacketMeta, index: u64) -> Self {
+    pub(crate) fn of(consumer: &'a Consumer, stamp: Stamp, packet: &PacketMeta, index: u64) -> Self {
         let payload_type = consumer.payload_type(packet.payload_type).unwrap_or(packet.payload_type);
         Self {
-            path,
             ssrc: consumer.ssrc(),
             payload_type,
             index,
@@ -63,17 +60,16 @@ pub(crate) enum Unsealed {
 pub(crate) fn seal(
     history: &mut History,
     slot: u32,
-    sealer: Option<&Sealer>,
+    exit: &mut Exit<'_>,
     outgoing: &Outgoing<'_>,
     outbox: &mut Outbox,
-    sent: &mut Traffic,
 ) -> Result<(), Unsealed> {
     let change = outgoing.change;
     if change == Change::NONE {
-        return seal_as_it_is(history, slot, sealer, outgoing, outbox, sent);
+        return seal_as_it_is(history, slot, exit, outgoing, outbox);
     }
     history.change(slot, change);
-    let result = seal_as_it_is(history, slot, sealer, outgoing, outbox, sent);
+    let result = seal_as_it_is(history, slot, exit, outgoing, outbox);
     history.change(slot, change.inverse());
     result
 }
@@ -82,12 +78,11 @@ pub(crate) fn seal(
 fn seal_as_it_is(
     history: &mut History,
     slot: u32,
-    sealer: Option<&Sealer>,
+    exit: &mut Exit<'_>,
     outgoing: &Outgoing<'_>,
     outbox: &mut Outbox,
-    sent: &mut Traffic,
 ) -> Result<(), Unsealed> {
-    let meta = history.meta(slot);
+    let (meta, sealer) = (history.meta(slot), exit.sealer());
     #[expect(clippy::cast_possible_truncation, reason = "RTP carries the lower 16 bits")]
     let header = Header {
         payload_type: outgoing.payload_type,
@@ -119,12 +114,12 @@ fn seal_as_it_is(
         let (copied, rest) = payload.split_at(copied);
         room.get_mut(header_len..).unwrap_or_default().copy_from_slice(copied);
         let payload = Some((history.reference(slot), rest.len())).filter(|_| !rest.is_empty());
-        push_counted(outbox, sent, outgoing.path, len, payload);
+        exit.push(outbox, len, payload);
         return Ok(());
     };
     sealer
         .seal_rtp(outgoing.ssrc, outgoing.index, room, header_len, payload)
         .map_err(|error| Unsealed::Discarded(error.discard()))?;
-    push_counted(outbox, sent, outgoing.path, len, None);
+    exit.push(outbox, len, None);
     Ok(())
 }

@@ -1,9 +1,6 @@
 //! Counters of every object, a page at a time.
 
-use corecast_wire::{
-    ConsumerId, Object, ObjectStats, ProducerId, ProducerStats, StatsPage, StreamStats, TransportId, TransportStats,
-    WebRtcStats,
-};
+use corecast_wire::{ConsumerId, Object, ObjectStats, ProducerId, ProducerStats, StatsPage, StreamStats, TransportId};
 
 use super::Worker;
 use crate::consumer::Consumer;
@@ -11,7 +8,6 @@ use crate::key::TransportKey;
 use crate::limits::STATS_PAGE_OBJECTS;
 use crate::media::{ACTIVE, Producer, Stream};
 use crate::time::Instant;
-use crate::transport::{Flow, Transport};
 
 impl Worker {
     /// The page that begins with the first object at or after `from`: transports, then producers, then consumers.
@@ -22,10 +18,12 @@ impl Worker {
             Object::Producer(id) => (None, id, ConsumerId(0)),
             Object::Consumer(id) => (None, ProducerId(u64::MAX), id),
         };
-        let transports = transport
-            .into_iter()
-            .flat_map(|id| self.transport_by_id.range(id..))
-            .map(|(id, key)| (Object::Transport(*id), self.transports.get(*key).map(transport_stats)));
+        let transports = transport.into_iter().flat_map(|id| self.transport_by_id.range(id..)).map(|(id, key)| {
+            (
+                Object::Transport(*id),
+                self.transports.get(*key).map(|transport| ObjectStats::Transport(transport.stats())),
+            )
+        });
         let producers = self.producer_by_id.range(producer..).map(|(id, key)| {
             (Object::Producer(*id), self.producers.get(*key).map(|producer| self.producer_stats(now, producer)))
         });
@@ -44,7 +42,7 @@ impl Worker {
     }
 
     fn transport_id(&self, key: TransportKey) -> TransportId {
-        self.transports.get(key).map_or(TransportId(0), |transport| transport.id)
+        self.transports.get(key).map_or(TransportId(0), |transport| transport.id())
     }
 
     fn producer_stats(&self, now: Instant, producer: &Producer) -> ObjectStats {
@@ -64,26 +62,6 @@ impl Worker {
         let producer = self.producers.get(consumer.producer()).map_or(ProducerId(0), |producer| producer.id);
         ObjectStats::Consumer(consumer.stats(self.transport_id(consumer.transport()), producer))
     }
-}
-
-fn transport_stats(transport: &Transport) -> ObjectStats {
-    ObjectStats::Transport(TransportStats {
-        transport: transport.id,
-        router: transport.router,
-        local: transport.local.local,
-        remote: transport.remote(Flow::Rtp),
-        packets_received: transport.received.packets,
-        bytes_received: transport.received.bytes,
-        packets_sent: transport.sent.packets,
-        bytes_sent: transport.sent.bytes,
-        discards: transport.discards.clone(),
-        webrtc: transport.webrtc.as_ref().map(|webrtc| WebRtcStats {
-            ice_state: webrtc.ice.state(),
-            protocol: webrtc.ice.selected().map(|(_, protocol)| protocol),
-            dtls_state: webrtc.dtls_state,
-            suite: transport.security.as_ref().map(|security| security.suite),
-        }),
-    })
 }
 
 fn stream_stats(now: Instant, stream: &Stream) -> StreamStats {

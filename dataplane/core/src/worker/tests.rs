@@ -141,8 +141,8 @@ fn rtcp_is_not_sent_beyond_its_last_index() {
         let mut call = Call::new(suite);
         assert_eq!(call.send(0), 1);
         for transport in call.worker.transports.objects_mut() {
-            let security = transport.security.as_mut().expect("SRTP");
-            security.sealer.skip_to_rtcp_index((1 << 31) - 2);
+            let security = transport.security_mut().expect("SRTP");
+            security.sealer_mut().skip_to_rtcp_index((1 << 31) - 2);
         }
         let mut sent = 0;
         for _ in 0..20 {

@@ -1,0 +1,94 @@
+//! How packets of a transport get into the outbox: where they go, under which key, and counted.
+
+use corecast_wire::Discard;
+
+use super::{Flow, Security, Traffic, Transport};
+use crate::io::{Outbox, Path};
+use crate::key::{ConsumerKey, StreamKey};
+use crate::media::SlotRef;
+use crate::rtcp::Writer;
+use crate::srtp::{SealError, Sealer};
+
+/// Room for the longest compound: one that is closed at 1,000 bytes, plus one sender report with its CNAME, plus
+/// answers to reference times if there is room.
+const RTCP_ROOM_BYTES: usize = 1_400;
+
+/// The way out of a transport for RTP.
+#[derive(Debug)]
+pub(crate) struct Exit<'a> {
+    path: Path,
+    sealer: Option<&'a Sealer>,
+    next_transport_cc: &'a mut u16,
+    sent: &'a mut Traffic,
+}
+
+impl<'a> Exit<'a> {
+    /// Seals what leaves; `None` for plain RTP.
+    pub(crate) const fn sealer(&self) -> Option<&'a Sealer> {
+        self.sealer
+    }
+
+    /// Transport-wide sequence number of the next packet that has one. It is not taken back if the kernel refuses the
+    /// packet.
+    pub(crate) const fn next_transport_cc(&mut self) -> &mut u16 {
+        self.next_transport_cc
+    }
+
+    /// Puts a packet into the outbox that was written into its last reservation, and counts it.
+    pub(crate) fn push(&mut self, outbox: &mut Outbox, len: usize, payload: Option<(SlotRef, usize)>) {
+        self.sent.count(len + payload.map_or(0, |(_, payload_len)| payload_len));
+        outbox.push(self.path, len, payload);
+    }
+}
+
+impl Transport {
+    /// Who has packets of which stream to send in the current round, and the way out for them.
+    pub(crate) fn departure(&mut self) -> (&[(ConsumerKey, StreamKey)], Option<Exit<'_>>) {
+        let path = self.path(Flow::Rtp);
+        let sealer = self.security.as_ref().map(Security::sealer);
+        let exit = path.map(|path| Exit {
+            path,
+            sealer,
+            next_transport_cc: &mut self.next_transport_cc,
+            sent: &mut self.sent,
+        });
+        (&self.pending, exit)
+    }
+
+    /// The way out for RTP; `None` while the transport is not connected.
+    pub(crate) fn exit(&mut self) -> Option<Exit<'_>> {
+        self.departure().1
+    }
+
+    /// Sends one RTCP datagram, as `write` writes it, or none if it writes nothing.
+    ///
+    /// # Errors
+    /// What has become of the datagram instead: there is no path, no room in the outbox, or the key has come to its end.
+    pub(crate) fn send_rtcp(
+        &mut self,
+        outbox: &mut Outbox,
+        write: impl FnOnce(&mut Writer<'_>),
+    ) -> Result<(), Discard> {
+        let path = self.path(self.rtcp_flow()).ok_or(Discard::NotConnected)?;
+        let overhead = self.security.as_ref().map_or(0, |security| security.sealer().rtcp_overhead());
+        let room = outbox.reserve(RTCP_ROOM_BYTES + overhead).ok_or(Discard::OutboxFull)?;
+        let mut writer = Writer::new(room.get_mut(..RTCP_ROOM_BYTES).unwrap_or_default());
+        write(&mut writer);
+        let len = writer.len();
+        if len == 0 {
+            return Ok(());
+        }
+        let len = match &mut self.security {
+            None => len,
+            Some(security) => security.sealer_mut().seal_rtcp(room, len).map_err(SealError::discard)?,
+        };
+        self.push_to(path, outbox, len);
+        Ok(())
+    }
+
+    /// Puts a datagram of `len` bytes into the outbox that was written into its last reservation, and counts it.
+    pub(crate) fn push_to(&mut self, path: Path, outbox: &mut Outbox, len: usize) {
+        self.sent.count(len);
+        outbox.push(path, len, None);
+    }
+}
