@@ -429,8 +429,8 @@ impl Consumer {
         let behind = last.ahead_of(next, self.clock_rate_hz);
         self.alignment = Alignment {
             exact: behind.map(|ticks| self.exact_offset.wrapping_add(ticks)),
-            floor: last.highest_timestamp.unwrap_or_default().wrapping_add(self.run.timestamp_offset),
-            last_picture: self.run.change.applied_to(last.picture_ids),
+            floor: last.highest_timestamp().unwrap_or_default().wrapping_add(self.run.timestamp_offset),
+            last_picture: self.run.change.applied_to(last.picture_ids()),
             next_picture: PictureIds::default(),
         };
     }

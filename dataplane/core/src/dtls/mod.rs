@@ -92,11 +92,18 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Keys {
     /// With which we send.
-    pub(crate) local: SrtpParameters,
+    local: SrtpParameters,
     /// With which the other side sends.
-    pub(crate) remote: SrtpParameters,
+    remote: SrtpParameters,
     /// For the operator: version and suite.
-    pub(crate) detail: String,
+    detail: String,
+}
+
+impl Keys {
+    /// Keys of our side, keys of the other side, and what was agreed, in words.
+    pub(crate) fn into_parts(self) -> (SrtpParameters, SrtpParameters, String) {
+        (self.local, self.remote, self.detail)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -60,7 +60,7 @@ struct Tuple {
 }
 
 /// What an authentic check changed.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checked {
     /// Bytes of the answer, which goes back the path that the check came.
     pub(crate) answer_len: usize,
@@ -77,7 +77,7 @@ pub(crate) struct Checked {
 }
 
 /// What has changed because an endpoint has gone.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gone {
     /// Paths that are no longer valid.
     pub(crate) paths: Vec<Path>,

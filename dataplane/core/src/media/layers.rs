@@ -31,8 +31,8 @@ struct Stretch {
 }
 
 impl Activity {
-    /// Notes that packets have come. True if they are the first, or the first after a pause.
-    pub(crate) fn note(&mut self, now: Instant) -> bool {
+    /// Records that packets have come. True if they are the first, or the first after a pause.
+    pub(crate) fn record(&mut self, now: Instant) -> bool {
         match &mut self.stretch {
             Some(stretch) if now.since(stretch.last) <= ACTIVE => {
                 stretch.last = now;
@@ -128,10 +128,10 @@ mod tests {
         let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
         let mut activity = Activity::default();
         assert!(!activity.is_active(at(0)));
-        assert!(activity.note(at(1_000)) && !activity.note(at(2_000)));
+        assert!(activity.record(at(1_000)) && !activity.record(at(2_000)));
         assert!(activity.is_active(at(3_500)) && !activity.is_active(at(3_501)));
         assert!(!activity.is_steady(at(2_999)) && activity.is_steady(at(3_000)) && !activity.is_steady(at(3_501)));
-        assert!(activity.note(at(3_600)));
+        assert!(activity.record(at(3_600)));
         assert!(!activity.is_steady(at(5_000)), "a new stretch");
     }
 }

@@ -11,8 +11,8 @@ mod stream;
 
 pub(crate) use history::PacketMeta;
 pub use history::{History, SlotRef};
-pub(crate) use layers::{ACTIVE, Activity, Layers, bit};
+pub(crate) use layers::{Layers, bit};
 pub(crate) use producer::Producer;
 pub(crate) use reception::{Reception, SenderReport};
 pub(crate) use sequence::{Extended, FIRST_CYCLE, nearest};
-pub(crate) use stream::Stream;
+pub(crate) use stream::{Arrival, Stream};

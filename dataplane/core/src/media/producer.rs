@@ -3,37 +3,37 @@
 use corecast_wire::{Codec, CodecMapping, HeaderExtension, MediaKind, ProduceOptions, ProducerId};
 
 use super::layers::Layers;
+use crate::io::Deadline;
 use crate::key::{ConsumerKey, StreamKey, TransportKey};
-use crate::time::Instant;
 
 /// A producer.
 #[derive(Debug)]
 pub(crate) struct Producer {
-    pub(crate) id: ProducerId,
-    pub(crate) transport: TransportKey,
-    pub(crate) kind: MediaKind,
-    pub(crate) paused: bool,
+    id: ProducerId,
+    transport: TransportKey,
+    kind: MediaKind,
+    paused: bool,
     /// Keys of its streams, one per encoding, lowest quality first.
-    pub(crate) streams: Vec<StreamKey>,
+    streams: Vec<StreamKey>,
     /// Keys of its consumers.
-    pub(crate) consumers: Vec<ConsumerKey>,
+    consumers: Vec<ConsumerKey>,
     /// Which of its streams were active at the last tick, and when the next one is.
-    pub(crate) layers: Layers,
-    pub(crate) layers_due: Option<Instant>,
+    layers: Layers,
+    layers_deadline: Deadline,
     /// The next tick has something to do: a stream may list consumers that have left it, or control is to be told.
-    pub(crate) layers_dirty: bool,
+    layers_dirty: bool,
     codecs: Vec<CodecMapping>,
     /// Position in `codecs` by payload type; [`NO_CODEC`] for none.
     codec_by_payload_type: [u8; 128],
     /// (sender's id, router's id) of the header extensions that are passed on.
     passed_on: Vec<(u8, u8)>,
-    pub(crate) ids: Ids,
+    ids: Ids,
     /// Media identification (RFC 8843 section 9).
-    pub(crate) mid: Option<String>,
-    pub(crate) nack: bool,
-    pub(crate) pli: bool,
-    pub(crate) fir: bool,
-    pub(crate) remb: bool,
+    mid: Option<String>,
+    nack: bool,
+    pli: bool,
+    fir: bool,
+    remb: bool,
 }
 
 /// The sender's ids of the header extensions that are read here; 0 for those that it does not send.
@@ -82,7 +82,7 @@ impl Producer {
             streams: Vec::new(),
             consumers: Vec::new(),
             layers: Layers::default(),
-            layers_due: None,
+            layers_deadline: Deadline::default(),
             layers_dirty: false,
             codecs: options.codecs.clone(),
             codec_by_payload_type,
@@ -94,6 +94,115 @@ impl Producer {
             fir: options.fir,
             remb: options.remb,
         }
+    }
+
+    /// Identifier, as control knows it.
+    pub(crate) const fn id(&self) -> ProducerId {
+        self.id
+    }
+
+    /// The transport on which it is received.
+    pub(crate) const fn transport(&self) -> TransportKey {
+        self.transport
+    }
+
+    pub(crate) const fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
+    /// Media identification (RFC 8843 section 9).
+    pub(crate) fn mid(&self) -> Option<&str> {
+        self.mid.as_deref()
+    }
+
+    /// The sender's ids of the header extensions that are read here.
+    pub(crate) const fn ids(&self) -> Ids {
+        self.ids
+    }
+
+    /// Its sender takes NACKs.
+    pub(crate) const fn takes_nacks(&self) -> bool {
+        self.nack
+    }
+
+    /// How its sender takes requests for key frames: `Some(true)` for full intra requests (RFC 5104), `Some(false)` for
+    /// picture loss indications (RFC 4585), `None` if not at all.
+    pub(crate) const fn takes_fir(&self) -> Option<bool> {
+        match (self.pli, self.fir) {
+            (true, _) => Some(false),
+            (false, true) => Some(true),
+            (false, false) => None,
+        }
+    }
+
+    /// Its sender takes REMB.
+    pub(crate) const fn takes_remb(&self) -> bool {
+        self.remb
+    }
+
+    pub(crate) const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Pauses or resumes. False if nothing changes.
+    pub(crate) const fn set_paused(&mut self, paused: bool) -> bool {
+        let changes = self.paused != paused;
+        self.paused = paused;
+        changes
+    }
+
+    /// Its streams, one per encoding, lowest quality first.
+    pub(crate) fn streams(&self) -> &[StreamKey] {
+        &self.streams
+    }
+
+    pub(crate) fn add_stream(&mut self, key: StreamKey) {
+        self.streams.push(key);
+    }
+
+    /// The layer of a stream.
+    pub(crate) fn layer_of(&self, stream: StreamKey) -> Option<u8> {
+        u8::try_from(self.streams.iter().position(|key| *key == stream)?).ok()
+    }
+
+    /// The stream of a layer.
+    pub(crate) fn stream_of(&self, layer: u8) -> Option<StreamKey> {
+        self.streams.get(usize::from(layer)).copied()
+    }
+
+    /// Its consumers.
+    pub(crate) fn consumers(&self) -> &[ConsumerKey] {
+        &self.consumers
+    }
+
+    pub(crate) fn add_consumer(&mut self, key: ConsumerKey) {
+        self.consumers.push(key);
+    }
+
+    pub(crate) fn remove_consumer(&mut self, key: ConsumerKey) {
+        self.consumers.retain(|consumer| *consumer != key);
+    }
+
+    /// Takes all consumers out, to close them.
+    pub(crate) fn take_consumers(&mut self) -> Vec<ConsumerKey> {
+        std::mem::take(&mut self.consumers)
+    }
+
+    /// When its layers are looked at next.
+    pub(crate) const fn layers_deadline(&mut self) -> &mut Deadline {
+        &mut self.layers_deadline
+    }
+
+    /// The next look at its layers has something to do: a stream may list consumers that have left it, or control is to
+    /// be told.
+    pub(crate) const fn set_layers_dirty(&mut self) {
+        self.layers_dirty = true;
+    }
+
+    /// These are its layers now. True if they have changed, or if the look has something to do for another reason.
+    pub(crate) fn update_layers(&mut self, layers: Layers) -> bool {
+        let changed = std::mem::replace(&mut self.layers, layers) != layers;
+        std::mem::take(&mut self.layers_dirty) || changed
     }
 
     /// What the sender means by a payload type.

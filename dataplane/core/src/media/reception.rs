@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use corecast_wire::StreamStats;
+
 use super::history::PacketMeta;
 use super::sequence::FIRST_CYCLE;
 use crate::codec::PictureIds;
@@ -24,16 +26,16 @@ const MAX_DISAGREEMENT_S: u32 = 5;
 /// Reception statistics of a stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reception {
-    pub(crate) packets: u64,
-    pub(crate) bytes: u64,
-    pub(crate) repeated: u64,
-    pub(crate) repaired: u64,
-    pub(crate) nacks: u64,
-    pub(crate) nacked_packets: u64,
-    pub(crate) plis: u64,
-    pub(crate) firs: u64,
-    pub(crate) key_frames: u64,
-    pub(crate) fraction_lost: u8,
+    packets: u64,
+    bytes: u64,
+    repeated: u64,
+    repaired: u64,
+    nacks: u64,
+    nacked_packets: u64,
+    plis: u64,
+    firs: u64,
+    key_frames: u64,
+    fraction_lost: u8,
     base: Option<u64>,
     received_since_base: u64,
     expected_prior: u64,
@@ -42,14 +44,14 @@ pub(crate) struct Reception {
     jitter_16: u32,
     transit: Option<u32>,
     /// Newest RTP timestamp and when it came: what sender reports extrapolate from.
-    pub(crate) newest: Option<(u32, Instant)>,
+    newest: Option<(u32, Instant)>,
     /// The highest timestamp of all, also of what came by RTX.
-    pub(crate) highest_timestamp: Option<u32>,
+    highest_timestamp: Option<u32>,
     /// The numbers of the newest packet's picture, of one stream among several.
-    pub(crate) picture_ids: PictureIds,
-    pub(crate) sender_report: Option<SenderReport>,
+    picture_ids: PictureIds,
+    sender_report: Option<SenderReport>,
     /// To its sender and back, if it answers reference times.
-    pub(crate) round_trip: Option<Duration>,
+    round_trip: Option<Duration>,
 }
 
 impl Reception {
@@ -74,6 +76,84 @@ impl Reception {
         self.measure_jitter(meta, clock_rate_hz);
     }
 
+    /// A packet came that was there already.
+    pub(super) const fn count_repeated(&mut self) {
+        self.repeated += 1;
+    }
+
+    /// A packet came that had been asked for, if so.
+    pub(super) fn count_repaired(&mut self, repaired: bool) {
+        self.repaired += u64::from(repaired);
+    }
+
+    pub(super) const fn count_key_frame(&mut self) {
+        self.key_frames += 1;
+    }
+
+    /// The sender was asked for so many packets.
+    pub(super) const fn count_nack(&mut self, packets: usize) {
+        self.nacks += 1;
+        self.nacked_packets += packets as u64;
+    }
+
+    pub(super) fn count_key_frame_request(&mut self, fir: bool) {
+        self.plis += u64::from(!fir);
+        self.firs += u64::from(fir);
+    }
+
+    pub(super) const fn set_picture_ids(&mut self, ids: PictureIds) {
+        self.picture_ids = ids;
+    }
+
+    /// The numbers of the newest packet's picture, of one stream among several.
+    pub(crate) const fn picture_ids(&self) -> PictureIds {
+        self.picture_ids
+    }
+
+    /// Newest RTP timestamp and when it came: what sender reports extrapolate from.
+    pub(crate) const fn newest(&self) -> Option<(u32, Instant)> {
+        self.newest
+    }
+
+    /// The highest timestamp of all, also of what came by RTX.
+    pub(crate) const fn highest_timestamp(&self) -> Option<u32> {
+        self.highest_timestamp
+    }
+
+    /// The sender has reported on its clocks.
+    pub(crate) const fn set_sender_report(&mut self, report: SenderReport) {
+        self.sender_report = Some(report);
+    }
+
+    /// To the sender and back, if it answers reference times.
+    pub(crate) const fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    pub(crate) const fn set_round_trip(&mut self, time: Duration) {
+        self.round_trip = Some(time);
+    }
+
+    /// Counters, for control; `highest` is the stream's highest sequence number.
+    pub(super) fn stats(&self, highest: Option<u64>) -> StreamStats {
+        StreamStats {
+            packet_count: self.packets,
+            byte_count: self.bytes,
+            packets_lost: self.lost(highest),
+            fraction_lost: self.fraction_lost,
+            jitter: self.jitter(),
+            packets_repeated: self.repeated,
+            packets_repaired: self.repaired,
+            nack_count: self.nacks,
+            nack_packet_count: self.nacked_packets,
+            pli_count: self.plis,
+            fir_count: self.firs,
+            key_frames: self.key_frames,
+            round_trip_us: self.round_trip.map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
+            ..StreamStats::default()
+        }
+    }
+
     /// RFC 3550 appendix A.8.
     fn measure_jitter(&mut self, meta: &PacketMeta, clock_rate_hz: u32) {
         let arrival = u128::from(meta.arrived.as_nanos()) * u128::from(clock_rate_hz) / 1_000_000_000;
@@ -85,7 +165,7 @@ impl Reception {
         }
     }
 
-    pub(crate) const fn jitter(&self) -> u32 {
+    const fn jitter(&self) -> u32 {
         self.jitter_16 >> 4
     }
 
@@ -127,7 +207,7 @@ impl Reception {
         (highest.map_or(0, |highest| self.expected(highest)), self.received_since_base)
     }
 
-    pub(crate) fn lost(&self, highest: Option<u64>) -> i64 {
+    fn lost(&self, highest: Option<u64>) -> i64 {
         let (expected, received) = self.counts(highest);
         expected.cast_signed().saturating_sub(received.cast_signed())
     }

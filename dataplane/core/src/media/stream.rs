@@ -3,14 +3,15 @@
 
 use std::ops::Range;
 
-use corecast_wire::{Discard, EncodingMapping, MediaKind};
+use corecast_wire::{Discard, EncodingMapping, MediaKind, StreamStats};
 
 use super::history::{History, PacketMeta, SlotRef};
 use super::key_frame::KeyFrameRequests;
-use super::layers::Activity;
+use super::layers::{ACTIVE, Activity};
 use super::missing::{MissingList, TooMany};
 use super::reception::Reception;
-use super::sequence::Sequence;
+use super::sequence::{Extended, Sequence};
+use crate::io::Deadline;
 use crate::key::{ConsumerKey, ProducerKey, TransportKey};
 use crate::limits::{AUDIO_HISTORY_PACKETS, REPLAY_AGE, REPLAY_PACKETS, VIDEO_HISTORY_PACKETS};
 use crate::srtp::ReplayWindow;
@@ -21,39 +22,39 @@ const NO_SLOT: u32 = u32::MAX;
 /// A stream. Owns its part of history.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    pub(crate) producer: ProducerKey,
-    pub(crate) ssrc: Option<u32>,
-    pub(crate) rtx_ssrc: Option<u32>,
+    producer: ProducerKey,
+    ssrc: Option<u32>,
+    rtx_ssrc: Option<u32>,
     /// Restriction identifier (RFC 8852), if it has one.
-    pub(crate) rid: Option<String>,
+    rid: Option<String>,
     /// Plain RTP only.
-    pub(crate) sequence: Sequence,
+    sequence: Sequence,
     /// SRTP only: indexes of the media SSRC, and of the RTX SSRC.
-    pub(crate) window: ReplayWindow,
-    pub(crate) rtx_window: ReplayWindow,
+    window: ReplayWindow,
+    rtx_window: ReplayWindow,
     ring: Box<[u32]>,
     /// Packets that came with the current batch, and those that are being forwarded.
-    pub(crate) fresh: Vec<SlotRef>,
-    pub(crate) round: Vec<SlotRef>,
-    pub(crate) missing: MissingList,
-    pub(crate) nack_due: Option<Instant>,
-    pub(crate) key_frames: KeyFrameRequests,
-    pub(crate) key_frame_due: Option<Instant>,
+    fresh: Vec<SlotRef>,
+    round: Vec<SlotRef>,
+    missing: MissingList,
+    nack_deadline: Deadline,
+    key_frames: KeyFrameRequests,
+    key_frame_deadline: Deadline,
     /// Where the newest key frame begins.
     key_frame: Option<KeyFrame>,
-    pub(crate) fir_sequence: u8,
-    pub(crate) reception: Reception,
+    fir_sequence: u8,
+    reception: Reception,
     /// Consumers that take it, now or from its next key frame on, and their transports: what the fan-out walks. Some
     /// may have left it for another stream of the producer a moment ago; none is listed twice.
-    pub(crate) subscribers: Vec<(ConsumerKey, TransportKey)>,
+    subscribers: Vec<(ConsumerKey, TransportKey)>,
     /// Only of one among several.
-    pub(crate) activity: Option<Activity>,
+    activity: Option<Activity>,
     /// A consumer has switched to it since the last tick.
-    pub(crate) switched: bool,
+    switched: bool,
     /// Width and height of its newest key frame, if its codec shows them.
-    pub(crate) picture: Option<(u16, u16)>,
+    picture: Option<(u16, u16)>,
     /// Its source has left (BYE) and not come back.
-    pub(crate) has_ended: bool,
+    has_ended: bool,
     /// Highest sequence number taken in.
     highest: Option<u64>,
 }
@@ -66,13 +67,24 @@ struct KeyFrame {
     arrived: Instant,
 }
 
-/// A packet's place among the others of its stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a packet came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// By the retransmission stream.
+    pub(crate) rtx: bool,
+    /// Its sender has started again, with other sequence numbers.
+    pub(crate) restart: bool,
+    /// RTP clock of its media, in Hz.
+    pub(crate) clock_rate_hz: u32,
+}
+
+/// What came of a packet that was taken in.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Placed {
-    /// It had been asked for.
-    pub(crate) repaired: bool,
-    /// The gap before it is too wide to ask for.
-    pub(crate) too_many_missing: bool,
+    /// The stream had no other packets of this batch yet.
+    pub(crate) is_first_of_batch: bool,
+    /// The slot of the packet that left history for it.
+    pub(crate) displaced: Option<u32>,
 }
 
 impl Stream {
@@ -93,9 +105,9 @@ impl Stream {
             fresh: Vec::with_capacity(packets),
             round: Vec::with_capacity(packets),
             missing: MissingList::default(),
-            nack_due: None,
+            nack_deadline: Deadline::default(),
             key_frames: KeyFrameRequests::default(),
-            key_frame_due: None,
+            key_frame_deadline: Deadline::default(),
             key_frame: None,
             fir_sequence: 0,
             reception: Reception::default(),
@@ -105,6 +117,180 @@ impl Stream {
             picture: None,
             has_ended: false,
             highest: None,
+        }
+    }
+
+    /// It is one of several encodings: when it sends decides who takes it.
+    #[must_use]
+    pub(crate) fn among_others(mut self) -> Self {
+        self.activity = Some(Activity::default());
+        self
+    }
+
+    /// The producer whose media it is.
+    pub(crate) const fn producer(&self) -> ProducerKey {
+        self.producer
+    }
+
+    /// SSRC of its media, once that is known.
+    pub(crate) const fn ssrc(&self) -> Option<u32> {
+        self.ssrc
+    }
+
+    /// Restriction identifier (RFC 8852), if it has one.
+    pub(crate) fn rid(&self) -> Option<&str> {
+        self.rid.as_deref()
+    }
+
+    /// The SSRC of its media, or of its retransmissions, is known.
+    pub(crate) const fn is_bound(&self, rtx: bool) -> bool {
+        if rtx { self.rtx_ssrc.is_some() } else { self.ssrc.is_some() }
+    }
+
+    /// Its media, or its retransmissions, come under this SSRC.
+    pub(crate) const fn bind(&mut self, ssrc: u32, rtx: bool) {
+        *if rtx { &mut self.rtx_ssrc } else { &mut self.ssrc } = Some(ssrc);
+    }
+
+    /// SRTP indexes of its media, or of its retransmissions.
+    pub(crate) const fn window(&mut self, rtx: bool) -> &mut ReplayWindow {
+        if rtx { &mut self.rtx_window } else { &mut self.window }
+    }
+
+    /// What a sequence number of plain RTP means.
+    pub(crate) fn extend(&mut self, sequence: u16) -> Extended {
+        self.sequence.extend(sequence, self.history_packets())
+    }
+
+    /// What was received of it.
+    pub(crate) const fn reception(&self) -> &Reception {
+        &self.reception
+    }
+
+    pub(crate) const fn reception_mut(&mut self) -> &mut Reception {
+        &mut self.reception
+    }
+
+    /// Consumers that take it, now or from its next key frame on, with their transports. Some may have left it for
+    /// another stream of the producer a moment ago.
+    pub(crate) fn subscribers(&self) -> &[(ConsumerKey, TransportKey)] {
+        &self.subscribers
+    }
+
+    /// A consumer takes it from now on. It must not be listed yet.
+    pub(crate) fn add_subscriber(&mut self, consumer: ConsumerKey, transport: TransportKey) {
+        self.subscribers.push((consumer, transport));
+    }
+
+    pub(crate) fn remove_subscriber(&mut self, consumer: ConsumerKey) {
+        self.subscribers.retain(|(subscriber, _)| *subscriber != consumer);
+    }
+
+    pub(crate) fn clear_subscribers(&mut self) {
+        self.subscribers.clear();
+    }
+
+    /// Packets have come. True if it is one among several and they are its first, or its first after a pause.
+    pub(crate) fn record_activity(&mut self, now: Instant) -> bool {
+        self.activity.as_mut().is_some_and(|activity| activity.record(now))
+    }
+
+    /// When it has been sending, if it is one among several.
+    pub(crate) fn activity(&self) -> Activity {
+        self.activity.unwrap_or_default()
+    }
+
+    /// A consumer has switched to it.
+    pub(crate) const fn set_switched(&mut self) {
+        self.switched = true;
+    }
+
+    /// Whether a consumer has switched to it since this was asked last.
+    pub(crate) const fn take_switched(&mut self) -> bool {
+        std::mem::replace(&mut self.switched, false)
+    }
+
+    /// Width and height of a key frame that has come.
+    pub(crate) const fn set_picture(&mut self, picture: (u16, u16)) {
+        self.picture = Some(picture);
+    }
+
+    /// Its source has left (BYE) and not come back.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Its source has left (BYE): nothing is asked for that it still misses.
+    pub(crate) fn end(&mut self) {
+        self.has_ended = true;
+        self.missing.clear();
+    }
+
+    /// The packets that came with the last batch become its part of the round.
+    pub(crate) fn begin_round(&mut self) {
+        std::mem::swap(&mut self.fresh, &mut self.round);
+    }
+
+    /// Packets that are being forwarded.
+    pub(crate) fn round(&self) -> &[SlotRef] {
+        &self.round
+    }
+
+    pub(crate) fn end_round(&mut self) {
+        self.round.clear();
+    }
+
+    /// Packets that it still misses.
+    pub(crate) const fn missing(&mut self) -> &mut MissingList {
+        &mut self.missing
+    }
+
+    /// When its sender is asked again for what is missing.
+    pub(crate) const fn nack_deadline(&mut self) -> &mut Deadline {
+        &mut self.nack_deadline
+    }
+
+    /// Sequence numbers to ask for now, into `due`. Counts them.
+    pub(crate) fn nack(&mut self, now: Instant, highest: u64, due: &mut Vec<u16>) {
+        self.missing.due(now, self.reception.round_trip(), highest, due);
+        if !due.is_empty() {
+            self.reception.count_nack(due.len());
+        }
+    }
+
+    /// When its sender is asked for a key frame.
+    pub(crate) const fn key_frames(&mut self) -> &mut KeyFrameRequests {
+        &mut self.key_frames
+    }
+
+    /// When the next request for a key frame leaves.
+    pub(crate) const fn key_frame_deadline(&mut self) -> &mut Deadline {
+        &mut self.key_frame_deadline
+    }
+
+    /// Number of the next full intra request (RFC 5104 section 4.3.1.1).
+    pub(crate) const fn next_fir(&self) -> u8 {
+        self.fir_sequence.wrapping_add(1)
+    }
+
+    /// A request for a key frame has left.
+    pub(crate) fn count_key_frame_request(&mut self, fir: bool) {
+        self.reception.count_key_frame_request(fir);
+        if fir {
+            self.fir_sequence = self.next_fir();
+        }
+    }
+
+    /// Its counters, for control.
+    pub(crate) fn stats(&self, now: Instant) -> StreamStats {
+        let was_heard = || self.reception.newest().is_some_and(|(_, at)| now.since(at) <= ACTIVE);
+        StreamStats {
+            rid: self.rid.clone(),
+            active: self.activity.map_or_else(was_heard, |activity| activity.is_active(now)),
+            picture: self.picture,
+            ssrc: self.ssrc,
+            rtx_ssrc: self.rtx_ssrc,
+            ..self.reception.stats(self.highest)
         }
     }
 
@@ -129,39 +315,67 @@ impl Stream {
 
     /// Whether a packet may join: not held already, and not older than history reaches. What is refused here once is
     /// refused for ever, so that no consumer seals two payloads under one index.
-    pub(crate) fn admit(&self, history: &History, sequence: u64) -> Result<(), Discard> {
+    pub(crate) fn admit(&mut self, history: &History, sequence: u64) -> Result<(), Discard> {
         if self.highest.is_some_and(|highest| sequence + self.history_packets() <= highest) {
             return Err(Discard::TooOld);
         }
         if self.slot(history, sequence).is_some() {
+            self.reception.count_repeated();
             return Err(Discard::Replayed);
         }
         Ok(())
     }
 
-    /// Takes slot `index`, written and admitted, into history. Returns its place and the slot that it displaced.
-    pub(crate) fn insert(&mut self, history: &mut History, index: u32, meta: PacketMeta) -> (Placed, Option<u32>) {
+    /// Takes a packet in: slot `index`, written and admitted.
+    pub(crate) fn take_in(&mut self, history: &mut History, index: u32, meta: PacketMeta, arrival: Arrival) -> Placed {
+        if arrival.restart {
+            self.restart(meta.sequence);
+        }
+        self.has_ended = false;
+        if !arrival.rtx {
+            self.sequence.accept(meta.sequence);
+        }
+        let (repaired, too_many_missing, displaced) = self.insert(history, index, meta);
+        if self.activity.is_some() && self.highest == Some(meta.sequence) {
+            self.reception.set_picture_ids(meta.frame.picture_ids(history.sealable(index, false)));
+        }
+        self.reception.packet(&meta, arrival.clock_rate_hz, arrival.rtx);
+        self.reception.count_repaired(repaired);
+        if meta.frame.is_key() {
+            self.reception.count_key_frame();
+            self.key_frames.received();
+            self.record_key_frame(&meta);
+        }
+        if too_many_missing && !self.subscribers.is_empty() {
+            self.key_frames.want();
+        }
+        Placed { is_first_of_batch: self.fresh.len() == 1, displaced }
+    }
+
+    /// Whether the packet had been asked for, whether the gap before it is too wide to ask for, and the slot that it
+    /// displaced.
+    fn insert(&mut self, history: &mut History, index: u32, meta: PacketMeta) -> (bool, bool, Option<u32>) {
         let sequence = meta.sequence;
         if let Some(held) = history.meta_mut(index) {
             *held = meta;
         }
-        let mut placed = Placed { repaired: false, too_many_missing: false };
+        let (mut repaired, mut too_many_missing) = (false, false);
         match self.highest {
             Some(highest) if sequence > highest => {
-                placed.too_many_missing = self.missing.skipped(highest + 1, sequence) == Err(TooMany);
+                too_many_missing = self.missing.skipped(highest + 1, sequence) == Err(TooMany);
             }
-            Some(_) => placed.repaired = self.missing.found(sequence),
+            Some(_) => repaired = self.missing.found(sequence),
             None => {}
         }
         self.highest = Some(self.highest.map_or(sequence, |highest| highest.max(sequence)));
         let position = self.position(sequence);
         let displaced = self.ring.get_mut(position).map(|held| std::mem::replace(held, index));
         self.fresh.push(history.reference(index));
-        (placed, displaced.filter(|index| *index != NO_SLOT))
+        (repaired, too_many_missing, displaced.filter(|index| *index != NO_SLOT))
     }
 
     /// A packet that starts a key frame. Several may, of one frame: the first counts.
-    pub(crate) fn record_key_frame(&mut self, meta: &PacketMeta) {
+    fn record_key_frame(&mut self, meta: &PacketMeta) {
         let PacketMeta { sequence, timestamp, arrived, .. } = *meta;
         let is_first = self.key_frame.is_none_or(|known| match known.timestamp == timestamp {
             true => sequence < known.sequence,
@@ -194,7 +408,7 @@ impl Stream {
     }
 
     /// The sender has started anew: what came before is not missing.
-    pub(crate) fn restart(&mut self, sequence: u64) {
+    fn restart(&mut self, sequence: u64) {
         self.missing.clear();
         self.forget_key_frame();
         self.highest = Some(sequence.saturating_sub(1));

@@ -18,7 +18,7 @@ use crate::key::{ConsumerKey, ProducerKey, TransportKey};
 use crate::limits::{
     MAX_CONSUMERS, MAX_CONSUMERS_PER_TRANSPORT, MAX_PRODUCERS_PER_TRANSPORT, MAX_ROUTERS, MAX_TRANSPORTS,
 };
-use crate::media::{Activity, Producer, Stream};
+use crate::media::{Producer, Stream};
 use crate::srtp::Opener;
 use crate::time::Instant;
 use crate::transport::{Flow, Inbound, Transport};
@@ -220,14 +220,16 @@ impl Worker {
         let key = self.producers.insert(Producer::new(id, transport_key, options));
         for encoding in &options.encodings {
             let mut stream = Stream::new(key, options.kind, encoding);
-            stream.activity = (options.encodings.len() > 1).then(Activity::default);
+            if options.encodings.len() > 1 {
+                stream = stream.among_others();
+            }
             let stream = self.streams.insert(stream);
             let announced = [(encoding.ssrc, false), (encoding.rtx_ssrc, true)];
             for (ssrc, rtx) in announced.into_iter().filter_map(|(ssrc, rtx)| Some((ssrc?, rtx))) {
                 transport.add_inbound(Inbound { ssrc, stream, rtx });
             }
             if let Some(producer) = self.producers.get_mut(key) {
-                producer.streams.push(stream);
+                producer.add_stream(stream);
             }
         }
         transport.add_producer(key);
@@ -239,41 +241,41 @@ impl Worker {
     pub(crate) fn close_producer(&mut self, key: ProducerKey) {
         let Some(producer) = self.producers.get_mut(key) else { return };
         // Taken out of the lists here, not one by one.
-        let consumers = std::mem::take(&mut producer.consumers);
-        for stream in &producer.streams {
+        let consumers = producer.take_consumers();
+        for stream in producer.streams() {
             if let Some(stream) = self.streams.get_mut(*stream) {
-                stream.subscribers.clear();
+                stream.clear_subscribers();
             }
         }
         consumers.into_iter().for_each(|key| self.close_consumer(key));
         let Some(producer) = self.producers.remove(key) else { return };
-        self.producer_by_id.remove(&producer.id);
-        for key in &producer.streams {
+        self.producer_by_id.remove(&producer.id());
+        for key in producer.streams() {
             if let Some(mut stream) = self.streams.remove(*key) {
                 stream.release(&mut self.history);
             }
         }
-        self.fresh.retain(|key| !producer.streams.contains(key));
-        self.round.retain(|key| !producer.streams.contains(key));
-        if let Some(transport) = self.transports.get_mut(producer.transport) {
-            transport.remove_producer(key, &producer.streams);
+        self.fresh.retain(|key| !producer.streams().contains(key));
+        self.round.retain(|key| !producer.streams().contains(key));
+        if let Some(transport) = self.transports.get_mut(producer.transport()) {
+            transport.remove_producer(key, producer.streams());
         }
     }
 
     fn pause_producer(&mut self, now: Instant, id: ProducerId, paused: bool, outbox: &mut Outbox) -> Applied {
         let key = self.producer_key(id)?;
         let Some(producer) = self.producers.get_mut(key) else { return Err(not_found("producer", id.0)) };
-        if std::mem::replace(&mut producer.paused, paused) == paused {
+        if !producer.set_paused(paused) {
             return Ok(());
         }
-        producer.layers_dirty = true;
+        producer.set_layers_dirty();
         // What came during a pause was meant for nobody.
-        for stream in &producer.streams {
+        for stream in producer.streams() {
             if let Some(stream) = self.streams.get_mut(*stream) {
                 stream.forget_key_frame();
             }
         }
-        for consumer in &producer.consumers {
+        for consumer in producer.consumers() {
             if let Some(consumer) = self.consumers.get_mut(*consumer) {
                 consumer.resynchronise();
             }
@@ -299,9 +301,9 @@ impl Worker {
         }
         limit(self.consumers.len(), MAX_CONSUMERS, "consumers on a worker")?;
         let Some(source) = self.producers.get(producer_key) else { return Err(not_found("producer", producer.0)) };
-        let source_router = self.transports.get(source.transport).map(|transport| transport.router());
-        let stream = source.streams.last().copied().ok_or_else(|| not_found("producer", producer.0))?;
-        let highest_layer = u8::try_from(source.streams.len().saturating_sub(1)).unwrap_or(u8::MAX);
+        let source_router = self.transports.get(source.transport()).map(|transport| transport.router());
+        let stream = source.streams().last().copied().ok_or_else(|| not_found("producer", producer.0))?;
+        let highest_layer = u8::try_from(source.streams().len().saturating_sub(1)).unwrap_or(u8::MAX);
         let Some(transport) = self.transports.get_mut(transport_key) else {
             return Err(not_found("transport", transport.0));
         };
@@ -314,7 +316,7 @@ impl Worker {
         let key = self.consumers.insert(Consumer::new(id, transport_key, from, source, options));
         transport.add_consumer(key, std::iter::once(options.ssrc).chain(options.rtx.as_ref().map(|rtx| rtx.ssrc)));
         if let Some(producer) = self.producers.get_mut(producer_key) {
-            producer.consumers.push(key);
+            producer.add_consumer(key);
         }
         self.consumer_by_id.insert(id, key);
         self.subscribe(key, highest_layer);
@@ -328,10 +330,10 @@ impl Worker {
         let Some(consumer) = self.consumers.remove(key) else { return };
         self.consumer_by_id.remove(&consumer.id());
         if let Some(producer) = self.producers.get_mut(consumer.producer()) {
-            producer.consumers.retain(|sibling| *sibling != key);
-            for stream in &producer.streams {
+            producer.remove_consumer(key);
+            for stream in producer.streams() {
                 if let Some(stream) = self.streams.get_mut(*stream) {
-                    stream.subscribers.retain(|(subscriber, _)| *subscriber != key);
+                    stream.remove_subscriber(key);
                 }
             }
         }
@@ -345,7 +347,7 @@ impl Worker {
         let Some(consumer) = self.consumers.get_mut(key) else { return Err(not_found("consumer", id.0)) };
         if consumer.set_paused(paused) {
             if let Some(producer) = self.producers.get_mut(consumer.producer()) {
-                producer.layers_dirty = true;
+                producer.set_layers_dirty();
             }
             self.want_key_frame_for(now, key, outbox);
         }

@@ -4,6 +4,7 @@ use super::Worker;
 use crate::congestion::{Arrivals, Remb};
 use crate::io::{Outbox, Timer};
 use crate::key::TransportKey;
+use crate::media::Stream;
 use crate::rtp::RtpView;
 use crate::time::Instant;
 use crate::transport::Inbound;
@@ -18,9 +19,9 @@ impl Worker {
         view: &RtpView<'_>,
         len: usize,
     ) {
-        let producer = self.streams.get(inbound.stream).and_then(|stream| self.producers.get(stream.producer));
+        let producer = self.streams.get(inbound.stream).and_then(|stream| self.producers.get(stream.producer()));
         let (Some(producer), Some(transport)) = (producer, self.transports.get_mut(key)) else { return };
-        if let Some(&[high, low]) = view.extension(producer.ids.transport_cc) {
+        if let Some(&[high, low]) = view.extension(producer.ids().transport_cc) {
             let sequence = u16::from_be_bytes([high, low]);
             let arrivals = transport.arrivals().get_or_insert_with(|| Box::new(Arrivals::new(sequence)));
             arrivals.record(now, sequence, inbound.ssrc);
@@ -28,7 +29,7 @@ impl Worker {
                 arrivals.deadline().set(&mut self.timers, Some(at), Timer::TransportCc(key));
             }
         }
-        if producer.remb {
+        if producer.takes_remb() {
             self.record_for_remb(now, key, len);
         }
     }
@@ -63,21 +64,21 @@ impl Worker {
         // Taken out while it is changed, so that the transport can send.
         let Some(mut remb) = transport.remb().take_if(|remb| remb.deadline().fires(at)) else { return };
         let producers = transport.producers().iter().filter_map(|key| self.producers.get(*key));
-        let told: Vec<_> = producers.filter(|producer| producer.remb).collect();
-        let streams = told.iter().flat_map(|producer| &producer.streams).filter_map(|key| self.streams.get(*key));
-        let counts = streams.clone().map(|stream| stream.reception.counts(stream.highest()));
+        let told: Vec<_> = producers.filter(|producer| producer.takes_remb()).collect();
+        let streams = told.iter().flat_map(|producer| producer.streams()).filter_map(|key| self.streams.get(*key));
+        let counts = streams.clone().map(|stream| stream.reception().counts(stream.highest()));
         let (expected, received) =
             counts.fold((0, 0), |(expected, received), one| (expected + one.0, received + one.1));
         remb.estimate(now, expected, received);
         // Whoever takes transport-wide feedback estimates for itself: it is told the limit alone.
-        let is_estimated = told.iter().any(|producer| producer.ids.transport_cc == 0);
+        let is_estimated = told.iter().any(|producer| producer.ids().transport_cc == 0);
         let limit = transport.max_incoming_bitrate_bps();
         let estimate = Some(remb.estimate_bps()).filter(|_| is_estimated);
         let mut result = Ok(());
         if let Some(bps) = limit.into_iter().chain(estimate).min()
             && remb.is_news(now, bps)
         {
-            let (from, ssrcs) = (transport.rtcp_ssrc(), streams.filter_map(|stream| stream.ssrc));
+            let (from, ssrcs) = (transport.rtcp_ssrc(), streams.filter_map(Stream::ssrc));
             result = transport.send_rtcp(outbox, |writer| {
                 writer.push_remb(from, bps, ssrcs);
             });

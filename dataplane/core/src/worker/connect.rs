@@ -427,7 +427,7 @@ impl Worker {
             server.release(address);
         }
         match outcome {
-            Some(Outcome::Connected(keys)) => self.take_keys(now, key, &keys, outbox),
+            Some(Outcome::Connected(keys)) => self.take_keys(now, key, *keys, outbox),
             Some(Outcome::Failed(cause)) => self.report_dtls_state(key, DtlsState::Failed, cause),
             Some(Outcome::Closed) => {
                 // The other side has withdrawn its consent (RFC 7675 section 5.2).
@@ -438,14 +438,15 @@ impl Worker {
         }
     }
 
-    fn take_keys(&mut self, now: Instant, key: TransportKey, keys: &Keys, outbox: &mut Outbox) {
+    fn take_keys(&mut self, now: Instant, key: TransportKey, keys: Keys, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        let (Ok(sealer), Ok(opener)) = (Sealer::new(&keys.local), Opener::new(&keys.remote)) else {
+        let (local, remote, detail) = keys.into_parts();
+        let (Ok(sealer), Ok(opener)) = (Sealer::new(&local), Opener::new(&remote)) else {
             self.report_dtls_state(key, DtlsState::Failed, "the keys cannot be used".to_owned());
             return;
         };
-        transport.set_security(Security::new(keys.local.suite, sealer, Some(opener)));
-        self.report_dtls_state(key, DtlsState::Connected, keys.detail.clone());
+        transport.set_security(Security::new(local.suite, sealer, Some(opener)));
+        self.report_dtls_state(key, DtlsState::Connected, detail);
         self.follow_nomination(now, key, outbox);
         self.arm_reports(now, key);
     }

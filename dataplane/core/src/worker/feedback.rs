@@ -72,7 +72,7 @@ impl Worker {
         let inbound = self.transports.get(key).and_then(|transport| transport.inbound_of(ssrc));
         let stream = inbound.filter(|inbound| !inbound.rtx).and_then(|inbound| self.streams.get_mut(inbound.stream));
         if let Some(stream) = stream {
-            stream.reception.sender_report = Some(report);
+            stream.reception_mut().set_sender_report(report);
         }
     }
 
@@ -131,8 +131,7 @@ impl Worker {
         let inbound = self.transports.get(key).and_then(|transport| transport.inbound_of(ssrc));
         let stream = inbound.filter(|inbound| !inbound.rtx).and_then(|inbound| self.streams.get_mut(inbound.stream));
         if let Some(stream) = stream {
-            stream.has_ended = true;
-            stream.missing.clear();
+            stream.end();
         }
     }
     fn consumer_of(&self, transport: TransportKey, ssrc: u32) -> Option<ConsumerKey> {

@@ -39,15 +39,15 @@ impl Worker {
             let Some(key) = self.round.get(position).copied() else { continue };
             self.record_activity(now, key);
             let Some(stream) = self.streams.get_mut(key) else { continue };
-            std::mem::swap(&mut stream.fresh, &mut stream.round);
-            settle(&mut self.history, &stream.round);
-            let ask = stream.missing.has_new();
-            if let Some(producer) = self.producers.get(stream.producer) {
-                if producer.paused {
-                    self.discards.add(Discard::ProducerPaused, stream.round.len() as u64);
-                    stream.round.clear();
+            stream.begin_round();
+            settle(&mut self.history, stream.round());
+            let ask = stream.missing().has_new();
+            if let Some(producer) = self.producers.get(stream.producer()) {
+                if producer.is_paused() {
+                    self.discards.add(Discard::ProducerPaused, stream.round().len() as u64);
+                    stream.end_round();
                 }
-                for (consumer, transport) in &stream.subscribers {
+                for (consumer, transport) in stream.subscribers() {
                     let Some(place) = self.transports.get_mut(*transport) else { continue };
                     if place.add_pending(*consumer, key) {
                         self.round_transports.push(*transport);
@@ -97,7 +97,7 @@ impl Worker {
     fn end_round(&mut self, now: Instant, outbox: &mut Outbox) {
         while let Some(key) = self.round.pop() {
             if let Some(stream) = self.streams.get_mut(key) {
-                stream.round.clear();
+                stream.end_round();
             }
             self.request_key_frame(now, key, outbox);
         }
@@ -126,14 +126,16 @@ impl Round<'_> {
             // Keys may have been given to other objects since the round began, and the consumer may have switched.
             let consumer = consumers.get_mut(consumer).filter(|consumer| consumer.takes(key));
             let leaves = consumer.as_ref().and_then(|consumer| consumer.leaves_for(key));
-            let last = leaves.and_then(|last| streams.get(last)).map(|last| last.reception);
+            let last = leaves.and_then(|last| streams.get(last)).map(|last| *last.reception());
             if let (Some(consumer), Some(stream)) = (consumer, streams.get_mut(key)) {
                 if let Some(last) = last {
-                    consumer.align(&last, &stream.reception);
+                    consumer.align(&last, stream.reception());
                 }
                 let before = consumer.current();
                 done = departure.serve(consumer, (key, stream), cursor);
-                stream.switched |= consumer.current() != before;
+                if consumer.current() != before {
+                    stream.set_switched();
+                }
             }
             if done {
                 cursor.pending += 1;
@@ -165,7 +167,7 @@ impl Departure<'_> {
             }
             consumer.replayed();
         }
-        while let Some(slot) = stream.round.get(cursor.packet).copied() {
+        while let Some(slot) = stream.round().get(cursor.packet).copied() {
             if !self.send(consumer, (key, stream), slot) {
                 return false;
             }
@@ -183,7 +185,7 @@ impl Departure<'_> {
                 consumer.discard(why);
                 self.discards.count(why);
                 if why == Discard::WaitingForKeyFrame {
-                    stream.key_frames.want();
+                    stream.key_frames().want();
                 }
             }
         }

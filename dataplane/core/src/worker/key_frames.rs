@@ -29,7 +29,7 @@ impl Worker {
         let consumer = self.consumers.get(key)?;
         let (stream, producer) = (consumer.target(), self.producers.get(consumer.producer())?);
         let begins = consumer.awaits_key_frame_of(stream) && !consumer.has_begun();
-        if !begins || producer.paused || !self.is_connected(consumer) {
+        if !begins || producer.is_paused() || !self.is_connected(consumer) {
             return None;
         }
         let packets = self.streams.get(stream)?.since_key_frame(now, &self.history)?;
@@ -44,57 +44,53 @@ impl Worker {
     /// Somebody needs a key frame of a stream.
     pub(crate) fn want_key_frame(&mut self, now: Instant, key: StreamKey, outbox: &mut Outbox) {
         if let Some(stream) = self.streams.get_mut(key) {
-            stream.key_frames.want();
+            stream.key_frames().want();
         }
         self.request_key_frame(now, key, outbox);
     }
 
     pub(crate) fn key_frame_timeout(&mut self, now: Instant, at: Instant, key: StreamKey, outbox: &mut Outbox) {
-        let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.key_frame_due == Some(at)) else { return };
-        stream.key_frame_due = None;
-        self.request_key_frame(now, key, outbox);
+        if self.streams.get_mut(key).is_some_and(|stream| stream.key_frame_deadline().fires(at)) {
+            self.request_key_frame(now, key, outbox);
+        }
     }
 
     /// Sends the wanted request if it is due, or comes back when it is.
     pub(crate) fn request_key_frame(&mut self, now: Instant, key: StreamKey, outbox: &mut Outbox) {
         let Some(stream) = self.streams.get_mut(key) else { return };
-        let Some(due) = stream.key_frames.due() else { return };
-        let Some(producer) = self.producers.get(stream.producer) else { return };
-        let (Some(ssrc), false, true) = (stream.ssrc, producer.paused, producer.pli || producer.fir) else { return };
-        let Some(transport) = self.transports.get_mut(producer.transport) else { return };
+        let Some(due) = stream.key_frames().due() else { return };
+        let Some(producer) = self.producers.get(stream.producer()) else { return };
+        let (Some(ssrc), false, Some(fir)) = (stream.ssrc(), producer.is_paused(), producer.takes_fir()) else {
+            return;
+        };
+        let Some(transport) = self.transports.get_mut(producer.transport()) else { return };
         if transport.path(transport.rtcp_flow()).is_none() {
             return;
         }
         if due <= now {
             let from = transport.rtcp_ssrc();
-            let fir_sequence = stream.fir_sequence.wrapping_add(1);
+            let fir_sequence = stream.next_fir();
             let result = transport.send_rtcp(outbox, |writer| {
-                if producer.pli {
-                    writer.push_pli(from, ssrc);
-                } else {
+                if fir {
                     writer.push_fir(from, ssrc, fir_sequence);
+                } else {
+                    writer.push_pli(from, ssrc);
                 }
             });
             match result {
-                Ok(()) if producer.pli => stream.reception.plis += 1,
-                Ok(()) => {
-                    stream.reception.firs += 1;
-                    stream.fir_sequence = fir_sequence;
-                }
+                Ok(()) => stream.count_key_frame_request(fir),
                 Err(why) => {
                     transport.discard(why, 1);
                     self.discards.count(why);
                 }
             }
             let mut subscribers =
-                stream.subscribers.iter().filter_map(|(subscriber, _)| self.consumers.get(*subscriber));
-            stream.key_frames.sent(now, subscribers.any(|subscriber| subscriber.awaits_key_frame_of(key)));
+                stream.subscribers().iter().filter_map(|(subscriber, _)| self.consumers.get(*subscriber));
+            let is_awaited = subscribers.any(|subscriber| subscriber.awaits_key_frame_of(key));
+            stream.key_frames().sent(now, is_awaited);
         }
-        if let Some(at) = stream.key_frames.due()
-            && stream.key_frame_due.is_none()
-        {
-            stream.key_frame_due = Some(at);
-            self.timers.arm(at, Timer::KeyFrame(key));
+        if let Some(at) = stream.key_frames().due() {
+            stream.key_frame_deadline().arm(&mut self.timers, at, Timer::KeyFrame(key));
         }
     }
 }

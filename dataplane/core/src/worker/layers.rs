@@ -14,7 +14,7 @@ use super::refused::{Applied, invalid, not_found};
 use crate::io::{Outbox, Timer};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey};
 use crate::limits::MAX_LAYER_EVENTS;
-use crate::media::{Layers, bit};
+use crate::media::{Layers, Stream, bit};
 use crate::time::Instant;
 
 /// The tick, on a grid of its own length: the layers of many producers are looked at in one wake-up.
@@ -23,10 +23,10 @@ const TICK_NS: u64 = 200_000_000;
 impl Worker {
     /// Of a producer with one encoding, none is known to be active.
     fn layers(&self, now: Instant, producer: ProducerKey) -> Layers {
-        let streams = self.producers.get(producer).into_iter().flat_map(|producer| &producer.streams);
+        let streams = self.producers.get(producer).into_iter().flat_map(|producer| producer.streams());
         let mut layers = Layers::default();
         for (key, layer) in streams.zip(0_u8..) {
-            let activity = self.streams.get(*key).and_then(|stream| stream.activity).unwrap_or_default();
+            let activity = self.streams.get(*key).map(Stream::activity).unwrap_or_default();
             layers.active |= if activity.is_active(now) { bit(layer) } else { 0 };
             layers.steady |= if activity.is_steady(now) { bit(layer) } else { 0 };
         }
@@ -36,12 +36,11 @@ impl Worker {
     /// Sets the time of a producer's next tick, if it has layers and somebody watches.
     pub(crate) fn arm_layers(&mut self, now: Instant, key: ProducerKey) {
         let Some(producer) = self.producers.get_mut(key) else { return };
-        if producer.streams.len() < 2 || producer.consumers.is_empty() || producer.layers_due.is_some() {
+        if producer.streams().len() < 2 || producer.consumers().is_empty() {
             return;
         }
         let at = Instant::from_nanos((now.as_nanos() / TICK_NS + 1) * TICK_NS);
-        producer.layers_due = Some(at);
-        self.timers.arm(at, Timer::Layers(key));
+        producer.layers_deadline().arm(&mut self.timers, at, Timer::Layers(key));
     }
 
     /// A new consumer takes the best layer that there is.
@@ -54,15 +53,16 @@ impl Worker {
 
     pub(crate) fn layers_timeout(&mut self, now: Instant, at: Instant, key: ProducerKey, outbox: &mut Outbox) {
         let layers = self.layers(now, key);
-        let Some(producer) = self.producers.get_mut(key).filter(|one| one.layers_due == Some(at)) else { return };
-        producer.layers_due = None;
-        let changed = std::mem::replace(&mut producer.layers, layers) != layers;
-        let mut dirty = std::mem::take(&mut producer.layers_dirty);
-        for stream in &producer.streams {
-            let stream = self.streams.get_mut(*stream);
-            dirty |= stream.is_some_and(|stream| std::mem::take(&mut stream.switched));
+        let Some(producer) = self.producers.get_mut(key) else { return };
+        if !producer.layers_deadline().fires(at) {
+            return;
         }
-        if changed || dirty {
+        let mut dirty = producer.update_layers(layers);
+        for stream in producer.streams() {
+            let stream = self.streams.get_mut(*stream);
+            dirty |= stream.is_some_and(|stream| stream.take_switched());
+        }
+        if dirty {
             self.set_targets(key, layers);
             self.update_subscribers(key);
             self.report_layers(key, layers);
@@ -74,10 +74,8 @@ impl Worker {
     /// A stream of several has packets.
     pub(super) fn record_activity(&mut self, now: Instant, key: StreamKey) {
         let Some(stream) = self.streams.get_mut(key) else { return };
-        if let Some(activity) = &mut stream.activity
-            && activity.note(now)
-        {
-            let producer = stream.producer;
+        if stream.record_activity(now) {
+            let producer = stream.producer();
             self.layer_awakes(now, producer);
         }
     }
@@ -92,8 +90,8 @@ impl Worker {
     /// Decides the targets of all consumers of a producer.
     fn set_targets(&mut self, key: ProducerKey, layers: Layers) {
         let Some(producer) = self.producers.get(key) else { return };
-        for position in 0..producer.consumers.len() {
-            let consumer = self.producers.get(key).and_then(|producer| producer.consumers.get(position)).copied();
+        for position in 0..producer.consumers().len() {
+            let consumer = self.producers.get(key).and_then(|producer| producer.consumers().get(position)).copied();
             if let Some(consumer) = consumer {
                 self.set_target(consumer, layers);
             }
@@ -105,15 +103,14 @@ impl Worker {
     fn set_target(&mut self, key: ConsumerKey, layers: Layers) {
         let Some(consumer) = self.consumers.get(key) else { return };
         let Some(producer) = self.producers.get_mut(consumer.producer()) else { return };
-        let position = |stream| producer.streams.iter().position(|key| *key == stream);
-        let current = consumer.current().and_then(position).and_then(|at| u8::try_from(at).ok());
+        let current = consumer.current().and_then(|stream| producer.layer_of(stream));
         let fallback = || current.is_none().then_some(consumer.preferred_layer());
         let Some(target) = layers.target(consumer.preferred_layer(), current).or_else(fallback) else { return };
-        let Some(stream) = producer.streams.get(usize::from(target)).copied() else { return };
+        let Some(stream) = producer.stream_of(target) else { return };
         if stream == consumer.target() {
             return;
         }
-        producer.layers_dirty = true;
+        producer.set_layers_dirty();
         let Some(consumer) = self.consumers.get_mut(key) else { return };
         consumer.set_target(stream);
         self.subscribe(key, target);
@@ -122,25 +119,25 @@ impl Worker {
     /// Lets the stream of a layer list a consumer, if it does not yet.
     pub(crate) fn subscribe(&mut self, key: ConsumerKey, layer: u8) {
         let Some(consumer) = self.consumers.get_mut(key) else { return };
-        let stream = self.producers.get(consumer.producer()).and_then(|one| one.streams.get(usize::from(layer)));
-        let Some(stream) = stream.and_then(|stream| self.streams.get_mut(*stream)) else { return };
+        let stream = self.producers.get(consumer.producer()).and_then(|one| one.stream_of(layer));
+        let Some(stream) = stream.and_then(|stream| self.streams.get_mut(stream)) else { return };
         if consumer.set_subscribed(layer, true) {
-            stream.subscribers.push((key, consumer.transport()));
+            stream.add_subscriber(key, consumer.transport());
         }
     }
 
     /// Lists anew who takes which of a producer's streams.
     fn update_subscribers(&mut self, key: ProducerKey) {
         let Some(producer) = self.producers.get(key) else { return };
-        for (stream, layer) in producer.streams.iter().zip(0_u8..) {
+        for (stream, layer) in producer.streams().iter().zip(0_u8..) {
             let Some(taken) = self.streams.get_mut(*stream) else { continue };
-            taken.subscribers.clear();
-            for key in &producer.consumers {
+            taken.clear_subscribers();
+            for key in producer.consumers() {
                 let Some(consumer) = self.consumers.get_mut(*key) else { continue };
                 let takes = consumer.takes(*stream);
                 consumer.set_subscribed(layer, takes);
                 if takes {
-                    taken.subscribers.push((*key, consumer.transport()));
+                    taken.add_subscriber(*key, consumer.transport());
                 }
             }
         }
@@ -150,20 +147,24 @@ impl Worker {
     fn report_layers(&mut self, key: ProducerKey, layers: Layers) {
         let Some(producer) = self.producers.get_mut(key) else { return };
         let mut news: Vec<(ConsumerId, Option<u8>)> = Vec::new();
-        for key in &producer.consumers {
+        let mut is_left = false;
+        for key in producer.consumers() {
             let Some(consumer) = self.consumers.get_mut(*key) else { continue };
             let current = consumer.current().filter(|_| !consumer.is_paused());
-            let layer = current.and_then(|stream| producer.streams.iter().position(|key| *key == stream));
-            let layer = layer.and_then(|layer| u8::try_from(layer).ok()).filter(|layer| layers.is_active(*layer));
+            let layer = current.and_then(|stream| producer.layer_of(stream));
+            let layer = layer.filter(|layer| layers.is_active(*layer));
             if consumer.reported_layer() == layer {
                 continue;
             }
             if news.len() == MAX_LAYER_EVENTS {
-                producer.layers_dirty = true;
+                is_left = true;
                 break;
             }
             consumer.set_reported_layer(layer);
             news.push((consumer.id(), layer));
+        }
+        if is_left {
+            producer.set_layers_dirty();
         }
         for (consumer, spatial) in news {
             self.push_event(Event::ConsumerLayersChanged { consumer, spatial });
@@ -174,10 +175,10 @@ impl Worker {
     pub(crate) fn want_awaited(&mut self, now: Instant, key: ProducerKey, outbox: &mut Outbox) {
         let Some(producer) = self.producers.get(key) else { return };
         let awaited = |stream: &StreamKey| {
-            let mut consumers = producer.consumers.iter().filter_map(|key| self.consumers.get(*key));
+            let mut consumers = producer.consumers().iter().filter_map(|key| self.consumers.get(*key));
             consumers.any(|consumer| consumer.awaits_key_frame_of(*stream) && self.is_connected(consumer))
         };
-        let streams: Vec<_> = producer.streams.iter().copied().filter(awaited).collect();
+        let streams: Vec<_> = producer.streams().iter().copied().filter(awaited).collect();
         streams.into_iter().for_each(|stream| self.want_key_frame(now, stream, outbox));
     }
 
@@ -190,7 +191,7 @@ impl Worker {
     ) -> Applied {
         let key = self.consumer_key(id)?;
         let Some(consumer) = self.consumers.get_mut(key) else { return Err(not_found("consumer", id.0)) };
-        let layers = self.producers.get(consumer.producer()).map_or(0, |producer| producer.streams.len());
+        let layers = self.producers.get(consumer.producer()).map_or(0, |producer| producer.streams().len());
         if usize::from(spatial) >= layers {
             return Err(invalid("spatialLayer", format!("must be below {layers}, the number of encodings")));
         }

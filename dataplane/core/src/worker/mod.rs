@@ -72,36 +72,36 @@ pub struct Totals {
 /// The state machine of one worker.
 #[derive(Debug)]
 pub struct Worker {
-    pub(crate) config: Config,
-    pub(crate) history: History,
+    config: Config,
+    history: History,
     /// A slot into which the next packet is opened.
-    pub(crate) spare: Option<u32>,
-    pub(crate) routers: BTreeMap<RouterId, Vec<TransportKey>>,
-    pub(crate) transports: Table<OfTransport, Transport>,
-    pub(crate) producers: Table<OfProducer, Producer>,
-    pub(crate) consumers: Table<OfConsumer, Consumer>,
-    pub(crate) streams: Table<OfStream, Stream>,
-    pub(crate) transport_by_id: BTreeMap<TransportId, TransportKey>,
-    pub(crate) producer_by_id: BTreeMap<ProducerId, ProducerKey>,
-    pub(crate) consumer_by_id: BTreeMap<ConsumerId, ConsumerKey>,
+    spare: Option<u32>,
+    routers: BTreeMap<RouterId, Vec<TransportKey>>,
+    transports: Table<OfTransport, Transport>,
+    producers: Table<OfProducer, Producer>,
+    consumers: Table<OfConsumer, Consumer>,
+    streams: Table<OfStream, Stream>,
+    transport_by_id: BTreeMap<TransportId, TransportKey>,
+    producer_by_id: BTreeMap<ProducerId, ProducerKey>,
+    consumer_by_id: BTreeMap<ConsumerId, ConsumerKey>,
     /// By endpoint number.
-    pub(crate) endpoints: Vec<Option<Owner>>,
+    endpoints: Vec<Option<Owner>>,
     /// Streams with packets of the current batch, of the round that is being forwarded, and the round's transports.
-    pub(crate) fresh: Vec<StreamKey>,
-    pub(crate) round: Vec<StreamKey>,
-    pub(crate) round_transports: Vec<TransportKey>,
+    fresh: Vec<StreamKey>,
+    round: Vec<StreamKey>,
+    round_transports: Vec<TransportKey>,
     /// Consumers that begin with the next round, and with what came before it.
-    pub(crate) starting: Vec<ConsumerKey>,
-    pub(crate) cursor: Cursor,
-    pub(crate) timers: Timers,
+    starting: Vec<ConsumerKey>,
+    cursor: Cursor,
+    timers: Timers,
     /// `None` if WebRTC transports are not configured.
-    pub(crate) webrtc: Option<WebRtcServer>,
-    pub(crate) events: VecDeque<Event>,
-    pub(crate) endpoint_ops: VecDeque<EndpointOp>,
-    pub(crate) discards: Discards,
+    webrtc: Option<WebRtcServer>,
+    events: VecDeque<Event>,
+    endpoint_ops: VecDeque<EndpointOp>,
+    discards: Discards,
     /// Scratch: an opened RTCP packet; sequence numbers to ask for.
-    pub(crate) rtcp: Box<[u8]>,
-    pub(crate) nack: Vec<u16>,
+    rtcp: Box<[u8]>,
+    nack: Vec<u16>,
 }
 
 /// Longest RTCP packet that is taken in, in bytes.

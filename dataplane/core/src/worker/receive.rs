@@ -11,7 +11,7 @@ use crate::io::demux::{Protocol, protocol_of};
 use crate::io::{EndpointOp, Outbox, Path};
 use crate::key::{StreamKey, TransportKey};
 use crate::limits::{HEADROOM_BYTES, MAX_PAYLOAD_BYTES};
-use crate::media::{Extended, FIRST_CYCLE, PacketMeta, nearest};
+use crate::media::{Arrival, Extended, FIRST_CYCLE, PacketMeta, nearest};
 use crate::rtp::{RtpView, padding_len, write_extension_block};
 use crate::srtp::{OpenError, Replay, ReplayWindow};
 use crate::time::Instant;
@@ -99,7 +99,7 @@ impl Worker {
         let from = if inbound.rtx { 0 } else { HEADROOM_BYTES };
         let room = self.history.bytes_mut(slot).get_mut(from..HEADROOM_BYTES + MAX_PAYLOAD_BYTES).unwrap_or_default();
         if let Some(opener) = transport.opener()? {
-            let window = if inbound.rtx { &mut stream.rtx_window } else { &mut stream.window };
+            let window = stream.window(inbound.rtx);
             let index = window.guess(view.sequence());
             window.check(index).map_err(Replay::discard)?;
             let len =
@@ -110,7 +110,7 @@ impl Worker {
         let (sequence, restart) = if inbound.rtx {
             (0, false)
         } else {
-            match stream.sequence.extend(view.sequence(), stream.history_packets()) {
+            match stream.extend(view.sequence()) {
                 Extended::Usual(sequence) => (sequence, false),
                 Extended::Restart(sequence) => (sequence, true),
                 Extended::Jump => return Err(Discard::SequenceJump),
@@ -136,7 +136,7 @@ impl Worker {
     /// Makes an opened packet part of its stream.
     fn take_in(&mut self, now: Instant, inbound: Inbound, view: &RtpView<'_>, opened: Opened) -> Result<(), Discard> {
         let stream = self.streams.get_mut(inbound.stream).ok_or(Discard::UnknownSsrc)?;
-        let producer = self.producers.get(stream.producer).ok_or(Discard::UnknownSsrc)?;
+        let producer = self.producers.get(stream.producer()).ok_or(Discard::UnknownSsrc)?;
         let bytes = self.history.bytes(opened.slot);
         let from = if inbound.rtx { 0 } else { HEADROOM_BYTES };
         let whole = bytes.get(from..from + opened.len).ok_or(Discard::TooLong)?;
@@ -162,10 +162,7 @@ impl Worker {
         } else {
             (opened.sequence, sent_as, unpadded)
         };
-        if let Err(why) = stream.admit(&self.history, sequence) {
-            stream.reception.repeated += u64::from(why == Discard::Replayed);
-            return Err(why);
-        }
+        stream.admit(&self.history, sequence)?;
         let meta = PacketMeta {
             sequence,
             timestamp: view.timestamp(),
@@ -173,11 +170,13 @@ impl Worker {
             payload_len: u16::try_from(payload.len()).map_err(|_| Discard::TooLong)?,
             payload_type: codec.mapped_payload_type,
             marker: view.marker(),
-            frame: frame(codec.codec, payload, view.extension(producer.ids.dependency_descriptor)),
+            frame: frame(codec.codec, payload, view.extension(producer.ids().dependency_descriptor)),
             ..PacketMeta::default()
         };
-        if meta.frame.is_key() {
-            stream.picture = picture_size(codec.codec, payload).or(stream.picture);
+        if meta.frame.is_key()
+            && let Some(picture) = picture_size(codec.codec, payload)
+        {
+            stream.set_picture(picture);
         }
         let clock_rate_hz = codec.clock_rate_hz;
         let meta = self.write_extra(inbound.stream, opened.slot, view, meta);
@@ -187,7 +186,7 @@ impl Worker {
 
     /// Writes contributing sources and the extensions that are passed on, with the router's ids, into the slot.
     fn write_extra(&mut self, stream: StreamKey, slot: u32, view: &RtpView<'_>, mut meta: PacketMeta) -> PacketMeta {
-        let producer = self.streams.get(stream).and_then(|stream| self.producers.get(stream.producer));
+        let producer = self.streams.get(stream).and_then(|stream| self.producers.get(stream.producer()));
         let Some(producer) = producer else { return meta };
         let extra = self.history.extra_mut(slot);
         let csrcs = view.csrcs();
@@ -203,36 +202,17 @@ impl Worker {
     /// Puts the packet into history and notes what it says about its stream.
     fn place(&mut self, inbound: Inbound, opened: Opened, meta: PacketMeta, clock_rate_hz: u32) {
         let Some(stream) = self.streams.get_mut(inbound.stream) else { return };
-        if opened.restart {
-            stream.restart(meta.sequence);
-        }
-        stream.has_ended = false;
-        if !inbound.rtx {
-            stream.sequence.accept(meta.sequence);
-        }
-        let (placed, displaced) = stream.insert(&mut self.history, opened.slot, meta);
-        if stream.activity.is_some() && stream.highest() == Some(meta.sequence) {
-            stream.reception.picture_ids = meta.frame.picture_ids(self.history.sealable(opened.slot, false));
-        }
-        self.spare = displaced;
-        if let Some(index) = displaced {
+        let arrival = Arrival { rtx: inbound.rtx, restart: opened.restart, clock_rate_hz };
+        let placed = stream.take_in(&mut self.history, opened.slot, meta, arrival);
+        self.spare = placed.displaced;
+        if let Some(index) = placed.displaced {
             self.history.retire(index);
         }
-        stream.reception.packet(&meta, clock_rate_hz, inbound.rtx);
-        stream.reception.repaired += u64::from(placed.repaired);
-        if meta.frame.is_key() {
-            stream.reception.key_frames += 1;
-            stream.key_frames.received();
-            stream.record_key_frame(&meta);
-        }
-        if placed.too_many_missing && !stream.subscribers.is_empty() {
-            stream.key_frames.want();
-        }
-        if stream.fresh.len() == 1 {
+        if placed.is_first_of_batch {
             self.fresh.push(inbound.stream);
         }
         if opened.restart {
-            for (subscriber, _) in &stream.subscribers {
+            for (subscriber, _) in stream.subscribers() {
                 let subscriber = self.consumers.get_mut(*subscriber);
                 if let Some(subscriber) = subscriber.filter(|subscriber| subscriber.current() == Some(inbound.stream)) {
                     subscriber.resynchronise();

@@ -35,7 +35,7 @@ impl Worker {
             .producers()
             .iter()
             .filter_map(|key| self.producers.get(*key))
-            .any(|one| video(one.kind))
+            .any(|one| video(one.kind()))
             || transport.consumers().iter().filter_map(|key| self.consumers.get(*key)).any(Consumer::has_key_frames);
         let interval = if has_video { VIDEO_REPORT_INTERVAL } else { AUDIO_REPORT_INTERVAL };
         // 0.8 to 1.2 of it, so that transports do not report in step (RFC 3550 section 6.3.5).
@@ -66,9 +66,9 @@ impl Worker {
         let media = transport.inbound().iter().filter(|inbound| !inbound.rtx);
         let blocks: Vec<_> = media
             .filter_map(|inbound| {
-                let stream = streams.get_mut(inbound.stream).filter(|stream| !stream.has_ended)?;
+                let stream = streams.get_mut(inbound.stream).filter(|stream| !stream.has_ended())?;
                 let highest = stream.highest()?;
-                Some(stream.reception.report(now, inbound.ssrc, highest))
+                Some(stream.reception_mut().report(now, inbound.ssrc, highest))
             })
             .collect();
         let senders = transport.consumers().iter().filter_map(|key| consumers.get(*key));
@@ -106,7 +106,7 @@ impl Worker {
     }
 
     pub(crate) fn nack_timeout(&mut self, now: Instant, at: Instant, key: StreamKey, outbox: &mut Outbox) {
-        if self.streams.get(key).is_some_and(|stream| stream.nack_due == Some(at)) {
+        if self.streams.get_mut(key).is_some_and(|stream| stream.nack_deadline().fires(at)) {
             self.send_nack(now, key, outbox);
         }
     }
@@ -114,18 +114,16 @@ impl Worker {
     /// Asks a stream's sender for what is missing and due, and comes back while anything is.
     pub(crate) fn send_nack(&mut self, now: Instant, key: StreamKey, outbox: &mut Outbox) {
         let Some(stream) = self.streams.get_mut(key) else { return };
-        stream.nack_due = None;
-        let (Some(ssrc), Some(highest)) = (stream.ssrc, stream.highest()) else { return };
-        let Some(producer) = self.producers.get(stream.producer).filter(|one| one.nack && !one.paused) else {
-            stream.missing.clear();
+        let (Some(ssrc), Some(highest)) = (stream.ssrc(), stream.highest()) else { return };
+        let Some(producer) = self.producers.get(stream.producer()).filter(|one| one.takes_nacks() && !one.is_paused())
+        else {
+            stream.missing().clear();
             return;
         };
-        let transport_key = producer.transport;
+        let transport_key = producer.transport();
         let Some(transport) = self.transports.get_mut(transport_key) else { return };
-        stream.missing.due(now, stream.reception.round_trip, highest, &mut self.nack);
+        stream.nack(now, highest, &mut self.nack);
         if !self.nack.is_empty() {
-            stream.reception.nacks += 1;
-            stream.reception.nacked_packets += self.nack.len() as u64;
             let (from, lost) = (transport.rtcp_ssrc(), self.nack.iter().copied());
             let result = transport.send_rtcp(outbox, |writer| {
                 writer.push_nack(from, ssrc, lost);
@@ -135,10 +133,8 @@ impl Worker {
                 self.discards.count(why);
             }
         }
-        if !stream.missing.is_empty() {
-            let at = now + NACK_INTERVAL;
-            stream.nack_due = Some(at);
-            self.timers.arm(at, Timer::Nack(key));
+        if !stream.missing().is_empty() {
+            stream.nack_deadline().arm(&mut self.timers, now + NACK_INTERVAL, Timer::Nack(key));
         }
     }
 }
@@ -151,7 +147,7 @@ fn push_sender_report(
     consumer: &Consumer,
     streams: &Table<OfStream, Stream>,
 ) {
-    let newest = streams.get(consumer.last_stream()).and_then(|stream| stream.reception.newest);
+    let newest = streams.get(consumer.last_stream()).and_then(|stream| stream.reception().newest());
     let Some((timestamp, at)) = newest else { return };
     let elapsed = now.since(at).as_nanos() * u128::from(consumer.clock_rate_hz()) / 1_000_000_000;
     #[expect(clippy::cast_possible_truncation, reason = "RTP time wraps")]

@@ -37,7 +37,7 @@ impl Worker {
                 None => {}
             }
             candidates += 1;
-            have_mids |= producer.mid.is_some();
+            have_mids |= producer.mid().is_some();
             if found.is_err() {
                 found = stream_of(producer, &self.streams, view);
             }
@@ -53,8 +53,7 @@ impl Worker {
     /// Gives a stream the SSRC of its first authenticated packet.
     pub(crate) fn bind(&mut self, key: TransportKey, inbound: Inbound) {
         if let Some(stream) = self.streams.get_mut(inbound.stream) {
-            let ssrc = if inbound.rtx { &mut stream.rtx_ssrc } else { &mut stream.ssrc };
-            *ssrc = Some(inbound.ssrc);
+            stream.bind(inbound.ssrc, inbound.rtx);
         }
         if let Some(transport) = self.transports.get_mut(key) {
             transport.add_inbound(inbound);
@@ -64,8 +63,8 @@ impl Worker {
 
 /// Whether a packet's MID is a producer's; `None` if the packet has none, or none that concerns this producer.
 fn named_by_mid(producer: &Producer, view: &RtpView<'_>) -> Option<bool> {
-    let mid = producer.mid.as_ref()?;
-    Some(view.extension(producer.ids.mid)? == mid.as_bytes())
+    let mid = producer.mid()?;
+    Some(view.extension(producer.ids().mid)? == mid.as_bytes())
 }
 
 /// The stream of a producer to which a packet with an unknown SSRC belongs: the one that its RID names (its repaired
@@ -73,17 +72,16 @@ fn named_by_mid(producer: &Producer, view: &RtpView<'_>) -> Option<bool> {
 fn stream_of(producer: &Producer, streams: &Table<OfStream, Stream>, view: &RtpView<'_>) -> Result<Inbound, Discard> {
     let codec = producer.codec(view.payload_type()).ok_or(Discard::UnknownPayloadType)?;
     let rtx = matches!(codec.codec, Codec::Rtx { .. });
-    let rid = view.extension(producer.ids.rid);
-    let rid = if rtx { view.extension(producer.ids.repaired_rid).or(rid) } else { rid };
-    let mut own = producer.streams.iter().filter_map(|key| Some((*key, streams.get(*key)?)));
-    let has_rids = own.clone().any(|(_, stream)| stream.rid.is_some());
-    let stream = match (rid.filter(|_| has_rids), producer.streams.len()) {
-        (Some(rid), _) => own.find(|(_, stream)| stream.rid.as_ref().is_some_and(|own| own.as_bytes() == rid)),
+    let rid = view.extension(producer.ids().rid);
+    let rid = if rtx { view.extension(producer.ids().repaired_rid).or(rid) } else { rid };
+    let mut own = producer.streams().iter().filter_map(|key| Some((*key, streams.get(*key)?)));
+    let has_rids = own.clone().any(|(_, stream)| stream.rid().is_some());
+    let stream = match (rid.filter(|_| has_rids), producer.streams().len()) {
+        (Some(rid), _) => own.find(|(_, stream)| stream.rid().is_some_and(|own| own.as_bytes() == rid)),
         (None, 1) => own.next(),
         (None, _) => None,
     };
-    let is_open = |stream: &Stream| if rtx { stream.rtx_ssrc.is_none() } else { stream.ssrc.is_none() };
-    let (key, _) = stream.filter(|(_, stream)| is_open(stream)).ok_or(Discard::UnknownSsrc)?;
+    let (key, _) = stream.filter(|(_, stream)| !stream.is_bound(rtx)).ok_or(Discard::UnknownSsrc)?;
     Ok(Inbound { ssrc: view.ssrc(), stream: key, rtx })
 }
 
@@ -100,7 +98,7 @@ pub(crate) fn check_names(
             return invalid("rtpParameters.mid", format!("must be 1 to {MAX_NAME_BYTES} bytes"));
         }
         let mut siblings = transport.producers().iter().filter_map(|key| producers.get(*key));
-        if siblings.any(|sibling| sibling.mid.as_ref() == Some(mid)) {
+        if siblings.any(|sibling| sibling.mid() == Some(mid.as_str())) {
             return invalid("rtpParameters.mid", format!("{mid} is another producer's on this transport"));
         }
     }

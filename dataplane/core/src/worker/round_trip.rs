@@ -34,7 +34,7 @@ impl Worker {
         let Some(time) = round_trip(ntp, block.last_rr, block.delay_since_last_rr) else { return };
         for inbound in transport.inbound() {
             if let Some(stream) = self.streams.get_mut(inbound.stream) {
-                stream.reception.round_trip = Some(time);
+                stream.reception_mut().set_round_trip(time);
             }
         }
     }

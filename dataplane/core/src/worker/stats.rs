@@ -1,12 +1,12 @@
 //! Counters of every object, a page at a time.
 
-use corecast_wire::{ConsumerId, Object, ObjectStats, ProducerId, ProducerStats, StatsPage, StreamStats, TransportId};
+use corecast_wire::{ConsumerId, Object, ObjectStats, ProducerId, ProducerStats, StatsPage, TransportId};
 
 use super::Worker;
 use crate::consumer::Consumer;
 use crate::key::TransportKey;
 use crate::limits::STATS_PAGE_OBJECTS;
-use crate::media::{ACTIVE, Producer, Stream};
+use crate::media::Producer;
 use crate::time::Instant;
 
 impl Worker {
@@ -47,44 +47,19 @@ impl Worker {
 
     fn producer_stats(&self, now: Instant, producer: &Producer) -> ObjectStats {
         ObjectStats::Producer(ProducerStats {
-            producer: producer.id,
-            transport: self.transport_id(producer.transport),
-            kind: producer.kind,
-            paused: producer.paused,
+            producer: producer.id(),
+            transport: self.transport_id(producer.transport()),
+            kind: producer.kind(),
+            paused: producer.is_paused(),
             streams: {
-                let streams = producer.streams.iter().filter_map(|key| self.streams.get(*key));
-                streams.map(|stream| stream_stats(now, stream)).collect()
+                let streams = producer.streams().iter().filter_map(|key| self.streams.get(*key));
+                streams.map(|stream| stream.stats(now)).collect()
             },
         })
     }
 
     fn consumer_stats(&self, consumer: &Consumer) -> ObjectStats {
-        let producer = self.producers.get(consumer.producer()).map_or(ProducerId(0), |producer| producer.id);
+        let producer = self.producers.get(consumer.producer()).map_or(ProducerId(0), |producer| producer.id());
         ObjectStats::Consumer(consumer.stats(self.transport_id(consumer.transport()), producer))
-    }
-}
-
-fn stream_stats(now: Instant, stream: &Stream) -> StreamStats {
-    let reception = &stream.reception;
-    let was_heard = || reception.newest.is_some_and(|(_, at)| now.since(at) <= ACTIVE);
-    StreamStats {
-        rid: stream.rid.clone(),
-        active: stream.activity.map_or_else(was_heard, |activity| activity.is_active(now)),
-        picture: stream.picture,
-        ssrc: stream.ssrc,
-        rtx_ssrc: stream.rtx_ssrc,
-        packet_count: reception.packets,
-        byte_count: reception.bytes,
-        packets_lost: reception.lost(stream.highest()),
-        fraction_lost: reception.fraction_lost,
-        jitter: reception.jitter(),
-        packets_repeated: reception.repeated,
-        packets_repaired: reception.repaired,
-        nack_count: reception.nacks,
-        nack_packet_count: reception.nacked_packets,
-        pli_count: reception.plis,
-        fir_count: reception.firs,
-        key_frames: reception.key_frames,
-        round_trip_us: reception.round_trip.map(|time| u32::try_from(time.as_micros()).unwrap_or(u32::MAX)),
     }
 }

@@ -120,7 +120,7 @@ fn rtp_is_not_sent_beyond_its_last_index() {
         assert_eq!(call.send(0), 1);
         // So many packets later.
         for stream in call.worker.streams.objects_mut() {
-            stream.window = ReplayWindow::restore(LAST_INDEX - AHEAD - 5);
+            *stream.window(false) = ReplayWindow::restore(LAST_INDEX - AHEAD - 5);
         }
         for index in LAST_INDEX - AHEAD - 4..=LAST_INDEX - AHEAD {
             assert_eq!(call.send(index), 1, "{suite:?}: {index}");
