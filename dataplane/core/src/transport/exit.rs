@@ -63,7 +63,7 @@ impl Transport {
     /// Sends one RTCP datagram, as `write` writes it, or none if it writes nothing.
     ///
     /// # Errors
-    /// What has become of the datagram instead: there is no path, no room in the outbox, or the key has come to its end.
+    /// What has become of the datagram instead: no path, no room in the outbox, or the key has reached its end.
     pub(crate) fn send_rtcp(
         &mut self,
         outbox: &mut Outbox,
