@@ -6,29 +6,22 @@
 #![deny(unsafe_code)]
 
 mod addresses;
-mod api;
 mod certificate;
 mod config;
 mod connections;
 mod exit;
-#[cfg(test)]
-mod fake_worker;
-mod link;
 mod logging;
+mod ops;
 mod ortc;
-mod page;
-mod pool;
-mod rates;
 mod rooms;
 #[allow(dead_code, unused_imports, reason = "the doors that call it come next")]
 mod sdp;
 mod server;
-mod sessions;
 mod settings;
-mod spawn;
+mod signaling;
 mod supervisor;
 mod tls;
-mod usage;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -42,7 +35,7 @@ fn main() -> ExitCode {
         Some(Role::Server { parent }) => return server::be_server(parent),
         Some(Role::Worker { parent, index, core, ref filter }) => {
             logging::start(filter);
-            return spawn::be_worker(parent, index, core);
+            return workers::spawn::be_worker(parent, index, core);
         }
         None => {}
     }

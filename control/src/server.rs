@@ -16,19 +16,19 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_rustls::TlsAcceptor;
 
 use crate::addresses::Addresses;
-use crate::api;
 use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::connections::{self, Bounds};
-use crate::pool::{Death, DeathCause, Pool, Watch};
-use crate::rates::Rates;
 use crate::rooms::{Rooms, WebRtc};
-use crate::sessions::Sessions;
 use crate::settings::Isolation;
+use crate::signaling::http::rates::Rates;
+use crate::signaling::whip_whep::sessions::Sessions;
 use crate::supervisor::fatal;
 use crate::supervisor::report::{Died, Report, send};
 use crate::tls::Identity;
-use crate::{logging, spawn};
+use crate::workers::pool::{Death, DeathCause, Pool, Watch};
+use crate::workers::spawn;
+use crate::{logging, signaling};
 
 /// For the HTTP requests that are being answered, then for the workers.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -104,7 +104,7 @@ async fn serve(
     certificate: &Certificate,
     (listener, tls): (TcpListener, Option<TlsAcceptor>),
     report: &UnixStream,
-    spawned: Vec<crate::pool::Spawned>,
+    spawned: Vec<crate::workers::pool::Spawned>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let watch = Watch {
         heartbeat: config.worker.heartbeat.0,
@@ -129,7 +129,7 @@ async fn serve(
 
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let serving = tokio::spawn(connections::serve(listener, tls, api::router(app), Bounds::default(), stopping));
+    let serving = tokio::spawn(connections::serve(listener, tls, signaling::router(app), Bounds::default(), stopping));
     send(report, &Report::Ready { summary })?;
 
     until_told(report, &mut deaths, heartbeat).await?;

@@ -184,7 +184,10 @@ fn a_wrong_file_ends_the_start_with_a_sentence() {
 /// The modules of the page, which no compiler reads.
 #[test]
 fn every_module_of_the_page_parses() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("inside the workspace").join("control/src/page");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("inside the workspace")
+        .join("control/src/signaling/page");
     let mut modules = 0;
     for entry in fs::read_dir(folder).expect("the page") {
         let path = entry.expect("a file").path();

@@ -4,8 +4,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use corecast_wire::CommandError;
 
-use crate::link::RequestError;
 use crate::ortc::OrtcError;
+use crate::workers::link::RequestError;
 
 /// Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

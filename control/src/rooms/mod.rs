@@ -25,7 +25,7 @@ use tokio::sync::Mutex;
 
 use crate::addresses::Addresses;
 use crate::config;
-use crate::pool::Pool;
+use crate::workers::pool::Pool;
 
 pub(crate) use error::ApiError;
 pub(crate) use events::Listener;

@@ -19,9 +19,9 @@ use super::sessions::{Peer, Session};
 use super::webrtc::WebRtc;
 use super::{ApiError, check_name, next_id};
 use crate::addresses::Addresses;
-use crate::link::RequestError;
 use crate::ortc::{Kind, RtpCapabilities, RtpParameters, can_consume};
-use crate::pool::{LayerWatch, Worker};
+use crate::workers::link::RequestError;
+use crate::workers::pool::{LayerWatch, Worker};
 
 pub(super) const MAX_DISPLAY_NAME_BYTES: usize = 256;
 const MAX_BROADCASTERS: usize = 10_000;

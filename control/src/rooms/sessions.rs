@@ -15,8 +15,8 @@ use super::room::{Consumer, MAX_DISPLAY_NAME_BYTES, MAX_PEERS, Producer, State};
 use super::transports::draw_ssrc;
 use super::{ApiError, Room, check_name, next_id};
 use crate::ortc::{Carrier, Kind, Produced, produce};
-use crate::pool::TransportState;
 use crate::sdp::{self, AnsweredSection, Bundle, Local, Offer, RemoteIce};
+use crate::workers::pool::TransportState;
 
 /// Seconds after which a viewer may ask again for a stream that is not there.
 const NO_STREAM_RETRY_SECS: u32 = 2;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::room::{Transport, gone_is_closed};
 use super::srtp::{self, SrtpJson};
 use super::{ApiError, Room, next_id};
-use crate::link::RequestError;
+use crate::workers::link::RequestError;
 
 /// `POST …/transports`, both forms.
 #[derive(Debug, Default, Deserialize)]

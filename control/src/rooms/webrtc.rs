@@ -15,8 +15,8 @@ use super::{ApiError, Room};
 use crate::addresses::{Addresses, WebRtcAddress};
 use crate::certificate::Certificate;
 use crate::config::Config;
-use crate::pool::TransportState;
 use crate::sdp::{Candidate, Local};
+use crate::workers::pool::TransportState;
 
 /// Bytes of randomness in a user name fragment: 16 ice-chars.
 const UFRAG_BYTES: usize = 12;

@@ -12,11 +12,11 @@ use corecast_wire::{Command, TestHook};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::parse;
 use super::stats::{Lists, Names};
-use crate::pool::Worker;
 use crate::rooms::{ApiError, Room};
 use crate::server::{App, io_name};
+use crate::signaling::parse;
+use crate::workers::pool::Worker;
 
 const PAGE: &str = include_str!("status.html");
 /// Nothing from elsewhere, and nobody may frame it.
@@ -24,7 +24,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
     img-src data:; frame-ancestors 'none'";
 const DEFAULT_STALL_MS: u32 = 60_000;
 
-pub(super) async fn page() -> Response {
+pub(crate) async fn page() -> Response {
     let headers = [
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -33,7 +33,7 @@ pub(super) async fn page() -> Response {
 }
 
 /// 200 once every worker has answered a heartbeat. One that stops answering ends the server anyway.
-pub(super) async fn health(State(app): State<Arc<App>>) -> Response {
+pub(crate) async fn health(State(app): State<Arc<App>>) -> Response {
     let workers = app.pool.workers();
     let answering = workers.iter().filter(|worker| worker.usage().is_some()).count();
     let healthy = answering == workers.len();
@@ -129,7 +129,7 @@ async fn room(room: &Room, names: &mut Names) -> Value {
     })
 }
 
-pub(super) async fn rooms(State(app): State<Arc<App>>) -> Json<Value> {
+pub(crate) async fn rooms(State(app): State<Arc<App>>) -> Json<Value> {
     let mut list = Vec::new();
     for of in app.rooms.all().await {
         list.push(room(&of, &mut Names::new()).await);
@@ -138,12 +138,12 @@ pub(super) async fn rooms(State(app): State<Arc<App>>) -> Json<Value> {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct StatsQuery {
+pub(crate) struct StatsQuery {
     /// "false": leave out the counters of each object.
     objects: Option<bool>,
 }
 
-pub(super) async fn stats(
+pub(crate) async fn stats(
     State(app): State<Arc<App>>,
     Query(query): Query<StatsQuery>,
 ) -> Result<Json<Value>, ApiError> {
@@ -181,7 +181,7 @@ struct HookBody {
 }
 
 /// Makes a worker misbehave, where `test_hooks` is on; otherwise this path does not exist.
-pub(super) async fn test_hook(
+pub(crate) async fn test_hook(
     State(app): State<Arc<App>>,
     Path(index): Path<u32>,
     body: Bytes,

@@ -18,12 +18,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::doors::{self, Answer, AppState};
-use super::events::{place, sse};
-use super::{complete, parse};
+use super::endpoints::{self as doors, Answer, AppState};
 use crate::rooms::{ApiError, LayerBody, path_segment};
 use crate::server::App;
-use crate::sessions::{Door, Session};
+use crate::signaling::page::presence::{place, sse};
+use crate::signaling::whip_whep::sessions::{Door, Session};
+use crate::signaling::{complete, parse};
 
 const JSON: &str = "application/json";
 /// At least between two looks at what has changed by itself.
@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const EVENTS: [&str; 3] = ["active", "inactive", "layers"];
 
 /// `Link` headers of a session that has layers to choose from; `location` is its URL.
-pub(super) fn links(location: &str) -> [String; 2] {
+pub(crate) fn links(location: &str) -> [String; 2] {
     let events = EVENTS.join(",");
     [
         format!("<{location}/layer>; rel=\"urn:ietf:params:whep:ext:core:layer\""),
@@ -62,7 +62,7 @@ async fn json(app: &App, headers: &HeaderMap, body: axum::body::Body, default: &
 }
 
 /// `POST …/layer`: chooses.
-pub(super) async fn select(
+pub(crate) async fn select(
     State(app): AppState,
     Path(path): Path<(String, String)>,
     request: Request,
@@ -75,21 +75,21 @@ pub(super) async fn select(
 }
 
 /// `GET …/layer`: what a "layers" event says, once. (An addition: browsers open few connections to one server.)
-pub(super) async fn layers(State(app): AppState, Path(path): Path<(String, String)>, request: Request) -> Answer {
+pub(crate) async fn layers(State(app): AppState, Path(path): Path<(String, String)>, request: Request) -> Answer {
     let session = session(&app, &path, &request, None)?;
     let layers = complete(async move { session.layers().await }).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(layers)).into_response())
 }
 
 /// `OPTIONS` of both. Asks for no token.
-pub(super) async fn options() -> Response {
+pub(crate) async fn options() -> Response {
     let headers = [(header::ALLOW, "GET, HEAD, POST, OPTIONS"), (doors::ACCEPT_POST, JSON)];
     (StatusCode::OK, headers).into_response()
 }
 
 /// `POST …/events`: says where the events of this list are to be had. The list is in that URL, so that there is nothing
 /// to keep.
-pub(super) async fn create(State(app): AppState, Path(path): Path<(String, String)>, request: Request) -> Answer {
+pub(crate) async fn create(State(app): AppState, Path(path): Path<(String, String)>, request: Request) -> Answer {
     let session = session(&app, &path, &request, None)?;
     let (parts, body) = request.into_parts();
     let wanted: Vec<String> = parse(json(&app, &parts.headers, body, "[]").await?.as_bytes())?;
@@ -112,7 +112,7 @@ fn known<'a>(wanted: impl Iterator<Item = &'a str>) -> Result<BTreeSet<&'static 
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct EventsQuery {
+pub(crate) struct EventsQuery {
     /// Separated by commas; all of them without it.
     events: Option<String>,
     /// Bearer token: a browser's EventSource sends no headers.
@@ -120,7 +120,7 @@ pub(super) struct EventsQuery {
 }
 
 /// `GET …/events`: the events, until the session ends.
-pub(super) async fn listen(
+pub(crate) async fn listen(
     State(app): AppState,
     Path(path): Path<(String, String)>,
     Query(query): Query<EventsQuery>,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-mod doors;
+mod endpoints;
 mod layers;
 mod sessions;
 
@@ -15,9 +15,9 @@ use super::router;
 use crate::addresses::Addresses;
 use crate::certificate::Certificate;
 use crate::config::Config;
-use crate::fake_worker;
-use crate::pool::{Pool, Watch};
 use crate::server::App;
+use crate::workers::fake_worker;
+use crate::workers::pool::{Pool, Watch};
 
 /// A server on a port of its own.
 struct Server {

@@ -4,6 +4,8 @@
 //! that goes with them (Content Security Policy Level 3) lets nothing else be loaded. Files are named by each other
 //! without a version, so a browser asks each time whether its copy still is the one (RFC 9110 section 13.1.2).
 
+pub(crate) mod presence;
+
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::LazyLock;
 

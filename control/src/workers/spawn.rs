@@ -15,9 +15,9 @@ use nix::sys::signal::Signal;
 use crate::addresses::Addresses;
 use crate::certificate::Certificate;
 use crate::config::Config;
-use crate::pool::Spawned;
 use crate::settings::Isolation;
 use crate::supervisor::fatal;
+use crate::workers::pool::Spawned;
 
 /// Starts every worker. `report` is where dying processes say why.
 pub(crate) fn all(

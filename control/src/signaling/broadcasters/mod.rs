@@ -11,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{complete, parse, stats};
+use super::{complete, parse};
+use crate::ops::stats;
 use crate::ortc::router_capabilities;
 use crate::rooms::{
     ApiError, BroadcasterBody, ConnectBody, ConsumeBody, ConsumeTarget, Form, PreferredLayersBody, ProduceBody,
@@ -29,7 +30,7 @@ type Three = Path<(String, String, String)>;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ConsumeQuery {
+pub(crate) struct ConsumeQuery {
     producer_id: Option<String>,
 }
 
@@ -61,7 +62,7 @@ fn location(room: &str, broadcaster: &str, rest: &[&str]) -> String {
     path
 }
 
-pub(super) async fn capabilities(State(app): AppState, Path(room): Path<String>) -> Answer {
+pub(crate) async fn capabilities(State(app): AppState, Path(room): Path<String>) -> Answer {
     complete(async move { app.rooms.get_or_create(&room).await }).await?;
     let capabilities = router_capabilities();
     // The older form wants them bare, the newer wrapped: each reads the names that it knows.
@@ -73,12 +74,12 @@ pub(super) async fn capabilities(State(app): AppState, Path(room): Path<String>)
     Ok(Json(body).into_response())
 }
 
-pub(super) async fn close_room(State(app): AppState, Path(room): Path<String>) -> Answer {
+pub(crate) async fn close_room(State(app): AppState, Path(room): Path<String>) -> Answer {
     complete(async move { app.rooms.close(&room).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-pub(super) async fn create(State(app): AppState, Path(room): Path<String>, body: Bytes) -> Answer {
+pub(crate) async fn create(State(app): AppState, Path(room): Path<String>, body: Bytes) -> Answer {
     let body: BroadcasterBody = parse(&body)?;
     body.check()?;
     complete(async move {
@@ -95,7 +96,7 @@ pub(super) async fn create(State(app): AppState, Path(room): Path<String>, body:
     .await
 }
 
-pub(super) async fn remove(State(app): AppState, Path((room, broadcaster)): Two) -> Answer {
+pub(crate) async fn remove(State(app): AppState, Path((room, broadcaster)): Two) -> Answer {
     complete(async move {
         Ok(match app.rooms.get(&room).await?.remove_broadcaster(&broadcaster).await? {
             Form::Legacy => text(StatusCode::OK, "broadcaster deleted"),
@@ -105,16 +106,16 @@ pub(super) async fn remove(State(app): AppState, Path((room, broadcaster)): Two)
     .await
 }
 
-pub(super) async fn join(State(app): AppState, Path((room, broadcaster)): Two) -> Answer {
+pub(crate) async fn join(State(app): AppState, Path((room, broadcaster)): Two) -> Answer {
     complete(async move { app.rooms.get(&room).await?.join(&broadcaster).await }).await?;
     Ok(text(StatusCode::OK, "BroadcasterPeer joined"))
 }
 
-pub(super) async fn peer_producers_infos(State(app): AppState, Path((room, broadcaster)): Two) -> Answer {
+pub(crate) async fn peer_producers_infos(State(app): AppState, Path((room, broadcaster)): Two) -> Answer {
     Ok(Json(app.rooms.get(&room).await?.peer_producers_infos(&broadcaster).await?).into_response())
 }
 
-pub(super) async fn create_transport(State(app): AppState, Path((room, broadcaster)): Two, body: Bytes) -> Answer {
+pub(crate) async fn create_transport(State(app): AppState, Path((room, broadcaster)): Two, body: Bytes) -> Answer {
     let body: TransportBody = parse(&body)?;
     complete(async move {
         let room = app.rooms.get(&room).await?;
@@ -125,7 +126,7 @@ pub(super) async fn create_transport(State(app): AppState, Path((room, broadcast
     .await
 }
 
-pub(super) async fn connect_transport(
+pub(crate) async fn connect_transport(
     State(app): AppState,
     Path((room, broadcaster, transport)): Three,
     body: Bytes,
@@ -142,7 +143,7 @@ pub(super) async fn connect_transport(
     .await
 }
 
-pub(super) async fn close_transport(State(app): AppState, Path((room, broadcaster, transport)): Three) -> Answer {
+pub(crate) async fn close_transport(State(app): AppState, Path((room, broadcaster, transport)): Three) -> Answer {
     complete(async move { app.rooms.get(&room).await?.close_transport(&broadcaster, &transport).await }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -164,11 +165,11 @@ async fn produce_with(
     .await
 }
 
-pub(super) async fn produce_on(State(app): AppState, Path((room, of, transport)): Three, body: Bytes) -> Answer {
+pub(crate) async fn produce_on(State(app): AppState, Path((room, of, transport)): Three, body: Bytes) -> Answer {
     produce_with(app, room, of, transport, parse(&body)?).await
 }
 
-pub(super) async fn produce(State(app): AppState, Path((room, of)): Two, body: Bytes) -> Answer {
+pub(crate) async fn produce(State(app): AppState, Path((room, of)): Two, body: Bytes) -> Answer {
     let mut body: ProduceBody = parse(&body)?;
     let transport = body.transport_id.take().ok_or_else(|| ApiError::field("transportId", "is missing"))?;
     produce_with(app, room, of, transport, body).await
@@ -191,7 +192,7 @@ async fn consume_with(
 }
 
 /// The producer stands in the query (older form) or in the body.
-pub(super) async fn consume_on(
+pub(crate) async fn consume_on(
     State(app): AppState,
     Path((room, of, transport)): Three,
     Query(query): Query<ConsumeQuery>,
@@ -203,7 +204,7 @@ pub(super) async fn consume_on(
     consume_with(app, room, of, ConsumeTarget { transport, producer }, body).await
 }
 
-pub(super) async fn consume(State(app): AppState, Path((room, of)): Two, body: Bytes) -> Answer {
+pub(crate) async fn consume(State(app): AppState, Path((room, of)): Two, body: Bytes) -> Answer {
     let mut body: ConsumeBody = parse(&body)?;
     let missing = |field: &str| ApiError::field(field, "is missing");
     let transport = body.transport_id.take().ok_or_else(|| missing("transportId"))?;
@@ -211,13 +212,13 @@ pub(super) async fn consume(State(app): AppState, Path((room, of)): Two, body: B
     consume_with(app, room, of, ConsumeTarget { transport, producer }, body).await
 }
 
-pub(super) async fn resume_on(State(app): AppState, Path((room, of, _)): Three, body: Bytes) -> Answer {
+pub(crate) async fn resume_on(State(app): AppState, Path((room, of, _)): Three, body: Bytes) -> Answer {
     let body: ResumeBody = parse(&body)?;
     complete(async move { app.rooms.get(&room).await?.pause_consumer(&of, &body.consumer_id, false).await }).await?;
     Ok(text(StatusCode::OK, "Consumer resumed"))
 }
 
-pub(super) async fn set_preferred_layers(
+pub(crate) async fn set_preferred_layers(
     State(app): AppState,
     Path((room, of, consumer)): Three,
     body: Bytes,
@@ -227,13 +228,13 @@ pub(super) async fn set_preferred_layers(
     Ok(text(StatusCode::OK, "preferred layers set"))
 }
 
-pub(super) async fn no_data() -> ApiError {
+pub(crate) async fn no_data() -> ApiError {
     ApiError::not_yet("data producers and consumers are not supported yet")
 }
 
 macro_rules! acts {
     ($($name:ident: $method:ident($($argument:expr)?) => $answer:expr;)*) => {$(
-        pub(super) async fn $name(State(app): AppState, Path((room, of, what)): Three) -> Answer {
+        pub(crate) async fn $name(State(app): AppState, Path((room, of, what)): Three) -> Answer {
             complete(async move { app.rooms.get(&room).await?.$method(&of, &what $(, $argument)?).await }).await?;
             Ok($answer)
         }
@@ -253,7 +254,7 @@ acts! {
 /// A bare array, as mediasoup's `getStats()` gives it.
 macro_rules! stats_of {
     ($($name:ident: $method:ident;)*) => {$(
-        pub(super) async fn $name(State(app): AppState, Path((room, of, what)): Three) -> Answer {
+        pub(crate) async fn $name(State(app): AppState, Path((room, of, what)): Three) -> Answer {
             let found = app.rooms.get(&room).await?.$method(&of, &what).await?;
             Ok(Json(stats::mediasoup(&what, &found)).into_response())
         }

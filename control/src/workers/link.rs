@@ -174,7 +174,7 @@ enum LinkError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake_worker;
+    use crate::workers::fake_worker;
 
     fn config() -> WorkerConfig {
         fake_worker::config(0)

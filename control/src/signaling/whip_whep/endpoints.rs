@@ -14,25 +14,28 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use super::{layers, origins, tokens};
-use crate::rates::{Rates, TooMany};
+use super::layers;
+use crate::ops::access as tokens;
 use crate::rooms::{ApiError, Publishing, Viewing, check_name, no_stream, path_segment};
 use crate::sdp::parse_fragment;
 use crate::server::App;
-use crate::sessions::{Door, IfMatch, Opened, Patched, Session};
+use crate::signaling::complete;
+use crate::signaling::http::origins;
+use crate::signaling::http::rates::{Rates, TooMany};
+use crate::signaling::whip_whep::sessions::{Door, IfMatch, Opened, Patched, Session};
 
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 /// After too many new sessions, or guesses.
 const RATE_RETRY_SECS: u32 = 1;
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
-pub(super) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+pub(crate) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
-pub(super) type AppState = State<Arc<App>>;
-pub(super) type Answer = Result<Response, ApiError>;
+pub(crate) type AppState = State<Arc<App>>;
+pub(crate) type Answer = Result<Response, ApiError>;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct PublishQuery {
+pub(crate) struct PublishQuery {
     /// What others call the publisher.
     peer: Option<String>,
     /// What people call it.
@@ -40,11 +43,11 @@ pub(super) struct PublishQuery {
 }
 
 /// Who asks. A request that came without an address shares one bucket with all others of that sort.
-pub(super) fn source(extensions: &Extensions) -> IpAddr {
+pub(crate) fn source(extensions: &Extensions) -> IpAddr {
     extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(|| Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip())
 }
 
-pub(super) fn within(rates: &Rates, source: IpAddr, what: &str) -> Result<(), ApiError> {
+pub(crate) fn within(rates: &Rates, source: IpAddr, what: &str) -> Result<(), ApiError> {
     let (status, sentence) = match rates.take(source, Instant::now()) {
         Ok(()) => return Ok(()),
         Err(TooMany::OfOne) => (StatusCode::TOO_MANY_REQUESTS, format!("too many {what} from your address; slow down")),
@@ -67,7 +70,7 @@ fn authorize(
 }
 
 /// The media type, without parameters (RFC 9110 section 8.3.1).
-pub(super) fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), ApiError> {
+pub(crate) fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), ApiError> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case(wanted) {
@@ -77,7 +80,7 @@ pub(super) fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), ApiErr
 }
 
 /// The body as text.
-pub(super) async fn text(app: &App, body: Body) -> Result<String, ApiError> {
+pub(crate) async fn text(app: &App, body: Body) -> Result<String, ApiError> {
     let max = app.config.limits.sdp_bytes;
     let too_long = |_| ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("body: at most {max} bytes"));
     let bytes = axum::body::to_bytes(body, max).await.map_err(too_long)?;
@@ -127,7 +130,7 @@ fn created(app: &App, opened: Opened, links: &[String]) -> Answer {
 }
 
 /// `POST /whip/{room}`.
-pub(super) async fn publish(
+pub(crate) async fn publish(
     State(app): AppState,
     Path(room): Path<String>,
     Query(query): Query<PublishQuery>,
@@ -166,12 +169,12 @@ async fn view(app: Arc<App>, room: String, peer: Option<String>, request: Reques
 }
 
 /// `POST /whep/{room}`: whoever has been publishing longest.
-pub(super) async fn view_room(State(app): AppState, Path(room): Path<String>, request: Request) -> Answer {
+pub(crate) async fn view_room(State(app): AppState, Path(room): Path<String>, request: Request) -> Answer {
     view(app, room, None, request).await
 }
 
 /// `POST /whep/{room}/{peer}`.
-pub(super) async fn view_peer(
+pub(crate) async fn view_peer(
     State(app): AppState,
     Path((room, peer)): Path<(String, String)>,
     request: Request,
@@ -180,7 +183,7 @@ pub(super) async fn view_peer(
 }
 
 /// There is nothing to be seen at a door or a session (RFC 9725 section 4.1: success without content).
-pub(super) async fn nothing() -> StatusCode {
+pub(crate) async fn nothing() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
@@ -204,15 +207,15 @@ const SESSION_METHODS: &str = "GET, HEAD, PATCH, DELETE, OPTIONS";
 macro_rules! of_each_door {
     ($($options:ident, $session_options:ident, $look:ident, $patch:ident, $end:ident: $door:expr;)*) => {$(
         /// `OPTIONS` of the door. Asks for no token.
-        pub(super) async fn $options(State(app): AppState, headers: HeaderMap) -> Answer {
+        pub(crate) async fn $options(State(app): AppState, headers: HeaderMap) -> Answer {
             options(&app, $door, &headers, (ACCEPT_POST, SDP), DOOR_METHODS)
         }
         /// `OPTIONS` of a session, whether or not there is one. Asks for no token.
-        pub(super) async fn $session_options(State(app): AppState, headers: HeaderMap) -> Answer {
+        pub(crate) async fn $session_options(State(app): AppState, headers: HeaderMap) -> Answer {
             options(&app, $door, &headers, (ACCEPT_PATCH, FRAGMENT), SESSION_METHODS)
         }
         /// `GET` of a session.
-        pub(super) async fn $look(
+        pub(crate) async fn $look(
             State(app): AppState,
             Path(path): Path<(String, String)>,
             request: Request,
@@ -221,7 +224,7 @@ macro_rules! of_each_door {
             session(&app, $door, &path, asks, None).map(|_| StatusCode::NO_CONTENT.into_response())
         }
         /// `PATCH` of a session.
-        pub(super) async fn $patch(
+        pub(crate) async fn $patch(
             State(app): AppState,
             Path(path): Path<(String, String)>,
             request: Request,
@@ -229,7 +232,7 @@ macro_rules! of_each_door {
             patch(app, $door, &path, request).await
         }
         /// `DELETE` of a session.
-        pub(super) async fn $end(State(app): AppState, Path(path): Path<(String, String)>, request: Request) -> Answer {
+        pub(crate) async fn $end(State(app): AppState, Path(path): Path<(String, String)>, request: Request) -> Answer {
             let asks = (request.headers(), request.extensions());
             let session = session(&app, $door, &path, asks, None)?;
             end(session).await
@@ -247,7 +250,7 @@ fn unknown() -> ApiError {
 }
 
 /// The session that a request is about. Who asks for one that does not exist may be guessing, and is slowed down.
-pub(super) fn session(
+pub(crate) fn session(
     app: &App,
     door: Door,
     (room, secret): &(String, String),
@@ -263,7 +266,7 @@ pub(super) fn session(
 }
 
 /// Whether a session may be changed, or asked about, once more just now.
-pub(super) fn may_ask(session: &Session) -> Result<(), ApiError> {
+pub(crate) fn may_ask(session: &Session) -> Result<(), ApiError> {
     if session.may_ask() {
         return Ok(());
     }
@@ -278,7 +281,7 @@ async fn patch(app: Arc<App>, door: Door, path: &(String, String), request: Requ
     check_type(&parts.headers, FRAGMENT)?;
     let fragment = parse_fragment(&text(&app, body).await?)?;
     let if_match = if_match(&parts.headers)?;
-    Ok(match super::complete(async move { session.patch(&if_match, &fragment).await }).await? {
+    Ok(match complete(async move { session.patch(&if_match, &fragment).await }).await? {
         // Without an ETag: it has not changed (RFC 9725 section 4.3.2).
         Patched::Trickled => StatusCode::NO_CONTENT.into_response(),
         Patched::Restarted { etag, fragment } => {
@@ -304,7 +307,7 @@ fn if_match(headers: &HeaderMap) -> Result<IfMatch, ApiError> {
 }
 
 async fn end(session: Arc<Session>) -> Answer {
-    match super::complete(async move { session.end("its client asked for it").await }).await? {
+    match complete(async move { session.end("its client asked for it").await }).await? {
         true => Ok(StatusCode::OK.into_response()),
         false => Err(unknown()),
     }

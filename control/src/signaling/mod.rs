@@ -3,16 +3,12 @@
 //! Owns routes, bodies and statuses; what they mean is in `rooms`. A wrong request is answered with 4xx and one
 //! sentence, and nothing has changed.
 
-mod broadcasters;
-mod doors;
-mod events;
-mod layers;
-mod origins;
-mod stats;
-mod status;
+pub(crate) mod broadcasters;
+pub(crate) mod http;
+pub(crate) mod page;
 #[cfg(test)]
 mod tests;
-mod tokens;
+pub(crate) mod whip_whep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +23,9 @@ use futures_util::{StreamExt, stream};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
+use self::http::origins;
+use self::page::presence as events;
+use crate::ops::status;
 use crate::rooms::ApiError;
 use crate::server::App;
 
@@ -64,7 +63,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/consumers/{consumer}/setPreferredLayers", post(b::set_preferred_layers))
         .route("/consumers/{consumer}/stats", get(b::consumer_stats));
     Router::new()
-        .merge(crate::page::routes())
+        .merge(page::routes())
         .route("/status", get(status::page))
         .route("/health", get(status::health))
         .route("/stats", get(status::stats))
@@ -102,7 +101,8 @@ async fn bound_body(request: Request) -> Request {
 
 /// WHIP and WHEP. A session's URL is in the answer to the request that made it.
 fn doors() -> Router<Arc<App>> {
-    use doors as d;
+    use whip_whep::endpoints as d;
+    use whip_whep::layers;
     let whep = || get(d::nothing).options(d::whep_options);
     Router::new()
         .route("/whip/{room}", get(d::nothing).options(d::whip_options).post(d::publish))
@@ -121,7 +121,7 @@ fn doors() -> Router<Arc<App>> {
 }
 
 /// A JSON body; an empty one is `{}`. The error names the field.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
@@ -138,7 +138,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
 }
 
 /// Runs to its end even if whoever asked hangs up: a request applies completely or not at all.
-async fn complete<T: Send + 'static>(
+pub(crate) async fn complete<T: Send + 'static>(
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Result<T, ApiError> {
     let lost = |_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the request was lost");

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::config::Config;
 use crate::rooms::ApiError;
-use crate::sessions::Door;
+use crate::signaling::whip_whep::sessions::Door;
 
 /// Whether one of them is the one given, in a time that tells nothing of where they differ.
 fn is_among(tokens: &[String], given: &str) -> bool {
@@ -30,7 +30,7 @@ fn refused(status: StatusCode, challenge: &'static str, sentence: &str) -> ApiEr
 }
 
 /// Whether a client may pass this door. `token` is one that came in another way than by the header.
-pub(super) fn check(config: &Config, door: Door, headers: &HeaderMap, token: Option<&str>) -> Result<(), ApiError> {
+pub(crate) fn check(config: &Config, door: Door, headers: &HeaderMap, token: Option<&str>) -> Result<(), ApiError> {
     let (ours, others) = match door {
         Door::Whip => (&config.whip.tokens, &config.whep.tokens),
         Door::Whep => (&config.whep.tokens, &config.whip.tokens),
@@ -56,7 +56,7 @@ pub(super) fn check(config: &Config, door: Door, headers: &HeaderMap, token: Opt
 }
 
 /// Whether somebody may know who is in a room: who may watch may, and who may publish.
-pub(super) fn check_listener(config: &Config, headers: &HeaderMap, token: Option<&str>) -> Result<(), ApiError> {
+pub(crate) fn check_listener(config: &Config, headers: &HeaderMap, token: Option<&str>) -> Result<(), ApiError> {
     match check(config, Door::Whep, headers, token) {
         Err(error) if error.status != StatusCode::FORBIDDEN => Err(error),
         _ => Ok(()),

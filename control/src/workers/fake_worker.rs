@@ -12,8 +12,8 @@ use corecast_wire::{
 };
 use tokio::sync::mpsc;
 
-use crate::link::{Link, LinkEvent};
-use crate::pool::Spawned;
+use crate::workers::link::{Link, LinkEvent};
+use crate::workers::pool::Spawned;
 
 /// What a worker is told in tests.
 pub(crate) fn config(index: u32) -> WorkerConfig {

@@ -34,7 +34,7 @@ enum Access {
 
 /// A web page of another origin may not use the API, unless it is named. Programs send no Origin and are not asked for
 /// one.
-pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(crate) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let scheme = request.extensions().get().copied().unwrap_or(Scheme::Http);
     let access = access(&app.config, request.headers(), scheme, request.uri().path());
     if let Access::None(origin) = access {
@@ -71,7 +71,7 @@ pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: N
 }
 
 /// Whether a browser asks before the real request; it sends no credentials with this one.
-pub(super) fn is_preflight(headers: &HeaderMap) -> bool {
+pub(crate) fn is_preflight(headers: &HeaderMap) -> bool {
     headers.contains_key(header::ORIGIN) && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 

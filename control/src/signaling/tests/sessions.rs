@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::fake_worker::{CLOSES, FAILS, FALLS_SILENT, NEVER_COMES};
+use crate::workers::fake_worker::{CLOSES, FAILS, FALLS_SILENT, NEVER_COMES};
 
 const ICE: (&str, &str) = ("EsAw", "P2uYro0UCOQ4zxjKXaWCBui1");
 /// A client that comes and stays.

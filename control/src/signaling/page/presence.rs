@@ -12,21 +12,23 @@ use futures_util::{Stream, stream};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{doors, tokens};
+use crate::ops::access as tokens;
 use crate::rooms::{ApiError, Listener};
 use crate::server::App;
+use crate::signaling::complete;
+use crate::signaling::whip_whep::endpoints as doors;
 
 /// Shorter than the patience of whatever is in between.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Deserialize)]
-pub(super) struct EventsQuery {
+pub(crate) struct EventsQuery {
     /// Bearer token: a browser's EventSource sends no headers.
     token: Option<String>,
 }
 
 /// Makes the room if there is none: a page listens before anybody publishes.
-pub(super) async fn listen(
+pub(crate) async fn listen(
     State(app): State<Arc<App>>,
     Path(room): Path<String>,
     Query(query): Query<EventsQuery>,
@@ -38,18 +40,18 @@ pub(super) async fn listen(
         Err(refused)
     })?;
     let place = place(&app)?;
-    let listener = super::complete(async move { app.rooms.get_or_create(&room).await?.listen().await }).await?;
+    let listener = complete(async move { app.rooms.get_or_create(&room).await?.listen().await }).await?;
     Ok(sse(stream::unfold((listener, place), next)))
 }
 
 /// A place among those who listen.
-pub(super) fn place(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
+pub(crate) fn place(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
     let full = |_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too many listen already");
     Arc::clone(&app.listeners).try_acquire_owned().map_err(full)
 }
 
 /// Events as an answer that does not end.
-pub(super) fn sse(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
+pub(crate) fn sse(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
     let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT));
     // A proxy that gathers an answer before it passes it on would pass on nothing.
     let plain = [

@@ -16,8 +16,8 @@ use corecast_wire::{
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval_at, sleep, timeout};
 
-use crate::link::{Link, LinkEvent, RequestError};
-use crate::usage::Rates;
+use crate::workers::link::{Link, LinkEvent, RequestError};
+use crate::workers::usage::Rates;
 
 /// After the timeout, the moment in which a reply that has long arrived may still be read: it was perhaps we who slept.
 const LAST_CHANCE: Duration = Duration::from_millis(50);
@@ -378,7 +378,7 @@ fn note(worker: &Worker, usage: Usage, watch: Watch) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake_worker;
+    use crate::workers::fake_worker;
 
     const WATCH: Watch = Watch {
         heartbeat: Duration::from_millis(20),

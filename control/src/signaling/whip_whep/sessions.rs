@@ -15,10 +15,10 @@ use corecast_wire::{DtlsState, IceState, TransportId};
 use rand::RngExt as _;
 use tokio::sync::{oneshot, watch};
 
-use crate::pool::TransportState;
-use crate::rates::Bucket;
 use crate::rooms::{ApiError, LayerBody, Made, Room, draw_ice, path_segment};
 use crate::sdp::{self, Bundle, Fragment, Local, RemoteIce};
+use crate::signaling::http::rates::Bucket;
+use crate::workers::pool::TransportState;
 
 /// Of a session URL: 192 bits.
 const SECRET_BYTES: usize = 24;
