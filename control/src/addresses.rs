@@ -15,7 +15,7 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// At least one each, none of them a wildcard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Addresses {
-    /// Of plain transports.
+    /// Addresses of plain transports.
     plain: Vec<ListenIp>,
     webrtc: Vec<WebRtcAddress>,
 }
@@ -65,7 +65,7 @@ impl Addresses {
         (!addresses.is_empty()).then_some(addresses)
     }
 
-    /// Of WebRTC, in the order of preference.
+    /// Addresses of WebRTC transports, in the order of preference.
     pub(crate) fn webrtc(&self) -> &[WebRtcAddress] {
         &self.webrtc
     }
@@ -78,7 +78,7 @@ impl Addresses {
         }
     }
 
-    /// Of plain transports, in the order of the settings.
+    /// Addresses of plain transports, in the order of the settings.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ListenIp> {
         self.plain.iter()
     }

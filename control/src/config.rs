@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::{CoalesceSetting, Grace, IceServer, IoSetting, Isolation, ListenIp, PortRange, Span, Workers};
 
-pub(crate) use webrtc::{Door, Dtls, Limits};
+pub(crate) use webrtc::{Access, Dtls, Limits};
 
 /// Files that are read when `--config` names none; the first that exists.
 const DEFAULT_FILES: [&str; 2] = ["corecast.toml", "/etc/corecast.toml"];
@@ -32,8 +32,8 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     pub(crate) rtc: Rtc,
     pub(crate) dtls: Dtls,
-    pub(crate) whip: Door,
-    pub(crate) whep: Door,
+    pub(crate) whip: Access,
+    pub(crate) whep: Access,
     pub(crate) limits: Limits,
     pub(crate) rooms: Rooms,
     pub(crate) worker: WorkerWatch,
@@ -58,7 +58,7 @@ impl Default for Gro {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
-    /// On loopback by default: whoever reaches the API can aim media anywhere.
+    /// On loopback by default: who reaches the API can aim media anywhere.
     pub(crate) listen: SocketAddr,
     /// Origins of web pages that may call the API, beside the server's own.
     pub(crate) origins: Vec<String>,
@@ -237,7 +237,7 @@ const EXIT_CODES: &str = "Exit codes: 0 stopped as asked; 1 anything else; 2 a f
 3 the HTTP address cannot be bound; 4 --io uring and the host refuses io_uring; 5 the server never came up.";
 
 /// corecast, a WebRTC SFU: one pinned worker per core, watched by a supervisor.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
     /// Settings file (TOML) [default: corecast.toml, then /etc/corecast.toml, where they exist]

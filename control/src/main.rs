@@ -10,6 +10,7 @@ mod certificate;
 mod config;
 mod connections;
 mod exit;
+mod http;
 mod logging;
 mod ops;
 mod ortc;
@@ -20,6 +21,8 @@ mod server;
 mod settings;
 mod signaling;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod workers;
 
@@ -35,7 +38,7 @@ fn main() -> ExitCode {
         Some(Role::Server { parent }) => return server::be_server(parent),
         Some(Role::Worker { parent, index, core, ref filter }) => {
             logging::start(filter);
-            return workers::spawn::be_worker(parent, index, core);
+            return workers::spawn::run_worker(parent, index, core);
         }
         None => {}
     }

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use corecast_wire::{Io, StartError};
+use axum::Router;
+use corecast_wire::StartError;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_rustls::TlsAcceptor;
 
@@ -19,54 +19,21 @@ use crate::addresses::Addresses;
 use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::connections::{self, Bounds};
-use crate::rooms::{Rooms, WebRtc};
+use crate::http::App;
+use crate::rooms::Rooms;
 use crate::settings::Isolation;
-use crate::signaling::http::rates::Rates;
-use crate::signaling::whip_whep::sessions::Sessions;
 use crate::supervisor::fatal;
 use crate::supervisor::report::{Died, Report, send};
 use crate::tls::Identity;
-use crate::workers::pool::{Death, DeathCause, Pool, Watch};
-use crate::workers::spawn;
-use crate::{logging, signaling};
+use crate::workers::{Death, DeathCause, Pool, Spawned, Watch, spawn};
+use crate::{http, logging, ops, signaling};
 
 /// For the HTTP requests that are being answered, then for the workers.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
-/// Who listens to events keeps a connection open.
-const MAX_LISTENERS: usize = 5_000;
 
-/// Everything that a request may need.
-#[derive(Debug)]
-pub(crate) struct App {
-    pub(crate) config: Config,
-    pub(crate) pool: Arc<Pool>,
-    pub(crate) rooms: Arc<Rooms>,
-    /// WHIP and WHEP.
-    pub(crate) sessions: Arc<Sessions>,
-    /// New sessions.
-    pub(crate) session_rates: Rates,
-    /// Session URLs that do not exist: somebody guesses.
-    pub(crate) guess_rates: Rates,
-    /// Listeners of all rooms' events.
-    pub(crate) listeners: Arc<Semaphore>,
-    pub(crate) started: std::time::Instant,
-}
-
-impl App {
-    pub(crate) fn new(config: Config, pool: Arc<Pool>, addresses: Addresses, certificate: &Certificate) -> Self {
-        let webrtc = WebRtc::new(&config, &addresses, certificate);
-        let (all, each) = (config.limits.sessions_per_second, config.limits.sessions_per_second_per_ip);
-        Self {
-            rooms: Arc::new(Rooms::new(Arc::clone(&pool), addresses, webrtc, config.rooms.clone())),
-            sessions: Arc::new(Sessions::new(config.rtc.connect_timeout.0)),
-            session_rates: Rates::new(all, each),
-            guess_rates: Rates::new(all, each),
-            listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
-            started: std::time::Instant::now(),
-            config,
-            pool,
-        }
-    }
+/// Every route.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    http::bounded(ops::routes(Arc::clone(app)).merge(signaling::routes(app)), app)
 }
 
 /// The role of the server: standard input is the HTTP listener, standard output leads to the supervisor.
@@ -104,7 +71,7 @@ async fn serve(
     certificate: &Certificate,
     (listener, tls): (TcpListener, Option<TlsAcceptor>),
     report: &UnixStream,
-    spawned: Vec<crate::workers::pool::Spawned>,
+    spawned: Vec<Spawned>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let watch = Watch {
         heartbeat: config.worker.heartbeat.0,
@@ -124,12 +91,12 @@ async fn serve(
     let summary = summary(&config, &pool, &addresses);
     let heartbeat = config.worker.heartbeat.0;
     let app = Arc::new(App::new(config, Arc::clone(&pool), addresses, certificate));
-    let rooms = Arc::clone(&app.rooms);
+    let rooms = Arc::clone(app.rooms());
     tokio::spawn(Rooms::close_idle(Arc::clone(&rooms)));
 
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let serving = tokio::spawn(connections::serve(listener, tls, signaling::router(app), Bounds::default(), stopping));
+    let serving = tokio::spawn(connections::serve(listener, tls, router(&app), Bounds::default(), stopping));
     send(report, &Report::Ready { summary })?;
 
     until_told(report, &mut deaths, heartbeat).await?;
@@ -189,7 +156,7 @@ fn summary(config: &Config, pool: &Pool, addresses: &Addresses) -> String {
         let protocol = if config.rtc.tcp { "UDP and TCP" } else { "UDP" };
         let _ = writeln!(text, "  WebRTC   {}, {protocol} port {port} and one more per worker", listen.join(", "));
     }
-    let cores: Vec<_> = pool.workers().iter().map(|worker| worker.core.to_string()).collect();
+    let cores: Vec<_> = pool.workers().iter().map(|worker| worker.core().to_string()).collect();
     let plural = |one: &str, many: &str| if cores.len() == 1 { one.to_owned() } else { many.to_owned() };
     let what = match config.isolation {
         Isolation::Thread => plural("thread", "threads"),
@@ -225,13 +192,4 @@ fn summary(config: &Config, pool: &Pool, addresses: &Addresses) -> String {
         let _ = writeln!(text, "  warning  {warning}");
     }
     text
-}
-
-/// For people.
-pub(crate) fn io_name(io: Io) -> &'static str {
-    match io {
-        Io::Auto => "auto",
-        Io::Uring => "io_uring",
-        Io::Syscalls => "system calls",
-    }
 }

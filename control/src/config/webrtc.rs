@@ -1,4 +1,5 @@
-//! What the operator may set about WebRTC: DTLS, the WHIP and WHEP doors, and limits of what comes in by them.
+//! What the operator may set about WebRTC: DTLS, access to the WHIP and WHEP endpoints, and limits of what comes in by
+//! them.
 
 use clap::Parser;
 use serde::{Deserialize, Serialize};
@@ -21,15 +22,15 @@ pub(crate) struct Dtls {
 /// WHIP or WHEP.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Door {
-    /// Bearer tokens, one of which a client must have. Without any the door is open.
+pub(crate) struct Access {
+    /// Bearer tokens, one of which a client must have. Without any everybody may come.
     pub(crate) tokens: Vec<String>,
 }
 
-impl std::fmt::Debug for Door {
+impl std::fmt::Debug for Access {
     /// Tokens are not for logs.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Door").field("tokens", &self.tokens.len()).finish()
+        f.debug_struct("Access").field("tokens", &self.tokens.len()).finish()
     }
 }
 
@@ -52,7 +53,7 @@ impl Default for Limits {
 }
 
 /// Their flags.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 pub(crate) struct WebRtcArgs {
     /// Port of WebRTC, UDP and TCP; worker i has the i-th after it; 0 for no WebRTC [default: 3480]
     #[arg(long, env = "CORECAST_RTC_WEBRTC_PORT", value_name = "PORT")]
@@ -145,8 +146,8 @@ impl Config {
         if !SDP_BYTES.contains(&self.limits.sdp_bytes) {
             return wrong(format!("limits.sdp_bytes must be {} to {}", SDP_BYTES.start(), SDP_BYTES.end()));
         }
-        for (name, door) in [("whip.tokens", &self.whip), ("whep.tokens", &self.whep)] {
-            if door.tokens.iter().any(|token| !is_token(token)) {
+        for (name, access) in [("whip.tokens", &self.whip), ("whep.tokens", &self.whep)] {
+            if access.tokens.iter().any(|token| !is_token(token)) {
                 let sentence = "tokens are 1 to 1024 letters, digits and -._~+/ (RFC 6750 section 2.1)";
                 return wrong(format!("{name}: {sentence}"));
             }

@@ -1,11 +1,17 @@
-//! Bearer tokens (RFC 6750) of the WHIP and WHEP doors.
+//! Who may do what: bearer tokens (RFC 6750).
 
 use aws_lc_rs::{constant_time, digest};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::config::Config;
-use crate::rooms::ApiError;
-use crate::signaling::whip_whep::sessions::Door;
+use crate::http::HttpError;
+
+/// What a client wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Publish,
+    Watch,
+}
 
 /// Whether one of them is the one given, in a time that tells nothing of where they differ.
 fn is_among(tokens: &[String], given: &str) -> bool {
@@ -23,17 +29,15 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn refused(status: StatusCode, challenge: &'static str, sentence: &str) -> ApiError {
-    let mut error = ApiError::new(status, sentence);
-    error.header = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
-    error
+fn refused(status: StatusCode, challenge: &'static str, sentence: &str) -> HttpError {
+    HttpError::new(status, sentence).with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
 }
 
-/// Whether a client may pass this door. `token` is one that came in another way than by the header.
-pub(crate) fn check(config: &Config, door: Door, headers: &HeaderMap, token: Option<&str>) -> Result<(), ApiError> {
-    let (ours, others) = match door {
-        Door::Whip => (&config.whip.tokens, &config.whep.tokens),
-        Door::Whep => (&config.whep.tokens, &config.whip.tokens),
+/// Whether a client may do this. `token` is one that came in another way than by the header.
+pub(crate) fn check(config: &Config, scope: Scope, headers: &HeaderMap, token: Option<&str>) -> Result<(), HttpError> {
+    let (ours, others) = match scope {
+        Scope::Publish => (&config.whip.tokens, &config.whep.tokens),
+        Scope::Watch => (&config.whep.tokens, &config.whip.tokens),
     };
     if ours.is_empty() {
         return Ok(());
@@ -46,7 +50,7 @@ pub(crate) fn check(config: &Config, door: Door, headers: &HeaderMap, token: Opt
         (true, _) => Ok(()),
         (false, true) => {
             let challenge = "Bearer realm=\"corecast\", error=\"insufficient_scope\"";
-            Err(refused(StatusCode::FORBIDDEN, challenge, "Authorization: this token is for the other door"))
+            Err(refused(StatusCode::FORBIDDEN, challenge, "Authorization: this token is for the other endpoint"))
         }
         (false, false) => {
             let challenge = "Bearer realm=\"corecast\", error=\"invalid_token\"";
@@ -55,16 +59,18 @@ pub(crate) fn check(config: &Config, door: Door, headers: &HeaderMap, token: Opt
     }
 }
 
-/// Whether somebody may know who is in a room: who may watch may, and who may publish.
-pub(crate) fn check_listener(config: &Config, headers: &HeaderMap, token: Option<&str>) -> Result<(), ApiError> {
-    match check(config, Door::Whep, headers, token) {
-        Err(error) if error.status != StatusCode::FORBIDDEN => Err(error),
+/// Whether a client may know who is in a room: it may if it may watch or publish.
+pub(crate) fn check_listener(config: &Config, headers: &HeaderMap, token: Option<&str>) -> Result<(), HttpError> {
+    match check(config, Scope::Watch, headers, token) {
+        Err(error) if error.status() != StatusCode::FORBIDDEN => Err(error),
         _ => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::response::IntoResponse as _;
+
     use super::*;
 
     fn given(authorization: &str) -> HeaderMap {
@@ -72,32 +78,33 @@ mod tests {
     }
 
     #[test]
-    fn tokens_open_their_own_door() {
+    fn tokens_are_for_what_they_are_given_for() {
         let mut config = Config::default();
-        assert_eq!(check(&config, Door::Whip, &HeaderMap::new(), None), Ok(()));
+        assert_eq!(check(&config, Scope::Publish, &HeaderMap::new(), None), Ok(()));
         config.whip.tokens = vec!["abc".into(), "def".into()];
         config.whep.tokens = vec!["ghi".into()];
-        let status = |door, authorization: &str| match check(&config, door, &given(authorization), None) {
+        let status = |scope, authorization: &str| match check(&config, scope, &given(authorization), None) {
             Ok(()) => 200,
             Err(error) => {
-                assert!(error.header.is_some_and(|(name, _)| name == header::WWW_AUTHENTICATE));
-                error.status.as_u16()
+                let response = error.into_response();
+                assert!(response.headers().contains_key(header::WWW_AUTHENTICATE));
+                response.status().as_u16()
             }
         };
-        for (door, authorization, expected) in [
-            (Door::Whip, "Bearer abc", 200),
-            (Door::Whip, "bearer  def ", 200),
-            (Door::Whip, "Bearer ghi", 403),
-            (Door::Whip, "Bearer ab", 401),
-            (Door::Whip, "Bearer abcd", 401),
-            (Door::Whip, "Bearer", 401),
-            (Door::Whip, "Basic abc", 401),
-            (Door::Whep, "Bearer ghi", 200),
-            (Door::Whep, "Bearer abc", 403),
+        for (scope, authorization, expected) in [
+            (Scope::Publish, "Bearer abc", 200),
+            (Scope::Publish, "bearer  def ", 200),
+            (Scope::Publish, "Bearer ghi", 403),
+            (Scope::Publish, "Bearer ab", 401),
+            (Scope::Publish, "Bearer abcd", 401),
+            (Scope::Publish, "Bearer", 401),
+            (Scope::Publish, "Basic abc", 401),
+            (Scope::Watch, "Bearer ghi", 200),
+            (Scope::Watch, "Bearer abc", 403),
         ] {
-            assert_eq!(status(door, authorization), expected, "{door:?} {authorization}");
+            assert_eq!(status(scope, authorization), expected, "{scope:?} {authorization}");
         }
-        assert_eq!(check(&config, Door::Whep, &HeaderMap::new(), Some("ghi")), Ok(()));
+        assert_eq!(check(&config, Scope::Watch, &HeaderMap::new(), Some("ghi")), Ok(()));
         assert!(check_listener(&config, &HeaderMap::new(), None).is_err());
         assert!(check_listener(&config, &given("Bearer abc"), None).is_ok(), "publishers may listen");
     }

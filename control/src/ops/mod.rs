@@ -1,5 +1,23 @@
-//! What operators see and decide: the status page, counters as JSON, health, and who may use what.
+//! What operators see and decide: the status page, counters as JSON, health, and who may do what.
 
 pub(crate) mod access;
 pub(crate) mod stats;
-pub(crate) mod status;
+mod status;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::http::App;
+
+/// `/status`, `/health`, `/stats`, `/rooms`, and the test hooks.
+pub(crate) fn routes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/status", get(status::page))
+        .route("/health", get(status::health))
+        .route("/stats", get(status::stats))
+        .route("/test-hooks/worker/{index}", post(status::test_hook))
+        .route("/rooms", get(status::rooms))
+        .with_state(app)
+}

@@ -6,7 +6,7 @@ use corecast_wire::{ConsumerStats, Discards, ObjectStats, ProducerStats, StreamS
 use serde_json::{Map, Value, json};
 
 /// What the API calls an object of the link, by its number. Numbers are unique over all kinds.
-pub(crate) type Names = HashMap<u64, (String, String)>;
+pub(super) type Names = HashMap<u64, (String, String)>;
 
 fn discards(discards: &Discards) -> Value {
     Value::Object(discards.iter().map(|(name, packets)| (name.to_owned(), json!(packets))).collect::<Map<_, _>>())
@@ -108,14 +108,14 @@ pub(crate) fn mediasoup(name: &str, stats: &ObjectStats) -> Value {
 
 /// Lists for `/stats`: every object with its name, room and relations.
 #[derive(Debug, Default)]
-pub(crate) struct Lists {
-    pub(crate) transports: Vec<Value>,
-    pub(crate) producers: Vec<Value>,
-    pub(crate) consumers: Vec<Value>,
+pub(super) struct Lists {
+    pub(super) transports: Vec<Value>,
+    pub(super) producers: Vec<Value>,
+    pub(super) consumers: Vec<Value>,
 }
 
 impl Lists {
-    pub(crate) fn push(&mut self, worker: u32, stats: &ObjectStats, names: &Names) {
+    pub(super) fn push(&mut self, worker: u32, stats: &ObjectStats, names: &Names) {
         let name = |id: u64| names.get(&id).map(|(name, _)| name);
         let (id, list, mut entry) = match stats {
             ObjectStats::Transport(stats) => (stats.transport.0, &mut self.transports, transport(stats)),

@@ -8,23 +8,22 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use corecast_wire::{Command, TestHook};
+use corecast_wire::{Command, Io, TestHook};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::stats::{Lists, Names};
-use crate::rooms::{ApiError, Room};
-use crate::server::{App, io_name};
-use crate::signaling::parse;
-use crate::workers::pool::Worker;
+use crate::http::{App, AppState, HttpError, parse};
+use crate::rooms::{Overview, PeerInfo};
+use crate::workers::Worker;
 
 const PAGE: &str = include_str!("status.html");
-/// Nothing from elsewhere, and nobody may frame it.
+/// Nothing from elsewhere, and no page may frame it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
     img-src data:; frame-ancestors 'none'";
 const DEFAULT_STALL_MS: u32 = 60_000;
 
-pub(crate) async fn page() -> Response {
+pub(super) async fn page() -> Response {
     let headers = [
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -33,8 +32,8 @@ pub(crate) async fn page() -> Response {
 }
 
 /// 200 once every worker has answered a heartbeat. One that stops answering ends the server anyway.
-pub(crate) async fn health(State(app): State<Arc<App>>) -> Response {
-    let workers = app.pool.workers();
+pub(super) async fn health(State(app): AppState) -> Response {
+    let workers = app.pool().workers();
     let answering = workers.iter().filter(|worker| worker.usage().is_some()).count();
     let healthy = answering == workers.len();
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -42,7 +41,7 @@ pub(crate) async fn health(State(app): State<Arc<App>>) -> Response {
         "status": if healthy { "ok" } else { "starting" },
         "workers": workers.len(),
         "answering": answering,
-        "uptimeMs": ms(app.started.elapsed()),
+        "uptimeMs": ms(app.uptime()),
     });
     (status, Json(body)).into_response()
 }
@@ -52,12 +51,12 @@ fn ms(time: Duration) -> u64 {
 }
 
 fn worker(worker: &Worker) -> Value {
-    let started = worker.started();
+    let (started, ports) = (worker.started(), worker.ports());
     let mut value = json!({
-        "index": worker.index,
-        "core": worker.core,
-        "pid": worker.pid.unwrap_or_else(std::process::id),
-        "portRange": { "min": worker.ports.0, "max": worker.ports.1 },
+        "index": worker.index(),
+        "core": worker.core(),
+        "pid": worker.pid().unwrap_or_else(std::process::id),
+        "portRange": { "min": ports.0, "max": ports.1 },
         "io": started.as_ref().map(|started| io_name(started.io)),
         "reason": started.as_ref().map(|started| &started.reason),
         "warnings": started.as_ref().map(|started| &started.warnings),
@@ -89,82 +88,82 @@ fn worker(worker: &Worker) -> Value {
     value
 }
 
+/// For people.
+fn io_name(io: Io) -> &'static str {
+    match io {
+        Io::Auto => "auto",
+        Io::Uring => "io_uring",
+        Io::Syscalls => "system calls",
+    }
+}
+
 /// A room for the list, and what its objects are called.
-async fn room(room: &Room, names: &mut Names) -> Value {
-    let state = room.state().await;
-    let named = |name: &str| (name.to_owned(), room.id.clone());
-    names.extend(state.transports.iter().map(|(name, of)| (of.id.0, named(name))));
-    names.extend(state.producers.iter().map(|(name, of)| (of.id.0, named(name))));
-    names.extend(state.consumers.iter().map(|(name, of)| (of.id.0, named(name))));
-    names.extend(state.sessions.iter().map(|(name, of)| (of.transport.0, named(name))));
-    let peers: Vec<_> = state
-        .peers
-        .iter()
-        .map(|(name, of)| {
-            json!({
-                "id": name,
-                "displayName": of.display_name,
-                "connected": of.live,
-                "tracks": state.tracks(name),
-                "viewers": state.viewers_of(name),
-            })
+fn room(room: &Overview, names: &mut Names) -> Value {
+    names.extend(room.names.iter().map(|(id, name)| (*id, (name.clone(), room.id.clone()))));
+    let (broadcasters, peers): (Vec<_>, Vec<_>) = room.peers.iter().partition(|peer| peer.origin.is_broadcaster());
+    let broadcaster = |peer: &&PeerInfo| {
+        json!({
+            "id": peer.name,
+            "displayName": peer.display_name,
+            "device": peer.app_data["device"],
+            "joined": peer.joined,
         })
-        .collect();
-    let broadcasters: Vec<_> = state
-        .broadcasters
-        .iter()
-        .map(|(name, of)| {
-            json!({ "id": name, "displayName": of.display_name, "device": of.device, "joined": of.joined })
+    };
+    let peer = |peer: &&PeerInfo| {
+        json!({
+            "id": peer.name,
+            "displayName": peer.display_name,
+            "connected": peer.joined,
+            "tracks": peer.producers.iter().map(|producer| producer.kind).collect::<Vec<_>>(),
+            "viewers": room.viewers_of.get(&peer.name).copied().unwrap_or_default(),
         })
-        .collect();
+    };
     json!({
         "id": room.id,
-        "worker": room.worker.index,
-        "broadcasters": broadcasters,
-        "peers": peers,
-        "viewers": state.sessions.len() - state.peers.len(),
-        "transports": state.transports.len() + state.sessions.len(),
-        "producers": state.producers.len(),
-        "consumers": state.consumers.len(),
+        "worker": room.worker,
+        "broadcasters": broadcasters.iter().map(broadcaster).collect::<Vec<_>>(),
+        "peers": peers.iter().map(peer).collect::<Vec<_>>(),
+        "viewers": room.viewers,
+        "transports": room.transports,
+        "producers": room.producers,
+        "consumers": room.consumers,
     })
 }
 
-pub(crate) async fn rooms(State(app): State<Arc<App>>) -> Json<Value> {
+pub(super) async fn rooms(State(app): AppState) -> Json<Value> {
+    Json(json!({ "rooms": list(&app, &mut Names::new()).await }))
+}
+
+async fn list(app: &App, names: &mut Names) -> Vec<Value> {
     let mut list = Vec::new();
-    for of in app.rooms.all().await {
-        list.push(room(&of, &mut Names::new()).await);
+    for of in app.rooms().all().await {
+        list.push(room(&of.overview().await, names));
     }
-    Json(json!({ "rooms": list }))
+    list
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct StatsQuery {
+pub(super) struct StatsQuery {
     /// "false": leave out the counters of each object.
     objects: Option<bool>,
 }
 
-pub(crate) async fn stats(
-    State(app): State<Arc<App>>,
-    Query(query): Query<StatsQuery>,
-) -> Result<Json<Value>, ApiError> {
+pub(super) async fn stats(State(app): AppState, Query(query): Query<StatsQuery>) -> Result<Json<Value>, HttpError> {
     let mut names = Names::new();
-    let mut list = Vec::new();
-    for of in app.rooms.all().await {
-        list.push(room(&of, &mut names).await);
-    }
+    let list = list(&app, &mut names).await;
     let mut body = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
-        "uptimeMs": ms(app.started.elapsed()),
-        "isolation": app.config.isolation.to_string(),
-        "workers": app.pool.workers().iter().map(|of| worker(of)).collect::<Vec<_>>(),
+        "uptimeMs": ms(app.uptime()),
+        "isolation": app.config().isolation.to_string(),
+        "workers": app.pool().workers().iter().map(|of| worker(of)).collect::<Vec<_>>(),
         "rooms": list,
     });
     if query.objects != Some(false) {
         let mut lists = Lists::default();
-        for worker in app.pool.workers() {
+        for worker in app.pool().workers() {
             for object in worker.stats().await? {
-                lists.push(worker.index, &object, &names);
+                lists.push(worker.index(), &object, &names);
             }
         }
         body["transports"] = Value::Array(lists.transports);
@@ -181,25 +180,25 @@ struct HookBody {
 }
 
 /// Makes a worker misbehave, where `test_hooks` is on; otherwise this path does not exist.
-pub(crate) async fn test_hook(
-    State(app): State<Arc<App>>,
+pub(super) async fn test_hook(
+    State(app): AppState,
     Path(index): Path<u32>,
     body: Bytes,
-) -> Result<Response, ApiError> {
-    if !app.config.test_hooks {
-        return Err(ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this path"));
+) -> Result<Response, HttpError> {
+    if !app.config().test_hooks {
+        return Err(HttpError::no_path());
     }
     let body: HookBody = parse(&body)?;
     let hook = match body.hook.as_str() {
         "panic" => TestHook::Panic,
         "segfault" => TestHook::Segfault,
         "stall" => TestHook::Stall(body.ms.unwrap_or(DEFAULT_STALL_MS)),
-        _ => return Err(ApiError::field("hook", "must be \"panic\", \"segfault\" or \"stall\"")),
+        _ => return Err(HttpError::field("hook", "must be \"panic\", \"segfault\" or \"stall\"")),
     };
-    let worker = app.pool.workers().iter().find(|worker| worker.index == index);
-    let worker = worker.ok_or_else(|| ApiError::not_found("worker", &index.to_string()))?;
-    // Not waited for: who is told to die does not answer.
-    let link = worker.link.clone();
-    tokio::spawn(async move { link.request(Command::TestHook(hook)).await });
+    let worker = app.pool().workers().iter().find(|worker| worker.index() == index);
+    let worker = worker.ok_or_else(|| HttpError::not_found("worker", &index.to_string()))?;
+    // Not waited for: a worker that is told to die does not answer.
+    let worker = Arc::clone(worker);
+    tokio::spawn(async move { worker.request(Command::TestHook(hook)).await });
     Ok(StatusCode::ACCEPTED.into_response())
 }

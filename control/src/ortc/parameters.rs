@@ -99,7 +99,7 @@ pub(crate) struct RtpHeaderExtension {
     pub(crate) direction: Direction,
 }
 
-/// Of a header extension, seen from the server.
+/// Direction of a header extension, seen from the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Direction {

@@ -1,95 +1,105 @@
-//! Why something asked over HTTP was not done: a status and one sentence.
+//! Why a room did not do something: a code for programs and one sentence for people. What a client of some signaling is
+//! answered (a status, a number) is for that signaling to say.
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use corecast_wire::CommandError;
 
 use crate::ortc::OrtcError;
-use crate::workers::link::RequestError;
+use crate::workers::RequestError;
 
-/// Nothing has changed.
+/// Kinds of reasons.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// A field is wrong in itself.
+    Invalid,
+    /// There is no such room, peer, transport, producer or consumer.
+    NotFound,
+    /// Not in this state.
+    WrongState,
+    /// A peer of that name is there.
+    NameTaken,
+    /// The peer publishes nothing yet.
+    NoStream,
+    /// Well-formed, but not something that this server does.
+    Unacceptable,
+    /// May come in a later version.
+    NotSupported,
+    /// Not now: a maximum is reached, the room has just closed, or its worker has gone.
+    Unavailable,
+    /// The server's own fault.
+    Internal,
+}
+
+/// Something was not done, and nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{sentence}")]
-pub(crate) struct ApiError {
-    pub(crate) status: StatusCode,
-    pub(crate) sentence: String,
-    /// A header that says more, such as `Retry-After`.
-    pub(crate) header: Option<(HeaderName, HeaderValue)>,
+#[error("{reason}")]
+pub(crate) struct Error {
+    code: Code,
+    reason: String,
 }
 
-/// Seconds after which one who was refused for lack of room may try again.
-const RETRY_AFTER_SECS: u32 = 5;
-
-impl ApiError {
-    pub(crate) fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
-        let lack = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
-        let error = Self { status, sentence: sentence.into(), header: None };
-        if lack { error.retry_after(RETRY_AFTER_SECS) } else { error }
+impl Error {
+    pub(crate) fn new(code: Code, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into() }
     }
 
-    /// Says when to try again.
-    pub(crate) fn retry_after(mut self, secs: u32) -> Self {
-        self.header = Some((header::RETRY_AFTER, HeaderValue::from(secs)));
-        self
-    }
-
-    /// 400: a field is wrong in itself.
+    /// A field is wrong in itself.
     pub(crate) fn field(field: &str, cause: impl std::fmt::Display) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, format!("{field}: {cause}"))
+        Self::new(Code::Invalid, format!("{field}: {cause}"))
     }
 
-    /// 404.
-    pub(crate) fn not_found(what: &str, id: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("there is no {what} {id:?}"))
+    pub(super) fn not_found(kind: &str, name: &str) -> Self {
+        Self::new(Code::NotFound, format!("there is no {kind} {name:?}"))
     }
 
-    /// 409: not in this state.
-    pub(crate) fn conflict(sentence: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, sentence)
+    /// There is no stream to watch yet (draft-ietf-wish-whep section 4.2).
+    pub(crate) fn no_stream(room: &str, peer: Option<&str>) -> Self {
+        let reason = match peer {
+            Some(peer) => format!("{peer:?} does not publish in room {room:?} yet"),
+            None => format!("nobody publishes in room {room:?} yet"),
+        };
+        Self::new(Code::NoStream, reason)
     }
 
-    /// 501: may come later.
-    pub(crate) fn not_yet(sentence: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_IMPLEMENTED, sentence)
+    pub(super) fn wrong_state(reason: impl Into<String>) -> Self {
+        Self::new(Code::WrongState, reason)
+    }
+
+    pub(super) fn unavailable(reason: impl Into<String>) -> Self {
+        Self::new(Code::Unavailable, reason)
+    }
+
+    /// For programs.
+    pub(crate) fn code(&self) -> Code {
+        self.code
     }
 }
 
-impl From<OrtcError> for ApiError {
+impl From<OrtcError> for Error {
     fn from(error: OrtcError) -> Self {
-        let status = match error {
-            OrtcError::Invalid { .. } => StatusCode::BAD_REQUEST,
-            OrtcError::Unsupported(_) => StatusCode::CONFLICT,
+        let code = match error {
+            OrtcError::Invalid { .. } => Code::Invalid,
+            OrtcError::Unsupported(_) => Code::WrongState,
         };
-        Self::new(status, error.to_string())
+        Self::new(code, error.to_string())
     }
 }
 
-impl From<RequestError> for ApiError {
+impl From<RequestError> for Error {
     fn from(error: RequestError) -> Self {
-        let status = match &error {
+        let code = match &error {
             RequestError::Refused(refused) => match refused {
-                CommandError::NotFound { .. } => StatusCode::NOT_FOUND,
-                CommandError::Exists { .. } | CommandError::AlreadyConnected | CommandError::SsrcTaken(_) => {
-                    StatusCode::CONFLICT
-                }
-                CommandError::Invalid { .. } => StatusCode::BAD_REQUEST,
-                CommandError::HooksOff => StatusCode::FORBIDDEN,
-                CommandError::PortRangeExhausted { .. } | CommandError::Limit { .. } => StatusCode::SERVICE_UNAVAILABLE,
-                CommandError::CannotListen { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+                CommandError::NotFound { .. } => Code::NotFound,
+                CommandError::Exists { .. }
+                | CommandError::AlreadyConnected
+                | CommandError::SsrcTaken(_)
+                | CommandError::HooksOff => Code::WrongState,
+                CommandError::Invalid { .. } => Code::Invalid,
+                CommandError::PortRangeExhausted { .. } | CommandError::Limit { .. } => Code::Unavailable,
+                CommandError::CannotListen { .. } => Code::Internal,
             },
-            RequestError::Gone => StatusCode::SERVICE_UNAVAILABLE,
-            RequestError::WrongReply => StatusCode::INTERNAL_SERVER_ERROR,
+            RequestError::Gone => Code::Unavailable,
+            RequestError::WrongReply => Code::Internal,
         };
-        Self::new(status, error.to_string())
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let text = HeaderValue::from_static("text/plain; charset=utf-8");
-        let mut response =
-            (self.status, [(header::CONTENT_TYPE, text)], format!("{}\n", self.sentence)).into_response();
-        response.headers_mut().extend(self.header);
-        response
+        Self::new(code, error.to_string())
     }
 }

@@ -1,31 +1,27 @@
 //! Names that come from outside.
 
-use super::ApiError;
+use super::error::Error;
 
 const MAX_NAME_BYTES: usize = 128;
+const MAX_DISPLAY_NAME_BYTES: usize = 256;
 
-/// Names of rooms and broadcasters stand in URLs, logs and the status page.
-pub(crate) fn check_name(field: &str, name: &str) -> Result<(), ApiError> {
+/// Names of rooms and peers stand in URLs, logs and the status page.
+pub(crate) fn check_name(field: &str, name: &str) -> Result<(), Error> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
-        return Err(ApiError::field(field, format!("must be 1 to {MAX_NAME_BYTES} bytes long")));
+        return Err(Error::field(field, format!("must be 1 to {MAX_NAME_BYTES} bytes long")));
     }
     if name.chars().any(char::is_control) {
-        return Err(ApiError::field(field, "must not have control characters"));
+        return Err(Error::field(field, "must not have control characters"));
     }
     Ok(())
 }
 
-/// Text for a header: everything that a path segment cannot hold as it is becomes `%XX`.
-pub(crate) fn path_segment(name: &str) -> String {
-    let mut segment = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            segment.push(char::from(byte));
-        } else {
-            segment.push_str(&format!("%{byte:02X}"));
-        }
+/// What people call a peer.
+pub(crate) fn check_display_name(field: &str, name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.len() > MAX_DISPLAY_NAME_BYTES {
+        return Err(Error::field(field, format!("must be 1 to {MAX_DISPLAY_NAME_BYTES} bytes long")));
     }
-    segment
+    Ok(())
 }
 
 #[cfg(test)]
@@ -38,6 +34,5 @@ mod tests {
             assert!(check_name("roomId", wrong).is_err(), "{wrong:?}");
         }
         assert!(check_name("roomId", "Überraum 7/8").is_ok());
-        assert_eq!(path_segment("a b/ü"), "a%20b%2F%C3%BC");
     }
 }

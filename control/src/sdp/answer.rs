@@ -28,7 +28,7 @@ pub(crate) struct Local {
     /// For the `o=` line; any number below 2^63.
     pub(crate) session_id: u64,
     pub(crate) ice: IceParameters,
-    /// Of our certificate. At least one.
+    /// Fingerprints of our certificate. At least one.
     pub(crate) fingerprints: Vec<Fingerprint>,
     /// In the order of preference; UDP is preferred to TCP whatever the order. At least one.
     pub(crate) candidates: Vec<Candidate>,
@@ -78,7 +78,7 @@ pub(crate) struct Bundle {
 }
 
 impl Bundle {
-    /// Of an answer.
+    /// The bundle of an answer.
     pub(crate) fn of(offer: &Offer, accepted: &[AnsweredSection]) -> Self {
         let sections = bundled(offer, &completed(offer, accepted));
         let line = sections.first().map_or_else(
@@ -290,7 +290,7 @@ fn write_sending(text: &mut String, sending: &Sending) {
     }
 }
 
-/// A name as it may stand on a line, whoever chose it.
+/// A name as it may stand on a line, even if a client chose it.
 fn name(text: &str) -> String {
     let plain = |char: char| if is_token(char.encode_utf8(&mut [0; 4])) { char } else { '_' };
     let name: String = text.chars().take(MAX_NAME_CHARS).map(plain).collect();

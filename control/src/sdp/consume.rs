@@ -41,7 +41,7 @@ pub(crate) struct Consumed {
 /// The sections of a viewer's offer that want something, at least one.
 ///
 /// # Errors
-/// 422 where there is none, or one that only sends (draft-ietf-wish-whep, section on setting up).
+/// Unacceptable if there is none, or one that only sends (draft-ietf-wish-whep, section on setting up).
 pub(crate) fn viewing(offer: &Offer) -> Result<Vec<&Section>, SdpError> {
     let media = offer.sections.iter().filter(|section| section.kind != SectionKind::Other);
     let sections: Vec<_> = media.collect();

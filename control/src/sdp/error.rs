@@ -1,33 +1,32 @@
-//! Why a description was refused: a status and one sentence.
+//! Why a description was refused: whose fault it is, and one sentence.
 
-use axum::http::StatusCode;
-
-use crate::rooms::ApiError;
+/// What is wrong with a description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The text is wrong in itself.
+    Malformed,
+    /// It asks for what is not done here.
+    Unacceptable,
+}
 
 /// A session description that cannot be used. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{sentence}")]
 pub(crate) struct SdpError {
-    /// 400 where the text is wrong in itself, 422 where it asks for what is not done here (RFC 9725 section 4.2).
-    pub(crate) status: StatusCode,
+    /// RFC 9725 section 4.2 has a status for each.
+    pub(crate) fault: Fault,
     /// Which line, what is wrong with it, and what to change.
     pub(crate) sentence: String,
 }
 
 impl SdpError {
-    /// 400: wrong in itself.
+    /// Wrong in itself.
     pub(crate) fn malformed(sentence: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, sentence: sentence.into() }
+        Self { fault: Fault::Malformed, sentence: sentence.into() }
     }
 
-    /// 422: well-formed, but not something that this server does.
+    /// Well-formed, but not something that this server does.
     pub(crate) fn unacceptable(sentence: impl Into<String>) -> Self {
-        Self { status: StatusCode::UNPROCESSABLE_ENTITY, sentence: sentence.into() }
-    }
-}
-
-impl From<SdpError> for ApiError {
-    fn from(error: SdpError) -> Self {
-        Self::new(error.status, error.sentence)
+        Self { fault: Fault::Unacceptable, sentence: sentence.into() }
     }
 }

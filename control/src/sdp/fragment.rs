@@ -20,7 +20,7 @@ pub(crate) struct Fragment {
 /// Parses a fragment.
 ///
 /// # Errors
-/// 400 for what is malformed.
+/// Malformed text.
 pub(crate) fn parse_fragment(text: &str) -> Result<Fragment, SdpError> {
     let session = lines::split_fragment(text)?;
     let own = Attributes(&session.attributes);

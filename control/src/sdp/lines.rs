@@ -90,17 +90,17 @@ impl Place {
         Self(format!("m= line {} ({media}{mid})", index + 1))
     }
 
-    /// 400: an attribute is wrong in itself.
+    /// An attribute is wrong in itself.
     pub(super) fn malformed(&self, attribute: &Attribute, cause: impl fmt::Display) -> SdpError {
         SdpError::malformed(format!("{}, {}: {cause}", self.0, name_of(attribute)))
     }
 
-    /// 400: the place is wrong as a whole.
+    /// The place is wrong as a whole.
     pub(super) fn wrong(&self, cause: impl fmt::Display) -> SdpError {
         SdpError::malformed(format!("{}: {cause}", self.0))
     }
 
-    /// 422: well-formed, but not done here.
+    /// Well-formed, but not done here.
     pub(super) fn unacceptable(&self, cause: impl fmt::Display) -> SdpError {
         SdpError::unacceptable(format!("{}: {cause}", self.0))
     }

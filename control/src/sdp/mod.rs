@@ -25,7 +25,7 @@ mod section;
 
 pub(crate) use answer::{AnsweredSection, Bundle, Candidate, Local, Sending, answer};
 pub(crate) use consume::{ConsumeRequest, Consumed, can_consume, consume, receive_capabilities, viewing};
-pub(crate) use error::SdpError;
+pub(crate) use error::{Fault, SdpError};
 pub(crate) use fragment::{Fragment, fragment, parse_fragment};
 pub(crate) use offer::{Offer, RemoteIce};
 pub(crate) use publish::{Publication, publish};

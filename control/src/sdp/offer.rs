@@ -53,7 +53,7 @@ impl Offer {
     /// Parses an offer.
     ///
     /// # Errors
-    /// 400 for what is malformed, 422 for what cannot be answered with one ICE-lite, DTLS-SRTP transport.
+    /// Malformed, or unacceptable if it cannot be answered with one ICE-lite, DTLS-SRTP transport.
     pub(crate) fn parse(text: &str) -> Result<Self, SdpError> {
         let session = lines::split(text)?;
         let (own, place) = (Attributes(&session.attributes), Place::session());

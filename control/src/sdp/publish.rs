@@ -27,7 +27,8 @@ pub(crate) struct Publication {
 /// What an offer publishes: at least one.
 ///
 /// # Errors
-/// 422 where a section of sound or pictures cannot be taken: WHIP knows no partial success (RFC 9725 section 4.4.3).
+/// Unacceptable if a section of sound or pictures cannot be taken: WHIP knows no partial success (RFC 9725 section
+/// 4.4.3).
 pub(crate) fn publish(offer: &Offer) -> Result<Vec<Publication>, SdpError> {
     let mut publications = Vec::new();
     for section in &offer.sections {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corecast_wire::{
     Coalesce, Command, CommandError, ConsumerId, DtlsParameters, DtlsState, EncodingMapping, Event, Frame,
@@ -12,8 +14,8 @@ use corecast_wire::{
 };
 use tokio::sync::mpsc;
 
-use crate::workers::link::{Link, LinkEvent};
-use crate::workers::pool::Spawned;
+use super::link::{Link, LinkEvent};
+use super::pool::Spawned;
 
 /// What a worker is told in tests.
 pub(crate) fn config(index: u32) -> WorkerConfig {
@@ -34,7 +36,7 @@ pub(crate) fn config(index: u32) -> WorkerConfig {
 /// Starts a fake worker on a thread of its own.
 pub(crate) fn spawn(index: u32) -> Spawned {
     let (link, theirs) = UnixStream::pair().expect("socket pair");
-    std::thread::spawn(move || run(theirs));
+    std::thread::spawn(move || run(theirs, None));
     Spawned { config: config(index), link, child: None }
 }
 
@@ -64,18 +66,64 @@ struct FakeWorker {
 
 /// First byte of the fingerprint of a client that comes no further than its offer.
 pub(crate) const NEVER_COMES: u8 = 0x01;
-/// That of one whose handshake fails.
+/// First byte for a client whose handshake fails.
 pub(crate) const FAILS: u8 = 0x02;
-/// That of one who connects and is then silent.
+/// First byte for a client that connects and is then silent.
 pub(crate) const FALLS_SILENT: u8 = 0x03;
-/// That of one who connects and closes.
+/// First byte for a client that connects and closes.
 pub(crate) const CLOSES: u8 = 0x04;
 /// Where WebRTC transports are, to `/stats`.
 const WEBRTC: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3_480);
 /// Producers that a transport may have.
 const MAX_PRODUCERS: usize = 16;
 
-fn run(mut link: UnixStream) {
+/// A worker that is slow on purpose: from the first command that is `from` on it keeps its replies, until it has been
+/// sent `times` commands that are `until`. So who waits for a reply before it sends the rest waits for ever.
+#[derive(Clone, Copy)]
+pub(crate) struct Hold {
+    pub(crate) from: fn(&Command) -> bool,
+    pub(crate) until: fn(&Command) -> bool,
+    pub(crate) times: usize,
+}
+
+/// What is kept back, and how long still.
+struct Holding {
+    hold: Hold,
+    began: bool,
+    seen: usize,
+    kept: Vec<u8>,
+    /// Replies that are kept just now.
+    count: Arc<AtomicUsize>,
+}
+
+impl Holding {
+    fn note(&mut self, command: &Command) {
+        self.began |= (self.hold.from)(command);
+        self.seen += usize::from(self.began && (self.hold.until)(command));
+    }
+
+    /// What may leave now.
+    fn pass(&mut self, frames: Vec<u8>) -> Vec<u8> {
+        if !self.began || self.seen >= self.hold.times {
+            self.count.store(0, Ordering::SeqCst);
+            return [std::mem::take(&mut self.kept), frames].concat();
+        }
+        self.kept.extend(frames);
+        self.count.fetch_add(1, Ordering::SeqCst);
+        Vec::new()
+    }
+}
+
+/// Starts a fake worker that keeps replies back, and tells how many it keeps.
+pub(crate) fn spawn_holding(index: u32, hold: Hold) -> (Spawned, Arc<AtomicUsize>) {
+    let (link, theirs) = UnixStream::pair().expect("socket pair");
+    let count = Arc::new(AtomicUsize::new(0));
+    let holding = Holding { hold, began: false, seen: 0, kept: Vec::new(), count: Arc::clone(&count) };
+    std::thread::spawn(move || run(theirs, Some(holding)));
+    (Spawned { config: config(index), link, child: None }, count)
+}
+
+fn run(mut link: UnixStream, mut holding: Option<Holding>) {
     let mut worker = FakeWorker::default();
     let mut decoder = FrameDecoder::default();
     let mut bytes = [0; 4_096];
@@ -93,10 +141,16 @@ fn run(mut link: UnixStream) {
                 }
                 Frame::Request { id, command } => {
                     let shutdown = command == Command::Shutdown;
+                    if let Some(holding) = &mut holding {
+                        holding.note(&command);
+                    }
                     let result = worker.handle(command);
                     encode(&Frame::Reply { id, result }, &mut out).expect("short");
                     for event in worker.events.drain(..) {
                         encode(&Frame::Event(event), &mut out).expect("short");
+                    }
+                    if let Some(holding) = &mut holding {
+                        out = holding.pass(out);
                     }
                     if shutdown {
                         let _ = link.write_all(&out);
@@ -268,7 +322,7 @@ impl FakeWorker {
         self.consumers.retain(|_, (of, producer)| *of != transport && producers.contains_key(producer));
     }
 
-    /// Of its encodings all but the highest are sending, more with each question.
+    /// All encodings but the highest are sending, more with each question.
     fn producer_stats(&self, producer: ProducerId) -> ObjectStats {
         let encodings = &self.encodings[&producer];
         let stream = |(index, encoding): (usize, &EncodingMapping)| StreamStats {

@@ -40,7 +40,8 @@ struct Request {
 /// Handle to a worker. Clones share the link.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
-    requests: mpsc::Sender<Request>,
+    /// Batches: what stands in one is written at once.
+    requests: mpsc::Sender<Vec<Request>>,
     turn: Arc<Semaphore>,
 }
 
@@ -81,10 +82,30 @@ impl Link {
 
     /// Asks and waits for the answer.
     pub(crate) async fn request(&self, command: Command) -> Result<Reply, RequestError> {
-        let _turn = self.turn.acquire().await.map_err(|_| RequestError::Gone)?;
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(Request { command, reply }).await.map_err(|_| RequestError::Gone)?;
-        Ok(answer.await.map_err(|_| RequestError::Gone)??)
+        let result = self.request_all(vec![command]).await?.pop();
+        Ok(result.ok_or(RequestError::WrongReply)??)
+    }
+
+    /// Asks for all of these at once and waits for all answers, which come in the same order. The worker knows of no
+    /// batch: it applies what it does not refuse.
+    pub(crate) async fn request_all(
+        &self,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Result<Reply, CommandError>>, RequestError> {
+        // A batch that is longer than all turns together takes all of them.
+        let turns = u32::try_from(commands.len().min(MAX_OUTSTANDING)).unwrap_or(u32::MAX);
+        let _turns = self.turn.acquire_many(turns).await.map_err(|_| RequestError::Gone)?;
+        let ask = |command| {
+            let (reply, answer) = oneshot::channel();
+            (Request { command, reply }, answer)
+        };
+        let (requests, answers): (Vec<_>, Vec<_>) = commands.into_iter().map(ask).unzip();
+        self.requests.send(requests).await.map_err(|_| RequestError::Gone)?;
+        let mut results = Vec::with_capacity(answers.len());
+        for answer in answers {
+            results.push(answer.await.map_err(|_| RequestError::Gone)?);
+        }
+        Ok(results)
     }
 
     /// Asks for something that is answered with [`Reply::Done`].
@@ -101,7 +122,7 @@ type Waiting = (u64, oneshot::Sender<Result<Reply, CommandError>>);
 async fn write(
     mut stream: OwnedWriteHalf,
     config: WorkerConfig,
-    mut requests: mpsc::Receiver<Request>,
+    mut requests: mpsc::Receiver<Vec<Request>>,
     sent: mpsc::UnboundedSender<Waiting>,
 ) -> io::Result<()> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -109,17 +130,19 @@ async fn write(
     let frame_error = |error: FrameError| io::Error::new(io::ErrorKind::InvalidInput, error);
     encode(&Frame::Config(config), &mut bytes).map_err(frame_error)?;
     stream.write_all(&bytes).await?;
-    while let Some(Request { command, reply }) = requests.recv().await {
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    while let Some(batch) = requests.recv().await {
         bytes.clear();
-        if let Err(error) = encode(&Frame::Request { id, command }, &mut bytes) {
-            let cause = format!("cannot be sent to the worker: {error}");
-            let _ = reply.send(Err(CommandError::Invalid { field: "request".into(), cause }));
-            continue;
-        }
-        // Before the bytes leave: the reader must know of it when the reply comes.
-        if sent.send((id, reply)).is_err() {
-            break;
+        for Request { command, reply } in batch {
+            let id = NEXT.fetch_add(1, Ordering::Relaxed);
+            if let Err(error) = encode(&Frame::Request { id, command }, &mut bytes) {
+                let cause = format!("cannot be sent to the worker: {error}");
+                let _ = reply.send(Err(CommandError::Invalid { field: "request".into(), cause }));
+                continue;
+            }
+            // Before the bytes leave: the reader must know of the request when its reply comes.
+            if sent.send((id, reply)).is_err() {
+                return Ok(());
+            }
         }
         stream.write_all(&bytes).await?;
     }

@@ -1,10 +1,17 @@
-//! The workers as control sees them: how they come into being, the links to them, and what they use.
+//! The workers as control sees them: how they come into being, the links to them, commands in batches, events by
+//! object, and what they use.
 //!
 //! Knows commands, replies and events of the link, and no room.
 
+mod commands;
+mod events;
 #[cfg(test)]
 pub(crate) mod fake_worker;
-pub(crate) mod link;
-pub(crate) mod pool;
+mod link;
+mod pool;
 pub(crate) mod spawn;
-pub(crate) mod usage;
+mod usage;
+
+pub(crate) use events::{ConsumerLayers, TransportState, TransportStates};
+pub(crate) use link::RequestError;
+pub(crate) use pool::{Death, DeathCause, Pool, Spawned, Watch, Worker};

@@ -1,31 +1,28 @@
 //! The workers: their links, their heartbeat, and whose turn it is.
 //!
-//! Owns what is known of each worker. A death is told once, to whoever started the pool; what follows from it is the
-//! supervisor's affair.
+//! Owns what is known of each worker. A death is told once, to the one that started the pool; what follows from it is
+//! the supervisor's affair.
 
-use std::collections::HashMap;
 use std::process::Child;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use corecast_wire::{
-    Command, ConsumerId, DtlsState, Event, IceState, Io, Object, ObjectStats, Reply, StartError, TransportId, Usage,
-    WorkerConfig,
-};
-use tokio::sync::{mpsc, watch};
+use corecast_wire::{Command, Event, Io, Reply, StartError, Usage, WorkerConfig};
+use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval_at, sleep, timeout};
 
-use crate::workers::link::{Link, LinkEvent, RequestError};
-use crate::workers::usage::Rates;
+use super::events::EventRouter;
+use super::link::{Link, LinkEvent, RequestError};
+use super::usage::Rates;
 
 /// After the timeout, the moment in which a reply that has long arrived may still be read: it was perhaps we who slept.
 const LAST_CHANCE: Duration = Duration::from_millis(50);
 /// How long a dead child may take to be reaped.
 const REAP: Duration = Duration::from_millis(300);
 
-/// A worker that does not live any more, or never did.
-#[derive(Debug)]
+/// A worker that no longer lives, or never did.
+#[derive(Clone, Debug)]
 pub(crate) struct Death {
     pub(crate) worker: u32,
     pub(crate) core: u32,
@@ -33,8 +30,8 @@ pub(crate) struct Death {
     pub(crate) cause: DeathCause,
 }
 
-/// Of what.
-#[derive(Debug)]
+/// Why a worker died.
+#[derive(Clone, Debug)]
 pub(crate) enum DeathCause {
     /// It said that it could not start.
     StartFailed(StartError),
@@ -55,51 +52,14 @@ pub(crate) struct Started {
 /// One worker.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    pub(crate) index: u32,
-    pub(crate) core: u32,
-    /// Of its own process, if it has one.
-    pub(crate) pid: Option<u32>,
-    pub(crate) ports: (u16, u16),
-    pub(crate) link: Link,
+    index: u32,
+    core: u32,
+    /// Process id, if it has a process of its own.
+    pid: Option<u32>,
+    ports: (u16, u16),
+    link: Link,
+    events: EventRouter,
     state: Mutex<State>,
-    /// Who wants to know of a WebRTC transport's states. As many as there are transports.
-    watched: Mutex<HashMap<TransportId, watch::Sender<TransportState>>>,
-    /// Who wants to know which layer a consumer is sent. As many as there are consumers.
-    watched_layers: Mutex<HashMap<ConsumerId, watch::Sender<Option<u8>>>>,
-}
-
-/// The layer that a consumer is sent, until this is dropped.
-#[derive(Debug)]
-pub(crate) struct LayerWatch {
-    worker: Arc<Worker>,
-    consumer: ConsumerId,
-    told: watch::Receiver<Option<u8>>,
-}
-
-impl LayerWatch {
-    /// For whoever waits for another.
-    pub(crate) fn receiver(&self) -> watch::Receiver<Option<u8>> {
-        self.told.clone()
-    }
-}
-
-impl Drop for LayerWatch {
-    fn drop(&mut self) {
-        self.worker.watched_layers().remove(&self.consumer);
-    }
-}
-
-/// What a worker last told of a WebRTC transport.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TransportState {
-    pub(crate) ice: IceState,
-    pub(crate) dtls: DtlsState,
-}
-
-impl Default for TransportState {
-    fn default() -> Self {
-        Self { ice: IceState::New, dtls: DtlsState::New }
-    }
 }
 
 #[derive(Debug, Default)]
@@ -123,9 +83,9 @@ pub(crate) struct Watch {
 /// A worker that has been started, seen from outside a runtime.
 #[derive(Debug)]
 pub(crate) struct Spawned {
-    pub(crate) config: WorkerConfig,
-    pub(crate) link: std::os::unix::net::UnixStream,
-    pub(crate) child: Option<Child>,
+    pub(super) config: WorkerConfig,
+    pub(super) link: std::os::unix::net::UnixStream,
+    pub(super) child: Option<Child>,
 }
 
 /// All workers.
@@ -140,40 +100,36 @@ impl Worker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn watched(&self) -> MutexGuard<'_, HashMap<TransportId, watch::Sender<TransportState>>> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Its place among the workers.
+    pub(crate) fn index(&self) -> u32 {
+        self.index
     }
 
-    /// The states of a WebRTC transport from now on; to be called before it is made, so that none is missed. The latest
-    /// counts: what came between is not kept.
-    pub(crate) fn watch(&self, transport: TransportId) -> watch::Receiver<TransportState> {
-        let (tell, told) = watch::channel(TransportState::default());
-        self.watched().insert(transport, tell);
-        told
+    /// The core that it is pinned to.
+    pub(crate) fn core(&self) -> u32 {
+        self.core
     }
 
-    /// The transport has gone. Whoever still watches it sees the end of the channel.
-    pub(crate) fn unwatch(&self, transport: TransportId) {
-        self.watched().remove(&transport);
+    /// Process id, if it has a process of its own.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.pid
     }
 
-    fn watched_layers(&self) -> MutexGuard<'_, HashMap<ConsumerId, watch::Sender<Option<u8>>>> {
-        self.watched_layers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// First and last media port.
+    pub(crate) fn ports(&self) -> (u16, u16) {
+        self.ports
     }
 
-    /// Which layer a consumer is sent from now on; to be called before it is made, so that none is missed.
-    pub(crate) fn watch_layer(self: &Arc<Self>, consumer: ConsumerId) -> LayerWatch {
-        let (tell, told) = watch::channel(None);
-        self.watched_layers().insert(consumer, tell);
-        LayerWatch { worker: Arc::clone(self), consumer, told }
+    pub(super) fn link(&self) -> &Link {
+        &self.link
     }
 
-    fn tell(&self, transport: TransportId, change: impl FnOnce(&mut TransportState)) {
-        if let Some(watching) = self.watched().get(&transport) {
-            watching.send_modify(change);
-        }
+    /// What it tells of its objects.
+    pub(crate) fn events(&self) -> &EventRouter {
+        &self.events
     }
 
+    /// What it said when it started.
     pub(crate) fn started(&self) -> Option<Started> {
         self.state().started.clone()
     }
@@ -186,43 +142,13 @@ impl Worker {
         Some((latest.clone(), Rates::between(before, latest)))
     }
 
-    /// Counters of all its objects, page by page.
-    pub(crate) async fn stats(&self) -> Result<Vec<ObjectStats>, RequestError> {
-        let mut objects = Vec::new();
-        let mut from: Option<Object> = None;
-        loop {
-            let Reply::Stats(page) = self.link.request(Command::Stats { from }).await? else {
-                return Err(RequestError::WrongReply);
-            };
-            objects.extend(page.objects);
-            // A cursor that does not move on would keep us here for ever.
-            match page.next {
-                Some(next) if from.is_none_or(|from| next > from) => from = Some(next),
-                _ => return Ok(objects),
-            }
-        }
-    }
-
-    /// Counters of one object, if it is there.
-    pub(crate) async fn stats_of(&self, object: Object) -> Result<Option<ObjectStats>, RequestError> {
-        let Reply::Stats(page) = self.link.request(Command::Stats { from: Some(object) }).await? else {
-            return Err(RequestError::WrongReply);
-        };
-        Ok(page.objects.into_iter().find(|stats| match (stats, object) {
-            (ObjectStats::Transport(stats), Object::Transport(id)) => stats.transport == id,
-            (ObjectStats::Producer(stats), Object::Producer(id)) => stats.producer == id,
-            (ObjectStats::Consumer(stats), Object::Consumer(id)) => stats.consumer == id,
-            _ => false,
-        }))
-    }
-
     fn death(&self, cause: DeathCause) -> Death {
         Death { worker: self.index, core: self.core, pid: self.pid, cause }
     }
 }
 
 impl Pool {
-    /// Opens the links. Deaths are told on the channel; so is the start of each worker, by [`Pool::started`].
+    /// Opens the links. Deaths are told on the first channel, the start of each worker on the second.
     pub(crate) fn open(
         spawned: Vec<Spawned>,
         watch: Watch,
@@ -242,9 +168,8 @@ impl Pool {
                 pid,
                 ports,
                 link,
+                events: EventRouter::default(),
                 state: Mutex::default(),
-                watched: Mutex::default(),
-                watched_layers: Mutex::default(),
             });
             tokio::spawn(listen(Arc::clone(&worker), events, child, starts.clone(), deaths.clone()));
             tokio::spawn(beat(Arc::clone(&worker), watch, deaths.clone()));
@@ -293,21 +218,9 @@ async fn listen(
             LinkEvent::Event(Event::StartFailed(error)) => {
                 let _ = deaths.send(worker.death(DeathCause::StartFailed(error)));
             }
-            LinkEvent::Event(Event::RemoteLearnt { transport, remote, rtcp }) => {
-                tracing::debug!("transport {transport} sends to {remote}{}", if rtcp { " (RTCP)" } else { "" });
-            }
-            LinkEvent::Event(Event::IceStateChanged { transport, state, .. }) => {
-                tracing::debug!("transport {transport}: ICE is {state:?}");
-                worker.tell(transport, |told| told.ice = state);
-            }
-            LinkEvent::Event(Event::DtlsStateChanged { transport, state, detail }) => {
-                tracing::debug!("transport {transport}: DTLS is {state:?} {detail}");
-                worker.tell(transport, |told| told.dtls = state);
-            }
-            LinkEvent::Event(Event::ConsumerLayersChanged { consumer, spatial }) => {
-                if let Some(watching) = worker.watched_layers().get(&consumer) {
-                    watching.send_replace(spatial);
-                }
+            LinkEvent::Event(event) => {
+                log(&event);
+                worker.events.route(&event);
             }
             LinkEvent::Ended(why) => {
                 let why = match child {
@@ -318,6 +231,19 @@ async fn listen(
                 return;
             }
         }
+    }
+}
+
+fn log(event: &Event) {
+    match event {
+        Event::RemoteLearnt { transport, remote, rtcp } => {
+            tracing::debug!("transport {transport} sends to {remote}{}", if *rtcp { " (RTCP)" } else { "" });
+        }
+        Event::IceStateChanged { transport, state, .. } => tracing::debug!("transport {transport}: ICE is {state:?}"),
+        Event::DtlsStateChanged { transport, state, detail } => {
+            tracing::debug!("transport {transport}: DTLS is {state:?} {detail}");
+        }
+        _ => {}
     }
 }
 
@@ -355,7 +281,7 @@ async fn beat(worker: Arc<Worker>, watch: Watch, deaths: mpsc::UnboundedSender<D
                 tracing::warn!("worker {} answered a heartbeat oddly", worker.index)
             }
             Err(RequestError::Refused(error)) => tracing::warn!("worker {} refused a heartbeat: {error}", worker.index),
-            // Its link has ended: that is told by whoever listens to it.
+            // Its link has ended, which `listen` tells.
             Err(RequestError::Gone) => return,
         }
     }

@@ -12,12 +12,12 @@ use corecast_wire::{WebRtcConfig, WorkerConfig};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
+use super::pool::Spawned;
 use crate::addresses::Addresses;
 use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::settings::Isolation;
 use crate::supervisor::fatal;
-use crate::workers::pool::Spawned;
 
 /// Starts every worker. `report` is where dying processes say why.
 pub(crate) fn all(
@@ -96,7 +96,7 @@ fn process(
 }
 
 /// The role of a worker process: its link is standard input, and standard output takes its last words.
-pub(crate) fn be_worker(parent: i32, index: u32, core: u32) -> ExitCode {
+pub(crate) fn run_worker(parent: i32, index: u32, core: u32) -> ExitCode {
     let run = || -> Result<(), Box<dyn std::error::Error>> {
         die_with(parent)?;
         fatal::install(libc::STDOUT_FILENO)?;

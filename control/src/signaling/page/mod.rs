@@ -4,10 +4,10 @@
 //! that goes with them (Content Security Policy Level 3) lets nothing else be loaded. Files are named by each other
 //! without a version, so a browser asks each time whether its copy still is the one (RFC 9110 section 13.1.2).
 
-pub(crate) mod presence;
+mod presence;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::extract::Path;
@@ -15,9 +15,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::rooms::ApiError;
+use crate::http::{App, HttpError};
 
-/// Own files only, no inline code, and nobody may frame it. Media elements play streams, which are no sources.
+/// Own files only, no inline code, and no page may frame it. Media elements play streams, which are no sources.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const PERMISSIONS: &str =
@@ -100,9 +100,13 @@ impl File {
     }
 }
 
-/// `/` and `/assets/NAME`.
-pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new().route("/", get(index)).route("/assets/{name}", get(asset))
+/// `/`, `/assets/{name}`, and the events of a room.
+pub(super) fn routes(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/assets/{name}", get(asset))
+        .route("/rooms/{room}/events", get(presence::listen))
+        .with_state(app)
 }
 
 async fn index(headers: HeaderMap) -> Response {
@@ -116,6 +120,6 @@ async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
 fn send(name: &str, headers: &HeaderMap) -> Response {
     match FILES.iter().find(|file| file.name == name) {
         Some(file) => file.answer(headers),
-        None => ApiError::new(StatusCode::NOT_FOUND, "there is nothing at this path").into_response(),
+        None => HttpError::no_path().into_response(),
     }
 }

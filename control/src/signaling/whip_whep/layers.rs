@@ -1,5 +1,7 @@
 //! Extensions of a WHEP session: which layers there are and which is sent (`…/layer`), and what happens to them, as
 //! server-sent events (`…/events`). Both as drafts of WHEP up to draft-ietf-wish-whep-02 define them.
+//!
+//! A layer is an encoding of simulcast, known by its RID.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -15,15 +17,14 @@ use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::endpoints::{self as doors, Answer, AppState};
-use crate::rooms::{ApiError, LayerBody, path_segment};
-use crate::server::App;
-use crate::signaling::page::presence::{place, sse};
-use crate::signaling::whip_whep::sessions::{Door, Session};
-use crate::signaling::{complete, parse};
+use super::request;
+use super::request::{ACCEPT_POST, WhipWhep, may_ask};
+use super::sessions::{Endpoint, Session};
+use crate::http::{Answer, HttpError, ListenQuery, check_type, complete, parse, path_segment, sse, text};
+use crate::rooms::LayerReport;
 
 const JSON: &str = "application/json";
 /// At least between two looks at what has changed by itself.
@@ -31,8 +32,105 @@ const LOOK: Duration = Duration::from_secs(2);
 /// The events that there are.
 const EVENTS: [&str; 3] = ["active", "inactive", "layers"];
 
+/// `POST` of a session's layer resource.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LayerBody {
+    media_id: Option<String>,
+    encoding_id: Option<String>,
+    spatial_layer_id: Option<u64>,
+    temporal_layer_id: Option<u64>,
+    /// An encoding has no more than one spatial layer: any value is well.
+    #[serde(rename = "maxSpatialLayerId")]
+    _max_spatial_layer_id: Option<u64>,
+    max_temporal_layer_id: Option<u64>,
+}
+
+fn unprocessable(field: &str, cause: impl std::fmt::Display) -> HttpError {
+    HttpError::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{field}: {cause}"))
+}
+
+impl LayerBody {
+    /// What is well-formed and not done here.
+    fn check(&self) -> Result<(), HttpError> {
+        if self.temporal_layer_id.is_some() || self.max_temporal_layer_id.is_some() {
+            let field = if self.temporal_layer_id.is_some() { "temporalLayerId" } else { "maxTemporalLayerId" };
+            return Err(unprocessable(field, "temporal layers cannot be chosen here"));
+        }
+        if self.spatial_layer_id.is_some_and(|id| id > 0) {
+            return Err(unprocessable("spatialLayerId", "an encoding has no spatial layers here; give encodingId"));
+        }
+        Ok(())
+    }
+
+    /// The client chooses; with an empty body it leaves the choice to the server again, which is the best.
+    async fn apply(&self, session: &Session) -> Result<(), HttpError> {
+        self.check()?;
+        let layered = session.layered();
+        if layered.is_empty() {
+            return Err(nothing_layered());
+        }
+        let wanted = self.media_id.as_deref();
+        let found = layered.iter().find(|section| wanted.is_none_or(|wanted| wanted == section.index.to_string()));
+        let section = found.ok_or_else(|| {
+            let there: Vec<_> = layered.iter().map(|section| section.index.to_string()).collect();
+            let there = there.join(", ");
+            unprocessable("mediaId", format!("is the index of no m= line with several encodings; there are {there}"))
+        })?;
+        Ok(session.select_layer(&section.consumer, self.encoding_id.as_deref()).await?)
+    }
+}
+
+fn nothing_layered() -> HttpError {
+    HttpError::new(StatusCode::NOT_FOUND, "this session watches nothing that is sent in several encodings")
+}
+
+/// The data of a "layers" event: what a session may choose from.
+async fn describe(session: &Session) -> Result<Value, HttpError> {
+    let reports = session.layers().await?;
+    if reports.is_empty() {
+        return Err(nothing_layered());
+    }
+    Ok(Value::Object(reports.iter().map(|(index, report)| (index.to_string(), section(report))).collect()))
+}
+
+/// The layers of one section: best first.
+fn section(report: &LayerReport) -> Value {
+    let (mut active, mut inactive, mut layers) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, (name, encoding)) in report.names.iter().zip(&report.encodings).enumerate().rev() {
+        let mut layer = Map::new();
+        layer.insert("simulcastIdx".into(), json!(index));
+        if let Some(bitrate) = encoding.bitrate_bps.filter(|_| encoding.active) {
+            layer.insert("bitrate".into(), json!(bitrate));
+        }
+        if let Some((width, height)) = encoding.picture {
+            layer.insert("width".into(), json!(width));
+            layer.insert("height".into(), json!(height));
+        }
+        let with = |field: &str| {
+            let mut layer = layer.clone();
+            layer.insert(field.into(), json!(name));
+            Value::Object(layer)
+        };
+        if encoding.active {
+            active.push(with("id"));
+            layers.push(with("encodingId"));
+        } else {
+            inactive.push(with("id"));
+        }
+    }
+    let current = report.current.and_then(|index| report.names.get(usize::from(index)));
+    json!({ "active": active, "inactive": inactive, "layers": layers, "current": current })
+}
+
+/// Receivers of changes; 404 if the session has nothing that can change.
+async fn watch_layers(session: &Session) -> Result<Vec<watch::Receiver<Option<u8>>>, HttpError> {
+    let receivers = session.watch_layers().await?;
+    if receivers.is_empty() { Err(nothing_layered()) } else { Ok(receivers) }
+}
+
 /// `Link` headers of a session that has layers to choose from; `location` is its URL.
-pub(crate) fn links(location: &str) -> [String; 2] {
+pub(super) fn links(location: &str) -> [String; 2] {
     let events = EVENTS.join(",");
     [
         format!("<{location}/layer>; rel=\"urn:ietf:params:whep:ext:core:layer\""),
@@ -41,59 +139,64 @@ pub(crate) fn links(location: &str) -> [String; 2] {
 }
 
 fn session(
-    app: &App,
+    at: &WhipWhep,
     path: &(String, String),
     request: &Request,
     token: Option<&str>,
-) -> Result<Arc<Session>, ApiError> {
-    let session = doors::session(app, Door::Whep, path, (request.headers(), request.extensions()), token)?;
-    doors::may_ask(&session)?;
+) -> Result<Arc<Session>, HttpError> {
+    let session = request::session(at, Endpoint::Whep, path, (request.headers(), request.extensions()), token)?;
+    may_ask(&session)?;
     Ok(session)
 }
 
 /// A JSON body; an empty one is `default`. Without one there need be no `Content-Type`.
-async fn json(app: &App, headers: &HeaderMap, body: axum::body::Body, default: &str) -> Result<String, ApiError> {
-    let text = doors::text(app, body).await?;
+async fn json_text(
+    at: &WhipWhep,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+    default: &str,
+) -> Result<String, HttpError> {
+    let text = text(at.app.config().limits.sdp_bytes, body).await?;
     if text.trim().is_empty() && !headers.contains_key(header::CONTENT_TYPE) {
         return Ok(default.to_owned());
     }
-    doors::check_type(headers, JSON)?;
+    check_type(headers, JSON)?;
     Ok(if text.trim().is_empty() { default.to_owned() } else { text })
 }
 
 /// `POST …/layer`: chooses.
-pub(crate) async fn select(
-    State(app): AppState,
+pub(super) async fn select(
+    State(at): State<WhipWhep>,
     Path(path): Path<(String, String)>,
     request: Request,
-) -> Result<StatusCode, ApiError> {
-    let session = session(&app, &path, &request, None)?;
+) -> Result<StatusCode, HttpError> {
+    let session = session(&at, &path, &request, None)?;
     let (parts, body) = request.into_parts();
-    let body: LayerBody = parse(json(&app, &parts.headers, body, "{}").await?.as_bytes())?;
-    complete(async move { session.select_layer(body).await }).await?;
+    let body: LayerBody = parse(json_text(&at, &parts.headers, body, "{}").await?.as_bytes())?;
+    complete(async move { body.apply(&session).await }).await?;
     Ok(StatusCode::OK)
 }
 
 /// `GET …/layer`: what a "layers" event says, once. (An addition: browsers open few connections to one server.)
-pub(crate) async fn layers(State(app): AppState, Path(path): Path<(String, String)>, request: Request) -> Answer {
-    let session = session(&app, &path, &request, None)?;
-    let layers = complete(async move { session.layers().await }).await?;
+pub(super) async fn layers(State(at): State<WhipWhep>, Path(path): Path<(String, String)>, request: Request) -> Answer {
+    let session = session(&at, &path, &request, None)?;
+    let layers = complete(async move { describe(&session).await }).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(layers)).into_response())
 }
 
 /// `OPTIONS` of both. Asks for no token.
-pub(crate) async fn options() -> Response {
-    let headers = [(header::ALLOW, "GET, HEAD, POST, OPTIONS"), (doors::ACCEPT_POST, JSON)];
+pub(super) async fn options() -> Response {
+    let headers = [(header::ALLOW, "GET, HEAD, POST, OPTIONS"), (ACCEPT_POST, JSON)];
     (StatusCode::OK, headers).into_response()
 }
 
 /// `POST …/events`: says where the events of this list are to be had. The list is in that URL, so that there is nothing
 /// to keep.
-pub(crate) async fn create(State(app): AppState, Path(path): Path<(String, String)>, request: Request) -> Answer {
-    let session = session(&app, &path, &request, None)?;
+pub(super) async fn create(State(at): State<WhipWhep>, Path(path): Path<(String, String)>, request: Request) -> Answer {
+    let session = session(&at, &path, &request, None)?;
     let (parts, body) = request.into_parts();
-    let wanted: Vec<String> = parse(json(&app, &parts.headers, body, "[]").await?.as_bytes())?;
-    session.watch_layers().await?;
+    let wanted: Vec<String> = parse(json_text(&at, &parts.headers, body, "[]").await?.as_bytes())?;
+    watch_layers(&session).await?;
     let wanted = if wanted.is_empty() { EVENTS.map(str::to_owned).to_vec() } else { wanted };
     let wanted: Vec<_> = known(wanted.iter().map(String::as_str))?.into_iter().collect();
     let (room, secret) = (path_segment(&path.0), path_segment(&path.1));
@@ -102,42 +205,34 @@ pub(crate) async fn create(State(app): AppState, Path(path): Path<(String, Strin
 }
 
 /// Those of a list, each once.
-fn known<'a>(wanted: impl Iterator<Item = &'a str>) -> Result<BTreeSet<&'static str>, ApiError> {
+fn known<'a>(wanted: impl Iterator<Item = &'a str>) -> Result<BTreeSet<&'static str>, HttpError> {
     let one = |name: &str| {
         let sentence = || format!("events: there is no event {name:?}; there are {}", EVENTS.join(", "));
         let found = EVENTS.into_iter().find(|known| *known == name);
-        found.ok_or_else(|| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, sentence()))
+        found.ok_or_else(|| HttpError::new(StatusCode::UNPROCESSABLE_ENTITY, sentence()))
     };
     wanted.map(one).collect()
 }
 
-#[derive(Debug, Deserialize)]
-pub(crate) struct EventsQuery {
-    /// Separated by commas; all of them without it.
-    events: Option<String>,
-    /// Bearer token: a browser's EventSource sends no headers.
-    token: Option<String>,
-}
-
 /// `GET …/events`: the events, until the session ends.
-pub(crate) async fn listen(
-    State(app): AppState,
+pub(super) async fn listen(
+    State(at): State<WhipWhep>,
     Path(path): Path<(String, String)>,
-    Query(query): Query<EventsQuery>,
+    Query(query): Query<ListenQuery>,
     request: Request,
 ) -> Answer {
-    let session = session(&app, &path, &request, query.token.as_deref())?;
+    let session = session(&at, &path, &request, query.token.as_deref())?;
     let wanted = match &query.events {
         Some(list) => known(list.split(','))?,
         None => EVENTS.into(),
     };
-    let current = session.watch_layers().await?;
-    let place = place(&app)?;
+    let current = watch_layers(&session).await?;
+    let place = at.app.listener_place()?;
     let listening = Listening { session, wanted, current, told: None, active: false, queue: Vec::new(), _place: place };
     Ok(sse(stream::unfold(listening, next)))
 }
 
-/// Somebody who listens to a session.
+/// A listener to a session.
 struct Listening {
     session: Arc<Session>,
     wanted: BTreeSet<&'static str>,
@@ -146,7 +241,7 @@ struct Listening {
     /// What it was told last.
     told: Option<Value>,
     active: bool,
-    /// To be told, last first.
+    /// Events to be sent, last first.
     queue: Vec<Event>,
     _place: OwnedSemaphorePermit,
 }
@@ -161,7 +256,7 @@ async fn change(current: &mut [watch::Receiver<Option<u8>>]) {
         });
         ready.next().map_or(Poll::Pending, Poll::Ready)
     });
-    // A consumer that has gone changes no more; what that means the next look tells.
+    // A consumer that has gone no longer changes; what that means the next look tells.
     if let Ok(Err(_)) = tokio::time::timeout(LOOK, any).await {
         tokio::time::sleep(LOOK).await;
     }
@@ -176,7 +271,7 @@ async fn next(mut listening: Listening) -> Option<(Result<Event, Infallible>, Li
             change(&mut listening.current).await;
         }
         // An error: the session has ended.
-        let layers = listening.session.layers().await.ok()?;
+        let layers = describe(&listening.session).await.ok()?;
         listening.note(layers);
     }
 }

@@ -1,5 +1,44 @@
-//! WHIP and WHEP: publishing and watching by one HTTP request each.
+//! `/whip/…` and `/whep/…`: publishing by WHIP (RFC 9725), watching by WHEP (draft-ietf-wish-whep).
+//!
+//! A session's URL is in the answer to the request that made it. From the outside in: `endpoints` (requests for a new
+//! session), `join` (offer to room to answer), `sessions` (the table of URLs, and what becomes of each session), then
+//! `resources` and `layers` (requests to a session).
 
-pub(crate) mod endpoints;
-pub(crate) mod layers;
-pub(crate) mod sessions;
+mod endpoints;
+mod join;
+mod layers;
+mod request;
+mod resources;
+mod sessions;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::http::App;
+use request::WhipWhep;
+use sessions::Sessions;
+
+/// Every route of both.
+pub(super) fn routes(app: Arc<App>) -> Router {
+    use endpoints as e;
+    use resources as r;
+    let sessions = Arc::new(Sessions::new(app.config().rtc.connect_timeout.0));
+    let whep = || get(e::nothing).options(e::whep_options);
+    Router::new()
+        .route("/whip/{room}", get(e::nothing).options(e::whip_options).post(e::publish))
+        .route(
+            "/whip/{room}/{secret}",
+            get(r::whip_look).options(r::whip_options).patch(r::whip_patch).delete(r::whip_end),
+        )
+        .route("/whep/{room}", whep().post(e::view_room))
+        .route("/whep/{room}/{peer}", whep().post(e::view_peer))
+        .route(
+            "/whep/{room}/s/{secret}",
+            get(r::whep_look).options(r::whep_options).patch(r::whep_patch).delete(r::whep_end),
+        )
+        .route("/whep/{room}/s/{secret}/layer", get(layers::layers).options(layers::options).post(layers::select))
+        .route("/whep/{room}/s/{secret}/events", get(layers::listen).options(layers::options).post(layers::create))
+        .with_state(WhipWhep { app, sessions })
+}

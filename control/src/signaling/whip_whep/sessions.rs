@@ -2,7 +2,7 @@
 //! guessed, with an entity tag for the ICE session.
 //!
 //! Owns the table of URLs. What a session does in its room is the room's affair; a task per session waits for the end,
-//! whoever brings it about: the client, silence, a failed handshake, the publisher, the room.
+//! whatever brings it about: the client, silence, a failed handshake, the publisher, the room.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,38 +11,52 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use corecast_wire::{DtlsState, IceState, TransportId};
+use corecast_wire::{DtlsState, IceState};
 use rand::RngExt as _;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use crate::rooms::{ApiError, LayerBody, Made, Room, draw_ice, path_segment};
+use super::join::{Answered, LayeredSection};
+use crate::http::{Bucket, HttpError, path_segment};
+use crate::ops::access::Scope;
+use crate::rooms::{Code, Error, Joined, LayerReport, PeerHandle, Room};
 use crate::sdp::{self, Bundle, Fragment, Local, RemoteIce};
-use crate::signaling::http::rates::Bucket;
-use crate::workers::pool::TransportState;
+use crate::workers::TransportState;
 
-/// Of a session URL: 192 bits.
+/// Random bytes of a session URL: 192 bits.
 const SECRET_BYTES: usize = 24;
 const ETAG_BYTES: usize = 12;
 /// A client trickles a few times and restarts ICE when its network changes.
 const PATCHES_PER_SECOND: u32 = 10;
 
-/// By which of the two protocols a client came.
+/// Which of the two protocols a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(super) enum Endpoint {
     /// It publishes.
     Whip,
     /// It watches.
     Whep,
 }
 
+impl Endpoint {
+    /// What a token must allow.
+    pub(super) fn scope(self) -> Scope {
+        match self {
+            Self::Whip => Scope::Publish,
+            Self::Whep => Scope::Watch,
+        }
+    }
+}
+
 /// A session.
 #[derive(Debug)]
-pub(crate) struct Session {
-    door: Door,
+pub(super) struct Session {
+    endpoint: Endpoint,
     room: Arc<Room>,
-    id: String,
-    transport: TransportId,
+    peer: PeerHandle,
+    /// Name of its transport.
+    transport: String,
     bundle: Bundle,
+    layered: Vec<LayeredSection>,
     patches: Mutex<Bucket>,
     ice: tokio::sync::Mutex<IceSession>,
 }
@@ -57,34 +71,34 @@ struct IceSession {
 
 /// What a client is told of its new session.
 #[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) session: Arc<Session>,
-    pub(crate) location: String,
-    pub(crate) etag: String,
-    pub(crate) answer: String,
+pub(super) struct Opened {
+    pub(super) session: Arc<Session>,
+    pub(super) location: String,
+    pub(super) etag: String,
+    pub(super) answer: String,
     /// Who publishes, or is watched.
-    pub(crate) peer: String,
+    pub(super) peer: String,
     /// It watches something that is sent in several encodings.
-    pub(crate) has_layers: bool,
+    pub(super) has_layers: bool,
 }
 
 /// What a PATCH did.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Patched {
+pub(super) enum Patched {
     /// Candidates were taken note of.
     Trickled,
     /// ICE was restarted.
     Restarted {
-        /// Of the new ICE session.
+        /// Tag of the new ICE session.
         etag: String,
-        /// Our side of it.
+        /// The server's side of it.
         fragment: String,
     },
 }
 
 /// The `If-Match` headers of a request (RFC 9110 section 13.1.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum IfMatch {
+pub(super) enum IfMatch {
     /// There is none.
     Absent,
     /// `*`.
@@ -95,17 +109,17 @@ pub(crate) enum IfMatch {
 
 impl IfMatch {
     /// Strong comparison: a weak tag matches nothing.
-    fn check(&self, etag: &str) -> Result<(), ApiError> {
+    fn check(&self, etag: &str) -> Result<(), HttpError> {
         match self {
             Self::Any => Ok(()),
             Self::Tags(tags) if tags.iter().any(|tag| tag == etag) => Ok(()),
             Self::Tags(_) => {
                 let sentence = "If-Match: is not the ETag of the current ICE session";
-                Err(ApiError::new(StatusCode::PRECONDITION_FAILED, sentence))
+                Err(HttpError::new(StatusCode::PRECONDITION_FAILED, sentence))
             }
             Self::Absent => {
                 let sentence = "If-Match: is missing; give the session's ETag, or * to restart ICE";
-                Err(ApiError::new(StatusCode::PRECONDITION_REQUIRED, sentence))
+                Err(HttpError::new(StatusCode::PRECONDITION_REQUIRED, sentence))
             }
         }
     }
@@ -123,7 +137,7 @@ fn draw_etag() -> String {
 }
 
 /// All sessions, by the secret in their URL.
-pub(crate) struct Sessions {
+pub(super) struct Sessions {
     table: Mutex<HashMap<String, Arc<Session>>>,
     /// A session that is not connected after this time is ended.
     connect_timeout: Duration,
@@ -137,7 +151,7 @@ impl std::fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn new(connect_timeout: Duration) -> Self {
+    pub(super) fn new(connect_timeout: Duration) -> Self {
         Self { table: Mutex::default(), connect_timeout }
     }
 
@@ -146,32 +160,35 @@ impl Sessions {
     }
 
     /// The session of that URL.
-    pub(crate) fn get(&self, door: Door, room: &str, secret: &str) -> Option<Arc<Session>> {
-        self.table().get(secret).filter(|session| session.door == door && session.room.id == room).cloned()
+    pub(super) fn get(&self, endpoint: Endpoint, room: &str, secret: &str) -> Option<Arc<Session>> {
+        self.table().get(secret).filter(|session| session.endpoint == endpoint && session.room.id() == room).cloned()
     }
 
     /// Gives a new session its URL and waits, in the background, for its end.
-    pub(crate) fn open(self: &Arc<Self>, door: Door, room: Arc<Room>, made: Made) -> Opened {
-        let Made { id, peer, transport, answer, local, remote, bundle, states, has_layers, ended } = made;
+    pub(super) fn open(self: &Arc<Self>, endpoint: Endpoint, room: Arc<Room>, answered: Answered) -> Opened {
+        let Answered { joined, peer, answer, local, remote, bundle, layered } = answered;
+        let Joined { peer: handle, transport, states, left, .. } = joined;
         let (secret, etag) = (draw::<SECRET_BYTES>(), draw_etag());
-        let room_segment = path_segment(&room.id);
-        let location = match door {
-            Door::Whip => format!("/whip/{room_segment}/{secret}"),
-            Door::Whep => format!("/whep/{room_segment}/s/{secret}"),
+        let room_segment = path_segment(room.id());
+        let location = match endpoint {
+            Endpoint::Whip => format!("/whip/{room_segment}/{secret}"),
+            Endpoint::Whep => format!("/whep/{room_segment}/s/{secret}"),
         };
+        let has_layers = !layered.is_empty();
         let session = Arc::new(Session {
-            door,
+            endpoint,
             room,
-            id,
+            peer: handle,
             transport,
             bundle,
+            layered,
             patches: Mutex::new(Bucket::new(Instant::now())),
             ice: tokio::sync::Mutex::new(IceSession { etag: etag.clone(), local, remote }),
         });
         self.table().insert(secret.clone(), Arc::clone(&session));
         let (sessions, waiting) = (Arc::clone(self), Arc::clone(&session));
         tokio::spawn(async move {
-            waiting.until_end(states, ended, sessions.connect_timeout).await;
+            waiting.until_end(states, left, sessions.connect_timeout).await;
             sessions.table().remove(&secret);
         });
         Opened { session, location, etag, answer, peer, has_layers }
@@ -180,35 +197,56 @@ impl Sessions {
 
 impl Session {
     /// The room that it is in.
-    pub(crate) fn room_id(&self) -> &str {
-        &self.room.id
+    pub(super) fn room_id(&self) -> &str {
+        self.room.id()
     }
 
-    /// Its client chooses a layer.
-    pub(crate) async fn select_layer(&self, body: LayerBody) -> Result<(), ApiError> {
-        self.room.select_layer(&self.id, body).await
+    /// Its sections whose consumers can be sent one of several encodings.
+    pub(super) fn layered(&self) -> &[LayeredSection] {
+        &self.layered
     }
 
-    /// The layers that its client may choose from.
-    pub(crate) async fn layers(&self) -> Result<serde_json::Value, ApiError> {
-        self.room.layers(&self.id).await
+    /// Its client chooses an encoding for a consumer by name, or leaves the choice to the server.
+    pub(super) async fn select_layer(&self, consumer: &str, encoding: Option<&str>) -> Result<(), Error> {
+        self.room.set_preferred_encoding(&self.peer, consumer, encoding).await
+    }
+
+    /// The encodings that each of its sections may be sent, with the sections' indices. None of what has gone.
+    pub(super) async fn layers(&self) -> Result<Vec<(usize, LayerReport)>, Error> {
+        let mut reports = Vec::new();
+        for section in &self.layered {
+            match self.room.layers(&self.peer, &section.consumer).await {
+                Ok(report) => reports.push((section.index, report)),
+                Err(error) if error.code() == Code::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(reports)
     }
 
     /// Tells when it is sent another layer.
-    pub(crate) async fn watch_layers(&self) -> Result<Vec<watch::Receiver<Option<u8>>>, ApiError> {
-        self.room.watch_layers(&self.id).await
+    pub(super) async fn watch_layers(&self) -> Result<Vec<watch::Receiver<Option<u8>>>, Error> {
+        let mut receivers = Vec::new();
+        for section in &self.layered {
+            match self.room.watch_layer(&self.peer, &section.consumer).await {
+                Ok(receiver) => receivers.push(receiver),
+                Err(error) if error.code() == Code::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(receivers)
     }
 
     /// Ends it: its transport is closed when this returns. False if it had ended before.
-    pub(crate) async fn end(&self, why: &str) -> Result<bool, ApiError> {
-        self.room.end_session(&self.id, why).await
+    pub(super) async fn end(&self, why: &str) -> Result<bool, Error> {
+        self.room.remove_peer(&self.peer, why).await
     }
 
     /// Returns when the session has ended, having ended it if its transport has.
     async fn until_end(
         &self,
         mut states: watch::Receiver<TransportState>,
-        mut ended: oneshot::Receiver<()>,
+        mut left: watch::Receiver<()>,
         connect_timeout: Duration,
     ) {
         let connect = tokio::time::sleep(connect_timeout);
@@ -222,28 +260,31 @@ impl Session {
                 (_, DtlsState::Closed) => break "the client closed DTLS",
                 (_, DtlsState::Connected) if !connected => {
                     connected = true;
-                    self.room.session_connected(&self.id).await;
+                    if self.endpoint == Endpoint::Whip {
+                        // Others are told of it. An error: it has left.
+                        let _ = self.room.join(&self.peer).await;
+                    }
                 }
                 _ => {}
             }
             tokio::select! {
-                _ = &mut ended => return,
+                _ = left.changed() => return,
                 () = &mut connect, if !connected => break "it was not connected in time",
                 changed = states.changed() => if changed.is_err() {
                     // The room has closed the transport, so the session has ended or is about to.
-                    let _ = ended.await;
+                    let _ = left.changed().await;
                     return;
                 },
             }
         };
         if let Err(error) = self.end(why).await {
-            tracing::warn!("transport {} cannot be closed: {error}", self.transport);
+            tracing::warn!("a session of {:?} cannot be ended: {error}", self.peer.name());
         }
     }
 
     /// Trickle ICE or an ICE restart (RFC 9725 section 4.3): a fragment with other credentials than the current ones is
-    /// a restart. We are ICE-lite and wait for checks, so candidates are not looked at.
-    pub(crate) async fn patch(&self, if_match: &IfMatch, fragment: &Fragment) -> Result<Patched, ApiError> {
+    /// a restart. The server is ICE-lite and waits for checks, so candidates are not looked at.
+    pub(super) async fn patch(&self, if_match: &IfMatch, fragment: &Fragment) -> Result<Patched, HttpError> {
         let mut ice = self.ice.lock().await;
         if_match.check(&ice.etag)?;
         let remote = match &fragment.ice {
@@ -253,19 +294,19 @@ impl Session {
             }
             Some(remote) if remote.ufrag == ice.remote.ufrag => {
                 let sentence = "a=ice-pwd: is another than before, but a=ice-ufrag is not (RFC 8839 section 4.4.1.1.1)";
-                return Err(ApiError::new(StatusCode::BAD_REQUEST, sentence));
+                return Err(HttpError::new(StatusCode::BAD_REQUEST, sentence));
             }
             Some(remote) => remote.clone(),
         };
-        let local = Local { ice: draw_ice(), ..ice.local.clone() };
-        self.room.restart_ice(self.transport, local.ice.clone()).await?;
+        let renewed = self.room.restart_ice(&self.peer, &self.transport).await?;
+        let local = Local { ice: renewed, ..ice.local.clone() };
         let fragment = sdp::fragment(&local, &self.bundle);
         *ice = IceSession { etag: draw_etag(), local, remote };
         Ok(Patched::Restarted { etag: ice.etag.clone(), fragment })
     }
 
     /// Whether one more PATCH, or question about layers, may be looked at now.
-    pub(crate) fn may_ask(&self) -> bool {
+    pub(super) fn may_ask(&self) -> bool {
         let mut patches = self.patches.lock().unwrap_or_else(PoisonError::into_inner);
         patches.try_take(Instant::now(), PATCHES_PER_SECOND)
     }

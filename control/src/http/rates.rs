@@ -1,17 +1,25 @@
 //! How often something may happen: token buckets, one for all and one per source address.
 //!
-//! RFC 9725 section 5: without such limits whoever may post can hold many half-open sessions, try many session URLs, or
-//! keep a session busy with PATCH. Owns counters only; what is refused, and how, is the caller's affair.
+//! RFC 9725 section 5: without such limits a client that may post can hold many half-open sessions, try many session
+//! URLs, or keep a session busy with PATCH.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use axum::extract::ConnectInfo;
+use axum::http::{Extensions, StatusCode};
+
+use super::error::HttpError;
 
 /// Source addresses that are known at a time. One that has been quiet for [`BURST`] is forgotten.
 const MAX_SOURCES: usize = 16_384;
 /// A bucket holds what comes in by itself in this time: joining a room of twenty opens twenty sessions at once.
 const BURST: Duration = Duration::from_secs(5);
+
+/// Seconds after which a client that was too fast may try again.
+pub(crate) const RATE_RETRY_SECS: u32 = 1;
 
 /// A token bucket.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +56,7 @@ impl Bucket {
 
 /// Which limit was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TooMany {
+enum TooMany {
     /// The one of this source.
     OfOne,
     /// The one of all together.
@@ -69,7 +77,7 @@ struct Buckets {
     sources: HashMap<IpAddr, Bucket>,
 }
 
-/// Whoever has one IPv6 address has 2^64 of them.
+/// Who has one IPv6 address has 2^64 of them.
 fn source_of(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(v6) => {
@@ -88,7 +96,7 @@ impl Rates {
     }
 
     /// Counts one of this source, unless that would be too many: then nothing is counted.
-    pub(crate) fn take(&self, source: IpAddr, now: Instant) -> Result<(), TooMany> {
+    fn take(&self, source: IpAddr, now: Instant) -> Result<(), TooMany> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let Buckets { all, sources } = &mut *buckets;
         let source = source_of(source);
@@ -110,11 +118,26 @@ impl Rates {
     }
 }
 
+/// Who asks. A request that came without an address shares one bucket with all others of that sort.
+pub(super) fn source(extensions: &Extensions) -> IpAddr {
+    extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(|| Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip())
+}
+
+/// Counts one of these requests, or refuses it.
+pub(super) fn within(rates: &Rates, source: IpAddr, what: &str) -> Result<(), HttpError> {
+    let (status, sentence) = match rates.take(source, Instant::now()) {
+        Ok(()) => return Ok(()),
+        Err(TooMany::OfOne) => (StatusCode::TOO_MANY_REQUESTS, format!("too many {what} from your address; slow down")),
+        Err(TooMany::OfAll) => (StatusCode::SERVICE_UNAVAILABLE, format!("too many {what} just now; try again")),
+    };
+    Err(HttpError::new(status, sentence).retry_after(RATE_RETRY_SECS))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
     fn taken(rates: &Rates, source: IpAddr, now: Instant) -> usize {
         (0..1_000).take_while(|_| rates.take(source, now).is_ok()).count()

@@ -8,16 +8,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 mod endpoints;
+mod joins;
 mod layers;
 mod sessions;
 
-use super::router;
 use crate::addresses::Addresses;
 use crate::certificate::Certificate;
 use crate::config::Config;
-use crate::server::App;
+use crate::http::App;
+use crate::server::router;
 use crate::workers::fake_worker;
-use crate::workers::pool::{Pool, Watch};
+use crate::workers::{Pool, Spawned, Watch};
 
 /// A server on a port of its own.
 struct Server {
@@ -53,12 +54,15 @@ impl Server {
     }
 
     async fn start_with(config: Config) -> Self {
+        Self::over((0..2).map(fake_worker::spawn).collect(), config).await
+    }
+
+    async fn over(spawned: Vec<Spawned>, config: Config) -> Self {
         let watch = Watch {
             heartbeat: config.worker.heartbeat.0,
             timeout: config.worker.timeout.0,
             usage_interval: config.usage.interval.0,
         };
-        let spawned = (0..2).map(fake_worker::spawn).collect();
         let (pool, _deaths, _starts) = Pool::open(spawned, watch).expect("opens");
         let pool = Arc::new(pool);
         let addresses = Addresses::find(&config.rtc.listen_ips).expect("loopback");
@@ -66,7 +70,7 @@ impl Server {
         let app = Arc::new(App::new(config, pool, addresses, &certificate));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound");
-        let service = router(app).into_make_service_with_connect_info::<std::net::SocketAddr>();
+        let service = router(&app).into_make_service_with_connect_info::<std::net::SocketAddr>();
         tokio::spawn(axum::serve(listener, service).into_future());
         Self { address }
     }

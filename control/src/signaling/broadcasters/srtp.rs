@@ -3,10 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use corecast_wire::{SrtpCryptoSuite, SrtpParameters};
-use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 
-use super::ApiError;
+use crate::http::HttpError;
 
 const SUITES: [SrtpCryptoSuite; 3] =
     [SrtpCryptoSuite::AeadAes256Gcm, SrtpCryptoSuite::AeadAes128Gcm, SrtpCryptoSuite::AesCm128HmacSha1_80];
@@ -16,9 +15,9 @@ const DEFAULT: SrtpCryptoSuite = SrtpCryptoSuite::AesCm128HmacSha1_80;
 /// `{ cryptoSuite, keyBase64 }`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct SrtpJson {
-    pub(crate) crypto_suite: String,
-    pub(crate) key_base64: String,
+pub(super) struct SrtpJson {
+    crypto_suite: String,
+    key_base64: String,
 }
 
 impl std::fmt::Debug for SrtpJson {
@@ -29,18 +28,18 @@ impl std::fmt::Debug for SrtpJson {
 }
 
 impl SrtpJson {
-    pub(crate) fn of(parameters: &SrtpParameters) -> Self {
+    pub(super) fn of(parameters: &SrtpParameters) -> Self {
         Self { crypto_suite: parameters.suite.name().into(), key_base64: STANDARD.encode(&parameters.key_and_salt) }
     }
 
     /// The remote side's key; it must be of `suite` if that is settled.
-    pub(crate) fn read(&self, suite: Option<SrtpCryptoSuite>) -> Result<SrtpParameters, ApiError> {
+    pub(super) fn read(&self, suite: Option<SrtpCryptoSuite>) -> Result<SrtpParameters, HttpError> {
         let named = suite_named("srtpParameters.cryptoSuite", &self.crypto_suite)?;
         if let Some(suite) = suite.filter(|suite| *suite != named) {
             let cause = format!("is {}, but the transport was made for {}", named.name(), suite.name());
-            return Err(ApiError::field("srtpParameters.cryptoSuite", cause));
+            return Err(HttpError::field("srtpParameters.cryptoSuite", cause));
         }
-        let wrong = |cause: String| ApiError::field("srtpParameters.keyBase64", cause);
+        let wrong = |cause: String| HttpError::field("srtpParameters.keyBase64", cause);
         let key_and_salt =
             STANDARD.decode(&self.key_base64).map_err(|error| wrong(format!("is not Base64: {error}")))?;
         let expected = named.key_and_salt_len();
@@ -53,22 +52,15 @@ impl SrtpJson {
 }
 
 /// The suite of that name, or the default.
-pub(crate) fn suite(name: Option<&str>) -> Result<SrtpCryptoSuite, ApiError> {
+pub(super) fn suite(name: Option<&str>) -> Result<SrtpCryptoSuite, HttpError> {
     name.map_or(Ok(DEFAULT), |name| suite_named("srtpCryptoSuite", name))
 }
 
-fn suite_named(field: &str, name: &str) -> Result<SrtpCryptoSuite, ApiError> {
+fn suite_named(field: &str, name: &str) -> Result<SrtpCryptoSuite, HttpError> {
     SUITES.into_iter().find(|suite| suite.name() == name).ok_or_else(|| {
         let names = SUITES.map(SrtpCryptoSuite::name).join(", ");
-        ApiError::field(field, format!("{name:?} must be one of {names}"))
+        HttpError::field(field, format!("{name:?} must be one of {names}"))
     })
-}
-
-/// A key of our own.
-pub(crate) fn generate(suite: SrtpCryptoSuite) -> SrtpParameters {
-    let mut key_and_salt = vec![0; suite.key_and_salt_len()];
-    rand::rng().fill(&mut key_and_salt[..]);
-    SrtpParameters { suite, key_and_salt }
 }
 
 #[cfg(test)]
@@ -76,18 +68,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_we_generate_can_be_read() {
+    fn what_is_written_can_be_read() {
         for suite in SUITES {
-            let key = generate(suite);
-            assert_eq!(SrtpJson::of(&key).read(Some(suite)), Ok(key.clone()));
-            assert_ne!(generate(suite), key);
+            let key = SrtpParameters { suite, key_and_salt: vec![7; suite.key_and_salt_len()] };
+            assert_eq!(SrtpJson::of(&key).read(Some(suite)), Ok(key));
         }
     }
 
     #[test]
     fn wrong_keys_are_named() {
         let read = |suite: &str, key: &str, of| {
-            SrtpJson { crypto_suite: suite.into(), key_base64: key.into() }.read(of).expect_err("wrong").sentence
+            SrtpJson { crypto_suite: suite.into(), key_base64: key.into() }.read(of).expect_err("wrong").to_string()
         };
         assert!(read("AEAD_AES_128_GCM", "AAAA", None).contains("is 3 bytes long; AEAD_AES_128_GCM takes 28"));
         assert!(read("AEAD_AES_128_GCM", "*", None).contains("srtpParameters.keyBase64"));

@@ -1,4 +1,4 @@
-//! What the WHIP and WHEP doors refuse, and what they tell those who ask.
+//! What the WHIP and WHEP endpoints refuse, and what they tell those who ask.
 
 use super::sessions::{STAYS, fragment, offer};
 use super::*;
@@ -205,7 +205,7 @@ async fn pages_of_other_origins() {
     for path in ["/whip/r", "/whep/r", "/rooms/r/events"] {
         assert_eq!(open.send("OPTIONS", path, &preflight, "").await.status, StatusCode::FORBIDDEN, "{path}");
     }
-    // With tokens anybody's page may ask; without one it gets nothing.
+    // With tokens a page of any origin may ask; without one it gets nothing.
     let guarded = Server::start_with(with_tokens()).await;
     let answer = guarded.send("OPTIONS", "/whip/r", &preflight, "").await;
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (StatusCode::OK, Some("*")));

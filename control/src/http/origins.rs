@@ -8,10 +8,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::app::App;
+use super::error::HttpError;
 use crate::config::Config;
 use crate::connections::Scheme;
-use crate::rooms::ApiError;
-use crate::server::App;
 
 const METHODS: &str = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
 const REQUEST_HEADERS: &str = "Authorization, Content-Type, If-Match";
@@ -34,12 +34,12 @@ enum Access {
 
 /// A web page of another origin may not use the API, unless it is named. Programs send no Origin and are not asked for
 /// one.
-pub(crate) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let scheme = request.extensions().get().copied().unwrap_or(Scheme::Http);
-    let access = access(&app.config, request.headers(), scheme, request.uri().path());
+    let access = access(app.config(), request.headers(), scheme, request.uri().path());
     if let Access::None(origin) = access {
         let sentence = format!("Origin: {origin:?} may not use this API (http.origins)");
-        return ApiError::new(StatusCode::FORBIDDEN, sentence).into_response();
+        return HttpError::new(StatusCode::FORBIDDEN, sentence).into_response();
     }
     let asks = request.method() == Method::OPTIONS && is_preflight(request.headers());
     let mut response = next.run(request).await;
@@ -84,7 +84,7 @@ fn access(config: &Config, headers: &HeaderMap, scheme: Scheme, path: &str) -> A
     if config.http.origins.iter().any(|named| named.trim_end_matches('/') == text) {
         return Access::Named(origin.clone());
     }
-    // Without a token the network is what keeps strangers out, and a page that somebody inside opens would let them in.
+    // Without a token the network keeps strangers out, and a page that somebody inside opens would let them in.
     let guarded = match path.split('/').nth(1) {
         Some("whip") => !config.whip.tokens.is_empty(),
         Some("whep") => !config.whep.tokens.is_empty(),

@@ -53,13 +53,13 @@ impl Server {
         answer.location.expect("a session URL")
     }
 
-    async fn room(&self, id: &str) -> Value {
+    pub(super) async fn room(&self, id: &str) -> Value {
         let rooms = self.get("/rooms").await.json();
         rooms["rooms"].as_array().expect("list").iter().find(|room| room["id"] == id).cloned().unwrap_or_default()
     }
 
     /// Waits until it is so: what a worker tells by itself comes when it comes.
-    async fn until(&self, what: &str, mut so: impl AsyncFnMut() -> bool) {
+    pub(super) async fn until(&self, what: &str, mut so: impl AsyncFnMut() -> bool) {
         for _ in 0..2_000 {
             if so().await {
                 return;
@@ -81,7 +81,7 @@ async fn a_publisher_and_a_viewer() {
     let etag = answer.header("etag").expect("an ETag");
     assert!(etag.starts_with('"') && etag.ends_with('"') && etag.len() > 10, "{etag}");
     let session = answer.location.expect("a URL");
-    let secret = session.strip_prefix("/whip/r/").expect("below the door");
+    let secret = session.strip_prefix("/whip/r/").expect("below the endpoint");
     assert!(secret.len() >= 22, "128 bits at least: {secret}");
     for line in ["a=ice-lite", "a=setup:passive", "a=recvonly", "a=rtcp-mux", "a=candidate:"] {
         assert!(answer.text.contains(line), "{line} is not in {}", answer.text);
@@ -214,9 +214,9 @@ async fn sessions_end_when_their_transport_does() {
     config.rtc.connect_timeout = "60ms".parse().expect("time");
     let server = Server::start_with(config).await;
     for client in [FAILS, FALLS_SILENT, CLOSES, NEVER_COMES] {
-        for (door, direction) in [("/whip/r", "sendonly"), ("/whep/r/ann", "recvonly")] {
+        for (endpoint, direction) in [("/whip/r", "sendonly"), ("/whep/r/ann", "recvonly")] {
             let ann = server.publisher("r", "ann").await;
-            let answer = server.sdp(door, &offer(direction, client)).await;
+            let answer = server.sdp(endpoint, &offer(direction, client)).await;
             assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
             let session = answer.location.expect("a URL");
             let gone = async || server.send("GET", &session, "", "").await.status == StatusCode::NOT_FOUND;

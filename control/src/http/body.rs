@@ -1,0 +1,66 @@
+//! Bodies of requests: how long they may be and take, and how they are read.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use futures_util::{StreamExt, stream};
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout_at};
+
+use super::error::HttpError;
+
+/// Longest body. JSON may be nested 128 deep (serde_json's limit).
+pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
+/// For a body to arrive in.
+const BODY_LIMIT: Duration = Duration::from_secs(10);
+
+/// A client that sends a body one byte at a time holds nothing for long.
+pub(super) async fn bound_body(request: Request) -> Request {
+    let until = Instant::now() + BODY_LIMIT;
+    request.map(|body| {
+        let parts = stream::unfold(Some(body.into_data_stream()), move |parts| async move {
+            let mut parts = parts?;
+            match timeout_at(until, parts.next()).await {
+                Ok(part) => part.map(|part| (part, Some(parts))),
+                Err(late) => Some((Err(axum::Error::new(late)), None)),
+            }
+        });
+        Body::from_stream(parts)
+    })
+}
+
+/// A JSON body; an empty one is `{}`. The error names the field.
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let cause = error.into_inner();
+        if cause.is_syntax() || cause.is_eof() || path == "." {
+            HttpError::field("body", cause)
+        } else {
+            HttpError::field(&path, cause)
+        }
+    })?;
+    json.end().map_err(|error| HttpError::field("body", error))?;
+    Ok(value)
+}
+
+/// The media type, without parameters (RFC 9110 section 8.3.1).
+pub(crate) fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), HttpError> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok()).unwrap_or_default();
+    let essence = given.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(wanted) {
+        return Ok(());
+    }
+    Err(HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("Content-Type: must be {wanted}")))
+}
+
+/// The body as text.
+pub(crate) async fn text(max_bytes: usize, body: Body) -> Result<String, HttpError> {
+    let too_long = |_| HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("body: at most {max_bytes} bytes"));
+    let bytes = axum::body::to_bytes(body, max_bytes).await.map_err(too_long)?;
+    String::from_utf8(bytes.into()).map_err(|_| HttpError::field("body", "is not UTF-8 text"))
+}

@@ -1,0 +1,115 @@
+//! Why something asked over HTTP was not done: a status, one sentence, and perhaps a header.
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::rooms::{self, Code};
+use crate::sdp::{self, SdpError};
+use crate::workers::RequestError;
+
+/// Seconds after which a client that was refused for lack of room may try again.
+const RETRY_AFTER_SECS: u32 = 5;
+/// Seconds after which a viewer may ask again for a stream that is not there.
+const NO_STREAM_RETRY_SECS: u32 = 2;
+
+/// Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{sentence}")]
+pub(crate) struct HttpError {
+    status: StatusCode,
+    sentence: String,
+    /// A header that says more, such as `Retry-After`.
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl HttpError {
+    pub(crate) fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
+        let lack = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        let error = Self { status, sentence: sentence.into(), header: None };
+        if lack { error.retry_after(RETRY_AFTER_SECS) } else { error }
+    }
+
+    /// Says when to try again.
+    pub(crate) fn retry_after(self, secs: u32) -> Self {
+        self.with_header(header::RETRY_AFTER, HeaderValue::from(secs))
+    }
+
+    /// Says more in a header. There is one at most.
+    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
+        self
+    }
+
+    /// 400: a field is wrong in itself.
+    pub(crate) fn field(field: &str, cause: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, format!("{field}: {cause}"))
+    }
+
+    /// 404.
+    pub(crate) fn not_found(what: &str, id: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("there is no {what} {id:?}"))
+    }
+
+    /// 404: no route.
+    pub(crate) fn no_path() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is nothing at this path")
+    }
+
+    /// 501: may come later.
+    pub(crate) fn not_yet(sentence: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, sentence)
+    }
+
+    /// 500: the task that worked on the request has gone.
+    pub(crate) fn lost() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the request was lost")
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl From<rooms::Error> for HttpError {
+    fn from(error: rooms::Error) -> Self {
+        let status = match error.code() {
+            Code::Invalid => StatusCode::BAD_REQUEST,
+            Code::NotFound => StatusCode::NOT_FOUND,
+            Code::WrongState | Code::NameTaken | Code::NoStream => StatusCode::CONFLICT,
+            Code::Unacceptable => StatusCode::UNPROCESSABLE_ENTITY,
+            Code::NotSupported => StatusCode::NOT_IMPLEMENTED,
+            Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let is_no_stream = error.code() == Code::NoStream;
+        let error = Self::new(status, error.to_string());
+        if is_no_stream { error.retry_after(NO_STREAM_RETRY_SECS) } else { error }
+    }
+}
+
+impl From<RequestError> for HttpError {
+    fn from(error: RequestError) -> Self {
+        rooms::Error::from(error).into()
+    }
+}
+
+impl From<SdpError> for HttpError {
+    /// RFC 9725 section 4.2: 400 if the text is wrong in itself, 422 if it asks for what is not done here.
+    fn from(error: SdpError) -> Self {
+        let status = match error.fault {
+            sdp::Fault::Malformed => StatusCode::BAD_REQUEST,
+            sdp::Fault::Unacceptable => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self::new(status, error.sentence)
+    }
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        let text = HeaderValue::from_static("text/plain; charset=utf-8");
+        let mut response =
+            (self.status, [(header::CONTENT_TYPE, text)], format!("{}\n", self.sentence)).into_response();
+        response.headers_mut().extend(self.header);
+        response
+    }
+}

@@ -1,0 +1,66 @@
+//! What all signaling by HTTP shares: errors with their statuses, bodies, rates, other origins, streams of events.
+//!
+//! Knows rooms only by their errors, and no route.
+
+mod app;
+mod body;
+mod error;
+mod origins;
+mod rates;
+mod sse;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware;
+
+pub(crate) use app::{Answer, App, AppState};
+pub(crate) use body::{check_type, parse, text};
+pub(crate) use error::HttpError;
+pub(crate) use origins::is_preflight;
+pub(crate) use rates::{Bucket, RATE_RETRY_SECS};
+pub(crate) use sse::{ListenQuery, sse};
+
+/// Routes, with what holds for each of them.
+pub(crate) fn bounded(routes: Router, app: &Arc<App>) -> Router {
+    routes
+        .fallback(async || HttpError::no_path())
+        .method_not_allowed_fallback(async || {
+            HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+        })
+        .layer(DefaultBodyLimit::max(body::MAX_BODY_BYTES))
+        .layer(middleware::map_request(body::bound_body))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), origins::check))
+}
+
+/// Runs to its end even if the client hangs up: a request applies completely or not at all.
+pub(crate) async fn complete<T: Send + 'static>(
+    work: impl Future<Output = Result<T, HttpError>> + Send + 'static,
+) -> Result<T, HttpError> {
+    tokio::spawn(work).await.map_err(|_| HttpError::lost())?
+}
+
+/// Text for a header: everything that a path segment cannot hold as it is becomes `%XX`.
+pub(crate) fn path_segment(name: &str) -> String {
+    let mut segment = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    segment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_names_in_a_path() {
+        assert_eq!(path_segment("a b/ü"), "a%20b%2F%C3%BC");
+    }
+}

@@ -1,0 +1,195 @@
+//! A peer joins in one step: it comes with a WebRTC transport and everything that is inside, in one batch of commands.
+//!
+//! The worker is waited for without the room's lock. What a join is about may go meanwhile, so it is looked at again
+//! before anything is entered into the tables.
+
+use std::collections::HashSet;
+
+use corecast_wire::{Command, ConsumeOptions, ConsumerId, DtlsParameters, TransportId};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::draw::{draw_ssrc, next_id, object_name};
+use super::error::{Code, Error};
+use super::media::{Consumer, Producer};
+use super::peer::{NewPeer, Origin, Peer, PeerHandle};
+use super::peers::ProducerInfo;
+use super::room::Room;
+use super::state::{State, close_transport};
+use super::transport::{Transport, TransportKind};
+use super::webrtc::LocalParameters;
+use crate::ortc::{Kind, Produced};
+use crate::workers::{TransportState, TransportStates};
+
+/// A peer that has joined, with its transport.
+#[derive(Clone, Debug)]
+pub(crate) struct Joined {
+    pub(crate) peer: PeerHandle,
+    /// Name of its transport.
+    pub(crate) transport: String,
+    pub(crate) local: LocalParameters,
+    pub(crate) states: watch::Receiver<TransportState>,
+    /// Ends when the peer has left.
+    pub(crate) left: watch::Receiver<()>,
+}
+
+/// A consumer that a viewer is to be given.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// Name of its producer.
+    pub(crate) producer: String,
+    pub(crate) options: ConsumeOptions,
+}
+
+/// What a viewer has been given.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    /// Name of the consumer.
+    pub(crate) consumer: String,
+    /// Name of its producer.
+    pub(crate) producer: String,
+    /// Its producer is sent in several encodings.
+    pub(crate) is_layered: bool,
+}
+
+impl Room {
+    /// A peer comes and publishes.
+    pub(crate) async fn publish(
+        &self,
+        new: NewPeer,
+        producers: Vec<(Kind, Produced)>,
+        dtls: DtlsParameters,
+    ) -> Result<Joined, Error> {
+        // The name is taken from here on.
+        let (peer, left) = self.add_peer(new).await?;
+        let (id, name) = (TransportId(next_id()), object_name());
+        let make = |(kind, produced)| Producer::new(&peer.shared_name(), &name, kind, produced);
+        let (producers, options): (Vec<_>, Vec<_>) = producers.into_iter().map(make).unzip();
+        let commands = producers.iter().zip(options);
+        let commands = commands.map(|(of, options)| Command::Produce { transport: id, producer: of.id, options });
+        let ssrc = draw_ssrc(&HashSet::new());
+        let (local, states) = match self.make_webrtc(id, ssrc, commands.collect(), dtls).await {
+            Ok(made) => made,
+            Err(error) => {
+                self.state().await.remove_peers(std::slice::from_ref(&peer));
+                return Err(error);
+            }
+        };
+        let mut state = self.state().await;
+        if state.peer(&peer).is_err() {
+            // Only the end of the room removes a peer of which no client knows yet; its transport has closed with it.
+            return Err(state.check_open().err().unwrap_or_else(|| Error::not_found("peer", peer.name())));
+        }
+        let receiver = states.receiver();
+        state.add_webrtc(&name, id, &peer, HashSet::from([ssrc]), states);
+        state.producers.extend(producers.into_iter().map(|producer| (object_name(), producer)));
+        tracing::info!("{:?} publishes in room {:?}, transport {id}", peer.name(), self.id());
+        Ok(Joined { peer, transport: name, local, states: receiver, left })
+    }
+
+    /// What there is to watch: the name of the wanted peer, or of the one that has been publishing longest, and its
+    /// producers, at least one.
+    pub(crate) async fn streams(&self, wanted: Option<&str>) -> Result<(String, Vec<ProducerInfo>), Error> {
+        let state = self.state().await;
+        state.check_open()?;
+        let watched = state.publisher(wanted).ok_or_else(|| Error::no_stream(self.id(), wanted))?;
+        let producers = state.producer_infos(&watched);
+        Ok((watched, producers))
+    }
+
+    /// A viewer comes. It is given all of these consumers; if one of the producers has gone meanwhile, there is no
+    /// stream.
+    pub(crate) async fn view(
+        &self,
+        watched: &str,
+        wanted: Vec<Wanted>,
+        dtls: DtlsParameters,
+    ) -> Result<(Joined, Vec<Given>), Error> {
+        let gone = || Error::no_stream(self.id(), Some(watched));
+        let (id, name) = (TransportId(next_id()), object_name());
+        let (peer, left) = Peer::new(viewer());
+        let handle = peer.handle.clone();
+        let mut ssrcs: HashSet<u32> = wanted.iter().flat_map(|of| own_ssrcs(&of.options)).collect();
+        let rtcp_ssrc = draw_ssrc(&ssrcs);
+        ssrcs.insert(rtcp_ssrc);
+        let (mut commands, mut consumers) = (Vec::new(), Vec::new());
+        {
+            let state = self.state().await;
+            state.check_open()?;
+            for Wanted { producer: from, options } in wanted {
+                let producer = state.producers.get(&from).ok_or_else(gone)?;
+                let consumer = ConsumerId(next_id());
+                commands.push(Command::Consume { transport: id, consumer, producer: producer.id, options });
+                consumers.push(Consumer {
+                    id: consumer,
+                    transport: name.clone(),
+                    owner: handle.shared_name(),
+                    producer: from,
+                    layer: producer.is_layered().then(|| self.worker().events().consumer(consumer)),
+                });
+            }
+        }
+        let (local, states) = match self.make_webrtc(id, rtcp_ssrc, commands, dtls).await {
+            Ok(made) => made,
+            Err(error) if error.code() == Code::NotFound => {
+                self.state().await.check_open()?;
+                return Err(gone());
+            }
+            Err(error) => return Err(error),
+        };
+        let mut state = self.state().await;
+        state.check_open()?;
+        // What has closed meanwhile has taken its consumers with it.
+        consumers.retain(|consumer| state.producers.contains_key(&consumer.producer));
+        if consumers.is_empty() {
+            self.worker().close(vec![close_transport(id)]).await?;
+            return Err(gone());
+        }
+        let receiver = states.receiver();
+        state.add_peer(peer);
+        state.add_webrtc(&name, id, &handle, ssrcs, states);
+        let mut given = Vec::new();
+        for consumer in consumers {
+            let one = Given {
+                consumer: object_name(),
+                producer: consumer.producer.clone(),
+                is_layered: consumer.layer.is_some(),
+            };
+            state.consumers.insert(one.consumer.clone(), consumer);
+            given.push(one);
+        }
+        tracing::debug!("a viewer watches {watched:?} in room {:?}, transport {id}", self.id());
+        Ok((Joined { peer: handle, transport: name, local, states: receiver, left }, given))
+    }
+}
+
+impl State {
+    fn add_webrtc(
+        &mut self,
+        name: &str,
+        id: TransportId,
+        peer: &PeerHandle,
+        ssrcs: HashSet<u32>,
+        states: TransportStates,
+    ) {
+        let kind = TransportKind::WebRtc { _states: states };
+        let owner = peer.shared_name();
+        self.transports.insert(name.to_owned(), Transport { id, owner, kind, cname: None, next_mid: 0, ssrcs });
+    }
+}
+
+/// A viewer: a peer without a name that others know.
+fn viewer() -> NewPeer {
+    NewPeer {
+        name: object_name(),
+        origin: Origin::Whep,
+        display_name: String::new(),
+        app_data: Value::Null,
+        rtp_capabilities: None,
+        joined: false,
+    }
+}
+
+fn own_ssrcs(options: &ConsumeOptions) -> impl Iterator<Item = u32> {
+    [Some(options.ssrc), options.rtx.as_ref().map(|rtx| rtx.ssrc)].into_iter().flatten()
+}

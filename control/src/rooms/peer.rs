@@ -1,0 +1,111 @@
+//! Who is in a room.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::draw::next_id;
+use crate::ortc::RtpCapabilities;
+
+/// By which signaling a peer came. One signaling must not act for the peers of another, and viewers are not listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// mediasoup-demo's broadcaster API, the JavaScript demo's form.
+    LegacyBroadcaster,
+    /// mediasoup-demo's broadcaster API, the TypeScript demo's form.
+    TypedBroadcaster,
+    /// WHIP: it publishes.
+    Whip,
+    /// WHEP: it watches, and has no name that others know.
+    Whep,
+}
+
+impl Origin {
+    /// Whether it came by the broadcaster API.
+    pub(crate) fn is_broadcaster(self) -> bool {
+        matches!(self, Self::LegacyBroadcaster | Self::TypedBroadcaster)
+    }
+
+    /// Whether it only watches. Such a peer leaves when it has nothing left to see.
+    pub(super) fn is_viewer(self) -> bool {
+        self == Self::Whep
+    }
+
+    /// For people.
+    pub(super) fn plural(self) -> &'static str {
+        match self {
+            Self::LegacyBroadcaster | Self::TypedBroadcaster => "broadcasters",
+            Self::Whip => "publishers",
+            Self::Whep => "viewers",
+        }
+    }
+}
+
+/// A peer that is about to come.
+#[derive(Clone, Debug)]
+pub(crate) struct NewPeer {
+    pub(crate) name: String,
+    pub(crate) origin: Origin,
+    pub(crate) display_name: String,
+    /// What its signaling tells others of it.
+    pub(crate) app_data: Value,
+    /// What it can receive, if it said so.
+    pub(crate) rtp_capabilities: Option<RtpCapabilities>,
+    /// Others are told of it from the start.
+    pub(crate) joined: bool,
+}
+
+/// One coming of a peer. A later peer of the same name has another handle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PeerHandle {
+    name: Arc<str>,
+    number: u64,
+}
+
+impl PeerHandle {
+    /// What others call the peer.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same, for tables that keep it.
+    pub(super) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+}
+
+/// A peer that is there.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) handle: PeerHandle,
+    pub(super) origin: Origin,
+    pub(super) display_name: String,
+    pub(super) app_data: Value,
+    pub(super) rtp_capabilities: Option<Arc<RtpCapabilities>>,
+    pub(super) joined: bool,
+    /// Dropped when the peer leaves, which its signaling sees.
+    _present: watch::Sender<()>,
+}
+
+impl Peer {
+    /// The peer, and a channel that ends when it has left.
+    pub(super) fn new(new: NewPeer) -> (Self, watch::Receiver<()>) {
+        let (present, left) = watch::channel(());
+        let peer = Self {
+            handle: PeerHandle { name: new.name.into(), number: next_id() },
+            origin: new.origin,
+            display_name: new.display_name,
+            app_data: new.app_data,
+            rtp_capabilities: new.rtp_capabilities.map(Arc::new),
+            joined: new.joined,
+            _present: present,
+        };
+        (peer, left)
+    }
+
+    /// The order of coming.
+    pub(super) fn number(&self) -> u64 {
+        self.handle.number
+    }
+}

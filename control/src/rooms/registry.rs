@@ -1,0 +1,109 @@
+//! All rooms by name: made when somebody comes, closed when nobody has been there for a while.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use corecast_wire::{Command, RouterId};
+use tokio::sync::Mutex;
+
+use super::draw::next_id;
+use super::error::Error;
+use super::names::check_name;
+use super::room::Room;
+use super::webrtc::WebRtc;
+use crate::addresses::Addresses;
+use crate::config;
+use crate::workers::Pool;
+
+/// Interval at which rooms without peers are looked for.
+const IDLE_CHECK: Duration = Duration::from_secs(1);
+
+/// All rooms.
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    pool: Arc<Pool>,
+    addresses: Addresses,
+    webrtc: Arc<WebRtc>,
+    settings: config::Rooms,
+    /// Locked while a room is made, so that two first comers do not make two.
+    rooms: Mutex<HashMap<String, Arc<Room>>>,
+}
+
+impl Rooms {
+    pub(crate) fn new(pool: Arc<Pool>, addresses: Addresses, webrtc: WebRtc, settings: config::Rooms) -> Self {
+        Self { pool, addresses, webrtc: Arc::new(webrtc), settings, rooms: Mutex::default() }
+    }
+
+    /// The room of that name, made on the worker whose turn it is if there is none yet.
+    pub(crate) async fn get_or_create(&self, id: &str) -> Result<Arc<Room>, Error> {
+        check_name("roomId", id)?;
+        let mut rooms = self.rooms.lock().await;
+        if let Some(room) = rooms.get(id) {
+            return Ok(Arc::clone(room));
+        }
+        if rooms.len() >= self.settings.max {
+            let sentence = format!("there are {} rooms already (rooms.max)", rooms.len());
+            return Err(Error::unavailable(sentence));
+        }
+        let gone = || Error::unavailable("there is no worker");
+        let worker = self.pool.take_turn().ok_or_else(gone)?;
+        let router = RouterId(next_id());
+        worker.apply(Command::CreateRouter { router }).await?;
+        tracing::info!("room {id:?} is on worker {}", worker.index());
+        let room = Arc::new(Room::new(id, worker, router, self.addresses.clone(), Arc::clone(&self.webrtc)));
+        rooms.insert(id.to_owned(), Arc::clone(&room));
+        Ok(room)
+    }
+
+    /// The room of that name.
+    pub(crate) async fn get(&self, id: &str) -> Result<Arc<Room>, Error> {
+        self.rooms.lock().await.get(id).cloned().ok_or_else(|| Error::not_found("room", id))
+    }
+
+    /// Every room, by name.
+    pub(crate) async fn all(&self) -> Vec<Arc<Room>> {
+        let mut rooms: Vec<_> = self.rooms.lock().await.values().cloned().collect();
+        rooms.sort_by(|a, b| a.id().cmp(b.id()));
+        rooms
+    }
+
+    /// Closes a room and everything in it.
+    pub(crate) async fn close(&self, id: &str) -> Result<(), Error> {
+        let mut rooms = self.rooms.lock().await;
+        let room = rooms.get(id).ok_or_else(|| Error::not_found("room", id))?;
+        room.close().await?;
+        rooms.remove(id);
+        Ok(())
+    }
+
+    /// Closes every room: peers and listeners are told at once, and not by silence.
+    pub(crate) async fn close_all(&self) {
+        let mut rooms = self.rooms.lock().await;
+        for (id, room) in rooms.drain() {
+            if let Err(error) = room.close().await {
+                tracing::warn!("room {id:?} cannot be closed: {error}");
+            }
+        }
+    }
+
+    /// Closes rooms that nobody has used for a while. For ever.
+    pub(crate) async fn close_idle(self: Arc<Self>) {
+        let idle = self.settings.idle.0;
+        loop {
+            tokio::time::sleep(IDLE_CHECK).await;
+            for room in self.all().await {
+                if !room.is_idle(Instant::now(), idle).await {
+                    continue;
+                }
+                let mut rooms = self.rooms.lock().await;
+                // Somebody may have come meanwhile; nobody can while the rooms are locked and the room is closed.
+                match room.close_if_idle(Instant::now(), idle).await {
+                    Ok(true) => drop(rooms.remove(room.id())),
+                    Ok(false) => {}
+                    Err(error) => tracing::warn!("room {:?} cannot be closed: {error}", room.id()),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What is in a room: peers, transports, producers and consumers, by name. Knows no worker: the caller
+//! changes the tables when the worker has agreed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use corecast_wire::{Command, TransportId};
+
+use super::error::Error;
+use super::events::{EventSender, Presence, RoomEvent};
+use super::media::{Consumer, Producer};
+use super::peer::{Peer, PeerHandle};
+
+use super::transport::Transport;
+
+/// The tables. All names are unique in their table.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) peers: BTreeMap<String, Peer>,
+    pub(super) transports: HashMap<String, Transport>,
+    pub(super) producers: HashMap<String, Producer>,
+    pub(super) consumers: HashMap<String, Consumer>,
+    pub(super) events: EventSender,
+    closed: bool,
+    /// Since when there has been no peer.
+    empty_since: Option<Instant>,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            peers: BTreeMap::new(),
+            transports: HashMap::new(),
+            producers: HashMap::new(),
+            consumers: HashMap::new(),
+            events: EventSender::default(),
+            closed: false,
+            empty_since: Some(Instant::now()),
+        }
+    }
+
+    /// An error once the room has closed: nothing may be added.
+    pub(super) fn check_open(&self) -> Result<(), Error> {
+        if self.closed { Err(Error::unavailable("the room has just closed; try again")) } else { Ok(()) }
+    }
+
+    /// The room has closed. Peers that wait for their end, and listeners, see it.
+    pub(super) fn close(&mut self) {
+        *self = Self { closed: true, ..Self::new() };
+    }
+
+    pub(super) fn is_idle(&self, now: Instant, idle: Duration) -> bool {
+        self.events.listeners() == 0 && self.empty_since.is_some_and(|since| now.duration_since(since) >= idle)
+    }
+
+    /// A peer that is still there.
+    pub(super) fn peer(&self, handle: &PeerHandle) -> Result<&Peer, Error> {
+        let found = self.peers.get(handle.name()).filter(|peer| peer.handle == *handle);
+        found.ok_or_else(|| Error::not_found("peer", handle.name()))
+    }
+
+    pub(super) fn peer_mut(&mut self, handle: &PeerHandle) -> Result<&mut Peer, Error> {
+        let found = self.peers.get_mut(handle.name()).filter(|peer| peer.handle == *handle);
+        found.ok_or_else(|| Error::not_found("peer", handle.name()))
+    }
+
+    /// mediasoup-demo takes everything but transports for a wrong state before this.
+    pub(super) fn joined_peer(&self, handle: &PeerHandle) -> Result<&Peer, Error> {
+        let peer = self.peer(handle)?;
+        if peer.joined { Ok(peer) } else { Err(Error::wrong_state("the peer has not joined yet")) }
+    }
+
+    /// A new peer.
+    pub(super) fn add_peer(&mut self, peer: Peer) {
+        self.peers.insert(peer.handle.name().to_owned(), peer);
+        self.empty_since = None;
+    }
+
+    /// Peers leave with everything that they have; their transports have been closed.
+    pub(super) fn remove_peers(&mut self, gone: &[PeerHandle]) {
+        let names: HashSet<&str> = gone.iter().map(PeerHandle::name).collect();
+        self.transports.retain(|_, transport| !names.contains(&*transport.owner));
+        self.producers.retain(|_, producer| !names.contains(&*producer.owner));
+        let producers = &self.producers;
+        self.consumers
+            .retain(|_, consumer| !names.contains(&*consumer.owner) && producers.contains_key(&consumer.producer));
+        for peer in gone {
+            if self.peers.remove(peer.name()).is_some_and(|peer| peer.joined) {
+                self.events.send(RoomEvent::Left(peer.name().to_owned()));
+            }
+        }
+        if self.peers.is_empty() {
+            self.empty_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    pub(super) fn transport_of(&mut self, peer: &PeerHandle, name: &str) -> Result<&mut Transport, Error> {
+        self.peer(peer)?;
+        let found = self.transports.get_mut(name).filter(|found| *found.owner == *peer.name());
+        found.ok_or_else(|| Error::not_found("transport", name))
+    }
+
+    pub(super) fn producer_of(&mut self, peer: &PeerHandle, name: &str) -> Result<&mut Producer, Error> {
+        self.peer(peer)?;
+        let found = self.producers.get_mut(name).filter(|found| *found.owner == *peer.name());
+        found.ok_or_else(|| Error::not_found("producer", name))
+    }
+
+    pub(super) fn consumer_of(&self, peer: &PeerHandle, name: &str) -> Result<&Consumer, Error> {
+        self.peer(peer)?;
+        let found = self.consumers.get(name).filter(|found| *found.owner == *peer.name());
+        found.ok_or_else(|| Error::not_found("consumer", name))
+    }
+
+    pub(super) fn producer(&self, name: &str) -> Result<&Producer, Error> {
+        self.producers.get(name).ok_or_else(|| Error::not_found("producer", name))
+    }
+
+    /// Commands that close every transport of these peers.
+    pub(super) fn closings(&self, peers: &[PeerHandle]) -> Vec<Command> {
+        let names: HashSet<&str> = peers.iter().map(PeerHandle::name).collect();
+        let own = self.transports.values().filter(|transport| names.contains(&*transport.owner));
+        own.map(|transport| close_transport(transport.id)).collect()
+    }
+
+    /// A transport has closed, and with it what was inside.
+    pub(super) fn remove_transport(&mut self, transport: &str) {
+        self.transports.remove(transport);
+        self.consumers.retain(|_, consumer| consumer.transport != transport);
+        let inside = self.producers.iter().filter(|(_, producer)| producer.transport == transport);
+        for producer in inside.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.remove_producer(&producer);
+        }
+    }
+
+    /// A producer has closed, and with it its consumers.
+    pub(super) fn remove_producer(&mut self, producer: &str) {
+        self.producers.remove(producer);
+        self.consumers.retain(|_, consumer| consumer.producer != producer);
+    }
+
+    /// Viewers with nothing left to see.
+    pub(super) fn stranded(&self) -> Vec<PeerHandle> {
+        let busy: HashSet<&str> = self.consumers.values().map(|consumer| &*consumer.owner).collect();
+        let idle = self.peers.values().filter(|peer| peer.origin.is_viewer() && !busy.contains(peer.handle.name()));
+        idle.map(|peer| peer.handle.clone()).collect()
+    }
+
+    /// Name of the peer to watch: the wanted one if it publishes, otherwise the one that has been publishing longest,
+    /// those that are connected first.
+    pub(super) fn publisher(&self, wanted: Option<&str>) -> Option<String> {
+        let owners: HashSet<&str> = self.producers.values().map(|producer| &*producer.owner).collect();
+        let matching = owners.into_iter().filter(|name| wanted.is_none_or(|wanted| wanted == *name));
+        let peers = matching.filter_map(|name| self.peers.get(name));
+        peers.min_by_key(|peer| (!peer.joined, peer.number())).map(|peer| peer.handle.name().to_owned())
+    }
+
+    /// Who is there, in the order of coming.
+    pub(super) fn list(&self) -> RoomEvent {
+        let mut present: Vec<_> = self.peers.values().filter(|peer| peer.joined).collect();
+        present.sort_unstable_by_key(|peer| peer.number());
+        RoomEvent::List(present.into_iter().filter_map(|peer| self.presence(peer.handle.name())).collect())
+    }
+
+    /// Kinds of what a peer publishes, in the order in which it came.
+    pub(super) fn tracks(&self, owner: &str) -> Vec<&'static str> {
+        let own = self.producers.values().filter(|producer| *producer.owner == *owner);
+        let mut tracks: Vec<_> = own.map(|producer| (producer.id, producer.kind.name())).collect();
+        tracks.sort_unstable();
+        tracks.into_iter().map(|(_, kind)| kind).collect()
+    }
+
+    /// A peer that has joined.
+    fn presence(&self, name: &str) -> Option<Presence> {
+        let peer = self.peers.get(name).filter(|peer| peer.joined)?;
+        let display_name = peer.display_name.clone();
+        Some(Presence { name: name.to_owned(), display_name, tracks: self.tracks(name) })
+    }
+
+    pub(super) fn tell_joined(&self, name: &str) {
+        if let Some(presence) = self.presence(name) {
+            self.events.send(RoomEvent::Joined(presence));
+        }
+    }
+
+    pub(super) fn tell_changed(&self, name: &str) {
+        if let Some(presence) = self.presence(name) {
+            self.events.send(RoomEvent::Changed(presence));
+        }
+    }
+}
+
+pub(super) fn close_transport(transport: TransportId) -> Command {
+    Command::CloseTransport { transport }
+}

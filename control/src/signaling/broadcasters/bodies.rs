@@ -1,0 +1,188 @@
+//! Bodies of the broadcaster API, both forms.
+
+use std::net::IpAddr;
+
+use corecast_wire::SrtpCryptoSuite;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::srtp::{self, SrtpJson};
+use crate::http::HttpError;
+use crate::ortc::{Kind, RtpCapabilities, RtpParameters};
+use crate::rooms::{
+    NewConsumer, NewPeer, NewPlainTransport, NewProducer, Origin, PlainRemote, check_display_name, check_name,
+};
+
+/// `POST …/broadcasters`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BroadcasterBody {
+    id: Option<String>,
+    peer_id: Option<String>,
+    display_name: String,
+    device: Device,
+    rtp_capabilities: Option<RtpCapabilities>,
+}
+
+/// What a broadcaster says it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Device {
+    #[serde(default)]
+    flag: Option<String>,
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<Value>,
+}
+
+impl BroadcasterBody {
+    /// The peer, and the field of its name. Nothing is asked of the room: a wrong body makes none.
+    pub(super) fn read(self) -> Result<(NewPeer, &'static str), HttpError> {
+        let (name, origin, field) = match (self.id, self.peer_id) {
+            (Some(id), None) => (id, Origin::LegacyBroadcaster, "id"),
+            (None, Some(id)) => (id, Origin::TypedBroadcaster, "peerId"),
+            _ => return Err(HttpError::field("id", "give either id or peerId")),
+        };
+        check_name(field, &name)?;
+        check_display_name("displayName", &self.display_name)?;
+        let is_legacy = origin == Origin::LegacyBroadcaster;
+        let mut device = self.device;
+        if is_legacy {
+            device.flag = Some("broadcaster".into());
+        }
+        let peer = NewPeer {
+            name,
+            origin,
+            display_name: self.display_name,
+            app_data: json!({ "device": device }),
+            rtp_capabilities: self.rtp_capabilities,
+            // The newer form joins in a request of its own.
+            joined: is_legacy,
+        };
+        Ok((peer, field))
+    }
+}
+
+/// `POST …/transports`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TransportBody {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    direction: Option<String>,
+    comedia: Option<bool>,
+    rtcp_mux: Option<bool>,
+    enable_srtp: Option<bool>,
+    srtp_crypto_suite: Option<String>,
+    srtp_parameters: Option<SrtpJson>,
+    listen_ip: Option<IpAddr>,
+}
+
+impl TransportBody {
+    pub(super) fn read(self) -> Result<NewPlainTransport, HttpError> {
+        let (comedia, rtcp_mux) = self.shape()?;
+        let suite = self.suite()?;
+        let remote_srtp = self.srtp_parameters.map(|remote| remote.read(suite)).transpose()?;
+        Ok(NewPlainTransport { listen_ip: self.listen_ip, comedia, rtcp_mux, suite, remote_srtp })
+    }
+
+    /// `comedia` and `rtcpMux`. Defaults differ: the legacy demo's own, and those of mediasoup, which the typed one
+    /// passes on to.
+    fn shape(&self) -> Result<(bool, bool), HttpError> {
+        match (self.kind.as_deref(), self.direction.as_deref()) {
+            (Some("plain"), _) => Ok((self.comedia.unwrap_or(true), self.rtcp_mux.unwrap_or(false))),
+            (Some("webrtc"), _) => Err(HttpError::not_yet("type: \"webrtc\" is not supported yet; use \"plain\"")),
+            (Some(other), _) => Err(HttpError::field("type", format!("{other:?} must be \"plain\" or \"webrtc\""))),
+            (None, Some("producer" | "consumer")) => Ok((self.comedia.unwrap_or(false), self.rtcp_mux.unwrap_or(true))),
+            (None, Some(other)) => {
+                Err(HttpError::field("direction", format!("{other:?} must be \"producer\" or \"consumer\"")))
+            }
+            (None, None) => Err(HttpError::field("type", "give type (\"plain\") or direction")),
+        }
+    }
+
+    /// The suite, if SRTP is on: by `enableSrtp`, or because something about it is given and `enableSrtp` is absent.
+    fn suite(&self) -> Result<Option<SrtpCryptoSuite>, HttpError> {
+        let named = self.srtp_crypto_suite.as_deref().map(|name| srtp::suite(Some(name))).transpose()?;
+        match (self.enable_srtp, named, &self.srtp_parameters) {
+            (Some(false), _, Some(_)) => Err(HttpError::field("enableSrtp", "is false, but srtpParameters are given")),
+            (Some(false), _, None) | (None, None, None) => Ok(None),
+            (_, Some(suite), _) => Ok(Some(suite)),
+            (_, None, Some(remote)) => Ok(Some(remote.read(None)?.suite)),
+            (Some(true), None, None) => srtp::suite(None).map(Some),
+        }
+    }
+}
+
+/// `POST …/transports/:id/connect`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConnectBody {
+    ip: Option<IpAddr>,
+    port: Option<u16>,
+    rtcp_port: Option<u16>,
+    srtp_parameters: Option<SrtpJson>,
+    dtls_parameters: Option<Value>,
+}
+
+impl ConnectBody {
+    pub(super) fn read(self) -> Result<PlainRemote, HttpError> {
+        if self.dtls_parameters.is_some() {
+            return Err(HttpError::field("dtlsParameters", "is for WebRTC transports, and this one is plain"));
+        }
+        let srtp = self.srtp_parameters.map(|given| given.read(None)).transpose()?;
+        Ok(PlainRemote { ip: self.ip, port: self.port, rtcp_port: self.rtcp_port, srtp })
+    }
+}
+
+/// `POST …/producers`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProduceBody {
+    pub(super) transport_id: Option<String>,
+    kind: Kind,
+    rtp_parameters: RtpParameters,
+    #[serde(default)]
+    paused: bool,
+    #[serde(default)]
+    app_data: Option<Value>,
+}
+
+impl From<ProduceBody> for NewProducer {
+    fn from(body: ProduceBody) -> Self {
+        let ProduceBody { kind, rtp_parameters, paused, app_data, .. } = body;
+        Self { kind, rtp_parameters, paused, app_data }
+    }
+}
+
+/// `POST …/consumers` and `…/consume`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConsumeBody {
+    pub(super) transport_id: Option<String>,
+    pub(super) producer_id: Option<String>,
+    #[serde(default)]
+    paused: bool,
+    enable_rtx: Option<bool>,
+    rtp_capabilities: Option<RtpCapabilities>,
+}
+
+impl ConsumeBody {
+    pub(super) fn of(self, producer: String) -> NewConsumer {
+        let Self { paused, enable_rtx, rtp_capabilities, .. } = self;
+        NewConsumer { producer, rtp_capabilities, enable_rtx, paused }
+    }
+}
+
+/// `POST …/resume` of a transport.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ResumeBody {
+    pub(super) consumer_id: String,
+}
+
+/// `POST …/setPreferredLayers`, mediasoup's fields; temporal layers are not chosen.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PreferredLayersBody {
+    pub(super) spatial_layer: u8,
+}

@@ -1,4 +1,0 @@
-//! What all ways of signaling by HTTP share.
-
-pub(crate) mod origins;
-pub(crate) mod rates;

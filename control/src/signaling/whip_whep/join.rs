@@ -1,0 +1,199 @@
+//! From an offer to a peer in a room to an answer.
+
+use std::collections::HashSet;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::http::HttpError;
+use crate::ortc::{Carrier, Kind, Produced, produce};
+use crate::rooms::{
+    self, Code, Error, Given, Joined, LocalParameters, NewPeer, Origin, ProducerInfo, Room, Wanted, draw_cname,
+    draw_first_sequence, draw_ssrc,
+};
+use crate::sdp::{self, AnsweredSection, Bundle, Local, Offer, RemoteIce};
+
+/// Characters of a name that the server draws.
+const DRAWN_NAME_CHARS: usize = 12;
+
+/// A peer that has joined by an offer, and what its client is answered.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) joined: Joined,
+    /// Who publishes, or is watched.
+    pub(super) peer: String,
+    pub(super) answer: String,
+    pub(super) local: Local,
+    pub(super) remote: RemoteIce,
+    pub(super) bundle: Bundle,
+    /// Consumers of what is sent in several encodings.
+    pub(super) layered: Vec<LayeredSection>,
+}
+
+/// A section of a viewer's offer whose consumer can be sent one of several encodings.
+#[derive(Clone, Debug)]
+pub(super) struct LayeredSection {
+    /// Index of its `m=` line.
+    pub(super) index: usize,
+    /// Name of its consumer.
+    pub(super) consumer: String,
+}
+
+/// A publisher's request, checked as far as it can be without the room: a wrong one makes no room.
+#[derive(Debug)]
+pub(super) struct Publishing {
+    peer: String,
+    display_name: String,
+    offer: Offer,
+    parts: Vec<(Kind, Produced)>,
+    answers: Vec<AnsweredSection>,
+}
+
+impl Publishing {
+    /// Reads an offer. Without a name of the peer one is drawn.
+    pub(super) fn read(peer: Option<String>, name: Option<String>, offer: &str) -> Result<Self, HttpError> {
+        let drawn = || Uuid::new_v4().simple().to_string().chars().take(DRAWN_NAME_CHARS).collect();
+        let peer = peer.unwrap_or_else(drawn);
+        rooms::check_name("peer", &peer)?;
+        let display_name = name.unwrap_or_else(|| peer.clone());
+        rooms::check_display_name("name", &display_name)?;
+        if display_name.chars().any(char::is_control) {
+            return Err(HttpError::field("name", "must not have control characters"));
+        }
+        let offer = Offer::parse(offer)?;
+        let publications = sdp::publish(&offer)?;
+        let named = publications.iter().find_map(|publication| publication.parameters.rtcp.cname.clone());
+        let cname = named.unwrap_or_else(draw_cname);
+        let (mut parts, mut answers) = (Vec::new(), Vec::new());
+        for publication in publications {
+            let mut parameters = publication.parameters;
+            // All of a transport have one: by it receivers know what belongs together (RFC 3550 section 6.5.1).
+            parameters.rtcp.cname = Some(cname.clone());
+            let ssrc = draw_ssrc(&HashSet::new());
+            let produced = produce(publication.kind, parameters, Carrier::WebRtc, false, &cname, ssrc)
+                .map_err(|error| Error::new(Code::Unacceptable, error.to_string()))?;
+            parts.push((publication.kind, produced));
+            answers.push(publication.answer);
+        }
+        Ok(Self { peer, display_name, offer, parts, answers })
+    }
+
+    /// The publisher joins a room.
+    pub(super) async fn join(self, room: &Room) -> Result<Answered, HttpError> {
+        let Self { peer, display_name, offer, parts, answers } = self;
+        let new = NewPeer {
+            name: peer.clone(),
+            origin: Origin::Whip,
+            display_name,
+            app_data: json!({ "device": { "name": "WHIP" } }),
+            rtp_capabilities: None,
+            joined: false,
+        };
+        let joined = room.publish(new, parts, offer.dtls.clone()).await.map_err(|error| match error.code() {
+            Code::NameTaken => HttpError::from(Error::new(Code::NameTaken, format!("peer: {error}"))),
+            _ => error.into(),
+        })?;
+        Ok(Answered::new(joined, peer, offer, &answers, Vec::new()))
+    }
+}
+
+/// A viewer's offer, checked as far as it can be without the room.
+#[derive(Debug)]
+pub(super) struct Viewing {
+    offer: Offer,
+}
+
+impl Viewing {
+    /// Reads an offer.
+    pub(super) fn read(offer: &str) -> Result<Self, HttpError> {
+        let offer = Offer::parse(offer)?;
+        sdp::viewing(&offer)?;
+        Ok(Self { offer })
+    }
+
+    /// The viewer joins a room: it watches this peer, or the one that has been publishing longest.
+    pub(super) async fn join(self, room: &Room, peer: Option<&str>) -> Result<Answered, HttpError> {
+        let Self { offer } = self;
+        let (watched, producers) = room.streams(peer).await?;
+        let Taken { wanted, answers, sections } = take(&offer, &watched, producers)?;
+        let (joined, given) = room.view(&watched, wanted, offer.dtls.clone()).await?;
+        let layered =
+            given.into_iter().filter(|one| one.is_layered).filter_map(|Given { consumer, producer, .. }| {
+                let (index, _) = sections.iter().find(|(_, of)| *of == producer)?;
+                Some(LayeredSection { index: *index, consumer })
+            });
+        let layered = layered.collect();
+        Ok(Answered::new(joined, watched, offer, &answers, layered))
+    }
+}
+
+impl Answered {
+    fn new(
+        joined: Joined,
+        peer: String,
+        offer: Offer,
+        answers: &[AnsweredSection],
+        layered: Vec<LayeredSection>,
+    ) -> Self {
+        let local = local(&joined.local);
+        Self {
+            answer: sdp::answer(&offer, &local, answers),
+            bundle: Bundle::of(&offer, answers),
+            remote: offer.ice,
+            joined,
+            peer,
+            local,
+            layered,
+        }
+    }
+}
+
+fn local(parameters: &LocalParameters) -> Local {
+    Local {
+        session_id: rand::random::<u64>() >> 1,
+        ice: parameters.ice.clone(),
+        fingerprints: vec![parameters.fingerprint.clone()],
+        candidates: parameters.candidates.clone(),
+    }
+}
+
+/// What a viewer's offer has room for.
+struct Taken {
+    wanted: Vec<Wanted>,
+    answers: Vec<AnsweredSection>,
+    /// Index of an `m=` line, and the name of the producer that it takes.
+    sections: Vec<(usize, String)>,
+}
+
+/// Producers of a peer for the sections of an offer, in the order of both; no producer twice.
+fn take(offer: &Offer, watched: &str, mut producers: Vec<ProducerInfo>) -> Result<Taken, HttpError> {
+    // A name of a peer may have characters that a description cannot hold, so its first producer's number stands for
+    // it.
+    let stream = producers.first().map_or_else(String::new, |first| format!("peer-{}", first.number));
+    let mut ssrcs = HashSet::new();
+    let mut taken = Taken { wanted: Vec::new(), answers: Vec::new(), sections: Vec::new() };
+    for section in sdp::viewing(offer)? {
+        let fits = producers.iter().position(|producer| sdp::can_consume(section, &producer.consumable));
+        let Some(producer) = fits.map(|index| producers.remove(index)) else { continue };
+        let ssrc = draw_ssrc(&ssrcs);
+        ssrcs.extend([ssrc, ssrc + 1]);
+        let request = sdp::ConsumeRequest {
+            ssrc,
+            rtx_ssrc: ssrc + 1,
+            first_sequence: draw_first_sequence(),
+            rtx_first_sequence: draw_first_sequence(),
+            paused: false,
+            stream: stream.clone(),
+            track: producer.name.clone(),
+        };
+        let consumed = sdp::consume(section, &producer.consumable, &request).map_err(Error::from)?;
+        taken.wanted.push(Wanted { producer: producer.name.clone(), options: consumed.options });
+        taken.answers.push(consumed.answer);
+        taken.sections.push((section.index, producer.name));
+    }
+    if taken.wanted.is_empty() {
+        let sentence = format!("the offer has no codec in common with what {watched:?} publishes");
+        return Err(Error::new(Code::Unacceptable, sentence).into());
+    }
+    Ok(taken)
+}

@@ -1,0 +1,93 @@
+//! What requests to endpoints and to sessions share: the state of the routes, tokens, the session that a URL names.
+
+use std::sync::Arc;
+
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+
+use super::sessions::{Endpoint, Session, Sessions};
+use crate::http::{Answer, App, HttpError, RATE_RETRY_SECS, is_preflight};
+use crate::ops::access;
+
+pub(super) const SDP: &str = "application/sdp";
+pub(super) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+pub(super) const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+pub(super) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
+
+/// State of the routes of WHIP and WHEP.
+#[derive(Clone, Debug)]
+pub(super) struct WhipWhep {
+    pub(super) app: Arc<App>,
+    pub(super) sessions: Arc<Sessions>,
+}
+
+/// Text that goes into a header.
+pub(super) fn header_value(text: &str) -> Result<HeaderValue, HttpError> {
+    let wrong = |_| HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, "an answer has no header");
+    HeaderValue::from_str(text).map_err(wrong)
+}
+
+/// Whether the token of a request opens this endpoint. A client that tries one after the other is slowed down.
+pub(super) fn authorize(
+    app: &App,
+    endpoint: Endpoint,
+    (headers, extensions): (&HeaderMap, &Extensions),
+    token: Option<&str>,
+) -> Result<(), HttpError> {
+    access::check(app.config(), endpoint.scope(), headers, token).or_else(|refused| {
+        app.admit_guess(extensions, "requests without a right token")?;
+        Err(refused)
+    })
+}
+
+/// 404: the session has ended, or never was.
+pub(super) fn unknown() -> HttpError {
+    HttpError::new(StatusCode::NOT_FOUND, "there is no such session")
+}
+
+/// The session that a request is about. A client that asks for one that does not exist may be guessing, and is slowed
+/// down.
+pub(super) fn session(
+    at: &WhipWhep,
+    endpoint: Endpoint,
+    (room, secret): &(String, String),
+    (headers, extensions): (&HeaderMap, &Extensions),
+    token: Option<&str>,
+) -> Result<Arc<Session>, HttpError> {
+    authorize(&at.app, endpoint, (headers, extensions), token)?;
+    if let Some(session) = at.sessions.get(endpoint, room, secret) {
+        return Ok(session);
+    }
+    at.app.admit_guess(extensions, "requests for sessions that do not exist")?;
+    Err(unknown())
+}
+
+/// Whether a session may be changed, or asked about, once more just now.
+pub(super) fn may_ask(session: &Session) -> Result<(), HttpError> {
+    if session.may_ask() {
+        return Ok(());
+    }
+    let sentence = "too many requests for this session; slow down";
+    Err(HttpError::new(StatusCode::TOO_MANY_REQUESTS, sentence).retry_after(RATE_RETRY_SECS))
+}
+
+/// The answer to `OPTIONS`, which asks for no token.
+pub(super) fn options(
+    app: &App,
+    endpoint: Endpoint,
+    headers: &HeaderMap,
+    accept: (HeaderName, &'static str),
+    allow: &'static str,
+) -> Answer {
+    let mut response = StatusCode::OK.into_response();
+    let ours = response.headers_mut();
+    ours.insert(header::ALLOW, HeaderValue::from_static(allow));
+    ours.insert(accept.0, HeaderValue::from_static(accept.1));
+    // Credentials of ICE servers are for clients that the endpoint lets in, and a preflight is asked by anyone.
+    if !is_preflight(headers) && access::check(app.config(), endpoint.scope(), headers, None).is_ok() {
+        for server in &app.config().rtc.ice_servers {
+            ours.append(header::LINK, header_value(&server.link())?);
+        }
+    }
+    Ok(response)
+}

@@ -1,0 +1,76 @@
+//! Commands to a worker that belong together: written at once and answered together, so that many cost the time of one.
+//!
+//! A worker applies each command completely or not at all, and it knows no batch. So what a batch has done until one of
+//! its commands was refused is undone here.
+
+use corecast_wire::{Command, CommandError, Object, ObjectStats, Reply};
+
+use super::link::RequestError;
+use super::pool::Worker;
+
+impl Worker {
+    /// Asks and waits for the answer.
+    pub(crate) async fn request(&self, command: Command) -> Result<Reply, RequestError> {
+        self.link().request(command).await
+    }
+
+    /// Asks for something that is answered with [`Reply::Done`].
+    pub(crate) async fn apply(&self, command: Command) -> Result<(), RequestError> {
+        self.link().apply(command).await
+    }
+
+    /// All of these, or nothing: if one is refused, `undo` takes back what the others did. The answers, in order, or
+    /// the first refusal.
+    pub(crate) async fn apply_all(&self, commands: Vec<Command>, undo: Command) -> Result<Vec<Reply>, RequestError> {
+        let results = self.link().request_all(commands).await?;
+        match results.into_iter().collect::<Result<Vec<_>, _>>() {
+            Ok(replies) => Ok(replies),
+            Err(refused) => {
+                self.close(vec![undo]).await?;
+                Err(refused.into())
+            }
+        }
+    }
+
+    /// Closes things. To close what has closed by itself is no error.
+    pub(crate) async fn close(&self, commands: Vec<Command>) -> Result<(), RequestError> {
+        let mut refused = None;
+        for result in self.link().request_all(commands).await? {
+            match result {
+                Ok(_) | Err(CommandError::NotFound { .. }) => {}
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        refused.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Counters of all its objects, page by page.
+    pub(crate) async fn stats(&self) -> Result<Vec<ObjectStats>, RequestError> {
+        let mut objects = Vec::new();
+        let mut from: Option<Object> = None;
+        loop {
+            let Reply::Stats(page) = self.request(Command::Stats { from }).await? else {
+                return Err(RequestError::WrongReply);
+            };
+            objects.extend(page.objects);
+            // A cursor that does not move on would keep us here for ever.
+            match page.next {
+                Some(next) if from.is_none_or(|from| next > from) => from = Some(next),
+                _ => return Ok(objects),
+            }
+        }
+    }
+
+    /// Counters of one object, if it is there.
+    pub(crate) async fn stats_of(&self, object: Object) -> Result<Option<ObjectStats>, RequestError> {
+        let Reply::Stats(page) = self.request(Command::Stats { from: Some(object) }).await? else {
+            return Err(RequestError::WrongReply);
+        };
+        Ok(page.objects.into_iter().find(|stats| match (stats, object) {
+            (ObjectStats::Transport(stats), Object::Transport(id)) => stats.transport == id,
+            (ObjectStats::Producer(stats), Object::Producer(id)) => stats.producer == id,
+            (ObjectStats::Consumer(stats), Object::Consumer(id)) => stats.consumer == id,
+            _ => false,
+        }))
+    }
+}

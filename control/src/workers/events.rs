@@ -1,0 +1,132 @@
+//! What a worker tells without being asked, sent to those who asked for it by the id of the object.
+//!
+//! A subscription begins before its object is made, so that no event is missed, and ends when it is dropped. The latest
+//! event counts: a slow subscriber finds the newest state and not those before.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use corecast_wire::{ConsumerId, DtlsState, Event, IceState, TransportId};
+use tokio::sync::watch;
+
+/// The state of a WebRTC transport, as its worker last told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TransportState {
+    pub(crate) ice: IceState,
+    pub(crate) dtls: DtlsState,
+}
+
+impl Default for TransportState {
+    fn default() -> Self {
+        Self { ice: IceState::New, dtls: DtlsState::New }
+    }
+}
+
+/// Subscribers of one kind of objects. There are as many as there are objects.
+type Table<K, T> = Arc<Mutex<HashMap<K, watch::Sender<T>>>>;
+
+/// Where a worker's events go.
+#[derive(Debug, Default)]
+pub(crate) struct EventRouter {
+    transports: Table<TransportId, TransportState>,
+    /// The layer that a consumer is sent.
+    consumers: Table<ConsumerId, Option<u8>>,
+}
+
+/// What becomes of one object, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Subscription<K: Eq + Hash, T> {
+    table: Table<K, T>,
+    key: K,
+    receiver: watch::Receiver<T>,
+}
+
+/// The states of a WebRTC transport.
+pub(crate) type TransportStates = Subscription<TransportId, TransportState>;
+/// The layers that a consumer is sent.
+pub(crate) type ConsumerLayers = Subscription<ConsumerId, Option<u8>>;
+
+impl<K: Copy + Eq + Hash, T: Default> Subscription<K, T> {
+    fn new(table: &Table<K, T>, key: K) -> Self {
+        let (sender, receiver) = watch::channel(T::default());
+        table.lock().unwrap_or_else(PoisonError::into_inner).insert(key, sender);
+        Self { table: Arc::clone(table), key, receiver }
+    }
+}
+
+impl<K: Eq + Hash, T> Subscription<K, T> {
+    /// One more receiver. It sees the channel end when the subscription is dropped.
+    pub(crate) fn receiver(&self) -> watch::Receiver<T> {
+        self.receiver.clone()
+    }
+}
+
+impl<K: Eq + Hash, T> Drop for Subscription<K, T> {
+    fn drop(&mut self) {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+fn update<K: Eq + Hash, T>(table: &Table<K, T>, key: &K, change: impl FnOnce(&mut T)) {
+    if let Some(subscriber) = table.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
+        subscriber.send_modify(change);
+    }
+}
+
+impl EventRouter {
+    /// The states of a WebRTC transport that is about to be made.
+    pub(crate) fn transport(&self, transport: TransportId) -> TransportStates {
+        Subscription::new(&self.transports, transport)
+    }
+
+    /// The layers that a consumer, which is about to be made, is sent.
+    pub(crate) fn consumer(&self, consumer: ConsumerId) -> ConsumerLayers {
+        Subscription::new(&self.consumers, consumer)
+    }
+
+    /// Tells the subscribers of the object that an event is about. Events of the worker itself are not for them.
+    pub(super) fn route(&self, event: &Event) {
+        match *event {
+            Event::IceStateChanged { transport, state, .. } => {
+                update(&self.transports, &transport, |told| told.ice = state);
+            }
+            Event::DtlsStateChanged { transport, state, .. } => {
+                update(&self.transports, &transport, |told| told.dtls = state);
+            }
+            Event::ConsumerLayersChanged { consumer, spatial } => {
+                update(&self.consumers, &consumer, |told| *told = spatial);
+            }
+            Event::Started { .. } | Event::StartFailed(_) | Event::RemoteLearnt { .. } => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_reach_the_subscriber_of_their_object_and_no_other() {
+        let router = EventRouter::default();
+        let (one, other) = (router.transport(TransportId(1)), router.transport(TransportId(2)));
+        let layers = router.consumer(ConsumerId(1));
+        let failed =
+            Event::DtlsStateChanged { transport: TransportId(1), state: DtlsState::Failed, detail: String::new() };
+        router.route(&failed);
+        router.route(&Event::ConsumerLayersChanged { consumer: ConsumerId(1), spatial: Some(2) });
+        assert_eq!(one.receiver().borrow().dtls, DtlsState::Failed);
+        assert_eq!(*other.receiver().borrow(), TransportState::default());
+        assert_eq!(*layers.receiver().borrow(), Some(2));
+    }
+
+    #[tokio::test]
+    async fn a_subscription_that_is_dropped_ends_its_receivers_and_keeps_nothing() {
+        let router = EventRouter::default();
+        let subscription = router.transport(TransportId(1));
+        let mut receiver = subscription.receiver();
+        drop(subscription);
+        assert!(receiver.changed().await.is_err());
+        assert!(router.transports.lock().expect("not poisoned").is_empty());
+    }
+}
