@@ -15,7 +15,6 @@ mod logging;
 mod ops;
 mod ortc;
 mod rooms;
-#[allow(dead_code, unused_imports, reason = "the doors that call it come next")]
 mod sdp;
 mod server;
 mod settings;

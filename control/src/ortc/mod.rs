@@ -17,8 +17,8 @@ pub(crate) use negotiate::{
     ABS_SEND_TIME, MID, RID, TRANSPORT_CC, extension, is_media, match_router, receives_extension, rtx_of, same_codec,
 };
 pub(crate) use parameters::{
-    Direction, Kind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters,
-    RtpEncoding, RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, Rtx,
+    Kind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecParameters, RtpEncoding, RtpHeaderExtensionParameters,
+    RtpParameters, Rtx,
 };
 pub(crate) use produce::{Carrier, Produced, produce};
 

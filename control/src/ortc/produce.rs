@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use corecast_wire::{Codec, CodecMapping, EncodingMapping, ExtensionMapping, HeaderExtension, ProduceOptions};
+use corecast_wire::{
+    Codec, CodecMapping, EncodingMapping, ExtensionMapping, HeaderExtension, MAX_CNAME_BYTES, MAX_CODECS,
+    MAX_ENCODINGS, MAX_HEADER_EXTENSIONS, ProduceOptions,
+};
 use serde_json::Value;
 
 use super::capabilities::{EXTENSIONS, router_capabilities};
@@ -12,11 +15,6 @@ use super::parameters::{
 };
 use super::{OrtcError, matching};
 
-const MAX_CODECS: usize = 32;
-const MAX_EXTENSIONS: usize = 16;
-/// As in the data plane.
-const MAX_ENCODINGS: usize = 4;
-const MAX_CNAME_BYTES: usize = 255;
 const MAX_MID_BYTES: usize = 32;
 const ABS_CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
 
@@ -136,8 +134,8 @@ fn is_plain(value: &Value) -> bool {
 
 fn check_rest(parameters: &RtpParameters, carrier: Carrier) -> Result<(), OrtcError> {
     let mut ids = HashSet::new();
-    if parameters.header_extensions.len() > MAX_EXTENSIONS {
-        let cause = format!("at most {MAX_EXTENSIONS}");
+    if parameters.header_extensions.len() > MAX_HEADER_EXTENSIONS {
+        let cause = format!("at most {MAX_HEADER_EXTENSIONS}");
         return Err(OrtcError::invalid("rtpParameters.headerExtensions", cause));
     }
     for (index, extension) in parameters.header_extensions.iter().enumerate() {
@@ -254,17 +252,10 @@ fn codec_of(mime_type: &str) -> Codec {
     }
 }
 
-/// Whether an extension speaks of one hop only (which stream of a bundle, when it left, its number on the transport):
-/// the sender's word would be wrong towards a receiver.
-const fn is_of_one_hop(extension: HeaderExtension) -> bool {
-    use HeaderExtension::{AbsSendTime, Mid, RepairedRid, Rid, TransportCc};
-    matches!(extension, Mid | Rid | RepairedRid | AbsSendTime | TransportCc)
-}
-
 /// What the data plane reads: known extensions; on a plain transport only those that speak of the media. Encrypted ones
 /// (RFC 6904) are left out.
 fn map_extensions(extensions: &[RtpHeaderExtensionParameters], carrier: Carrier) -> Vec<ExtensionMapping> {
-    let wanted = |which| carrier == Carrier::WebRtc || !is_of_one_hop(which);
+    let wanted = |which: HeaderExtension| carrier == Carrier::WebRtc || !which.is_hop_local();
     let known = |uri: &str| EXTENSIONS.iter().zip(1_u8..).find(|((known, ..), _)| *known == uri);
     extensions
         .iter()

@@ -1,17 +1,12 @@
 //! WHEP: which section of an offer takes which producer.
 
-use corecast_wire::{ConsumeOptions, ConsumerExtension, PayloadTypeMapping, RtxOptions};
+use corecast_wire::{ConsumeOptions, ConsumerExtension, MAX_CONSUMER_MID_BYTES, PayloadTypeMapping, RtxOptions};
 use serde_json::Value;
 
 use super::publish::restrict;
 use super::section::{Direction, Extension, Section, SectionKind};
 use super::{AnsweredSection, Offer, SdpError, Sending};
-use crate::ortc::{
-    self, OrtcError, RtpCapabilities, RtpCodecCapability, RtpCodecParameters, RtpHeaderExtension, RtpParameters,
-};
-
-/// Most bytes of a MID that the data plane writes: what the one-byte form of the extension holds (RFC 8285).
-const MAX_MID_BYTES: usize = 16;
+use crate::ortc::{self, OrtcError, RtpCodecParameters, RtpParameters};
 
 /// What the caller decides and draws.
 #[derive(Clone, Debug)]
@@ -55,29 +50,6 @@ pub(crate) fn viewing(offer: &Offer) -> Result<Vec<&Section>, SdpError> {
     Ok(sections)
 }
 
-/// What a section can receive, in the offer's numbers.
-pub(crate) fn receive_capabilities(section: &Section) -> RtpCapabilities {
-    let SectionKind::Media(kind) = section.kind else { return RtpCapabilities::default() };
-    let codecs = section.codecs.iter().map(|codec| RtpCodecCapability {
-        kind: Some(kind),
-        mime_type: codec.mime_type.clone(),
-        preferred_payload_type: Some(codec.payload_type),
-        clock_rate: codec.clock_rate,
-        channels: codec.channels,
-        parameters: codec.parameters.clone(),
-        rtcp_feedback: codec.rtcp_feedback.clone(),
-    });
-    let receives = |extension: &&Extension| extension.direction.is_none_or(Direction::receives);
-    let header_extensions = section.extensions.iter().filter(receives).map(|extension| RtpHeaderExtension {
-        kind: Some(kind),
-        uri: extension.uri.clone(),
-        preferred_id: extension.id,
-        preferred_encrypt: false,
-        direction: ortc::Direction::SendRecv,
-    });
-    RtpCapabilities { codecs: codecs.collect(), header_extensions: header_extensions.collect() }
-}
-
 /// Whether a section can take a producer.
 pub(crate) fn can_consume(section: &Section, consumable: &RtpParameters) -> bool {
     matches!(section.kind, SectionKind::Media(_)) && !codecs(section, consumable).is_empty()
@@ -100,8 +72,8 @@ pub(crate) fn consume(
     }
     let has_rtx = codecs.iter().any(|chosen| chosen.rtx.is_some());
     let nack = codecs.iter().any(|chosen| chosen.codec.rtcp_feedback.iter().any(|entry| entry.is("nack", "")));
-    let mid = Some(section.mid.clone()).filter(|mid| (1..=MAX_MID_BYTES).contains(&mid.len()));
-    // A packet that is repeated byte for byte cannot say anew when it left: the data plane writes no such extension.
+    let mid = Some(section.mid.clone()).filter(|mid| (1..=MAX_CONSUMER_MID_BYTES).contains(&mid.len()));
+    // A packet that is repeated byte for byte cannot say again when it left: the data plane writes no such extension.
     let repeats = nack && !has_rtx;
     let passed = |uri: &str| match uri {
         ortc::MID => mid.is_some(),

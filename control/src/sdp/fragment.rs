@@ -7,14 +7,11 @@ use super::lines::{self, Attributes, Place, value};
 use super::offer::{self, RemoteIce};
 use super::{SdpError, answer};
 
-/// A parsed fragment. Candidates are counted and not kept: an ICE-lite side waits for checks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A parsed fragment. Candidates are checked and not kept: an ICE-lite side waits for checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fragment {
     /// Credentials, if it has any.
     pub(crate) ice: Option<RemoteIce>,
-    pub(crate) mids: Vec<String>,
-    pub(crate) candidates: usize,
-    pub(crate) end_of_candidates: bool,
 }
 
 /// Parses a fragment.
@@ -24,8 +21,8 @@ pub(crate) struct Fragment {
 pub(crate) fn parse_fragment(text: &str) -> Result<Fragment, SdpError> {
     let session = lines::split_fragment(text)?;
     let own = Attributes(&session.attributes);
-    let mut fragment = Fragment::default();
-    fragment.read(own, own, &Place::session())?;
+    let mut read = Read::default();
+    read.take(own, own, &Place::session())?;
     for (index, media) in session.medias.iter().enumerate() {
         let section = Attributes(&media.attributes);
         let mid = section.first("mid").map(value).unwrap_or_default();
@@ -34,17 +31,25 @@ pub(crate) fn parse_fragment(text: &str) -> Result<Fragment, SdpError> {
         if !lines::is_token(mid) {
             return Err(place.wrong("a=mid is missing or not a token"));
         }
-        fragment.mids.push(mid.to_owned());
-        fragment.read(section, own, &place)?;
+        read.says_something = true;
+        read.take(section, own, &place)?;
     }
-    if fragment == Fragment::default() {
+    if !read.says_something {
         return Err(SdpError::malformed("the fragment has neither credentials nor candidates nor their end"));
     }
-    Ok(fragment)
+    Ok(Fragment { ice: read.ice })
 }
 
-impl Fragment {
-    fn read(&mut self, section: Attributes<'_>, session: Attributes<'_>, place: &Place) -> Result<(), SdpError> {
+/// What has been read so far.
+#[derive(Debug, Default)]
+struct Read {
+    ice: Option<RemoteIce>,
+    /// There are credentials, candidates, their end, or sections.
+    says_something: bool,
+}
+
+impl Read {
+    fn take(&mut self, section: Attributes<'_>, session: Attributes<'_>, place: &Place) -> Result<(), SdpError> {
         if section.has("ice-ufrag") || section.has("ice-pwd") {
             let ice = offer::ice(section, session, place)?;
             // One transport: one pair of credentials.
@@ -54,6 +59,7 @@ impl Fragment {
                 );
             }
             self.ice.get_or_insert(ice);
+            self.says_something = true;
         }
         for attribute in section.all("candidate") {
             let words: Vec<_> = value(attribute).split(' ').filter(|word| !word.is_empty()).collect();
@@ -63,9 +69,9 @@ impl Fragment {
             if !counted || words.get(6) != Some(&"typ") || words.len() < 8 {
                 return Err(place.malformed(attribute, "must be a candidate (RFC 8839 section 5.1)"));
             }
-            self.candidates += 1;
+            self.says_something = true;
         }
-        self.end_of_candidates |= section.has("end-of-candidates");
+        self.says_something |= section.has("end-of-candidates");
         Ok(())
     }
 }

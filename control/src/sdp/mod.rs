@@ -6,7 +6,7 @@
 //! answers, RFC 9143 for BUNDLE, RFC 8839 and 8840 for ICE, RFC 8842 for DTLS, RFC 8853 for simulcast.
 //!
 //! How a caller uses it:
-//! - WHIP: [`Offer::parse`], [`publish`], `ortc::produce` with the `parameters` of each [`Publication`], [`answer`]
+//! - WHIP: [`Offer::parse`], [`publish()`], `ortc::produce` with the `parameters` of each publication, [`answer()`]
 //!   with the `answer` of each.
 //! - WHEP: [`Offer::parse`], [`viewing`], for each pair of a section and a producer that [`can_consume`] allows
 //!   [`consume`] (a section takes one producer), [`answer`] with the `answer` of each. Sections left over are inactive.
@@ -24,12 +24,11 @@ mod publish;
 mod section;
 
 pub(crate) use answer::{AnsweredSection, Bundle, Candidate, Local, Sending, answer};
-pub(crate) use consume::{ConsumeRequest, Consumed, can_consume, consume, receive_capabilities, viewing};
+pub(crate) use consume::{ConsumeRequest, can_consume, consume, viewing};
 pub(crate) use error::{Fault, SdpError};
 pub(crate) use fragment::{Fragment, fragment, parse_fragment};
 pub(crate) use offer::{Offer, RemoteIce};
-pub(crate) use publish::{Publication, publish};
-pub(crate) use section::{Direction, Extension, Rid, Section, SectionKind};
+pub(crate) use publish::publish;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! WHIP: what an offer publishes.
 
+use corecast_wire::MAX_ENCODINGS;
 use serde_json::{Map, Value};
 
 use super::section::{Direction, Extension, Section, SectionKind};
@@ -8,9 +9,6 @@ use crate::ortc::{
     self, Kind, RtcpFeedback, RtcpParameters, RtpCodecParameters, RtpEncoding, RtpHeaderExtensionParameters,
     RtpParameters, Rtx,
 };
-
-/// Most encodings of a section (`MAX_ENCODINGS` of the data plane).
-const MAX_ENCODINGS: usize = 4;
 
 /// One producer to be made.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,5 +1,6 @@
 //! One `m=` line with what belongs to it.
 
+use corecast_wire::{MAX_CNAME_BYTES, MAX_ENCODINGS};
 use sdp_types::{Attribute, Media};
 
 use super::SdpError;
@@ -11,14 +12,10 @@ use crate::ortc::{Kind, RtpCodecParameters};
 const MAX_MID_BYTES: usize = 32;
 /// Most bytes of a RID: what the one-byte form of the extension holds (RFC 8852 section 3.3, RFC 8285).
 const MAX_RID_BYTES: usize = 16;
-/// Most encodings of a section (`MAX_ENCODINGS` of the data plane).
-const MAX_RIDS: usize = 4;
 /// Most extensions of a section.
 const MAX_EXTENSIONS: usize = 64;
 /// Most SSRCs of a section: four encodings, each with repair streams.
 const MAX_SSRCS: usize = 16;
-/// Most bytes of a canonical name (RFC 3550 section 6.5).
-const MAX_CNAME_BYTES: usize = 255;
 /// Most bytes of an `a=msid` (RFC 8830 section 2: 64 for each part).
 const MAX_MSID_BYTES: usize = 129;
 /// Ids with which an offer asks to be given others (RFC 8285 section 6).
@@ -37,7 +34,7 @@ pub(crate) enum SectionKind {
     Other,
 }
 
-/// Of a section or an extension, as the side that wrote it sees it.
+/// Direction of a section or an extension, as the side that wrote it sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     SendRecv,
@@ -111,7 +108,7 @@ pub(crate) struct Section {
     pub(crate) rids: Vec<Rid>,
     /// (SSRC, SSRC of its retransmissions), where the offer announces them.
     pub(crate) ssrcs: Vec<(u32, Option<u32>)>,
-    /// Of the announced SSRCs.
+    /// CNAME of the announced SSRCs.
     pub(crate) cname: Option<String>,
     /// "stream track", as in `a=msid`.
     pub(crate) msid: Option<String>,
@@ -301,10 +298,10 @@ fn simulcast(attributes: Attributes<'_>, place: &Place) -> Result<Vec<Rid>, SdpE
         if rids.iter().any(|rid| rid.id == id) {
             return Err(place.malformed(attribute, format!("RID {id:?} stands twice")));
         }
-        if rids.len() == MAX_RIDS {
-            return Err(
-                place.unacceptable(format!("simulcast of more than {MAX_RIDS} streams; send at most {MAX_RIDS}"))
-            );
+        if rids.len() == MAX_ENCODINGS {
+            return Err(place.unacceptable(format!(
+                "simulcast of more than {MAX_ENCODINGS} streams; send at most {MAX_ENCODINGS}"
+            )));
         }
         rids.push(rid(id, attributes).map_err(|cause| place.malformed(attribute, cause))?);
     }

@@ -190,13 +190,13 @@ fn fragments_go_both_ways() {
     let text = fragment(&local(), &Bundle::of(&viewer, &accepted));
     let parsed = parse_fragment(&text).expect("our own");
     assert_eq!(parsed.ice.map(|ice| ice.ufrag).as_deref(), Some("corecast"));
-    assert_eq!((parsed.mids, parsed.candidates, parsed.end_of_candidates), (vec!["0".to_owned()], 3, true));
+    assert_eq!((text.matches("a=candidate:").count(), text.matches("a=end-of-candidates").count()), (3, 1));
+    assert!(text.contains("a=mid:0\r\n") && !text.contains("a=mid:1"), "{text}");
     assert!(text.contains("a=group:BUNDLE 0 1\r\n") && text.starts_with("a=ice-lite\r\n"));
     let trickled = "a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\n\
         m=audio 9 RTP/AVP 0\r\na=mid:0\r\n\
         a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0 ufrag EsAw network-id 1\r\n\
         a=candidate:473322822 1 tcp 1518280447 192.0.2.1 9 typ host tcptype active\r\na=end-of-candidates\r\n";
     let parsed = parse_fragment(trickled).expect("of RFC 8840");
-    assert_eq!((parsed.candidates, parsed.end_of_candidates), (2, true));
     assert_eq!(parsed.ice.map(|ice| ice.ufrag).as_deref(), Some("EsAw"));
 }

@@ -7,6 +7,9 @@ mod wrong;
 
 use corecast_wire::{Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol};
 
+use super::consume::Consumed;
+use super::publish::Publication;
+use super::section::Section;
 use super::*;
 use crate::ortc::{self, Carrier, Produced};
 
