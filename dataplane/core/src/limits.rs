@@ -80,6 +80,8 @@ pub const MAX_HEADER_EXTENSIONS: usize = 16;
 pub const MAX_CONSUMERS_PER_TRANSPORT: usize = 1_024;
 /// Media payload types of a consumer.
 pub const MAX_CONSUMER_PAYLOAD_TYPES: usize = 8;
+/// Filters of a stream's consumers of which it counts what they withhold.
+pub const MAX_FILTERS: usize = 16;
 /// Consumers of a worker.
 pub const MAX_CONSUMERS: usize = 50_000;
 /// SSRCs that may ever send on one transport under one SRTP key.

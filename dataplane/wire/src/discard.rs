@@ -63,6 +63,8 @@ discards! {
     WaitingForKeyFrame = "waiting_for_key_frame",
     /// Consumer's receiver did not negotiate this payload type.
     PayloadTypeNotNegotiated = "payload_type_not_negotiated",
+    /// Packet is of a layer that the consumer does not want.
+    LayerNotWanted = "layer_not_wanted",
     /// Packet precedes the point at which the consumer joined or resumed.
     BeforeSync = "before_sync",
     /// Transport has no remote side (or no SRTP key) to send to yet.

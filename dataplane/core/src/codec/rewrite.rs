@@ -51,6 +51,12 @@ impl Change {
         Self { picture: picture.unwrap_or_default(), tl0: tl0.unwrap_or_default() }
     }
 
+    /// The same where so many more pictures have been withheld. None of them is of the lowest temporal layer, the only
+    /// one that TL0PICIDX counts.
+    pub(crate) const fn after_withheld(self, pictures: u16) -> Self {
+        Self { picture: self.picture.wrapping_sub(pictures), ..self }
+    }
+
     /// The change that this packet's payload needs: none if it has no numbers.
     pub(crate) fn of(self, frame: Frame) -> Self {
         if frame.is_numbered() { self } else { Self::NONE }
@@ -112,6 +118,9 @@ mod tests {
         change.of(numbered()).apply(&mut later);
         assert_eq!(picture_ids(&later), PictureIds { picture: Some(505), tl0: Some(52) });
         assert_eq!(change.of(Frame::default()), Change::NONE);
+        change.inverse().apply(&mut later);
+        change.after_withheld(3).apply(&mut later);
+        assert_eq!(picture_ids(&later), PictureIds { picture: Some(502), tl0: Some(52) }, "three were withheld");
     }
 
     #[test]

@@ -1,14 +1,11 @@
 //! A consumer: one producer's media sent out on a transport, under its own SSRC and sequence numbers.
 //!
-//! `out = in - offset`. The offset changes only for packets that were withheld on purpose; a loss upstream stays a
-//! visible gap, so that the receiver asks for it, and a late packet lands in its own place. Every change of the offset
-//! begins a new [`Run`]; the runs together say which packet left under which number, without a note per packet.
-//!
-//! Of a producer with several streams one is forwarded at a time. A switch is a new run too: it begins at a key frame
-//! of the other stream, with the next number, and with offsets so that timestamps and numbers of pictures go on.
+//! Of a producer with several streams one is forwarded at a time. A switch begins at a key frame of the other stream,
+//! with the next sequence number ([`Numbering`]), and with offsets so that timestamps and numbers of pictures go on.
 
 mod extensions;
 mod feedback;
+mod numbering;
 mod retransmission;
 
 use std::ops::Range;
@@ -17,56 +14,22 @@ use corecast_wire::{
     ConsumeOptions, ConsumerId, ConsumerStats, Discard, Discards, PayloadTypeMapping, ProducerId, TransportId,
 };
 
-use crate::codec::{Change, PictureIds, Rewrite};
+use crate::codec::{PictureIds, Rewrite};
 use crate::key::{ProducerKey, StreamKey, TransportKey};
 use crate::limits::MAX_CONSUMER_PAYLOAD_TYPES;
-use crate::media::{PacketMeta, Producer, Reception, bit};
+use crate::media::{Filter, History, PacketMeta, Producer, Reception, Stream, bit};
 use crate::rtcp::SenderInfo;
 use crate::time::Instant;
 
 use feedback::Feedback;
+use numbering::{Located, Numbering};
 use retransmission::Retransmissions;
 
 pub(crate) use extensions::{ExtensionPlan, Stamp, abs_send_time};
+pub(crate) use numbering::Numbered;
 
-/// Older runs that are remembered: packets of those before them cannot be retransmitted.
-const MAX_OLDER_RUNS: usize = 15;
 /// The least time between the last picture of one stream and the first of another: a thousandth of a second.
 const LEAST_STEP_PER_S: u32 = 1_000;
-/// A stretch of packets of one stream that are forwarded under one offset.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    first_in: u64,
-    first_out: u64,
-    stream: StreamKey,
-    /// Added to the stream's timestamps; 0 for the stream that came first.
-    timestamp_offset: u32,
-    /// What is changed in payloads; nothing for the stream that came first.
-    change: Change,
-}
-
-impl Run {
-    /// Before the first packet: no sequence number is so high.
-    const fn none(stream: StreamKey) -> Self {
-        Self { first_in: u64::MAX, first_out: 0, stream, timestamp_offset: 0, change: Change::NONE }
-    }
-
-    const fn is_none(&self) -> bool {
-        self.first_in == u64::MAX
-    }
-}
-
-/// A packet that left, or would have left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Source {
-    pub(crate) stream: StreamKey,
-    /// The stream's number for it.
-    pub(crate) sequence: u64,
-    /// Ours.
-    pub(crate) index: u64,
-    pub(crate) timestamp_offset: u32,
-    pub(crate) change: Change,
-}
 
 /// How the timestamps of a stream go on where those of the one before end.
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,13 +44,21 @@ struct Alignment {
 }
 
 impl Alignment {
-    /// The offset for a run that begins with this timestamp. Time does not stand still, nor go back: of two pictures of
-    /// one moment the second is later by a millisecond.
+    /// The offset for a segment that begins with this timestamp. Time does not stand still, nor go back: of two
+    /// pictures of one moment the second is later by a millisecond.
     fn offset(self, timestamp: u32, clock_rate_hz: u32) -> u32 {
         let least = self.floor.wrapping_add((clock_rate_hz / LEAST_STEP_PER_S).max(1)).wrapping_sub(timestamp);
         let exact = self.exact.unwrap_or(least);
         if exact.wrapping_sub(least).cast_signed() < 0 { least } else { exact }
     }
+}
+
+/// What a stream was at when it was left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    reception: Reception,
+    /// The numbers of the newest picture that may have left, as the receiver has them.
+    picture: PictureIds,
 }
 
 /// What came before a consumer did and is sent to it all the same.
@@ -104,27 +75,27 @@ pub(crate) struct Consumer {
     /// The receiver's payload type by the router's; unused places repeat the first.
     payload_types: [PayloadTypeMapping; MAX_CONSUMER_PAYLOAD_TYPES],
     extensions: ExtensionPlan,
-    /// The run that packets join now; before the first one, none does.
-    run: Run,
-    next_out: u64,
     sent: Sent,
     ssrc: u32,
     paused: bool,
-    /// The next packet begins a new run, at a key frame if there are any.
+    /// The next packet begins a segment, at a key frame if there are any.
     waiting: bool,
     /// Key frames of the producer's media can be told apart.
     has_key_frames: bool,
     replaying: bool,
-    /// Its first field, the allowance, is the last that every packet needs.
+    /// Its first part is the last that every packet needs.
+    numbering: Numbering,
+    /// What the receiver is not to get.
+    filter: Filter,
     retransmissions: Retransmissions,
     nack: bool,
     clock_rate_hz: u32,
-    /// The stream to send: that of the run, or the one to which to switch at its next key frame.
+    /// The stream to send: that of the segment, or the one to which to switch at its next key frame.
     target: StreamKey,
     rewrite: Rewrite,
     alignment: Alignment,
-    /// The run's offset of timestamps, were it not for the picture that came before: what the next one is reckoned
-    /// from, so that small steps do not add up.
+    /// The segment's offset of timestamps before it was corrected so that time does not go back. The next switch starts
+    /// from it, so corrections do not add up.
     exact_offset: u32,
     preferred_layer: u8,
     /// The layer that control was last told of.
@@ -137,14 +108,14 @@ pub(crate) struct Consumer {
     cname: String,
     /// What it has still to get of what came before it, while `catching_up`.
     gop_replay: Option<GopReplay>,
-    /// The runs before, oldest first.
-    older_runs: Vec<Run>,
     feedback: Feedback,
     discards: Discards,
 }
 
-const _: () =
-    assert!(std::mem::offset_of!(Consumer, retransmissions) + 8 <= 128, "what every packet needs is on two lines");
+const _: () = assert!(
+    std::mem::offset_of!(Consumer, numbering) + Numbering::HOT_BYTES <= 128,
+    "what every packet needs is on two lines"
+);
 
 /// What a consumer has sent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -161,7 +132,11 @@ impl Consumer {
         source: &Producer,
         options: &ConsumeOptions,
     ) -> Self {
+        let payload_types = payload_types(options);
+        let withheld = source.media_codecs().map(|codec| codec.mapped_payload_type);
+        let withheld = withheld.filter(|router| payload_types.iter().all(|one| one.router != *router));
         Self {
+            filter: Filter { payload_types: set_of(withheld), ..Filter::NONE },
             rewrite: Rewrite::of(source.media_codecs().map(|mapping| mapping.codec)),
             id,
             transport,
@@ -176,16 +151,14 @@ impl Consumer {
             nack: options.nack,
             paused: options.paused,
             extensions: ExtensionPlan::new(options),
-            payload_types: payload_types(options),
+            payload_types,
             cname: options.cname.clone(),
             has_key_frames: source.has_key_frames(),
             clock_rate_hz: source.clock_rate_hz(),
             waiting: true,
             replaying: false,
             gop_replay: None,
-            next_out: u64::from(options.first_sequence),
-            run: Run::none(target),
-            older_runs: Vec::new(),
+            numbering: Numbering::new(target, u64::from(options.first_sequence)),
             retransmissions: Retransmissions::new(options.rtx.as_ref()),
             sent: Sent::default(),
             feedback: Feedback::default(),
@@ -195,7 +168,7 @@ impl Consumer {
 
     /// Whether packet `out` may be repeated now; see [`Retransmissions::admit`].
     pub(crate) fn may_retransmit(&mut self, now: Instant, out: u64, bytes: u64) -> bool {
-        self.retransmissions.admit(now, self.feedback.round_trip(), out, bytes)
+        self.retransmissions.admit(now, self.feedback.round_trip(), self.sent.bytes, (out, bytes))
     }
 
     /// SSRC, payload type and index of the next packet of the retransmission stream, if `media` has one.
@@ -257,7 +230,7 @@ impl Consumer {
         self.paused
     }
 
-    /// Pauses or resumes. The next packet that leaves begins a new run. False if nothing changes.
+    /// Pauses or resumes. The next packet that leaves begins a segment. False if nothing changes.
     pub(crate) const fn set_paused(&mut self, paused: bool) -> bool {
         let changes = self.paused != paused;
         if changes {
@@ -317,7 +290,7 @@ impl Consumer {
         SenderInfo {
             ssrc: self.ssrc,
             ntp,
-            rtp_timestamp: rtp_timestamp.wrapping_add(self.run.timestamp_offset),
+            rtp_timestamp: rtp_timestamp.wrapping_add(self.numbering.timestamp_offset()),
             packet_count: self.sent.packets as u32,
             octet_count: self.sent.bytes as u32,
         }
@@ -360,7 +333,7 @@ impl Consumer {
 
     /// The stream that is being forwarded, if one is.
     pub(crate) fn current(&self) -> Option<StreamKey> {
-        (!self.waiting).then_some(self.run.stream)
+        (!self.waiting).then_some(self.numbering.stream())
     }
 
     /// The stream whose key frame helps the receiver soonest.
@@ -370,26 +343,24 @@ impl Consumer {
 
     /// Whether packets of a stream concern it: of the one that is forwarded, or of the one to come.
     pub(crate) fn takes(&self, stream: StreamKey) -> bool {
-        (self.run.stream == stream && !self.waiting) || self.target == stream
+        (self.numbering.stream() == stream && !self.waiting) || self.target == stream
     }
 
     /// Waits for a key frame of a stream, to begin or to switch.
     pub(crate) fn awaits_key_frame_of(&self, stream: StreamKey) -> bool {
-        let awaits = self.target == stream && (self.waiting || self.run.stream != stream);
+        let awaits = self.target == stream && (self.waiting || self.numbering.stream() != stream);
         awaits && self.has_key_frames && !self.paused
     }
 
     /// From the target's next key frame on, that is what is sent.
     pub(crate) const fn set_target(&mut self, target: StreamKey) {
         self.target = target;
-        if self.run.is_none() {
-            self.run = Run::none(target);
-        }
+        self.numbering.name_stream(target);
     }
 
     /// It has sent a packet.
     pub(crate) const fn has_begun(&self) -> bool {
-        !self.run.is_none()
+        self.numbering.has_begun()
     }
 
     /// Begins with these packets, before those of the next round.
@@ -414,23 +385,29 @@ impl Consumer {
         }
     }
 
-    /// Packets are withheld from now on, or the stream starts anew: the next one that leaves begins a new run.
+    /// Packets are withheld from now on, or the stream starts again: the next one that leaves begins a segment.
     pub(crate) const fn resynchronise(&mut self) {
         self.waiting = true;
     }
 
-    /// The stream that a run of `stream` would follow, if it is another.
+    /// The stream that a segment of `stream` would follow, if it is another.
     pub(crate) fn leaves_for(&self, stream: StreamKey) -> Option<StreamKey> {
-        (self.run.stream != stream && !self.run.is_none()).then_some(self.run.stream)
+        (self.numbering.stream() != stream && self.numbering.has_begun()).then_some(self.numbering.stream())
     }
 
-    /// Prepares a switch: how the timestamps of `next` go on where those of the run's stream, `last`, are.
-    pub(crate) fn align(&mut self, last: &Reception, next: &Reception) {
-        let behind = last.ahead_of(next, self.clock_rate_hz);
+    /// What a switch needs of the stream that it leaves.
+    pub(crate) fn ending(&self, last: &Stream) -> Ending {
+        let (reception, change) = (*last.reception(), self.numbering.newest_change(last.withheld()));
+        Ending { reception, picture: change.applied_to(reception.picture_ids()) }
+    }
+
+    /// Prepares a switch: how the timestamps of `next` go on where those of the segment's stream, `last`, are.
+    pub(crate) fn align(&mut self, last: &Ending, next: &Reception) {
+        let (behind, newest) = (last.reception.ahead_of(next, self.clock_rate_hz), last.reception.highest_timestamp());
         self.alignment = Alignment {
             exact: behind.map(|ticks| self.exact_offset.wrapping_add(ticks)),
-            floor: last.highest_timestamp().unwrap_or_default().wrapping_add(self.run.timestamp_offset),
-            last_picture: self.run.change.applied_to(last.picture_ids()),
+            floor: newest.unwrap_or_default().wrapping_add(self.numbering.timestamp_offset()),
+            last_picture: last.picture,
             next_picture: PictureIds::default(),
         };
     }
@@ -440,80 +417,57 @@ impl Consumer {
         self.alignment.next_picture = ids;
     }
 
-    /// What the receiver gets of a packet of a stream that it takes: the sequence number under which it leaves, or
-    /// nothing, and why.
-    pub(crate) fn rewrite(&mut self, stream: StreamKey, packet: &PacketMeta) -> Result<u64, Discard> {
-        let is_current = self.run.stream == stream;
-        if !self.accepts(packet.payload_type) {
-            if is_current {
-                self.skip(packet.sequence);
-            }
-            return Err(Discard::PayloadTypeNotNegotiated);
+    /// What the receiver gets of a packet of a stream that it takes: the sequence number under which it leaves and what
+    /// else is different, or nothing, and why.
+    pub(crate) fn rewrite(
+        &mut self,
+        (key, stream): (StreamKey, &mut Stream),
+        history: &History,
+        packet: &PacketMeta,
+    ) -> Result<Numbered, Discard> {
+        if self.waiting || self.numbering.stream() != key {
+            self.begin((key, &mut *stream), history, packet)?;
         }
-        if self.waiting || !is_current {
-            self.begin_run(stream, packet)?;
+        let numbered = self.numbering.number(stream.withheld_mut(), &self.filter, packet);
+        if numbered == Err(Discard::LeftHistory) && !stream.withheld().has(self.numbering.column()) {
+            self.waiting = true;
         }
-        let out = self.out_of(packet.sequence).ok_or(Discard::BeforeSync)?;
-        self.next_out = self.next_out.max(out + 1);
-        Ok(out)
+        numbered
     }
 
-    /// A packet begins a run if it may.
-    fn begin_run(&mut self, stream: StreamKey, packet: &PacketMeta) -> Result<(), Discard> {
-        if self.newest_in(stream).is_some_and(|newest| packet.sequence <= newest) {
+    /// A packet begins a segment if it may.
+    fn begin(
+        &mut self,
+        (key, stream): (StreamKey, &mut Stream),
+        history: &History,
+        packet: &PacketMeta,
+    ) -> Result<(), Discard> {
+        if let Some(why) = self.filter.withholds(packet) {
+            return Err(why);
+        }
+        if self.numbering.newest_in(key, stream.withheld()).is_some_and(|newest| packet.sequence <= newest) {
             return Err(Discard::BeforeSync);
         }
         if self.has_key_frames && !packet.frame.is_key() {
             return Err(Discard::WaitingForKeyFrame);
         }
-        let Run { mut timestamp_offset, mut change, .. } = self.run;
-        if self.leaves_for(stream).is_some() {
-            change = self.rewrite.behind(self.alignment.last_picture, self.alignment.next_picture);
-            timestamp_offset = self.alignment.offset(packet.timestamp, self.clock_rate_hz);
+        let column = stream.column(history, &self.filter);
+        let count = stream.withheld_mut().pass(column, &self.filter, packet)?;
+        let offsets = self.leaves_for(key).map(|_| {
+            let change = self.rewrite.behind(self.alignment.last_picture, self.alignment.next_picture);
+            (self.alignment.offset(packet.timestamp, self.clock_rate_hz), change)
+        });
+        if let Some((timestamp_offset, _)) = offsets {
             self.exact_offset = self.alignment.exact.unwrap_or(timestamp_offset);
         }
-        let (first_in, first_out) = (packet.sequence, self.next_out);
-        self.push_run(Run { first_in, first_out, stream, timestamp_offset, change });
+        self.numbering.begin((key, column), (packet.sequence, count), offsets);
         self.waiting = false;
         Ok(())
     }
 
-    /// The newest packet of a stream that has a number. One that was late when the consumer was interrupted must not
-    /// begin a run: it would be numbered behind what followed it.
-    fn newest_in(&self, stream: StreamKey) -> Option<u64> {
-        let mut end = self.next_out;
-        for run in self.runs() {
-            if run.stream == stream {
-                return Some((run.first_in + end.saturating_sub(run.first_out)).saturating_sub(1));
-            }
-            end = run.first_out;
-        }
-        None
-    }
-
-    /// The runs that there have been, newest first.
-    fn runs(&self) -> impl Iterator<Item = &Run> {
-        std::iter::once(&self.run).filter(|run| !run.is_none()).chain(self.older_runs.iter().rev())
-    }
-
-    /// What is added to the timestamps of what is forwarded now.
-    pub(crate) const fn timestamp_offset(&self) -> u32 {
-        self.run.timestamp_offset
-    }
-
-    /// What is changed in the payloads of what is forwarded now.
-    pub(crate) const fn change(&self) -> Change {
-        self.run.change
-    }
-
     /// The stream of what was forwarded last.
     pub(crate) const fn last_stream(&self) -> StreamKey {
-        self.run.stream
-    }
-
-    /// Whether the receiver negotiated a payload type (the router's number).
-    pub(crate) fn accepts(&self, payload_type: u8) -> bool {
-        self.payload_type(payload_type).is_some()
+        self.numbering.stream()
     }
 
     /// What the receiver calls a payload type of the router's.
@@ -521,70 +475,26 @@ impl Consumer {
         self.payload_types.iter().find(|one| one.router == router).map(|one| one.receiver)
     }
 
-    /// Number of a packet of the run's stream, in the run that it belongs to; `None` if it was withheld, or precedes
-    /// every run.
-    fn out_of(&self, sequence: u64) -> Option<u64> {
-        if let Some(distance) = sequence.checked_sub(self.run.first_in) {
-            return Some(self.run.first_out + distance);
-        }
-        let mut end = self.run.first_out;
-        for run in self.older_runs.iter().rev() {
-            if run.stream == self.run.stream
-                && let Some(distance) = sequence.checked_sub(run.first_in)
-            {
-                return Some(run.first_out + distance).filter(|out| *out < end);
-            }
-            end = run.first_out;
-        }
-        None
-    }
-
-    /// Closes the gap that a withheld packet would leave, if it is the newest.
-    fn skip(&mut self, sequence: u64) {
-        let Some(distance) = sequence.checked_sub(self.run.first_in).filter(|_| !self.waiting) else { return };
-        let out = self.run.first_out + distance;
-        if out < self.next_out {
-            return;
-        }
-        self.next_out = out;
-        let next = Run { first_in: sequence + 1, first_out: out, ..self.run };
-        if distance == 0 {
-            self.run = next;
-        } else {
-            self.push_run(next);
-        }
-    }
-
-    fn push_run(&mut self, run: Run) {
-        let ended = std::mem::replace(&mut self.run, run);
-        if ended.is_none() {
-            return;
-        }
-        if self.older_runs.len() == MAX_OLDER_RUNS {
-            self.older_runs.remove(0);
-        }
-        self.older_runs.push(ended);
-    }
-
     /// Counts a media packet that was put into the outbox.
     pub(crate) const fn count_sent(&mut self, payload_bytes: u64) {
         self.sent.packets += 1;
         self.sent.bytes += payload_bytes;
-        self.retransmissions.allow(payload_bytes);
     }
 
-    /// What left, or would have left, as `out`.
-    pub(crate) fn source_of(&self, out: u16) -> Option<Source> {
-        let newest = self.next_out.checked_sub(1)?;
-        let index = crate::media::nearest(newest, out);
-        if index > newest {
-            return None;
-        }
-        let run = self.runs().find(|run| run.first_out <= index)?;
-        let sequence = run.first_in + (index - run.first_out);
-        let Run { stream, timestamp_offset, change, .. } = *run;
-        Some(Source { stream, sequence, index, timestamp_offset, change })
+    /// Where a number belongs that has left, or would have left.
+    pub(crate) fn locate(&self, out: u16) -> Option<Located> {
+        self.numbering.locate(out)
     }
+
+    /// A packet as it left under a number, unless it was withheld.
+    pub(crate) fn numbered(&self, located: &Located, stream: &mut Stream, packet: &PacketMeta) -> Option<Numbered> {
+        located.numbered(stream.withheld_mut(), &self.filter, packet)
+    }
+}
+
+/// Bit n is set if n is one of them.
+fn set_of(payload_types: impl Iterator<Item = u8>) -> u128 {
+    payload_types.fold(0, |set, one| set | 1_u128.checked_shl(u32::from(one)).unwrap_or(0))
 }
 
 fn payload_types(options: &ConsumeOptions) -> [PayloadTypeMapping; MAX_CONSUMER_PAYLOAD_TYPES] {

@@ -29,9 +29,10 @@ struct Retransmitted {
 
 /// What a consumer has repeated, and what it still may.
 #[derive(Debug)]
-#[repr(C)]
 pub(super) struct Retransmissions {
+    /// Bytes that may be repeated, as it was when so many had been sent.
     allowance_bytes: u64,
+    sent_bytes: u64,
     packets: u64,
     rtx: Option<Rtx>,
     recent: Option<Box<[Retransmitted; RETRANSMIT_MEMORY]>>,
@@ -44,7 +45,7 @@ impl Retransmissions {
             payload_types: rtx.payload_types.clone(),
             next_out: u64::from(rtx.first_sequence),
         });
-        Self { allowance_bytes: ALLOWANCE_BYTES, packets: 0, rtx, recent: None }
+        Self { allowance_bytes: ALLOWANCE_BYTES, sent_bytes: 0, packets: 0, rtx, recent: None }
     }
 
     /// Packets repeated so far.
@@ -54,12 +55,6 @@ impl Retransmissions {
 
     pub(super) const fn count(&mut self) {
         self.packets += 1;
-    }
-
-    /// Media of `payload_bytes` was sent, which allows a quarter of it to be repeated.
-    pub(super) const fn allow(&mut self, payload_bytes: u64) {
-        let allowance = self.allowance_bytes + payload_bytes / 4;
-        self.allowance_bytes = if allowance > ALLOWANCE_BYTES { ALLOWANCE_BYTES } else { allowance };
     }
 
     /// SSRC, payload type and index of the next retransmission of a packet, if its payload type has any.
@@ -72,8 +67,14 @@ impl Retransmissions {
     }
 
     /// Whether packet `out` may be repeated now, and if so records it: once per round trip, ten times in all, within
-    /// the allowance of bytes.
-    pub(super) fn admit(&mut self, now: Instant, round_trip: Option<Duration>, out: u64, bytes: u64) -> bool {
+    /// the allowance of bytes. Of the `sent_bytes` that have left so far, a quarter may be repeated.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        round_trip: Option<Duration>,
+        sent_bytes: u64,
+        (out, bytes): (u64, u64),
+    ) -> bool {
         let round_trip = round_trip.unwrap_or(DEFAULT_ROUND_TRIP);
         let recent = self.recent.get_or_insert_with(|| Box::new([Retransmitted::default(); RETRANSMIT_MEMORY]));
         let position = (out % RETRANSMIT_MEMORY as u64) as usize;
@@ -83,6 +84,9 @@ impl Retransmissions {
         } else if entry.times >= MAX_RETRANSMITS || now.since(entry.at) < round_trip {
             return false;
         }
+        let earned = (sent_bytes - self.sent_bytes) / 4;
+        self.sent_bytes = sent_bytes;
+        self.allowance_bytes = ALLOWANCE_BYTES.min(self.allowance_bytes + earned);
         let Some(allowance) = self.allowance_bytes.checked_sub(bytes) else { return false };
         self.allowance_bytes = allowance;
         entry.at = now;

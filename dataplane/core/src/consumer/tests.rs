@@ -1,17 +1,74 @@
 //! What leaves under which number.
 
-use corecast_wire::{Codec, CodecMapping, MediaKind, ProduceOptions, ProducerId};
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+
+use corecast_wire::{Codec, CodecMapping, EncodingMapping, MediaKind, ProduceOptions, ProducerId};
 
 use super::retransmission::ALLOWANCE_BYTES;
 use super::*;
 use crate::codec::frame;
 use crate::limits::MAX_RETRANSMITS;
+use crate::media::Arrival;
 
 const STREAM: StreamKey = StreamKey::for_tests(5);
 const OTHER: StreamKey = StreamKey::for_tests(6);
 
+/// A consumer, and the streams of which it is sent something.
+struct Case {
+    consumer: Consumer,
+    streams: BTreeMap<StreamKey, Stream>,
+    history: History,
+}
+
+impl Deref for Case {
+    type Target = Consumer;
+
+    fn deref(&self) -> &Consumer {
+        &self.consumer
+    }
+}
+
+impl DerefMut for Case {
+    fn deref_mut(&mut self) -> &mut Consumer {
+        &mut self.consumer
+    }
+}
+
+impl Case {
+    /// What becomes of a packet that joins the history of its stream.
+    fn numbered(&mut self, key: StreamKey, packet: &PacketMeta) -> Result<Numbered, Discard> {
+        let new = || Stream::new(ProducerKey::for_tests(0), MediaKind::Video, &EncodingMapping::default());
+        let stream = self.streams.entry(key).or_insert_with(new);
+        let slot = self.history.allocate().expect("a few slots");
+        let arrival = Arrival { rtx: false, restart: false, clock_rate_hz: 90_000 };
+        stream.take_in(&mut self.history, slot, *packet, arrival);
+        if let Some(last) = self.consumer.leaves_for(key) {
+            let ending = self.consumer.ending(&self.streams[&last]);
+            self.consumer.align(&ending, self.streams[&key].reception());
+        }
+        let stream = self.streams.get_mut(&key).expect("just made");
+        self.consumer.rewrite((key, stream), &self.history, packet)
+    }
+
+    fn rewrite(&mut self, key: StreamKey, packet: &PacketMeta) -> Result<u64, Discard> {
+        self.numbered(key, packet).map(|numbered| numbered.index)
+    }
+
+    fn found(&self, out: u16) -> Option<(StreamKey, u64)> {
+        let located = self.consumer.locate(out)?;
+        Some((located.stream(), located.sequence(self.streams[&located.stream()].withheld())?))
+    }
+}
+
 fn producer(codec: Codec) -> Producer {
-    let codecs = vec![CodecMapping { payload_type: 96, mapped_payload_type: 100, codec, clock_rate_hz: 90_000 }];
+    let mapping = |payload_type, mapped_payload_type, codec| CodecMapping {
+        payload_type,
+        mapped_payload_type,
+        codec,
+        clock_rate_hz: 90_000,
+    };
+    let codecs = vec![mapping(96, 100, codec), mapping(97, 13, Codec::Other)];
     let options = ProduceOptions {
         kind: MediaKind::Video,
         codecs,
@@ -28,7 +85,7 @@ fn producer(codec: Codec) -> Producer {
     Producer::new(ProducerId(1), TransportKey::for_tests(0), &options)
 }
 
-fn consumer(has_key_frames: bool) -> Consumer {
+fn consumer(has_key_frames: bool) -> Case {
     let options = ConsumeOptions {
         ssrc: 1,
         rtx: None,
@@ -42,15 +99,12 @@ fn consumer(has_key_frames: bool) -> Consumer {
     };
     let source = producer(if has_key_frames { Codec::Vp8 } else { Codec::Other });
     let from = (ProducerKey::for_tests(0), STREAM, 0);
-    Consumer::new(ConsumerId(1), TransportKey::for_tests(0), from, &source, &options)
+    let consumer = Consumer::new(ConsumerId(1), TransportKey::for_tests(0), from, &source, &options);
+    Case { consumer, streams: BTreeMap::new(), history: History::default() }
 }
 
 fn packet(sequence: u64) -> PacketMeta {
     PacketMeta { sequence, payload_type: 100, ..PacketMeta::default() }
-}
-
-fn found(consumer: &Consumer, out: u16) -> Option<(StreamKey, u64)> {
-    consumer.source_of(out).map(|source| (source.stream, source.sequence))
 }
 
 fn key_frame(sequence: u64) -> PacketMeta {
@@ -107,16 +161,45 @@ fn a_withheld_payload_type_leaves_no_gap() {
 }
 
 #[test]
+fn payload_types_that_are_withheld_now_and_then_are_not_forgotten() {
+    let mut consumer = consumer(false);
+    let noise = |sequence| PacketMeta { payload_type: 13, ..packet(sequence) };
+    for round in 0..50 {
+        assert_eq!(consumer.rewrite(STREAM, &packet(70_000 + 2 * round)), Ok(500 + round));
+        assert!(consumer.rewrite(STREAM, &noise(70_001 + 2 * round)).is_err());
+    }
+    for round in 0..50 {
+        let out = u16::try_from(500 + round).expect("small");
+        assert_eq!(consumer.found(out), Some((STREAM, 70_000 + 2 * round)));
+    }
+}
+
+#[test]
+fn a_late_packet_leaves_as_the_others_of_its_segment() {
+    let mut consumer = consumer(true);
+    let at = |packet: PacketMeta, timestamp| PacketMeta { timestamp, ..packet };
+    let first = consumer.numbered(STREAM, &at(key_frame(100), 9_000)).expect("begins");
+    assert_eq!(consumer.rewrite(STREAM, &at(packet(103), 9_000)), Ok(503));
+    consumer.set_target(OTHER);
+    assert_eq!(consumer.rewrite(OTHER, &at(key_frame(100), 2_000_000)), Ok(504));
+    consumer.set_target(STREAM);
+    let back = consumer.numbered(STREAM, &at(key_frame(110), 12_000)).expect("switches");
+    assert_ne!(back.timestamp_offset, first.timestamp_offset);
+    let late = consumer.numbered(STREAM, &at(packet(101), 9_000)).expect("has a number");
+    assert_eq!((late.index, late.timestamp_offset), (501, first.timestamp_offset), "as when it is repeated");
+}
+
+#[test]
 fn what_left_is_found_again_across_runs() {
     let mut consumer = consumer(true);
     assert_eq!(consumer.rewrite(STREAM, &key_frame(70_000)), Ok(500));
     assert_eq!(consumer.rewrite(STREAM, &packet(70_001)), Ok(501));
     consumer.resynchronise();
     assert_eq!(consumer.rewrite(STREAM, &key_frame(80_000)), Ok(502));
-    assert_eq!(found(&consumer, 501), Some((STREAM, 70_001)));
-    assert_eq!(found(&consumer, 502), Some((STREAM, 80_000)));
-    assert_eq!(found(&consumer, 503), None, "not sent yet");
-    assert_eq!(found(&consumer, 499), None, "before the first");
+    assert_eq!(consumer.found(501), Some((STREAM, 70_001)));
+    assert_eq!(consumer.found(502), Some((STREAM, 80_000)));
+    assert_eq!(consumer.found(503), None, "not sent yet");
+    assert_eq!(consumer.found(499), None, "before the first");
 }
 
 #[test]
@@ -157,7 +240,7 @@ fn a_switch_waits_for_a_key_frame_and_leaves_no_gap() {
     assert!(!consumer.awaits_key_frame_of(OTHER));
     assert_eq!(consumer.rewrite(OTHER, &packet(80)), Err(Discard::BeforeSync));
     assert_eq!(consumer.rewrite(OTHER, &packet(83)), Ok(504));
-    assert_eq!((found(&consumer, 501), found(&consumer, 503)), (Some((STREAM, 70_001)), Some((OTHER, 82))));
+    assert_eq!((consumer.found(501), consumer.found(503)), (Some((STREAM, 70_001)), Some((OTHER, 82))));
 }
 
 #[test]
@@ -172,7 +255,7 @@ fn a_stream_that_was_left_comes_back_behind_what_was_sent_of_it() {
     assert_eq!(consumer.rewrite(STREAM, &key_frame(110)), Ok(507));
     assert_eq!(consumer.rewrite(STREAM, &packet(104)), Ok(504), "late, of the run before");
     assert_eq!(consumer.rewrite(STREAM, &packet(107)), Err(Discard::BeforeSync), "of no run");
-    assert_eq!(found(&consumer, 506), Some((OTHER, 100)));
+    assert_eq!(consumer.found(506), Some((OTHER, 100)));
 }
 
 #[test]
@@ -189,19 +272,12 @@ fn timestamps_keep_the_moment_and_do_not_stand_still() {
 #[test]
 fn small_steps_do_not_add_up() {
     let mut consumer = consumer(true);
-    let reception = |timestamp| {
-        let mut reception = Reception::default();
-        reception.packet(&PacketMeta { timestamp, ..PacketMeta::default() }, 90_000, false);
-        reception
-    };
     // Both clocks are the same, and every switch finds a picture of the same moment.
-    let (one, other) = (reception(9_000), reception(9_000));
     let at = |sequence| PacketMeta { timestamp: 9_000, ..key_frame(sequence) };
     assert_eq!(consumer.rewrite(STREAM, &at(1)), Ok(500));
     for round in 1..50 {
         for stream in [OTHER, STREAM] {
             consumer.set_target(stream);
-            consumer.align(&one, &other);
             assert!(consumer.rewrite(stream, &at(1 + round)).is_ok());
         }
     }

@@ -8,6 +8,7 @@ mod producer;
 mod reception;
 mod sequence;
 mod stream;
+mod withheld;
 
 pub(crate) use history::PacketMeta;
 pub use history::{History, SlotRef};
@@ -16,3 +17,4 @@ pub(crate) use producer::Producer;
 pub(crate) use reception::{Reception, SenderReport};
 pub(crate) use sequence::{Extended, FIRST_CYCLE, nearest};
 pub(crate) use stream::{Arrival, Stream};
+pub(crate) use withheld::{Column, Count, Filter, Withheld};

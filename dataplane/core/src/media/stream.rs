@@ -11,6 +11,7 @@ use super::layers::{ACTIVE, Activity};
 use super::missing::{MissingList, TooMany};
 use super::reception::Reception;
 use super::sequence::{Extended, Sequence};
+use super::withheld::{Column, Filter, Withheld};
 use crate::io::Deadline;
 use crate::key::{ConsumerKey, ProducerKey, TransportKey};
 use crate::limits::{AUDIO_HISTORY_PACKETS, REPLAY_AGE, REPLAY_PACKETS, VIDEO_HISTORY_PACKETS};
@@ -33,6 +34,8 @@ pub(crate) struct Stream {
     window: ReplayWindow,
     rtx_window: ReplayWindow,
     ring: Box<[u32]>,
+    /// What consumers withhold of it.
+    withheld: Withheld,
     /// Packets that came with the current batch, and those that are being forwarded.
     fresh: Vec<SlotRef>,
     round: Vec<SlotRef>,
@@ -102,6 +105,7 @@ impl Stream {
             window: ReplayWindow::default(),
             rtx_window: ReplayWindow::default(),
             ring: vec![NO_SLOT; packets].into_boxed_slice(),
+            withheld: Withheld::new(packets as u64),
             fresh: Vec::with_capacity(packets),
             round: Vec::with_capacity(packets),
             missing: MissingList::default(),
@@ -313,6 +317,26 @@ impl Stream {
         (index != NO_SLOT && history.meta(index).sequence == sequence).then_some(index)
     }
 
+    /// What consumers withhold of it.
+    pub(crate) const fn withheld(&self) -> &Withheld {
+        &self.withheld
+    }
+
+    /// The same, to ask for a packet's count.
+    pub(crate) const fn withheld_mut(&mut self) -> &mut Withheld {
+        &mut self.withheld
+    }
+
+    /// The counts of what a filter withholds, from now on kept for every packet.
+    pub(crate) fn column(&mut self, history: &History, filter: &Filter) -> Column {
+        let (ring, mask) = (&self.ring, self.history_packets() - 1);
+        let held = |sequence: u64| {
+            let index = *ring.get((sequence & mask) as usize)?;
+            Some(history.meta(index)).filter(|packet| index != NO_SLOT && packet.sequence == sequence)
+        };
+        self.withheld.column(filter, self.highest.unwrap_or_default(), held)
+    }
+
     /// Whether a packet may join: not held already, and not older than history reaches. What is refused here once is
     /// refused for ever, so that no consumer seals two payloads under one index.
     pub(crate) fn admit(&mut self, history: &History, sequence: u64) -> Result<(), Discard> {
@@ -359,6 +383,7 @@ impl Stream {
         if let Some(held) = history.meta_mut(index) {
             *held = meta;
         }
+        self.withheld.record(&meta);
         let (mut repaired, mut too_many_missing) = (false, false);
         match self.highest {
             Some(highest) if sequence > highest => {

@@ -125,11 +125,13 @@ impl Round<'_> {
         while let (true, Some((consumer, key))) = (done, pending.get(cursor.pending).copied()) {
             // Keys may have been given to other objects since the round began, and the consumer may have switched.
             let consumer = consumers.get_mut(consumer).filter(|consumer| consumer.takes(key));
-            let leaves = consumer.as_ref().and_then(|consumer| consumer.leaves_for(key));
-            let last = leaves.and_then(|last| streams.get(last)).map(|last| *last.reception());
+            let ending = consumer.as_ref().and_then(|consumer| {
+                let last = streams.get(consumer.leaves_for(key)?)?;
+                Some(consumer.ending(last))
+            });
             if let (Some(consumer), Some(stream)) = (consumer, streams.get_mut(key)) {
-                if let Some(last) = last {
-                    consumer.align(&last, stream.reception());
+                if let Some(ending) = ending {
+                    consumer.align(&ending, stream.reception());
                 }
                 let before = consumer.current();
                 done = departure.serve(consumer, (key, stream), cursor);
@@ -178,7 +180,7 @@ impl Departure<'_> {
 
     /// One packet to one consumer, unless it is withheld. False if the outbox is full: then again, when it is not.
     fn send(&mut self, consumer: &mut Consumer, (key, stream): (StreamKey, &mut Stream), slot: SlotRef) -> bool {
-        match self.forward(consumer, key, slot) {
+        match self.forward(consumer, (key, &mut *stream), slot) {
             Ok(()) => {}
             Err(Unsealed::Full) => return false,
             Err(Unsealed::Discarded(why)) => {
@@ -192,7 +194,12 @@ impl Departure<'_> {
         true
     }
 
-    fn forward(&mut self, consumer: &mut Consumer, stream: StreamKey, slot: SlotRef) -> Result<(), Unsealed> {
+    fn forward(
+        &mut self,
+        consumer: &mut Consumer,
+        (key, stream): (StreamKey, &mut Stream),
+        slot: SlotRef,
+    ) -> Result<(), Unsealed> {
         if consumer.is_paused() {
             return Err(Unsealed::Discarded(Discard::ConsumerPaused));
         }
@@ -201,12 +208,12 @@ impl Departure<'_> {
             return Err(Unsealed::Discarded(Discard::LeftHistory));
         }
         let meta = self.history.meta(slot.index);
-        if consumer.leaves_for(stream).is_some() {
+        if consumer.leaves_for(key).is_some() {
             consumer.record_picture(meta.frame.picture_ids(self.history.sealable(slot.index, false)));
         }
-        let index = consumer.rewrite(stream, &meta).map_err(Unsealed::Discarded)?;
+        let numbered = consumer.rewrite((key, stream), self.history, &meta).map_err(Unsealed::Discarded)?;
         let stamp = Stamp { abs_send_time: self.abs_send_time, transport_cc: *exit.next_transport_cc() };
-        let outgoing = Outgoing::of(consumer, stamp, &meta, index);
+        let outgoing = Outgoing::of(consumer, stamp, &meta, numbered);
         seal(self.history, slot.index, exit, &outgoing, self.outbox)?;
         *exit.next_transport_cc() = consumer.extensions().after(stamp.transport_cc);
         consumer.count_sent(u64::from(meta.payload_len));

@@ -25,23 +25,23 @@ impl Worker {
     ) -> Result<(), Discard> {
         let consumer = self.consumers.get_mut(key).ok_or(Discard::UnknownFeedback)?;
         let transport = self.transports.get_mut(consumer.transport()).ok_or(Discard::NoTransport)?;
-        let source = consumer.source_of(out).ok_or(Discard::RetransmitNotFound)?;
-        let stream = self.streams.get(source.stream).ok_or(Discard::RetransmitNotFound)?;
-        let slot = stream.slot(&self.history, source.sequence).ok_or(Discard::RetransmitNotFound)?;
+        let located = consumer.locate(out).ok_or(Discard::RetransmitNotFound)?;
+        let stream = self.streams.get_mut(located.stream()).ok_or(Discard::RetransmitNotFound)?;
+        let sequence = located.sequence(stream.withheld()).ok_or(Discard::RetransmitNotFound)?;
+        let slot = stream.slot(&self.history, sequence).ok_or(Discard::RetransmitNotFound)?;
         let meta = self.history.meta(slot);
-        if !meta.settled || consumer.is_paused() || !consumer.accepts(meta.payload_type) {
+        if !meta.settled || consumer.is_paused() {
             return Err(Discard::RetransmitNotFound);
         }
+        let numbered = consumer.numbered(&located, stream, &meta).ok_or(Discard::RetransmitNotFound)?;
         let mut exit = transport.exit().ok_or(Discard::NotConnected)?;
-        if !consumer.may_retransmit(now, source.index, u64::from(meta.payload_len)) {
+        if !consumer.may_retransmit(now, numbered.index, u64::from(meta.payload_len)) {
             return Err(Discard::RetransmitTooOften);
         }
         let rtx = consumer.next_rtx(meta.payload_type);
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
         let stamp = Stamp { abs_send_time, transport_cc: *exit.next_transport_cc() };
-        let mut outgoing = Outgoing::of(consumer, stamp, &meta, source.index);
-        outgoing.timestamp_offset = source.timestamp_offset;
-        outgoing.change = source.change.of(meta.frame);
+        let mut outgoing = Outgoing::of(consumer, stamp, &meta, numbered);
         if let Some((ssrc, payload_type, index)) = rtx {
             outgoing = Outgoing { ssrc, payload_type, index, original: Some(out), ..outgoing };
         }

@@ -3,7 +3,7 @@
 use corecast_wire::Discard;
 
 use crate::codec::Change;
-use crate::consumer::{Consumer, ExtensionPlan, Stamp};
+use crate::consumer::{Consumer, ExtensionPlan, Numbered, Stamp};
 use crate::io::Outbox;
 use crate::media::{History, PacketMeta};
 use crate::rtp::{FIXED_HEADER_BYTES, Header, begin_header};
@@ -16,7 +16,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) payload_type: u8,
     /// Sequence number with its rollover count: the SRTP index.
     pub(crate) index: u64,
-    /// Added to the packet's timestamp (see [`Consumer::timestamp_offset`]).
+    /// Added to the packet's timestamp.
     pub(crate) timestamp_offset: u32,
     /// What is changed in the payload.
     pub(crate) change: Change,
@@ -29,14 +29,14 @@ pub(crate) struct Outgoing<'a> {
 impl<'a> Outgoing<'a> {
     /// A packet as a consumer sends it, the first time and, so that it stays the same to the byte, every time: the
     /// stamp is written by those consumers alone that never repeat a packet.
-    pub(crate) fn of(consumer: &'a Consumer, stamp: Stamp, packet: &PacketMeta, index: u64) -> Self {
+    pub(crate) fn of(consumer: &'a Consumer, stamp: Stamp, packet: &PacketMeta, numbered: Numbered) -> Self {
         let payload_type = consumer.payload_type(packet.payload_type).unwrap_or(packet.payload_type);
         Self {
             ssrc: consumer.ssrc(),
             payload_type,
-            index,
-            timestamp_offset: consumer.timestamp_offset(),
-            change: consumer.change().of(packet.frame),
+            index: numbered.index,
+            timestamp_offset: numbered.timestamp_offset,
+            change: numbered.change.of(packet.frame),
             extensions: consumer.extensions(),
             stamp,
             original: None,

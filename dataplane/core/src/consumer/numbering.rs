@@ -1,0 +1,256 @@
+//! Sequence numbers of a consumer: `out = in - withheld up to in - base`.
+//!
+//! The base is fixed while a consumer is sent one stream through one filter: that is a *segment*. A switch of stream or
+//! filter and a pause each begin another segment. How many packets the filter has withheld up to a packet is
+//! counted by the stream ([`Withheld`]), once for all consumers with that filter. So packets that are withheld leave no
+//! gap, at no cost to the consumer. A packet that is lost on its way to us stays a gap, so that the receiver asks for
+//! it, and the packet lands in that gap if it comes late.
+//!
+//! The same counts say which packet left under a number, without a note per packet. The last sixteen segments are
+//! remembered. No number is ever given to two packets: the sequence number is the SRTP index, and sealing other bytes
+//! under the same index breaks GCM.
+
+use corecast_wire::Discard;
+
+use crate::codec::Change;
+use crate::key::StreamKey;
+use crate::media::{Column, Count, Filter, PacketMeta, Withheld, nearest};
+
+/// Segments before the current one that are remembered: packets of older ones cannot be retransmitted.
+const MAX_OLDER_SEGMENTS: usize = 15;
+
+/// Numbers of one stream through one filter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    /// What is taken from a packet's position (its sequence number without what was withheld up to it), modulo 2^64.
+    base: u64,
+    first_out: u64,
+    stream: StreamKey,
+    column: Column,
+    timestamp_offset: u32,
+    /// What is changed in the newest packet's payload, and the pictures that were withheld up to it.
+    change: Change,
+    pictures: u16,
+}
+
+/// A packet's number, and what else of it depends on the segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Numbered {
+    /// The sequence number with its rollover count: the SRTP index.
+    pub(crate) index: u64,
+    /// Added to the packet's timestamp.
+    pub(crate) timestamp_offset: u32,
+    pub(crate) change: Change,
+}
+
+/// Where a number belongs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Located {
+    segment: Segment,
+    index: u64,
+}
+
+/// The numbers of a consumer. What every packet needs comes first.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Numbering {
+    segment: Segment,
+    next_out: u64,
+    /// The segments before, oldest first.
+    older: Vec<Segment>,
+}
+
+impl Segment {
+    /// Before the first packet.
+    const fn none(stream: StreamKey) -> Self {
+        Self {
+            base: 0,
+            first_out: u64::MAX,
+            stream,
+            column: Column::NONE,
+            timestamp_offset: 0,
+            change: Change::NONE,
+            pictures: 0,
+        }
+    }
+
+    const fn is_none(&self) -> bool {
+        self.first_out == u64::MAX
+    }
+
+    /// The number of a packet, if it belongs to this segment.
+    const fn index(&self, sequence: u64, count: Count) -> u64 {
+        sequence.wrapping_sub(count.packets).wrapping_sub(self.base)
+    }
+
+    const fn change(&self, count: Count) -> Change {
+        self.change.after_withheld(count.pictures.wrapping_sub(self.pictures))
+    }
+
+    const fn numbered(&self, index: u64, count: Count) -> Numbered {
+        Numbered { index, timestamp_offset: self.timestamp_offset, change: self.change(count) }
+    }
+
+    /// The packet of a number of this segment.
+    fn sequence(&self, index: u64, withheld: &Withheld) -> Option<u64> {
+        withheld.find(self.column, index.wrapping_add(self.base))
+    }
+}
+
+/// Whether a number that may be below zero is before another.
+const fn is_before(index: u64, other: u64) -> bool {
+    index.wrapping_sub(other).cast_signed() < 0
+}
+
+impl Numbering {
+    /// Bytes that every packet needs.
+    pub(crate) const HOT_BYTES: usize = std::mem::offset_of!(Self, older);
+
+    pub(crate) const fn new(stream: StreamKey, first_out: u64) -> Self {
+        Self { segment: Segment::none(stream), next_out: first_out, older: Vec::new() }
+    }
+
+    /// The stream of the current segment; before the first packet, the one that was named last.
+    pub(crate) const fn stream(&self) -> StreamKey {
+        self.segment.stream
+    }
+
+    /// Names the stream that comes first.
+    pub(crate) const fn name_stream(&mut self, stream: StreamKey) {
+        if self.segment.is_none() {
+            self.segment.stream = stream;
+        }
+    }
+
+    /// A packet has a number.
+    pub(crate) const fn has_begun(&self) -> bool {
+        !self.segment.is_none()
+    }
+
+    /// What is added to the timestamps of the current segment.
+    pub(crate) const fn timestamp_offset(&self) -> u32 {
+        self.segment.timestamp_offset
+    }
+
+    /// The filter's counts.
+    pub(crate) const fn column(&self) -> Column {
+        self.segment.column
+    }
+
+    /// What would be changed in the stream's newest packet.
+    pub(crate) fn newest_change(&self, withheld: &Withheld) -> Change {
+        withheld.newest(self.segment.column).map_or(self.segment.change, |count| self.segment.change(count))
+    }
+
+    /// The number of a packet of the current segment's stream: in that segment, or if the packet is late in one before.
+    #[inline]
+    pub(crate) fn number(
+        &mut self,
+        withheld: &mut Withheld,
+        filter: &Filter,
+        packet: &PacketMeta,
+    ) -> Result<Numbered, Discard> {
+        let segment = &mut self.segment;
+        let count = withheld.pass(segment.column, filter, packet)?;
+        let index = segment.index(packet.sequence, count);
+        if is_before(index, segment.first_out) {
+            return self.number_late(withheld, filter, packet);
+        }
+        if index >= self.next_out {
+            self.next_out = index + 1;
+            if count.pictures != segment.pictures {
+                segment.change = segment.change(count);
+                segment.pictures = count.pictures;
+            }
+        }
+        Ok(segment.numbered(index, count))
+    }
+
+    fn number_late(&self, withheld: &mut Withheld, filter: &Filter, packet: &PacketMeta) -> Result<Numbered, Discard> {
+        let mut end = self.segment.first_out;
+        for segment in self.older.iter().rev() {
+            if segment.stream == self.segment.stream
+                && let Ok(count) = withheld.pass(segment.column, filter, packet)
+            {
+                let index = segment.index(packet.sequence, count);
+                if !is_before(index, segment.first_out) && is_before(index, end) {
+                    return Ok(segment.numbered(index, count));
+                }
+            }
+            end = segment.first_out;
+        }
+        Err(Discard::BeforeSync)
+    }
+
+    /// Begins a segment with a packet of a stream, which gets the next number. Its timestamps and its payloads go on as
+    /// those of the segment before, unless `offsets` says how they differ.
+    pub(crate) fn begin(
+        &mut self,
+        (stream, column): (StreamKey, Column),
+        (sequence, count): (u64, Count),
+        offsets: Option<(u32, Change)>,
+    ) {
+        let (timestamp_offset, change) = offsets.unwrap_or((self.segment.timestamp_offset, self.segment.change));
+        let first_out = self.next_out;
+        let base = sequence.wrapping_sub(count.packets).wrapping_sub(first_out);
+        let pictures = count.pictures;
+        self.push(Segment { base, first_out, stream, column, timestamp_offset, change, pictures });
+    }
+
+    fn push(&mut self, segment: Segment) {
+        let ended = std::mem::replace(&mut self.segment, segment);
+        if ended.is_none() {
+            return;
+        }
+        if self.older.len() == MAX_OLDER_SEGMENTS {
+            self.older.remove(0);
+        }
+        self.older.push(ended);
+    }
+
+    /// The newest packet of a stream that has a number, as far as history reaches. One that was late when the consumer
+    /// was interrupted must not begin a segment: it would be numbered behind what followed it.
+    pub(crate) fn newest_in(&self, stream: StreamKey, withheld: &Withheld) -> Option<u64> {
+        let mut end = self.next_out;
+        for segment in self.segments() {
+            if segment.stream == stream {
+                return segment.sequence(end.wrapping_sub(1), withheld);
+            }
+            end = segment.first_out;
+        }
+        None
+    }
+
+    /// The segments that there have been, newest first.
+    fn segments(&self) -> impl Iterator<Item = &Segment> {
+        std::iter::once(&self.segment).filter(|segment| !segment.is_none()).chain(self.older.iter().rev())
+    }
+
+    /// Where a number belongs that has left, or would have left.
+    pub(crate) fn locate(&self, out: u16) -> Option<Located> {
+        let newest = self.next_out.checked_sub(1)?;
+        let index = nearest(newest, out);
+        let segment = self.segments().find(|segment| segment.first_out <= index).filter(|_| index <= newest)?;
+        Some(Located { segment: *segment, index })
+    }
+}
+
+impl Located {
+    pub(crate) const fn stream(&self) -> StreamKey {
+        self.segment.stream
+    }
+
+    /// The stream's number of the packet, if its history reaches so far back. It may be one that never came.
+    pub(crate) fn sequence(&self, withheld: &Withheld) -> Option<u64> {
+        self.segment.sequence(self.index, withheld)
+    }
+
+    /// The packet as it left, unless it was withheld.
+    pub(crate) fn numbered(&self, withheld: &mut Withheld, filter: &Filter, packet: &PacketMeta) -> Option<Numbered> {
+        let count = withheld.pass(self.segment.column, filter, packet).ok()?;
+        Some(self.segment.numbered(self.index, count))
+    }
+}
+
+#[cfg(test)]
+mod tests;
