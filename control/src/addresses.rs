@@ -7,12 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket}
 
 use crate::settings::ListenIp;
 
-/// Nothing is sent there: to ask for the way is enough (RFC 5737, RFC 3849).
+/// Addresses to which nothing is sent: the kernel is asked for the way to them (RFC 5737, RFC 3849).
 const ELSEWHERE: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// At least one each, none of them a wildcard.
+/// Local addresses, at least one for each kind of transport, none of them a wildcard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Addresses {
     /// Addresses of plain transports.
@@ -20,14 +20,14 @@ pub(crate) struct Addresses {
     webrtc: Vec<WebRtcAddress>,
 }
 
-/// An address of WebRTC.
+/// An address of WebRTC transports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WebRtcAddress {
-    /// Where we listen.
+    /// Address that the workers listen on.
     pub(crate) ip: IpAddr,
-    /// Where clients find it.
+    /// Address that clients are told.
     pub(crate) announced: IpAddr,
-    /// Port of the first worker, if it is another than ours.
+    /// Port of the first worker that clients are told, if it is not the one that the worker listens on.
     pub(crate) announced_port: Option<u16>,
 }
 
@@ -70,7 +70,7 @@ impl Addresses {
         &self.webrtc
     }
 
-    /// The first, or the one asked for.
+    /// The first address of plain transports, or the wanted one.
     pub(crate) fn choose(&self, wanted: Option<IpAddr>) -> Option<&ListenIp> {
         match wanted {
             None => self.plain.first(),
@@ -101,8 +101,7 @@ impl fmt::Display for Addresses {
     }
 }
 
-/// Every address of this machine, those that others can reach first: the first is what a transport gets that names
-/// none.
+/// Every address of this machine, those first that others can reach: a transport that names no address gets the first.
 fn local() -> io::Result<Vec<IpAddr>> {
     let mut local: Vec<IpAddr> = Vec::new();
     for interface in nix::ifaddrs::getifaddrs()? {
@@ -117,7 +116,7 @@ fn local() -> io::Result<Vec<IpAddr>> {
     Ok(local)
 }
 
-/// The address from which this machine would speak to the world, else its first that is not loopback.
+/// The address from which this machine would speak to the world, otherwise its first one that is not loopback.
 fn outward() -> io::Result<IpAddr> {
     let usable = |ip: &IpAddr| !ip.is_loopback() && !ip.is_unspecified();
     let asked = ELSEWHERE.into_iter().find_map(|elsewhere| {

@@ -1,7 +1,8 @@
-//! Who we are to WebRTC clients: a self-signed certificate, new at each start of the process, and its fingerprint.
+//! The server's identity for WebRTC clients: a self-signed certificate, new at each start of the process, and its
+//! fingerprint.
 //!
-//! RFC 8827 section 6.5: P-256. Nobody checks its names or dates; what counts is the fingerprint in an answer (RFC
-//! 8122).
+//! The key is on P-256 (RFC 8827 section 6.5). Clients check neither names nor dates, only the fingerprint that stands
+//! in an answer (RFC 8122).
 
 use aws_lc_rs::digest;
 use corecast_wire::{Fingerprint, FingerprintAlgorithm};
@@ -11,7 +12,7 @@ use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 #[derive(Clone)]
 pub(crate) struct Certificate {
     pub(crate) der: Vec<u8>,
-    /// In PKCS #8 DER.
+    /// The key, in PKCS #8 DER.
     pub(crate) private_key: Vec<u8>,
 }
 
@@ -23,7 +24,7 @@ impl std::fmt::Debug for Certificate {
 }
 
 impl Certificate {
-    /// A new one.
+    /// A new certificate.
     pub(crate) fn draw() -> Result<Self, rcgen::Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut parameters = CertificateParams::default();

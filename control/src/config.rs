@@ -335,7 +335,7 @@ pub(crate) enum Role {
         /// Position in the pool.
         #[arg(long)]
         index: u32,
-        /// CPU.
+        /// Core that the worker is pinned to.
         #[arg(long)]
         core: u32,
         /// Log filter.
@@ -404,7 +404,7 @@ impl Config {
         args.webrtc.overlay(self);
     }
 
-    /// What no single setting can know about the others.
+    /// Checks what settings must not be together.
     fn check(&self) -> Result<(), ConfigError> {
         let wrong = |sentence: &str| Err(ConfigError(sentence.to_owned()));
         if self.worker.heartbeat.0.is_zero() || self.usage.interval.0.is_zero() {

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 pub(crate) use address::{IceServer, ListenIp};
 
-/// Serde by way of text: TOML may hold a string, a number, or a list of them.
+/// Reading and writing a setting as text: TOML may hold a string, a number, or a list of them.
 struct AsText;
 
 impl<'de> Visitor<'de> for AsText {
@@ -65,9 +65,9 @@ pub(crate) enum Workers {
     /// One per core that this process may use.
     #[default]
     Auto,
-    /// As many, on the first cores.
+    /// This many, on the first cores.
     Count(u32),
-    /// One on each of these.
+    /// One on each of these cores.
     Cores(Vec<u32>),
 }
 
@@ -115,7 +115,7 @@ impl Display for Workers {
     }
 }
 
-/// What a worker is to the system.
+/// Whether a worker is a thread or a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Isolation {
     /// A thread of the server.
@@ -276,7 +276,7 @@ impl Display for Span {
     }
 }
 
-/// A wait, or none.
+/// A wait, or no wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Grace(pub(crate) Option<Duration>);
 

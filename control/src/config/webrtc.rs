@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Config, ConfigError};
 use crate::settings::{DtlsSetting, IceServer, Span};
 
-/// A longer one would not be sent in a header by anybody.
+/// Longest bearer token: no client sends a longer one in a header.
 const MAX_TOKEN_BYTES: usize = 1_024;
 const SDP_BYTES: std::ops::RangeInclusive<usize> = 1_024..=1 << 20;
 const CONSENT_SECS: std::ops::RangeInclusive<u64> = 10..=60;
@@ -19,11 +19,11 @@ pub(crate) struct Dtls {
     pub(crate) versions: DtlsSetting,
 }
 
-/// WHIP or WHEP.
+/// Who may use the WHIP or the WHEP endpoint.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Access {
-    /// Bearer tokens, one of which a client must have. Without any everybody may come.
+    /// Bearer tokens, one of which a client must have. Without any every client may come.
     pub(crate) tokens: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Access {
     }
 }
 
-/// Most that clients may ask of the HTTP side.
+/// Most that clients may ask of the HTTP side of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {
@@ -52,7 +52,7 @@ impl Default for Limits {
     }
 }
 
-/// Their flags.
+/// Flags of these settings.
 #[derive(Clone, Debug, Parser)]
 pub(crate) struct WebRtcArgs {
     /// Port of WebRTC, UDP and TCP; worker i has the i-th after it; 0 for no WebRTC [default: 3480]
@@ -120,7 +120,7 @@ fn is_token(text: &str) -> bool {
 }
 
 impl Config {
-    /// What no single one of these settings can know about the others.
+    /// Checks what these settings must not be together.
     pub(super) fn check_webrtc(&self, workers: usize) -> Result<(), ConfigError> {
         let wrong = |sentence: String| Err(ConfigError(sentence));
         let (base, range) = (self.rtc.webrtc_port, self.rtc.port_range);

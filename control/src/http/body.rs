@@ -13,7 +13,7 @@ use super::error::HttpError;
 
 /// Longest body. JSON may be nested 128 deep (serde_json's limit).
 pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
-/// For a body to arrive in.
+/// Time for a body to arrive in.
 const BODY_LIMIT: Duration = Duration::from_secs(10);
 
 /// A client that sends a body one byte at a time holds nothing for long.

@@ -1,6 +1,6 @@
 //! What all signaling by HTTP shares: errors with their statuses, bodies, rates, other origins, streams of events.
 //!
-//! Knows rooms only by their errors, and no route.
+//! Knows no route, and of rooms only where they are and why they refuse something.
 
 mod app;
 mod body;

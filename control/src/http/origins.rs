@@ -22,11 +22,11 @@ const MAX_AGE_SECS: u32 = 7_200;
 /// What a page of another origin may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Access {
-    /// It is not of another origin, or no page at all.
+    /// The request comes from a page of the server, or from no page at all.
     Own,
-    /// Its origin is configured.
+    /// The page's origin is configured.
     Named(HeaderValue),
-    /// Any page: a token says who may.
+    /// Any page may: a token says which client may.
     Anyone,
     /// Nothing.
     None(String),
@@ -94,9 +94,9 @@ fn access(config: &Config, headers: &HeaderMap, scheme: Scheme, path: &str) -> A
     if guarded { Access::Anyone } else { Access::None(text.to_owned()) }
 }
 
-/// Ours is the address that was called if it is one that no foreign page can have for a name: an IP address or
-/// localhost. (A name that is made to point here is not ours: DNS rebinding.) By https every name that was called is
-/// ours: the browser has found it in our certificate.
+/// Whether an origin is the server's own: it is the address that was called, and one that no foreign page can have for
+/// a name, an IP address or localhost. (Another name may have been made to point here: DNS rebinding.) By https every
+/// name that was called is the server's own: the browser has found it in the certificate.
 fn is_ours(origin: &str, headers: &HeaderMap, scheme: Scheme) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     if scheme == Scheme::Https {

@@ -24,7 +24,7 @@ pub(crate) const RATE_RETRY_SECS: u32 = 1;
 /// A token bucket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
-    /// When it will be, or was, full.
+    /// Time at which it will be, or was, full.
     full_at: Instant,
 }
 
@@ -57,9 +57,9 @@ impl Bucket {
 /// Which limit was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TooMany {
-    /// The one of this source.
+    /// The limit of this source.
     OfOne,
-    /// The one of all together.
+    /// The limit of all sources together.
     OfAll,
 }
 
@@ -77,7 +77,7 @@ struct Buckets {
     sources: HashMap<IpAddr, Bucket>,
 }
 
-/// Who has one IPv6 address has 2^64 of them.
+/// A client that has one IPv6 address has 2^64 of them.
 fn source_of(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(v6) => {
@@ -89,7 +89,7 @@ fn source_of(ip: IpAddr) -> IpAddr {
 }
 
 impl Rates {
-    /// 0 for no limit.
+    /// Rates of all sources together and of each; 0 for no limit.
     pub(crate) fn new(per_second: u32, per_second_and_source: u32) -> Self {
         let buckets = Buckets { all: Bucket::new(Instant::now()), sources: HashMap::new() };
         Self { per_second, per_second_and_source, buckets: Mutex::new(buckets) }
@@ -118,7 +118,7 @@ impl Rates {
     }
 }
 
-/// Who asks. A request that came without an address shares one bucket with all others of that sort.
+/// Address of the client. A request that came without an address shares one bucket with all others of that sort.
 pub(super) fn source(extensions: &Extensions) -> IpAddr {
     extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(|| Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip())
 }

@@ -1,4 +1,4 @@
-//! What our routers offer: the codecs of mediasoup-demo first, with its payload types, then what else is worth having.
+//! The routers' capabilities: the codecs of mediasoup-demo first, with its payload types, then further ones.
 
 use std::sync::OnceLock;
 
@@ -30,7 +30,7 @@ pub(super) const EXTENSIONS: [(&str, HeaderExtension, Option<Direction>, Option<
             "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
             E::DependencyDescriptor,
             None,
-            // mediasoup keeps it to itself; Chromium decodes no AV1 with spatial layers without it.
+            // mediasoup does not pass it on; Chromium decodes no AV1 with spatial layers without it.
             Some(SendRecv),
         ),
         ("urn:3gpp:video-orientation", E::VideoOrientation, None, Some(SendRecv)),
@@ -45,7 +45,7 @@ pub(super) const EXTENSIONS: [(&str, HeaderExtension, Option<Direction>, Option<
     ]
 };
 
-/// mime type, clock, channels, fixed payload type, parameters.
+/// A codec: mime type, clock, channels, fixed payload type, parameters.
 type Media = (&'static str, u32, Option<u8>, Option<u8>, Value);
 
 fn media() -> Vec<Media> {
@@ -63,7 +63,7 @@ fn media() -> Vec<Media> {
         ("video/VP9", 90_000, None, None, json!({ "profile-id": 2, "x-google-start-bitrate": 1000 })),
         h264(1, "4d0032"),
         h264(1, "42e01f"),
-        // Beyond the demo.
+        // Codecs that the demo does not have.
         ("video/VP9", 90_000, None, None, json!({ "profile-id": 0 })),
         ("video/AV1", 90_000, None, None, json!({ "profile": 0 })),
         ("video/H265", 90_000, None, None, json!({ "profile-id": 1, "tier-flag": 0 })),

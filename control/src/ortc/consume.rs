@@ -1,4 +1,4 @@
-//! A consumer's parameters: what of a producer a receiver with these capabilities is given.
+//! A consumer's parameters: the part of a producer that a receiver with these capabilities can be sent.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use super::{OrtcError, matching};
 /// What the caller decides and draws.
 #[derive(Clone, Debug)]
 pub(crate) struct ConsumeRequest {
-    /// RTX where the receiver has it; by default for video only.
+    /// RTX if the receiver has it; by default for video only.
     pub(crate) enable_rtx: Option<bool>,
     pub(crate) paused: bool,
     pub(crate) ssrc: u32,

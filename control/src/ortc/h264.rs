@@ -1,6 +1,6 @@
 //! H.264 `profile-level-id` (RFC 6184 section 8.1): which profile, which level, and what an answer says.
 
-/// Profiles between which endpoints choose.
+/// Profiles among which endpoints choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Profile {
     ConstrainedBaseline,
@@ -18,14 +18,14 @@ pub(super) struct ProfileLevel {
     pub(super) level: u8,
 }
 
-/// Where none is given: constrained baseline, level 3.1, as browsers take it.
+/// Profile and level if none is given: constrained baseline, level 3.1, as browsers take it.
 pub(super) const DEFAULT: ProfileLevel = ProfileLevel { profile: Profile::ConstrainedBaseline, level: 31 };
 
 const LEVEL_1B: u8 = 9;
 const LEVELS: [u8; 16] = [10, 11, 12, 13, 20, 21, 22, 30, 31, 32, 40, 41, 42, 50, 51, 52];
 const CONSTRAINT_SET3: u8 = 0x10;
 
-/// (profile_idc, mask of profile_iop, its value, profile): RFC 6184 table 5.
+/// Patterns of RFC 6184 table 5: profile_idc, mask of profile_iop, value under the mask, profile.
 const PATTERNS: [(u8, u8, u8, Profile); 9] = [
     (0x42, 0x4F, 0x40, Profile::ConstrainedBaseline),
     (0x4D, 0x8F, 0x80, Profile::ConstrainedBaseline),
@@ -39,7 +39,7 @@ const PATTERNS: [(u8, u8, u8, Profile); 9] = [
 ];
 
 impl ProfileLevel {
-    /// Six hexadecimal digits.
+    /// Reads six hexadecimal digits.
     pub(super) fn parse(text: &str) -> Option<Self> {
         if text.len() != 6 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return None;
@@ -54,7 +54,7 @@ impl ProfileLevel {
         Some(Self { profile: *profile, level })
     }
 
-    /// As six hexadecimal digits.
+    /// Writes it as six hexadecimal digits.
     pub(super) fn write(self) -> String {
         let (idc, iop) = match self.profile {
             Profile::ConstrainedBaseline => (0x42, 0xE0),

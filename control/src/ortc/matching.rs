@@ -12,7 +12,7 @@ pub(crate) struct Match {
     pub(crate) profile_level_id: Option<String>,
 }
 
-/// Mime type, clock and channels, and the profile where a codec has several.
+/// Whether mime type, clock and channels are the same, and the profile if the codec has several.
 pub(super) fn strict(a: &impl CodecLike, b: &impl CodecLike) -> Option<Match> {
     if !a.mime_type().eq_ignore_ascii_case(b.mime_type()) || a.clock_rate() != b.clock_rate() {
         return None;
@@ -52,7 +52,7 @@ fn profile_level(codec: &impl CodecLike) -> Option<ProfileLevel> {
     match codec.parameters().get("profile-level-id") {
         None | Some(Value::Null) => Some(h264::DEFAULT),
         Some(Value::String(text)) => ProfileLevel::parse(text),
-        // Six decimal digits: a shell that builds JSON leaves the quotes out.
+        // A number of six decimal digits: a shell that builds JSON leaves the quotes out.
         Some(Value::Number(number)) => ProfileLevel::parse(&number.to_string()),
         Some(_) => None,
     }

@@ -28,12 +28,12 @@ pub(crate) enum OrtcError {
     /// A field is wrong in itself.
     #[error("{field}: {cause}")]
     Invalid {
-        /// Where, as in the request's body.
+        /// Path of the field, as in the request's body.
         field: String,
-        /// Why.
+        /// What is wrong with it.
         cause: String,
     },
-    /// Nothing wrong, but not something that this router does.
+    /// Well-formed, but not something that this router does.
     #[error("{0}")]
     Unsupported(String),
 }

@@ -1,4 +1,4 @@
-//! What descriptions in SDP ask of the rules: single codecs and extensions instead of whole capabilities.
+//! The rules for single codecs and extensions, as descriptions in SDP need them, instead of whole capabilities.
 
 use corecast_wire::HeaderExtension;
 
@@ -10,9 +10,9 @@ use super::parameters::{CodecLike, Direction, Kind, RtpCodecCapability, RtpCodec
 pub(crate) const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 /// `urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id` (RFC 8852).
 pub(crate) const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
-/// Absolute send time.
+/// `abs-send-time`: when a packet left.
 pub(crate) const ABS_SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
-/// Transport-wide numbers.
+/// Transport-wide sequence numbers.
 pub(crate) const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 /// Names that stand among codecs and are no media by themselves.
@@ -34,7 +34,7 @@ pub(crate) fn is_media(codec: &RtpCodecParameters) -> bool {
     !NOT_MEDIA.iter().any(|other| other.eq_ignore_ascii_case(name))
 }
 
-/// The router's codec that a codec is.
+/// The codec of the router that is the same as a codec.
 pub(crate) fn match_router(codec: &RtpCodecParameters) -> Option<Matched> {
     let router = &router_capabilities().codecs;
     router.iter().filter(|capability| !capability.is_rtx()).find_map(|capability| {

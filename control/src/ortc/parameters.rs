@@ -67,7 +67,7 @@ pub(crate) struct RtpCapabilities {
     pub(crate) header_extensions: Vec<RtpHeaderExtension>,
 }
 
-/// One codec of it.
+/// A codec that an endpoint has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RtpCodecCapability {
@@ -85,7 +85,7 @@ pub(crate) struct RtpCodecCapability {
     pub(crate) rtcp_feedback: Vec<RtcpFeedback>,
 }
 
-/// One header extension of it.
+/// A header extension that an endpoint has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RtpHeaderExtension {
@@ -127,7 +127,7 @@ pub(crate) struct RtpParameters {
     pub(crate) msid: Option<String>,
 }
 
-/// One payload type of them.
+/// A payload type of `RtpParameters`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RtpCodecParameters {
@@ -142,7 +142,7 @@ pub(crate) struct RtpCodecParameters {
     pub(crate) rtcp_feedback: Vec<RtcpFeedback>,
 }
 
-/// One header extension of them.
+/// A header extension of `RtpParameters`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RtpHeaderExtensionParameters {
     pub(crate) uri: String,
@@ -153,7 +153,7 @@ pub(crate) struct RtpHeaderExtensionParameters {
     pub(crate) parameters: Map<String, Value>,
 }
 
-/// One stream of them.
+/// A stream of `RtpParameters`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RtpEncoding {
@@ -181,7 +181,7 @@ pub(crate) struct Rtx {
     pub(crate) ssrc: u32,
 }
 
-/// RTCP of them.
+/// RTCP of `RtpParameters`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RtcpParameters {
@@ -203,14 +203,14 @@ fn yes() -> bool {
     true
 }
 
-/// What matching needs to know of a codec, wherever it stands.
+/// What matching needs to know of a codec, in capabilities and in parameters.
 pub(crate) trait CodecLike {
     fn mime_type(&self) -> &str;
     fn clock_rate(&self) -> u32;
     fn channels(&self) -> Option<u8>;
     fn parameters(&self) -> &Map<String, Value>;
 
-    /// RFC 4588.
+    /// Whether it is RTX (RFC 4588).
     fn is_rtx(&self) -> bool {
         self.mime_type().split_once('/').is_some_and(|(_, codec)| codec.eq_ignore_ascii_case("rtx"))
     }
@@ -220,7 +220,7 @@ pub(crate) trait CodecLike {
         self.parameters().get("apt").and_then(Value::as_u64).and_then(|apt| u8::try_from(apt).ok())
     }
 
-    /// A numeric parameter, also where it stands as text.
+    /// A numeric parameter, even if it stands as text.
     fn number(&self, name: &str) -> Option<i64> {
         let value = self.parameters().get(name)?;
         value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())

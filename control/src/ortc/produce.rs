@@ -1,4 +1,4 @@
-//! A producer's parameters: checked, mapped to the router's numbers, and turned into what consumers may be given.
+//! A producer's parameters: checked, mapped to the router's numbers, and turned into what consumers choose from.
 
 use std::collections::HashSet;
 
@@ -21,7 +21,7 @@ const ABS_CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs
 /// A producer, as control keeps it and as the data plane is told.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Produced {
-    /// For the data plane.
+    /// What the data plane is told.
     pub(crate) options: ProduceOptions,
     /// The producer's own parameters, complete.
     pub(crate) rtp_parameters: RtpParameters,
@@ -34,9 +34,9 @@ pub(crate) struct Produced {
 /// What a producer's packets arrive on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
-    /// A plain transport: one stream to a port, so that what tells streams of a bundle apart is of no use.
+    /// A plain transport: it carries one stream a port, so nothing need tell the streams of a bundle apart.
     Plain,
-    /// A WebRTC transport: MID, RIDs, abs-send-time and transport-wide numbers are for the data plane to read.
+    /// A WebRTC transport: the data plane reads MID, RIDs, abs-send-time and transport-wide numbers.
     WebRtc,
 }
 
@@ -252,8 +252,8 @@ fn codec_of(mime_type: &str) -> Codec {
     }
 }
 
-/// What the data plane reads: known extensions; on a plain transport only those that speak of the media. Encrypted ones
-/// (RFC 6904) are left out.
+/// The extensions that the data plane reads: known ones; on a plain transport only those that are about the media.
+/// Encrypted ones (RFC 6904) are left out.
 fn map_extensions(extensions: &[RtpHeaderExtensionParameters], carrier: Carrier) -> Vec<ExtensionMapping> {
     let wanted = |which: HeaderExtension| carrier == Carrier::WebRtc || !which.is_hop_local();
     let known = |uri: &str| EXTENSIONS.iter().zip(1_u8..).find(|((known, ..), _)| *known == uri);
@@ -284,7 +284,7 @@ fn consumable(
             parameters: codec.parameters.clone(),
             rtcp_feedback: capability.rtcp_feedback.clone(),
         });
-        // Whether or not the producer has RTX: each consumer has its own.
+        // Even if the producer has no RTX: each consumer has its own.
         let rtx = router.codecs.iter().find(|rtx| rtx.is_rtx() && rtx.apt() == Some(mapping.mapped_payload_type));
         codecs.extend(rtx.and_then(|rtx| {
             Some(RtpCodecParameters {

@@ -9,7 +9,8 @@ use corecast_wire::{IceParameters, SrtpCryptoSuite, SrtpParameters};
 use rand::RngExt as _;
 use uuid::Uuid;
 
-/// First sequence numbers stay below, so that receivers guess the SRTP rollover counter right (RFC 3711 section 3.3.1).
+/// First sequence numbers stay below this, so that receivers guess the SRTP rollover counter right (RFC 3711 section
+/// 3.3.1).
 const FIRST_SEQUENCE_LIMIT: u16 = 1 << 15;
 const CNAME_CHARS: usize = 8;
 /// Random bytes in a user name fragment: 16 ice-chars.

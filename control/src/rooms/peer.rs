@@ -69,7 +69,7 @@ impl PeerHandle {
         &self.name
     }
 
-    /// The same, for tables that keep it.
+    /// The name, for tables that keep it.
     pub(super) fn shared_name(&self) -> Arc<str> {
         Arc::clone(&self.name)
     }

@@ -12,7 +12,7 @@ use super::room::Room;
 use super::state::State;
 use crate::ortc::{Kind, RtpParameters};
 
-/// Peers of one origin, viewers aside: those are bounded by the worker's transports.
+/// Most peers of one origin in a room. Viewers are bounded by the worker's transports.
 const MAX_PEERS: usize = 10_000;
 
 /// A peer that others may know of, as it is just now.
@@ -63,7 +63,7 @@ impl Room {
         self.state().await.peers.get(name).map(|peer| (peer.handle.clone(), peer.origin))
     }
 
-    /// A peer is told of from now on.
+    /// The peer has joined: listeners are told of it from now on.
     pub(crate) async fn join(&self, peer: &PeerHandle) -> Result<(), Error> {
         let mut state = self.state().await;
         let joined = &mut state.peer_mut(peer)?.joined;

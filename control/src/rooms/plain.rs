@@ -18,10 +18,10 @@ use crate::workers::RequestError;
 pub(crate) struct NewPlainTransport {
     /// One of the addresses that the server listens on; the first one if none is given.
     pub(crate) listen_ip: Option<IpAddr>,
-    /// Its remote side is learnt.
+    /// The remote address is learnt from the first packets.
     pub(crate) comedia: bool,
     pub(crate) rtcp_mux: bool,
-    /// With SRTP.
+    /// Crypto suite of SRTP; without one the transport is plain RTP.
     pub(crate) suite: Option<SrtpCryptoSuite>,
     /// Key of the remote side, if it is known.
     pub(crate) remote_srtp: Option<SrtpParameters>,
@@ -31,7 +31,7 @@ pub(crate) struct NewPlainTransport {
 #[derive(Clone, Debug)]
 pub(crate) struct CreatedPlain {
     pub(crate) name: String,
-    /// As announced: an address, or a name.
+    /// Address or name that clients are told.
     pub(crate) ip: String,
     pub(crate) port: u16,
     pub(crate) rtcp_port: Option<u16>,
@@ -39,7 +39,7 @@ pub(crate) struct CreatedPlain {
     pub(crate) srtp: Option<SrtpParameters>,
 }
 
-/// The remote side of a plain transport: what of it the peer gives.
+/// The remote side of a plain transport, as far as the peer names it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PlainRemote {
     pub(crate) ip: Option<IpAddr>,
@@ -106,7 +106,7 @@ impl Room {
         })
     }
 
-    /// Names the remote side, its key, or both. Once.
+    /// Names the remote side, its key, or both. A transport is connected once.
     pub(crate) async fn connect_plain(
         &self,
         peer: &PeerHandle,

@@ -87,7 +87,7 @@ impl Rooms {
         }
     }
 
-    /// Closes rooms that nobody has used for a while. For ever.
+    /// Closes rooms that no peer has used for a while. Does not return.
     pub(crate) async fn close_idle(self: Arc<Self>) {
         let idle = self.settings.idle.0;
         loop {

@@ -26,7 +26,7 @@ pub(super) struct Transport {
 #[derive(Debug)]
 pub(super) enum TransportKind {
     Plain(Plain),
-    /// Who watches its states sees their end when this is dropped.
+    /// Receivers of its states see their end when this is dropped.
     WebRtc {
         _states: TransportStates,
     },
@@ -35,7 +35,7 @@ pub(super) enum TransportKind {
 /// A transport of plain RTP or SRTP.
 #[derive(Debug)]
 pub(super) struct Plain {
-    /// Its remote side is learnt.
+    /// The remote address is learnt from the first packets.
     pub(super) comedia: bool,
     pub(super) rtcp_mux: bool,
     pub(super) suite: Option<SrtpCryptoSuite>,

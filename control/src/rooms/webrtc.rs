@@ -25,7 +25,7 @@ pub(crate) struct LocalParameters {
     pub(crate) ice: IceParameters,
     /// Fingerprint of the server's certificate.
     pub(crate) fingerprint: Fingerprint,
-    /// In the order of preference.
+    /// Candidates in the order of preference.
     pub(crate) candidates: Vec<Candidate>,
 }
 

@@ -11,26 +11,26 @@ use super::lines::is_token;
 use super::section::{Direction, Extension, Section, SectionKind};
 use crate::ortc::{self, RtpCodecParameters};
 
-/// We take trickled candidates (and have no use for them), and nominate as RFC 8445 has it.
+/// The server takes trickled candidates (and has no use for them), and nominates as RFC 8445 has it.
 pub(super) const ICE_OPTIONS: &str = "a=ice-options:trickle ice2\r\n";
 
 /// Type preferences (RFC 8445 section 5.1.2.2). RFC 6544 section 4.2 wants TCP below UDP; the values are libwebrtc's.
 const UDP_HOST: u32 = 126;
 const TCP_HOST: u32 = 90;
-/// Direction preference of a passive candidate (RFC 6544 section 4.2), where its local preference holds it.
+/// Direction preference of a passive candidate, at its place in the local preference (RFC 6544 section 4.2).
 const TCP_PASSIVE: u32 = 4 << 13;
 /// Most characters of a name in `a=msid` (RFC 8830 section 2).
 const MAX_NAME_CHARS: usize = 64;
 
-/// Our side of a transport.
+/// The server's side of a transport.
 #[derive(Clone, Debug)]
 pub(crate) struct Local {
-    /// For the `o=` line; any number below 2^63.
+    /// Number for the `o=` line; any below 2^63.
     pub(crate) session_id: u64,
     pub(crate) ice: IceParameters,
-    /// Fingerprints of our certificate. At least one.
+    /// Fingerprints of the server's certificate. At least one.
     pub(crate) fingerprints: Vec<Fingerprint>,
-    /// In the order of preference; UDP is preferred to TCP whatever the order. At least one.
+    /// Candidates in the order of preference, at least one. UDP is preferred to TCP in any order.
     pub(crate) candidates: Vec<Candidate>,
 }
 
@@ -46,19 +46,19 @@ pub(crate) struct Candidate {
 pub(crate) struct AnsweredSection {
     /// Position of the `m=` line in the offer.
     pub(super) index: usize,
-    /// Ours.
+    /// The server's direction.
     pub(super) direction: Direction,
-    /// In the offer's numbers; at least one.
+    /// Codecs in the offer's numbers; at least one.
     pub(super) codecs: Vec<RtpCodecParameters>,
-    /// In the offer's numbers, with our direction.
+    /// Extensions in the offer's numbers, with the server's direction.
     pub(super) extensions: Vec<Extension>,
-    /// What we receive as simulcast.
+    /// RIDs of the simulcast that the server receives.
     pub(super) rids: Vec<String>,
-    /// What we send.
+    /// Streams that the server sends.
     pub(super) sending: Option<Sending>,
 }
 
-/// What a section sends to the remote side.
+/// Streams that a section sends to the remote side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sending {
     pub(super) ssrc: u32,
@@ -71,9 +71,9 @@ pub(crate) struct Sending {
 /// The sections that share the transport; what a fragment needs of an offer and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bundle {
-    /// In the order of the answer's group; the first has the candidates.
+    /// MIDs in the order of the answer's group; the section of the first has the candidates.
     pub(super) mids: Vec<String>,
-    /// `m=` line of the first.
+    /// `m=` line of the first section.
     pub(super) line: String,
 }
 
@@ -107,7 +107,8 @@ fn completed(offer: &Offer, accepted: &[AnsweredSection]) -> Vec<AnsweredSection
     accepted.iter().cloned().chain(offer.sections.iter().filter(is_left).filter_map(idle)).collect()
 }
 
-/// The accepted sections in the order of the offer's group (RFC 9143 section 7.3), else in that of the `m=` lines.
+/// The accepted sections in the order of the offer's group (RFC 9143 section 7.3), without a group in that of the `m=`
+/// lines.
 fn bundled<'a>(offer: &'a Offer, accepted: &[AnsweredSection]) -> Vec<&'a Section> {
     let is_accepted = |section: &&Section| accepted.iter().any(|one| one.index == section.index);
     match &offer.bundle {
@@ -150,8 +151,8 @@ pub(crate) fn answer(offer: &Offer, local: &Local, accepted: &[AnsweredSection])
     text
 }
 
-/// RFC 3264 section 6: port 0. The formats of a rejected line say nothing, but there must be one. Nor do the
-/// attributes, but aiortc refuses an answer without them.
+/// A rejected section: port 0 (RFC 3264 section 6). The formats of a rejected line mean nothing, but there must be one.
+/// The attributes mean nothing either, but aiortc refuses an answer without them.
 fn write_rejected(text: &mut String, section: &Section, offer: &Offer, local: &Local) {
     let [media, protocol, format] = &section.line;
     let _ = write!(text, "m={media} 0 {protocol} {format}\r\nc=IN IP4 0.0.0.0\r\n");
@@ -199,7 +200,7 @@ fn write_section(text: &mut String, section: &Section, answered: &AnsweredSectio
     }
 }
 
-/// Where somebody without ICE would send: UDP if there is any.
+/// The address to which a client without ICE would send: a UDP one if there is any.
 fn default_address(local: &Local) -> SocketAddr {
     let udp = local.candidates.iter().find(|candidate| candidate.protocol == IceProtocol::Udp);
     let nowhere = SocketAddr::new(IpAddr::from([0, 0, 0, 0]), 9);
@@ -232,7 +233,7 @@ pub(super) fn write_candidates(text: &mut String, local: &Local) {
     text.push_str("a=end-of-candidates\r\n");
 }
 
-/// RFC 8842 section 5: the role that is left, and our certificate.
+/// The DTLS role that is left (RFC 8842 section 5), and the server's certificate.
 fn write_dtls(text: &mut String, offer: &Offer, local: &Local) {
     for fingerprint in &local.fingerprints {
         let name = match fingerprint.algorithm {
@@ -262,7 +263,7 @@ fn write_codec(text: &mut String, codec: &RtpCodecParameters) {
     }
 }
 
-/// Those that fit on a line: parameters may come from a body of JSON as well.
+/// The parameters that fit on a line: they may come from a body of JSON as well.
 fn format_parameters(parameters: &Map<String, Value>) -> Vec<String> {
     let visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b';');
     let write = |(name, value): (&String, &Value)| {
@@ -277,7 +278,7 @@ fn format_parameters(parameters: &Map<String, Value>) -> Vec<String> {
     parameters.iter().filter_map(write).collect()
 }
 
-/// What browsers make a track and its stream of (RFC 8830), and what tells its packets (RFC 5576).
+/// The lines of which browsers make a track and its stream (RFC 8830), and those that tell its packets (RFC 5576).
 fn write_sending(text: &mut String, sending: &Sending) {
     let (stream, track) = (name(&sending.stream), name(&sending.track));
     let _ = write!(text, "a=msid:{stream} {track}\r\n");

@@ -13,9 +13,9 @@ use crate::ortc::{self, OrtcError, RtpCodecParameters, RtpParameters};
 pub(crate) struct ConsumeRequest {
     pub(crate) ssrc: u32,
     pub(crate) rtx_ssrc: u32,
-    /// Below 2^15.
+    /// First sequence number, below 2^15.
     pub(crate) first_sequence: u16,
-    /// Below 2^15.
+    /// First sequence number of RTX, below 2^15.
     pub(crate) rtx_first_sequence: u16,
     pub(crate) paused: bool,
     /// MediaStream that the track belongs to: the same for all of a peer, so that browsers play them in step.
@@ -27,7 +27,7 @@ pub(crate) struct ConsumeRequest {
 /// A consumer to be made.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Consumed {
-    /// For the data plane.
+    /// What the data plane is told.
     pub(crate) options: ConsumeOptions,
     /// What the answer says of it.
     pub(crate) answer: AnsweredSection,
@@ -131,9 +131,9 @@ pub(crate) fn consume(
 struct Chosen {
     /// The producer's payload type as the router calls it.
     router: u8,
-    /// The offer's, with what holds for both.
+    /// The offer's codec, with what holds for both.
     codec: RtpCodecParameters,
-    /// The offer's.
+    /// The offer's RTX.
     rtx: Option<RtpCodecParameters>,
 }
 
@@ -147,7 +147,7 @@ impl Chosen {
     }
 }
 
-/// What a section has of a producer's codecs.
+/// The producer's codecs that a section has.
 fn codecs(section: &Section, consumable: &RtpParameters) -> Vec<Chosen> {
     let sent = consumable.codecs.iter().filter(|codec| ortc::is_media(codec));
     let chosen = sent.filter_map(|sent| {

@@ -1,4 +1,5 @@
-//! The lines of a description: what the parser of the line grammar leaves to do, and how an error names a line.
+//! The lines of a description: bounds, values and tokens that the parser of the line grammar does not check, and how
+//! an error names a line.
 
 use std::fmt;
 
@@ -118,17 +119,17 @@ fn name_of(attribute: &Attribute) -> String {
 pub(super) struct Attributes<'a>(pub(super) &'a [Attribute]);
 
 impl<'a> Attributes<'a> {
-    /// All of a name, in order.
+    /// All attributes of a name, in order.
     pub(super) fn all(self, name: &str) -> impl Iterator<Item = &'a Attribute> {
         self.0.iter().filter(move |attribute| attribute.attribute == name)
     }
 
-    /// The first of a name.
+    /// The first attribute of a name.
     pub(super) fn first(self, name: &str) -> Option<&'a Attribute> {
         self.all(name).next()
     }
 
-    /// Whether there is one of a name.
+    /// Whether there is an attribute of a name.
     pub(super) fn has(self, name: &str) -> bool {
         self.first(name).is_some()
     }
@@ -139,7 +140,7 @@ pub(super) fn value(attribute: &Attribute) -> &str {
     attribute.value.as_deref().unwrap_or_default()
 }
 
-/// RFC 8866 section 9, `token`.
+/// Whether it is a `token` of RFC 8866 section 9.
 pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|byte| {
@@ -148,7 +149,7 @@ pub(super) fn is_token(text: &str) -> bool {
         })
 }
 
-/// RFC 8839 section 5.1, `ice-char`.
+/// Whether it is an `ice-char` of RFC 8839 section 5.1.
 pub(super) fn is_ice_text(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }

@@ -21,11 +21,12 @@ const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 22..=256;
 /// A parsed offer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Offer {
-    /// Credentials of the section whose transport all share. We are ICE-lite: they only tell a restart.
+    /// Credentials of the section whose transport all share. The server is ICE-lite and uses them only to notice a
+    /// restart.
     pub(crate) ice: RemoteIce,
-    /// The remote role is never both: we answer `actpass` with `passive`.
+    /// The remote role is never both: `actpass` is answered with `passive`.
     pub(crate) dtls: DtlsParameters,
-    /// In the order of the `m=` lines.
+    /// Sections in the order of the `m=` lines.
     pub(crate) sections: Vec<Section>,
     /// MIDs of `a=group:BUNDLE`, if there is one.
     pub(crate) bundle: Option<Vec<String>>,
@@ -88,7 +89,7 @@ impl Offer {
     }
 }
 
-/// The first section whose key another has as well.
+/// The first section whose key another section has as well.
 fn repeated<'a, K: Eq + std::hash::Hash>(
     sections: &'a [Section],
     key: impl Fn(&'a Section) -> Option<K>,
@@ -174,7 +175,7 @@ fn tagged(sections: &[Section], bundle: Option<&[String]>) -> usize {
     tagged.or_else(|| sections.iter().find(live)).map_or(0, |section| section.index)
 }
 
-/// Credentials of a section, else of the session.
+/// Credentials of a section, or of the session if the section has none.
 pub(super) fn ice(section: Attributes<'_>, session: Attributes<'_>, place: &Place) -> Result<RemoteIce, SdpError> {
     let find = |name: &str, bytes: std::ops::RangeInclusive<usize>| {
         let found = section.first(name).or_else(|| session.first(name));
@@ -240,7 +241,8 @@ fn byte(digits: &str) -> Option<u8> {
     hexadecimal.then(|| u8::from_str_radix(digits, 16).ok()).flatten()
 }
 
-/// The remote side's role (RFC 8842 section 5.3). Where it leaves the choice it begins (RFC 9725 section 4.4.4).
+/// The remote side's role (RFC 8842 section 5.3). If it leaves the choice, it begins the handshake (RFC 9725
+/// section 4.4.4).
 fn role(setup: Option<&Attribute>, place: &Place) -> Result<DtlsRole, SdpError> {
     let setup = setup.ok_or_else(|| place.wrong("a=setup is missing; offer a=setup:actpass"))?;
     match value(setup) {

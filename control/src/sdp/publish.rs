@@ -18,7 +18,7 @@ pub(crate) struct Publication {
     pub(crate) kind: Kind,
     /// Ready for `ortc::produce` with `Carrier::WebRtc`: one media codec, its RTX, MID, RIDs or SSRCs, extensions.
     pub(crate) parameters: RtpParameters,
-    /// What the answer says of it.
+    /// Its section in the answer.
     pub(crate) answer: AnsweredSection,
 }
 
@@ -134,7 +134,7 @@ fn rids(section: &Section, extensions: &[Extension]) -> Vec<String> {
 }
 
 fn encodings(section: &Section, has_rtx: bool, rids: &[String]) -> Result<Vec<RtpEncoding>, SdpError> {
-    // Whatever SSRCs stand beside RIDs: which is whose is told by the packets themselves.
+    // SSRCs that stand beside RIDs do not matter: the packets themselves tell which stream is which.
     if !rids.is_empty() {
         let encoding = |rid: &String| RtpEncoding { rid: Some(rid.clone()), ..RtpEncoding::default() };
         return Ok(rids.iter().map(encoding).collect());

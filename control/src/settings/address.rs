@@ -13,17 +13,17 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 pub(crate) struct ListenIp {
     /// Local address; a wildcard means every local address of its family.
     pub(crate) ip: IpAddr,
-    /// What clients are told instead.
+    /// The address that clients are told instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) announced_address: Option<String>,
-    /// What WebRTC clients of the first worker are told instead of `rtc.webrtc_port`; the next worker has the next
-    /// port.
+    /// The port that WebRTC clients of the first worker are told instead of `rtc.webrtc_port`; the next worker has the
+    /// next port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) announced_port: Option<u16>,
 }
 
 impl ListenIp {
-    /// One that is announced as it is.
+    /// An address that is announced as it is.
     pub(crate) const fn plain(ip: IpAddr) -> Self {
         Self { ip, announced_address: None, announced_port: None }
     }
@@ -94,7 +94,7 @@ impl<'de> Deserialize<'de> for ListenIp {
 /// `{ url, username, credential }`.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct IceServer {
-    /// As RFC 7064 and RFC 7065 have it.
+    /// A URI of RFC 7064 or RFC 7065.
     pub(crate) url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) username: Option<String>,
@@ -122,7 +122,7 @@ impl IceServer {
         link
     }
 
-    /// It stands in a header, so nothing else than visible ASCII.
+    /// The URL stands in a header, so only visible ASCII may be in it.
     fn check(self) -> Result<Self, String> {
         let host = ["stun:", "stuns:", "turn:", "turns:"].iter().find_map(|scheme| self.url.strip_prefix(scheme));
         let visible = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());

@@ -1,4 +1,4 @@
-//! A join is one batch of commands: it waits for its worker once and keeps nobody else waiting, and what goes while it
+//! A join is one batch of commands: it waits for its worker once and keeps no other join waiting. What closes while it
 //! is under way is not joined.
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -16,7 +16,7 @@ use super::events::EventRouter;
 use super::link::{Link, LinkEvent, RequestError};
 use super::usage::Rates;
 
-/// After the timeout, the moment in which a reply that has long arrived may still be read: it was perhaps we who slept.
+/// Time after the timeout in which a reply that has long arrived may still be read: perhaps it was control that slept.
 const LAST_CHANCE: Duration = Duration::from_millis(50);
 /// How long a dead child may take to be reaped.
 const REAP: Duration = Duration::from_millis(300);
@@ -33,11 +33,11 @@ pub(crate) struct Death {
 /// Why a worker died.
 #[derive(Clone, Debug)]
 pub(crate) enum DeathCause {
-    /// It said that it could not start.
+    /// The worker said that it could not start.
     StartFailed(StartError),
-    /// Its link ended; what became of its process is told where it had one of its own.
+    /// Its link ended. If it had a process of its own, the text says what became of that.
     Ended(String),
-    /// It has not answered for this long.
+    /// The worker has not answered for this long.
     Stalled(Duration),
 }
 

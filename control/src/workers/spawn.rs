@@ -71,7 +71,7 @@ fn webrtc(config: &Config, addresses: &Addresses, certificate: &Certificate, ind
 fn thread(index: u32, core: u32, link: UnixStream) -> std::io::Result<()> {
     let work = move || {
         fatal::identify(index, core);
-        // What it could not do it has told over the link, whose end is the sign of death.
+        // The worker has told over the link what it could not do, and the end of the link is the sign of its death.
         if let Err(error) = corecast_dataplane::run(link) {
             tracing::debug!("worker {index} did not start: {error}");
         }
