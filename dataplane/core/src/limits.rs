@@ -130,12 +130,25 @@ pub const MAX_REFERENCE_TIMES: usize = 16;
 pub const REPLAY_AGE: Duration = Duration::from_millis(500);
 /// Packets since that key frame, which such a receiver gets at once.
 pub const REPLAY_PACKETS: u64 = 256;
+/// Times faster than it came at which what a consumer is sent of the time before it joined leaves.
+pub const REPLAY_SPEED: u64 = 3;
+/// Least rate at which it leaves, in bits per second.
+pub const REPLAY_MIN_BPS: u64 = 4_000_000;
+/// A replay's rate is reckoned as if its packets had come in this time at least: a key frame comes as fast as its
+/// sender's pacer lets it, which says little of the stream.
+pub const REPLAY_SPAN: Duration = Duration::from_millis(150);
+/// Packets of a transport that wait to be sealed.
+pub const MAX_QUEUED_PACKETS: usize = 8_192;
+/// Longest time that a packet waits to be sealed: media that is older is of no use.
+pub const MAX_QUEUE_TIME: Duration = Duration::from_millis(500);
 /// Least time between two key frame requests for one stream (mediasoup: 1 s).
 pub const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(1_000);
 
 const _: () = assert!(VIDEO_HISTORY_PACKETS.is_power_of_two() && AUDIO_HISTORY_PACKETS.is_power_of_two());
 const _: () = assert!(RETRANSMIT_MEMORY.is_power_of_two() && TRANSPORT_CC_WINDOW.is_power_of_two());
 const _: () = assert!(REPLAY_PACKETS <= VIDEO_HISTORY_PACKETS as u64);
+const _: () = assert!(MAX_QUEUED_PACKETS / 2 >= 16 * REPLAY_PACKETS as usize, "a meeting of some twenty can be joined");
+const _: () = assert!(MAX_QUEUED_PACKETS <= u16::MAX as usize, "a consumer counts its own");
 const _: () = assert!(OUTBOX_SEGMENTS >= OUTBOX_TRAINS);
 const _: () = assert!(OUTBOX_BYTES >= 4 * MAX_TRAIN_BYTES, "a full train never waits for itself");
 const _: () = assert!(MAX_LAYER_EVENTS * 2 <= MAX_EVENTS, "one producer's ticks leave room for other events");

@@ -71,6 +71,8 @@ discards! {
     NotConnected = "not_connected",
     /// Left history before a consumer could send it.
     LeftHistory = "left_history",
+    /// Waited for its turn to be sent for longer than media is worth, or behind too many others.
+    WaitedTooLong = "waited_too_long",
     /// The kernel refused a send (EAGAIN, ENOBUFS, unreachable).
     SendRefused = "send_refused",
     /// The outbox was full (RTCP and retransmissions only; media waits).

@@ -89,6 +89,8 @@ pub(crate) struct Consumer {
     filter: Filter,
     retransmissions: Retransmissions,
     nack: bool,
+    /// Packets of its own that wait to be sealed.
+    queued: u16,
     clock_rate_hz: u32,
     /// The stream to send: that of the segment, or the one to which to switch at its next key frame.
     target: StreamKey,
@@ -157,6 +159,7 @@ impl Consumer {
             clock_rate_hz: source.clock_rate_hz(),
             waiting: true,
             replaying: false,
+            queued: 0,
             gop_replay: None,
             numbering: Numbering::new(target, u64::from(options.first_sequence)),
             retransmissions: Retransmissions::new(options.rtx.as_ref()),
@@ -269,14 +272,29 @@ impl Consumer {
         was != subscribed
     }
 
+    /// Whether its next packet has to wait: it is behind others, or among those that are older than the consumer.
+    pub(crate) const fn must_wait(&self) -> bool {
+        self.queued > 0 || self.replaying
+    }
+
+    /// A packet of its own waits to be sealed.
+    pub(crate) const fn queued(&mut self) {
+        self.queued += 1;
+    }
+
+    /// So many packets of its own wait no longer.
+    pub(crate) fn dequeued(&mut self, packets: usize) {
+        self.queued = self.queued.saturating_sub(u16::try_from(packets).unwrap_or(u16::MAX));
+    }
+
     /// Packets older than itself wait to be sent first.
     pub(crate) const fn is_replaying(&self) -> bool {
         self.replaying
     }
 
-    /// Counts a packet that it was not sent, or that its receiver asked for in vain.
-    pub(crate) fn discard(&mut self, why: Discard) {
-        self.discards.count(why);
+    /// Counts packets that it was not sent, or that its receiver asked for in vain.
+    pub(crate) fn discard(&mut self, why: Discard, packets: u64) {
+        self.discards.add(why, packets);
     }
 
     /// What its receiver has said.

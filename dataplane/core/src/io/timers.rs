@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     Remb(TransportKey),
     /// A look at which of a producer's streams are active.
     Layers(ProducerKey),
+    /// Packets that wait to be sealed.
+    Queue(TransportKey),
     /// A key frame that a stream was asked for, or will be.
     KeyFrame(StreamKey),
 }
@@ -56,6 +58,11 @@ impl Timers {
 pub(crate) struct Deadline(Option<Instant>);
 
 impl Deadline {
+    /// One that is not armed.
+    pub(crate) const fn new() -> Self {
+        Self(None)
+    }
+
     /// When it fires, if it does.
     pub(crate) const fn at(self) -> Option<Instant> {
         self.0

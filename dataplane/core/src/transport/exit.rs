@@ -2,7 +2,7 @@
 
 use corecast_wire::Discard;
 
-use super::{Flow, Security, Traffic, Transport};
+use super::{Flow, Queue, Security, Traffic, Transport};
 use crate::io::{Outbox, Path};
 use crate::key::{ConsumerKey, StreamKey};
 use crate::media::SlotRef;
@@ -42,8 +42,8 @@ impl<'a> Exit<'a> {
 }
 
 impl Transport {
-    /// Who has packets of which stream to send in the current round, and the way out for them.
-    pub(crate) fn departure(&mut self) -> (&[(ConsumerKey, StreamKey)], Option<Exit<'_>>) {
+    /// Who has packets of which stream to send in the current round, what waits before them, and the way out.
+    pub(crate) fn departure(&mut self) -> (&[(ConsumerKey, StreamKey)], Option<&mut Queue>, Option<Exit<'_>>) {
         let path = self.path(Flow::Rtp);
         let sealer = self.security.as_ref().map(Security::sealer);
         let exit = path.map(|path| Exit {
@@ -52,12 +52,12 @@ impl Transport {
             next_transport_cc: &mut self.next_transport_cc,
             sent: &mut self.sent,
         });
-        (&self.pending, exit)
+        (&self.pending, self.queue.as_deref_mut(), exit)
     }
 
     /// The way out for RTP; `None` while the transport is not connected.
     pub(crate) fn exit(&mut self) -> Option<Exit<'_>> {
-        self.departure().1
+        self.departure().2
     }
 
     /// Sends one RTCP datagram, as `write` writes it, or none if it writes nothing.

@@ -2,6 +2,7 @@
 //! its own, with or without SRTP; what a WebRTC one has beyond that is in `webrtc`.
 
 mod exit;
+mod queue;
 mod reference_time;
 mod security;
 mod traffic;
@@ -21,6 +22,7 @@ use crate::srtp::Opener;
 use crate::time::Instant;
 
 pub(crate) use exit::Exit;
+pub(crate) use queue::{Budget, Queue, Queued};
 pub(crate) use reference_time::ReferenceTime;
 pub(crate) use security::Security;
 pub(crate) use traffic::Traffic;
@@ -41,6 +43,8 @@ pub(crate) struct Transport {
     /// (consumer, stream) with packets to forward in the current round.
     pending: Vec<(ConsumerKey, StreamKey)>,
     sent: Traffic,
+    /// Packets that wait to be sealed, while something limits what leaves.
+    queue: Option<Box<Queue>>,
     /// Transport-wide sequence number of the next packet that has one. One that the kernel refuses was never sent.
     next_transport_cc: u16,
     remote: Option<SocketAddr>,
@@ -102,6 +106,7 @@ impl Transport {
             consumers: Vec::new(),
             outbound: BTreeMap::new(),
             pending: Vec::new(),
+            queue: None,
             next_transport_cc: 0,
             reports_deadline: Deadline::default(),
             reference_times: Vec::new(),
@@ -286,6 +291,24 @@ impl Transport {
     /// The round is over.
     pub(crate) fn clear_pending(&mut self) {
         self.pending.clear();
+    }
+
+    /// What leaves is limited from now on: packets of consumers that have packets waiting wait as well.
+    pub(crate) fn limit(&mut self, now: Instant, rate_bps: u64) {
+        match &mut self.queue {
+            Some(queue) => queue.add_rate(rate_bps),
+            None => self.queue = Some(Box::new(Queue::new(Budget::new(now, rate_bps)))),
+        }
+    }
+
+    /// Packets that wait to be sealed, while something limits what leaves.
+    pub(crate) fn queue(&mut self) -> Option<&mut Queue> {
+        self.queue.as_deref_mut()
+    }
+
+    /// Nothing waits: nothing is limited.
+    pub(crate) fn end_limit(&mut self) {
+        self.queue = None;
     }
 
     /// When its next reports are due.

@@ -106,7 +106,7 @@ impl Worker {
             if let Some(consumer) = self.consumers.get_mut(consumer_key) {
                 consumer.feedback_mut().count_nacked_packet();
                 if let Err(why) = result {
-                    consumer.discard(why);
+                    consumer.discard(why, 1);
                     self.discards.count(why);
                 }
             }

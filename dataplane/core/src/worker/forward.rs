@@ -4,18 +4,21 @@
 //! transports one by one and gives each all its packets, of all its consumers, so that those which are equally long
 //! leave as one train. When the outbox is full, the round stops and goes on later where it was.
 
+use std::ops::Range;
+use std::time::Duration;
+
 use corecast_wire::{Discard, Discards};
 
 use super::Worker;
 use super::round::{Cursor, Forward};
 use super::seal::{Outgoing, Unsealed, seal};
-use crate::consumer::{Consumer, Stamp, abs_send_time};
+use crate::consumer::{Consumer, Numbered, Stamp, abs_send_time};
 use crate::io::Outbox;
-use crate::key::{OfConsumer, OfStream, StreamKey, Table};
-use crate::limits::MAX_PAD_BYTES;
+use crate::key::{ConsumerKey, OfConsumer, OfStream, StreamKey, Table};
+use crate::limits::{MAX_PAD_BYTES, MAX_QUEUED_PACKETS, REPLAY_MIN_BPS, REPLAY_SPAN, REPLAY_SPEED};
 use crate::media::{History, SlotRef, Stream};
 use crate::time::Instant;
-use crate::transport::{Exit, Transport};
+use crate::transport::{Exit, Queue, Queued, Transport};
 
 impl Worker {
     /// Forwards what the batch brought. Call until it says [`Forward::Done`], sending and clearing the outbox between.
@@ -25,6 +28,9 @@ impl Worker {
                 return Forward::Full;
             }
             self.end_round(now, outbox);
+            while let Some(key) = self.limited.pop() {
+                self.drain(now, key, outbox);
+            }
             if self.fresh.is_empty() && self.starting.is_empty() {
                 return Forward::Done;
             }
@@ -58,20 +64,31 @@ impl Worker {
                 self.send_nack(now, key, outbox);
             }
         }
-        self.start_consumers(now);
+        self.start_consumers(now, outbox);
     }
 
     /// Whoever has just come begins with the newest key frame, if it is fit for that, rather than have everybody pay
     /// for the next one. All rounds before are over, so what they have sent is settled.
-    fn start_consumers(&mut self, now: Instant) {
+    fn start_consumers(&mut self, now: Instant, outbox: &mut Outbox) {
         while let Some(key) = self.starting.pop() {
             let Some(gop_replay) = self.gop_replay_of(now, key) else { continue };
             let Some(consumer) = self.consumers.get_mut(key) else { continue };
             let Some(transport) = self.transports.get_mut(consumer.transport()) else { continue };
+            // Half of the queue is left for what comes meanwhile.
+            let packets = gop_replay.packets.end.saturating_sub(gop_replay.packets.start);
+            let room = transport.queue().map_or(MAX_QUEUED_PACKETS, |queue| queue.room());
+            if packets > room.saturating_sub(MAX_QUEUED_PACKETS / 2) as u64 {
+                self.want_key_frame(now, gop_replay.stream, outbox);
+                continue;
+            }
             let is_pending = transport.pending().contains(&(key, gop_replay.stream));
             if !is_pending && transport.add_pending(key, gop_replay.stream) {
                 self.round_transports.push(consumer.transport());
             }
+            let stream = self.streams.get(gop_replay.stream);
+            let rate_bps = stream.map_or(0, |stream| replay_rate(now, stream, &self.history, &gop_replay.packets));
+            transport.limit(now, rate_bps);
+            self.limited.push(consumer.transport());
             consumer.start_replay(gop_replay);
         }
     }
@@ -80,7 +97,7 @@ impl Worker {
     fn advance_round(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
         let Self { round_transports, transports, consumers, streams, history, discards, cursor, .. } = self;
-        let mut round = Round { consumers, streams, history, discards, abs_send_time };
+        let mut round = Round { consumers, streams, history, discards, now, abs_send_time };
         while let Some(key) = round_transports.get(cursor.transport) {
             if let Some(transport) = transports.get_mut(*key) {
                 if !round.advance(transport, outbox, cursor) {
@@ -112,19 +129,21 @@ struct Round<'a> {
     streams: &'a mut Table<OfStream, Stream>,
     history: &'a mut History,
     discards: &'a mut Discards,
+    now: Instant,
     abs_send_time: [u8; 3],
 }
 
 impl Round<'_> {
     /// Everything that a transport's consumers want of the round. False if the outbox is full.
     fn advance(&mut self, transport: &mut Transport, outbox: &mut Outbox, cursor: &mut Cursor) -> bool {
-        let Self { consumers, streams, history, discards, abs_send_time } = self;
-        let (pending, exit) = transport.departure();
-        let mut departure = Departure { exit, abs_send_time: *abs_send_time, history, discards, outbox };
+        let Self { consumers, streams, history, discards, now, abs_send_time } = self;
+        let (pending, queue, exit) = transport.departure();
+        let mut departure =
+            Departure { exit, queue, now: *now, abs_send_time: *abs_send_time, history, discards, outbox };
         let mut done = true;
-        while let (true, Some((consumer, key))) = (done, pending.get(cursor.pending).copied()) {
-            // Keys may have been given to other objects since the round began, and the consumer may have switched.
-            let consumer = consumers.get_mut(consumer).filter(|consumer| consumer.takes(key));
+        while let (true, Some((consumer_key, key))) = (done, pending.get(cursor.pending).copied()) {
+            // The consumer may have gone since the round began, or switched.
+            let consumer = consumers.get_mut(consumer_key).filter(|consumer| consumer.takes(key));
             let ending = consumer.as_ref().and_then(|consumer| {
                 let last = streams.get(consumer.leaves_for(key)?)?;
                 Some(consumer.ending(last))
@@ -134,7 +153,7 @@ impl Round<'_> {
                     consumer.align(&ending, stream.reception());
                 }
                 let before = consumer.current();
-                done = departure.serve(consumer, (key, stream), cursor);
+                done = departure.serve((consumer_key, consumer), (key, stream), cursor);
                 if consumer.current() != before {
                     stream.set_switched();
                 }
@@ -149,28 +168,35 @@ impl Round<'_> {
 }
 
 /// How the packets of a transport leave.
-struct Departure<'a> {
-    exit: Option<Exit<'a>>,
-    abs_send_time: [u8; 3],
-    history: &'a mut History,
-    discards: &'a mut Discards,
-    outbox: &'a mut Outbox,
+pub(super) struct Departure<'a> {
+    pub(super) exit: Option<Exit<'a>>,
+    pub(super) queue: Option<&'a mut Queue>,
+    pub(super) now: Instant,
+    pub(super) abs_send_time: [u8; 3],
+    pub(super) history: &'a mut History,
+    pub(super) discards: &'a mut Discards,
+    pub(super) outbox: &'a mut Outbox,
 }
 
 impl Departure<'_> {
     /// A consumer's packets of the round. False if the outbox is full.
-    fn serve(&mut self, consumer: &mut Consumer, (key, stream): (StreamKey, &mut Stream), cursor: &mut Cursor) -> bool {
+    fn serve(
+        &mut self,
+        (consumer_key, consumer): (ConsumerKey, &mut Consumer),
+        (key, stream): (StreamKey, &mut Stream),
+        cursor: &mut Cursor,
+    ) -> bool {
         while consumer.is_replaying() {
             let Some(sequence) = consumer.next_to_replay(key) else { break };
             if let Some(slot) = stream.past(self.history, sequence)
-                && !self.send(consumer, (key, stream), slot)
+                && !self.send((consumer_key, consumer), (key, stream), slot)
             {
                 return false;
             }
             consumer.replayed();
         }
         while let Some(slot) = stream.round().get(cursor.packet).copied() {
-            if !self.send(consumer, (key, stream), slot) {
+            if !self.send((consumer_key, consumer), (key, stream), slot) {
                 return false;
             }
             cursor.packet += 1;
@@ -178,32 +204,56 @@ impl Departure<'_> {
         true
     }
 
-    /// One packet to one consumer, unless it is withheld. False if the outbox is full: then again, when it is not.
-    fn send(&mut self, consumer: &mut Consumer, (key, stream): (StreamKey, &mut Stream), slot: SlotRef) -> bool {
-        match self.forward(consumer, (key, &mut *stream), slot) {
+    /// One packet to one consumer, unless it is withheld or has to wait. False if the outbox is full: call again when
+    /// it is not.
+    fn send(
+        &mut self,
+        (consumer_key, consumer): (ConsumerKey, &mut Consumer),
+        (key, stream): (StreamKey, &mut Stream),
+        slot: SlotRef,
+    ) -> bool {
+        let numbered = self.number(consumer, (key, &mut *stream), slot);
+        let sent = numbered.and_then(|numbered| match &mut self.queue {
+            Some(queue) if consumer.must_wait() => {
+                let packet = Queued { consumer: consumer_key, slot, numbered, since: self.now };
+                if !queue.push(packet) {
+                    return Err(Unsealed::Discarded(Discard::WaitedTooLong));
+                }
+                consumer.queued();
+                Ok(())
+            }
+            _ => self.seal(consumer, slot, numbered).map(|_| ()),
+        });
+        match sent {
             Ok(()) => {}
             Err(Unsealed::Full) => return false,
             Err(Unsealed::Discarded(why)) => {
-                consumer.discard(why);
+                consumer.discard(why, 1);
                 self.discards.count(why);
-                if why == Discard::WaitingForKeyFrame {
+                if matches!(why, Discard::WaitingForKeyFrame | Discard::WaitedTooLong) {
                     stream.key_frames().want();
+                }
+                if why == Discard::WaitedTooLong {
+                    consumer.resynchronise();
                 }
             }
         }
         true
     }
 
-    fn forward(
-        &mut self,
+    /// Decides what the receiver gets of a packet.
+    fn number(
+        &self,
         consumer: &mut Consumer,
         (key, stream): (StreamKey, &mut Stream),
         slot: SlotRef,
-    ) -> Result<(), Unsealed> {
+    ) -> Result<Numbered, Unsealed> {
         if consumer.is_paused() {
             return Err(Unsealed::Discarded(Discard::ConsumerPaused));
         }
-        let exit = self.exit.as_mut().ok_or(Unsealed::Discarded(Discard::NotConnected))?;
+        if self.exit.is_none() {
+            return Err(Unsealed::Discarded(Discard::NotConnected));
+        }
         if !self.history.is_current(slot) {
             return Err(Unsealed::Discarded(Discard::LeftHistory));
         }
@@ -211,14 +261,43 @@ impl Departure<'_> {
         if consumer.leaves_for(key).is_some() {
             consumer.record_picture(meta.frame.picture_ids(self.history.sealable(slot.index, false)));
         }
-        let numbered = consumer.rewrite((key, stream), self.history, &meta).map_err(Unsealed::Discarded)?;
+        consumer.rewrite((key, stream), self.history, &meta).map_err(Unsealed::Discarded)
+    }
+
+    /// Counts packets that do not leave.
+    pub(super) fn discard(&mut self, why: Discard, packets: u64) {
+        self.discards.add(why, packets);
+    }
+
+    /// Stamps and seals a packet into the outbox. Returns the length of its payload.
+    pub(super) fn seal(
+        &mut self,
+        consumer: &mut Consumer,
+        slot: SlotRef,
+        numbered: Numbered,
+    ) -> Result<usize, Unsealed> {
+        let exit = self.exit.as_mut().ok_or(Unsealed::Discarded(Discard::NotConnected))?;
+        if !self.history.is_current(slot) {
+            return Err(Unsealed::Discarded(Discard::LeftHistory));
+        }
+        let meta = self.history.meta(slot.index);
         let stamp = Stamp { abs_send_time: self.abs_send_time, transport_cc: *exit.next_transport_cc() };
         let outgoing = Outgoing::of(consumer, stamp, &meta, numbered);
         seal(self.history, slot.index, exit, &outgoing, self.outbox)?;
         *exit.next_transport_cc() = consumer.extensions().after(stamp.transport_cc);
         consumer.count_sent(u64::from(meta.payload_len));
-        Ok(())
+        Ok(usize::from(meta.payload_len))
     }
+}
+
+/// Bits per second at which packets of history leave: some times faster than they came, so that a receiver soon gets
+/// what comes now, without a burst that its path would have to hold.
+fn replay_rate(now: Instant, stream: &Stream, history: &History, packets: &Range<u64>) -> u64 {
+    let slots = || packets.clone().filter_map(|sequence| stream.slot(history, sequence)).map(|slot| history.meta(slot));
+    let bytes: u64 = slots().map(|packet| u64::from(packet.payload_len)).sum();
+    let span = slots().next().map_or(Duration::ZERO, |first| now.since(first.arrived)).max(REPLAY_SPAN);
+    let came_bps = bytes * 8_000 / u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
+    (came_bps * REPLAY_SPEED).max(REPLAY_MIN_BPS)
 }
 
 /// Evens out the lengths of neighbouring packets by padding, so that they can leave as one train. The last packet may

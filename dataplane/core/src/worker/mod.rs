@@ -9,6 +9,7 @@ mod checks;
 mod commands;
 mod congestion;
 mod connect;
+mod drain;
 mod feedback;
 mod forward;
 mod key_frames;
@@ -92,6 +93,8 @@ pub struct Worker {
     round_transports: Vec<TransportKey>,
     /// Consumers that begin with the next round, and with what came before it.
     starting: Vec<ConsumerKey>,
+    /// Transports that limit what leaves since this round.
+    limited: Vec<TransportKey>,
     cursor: Cursor,
     timers: Timers,
     /// `None` if WebRTC transports are not configured.
@@ -127,6 +130,7 @@ impl Worker {
             round: Vec::new(),
             round_transports: Vec::new(),
             starting: Vec::new(),
+            limited: Vec::new(),
             cursor: Cursor::default(),
             timers: Timers::default(),
             webrtc: config.webrtc.as_ref().and_then(|webrtc| WebRtcServer::new(webrtc, &config)),
@@ -172,6 +176,7 @@ impl Worker {
                 Timer::Remb(key) => self.remb_timeout(now, at, key, outbox),
                 Timer::Nack(key) => self.nack_timeout(now, at, key, outbox),
                 Timer::Layers(key) => self.layers_timeout(now, at, key, outbox),
+                Timer::Queue(key) => self.queue_timeout(now, at, key, outbox),
                 Timer::KeyFrame(key) => self.key_frame_timeout(now, at, key, outbox),
             }
         }

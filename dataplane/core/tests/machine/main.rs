@@ -8,6 +8,7 @@ mod headers;
 mod key_frames;
 mod layers;
 mod pictures;
+mod queue;
 mod reports;
 mod rounds;
 mod streams;

@@ -1,5 +1,7 @@
 //! Rounds that pause because the outbox is full, with commands between their parts.
 
+use std::time::Duration;
+
 use corecast_core::{Forward, Path};
 use corecast_wire::{Command, ConsumerId, TransportId};
 
@@ -29,10 +31,12 @@ fn paused() -> Bed {
     bed
 }
 
-/// The media of what is left of the round, and of the rounds after it.
+/// The media of what is left of the round, of the rounds after it, and of what waits.
 fn rest(bed: &mut Bed) -> Vec<Sent> {
     let mut sent = Vec::new();
+    let until = bed.now + Duration::from_millis(300);
     loop {
+        bed.worker.handle_timeout(bed.now, &mut bed.outbox);
         let done = bed.worker.forward(bed.now, &mut bed.outbox);
         bed.outbox.for_each_packet(bed.worker.history(), |path, bytes| {
             if bytes[1] & 0x7f == 101 {
@@ -41,8 +45,10 @@ fn rest(bed: &mut Bed) -> Vec<Sent> {
             }
         });
         bed.outbox.clear();
-        if done == Forward::Done {
-            return sent;
+        match done {
+            Forward::Full => {}
+            Forward::Done if bed.now >= until => return sent,
+            Forward::Done => bed.now = bed.now + Duration::from_millis(1),
         }
     }
 }

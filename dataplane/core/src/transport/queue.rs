@@ -1,0 +1,186 @@
+//! Packets that have their numbers and wait to be sealed.
+//!
+//! Media is sealed as soon as it is forwarded unless something limits it. Then it waits here, and is sealed and stamped
+//! when its turn comes, so that its time and its transport-wide number are those of its departure. A consumer's packets
+//! stay in their order. Today one thing limits: what a consumer is sent of the time before it joined must not leave in
+//! one burst that overflows its receiver's path.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::consumer::Numbered;
+use crate::io::Deadline;
+use crate::key::ConsumerKey;
+use crate::limits::MAX_QUEUED_PACKETS;
+use crate::media::SlotRef;
+use crate::time::Instant;
+
+/// What a budget may save up while nothing is sent: packets leave in groups of about this length, as trains.
+const BURST: Duration = Duration::from_millis(5);
+
+/// A packet that has its number and waits to be sealed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Queued {
+    pub(crate) consumer: ConsumerKey,
+    pub(crate) slot: SlotRef,
+    pub(crate) numbered: Numbered,
+    /// Since when it waits.
+    pub(crate) since: Instant,
+}
+
+/// How fast a queue may be emptied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    rate_bps: u64,
+    /// When what has been sent is paid for.
+    free_at: Instant,
+}
+
+impl Budget {
+    /// `rate_bps` bits per second from `now` on, at least one.
+    pub(crate) fn new(now: Instant, rate_bps: u64) -> Self {
+        Self { rate_bps: rate_bps.max(1), free_at: now - BURST }
+    }
+
+    /// When the next packet may leave.
+    const fn next(self) -> Instant {
+        self.free_at
+    }
+
+    /// A packet of so many bytes leaves.
+    fn spend(&mut self, now: Instant, bytes: usize) {
+        let nanos = (bytes as u64).saturating_mul(8_000_000_000) / self.rate_bps;
+        self.free_at = self.free_at.max(now - BURST) + Duration::from_nanos(nanos);
+    }
+}
+
+/// The packets of one transport that wait, and the budget by which they leave.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    packets: VecDeque<Queued>,
+    budget: Budget,
+    deadline: Deadline,
+}
+
+impl Queue {
+    pub(crate) const fn new(budget: Budget) -> Self {
+        Self { packets: VecDeque::new(), budget, deadline: Deadline::new() }
+    }
+
+    /// More is to leave in the same time.
+    pub(crate) const fn add_rate(&mut self, rate_bps: u64) {
+        self.budget.rate_bps = self.budget.rate_bps.saturating_add(rate_bps);
+    }
+
+    /// Puts a packet behind the others. False if there are too many.
+    #[must_use]
+    pub(crate) fn push(&mut self, packet: Queued) -> bool {
+        let has_room = self.packets.len() < MAX_QUEUED_PACKETS;
+        if has_room {
+            self.packets.push_back(packet);
+        }
+        has_room
+    }
+
+    /// Packets for which there is room.
+    pub(crate) fn room(&self) -> usize {
+        MAX_QUEUED_PACKETS.saturating_sub(self.packets.len())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+
+    /// The packet whose turn it is at `now`.
+    pub(crate) fn front(&self, now: Instant) -> Option<Queued> {
+        self.packets.front().copied().filter(|_| self.budget.next() <= now)
+    }
+
+    /// That packet has left, with so many bytes, or never will.
+    pub(crate) fn pop(&mut self, now: Instant, bytes: usize) {
+        self.packets.pop_front();
+        self.budget.spend(now, bytes);
+    }
+
+    /// Takes out all packets of a consumer. Returns how many there were.
+    pub(crate) fn remove(&mut self, consumer: ConsumerKey) -> usize {
+        let before = self.packets.len();
+        self.packets.retain(|packet| packet.consumer != consumer);
+        before - self.packets.len()
+    }
+
+    /// When the next packet's turn is; `None` if none waits.
+    pub(crate) fn next_turn(&self) -> Option<Instant> {
+        (!self.is_empty()).then(|| self.budget.next())
+    }
+
+    /// When the queue is looked at next.
+    pub(crate) const fn deadline(&mut self) -> &mut Deadline {
+        &mut self.deadline
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Change;
+    use crate::media::History;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    fn packet(consumer: u32, index: u64) -> Queued {
+        let mut history = History::default();
+        let slot = history.allocate().expect("the first");
+        Queued {
+            consumer: ConsumerKey::for_tests(consumer),
+            slot: history.reference(slot),
+            numbered: Numbered { index, timestamp_offset: 0, change: Change::NONE },
+            since: at(0),
+        }
+    }
+
+    /// Indexes of what leaves at `now`, with packets of 1,000 bytes.
+    fn leave(queue: &mut Queue, now: Instant) -> Vec<u64> {
+        let mut left = Vec::new();
+        while let Some(packet) = queue.front(now) {
+            queue.pop(now, 1_000);
+            left.push(packet.numbered.index);
+        }
+        left
+    }
+
+    #[test]
+    fn packets_leave_in_order_at_the_rate_of_the_budget() {
+        // A packet takes a millisecond.
+        let mut queue = Queue::new(Budget::new(at(10), 8_000_000));
+        assert!((0..100).all(|index| queue.push(packet(1, index))));
+        assert_eq!(leave(&mut queue, at(10)), (0..6).collect::<Vec<_>>(), "what it has saved up, and one");
+        assert_eq!(queue.next_turn(), Some(at(11)));
+        assert_eq!(leave(&mut queue, at(13)), [6, 7, 8]);
+        assert_eq!(
+            leave(&mut queue, at(1_000)),
+            (9..15).collect::<Vec<_>>(),
+            "a long pause saves up no more than that"
+        );
+        queue.add_rate(8_000_000);
+        assert_eq!(leave(&mut queue, at(1_005)).len(), 9, "a packet takes half of that");
+    }
+
+    #[test]
+    fn one_consumers_packets_are_taken_out_and_the_others_stay() {
+        let mut queue = Queue::new(Budget::new(at(10), 8_000_000));
+        assert!((0..6).all(|index| queue.push(packet(1 + index as u32 % 2, index))));
+        assert_eq!((queue.remove(ConsumerKey::for_tests(1)), queue.remove(ConsumerKey::for_tests(9))), (3, 0));
+        assert_eq!(leave(&mut queue, at(10)), [1, 3, 5]);
+        assert!(queue.is_empty() && queue.next_turn().is_none());
+    }
+
+    #[test]
+    fn a_queue_has_an_end() {
+        let mut queue = Queue::new(Budget::new(at(0), 1));
+        let pushed = (0..2 * MAX_QUEUED_PACKETS as u64).filter(|index| queue.push(packet(1, *index))).count();
+        assert_eq!(pushed, MAX_QUEUED_PACKETS);
+    }
+}

@@ -1,0 +1,72 @@
+//! Packets that had to wait, out of their transport's queue ([`crate::transport::Queue`]).
+
+use std::time::Duration;
+
+use corecast_wire::Discard;
+
+use super::Worker;
+use super::forward::Departure;
+use super::seal::Unsealed;
+use crate::consumer::abs_send_time;
+use crate::io::{Outbox, Timer};
+use crate::key::TransportKey;
+use crate::limits::MAX_QUEUE_TIME;
+use crate::time::Instant;
+
+/// When to try again if the outbox is full.
+const RETRY: Duration = Duration::from_millis(1);
+
+impl Worker {
+    pub(super) fn queue_timeout(&mut self, now: Instant, at: Instant, key: TransportKey, outbox: &mut Outbox) {
+        let queue = self.transports.get_mut(key).and_then(|transport| transport.queue());
+        if queue.is_some_and(|queue| queue.deadline().fires(at)) {
+            self.drain(now, key, outbox);
+        }
+    }
+
+    /// Sends the packets whose turn it is, and comes back for the others. Ends the limit when none are left.
+    pub(super) fn drain(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
+        let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
+        let Self { transports, consumers, history, discards, .. } = self;
+        let Some(transport) = transports.get_mut(key) else { return };
+        let (_, Some(queue), exit) = transport.departure() else { return };
+        let mut departure = Departure { exit, queue: None, now, abs_send_time, history, discards, outbox };
+        let mut expired = Vec::new();
+        while let Some(packet) = queue.front(now) {
+            let Some(consumer) = consumers.get_mut(packet.consumer) else {
+                queue.pop(now, 0);
+                continue;
+            };
+            let sent = if now.since(packet.since) > MAX_QUEUE_TIME {
+                Err(Unsealed::Discarded(Discard::WaitedTooLong))
+            } else {
+                departure.seal(consumer, packet.slot, packet.numbered)
+            };
+            let (packets, why) = match sent {
+                Ok(bytes) => {
+                    queue.pop(now, bytes);
+                    consumer.dequeued(1);
+                    continue;
+                }
+                Err(Unsealed::Full) => break,
+                Err(Unsealed::Discarded(Discard::WaitedTooLong)) => {
+                    consumer.resynchronise();
+                    expired.push(packet.consumer);
+                    (queue.remove(packet.consumer), Discard::WaitedTooLong)
+                }
+                Err(Unsealed::Discarded(why)) => {
+                    queue.pop(now, 0);
+                    (1, why)
+                }
+            };
+            consumer.dequeued(packets);
+            consumer.discard(why, packets as u64);
+            departure.discard(why, packets as u64);
+        }
+        match queue.next_turn() {
+            None => transport.end_limit(),
+            Some(at) => queue.deadline().set(&mut self.timers, Some(at.max(now + RETRY)), Timer::Queue(key)),
+        }
+        expired.into_iter().for_each(|key| self.want_key_frame_for(now, key, outbox));
+    }
+}
