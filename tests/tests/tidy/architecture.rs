@@ -49,7 +49,10 @@ const CORE: &[Row<'_>] = &[
     ("io", &["limits", "time", "key", "rtp", "rtcp", "stun", "media"]),
     ("congestion", &["limits", "time", "key", "rtp", "rtcp", "io", "media"]),
     ("consumer", &["limits", "time", "key", "rtp", "rtcp", "codec", "srtp", "io", "media"]),
-    ("transport", &["limits", "time", "key", "rtp", "rtcp", "srtp", "dtls", "ice", "io", "media", "congestion"]),
+    (
+        "transport",
+        &["limits", "time", "key", "rtp", "rtcp", "srtp", "dtls", "ice", "io", "media", "congestion", "consumer"],
+    ),
     ("worker", &["*"]),
 ];
 
