@@ -49,7 +49,7 @@ pub const MAX_QUEUED_RECORDS_12: usize = 9;
 pub const MAX_QUEUED_RECORDS_13: usize = 5;
 /// Records in which a hello may come.
 pub const MAX_HELLO_RECORDS: u8 = 4;
-/// Times that one handshake is begun anew as soon as it has to be.
+/// Times that one handshake begins again as soon as it has to.
 pub const MAX_HANDSHAKE_RESTARTS: u8 = 20;
 /// Least time from one such beginning to the next after that.
 pub const HANDSHAKE_RESTART_INTERVAL: Duration = Duration::from_millis(100);
@@ -90,7 +90,7 @@ pub const MAX_SSRCS_PER_KEY: usize = 16_384;
 pub const MAX_RTCP_SOURCES_PER_KEY: usize = 64;
 /// Events that wait to be polled; more than that and the oldest are dropped.
 pub const MAX_EVENTS: usize = 4_096;
-/// Consumers of a producer of whose new layer one tick tells; the rest wait for the next one.
+/// Layer-change events per producer and tick; the rest wait for the next tick.
 pub const MAX_LAYER_EVENTS: usize = 1_024;
 /// Objects on one page of statistics.
 pub const STATS_PAGE_OBJECTS: usize = 64;
@@ -121,14 +121,13 @@ pub const RETRANSMIT_MEMORY: usize = 256;
 pub const MAX_RETRANSMITS_PER_NACK: usize = 64;
 /// Interval of REMB (mediasoup: 1.5 s).
 pub const REMB_INTERVAL: Duration = Duration::from_millis(1_000);
-/// Packets with a transport-wide sequence number whose arrival is kept: of 100 Mbit/s within 100 ms. A power of two.
+/// Arrival window of transport-wide feedback, in packets: 100 ms at 100 Mbit/s. A power of two.
 pub const TRANSPORT_CC_WINDOW: usize = 1_024;
 /// Receivers on a transport whose reference times are answered at a time.
 pub const MAX_REFERENCE_TIMES: usize = 16;
-/// How old a key frame may be with which a receiver begins that has just come: after this time its sender can be asked
-/// for the next.
+/// How old the key frame may be from which a new receiver starts: after this time its sender can be asked for the next.
 pub const REPLAY_AGE: Duration = Duration::from_millis(500);
-/// Packets since that key frame, which such a receiver gets at once.
+/// Packets since that key frame that such a receiver is sent first.
 pub const REPLAY_PACKETS: u64 = 256;
 /// Times faster than it came at which what a consumer is sent of the time before it joined leaves.
 pub const REPLAY_SPEED: u64 = 3;

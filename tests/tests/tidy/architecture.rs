@@ -14,12 +14,9 @@ const NOT_YET: &[(&str, &str)] = &[
     ("circles", "bench/"),
     ("circles", "tests/"),
     ("fields", "bench/"),
-    ("prose", "dataplane/core/"),
     ("prose", "control/"),
     ("prose", "bench/"),
     ("prose", "tests/"),
-    ("prose", "docs/design.md"),
-    ("way", "docs/design.md"),
 ];
 
 /// Packages' sources without circles.

@@ -1,6 +1,5 @@
-//! Receiver estimated maximum bitrate to senders (draft-alvestrand-rmcat-remb-03), for those that take no
-//! transport-wide feedback and would else never know how much gets through; and the limit that a transport was made
-//! with, for all.
+//! Receiver estimated maximum bitrate to senders (draft-alvestrand-rmcat-remb-03), for senders without
+//! transport-wide feedback, which have no other estimate; and the limit that a transport was made with, for all.
 //!
 //! The estimate is simple: half as much again as has arrived, at least [`MIN_BPS`], so that a sender can double in two
 //! seconds. It rises while at most 2 percent are lost and falls while more than 10 percent are, to what has arrived

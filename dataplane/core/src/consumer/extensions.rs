@@ -1,4 +1,4 @@
-//! Header extensions out (RFC 8285): what a consumer passes on, under its receiver's numbers, and what it writes anew:
+//! Header extensions out (RFC 8285): what a consumer passes on, under its receiver's numbers, and what it writes itself:
 //! MID, abs-send-time, transport-wide sequence number.
 //!
 //! Decided once, when the consumer is made, so that forwarding only copies. What is passed on lies in history with the
@@ -18,7 +18,7 @@ use corecast_wire::{ConsumeOptions, HeaderExtension};
 use crate::rtp::{EXTENSION_HEAD_BYTES, Extensions, extension_block_len, write_extension_block};
 use crate::time::{Instant, ntp_time};
 
-/// Most bytes of elements that are written anew: a MID of 16 bytes, abs-send-time, a sequence number.
+/// Most bytes of elements that a consumer writes itself: a MID of 16 bytes, abs-send-time, a sequence number.
 const MAX_OWN_BYTES: usize = 24;
 /// First bytes of a block in the one-byte form (RFC 8285 section 4.2).
 const ONE_BYTE_FORM: [u8; 2] = [0xbe, 0xde];
@@ -37,7 +37,7 @@ pub(crate) struct Stamp {
 pub(crate) struct ExtensionPlan {
     /// Four bits for each of the router's ids: what the receiver calls it; 0 for what is not passed on.
     receiver_ids: u64,
-    /// Elements that are written anew, in the one-byte form, padded to words; without their stamp.
+    /// Elements that the consumer writes itself, in the one-byte form, padded to words; without their stamp.
     own: [u8; MAX_OWN_BYTES],
     own_len: u8,
     /// Where in `own` the stamp goes; 0 for nowhere.
@@ -222,17 +222,17 @@ mod tests {
         elements.iter().map(|(id, data)| (*id, data.to_vec())).collect()
     }
 
-    const ANEW: [(HeaderExtension, u8, u8); 3] =
+    const OWN: [(HeaderExtension, u8, u8); 3] =
         [(HeaderExtension::Mid, 1, 9), (HeaderExtension::AbsSendTime, 2, 10), (HeaderExtension::TransportCc, 3, 11)];
     const NEW: [(u8, &[u8]); 3] = [(9, b"ab"), (10, &[1, 2, 3]), (11, &[4, 5])];
 
     #[test]
     fn what_is_new_is_written_into_every_packet() {
-        let (elements, block) = written(&options(&ANEW), &[]);
+        let (elements, block) = written(&options(&OWN), &[]);
         assert_eq!(elements, ids_and_data(&NEW));
         assert_eq!(block.len(), 4 + 12, "3 + 4 + 3 bytes of elements");
         assert_eq!(written(&options(&[]), &[(4, &[7])]).1, [], "nothing new, nothing passed on");
-        let longest = ConsumeOptions { mid: Some("0123456789abcdef".into()), ..options(&ANEW) };
+        let longest = ConsumeOptions { mid: Some("0123456789abcdef".into()), ..options(&OWN) };
         assert_eq!(written(&longest, &[]).0.len(), 3);
     }
 
@@ -240,7 +240,7 @@ mod tests {
     fn what_is_known_is_passed_on_and_renumbered_where_it_must_be() {
         let passed: [(u8, &[u8]); 2] = [(4, &[7]), (5, &[8, 0])];
         let known = |four, five: Option<u8>| {
-            let mut known = ANEW.to_vec();
+            let mut known = OWN.to_vec();
             known.push((HeaderExtension::VideoOrientation, 4, four));
             known.extend(five.map(|five| (HeaderExtension::PlayoutDelay, 5, five)));
             options(&known)
@@ -260,7 +260,7 @@ mod tests {
     fn the_two_byte_form_is_for_those_who_get_what_needs_it() {
         let long = [1; 30];
         let passed: [(u8, &[u8]); 2] = [(4, &[7]), (7, &long)];
-        let mut known = ANEW.to_vec();
+        let mut known = OWN.to_vec();
         known.push((HeaderExtension::VideoOrientation, 4, 4));
         let (elements, block) = written(&options(&known), &passed);
         assert_eq!((elements, &block[..2]), (ids_and_data(&[&passed[..1], &NEW].concat()), &ONE_BYTE_FORM[..]));
@@ -273,7 +273,7 @@ mod tests {
     fn what_may_be_repeated_holds_nothing_that_changes() {
         let with = |nack, rtx: &[(u8, u8)]| {
             let rtx = RtxOptions { ssrc: 2, payload_types: rtx.to_vec(), first_sequence: 0 };
-            ConsumeOptions { nack, rtx: Some(rtx), ..options(&ANEW) }
+            ConsumeOptions { nack, rtx: Some(rtx), ..options(&OWN) }
         };
         assert_eq!(written(&with(true, &[]), &[]).0, ids_and_data(&NEW[..1]));
         assert_eq!(written(&with(true, &[(99, 98)]), &[]).0, ids_and_data(&NEW[..1]), "of another payload type");

@@ -1,6 +1,6 @@
 //! A consumer: one producer's media sent out on a transport, under its own SSRC and sequence numbers.
 //!
-//! Of a producer with several streams one is forwarded at a time. A switch begins at a key frame of the other stream,
+//! If a producer has several streams, one is forwarded at a time. A switch begins at a key frame of the other stream,
 //! with the next sequence number ([`Numbering`]), and with offsets so that timestamps and numbers of pictures go on.
 
 mod extensions;

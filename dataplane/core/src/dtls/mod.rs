@@ -112,22 +112,22 @@ enum State {
     Idle,
     Handshake,
     Connected,
-    /// Failed or closed: nothing comes of it any more.
+    /// Failed or closed: for good.
     Over,
 }
 
 /// An association.
 #[derive(Debug)]
 pub(crate) struct Dtls {
-    /// `None` after an error until the handshake is begun anew, and once it is over: what a failed handshake has kept
-    /// must not wait for its transport to be closed.
+    /// `None` after an error until the handshake begins again, and once it is over: the memory of a failed
+    /// handshake must not wait for its transport to be closed.
     engine: Option<dimpl::Dtls>,
     role: DtlsRole,
     fingerprints: Vec<Fingerprint>,
     state: State,
     verified: bool,
     secret: Option<(dimpl::KeyingMaterial, SrtpProfile)>,
-    /// Times that the handshake was begun anew, and when that was last.
+    /// Times that the handshake has begun again, and when it last did.
     restarts: u8,
     restarted: Instant,
     /// As the server: records of a hello that the library has taken in.
@@ -290,14 +290,14 @@ impl Dtls {
         self.end();
     }
 
-    /// Nothing comes of it any more, and nothing of it is kept.
+    /// Ends the association and frees what it has kept.
     fn end(&mut self) {
         self.state = State::Over;
         (self.engine, self.due, self.deadline, self.secret) = (None, None, None, None);
     }
 
-    /// Sends what the library has to send, and reads what it has to tell. An error in a handshake is nobody's in
-    /// particular: any datagram of the path may have caused it, so a server waits for a better hello until the deadline
+    /// Sends what the library has to send, and reads what it has to tell. Nobody can say who caused an
+    /// error in a handshake: any datagram of the path may have, so a server waits for a better hello until the deadline
     /// (a bad ClientHello must not end a call: CVE-2023-51275).
     fn proceed(
         &mut self,

@@ -1,6 +1,6 @@
 //! The records of a datagram, as far as they can be told without keys: what is let in to the library.
 //!
-//! A handshake begins in the clear, so whoever can write on its path can write into it. What cannot be part of any
+//! A handshake begins in the clear, so anyone who can send on its path can write into it. What cannot be part of any
 //! handshake is kept out: in the library's queue it would keep back what comes after it, or take up memory.
 
 use crate::limits::{MAX_HANDSHAKE_MESSAGE_BYTES, MAX_HANDSHAKE_MESSAGES};
@@ -64,7 +64,7 @@ impl HelloPart {
 }
 
 /// Whether a record may be part of a handshake. Those that are encrypted may: only the library can tell. In the clear,
-/// alerts are anybody's and so nobody's (RFC 6347 section 4.1.2.7), and messages must be such as there are.
+/// alerts can be forged, so they are ignored (RFC 6347 section 4.1.2.7), and messages must be of a known type.
 pub(super) fn is_lawful(record: &[u8]) -> bool {
     match *record {
         [ALERT, _, _, 0, 0, ..] => false,

@@ -3,7 +3,7 @@
 //!
 //! Owns the transport's credentials, the paths that checks have validated, and which of them is selected. Learns
 //! nothing from a message that MESSAGE-INTEGRITY has not proved, and answers no other one (RFC 8445 section 19.5.1: no
-//! amplification). Never looks at DTLS or media, and never at a clock: whoever owns it asks [`Ice::last_check`] and
+//! amplification). Never looks at DTLS or media, and never at a clock: its owner asks [`Ice::last_check`] and
 //! calls [`Ice::expire`].
 //!
 //! **Selection.** The controlling side nominates with USE-CANDIDATE. One that nominates what it has checked before has
@@ -178,14 +178,14 @@ impl Ice {
         self.state
     }
 
-    /// Since when there is nothing new of the other side: the last check of the selected path, whose consent it is (RFC
-    /// 7675 section 5.1), or of any if none is selected. None if there is no valid path.
+    /// Time of the last check on the selected path (consent, RFC 7675 section 5.1), or on any path if none is selected.
+    /// None if there is no valid path.
     pub(crate) fn last_check(&self) -> Option<Instant> {
         let counts = |tuple: &&Tuple| self.selected.is_none_or(|(path, _)| path == tuple.path);
         self.tuples.iter().filter(counts).map(|tuple| tuple.last_check).max()
     }
 
-    /// The other side has been silent for too long: no path is valid any more, nothing is selected. A check brings the
+    /// The other side has been silent for too long: no path is valid, nothing is selected. A check brings the
     /// transport back.
     pub(crate) fn expire(&mut self) {
         self.tuples.clear();
@@ -213,7 +213,7 @@ impl Ice {
         self.tuples.iter().map(|tuple| tuple.path)
     }
 
-    /// There is no path left. What was nominated before does not bind the other side any more (as in mediasoup).
+    /// There is no path left. What was nominated before no longer binds the other side (as in mediasoup).
     fn lose(&mut self) {
         self.current.nomination = 0;
         if let Some(previous) = &mut self.previous {
@@ -231,7 +231,7 @@ impl Ice {
         }
     }
 
-    /// In the order of cost: what it is, whose it is, who wrote it.
+    /// Cheapest first: message type, username, then the HMAC.
     fn authenticate(&self, message: &Message<'_>) -> Result<Generation, Discard> {
         // Every check has FINGERPRINT (RFC 8445 section 7.1.1).
         if (message.class(), message.method()) != (Class::Request, BINDING) || !message.has_fingerprint() {

@@ -324,7 +324,7 @@ fn renomination_follows_what_grows() {
     assert_eq!(selected(&ice), Some(2), "without a number it is an ordinary one");
     ice.restart(&parameters(NEW));
     Check { nomination: Some(1), ..check(1).with(NEW) }.send(&mut ice);
-    assert_eq!(selected(&ice), Some(1), "new credentials count anew");
+    assert_eq!(selected(&ice), Some(1), "new credentials count again");
 }
 
 #[test]

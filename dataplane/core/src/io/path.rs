@@ -30,9 +30,9 @@ pub enum EndpointOp {
     /// From now on all its traffic is with this address. The kernel may be told (`connect`), which makes sends cheaper;
     /// doing nothing is correct as well.
     Connect(EndpointId, SocketAddr),
-    /// Whoever is behind this ICE-TCP connection has shown that it knows a transport's password. Connections that have
-    /// not are the shell's to limit, in number and age.
+    /// The peer of this ICE-TCP connection has shown that it knows a transport's password. The shell limits connections
+    /// whose peers have not, in number and age.
     Authenticated(EndpointId),
-    /// Nothing will be sent from it any more. Close it.
+    /// Nothing more will be sent from it. Close it.
     Close(EndpointId),
 }

@@ -1,5 +1,5 @@
-//! When to ask a stream's sender for a key frame: at most once per [`KEY_FRAME_INTERVAL`] while it does not answer,
-//! retried then; half of that apart once it has answered, however many receivers ask.
+//! Rate limit of key frame requests: one per [`KEY_FRAME_INTERVAL`] while the sender does not answer, half of it after an
+//! answer, however many receivers ask.
 
 use crate::limits::KEY_FRAME_INTERVAL;
 use crate::time::Instant;
@@ -18,7 +18,7 @@ impl KeyFrameRequests {
         self.wanted = true;
     }
 
-    /// A key frame has come: whoever wanted one has it.
+    /// A key frame has come, so none is wanted.
     pub(crate) fn received(&mut self) {
         self.wanted = false;
         if let Some((_, answered)) = &mut self.sent {

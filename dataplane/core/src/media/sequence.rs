@@ -4,7 +4,7 @@
 /// A stream's numbering begins one cycle up, so that what was sent just before its first packet has a number too.
 pub(crate) const FIRST_CYCLE: u64 = 1 << 16;
 
-/// Forward jump from which on a plain stream is suspected to have started anew (RFC 3550: MAX_DROPOUT).
+/// Forward jump from which on a plain stream is suspected to have started again (RFC 3550: MAX_DROPOUT).
 const MAX_DROPOUT: u64 = 3_000;
 
 /// What a 16-bit sequence number means.
@@ -12,9 +12,9 @@ const MAX_DROPOUT: u64 = 3_000;
 pub(crate) enum Extended {
     /// Part of the stream.
     Usual(u64),
-    /// Too far away; the next packet decides whether the stream has started anew.
+    /// Too far away; the next packet decides whether the stream has started again.
     Jump,
-    /// The sender has started anew. Always beyond everything seen before.
+    /// The sender has started again. Always beyond everything seen before.
     Restart(u64),
 }
 

@@ -411,7 +411,7 @@ impl Stream {
         }
     }
 
-    /// Nobody may begin with what came so far.
+    /// No consumer may begin with what came so far.
     pub(crate) const fn forget_key_frame(&mut self) {
         self.key_frame = None;
     }
@@ -426,13 +426,13 @@ impl Stream {
         (is_held && is_near).then_some(sequence..end)
     }
 
-    /// Packet `sequence`, if its round is over: no round is going to send it any more.
+    /// Packet `sequence`, if its round is over: no round will send it.
     pub(crate) fn past(&self, history: &History, sequence: u64) -> Option<SlotRef> {
         let index = self.slot(history, sequence).filter(|index| history.meta(*index).settled)?;
         Some(history.reference(index)).filter(|slot| !self.round.contains(slot))
     }
 
-    /// The sender has started anew: what came before is not missing.
+    /// The sender has started again: what came before is not missing.
     fn restart(&mut self, sequence: u64) {
         self.missing.clear();
         self.forget_key_frame();

@@ -46,9 +46,9 @@ impl Filter {
 pub(crate) struct Column(u32);
 
 impl Column {
-    /// Of the filter that withholds nothing.
+    /// The column of the filter that withholds nothing.
     pub(crate) const NONE: Self = Self(0);
-    /// Of a filter that is one too many: what it withholds leaves gaps.
+    /// The column of a filter that is one too many: what it withholds leaves gaps.
     pub(crate) const UNCOUNTED: Self = Self(u32::MAX);
 }
 

@@ -29,15 +29,15 @@ mod packet_type {
 
 /// Feedback message types: what the count field is in packets of types 205 and 206.
 mod feedback_format {
-    /// Of transport feedback (RFC 4585 section 6.2.1).
+    /// Packets that are missing: transport feedback (RFC 4585 section 6.2.1).
     pub(super) const NACK: u8 = 1;
-    /// Of transport feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1).
+    /// Arrivals: transport feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1).
     pub(super) const TRANSPORT_CC: u8 = 15;
-    /// Of payload feedback (RFC 4585 section 6.3.1).
+    /// Picture loss: payload feedback (RFC 4585 section 6.3.1).
     pub(super) const PLI: u8 = 1;
-    /// Of payload feedback (RFC 5104 section 4.3.1).
+    /// Full intra request: payload feedback (RFC 5104 section 4.3.1).
     pub(super) const FIR: u8 = 4;
-    /// Of payload feedback: application layer (RFC 4585 section 6.4); REMB is one.
+    /// Payload feedback of the application layer (RFC 4585 section 6.4); REMB is one.
     pub(super) const APPLICATION: u8 = 15;
 }
 
@@ -104,14 +104,14 @@ pub enum Packet<'a> {
     Pli {
         /// Who asks.
         sender_ssrc: u32,
-        /// Of whom.
+        /// SSRC of the media the request is about.
         media_ssrc: u32,
     },
     /// A key frame is asked for by command (RFC 5104 section 4.3.1).
     Fir {
         /// Who asks.
         sender_ssrc: u32,
-        /// Of whom, each with the number of the command.
+        /// SSRCs of the media the request is about, each with the number of the command.
         entries: FirEntries<'a>,
     },
     /// What a receiver thinks it can take (draft-alvestrand-rmcat-remb-03).

@@ -1,7 +1,7 @@
 //! SRTP and SRTCP (RFC 3711, RFC 7714): session keys, [`Sealer`], [`Opener`] and the [`ReplayWindow`] of a stream.
 //!
 //! Owns session keys, the outgoing SRTCP index and the replay windows of incoming SRTCP. Never owns per-SSRC state of
-//! RTP: whoever holds the stream knows its index and its window, so a forged packet has nothing here to grow.
+//! RTP: the owner of the stream knows its index and its window, so a forged packet has nothing here to grow.
 //! Payload is moved once, by the cipher (AES-CM: one copy first, since the library encrypts it in place only). Nothing
 //! is allocated per packet and no bytes, however wrong, make it panic.
 //!

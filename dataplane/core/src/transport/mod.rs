@@ -391,7 +391,7 @@ impl Transport {
         }
     }
 
-    /// Nothing is sent any more.
+    /// Stops sending.
     pub(crate) const fn clear_remote(&mut self) {
         self.remote = None;
     }

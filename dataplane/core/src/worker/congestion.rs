@@ -70,7 +70,7 @@ impl Worker {
         let (expected, received) =
             counts.fold((0, 0), |(expected, received), one| (expected + one.0, received + one.1));
         remb.estimate(now, expected, received);
-        // Whoever takes transport-wide feedback estimates for itself: it is told the limit alone.
+        // A sender that takes transport-wide feedback estimates for itself: it is told the limit alone.
         let is_estimated = told.iter().any(|producer| producer.ids().transport_cc == 0);
         let limit = transport.max_incoming_bitrate_bps();
         let estimate = Some(remb.estimate_bps()).filter(|_| is_estimated);

@@ -182,8 +182,8 @@ impl Worker {
         let (fragment, _) = message.fragments().ok_or(Discard::MalformedStun)?;
         let server = self.webrtc.as_mut().ok_or(Discard::UnexpectedProtocol)?;
         let key = server.fragments.get(fragment).copied().ok_or(Discard::UnknownUsername)?;
-        // A path is one transport's: whoever has credentials of his own cannot take another's path with them, nor, by
-        // checks in the name of another's address alone, keep it from him: it is firm once there are keys.
+        // A path belongs to one transport. Once that transport has keys, checks for another transport cannot take the
+        // path over. Before, they can, so that forged checks cannot keep a path from the one to whom it belongs.
         let holder = server.paths.get(&path).filter(|holder| **holder != key);
         if holder.and_then(|key| self.transports.get(*key)).is_some_and(|transport| transport.security().is_some()) {
             return Err(Discard::WrongRemote);
@@ -238,7 +238,7 @@ impl Worker {
         self.start_dtls(now, key, outbox);
     }
 
-    /// A path is this transport's no more, and so nobody's, unless another one has taken it.
+    /// Removes a path from the map, unless it belongs to another transport by now.
     fn forget_path(&mut self, key: TransportKey, path: Path) {
         let Some(server) = self.webrtc.as_mut().filter(|server| server.paths.get(&path) == Some(&key)) else { return };
         server.paths.remove(&path);
@@ -269,8 +269,8 @@ impl Worker {
         }
     }
 
-    /// Nothing is sent any more until there is a path again. What comes meanwhile is withheld on purpose: were it a
-    /// gap, the receiver would ask for it, see no key frame, and after 2^15 packets guess the wrong rollover counter.
+    /// Stops sending until there is a path again. Consumers resynchronise then: after a gap the receiver would ask for
+    /// what is missing, see no key frame, and after 2^15 packets guess the wrong rollover counter.
     fn fall_silent(&mut self, key: TransportKey) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         transport.clear_remote();
@@ -294,7 +294,7 @@ impl Worker {
         self.push_event(event);
     }
 
-    /// No valid check for too long: nothing is sent there any more (RFC 7675 section 5.1; as a lite agent we count the
+    /// The other side has sent no valid check for too long: sending stops (RFC 7675 section 5.1; as a lite agent we count the
     /// checks that arrive).
     pub(crate) fn consent_timeout(&mut self, now: Instant, at: Instant, key: TransportKey) {
         let Some(timeout) = self.webrtc.as_ref().map(|server| server.consent_timeout) else { return };

@@ -67,8 +67,8 @@ impl Worker {
         self.start_consumers(now, outbox);
     }
 
-    /// Whoever has just come begins with the newest key frame, if it is fit for that, rather than have everybody pay
-    /// for the next one. All rounds before are over, so what they have sent is settled.
+    /// Starts new consumers from the newest key frame in history if it is recent enough, so that a join does not cost
+    /// every viewer a key frame. All rounds before are over, so the padding of their packets is decided.
     fn start_consumers(&mut self, now: Instant, outbox: &mut Outbox) {
         while let Some(key) = self.starting.pop() {
             let Some(gop_replay) = self.gop_replay_of(now, key) else { continue };

@@ -21,7 +21,7 @@ use crate::time::Instant;
 const TICK_NS: u64 = 200_000_000;
 
 impl Worker {
-    /// Of a producer with one encoding, none is known to be active.
+    /// The layers of a producer. With one encoding, none is known to be active.
     fn layers(&self, now: Instant, producer: ProducerKey) -> Layers {
         let streams = self.producers.get(producer).into_iter().flat_map(|producer| producer.streams());
         let mut layers = Layers::default();
@@ -80,8 +80,8 @@ impl Worker {
         }
     }
 
-    /// A stream of several awakes: whoever can use it takes it from this packet on. It is not asked for a key frame
-    /// here: packets that find somebody waiting do so, and this may be one.
+    /// A layer became active again: retargets the consumers that prefer it. No key frame is asked for here: a packet
+    /// that finds a consumer waiting asks for one, and this packet may be a key frame.
     pub(crate) fn layer_awakes(&mut self, now: Instant, key: ProducerKey) {
         let layers = self.layers(now, key);
         self.set_targets(key, layers);
@@ -98,8 +98,8 @@ impl Worker {
         }
     }
 
-    /// Decides a consumer's target. Its stream lists it from now on; who does not take a stream any more stays in its
-    /// list until the next tick, and is passed over.
+    /// Decides a consumer's target. Its stream lists it from now on. The stream that it leaves lists it until the next
+    /// tick, and passes it over.
     fn set_target(&mut self, key: ConsumerKey, layers: Layers) {
         let Some(consumer) = self.consumers.get(key) else { return };
         let Some(producer) = self.producers.get_mut(consumer.producer()) else { return };
@@ -126,7 +126,7 @@ impl Worker {
         }
     }
 
-    /// Lists anew who takes which of a producer's streams.
+    /// Updates the subscribers of all streams of a producer.
     fn update_subscribers(&mut self, key: ProducerKey) {
         let Some(producer) = self.producers.get(key) else { return };
         for (stream, layer) in producer.streams().iter().zip(0_u8..) {
@@ -143,7 +143,7 @@ impl Worker {
         }
     }
 
-    /// Tells which layer each consumer is sent, where that has changed: some now, the rest with the next tick.
+    /// Reports which layer each consumer is sent, if that has changed: some now, the rest with the next tick.
     fn report_layers(&mut self, key: ProducerKey, layers: Layers) {
         let Some(producer) = self.producers.get_mut(key) else { return };
         let mut news: Vec<(ConsumerId, Option<u8>)> = Vec::new();

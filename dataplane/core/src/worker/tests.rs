@@ -126,10 +126,10 @@ fn rtp_is_not_sent_beyond_its_last_index() {
             assert_eq!(call.send(index), 1, "{suite:?}: {index}");
         }
         for index in LAST_INDEX - AHEAD + 1..=LAST_INDEX {
-            assert_eq!(call.send(index), 0, "{suite:?}: {index} would begin the consumer's indexes anew");
+            assert_eq!(call.send(index), 0, "{suite:?}: {index} would begin the consumer's indexes again");
         }
         assert_eq!(call.discarded(Discard::KeyExhausted), AHEAD);
-        // Nor does the sender begin anew: what follows its last packet is taken for something far behind.
+        // Nor does the sender begin again: what follows its last packet is taken for something far behind.
         assert_eq!(call.send(0) + call.send(1), 0);
         assert_eq!(call.discarded(Discard::TooOld), 2);
     }

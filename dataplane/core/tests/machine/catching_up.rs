@@ -1,4 +1,4 @@
-//! Whoever has just come begins with the newest key frame of history, if it is fit for that.
+//! A consumer that joins begins with the newest key frame of history, if that is recent enough.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
