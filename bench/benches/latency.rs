@@ -12,10 +12,9 @@ use std::time::{Duration, Instant};
 use corecast_bench::cpu;
 use corecast_bench::crypto::{Crypto, Sealer, endpoint};
 use corecast_bench::floor::{Floor, Gather};
-use corecast_bench::packet::{self, FIRST_SSRC, HEADER_BYTES, Header, PAYLOAD_TYPE, Stamp};
-use corecast_bench::schedule::Planned;
+use corecast_bench::packet::{self, FIRST_SSRC, HEADER_BYTES, Header, PAYLOAD_TYPE, Planned, Stamp};
 use corecast_bench::sockets::{RecvBatch, send_burst};
-use corecast_bench::target::{Peer, Plan, Route, Setup, Target, set_program};
+use corecast_bench::target::{Peer, Plan, Route, Target, WorkerSetup, set_program};
 use corecast_bench::worker::LinkedWorker;
 use corecast_wire::{Coalesce, Io};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -143,7 +142,7 @@ fn forwarding(criterion: &mut Criterion) {
     let core = cpu::last_core().expect("cores");
     cpu::pin(0).expect("pinned");
     set_program(env!("CARGO_BIN_EXE_corecast-bench"));
-    let setup = |io| Setup { core, io, coalesce: Coalesce::Off };
+    let setup = |io| WorkerSetup { core, io, coalesce: Coalesce::Off };
     for (subscribers, packets) in [(1, 1), (10, 1), (100, 10)] {
         let mut group = criterion.benchmark_group(format!("forward/{packets} packets to {subscribers}"));
         group.throughput(Throughput::Elements((subscribers * packets) as u64));
@@ -172,7 +171,7 @@ fn forwarding(criterion: &mut Criterion) {
 /// sleeps inside a task of glommio's executor, and the floor's, which nothing is around.
 fn wake_up(criterion: &mut Criterion) {
     let core = cpu::last_core().expect("cores");
-    let setup = Setup { core, io: Io::Uring, coalesce: Coalesce::Off };
+    let setup = WorkerSetup { core, io: Io::Uring, coalesce: Coalesce::Off };
     let mut group = criterion.benchmark_group("wake-up");
     let under_glommio = LinkedWorker::start(setup).expect("starts");
     let mut bed = Bed::new(1, Crypto::None, |plan| kept(under_glommio, plan));

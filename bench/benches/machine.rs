@@ -79,14 +79,7 @@ fn worker(consumers: usize, suite: Option<SrtpCryptoSuite>, extended: bool, outb
             suite,
             key_and_salt: (0..suite.key_and_salt_len()).map(|at| (at * 7 + number) as u8).collect(),
         });
-        let options = PlainTransportOptions {
-            listen_ip: address(0).ip(),
-            port: None,
-            rtcp_mux: true,
-            comedia: false,
-            srtp: srtp.clone(),
-            rtcp_ssrc: 1,
-        };
+        let options = PlainTransportOptions { srtp: srtp.clone(), ..PlainTransportOptions::new(address(0).ip(), 1) };
         let opened = [Endpoint { id: EndpointId(number as u32), local: address(10_000 + number) }];
         let create = Command::CreatePlainTransport { router, transport, options };
         worker.handle_command(now, &create, &opened, outbox).expect("new");
@@ -94,38 +87,20 @@ fn worker(consumers: usize, suite: Option<SrtpCryptoSuite>, extended: bool, outb
         let connect = Command::ConnectPlainTransport { transport, remote, rtcp_remote: None, srtp };
         worker.handle_command(now, &connect, &[], outbox).expect("not connected yet");
     }
-    let produce = ProduceOptions {
-        kind: MediaKind::Video,
-        codecs: vec![CodecMapping {
-            payload_type: 96,
-            mapped_payload_type: 101,
-            codec: Codec::Other,
-            clock_rate_hz: 90_000,
-        }],
-        header_extensions: vec![],
-        encodings: vec![EncodingMapping { ssrc: Some(SSRC), ..EncodingMapping::default() }],
-        mid: None,
-        nack: false,
-        pli: false,
-        fir: false,
-        transport_cc: false,
-        remb: false,
-        paused: false,
-    };
+    let produce = ProduceOptions::new(
+        MediaKind::Video,
+        vec![CodecMapping { payload_type: 96, mapped_payload_type: 101, codec: Codec::Other, clock_rate_hz: 90_000 }],
+        vec![EncodingMapping::announced(SSRC)],
+    );
     let producer = ProducerId(1);
     let command = Command::Produce { transport: TransportId(0), producer, options: produce };
     worker.handle_command(now, &command, &[], outbox).expect("new");
     for number in 1..=consumers {
         let options = ConsumeOptions {
-            ssrc: number as u32,
-            rtx: None,
-            payload_types: vec![PayloadTypeMapping::same(101)],
             header_extensions: if extended { extensions() } else { vec![] },
             mid: extended.then(|| "0".to_owned()),
             nack: !extended,
-            first_sequence: 0,
-            cname: String::new(),
-            paused: false,
+            ..ConsumeOptions::new(number as u32, vec![PayloadTypeMapping::same(101)], String::new())
         };
         let transport = TransportId(number as u64);
         let command = Command::Consume { transport, consumer: ConsumerId(number as u64), producer, options };

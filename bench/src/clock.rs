@@ -23,7 +23,7 @@ impl Clock {
     /// clock is adjusted now and then: ask before each measurement.
     #[must_use]
     pub fn wall_offset_ns(&self) -> u64 {
-        // Of several tries the one that was interrupted least.
+        // The try that was interrupted least is taken.
         let tries = (0..16).filter_map(|_| {
             let before = self.now_ns();
             let wall = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;

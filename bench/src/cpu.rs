@@ -12,7 +12,7 @@ pub struct CoreTicks {
 }
 
 impl CoreTicks {
-    /// Of these cores, together.
+    /// Sums the ticks of these cores.
     ///
     /// # Errors
     /// `/proc/stat` cannot be read.

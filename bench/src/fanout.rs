@@ -14,7 +14,7 @@ use crate::outcome::{GENERATOR_CORE, Outcome, Run};
 use crate::plot;
 use crate::progress::Progress;
 use crate::schedule::{Payload, Profile};
-use crate::target::Setup;
+use crate::target::WorkerSetup;
 use crate::worker::LinkedWorker;
 
 /// What is measured.
@@ -113,14 +113,14 @@ impl FanoutArgs {
             seed: self.seed,
             ip: Ipv4Addr::LOCALHOST,
         };
-        let setup = Setup { core, io, coalesce: self.coalesce };
+        let setup = WorkerSetup { core, io, coalesce: self.coalesce };
         let (warm_up, measured) = (Duration::from_secs_f64(self.warm_up), Duration::from_secs_f64(self.seconds));
         Run { load, setup, warm_up, measured, retries: self.retries, progress }
     }
 }
 
 fn measure(args: &FanoutArgs, core: u32, progress: &Progress) -> anyhow::Result<(Load, Outcome)> {
-    let (io, warnings) = drivers(args, Setup { core, io: args.io, coalesce: args.coalesce })?;
+    let (io, warnings) = drivers(args, WorkerSetup { core, io: args.io, coalesce: args.coalesce })?;
     let run = args.run(core, io, progress);
     let mut floors = Vec::new();
     if !args.no_floor {
@@ -138,10 +138,10 @@ fn measure(args: &FanoutArgs, core: u32, progress: &Progress) -> anyhow::Result<
 
 /// The driver that is going to run, and what is to be said about it. The floor runs on the same one, and a refusal
 /// shows at once.
-fn drivers(args: &FanoutArgs, setup: Setup) -> anyhow::Result<(Io, Vec<String>)> {
+fn drivers(args: &FanoutArgs, setup: WorkerSetup) -> anyhow::Result<(Io, Vec<String>)> {
     if let Some(url) = &args.target {
         return Ok((Server::reach(url)?.io()?, Vec::new()));
     }
     let probe = LinkedWorker::start(setup)?;
-    Ok((probe.io, probe.warnings.clone()))
+    Ok((probe.io(), probe.warnings().to_vec()))
 }

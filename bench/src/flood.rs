@@ -33,13 +33,26 @@ const SOCKET_BUFFER_BYTES: i32 = 4 * 1_024 * 1_024;
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum FloodKind {
     /// Binding requests with a wrong integrity, half of them with a user name that exists.
     Stun,
     /// ClientHellos, good ones, with NULL ciphers and with a bad version.
     Dtls,
     /// SRTP with a wrong tag, half of it of an SSRC that exists.
     Srtp,
+}
+
+/// What a flood has done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FloodCounts {
+    /// Packets that the kernel took.
+    pub sent: u64,
+    /// Packets that the kernel refused.
+    pub refused: u64,
+    /// Datagrams that were sent back.
+    pub replies: u64,
+    /// Their bytes.
+    pub reply_bytes: u64,
 }
 
 /// A flood.
@@ -53,14 +66,7 @@ pub struct Flood {
     began_ns: Option<u64>,
     due_before: u64,
     next: usize,
-    /// Packets that the kernel took.
-    pub sent: u64,
-    /// Packets that it did not.
-    pub refused: u64,
-    /// Datagrams that were sent back.
-    pub replies: u64,
-    /// Their bytes.
-    pub reply_bytes: u64,
+    counts: FloodCounts,
 }
 
 /// Refuses addresses that are not this machine's: a socket can be bound to those that are.
@@ -144,19 +150,7 @@ fn forged_srtp(ssrc: Option<u32>) -> Vec<Vec<u8>> {
 impl Flood {
     fn new(barrels: Vec<Arc<UdpSocket>>, ours: bool, packets: Vec<Vec<u8>>, pps: u32) -> Self {
         let (began_ns, due_before, next) = (None, 0, 0);
-        Self {
-            barrels,
-            ours,
-            packets,
-            pps,
-            began_ns,
-            due_before,
-            next,
-            sent: 0,
-            refused: 0,
-            replies: 0,
-            reply_bytes: 0,
-        }
+        Self { barrels, ours, packets, pps, began_ns, due_before, next, counts: FloodCounts::default() }
     }
 
     /// From strangers; `ufrag` is one that the server knows, `ssrc` a stream that it receives.
@@ -164,7 +158,7 @@ impl Flood {
     /// # Errors
     /// The target is not on this machine, or sockets are not to be had.
     pub fn from_strangers(
-        kind: Kind,
+        kind: FloodKind,
         target: SocketAddr,
         pps: u32,
         ufrag: Option<&str>,
@@ -172,14 +166,14 @@ impl Flood {
     ) -> anyhow::Result<Self> {
         let barrels = barrels(target)?;
         let packets = match kind {
-            Kind::Stun => forged_checks(ufrag)?,
-            Kind::Dtls => hellos(&client_hello(&Identity::new()?, &Terms::default())?)?,
-            Kind::Srtp => forged_srtp(ssrc),
+            FloodKind::Stun => forged_checks(ufrag)?,
+            FloodKind::Dtls => hellos(&client_hello(&Identity::new()?, &Terms::default())?)?,
+            FloodKind::Srtp => forged_srtp(ssrc),
         };
         Ok(Self::new(barrels, true, packets, pps))
     }
 
-    /// Forged SRTP from the sockets of those who have joined.
+    /// Forged SRTP from the sockets of endpoints that have joined.
     ///
     /// # Errors
     /// A socket's server is not on this machine.
@@ -188,6 +182,12 @@ impl Flood {
             check_own(barrel.peer_addr()?.ip())?;
         }
         Ok(Self::new(barrels, false, forged_srtp(Some(ssrc)), pps))
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub const fn counts(&self) -> FloodCounts {
+        self.counts
     }
 
     /// Sends what is due.
@@ -210,8 +210,8 @@ impl Flood {
         // Coprime to the number of packets, so that all have their turn on every socket.
         self.next += 67;
         let sent = sockets::send_burst(barrel, &slices).context("socket of the flood")? as u64;
-        self.sent += sent;
-        self.refused += count - sent;
+        self.counts.sent += sent;
+        self.counts.refused += count - sent;
         if self.ours {
             self.listen();
         }
@@ -223,8 +223,8 @@ impl Flood {
         let mut buffer = [0; 2_048];
         let barrel = &self.barrels[self.next % self.barrels.len()];
         while let Ok(len) = barrel.recv(&mut buffer) {
-            self.replies += 1;
-            self.reply_bytes += len as u64;
+            self.counts.replies += 1;
+            self.counts.reply_bytes += len as u64;
         }
     }
 }
@@ -244,7 +244,7 @@ impl Beside for Flood {
 pub struct FloodArgs {
     /// What is sent
     #[arg(long, value_enum)]
-    kind: Kind,
+    kind: FloodKind,
     /// Where to: a WebRTC port of a server on this machine
     #[arg(long, value_name = "IP:PORT")]
     target: SocketAddr,
@@ -266,8 +266,8 @@ pub struct FloodArgs {
 }
 
 #[derive(Debug, Serialize)]
-struct Figures {
-    kind: Kind,
+struct FloodTotals {
+    kind: FloodKind,
     sent: u64,
     refused: u64,
     pps: f64,
@@ -302,10 +302,13 @@ pub fn run(args: &FloodArgs) -> anyhow::Result<()> {
         flood.listen();
     }
     progress.finish();
-    let Flood { sent, refused, replies, reply_bytes, .. } = flood;
+    let FloodCounts { sent, refused, replies, reply_bytes } = flood.counts;
     if args.json {
         let pps = rounded(sent as f64 / seconds, 1);
-        println!("{}", serde_json::to_string(&Figures { kind: args.kind, sent, refused, pps, replies, reply_bytes })?);
+        println!(
+            "{}",
+            serde_json::to_string(&FloodTotals { kind: args.kind, sent, refused, pps, replies, reply_bytes })?
+        );
         return Ok(());
     }
     println!("sent {} packets to {} in {seconds:.1} s", grouped(sent), args.target);
@@ -319,7 +322,7 @@ pub fn run(args: &FloodArgs) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::webrtc::ice::{Checks, Taken};
+    use crate::webrtc::ice::{CheckEvent, Checks};
 
     #[test]
     fn only_this_machine_is_a_target() {
@@ -339,7 +342,7 @@ mod tests {
         let forged = forged_checks(Some(&ours.ufrag)).expect("made");
         let named = |packet: &&Vec<u8>| packet.windows(ours.ufrag.len()).any(|part| part == ours.ufrag.as_bytes());
         assert_eq!(forged.iter().filter(named).count(), PACKETS / 2);
-        assert!(forged.iter().all(|packet| checks.take(packet, from) == Taken::Ignored));
+        assert!(forged.iter().all(|packet| checks.take(packet, from) == CheckEvent::Ignored));
     }
 
     #[test]
@@ -355,11 +358,11 @@ mod tests {
     fn a_flood_keeps_its_rate_and_counts_replies() {
         let server = UdpSocket::bind("127.0.0.1:0").expect("bind");
         let target = server.local_addr().expect("bound");
-        let mut flood = Flood::from_strangers(Kind::Srtp, target, 1_000, None, Some(7)).expect("made");
+        let mut flood = Flood::from_strangers(FloodKind::Srtp, target, 1_000, None, Some(7)).expect("made");
         for ms in 0..=100 {
             flood.fire(ms * 1_000_000).expect("sent");
         }
-        assert_eq!((flood.sent + flood.refused, flood.refused), (100, 0));
+        assert_eq!((flood.counts.sent + flood.counts.refused, flood.counts.refused), (100, 0));
         let mut buffer = [0; 2_048];
         let (_, from) = server.recv_from(&mut buffer).expect("arrives");
         server.send_to(b"reply", from).expect("sent");
@@ -367,6 +370,6 @@ mod tests {
             flood.next = next;
             flood.listen();
         });
-        assert_eq!((flood.replies, flood.reply_bytes), (1, 5));
+        assert_eq!((flood.counts.replies, flood.counts.reply_bytes), (1, 5));
     }
 }

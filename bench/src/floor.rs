@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::packet::{FIRST_SSRC, PAYLOAD_TYPE};
 use crate::subscribers::Promised;
-use crate::target::{Child, Counters, Plan, Route, Setup, Target};
+use crate::target::{Child, Counters, Plan, Route, Target, WorkerSetup};
 
 /// When the loop stops receiving and begins to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ pub(crate) struct Report {
 #[derive(Debug)]
 pub struct Floor {
     child: Child,
-    setup: Setup,
+    setup: WorkerSetup,
     gather: Gather,
     asking: UdpSocket,
     unread: Vec<u8>,
@@ -67,7 +67,7 @@ impl Floor {
     ///
     /// # Errors
     /// The program cannot be started again.
-    pub fn start(setup: Setup, gather: Gather) -> anyhow::Result<Self> {
+    pub fn start(setup: WorkerSetup, gather: Gather) -> anyhow::Result<Self> {
         let asking = UdpSocket::bind("127.0.0.1:0")?;
         Ok(Self { child: Child::start("__floor")?, setup, gather, asking, unread: Vec::new() })
     }

@@ -22,7 +22,7 @@ use crate::packet::FIRST_SSRC;
 use crate::ring::{OutTrain, RecvRing, SendRing};
 use crate::sockets::{self, Epoll, RecvBatch};
 
-/// Nothing for so long means that whoever wanted us is gone.
+/// Nothing for so long means that the program that started the floor is gone.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 const SOCKET_BUFFER_BYTES: i32 = 8 * 1_024 * 1_024;
 /// Bytes that are sealed before they are sent, so that they stay in the core's cache.
@@ -178,13 +178,13 @@ impl Outlet for SendRing {
 
 /// Neighbouring packets that may leave as one train: equally long, the last may be shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
+struct TrainRange {
     from: usize,
     to: usize,
     segment_len: usize,
 }
 
-fn find_runs(lens: &[usize], runs: &mut Vec<Run>) {
+fn find_runs(lens: &[usize], runs: &mut Vec<TrainRange>) {
     runs.clear();
     let mut bytes = 0;
     for (index, len) in lens.iter().copied().enumerate() {
@@ -199,7 +199,7 @@ fn find_runs(lens: &[usize], runs: &mut Vec<Run>) {
                 bytes += len;
             }
             _ => {
-                runs.push(Run { from: index, to: index + 1, segment_len: len });
+                runs.push(TrainRange { from: index, to: index + 1, segment_len: len });
                 bytes = len;
             }
         }
@@ -233,7 +233,7 @@ struct Bare {
     indexes: Vec<(u16, u32)>,
     rollovers: Vec<u32>,
     lens: Vec<usize>,
-    runs: Vec<Run>,
+    runs: Vec<TrainRange>,
     scratch: Box<[u8]>,
     totals: Totals,
     link: UnixStream,
@@ -301,7 +301,7 @@ impl Bare {
         }
     }
 
-    /// The same bytes to everybody, straight from where they were received.
+    /// The same bytes to every subscriber, straight from where they were received.
     fn send_plain(
         &mut self,
         intake: &impl Intake,
@@ -394,7 +394,7 @@ impl Bare {
     }
 }
 
-fn out_train<'a>(subscriber: usize, run: &Run, pieces: &'a [IoSlice<'a>]) -> OutTrain<'a> {
+fn out_train<'a>(subscriber: usize, run: &TrainRange, pieces: &'a [IoSlice<'a>]) -> OutTrain<'a> {
     OutTrain { subscriber, pieces, segment_len: run.segment_len as u16, packets: (run.to - run.from) as u64 }
 }
 
@@ -411,7 +411,7 @@ fn bind() -> anyhow::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// The hidden subcommand `__floor`: runs until nothing comes any more or the parent ends.
+/// The hidden subcommand `__floor`: runs until no more packets come or the parent ends.
 ///
 /// # Errors
 /// The assignment cannot be carried out.
@@ -478,7 +478,7 @@ mod tests {
         let mut runs = Vec::new();
         find_runs(&[100, 100, 60, 60, 100, 101], &mut runs);
         let expected = [(0, 3, 100), (3, 4, 60), (4, 5, 100), (5, 6, 101)];
-        assert_eq!(runs, expected.map(|(from, to, segment_len)| Run { from, to, segment_len }));
+        assert_eq!(runs, expected.map(|(from, to, segment_len)| TrainRange { from, to, segment_len }));
         find_runs(&[1_228; 60], &mut runs);
         assert_eq!(runs.iter().map(|run| run.to - run.from).collect::<Vec<_>>(), [53, 7]);
     }

@@ -13,7 +13,7 @@ use crate::generator::{Generator, Load, Timing, Window};
 use crate::progress::Progress;
 use crate::report::{duration, grouped, rounded, table};
 use crate::schedule::{Payload, Profile};
-use crate::target::Setup;
+use crate::target::WorkerSetup;
 
 /// Train lengths of the table.
 const TRAINS: [u32; 5] = [1, 2, 4, 10, 40];
@@ -122,7 +122,7 @@ fn measure(args: &FloorArgs, io: Io, crypto: Crypto, train: u32, core: u32) -> a
     };
     let mut tries = 0;
     loop {
-        let mut floor = Floor::start(Setup { core, io, coalesce: Coalesce::Off }, Gather::Count(train))?;
+        let mut floor = Floor::start(WorkerSetup { core, io, coalesce: Coalesce::Off }, Gather::Count(train))?;
         let window = Generator::connect(&load, &mut floor)?.measure(&mut floor, timing, &mut |_| {})?;
         tries += 1;
         if window.steal_pct <= MAX_STEAL_PCT || tries == MOST_TRIES {

@@ -2,7 +2,8 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -15,8 +16,9 @@ use crate::cpu::CoreTicks;
 use crate::crypto::{self, Crypto};
 use crate::publishers::Publisher;
 use crate::schedule::{Payload, Profile, Source};
-use crate::subscribers::{Arrivals, Subscribers};
+use crate::subscribers::{Arrivals, Promised, Subscribers};
 use crate::target::{Counters, Peer, Plan, Target};
+use crate::webrtc::session::Parts;
 use crate::webrtc::upkeep::Upkeep;
 
 /// Sockets that are read before the schedule is looked at again.
@@ -107,7 +109,7 @@ impl Window {
         self.expected.saturating_sub(self.arrivals.packets)
     }
 
-    /// Those of them that no subscriber's socket lost.
+    /// Lost packets that no subscriber's socket lost.
     #[must_use]
     pub fn lost_server(&self) -> u64 {
         self.lost().saturating_sub(self.lost_receiver)
@@ -116,12 +118,25 @@ impl Window {
 
 /// Both ends of the media.
 pub struct Ends {
-    /// The one clock of the run.
-    pub clock: Clock,
-    /// Who sends.
-    pub publishers: Vec<Publisher>,
-    /// Who receives.
-    pub subscribers: Subscribers,
+    clock: Clock,
+    publishers: Vec<Publisher>,
+    subscribers: Subscribers,
+}
+
+impl Ends {
+    /// Publishers and subscribers, all by one clock.
+    #[must_use]
+    pub const fn new(clock: Clock, publishers: Vec<Publisher>, subscribers: Subscribers) -> Self {
+        Self { clock, publishers, subscribers }
+    }
+
+    /// Takes in a subscriber that has joined over WebRTC.
+    ///
+    /// # Errors
+    /// The socket refuses options.
+    pub fn join(&mut self, parts: Parts, promised: Promised, now_ns: u64) -> anyhow::Result<()> {
+        self.subscribers.join(parts, promised, now_ns)
+    }
 }
 
 /// Something that goes on beside the media, on the same thread: whatever it does must be short.
@@ -154,8 +169,7 @@ struct Mark {
 
 /// Sends and receives.
 pub struct Generator {
-    /// Both ends.
-    pub ends: Ends,
+    ends: Ends,
     next_publisher: usize,
     due: BinaryHeap<Reverse<(u64, usize)>>,
     latest_send_ns: u64,
@@ -196,12 +210,12 @@ impl Generator {
         };
         let route = target.connect(&plan)?;
         for (publisher, address) in publishers.iter().zip(route.publish_to) {
-            publisher.socket.connect(address).with_context(|| format!("publisher to {address}"))?;
+            publisher.connect(address).with_context(|| format!("publisher to {address}"))?;
         }
         subscribers.receive_from(&route.send_from)?;
         subscribers.promise(route.promised);
         subscribers.open_with(&route.keys)?;
-        Ok(Self::between(Ends { clock: Clock::default(), publishers, subscribers }, load.seed))
+        Ok(Self::between(Ends::new(Clock::default(), publishers, subscribers), load.seed))
     }
 
     /// Between ends that are connected already, or that join while it runs.
@@ -248,7 +262,8 @@ impl Generator {
             let mark = self.mark();
             self.send_for(timing.warm_up, &mut |_| {}, &mut ())?;
             self.drain(&mark)?;
-            let (counters, arrived) = (target.counters()?, self.ends.subscribers.arrivals.since(mark.arrivals).packets);
+            let (counters, arrived) =
+                (target.counters()?, self.ends.subscribers.arrivals().since(mark.arrivals).packets);
             ensure!(
                 arrived > 0 || self.expected_since(&mark) == 0,
                 "nothing arrives; what the target did: {counters:?}"
@@ -257,7 +272,7 @@ impl Generator {
         let cores_before = CoreTicks::read(&timing.cores)?;
         let (counters_before, mark) = (target.counters()?, self.mark());
         let drops_before = self.ends.subscribers.receive_drops()?;
-        self.ends.subscribers.latency.reset();
+        self.ends.subscribers.reset_latency();
         self.latest_send_ns = 0;
         let seconds = self.send_for(timing.measured, progress, beside)?;
         self.drain(&mark)?;
@@ -265,9 +280,9 @@ impl Generator {
         Ok(Window {
             sent: self.sent_since(&mark).sum(),
             expected: self.expected_since(&mark),
-            arrivals: self.ends.subscribers.arrivals.since(mark.arrivals),
+            arrivals: self.ends.subscribers.arrivals().since(mark.arrivals),
             lost_receiver: self.ends.subscribers.receive_drops()? - drops_before,
-            latency: self.ends.subscribers.latency.clone(),
+            latency: self.ends.subscribers.latency().clone(),
             counters,
             seconds,
             steal_pct: CoreTicks::read(&timing.cores)?.steal_pct_since(cores_before),
@@ -275,22 +290,35 @@ impl Generator {
         })
     }
 
-    /// Nobody is left; those who joined over WebRTC have still to say so.
+    /// From now on latency ends when the kernel takes a packet in (see [`Subscribers::trust_time_stamps`]).
+    ///
+    /// # Errors
+    /// The kernel does not know time stamps.
+    pub fn trust_time_stamps(&mut self) -> anyhow::Result<()> {
+        self.ends.subscribers.trust_time_stamps(&self.ends.clock)
+    }
+
+    /// Sockets of the publishers.
+    #[must_use]
+    pub fn publisher_sockets(&self) -> Vec<Arc<UdpSocket>> {
+        self.ends.publishers.iter().map(|publisher| Arc::clone(publisher.socket())).collect()
+    }
+
+    /// Removes all publishers and subscribers. The caller has those that joined over WebRTC leave the server.
     pub fn dissolve(&mut self) -> Vec<Upkeep> {
-        let publishers = self.ends.publishers.drain(..).filter_map(|publisher| publisher.publishing);
         let mut upkeep = self.ends.subscribers.dissolve();
-        upkeep.extend(publishers.map(|publishing| publishing.upkeep));
+        upkeep.extend(self.ends.publishers.drain(..).filter_map(Publisher::into_upkeep));
         upkeep
     }
 
     fn mark(&self) -> Mark {
-        let sent = self.ends.publishers.iter().map(|publisher| publisher.sent).collect();
-        Mark { sent, arrivals: self.ends.subscribers.arrivals }
+        let sent = self.ends.publishers.iter().map(Publisher::sent).collect();
+        Mark { sent, arrivals: self.ends.subscribers.arrivals() }
     }
 
     /// Packets of each publisher since then.
     fn sent_since(&self, mark: &Mark) -> impl Iterator<Item = u64> {
-        self.ends.publishers.iter().zip(&mark.sent).map(|(publisher, before)| publisher.sent - before)
+        self.ends.publishers.iter().zip(&mark.sent).map(|(publisher, before)| publisher.sent() - before)
     }
 
     /// What subscribers should have got since then, if all of them were there.
@@ -310,8 +338,8 @@ impl Generator {
         publisher.map_or(Ok(()), |publisher| publisher.turn(now_ns))
     }
 
-    /// Starts every publisher anew, at a phase of its own, and sends for so long, or longer if `beside` takes longer;
-    /// says for how many seconds it did.
+    /// Starts every publisher again, at a phase of its own, and sends for so long, or longer if `beside` takes longer.
+    /// Returns for how many seconds it sent.
     fn send_for(
         &mut self,
         duration: Duration,
@@ -323,8 +351,8 @@ impl Generator {
         let mut rng = StdRng::seed_from_u64(self.seed);
         self.due.clear();
         for (index, publisher) in self.ends.publishers.iter_mut().enumerate() {
-            publisher.source.restart(start_ns + rng.random_range(0..FRAME_NS));
-            self.due.push(Reverse((publisher.source.next_ns(), index)));
+            publisher.restart(start_ns + rng.random_range(0..FRAME_NS));
+            self.due.push(Reverse((publisher.next_ns(), index)));
         }
         let mut next_progress_ns = start_ns;
         loop {
@@ -341,7 +369,7 @@ impl Generator {
                 let publisher = &mut self.ends.publishers[index];
                 publisher.send_due(now_ns, &self.ends.clock)?;
                 self.latest_send_ns = self.latest_send_ns.max(now_ns - due_ns);
-                self.due.push(Reverse((publisher.source.next_ns(), index)));
+                self.due.push(Reverse((publisher.next_ns(), index)));
             }
             self.turn_publisher(now_ns)?;
             beside.turn(now_ns, &mut self.ends)?;
@@ -353,10 +381,10 @@ impl Generator {
     fn drain(&mut self, mark: &Mark) -> anyhow::Result<()> {
         let start_ns = self.ends.clock.now_ns();
         let (expected, arrived_before) = (self.expected_since(mark), mark.arrivals.packets);
-        let (mut last, mut last_ns) = (self.ends.subscribers.arrivals.packets, start_ns);
+        let (mut last, mut last_ns) = (self.ends.subscribers.arrivals().packets, start_ns);
         loop {
             self.poll(self.ends.subscribers.len())?;
-            let (now_ns, arrived) = (self.ends.clock.now_ns(), self.ends.subscribers.arrivals.packets);
+            let (now_ns, arrived) = (self.ends.clock.now_ns(), self.ends.subscribers.arrivals().packets);
             if arrived > last {
                 (last, last_ns) = (arrived, now_ns);
             }
@@ -364,21 +392,6 @@ impl Generator {
             if complete || now_ns - last_ns > QUIET_NS || now_ns - start_ns > DRAIN_LIMIT_NS {
                 return Ok(());
             }
-        }
-    }
-}
-
-impl Arrivals {
-    /// What arrived since `earlier`.
-    #[must_use]
-    pub const fn since(self, earlier: Self) -> Self {
-        Self {
-            packets: self.packets - earlier.packets,
-            repeated: self.repeated - earlier.repeated,
-            reordered: self.reordered - earlier.reordered,
-            rtcp: self.rtcp - earlier.rtcp,
-            upkeep: self.upkeep - earlier.upkeep,
-            compared: self.compared - earlier.compared,
         }
     }
 }

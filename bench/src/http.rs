@@ -51,7 +51,7 @@ impl Server {
     /// Looks whether a server answers at `url`.
     ///
     /// # Errors
-    /// Nobody answers there.
+    /// No server answers there.
     pub fn reach(url: &str) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // Servers close a connection that rests for a few seconds: it must not be used again just then.

@@ -13,7 +13,7 @@ use crate::generator::{Generator, Load, Timing, Window};
 use crate::plot::{self, Series};
 use crate::progress::Progress;
 use crate::report::{Figures, duration, grouped, rounded, table};
-use crate::target::{Setup, Target};
+use crate::target::{Target, WorkerSetup};
 
 /// The ratio to the floor says something only while trains are equally long within this part.
 const MAX_TRAIN_DIFFERENCE: f64 = 0.05;
@@ -48,7 +48,7 @@ pub struct Run<'a> {
     /// What is sent, and to how many.
     pub load: Load,
     /// How the worker runs, and the floor in its place.
-    pub setup: Setup,
+    pub setup: WorkerSetup,
     /// Before what is measured.
     pub warm_up: Duration,
     /// What is measured.
@@ -89,7 +89,7 @@ impl Run<'_> {
         }
     }
 
-    /// Measures a target that is started anew for every attempt.
+    /// Measures a target that is started again for every attempt.
     ///
     /// # Errors
     /// It cannot be started or measured.

@@ -3,8 +3,6 @@
 
 use anyhow::{Context as _, bail, ensure};
 
-use crate::schedule::Planned;
-
 /// VP8 descriptor and first bytes of a VP8 frame, then length, publisher, index and send stamp.
 const STAMP_AT: usize = 4;
 const STAMP_BYTES: usize = 2 + 2 + 8 + 8;
@@ -26,6 +24,21 @@ const FILLER_PERIOD: usize = 256;
 fn filler(index: u64) -> impl Iterator<Item = u8> {
     let start = index as usize % FILLER_PERIOD;
     (start..).map(|at| (at.wrapping_mul(167) ^ (at >> 8)) as u8)
+}
+
+/// A packet that is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Payload length, in bytes.
+    pub payload_len: usize,
+    /// First of its frame.
+    pub first: bool,
+    /// Last of its frame (the RTP marker).
+    pub last: bool,
+    /// Part of a key frame.
+    pub key: bool,
+    /// When its frame was made, in nanoseconds.
+    pub frame_ns: u64,
 }
 
 /// What a publisher has written into a packet.

@@ -8,11 +8,11 @@ use anyhow::Context as _;
 use webrtc_srtp::context::Context;
 
 use crate::clock::Clock;
-use crate::packet::{self, Header, Stamp};
-use crate::schedule::{Planned, Source};
+use crate::packet::{self, Header, Planned, Stamp};
+use crate::schedule::Source;
 use crate::sockets;
 use crate::webrtc::session::Parts;
-use crate::webrtc::upkeep::{Publishing, Sent};
+use crate::webrtc::upkeep::{Publishing, SenderTotals, Upkeep};
 
 /// Send times that are remembered per publisher. A power of two, and many seconds.
 const REMEMBERED: usize = 16 * 1_024;
@@ -21,20 +21,14 @@ const VIDEO_CLOCK_HZ: u128 = 90_000;
 
 /// One publisher.
 pub struct Publisher {
-    /// Its socket.
-    pub socket: Arc<UdpSocket>,
-    /// Its packets in time.
-    pub source: Source,
-    /// Stream that it sends.
-    pub ssrc: u32,
-    /// Payload type that it sends.
-    pub payload_type: u8,
-    /// Packets that the kernel took.
-    pub sent: u64,
-    /// Packets that the kernel refused.
-    pub refused: u64,
+    socket: Arc<UdpSocket>,
+    source: Source,
+    ssrc: u32,
+    payload_type: u8,
+    sent: u64,
+    refused: u64,
     /// What it owes the server, if it joined over WebRTC.
-    pub publishing: Option<Publishing>,
+    publishing: Option<Publishing>,
     number: u16,
     octets: u64,
     srtp: Option<Context>,
@@ -53,7 +47,7 @@ impl std::fmt::Debug for Publisher {
 }
 
 impl Publisher {
-    /// Number `number`, not yet connected; `srtp` seals what it sends.
+    /// Publisher `number`, not yet connected; `srtp` seals its packets.
     ///
     /// # Errors
     /// No socket is to be had.
@@ -63,7 +57,7 @@ impl Publisher {
         Self::over(number, source, srtp, Arc::new(socket))
     }
 
-    /// Number `number`, who has joined; its first packet leaves when it is due.
+    /// Publisher `number`, which has joined over WebRTC; its first packet leaves when it is due.
     ///
     /// # Errors
     /// The socket is not connected.
@@ -92,6 +86,61 @@ impl Publisher {
             plain: Vec::new(),
             packets: Vec::new(),
         })
+    }
+
+    /// The same, but sending under this SSRC.
+    #[must_use]
+    pub fn with_ssrc(self, ssrc: u32) -> Self {
+        Self { ssrc, ..self }
+    }
+
+    /// The same, but sending with this payload type.
+    #[must_use]
+    pub fn with_payload_type(self, payload_type: u8) -> Self {
+        Self { payload_type, ..self }
+    }
+
+    /// Connects its socket to the address that it sends to.
+    ///
+    /// # Errors
+    /// The address cannot be connected to.
+    pub fn connect(&self, address: SocketAddr) -> std::io::Result<()> {
+        self.socket.connect(address)
+    }
+
+    /// Its socket.
+    #[must_use]
+    pub const fn socket(&self) -> &Arc<UdpSocket> {
+        &self.socket
+    }
+
+    /// Packets that the kernel took.
+    #[must_use]
+    pub const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Packets that the kernel refused.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// When [`Self::send_due`] next has something to send, in nanoseconds.
+    #[must_use]
+    pub fn next_ns(&self) -> u64 {
+        self.source.next_ns()
+    }
+
+    /// Plans its packets from `start_ns` on; those that were planned before are dropped.
+    pub fn restart(&mut self, start_ns: u64) {
+        self.source.restart(start_ns);
+    }
+
+    /// What is left to do for an endpoint that joined over WebRTC: consent, and the way out.
+    #[must_use]
+    pub fn into_upkeep(self) -> Option<Upkeep> {
+        self.publishing.map(Publishing::into_upkeep)
     }
 
     /// Where it sends from.
@@ -123,8 +172,12 @@ impl Publisher {
         if !publishing.is_due(now_ns) {
             return Ok(());
         }
-        let sent =
-            Sent { ssrc: self.ssrc, rtp_time: rtp_time(now_ns), packets: self.sent as u32, octets: self.octets as u32 };
+        let sent = SenderTotals {
+            ssrc: self.ssrc,
+            rtp_time: rtp_time(now_ns),
+            packets: self.sent as u32,
+            octets: self.octets as u32,
+        };
         if publishing.turn(now_ns, &self.socket, seal, sent)? {
             self.source.want_key_frame();
         }
@@ -169,7 +222,7 @@ impl Publisher {
     }
 }
 
-/// The RTP clock of pictures; sound has it too here, and nobody plays it.
+/// The RTP clock of pictures. Sound has it too here, since no receiver plays it.
 const fn rtp_time(ns: u64) -> u32 {
     (ns as u128 * VIDEO_CLOCK_HZ / 1_000_000_000) as u32
 }

@@ -15,9 +15,9 @@ pub struct Figures {
     pub received: u64,
     /// Packets that they did not.
     pub lost: u64,
-    /// Those of them that the server discarded, was refused or never received.
+    /// Lost packets that the server discarded, was refused or never received.
     pub lost_server: u64,
-    /// Those of them that overflowed a subscriber's socket.
+    /// Lost packets that overflowed a subscriber's socket.
     pub lost_receiver: u64,
     /// Lost of expected, in percent.
     pub loss_pct: f64,

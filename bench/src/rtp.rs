@@ -60,7 +60,7 @@ pub struct RtpArgs {
 }
 
 #[derive(Debug, Serialize)]
-struct Sent {
+struct RtpFigures {
     sent: u64,
     refused: u64,
     seconds: f64,
@@ -91,18 +91,17 @@ pub fn run(args: &RtpArgs) -> anyhow::Result<()> {
     let source = Source::new(args.profile, args.payload, args.pps, clock.now_ns(), args.seed);
     let any = if args.address.is_ipv4() { ANY_IP.0.into() } else { ANY_IP.1.into() };
     let from = args.from.unwrap_or_else(|| SocketAddr::new(any, 0));
-    let mut publisher = Publisher::new(0, source, srtp, from)?;
-    publisher.ssrc = args.ssrc.unwrap_or_else(rand::random);
-    publisher.payload_type = args.pt;
-    publisher.socket.connect(args.address).with_context(|| format!("cannot send to {}", args.address))?;
+    let ssrc = args.ssrc.unwrap_or_else(rand::random);
+    let mut publisher = Publisher::new(0, source, srtp, from)?.with_ssrc(ssrc).with_payload_type(args.pt);
+    publisher.connect(args.address).with_context(|| format!("cannot send to {}", args.address))?;
     sockets::precise_timers();
     let seconds = send(args, &mut publisher, &clock)?;
-    let sent = Sent {
-        sent: publisher.sent,
-        refused: publisher.refused,
+    let sent = RtpFigures {
+        sent: publisher.sent(),
+        refused: publisher.refused(),
         seconds: rounded(seconds, 3),
-        pps: rounded(publisher.sent as f64 / seconds, 1),
-        ssrc: publisher.ssrc,
+        pps: rounded(publisher.sent() as f64 / seconds, 1),
+        ssrc,
     };
     if args.json {
         println!("{}", serde_json::to_string(&sent)?);
@@ -130,12 +129,12 @@ fn send(args: &RtpArgs, publisher: &mut Publisher, clock: &Clock) -> anyhow::Res
             return Ok((now_ns - start_ns) as f64 / 1e9);
         }
         if now_ns >= next_progress_ns {
-            let what = format!("{} packets to {}", grouped(publisher.sent), args.address);
+            let what = format!("{} packets to {}", grouped(publisher.sent()), args.address);
             progress.within(&what, Duration::from_nanos(now_ns - start_ns), length);
             next_progress_ns = now_ns + PROGRESS_NS;
         }
         publisher.send_due(now_ns, clock)?;
-        let next_ns = publisher.source.next_ns().min(end_ns);
+        let next_ns = publisher.next_ns().min(end_ns);
         std::thread::sleep(Duration::from_nanos(next_ns.saturating_sub(clock.now_ns())));
     }
 }

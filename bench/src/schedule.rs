@@ -8,6 +8,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
+use crate::packet::{MAX_PAYLOAD, MIN_PAYLOAD, Planned};
+
 const SECOND_NS: u64 = 1_000_000_000;
 const FRAMES_PER_SECOND: u64 = 30;
 /// libwebrtc's pacer works off its queue at this interval ...
@@ -48,7 +50,7 @@ impl std::str::FromStr for Payload {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let range = crate::packet::MIN_PAYLOAD..=crate::packet::MAX_PAYLOAD;
+        let range = MIN_PAYLOAD..=MAX_PAYLOAD;
         match text.parse() {
             _ if text == "mix" => Ok(Self::Mix),
             Ok(bytes) if range.contains(&bytes) => Ok(Self::Fixed(bytes)),
@@ -64,21 +66,6 @@ impl std::fmt::Display for Payload {
             Self::Mix => f.write_str("mix"),
         }
     }
-}
-
-/// A packet that is to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Planned {
-    /// Payload length, in bytes.
-    pub payload_len: usize,
-    /// First of its frame.
-    pub first: bool,
-    /// Last of its frame (the RTP marker).
-    pub last: bool,
-    /// Of a key frame.
-    pub key: bool,
-    /// When its frame was made, in nanoseconds.
-    pub frame_ns: u64,
 }
 
 /// Which frames are key frames.
@@ -130,7 +117,7 @@ impl Source {
         self
     }
 
-    /// Somebody needs a key frame.
+    /// A receiver needs a key frame.
     pub const fn want_key_frame(&mut self) {
         if let KeyFrames::OnDemand { wanted } = &mut self.key_frames {
             *wanted = true;
@@ -230,7 +217,7 @@ impl Source {
 /// As few packets as can hold `size` bytes, whose lengths differ by a byte at most; the longer ones last, as libwebrtc
 /// orders them.
 fn split_nearly_evenly(size: usize) -> Vec<usize> {
-    let size = size.max(crate::packet::MIN_PAYLOAD);
+    let size = size.max(MIN_PAYLOAD);
     let count = size.div_ceil(MIX_MAX_PAYLOAD);
     let longer = size % count;
     (0..count).map(|index| size / count + usize::from(index >= count - longer)).collect()

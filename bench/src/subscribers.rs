@@ -66,6 +66,21 @@ pub struct Arrivals {
     pub compared: u64,
 }
 
+impl Arrivals {
+    /// What arrived since `earlier`.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            packets: self.packets - earlier.packets,
+            repeated: self.repeated - earlier.repeated,
+            reordered: self.reordered - earlier.reordered,
+            rtcp: self.rtcp - earlier.rtcp,
+            upkeep: self.upkeep - earlier.upkeep,
+            compared: self.compared - earlier.compared,
+        }
+    }
+}
+
 struct Subscriber {
     socket: Arc<UdpSocket>,
     srtp: Option<Context>,
@@ -80,10 +95,8 @@ pub struct Subscribers {
     next: usize,
     gro: bool,
     wall_offset_ns: Option<u64>,
-    /// Time from a packet's send stamp to its being read, in nanoseconds.
-    pub latency: Histogram<u64>,
-    /// What arrived.
-    pub arrivals: Arrivals,
+    latency: Histogram<u64>,
+    arrivals: Arrivals,
 }
 
 impl std::fmt::Debug for Subscribers {
@@ -110,7 +123,7 @@ impl Subscribers {
         Ok(Self { subscribers, batch, next: 0, gro, wall_offset_ns: None, latency, arrivals: Arrivals::default() })
     }
 
-    /// Takes in one who has joined over WebRTC.
+    /// Takes in a subscriber that has joined over WebRTC.
     ///
     /// # Errors
     /// The socket refuses options.
@@ -146,24 +159,41 @@ impl Subscribers {
         streams.filter(|stream| stream.promised.publisher == number).count() as u64
     }
 
-    /// Consent of those who joined over WebRTC.
+    /// Consent of the subscribers that joined over WebRTC.
     pub fn upkeep(&self) -> impl Iterator<Item = &Upkeep> {
-        self.subscribers.iter().filter_map(|subscriber| Some(&subscriber.watching.as_ref()?.upkeep))
+        self.subscribers.iter().filter_map(|subscriber| Some(subscriber.watching.as_ref()?.upkeep()))
     }
 
-    /// Nobody is left; those who joined over WebRTC have still to say so.
+    /// Removes all subscribers. The caller has those that joined over WebRTC leave the server.
     pub fn dissolve(&mut self) -> Vec<Upkeep> {
         let watching = self.subscribers.drain(..).filter_map(|subscriber| subscriber.watching);
-        watching.map(|watching| watching.upkeep).collect()
+        watching.map(Watching::into_upkeep).collect()
     }
 
-    /// How many.
+    /// Time from a packet's send stamp to its being read, in nanoseconds.
+    #[must_use]
+    pub const fn latency(&self) -> &Histogram<u64> {
+        &self.latency
+    }
+
+    /// Forgets the latencies.
+    pub fn reset_latency(&mut self) {
+        self.latency.reset();
+    }
+
+    /// What arrived.
+    #[must_use]
+    pub const fn arrivals(&self) -> Arrivals {
+        self.arrivals
+    }
+
+    /// Number of subscribers.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.subscribers.len()
     }
 
-    /// Nobody.
+    /// There is no subscriber.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.subscribers.is_empty()
@@ -232,14 +262,14 @@ impl Subscribers {
                 continue;
             }
             let now_ns = clock.now_ns();
-            let mut taken = Taken { latency: &mut self.latency, arrivals: &mut self.arrivals, publishers, now_ns };
+            let mut tally = Tally { latency: &mut self.latency, arrivals: &mut self.arrivals, publishers, now_ns };
             for index in 0..filled {
                 let datagram = self.batch.datagram(index);
                 let stamp_ns =
                     datagram.stamp_ns.zip(self.wall_offset_ns).map(|(wall, offset)| wall.saturating_sub(offset));
-                taken.now_ns = stamp_ns.unwrap_or(now_ns);
+                tally.now_ns = stamp_ns.unwrap_or(now_ns);
                 for packet in datagram.bytes.chunks(datagram.segment_len) {
-                    subscriber.take(packet, &mut taken).with_context(|| format!("subscriber {number}"))?;
+                    subscriber.take(packet, &mut tally).with_context(|| format!("subscriber {number}"))?;
                 }
             }
         }
@@ -248,7 +278,7 @@ impl Subscribers {
 }
 
 /// Where the packets of one poll are accounted for.
-struct Taken<'a> {
+struct Tally<'a> {
     latency: &'a mut Histogram<u64>,
     arrivals: &'a mut Arrivals,
     publishers: &'a [Publisher],
@@ -274,18 +304,18 @@ impl Subscriber {
         }
     }
 
-    fn take(&mut self, packet: &[u8], taken: &mut Taken<'_>) -> anyhow::Result<()> {
+    fn take(&mut self, packet: &[u8], tally: &mut Tally<'_>) -> anyhow::Result<()> {
         let header: &[u8; HEADER_BYTES] = packet.first_chunk().context("a packet shorter than an RTP header")?;
         if let Some(watching) = &mut self.watching
             && header[0] < 128
         {
-            taken.arrivals.upkeep += 1;
+            tally.arrivals.upkeep += 1;
             watching.take(packet, &self.socket);
             return Ok(());
         }
         // RFC 5761 section 4: these second bytes are RTCP's.
         if matches!(header[1], 192..=223) {
-            taken.arrivals.rtcp += 1;
+            tally.arrivals.rtcp += 1;
             return Ok(());
         }
         let sequence = u16::from_be_bytes([header[2], header[3]]);
@@ -298,7 +328,7 @@ impl Subscriber {
         };
         let stream = &mut self.streams[number];
         let number = stream.promised.publisher;
-        let publisher = &taken.publishers[number];
+        let publisher = &tally.publishers[number];
         let offset = match stream.offset {
             Some(offset) if !stream.received.is_multiple_of(SAMPLE) => offset,
             known => {
@@ -310,13 +340,13 @@ impl Subscriber {
                 if known.is_some_and(|known| known != offset) || publisher.sent_ns(sent_as) != stamp.sent_ns {
                     bail!("SSRC {ssrc:#x}: sequence number {sequence} holds what was sent as {sent_as}");
                 }
-                taken.arrivals.compared += 1;
+                tally.arrivals.compared += 1;
                 *stream.offset.insert(offset)
             }
         };
         let sent_ns = publisher.sent_ns(sequence.wrapping_sub(offset));
-        stream.note(sequence, taken.arrivals);
-        taken.latency.saturating_record(taken.now_ns.saturating_sub(sent_ns).max(1));
+        stream.note(sequence, tally.arrivals);
+        tally.latency.saturating_record(tally.now_ns.saturating_sub(sent_ns).max(1));
         Ok(())
     }
 }

@@ -24,7 +24,7 @@ pub struct Peer {
     pub key: Option<SrtpParameters>,
 }
 
-/// Who takes part.
+/// The publishers and subscribers of a measurement.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// They send stream [`crate::packet::FIRST_SSRC`] plus their index.
@@ -100,7 +100,7 @@ pub trait Target {
 
 /// How a worker, or the floor in its place, is to run.
 #[derive(Clone, Copy, Debug)]
-pub struct Setup {
+pub struct WorkerSetup {
     /// CPU to pin to.
     pub core: u32,
     /// Driver.
@@ -114,7 +114,7 @@ pub struct Setup {
 pub struct Child {
     process: std::process::Child,
     /// Our end of the link.
-    pub link: UnixStream,
+    link: UnixStream,
 }
 
 /// Name of the variable that names the hidden subcommand and our process, so that the child can tell a parent that is

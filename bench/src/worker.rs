@@ -12,7 +12,7 @@ use corecast_wire::{
 
 use crate::packet::{FIRST_SSRC, PAYLOAD_TYPE};
 use crate::subscribers::Promised;
-use crate::target::{Child, Counters, Peer, Plan, Route, Setup, Target};
+use crate::target::{Child, Counters, Peer, Plan, Route, Target, WorkerSetup};
 
 const ROUTER: RouterId = RouterId(1);
 /// Payload type that subscribers see: another one than publishers send, so that it must be rewritten.
@@ -28,10 +28,8 @@ pub struct LinkedWorker {
     child: Child,
     decoder: FrameDecoder,
     requests: u64,
-    /// The driver that it runs on.
-    pub io: Io,
-    /// What it says that the operator should change.
-    pub warnings: Vec<String>,
+    io: Io,
+    warnings: Vec<String>,
 }
 
 impl LinkedWorker {
@@ -39,7 +37,7 @@ impl LinkedWorker {
     ///
     /// # Errors
     /// What kept it from starting.
-    pub fn start(setup: Setup) -> anyhow::Result<Self> {
+    pub fn start(setup: WorkerSetup) -> anyhow::Result<Self> {
         let config = WorkerConfig {
             index: 0,
             core: setup.core,
@@ -65,6 +63,18 @@ impl LinkedWorker {
             Frame::Event(Event::StartFailed(error)) => Err(error).context("the worker"),
             other => bail!("the worker begins with {other:?}"),
         }
+    }
+
+    /// The driver that it runs on.
+    #[must_use]
+    pub const fn io(&self) -> Io {
+        self.io
+    }
+
+    /// What it says that the operator should change.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     fn send(&mut self, frame: &Frame) -> anyhow::Result<()> {
@@ -101,14 +111,10 @@ impl LinkedWorker {
     fn transport(&mut self, number: u64, peer: &Peer) -> anyhow::Result<std::net::SocketAddr> {
         let transport = TransportId(number);
         let options = PlainTransportOptions {
-            listen_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: None,
-            rtcp_mux: true,
-            comedia: false,
             // One key both ways would do harm only if both sides sent under one SSRC; subscribers send nothing, and
             // publishers get RTCP only, which has session keys of its own.
             srtp: peer.key.clone(),
-            rtcp_ssrc: 1 + number as u32,
+            ..PlainTransportOptions::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1 + number as u32)
         };
         let reply = self.request(Command::CreatePlainTransport { router: ROUTER, transport, options })?;
         let Reply::PlainTransport { local, .. } = reply else { bail!("the worker answers {reply:?}") };
@@ -125,17 +131,9 @@ impl LinkedWorker {
         let mapping =
             CodecMapping { payload_type: PAYLOAD_TYPE, mapped_payload_type: MAPPED_PAYLOAD_TYPE, codec, clock_rate_hz };
         let options = ProduceOptions {
-            kind,
-            codecs: vec![mapping],
-            header_extensions: Vec::new(),
-            encodings: vec![EncodingMapping { ssrc: Some(FIRST_SSRC + number), ..EncodingMapping::default() }],
-            mid: None,
             nack: video,
             pli: video,
-            fir: false,
-            transport_cc: false,
-            remb: false,
-            paused: false,
+            ..ProduceOptions::new(kind, vec![mapping], vec![EncodingMapping::announced(FIRST_SSRC + number)])
         };
         let (transport, producer) = (TransportId(number.into()), ProducerId(number.into()));
         self.request(Command::Produce { transport, producer, options }).map(drop)
@@ -144,15 +142,9 @@ impl LinkedWorker {
     fn consume(&mut self, transport: u64, producer: u32, video: bool) -> anyhow::Result<Promised> {
         let ssrc = FIRST_CONSUMER_SSRC | (transport as u32) << 12 | producer;
         let options = ConsumeOptions {
-            ssrc,
-            rtx: None,
-            payload_types: vec![PayloadTypeMapping::same(MAPPED_PAYLOAD_TYPE)],
-            header_extensions: Vec::new(),
-            mid: None,
             nack: video,
             first_sequence: (transport as u16).wrapping_mul(37) % 0x4000,
-            cname: "bench".into(),
-            paused: false,
+            ..ConsumeOptions::new(ssrc, vec![PayloadTypeMapping::same(MAPPED_PAYLOAD_TYPE)], "bench".into())
         };
         let (consumer, publisher) = (ConsumerId(ssrc.into()), producer as usize);
         let (transport, producer) = (TransportId(transport), ProducerId(producer.into()));

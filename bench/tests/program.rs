@@ -172,7 +172,7 @@ fn endpoints_join_a_real_server_and_get_everything() {
 }
 
 #[test]
-fn whoever_joins_beside_the_media_leaves_again() {
+fn endpoints_that_join_beside_the_media_leave_again() {
     let figures = webrtc(&["--handshakes", "5"]);
     let handshakes = &figures["handshakes"];
     assert_eq!((&handshakes["joins"]["joined"], &handshakes["joins"]["failed"]), (&5.into(), &0.into()), "{figures}");

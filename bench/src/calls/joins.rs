@@ -16,12 +16,12 @@ use crate::subscribers::Promised;
 use crate::webrtc::dtls::Terms;
 use crate::webrtc::sdp::{Kind, Media};
 use crate::webrtc::upkeep::Upkeep;
-use crate::webrtc::{Identity, JoinError, Options, Phase, Session, Times};
+use crate::webrtc::{Identity, JoinError, Options, Phase, Session, Times, join};
 
 /// Time in which media must have come.
 const FIRST_RTP_WITHIN: Duration = Duration::from_secs(10);
 const LEAVE_WITHIN: Duration = Duration::from_secs(20);
-/// With nobody on the way, the runtime is looked after this often.
+/// How often the runtime runs while no endpoint joins or leaves.
 const IDLE_TURN_NS: u64 = 10_000_000;
 /// Longest reason that is reported, in characters.
 const REASON_CHARS: usize = 160;
@@ -30,7 +30,7 @@ const REASON_CHARS: usize = 160;
 #[derive(Debug)]
 pub struct Joiner {
     /// Where they run.
-    pub runtime: Runtime,
+    runtime: Runtime,
     client: reqwest::Client,
     base: String,
     room: String,
@@ -40,7 +40,7 @@ pub struct Joiner {
     kind: Kind,
 }
 
-/// One who has joined and has had a packet.
+/// An endpoint that has joined and has had a packet.
 #[derive(Debug)]
 pub struct Joined {
     session: Session,
@@ -50,7 +50,7 @@ pub struct Joined {
 type Result<T> = std::result::Result<T, JoinError>;
 
 impl Joiner {
-    /// For a room of the server at `base`.
+    /// Endpoints will join a room of the server at `base`.
     ///
     /// # Errors
     /// No runtime or no certificate is to be had.
@@ -91,31 +91,27 @@ impl Joiner {
     pub fn publish(&self, number: u16) -> Result<Session> {
         let url = format!("{}/whip/{}?peer=publisher-{number}", self.base, self.room);
         let media = Media::plain(self.kind, true, Some(FIRST_SSRC + u32::from(number)));
-        self.runtime.block_on(Session::connect(&self.client, &url, self.options(media)))
+        self.runtime.block_on(join(&self.client, &url, self.options(media)))
     }
 
-    /// Starts somebody who watches publisher `number`; how it went comes on `done`.
+    /// Starts an endpoint that watches publisher `number`; the result comes on `done`.
     fn watch(&self, number: usize, done: mpsc::UnboundedSender<Result<Joined>>) {
         let url = format!("{}/whep/{}/publisher-{number}", self.base, self.room);
         let (client, kind) = (self.client.clone(), self.kind);
         let options = self.options(Media::plain(kind, false, None));
         self.runtime.spawn(async move {
-            // Whoever gave up waiting does not want to know.
+            // Fails if the receiver has given up waiting and does not want to know.
             let _ = done.send(watch(&client, &url, options, kind, number).await);
         });
     }
 
-    /// Has everybody say that they leave; how many the server did not know any more.
+    /// Has all endpoints leave, and says how many of them the server no longer knew.
     #[must_use]
     pub fn leave(&self, upkeep: Vec<Upkeep>) -> usize {
         let leaving = async {
             let mut leaving = tokio::task::JoinSet::new();
-            for Upkeep { association, resource, .. } in upkeep {
-                leaving.spawn(async move {
-                    let deleted = resource.delete().await;
-                    association.close().await;
-                    deleted
-                });
+            for upkeep in upkeep {
+                leaving.spawn(upkeep.leave());
             }
             leaving.join_all().await.iter().filter(|left| left.is_err()).count()
         };
@@ -125,17 +121,17 @@ impl Joiner {
 
 /// Joins, and waits for the first packet; its SSRC must be one that the answer has named, if it names any.
 async fn watch(client: &reqwest::Client, url: &str, options: Options, kind: Kind, publisher: usize) -> Result<Joined> {
-    let mut session = Session::connect(client, url, options).await?;
+    let mut session = join(client, url, options).await?;
     let packet = session.recv_rtp(FIRST_RTP_WITHIN).await?;
     let (ssrc, payload_type) = (packet.header.ssrc, packet.header.payload_type);
-    let media = session.answer.media(kind);
+    let media = session.answer().media(kind);
     let known = media.is_some_and(|media| {
         (media.ssrcs.is_empty() || media.ssrcs.contains(&ssrc))
             && media.codecs.iter().any(|(number, _)| *number == payload_type)
     });
     if !known {
         let reason = anyhow!("SSRC {ssrc} with payload type {payload_type} is not in the answer: {media:?}");
-        return Err(JoinError { phase: Phase::FirstRtp, reason });
+        return Err(JoinError::new(Phase::FirstRtp, reason));
     }
     Ok(Joined { session, promised: Promised { publisher, ssrc, payload_type } })
 }
@@ -145,9 +141,9 @@ async fn watch(client: &reqwest::Client, url: &str, options: Options, kind: Kind
 pub struct Setups {
     /// Offer and answer, in microseconds; then checks, handshake, first packet, and all of it.
     pub phases: [Histogram<u64>; 5],
-    /// Why those who are not in are not, and how many each.
+    /// Why endpoints failed to join, and how many for each reason.
     pub failures: BTreeMap<String, u64>,
-    /// Those who are.
+    /// Endpoints that are in.
     pub joined: u64,
     /// When the first began and when the last was in or had failed, in nanoseconds.
     pub span_ns: (u64, u64),
@@ -180,7 +176,7 @@ impl Setups {
         *self.failures.entry(reason).or_default() += 1;
     }
 
-    /// Those who are not in.
+    /// Endpoints that failed to join.
     #[must_use]
     pub fn failed(&self) -> u64 {
         self.failures.values().sum()
@@ -194,7 +190,7 @@ impl Setups {
     }
 }
 
-/// What happens to those who have joined.
+/// What an endpoint does once it has joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stay {
     /// They become subscribers.
@@ -214,12 +210,11 @@ pub struct Joins<'a> {
     started: u64,
     next_start_ns: Option<u64>,
     next_turn_ns: u64,
-    /// Those on their way in or out.
+    /// Endpoints that are joining or leaving.
     under_way: u64,
     results: (mpsc::UnboundedSender<Result<Joined>>, mpsc::UnboundedReceiver<Result<Joined>>),
     left: (mpsc::UnboundedSender<anyhow::Result<()>>, mpsc::UnboundedReceiver<anyhow::Result<()>>),
-    /// How it went so far.
-    pub setups: Setups,
+    setups: Setups,
 }
 
 impl<'a> Joins<'a> {
@@ -245,6 +240,12 @@ impl<'a> Joins<'a> {
         })
     }
 
+    /// How the joins went.
+    #[must_use]
+    pub fn into_setups(self) -> Setups {
+        self.setups
+    }
+
     fn start_due(&mut self, now_ns: u64) {
         let mut next_ns = *self.next_start_ns.get_or_insert(now_ns);
         while self.started < self.total && next_ns <= now_ns {
@@ -267,11 +268,11 @@ impl<'a> Joins<'a> {
                 return Ok(());
             }
         };
-        self.setups.note(&session.times);
+        self.setups.note(&session.times());
         match self.stay {
             Stay::ForGood => {
                 self.under_way -= 1;
-                ends.subscribers.join(session.into_parts(), promised, now_ns)?;
+                ends.join(session.into_parts(), promised, now_ns)?;
             }
             Stay::Not => {
                 let left = self.left.0.clone();

@@ -25,10 +25,8 @@ const SOCKET_BUFFER_BYTES: &str = "8388608";
 #[derive(Debug)]
 pub struct Launched {
     supervisor: Child,
-    /// Where its HTTP API is.
-    pub url: String,
-    /// Where its WebRTC port is.
-    pub webrtc_port: u16,
+    /// Address of its HTTP API.
+    url: String,
 }
 
 fn program() -> anyhow::Result<PathBuf> {
@@ -89,13 +87,19 @@ impl Launched {
             .args(flags.iter().flat_map(|(flag, value)| [flag, value]))
             .env(PARENT_VARIABLE, std::process::id().to_string())
             .stdin(Stdio::null())
-            // Ours is for results. What it has to complain of goes where our complaints go.
+            // Our standard output is for results. The server's complaints go where ours go.
             .stdout(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        let mut this = Self { supervisor, url: format!("http://{listen}"), webrtc_port };
+        let mut this = Self { supervisor, url: format!("http://{listen}") };
         this.wait()?;
         Ok(this)
+    }
+
+    /// Address of its HTTP API.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Resident memory of all its processes, in bytes.

@@ -26,8 +26,9 @@ use crate::progress::Progress;
 use crate::publishers::Publisher;
 use crate::schedule::{Payload, Profile, Source};
 use crate::subscribers::Subscribers;
-use crate::target::Setup;
+use crate::target::WorkerSetup;
 use crate::webrtc::sdp::Kind;
+use crate::webrtc::upkeep::Upkeep;
 use crate::{cpu, plot};
 
 /// What is measured.
@@ -74,7 +75,7 @@ pub struct WebRtcArgs {
     handshakes: Option<u32>,
     /// Then flood the server beside the media; it must be on this machine
     #[arg(long, value_enum)]
-    flood: Option<flood::Kind>,
+    flood: Option<flood::FloodKind>,
     /// Packets per second of the flood
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     flood_pps: u32,
@@ -157,10 +158,10 @@ pub fn run(args: &WebRtcArgs) -> anyhow::Result<()> {
         None => Some(Launched::start(core, args.io, args.coalesce)?),
     };
     cpu::pin(GENERATOR_CORE)?;
-    let url = args.target.as_deref().or_else(|| launched.as_ref().map(|server| server.url.as_str()));
+    let url = args.target.as_deref().or_else(|| launched.as_ref().map(Launched::url));
     let url = url.context("a server")?;
     let server = Server::reach(url)?;
-    let setup = Setup { core, io: server.io()?, coalesce: args.coalesce };
+    let setup = WorkerSetup { core, io: server.io()?, coalesce: args.coalesce };
     let progress = Progress::new(args.steps());
     let (warm_up, measured) = (Duration::from_secs_f64(args.warm_up), Duration::from_secs_f64(args.seconds));
     let run = Run { load: args.load(), setup, warm_up, measured, retries: args.retries, progress: &progress };
@@ -174,7 +175,7 @@ pub fn run(args: &WebRtcArgs) -> anyhow::Result<()> {
     print(args, &run, &outcome, &figures)
 }
 
-/// Everybody who has joined, and where.
+/// All endpoints that have joined, and the server that they joined.
 struct Calls<'a> {
     args: &'a WebRtcArgs,
     run: Run<'a>,
@@ -183,7 +184,7 @@ struct Calls<'a> {
     launched: Option<&'a Launched>,
     joiner: &'a Joiner,
     generator: Generator,
-    /// Of the server, for floods.
+    /// The server's WebRTC address and user name fragment, for floods.
     webrtc: SocketAddr,
     ufrag: String,
 }
@@ -196,16 +197,15 @@ impl<'a> Calls<'a> {
         let mut reached = None;
         for number in 0..args.publishers {
             let session = joiner.publish(number).with_context(|| format!("publisher {number} cannot join"))?;
-            reached = Some((session.socket().peer_addr()?, session.checks.remote.ufrag.clone()));
+            reached = Some((session.socket().peer_addr()?, session.remote_ufrag().to_owned()));
             let seed = args.seed.wrapping_add(number.into());
             let source = Source::new(args.profile, args.payload, args.pps, 0, seed).key_frames_on_demand();
-            let mut publisher = Publisher::joined(number, source, session.into_parts(), clock.now_ns())?;
-            publisher.payload_type = joiner.payload_type();
-            publishers.push(publisher);
+            let publisher = Publisher::joined(number, source, session.into_parts(), clock.now_ns())?;
+            publishers.push(publisher.with_payload_type(joiner.payload_type()));
         }
         let (webrtc, ufrag) = reached.context("a publisher")?;
         let subscribers = Subscribers::new(Vec::new(), args.gro, Ipv4Addr::LOCALHOST)?;
-        let generator = Generator::between(Ends { clock, publishers, subscribers }, args.seed);
+        let generator = Generator::between(Ends::new(clock, publishers, subscribers), args.seed);
         Ok(Self { args, run, server, launched: None, joiner, generator, webrtc, ufrag })
     }
 
@@ -235,7 +235,7 @@ impl<'a> Calls<'a> {
             floors.push(self.run.floor("the floor, after")?);
         }
         let upkeep = self.generator.dissolve();
-        let consent = upkeep.iter().map(|upkeep| (upkeep.checks.asked, upkeep.checks.answered));
+        let consent = upkeep.iter().map(Upkeep::consent);
         let (consent_asked, consent_answered) = consent.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
         let lost_sessions = self.joiner.leave(upkeep);
         let outcome = Outcome { window, floors, io: self.run.setup.io, warnings: Vec::new() };
@@ -261,7 +261,7 @@ impl<'a> Calls<'a> {
         let publishers = usize::from(self.args.publishers);
         let mut joins = Joins::new(self.joiner, publishers, total, self.args.joins_per_second, Stay::ForGood)?;
         self.generator.run(&mut joins)?;
-        let setups = joins.setups;
+        let setups = joins.into_setups();
         ensure!(setups.joined > 0 || total == 0, "nobody has joined: {:?}", setups.failures);
         Ok(setups)
     }
@@ -270,8 +270,7 @@ impl<'a> Calls<'a> {
         // Joins and floods keep this thread from reading: their latency is the kernel's to tell, and so that the two
         // can be compared, also that of the media alone.
         if self.args.handshakes.is_some() || self.args.flood.is_some() {
-            let Ends { clock, subscribers, .. } = &mut self.generator.ends;
-            subscribers.trust_time_stamps(clock)?;
+            self.generator.trust_time_stamps()?;
         }
         let timing = self.run.timing();
         let run = self.run;
@@ -280,25 +279,22 @@ impl<'a> Calls<'a> {
 
     fn handshakes(&mut self, count: u32, alone: &Window) -> anyhow::Result<HandshakeFigures> {
         let rate = self.args.joins_per_second;
-        // A second try would have nobody left to join.
+        // For a second try no endpoint would be left to join.
         self.run.retries = 0;
         let mut joins = Joins::new(self.joiner, usize::from(self.args.publishers), count.into(), rate, Stay::Not)?;
         let window = self.window("media beside joins", &mut joins)?;
-        Ok(HandshakeFigures::new(&joins.setups, rate, alone, &window))
+        Ok(HandshakeFigures::new(&joins.into_setups(), rate, alone, &window))
     }
 
-    fn flood(&mut self, kind: flood::Kind, alone: &Window) -> anyhow::Result<FloodFigures> {
+    fn flood(&mut self, kind: flood::FloodKind, alone: &Window) -> anyhow::Result<FloodFigures> {
         let pps = self.args.flood_pps;
         let mut flood = match kind {
-            flood::Kind::Srtp => {
-                let publishers = self.generator.ends.publishers.iter();
-                Flood::from_within(publishers.map(|publisher| publisher.socket.clone()).collect(), pps, FIRST_SSRC)?
-            }
+            flood::FloodKind::Srtp => Flood::from_within(self.generator.publisher_sockets(), pps, FIRST_SSRC)?,
             _ => Flood::from_strangers(kind, self.webrtc, pps, Some(&self.ufrag), None)?,
         };
         self.run.retries = 0;
         let window = self.window("media beside the flood", &mut flood)?;
-        Ok(FloodFigures::new(kind, pps, &flood, alone, &window))
+        Ok(FloodFigures::new(kind, pps, flood.counts(), alone, &window))
     }
 }
 

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::joins::{PHASES, Setups};
-use crate::flood::{Flood, Kind};
+use crate::flood::{FloodCounts, FloodKind};
 use crate::generator::Window;
 use crate::outcome::quantile_us;
 use crate::report::{Figures, duration, grouped, rounded, table};
@@ -21,9 +21,9 @@ pub struct CallFigures {
     pub joins: JoinFigures,
     /// Consent checks of all who have joined, over the whole run.
     pub consent_asked: u64,
-    /// Those that were answered; at the end some may still be on their way.
+    /// Checks that were answered. At the end some may still be on their way.
     pub consent_answered: u64,
-    /// Sessions that the server did not know any more when they left.
+    /// Sessions that the server no longer knew when they left.
     pub lost_sessions: usize,
     /// Joins beside the media, if any were asked for.
     pub handshakes: Option<HandshakeFigures>,
@@ -58,9 +58,9 @@ pub struct JoinFigures {
     pub asked_per_second: f64,
     /// Joins per second that there were.
     pub reached_per_second: f64,
-    /// Those who are in.
+    /// Endpoints that are in.
     pub joined: u64,
-    /// Those who are not.
+    /// Endpoints that failed to join.
     pub failed: u64,
     /// Why not, and how many each.
     pub failures: BTreeMap<String, u64>,
@@ -79,7 +79,7 @@ pub struct JoinFigures {
 }
 
 impl JoinFigures {
-    /// Of these joins.
+    /// Figures of these joins.
     #[must_use]
     pub fn new(setups: &Setups, asked_per_second: f64) -> Self {
         let [http, ice, dtls, first_rtp, total] = setups.phases.each_ref().map(Quantiles::of);
@@ -125,24 +125,24 @@ impl JoinFigures {
 
 /// Media without and with something beside it, in one run. Latency ends when the kernel takes a packet in.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Beside {
-    /// 99th percentile of latency without, in microseconds.
+pub struct Comparison {
+    /// 99th percentile of latency without it, in microseconds.
     pub p99_us_without: f64,
-    /// With.
+    /// 99th percentile of latency with it, in microseconds.
     pub p99_us_with: f64,
     /// The difference.
     pub added_p99_us: f64,
-    /// Packets that the server lost without.
+    /// Packets that the server lost without it.
     pub lost_server_without: u64,
-    /// With.
+    /// Packets that the server lost with it.
     pub lost_server_with: u64,
-    /// Lost of expected with, in percent, whoever lost it.
+    /// Lost of expected packets with it, in percent, whether the server or a receiver lost it.
     pub loss_pct_with: f64,
     /// CPU time that the server's workers used for it, beyond what the media cost without, in milliseconds.
     pub added_cpu_ms: Option<f64>,
 }
 
-impl Beside {
+impl Comparison {
     fn new(without: &Window, with: &Window) -> Self {
         let (p99_us_without, p99_us_with) = (quantile_us(without, 0.99), quantile_us(with, 0.99));
         Self {
@@ -184,7 +184,7 @@ pub struct HandshakeFigures {
     pub joins: JoinFigures,
     /// What it did to the media.
     #[serde(flatten)]
-    pub beside: Beside,
+    pub beside: Comparison,
     /// CPU time of a worker per join (checks, handshake, leaving; not HTTP, which is control's), in microseconds.
     pub cpu_us_per_handshake: Option<f64>,
     /// Joins that one core of a worker could do in a second.
@@ -192,14 +192,14 @@ pub struct HandshakeFigures {
 }
 
 impl HandshakeFigures {
-    /// Of joins beside the second window.
+    /// Figures of joins beside the second window.
     #[must_use]
     pub fn new(setups: &Setups, asked_per_second: f64, without: &Window, with: &Window) -> Self {
         let joins = setups.joined.max(1) as f64;
         let each_us = added_cpu_ns(without, with).map(|ns| ns / 1e3 / joins).filter(|us| *us > 0.0);
         Self {
             joins: JoinFigures::new(setups, asked_per_second),
-            beside: Beside::new(without, with),
+            beside: Comparison::new(without, with),
             cpu_us_per_handshake: each_us.map(|us| rounded(us, 1)),
             handshakes_per_core_second: each_us.map(|us| rounded(1e6 / us, 0)),
         }
@@ -219,7 +219,7 @@ impl HandshakeFigures {
 #[derive(Clone, Debug, Serialize)]
 pub struct FloodFigures {
     /// What was sent.
-    pub kind: Kind,
+    pub kind: FloodKind,
     /// Packets per second that were asked for.
     pub asked_pps: u32,
     /// Packets per second that there were.
@@ -232,7 +232,7 @@ pub struct FloodFigures {
     pub reply_bytes: u64,
     /// What it did to the media.
     #[serde(flatten)]
-    pub beside: Beside,
+    pub beside: Comparison,
     /// CPU time of the server's workers per packet of the flood, in nanoseconds.
     pub cpu_ns_per_flood_packet: Option<f64>,
     /// What the server discarded meanwhile, by name.
@@ -240,9 +240,9 @@ pub struct FloodFigures {
 }
 
 impl FloodFigures {
-    /// Of a flood beside the second window.
+    /// Figures of a flood beside the second window.
     #[must_use]
-    pub fn new(kind: Kind, asked_pps: u32, flood: &Flood, without: &Window, with: &Window) -> Self {
+    pub fn new(kind: FloodKind, asked_pps: u32, flood: FloodCounts, without: &Window, with: &Window) -> Self {
         let each = added_cpu_ns(without, with).map(|ns| rounded(ns / flood.sent.max(1) as f64, 1));
         Self {
             kind,
@@ -251,7 +251,7 @@ impl FloodFigures {
             sent: flood.sent,
             replies: flood.replies,
             reply_bytes: flood.reply_bytes,
-            beside: Beside::new(without, with),
+            beside: Comparison::new(without, with),
             cpu_ns_per_flood_packet: each,
             discards: with.counters.discards.iter().cloned().collect(),
         }

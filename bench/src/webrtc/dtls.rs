@@ -1,4 +1,4 @@
-//! DTLS 1.2 by the crate `dtls` over a socket that somebody else reads, and the SRTP keys that come of it (RFC 5764).
+//! DTLS 1.2 by the crate `dtls` over a socket that its owner reads, and the SRTP keys that come of it (RFC 5764).
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Once};
@@ -79,7 +79,7 @@ const fn suite_of(profile: SrtpProtectionProfile) -> Option<SrtpCryptoSuite> {
 /// The crate's verifiers ask for the process's cipher library, and panic when two are compiled in and none was chosen.
 fn choose_ciphers() {
     static ONCE: Once = Once::new();
-    // Fails only if somebody has chosen already.
+    // Fails only if the library has been chosen already.
     ONCE.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
 }
 
@@ -96,7 +96,7 @@ impl Terms {
             client_auth: if client { ClientAuthType::NoClientCert } else { ClientAuthType::RequireAnyClientCert },
             extended_master_secret,
             flight_interval: self.resend_after,
-            // Nobody vouches for the certificates of WebRTC: their fingerprints count.
+            // No authority vouches for the certificates of WebRTC: their fingerprints count.
             insecure_skip_verify: true,
             server_name: "corecast".into(),
             mtu: self.mtu,
@@ -192,11 +192,11 @@ impl Feed {
 pub struct Association {
     connection: DTLSConn,
     /// Where its datagrams are handed in.
-    pub feed: Feed,
+    pub(super) feed: Feed,
     /// SRTP keys; none if no profile was chosen.
-    pub keys: Option<Keys>,
+    pub(super) keys: Option<Keys>,
     /// The other side's certificate in DER.
-    pub certificate: Vec<u8>,
+    pub(super) certificate: Vec<u8>,
 }
 
 impl std::fmt::Debug for Association {

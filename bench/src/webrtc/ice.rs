@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rand::distr::{Alphanumeric, SampleString as _};
@@ -36,12 +37,14 @@ impl Credentials {
 
 /// Priority of our only candidate, a host on UDP (RFC 8445 section 5.1.2.1).
 const PRIORITY: u32 = 126 << 24 | 65_535 << 8 | 255;
+/// First time after which a check is sent again; doubled each time (RFC 8489 section 6.2.1).
+pub(super) const RESEND_CHECK_AFTER: Duration = Duration::from_millis(100);
 /// Requests whose answers are still awaited; older ones are forgotten.
 const MAX_OUTSTANDING: usize = 16;
 
-/// What a STUN message was.
+/// What a STUN message means to the checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum CheckEvent {
     /// The other side answered a request of ours; it sees us at this address.
     Answered(SocketAddr),
     /// It answered with this error code.
@@ -56,15 +59,13 @@ pub enum Taken {
 #[derive(Debug)]
 pub struct Checks {
     /// Our credentials.
-    pub local: Credentials,
-    /// Theirs.
-    pub remote: Credentials,
-    /// Whether requests nominate the pair.
-    pub nominate: bool,
+    pub(super) local: Credentials,
+    /// The other side's credentials.
+    pub(super) remote: Credentials,
     /// Requests that were made.
-    pub asked: u64,
+    pub(super) asked: u64,
     /// Requests that were answered with success.
-    pub answered: u64,
+    pub(super) answered: u64,
     tie_breaker: u64,
     outstanding: VecDeque<TransactionId>,
 }
@@ -102,18 +103,10 @@ fn begin(kind: MessageType, transaction_id: TransactionId) -> Message {
 }
 
 impl Checks {
-    /// For the pair of these two sides.
+    /// Checks of the pair of these two sides.
     #[must_use]
     pub fn new(local: Credentials, remote: Credentials) -> Self {
-        Self {
-            local,
-            remote,
-            nominate: true,
-            asked: 0,
-            answered: 0,
-            tie_breaker: rand::random(),
-            outstanding: VecDeque::new(),
-        }
+        Self { local, remote, asked: 0, answered: 0, tie_breaker: rand::random(), outstanding: VecDeque::new() }
     }
 
     /// The next check. It nominates the pair at once, as aggressive nomination does: there is only one.
@@ -123,11 +116,8 @@ impl Checks {
     pub fn request(&mut self) -> anyhow::Result<Vec<u8>> {
         let username = format!("{}:{}", self.remote.ufrag, self.local.ufrag);
         let (priority, tie_breaker) = (PRIORITY.to_be_bytes(), self.tie_breaker.to_be_bytes());
-        let mut attributes: Vec<(AttrType, &[u8])> =
-            vec![(ATTR_PRIORITY, &priority), (ATTR_ICE_CONTROLLING, &tie_breaker)];
-        if self.nominate {
-            attributes.push((ATTR_USE_CANDIDATE, &[]));
-        }
+        let attributes: [(AttrType, &[u8]); 3] =
+            [(ATTR_PRIORITY, &priority), (ATTR_ICE_CONTROLLING, &tie_breaker), (ATTR_USE_CANDIDATE, &[])];
         let message = binding_request(&username, &self.remote.password, &attributes)?;
         if self.outstanding.len() == MAX_OUTSTANDING {
             self.outstanding.pop_front();
@@ -138,19 +128,21 @@ impl Checks {
     }
 
     /// Takes a datagram in.
-    pub fn take(&mut self, datagram: &[u8], from: SocketAddr) -> Taken {
+    pub fn take(&mut self, datagram: &[u8], from: SocketAddr) -> CheckEvent {
         let mut message = Message::new();
         if !is_stun(datagram) || message.unmarshal_binary(datagram).is_err() {
-            return Taken::Ignored;
+            return CheckEvent::Ignored;
         }
         match message.typ {
-            BINDING_SUCCESS => self.answer(&mut message).map_or(Taken::Ignored, Taken::Answered),
+            BINDING_SUCCESS => self.answer(&mut message).map_or(CheckEvent::Ignored, CheckEvent::Answered),
             BINDING_ERROR if self.forget(message.transaction_id) => {
                 let mut error = ErrorCodeAttribute::default();
-                error.get_from(&message).map_or(Taken::Ignored, |()| Taken::Refused(error.code.0))
+                error.get_from(&message).map_or(CheckEvent::Ignored, |()| CheckEvent::Refused(error.code.0))
             }
-            BINDING_REQUEST => respond(&mut message, &self.local.password, from).map_or(Taken::Ignored, Taken::Request),
-            _ => Taken::Ignored,
+            BINDING_REQUEST => {
+                respond(&mut message, &self.local.password, from).map_or(CheckEvent::Ignored, CheckEvent::Request)
+            }
+            _ => CheckEvent::Ignored,
         }
     }
 
@@ -202,9 +194,9 @@ mod tests {
     fn a_check_is_answered_once() {
         let (mut asks, mut answers) = pair();
         let request = asks.request().expect("made");
-        let Taken::Request(answer) = answers.take(&request, from()) else { panic!("not answered") };
-        assert_eq!(asks.take(&answer, from()), Taken::Answered(from()));
-        assert_eq!(asks.take(&answer, from()), Taken::Ignored, "the same answer again");
+        let CheckEvent::Request(answer) = answers.take(&request, from()) else { panic!("not answered") };
+        assert_eq!(asks.take(&answer, from()), CheckEvent::Answered(from()));
+        assert_eq!(asks.take(&answer, from()), CheckEvent::Ignored, "the same answer again");
         assert_eq!((asks.asked, asks.answered), (1, 1));
     }
 
@@ -212,17 +204,17 @@ mod tests {
     fn what_is_not_authentic_is_ignored() {
         let (mut asks, mut answers) = pair();
         let request = asks.request().expect("made");
-        let Taken::Request(answer) = answers.take(&request, from()) else { panic!("not answered") };
+        let CheckEvent::Request(answer) = answers.take(&request, from()) else { panic!("not answered") };
         for at in [8, 30, request.len() - 1] {
             let mut changed = request.clone();
             changed[at] ^= 1;
-            assert_eq!(answers.take(&changed, from()), Taken::Ignored, "byte {at} of the request");
+            assert_eq!(answers.take(&changed, from()), CheckEvent::Ignored, "byte {at} of the request");
         }
         for at in [8, 27, answer.len() - 1] {
             let mut changed = answer.clone();
             changed[at] ^= 1;
-            assert_eq!(asks.take(&changed, from()), Taken::Ignored, "byte {at} of the answer");
+            assert_eq!(asks.take(&changed, from()), CheckEvent::Ignored, "byte {at} of the answer");
         }
-        assert_eq!(asks.take(&[0x80; 40], from()), Taken::Ignored);
+        assert_eq!(asks.take(&[0x80; 40], from()), CheckEvent::Ignored);
     }
 }

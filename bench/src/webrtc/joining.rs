@@ -1,116 +1,31 @@
 //! An endpoint's way in: offer, checks, handshake, each of which can be taken alone.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use tokio::time::Instant;
 
-use super::dtls::{Handshake, Terms};
-use super::ice::{Checks, Credentials, Taken};
-use super::identity::Identity;
-use super::sdp::{Answer, Media, Offer, Setup};
-use super::session::Session;
+use super::dtls::Handshake;
+use super::ice::{CheckEvent, Checks, Credentials, RESEND_CHECK_AFTER};
+use super::options::{JoinError, Options, Phase, Times, failed};
+use super::sdp::{Answer, Offer, Setup};
+use super::session::{Connected, Session};
 use super::whip::{self, Resource};
 use super::wire::{DATAGRAM_BYTES, Wire, feed_all};
-
-/// First time after which a check is sent again; doubled each time (RFC 8489 section 6.2.1).
-pub(super) const RESEND_CHECK_AFTER: Duration = Duration::from_millis(100);
-
-/// A step of joining.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Phase {
-    /// Offer and answer.
-    Http,
-    /// Connectivity checks.
-    Ice,
-    /// The handshake.
-    Dtls,
-    /// Waiting for media.
-    FirstRtp,
-}
-
-/// Why an endpoint is not in.
-#[derive(Debug, thiserror::Error)]
-#[error("{phase:?}: {reason:#}")]
-pub struct JoinError {
-    /// What it was at.
-    pub phase: Phase,
-    /// Why it failed; holds a [`whip::Refused`] where the server has said why.
-    pub reason: anyhow::Error,
-}
-
-/// How long the steps took.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Times {
-    /// From sending the offer to having read the answer.
-    pub http: Duration,
-    /// From the first check to its answer.
-    pub ice: Duration,
-    /// From ClientHello to Finished.
-    pub dtls: Duration,
-    /// From there to the first RTP packet that opens.
-    pub first_rtp: Option<Duration>,
-    /// From sending the offer to the last of these.
-    pub total: Duration,
-}
-
-/// What an endpoint wants, and what it says of itself.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Sections of the offer.
-    pub media: Vec<Media>,
-    /// The certificate that it shows.
-    pub identity: Arc<Identity>,
-    /// What the offer says instead of that certificate's fingerprint.
-    pub fingerprint: Option<String>,
-    /// Bearer token.
-    pub token: Option<String>,
-    /// Who begins the handshake.
-    pub setup: Setup,
-    /// How the handshake is to go.
-    pub terms: Terms,
-    /// Whether the server's certificate must be the one that its answer names.
-    pub check_fingerprint: bool,
-    /// Local address; by default the system's choice.
-    pub bind: Option<IpAddr>,
-    /// Time that the checks may take, over all candidates.
-    pub ice_within: Duration,
-}
-
-impl Options {
-    /// An honest endpoint.
-    #[must_use]
-    pub fn new(identity: &Arc<Identity>, media: Vec<Media>) -> Self {
-        Self {
-            media,
-            identity: Arc::clone(identity),
-            fingerprint: None,
-            token: None,
-            setup: Setup::ActPass,
-            terms: Terms::default(),
-            check_fingerprint: true,
-            bind: None,
-            ice_within: Duration::from_secs(10),
-        }
-    }
-}
 
 /// An endpoint whose offer was answered.
 pub struct Joining {
     options: Options,
     /// The session at the server.
-    pub resource: Resource,
-    /// The answer.
-    pub answer: Answer,
-    /// The answer as it was sent.
-    pub answer_text: String,
+    pub(super) resource: Resource,
+    answer: Answer,
     /// Checks: their credentials may be changed.
-    pub checks: Checks,
-    pub(super) began: Instant,
-    pub(super) times: Times,
+    pub(super) checks: Checks,
+    began: Instant,
+    times: Times,
     wire: Option<Wire>,
 }
 
@@ -118,10 +33,6 @@ impl std::fmt::Debug for Joining {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Joining").field("resource", &self.resource.url.as_str()).finish_non_exhaustive()
     }
-}
-
-pub(super) fn failed(phase: Phase) -> impl Fn(anyhow::Error) -> JoinError {
-    move |reason| JoinError { phase, reason }
 }
 
 impl Joining {
@@ -144,7 +55,7 @@ impl Joining {
         let answer = Answer::parse(&answer_text).map_err(failed(Phase::Http))?;
         let times = Times { http: began.elapsed(), total: began.elapsed(), ..Times::default() };
         let checks = Checks::new(local, answer.ice.clone());
-        Ok(Self { options, resource, answer, answer_text, checks, began, times, wire: None })
+        Ok(Self { options, resource, answer, checks, began, times, wire: None })
     }
 
     /// Takes an address of the server without checking it: [`Self::shake`] then speaks out of turn.
@@ -210,8 +121,19 @@ impl Joining {
         };
         let keys = association.keys.clone().context("no SRTP profile was chosen")?;
         (self.times.dtls, self.times.total) = (began.elapsed(), self.began.elapsed());
-        Session::begin(self, wire, association, keys)
+        let Self { resource, answer, checks, times, began, .. } = self;
+        Session::begin(Connected { resource, answer, checks, association, wire }, keys, times, began)
     }
+}
+
+/// Offers, checks and shakes hands.
+///
+/// # Errors
+/// A step failed.
+pub async fn join(client: &reqwest::Client, url: &str, options: Options) -> Result<Session, JoinError> {
+    let mut joining = Joining::post(client, url, options).await?;
+    joining.check().await?;
+    joining.shake().await
 }
 
 /// Sends checks until one is answered.
@@ -223,10 +145,10 @@ async fn check(wire: &Wire, checks: &mut Checks, within: Duration) -> anyhow::Re
         let again = (Instant::now() + wait).min(deadline);
         while let Ok(len) = tokio::time::timeout_at(again, wire.recv(&mut buffer)).await {
             match checks.take(&buffer[..len?], wire.remote) {
-                Taken::Answered(_) => return Ok(()),
-                Taken::Refused(code) => bail!("refused with {code}"),
-                Taken::Request(answer) => wire.send(&answer)?,
-                Taken::Ignored => {}
+                CheckEvent::Answered(_) => return Ok(()),
+                CheckEvent::Refused(code) => bail!("refused with {code}"),
+                CheckEvent::Request(answer) => wire.send(&answer)?,
+                CheckEvent::Ignored => {}
             }
         }
         ensure!(Instant::now() < deadline, "no answer within {within:?}");

@@ -10,6 +10,7 @@ pub mod dtls;
 pub mod ice;
 pub mod identity;
 pub mod joining;
+pub mod options;
 pub mod sdp;
 pub mod session;
 pub mod upkeep;
@@ -22,5 +23,6 @@ mod responder;
 mod tests;
 
 pub use identity::Identity;
-pub use joining::{JoinError, Joining, Options, Phase, Times};
+pub use joining::{Joining, join};
+pub use options::{JoinError, Options, Phase, Times};
 pub use session::{Event, Session};

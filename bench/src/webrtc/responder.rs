@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::dtls::{Association, Handshake, Keys, Terms, is_dtls};
-use super::ice::{Checks, Credentials, Taken, is_stun};
+use super::ice::{CheckEvent, Checks, Credentials, is_stun};
 use super::identity::Identity;
 use super::sdp;
 use super::wire::{Wire, feed_all};
@@ -167,7 +167,7 @@ async fn serve(
     let mut buffer = [0; 2_048];
     let (wire, first) = loop {
         let (len, from) = waiting.recv_from(&mut buffer).await?;
-        if let Taken::Request(answer) = checks.take(&buffer[..len], from) {
+        if let CheckEvent::Request(answer) = checks.take(&buffer[..len], from) {
             break (Wire::over(waiting.into_std()?, from)?, answer);
         }
     };
@@ -221,7 +221,7 @@ async fn echo(
         if is_dtls(datagram) {
             association.feed.take(datagram);
         } else if is_stun(datagram) {
-            if let Taken::Request(answer) = checks.take(datagram, wire.socket().peer_addr()?) {
+            if let CheckEvent::Request(answer) = checks.take(datagram, wire.socket().peer_addr()?) {
                 wire.send(&answer)?;
             }
         } else if matches!(datagram[1], 192..=223) {

@@ -15,8 +15,8 @@ use webrtc_srtp::context::Context;
 use webrtc_util::marshal::Unmarshal as _;
 
 use super::dtls::{Association, Keys, is_dtls};
-use super::ice::{Checks, Credentials, Taken, is_stun};
-use super::joining::{JoinError, Joining, Options, Phase, RESEND_CHECK_AFTER, Times, failed};
+use super::ice::{CheckEvent, Checks, Credentials, RESEND_CHECK_AFTER, is_stun};
+use super::options::{JoinError, Phase, Times, failed};
 use super::sdp::Answer;
 use super::whip::Resource;
 use super::wire::{DATAGRAM_BYTES, Wire};
@@ -46,19 +46,17 @@ pub enum Event {
 /// What [`Session::into_parts`] leaves: enough to go on without an async runtime.
 pub struct Parts {
     /// Connected and non-blocking.
-    pub socket: Arc<UdpSocket>,
+    pub(super) socket: Arc<UdpSocket>,
     /// Seals what we send.
-    pub seal: Context,
+    pub(super) seal: Context,
     /// Opens what we get.
-    pub open: Context,
+    pub(super) open: Context,
     /// Consent.
-    pub checks: Checks,
+    pub(super) checks: Checks,
     /// DTLS, for its end.
-    pub association: Association,
+    pub(super) association: Association,
     /// The session at the server.
-    pub resource: Resource,
-    /// The answer.
-    pub answer: Answer,
+    pub(super) resource: Resource,
 }
 
 impl std::fmt::Debug for Parts {
@@ -67,18 +65,24 @@ impl std::fmt::Debug for Parts {
     }
 }
 
+/// What the steps of joining have made.
+pub(super) struct Connected {
+    pub(super) resource: Resource,
+    pub(super) answer: Answer,
+    pub(super) checks: Checks,
+    pub(super) association: Association,
+    pub(super) wire: Wire,
+}
+
 /// An endpoint that is in.
 pub struct Session {
     /// The session at the server.
-    pub resource: Resource,
-    /// The answer.
-    pub answer: Answer,
-    /// How long the steps took.
-    pub times: Times,
-    /// SRTP keys.
-    pub keys: Keys,
+    pub(super) resource: Resource,
+    answer: Answer,
+    times: Times,
+    keys: Keys,
     /// Checks and consent.
-    pub checks: Checks,
+    pub(super) checks: Checks,
     association: Association,
     wire: Wire,
     seal: Context,
@@ -96,15 +100,17 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    pub(super) fn begin(joining: Joining, wire: Wire, association: Association, keys: Keys) -> anyhow::Result<Self> {
+    /// `began` is when the offer was sent.
+    pub(super) fn begin(connected: Connected, keys: Keys, times: Times, began: Instant) -> anyhow::Result<Self> {
+        let Connected { resource, answer, checks, association, wire } = connected;
         Ok(Self {
             seal: crypto::endpoint(&keys.local)?,
             open: crypto::endpoint(&keys.remote)?,
-            resource: joining.resource,
-            answer: joining.answer,
-            checks: joining.checks,
-            times: joining.times,
-            began: joining.began,
+            resource,
+            answer,
+            checks,
+            times,
+            began,
             next_check: Instant::now() + consent_interval(),
             pending: VecDeque::new(),
             ended: false,
@@ -114,14 +120,28 @@ impl Session {
         })
     }
 
-    /// Offers, checks and shakes hands.
-    ///
-    /// # Errors
-    /// A step failed.
-    pub async fn connect(client: &reqwest::Client, url: &str, options: Options) -> Result<Self, JoinError> {
-        let mut joining = Joining::post(client, url, options).await?;
-        joining.check().await?;
-        joining.shake().await
+    /// The server's answer.
+    #[must_use]
+    pub const fn answer(&self) -> &Answer {
+        &self.answer
+    }
+
+    /// How long the steps took.
+    #[must_use]
+    pub const fn times(&self) -> Times {
+        self.times
+    }
+
+    /// SRTP keys.
+    #[must_use]
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// The server's user name fragment.
+    #[must_use]
+    pub fn remote_ufrag(&self) -> &str {
+        &self.checks.remote.ufrag
     }
 
     /// Our socket, connected to the server: for what an honest endpoint would not send.
@@ -139,7 +159,7 @@ impl Session {
     /// Seals an RTP packet.
     ///
     /// # Errors
-    /// It is none.
+    /// The bytes are no packet.
     pub fn seal_rtp(&mut self, plain: &[u8]) -> anyhow::Result<Bytes> {
         Ok(self.seal.encrypt_rtp(plain)?)
     }
@@ -147,7 +167,7 @@ impl Session {
     /// Seals a compound RTCP packet.
     ///
     /// # Errors
-    /// It is none.
+    /// The bytes are no packet.
     pub fn seal_rtcp(&mut self, plain: &[u8]) -> anyhow::Result<Bytes> {
         Ok(self.seal.encrypt_rtcp(plain)?)
     }
@@ -155,7 +175,7 @@ impl Session {
     /// Seals and sends an RTP packet.
     ///
     /// # Errors
-    /// It is none, or the socket fails.
+    /// The bytes are no packet, or the socket fails.
     pub fn send_rtp(&mut self, plain: &[u8]) -> anyhow::Result<()> {
         let sealed = self.seal_rtp(plain)?;
         Ok(self.wire.send(&sealed)?)
@@ -164,7 +184,7 @@ impl Session {
     /// Seals and sends a compound RTCP packet.
     ///
     /// # Errors
-    /// It is none, or the socket fails.
+    /// The bytes are no packet, or the socket fails.
     pub fn send_rtcp(&mut self, plain: &[u8]) -> anyhow::Result<()> {
         let sealed = self.seal_rtcp(plain)?;
         Ok(self.wire.send(&sealed)?)
@@ -238,11 +258,11 @@ impl Session {
         Ok(())
     }
 
-    /// Leaves as it should: the session is deleted, and the association closed. (The other way round, the server may
-    /// have ended the session by itself before it is asked to.)
+    /// Leaves as an endpoint should: the session is deleted, then the association closed. (The other way round, the
+    /// server may have ended the session by itself before it is asked to.)
     ///
     /// # Errors
-    /// The server does not know the session any more, or does not answer.
+    /// The server no longer knows the session, or does not answer.
     pub async fn leave(self) -> anyhow::Result<()> {
         let deleted = self.resource.delete().await;
         self.association.close().await;
@@ -264,7 +284,6 @@ impl Session {
             checks: self.checks,
             association: self.association,
             resource: self.resource,
-            answer: self.answer,
         }
     }
 
@@ -294,7 +313,7 @@ impl Session {
             return Ok(Turn::Nothing);
         }
         if is_stun(datagram) {
-            if let Taken::Request(answer) = self.checks.take(datagram, self.wire.remote) {
+            if let CheckEvent::Request(answer) = self.checks.take(datagram, self.wire.remote) {
                 self.wire.send(&answer)?;
             }
             return Ok(Turn::Nothing);

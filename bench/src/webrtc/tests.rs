@@ -7,7 +7,8 @@ use corecast_wire::SrtpCryptoSuite;
 
 use super::dtls::Terms;
 use super::identity::Identity;
-use super::joining::{Joining, Options, Phase};
+use super::joining::{Joining, join};
+use super::options::{Options, Phase};
 use super::responder::{Manners, Responder, Seen};
 use super::sdp::{Kind, Media, Setup};
 use super::session::{Event, Session};
@@ -33,12 +34,13 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 async fn connect(responder: &Responder, options: Options) -> Session {
-    Session::connect(&reqwest::Client::new(), &responder.url, options).await.expect("joins")
+    join(&reqwest::Client::new(), &responder.url, options).await.expect("joins")
 }
 
 /// What is sent comes back, sealed with other keys.
 async fn echoes(session: &mut Session) {
-    // Whoever completes the handshake last has no keys yet for what comes at once: it is sent until it is taken.
+    // The side that completes the handshake last has no keys yet for a packet that comes at once, so the packet is sent
+    // again until it is taken.
     let until = std::time::Instant::now() + PATIENCE;
     let packet = loop {
         session.send_rtp(&RTP).expect("sent");
@@ -65,10 +67,10 @@ fn media_goes_both_ways_in_every_suite_and_role() {
             for setup in [Setup::ActPass, Setup::Passive] {
                 let terms = Terms { profiles: vec![suite], ..Terms::default() };
                 let mut session = connect(&responder, Options { setup, ..with(terms) }).await;
-                assert_eq!((session.keys.local.suite, session.keys.remote.suite), (suite, suite));
-                assert_ne!(session.keys.local, session.keys.remote);
+                assert_eq!((session.keys().local.suite, session.keys().remote.suite), (suite, suite));
+                assert_ne!(session.keys().local, session.keys().remote);
                 echoes(&mut session).await;
-                let times = session.times;
+                let times = session.times();
                 let parts = times.http + times.ice + times.dtls + times.first_rtp.expect("taken");
                 assert!(times.dtls > Duration::ZERO && times.total >= parts, "{times:?}");
             }
@@ -89,7 +91,7 @@ fn both_sides_have_the_same_keys() {
                 _ => None,
             })
             .await;
-        assert_eq!((&theirs.local, &theirs.remote), (&session.keys.remote, &session.keys.local));
+        assert_eq!((&theirs.local, &theirs.remote), (&session.keys().remote, &session.keys().local));
         assert_eq!(certificate, identity.der());
     });
 }
@@ -113,7 +115,7 @@ fn a_certificate_that_was_not_announced_is_refused_on_both_sides() {
         assert!(why.contains("certificate"), "{why}");
 
         let liar = Responder::start(Manners { fingerprint: Some(other), ..Manners::default() }).await;
-        let error = Session::connect(&reqwest::Client::new(), &liar.url, options()).await.expect_err("a lie");
+        let error = join(&reqwest::Client::new(), &liar.url, options()).await.expect_err("a lie");
         assert_eq!(error.phase, Phase::Dtls, "{error}");
         let trusting = Options { check_fingerprint: false, ..options() };
         echoes(&mut connect(&liar, trusting).await).await;
@@ -126,8 +128,7 @@ fn suites_that_do_not_meet_end_the_handshake() {
         let terms = Terms { profiles: vec![SrtpCryptoSuite::AesCm128HmacSha1_80], ..Terms::default() };
         let responder = Responder::start(Manners { terms: Some(terms), ..Manners::default() }).await;
         let terms = Terms { within: Duration::from_secs(2), ..Terms::default() };
-        let error =
-            Session::connect(&reqwest::Client::new(), &responder.url, with(terms)).await.expect_err("no profile");
+        let error = join(&reqwest::Client::new(), &responder.url, with(terms)).await.expect_err("no profile");
         assert_eq!(error.phase, Phase::Dtls, "{error}");
     });
 }
@@ -163,7 +164,7 @@ fn checks_with_a_wrong_password_stay_unanswered() {
 }
 
 #[test]
-fn whoever_leaves_says_so() {
+fn an_endpoint_that_leaves_says_so() {
     run(async {
         let responder = Responder::start(Manners::default()).await;
         connect(&responder, options()).await.leave().await.expect("leaves");
@@ -176,7 +177,7 @@ fn whoever_leaves_says_so() {
 fn a_refusal_keeps_its_status_and_reason() {
     run(async {
         let responder = Responder::start(Manners { refuse: Some(409), ..Manners::default() }).await;
-        let error = Session::connect(&reqwest::Client::new(), &responder.url, options()).await.expect_err("refused");
+        let error = join(&reqwest::Client::new(), &responder.url, options()).await.expect_err("refused");
         assert_eq!(error.phase, Phase::Http);
         let refused: &Refused = error.reason.downcast_ref().expect("refused by the server");
         assert_eq!((refused.status.as_u16(), refused.body.as_str()), (409, "no no"));

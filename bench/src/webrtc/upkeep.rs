@@ -15,7 +15,7 @@ use webrtc_srtp::context::Context;
 use webrtc_util::marshal::Marshal as _;
 
 use super::dtls::{Association, is_dtls};
-use super::ice::{Checks, Taken, is_stun};
+use super::ice::{CheckEvent, Checks, is_stun};
 use super::session::{Parts, consent_interval};
 use super::whip::Resource;
 
@@ -39,12 +39,11 @@ fn send(socket: &UdpSocket, datagram: &[u8]) {
 
 /// Consent, and the way out.
 pub struct Upkeep {
-    /// Checks: what was asked and what was answered.
-    pub checks: Checks,
-    /// For its end.
-    pub association: Association,
+    checks: Checks,
+    /// DTLS, for its end.
+    association: Association,
     /// The session at the server.
-    pub resource: Resource,
+    resource: Resource,
     remote: SocketAddr,
     next_check_ns: u64,
     next_report_ns: u64,
@@ -61,13 +60,29 @@ type Rest = (Arc<UdpSocket>, Context, Context);
 
 impl Upkeep {
     fn new(parts: Parts, now_ns: u64) -> anyhow::Result<(Self, Rest)> {
-        let Parts { socket, seal, open, checks, association, resource, .. } = parts;
+        let Parts { socket, seal, open, checks, association, resource } = parts;
         let remote = socket.peer_addr().context("a connected socket")?;
         // Many join together; their reports and checks are spread from the start.
         let next_check_ns = now_ns + consent_interval().mul_f64(rand::random_range(0.0..1.0)).as_nanos() as u64;
         let next_report_ns = now_ns + (REPORT_EVERY_NS * rand::random_range(0.0..1.0)) as u64;
         let this = Self { checks, association, resource, remote, next_check_ns, next_report_ns };
         Ok((this, (socket, seal, open)))
+    }
+
+    /// Checks that were asked, and how many of them were answered.
+    #[must_use]
+    pub const fn consent(&self) -> (u64, u64) {
+        (self.checks.asked, self.checks.answered)
+    }
+
+    /// Leaves as an endpoint should: the session is deleted, then the association closed.
+    ///
+    /// # Errors
+    /// The server does not know the session, or does not answer.
+    pub async fn leave(self) -> anyhow::Result<()> {
+        let deleted = self.resource.delete().await;
+        self.association.close().await;
+        deleted
     }
 
     /// Sends a check if one is due; whether a report is.
@@ -87,17 +102,16 @@ impl Upkeep {
         if is_dtls(datagram) {
             self.association.feed.take(datagram);
         } else if is_stun(datagram)
-            && let Taken::Request(answer) = self.checks.take(datagram, self.remote)
+            && let CheckEvent::Request(answer) = self.checks.take(datagram, self.remote)
         {
             send(socket, &answer);
         }
     }
 }
 
-/// Of somebody who watches.
+/// What an endpoint that watches owes the server.
 pub struct Watching {
-    /// Consent, and the way out.
-    pub upkeep: Upkeep,
+    upkeep: Upkeep,
     seal: Context,
     ssrc: u32,
     highest: u16,
@@ -144,6 +158,18 @@ impl Watching {
         Ok(())
     }
 
+    /// Consent, and the way out.
+    #[must_use]
+    pub const fn upkeep(&self) -> &Upkeep {
+        &self.upkeep
+    }
+
+    /// Consent, and the way out, of an endpoint whose media has ended.
+    #[must_use]
+    pub fn into_upkeep(self) -> Upkeep {
+        self.upkeep
+    }
+
     /// Takes in what is neither RTP nor RTCP.
     pub fn take(&mut self, datagram: &[u8], socket: &UdpSocket) {
         self.upkeep.take(datagram, socket);
@@ -152,7 +178,7 @@ impl Watching {
 
 /// What a publisher is to report of itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Sent {
+pub struct SenderTotals {
     /// Stream.
     pub ssrc: u32,
     /// RTP time now.
@@ -163,10 +189,9 @@ pub struct Sent {
     pub octets: u32,
 }
 
-/// Of somebody who publishes.
+/// What an endpoint that publishes owes the server.
 pub struct Publishing {
-    /// Consent, and the way out.
-    pub upkeep: Upkeep,
+    upkeep: Upkeep,
     open: Context,
     next_read_ns: u64,
 }
@@ -197,10 +222,16 @@ impl Publishing {
     ///
     /// # Errors
     /// A cipher or the STUN crate fails.
-    pub fn turn(&mut self, now_ns: u64, socket: &UdpSocket, seal: &mut Context, sent: Sent) -> anyhow::Result<bool> {
+    pub fn turn(
+        &mut self,
+        now_ns: u64,
+        socket: &UdpSocket,
+        seal: &mut Context,
+        sent: SenderTotals,
+    ) -> anyhow::Result<bool> {
         self.next_read_ns = now_ns + READ_EVERY_NS;
         if self.upkeep.turn(now_ns, socket)? {
-            let Sent { ssrc, rtp_time, packets: packet_count, octets: octet_count } = sent;
+            let SenderTotals { ssrc, rtp_time, packets: packet_count, octets: octet_count } = sent;
             let ntp_time = ntp_now();
             let report =
                 SenderReport { ssrc, ntp_time, rtp_time, packet_count, octet_count, ..SenderReport::default() };
@@ -218,6 +249,12 @@ impl Publishing {
             }
         }
         Ok(wanted)
+    }
+
+    /// Consent, and the way out, of an endpoint whose media has ended.
+    #[must_use]
+    pub fn into_upkeep(self) -> Upkeep {
+        self.upkeep
     }
 
     fn asks_for_key_frame(&mut self, datagram: &[u8]) -> anyhow::Result<bool> {

@@ -9,7 +9,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::dtls::{Feed, is_dtls};
-use super::ice::{Checks, Taken};
+use super::ice::{CheckEvent, Checks};
 use crate::sockets;
 
 /// Longest datagram that is read.
@@ -73,7 +73,7 @@ pub(super) async fn feed_all(wire: &Wire, checks: &mut Checks, feed: &Feed) -> i
         let datagram = &buffer[..len];
         if is_dtls(datagram) {
             feed.take(datagram);
-        } else if let Taken::Request(answer) = checks.take(datagram, wire.remote) {
+        } else if let CheckEvent::Request(answer) = checks.take(datagram, wire.remote) {
             wire.send(&answer)?;
         }
     }
