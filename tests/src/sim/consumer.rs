@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use corecast_wire::ConsumeOptions;
 use rtp::header::Header;
 
+use super::numbers::{extend, low16};
 use super::random::fingerprint;
 use super::sink::Sink;
-use super::source::{Source, low16, stamp};
+use super::source::{Source, stamp};
 
 /// A rule that was broken, in a sentence.
 pub type Broken = String;
@@ -117,17 +118,6 @@ pub struct Consumer {
     rtx_next: u16,
 }
 
-/// The 64-bit number nearest to `near` that ends in `low`.
-#[must_use]
-pub fn extend(near: u64, low: u16) -> u64 {
-    let ahead = low.wrapping_sub(low16(near));
-    if ahead < 0x8000 {
-        near + u64::from(ahead)
-    } else {
-        (near + u64::from(ahead)).checked_sub(0x1_0000).unwrap_or_else(|| u64::from(low))
-    }
-}
-
 impl Consumer {
     /// A consumer that has just been made.
     #[must_use]
@@ -161,7 +151,7 @@ impl Consumer {
         self.options.header_extensions.iter().any(|one| one.router_id != one.receiver_id)
     }
 
-    /// It was interrupted: what comes next may begin anew.
+    /// The consumer was interrupted: its stream may begin again with the next packet.
     pub const fn begin_era(&mut self) {
         self.era = Era { number: self.era.number + 1, synced: None };
         self.synced_ns = None;
@@ -287,7 +277,7 @@ impl Consumer {
         (before_this_era || asked).then_some(before.era).filter(|_| self.sent.range(index..).next().is_some())
     }
 
-    /// A packet that carries the stream on, or begins it anew. Answers its era.
+    /// A packet that carries the stream on, or begins it again. Returns its era.
     fn advance(&mut self, source: &Source, index: u64, sequence: u64) -> Result<u32, Broken> {
         let sent = &source.sent[usize::try_from(index).expect("it was found")];
         check!(!source.paused, "sent packet {index} while its producer was paused");
@@ -399,14 +389,6 @@ fn check_step(before: (u64, u64, u32), after: (u64, u64, u32)) -> Result<(), Bro
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_extended_to_the_nearest() {
-        assert_eq!(extend(65_535, 0), 65_536);
-        assert_eq!(extend(65_536, 65_535), 65_535);
-        assert_eq!(extend(5, 65_535), 65_535);
-        assert_eq!(extend(70_000, 4_464), 70_000);
-    }
 
     #[test]
     fn steps_keep_the_gap_within_an_era_and_may_close_it_between_two() {

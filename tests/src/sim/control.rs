@@ -9,7 +9,7 @@ use corecast_wire::{
 
 use super::consumer::{Broken, Consumer, check};
 use super::machine::Machine;
-use super::scenario::MS;
+use super::numbers::MS;
 use super::sink::Sink;
 use super::world::{Act, State, World};
 
@@ -112,12 +112,10 @@ impl<M: Machine> World<M> {
         let opened: Vec<_> = opened.iter().filter_map(endpoint).collect();
         let locals: Vec<_> = opened.iter().map(|endpoint| endpoint.local).collect();
         let options = PlainTransportOptions {
-            listen_ip: locals[0].ip(),
-            port: None,
             rtcp_mux: plan.mux,
             comedia: plan.comedia,
             srtp: plan.srtp.as_ref().map(|(_, theirs)| theirs.clone()),
-            rtcp_ssrc: SERVER_SSRC,
+            ..PlainTransportOptions::new(locals[0].ip(), SERVER_SSRC)
         };
         let transport = TransportId(at as u64);
         let command = Command::CreatePlainTransport { router: RouterId(plan.router), transport, options };
@@ -264,19 +262,21 @@ impl<M: Machine> World<M> {
         let mid = (self.random.percent(50) || peer_is_webrtc).then(|| format!("mid-{number}"));
         let mut first_sequence = || u16::try_from(self.random.range(0..=0x7FFF)).expect("15 bits");
         ConsumeOptions {
-            ssrc,
             rtx: rtx.then(|| RtxOptions {
                 ssrc: ssrc + 1,
                 payload_types: vec![(mapped, rtx_type)],
                 first_sequence: first_sequence(),
             }),
-            payload_types: vec![PayloadTypeMapping { router: mapped, receiver: media_type }],
             header_extensions,
             mid,
             nack,
             first_sequence: first_sequence(),
-            cname: format!("peer-{at}"),
             paused: self.plan.churn_ms > 0 && self.random.percent(10),
+            ..ConsumeOptions::new(
+                ssrc,
+                vec![PayloadTypeMapping { router: mapped, receiver: media_type }],
+                format!("peer-{at}"),
+            )
         }
     }
 
@@ -371,7 +371,7 @@ impl<M: Machine> World<M> {
         self.must(&Command::PauseProducer { producer: ProducerId(at as u64), paused })
     }
 
-    /// Who is ready to send, and since when; who was interrupted begins anew.
+    /// Notes which consumers are ready to send, and since when. A consumer that was interrupted begins again.
     pub(super) fn refresh(&mut self) {
         self.refresh_webrtc();
         for consumer in &mut self.consumers {
@@ -390,7 +390,7 @@ impl<M: Machine> World<M> {
         }
     }
 
-    /// The links have been good for a while: whoever is ready has media, video from a key frame on.
+    /// The links have been good for a while: every consumer that is ready has media, video from a key frame on.
     fn check_alive(&self) -> Result<(), Broken> {
         for consumer in &self.consumers {
             let Consumer { number, peer, source, .. } = consumer;

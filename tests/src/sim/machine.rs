@@ -61,7 +61,7 @@ impl RealWorker {
 
     fn configured(webrtc: Option<WebRtcConfig>) -> Self {
         let config = Config {
-            unix_time_ns: super::anew::UNIX_TIME_NS,
+            unix_time_ns: super::extensions::UNIX_TIME_NS,
             webrtc,
             handshake_seed: Some(1),
             ..Config::plain(webrtc::started())

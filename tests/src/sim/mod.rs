@@ -4,12 +4,14 @@
 //! packet that leaves the machine is opened by other people's cryptography and checked against what was sent to it (see
 //! [`consumer`]); a broken rule ends the run, which prints its seed and its last events.
 
-pub mod anew;
 pub mod consumer;
 mod control;
+mod delivery;
+pub mod extensions;
 pub mod feedback;
 pub mod link;
 pub mod machine;
+pub mod numbers;
 pub mod random;
 pub mod sabotage;
 pub mod scenario;

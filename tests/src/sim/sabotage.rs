@@ -27,7 +27,7 @@ pub enum Wrong {
     Unmark,
     /// Moves the timestamp.
     Retime,
-    /// Sends to somebody else.
+    /// Sends to another participant.
     WrongRemote,
     /// Says that it has less than it has, when all is closed.
     Leak,

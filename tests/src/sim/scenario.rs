@@ -8,20 +8,18 @@ use corecast_wire::{
 };
 
 use super::link::{LinkModel, Loss};
+use super::numbers::MS;
 use super::random::Random;
 use super::webrtc::plan::WebRtcPlan;
-
-/// Nanoseconds in a millisecond.
-pub const MS: u64 = 1_000_000;
 
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Rooms.
     pub routers: u64,
-    /// Who takes part.
+    /// The participants.
     pub peers: Vec<PeerPlan>,
-    /// When the links heal and nobody comes or goes any more.
+    /// When the links heal. After that, no participant comes or goes.
     pub heal_ns: u64,
     /// When the sources stop.
     pub quiet_ns: u64,
@@ -136,7 +134,7 @@ impl SourcePlan {
         self.options.codecs[0].clock_rate_hz
     }
 
-    /// Pictures.
+    /// The stream is pictures.
     #[must_use]
     pub fn is_video(&self) -> bool {
         self.options.kind == MediaKind::Video
@@ -273,7 +271,7 @@ impl PeerPlan {
             rtp,
             rtcp,
             mux,
-            // Who sends nothing can be learnt only from RTCP, and so only where that comes to the same port.
+            // A receiver that sends no media can be learnt only from its RTCP, so only if that comes to the same port.
             comedia: random.percent(50) && (mux || !sources.is_empty()),
             srtp: suite.map(|suite| (key(random, suite), key(random, suite))),
             up: Self::link(random),
@@ -321,22 +319,21 @@ impl SourcePlan {
         let announced = random.percent(75);
         let feedback = random.pick(&[(true, false), (true, true), (false, true)]);
         let options = ProduceOptions {
-            kind,
-            codecs,
             header_extensions: extensions.clone(),
-            encodings: vec![EncodingMapping {
-                ssrc: announced.then_some(ssrc),
-                rtx_ssrc: rtx.map(|(ssrc, _)| ssrc).filter(|_| announced),
-                rid: None,
-            }],
-            // As browsers send it. What has none is known by its payload type alone.
+            // As browsers send it. A stream without one is known by its payload type alone.
             mid: random.percent(50).then(|| format!("mid{at}")),
             nack: rtx.is_some() || random.percent(60),
             pli: video && feedback.0,
             fir: video && feedback.1,
-            transport_cc: false,
-            remb: false,
-            paused: false,
+            ..ProduceOptions::new(
+                kind,
+                codecs,
+                vec![EncodingMapping {
+                    ssrc: announced.then_some(ssrc),
+                    rtx_ssrc: rtx.map(|(ssrc, _)| ssrc).filter(|_| announced),
+                    rid: None,
+                }],
+            )
         };
         Self {
             options,

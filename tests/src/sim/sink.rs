@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::consumer::extend;
-use super::scenario::MS;
+use super::numbers::{MS, extend, low16};
 
 /// Between noticing a gap and asking.
 const PATIENCE_NS: u64 = 15 * MS;
@@ -78,14 +77,14 @@ impl Sink {
             if missing.ask_at_ns <= now_ns && wanted.len() < MAX_ASKED {
                 missing.ask_at_ns = now_ns + AGAIN_NS;
                 missing.tries += 1;
-                wanted.push(super::source::low16(*sequence));
+                wanted.push(low16(*sequence));
             }
         }
         self.missing.retain(|_, missing| missing.tries < MAX_TRIES);
         wanted
     }
 
-    /// Somebody else has asked for a packet in its name.
+    /// A stranger has asked for a packet in the receiver's name.
     pub fn has_asked(&mut self, sequence: u16) {
         let missing = self.highest.and_then(|highest| self.missing.get_mut(&extend(highest, sequence)));
         if let Some(missing) = missing {

@@ -8,6 +8,7 @@ use corecast_wire::{Codec, HeaderExtension};
 use rtp::header::{EXTENSION_PROFILE_ONE_BYTE, EXTENSION_PROFILE_TWO_BYTE, Extension, Header};
 use webrtc_util::marshal::Marshal;
 
+use super::numbers::low16;
 use super::random::{Random, fingerprint};
 use super::scenario::SourcePlan;
 
@@ -76,12 +77,6 @@ pub struct Source {
     timestamp: u32,
     kept: VecDeque<(u64, Bytes, Bytes)>,
     rtx_sequence: u16,
-}
-
-/// The low 16 bits: a sequence number as it is sent.
-#[must_use]
-pub fn low16(extended: u64) -> u16 {
-    u16::try_from(extended & 0xFFFF).expect("16 bits")
 }
 
 /// (source, index) of a payload.

@@ -82,9 +82,9 @@ coverage! {
         datagrams,
         /// Media packets that left.
         media,
-        /// Of those, sealed with AES-GCM.
+        /// Media packets that were sealed with AES-GCM.
         gcm,
-        /// Of those, sealed with AES-CM.
+        /// Media packets that were sealed with AES-CM.
         cm,
         /// Packets that left with a transport-wide sequence number.
         stamped,
@@ -130,11 +130,11 @@ coverage! {
         dtls_12,
         /// DTLS 1.3.
         dtls_13,
-        /// Of those, that the server began.
+        /// Handshakes, of either version, that the server began.
         server_began,
         /// Packets of media that str0m has opened.
         opened,
-        /// Of those, that had been asked for again.
+        /// Opened packets that had been asked for again.
         opened_repaired,
         /// Retransmissions of str0m senders that the server took in.
         retransmitted_upstream,
@@ -156,7 +156,7 @@ coverage! {
         copied_checks,
         /// Consents that were lost.
         expired,
-        /// Of those, that came back.
+        /// Lost consents that came back.
         returned,
         /// Participants who said goodbye, and were heard.
         goodbyes_heard,

@@ -9,14 +9,14 @@ use corecast_wire::SrtpCryptoSuite;
 use rtcp::reception_report::ReceptionReport;
 use webrtc_util::marshal::Unmarshal;
 
-use super::anew::check_anew;
 use super::consumer::{Broken, Kind, Seen, check};
+use super::delivery::{About, Delivered};
+use super::extensions::check_extensions;
 use super::feedback::{
     Asked, RtcpPacket, check_rtcp, compound, description, key_frame_request, nack, receiver_report, sender_report,
 };
 use super::machine::Machine;
-use super::scenario::MS;
-use super::webrtc::paths::Check;
+use super::numbers::MS;
 use super::webrtc::{stranger, wire_len};
 use super::wire::is_rtcp;
 use super::world::{Act, Event, Peer, State, World};
@@ -27,32 +27,8 @@ const TICK_NS: u64 = 20 * MS;
 const REPORT_TICKS: u64 = 20;
 /// RTCP packets in one datagram.
 const MAX_COMPOUND: usize = 12;
-/// Datagrams that somebody may replay.
+/// Datagrams that a stranger may replay.
 const RECENT: usize = 8;
-
-/// What a datagram to the server is.
-#[derive(Clone, Debug)]
-pub(super) enum About {
-    /// A packet of a source, as it was first sent, or in a retransmission.
-    Media { source: usize, index: u64, rtx: bool },
-    /// Feedback that asks consumers for packets again.
-    Asks(Vec<(usize, Vec<u16>)>),
-    /// A connectivity check of a WebRTC participant.
-    Check { peer: usize, check: Check },
-    /// Anything else.
-    Other,
-}
-
-/// What a packet to a participant is.
-#[derive(Clone, Debug)]
-pub(super) enum Delivered {
-    /// Media of a consumer, the first time or again, by its own sequence number.
-    Media { consumer: usize, sequence: u16, key_start: bool },
-    /// RTCP.
-    Asked(Asked),
-    /// To a WebRTC participant: as it is.
-    Datagram { from: SocketAddr, to: SocketAddr, bytes: Bytes },
-}
 
 impl<M: Machine> World<M> {
     /// A packet leaves the server: is it allowed to, and what is it?
@@ -98,7 +74,7 @@ impl<M: Machine> World<M> {
             .saw(source, &seen)
             .map_err(|broken| format!("consumer {number} of source {}: {broken}", source.number))?;
         let next = &mut self.peers[peer].next_transport_cc;
-        let stamped = check_anew(&one.options, header, self.now_ns, next)
+        let stamped = check_extensions(&one.options, header, self.now_ns, next)
             .map_err(|broken| format!("consumer {number} of source {}: {broken}", source.number))?;
         self.coverage.stamped += u64::from(stamped);
         self.coverage.renumbered += u64::from(one.renumbers());
@@ -173,7 +149,7 @@ impl<M: Machine> World<M> {
         self.carry_up(peer, from, to, sealed, about);
     }
 
-    /// Somebody keeps a copy.
+    /// An eavesdropper keeps a copy.
     pub(super) fn overhear(&mut self, peer: usize, rtcp: bool, sealed: &Bytes, about: &About) {
         let recent = &mut self.peers[peer].recent;
         recent.push((rtcp, sealed.clone(), about.clone()));
@@ -337,17 +313,17 @@ impl<M: Machine> World<M> {
         let to = if rtcp && !peer.plan.mux { peer.rtcp_local.unwrap_or(local) } else { local };
         let own = peer.web.as_ref().map_or(if rtcp { peer.plan.rtcp } else { peer.plan.rtp }, |web| web.public);
         let known = peer.connected && peer.rtcp_connected;
-        // Whoever writes into a handshake under way can end it.
+        // An attacker who can write into a handshake under way can end it.
         let webrtc = peer.web.is_some();
         let secure = peer.plan.srtp.is_some() || (webrtc && known);
         // Without an announced SSRC, plain RTP of the right type from the right address is the stream.
         let announced = peer.plan.sources.iter().all(|source| source.options.encodings[0].ssrc.is_some());
-        // Who sends a check on from elsewhere is believed until the next one comes.
+        // A stranger who repeats a check from elsewhere is believed until the next check comes.
         let believed = matches!(about, About::Check { .. }) && self.now_ns > self.plan.heal_ns;
         let stranger = stranger(at);
         let mut bytes = captured.to_vec();
         let from = match self.random.range(0..=5) {
-            // Whoever comes first on a plain comedia transport is its remote side: that is what comedia means.
+            // The first sender on a plain comedia transport becomes its remote side: that is what comedia means.
             0 if known || secure => {
                 bytes = self.garbage();
                 stranger

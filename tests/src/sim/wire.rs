@@ -9,7 +9,8 @@ use corecast_wire::{SrtpCryptoSuite, SrtpParameters};
 use webrtc_srtp::context::Context;
 use webrtc_srtp::protection_profile::ProtectionProfile;
 
-use super::consumer::{Broken, check, extend};
+use super::consumer::{Broken, check};
+use super::numbers::extend;
 use super::random::fingerprint;
 
 /// Smallest RTP packet.

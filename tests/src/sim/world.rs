@@ -9,13 +9,13 @@ use corecast_core::{EndpointId, EndpointOp, Forward, Instant, Path};
 use corecast_wire::{Event as WorkerEvent, TransportId};
 
 use super::consumer::{Broken, Consumer, check};
+use super::delivery::{About, Delivered};
 use super::link::Link;
 use super::machine::Machine;
 use super::random::{Random, fingerprint};
 use super::scenario::{PeerPlan, Plan};
 use super::source::Source;
 use super::trace::{Coverage, Trace, WebRtcCoverage};
-use super::traffic::{About, Delivered};
 use super::webrtc::{Web, WebAct, order, wire_len};
 use super::wire::Wire;
 
@@ -33,7 +33,7 @@ pub(super) enum Event {
     ToPeer { peer: usize, packet: Delivered },
     /// The shell works on what has come.
     Run,
-    /// Somebody does something.
+    /// A participant or control does something.
     Act(Act),
 }
 
@@ -92,7 +92,7 @@ pub(super) struct Peer {
     pub(super) subscribed: bool,
     pub(super) sources: Vec<usize>,
     pub(super) consumers: Vec<usize>,
-    /// Its last datagrams, for those who replay them; true for RTCP.
+    /// Its last datagrams, for strangers who replay them; true for RTCP.
     pub(super) recent: Vec<(bool, Bytes, About)>,
     pub(super) ticks: u64,
     pub(super) fir_number: u8,
@@ -106,7 +106,7 @@ pub(super) struct Peer {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Socket {
     pub(super) local: SocketAddr,
-    /// None if all WebRTC transports share it.
+    /// The participant that it is for; none if all WebRTC transports share it.
     pub(super) peer: Option<usize>,
     pub(super) rtcp: bool,
     connected: Option<SocketAddr>,
@@ -140,7 +140,7 @@ pub(super) struct World<M> {
     pub(super) consumer_by_ssrc: HashMap<(usize, u32), usize>,
     pub(super) sockets: Vec<Option<Socket>>,
     socket_by_address: HashMap<SocketAddr, usize>,
-    /// WebRTC participants by every address that they have had, and that of those who overhear them.
+    /// WebRTC participants by every address that they have had, and by the address of the stranger who overhears them.
     pub(super) peer_by_address: HashMap<SocketAddr, usize>,
     next_port: u16,
     batch: Vec<Datagram>,
@@ -157,7 +157,7 @@ pub(super) struct World<M> {
 }
 
 impl<M: Machine> World<M> {
-    /// Everybody in place, nothing begun.
+    /// All participants in place, nothing begun.
     pub(super) fn new(plan: Plan, machine: M, mut random: Random) -> Self {
         let mut sources = Vec::new();
         let mut peers = Vec::new();
@@ -335,7 +335,7 @@ impl<M: Machine> World<M> {
         self.check_fresh()
     }
 
-    /// Everything that arrived has been forwarded to whoever was ready for it.
+    /// Every packet that arrived has been forwarded to each consumer that was ready for it.
     fn check_fresh(&mut self) -> Result<(), Broken> {
         for (source, index, order) in std::mem::take(&mut self.fresh) {
             let from = &self.sources[source];

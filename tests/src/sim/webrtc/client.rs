@@ -18,7 +18,7 @@ use str0m::net::{Protocol, Receive};
 use str0m::rtp::{Extension, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
-use super::plan::{AUDIO_TYPES, VIDEO_TYPES, WebRtcPlan};
+use super::plan::{AUDIO_TYPES, VIDEO_TYPES, WebRtcPlan, sent_mid};
 use crate::sim::consumer::Broken;
 use crate::webrtc::{Machine, credentials, dial, poll};
 
@@ -150,12 +150,6 @@ pub struct Client {
     pub wake_ns: u64,
     /// SHA-256 of its certificate.
     pub fingerprint: Vec<u8>,
-}
-
-/// The name of a media section that a participant sends.
-#[must_use]
-pub fn sent_mid(at: usize) -> String {
-    format!("s{at}")
 }
 
 fn at(now_ns: u64) -> StdInstant {

@@ -7,8 +7,8 @@ use super::keys;
 use super::paths::Check;
 use super::plan::SERVER;
 use crate::sim::consumer::{Broken, check};
+use crate::sim::delivery::About;
 use crate::sim::machine::Machine;
-use crate::sim::traffic::About;
 use crate::sim::wire::Wire;
 use crate::sim::world::{Act, State, World};
 

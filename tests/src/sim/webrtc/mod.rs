@@ -9,101 +9,51 @@
 //! draws from hash maps and from the system's clock cannot be fixed, and shows rarely (docs/testing.md).
 
 pub mod client;
+mod datagrams;
+mod drawing;
 mod events;
+mod identity;
 pub mod keys;
+mod participant;
 pub mod paths;
 pub mod plan;
 mod traffic;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::LazyLock;
 
 use corecast_core::{Endpoint, EndpointId};
 use corecast_wire::{
-    Command, ConsumeOptions, DtlsParameters, DtlsRole, DtlsVersions, Fingerprint, FingerprintAlgorithm, IceParameters,
-    RouterId, TransportId, WebRtcConfig, WebRtcTransportOptions,
+    Command, ConsumeOptions, DtlsParameters, DtlsRole, Fingerprint, FingerprintAlgorithm, IceParameters, RouterId,
+    TransportId, WebRtcTransportOptions,
 };
 
 use super::consumer::{Broken, Consumer, Departure, check};
 use super::control::SERVER_SSRC;
 use super::machine::Machine;
-use super::scenario::MS;
+use super::numbers::MS;
 use super::wire::Wire;
 use super::world::{Act, Socket, State, World};
-use crate::webrtc::{Machine as Known, configure};
+use crate::webrtc::Machine as Known;
 use client::Client;
 pub use client::started;
+pub(super) use datagrams::{order, wire_len};
+use identity::IDENTITY;
+pub use identity::config;
+pub(super) use participant::{Web, WebAct};
 use paths::Paths;
 use plan::{Leave, Move, SERVER};
-pub(super) use traffic::{order, wire_len};
 
 /// How long a consumer may be without a key frame once everything is in place; and if the kernel refuses some sends,
 /// which costs a second each time that it is a request.
 const KEY_FRAME_NS: (u64, u64) = (2_000 * MS, 5_000 * MS);
-
-/// One certificate for all runs of a process.
-static IDENTITY: LazyLock<(WebRtcConfig, Vec<u8>)> = LazyLock::new(|| configure(SERVER.to_vec(), DtlsVersions::Both));
-
-/// A worker's WebRTC, whose keys are heard.
-#[must_use]
-pub fn config(dtls_versions: DtlsVersions) -> WebRtcConfig {
-    keys::listen();
-    WebRtcConfig { dtls_versions, ..IDENTITY.0.clone() }
-}
 
 /// Makes what str0m draws on this thread the same in every run of a seed.
 pub fn repeat(seed: u64) {
     fastrand::seed(seed);
 }
 
-/// What only WebRTC participants do.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum WebAct {
-    /// Its timer is due.
-    Wake,
-    /// Its address changes.
-    Move(Move),
-    /// Its transport gets new credentials.
-    Restart,
-    /// It learns of them.
-    Restarted,
-    /// Its links are cut, or mended.
-    Cut(bool),
-}
-
-/// What a WebRTC participant has beyond a plain one.
-#[derive(Debug)]
-pub(super) struct Web {
-    pub(super) client: Client,
-    pub(super) paths: Paths,
-    /// Opens what it sends.
-    up: Wire,
-    ice: IceParameters,
-    restarts: u32,
-    /// Where its packets come from, as the server sees it.
-    pub(super) public: SocketAddr,
-    moves: u16,
-    cut: bool,
-    /// It has gone, and says nothing any more.
-    pub(super) gone: bool,
-    /// Its address changed in the middle of the handshake, which may then take until it is given up: flights went
-    /// astray, and are repeated ever more slowly.
-    disturbed: bool,
-    /// It had keys and a path when it went.
-    missed: bool,
-    /// It has said goodbye, and was heard.
-    closed: bool,
-    /// Times that its consent was lost.
-    expiries: u32,
-    /// Since when media goes to where it is.
-    settled_ns: Option<u64>,
-    scheduled_ns: u64,
-    /// When it has opened which packets, by consumer.
-    opened: HashMap<usize, HashMap<u64, u64>>,
-}
-
-/// An address from which somebody overhears and replays what a participant sends.
+/// The address from which a stranger overhears and replays what a participant sends.
 pub(super) fn stranger(at: usize) -> SocketAddr {
     SocketAddr::from(([203, 0, 113, 7], 4_000 + u16::try_from(at).expect("few peers")))
 }
@@ -331,7 +281,7 @@ impl<M: Machine> World<M> {
         Ok(())
     }
 
-    /// Whoever is there is reached where it is.
+    /// Every participant that is there is reached at its address.
     pub(super) fn check_settled(&self) -> Result<(), Broken> {
         for (at, peer) in self.peers.iter().enumerate() {
             let Some(web) = &peer.web else { continue };
@@ -352,7 +302,7 @@ impl<M: Machine> World<M> {
         consumer.departures().map(|one| (one, delay(&one))).collect()
     }
 
-    /// Who left without a word that was heard has been noticed.
+    /// Every participant that left without a word that was heard has been noticed.
     pub(super) fn check_noticed(&self) -> Result<(), Broken> {
         for (at, peer) in self.peers.iter().enumerate() {
             let missed = peer.web.as_ref().is_some_and(|web| web.missed);

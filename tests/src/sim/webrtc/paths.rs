@@ -8,7 +8,7 @@ use corecast_wire::IceState;
 
 use super::plan::CONSENT_NS;
 use crate::sim::consumer::{Broken, check};
-use crate::sim::scenario::MS;
+use crate::sim::numbers::MS;
 
 /// How much later than due a timer may be served.
 const LATE_NS: u64 = 50 * MS;

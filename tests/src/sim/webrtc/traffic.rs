@@ -9,60 +9,23 @@ use str0m::media::Mid;
 use str0m::rtp::RtpPacket;
 use webrtc_util::marshal::Unmarshal;
 
-use super::client::{Client, Said, sent_mid};
-use super::plan::SERVER;
+use super::client::{Client, Said};
+use super::datagrams::{DatagramKind, is_handshake, kind_of};
+use super::participant::{Web, WebAct};
+use super::plan::{SERVER, sent_mid};
 use crate::sim::consumer::{Broken, check};
+use crate::sim::delivery::{About, Delivered};
 use crate::sim::machine::Machine;
+use crate::sim::numbers::MS;
 use crate::sim::random::fingerprint;
-use crate::sim::scenario::MS;
 use crate::sim::source::stamp;
-use crate::sim::traffic::{About, Delivered};
 use crate::sim::wire::is_rtcp;
 use crate::sim::world::{Act, Event, State, World};
 
-use super::{Web, WebAct};
-
 /// Between two looks of a participant at whether it needs a key frame.
 const TICK_NS: u64 = 50 * MS;
-/// What a link takes a datagram of a handshake for: its own length is random.
-const HANDSHAKE_BYTES: usize = 600;
 /// Least time until str0m is called again.
 const LEAST_WAIT_NS: u64 = 10_000;
-
-/// What a datagram is, by its first byte (RFC 7983).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Stun,
-    Dtls,
-    Media,
-}
-
-fn kind_of(datagram: &[u8]) -> Option<Kind> {
-    match datagram.first()? {
-        0..=3 => Some(Kind::Stun),
-        20..=63 => Some(Kind::Dtls),
-        128..=191 => Some(Kind::Media),
-        _ => None,
-    }
-}
-
-/// It belongs to a handshake.
-fn is_handshake(datagram: &[u8]) -> bool {
-    kind_of(datagram) == Some(Kind::Dtls)
-}
-
-/// How long a datagram is for links and for the trace.
-pub(in crate::sim) fn wire_len(datagram: &[u8]) -> usize {
-    if is_handshake(datagram) { HANDSHAKE_BYTES } else { datagram.len() }
-}
-
-/// In which order the network takes what leaves at one moment: by participant and SSRC. str0m asks for packets of
-/// several streams in the order of a hash map, and so the answers leave in another order in every run.
-pub(in crate::sim) fn order(peer: usize, datagram: &[u8]) -> (usize, u32) {
-    let ssrc = datagram.get(8..12).and_then(|ssrc| ssrc.try_into().ok()).map_or(0, u32::from_be_bytes);
-    let is_media = kind_of(datagram) == Some(Kind::Media) && !is_rtcp(datagram);
-    (peer + 1, if is_media { ssrc } else { 0 })
-}
 
 impl<M: Machine> World<M> {
     /// Lets a participant do something, and carries what it says.
@@ -76,7 +39,7 @@ impl<M: Machine> World<M> {
         let Some(web) = self.peers[at].web.as_deref_mut().filter(|web| !web.gone) else { return Ok(()) };
         let all = match call(&mut web.client, now_ns) {
             Ok(all) => all,
-            // Nobody answers its handshake any more, or not in time.
+            // The server no longer answers its handshake, or not in time.
             Err(_) if left || (web.disturbed && !key_known) => {
                 web.gone = true;
                 return Ok(());
@@ -124,11 +87,11 @@ impl<M: Machine> World<M> {
         let peer = &mut self.peers[at];
         let Some(web) = &mut peer.web else { return About::Other };
         match kind_of(bytes) {
-            Some(Kind::Stun) => About::check(at, bytes),
-            Some(Kind::Media) if peer.key_known && is_rtcp(bytes) => {
+            Some(DatagramKind::Stun) => About::check(at, bytes),
+            Some(DatagramKind::Media) if peer.key_known && is_rtcp(bytes) => {
                 web.up.open(bytes).map_or(About::Other, |plain| self.about_rtcp(at, &plain))
             }
-            Some(Kind::Media) if !is_rtcp(bytes) => self.about_rtp(at, bytes),
+            Some(DatagramKind::Media) if !is_rtcp(bytes) => self.about_rtp(at, bytes),
             _ => About::Other,
         }
     }
@@ -180,12 +143,12 @@ impl<M: Machine> World<M> {
         let now_ns = self.now_ns;
         let Some(web) = &mut self.peers[at].web else { return Err(format!("sent to {}", path.remote)) };
         match kind {
-            Some(Kind::Stun) => {
+            Some(DatagramKind::Stun) => {
                 web.paths.answer(path, bytes)?;
                 self.web.answered += 1;
             }
-            Some(Kind::Dtls) => web.paths.handshake(now_ns, path)?,
-            Some(Kind::Media) => {
+            Some(DatagramKind::Dtls) => web.paths.handshake(now_ns, path)?,
+            Some(DatagramKind::Media) => {
                 web.paths.media(now_ns, path)?;
                 let plain = self.peers[at].wire.open(bytes)?;
                 check!(self.peers[at].key_known, "sent media before there were keys");
