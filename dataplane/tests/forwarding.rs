@@ -17,7 +17,7 @@ const SSRC: u32 = 1_111;
 const KEY_FRAME: [u8; 4] = [0x10, 0x00, 0x9d, 0x01];
 
 fn options(ip: IpAddr) -> PlainTransportOptions {
-    PlainTransportOptions { listen_ip: ip, port: None, rtcp_mux: true, comedia: false, srtp: None, rtcp_ssrc: 7 }
+    PlainTransportOptions::new(ip, 7)
 }
 
 fn create(control: &mut Control, number: u64, options: PlainTransportOptions) -> Result<SocketAddr, CommandError> {
@@ -31,17 +31,9 @@ fn create(control: &mut Control, number: u64, options: PlainTransportOptions) ->
 fn produce(control: &mut Control, transport: u64) {
     let codec = CodecMapping { payload_type: 96, mapped_payload_type: 101, codec: Codec::Vp8, clock_rate_hz: 90_000 };
     let options = ProduceOptions {
-        kind: MediaKind::Video,
-        codecs: vec![codec],
-        header_extensions: vec![],
-        encodings: vec![EncodingMapping { ssrc: Some(SSRC), ..EncodingMapping::default() }],
-        mid: None,
         nack: true,
         pli: true,
-        fir: false,
-        transport_cc: false,
-        remb: false,
-        paused: false,
+        ..ProduceOptions::new(MediaKind::Video, vec![codec], vec![EncodingMapping::announced(SSRC)])
     };
     let transport = TransportId(transport);
     let reply = control.ask(Command::Produce { transport, producer: ProducerId(1), options });
@@ -57,15 +49,9 @@ fn receiver(control: &mut Control, number: u64, ip: IpAddr) -> UdpSocket {
     let connect = Command::ConnectPlainTransport { transport, remote, rtcp_remote: None, srtp: None };
     assert_eq!(control.ask(connect), Ok(Reply::Done));
     let options = ConsumeOptions {
-        ssrc: u32::try_from(number).expect("small"),
-        rtx: None,
-        payload_types: vec![PayloadTypeMapping::same(101)],
-        header_extensions: vec![],
-        mid: None,
         nack: true,
         first_sequence: 10,
-        cname: "c".into(),
-        paused: false,
+        ..ConsumeOptions::new(u32::try_from(number).expect("small"), vec![PayloadTypeMapping::same(101)], "c".into())
     };
     let consumer = ConsumerId(number);
     let consume = Command::Consume { transport, consumer, producer: ProducerId(1), options };

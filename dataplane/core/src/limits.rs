@@ -1,6 +1,12 @@
-//! Every maximum of the machine, with the assertions that relate them.
+//! Every maximum of the machine, with the assertions that relate them. Those that control has to know as well are in
+//! `wire`.
 
 use std::time::Duration;
+
+pub use corecast_wire::{
+    MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES, MAX_ENCODINGS,
+    MAX_HEADER_EXTENSIONS,
+};
 
 /// Longest RTP payload that is forwarded, in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 1_500;
@@ -70,16 +76,8 @@ pub const MAX_PRODUCERS_PER_TRANSPORT: usize = 16;
 pub const MAX_SSRCS_PER_TRANSPORT: usize = 64;
 /// Longest MID or RID of a producer, in bytes: that of the two-byte form (RFC 8285 section 4.3).
 pub const MAX_NAME_BYTES: usize = 255;
-/// Encodings of a producer.
-pub const MAX_ENCODINGS: usize = 4;
-/// Payload types of a producer.
-pub const MAX_CODECS: usize = 32;
-/// Header extensions of a producer.
-pub const MAX_HEADER_EXTENSIONS: usize = 16;
 /// Consumers of a transport.
 pub const MAX_CONSUMERS_PER_TRANSPORT: usize = 1_024;
-/// Media payload types of a consumer.
-pub const MAX_CONSUMER_PAYLOAD_TYPES: usize = 8;
 /// Filters of a stream's consumers of which it counts what they withhold.
 pub const MAX_FILTERS: usize = 16;
 /// Consumers of a worker.

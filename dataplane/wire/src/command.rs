@@ -1,4 +1,4 @@
-//! Commands from control, replies to them, and events that nobody asked for.
+//! Commands from control, replies to them, and events that control did not ask for.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -191,15 +191,11 @@ mod tests {
     fn options(extensions: &[(HeaderExtension, u8, u8)]) -> ConsumeOptions {
         let extension = |&(extension, router_id, receiver_id)| ConsumerExtension { extension, router_id, receiver_id };
         ConsumeOptions {
-            ssrc: 1,
             rtx: Some(RtxOptions { ssrc: 2, payload_types: vec![(100, 101)], first_sequence: 0 }),
-            payload_types: vec![PayloadTypeMapping::same(100)],
             header_extensions: extensions.iter().map(extension).collect(),
             mid: Some("ab".into()),
             nack: true,
-            first_sequence: 0,
-            cname: String::new(),
-            paused: false,
+            ..ConsumeOptions::new(1, vec![PayloadTypeMapping::same(100)], String::new())
         }
     }
 

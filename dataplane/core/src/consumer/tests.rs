@@ -87,15 +87,9 @@ fn producer(codec: Codec) -> Producer {
 
 fn consumer(has_key_frames: bool) -> Case {
     let options = ConsumeOptions {
-        ssrc: 1,
-        rtx: None,
-        payload_types: vec![PayloadTypeMapping { router: 100, receiver: 100 }],
-        header_extensions: vec![],
-        mid: None,
         nack: true,
         first_sequence: 500,
-        cname: String::new(),
-        paused: false,
+        ..ConsumeOptions::new(1, vec![PayloadTypeMapping { router: 100, receiver: 100 }], String::new())
     };
     let source = producer(if has_key_frames { Codec::Vp8 } else { Codec::Other });
     let from = (ProducerKey::for_tests(0), STREAM, 0);

@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use corecast_wire::{Codec, CommandError, ConsumeOptions, ProduceOptions, SrtpParameters};
 
 use super::refused::{Applied, invalid, limit};
-use crate::limits::{MAX_CODECS, MAX_CONSUMER_PAYLOAD_TYPES, MAX_ENCODINGS, MAX_HEADER_EXTENSIONS, MAX_SSRCS_PER_KEY};
+use crate::limits::{
+    MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES, MAX_ENCODINGS,
+    MAX_HEADER_EXTENSIONS, MAX_SSRCS_PER_KEY,
+};
 use crate::srtp::Sealer;
 use crate::transport::{Security, Transport};
 
@@ -94,11 +97,11 @@ pub(super) fn check_consume(transport: &Transport, options: &ConsumeOptions) -> 
     if ids.len() < options.header_extensions.len() {
         return Err(invalid("headerExtensions", "two have one id"));
     }
-    if options.mid.as_ref().is_some_and(|mid| mid.is_empty() || mid.len() > 16) {
-        return Err(invalid("mid", "must be 1 to 16 bytes"));
+    if options.mid.as_ref().is_some_and(|mid| mid.is_empty() || mid.len() > MAX_CONSUMER_MID_BYTES) {
+        return Err(invalid("mid", format!("must be 1 to {MAX_CONSUMER_MID_BYTES} bytes")));
     }
-    if options.cname.len() > 255 {
-        return Err(invalid("rtcp.cname", "must not be longer than 255 bytes"));
+    if options.cname.len() > MAX_CNAME_BYTES {
+        return Err(invalid("rtcp.cname", format!("must not be longer than {MAX_CNAME_BYTES} bytes")));
     }
     let first_sequences = [Some(options.first_sequence), options.rtx.as_ref().map(|rtx| rtx.first_sequence)];
     if first_sequences.into_iter().flatten().any(|sequence| sequence >= 1 << 15) {

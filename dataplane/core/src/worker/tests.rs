@@ -38,7 +38,7 @@ impl Call {
             let (local, transport) = (SocketAddr::from(([127, 0, 0, 1], 4_000)), TransportId(number.into()));
             let srtp = Some(key(suite, 2));
             let (listen_ip, port) = (local.ip(), None);
-            let options = PlainTransportOptions { listen_ip, port, rtcp_mux: true, comedia: false, srtp, rtcp_ssrc: 9 };
+            let options = PlainTransportOptions { port, srtp, ..PlainTransportOptions::new(listen_ip, 9) };
             let opened = [Endpoint { id: EndpointId(number), local }];
             call.must(&Command::CreatePlainTransport { router, transport, options }, &opened);
             let (remote, srtp) = (Some(path(number).remote), Some(key(suite, 1)));
@@ -81,32 +81,17 @@ fn path(number: u32) -> Path {
 
 fn produce() -> ProduceOptions {
     let codec = Codec::Other;
-    ProduceOptions {
-        kind: MediaKind::Audio,
-        codecs: vec![CodecMapping { payload_type: 96, mapped_payload_type: 96, codec, clock_rate_hz: 48_000 }],
-        header_extensions: vec![],
-        encodings: vec![EncodingMapping { ssrc: Some(42), ..EncodingMapping::default() }],
-        mid: None,
-        nack: false,
-        pli: false,
-        fir: false,
-        transport_cc: false,
-        remb: false,
-        paused: false,
-    }
+    ProduceOptions::new(
+        MediaKind::Audio,
+        vec![CodecMapping { payload_type: 96, mapped_payload_type: 96, codec, clock_rate_hz: 48_000 }],
+        vec![EncodingMapping::announced(42)],
+    )
 }
 
 fn consume() -> ConsumeOptions {
     ConsumeOptions {
-        ssrc: 43,
-        rtx: None,
-        payload_types: vec![PayloadTypeMapping::same(96)],
-        header_extensions: vec![],
-        mid: None,
-        nack: false,
         first_sequence: AHEAD as u16,
-        cname: "one".to_owned(),
-        paused: false,
+        ..ConsumeOptions::new(43, vec![PayloadTypeMapping::same(96)], "one".to_owned())
     }
 }
 

@@ -53,12 +53,9 @@ impl Bed {
         let transport = TransportId(number.into());
         let seed = u8::try_from(number).expect("few transports");
         let options = PlainTransportOptions {
-            listen_ip: local(number).ip(),
-            port: None,
-            rtcp_mux: true,
             comedia,
             srtp: encrypted.then(|| srtp(seed)),
-            rtcp_ssrc: 7,
+            ..PlainTransportOptions::new(local(number).ip(), 7)
         };
         let create = Command::CreatePlainTransport { router: RouterId(1), transport, options };
         let opened = [Endpoint { id: EndpointId(number), local: local(number) }];
@@ -131,32 +128,22 @@ pub(crate) fn video() -> ProduceOptions {
         clock_rate_hz: 90_000,
     };
     ProduceOptions {
-        kind: MediaKind::Video,
-        codecs: vec![codec(96, Codec::Vp8), codec(97, Codec::Rtx { apt: 96 })],
-        header_extensions: vec![],
-        encodings: vec![EncodingMapping { ssrc: Some(1_111), rtx_ssrc: Some(1_112), rid: None }],
-        mid: None,
         nack: true,
         pli: true,
-        fir: false,
-        transport_cc: false,
-        remb: false,
-        paused: false,
+        ..ProduceOptions::new(
+            MediaKind::Video,
+            vec![codec(96, Codec::Vp8), codec(97, Codec::Rtx { apt: 96 })],
+            vec![EncodingMapping { ssrc: Some(1_111), rtx_ssrc: Some(1_112), rid: None }],
+        )
     }
 }
 
 /// Takes the router's 101 and knows no extensions.
 pub(crate) fn receiver(ssrc: u32) -> ConsumeOptions {
     ConsumeOptions {
-        ssrc,
-        rtx: None,
-        payload_types: vec![PayloadTypeMapping::same(101)],
-        header_extensions: vec![],
-        mid: None,
         nack: true,
         first_sequence: 10,
-        cname: "c".into(),
-        paused: false,
+        ..ConsumeOptions::new(ssrc, vec![PayloadTypeMapping::same(101)], "c".into())
     }
 }
 

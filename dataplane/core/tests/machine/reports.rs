@@ -121,7 +121,7 @@ fn a_senders_answer_tells_the_round_trip() {
 fn a_senders_answer_counts_for_all_that_it_sends() {
     let mut bed = bed();
     let mut other = video();
-    other.encodings[0] = EncodingMapping { ssrc: Some(2_221), ..EncodingMapping::default() };
+    other.encodings[0] = EncodingMapping::announced(2_221);
     other.codecs.truncate(1);
     bed.produce_as(0, 2, other).expect("a second one");
     bed.arrive(path(0), &packet(2_221, 96, 1, &[], &KEY_FRAME));
