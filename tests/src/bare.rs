@@ -85,7 +85,7 @@ impl std::fmt::Debug for BarePeer {
 }
 
 impl BarePeer {
-    /// Of a transport that exists, or will.
+    /// The peer of a transport that exists, or will.
     ///
     /// # Panics
     /// If dimpl refuses.

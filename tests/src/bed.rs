@@ -13,7 +13,7 @@ use crate::server::Server;
 
 /// Set inside, so that the program knows where it is.
 const INSIDE: &str = "CORECAST_TEST_BED";
-/// Of the range for documentation (RFC 5737): nobody's.
+/// An address of the range for documentation (RFC 5737), which no machine has.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 /// The shell stays as the first process of the namespace: it takes in orphans.
 const MAKE: &str = "set -e
@@ -28,7 +28,7 @@ ip route add default dev d0
 /// A network to test in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bed {
-    /// The server's, and everybody's.
+    /// Address that the server and its clients share.
     pub address: Ipv4Addr,
     /// A namespace of its own, in which packets may be dropped by rule.
     pub isolated: bool,

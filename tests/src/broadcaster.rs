@@ -9,7 +9,7 @@ use crate::server::Server;
 pub enum Kind {
     /// Sound.
     Opus,
-    /// Pictures.
+    /// Video.
     Vp8,
     /// Pictures, constrained baseline.
     H264,

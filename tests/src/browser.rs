@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/browser");
-/// For one command. Firefox starts in 4 s on a machine that does nothing else.
+/// Time that one command may take. Firefox starts in 4 s on a machine that does nothing else.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// For all of them: whoever starts a driver and dies leaves no browser behind.
+/// Seconds for all commands together: a test that starts a driver and dies leaves no browser behind.
 const WHOLE_LIFE: &str = "900";
 
 /// A browser that is there.

@@ -41,9 +41,9 @@ pub struct Path {
 pub struct Counts {
     /// Datagrams that came.
     pub received: u64,
-    /// Those that were lost on purpose.
+    /// Datagrams that were lost on purpose.
     pub lost: u64,
-    /// Those that were held back on purpose.
+    /// Datagrams that were held back on purpose.
     pub held_back: u64,
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// For things that happen soon or never.
+/// How long a test waits for what happens soon or never.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PORTS: u16 = 100;
 /// How many of them are WebRTC's, one per worker.
@@ -121,7 +121,7 @@ impl Server {
         self.log().into_iter().filter(|(_, line)| parts.iter().all(|part| line.contains(part))).collect()
     }
 
-    /// Status and body; none while nobody answers.
+    /// Status and body; none while no server answers.
     #[must_use]
     pub fn ask(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).ok()?;

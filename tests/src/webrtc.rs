@@ -145,7 +145,7 @@ pub struct Bench {
     pub started: StdInstant,
     /// The clock.
     pub now: Duration,
-    /// Those who have joined, in order.
+    /// Peers that have joined, in order.
     pub peers: Vec<Peer>,
     /// SHA-256 of the machine's certificate.
     pub fingerprint: Vec<u8>,
@@ -272,7 +272,7 @@ impl Bench {
         self.must(&Command::ConnectWebRtcTransport { transport: TransportId(number.into()), dtls });
     }
 
-    /// A transport that nobody has come to yet.
+    /// A transport that no peer has come to yet.
     ///
     /// # Panics
     /// If the machine refuses.
@@ -382,19 +382,8 @@ impl Bench {
             codec: Codec::Other,
             clock_rate_hz: 48_000,
         };
-        let options = ProduceOptions {
-            kind: MediaKind::Audio,
-            codecs: vec![codec(111, 100)],
-            header_extensions: Vec::new(),
-            encodings: vec![EncodingMapping { ssrc: Some(42), ..EncodingMapping::default() }],
-            mid: None,
-            nack: false,
-            pli: false,
-            fir: false,
-            transport_cc: false,
-            remb: false,
-            paused: false,
-        };
+        let options =
+            ProduceOptions::new(MediaKind::Audio, vec![codec(111, 100)], vec![EncodingMapping::announced(42)]);
         self.must(&Command::Produce { transport: TransportId(1), producer: ProducerId(1), options });
         self.peers[0].rtc.direct_api().declare_stream_tx(42.into(), None, Mid::from("0"), None);
     }
@@ -405,15 +394,8 @@ impl Bench {
     /// If the machine refuses.
     pub fn watch(&mut self, number: u8) {
         let options = ConsumeOptions {
-            ssrc: 4_242,
-            rtx: None,
-            payload_types: vec![PayloadTypeMapping { router: 100, receiver: 111 }],
-            header_extensions: Vec::new(),
-            mid: None,
-            nack: false,
             first_sequence: 7,
-            cname: "one".to_owned(),
-            paused: false,
+            ..ConsumeOptions::new(4_242, vec![PayloadTypeMapping { router: 100, receiver: 111 }], "one".to_owned())
         };
         let (transport, consumer) = (TransportId(number.into()), ConsumerId(number.into()));
         self.must(&Command::Consume { transport, consumer, producer: ProducerId(1), options });

@@ -148,12 +148,8 @@ impl Call {
     fn add_transport(&mut self, number: u8, suite: Option<SrtpCryptoSuite>) {
         let transport = TransportId(u64::from(number));
         let options = PlainTransportOptions {
-            listen_ip: [127, 0, 0, 1].into(),
-            port: None,
-            rtcp_mux: true,
-            comedia: false,
             srtp: suite.map(|suite| key(suite, 2 + number)),
-            rtcp_ssrc: 7,
+            ..PlainTransportOptions::new([127, 0, 0, 1].into(), 7)
         };
         let local = SocketAddr::from(([127, 0, 0, 1], 10_000 + u16::from(number)));
         let opened = [Endpoint { id: path(number).local, local }];
@@ -164,21 +160,15 @@ impl Call {
 
     fn add_consumer(&mut self, number: u8) {
         let options = ConsumeOptions {
-            ssrc: 100 + u32::from(number),
-            rtx: None,
-            payload_types: vec![PayloadTypeMapping::same(110)],
-            header_extensions: vec![],
-            mid: None,
             nack: true,
             first_sequence: 1,
-            cname: "c".to_owned(),
-            paused: false,
+            ..ConsumeOptions::new(100 + u32::from(number), vec![PayloadTypeMapping::same(110)], "c".to_owned())
         };
         let (transport, consumer) = (TransportId(u64::from(number)), ConsumerId(u64::from(number)));
         self.must(&Command::Consume { transport, consumer, producer: ProducerId(1), options }, &[]);
     }
 
-    /// One frame: in, and out to everybody.
+    /// One frame: in, and out to every consumer.
     fn frame(&mut self, len: usize) {
         for _ in 0..PACKETS_PER_FRAME {
             let [high, low] = self.sequence.to_be_bytes();
@@ -226,22 +216,13 @@ impl Call {
 
 fn produce() -> ProduceOptions {
     ProduceOptions {
-        kind: MediaKind::Video,
-        codecs: vec![CodecMapping {
-            payload_type: 96,
-            mapped_payload_type: 110,
-            codec: Codec::Vp8,
-            clock_rate_hz: 90_000,
-        }],
-        header_extensions: vec![],
-        encodings: vec![EncodingMapping { ssrc: Some(9), rtx_ssrc: None, rid: None }],
-        mid: None,
         nack: true,
         pli: true,
-        fir: false,
-        transport_cc: false,
-        remb: false,
-        paused: false,
+        ..ProduceOptions::new(
+            MediaKind::Video,
+            vec![CodecMapping { payload_type: 96, mapped_payload_type: 110, codec: Codec::Vp8, clock_rate_hz: 90_000 }],
+            vec![EncodingMapping::announced(9)],
+        )
     }
 }
 

@@ -76,7 +76,7 @@ fn aiortc_to_gstreamer(bed: Bed) {
     ends(&mut publisher);
 }
 
-/// The watchers are there first: they are told to ask again until somebody publishes.
+/// The watchers are there first: they are told to ask again until there is a publisher.
 fn gstreamer_to_aiortc(bed: Bed) {
     let server = bed.server(&[]);
     let early = Watcher::aiortc(&server, "whep/g");

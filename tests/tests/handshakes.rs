@@ -186,7 +186,7 @@ fn half_open(versions: DtlsVersions, theirs: DtlsVersion, whole: bool) {
     let left = allocated().saturating_sub(before);
     println!("{versions:?}: {left} bytes are left, with three who are connected");
     assert!(left < 4 * MAX_BYTES, "{left} bytes are left of {MAX_HANDSHAKES} handshakes");
-    // Those who had their turn have had it. The next ones may try, and find as much room as the first.
+    // The first hellos have had their turn. The next ones may try, and find as much room as the first.
     let so_far = refused(&bench);
     for number in FIRST..FIRST + COUNT {
         bench.inject(address_of(number), &hello);
@@ -225,7 +225,7 @@ impl Costs {
     }
 }
 
-/// The same where we begin, to those who do not answer.
+/// The same if the machine begins, to peers that do not answer.
 fn half_open_as_client(versions: DtlsVersions, theirs: DtlsVersion) {
     let mut bench = Bench::new(versions);
     let flood = flood();

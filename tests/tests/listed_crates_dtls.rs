@@ -82,7 +82,7 @@ fn alone(name: &str, body: impl FnOnce()) -> Option<ExitStatus> {
     Some(output.status)
 }
 
-/// Records of the next epoch are kept until there are keys, without a limit: 28 MB from somebody who sent no hello.
+/// Records of the next epoch are kept until there are keys, without a limit: 28 MB from a sender that sent no hello.
 #[test]
 fn dtls_queues_records_of_the_next_epoch_without_limit() {
     let status = alone("dtls_queues_records_of_the_next_epoch_without_limit", || {

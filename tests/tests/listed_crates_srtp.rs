@@ -32,7 +32,7 @@ fn decrypt_rtcp_panics(profile: ProtectionProfile, salt_len: usize, len: usize) 
     .is_err()
 }
 
-/// The index is read, and the SSRC, before anybody has looked at the length. No key is needed.
+/// The index and the SSRC are read before the length is looked at. No key is needed.
 #[test]
 fn webrtc_srtp_panics_on_srtcp_of_4_to_13_bytes() {
     let cm = |len| decrypt_rtcp_panics(ProtectionProfile::Aes128CmHmacSha1_80, 14, len);

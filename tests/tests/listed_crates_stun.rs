@@ -145,12 +145,12 @@ fn stun_survives_noise_of_every_length() {
 }
 
 /// An attribute behind MESSAGE-INTEGRITY is not authenticated and must be ignored (RFC 8489 section 14.5), but `get`
-/// returns it and `check` passes. Whoever uses the crate has to look at the order.
+/// returns it and `check` passes. The crate's user has to look at the order.
 #[test]
 fn stun_returns_attributes_that_integrity_does_not_cover() {
     let mut message = request(&[]);
     integrity().add_to(&mut message).unwrap();
-    // What somebody on the path could append.
+    // What an attacker on the path could append.
     message.add(ATTR_USE_CANDIDATE, &[]);
     FINGERPRINT.add_to(&mut message).unwrap();
 

@@ -35,12 +35,9 @@ impl Machine {
         let srtp = SrtpParameters { suite, key_and_salt: vec![7; suite.key_and_salt_len()] };
         let local = Endpoint { id: EndpointId(number), local: ([127, 0, 0, 1], 4_000).into() };
         let options = PlainTransportOptions {
-            listen_ip: local.local.ip(),
-            port: None,
-            rtcp_mux: true,
             comedia: true,
             srtp: (number > 0).then_some(srtp),
-            rtcp_ssrc: 1,
+            ..PlainTransportOptions::new(local.local.ip(), 1)
         };
         let transport = TransportId(number.into());
         self.must(&Command::CreatePlainTransport { router: RouterId(1), transport, options }, &[local]);
@@ -48,15 +45,8 @@ impl Machine {
 
     fn consume(&mut self, number: u32) {
         let options = ConsumeOptions {
-            ssrc: number + 1,
-            rtx: None,
-            payload_types: vec![PayloadTypeMapping::same(101)],
-            header_extensions: vec![],
-            mid: None,
             nack: true,
-            first_sequence: 0,
-            cname: "abcdefgh".into(),
-            paused: false,
+            ..ConsumeOptions::new(number + 1, vec![PayloadTypeMapping::same(101)], "abcdefgh".into())
         };
         let transport = TransportId(u64::from(1 + number % (TRANSPORTS - 1)));
         let consumer = ConsumerId(number.into());
@@ -66,19 +56,7 @@ impl Machine {
 
 fn produce() -> ProduceOptions {
     let codec = CodecMapping { payload_type: 96, mapped_payload_type: 101, codec: Codec::Vp8, clock_rate_hz: 90_000 };
-    ProduceOptions {
-        kind: MediaKind::Video,
-        codecs: vec![codec],
-        header_extensions: vec![],
-        encodings: vec![EncodingMapping { ssrc: Some(1_111), ..EncodingMapping::default() }],
-        mid: None,
-        nack: false,
-        pli: false,
-        fir: false,
-        transport_cc: false,
-        remb: false,
-        paused: false,
-    }
+    ProduceOptions::new(MediaKind::Video, vec![codec], vec![EncodingMapping::announced(1_111)])
 }
 
 #[test]

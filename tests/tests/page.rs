@@ -17,7 +17,7 @@ use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, StreamOwned,
 };
 
-/// Takes every certificate, and keeps it: whoever clicks on "accept".
+/// Takes every certificate and keeps it, like a user who clicks on "accept".
 #[derive(Debug)]
 struct Accepting {
     provider: Arc<CryptoProvider>,
@@ -150,7 +150,7 @@ fn a_given_certificate_is_shown_with_those_that_signed_it() {
 fn a_made_certificate_outlives_a_restart_of_the_server() {
     let server = Server::start_command(&mut Command::new(binary()), &["--workers", "1", "--tls-self-signed"]);
     let first = wait_for("https", || shown(&server));
-    // As good as a root, for whoever has accepted it; so its names can be checked.
+    // A client that has accepted the certificate treats it as a root; so its names can be checked.
     let config = trusting(std::slice::from_ref(&first));
     for name in ["localhost", "127.0.0.1"] {
         let stats = ask(&server, Arc::clone(&config), name, "/stats", "").expect(name);

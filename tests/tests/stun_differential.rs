@@ -202,7 +202,7 @@ fn answers_that_we_write_the_crate_reads() {
     }
 }
 
-/// A check as a browser sends it, with what somebody on the path may have appended.
+/// A check as a browser sends it, with what an attacker on the path may have appended.
 fn check(random: &mut Random, password: &str) -> Message {
     let mut message = Message::new();
     message.typ = BINDING_REQUEST;
@@ -222,7 +222,7 @@ fn check(random: &mut Random, password: &str) -> Message {
     message
 }
 
-/// Makes length and fingerprint say what is there, as everybody can.
+/// Makes length and fingerprint say what is there, as any attacker can.
 fn repair(bytes: &mut [u8]) {
     let len = (bytes.len().max(20) - 20) as u16;
     if let Some(field) = bytes.get_mut(2..4) {

@@ -14,7 +14,7 @@ use corecast_wire::{
     RtxOptions, SrtpCryptoSuite, SrtpParameters, TransportId,
 };
 
-use crate::sim::consumer::extend;
+use crate::sim::numbers::extend;
 use crate::sim::wire::is_rtcp;
 
 /// Transports: no SRTP and every suite, each connected and comedia.
@@ -105,12 +105,10 @@ impl Stage {
             local: SocketAddr::from(([127, 0, 0, 1], 10_000 + u16::from(number) * 2 + u16::from(rtcp))),
         };
         let options = PlainTransportOptions {
-            listen_ip: [127, 0, 0, 1].into(),
-            port: None,
             rtcp_mux: !comedia,
             comedia,
             srtp: key(number, true),
-            rtcp_ssrc: 7,
+            ..PlainTransportOptions::new([127, 0, 0, 1].into(), 7)
         };
         let opened = [local(false), local(true)];
         let opened = if comedia { &opened[..] } else { &opened[..1] };
@@ -130,19 +128,20 @@ impl Stage {
         for (at, producer) in [(0, from), (1, from), (2, from + 1)] {
             let ssrc = 50_000 + u32::from(number) * 10 + at * 2;
             let options = ConsumeOptions {
-                ssrc,
                 rtx: (at == 0).then(|| RtxOptions {
                     ssrc: ssrc + 1,
                     payload_types: vec![(110, 111)],
                     first_sequence: 5,
                 }),
-                payload_types: vec![PayloadTypeMapping::same(110), PayloadTypeMapping::same(112)],
                 header_extensions: if at == 0 { all_extensions() } else { vec![] },
                 mid: (at == 0).then(|| "0".to_owned()),
                 nack: true,
                 first_sequence: 100,
-                cname: "stage".to_owned(),
-                paused: false,
+                ..ConsumeOptions::new(
+                    ssrc,
+                    vec![PayloadTypeMapping::same(110), PayloadTypeMapping::same(112)],
+                    "stage".to_owned(),
+                )
             };
             let (transport, consumer) = (TransportId(u64::from(number)), ConsumerId(u64::from(ssrc)));
             self.must(&Command::Consume { transport, consumer, producer: ProducerId(producer), options }, &[]);
@@ -330,8 +329,6 @@ fn video_options(transport: u8) -> ProduceOptions {
     };
     let extension = |extension, id, mapped_id| ExtensionMapping { extension, id, mapped_id };
     ProduceOptions {
-        kind: MediaKind::Video,
-        codecs: vec![mapping(96, 110, codec(transport)), mapping(97, 111, Codec::Rtx { apt: 96 })],
         header_extensions: vec![
             extension(HeaderExtension::Mid, 4, 1),
             extension(HeaderExtension::AbsSendTime, 3, 2),
@@ -339,36 +336,33 @@ fn video_options(transport: u8) -> ProduceOptions {
             extension(HeaderExtension::TransportCc, 1, 4),
             extension(HeaderExtension::DependencyDescriptor, 5, 6),
         ],
-        encodings: [0, 2].map(|layer| encoding(video_ssrc(transport) + layer)).to_vec(),
-        mid: None,
         nack: true,
         pli: !transport.is_multiple_of(3),
         fir: true,
         transport_cc: transport.is_multiple_of(2),
         remb: true,
-        paused: false,
+        ..ProduceOptions::new(
+            MediaKind::Video,
+            vec![mapping(96, 110, codec(transport)), mapping(97, 111, Codec::Rtx { apt: 96 })],
+            [0, 2].map(|layer| encoding(video_ssrc(transport) + layer)).to_vec(),
+        )
     }
 }
 
 /// Sound without an announced SSRC: the payload type tells whose it is.
 fn audio_options() -> ProduceOptions {
     ProduceOptions {
-        kind: MediaKind::Audio,
-        codecs: vec![CodecMapping {
-            payload_type: 100,
-            mapped_payload_type: 112,
-            codec: Codec::Other,
-            clock_rate_hz: 48_000,
-        }],
         header_extensions: vec![ExtensionMapping { extension: HeaderExtension::AudioLevel, id: 200, mapped_id: 5 }],
-        encodings: vec![EncodingMapping::default()],
-        mid: None,
-        nack: false,
-        pli: false,
-        fir: false,
-        transport_cc: false,
-        remb: false,
-        paused: false,
+        ..ProduceOptions::new(
+            MediaKind::Audio,
+            vec![CodecMapping {
+                payload_type: 100,
+                mapped_payload_type: 112,
+                codec: Codec::Other,
+                clock_rate_hz: 48_000,
+            }],
+            vec![EncodingMapping::default()],
+        )
     }
 }
 

@@ -1,5 +1,6 @@
-//! Certificates: S8. Whoever does not show the one that was announced gets no keys and no media, whichever side begins
-//! and in both versions. (A hash that is too weak does not come as far as the machine: `control` refuses the SDP.)
+//! Certificates: S8. A peer that does not show the announced certificate gets no keys and no media, whichever side
+//! begins and in both versions. (A hash that is too weak does not come as far as the machine: `control` refuses the
+//! SDP.)
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -66,7 +66,7 @@ fn s3_many_paths_with_valid_credentials_leave_the_selected_one() {
     call.media_goes_on();
 }
 
-/// CRC-32 of ISO 3309, bit by bit: what an attacker computes as well as anybody (RFC 8489 section 14.7).
+/// CRC-32 of ISO 3309, bit by bit: what an attacker can compute as well (RFC 8489 section 14.7).
 fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg()))
@@ -123,7 +123,7 @@ fn s2_no_byte_of_a_check_can_be_changed() {
     assert_eq!(call.bench.astray.len(), 1, "the answer to it");
 }
 
-/// RFC 8489 section 14.5: what stands behind MESSAGE-INTEGRITY is nobody's word.
+/// RFC 8489 section 14.5: attributes behind MESSAGE-INTEGRITY are not authenticated.
 #[test]
 fn s2_what_stands_behind_integrity_is_ignored() {
     let mut call = Call::new();

@@ -109,7 +109,7 @@ fn hijack(router: RouterId) {
     pair.produce(3, 3, named("theirs", &["own"]));
     pair.consume(4, 3, 3, consume(6_000, true));
 
-    // A name that he does not have is nobody's on his transport, not even his own.
+    // A name that the intruder's transport does not have names no stream there, not even one of his own.
     for (ssrc, rid) in [(777, "hi"), (778, "own")] {
         for names in [&[(MID, "video")][..], &[(MID, "video"), (RID, rid)]] {
             pair.bench.inject(intruder.address, &claim(&intruder, ssrc, MEDIA, 5, names));
@@ -208,7 +208,7 @@ fn s14_a_bound_ssrc_does_not_move() {
     assert_eq!(audience.watch(&mut pair.bench).len(), 1);
 }
 
-/// Feedback about another's streams: no key frame is asked for, nothing is sent again, nobody has left.
+/// Feedback about another's streams: no key frame is asked for, nothing is sent again, no stream ends.
 #[test]
 fn s14_feedback_about_anothers_streams_is_refused() {
     let mut pair = Pair::new(true);

@@ -1,6 +1,7 @@
 //! Known attacks on a WebRTC server, played to the real machine: strangers with no credentials, strangers with forged
 //! ones, and participants who misbehave. Each test counts what was discarded and why, looks for a single byte that went
-//! to the attacker, and then for the media of those who are honest. The names are those of docs/testing.md, "Attacks".
+//! to the attacker, and then for the media of the honest participants. The names are those of docs/testing.md,
+//! "Attacks".
 
 mod certificates;
 mod checks;

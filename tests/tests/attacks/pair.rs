@@ -1,4 +1,4 @@
-//! Participants with keys and no manners, and what the machine makes of what they send.
+//! Participants with keys that misbehave, and what the machine makes of what they send.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use corecast_wire::{
 use webrtc_srtp::context::Context;
 use webrtc_srtp::protection_profile::ProtectionProfile;
 
-/// The room in which the honest ones are.
+/// The room of the honest participants.
 pub(crate) const ROOM: RouterId = RouterId(1);
 /// Payload type of media and of its retransmissions.
 pub(crate) const MEDIA: u8 = 96;
@@ -34,21 +34,12 @@ pub(crate) fn produce(video: bool, encodings: Vec<EncodingMapping>) -> ProduceOp
         vec![mapping(MEDIA, 100, Codec::Other)]
     };
     ProduceOptions {
-        kind: if video { MediaKind::Video } else { MediaKind::Audio },
-        codecs,
-        header_extensions: Vec::new(),
-        encodings,
-        mid: None,
-        nack: false,
         pli: video,
-        fir: false,
-        transport_cc: false,
-        remb: false,
-        paused: false,
+        ..ProduceOptions::new(if video { MediaKind::Video } else { MediaKind::Audio }, codecs, encodings)
     }
 }
 
-/// Of an announced SSRC, with the next one for retransmissions of video.
+/// Options of a producer with an announced SSRC, and the next SSRC for retransmissions of video.
 pub(crate) fn announced(video: bool, ssrc: u32) -> ProduceOptions {
     let rtx_ssrc = video.then_some(ssrc + 1);
     produce(video, vec![EncodingMapping { ssrc: Some(ssrc), rtx_ssrc, rid: None }])
@@ -56,19 +47,14 @@ pub(crate) fn announced(video: bool, ssrc: u32) -> ProduceOptions {
 
 pub(crate) fn consume(ssrc: u32, nack: bool) -> ConsumeOptions {
     ConsumeOptions {
-        ssrc,
         rtx: nack.then(|| RtxOptions { ssrc: ssrc + 1, payload_types: vec![(100, RTX)], first_sequence: 5 }),
-        payload_types: vec![PayloadTypeMapping { router: 100, receiver: MEDIA }],
-        header_extensions: Vec::new(),
-        mid: None,
         nack,
         first_sequence: 7,
-        cname: "one".to_owned(),
-        paused: false,
+        ..ConsumeOptions::new(ssrc, vec![PayloadTypeMapping { router: 100, receiver: MEDIA }], "one".to_owned())
     }
 }
 
-/// One who opens what he gets: with the crate `webrtc-srtp`, which makes its own guess of the rollover counter.
+/// A viewer who opens what he gets with the crate `webrtc-srtp`, which makes its own guess of the rollover counter.
 pub(crate) struct Viewer {
     pub(crate) peer: BarePeer,
     context: Context,

@@ -168,7 +168,7 @@ fn s13_wraps_with_bursts_of_loss_and_reordering_stay_in_step() {
     assert_eq!(discards.total(), 0);
 }
 
-/// SRTCP ends at index 2^31 - 1, and what comes then under a number that begins anew is refused (RFC 3711 section 9.2).
+/// SRTCP ends at index 2^31 - 1, and a packet with a number that begins again is refused (RFC 3711 section 9.2).
 /// For SRTP, and for what the machine sends, counters must be set: `worker/tests.rs` of the core.
 #[test]
 fn s13_nothing_is_taken_beyond_the_last_index() {

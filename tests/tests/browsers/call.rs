@@ -37,7 +37,7 @@ impl Default for Wishes {
 /// What has been decoded of a peer until a moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decoded {
-    /// Of the browser's clock, in milliseconds.
+    /// Time on the browser's clock, in milliseconds.
     at: f64,
     pub(crate) frames: u64,
     pub(crate) energy: f64,

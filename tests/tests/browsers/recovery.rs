@@ -13,7 +13,7 @@ use crate::Stage;
 use crate::call::{Visitor, Wishes, join, rates, until};
 
 const BOTH: [Browser; 2] = [Browser::Chromium, Browser::Firefox];
-/// With loss; a picture that stutters more than this nobody would call one.
+/// Least frame rate with loss: a picture that stutters more is no picture.
 const FRAMES_A_SECOND: f64 = 10.0;
 
 pub(crate) fn loss(stage: &Stage) {

@@ -13,7 +13,7 @@ use corecast_tests::server::{Server, binary, cpu_ns, group, kill, thread_named, 
 
 /// What the project promises: from a death, or from its declaration for a stall, to new work.
 const RECOVERY: Duration = Duration::from_secs(1);
-/// Of a tick of the kernel's CPU accounting, and one more for what is between two looks.
+/// Two ticks of the kernel's CPU accounting: one that it may be off by, one for the time between two looks.
 const TICKS_NS: u64 = 20_000_000;
 
 const ISOLATIONS: [&str; 2] = ["thread", "process"];
@@ -218,7 +218,7 @@ fn usage_agrees_with_the_kernel() {
     }
 }
 
-/// RTP of an SSRC that nobody announced. How many packets.
+/// Sends RTP of an SSRC that no producer announced. Returns how many packets.
 fn send_packets(port: u16, packets: u16) -> u64 {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("binds");
     socket.connect(("127.0.0.1", port)).expect("connects");

@@ -13,7 +13,7 @@ fn lengths() -> Vec<usize> {
         .collect()
 }
 
-/// Of a known SSRC; the RTCP length field says what is there, so that parsing goes on behind it.
+/// A datagram of a known SSRC. Its RTCP length field says what is there, so that parsing goes on behind the header.
 fn datagram(transport: u8, [first, second]: [u8; 2], sequence: u16, len: usize, bytes: &mut [u8]) {
     let ssrc = video_ssrc(transport).to_be_bytes();
     let words = u16::try_from(len / 4).unwrap_or(1).saturating_sub(1).to_be_bytes();

@@ -84,19 +84,7 @@ fn join(bench: &mut Bench) -> BarePeer {
     let peer = BarePeer::join(bench, RouterId(1), 1);
     let codecs =
         vec![CodecMapping { payload_type: 96, mapped_payload_type: 100, codec: Codec::Vp8, clock_rate_hz: 90_000 }];
-    let options = ProduceOptions {
-        kind: MediaKind::Video,
-        codecs,
-        header_extensions: Vec::new(),
-        encodings: vec![EncodingMapping { ssrc: Some(42), ..EncodingMapping::default() }],
-        mid: None,
-        nack: false,
-        pli: false,
-        fir: false,
-        transport_cc: false,
-        remb: false,
-        paused: false,
-    };
+    let options = ProduceOptions::new(MediaKind::Video, codecs, vec![EncodingMapping::announced(42)]);
     bench.must(&Command::Produce { transport: TransportId(1), producer: ProducerId(1), options });
     peer
 }

@@ -13,7 +13,7 @@ use crate::stranger;
 /// Tests of this file.
 pub(super) const CASES: usize = 8;
 
-/// SIPSorcery #1559, SRS #4722, libpeer #274: DTLS began before ICE had validated anybody.
+/// SIPSorcery #1559, SRS #4722, libpeer #274: DTLS began before ICE had validated a path.
 #[test]
 fn f5_dtls_before_a_check_is_not_answered() {
     let mut bench = Bench::new(DtlsVersions::V12);
@@ -128,8 +128,8 @@ fn f5_feedback_that_is_300_s_late() {
 }
 
 /// CVE-2026-26014 (Pion): explicit nonces of GCM that are drawn at random come twice, in time. dimpl draws its own at
-/// random, too; but here a key protects a Finished, the same again for whoever repeats his own last flight, ever more
-/// seldom, and a goodbye.
+/// random, too. But here a key protects few records: a Finished, the same Finished again for a peer that repeats its
+/// last flight (ever more seldom), and a goodbye.
 #[test]
 fn f5_a_dtls_key_protects_few_records() {
     let mut bench = Bench::new(DtlsVersions::V12);

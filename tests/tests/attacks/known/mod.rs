@@ -99,7 +99,7 @@ impl Known {
         known
     }
 
-    /// A packet of whom nobody suspects anything arrives.
+    /// A packet of an honest sender arrives.
     fn honest(&mut self, name: &str) {
         self.index += 1;
         self.pair.publish(&self.pair.media(self.index, &[0x10, 0, 0x77]));
