@@ -155,7 +155,7 @@ impl Connection {
     }
 }
 
-/// Whoever typed the address without https. (308: RFC 9110 section 15.4.9.)
+/// Sends a client that came without https to the https address. (308: RFC 9110 section 15.4.9.)
 async fn to_https(request: Request<Body>) -> Response<Body> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());

@@ -180,7 +180,7 @@ fn summary(config: &Config, pool: &Pool, addresses: &Addresses) -> String {
         let _ = writeln!(text, "  driver   {driver}");
     }
     if !listen.ip().is_loopback() {
-        warnings.push(format!("http.listen = {listen}: whoever reaches the API can aim media anywhere"));
+        warnings.push(format!("http.listen = {listen}: a client that reaches the API can aim media anywhere"));
     }
     if addresses.only_loopback() {
         warnings.push("plain media listens on loopback only: set rtc.listen_ips to be reached from elsewhere".into());

@@ -93,7 +93,7 @@ impl Identity {
             params.distinguished_name.push(DnType::CommonName, "corecast, self-signed");
             params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-            // Clocks differ; whoever calls from one that is behind is not turned away.
+            // Clocks differ: a client whose clock is behind is not turned away.
             params.not_before = OffsetDateTime::now_utc() - Duration::DAY;
             params.not_after = params.not_before + Duration::days(SELF_SIGNED_DAYS);
             let key = KeyPair::generate()?;

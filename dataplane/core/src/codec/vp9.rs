@@ -9,7 +9,7 @@ pub(super) fn frame(payload: &[u8]) -> Option<Frame> {
     let [has_picture_id, predicted, has_layers, flexible, begins, ends] =
         [0x80, 0x40, 0x20, 0x10, 0x08, 0x04].map(|bit| descriptor & bit != 0);
     if has_picture_id {
-        // Of 15 bits if M is set.
+        // The picture id has 15 bits if M is set.
         let id_len = if rest.first()? & 0x80 == 0 { 1 } else { 2 };
         rest = rest.get(id_len..)?;
     }

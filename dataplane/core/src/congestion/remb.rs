@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_began_anew_counts_nothing_twice() {
+    fn a_stream_that_began_again_counts_nothing_twice() {
         let mut remb = Remb::new(at(0));
         remb.estimate(at(500), 1_000, 1_000);
         remb.estimate(at(1_000), 10, 10);

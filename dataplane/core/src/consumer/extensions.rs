@@ -1,5 +1,5 @@
-//! Header extensions out (RFC 8285): what a consumer passes on, under its receiver's numbers, and what it writes itself:
-//! MID, abs-send-time, transport-wide sequence number.
+//! Header extensions out (RFC 8285): what a consumer passes on, under its receiver's numbers, and what it writes
+//! itself: MID, abs-send-time, transport-wide sequence number.
 //!
 //! Decided once, when the consumer is made, so that forwarding only copies. What is passed on lies in history with the
 //! router's numbers; a receiver that has the same gets it as it lies there, with what is new behind it.

@@ -240,7 +240,7 @@ impl Dtls {
         let part = HelloPart::of(record);
         let is_due = match part {
             HelloPart::Beginning if self.hello_records == 0 && self.engine.is_some() => true,
-            HelloPart::Beginning => self.begin_anew(identity, now),
+            HelloPart::Beginning => self.begin_again(identity, now),
             HelloPart::Rest => (1..MAX_HELLO_RECORDS).contains(&self.hello_records),
             HelloPart::None => false,
         };
@@ -249,7 +249,7 @@ impl Dtls {
     }
 
     /// As the server: forgets what has come. Not as often as anybody likes, since it costs more than a datagram does.
-    fn begin_anew(&mut self, identity: &Identity, now: Instant) -> bool {
+    fn begin_again(&mut self, identity: &Identity, now: Instant) -> bool {
         if self.restarts >= MAX_HANDSHAKE_RESTARTS && now < self.restarted + HANDSHAKE_RESTART_INTERVAL {
             return false;
         }

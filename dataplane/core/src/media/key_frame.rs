@@ -1,5 +1,5 @@
-//! Rate limit of key frame requests: one per [`KEY_FRAME_INTERVAL`] while the sender does not answer, half of it after an
-//! answer, however many receivers ask.
+//! Rate limit of key frame requests: one per [`KEY_FRAME_INTERVAL`] while the sender does not answer, half of it after
+//! an answer, however many receivers ask.
 
 use crate::limits::KEY_FRAME_INTERVAL;
 use crate::time::Instant;

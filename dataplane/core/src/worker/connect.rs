@@ -294,8 +294,8 @@ impl Worker {
         self.push_event(event);
     }
 
-    /// The other side has sent no valid check for too long: sending stops (RFC 7675 section 5.1; as a lite agent we count the
-    /// checks that arrive).
+    /// The other side has sent no valid check for too long: sending stops (RFC 7675 section 5.1; as a lite agent we
+    /// count the checks that arrive).
     pub(crate) fn consent_timeout(&mut self, now: Instant, at: Instant, key: TransportKey) {
         let Some(timeout) = self.webrtc.as_ref().map(|server| server.consent_timeout) else { return };
         let webrtc = self.transports.get_mut(key).and_then(Transport::webrtc_mut);

@@ -124,8 +124,8 @@ impl Worker {
         self.want_key_frame(now, stream, outbox);
     }
 
-    /// A source leaves (RFC 3550 section 6.6): its stream is no longer reported on, and nothing is asked for that it still
-    /// misses. If it sends again, it goes on as before: a forged BYE on a plain transport does no harm.
+    /// A source leaves (RFC 3550 section 6.6): its stream is no longer reported on, and nothing is asked for that it
+    /// still misses. If it sends again, it goes on as before: a forged BYE on a plain transport does no harm.
     pub(crate) fn take_bye(&mut self, key: TransportKey, ssrc: u32) {
         let inbound = self.transports.get(key).and_then(|transport| transport.inbound_of(ssrc));
         let stream = inbound.filter(|inbound| !inbound.rtx).and_then(|inbound| self.streams.get_mut(inbound.stream));

@@ -144,7 +144,7 @@ impl Worker {
         let unpadded = whole.get(..opened.len - padding).ok_or(Discard::MalformedRtp)?;
         let sent_as = producer.codec(view.payload_type()).ok_or(Discard::UnknownPayloadType)?;
         let (sequence, codec, payload) = if inbound.rtx {
-            // Of padding only: a probe of the path (RFC 4588 has none; libwebrtc sends them).
+            // A packet of padding only is a probe of the path (RFC 4588 has none; libwebrtc sends them).
             if unpadded.is_empty() {
                 return Ok(());
             }

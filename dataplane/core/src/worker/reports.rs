@@ -93,7 +93,7 @@ impl Worker {
                         break;
                     }
                 }
-                // Of an SSRC that the receiver knows: the answers follow a report.
+                // The SSRC is one that the receiver knows: the answers follow a report.
                 if writer.push_dlrr(ssrc, answers.iter().copied()) {
                     answers.clear();
                 }

@@ -53,7 +53,8 @@ pub(crate) enum Unsealed {
     Discarded(Discard),
 }
 
-/// Writes a header of the consumer's and seals the payload from history straight into the outbox; for plain RTP, only names it.
+/// Writes a header of the consumer's and seals the payload from history straight into the outbox; for plain RTP, only
+/// names it.
 ///
 /// A payload that this receiver gets changed is changed in history while it is sealed, and then back again; plain RTP,
 /// which is read from history later, gets a copy.

@@ -366,7 +366,7 @@ fn time_goes_on_across_switches_by_arrival_without_reports() {
         stage.prefer(round % 2).expect("there");
         stage.pass(500);
         let error = stage.both() - expected;
-        // Of one moment there may be two pictures: the second is a millisecond later.
+        // There may be two pictures of one moment: the second is a millisecond later.
         assert!((0..=92).contains(&error), "round {round}: {error} ticks off");
     }
 }

@@ -73,7 +73,7 @@ fn pictures_are_numbered_on_across_switches() {
             let [(sequence, id, tl0), (next_sequence, next_id, next_tl0)] = *pair else { continue };
             assert_eq!(next_sequence, sequence + 1);
             let step = (next_id.wrapping_sub(id) & 0x7fff, next_tl0.wrapping_sub(tl0));
-            // Of both layers' pictures of one moment the second may follow the first.
+            // If both layers have a picture of one moment, the second may follow the first.
             assert!((1..=2).contains(&step.0) && (1..=2).contains(&step.1), "{pair:?}");
             switches += u32::from(step != (1, 1));
         }

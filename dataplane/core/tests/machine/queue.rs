@@ -33,7 +33,8 @@ fn arrive(bed: &mut Bed, sequence: u16) {
     bed.arrive(path(0), &rtp(sequence, &[&frame[..], &[0; PAYLOAD_BYTES - 4]].concat()));
 }
 
-/// (SSRC, sequence number, departure) of the media that receiver 1 is sent until `until`, with a look every millisecond.
+/// (SSRC, sequence number, departure) of the media that receiver 1 is sent until `until`, with a look every
+/// millisecond.
 fn leaves(bed: &mut Bed, until: Instant) -> Vec<(u32, u16, Instant)> {
     let mut left = Vec::new();
     loop {

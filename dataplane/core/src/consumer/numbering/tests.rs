@@ -360,7 +360,7 @@ fn a_filter_too_many_withholds_all_the_same_but_leaves_gaps() {
     let of = |payload_type: u8| Filter { payload_types: 1 << payload_type, ..Filter::NONE };
     let mut receivers: Vec<_> = (0..=16).map(|at| Receiver::new(of(at), 0, &source, 100)).collect();
     for sequence in 0..100 {
-        // Of the payload type that the last of them withholds, every other one.
+        // Every other packet has the payload type that the last of them withholds.
         let packet = packet((1 << 16) + sequence, 0, 0, if sequence % 2 == 0 { 100 } else { 16 });
         source.arrive(packet);
         receivers.iter_mut().for_each(|receiver| receiver.take(&mut source, &packet));
