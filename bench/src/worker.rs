@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use corecast_wire::{
-    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, Event, Frame, FrameDecoder, Io,
-    MediaKind, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId, TransportId,
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, Event, Frame, FrameDecoder, HugePages,
+    Io, MediaKind, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId, TransportId,
     Usage, WorkerConfig, encode,
 };
 
@@ -44,6 +44,7 @@ impl LinkedWorker {
             io: setup.io,
             coalesce: setup.coalesce,
             gro: true,
+            huge_pages: HugePages::Auto,
             port_range: PORTS,
             recv_buffer_bytes: SOCKET_BUFFER_BYTES,
             send_buffer_bytes: SOCKET_BUFFER_BYTES,

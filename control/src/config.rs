@@ -11,7 +11,9 @@ use clap::Parser;
 use corecast_wire::Io;
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{CoalesceSetting, Grace, IceServer, IoSetting, Isolation, ListenIp, PortRange, Span, Workers};
+use crate::settings::{
+    CoalesceSetting, Grace, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp, PortRange, Span, Workers,
+};
 
 pub(crate) use webrtc::{Access, Dtls, Limits};
 
@@ -27,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) io: IoSetting,
     pub(crate) coalesce: CoalesceSetting,
     pub(crate) gro: Gro,
+    pub(crate) huge_pages: HugePagesSetting,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) test_hooks: bool,
     pub(crate) http: Http,
@@ -276,6 +279,9 @@ pub(crate) struct Args {
     /// Receive with UDP_GRO [default: true]
     #[arg(long, env = "CORECAST_GRO", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     gro: Option<bool>,
+    /// Huge pages for the workers' buffers: auto or off [default: auto]
+    #[arg(long, env = "CORECAST_HUGE_PAGES", value_name = "HOW")]
+    huge_pages: Option<HugePagesSetting>,
     /// Addresses of media sockets, each IP, IP=ANNOUNCED or IP=ANNOUNCED:PORT [default: 127.0.0.1, and for WebRTC the
     /// machine's first other address]
     #[arg(long, env = "CORECAST_RTC_LISTEN_IPS", value_name = "IP", value_delimiter = ',')]
@@ -385,6 +391,7 @@ impl Config {
         set(&mut self.io, &args.io);
         set(&mut self.coalesce, &args.coalesce);
         set(&mut self.gro, &args.gro.map(Gro));
+        set(&mut self.huge_pages, &args.huge_pages);
         set(&mut self.rtc.port_range, &args.rtc_port_range);
         set(&mut self.rtc.recv_buffer_bytes, &args.rtc_recv_buffer_bytes);
         set(&mut self.rtc.send_buffer_bytes, &args.rtc_send_buffer_bytes);
@@ -520,6 +527,7 @@ mod tests {
         for (text, part) in [
             ("[rtc]\nport_range = \"5-4\"", "port"),
             ("coalesce = 2000", "1000"),
+            ("huge_pages = true", "huge_pages"),
             ("workers = 0", "workers"),
             ("[worker]\ntimeout = \"soon\"", "time"),
             ("[rtc]\nlisten_ips = [\"nowhere\"]", "nowhere"),

@@ -6,7 +6,7 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 use std::time::Duration;
 
-use corecast_wire::{Coalesce, DtlsVersions, Io};
+use corecast_wire::{Coalesce, DtlsVersions, HugePages, Io};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
@@ -57,7 +57,7 @@ macro_rules! by_text {
     )*};
 }
 
-by_text!(Workers, Isolation, IoSetting, CoalesceSetting, PortRange, Span, Grace, DtlsSetting);
+by_text!(Workers, Isolation, IoSetting, CoalesceSetting, HugePagesSetting, PortRange, Span, Grace, DtlsSetting);
 
 /// How many workers, or where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -211,6 +211,37 @@ impl Display for CoalesceSetting {
             Coalesce::Off => f.write_str("off"),
             Coalesce::Fixed(us) => us.fmt(f),
         }
+    }
+}
+
+/// Pages of the workers' buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HugePagesSetting(pub(crate) HugePages);
+
+impl Default for HugePagesSetting {
+    fn default() -> Self {
+        Self(HugePages::Auto)
+    }
+}
+
+impl FromStr for HugePagesSetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self(HugePages::Auto)),
+            "off" => Ok(Self(HugePages::Off)),
+            _ => Err(format!("huge_pages {text:?} must be \"auto\" or \"off\"")),
+        }
+    }
+}
+
+impl Display for HugePagesSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            HugePages::Auto => "auto",
+            HugePages::Off => "off",
+        })
     }
 }
 

@@ -39,6 +39,7 @@ mod tests {
             io: corecast_wire::Io::Auto,
             coalesce: corecast_wire::Coalesce::Off,
             gro: true,
+            huge_pages: corecast_wire::HugePages::Auto,
             port_range: (42_000, 42_010),
             recv_buffer_bytes: 1 << 20,
             send_buffer_bytes: 1 << 20,

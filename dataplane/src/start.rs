@@ -7,7 +7,7 @@ use corecast_core::Endpoint;
 use corecast_wire::{Event, Io, StartError, WebRtcConfig, WorkerConfig};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::driver::{Driver, MAX_CONNECTIONS, MAX_SOCKETS, OpenError, Port, SocketOptions};
+use crate::driver::{Driver, DriverOptions, MAX_CONNECTIONS, MAX_SOCKETS, OpenError, Port, SocketOptions};
 use crate::executor::Executor;
 use crate::link::Link;
 use crate::pump::Pump;
@@ -57,12 +57,13 @@ fn prepare(config: &WorkerConfig, link: &Link) -> Result<Ready, StartError> {
     let _ = nix::sys::prctl::set_timerslack(1);
     let mut warnings = Vec::new();
     let max_sockets = raise_file_limit(config, &mut warnings);
-    let options = SocketOptions {
+    let sockets = SocketOptions {
         gro: config.gro,
         recv_buffer_bytes: config.recv_buffer_bytes as usize,
         send_buffer_bytes: config.send_buffer_bytes as usize,
     };
-    let (mut driver, io, reason) = choose(config.io, options, max_sockets)?;
+    let options = DriverOptions { sockets, max_sockets, huge_pages: config.huge_pages };
+    let (mut driver, io, reason) = choose(config.io, options)?;
     driver.watch_link(link.fd()).map_err(|error| StartError::Other(format!("cannot watch the link: {error}")))?;
     let webrtc = config.webrtc.as_ref().map_or(Ok(Vec::new()), |webrtc| open_webrtc(&mut driver, webrtc))?;
     try_buffers(&mut driver, &mut warnings);
@@ -97,10 +98,10 @@ fn raise_file_limit(config: &WorkerConfig, warnings: &mut Vec<String>) -> usize 
     limit.saturating_sub(SPARE_FILES).clamp(1, MAX_SOCKETS)
 }
 
-fn choose(io: Io, options: SocketOptions, max_sockets: usize) -> Result<(Driver, Io, String), StartError> {
+fn choose(io: Io, options: DriverOptions) -> Result<(Driver, Io, String), StartError> {
     let refusal = match io {
         Io::Syscalls => None,
-        Io::Auto | Io::Uring => match try_uring(options, max_sockets) {
+        Io::Auto | Io::Uring => match try_uring(options) {
             Ok(driver) => {
                 let asked = if io == Io::Auto { "the host allows it" } else { "as configured" };
                 return Ok((driver, Io::Uring, format!("io_uring: {asked}")));
@@ -109,8 +110,8 @@ fn choose(io: Io, options: SocketOptions, max_sockets: usize) -> Result<(Driver,
             Err(cause) => Some(cause),
         },
     };
-    let driver = Driver::syscalls(options, max_sockets)
-        .map_err(|error| StartError::Other(format!("cannot create an epoll descriptor: {error}")))?;
+    let driver = Driver::syscalls(options)
+        .map_err(|error| StartError::Other(format!("cannot make a driver over system calls: {error}")))?;
     let reason = refusal.map_or_else(
         || "system calls: as configured".into(),
         |cause| format!("system calls, because io_uring is refused: {cause}"),
@@ -119,9 +120,9 @@ fn choose(io: Io, options: SocketOptions, max_sockets: usize) -> Result<(Driver,
 }
 
 /// Tries io_uring before any executor is built: glommio panics, or ends the process, where it is refused.
-fn try_uring(options: SocketOptions, max_sockets: usize) -> Result<Driver, String> {
+fn try_uring(options: DriverOptions) -> Result<Driver, String> {
     raise_locked_memory_limit()?;
-    Driver::ring(options, max_sockets).map_err(|error| explain(&error, disabled_sysctl()))
+    Driver::ring(options).map_err(|error| explain(&error, disabled_sysctl()))
 }
 
 /// Says what the operator should do about a refusal. `disabled` is the value of `kernel.io_uring_disabled`.
@@ -222,6 +223,8 @@ fn try_buffers(driver: &mut Driver, warnings: &mut Vec<String>) {
 mod tests {
     use std::io::Error;
 
+    use corecast_wire::HugePages;
+
     use super::*;
 
     #[test]
@@ -249,8 +252,9 @@ mod tests {
 
     #[test]
     fn buffers_that_the_system_does_not_give_are_warned_of() {
-        let options = SocketOptions { gro: true, recv_buffer_bytes: 1 << 30, send_buffer_bytes: 1 << 16 };
-        let mut driver = Driver::syscalls(options, 16).expect("epoll");
+        let sockets = SocketOptions { gro: true, recv_buffer_bytes: 1 << 30, send_buffer_bytes: 1 << 16 };
+        let options = DriverOptions { sockets, max_sockets: 16, huge_pages: HugePages::Off };
+        let mut driver = Driver::syscalls(options).expect("epoll");
         let mut warnings = Vec::new();
         try_buffers(&mut driver, &mut warnings);
         // With CAP_NET_ADMIN the system gives what is asked for.

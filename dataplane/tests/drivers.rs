@@ -4,18 +4,20 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use corecast_core::{Endpoint, Path};
-use corecast_dataplane::driver::{Driver, OpenError, Port, SegmentedSend, SocketOptions, Traffic};
+use corecast_dataplane::driver::{Driver, DriverOptions, OpenError, Port, SegmentedSend, SocketOptions, Traffic};
+use corecast_wire::HugePages;
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
-fn options(gro: bool) -> SocketOptions {
-    SocketOptions { gro, recv_buffer_bytes: 4 << 20, send_buffer_bytes: 4 << 20 }
+fn options(gro: bool) -> DriverOptions {
+    let sockets = SocketOptions { gro, recv_buffer_bytes: 4 << 20, send_buffer_bytes: 4 << 20 };
+    DriverOptions { sockets, max_sockets: 1_000, huge_pages: HugePages::Auto }
 }
 
 fn drivers(gro: bool) -> Vec<(&'static str, Driver)> {
-    let syscalls = Driver::syscalls(options(gro), 1_000).expect("epoll");
-    let ring = Driver::ring(options(gro), 1_000);
+    let syscalls = Driver::syscalls(options(gro)).expect("epoll");
+    let ring = Driver::ring(options(gro));
     if let Err(error) = &ring {
         println!("io_uring is not tested: {error}");
     }
@@ -235,8 +237,9 @@ fn a_taken_port_is_refused_and_an_endpoint_that_is_gone_counts_its_packets() {
 #[test]
 fn what_a_full_receive_queue_drops_is_counted() {
     for small in [Driver::syscalls, Driver::ring] {
-        let options = SocketOptions { gro: false, recv_buffer_bytes: 16 * 1024, send_buffer_bytes: 1 << 20 };
-        let Ok(mut driver) = small(options, 10) else { continue };
+        let sockets = SocketOptions { gro: false, recv_buffer_bytes: 16 * 1024, send_buffer_bytes: 1 << 20 };
+        let options = DriverOptions { sockets, max_sockets: 10, huge_pages: HugePages::Off };
+        let Ok(mut driver) = small(options) else { continue };
         let here = driver.open(V4, Port::Given(0)).expect("a socket");
         let there = UdpSocket::bind((V4, 0)).expect("a socket");
         for _ in 0..200 {

@@ -7,7 +7,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use corecast_core::Path;
-use corecast_dataplane::driver::{Driver, Port, SegmentedSend, SocketOptions};
+use corecast_dataplane::driver::{Driver, DriverOptions, Port, SegmentedSend, SocketOptions};
+use corecast_wire::HugePages;
 use nix::sched::{CloneFlags, unshare};
 
 const SENDERS: [&str; 2] = ["10.99.0.1", "fd99::1"];
@@ -64,9 +65,10 @@ fn far_end(mtu: u32) -> Result<[UdpSocket; 2], String> {
 fn on_veth(mtu: u32, send_buffer_bytes: usize, test: fn(&str, &mut Driver, Path, &UdpSocket)) {
     let tested = std::thread::spawn(move || {
         let sockets = far_end(mtu)?;
-        let options = SocketOptions { gro: true, recv_buffer_bytes: 1 << 20, send_buffer_bytes };
-        let syscalls = Driver::syscalls(options, 100).map_err(|error| error.to_string())?;
-        let drivers = [("syscalls", Ok(syscalls)), ("ring", Driver::ring(options, 100))];
+        let socket = SocketOptions { gro: true, recv_buffer_bytes: 1 << 20, send_buffer_bytes };
+        let options = DriverOptions { sockets: socket, max_sockets: 100, huge_pages: HugePages::Off };
+        let syscalls = Driver::syscalls(options).map_err(|error| error.to_string())?;
+        let drivers = [("syscalls", Ok(syscalls)), ("ring", Driver::ring(options))];
         for (name, driver) in drivers {
             let Ok(mut driver) = driver else {
                 println!("io_uring is refused here: not tested");

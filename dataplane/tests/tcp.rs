@@ -6,16 +6,18 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use corecast_core::{Endpoint, EndpointId, Path};
-use corecast_dataplane::driver::{Change, Driver, OpenError, SegmentedSend, SocketOptions};
+use corecast_dataplane::driver::{Change, Driver, DriverOptions, OpenError, SegmentedSend, SocketOptions};
+use corecast_wire::HugePages;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 fn drivers(max_sockets: usize) -> Vec<(&'static str, Driver)> {
-    let options = SocketOptions { gro: true, recv_buffer_bytes: 1 << 20, send_buffer_bytes: 1 << 20 };
-    let syscalls = Driver::syscalls(options, max_sockets).expect("epoll");
-    let ring = Driver::ring(options, max_sockets);
+    let sockets = SocketOptions { gro: true, recv_buffer_bytes: 1 << 20, send_buffer_bytes: 1 << 20 };
+    let options = DriverOptions { sockets, max_sockets, huge_pages: HugePages::Off };
+    let syscalls = Driver::syscalls(options).expect("epoll");
+    let ring = Driver::ring(options);
     if let Err(error) = &ring {
         println!("io_uring is not tested: {error}");
     }

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corecast_wire::{
     Coalesce, Command, CommandError, ConsumerId, DtlsParameters, DtlsState, EncodingMapping, Event, Frame,
-    FrameDecoder, IceState, Io, MediaKind, Object, ObjectStats, ProducerId, ProducerStats, Reply, RouterId, StatsPage,
-    StreamStats, TransportId, TransportStats, Usage, WebRtcTransportOptions, WorkerConfig, encode,
+    FrameDecoder, HugePages, IceState, Io, MediaKind, Object, ObjectStats, ProducerId, ProducerStats, Reply, RouterId,
+    StatsPage, StreamStats, TransportId, TransportStats, Usage, WebRtcTransportOptions, WorkerConfig, encode,
 };
 use tokio::sync::mpsc;
 
@@ -25,6 +25,7 @@ pub(crate) fn config(index: u32) -> WorkerConfig {
         io: Io::Auto,
         coalesce: Coalesce::Auto,
         gro: true,
+        huge_pages: HugePages::Auto,
         port_range: (40_000, 40_099),
         recv_buffer_bytes: 1,
         send_buffer_bytes: 1,

@@ -36,6 +36,7 @@ pub(crate) fn all(
             io: config.io(),
             coalesce: config.coalesce.0,
             gro: config.gro.0,
+            huge_pages: config.huge_pages.0,
             port_range,
             recv_buffer_bytes: config.rtc.recv_buffer_bytes,
             send_buffer_bytes: config.rtc.send_buffer_bytes,

@@ -10,6 +10,7 @@ use corecast_core::{EndpointId, Path};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
 use super::address::{CONTROL_BYTES, Name, parse_control, parse_name};
+use super::arena::Region;
 use super::intake::{Arrival, ReceiveBuffers, Wakeup, Watch};
 use super::outgoing::{SEND_FLAGS, SendBatch};
 use super::sockets::Sockets;
@@ -38,7 +39,7 @@ pub(super) struct Mmsg {
     events: Box<[libc::epoll_event]>,
     ready: usize,
     slot_bytes: usize,
-    memory: Box<[u8]>,
+    memory: Region,
     headers: Box<[libc::mmsghdr]>,
     iovecs: Box<[libc::iovec]>,
     names: Box<[Name]>,
@@ -46,8 +47,9 @@ pub(super) struct Mmsg {
 }
 
 impl Mmsg {
-    pub(super) fn new(gro: bool) -> io::Result<Self> {
-        let (slots, slot_bytes) = if gro { (GRO_SLOTS, GRO_SLOT_BYTES) } else { (SLOTS, SLOT_BYTES) };
+    /// Receives into `memory`, which has [`Self::memory_bytes`].
+    pub(super) fn new(gro: bool, memory: Region) -> io::Result<Self> {
+        let (slots, slot_bytes) = slots(gro);
         // SAFETY: mmsghdr is plain old data; all zeroes is a valid value (null pointers, zero lengths).
         let header: libc::mmsghdr = unsafe { std::mem::zeroed() };
         let iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
@@ -57,12 +59,18 @@ impl Mmsg {
             events: vec![libc::epoll_event { events: 0, u64: 0 }; MAX_READY].into_boxed_slice(),
             ready: 0,
             slot_bytes,
-            memory: vec![0; slots * slot_bytes].into_boxed_slice(),
+            memory,
             headers: vec![header; slots].into_boxed_slice(),
             iovecs: vec![iovec; slots].into_boxed_slice(),
             names: vec![Name::EMPTY; slots].into_boxed_slice(),
             controls: vec![Control([0; CONTROL_BYTES]); slots].into_boxed_slice(),
         })
+    }
+
+    /// Memory that [`Self::new`] needs, in bytes.
+    pub(super) const fn memory_bytes(gro: bool) -> usize {
+        let (slots, slot_bytes) = slots(gro);
+        slots * slot_bytes
     }
 
     /// Wakes up when `fd` can be read.
@@ -225,6 +233,10 @@ impl Mmsg {
     }
 }
 
+const fn slots(gro: bool) -> (usize, usize) {
+    if gro { (GRO_SLOTS, GRO_SLOT_BYTES) } else { (SLOTS, SLOT_BYTES) }
+}
+
 fn transmit_run(fd: RawFd, batch: &mut SendBatch<'_, '_>, mut from: usize, to: usize) {
     while from < to {
         let headers = batch.sealed().get_mut(from..to).unwrap_or_default();
@@ -288,12 +300,15 @@ fn timespec(duration: Duration) -> libc::timespec {
 mod tests {
     use std::os::fd::AsFd;
 
+    use corecast_wire::HugePages;
+
     use super::*;
 
     #[test]
     fn both_ways_to_wait_see_the_link() {
         for precise in [true, false] {
-            let mut mmsg = Mmsg::new(false).expect("epoll");
+            let memory = Region::new(Mmsg::memory_bytes(false), HugePages::Off).expect("memory");
+            let mut mmsg = Mmsg::new(false, memory).expect("epoll");
             mmsg.precise = precise;
             let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a socket pair");
             mmsg.watch(Watch::Link, ours.as_fd()).expect("epoll takes it");

@@ -12,7 +12,7 @@
 //!
 //! The backends are `ring` (io_uring, with receive buffers that the kernel picks) and `mmsg` (system calls). Both fill
 //! the receive buffers of `intake`, and send what `outgoing` has gathered for the `sockets`. `tcp` holds connections;
-//! `address` knows the kernel's layout of addresses and control messages.
+//! `arena` has the memory of receive buffers; `address` knows the kernel's layout of addresses and control messages.
 
 mod address;
 #[allow(unsafe_code, reason = "memory that the kernel writes to")]
@@ -32,7 +32,9 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use corecast_core::{Endpoint, EndpointId, Instant, Path};
+use corecast_wire::HugePages;
 
+use arena::Region;
 use intake::{ReceiveBuffers, Watch};
 use mmsg::{Mmsg, send_again, send_segment};
 use outgoing::{SendBatch, SendMemory};
@@ -48,6 +50,17 @@ pub(crate) use tcp::MAX_CONNECTIONS;
 
 /// Sockets of a worker at most, TCP connections included; RLIMIT_NOFILE may allow fewer.
 pub const MAX_SOCKETS: usize = 32_768;
+
+/// Settings of a driver.
+#[derive(Clone, Copy, Debug)]
+pub struct DriverOptions {
+    /// Options of every socket.
+    pub sockets: SocketOptions,
+    /// Most sockets, TCP connections included.
+    pub max_sockets: usize,
+    /// Pages of the receive buffers.
+    pub huge_pages: HugePages,
+}
 
 /// Counters of a driver, since it was made. A packet on a TCP connection counts as a datagram without its length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,24 +110,26 @@ impl Driver {
     /// A driver over `recvmmsg` and `sendmmsg`.
     ///
     /// # Errors
-    /// If the system refuses an epoll descriptor.
-    pub fn syscalls(options: SocketOptions, max_sockets: usize) -> io::Result<Self> {
-        let backend = Backend::Mmsg(Box::new(Mmsg::new(options.gro)?));
-        Ok(Self::over(backend, options, max_sockets))
+    /// If the system refuses an epoll descriptor, or memory.
+    pub fn syscalls(options: DriverOptions) -> io::Result<Self> {
+        let memory = Region::new(Mmsg::memory_bytes(options.sockets.gro), options.huge_pages)?;
+        let backend = Backend::Mmsg(Box::new(Mmsg::new(options.sockets.gro, memory)?));
+        Ok(Self::over(backend, options))
     }
 
     /// A driver over io_uring. To be used on the thread that made it.
     ///
     /// # Errors
     /// Where the host refuses io_uring (`kernel.io_uring_disabled`, a seccomp profile) or its kernel is older than 6.1.
-    pub fn ring(options: SocketOptions, max_sockets: usize) -> io::Result<Self> {
-        let backend = Backend::Ring(Box::new(Ring::new(options.gro, max_sockets)?));
-        Ok(Self::over(backend, options, max_sockets))
+    pub fn ring(options: DriverOptions) -> io::Result<Self> {
+        let memory = Region::new(Ring::memory_bytes(options.sockets.gro), options.huge_pages)?;
+        let backend = Backend::Ring(Box::new(Ring::new(options.sockets.gro, options.max_sockets, memory)?));
+        Ok(Self::over(backend, options))
     }
 
-    fn over(backend: Backend, options: SocketOptions, max_sockets: usize) -> Self {
+    fn over(backend: Backend, options: DriverOptions) -> Self {
         Self {
-            sockets: Sockets::new(options, max_sockets),
+            sockets: Sockets::new(options.sockets, options.max_sockets),
             send_memory: SendMemory::new(),
             receive_buffers: ReceiveBuffers::default(),
             traffic: Traffic::default(),

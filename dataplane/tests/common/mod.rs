@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use corecast_wire::{
-    Coalesce, Command, CommandError, Event, Frame, FrameDecoder, Io, Reply, StartError, WorkerConfig, encode,
+    Coalesce, Command, CommandError, Event, Frame, FrameDecoder, HugePages, Io, Reply, StartError, WorkerConfig, encode,
 };
 
 /// The second is io_uring where the host allows it.
@@ -28,6 +28,7 @@ pub(crate) fn config(io: Io) -> WorkerConfig {
         io,
         coalesce: Coalesce::Auto,
         gro: true,
+        huge_pages: HugePages::Auto,
         port_range: (42_200, 42_299),
         recv_buffer_bytes: 1 << 20,
         send_buffer_bytes: 1 << 20,

@@ -26,6 +26,15 @@ pub enum Coalesce {
     Fixed(u32),
 }
 
+/// Whether a worker asks for huge pages for its buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HugePages {
+    /// Yes; the kernel gives small pages where it has no huge ones.
+    Auto,
+    /// No.
+    Off,
+}
+
 /// First frame on a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerConfig {
@@ -39,6 +48,8 @@ pub struct WorkerConfig {
     pub coalesce: Coalesce,
     /// Receive with `UDP_GRO`.
     pub gro: bool,
+    /// Pages of the buffers.
+    pub huge_pages: HugePages,
     /// Ports from which transports are given theirs: first and last, this worker's alone.
     pub port_range: (u16, u16),
     /// Wanted `SO_RCVBUF` of each media socket, in bytes.

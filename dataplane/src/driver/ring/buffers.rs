@@ -22,17 +22,25 @@ pub(super) struct ProvidedBuffers {
 }
 
 impl ProvidedBuffers {
-    /// `count`, a power of two, buffers of `buffer_bytes`. All are the kernel's as soon as the ring is registered.
-    pub(super) fn new(count: u16, buffer_bytes: usize) -> Self {
+    /// Makes `count`, a power of two, buffers of `buffer_bytes` in `memory`, which has [`Self::memory_bytes`]. All are
+    /// the kernel's as soon as the ring is registered.
+    pub(super) fn new(memory: Region, count: u16, buffer_bytes: usize) -> Self {
         assert!(count.is_power_of_two(), "the kernel masks indexes");
-        let buffers = Region::new(usize::from(count) * buffer_bytes);
-        let entries = Region::new(usize::from(count) * size_of::<BufRingEntry>());
+        assert!(memory.len() >= Self::memory_bytes(count, buffer_bytes), "{} bytes are too few", memory.len());
+        // The entries come first: a region begins on a page, and the kernel wants the ring to do so.
+        let mut entries = memory;
+        let buffers = entries.split_off(entries_bytes(count));
         let ours = vec![true; usize::from(count)].into_boxed_slice();
         let mut provided = Self { buffers, entries, count, buffer_bytes, tail: 0, ours };
         for id in 0..count {
             provided.give_back(id);
         }
         provided
+    }
+
+    /// Memory that [`Self::new`] needs, in bytes.
+    pub(super) const fn memory_bytes(count: u16, buffer_bytes: usize) -> usize {
+        entries_bytes(count) + count as usize * buffer_bytes
     }
 
     /// Where the kernel finds the ring. The memory stays there as long as `self` lives.
@@ -62,8 +70,8 @@ impl ProvidedBuffers {
             return &[];
         }
         let start = self.buffers.start().as_ptr().wrapping_add(usize::from(id) * self.buffer_bytes);
-        // SAFETY: `ours` has an entry for `id`, so the buffer lies within `buffers`, which was zeroed when made and so
-        // is initialised. It is ours: the kernel writes to it only after `give_back`, which takes `&mut self` and so
+        // SAFETY: `ours` has an entry for `id`, so the buffer lies within `buffers`, which the kernel gave zeroed and
+        // so is initialised. It is ours: the kernel writes to it only after `give_back`, which takes `&mut self` and so
         // ends this borrow.
         unsafe { std::slice::from_raw_parts(start, self.buffer_bytes) }
     }
@@ -99,13 +107,24 @@ impl ProvidedBuffers {
     }
 }
 
+const fn entries_bytes(count: u16) -> usize {
+    count as usize * size_of::<BufRingEntry>()
+}
+
 #[cfg(test)]
 mod tests {
+    use corecast_wire::HugePages;
+
     use super::*;
+
+    fn four() -> ProvidedBuffers {
+        let memory = Region::new(ProvidedBuffers::memory_bytes(4, 100), HugePages::Off).expect("memory");
+        ProvidedBuffers::new(memory, 4, 100)
+    }
 
     #[test]
     fn only_buffers_of_ours_can_be_read() {
-        let mut provided = ProvidedBuffers::new(4, 100);
+        let mut provided = four();
         assert!((0..5).all(|id| provided.bytes(id).is_empty()), "all are the kernel's, and there is no fifth");
         // SAFETY: no kernel knows of these buffers.
         unsafe { provided.claim(2) };
@@ -119,7 +138,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "not its own")]
     fn a_buffer_cannot_be_claimed_twice() {
-        let mut provided = ProvidedBuffers::new(4, 100);
+        let mut provided = four();
         for _ in 0..2 {
             // SAFETY: no kernel knows of these buffers.
             unsafe { provided.claim(2) };

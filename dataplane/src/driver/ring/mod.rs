@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use corecast_core::EndpointId;
 
+use super::arena::Region;
 use super::intake::{ReceiveBuffers, Wakeup, Watch};
 use super::outgoing::SendBatch;
 use receive::Receiver;
@@ -40,12 +41,19 @@ pub(super) struct Ring {
 }
 
 impl Ring {
+    /// Receives into `memory`, which has [`Self::memory_bytes`].
+    ///
     /// # Errors
     /// Where the host refuses io_uring or knows too old a version of it (Linux 6.1 is needed).
-    pub(super) fn new(gro: bool, max_sockets: usize) -> io::Result<Self> {
+    pub(super) fn new(gro: bool, max_sockets: usize, memory: Region) -> io::Result<Self> {
         let queue = Queue::new(max_sockets)?;
-        let receiver = ManuallyDrop::new(Receiver::new(gro, &queue)?);
+        let receiver = ManuallyDrop::new(Receiver::new(gro, memory, &queue)?);
         Ok(Self { has_min_wait: queue.has_min_wait(), queue, receiver, watched: [Watched::default(); 2] })
+    }
+
+    /// Memory that [`Self::new`] needs, in bytes.
+    pub(super) const fn memory_bytes(gro: bool) -> usize {
+        Receiver::memory_bytes(gro)
     }
 
     /// Wakes up when `fd` can be read.

@@ -12,6 +12,7 @@ use io_uring::types::RecvMsgOut;
 use super::buffers::ProvidedBuffers;
 use super::submit::{Completion, Queue};
 use crate::driver::address::{CONTROL_BYTES, NAME_BYTES, parse_control, parse_name};
+use crate::driver::arena::Region;
 use crate::driver::intake::{Arrival, ReceiveBuffers};
 
 /// Receive buffers where `UDP_GRO` may fill one with 64 KiB, and where a buffer is one datagram.
@@ -54,14 +55,18 @@ pub(super) struct Receiver {
     in_flight: usize,
 }
 
+const fn buffers(gro: bool) -> (u16, usize) {
+    if gro { GRO_BUFFERS } else { BUFFERS }
+}
+
 impl Receiver {
     /// Registers buffers with the ring. The receiver must not be dropped while a receive is in flight.
     ///
     /// # Errors
     /// What the system says.
-    pub(super) fn new(gro: bool, queue: &Queue) -> io::Result<Self> {
-        let (count, bytes) = if gro { GRO_BUFFERS } else { BUFFERS };
-        let buffers = ProvidedBuffers::new(count, bytes);
+    pub(super) fn new(gro: bool, memory: Region, queue: &Queue) -> io::Result<Self> {
+        let (count, bytes) = buffers(gro);
+        let buffers = ProvidedBuffers::new(memory, count, bytes);
         // SAFETY: the buffers' ring has `count` entries and stays where it is; `Ring::drop` leaks the receiver rather
         // than free it while a receive is in flight.
         unsafe { queue.register_buffers(buffers.ring_address(), buffers.count()) }?;
@@ -71,6 +76,12 @@ impl Receiver {
         template.msg_controllen = CONTROL_BYTES;
         let (receives, ended, closed) = (Vec::new(), Vec::new(), Vec::new());
         Ok(Self { buffers, template, receives, ended, closed, in_flight: 0 })
+    }
+
+    /// Memory that [`Self::new`] needs, in bytes.
+    pub(super) const fn memory_bytes(gro: bool) -> usize {
+        let (count, bytes) = buffers(gro);
+        ProvidedBuffers::memory_bytes(count, bytes)
     }
 
     /// Receives from a socket from now on.
