@@ -1,6 +1,6 @@
 //! Latency through real sockets: a packet (or a frame of ten) goes in, and the clock stops when the last subscriber has
 //! all of it. A worker on each driver, the floor, and a naive loop that makes one send per packet; then the wake-up
-//! alone: our ring under glommio against a ring that parks plainly.
+//! alone: a worker under glommio, a worker on a plain thread, and the floor's bare ring.
 
 use std::io::IoSlice;
 use std::net::{SocketAddr, UdpSocket};
@@ -16,7 +16,7 @@ use corecast_bench::packet::{self, FIRST_SSRC, HEADER_BYTES, Header, PAYLOAD_TYP
 use corecast_bench::sockets::{RecvBatch, send_burst};
 use corecast_bench::target::{Peer, Plan, Route, Target, WorkerSetup, set_program};
 use corecast_bench::worker::LinkedWorker;
-use corecast_wire::{Coalesce, Io};
+use corecast_wire::{Coalesce, Executor, Io};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const PAYLOAD_BYTES: usize = 1_200;
@@ -142,7 +142,7 @@ fn forwarding(criterion: &mut Criterion) {
     let core = cpu::last_core().expect("cores");
     cpu::pin(0).expect("pinned");
     set_program(env!("CARGO_BIN_EXE_corecast-bench"));
-    let setup = |io| WorkerSetup { core, io, coalesce: Coalesce::Off };
+    let setup = |io| WorkerSetup { core, io, executor: Executor::Glommio, coalesce: Coalesce::Off };
     for (subscribers, packets) in [(1, 1), (10, 1), (100, 10)] {
         let mut group = criterion.benchmark_group(format!("forward/{packets} packets to {subscribers}"));
         group.throughput(Throughput::Elements((subscribers * packets) as u64));
@@ -167,20 +167,22 @@ fn forwarding(criterion: &mut Criterion) {
     }
 }
 
-/// One datagram there and back through one ring, so that there is little but the wake-up: the worker's ring, which
-/// sleeps inside a task of glommio's executor, and the floor's, which nothing is around.
+/// One datagram there and back through one ring, so that there is little but the wake-up: the worker's ring, inside a
+/// task of glommio's executor and on a plain thread, and the floor's, with no worker around it.
 fn wake_up(criterion: &mut Criterion) {
     let core = cpu::last_core().expect("cores");
-    let setup = WorkerSetup { core, io: Io::Uring, coalesce: Coalesce::Off };
+    let setup = |executor| WorkerSetup { core, io: Io::Uring, executor, coalesce: Coalesce::Off };
     let mut group = criterion.benchmark_group("wake-up");
-    let under_glommio = LinkedWorker::start(setup).expect("starts");
-    let mut bed = Bed::new(1, Crypto::None, |plan| kept(under_glommio, plan));
-    group.bench_function("ring under glommio", |bencher| {
-        bencher.iter_custom(|times| (0..times).map(|_| bed.frame(1)).sum());
-    });
-    let plain = Floor::start(setup, Gather::Coalesced(Coalesce::Off)).expect("starts");
+    for (name, executor) in [("worker under glommio", Executor::Glommio), ("worker on a thread", Executor::Thread)] {
+        let worker = LinkedWorker::start(setup(executor)).expect("starts");
+        let mut bed = Bed::new(1, Crypto::None, |plan| kept(worker, plan));
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|times| (0..times).map(|_| bed.frame(1)).sum());
+        });
+    }
+    let plain = Floor::start(setup(Executor::Thread), Gather::Coalesced(Coalesce::Off)).expect("starts");
     let mut bed = Bed::new(1, Crypto::None, |plan| kept(plain, plan));
-    group.bench_function("ring parked plainly", |bencher| {
+    group.bench_function("bare ring", |bencher| {
         bencher.iter_custom(|times| (0..times).map(|_| bed.frame(1)).sum());
     });
     group.finish();

@@ -1,6 +1,6 @@
 //! What the command line's words mean to the link.
 
-use corecast_wire::{Coalesce, Io};
+use corecast_wire::{Coalesce, Executor, Io};
 
 /// A time in seconds: between a tenth and an hour.
 ///
@@ -31,6 +31,18 @@ pub const fn io_name(io: Io) -> &'static str {
         Io::Auto => "auto",
         Io::Uring => "uring",
         Io::Syscalls => "syscalls",
+    }
+}
+
+/// An executor.
+///
+/// # Errors
+/// Says what is allowed.
+pub fn executor(text: &str) -> Result<Executor, String> {
+    match text {
+        "glommio" => Ok(Executor::Glommio),
+        "thread" => Ok(Executor::Thread),
+        _ => Err("give glommio or thread".into()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use corecast_wire::{Coalesce, Io};
+use corecast_wire::{Coalesce, Executor, Io};
 
 use crate::cpu;
 use crate::crypto::Crypto;
@@ -41,6 +41,9 @@ pub struct FanoutArgs {
     /// The worker's driver: auto, uring or syscalls
     #[arg(long, default_value = "auto", value_parser = crate::args::io)]
     io: Io,
+    /// What runs the worker's loop: glommio or thread
+    #[arg(long, default_value = "glommio", value_parser = crate::args::executor)]
+    executor: Executor,
     /// Whether the worker waits a moment for more datagrams: auto, off or microseconds
     #[arg(long, default_value = "auto", value_parser = crate::args::coalesce)]
     coalesce: Coalesce,
@@ -58,7 +61,7 @@ pub struct FanoutArgs {
     worker_core: Option<u32>,
     /// Measure the server that runs at this address (http://…) instead of a worker of our own; floor and steal
     /// time are still this machine's
-    #[arg(long, value_name = "URL", conflicts_with_all = ["io", "coalesce"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["io", "executor", "coalesce"])]
     target: Option<String>,
     /// Do not measure the floor
     #[arg(long)]
@@ -113,14 +116,15 @@ impl FanoutArgs {
             seed: self.seed,
             ip: Ipv4Addr::LOCALHOST,
         };
-        let setup = WorkerSetup { core, io, coalesce: self.coalesce };
+        let setup = WorkerSetup { core, io, executor: self.executor, coalesce: self.coalesce };
         let (warm_up, measured) = (Duration::from_secs_f64(self.warm_up), Duration::from_secs_f64(self.seconds));
         Run { load, setup, warm_up, measured, retries: self.retries, progress }
     }
 }
 
 fn measure(args: &FanoutArgs, core: u32, progress: &Progress) -> anyhow::Result<(Load, Outcome)> {
-    let (io, warnings) = drivers(args, WorkerSetup { core, io: args.io, coalesce: args.coalesce })?;
+    let setup = WorkerSetup { core, io: args.io, executor: args.executor, coalesce: args.coalesce };
+    let (io, warnings) = drivers(args, setup)?;
     let run = args.run(core, io, progress);
     let mut floors = Vec::new();
     if !args.no_floor {

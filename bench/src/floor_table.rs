@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use corecast_wire::{Coalesce, Io};
+use corecast_wire::{Coalesce, Executor, Io};
 use serde::Serialize;
 
 use crate::cpu;
@@ -122,7 +122,10 @@ fn measure(args: &FloorArgs, io: Io, crypto: Crypto, train: u32, core: u32) -> a
     };
     let mut tries = 0;
     loop {
-        let mut floor = Floor::start(WorkerSetup { core, io, coalesce: Coalesce::Off }, Gather::Count(train))?;
+        let mut floor = Floor::start(
+            WorkerSetup { core, io, executor: Executor::Thread, coalesce: Coalesce::Off },
+            Gather::Count(train),
+        )?;
         let window = Generator::connect(&load, &mut floor)?.measure(&mut floor, timing, &mut |_| {})?;
         tries += 1;
         if window.steal_pct <= MAX_STEAL_PCT || tries == MOST_TRIES {

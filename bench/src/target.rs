@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use corecast_wire::{Coalesce, Io, SrtpParameters};
+use corecast_wire::{Coalesce, Executor, Io, SrtpParameters};
 
 use crate::crypto::Crypto;
 use crate::subscribers::Promised;
@@ -105,6 +105,8 @@ pub struct WorkerSetup {
     pub core: u32,
     /// Driver.
     pub io: Io,
+    /// Executor of the worker; the floor is a plain loop.
+    pub executor: Executor,
     /// Whether it waits a moment for more datagrams.
     pub coalesce: Coalesce,
 }

@@ -42,6 +42,7 @@ impl LinkedWorker {
             index: 0,
             core: setup.core,
             io: setup.io,
+            executor: setup.executor,
             coalesce: setup.coalesce,
             gro: true,
             huge_pages: HugePages::Auto,

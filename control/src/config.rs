@@ -12,7 +12,8 @@ use corecast_wire::Io;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{
-    CoalesceSetting, Grace, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp, PortRange, Span, Workers,
+    CoalesceSetting, ExecutorSetting, Grace, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp, PortRange,
+    Span, Workers,
 };
 
 pub(crate) use webrtc::{Access, Dtls, Limits};
@@ -27,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) workers: Workers,
     pub(crate) isolation: Isolation,
     pub(crate) io: IoSetting,
+    pub(crate) executor: ExecutorSetting,
     pub(crate) coalesce: CoalesceSetting,
     pub(crate) gro: Gro,
     pub(crate) huge_pages: HugePagesSetting,
@@ -273,6 +275,9 @@ pub(crate) struct Args {
     /// How workers talk to the kernel [default: auto]
     #[arg(long, env = "CORECAST_IO")]
     io: Option<IoSetting>,
+    /// What runs a worker's loop: glommio or thread [default: glommio]
+    #[arg(long, env = "CORECAST_EXECUTOR", value_name = "WHICH")]
+    executor: Option<ExecutorSetting>,
     /// Wait for more datagrams: auto, off, or microseconds up to 1000 [default: auto]
     #[arg(long, env = "CORECAST_COALESCE", value_name = "HOW")]
     coalesce: Option<CoalesceSetting>,
@@ -389,6 +394,7 @@ impl Config {
         set(&mut self.workers, &args.workers);
         set(&mut self.isolation, &args.isolation);
         set(&mut self.io, &args.io);
+        set(&mut self.executor, &args.executor);
         set(&mut self.coalesce, &args.coalesce);
         set(&mut self.gro, &args.gro.map(Gro));
         set(&mut self.huge_pages, &args.huge_pages);
@@ -527,6 +533,7 @@ mod tests {
         for (text, part) in [
             ("[rtc]\nport_range = \"5-4\"", "port"),
             ("coalesce = 2000", "1000"),
+            ("executor = \"tokio\"", "glommio"),
             ("huge_pages = true", "huge_pages"),
             ("workers = 0", "workers"),
             ("[worker]\ntimeout = \"soon\"", "time"),

@@ -6,7 +6,7 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 use std::time::Duration;
 
-use corecast_wire::{Coalesce, DtlsVersions, HugePages, Io};
+use corecast_wire::{Coalesce, DtlsVersions, Executor, HugePages, Io};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
@@ -57,7 +57,18 @@ macro_rules! by_text {
     )*};
 }
 
-by_text!(Workers, Isolation, IoSetting, CoalesceSetting, HugePagesSetting, PortRange, Span, Grace, DtlsSetting);
+by_text!(
+    Workers,
+    Isolation,
+    IoSetting,
+    ExecutorSetting,
+    CoalesceSetting,
+    HugePagesSetting,
+    PortRange,
+    Span,
+    Grace,
+    DtlsSetting
+);
 
 /// How many workers, or where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -175,6 +186,37 @@ impl Display for IoSetting {
             Io::Auto => "auto",
             Io::Uring => "uring",
             Io::Syscalls => "syscalls",
+        })
+    }
+}
+
+/// The executor of workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ExecutorSetting(pub(crate) Executor);
+
+impl Default for ExecutorSetting {
+    fn default() -> Self {
+        Self(Executor::Glommio)
+    }
+}
+
+impl FromStr for ExecutorSetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "glommio" => Ok(Self(Executor::Glommio)),
+            "thread" => Ok(Self(Executor::Thread)),
+            _ => Err(format!("executor {text:?} must be \"glommio\" or \"thread\"")),
+        }
+    }
+}
+
+impl Display for ExecutorSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Executor::Glommio => "glommio",
+            Executor::Thread => "thread",
         })
     }
 }

@@ -1,11 +1,11 @@
-//! What drives the pump of a worker: a glommio executor with a queue for media and one for housekeeping, or nothing but
-//! a loop where io_uring is not used. The only file that names glommio.
+//! Runs the pump of a worker on the calling thread, which is pinned already: as a plain loop, or as tasks of a glommio
+//! executor with a queue for media and one for housekeeping. The only file that names glommio.
 //!
 //! The thread sleeps in one place, the pump's own ring (parking in glommio costs three times as much per wake-up), so
-//! glommio sees to its rings only when nothing is runnable. Hence no glommio I/O, timers or wake-ups from other threads
-//! here: housekeeping is run when the pump says so, and it says so when the link can be read and every 100 ms.
+//! glommio looks at its rings only when nothing is runnable. Hence no glommio I/O, timers or wake-ups from other threads
+//! here: housekeeping is run when the pump says so, which it does when the link can be read and every 100 ms.
 
-use corecast_wire::{Io, StartError};
+use corecast_wire::{Executor, Io, StartError};
 use glommio::{Latency, LocalExecutor, LocalExecutorBuilder, Placement, Shares, executor, spawn_local_into};
 
 use crate::pump::{Life, Pump, Turn};
@@ -17,46 +17,47 @@ const IO_MEMORY_BYTES: usize = 64 * 1024;
 const MEDIA_SHARES: usize = 1_000;
 const HOUSEKEEPING_SHARES: usize = 10;
 
-/// Where a pump is run: on the calling thread, until its link ends or it is told to shut down.
-pub(crate) enum Executor {
-    /// A loop.
-    Plain,
-    /// An executor of glommio's.
+/// A loop that is ready to run a pump.
+pub(crate) enum Runner {
+    /// The calling thread.
+    Thread,
+    /// A glommio executor on the calling thread.
     Glommio(Box<LocalExecutor>),
 }
 
-impl Executor {
-    /// Io_uring must have been seen to work: glommio panics where it does not.
-    ///
-    /// # Errors
-    /// What glommio says.
-    pub(crate) fn new(io: Io, core: u32) -> Result<Self, StartError> {
-        if io == Io::Syscalls {
-            return Ok(Self::Plain);
-        }
-        let builder = LocalExecutorBuilder::new(Placement::Fixed(core as usize))
-            .name(&format!("worker-{core}"))
-            .ring_depth(RING_DEPTH)
-            .io_memory(IO_MEMORY_BYTES);
-        let made = builder.make().map_err(|error| StartError::Other(format!("cannot make an executor: {error}")))?;
-        Ok(Self::Glommio(Box::new(made)))
+/// Makes what `executor` names. A driver over system calls always gets the plain loop; over io_uring, io_uring must have
+/// been seen to work, because glommio panics where it does not.
+///
+/// # Errors
+/// What glommio says.
+pub(crate) fn make(executor: Executor, io: Io, core: u32) -> Result<Runner, StartError> {
+    if executor == Executor::Thread || io == Io::Syscalls {
+        return Ok(Runner::Thread);
     }
+    let builder = LocalExecutorBuilder::new(Placement::Fixed(core as usize))
+        .name(&format!("worker-{core}"))
+        .ring_depth(RING_DEPTH)
+        .io_memory(IO_MEMORY_BYTES);
+    let made = builder.make().map_err(|error| StartError::Other(format!("cannot make an executor: {error}")))?;
+    Ok(Runner::Glommio(Box::new(made)))
+}
 
-    pub(crate) fn run(self, pump: Box<Pump>) -> Result<(), StartError> {
-        match self {
-            Self::Plain => run_plain(pump),
-            Self::Glommio(executor) => executor.run(run_tasks(pump)),
-        }
+/// Runs a pump until its link ends or it is told to shut down.
+///
+/// # Errors
+/// If the worker cannot go on.
+pub(crate) fn run(runner: Runner, pump: Box<Pump>) -> Result<(), StartError> {
+    match runner {
+        Runner::Thread => run_loop(pump),
+        Runner::Glommio(executor) => executor.run(run_tasks(pump)),
     }
 }
 
-fn run_plain(mut pump: Box<Pump>) -> Result<(), StartError> {
+fn run_loop(mut pump: Box<Pump>) -> Result<(), StartError> {
     loop {
-        match pump.turn() {
-            Ok(Turn::Media) => {}
-            Ok(Turn::Housekeep) if pump.housekeep() == Life::Ends => return Ok(()),
-            Ok(Turn::Housekeep) => {}
-            Err(error) => return Err(cannot_wait(&error)),
+        let turn = pump.turn().map_err(|error| cannot_wait(&error))?;
+        if turn == Turn::Housekeep && pump.housekeep() == Life::Ends {
+            return Ok(());
         }
     }
 }
@@ -74,26 +75,38 @@ async fn run_tasks(pump: Box<Pump>) -> Result<(), StartError> {
 /// that glommio runs the other queue: a mere yield would run only what is runnable already.
 async fn pump_media(mut pump: Box<Pump>, housekeeping: glommio::TaskQueueHandle) -> Result<(), StartError> {
     loop {
-        match pump.turn() {
-            Ok(Turn::Media) => {}
-            Ok(Turn::Housekeep) => {
-                let work = async move {
-                    let life = pump.housekeep();
-                    (pump, life)
-                };
-                let done = spawn_local_into(work, housekeeping)
-                    .map_err(|error| StartError::Other(format!("cannot start housekeeping: {error}")))?;
-                let (returned, life) = done.await;
-                if life == Life::Ends {
-                    return Ok(());
-                }
-                pump = returned;
-            }
-            Err(error) => return Err(cannot_wait(&error)),
+        if pump.turn().map_err(|error| cannot_wait(&error))? == Turn::Media {
+            continue;
         }
+        let work = async move {
+            let life = pump.housekeep();
+            (pump, life)
+        };
+        let done = spawn_local_into(work, housekeeping)
+            .map_err(|error| StartError::Other(format!("cannot start housekeeping: {error}")))?;
+        let (returned, life) = done.await;
+        if life == Life::Ends {
+            return Ok(());
+        }
+        pump = returned;
     }
 }
 
 fn cannot_wait(error: &std::io::Error) -> StartError {
     StartError::Other(format!("the worker can no longer wait: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thread_runs_the_loop_where_it_is_asked_to_or_where_io_uring_is_not_used() {
+        for (executor, io) in
+            [(Executor::Thread, Io::Uring), (Executor::Thread, Io::Syscalls), (Executor::Glommio, Io::Syscalls)]
+        {
+            let runner = make(executor, io, 0).expect("nothing is made");
+            assert!(matches!(runner, Runner::Thread), "{executor:?} {io:?}");
+        }
+    }
 }

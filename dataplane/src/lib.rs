@@ -37,6 +37,7 @@ mod tests {
             index: 0,
             core: 0,
             io: corecast_wire::Io::Auto,
+            executor: corecast_wire::Executor::Glommio,
             coalesce: corecast_wire::Coalesce::Off,
             gro: true,
             huge_pages: corecast_wire::HugePages::Auto,

@@ -4,11 +4,11 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use corecast_core::Endpoint;
-use corecast_wire::{Event, Io, StartError, WebRtcConfig, WorkerConfig};
+use corecast_wire::{Event, Executor, Io, StartError, WebRtcConfig, WorkerConfig};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::driver::{Driver, DriverOptions, MAX_CONNECTIONS, MAX_SOCKETS, OpenError, Port, SocketOptions};
-use crate::executor::Executor;
+use crate::executor::{self, Runner};
 use crate::link::Link;
 use crate::pump::Pump;
 
@@ -30,9 +30,9 @@ pub(crate) fn run(link: UnixStream) -> Result<(), StartError> {
     // If the first frame does not come, there is no control to tell.
     let (mut link, config) = Link::accept(link)?;
     match prepare(&config, &link) {
-        Ok(Ready { driver, webrtc, executor, io, reason, warnings }) => {
+        Ok(Ready { driver, webrtc, runner, io, reason, warnings }) => {
             link.event(Event::Started { io, reason, warnings });
-            executor.run(Box::new(Pump::new(config, driver, link, &webrtc)))
+            executor::run(runner, Box::new(Pump::new(config, driver, link, &webrtc)))
         }
         Err(error) => {
             link.event(Event::StartFailed(error.clone()));
@@ -45,7 +45,7 @@ pub(crate) fn run(link: UnixStream) -> Result<(), StartError> {
 struct Ready {
     driver: Driver,
     webrtc: Vec<Endpoint>,
-    executor: Executor,
+    runner: Runner,
     io: Io,
     reason: String,
     warnings: Vec<String>,
@@ -63,12 +63,12 @@ fn prepare(config: &WorkerConfig, link: &Link) -> Result<Ready, StartError> {
         send_buffer_bytes: config.send_buffer_bytes as usize,
     };
     let options = DriverOptions { sockets, max_sockets, huge_pages: config.huge_pages };
-    let (mut driver, io, reason) = choose(config.io, options)?;
+    let (mut driver, io, reason) = choose(config, options)?;
     driver.watch_link(link.fd()).map_err(|error| StartError::Other(format!("cannot watch the link: {error}")))?;
     let webrtc = config.webrtc.as_ref().map_or(Ok(Vec::new()), |webrtc| open_webrtc(&mut driver, webrtc))?;
     try_buffers(&mut driver, &mut warnings);
-    let executor = Executor::new(io, config.core)?;
-    Ok(Ready { driver, webrtc, executor, io, reason, warnings })
+    let runner = executor::make(config.executor, io, config.core)?;
+    Ok(Ready { driver, webrtc, runner, io, reason, warnings })
 }
 
 fn pin(core: u32) -> Result<(), StartError> {
@@ -98,15 +98,15 @@ fn raise_file_limit(config: &WorkerConfig, warnings: &mut Vec<String>) -> usize 
     limit.saturating_sub(SPARE_FILES).clamp(1, MAX_SOCKETS)
 }
 
-fn choose(io: Io, options: DriverOptions) -> Result<(Driver, Io, String), StartError> {
-    let refusal = match io {
+fn choose(config: &WorkerConfig, options: DriverOptions) -> Result<(Driver, Io, String), StartError> {
+    let refusal = match config.io {
         Io::Syscalls => None,
-        Io::Auto | Io::Uring => match try_uring(options) {
+        Io::Auto | Io::Uring => match try_uring(config.executor, options) {
             Ok(driver) => {
-                let asked = if io == Io::Auto { "the host allows it" } else { "as configured" };
+                let asked = if config.io == Io::Auto { "the host allows it" } else { "as configured" };
                 return Ok((driver, Io::Uring, format!("io_uring: {asked}")));
             }
-            Err(cause) if io == Io::Uring => return Err(StartError::IoUringRefused(cause)),
+            Err(cause) if config.io == Io::Uring => return Err(StartError::IoUringRefused(cause)),
             Err(cause) => Some(cause),
         },
     };
@@ -120,8 +120,10 @@ fn choose(io: Io, options: DriverOptions) -> Result<(Driver, Io, String), StartE
 }
 
 /// Tries io_uring before any executor is built: glommio panics, or ends the process, where it is refused.
-fn try_uring(options: DriverOptions) -> Result<Driver, String> {
-    raise_locked_memory_limit()?;
+fn try_uring(executor: Executor, options: DriverOptions) -> Result<Driver, String> {
+    if executor == Executor::Glommio {
+        raise_locked_memory_limit()?;
+    }
     Driver::ring(options).map_err(|error| explain(&error, disabled_sysctl()))
 }
 

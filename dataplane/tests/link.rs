@@ -2,13 +2,13 @@
 
 mod common;
 
-use common::{Control, DRIVERS, config};
-use corecast_wire::{Command, CommandError, Event, Frame, Io, Reply, StartError, TestHook, WorkerConfig};
+use common::{Control, WORKERS, config};
+use corecast_wire::{Command, CommandError, Event, Executor, Frame, Io, Reply, StartError, TestHook, WorkerConfig};
 
 #[test]
 fn a_worker_starts_tells_its_usage_and_shuts_down() {
-    for io in DRIVERS {
-        let mut control = Control::start(config(io));
+    for worker in WORKERS {
+        let mut control = Control::start(config(worker));
         assert_ne!(control.started(), Io::Auto);
         let Ok(Reply::Usage(first)) = control.ask(Command::Usage) else { panic!("no usage") };
         let Ok(Reply::Usage(second)) = control.ask(Command::Usage) else { panic!("no usage") };
@@ -23,8 +23,8 @@ fn a_worker_starts_tells_its_usage_and_shuts_down() {
 
 #[test]
 fn a_worker_that_stalls_on_purpose_comes_back() {
-    for io in DRIVERS {
-        let mut control = Control::start(WorkerConfig { test_hooks: true, ..config(io) });
+    for worker in WORKERS {
+        let mut control = Control::start(WorkerConfig { test_hooks: true, ..config(worker) });
         control.started();
         let Ok(Reply::Usage(before)) = control.ask(Command::Usage) else { panic!("no usage") };
         assert_eq!(control.ask(Command::TestHook(TestHook::Stall(30))), Ok(Reply::Done));
@@ -35,8 +35,8 @@ fn a_worker_that_stalls_on_purpose_comes_back() {
 
 #[test]
 fn a_worker_ends_with_its_link() {
-    for io in DRIVERS {
-        let mut control = Control::start(config(io));
+    for worker in WORKERS {
+        let mut control = Control::start(config(worker));
         control.started();
         drop(control.stream);
         assert_eq!(control.worker.join().expect("no panic"), Ok(()));
@@ -45,8 +45,8 @@ fn a_worker_ends_with_its_link() {
 
 #[test]
 fn a_flood_of_requests_is_answered_in_order() {
-    for io in DRIVERS {
-        let mut control = Control::start(config(io));
+    for worker in WORKERS {
+        let mut control = Control::start(config(worker));
         let requests: Vec<_> = (0..500).map(|id| Frame::Request { id, command: Command::Usage }).collect();
         control.write(&requests);
         control.started();
@@ -60,7 +60,7 @@ fn a_flood_of_requests_is_answered_in_order() {
 
 #[test]
 fn a_core_that_is_not_there_is_reported() {
-    let mut control = Control::start(WorkerConfig { core: 4_000, ..config(Io::Auto) });
+    let mut control = Control::start(WorkerConfig { core: 4_000, ..config((Io::Auto, Executor::Glommio)) });
     let Frame::Event(Event::StartFailed(error)) = control.read() else { panic!("no event") };
     assert!(error.to_string().contains("core 4000"), "{error}");
     assert_eq!(control.worker.join().expect("no panic"), Err(error));
@@ -68,11 +68,11 @@ fn a_core_that_is_not_there_is_reported() {
 
 #[test]
 fn io_uring_is_used_where_the_host_allows_it_and_refused_with_a_reason_where_it_does_not() {
-    let mut auto = Control::start(config(Io::Auto));
+    let mut auto = Control::start(config((Io::Auto, Executor::Glommio)));
     let Frame::Event(Event::Started { io, reason, .. }) = auto.read() else { panic!("not started") };
     let allowed = io == Io::Uring;
     assert_eq!(allowed, !reason.contains("refused"), "{reason}");
-    let mut uring = Control::start(config(Io::Uring));
+    let mut uring = Control::start(config((Io::Uring, Executor::Glommio)));
     match uring.read() {
         Frame::Event(Event::Started { io, .. }) => assert!(allowed && io == Io::Uring),
         Frame::Event(Event::StartFailed(StartError::IoUringRefused(cause))) => {
@@ -81,6 +81,6 @@ fn io_uring_is_used_where_the_host_allows_it_and_refused_with_a_reason_where_it_
         }
         other => panic!("{other:?}"),
     }
-    let mut syscalls = Control::start(config(Io::Syscalls));
+    let mut syscalls = Control::start(config((Io::Syscalls, Executor::Glommio)));
     assert_eq!(syscalls.started(), Io::Syscalls);
 }

@@ -8,10 +8,10 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Control, DRIVERS, config};
+use common::{Control, WORKERS, config};
 use corecast_wire::{
-    Command, Discard, DtlsVersions, Event, Frame, IceParameters, IceProtocol, IceState, IceTuple, Io, Reply, RouterId,
-    TransportId, Usage, WebRtcConfig, WebRtcTransportOptions, WorkerConfig,
+    Command, Discard, DtlsVersions, Event, Executor, Frame, IceParameters, IceProtocol, IceState, IceTuple, Io, Reply,
+    RouterId, TransportId, Usage, WebRtcConfig, WebRtcTransportOptions, WorkerConfig,
 };
 use stun::attributes::{ATTR_ICE_CONTROLLING, ATTR_PRIORITY, ATTR_USE_CANDIDATE, ATTR_USERNAME};
 use stun::fingerprint::FINGERPRINT;
@@ -25,7 +25,7 @@ const PASSWORD: &str = "0123456789abcdefghijklmn";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// On both addresses of loopback. Each test has a port of its own.
-fn webrtc(io: Io, port: u16, tcp: bool) -> WorkerConfig {
+fn webrtc(worker: (Io, Executor), port: u16, tcp: bool) -> WorkerConfig {
     let webrtc = WebRtcConfig {
         listen: [V4, V6].map(|ip| SocketAddr::new(ip, port)).into(),
         tcp,
@@ -34,12 +34,12 @@ fn webrtc(io: Io, port: u16, tcp: bool) -> WorkerConfig {
         dtls_versions: DtlsVersions::V12,
         consent_timeout_ms: 30_000,
     };
-    WorkerConfig { webrtc: Some(webrtc), ..config(io) }
+    WorkerConfig { webrtc: Some(webrtc), ..config(worker) }
 }
 
 /// A worker with a transport named `one`.
-fn start(io: Io, port: u16, tcp: bool) -> Control {
-    let mut control = Control::start(webrtc(io, port, tcp));
+fn start(worker: (Io, Executor), port: u16, tcp: bool) -> Control {
+    let mut control = Control::start(webrtc(worker, port, tcp));
     control.started();
     assert_eq!(control.ask(Command::CreateRouter { router: RouterId(1) }), Ok(Reply::Done));
     let ice = IceParameters { username_fragment: "one1".into(), password: PASSWORD.into() };
@@ -151,8 +151,8 @@ fn next_ice_state(control: &mut Control) -> (IceState, Option<IceTuple>) {
 
 #[test]
 fn a_check_is_answered_over_udp_and_tcp_and_says_where_media_goes() {
-    for io in DRIVERS {
-        let mut control = start(io, 42_500, true);
+    for worker in WORKERS {
+        let mut control = start(worker, 42_500, true);
         for ip in [V4, V6] {
             let address = SocketAddr::new(ip, 42_500);
             let udp = udp_to(address);
@@ -182,8 +182,8 @@ fn a_check_is_answered_over_udp_and_tcp_and_says_where_media_goes() {
 
 #[test]
 fn what_is_no_check_is_discarded_and_who_does_not_authenticate_does_not_stay() {
-    for io in DRIVERS {
-        let mut control = start(io, 42_501, true);
+    for worker in WORKERS {
+        let mut control = start(worker, 42_501, true);
         let address = SocketAddr::new(V4, 42_501);
         let (udp, tcp) = (udp_to(address), tcp_to(address));
         let mut forged = check().raw;
@@ -214,8 +214,8 @@ fn what_is_no_check_is_discarded_and_who_does_not_authenticate_does_not_stay() {
 
 #[test]
 fn without_tcp_nobody_listens_and_without_webrtc_nothing_is_open() {
-    for io in DRIVERS {
-        let control = start(io, 42_502, false);
+    for worker in WORKERS {
+        let control = start(worker, 42_502, false);
         check_by_udp(&udp_to(SocketAddr::new(V6, 42_502)));
         TcpStream::connect((V4, 42_502)).expect_err("nobody listens");
         drop(control);
@@ -224,9 +224,9 @@ fn without_tcp_nobody_listens_and_without_webrtc_nothing_is_open() {
 
 #[test]
 fn a_worker_gets_the_port_of_the_one_before_it() {
-    for io in DRIVERS {
+    for worker in WORKERS {
         for _ in 0..5 {
-            let control = start(io, 42_503, true);
+            let control = start(worker, 42_503, true);
             let tcp = tcp_to(SocketAddr::new(V4, 42_503));
             check_by_tcp(&tcp);
             // Its link ends, and so does it; what it had open need not have gone yet.
@@ -240,12 +240,12 @@ fn a_worker_gets_the_port_of_the_one_before_it() {
 #[test]
 fn a_worker_that_cannot_have_its_port_says_what_to_change() {
     // At once, since each tries for a while; so each has a port of its own.
-    let workers = DRIVERS.into_iter().zip([42_510, 42_512]).flat_map(|(io, port)| {
+    let workers = WORKERS.into_iter().zip([42_510, 42_512, 42_514]).flat_map(|(worker, port)| {
         let taken_udp = UdpSocket::bind((V6, port)).expect("a socket");
         let taken_tcp = TcpListener::bind((V4, port + 1)).expect("a listener");
         let udp = (port, format!("WebRTC over UDP: cannot listen on [::1]:{port}"), OwnedFd::from(taken_udp));
         let tcp = (port + 1, format!("WebRTC over TCP: cannot listen on 127.0.0.1:{}", port + 1), taken_tcp.into());
-        [udp, tcp].map(|(port, said, taken)| (Control::start(webrtc(io, port, true)), said, taken))
+        [udp, tcp].map(|(port, said, taken)| (Control::start(webrtc(worker, port, true)), said, taken))
     });
     for (mut control, said, _taken) in workers.collect::<Vec<_>>() {
         let Frame::Event(Event::StartFailed(error)) = control.read() else { panic!("it started") };
@@ -256,8 +256,8 @@ fn a_worker_that_cannot_have_its_port_says_what_to_change() {
 
 #[test]
 fn a_flood_over_one_does_not_silence_the_other() {
-    for io in DRIVERS {
-        let mut control = start(io, 42_506, true);
+    for worker in WORKERS {
+        let mut control = start(worker, 42_506, true);
         let address = SocketAddr::new(V4, 42_506);
         let (udp, tcp) = (udp_to(address), tcp_to(address));
         check_by_tcp(&tcp);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corecast_wire::{
-    Coalesce, Command, CommandError, ConsumerId, DtlsParameters, DtlsState, EncodingMapping, Event, Frame,
+    Coalesce, Command, CommandError, ConsumerId, DtlsParameters, DtlsState, EncodingMapping, Event, Executor, Frame,
     FrameDecoder, HugePages, IceState, Io, MediaKind, Object, ObjectStats, ProducerId, ProducerStats, Reply, RouterId,
     StatsPage, StreamStats, TransportId, TransportStats, Usage, WebRtcTransportOptions, WorkerConfig, encode,
 };
@@ -23,6 +23,7 @@ pub(crate) fn config(index: u32) -> WorkerConfig {
         index,
         core: index,
         io: Io::Auto,
+        executor: Executor::Glommio,
         coalesce: Coalesce::Auto,
         gro: true,
         huge_pages: HugePages::Auto,

@@ -34,6 +34,7 @@ pub(crate) fn all(
             index,
             core,
             io: config.io(),
+            executor: config.executor.0,
             coalesce: config.coalesce.0,
             gro: config.gro.0,
             huge_pages: config.huge_pages.0,

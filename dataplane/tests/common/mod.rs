@@ -6,11 +6,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use corecast_wire::{
-    Coalesce, Command, CommandError, Event, Frame, FrameDecoder, HugePages, Io, Reply, StartError, WorkerConfig, encode,
+    Coalesce, Command, CommandError, Event, Executor, Frame, FrameDecoder, HugePages, Io, Reply, StartError,
+    WorkerConfig, encode,
 };
 
-/// The second is io_uring where the host allows it.
-pub(crate) const DRIVERS: [Io; 2] = [Io::Syscalls, Io::Auto];
+/// Each driver with each executor that can run it. `Auto` is io_uring where the host allows it.
+pub(crate) const WORKERS: [(Io, Executor); 3] =
+    [(Io::Syscalls, Executor::Thread), (Io::Auto, Executor::Glommio), (Io::Auto, Executor::Thread)];
 
 /// A worker on a thread of its own, and the other end of its link.
 pub(crate) struct Control {
@@ -21,11 +23,12 @@ pub(crate) struct Control {
 }
 
 /// A configuration that works.
-pub(crate) fn config(io: Io) -> WorkerConfig {
+pub(crate) fn config((io, executor): (Io, Executor)) -> WorkerConfig {
     WorkerConfig {
         index: 0,
         core: 0,
         io,
+        executor,
         coalesce: Coalesce::Auto,
         gro: true,
         huge_pages: HugePages::Auto,

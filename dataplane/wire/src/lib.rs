@@ -36,4 +36,4 @@ pub use webrtc::{
     DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol,
     IceState, IceTuple, WebRtcConfig, WebRtcTransportOptions,
 };
-pub use worker_config::{Coalesce, HugePages, Io, WorkerConfig};
+pub use worker_config::{Coalesce, Executor, HugePages, Io, WorkerConfig};

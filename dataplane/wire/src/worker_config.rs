@@ -26,6 +26,16 @@ pub enum Coalesce {
     Fixed(u32),
 }
 
+/// What runs a worker's main loop on its pinned thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Executor {
+    /// A glommio executor with one queue for media and one for housekeeping. It needs io_uring: a worker on system
+    /// calls runs its loop plainly.
+    Glommio,
+    /// The thread itself.
+    Thread,
+}
+
 /// Whether a worker asks for huge pages for its buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HugePages {
@@ -44,6 +54,8 @@ pub struct WorkerConfig {
     pub core: u32,
     /// Driver.
     pub io: Io,
+    /// Executor.
+    pub executor: Executor,
     /// Interrupt moderation.
     pub coalesce: Coalesce,
     /// Receive with `UDP_GRO`.
