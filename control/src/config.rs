@@ -534,7 +534,7 @@ mod tests {
             ("[rtc]\nport_range = \"5-4\"", "port"),
             ("coalesce = 2000", "1000"),
             ("executor = \"tokio\"", "glommio"),
-            ("huge_pages = true", "huge_pages"),
+            ("huge_pages = \"on\"", "off"),
             ("workers = 0", "workers"),
             ("[worker]\ntimeout = \"soon\"", "time"),
             ("[rtc]\nlisten_ips = [\"nowhere\"]", "nowhere"),

@@ -21,9 +21,9 @@ const MIN_WINDOW: Duration = Duration::from_micros(150);
 const GROWS_FROM: f32 = 0.4;
 const GROWS_TO: f32 = 0.9;
 
-/// What one sleep costs, in nanoseconds of CPU (measured: 8,000 to 12,000 virtualised; about half on bare metal).
+/// Cost of one sleep, in nanoseconds of CPU (measured: 8,000 to 12,000 virtualised; about half on bare metal).
 const WAKE_NS: f32 = 8_000.0;
-/// What a packet saves when it joins a train, in nanoseconds (measured: a send of one 2,900, a segment 250 to 700).
+/// Saving of a packet that joins a train, in nanoseconds (measured: a send of one 2,900, a segment 250 to 700).
 const JOIN_NS: f32 = 2_000.0;
 
 /// Weight of a new observation, and of one that is rare because most turns wait.
@@ -50,9 +50,9 @@ pub struct Plan {
 pub struct TurnRecord {
     /// When the thread fell asleep.
     pub slept_at: Instant,
-    /// When it woke up.
+    /// When the thread woke up.
     pub woke_at: Instant,
-    /// When it began to work, after lingering if it lingered.
+    /// When the thread began to work, after lingering if it lingered.
     pub began_at: Instant,
     /// When everything had been sent.
     pub done_at: Instant,
@@ -134,7 +134,7 @@ impl Coalescer {
             blend(&mut self.followed, if soon { 1.0 } else { 0.0 }, weight);
         }
         blend(&mut self.fan_out, turn.sent as f32 / received, WEIGHT);
-        // Rates are means over time, not over turnes: a long silence weighs as much as it lasts.
+        // Rates are means over time, not over turns: a long silence weighs as much as it lasts.
         let weight = (period / RATE_MEMORY_S).min(1.0);
         blend(&mut self.rate, received / period, weight);
         blend(&mut self.load, (worked / period).min(1.0), weight);
@@ -151,7 +151,7 @@ fn blend(mean: &mut f32, value: f32, weight: f32) {
 mod tests {
     use super::*;
 
-    /// What a simulated worker did: batches, how often it waited, and time from arrival to the end of the work.
+    /// The work of a simulated worker: batches, how often it waited, and time from arrival to the end of the work.
     #[derive(Debug, Default)]
     struct Seen {
         packets: u64,

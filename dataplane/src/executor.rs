@@ -2,8 +2,8 @@
 //! executor with a queue for media and one for housekeeping. The only file that names glommio.
 //!
 //! The thread sleeps in one place, the pump's own ring (parking in glommio costs three times as much per wake-up), so
-//! glommio looks at its rings only when nothing is runnable. Hence no glommio I/O, timers or wake-ups from other threads
-//! here: housekeeping is run when the pump says so, which it does when the link can be read and every 100 ms.
+//! glommio looks at its rings only when nothing is runnable. Hence no glommio I/O, timers or wake-ups from other
+//! threads here: housekeeping is run when the pump says so, which it does when the link can be read and every 100 ms.
 
 use corecast_wire::{Executor, Io, StartError};
 use glommio::{Latency, LocalExecutor, LocalExecutorBuilder, Placement, Shares, executor, spawn_local_into};
@@ -25,11 +25,11 @@ pub(crate) enum Runner {
     Glommio(Box<LocalExecutor>),
 }
 
-/// Makes what `executor` names. A driver over system calls always gets the plain loop; over io_uring, io_uring must have
-/// been seen to work, because glommio panics where it does not.
+/// Makes the runner that `executor` names; a driver over system calls always gets the plain loop. With glommio,
+/// io_uring must have been seen to work, because glommio panics where it does not.
 ///
 /// # Errors
-/// What glommio says.
+/// The error of glommio.
 pub(crate) fn make(executor: Executor, io: Io, core: u32) -> Result<Runner, StartError> {
     if executor == Executor::Thread || io == Io::Syscalls {
         return Ok(Runner::Thread);

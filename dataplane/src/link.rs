@@ -10,7 +10,7 @@ use corecast_wire::{Command, CommandError, Event, Frame, FrameDecoder, Reply, St
 
 /// Control is dead if it leaves more than this unread, in bytes.
 const MAX_BACKLOG_BYTES: usize = 1024 * 1024;
-/// Read at most in one turn, so that a flood of commands cannot keep media waiting.
+/// Bytes read at most in one turn, so that a flood of commands cannot keep media waiting.
 const READ_BYTES: usize = 64 * 1024;
 
 /// The link cannot be used any longer: control has gone.
@@ -31,7 +31,7 @@ impl Link {
     /// Waits for the first frame.
     ///
     /// # Errors
-    /// A link that ends or brings something else first.
+    /// The link ends, or its first frame is another one.
     pub(crate) fn accept(mut stream: UnixStream) -> Result<(Self, WorkerConfig), StartError> {
         let refused = |cause: String| StartError::Other(format!("link: {cause}"));
         let mut decoder = FrameDecoder::default();
@@ -102,7 +102,7 @@ impl Link {
         }
     }
 
-    /// Writes what the stream takes without blocking.
+    /// Writes as many bytes as the stream takes without blocking.
     pub(crate) fn flush(&mut self) -> Result<(), Ended> {
         while let Some(rest) = self.backlog.get(self.written..).filter(|rest| !rest.is_empty()) {
             match self.stream.write(rest) {

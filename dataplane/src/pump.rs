@@ -18,13 +18,13 @@ use crate::usage::{Latency, sample};
 const TICK: Duration = Duration::from_millis(100);
 /// A sleep is not longer than this while the link has something to be written.
 const BACKLOG_TICK: Duration = Duration::from_millis(5);
-/// Commands of one turn: whichever comes first.
+/// Commands of one housekeeping, and time for them: whichever limit is reached first.
 const MAX_COMMANDS: usize = 32;
 const MAX_COMMANDS_TIME: Duration = Duration::from_micros(200);
-/// Datagrams and bytes taken in at most before the machine forwards: whichever comes first.
+/// Datagrams and bytes taken in before the machine forwards: whichever limit is reached first.
 const MAX_BATCH_DATAGRAMS: u64 = 256;
 const MAX_BATCH_BYTES: usize = 256 * 1024;
-/// The same for packets of TCP connections, so that neither keeps the other waiting.
+/// Packets of TCP connections taken in before the machine forwards, so that TCP does not keep UDP waiting.
 const MAX_BATCH_PACKETS: usize = 128;
 
 /// What to do after a turn.
@@ -383,7 +383,7 @@ fn run_test_hook(hook: TestHook) {
     match hook {
         TestHook::Panic => panic!("asked to by a test hook"),
         TestHook::Segfault => {
-            // The signal, not the write: a write to address 0 is undefined before it is a fault.
+            // Raises the signal, because in Rust a write to address 0 is undefined before it is a fault.
             let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGSEGV);
             std::process::abort();
         }

@@ -150,7 +150,7 @@ fn disabled_sysctl() -> Option<u32> {
     std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled").ok()?.trim().parse().ok()
 }
 
-/// glommio does not start with less.
+/// Raises the limit of locked memory, because glommio does not start with less.
 fn raise_locked_memory_limit() -> Result<(), String> {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK) else { return Ok(()) };
     let limit = if setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard).is_ok() { hard } else { soft };

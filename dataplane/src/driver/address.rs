@@ -89,7 +89,7 @@ impl SegmentControl {
 
 const _: () = assert!(size_of::<SegmentControl>() == CONTROL_INT_BYTES, "CMSG_SPACE(2) is 24 on 64-bit Linux");
 
-/// What control messages said about a received message.
+/// Contents of the control messages of a received message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ancillary {
     /// `UDP_GRO`: the message is several datagrams of this length, the last one perhaps shorter.

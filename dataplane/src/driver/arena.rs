@@ -38,7 +38,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: mapped by `new`, unmapped once, and the regions that pointed into it are gone: each holds the mapping.
+        // SAFETY: mapped by `new` and unmapped once. No region points into it: each region holds its mapping.
         let _ = unsafe { munmap(self.start, self.bytes.get()) };
     }
 }

@@ -1,4 +1,4 @@
-//! What a wait finds: reasons to wake up, and receive buffers that the kernel has filled.
+//! Results of a wait: reasons to wake up, and receive buffers that the kernel has filled.
 //!
 //! Owns the list of filled buffers and the counters of receiving. The memory of the buffers is the backend's, `ring` or
 //! `mmsg`; both fill this list, and the driver hands out datagrams from it.

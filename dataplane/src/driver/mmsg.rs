@@ -129,7 +129,7 @@ impl Mmsg {
         usize::try_from(ready).map_err(|_| io::Error::last_os_error())
     }
 
-    /// Rounds up to the next millisecond: late rather than awake for nothing.
+    /// Rounds up to the next millisecond: better late than awake too early.
     fn wait_ms(&mut self, at_most: Duration) -> io::Result<usize> {
         let ms = libc::c_int::try_from(at_most.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX);
         let max = libc::c_int::try_from(self.events.len()).unwrap_or(libc::c_int::MAX);
@@ -258,7 +258,7 @@ fn transmit_run(fd: RawFd, batch: &mut SendBatch<'_, '_>, mut from: usize, to: u
 /// Sends message `index` of a sealed batch again, at once.
 ///
 /// # Errors
-/// What the kernel says.
+/// The error number of the kernel.
 pub(super) fn send_again(fd: RawFd, batch: &mut SendBatch<'_, '_>, index: usize) -> Result<(), i32> {
     let Some(header) = batch.sealed().get(index).map(|header| header.msg_hdr) else { return Err(libc::EINVAL) };
     send_header(fd, batch, &header)
@@ -267,7 +267,7 @@ pub(super) fn send_again(fd: RawFd, batch: &mut SendBatch<'_, '_>, index: usize)
 /// Sends one segment of message `index` of a sealed batch, at once and alone.
 ///
 /// # Errors
-/// What the kernel says.
+/// The error number of the kernel.
 pub(super) fn send_segment(fd: RawFd, batch: &mut SendBatch<'_, '_>, index: usize, segment: u16) -> Result<(), i32> {
     let Some(header) = batch.seal_segment(index, segment) else { return Err(libc::EINVAL) };
     send_header(fd, batch, &header)

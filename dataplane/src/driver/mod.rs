@@ -191,12 +191,12 @@ impl Driver {
     /// From now on the endpoint exchanges datagrams with `remote` only. Optional: sends become cheaper.
     ///
     /// # Errors
-    /// What `connect` says, or that the endpoint is shared or a TCP connection. The endpoint works on as it was.
+    /// The error of `connect`, or that the endpoint is shared or a TCP connection. The endpoint works on as it was.
     pub fn connect(&mut self, id: EndpointId, remote: SocketAddr) -> io::Result<()> {
         self.sockets.connect(id, remote)
     }
 
-    /// Closes an endpoint. What has arrived on it and has not been handed out is dropped.
+    /// Closes an endpoint. Datagrams that arrived on it and have not been handed out are dropped.
     pub fn close(&mut self, id: EndpointId) {
         let Some(socket) = self.sockets.take(id) else {
             if self.tcp.as_mut().is_some_and(|tcp| tcp.close(id)) {
@@ -221,7 +221,7 @@ impl Driver {
     /// [`Self::wait`] returns when `link` can be read, too.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub fn watch_link(&mut self, link: BorrowedFd<'_>) -> io::Result<()> {
         match &mut self.backend {
             Backend::Mmsg(mmsg) => mmsg.watch(Watch::Link, link),
@@ -236,12 +236,12 @@ impl Driver {
     /// that datagrams which arrive meanwhile share the batch. Zero for both looks without sleeping.
     ///
     /// # Errors
-    /// What the system says; the driver cannot be used again.
+    /// The error of the system; the driver cannot be used again.
     pub fn wait(&mut self, at_most: Duration, gather: Duration) -> io::Result<Wakeup> {
         if !self.receive_buffers.is_empty() {
             return Ok(Wakeup { datagrams: true, ..Wakeup::default() });
         }
-        // Datagrams are looked for between packets of connections.
+        // While there are packets of connections, datagrams are looked for without sleeping.
         let at_most = if self.has_packets() { Duration::ZERO } else { at_most };
         let gather = gather.min(at_most);
         self.traffic.wakeups += u64::from(!at_most.is_zero());
@@ -431,7 +431,7 @@ impl<'a> SendQueue<'_, 'a> {
         }
     }
 
-    /// Sends the batch, and sends again what the kernel refused, where that makes sense.
+    /// Sends the batch, and tries refused messages again where that makes sense.
     fn transmit(&mut self, refused: &mut impl FnMut(Path, u64)) {
         match &mut self.backend {
             Backend::Mmsg(_) => Mmsg::transmit(self.sockets, &mut self.batch),
@@ -457,7 +457,7 @@ impl<'a> SendQueue<'_, 'a> {
         self.batch.clear();
     }
 
-    /// Tries a refused message once more where that makes sense; returns what the kernel accepted in the end.
+    /// Tries a refused message once more where that makes sense; returns the part that the kernel accepted.
     fn send_refused_again(&mut self, index: usize, errno: i32) -> Accepted {
         let nothing = Accepted::default();
         let Some(message) = self.batch.messages().get(index).copied() else { return nothing };

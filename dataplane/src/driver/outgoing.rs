@@ -108,7 +108,7 @@ const EMPTY_HEADER: libc::mmsghdr = libc::mmsghdr {
 };
 
 impl<'a> SendBatch<'a, '_> {
-    /// Forgets what was sent.
+    /// Forgets the messages.
     pub(super) fn clear(&mut self) {
         self.memory.messages.clear();
         self.memory.refusals.clear();
@@ -126,7 +126,7 @@ impl<'a> SendBatch<'a, '_> {
     }
 
     /// Adds a train: whole, or packet by packet if `singly`. `named` says that the socket must be told the remote
-    /// address. False if the pieces do not add up to what the train says it is: such a train must not be sent, because
+    /// address. False if the pieces do not add up to the train's length: such a train must not be sent, because
     /// the kernel does not check lengths and would send silently corrupted packets.
     pub(super) fn push<P>(&mut self, train: SegmentedSend<P>, named: bool, singly: bool) -> bool
     where

@@ -63,7 +63,7 @@ impl Receiver {
     /// Registers buffers with the ring. The receiver must not be dropped while a receive is in flight.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub(super) fn new(gro: bool, memory: Region, queue: &Queue) -> io::Result<Self> {
         let (count, bytes) = buffers(gro);
         let buffers = ProvidedBuffers::new(memory, count, bytes);

@@ -40,7 +40,7 @@ pub(super) enum Subject {
     Send(usize),
     /// The poll of a watched descriptor.
     Watch(usize),
-    /// A cancellation, whose outcome the cancelled submission tells.
+    /// A cancellation. The completion of the cancelled submission tells its outcome.
     Cancel,
 }
 
@@ -208,7 +208,7 @@ impl Queue {
     /// for `gather` at least, if that is not zero.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub(super) fn sleep(&self, want: usize, at_most: Duration, gather: Duration) -> io::Result<()> {
         let timespec = Timespec::from(at_most);
         let mut args = SubmitArgs::new().timespec(&timespec);

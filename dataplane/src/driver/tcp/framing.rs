@@ -1,5 +1,5 @@
-//! Packets on a TCP connection, each behind its length in two bytes (RFC 4571 section 2, which
-//! RFC 6544 asks for whatever ICE-TCP carries). Pure: cuts and appends bytes, and owns none.
+//! Packets on a TCP connection, each behind its length in two bytes (RFC 4571 section 2; RFC 6544
+//! asks for this framing on ICE-TCP). Pure: cuts and appends bytes, and owns none.
 
 use crate::driver::outgoing::SegmentedSend;
 

@@ -126,7 +126,7 @@ impl Tcp {
     /// Listens on an address.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub(super) fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         // The standard library sets SO_REUSEADDR: connections that a worker before us closed do not keep the port.
         let listener = TcpListener::bind(address)?;
@@ -150,7 +150,7 @@ impl Tcp {
             return;
         }
         let mut events = [EpollEvent::empty(); MAX_READY];
-        // An error is EINTR: what is ready is reported again.
+        // An error is EINTR: epoll reports ready descriptors again.
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
         for event in events.iter().take(count) {
             if event.data() & LISTENER != 0 {
@@ -353,7 +353,7 @@ impl Tcp {
                 self.reading = Some(Reading { id, remote: connection.remote, bytes: 0..begun + count });
                 return;
             }
-            // Level-triggered: what there is is reported again.
+            // Level-triggered: epoll reports the bytes again.
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
             Err(error) => error.to_string(),
         };
@@ -369,7 +369,7 @@ impl Tcp {
         let id = train.path.local;
         let needed = framed_len(&train);
         if needed > self.room_of(train.path)? && !self.connections.get(&id)?.full {
-            // More than a queue in one go, and the kernel may take it.
+            // The train may be longer than the queue's room, and the kernel may take some of the queue.
             self.write(id);
         }
         let room = self.room_of(train.path)?;
@@ -386,7 +386,7 @@ impl Tcp {
         Some(MAX_QUEUE_BYTES.saturating_sub(connection.queue.len() - connection.written))
     }
 
-    /// Hands the kernel what was queued, as much as it takes.
+    /// Hands queued bytes to the kernel, as many as it takes.
     pub(super) fn flush(&mut self) {
         while let Some(id) = self.dirty.pop() {
             self.write(id);
@@ -402,7 +402,7 @@ impl Tcp {
 }
 
 impl Connection {
-    /// Writes what the kernel takes. True if that was not all.
+    /// Writes as many bytes as the kernel takes. True if bytes are left.
     fn write(&mut self) -> io::Result<bool> {
         while let Some(rest) = self.queue.get(self.written..).filter(|rest| !rest.is_empty()) {
             match self.stream.write(rest) {
