@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::draw::{draw_ssrc, next_id, object_name};
 use super::error::{Code, Error};
 use super::media::{Consumer, Producer};
-use super::peer::{NewPeer, Origin, Peer, PeerHandle};
+use super::peer::{NewPeer, Peer, PeerHandle, PeerKind};
 use super::peers::ProducerInfo;
 use super::room::Room;
 use super::state::{State, close_transport};
@@ -182,7 +182,7 @@ impl State {
 fn viewer() -> NewPeer {
     NewPeer {
         name: object_name(),
-        origin: Origin::Whep,
+        kind: PeerKind::Whep,
         display_name: String::new(),
         app_data: Value::Null,
         rtp_capabilities: None,

@@ -27,7 +27,7 @@ impl Room {
     pub(crate) async fn overview(&self) -> Overview {
         let state = self.state().await;
         let mut watching: HashMap<&str, HashSet<&str>> = HashMap::new();
-        let is_viewer = |name: &str| state.peers.get(name).is_some_and(|peer| peer.origin.is_viewer());
+        let is_viewer = |name: &str| state.peers.get(name).is_some_and(|peer| peer.kind.is_viewer());
         for consumer in state.consumers.values().filter(|consumer| is_viewer(&consumer.owner)) {
             if let Some(producer) = state.producers.get(&consumer.producer) {
                 watching.entry(&*producer.owner).or_default().insert(&*consumer.owner);
@@ -41,7 +41,7 @@ impl Room {
             worker: self.worker().index(),
             peers: state.peer_infos(),
             viewers_of: watching.into_iter().map(|(name, viewers)| (name.to_owned(), viewers.len())).collect(),
-            viewers: state.peers.values().filter(|peer| peer.origin.is_viewer()).count(),
+            viewers: state.peers.values().filter(|peer| peer.kind.is_viewer()).count(),
             transports: state.transports.len(),
             producers: state.producers.len(),
             consumers: state.consumers.len(),

@@ -10,7 +10,7 @@ use crate::ortc::RtpCapabilities;
 
 /// By which signaling a peer came. One signaling must not act for the peers of another, and viewers are not listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum PeerKind {
     /// mediasoup-demo's broadcaster API, the JavaScript demo's form.
     LegacyBroadcaster,
     /// mediasoup-demo's broadcaster API, the TypeScript demo's form.
@@ -21,7 +21,7 @@ pub(crate) enum Origin {
     Whep,
 }
 
-impl Origin {
+impl PeerKind {
     /// Whether it came by the broadcaster API.
     pub(crate) fn is_broadcaster(self) -> bool {
         matches!(self, Self::LegacyBroadcaster | Self::TypedBroadcaster)
@@ -46,7 +46,7 @@ impl Origin {
 #[derive(Clone, Debug)]
 pub(crate) struct NewPeer {
     pub(crate) name: String,
-    pub(crate) origin: Origin,
+    pub(crate) kind: PeerKind,
     pub(crate) display_name: String,
     /// What its signaling tells others of it.
     pub(crate) app_data: Value,
@@ -79,7 +79,7 @@ impl PeerHandle {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) handle: PeerHandle,
-    pub(super) origin: Origin,
+    pub(super) kind: PeerKind,
     pub(super) display_name: String,
     pub(super) app_data: Value,
     pub(super) rtp_capabilities: Option<Arc<RtpCapabilities>>,
@@ -94,7 +94,7 @@ impl Peer {
         let (present, left) = watch::channel(());
         let peer = Self {
             handle: PeerHandle { name: new.name.into(), number: next_id() },
-            origin: new.origin,
+            kind: new.kind,
             display_name: new.display_name,
             app_data: new.app_data,
             rtp_capabilities: new.rtp_capabilities.map(Arc::new),

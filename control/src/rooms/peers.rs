@@ -7,19 +7,19 @@ use tokio::sync::watch;
 
 use super::error::{Code, Error};
 use super::media::Producer;
-use super::peer::{NewPeer, Origin, Peer, PeerHandle};
+use super::peer::{NewPeer, Peer, PeerHandle, PeerKind};
 use super::room::Room;
 use super::state::State;
 use crate::ortc::{Kind, RtpParameters};
 
-/// Most peers of one origin in a room. Viewers are bounded by the worker's transports.
+/// Most peers of one kind in a room. Viewers are bounded by the worker's transports.
 const MAX_PEERS: usize = 10_000;
 
 /// A peer that others may know of, as it is just now.
 #[derive(Clone, Debug)]
 pub(crate) struct PeerInfo {
     pub(crate) name: String,
-    pub(crate) origin: Origin,
+    pub(crate) kind: PeerKind,
     pub(crate) display_name: String,
     pub(crate) app_data: Value,
     pub(crate) joined: bool,
@@ -46,9 +46,9 @@ impl Room {
         if state.peers.contains_key(&new.name) {
             return Err(Error::new(Code::NameTaken, format!("there is {:?} in the room already", new.name)));
         }
-        let alike = |peer: &&Peer| peer.origin.plural() == new.origin.plural();
-        if !new.origin.is_viewer() && state.peers.values().filter(alike).count() >= MAX_PEERS {
-            let reason = format!("the room has {MAX_PEERS} {} already", new.origin.plural());
+        let alike = |peer: &&Peer| peer.kind.plural() == new.kind.plural();
+        if !new.kind.is_viewer() && state.peers.values().filter(alike).count() >= MAX_PEERS {
+            let reason = format!("the room has {MAX_PEERS} {} already", new.kind.plural());
             return Err(Error::unavailable(reason));
         }
         let (peer, left) = Peer::new(new);
@@ -59,8 +59,8 @@ impl Room {
     }
 
     /// The peer of that name, and by which signaling it came.
-    pub(crate) async fn find_peer(&self, name: &str) -> Option<(PeerHandle, Origin)> {
-        self.state().await.peers.get(name).map(|peer| (peer.handle.clone(), peer.origin))
+    pub(crate) async fn find_peer(&self, name: &str) -> Option<(PeerHandle, PeerKind)> {
+        self.state().await.peers.get(name).map(|peer| (peer.handle.clone(), peer.kind))
     }
 
     /// The peer has joined: listeners are told of it from now on.
@@ -105,10 +105,10 @@ impl Room {
 
 impl State {
     pub(super) fn peer_infos(&self) -> Vec<PeerInfo> {
-        let known = self.peers.values().filter(|peer| !peer.origin.is_viewer());
+        let known = self.peers.values().filter(|peer| !peer.kind.is_viewer());
         let info = |peer: &Peer| PeerInfo {
             name: peer.handle.name().to_owned(),
-            origin: peer.origin,
+            kind: peer.kind,
             display_name: peer.display_name.clone(),
             app_data: peer.app_data.clone(),
             joined: peer.joined,

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::media::{Consumer, Producer};
 use super::peer::PeerHandle;
 use super::room::Room;
-use crate::ortc::{self, Carrier, ConsumeRequest, Kind, RtpCapabilities, RtpParameters};
+use crate::ortc::{self, ConsumeRequest, Kind, RtpCapabilities, RtpParameters};
 
 const MID_LIMIT: u32 = 100_000_000;
 
@@ -45,7 +45,7 @@ pub(crate) struct CreatedConsumer {
 }
 
 impl Room {
-    /// A new producer on a plain transport: its name.
+    /// A new producer: its name.
     pub(crate) async fn produce(&self, peer: &PeerHandle, transport: &str, new: NewProducer) -> Result<String, Error> {
         let mut state = self.state().await;
         state.joined_peer(peer)?;
@@ -56,7 +56,7 @@ impl Room {
             parameters.rtcp.cname = Some(cname.clone());
         }
         let mapped_ssrc = draw_ssrc(&on.ssrcs);
-        let produced = ortc::produce(new.kind, parameters, Carrier::Plain, new.paused, &draw_cname(), mapped_ssrc)?;
+        let produced = ortc::produce(new.kind, parameters, on.carrier(), new.paused, &draw_cname(), mapped_ssrc)?;
         let cname = produced.rtp_parameters.rtcp.cname.clone();
         let (mut producer, options) = Producer::new(&peer.shared_name(), transport, new.kind, produced);
         self.worker().apply(Command::Produce { transport: on.id, producer: producer.id, options }).await?;

@@ -142,7 +142,7 @@ impl State {
     /// Viewers with nothing left to see.
     pub(super) fn stranded(&self) -> Vec<PeerHandle> {
         let busy: HashSet<&str> = self.consumers.values().map(|consumer| &*consumer.owner).collect();
-        let idle = self.peers.values().filter(|peer| peer.origin.is_viewer() && !busy.contains(peer.handle.name()));
+        let idle = self.peers.values().filter(|peer| peer.kind.is_viewer() && !busy.contains(peer.handle.name()));
         idle.map(|peer| peer.handle.clone()).collect()
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use corecast_wire::{SrtpCryptoSuite, SrtpParameters, TransportId};
 
+use crate::ortc::Carrier;
 use crate::workers::TransportStates;
 
 /// A transport of any kind.
@@ -20,6 +21,16 @@ pub(super) struct Transport {
     pub(super) next_mid: u32,
     /// Every SSRC that ever was the server's on it.
     pub(super) ssrcs: HashSet<u32>,
+}
+
+impl Transport {
+    /// What a producer's packets arrive on.
+    pub(super) fn carrier(&self) -> Carrier {
+        match self.kind {
+            TransportKind::Plain(_) => Carrier::Plain,
+            TransportKind::WebRtc { .. } => Carrier::WebRtc,
+        }
+    }
 }
 
 /// What differs between the kinds.

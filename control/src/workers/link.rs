@@ -226,6 +226,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_batch_is_answered_in_order_with_its_refusals() {
+        let (link, _events) = fake_worker::open(config());
+        let create = |router| Command::CreateRouter { router: corecast_wire::RouterId(router) };
+        let results = link.request_all(vec![create(1), create(1), create(2)]).await.expect("is answered");
+        assert!(matches!(results[..], [Ok(Reply::Done), Err(CommandError::Exists { .. }), Ok(Reply::Done)]));
+        let long = (10..10 + 2 * MAX_OUTSTANDING as u64).map(create).collect();
+        let results = link.request_all(long).await.expect("is answered, though it is longer than all turns");
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 2 * MAX_OUTSTANDING);
+    }
+
+    #[tokio::test]
     async fn the_end_of_the_stream_ends_every_request() {
         let (ours, theirs) = UnixStream::pair().expect("socket pair");
         let (link, mut events) = Link::open(ours, config());

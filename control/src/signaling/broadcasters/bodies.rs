@@ -10,7 +10,7 @@ use super::srtp::{self, SrtpJson};
 use crate::http::HttpError;
 use crate::ortc::{Kind, RtpCapabilities, RtpParameters};
 use crate::rooms::{
-    NewConsumer, NewPeer, NewPlainTransport, NewProducer, Origin, PlainRemote, check_display_name, check_name,
+    NewConsumer, NewPeer, NewPlainTransport, NewProducer, PeerKind, PlainRemote, check_display_name, check_name,
 };
 
 /// `POST …/broadcasters`.
@@ -37,21 +37,21 @@ struct Device {
 impl BroadcasterBody {
     /// The peer, and the field of its name. Nothing is asked of the room: a wrong body makes none.
     pub(super) fn read(self) -> Result<(NewPeer, &'static str), HttpError> {
-        let (name, origin, field) = match (self.id, self.peer_id) {
-            (Some(id), None) => (id, Origin::LegacyBroadcaster, "id"),
-            (None, Some(id)) => (id, Origin::TypedBroadcaster, "peerId"),
+        let (name, kind, field) = match (self.id, self.peer_id) {
+            (Some(id), None) => (id, PeerKind::LegacyBroadcaster, "id"),
+            (None, Some(id)) => (id, PeerKind::TypedBroadcaster, "peerId"),
             _ => return Err(HttpError::field("id", "give either id or peerId")),
         };
         check_name(field, &name)?;
         check_display_name("displayName", &self.display_name)?;
-        let is_legacy = origin == Origin::LegacyBroadcaster;
+        let is_legacy = kind == PeerKind::LegacyBroadcaster;
         let mut device = self.device;
         if is_legacy {
             device.flag = Some("broadcaster".into());
         }
         let peer = NewPeer {
             name,
-            origin,
+            kind,
             display_name: self.display_name,
             app_data: json!({ "device": device }),
             rtp_capabilities: self.rtp_capabilities,

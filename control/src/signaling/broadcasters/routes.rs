@@ -17,7 +17,7 @@ use super::srtp::SrtpJson;
 use crate::http::{Answer, App, AppState, HttpError, complete, parse, path_segment};
 use crate::ops::stats;
 use crate::ortc::{RtpParameters, can_consume, router_capabilities};
-use crate::rooms::{Code, NewConsumer, NewProducer, Origin, PeerHandle, PeerInfo, ProducerInfo, Room};
+use crate::rooms::{Code, NewConsumer, NewProducer, PeerHandle, PeerInfo, PeerKind, ProducerInfo, Room};
 
 /// In the URL: names of a room and a broadcaster, perhaps of something that is the broadcaster's.
 type Two = Path<(String, String)>;
@@ -33,20 +33,20 @@ pub(super) struct ConsumeQuery {
 struct Broadcaster {
     room: Arc<Room>,
     peer: PeerHandle,
-    origin: Origin,
+    kind: PeerKind,
 }
 
 impl Broadcaster {
     /// A peer that came by another way is not to be found here.
     async fn find(app: &App, room: &str, name: &str) -> Result<Self, HttpError> {
         let room = app.rooms().get(room).await?;
-        let found = room.find_peer(name).await.filter(|(_, origin)| origin.is_broadcaster());
-        let (peer, origin) = found.ok_or_else(|| HttpError::not_found("broadcaster", name))?;
-        Ok(Self { room, peer, origin })
+        let found = room.find_peer(name).await.filter(|(_, kind)| kind.is_broadcaster());
+        let (peer, kind) = found.ok_or_else(|| HttpError::not_found("broadcaster", name))?;
+        Ok(Self { room, peer, kind })
     }
 
     fn is_legacy(&self) -> bool {
-        self.origin == Origin::LegacyBroadcaster
+        self.kind == PeerKind::LegacyBroadcaster
     }
 
     /// 200 with JSON for the older form, 201 with a Location for the newer.
@@ -91,7 +91,7 @@ pub(super) async fn close_room(State(app): AppState, Path(room): Path<String>) -
 
 /// Broadcasters that have joined, then publishers by WHIP.
 fn others(peers: Vec<PeerInfo>) -> impl Iterator<Item = PeerInfo> {
-    let (broadcasters, publishers): (Vec<_>, Vec<_>) = peers.into_iter().partition(|peer| peer.origin.is_broadcaster());
+    let (broadcasters, publishers): (Vec<_>, Vec<_>) = peers.into_iter().partition(|peer| peer.kind.is_broadcaster());
     broadcasters.into_iter().filter(|peer| peer.joined).chain(publishers)
 }
 
@@ -101,7 +101,7 @@ pub(super) async fn create(State(app): AppState, Path(room): Path<String>, body:
     complete(async move {
         let room = app.rooms().get_or_create(&room).await?;
         let (name, capabilities) = (new.name.clone(), new.rtp_capabilities.clone());
-        let is_legacy = new.origin == Origin::LegacyBroadcaster;
+        let is_legacy = new.kind == PeerKind::LegacyBroadcaster;
         let peers = others(room.peers().await).filter(|peer| peer.name != name);
         let can_consume = |producer: &&ProducerInfo| {
             capabilities.as_ref().is_some_and(|capabilities| can_consume(&producer.consumable, capabilities))

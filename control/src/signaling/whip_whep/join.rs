@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::http::HttpError;
 use crate::ortc::{Carrier, Kind, Produced, produce};
 use crate::rooms::{
-    self, Code, Error, Given, Joined, LocalParameters, NewPeer, Origin, ProducerInfo, Room, Wanted, draw_cname,
+    self, Code, Error, Given, Joined, LocalParameters, NewPeer, PeerKind, ProducerInfo, Room, Wanted, draw_cname,
     draw_first_sequence, draw_ssrc,
 };
 use crate::sdp::{self, AnsweredSection, Bundle, Local, Offer, RemoteIce};
@@ -83,7 +83,7 @@ impl Publishing {
         let Self { peer, display_name, offer, parts, answers } = self;
         let new = NewPeer {
             name: peer.clone(),
-            origin: Origin::Whip,
+            kind: PeerKind::Whip,
             display_name,
             app_data: json!({ "device": { "name": "WHIP" } }),
             rtp_capabilities: None,
