@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::join::{Publishing, Viewing};
 use super::layers;
 use super::request::{ACCEPT_PATCH, ACCEPT_POST, FRAGMENT, SDP, WhipWhep, authorize, header_value, options};
-use super::sessions::{Endpoint, Opened};
+use super::sessions::{CreatedSession, Endpoint};
 use crate::http::{Answer, App, HttpError, check_type, path_segment, text};
 use crate::rooms::{Error, check_name};
 
@@ -36,7 +36,9 @@ async fn offer(app: &App, endpoint: Endpoint, request: Request) -> Result<String
 }
 
 /// Runs to its end even if the client hangs up; but what has been made then does not stay.
-async fn open(work: impl Future<Output = Result<Opened, HttpError>> + Send + 'static) -> Result<Opened, HttpError> {
+async fn open(
+    work: impl Future<Output = Result<CreatedSession, HttpError>> + Send + 'static,
+) -> Result<CreatedSession, HttpError> {
     let (tell, told) = oneshot::channel();
     tokio::spawn(async move {
         if let Err(Ok(opened)) = tell.send(work.await)
@@ -49,7 +51,7 @@ async fn open(work: impl Future<Output = Result<Opened, HttpError>> + Send + 'st
 }
 
 /// 201 with everything that a client needs (RFC 9725 section 4.2).
-fn created(app: &App, opened: Opened, links: &[String]) -> Answer {
+fn created(app: &App, opened: CreatedSession, links: &[String]) -> Answer {
     let mut response = (StatusCode::CREATED, opened.answer).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(SDP));

@@ -115,7 +115,7 @@ impl Viewing {
     pub(super) async fn join(self, room: &Room, peer: Option<&str>) -> Result<Answered, HttpError> {
         let Self { offer } = self;
         let (watched, producers) = room.streams(peer).await?;
-        let Taken { wanted, answers, sections } = take(&offer, &watched, producers)?;
+        let Negotiated { wanted, answers, sections } = negotiate(&offer, &watched, producers)?;
         let (joined, given) = room.view(&watched, wanted, offer.dtls.clone()).await?;
         let layered =
             given.into_iter().filter(|one| one.is_layered).filter_map(|Given { consumer, producer, .. }| {
@@ -158,7 +158,7 @@ fn local(parameters: &LocalParameters) -> Local {
 }
 
 /// What a viewer's offer has room for.
-struct Taken {
+struct Negotiated {
     wanted: Vec<Wanted>,
     answers: Vec<AnsweredSection>,
     /// Index of an `m=` line, and the name of the producer that it takes.
@@ -166,12 +166,12 @@ struct Taken {
 }
 
 /// Producers of a peer for the sections of an offer, in the order of both; no producer twice.
-fn take(offer: &Offer, watched: &str, mut producers: Vec<ProducerInfo>) -> Result<Taken, HttpError> {
+fn negotiate(offer: &Offer, watched: &str, mut producers: Vec<ProducerInfo>) -> Result<Negotiated, HttpError> {
     // A name of a peer may have characters that a description cannot hold, so its first producer's number stands for
     // it.
     let stream = producers.first().map_or_else(String::new, |first| format!("peer-{}", first.number));
     let mut ssrcs = HashSet::new();
-    let mut taken = Taken { wanted: Vec::new(), answers: Vec::new(), sections: Vec::new() };
+    let mut negotiated = Negotiated { wanted: Vec::new(), answers: Vec::new(), sections: Vec::new() };
     for section in sdp::viewing(offer)? {
         let fits = producers.iter().position(|producer| sdp::can_consume(section, &producer.consumable));
         let Some(producer) = fits.map(|index| producers.remove(index)) else { continue };
@@ -187,13 +187,13 @@ fn take(offer: &Offer, watched: &str, mut producers: Vec<ProducerInfo>) -> Resul
             track: producer.name.clone(),
         };
         let consumed = sdp::consume(section, &producer.consumable, &request).map_err(Error::from)?;
-        taken.wanted.push(Wanted { producer: producer.name.clone(), options: consumed.options });
-        taken.answers.push(consumed.answer);
-        taken.sections.push((section.index, producer.name));
+        negotiated.wanted.push(Wanted { producer: producer.name.clone(), options: consumed.options });
+        negotiated.answers.push(consumed.answer);
+        negotiated.sections.push((section.index, producer.name));
     }
-    if taken.wanted.is_empty() {
+    if negotiated.wanted.is_empty() {
         let sentence = format!("the offer has no codec in common with what {watched:?} publishes");
         return Err(Error::new(Code::Unacceptable, sentence).into());
     }
-    Ok(taken)
+    Ok(negotiated)
 }

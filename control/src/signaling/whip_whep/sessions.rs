@@ -71,7 +71,7 @@ struct IceSession {
 
 /// What a client is told of its new session.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(super) struct CreatedSession {
     pub(super) session: Arc<Session>,
     pub(super) location: String,
     pub(super) etag: String,
@@ -165,7 +165,7 @@ impl Sessions {
     }
 
     /// Gives a new session its URL and waits, in the background, for its end.
-    pub(super) fn open(self: &Arc<Self>, endpoint: Endpoint, room: Arc<Room>, answered: Answered) -> Opened {
+    pub(super) fn open(self: &Arc<Self>, endpoint: Endpoint, room: Arc<Room>, answered: Answered) -> CreatedSession {
         let Answered { joined, peer, answer, local, remote, bundle, layered } = answered;
         let Joined { peer: handle, transport, states, left, .. } = joined;
         let (secret, etag) = (draw::<SECRET_BYTES>(), draw_etag());
@@ -191,7 +191,7 @@ impl Sessions {
             waiting.until_end(states, left, sessions.connect_timeout).await;
             sessions.table().remove(&secret);
         });
-        Opened { session, location, etag, answer, peer, has_layers }
+        CreatedSession { session, location, etag, answer, peer, has_layers }
     }
 }
 
