@@ -3,8 +3,8 @@
 //!
 //! Owns the transport's credentials, the paths that checks have validated, and which of them is selected. Learns
 //! nothing from a message that MESSAGE-INTEGRITY has not proved, and answers no other one (RFC 8445 section 19.5.1: no
-//! amplification). Never looks at DTLS or media, and never at a clock: its owner asks [`Ice::last_check`] and
-//! calls [`Ice::expire`].
+//! amplification). Never looks at DTLS or media, and never at a clock: its owner asks [`Ice::last_sign_of_life`]
+//! and calls [`Ice::expire`].
 //!
 //! **Selection.** The controlling side nominates with USE-CANDIDATE. One that nominates what it has checked before has
 //! made its choice and is followed at once, also to a lower priority: so libwebrtc moves from a network that fails
@@ -13,8 +13,15 @@
 //! of them: there the higher PRIORITY wins. NOMINATION, if it comes (libwebrtc's renomination), is followed when it
 //! grows.
 //!
+//! **Life.** Any authenticated check or packet on a valid path is a sign of life of the other side, whichever path is
+//! selected: a NAT that forgets gives the client another port, and many clients (libnice, aioice) nominate nothing then
+//! and send no more checks, but media and reports. If the selected path has been silent for [`SILENCE`] and another
+//! one is alive, that one is selected.
+//!
 //! **Restart** (RFC 8445 section 9). Old and new credentials are both good until a check with the new ones nominates;
 //! until then the selected path stays. Paths that the old ones validated stay until they are evicted, as in mediasoup.
+
+use std::time::Duration;
 
 use corecast_wire::{Discard, IceParameters, IceProtocol, IceState};
 
@@ -22,6 +29,12 @@ use crate::io::{EndpointId, Path};
 use crate::limits::MAX_TUPLES;
 use crate::stun::{self, BINDING, Class, ErrorCode, Message, Password};
 use crate::time::Instant;
+
+/// Silence of the selected path after which another path that is alive takes its place. Clients send reports about
+/// once a second, and checks every 2.5 s (libwebrtc) to 6 s (RFC 7675 section 5.1).
+const SILENCE: Duration = Duration::from_secs(4);
+/// Silence of a path after which a check may give it to another transport: longer than any client is silent.
+const ABANDONED: Duration = Duration::from_secs(10);
 
 /// One transport's ICE agent.
 #[derive(Debug)]
@@ -55,8 +68,10 @@ impl Credentials {
 #[derive(Clone, Copy, Debug)]
 struct Tuple {
     path: Path,
+    protocol: IceProtocol,
     priority: u32,
-    last_check: Instant,
+    /// When an authenticated check or packet came along it.
+    alive: Instant,
 }
 
 /// What an authentic check changed.
@@ -148,7 +163,7 @@ impl Ice {
         let answer_len = stun::write_success(answer, message, path.remote, &credentials.password);
         let mut checked = Checked { answer_len: answer_len.ok_or(Discard::OutboxFull)?, ..Checked::default() };
         let before = self.state;
-        (checked.added, checked.evicted) = self.validate(Tuple { path, priority, last_check: now });
+        (checked.added, checked.evicted) = self.validate(Tuple { path, protocol, priority, alive: now });
         if self.nominates(message, path, priority, checked.added, generation) {
             checked.selected_changed = self.selected != Some((path, protocol));
             self.selected = Some((path, protocol));
@@ -159,6 +174,7 @@ impl Ice {
         } else if matches!(before, IceState::New | IceState::Disconnected) {
             self.state = IceState::Connected;
         }
+        checked.selected_changed |= self.replace_silent(now, path);
         checked.state_changed = self.state != before;
         Ok(checked)
     }
@@ -178,11 +194,35 @@ impl Ice {
         self.state
     }
 
-    /// Time of the last check on the selected path (consent, RFC 7675 section 5.1), or on any path if none is selected.
-    /// None if there is no valid path.
-    pub(crate) fn last_check(&self) -> Option<Instant> {
-        let counts = |tuple: &&Tuple| self.selected.is_none_or(|(path, _)| path == tuple.path);
-        self.tuples.iter().filter(counts).map(|tuple| tuple.last_check).max()
+    /// An authenticated packet has come along a valid path. Returns whether another path is selected because of it.
+    pub(crate) fn record_packet(&mut self, now: Instant, path: Path) -> bool {
+        if let Some(tuple) = self.tuples.iter_mut().find(|tuple| tuple.path == path) {
+            tuple.alive = now;
+        }
+        self.replace_silent(now, path)
+    }
+
+    /// Selects `path`, along which a sign of life has just come, if the selected one is silent.
+    fn replace_silent(&mut self, now: Instant, path: Path) -> bool {
+        let Some((selected, _)) = self.selected.filter(|(selected, _)| *selected != path) else { return false };
+        let is_silent = |tuple: &Tuple| now.since(tuple.alive) > SILENCE;
+        if self.tuples.iter().any(|tuple| tuple.path == selected && !is_silent(tuple)) {
+            return false;
+        }
+        let Some(alive) = self.tuples.iter().find(|tuple| tuple.path == path) else { return false };
+        self.selected = Some((path, alive.protocol));
+        true
+    }
+
+    /// Whether a valid path has been silent for so long that its address may be another client's by now.
+    pub(crate) fn has_abandoned(&self, now: Instant, path: Path) -> bool {
+        self.tuples.iter().all(|tuple| tuple.path != path || now.since(tuple.alive) > ABANDONED)
+    }
+
+    /// When the other side last showed that it is there, on any path (consent, RFC 7675 section 5.1). None if there is
+    /// no valid path.
+    pub(crate) fn last_sign_of_life(&self) -> Option<Instant> {
+        self.tuples.iter().map(|tuple| tuple.alive).max()
     }
 
     /// The other side has been silent for too long: no path is valid, nothing is selected. A check brings the
@@ -250,8 +290,8 @@ impl Ice {
         if authentic { Ok(generation) } else { Err(Discard::StunIntegrityFailed) }
     }
 
-    /// Notes that a check came along a path. Returns whether the path is new, and which one had to go for it: the one
-    /// that has gone longest without a check and is not selected.
+    /// Records that a check came along a path. Returns whether the path is new, and which one had to go for it: the one
+    /// that has been silent for longest and is not selected.
     fn validate(&mut self, tuple: Tuple) -> (bool, Option<Path>) {
         if let Some(known) = self.tuples.iter_mut().find(|known| known.path == tuple.path) {
             *known = tuple;
@@ -261,7 +301,7 @@ impl Ice {
         if self.tuples.len() >= MAX_TUPLES {
             let selected = self.selected.map(|(path, _)| path);
             let others = self.tuples.iter().enumerate().filter(|(_, other)| Some(other.path) != selected);
-            if let Some((position, _)) = others.min_by_key(|(_, other)| other.last_check) {
+            if let Some((position, _)) = others.min_by_key(|(_, other)| other.alive) {
                 evicted = Some(self.tuples.remove(position).path);
             }
         }
@@ -306,8 +346,8 @@ fn serve(message: &Message<'_>) -> Result<u32, ErrorCode> {
     if message.controlled().is_some() {
         return Err(ErrorCode::RoleConflict);
     }
-    // RFC 8445 section 7.1.1.
-    message.priority().ok_or(ErrorCode::BadRequest)
+    // RFC 8445 section 7.1.1 wants it, but FFmpeg 8.0 does not send it, and a lite side has hardly a use for it.
+    Ok(message.priority().unwrap_or(0))
 }
 
 #[cfg(test)]

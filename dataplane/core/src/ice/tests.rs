@@ -117,7 +117,7 @@ fn selected(ice: &Ice) -> Option<u16> {
 #[test]
 fn from_new_to_completed() {
     let mut ice = agent();
-    assert_eq!((ice.state(), ice.last_check(), ice.selected()), (IceState::New, None, None));
+    assert_eq!((ice.state(), ice.last_sign_of_life(), ice.selected()), (IceState::New, None, None));
     assert!(!ice.is_valid(path(1)));
 
     let first = check(1).send(&mut ice);
@@ -203,7 +203,7 @@ fn what_is_not_authentic_changes_nothing() {
         let mut answer = [0xee; MAX_STUN_ANSWER_BYTES];
         let taken = ice.handle_check(at(1), path(1), IceProtocol::Udp, &parse(&bytes).unwrap(), &mut answer);
         assert_eq!((taken, answer), (Err(reason), [0xee; MAX_STUN_ANSWER_BYTES]));
-        assert_eq!((ice.state(), ice.last_check(), ice.paths().count()), (IceState::New, None, 0));
+        assert_eq!((ice.state(), ice.last_sign_of_life(), ice.paths().count()), (IceState::New, None, 0));
     }
 }
 
@@ -212,7 +212,6 @@ fn what_cannot_be_served_is_answered_and_changes_nothing() {
     let nominating = check(1).nominating();
     let cases = [
         (Check { role: attribute::ICE_CONTROLLED, ..nominating.clone() }, b"\0\0\x04\x57"),
-        (Check { priority: None, ..nominating.clone() }, b"\0\0\x04\x00"),
         (Check { extra: Some(0x0003), ..nominating.clone() }, b"\0\0\x04\x14"),
         (Check { extra: Some(0x0003), role: attribute::ICE_CONTROLLED, ..nominating }, b"\0\0\x04\x14"),
     ];
@@ -221,7 +220,7 @@ fn what_cannot_be_served_is_answered_and_changes_nothing() {
         let (checked, class) = check.send_at(&mut ice, at(1)).unwrap();
         assert_eq!(class, Class::Error);
         assert_eq!(checked, Checked { answer_len: checked.answer_len, ..Checked::default() });
-        assert_eq!((ice.state(), ice.last_check(), ice.paths().count()), (IceState::New, None, 0));
+        assert_eq!((ice.state(), ice.last_sign_of_life(), ice.paths().count()), (IceState::New, None, 0));
         let mut answer = [0; MAX_STUN_ANSWER_BYTES];
         let bytes = check.bytes();
         ice.handle_check(at(1), check.path, IceProtocol::Udp, &parse(&bytes).unwrap(), &mut answer).unwrap();
@@ -272,7 +271,8 @@ fn a_flood_of_paths_is_bounded_and_leaves_the_selected_one() {
     let mut ice = agent();
     check(1).nominating().send(&mut ice);
     for port in 2..5_000 {
-        let (checked, _) = check(port).send_at(&mut ice, at(u64::from(port))).unwrap();
+        // Within the time for which the selected path may be silent.
+        let (checked, _) = check(port).send_at(&mut ice, at(u64::from(port) / 2)).unwrap();
         assert!(checked.added && !checked.selected_changed);
         assert_eq!(checked.evicted.is_some(), port > 8);
         assert!(ice.paths().count() <= MAX_TUPLES && ice.is_valid(path(1)));
@@ -390,16 +390,59 @@ fn restart_in_a_restart_before_anything_was_selected_keeps_the_newer() {
 }
 
 #[test]
-fn consent_is_the_selected_paths() {
+fn any_check_or_packet_of_a_valid_path_is_a_sign_of_life() {
     let mut ice = agent();
     check(1).send_at(&mut ice, at(5)).unwrap();
     check(2).send_at(&mut ice, at(7)).unwrap();
-    assert_eq!(ice.last_check(), Some(at(7)), "of any");
     check(1).nominating().send_at(&mut ice, at(9)).unwrap();
+    assert_eq!(ice.last_sign_of_life(), Some(at(9)));
     check(2).send_at(&mut ice, at(30)).unwrap();
-    assert_eq!(ice.last_check(), Some(at(9)), "others do not speak for the one that media goes to");
-    check(1).send_at(&mut ice, at(31)).unwrap();
-    assert_eq!(ice.last_check(), Some(at(31)));
+    assert_eq!(ice.last_sign_of_life(), Some(at(30)));
+    assert!(!ice.record_packet(at(40), path(1)) && !ice.record_packet(at(50), path(3)));
+    assert_eq!(ice.last_sign_of_life(), Some(at(40)), "a path that no check has validated says nothing");
+}
+
+#[test]
+fn a_path_that_is_alive_takes_the_place_of_one_that_is_silent() {
+    let mut ice = agent();
+    check(1).nominating().send_at(&mut ice, at(0)).unwrap();
+    check(2).send_at(&mut ice, at(3_900)).unwrap();
+    assert_eq!(selected(&ice), Some(1), "not silent for long enough");
+    let (checked, _) = check(2).send_at(&mut ice, at(4_100)).unwrap();
+    assert!(checked.selected_changed && !checked.state_changed);
+    assert_eq!((ice.state(), selected(&ice)), (IceState::Completed, Some(2)));
+    assert!(!ice.record_packet(at(4_200), path(1)), "and stays");
+    assert!(ice.record_packet(at(8_500), path(1)), "media alone brings it back");
+    assert_eq!(selected(&ice), Some(1));
+    check(2).nominating().send_at(&mut ice, at(8_600)).unwrap();
+    assert_eq!(selected(&ice), Some(2), "what is nominated is followed at once");
+}
+
+#[test]
+fn no_path_is_selected_before_one_is_nominated() {
+    let mut ice = agent();
+    check(1).send_at(&mut ice, at(0)).unwrap();
+    check(2).send_at(&mut ice, at(9_000)).unwrap();
+    assert!(!ice.record_packet(at(20_000), path(2)));
+    assert_eq!(ice.selected(), None);
+}
+
+#[test]
+fn a_path_is_abandoned_after_a_long_silence() {
+    let mut ice = agent();
+    check(1).nominating().send_at(&mut ice, at(0)).unwrap();
+    ice.record_packet(at(5_000), path(1));
+    assert!(!ice.has_abandoned(at(15_000), path(1)) && ice.has_abandoned(at(15_001), path(1)));
+    assert!(ice.has_abandoned(at(0), path(2)), "never was valid");
+}
+
+#[test]
+fn a_check_without_priority_is_served() {
+    let mut ice = agent();
+    let without = Check { priority: None, ..check(1) }.nominating();
+    assert!(without.send(&mut ice).selected_changed);
+    check(2).priority(1).nominating().send(&mut ice);
+    assert_eq!(selected(&ice), Some(2), "any priority is higher");
 }
 
 #[test]
@@ -410,7 +453,7 @@ fn expiry_forgets_paths_and_a_check_brings_it_back() {
     Check { nomination: Some(5), ..check(1) }.send(&mut ice);
     check(2).send(&mut ice);
     ice.expire();
-    assert_eq!((ice.state(), ice.selected(), ice.last_check()), (IceState::Disconnected, None, None));
+    assert_eq!((ice.state(), ice.selected(), ice.last_sign_of_life()), (IceState::Disconnected, None, None));
     assert!(ice.paths().next().is_none() && !ice.is_valid(path(1)));
     assert_eq!(ice.fragments().collect::<Vec<_>>(), [OLD.0]);
 
@@ -447,5 +490,5 @@ fn an_endpoint_that_goes_takes_its_paths_along() {
 
     let gone = ice.forget_endpoint(UDP);
     assert!(gone.selected_changed && gone.state_changed);
-    assert_eq!((ice.state(), ice.last_check()), (IceState::Disconnected, None));
+    assert_eq!((ice.state(), ice.last_sign_of_life()), (IceState::Disconnected, None));
 }

@@ -160,13 +160,28 @@ impl Worker {
             (_, None) => Err(Discard::UnvalidatedPath),
             (Protocol::Dtls, Some(key)) => self.receive_dtls(now, key, path, datagram, outbox),
             (_, Some(_)) if !has_keys => Err(Discard::NoKey),
-            (Protocol::Rtp, Some(key)) => self.receive_rtp(now, key, path, datagram),
-            (Protocol::Rtcp, Some(key)) => self.receive_rtcp(now, key, path, datagram, outbox),
+            (Protocol::Rtp, Some(key)) => {
+                let result = self.receive_rtp(now, key, path, datagram);
+                result.inspect(|()| self.record_life(now, key, path, outbox))
+            }
+            (Protocol::Rtcp, Some(key)) => {
+                let result = self.receive_rtcp(now, key, path, datagram, outbox);
+                result.inspect(|()| self.record_life(now, key, path, outbox))
+            }
         };
         match (result, key) {
             (Err(why), Some(key)) => self.discard(key, why),
             (Err(why), None) => self.discards.count(why),
             (Ok(()), _) => {}
+        }
+    }
+
+    /// An authenticated packet of a transport has come along this path.
+    fn record_life(&mut self, now: Instant, key: TransportKey, path: Path, outbox: &mut Outbox) {
+        let webrtc = self.transports.get_mut(key).and_then(Transport::webrtc_mut);
+        if webrtc.is_some_and(|webrtc| webrtc.ice_mut().record_packet(now, path)) {
+            self.follow_nomination(now, key, outbox);
+            self.report_ice_state(key);
         }
     }
 
@@ -182,10 +197,14 @@ impl Worker {
         let (fragment, _) = message.fragments().ok_or(Discard::MalformedStun)?;
         let server = self.webrtc.as_mut().ok_or(Discard::UnexpectedProtocol)?;
         let key = server.fragments.get(fragment).copied().ok_or(Discard::UnknownUsername)?;
-        // A path belongs to one transport. Once that transport has keys, checks for another transport cannot take the
-        // path over. Before, they can, so that forged checks cannot keep a path from the one to whom it belongs.
+        // A path belongs to one transport. Once that transport has keys, and unless it has been silent for long, checks
+        // for another transport cannot take the path over. Before, they can, so that forged checks cannot keep a path from the one to whom it belongs.
         let holder = server.paths.get(&path).filter(|holder| **holder != key);
-        if holder.and_then(|key| self.transports.get(*key)).is_some_and(|transport| transport.security().is_some()) {
+        let is_held = |holder: &Transport| {
+            let is_abandoned = holder.webrtc().is_none_or(|webrtc| webrtc.ice().has_abandoned(now, path));
+            holder.security().is_some() && !is_abandoned
+        };
+        if holder.and_then(|key| self.transports.get(*key)).is_some_and(is_held) {
             return Err(Discard::WrongRemote);
         }
         let transport = self.transports.get_mut(key).ok_or(Discard::UnknownUsername)?;
@@ -231,7 +250,7 @@ impl Worker {
         }
         if let Some(webrtc) = transport.webrtc_mut()
             && webrtc.consent_deadline().at().is_none()
-            && webrtc.ice().last_check().is_some()
+            && webrtc.ice().last_sign_of_life().is_some()
         {
             webrtc.consent_deadline().arm(&mut self.timers, now + consent_timeout, Timer::Consent(key));
         }
@@ -294,8 +313,8 @@ impl Worker {
         self.push_event(event);
     }
 
-    /// The other side has sent no valid check for too long: sending stops (RFC 7675 section 5.1; as a lite agent we
-    /// count the checks that arrive).
+    /// The other side has shown no sign of life for too long: sending stops (RFC 7675 section 5.1; as a lite agent we
+    /// send no checks of our own).
     pub(crate) fn consent_timeout(&mut self, now: Instant, at: Instant, key: TransportKey) {
         let Some(timeout) = self.webrtc.as_ref().map(|server| server.consent_timeout) else { return };
         let webrtc = self.transports.get_mut(key).and_then(Transport::webrtc_mut);
@@ -303,8 +322,8 @@ impl Worker {
         if !webrtc.consent_deadline().fires(at) {
             return;
         }
-        let Some(last_check) = webrtc.ice().last_check() else { return };
-        let due = last_check + timeout;
+        let Some(alive) = webrtc.ice().last_sign_of_life() else { return };
+        let due = alive + timeout;
         if due > now {
             webrtc.consent_deadline().arm(&mut self.timers, due, Timer::Consent(key));
             return;
