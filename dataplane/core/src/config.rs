@@ -2,6 +2,7 @@
 
 use corecast_wire::WebRtcConfig;
 
+use crate::limits::MAX_SLOTS;
 use crate::time::SystemInstant;
 
 /// What a worker is told when it is made.
@@ -13,6 +14,8 @@ pub struct Config {
     pub started: SystemInstant,
     /// WebRTC transports; without it there are none.
     pub webrtc: Option<WebRtcConfig>,
+    /// Packets of history that all streams may hold together.
+    pub history_slots: usize,
     /// Makes what the DTLS library draws for its timers and hellos the same in every run. For simulation alone: keys
     /// are never drawn from it, but nonces are.
     pub handshake_seed: Option<u64>,
@@ -22,6 +25,6 @@ impl Config {
     /// Without WebRTC transports, at the beginning of Unix time.
     #[must_use]
     pub const fn plain(started: SystemInstant) -> Self {
-        Self { unix_time_ns: 0, started, webrtc: None, handshake_seed: None }
+        Self { unix_time_ns: 0, started, webrtc: None, history_slots: MAX_SLOTS, handshake_seed: None }
     }
 }

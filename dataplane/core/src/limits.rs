@@ -37,6 +37,17 @@ pub const MAX_SLOTS: usize = 256 * 1024;
 pub const VIDEO_HISTORY_PACKETS: usize = 512;
 /// Packets of history per audio stream. A power of two.
 pub const AUDIO_HISTORY_PACKETS: usize = 64;
+/// Packets of history that a video stream that sends has for itself, whatever others hold: more than a batch brings of
+/// one stream, and a key frame.
+pub const VIDEO_SHARE_PACKETS: usize = 64;
+/// The same of an audio stream.
+pub const AUDIO_SHARE_PACKETS: usize = 16;
+/// The same of a stream of a transport with many of them.
+pub const LEAST_SHARE_PACKETS: usize = 4;
+/// How long packets are kept beyond a stream's share: no receiver asks for older ones.
+pub const HISTORY_AGE: Duration = Duration::from_secs(5);
+/// Time without packets after which a stream gives its whole history back.
+pub const IDLE_TIME: Duration = Duration::from_secs(10);
 
 /// Longest datagram of a DTLS handshake that we send, in bytes.
 pub const DTLS_MTU_BYTES: usize = 1_150;
@@ -149,5 +160,7 @@ const _: () = assert!(MAX_QUEUED_PACKETS <= u16::MAX as usize, "a consumer count
 const _: () = assert!(OUTBOX_SEGMENTS >= OUTBOX_TRAINS);
 const _: () = assert!(OUTBOX_BYTES >= 4 * MAX_TRAIN_BYTES, "a full train never waits for itself");
 const _: () = assert!(MAX_LAYER_EVENTS * 2 <= MAX_EVENTS, "one producer's ticks leave room for other events");
+const _: () = assert!(VIDEO_SHARE_PACKETS <= VIDEO_HISTORY_PACKETS && AUDIO_SHARE_PACKETS <= AUDIO_HISTORY_PACKETS);
+const _: () = assert!(LEAST_SHARE_PACKETS > 0 && LEAST_SHARE_PACKETS <= AUDIO_SHARE_PACKETS);
 const _: () = assert!(MAX_SLOTS.is_multiple_of(SLOTS_PER_CHUNK));
 const _: () = assert!(MAX_PAD_BYTES < 256, "RTP padding is counted in one byte (RFC 3550 section 5.1)");

@@ -2,8 +2,12 @@
 //! retransmitted.
 //!
 //! Owns all slots of a worker; a stream holds indexes into it. A slot joins a stream's history only when its packet has
-//! been authenticated. Memory grows by chunks up to [`MAX_SLOTS`] and is reused, never moved.
+//! been authenticated. Memory grows by chunks up to the number of slots that the worker was given and is reused, never
+//! moved.
 
+use corecast_wire::MediaKind;
+
+use super::share::Shares;
 use crate::codec::{Change, Frame};
 use crate::limits::{
     HEADROOM_BYTES, MAX_HEADER_EXTRA_BYTES, MAX_PAD_BYTES, MAX_PAYLOAD_BYTES, MAX_SLOTS, SLOTS_PER_CHUNK,
@@ -54,15 +58,39 @@ struct Slot {
 }
 
 /// All slots of a worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct History {
+    max_slots: usize,
     chunks: Vec<Box<[u8]>>,
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// Which stream may hold how many.
+    pub(super) shares: Shares,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self::new(MAX_SLOTS)
+    }
 }
 
 impl History {
-    /// An empty slot, or `None` if all of [`MAX_SLOTS`] are in use.
+    /// A history of at most so many slots, none of which has memory yet.
+    pub(crate) fn new(max_slots: usize) -> Self {
+        Self { max_slots, chunks: Vec::new(), slots: Vec::new(), free: Vec::new(), shares: Shares::new(max_slots) }
+    }
+
+    /// Whether so many more streams could have their shares of it, if they began to send now.
+    pub(crate) fn has_room(&self, kind: MediaKind, streams: usize) -> bool {
+        self.shares.have_room(kind, streams)
+    }
+
+    /// Streams of this kind that can have their shares of it.
+    pub(crate) const fn max_streams(&self, kind: MediaKind) -> usize {
+        self.shares.max_streams(kind)
+    }
+
+    /// An empty slot, or `None` if all are in use.
     pub(crate) fn allocate(&mut self) -> Option<u32> {
         if self.free.is_empty() {
             self.grow()?;
@@ -71,13 +99,14 @@ impl History {
     }
 
     fn grow(&mut self) -> Option<()> {
-        if self.slots.len() >= MAX_SLOTS {
+        let first = self.slots.len();
+        let more = SLOTS_PER_CHUNK.min(self.max_slots.saturating_sub(first));
+        if more == 0 {
             return None;
         }
-        let first = self.slots.len();
         self.chunks.push(vec![0; STRIDE * SLOTS_PER_CHUNK].into_boxed_slice());
-        self.slots.resize(first + SLOTS_PER_CHUNK, Slot::default());
-        self.free.extend((first..first + SLOTS_PER_CHUNK).rev().filter_map(|index| u32::try_from(index).ok()));
+        self.slots.resize(first + more, Slot::default());
+        self.free.extend((first..first + more).rev().filter_map(|index| u32::try_from(index).ok()));
         Some(())
     }
 

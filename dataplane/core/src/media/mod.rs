@@ -1,5 +1,6 @@
 //! Media as it is received: producers, their streams, and the history of packets from which everything is sent.
 
+mod held;
 mod history;
 mod key_frame;
 mod layers;
@@ -7,6 +8,7 @@ mod missing;
 mod producer;
 mod reception;
 mod sequence;
+mod share;
 mod stream;
 mod withheld;
 
@@ -16,5 +18,6 @@ pub(crate) use layers::{Layers, bit};
 pub(crate) use producer::Producer;
 pub(crate) use reception::{Reception, SenderReport};
 pub(crate) use sequence::{Extended, FIRST_CYCLE, nearest};
+pub(crate) use share::Holder;
 pub(crate) use stream::{Arrival, Stream};
 pub(crate) use withheld::{Column, Count, Filter, Withheld};

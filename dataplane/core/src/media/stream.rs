@@ -5,20 +5,23 @@ use std::ops::Range;
 
 use corecast_wire::{Discard, EncodingMapping, MediaKind, StreamStats};
 
+use super::held::Held;
 use super::history::{History, PacketMeta, SlotRef};
 use super::key_frame::KeyFrameRequests;
 use super::layers::{ACTIVE, Activity};
 use super::missing::{MissingList, TooMany};
 use super::reception::Reception;
 use super::sequence::{Extended, Sequence};
+use super::share::Holder;
 use super::withheld::{Column, Filter, Withheld};
-use crate::io::Deadline;
-use crate::key::{ConsumerKey, ProducerKey, TransportKey};
-use crate::limits::{AUDIO_HISTORY_PACKETS, REPLAY_AGE, REPLAY_PACKETS, VIDEO_HISTORY_PACKETS};
+use crate::io::{Deadline, Timer, Timers};
+use crate::key::{ConsumerKey, ProducerKey, StreamKey, TransportKey};
+use crate::limits::{IDLE_TIME, REPLAY_AGE, REPLAY_PACKETS};
 use crate::srtp::ReplayWindow;
 use crate::time::Instant;
 
-const NO_SLOT: u32 = u32::MAX;
+/// Idle streams are looked for at multiples of this.
+const IDLE_GRID_NS: u64 = 1_000_000_000;
 
 /// A stream. Owns its part of history.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ pub(crate) struct Stream {
     /// SRTP only: indexes of the media SSRC, and of the RTX SSRC.
     window: ReplayWindow,
     rtx_window: ReplayWindow,
-    ring: Box<[u32]>,
+    held: Held,
     /// What consumers withhold of it.
     withheld: Withheld,
     /// Packets that came with the current batch, and those that are being forwarded.
@@ -60,6 +63,9 @@ pub(crate) struct Stream {
     has_ended: bool,
     /// Highest sequence number taken in.
     highest: Option<u64>,
+    /// When its last packet came, and when it counts as idle.
+    last_arrival: Instant,
+    idle_deadline: Deadline,
 }
 
 /// First packet of a key frame.
@@ -86,16 +92,13 @@ pub(crate) struct Arrival {
 pub(crate) struct Placed {
     /// The stream had no other packets of this batch yet.
     pub(crate) is_first_of_batch: bool,
-    /// The slot of the packet that left history for it.
-    pub(crate) displaced: Option<u32>,
+    /// The slot for the next packet that comes to the worker.
+    pub(crate) spare: Option<u32>,
 }
 
 impl Stream {
     pub(crate) fn new(producer: ProducerKey, kind: MediaKind, encoding: &EncodingMapping) -> Self {
-        let packets = match kind {
-            MediaKind::Audio => AUDIO_HISTORY_PACKETS,
-            MediaKind::Video => VIDEO_HISTORY_PACKETS,
-        };
+        let held = Held::new(kind);
         Self {
             producer,
             ssrc: encoding.ssrc,
@@ -104,10 +107,10 @@ impl Stream {
             sequence: Sequence::default(),
             window: ReplayWindow::default(),
             rtx_window: ReplayWindow::default(),
-            ring: vec![NO_SLOT; packets].into_boxed_slice(),
-            withheld: Withheld::new(packets as u64),
-            fresh: Vec::with_capacity(packets),
-            round: Vec::with_capacity(packets),
+            withheld: Withheld::new(held.packets()),
+            held,
+            fresh: Vec::new(),
+            round: Vec::new(),
             missing: MissingList::default(),
             nack_deadline: Deadline::default(),
             key_frames: KeyFrameRequests::default(),
@@ -121,6 +124,8 @@ impl Stream {
             picture: None,
             has_ended: false,
             highest: None,
+            last_arrival: Instant::default(),
+            idle_deadline: Deadline::default(),
         }
     }
 
@@ -300,21 +305,16 @@ impl Stream {
 
     /// Packets by which one may be behind the newest and still be taken in.
     pub(crate) const fn history_packets(&self) -> u64 {
-        self.ring.len() as u64
+        self.held.packets()
     }
 
     pub(crate) const fn highest(&self) -> Option<u64> {
         self.highest
     }
 
-    fn position(&self, sequence: u64) -> usize {
-        (sequence & (self.history_packets() - 1)) as usize
-    }
-
     /// The slot that holds packet `sequence`.
     pub(crate) fn slot(&self, history: &History, sequence: u64) -> Option<u32> {
-        let index = *self.ring.get(self.position(sequence))?;
-        (index != NO_SLOT && history.meta(index).sequence == sequence).then_some(index)
+        self.held.slot(history, sequence)
     }
 
     /// What consumers withhold of it.
@@ -329,37 +329,59 @@ impl Stream {
 
     /// The counts of what a filter withholds, from now on kept for every packet.
     pub(crate) fn column(&mut self, history: &History, filter: &Filter) -> Column {
-        let (ring, mask) = (&self.ring, self.history_packets() - 1);
-        let held = |sequence: u64| {
-            let index = *ring.get((sequence & mask) as usize)?;
-            Some(history.meta(index)).filter(|packet| index != NO_SLOT && packet.sequence == sequence)
-        };
+        let held = |sequence: u64| self.held.slot(history, sequence).map(|index| history.meta(index));
         self.withheld.column(filter, self.highest.unwrap_or_default(), held)
     }
 
-    /// Whether a packet may join: not held already, and not older than history reaches. What is refused here once is
-    /// refused for ever, so that no consumer seals two payloads under one index.
+    /// An authentic packet has come: it has its share of history from now on.
+    ///
+    /// # Errors
+    /// [`Discard::NoHistory`] if all shares of history are taken.
+    pub(crate) fn open_history(&mut self, history: &mut History, holder: Holder) -> Result<(), Discard> {
+        self.held.open(history, holder)
+    }
+
+    /// Whether a packet may join history. What is refused here once is refused for ever.
     pub(crate) fn admit(&mut self, history: &History, sequence: u64) -> Result<(), Discard> {
-        if self.highest.is_some_and(|highest| sequence + self.history_packets() <= highest) {
-            return Err(Discard::TooOld);
-        }
-        if self.slot(history, sequence).is_some() {
+        let admitted = self.held.admit(history, self.highest, sequence);
+        if admitted == Err(Discard::Replayed) {
             self.reception.count_repeated();
-            return Err(Discard::Replayed);
         }
-        Ok(())
+        admitted
+    }
+
+    /// It sends, and so has its share of history.
+    pub(crate) const fn has_history(&self) -> bool {
+        self.held.is_open()
+    }
+
+    /// When it is to be looked at whether it still sends.
+    pub(crate) const fn idle_deadline(&mut self) -> &mut Deadline {
+        &mut self.idle_deadline
+    }
+
+    /// When it counts as idle if nothing comes.
+    pub(crate) fn idle_at(&self) -> Instant {
+        self.last_arrival + IDLE_TIME
+    }
+
+    /// Looks then whether it still sends: on a grid, many streams in one wake-up.
+    pub(crate) fn arm_idle(&mut self, timers: &mut Timers, key: StreamKey) {
+        let at = Instant::from_nanos(self.idle_at().as_nanos().next_multiple_of(IDLE_GRID_NS));
+        self.idle_deadline.arm(timers, at, Timer::Idle(key));
     }
 
     /// Takes a packet in: slot `index`, written and admitted.
     pub(crate) fn take_in(&mut self, history: &mut History, index: u32, meta: PacketMeta, arrival: Arrival) -> Placed {
         if arrival.restart {
-            self.restart(meta.sequence);
+            self.restart(history, meta.sequence);
         }
         self.has_ended = false;
+        self.last_arrival = meta.arrived;
         if !arrival.rtx {
             self.sequence.accept(meta.sequence);
         }
-        let (repaired, too_many_missing, displaced) = self.insert(history, index, meta);
+        let (repaired, too_many_missing, spare) = self.insert(history, index, meta);
         if self.activity.is_some() && self.highest == Some(meta.sequence) {
             self.reception.set_picture_ids(meta.frame.picture_ids(history.sealable(index, false)));
         }
@@ -373,11 +395,11 @@ impl Stream {
         if too_many_missing && !self.subscribers.is_empty() {
             self.key_frames.want();
         }
-        Placed { is_first_of_batch: self.fresh.len() == 1, displaced }
+        Placed { is_first_of_batch: self.fresh.len() == 1, spare }
     }
 
-    /// Whether the packet had been asked for, whether the gap before it is too wide to ask for, and the slot that it
-    /// displaced.
+    /// Whether the packet had been asked for, whether the gap before it is too wide to ask for, and the next spare
+    /// slot.
     fn insert(&mut self, history: &mut History, index: u32, meta: PacketMeta) -> (bool, bool, Option<u32>) {
         let sequence = meta.sequence;
         if let Some(held) = history.meta_mut(index) {
@@ -392,11 +414,10 @@ impl Stream {
             Some(_) => repaired = self.missing.found(sequence),
             None => {}
         }
-        self.highest = Some(self.highest.map_or(sequence, |highest| highest.max(sequence)));
-        let position = self.position(sequence);
-        let displaced = self.ring.get_mut(position).map(|held| std::mem::replace(held, index));
         self.fresh.push(history.reference(index));
-        (repaired, too_many_missing, displaced.filter(|index| *index != NO_SLOT))
+        let spare = self.held.insert(history, index, (self.highest, sequence), meta.arrived);
+        self.highest = Some(self.highest.map_or(sequence, |highest| highest.max(sequence)));
+        (repaired, too_many_missing, spare)
     }
 
     /// A packet that starts a key frame. Several may, of one frame: the first counts.
@@ -433,18 +454,19 @@ impl Stream {
     }
 
     /// The sender has started again: what came before is not missing.
-    fn restart(&mut self, sequence: u64) {
+    fn restart(&mut self, history: &mut History, sequence: u64) {
         self.missing.clear();
         self.forget_key_frame();
+        self.held.clear(history, sequence);
         self.highest = Some(sequence.saturating_sub(1));
         self.reception.restart();
     }
 
-    /// Gives every slot back.
-    pub(crate) fn release(&mut self, history: &mut History) {
-        for index in self.ring.iter_mut().filter(|index| **index != NO_SLOT) {
-            history.release(*index);
-            *index = NO_SLOT;
-        }
+    /// Gives back every slot, its share of history and the memory for batches: it does not send.
+    pub(crate) fn close_history(&mut self, history: &mut History) {
+        self.held.close(history, self.highest.map_or(0, |highest| highest + 1));
+        self.missing.clear();
+        self.fresh = Vec::new();
+        self.round = Vec::new();
     }
 }

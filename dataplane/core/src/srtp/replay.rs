@@ -37,24 +37,18 @@ impl Replay {
 ///
 /// A packet that arrives is `guess`ed, `check`ed, opened, and only then `accept`ed: what has not been authenticated
 /// leaves no trace.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayWindow {
     highest: Option<u64>,
-    /// A ring: index `i` is bit `i % WINDOW`.
-    seen: [u64; WORDS],
-}
-
-impl Default for ReplayWindow {
-    fn default() -> Self {
-        Self { highest: None, seen: [0; WORDS] }
-    }
+    /// A ring: index `i` is bit `i % WINDOW`. `None` until a packet has been accepted.
+    seen: Option<Box<[u64; WORDS]>>,
 }
 
 impl ReplayWindow {
     /// A window that continues after `highest`: that index and all before it count as seen, whether they were or not.
     #[must_use]
-    pub const fn restore(highest: u64) -> Self {
-        Self { highest: Some(highest), seen: [u64::MAX; WORDS] }
+    pub fn restore(highest: u64) -> Self {
+        Self { highest: Some(highest), seen: Some(Box::new([u64::MAX; WORDS])) }
     }
 
     /// Highest index accepted so far. With [`ReplayWindow::restore`], all that needs to outlive a crash.
@@ -96,11 +90,13 @@ impl ReplayWindow {
             return Err(Replay::TooOld);
         }
         let (word, mask) = place(index);
-        if self.seen.get(word).is_some_and(|bits| bits & mask != 0) { Err(Replay::Seen) } else { Ok(()) }
+        let seen = self.seen.as_ref().and_then(|seen| seen.get(word));
+        if seen.is_some_and(|bits| bits & mask != 0) { Err(Replay::Seen) } else { Ok(()) }
     }
 
     /// Remembers a packet that has been authenticated. Call only after `check` said that it may be.
     pub fn accept(&mut self, index: u64) {
+        let seen = self.seen.get_or_insert_with(|| Box::new([0; WORDS]));
         match self.highest {
             Some(highest) if index <= highest => {
                 if highest - index >= WINDOW {
@@ -110,34 +106,33 @@ impl ReplayWindow {
             Some(highest) => {
                 // The ring's places between the two held indexes one round earlier.
                 if index - highest < WINDOW {
-                    self.forget(highest + 1, index)
+                    forget(seen, highest + 1, index)
                 } else {
-                    self.seen = [0; WORDS]
+                    **seen = [0; WORDS]
                 }
                 self.highest = Some(index);
             }
             None => self.highest = Some(index),
         }
         let (word, mask) = place(index);
-        if let Some(bits) = self.seen.get_mut(word) {
+        if let Some(bits) = seen.get_mut(word) {
             *bits |= mask;
         }
     }
+}
 
-    /// Clears the places of `from` to `to`, the latter included. A word at a time: a burst of loss costs no more than
-    /// 33.
-    fn forget(&mut self, from: u64, to: u64) {
-        let mut at = from;
-        while at <= to {
-            let first_bit = at % WORD_BITS;
-            let bits = (WORD_BITS - first_bit).min(to - at + 1);
-            let (word, _) = place(at);
-            if let Some(word) = self.seen.get_mut(word) {
-                *word &= !((u64::MAX >> (WORD_BITS - bits)) << first_bit);
-            }
-            let Some(next) = at.checked_add(bits) else { return };
-            at = next;
+/// Clears the places of `from` to `to`, the latter included. A word at a time: a burst of loss costs no more than 33.
+fn forget(seen: &mut [u64; WORDS], from: u64, to: u64) {
+    let mut at = from;
+    while at <= to {
+        let first_bit = at % WORD_BITS;
+        let bits = (WORD_BITS - first_bit).min(to - at + 1);
+        let (word, _) = place(at);
+        if let Some(word) = seen.get_mut(word) {
+            *word &= !((u64::MAX >> (WORD_BITS - bits)) << first_bit);
         }
+        let Some(next) = at.checked_add(bits) else { return };
+        at = next;
     }
 }
 

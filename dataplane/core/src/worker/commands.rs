@@ -217,6 +217,13 @@ impl Worker {
         limit(transport.producers().len(), MAX_PRODUCERS_PER_TRANSPORT, "producers on a transport")?;
         check_produce(transport, options)?;
         check_names(transport, &self.producers, options)?;
+        if !self.history.has_room(options.kind, options.encodings.len()) {
+            let max = self.history.max_streams(options.kind);
+            return Err(CommandError::Limit {
+                what: "streams with a share of history on a worker".into(),
+                max: max as u64,
+            });
+        }
         let key = self.producers.insert(Producer::new(id, transport_key, options));
         for encoding in &options.encodings {
             let mut stream = Stream::new(key, options.kind, encoding);
@@ -252,7 +259,7 @@ impl Worker {
         self.producer_by_id.remove(&producer.id());
         for key in producer.streams() {
             if let Some(mut stream) = self.streams.remove(*key) {
-                stream.release(&mut self.history);
+                stream.close_history(&mut self.history);
             }
         }
         self.fresh.retain(|key| !producer.streams().contains(key));

@@ -334,7 +334,7 @@ mod tests {
     use crate::media::PacketMeta;
 
     fn pads(lens: &[u16]) -> Vec<u8> {
-        let mut history = History::default();
+        let mut history = History::new(lens.len());
         let slots: Vec<SlotRef> = lens
             .iter()
             .map(|len| {

@@ -35,7 +35,7 @@ use crate::io::{Endpoint, EndpointId, EndpointOp, Outbox, Path, Timer, Timers};
 use crate::key::{
     ConsumerKey, OfConsumer, OfProducer, OfStream, OfTransport, ProducerKey, StreamKey, Table, TransportKey,
 };
-use crate::limits::{MAX_EVENTS, MAX_PAYLOAD_BYTES};
+use crate::limits::{MAX_EVENTS, MAX_PAYLOAD_BYTES, MAX_SLOTS};
 use crate::media::{History, Producer, Stream};
 use crate::time::Instant;
 use crate::transport::{Flow, Transport};
@@ -115,7 +115,7 @@ impl Worker {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self {
-            history: History::default(),
+            history: History::new(config.history_slots.min(MAX_SLOTS)),
             spare: None,
             routers: BTreeMap::new(),
             transports: Table::default(),
@@ -178,6 +178,7 @@ impl Worker {
                 Timer::Layers(key) => self.layers_timeout(now, at, key, outbox),
                 Timer::Queue(key) => self.queue_timeout(now, at, key, outbox),
                 Timer::KeyFrame(key) => self.key_frame_timeout(now, at, key, outbox),
+                Timer::Idle(key) => self.idle_timeout(now, at, key),
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::io::demux::{Protocol, protocol_of};
 use crate::io::{EndpointOp, Outbox, Path};
 use crate::key::{StreamKey, TransportKey};
 use crate::limits::{HEADROOM_BYTES, MAX_PAYLOAD_BYTES};
-use crate::media::{Arrival, Extended, FIRST_CYCLE, PacketMeta, nearest};
+use crate::media::{Arrival, Extended, FIRST_CYCLE, Holder, PacketMeta, nearest};
 use crate::rtp::{RtpView, padding_len, write_extension_block};
 use crate::srtp::{OpenError, Replay, ReplayWindow};
 use crate::time::Instant;
@@ -69,7 +69,7 @@ impl Worker {
             self.bind(key, inbound);
         }
         self.record_arrival(now, key, inbound, &view, datagram.len());
-        self.take_in(now, inbound, &view, opened)
+        self.take_in(now, key, inbound, &view, opened)
     }
 
     /// A packet of no stream of ours still tells where its sender is, if it is authentic (a receiver behind comedia
@@ -134,7 +134,14 @@ impl Worker {
     }
 
     /// Makes an opened packet part of its stream.
-    fn take_in(&mut self, now: Instant, inbound: Inbound, view: &RtpView<'_>, opened: Opened) -> Result<(), Discard> {
+    fn take_in(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        inbound: Inbound,
+        view: &RtpView<'_>,
+        opened: Opened,
+    ) -> Result<(), Discard> {
         let stream = self.streams.get_mut(inbound.stream).ok_or(Discard::UnknownSsrc)?;
         let producer = self.producers.get(stream.producer()).ok_or(Discard::UnknownSsrc)?;
         let bytes = self.history.bytes(opened.slot);
@@ -180,8 +187,7 @@ impl Worker {
         }
         let clock_rate_hz = codec.clock_rate_hz;
         let meta = self.write_extra(inbound.stream, opened.slot, view, meta);
-        self.place(inbound, opened, meta, clock_rate_hz);
-        Ok(())
+        self.place(key, inbound, opened, meta, clock_rate_hz)
     }
 
     /// Writes contributing sources and the extensions that are passed on, with the router's ids, into the slot.
@@ -199,14 +205,26 @@ impl Worker {
         meta
     }
 
-    /// Puts the packet into history and notes what it says about its stream.
-    fn place(&mut self, inbound: Inbound, opened: Opened, meta: PacketMeta, clock_rate_hz: u32) {
-        let Some(stream) = self.streams.get_mut(inbound.stream) else { return };
+    /// Puts the packet into history. What it displaces there, or the stream's oldest packet, leaves the next spare
+    /// slot.
+    fn place(
+        &mut self,
+        key: TransportKey,
+        inbound: Inbound,
+        opened: Opened,
+        meta: PacketMeta,
+        clock_rate_hz: u32,
+    ) -> Result<(), Discard> {
+        let stream = self.streams.get_mut(inbound.stream).ok_or(Discard::UnknownSsrc)?;
+        if !stream.has_history() {
+            let router = self.transports.get(key).ok_or(Discard::NoTransport)?.router();
+            stream.open_history(&mut self.history, Holder { transport: key, router })?;
+        }
         let arrival = Arrival { rtx: inbound.rtx, restart: opened.restart, clock_rate_hz };
         let placed = stream.take_in(&mut self.history, opened.slot, meta, arrival);
-        self.spare = placed.displaced;
-        if let Some(index) = placed.displaced {
-            self.history.retire(index);
+        self.spare = placed.spare;
+        if stream.idle_deadline().at().is_none() {
+            stream.arm_idle(&mut self.timers, inbound.stream);
         }
         if placed.is_first_of_batch {
             self.fresh.push(inbound.stream);
@@ -218,6 +236,20 @@ impl Worker {
                     subscriber.resynchronise();
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// A stream that no longer sends gives its history back.
+    pub(super) fn idle_timeout(&mut self, now: Instant, at: Instant, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(key) else { return };
+        if !stream.idle_deadline().fires(at) {
+            return;
+        }
+        if stream.idle_at() <= now {
+            stream.close_history(&mut self.history);
+        } else {
+            stream.arm_idle(&mut self.timers, key);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use corecast_core::limits::MAX_SLOTS;
 use corecast_core::rtp::{Header, write_extension_block, write_header};
 use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, Worker};
 use corecast_wire::{
@@ -36,9 +37,15 @@ pub(crate) fn srtp(seed: u8) -> SrtpParameters {
 }
 
 impl Bed {
-    #[expect(clippy::disallowed_methods, reason = "a shell reads the clock")]
     pub(crate) fn new() -> Self {
-        let worker = Worker::new(Config::plain(corecast_core::SystemInstant::now()));
+        Self::with_history(MAX_SLOTS)
+    }
+
+    /// A worker with room for so many packets.
+    #[expect(clippy::disallowed_methods, reason = "a shell reads the clock")]
+    pub(crate) fn with_history(history_slots: usize) -> Self {
+        let config = Config { history_slots, ..Config::plain(corecast_core::SystemInstant::now()) };
+        let worker = Worker::new(config);
         let mut bed = Self { worker, outbox: Outbox::new(), now: Instant::from_nanos(1_000_000_000) };
         bed.command(&Command::CreateRouter { router: RouterId(1) }).expect("first router");
         bed

@@ -5,6 +5,7 @@ mod catching_up;
 mod congestion;
 mod forwarding;
 mod headers;
+mod history;
 mod key_frames;
 mod layers;
 mod pictures;
