@@ -4,7 +4,8 @@
 //! (`UDP_SEGMENT`). A train's segments are equally long; only the last may be shorter. The kernel does not check that,
 //! so it is made true here and nowhere else.
 //!
-//! The outbox is small and reused. While the shell sends, nothing in it changes.
+//! The outbox is small and reused. While the shell sends, nothing in it changes. What it names in history is named by
+//! [`crate::Worker::forward`] alone, and sent before the machine is called again: history may change with every call.
 
 use std::ops::Range;
 
@@ -184,7 +185,11 @@ impl Outbox {
 
     fn segment_pieces<'a>(&'a self, segment: &Segment, history: &'a History) -> impl Iterator<Item = Piece<'a>> {
         let head = Piece::Bytes(self.slice(segment.from as usize..segment.to as usize));
-        std::iter::once(head).chain(segment.payload.map(|slot| Piece::Payload(history.payload(slot))))
+        let payload = segment.payload.map(|slot| {
+            debug_assert!(history.is_current(slot), "a packet left history before it was sent");
+            Piece::Payload(history.payload(slot))
+        });
+        std::iter::once(head).chain(payload)
     }
 
     fn span(&self, segments: &[Segment]) -> &[u8] {

@@ -49,6 +49,14 @@ pub(crate) struct PacketMeta {
     pub(crate) extension_ids: u16,
 }
 
+impl PacketMeta {
+    /// Its length after the fixed header, as a receiver of all that it carries gets it, without padding. What we add
+    /// for a receiver is equally long for all packets.
+    pub(crate) fn variable_len(&self) -> usize {
+        usize::from(self.csrc_count) * 4 + usize::from(self.extension_len) + usize::from(self.payload_len)
+    }
+}
+
 const _: () = assert!(size_of::<PacketMeta>() == 32, "half a line of the cache: each consumer reads it");
 
 #[derive(Clone, Copy, Debug, Default)]

@@ -301,9 +301,9 @@ fn replay_rate(now: Instant, stream: &Stream, history: &History, packets: &Range
 }
 
 /// Evens out the lengths of neighbouring packets by padding, so that they can leave as one train. The last packet may
-/// be shorter as it is.
+/// be shorter as it is. Packets count, not payloads: libwebrtc shortens the payload where an extension is longer.
 fn settle(history: &mut History, round: &[SlotRef]) {
-    let len = |history: &History, slot: &SlotRef| usize::from(history.meta(slot.index).payload_len);
+    let len = |history: &History, slot: &SlotRef| history.meta(slot.index).variable_len();
     let mut rest = round;
     while let Some(first) = rest.first() {
         let (mut shortest, mut longest) = (len(history, first), len(history, first));

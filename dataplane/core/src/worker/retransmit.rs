@@ -42,6 +42,8 @@ impl Worker {
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
         let stamp = Stamp { abs_send_time, transport_cc: *exit.next_transport_cc() };
         let mut outgoing = Outgoing::of(consumer, stamp, &meta, numbered);
+        // It waits in the outbox while the rest of the batch comes in.
+        outgoing.is_copied = true;
         if let Some((ssrc, payload_type, index)) = rtx {
             outgoing = Outgoing { ssrc, payload_type, index, original: Some(out), ..outgoing };
         }

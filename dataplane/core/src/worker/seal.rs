@@ -24,6 +24,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) stamp: Stamp,
     /// Original sequence number, for a packet of an RTX stream (RFC 4588 section 4).
     pub(crate) original: Option<u16>,
+    /// The payload of plain RTP is copied: other packets may come, and change history, before this one is sent.
+    pub(crate) is_copied: bool,
 }
 
 impl<'a> Outgoing<'a> {
@@ -40,6 +42,7 @@ impl<'a> Outgoing<'a> {
             extensions: consumer.extensions(),
             stamp,
             original: None,
+            is_copied: false,
         }
     }
 }
@@ -103,8 +106,9 @@ fn seal_as_it_is(
     let block_len = outgoing.extensions.block_len(meta.extension_ids, block);
     let payload = history.sealable(slot, outgoing.original.is_some());
     let header_len = FIXED_HEADER_BYTES + csrcs.len() + block_len;
-    // Plain RTP leaves its payload in history, but for an original sequence number, or if it is not as it is there.
-    let stays = if outgoing.change == Change::NONE { usize::from(meta.payload_len) + usize::from(meta.pad) } else { 0 };
+    // Plain RTP leaves its payload in history, but for an original sequence number, unless it is changed or copied.
+    let is_copied = outgoing.is_copied || outgoing.change != Change::NONE;
+    let stays = if is_copied { 0 } else { usize::from(meta.payload_len) + usize::from(meta.pad) };
     let copied = payload.len() - stays;
     let len = header_len + sealer.map_or(copied, |sealer| payload.len() + sealer.rtp_overhead());
     let room = outbox.reserve(len).ok_or(Unsealed::Full)?;

@@ -182,3 +182,26 @@ fn wrong_commands_change_nothing() {
     bed.arrive(path(0), &rtp(1, &KEY_FRAME));
     assert_eq!(bed.discarded(), [("no_transport", 1)]);
 }
+
+/// A plain packet in the outbox may name a slot of history, which the next packet of the sender may take.
+#[test]
+fn a_retransmission_whose_slot_is_displaced_before_it_is_sent_is_sent_as_it_was() {
+    let mut bed = Bed::new();
+    bed.transport(0, false, false);
+    bed.transport(1, false, false);
+    bed.produce(0);
+    bed.consume(1, 77).expect("a consumer");
+    for sequence in 0..512_u16 {
+        let frame = if sequence == 0 { KEY_FRAME } else { DELTA_FRAME };
+        bed.arrive(path(0), &rtp(sequence, &[frame.to_vec(), sequence.to_be_bytes().repeat(50)].concat()));
+        bed.sent();
+    }
+    // One batch: a NACK for the oldest packet (10 as the receiver numbers it), then two new packets of the sender.
+    bed.arrive(path(1), &[0x81, 205, 0, 3, 0, 0, 0, 9, 0, 0, 0, 77, 0, 10, 0, 0]);
+    for sequence in 512..514_u16 {
+        bed.arrive(path(0), &rtp(sequence, &[DELTA_FRAME.to_vec(), vec![1; 100]].concat()));
+    }
+    let sent = bed.sent();
+    assert_eq!(sent.len(), 3);
+    assert_eq!(sent[0].1[12..], [KEY_FRAME.to_vec(), vec![0; 100]].concat(), "the packet that was asked for");
+}

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use corecast_core::Forward;
 use corecast_core::rtcp::Writer;
 use corecast_core::rtp::RtpView;
 use corecast_wire::{
@@ -144,4 +145,27 @@ fn two_extensions_under_one_number_are_refused() {
     let mut options = browser(21);
     options.header_extensions[0].receiver_id = NUMBER;
     assert!(matches!(bed.consume_as(1, 1, options), Err(CommandError::Invalid { .. })));
+}
+
+/// libwebrtc shortens the payload of a packet with a longer header extension, so that a frame's packets are equal.
+#[test]
+fn packets_equally_long_on_the_wire_stay_so() {
+    let mut bed = Bed::new();
+    bed.transport(0, false, false);
+    bed.transport(1, false, true);
+    let mapping = ExtensionMapping { extension: HeaderExtension::VideoOrientation, id: 4, mapped_id: 8 };
+    bed.produce_as(0, 1, ProduceOptions { header_extensions: vec![mapping], ..video() }).expect("a producer");
+    let extension = ConsumerExtension::same(HeaderExtension::VideoOrientation, 8);
+    bed.consume_as(1, 1, ConsumeOptions { header_extensions: vec![extension], ..receiver(77) }).expect("a consumer");
+    bed.outbox.clear();
+    for sequence in 0..10_u16 {
+        // The first of the frame has eight bytes of extension, and eight bytes less of payload.
+        let extensions: &[(u8, &[u8])] = if sequence == 0 { &[(4, &[1])] } else { &[] };
+        let len = if sequence == 0 { 1_188 } else { 1_196 };
+        let payload = [if sequence == 0 { KEY_FRAME } else { DELTA_FRAME }.to_vec(), vec![0; len]].concat();
+        bed.arrive(path(0), &packet(1_111, 96, sequence, extensions, &payload));
+    }
+    assert_eq!(bed.worker.forward(bed.now, &mut bed.outbox), Forward::Done);
+    let trains: Vec<_> = bed.outbox.trains().iter().map(|train| (train.segments, train.segment_len)).collect();
+    assert_eq!(trains, [(10, 12 + 1_200 + 16)], "one train of packets without padding");
 }
