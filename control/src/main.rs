@@ -4,6 +4,8 @@
 //! `isolation = "process"` one process per worker that the server starts.
 
 #![deny(unsafe_code)]
+// A stream that cannot be written makes these macros panic, and one that nobody reads makes them wait: see `logging`.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod addresses;
 mod certificate;
@@ -25,6 +27,7 @@ mod tests;
 mod tls;
 mod workers;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -33,6 +36,16 @@ use config::{Args, Config, Role};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Err(error) = logging::open() {
+        let _ = writeln!(std::io::stderr(), "corecast: cannot log: {error}");
+        return ExitCode::from(exit::FAILED);
+    }
+    let code = run(&args);
+    logging::flush();
+    code
+}
+
+fn run(args: &Args) -> ExitCode {
     match args.role {
         Some(Role::Server { parent }) => return server::be_server(parent),
         Some(Role::Worker { parent, index, core, ref filter }) => {
@@ -41,21 +54,22 @@ fn main() -> ExitCode {
         }
         None => {}
     }
-    let config = match Config::load(&args) {
+    let config = match Config::load(args) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("corecast: {error}");
+            logging::say(&error.to_string());
             return ExitCode::from(exit::WRONG_SETTING);
         }
     };
     if args.print_config {
-        print!("{}", toml::to_string_pretty(&config).unwrap_or_default());
-        return ExitCode::SUCCESS;
+        let text = toml::to_string_pretty(&config).unwrap_or_default();
+        let printed = std::io::stdout().write_all(text.as_bytes());
+        return printed.map_or_else(|_| ExitCode::from(exit::FAILED), |()| ExitCode::SUCCESS);
     }
     let identity = match tls::Identity::of(&config) {
         Ok(identity) => identity,
         Err(sentence) => {
-            eprintln!("corecast: {sentence}");
+            logging::say(&sentence);
             return ExitCode::from(exit::WRONG_SETTING);
         }
     };

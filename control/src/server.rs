@@ -59,7 +59,7 @@ pub(crate) fn be_server(parent: i32) -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("corecast: {error}");
+            logging::say(&error.to_string());
             ExitCode::FAILURE
         }
     }

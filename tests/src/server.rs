@@ -75,6 +75,14 @@ impl Server {
     /// # Panics
     /// If there is no such program, or no free port.
     pub fn start_command(command: &mut Command, flags: &[&str]) -> Self {
+        Self::start_command_into(command, flags, Stdio::piped(), Stdio::piped())
+    }
+
+    /// Starts it by this command. Its lines are known where its output is piped.
+    ///
+    /// # Panics
+    /// If there is no such program, or no free port.
+    pub fn start_command_into(command: &mut Command, flags: &[&str], stdout: Stdio, stderr: Stdio) -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let min = 21_000 + NEXT.fetch_add(PORTS, Ordering::Relaxed);
         let ports = (min, min + PORTS - WEBRTC_PORTS - 1);
@@ -88,14 +96,14 @@ impl Server {
             .args(flags)
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(stdout)
+            .stderr(stderr)
             .spawn()
             .expect("starts");
         let log = Arc::new(Mutex::new(Vec::new()));
-        let outputs: [Box<dyn Read + Send>; 2] =
-            [Box::new(supervisor.stdout.take().expect("piped")), Box::new(supervisor.stderr.take().expect("piped"))];
-        for output in outputs {
+        let stdout = supervisor.stdout.take().map(|stdout| Box::new(stdout) as Box<dyn Read + Send>);
+        let stderr = supervisor.stderr.take().map(|stderr| Box::new(stderr) as Box<dyn Read + Send>);
+        for output in stdout.into_iter().chain(stderr) {
             let log = Arc::clone(&log);
             thread::spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {

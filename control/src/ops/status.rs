@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::stats::{Lists, Names};
 use crate::http::{App, AppState, HttpError, parse};
+use crate::logging;
 use crate::rooms::{Overview, PeerInfo};
 use crate::workers::Worker;
 
@@ -42,6 +43,7 @@ pub(super) async fn health(State(app): AppState) -> Response {
         "workers": workers.len(),
         "answering": answering,
         "uptimeMs": ms(app.uptime()),
+        "lostLogLines": logging::lost_lines(),
     });
     (status, Json(body)).into_response()
 }
@@ -156,6 +158,7 @@ pub(super) async fn stats(State(app): AppState, Query(query): Query<StatsQuery>)
         "pid": std::process::id(),
         "uptimeMs": ms(app.uptime()),
         "isolation": app.config().isolation.to_string(),
+        "lostLogLines": logging::lost_lines(),
         "workers": app.pool().workers().iter().map(|of| worker(of)).collect::<Vec<_>>(),
         "rooms": list,
     });

@@ -21,8 +21,8 @@ use nix::sys::prctl;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use crate::config::Config;
-use crate::exit;
 use crate::tls::Identity;
+use crate::{exit, logging};
 use backoff::Backoff;
 use notify::Notify;
 use run::{End, Run};
@@ -90,14 +90,14 @@ pub(crate) fn supervise(config: &Config, identity: Option<&Identity>) -> ExitCod
     let listener = match TcpListener::bind(config.http.listen) {
         Ok(listener) => listener,
         Err(error) => {
-            eprintln!("corecast: cannot listen on http.listen = {}: {error}", config.http.listen);
+            logging::say(&format!("cannot listen on http.listen = {}: {error}", config.http.listen));
             return ExitCode::from(exit::CANNOT_LISTEN);
         }
     };
     match supervise_on(config, identity, &listener) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("corecast: the supervisor failed: {error}");
+            logging::say(&format!("the supervisor failed: {error}"));
             ExitCode::from(exit::FAILED)
         }
     }
@@ -115,16 +115,14 @@ fn supervise_on(config: &Config, identity: Option<&Identity>, listener: &TcpList
         let death = match end {
             End::Asked => return Ok(exit::STOPPED),
             End::Refused(cause) => {
-                eprintln!("corecast: {cause}");
+                logging::say(&cause);
                 return Ok(exit::IO_URING_REFUSED);
             }
             End::Died(death) => death,
         };
         let Some(wait) = backoff.after_death(Instant::now(), death.was_ready) else {
-            eprintln!(
-                "corecast: the server never came up, {} times in a row: {}",
-                config.restart.attempts, death.cause
-            );
+            let attempts = config.restart.attempts;
+            logging::say(&format!("the server never came up, {attempts} times in a row: {}", death.cause));
             return Ok(exit::NEVER_CAME_UP);
         };
         let grace = config.failover.grace.0.unwrap_or_default().saturating_sub(death.at.elapsed());

@@ -4,7 +4,7 @@
 //! write last words to it. Lines that are no report are passed to the log.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
@@ -65,12 +65,20 @@ impl fmt::Display for Died {
     }
 }
 
-/// Writes a report to `to`, in one piece.
+/// Writes a report to `to`, in one piece. Needs no file descriptor of its own: a server that has used up all of them
+/// still tells that it lives.
 pub(crate) fn send(to: &impl AsFd, report: &Report) -> io::Result<()> {
     let mut line = serde_json::to_vec(report)?;
     line.push(b'\n');
-    let fd = to.as_fd().try_clone_to_owned()?;
-    UnixStream::from(fd).write_all(&line)
+    let mut left = line.as_slice();
+    while !left.is_empty() {
+        match nix::unistd::write(to, left) {
+            Ok(written) => left = left.get(written..).unwrap_or_default(),
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// Reads reports as they come.
@@ -113,6 +121,8 @@ impl Reports {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]

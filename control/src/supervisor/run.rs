@@ -17,6 +17,7 @@ use super::notify::Notify;
 use super::report::{Died, Report, Reports};
 use super::{Signals, readable};
 use crate::config::Config;
+use crate::logging;
 use crate::settings::PortRange;
 use crate::tls::Identity;
 
@@ -185,7 +186,7 @@ impl Run {
                 self.ready = true;
                 self.beat = Instant::now();
                 if notify.ready() {
-                    println!("{}", summary.trim_end());
+                    logging::print(summary.trim_end());
                 } else {
                     tracing::info!(
                         "the server is ready again, {} ms after its start",

@@ -1,6 +1,7 @@
 //! Workers that die, against the built binary: the whole server restarts, says why, leaves nothing behind and takes new
 //! work within a second. Also placement, the usage log and exit codes.
 
+mod logs;
 mod seccomp;
 
 use std::net::UdpSocket;
