@@ -1,15 +1,20 @@
 //! Local addresses of media sockets: what is configured, with a wildcard become every address of its family, and what
 //! WebRTC clients are told of each.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use crate::settings::ListenIp;
 
 /// Addresses to which nothing is sent: the kernel is asked for the way to them (RFC 5737, RFC 3849).
 const ELSEWHERE: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
+/// For all names to be looked up; less than a server has to become ready.
+const LOOK_UP_LIMIT: Duration = Duration::from_secs(5);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Local addresses, at least one for each kind of transport, none of them a wildcard.
@@ -18,7 +23,12 @@ pub(crate) struct Addresses {
     /// Addresses of plain transports.
     plain: Vec<ListenIp>,
     webrtc: Vec<WebRtcAddress>,
+    /// Announced names and what they mean.
+    names: Names,
 }
+
+/// Announced names, each with one address of a family.
+pub(crate) type Names = Vec<(String, IpAddr)>;
 
 /// An address of WebRTC transports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +45,15 @@ impl Addresses {
     /// Expands wildcards and looks up announced names. Without anything configured media is on loopback, and WebRTC
     /// also on the address by which this machine reaches others: Firefox never connects to 127.0.0.1.
     pub(crate) fn find(configured: &[ListenIp]) -> io::Result<Self> {
+        Self::find_again(configured, &Names::new())
+    }
+
+    /// The same; a name that cannot be looked up just now means what it meant before.
+    pub(crate) fn find_again(configured: &[ListenIp], known: &Names) -> io::Result<Self> {
         if configured.is_empty() {
             let all: Vec<_> = std::iter::once(LOOPBACK).chain(outward().ok()).map(ListenIp::plain).collect();
-            return Ok(Self { plain: vec![ListenIp::plain(LOOPBACK)], webrtc: announced(&all)? });
+            let (webrtc, names) = announced(&all, known)?;
+            return Ok(Self { plain: vec![ListenIp::plain(LOOPBACK)], webrtc, names });
         }
         let local = match configured.iter().any(|listen| listen.ip.is_unspecified()) {
             true => local()?,
@@ -45,7 +61,8 @@ impl Addresses {
         };
         let plain = Self::expand(configured, &local)
             .ok_or_else(|| io::Error::other("rtc.listen_ips: no such local address"))?;
-        Ok(Self { webrtc: announced(&plain)?, plain })
+        let (webrtc, names) = announced(&plain, known)?;
+        Ok(Self { plain, webrtc, names })
     }
 
     fn expand(configured: &[ListenIp], local: &[IpAddr]) -> Option<Vec<ListenIp>> {
@@ -68,6 +85,11 @@ impl Addresses {
     /// Addresses of WebRTC transports, in the order of preference.
     pub(crate) fn webrtc(&self) -> &[WebRtcAddress] {
         &self.webrtc
+    }
+
+    /// What announced names mean.
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
     }
 
     /// The first address of plain transports, or the wanted one.
@@ -131,24 +153,70 @@ fn outward() -> io::Result<IpAddr> {
     }
 }
 
-/// What clients are told: a candidate holds an address, so a name is looked up, once.
-fn announced(listen: &[ListenIp]) -> io::Result<Vec<WebRtcAddress>> {
-    let look_up = |listen: &ListenIp| {
+/// What clients are told: a candidate holds an address, so a name is looked up, once. Also what the names mean.
+fn announced(listen: &[ListenIp], known: &Names) -> io::Result<(Vec<WebRtcAddress>, Names)> {
+    let told = |listen: &ListenIp| listen.announced_address.clone().filter(|told| told.parse::<IpAddr>().is_err());
+    let mut found = look_up(listen.iter().filter_map(told));
+    let (mut addresses, mut names) = (Vec::new(), Names::new());
+    for listen in listen {
         let announced = match &listen.announced_address {
             None => listen.ip,
             Some(told) => match told.parse() {
                 Ok(ip) => ip,
                 Err(_) => {
-                    let wrong = |cause: &str| io::Error::other(format!("rtc.listen_ips: announced {told:?}: {cause}"));
-                    let found = (told.as_str(), 0).to_socket_addrs().map_err(|error| wrong(&error.to_string()))?;
-                    let mut ips = found.map(|found: SocketAddr| found.ip());
-                    ips.find(|ip| ip.is_ipv4() == listen.ip.is_ipv4()).ok_or_else(|| wrong("has no address"))?
+                    let ips = found.entry(told.clone()).or_insert_with(|| Err("no answer in time".into()));
+                    let ip = meaning(listen.ip.is_ipv4(), told, ips, known)?;
+                    names.push((told.clone(), ip));
+                    ip
                 }
             },
         };
-        Ok(WebRtcAddress { ip: listen.ip, announced, announced_port: listen.announced_port })
+        addresses.push(WebRtcAddress { ip: listen.ip, announced, announced_port: listen.announced_port });
+    }
+    Ok((addresses, names))
+}
+
+type LookedUp = Result<Vec<IpAddr>, String>;
+
+/// All at once, and within a limit: a resolver may be silent for half a minute.
+fn look_up(names: impl Iterator<Item = String>) -> HashMap<String, LookedUp> {
+    let (tell, told) = mpsc::channel();
+    let mut found = HashMap::new();
+    let mut asked: Vec<String> = names.collect();
+    asked.sort();
+    asked.dedup();
+    for name in &asked {
+        let (name, tell) = (name.clone(), tell.clone());
+        let ask = move || {
+            let ips = (name.as_str(), 0).to_socket_addrs().map(|ips| ips.map(|found: SocketAddr| found.ip()).collect());
+            let _ = tell.send((name, ips.map_err(|error| error.to_string())));
+        };
+        // Without a thread there is no answer.
+        let _ = std::thread::Builder::new().name("resolver".into()).spawn(ask);
+    }
+    drop(tell);
+    let until = Instant::now() + LOOK_UP_LIMIT;
+    while let Ok((name, ips)) = told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        found.insert(name, ips);
+    }
+    found
+}
+
+/// The address of a family that a name has, or had when it was last looked up.
+fn meaning(ipv4: bool, name: &str, found: &LookedUp, known: &Names) -> io::Result<IpAddr> {
+    let of_family = |ip: &&IpAddr| ip.is_ipv4() == ipv4;
+    let cause = match found {
+        Ok(ips) => match ips.iter().find(of_family) {
+            Some(ip) => return Ok(*ip),
+            None => "has no address",
+        },
+        Err(cause) => cause.as_str(),
     };
-    listen.iter().map(look_up).collect()
+    let place = format!("rtc.listen_ips: announced {name:?}: {cause}");
+    let before = known.iter().filter(|(known, _)| known == name).map(|(_, ip)| ip).find(of_family);
+    let ip = before.ok_or_else(|| io::Error::other(place.clone()))?;
+    tracing::warn!("{place}; {ip}, which it meant before, is used");
+    Ok(*ip)
 }
 
 #[cfg(test)]
@@ -160,7 +228,8 @@ mod tests {
         let configured: Vec<ListenIp> = ["0.0.0.0=203.0.113.9", "10.0.0.1"].map(|ip| ip.parse().expect(ip)).into();
         let local = ["192.0.2.1", "10.0.0.1", "2001:db8::1"].map(|ip| ip.parse().expect(ip));
         let plain = Addresses::expand(&configured, &local).expect("some");
-        let addresses = Addresses { webrtc: announced(&plain).expect("addresses"), plain };
+        let (webrtc, names) = announced(&plain, &Names::new()).expect("addresses");
+        let addresses = Addresses { plain, webrtc, names };
         assert_eq!(addresses.to_string(), "192.0.2.1 (announced as 203.0.113.9), 10.0.0.1 (announced as 203.0.113.9)");
         assert_eq!(addresses.choose(None).map(|listen| listen.ip), Some(local[0]));
         assert_eq!(addresses.choose(Some(local[2])), None);
@@ -168,11 +237,25 @@ mod tests {
 
     #[test]
     fn webrtc_is_announced_with_its_port() {
-        let found = Addresses::find(&["127.0.0.1=198.51.100.2:50000".parse().expect("setting")]).expect("address");
+        let find = |listen: &str| Addresses::find(&[listen.parse().expect("setting")]);
+        let found = find("127.0.0.1=198.51.100.2:50000").expect("address");
         let announced = IpAddr::from([198, 51, 100, 2]);
         assert_eq!(found.webrtc(), [WebRtcAddress { ip: LOOPBACK, announced, announced_port: Some(50_000) }]);
-        let found = Addresses::find(&["127.0.0.1=localhost".parse().expect("setting")]).expect("is known");
+        let found = find("127.0.0.1=localhost").expect("is known");
         assert_eq!(found.webrtc()[0].announced, LOOPBACK);
+        assert_eq!(found.names(), &[("localhost".to_owned(), LOOPBACK)]);
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_looked_up_keeps_its_last_answer() {
+        let (listen, before) = (["127.0.0.1=sfu.invalid".parse().expect("setting")], IpAddr::from([198, 51, 100, 3]));
+        let error = Addresses::find(&listen).expect_err("no such name").to_string();
+        assert!(error.contains("rtc.listen_ips") && error.contains("sfu.invalid"), "{error}");
+        let other_family = vec![("sfu.invalid".to_owned(), Ipv6Addr::LOCALHOST.into())];
+        assert!(Addresses::find_again(&listen, &other_family).is_err());
+        let found = Addresses::find_again(&listen, &vec![("sfu.invalid".to_owned(), before)]).expect("is known");
+        assert_eq!(found.webrtc()[0].announced, before);
+        assert_eq!(found.names(), &[("sfu.invalid".to_owned(), before)], "for the next one");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_rustls::TlsAcceptor;
 
-use crate::addresses::Addresses;
+use crate::addresses::{Addresses, Names};
 use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::connections::{self, Bounds};
@@ -46,12 +46,13 @@ pub(crate) fn be_server(parent: i32) -> ExitCode {
         let mut line = || told.next().unwrap_or_else(|| Err(std::io::ErrorKind::UnexpectedEof.into()));
         let config: Config = serde_json::from_str(&line()?)?;
         let identity: Option<Identity> = serde_json::from_str(&line()?)?;
+        let known: Names = serde_json::from_str(&line()?)?;
         let tls = identity.map(|identity| identity.acceptor()).transpose()?;
         logging::start(&config.log.filter);
         let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         listener.set_nonblocking(true)?;
         let certificate = Certificate::draw()?;
-        let addresses = Addresses::find(&config.rtc.listen_ips)?;
+        let addresses = Addresses::find_again(&config.rtc.listen_ips, &known)?;
         let spawned = spawn::all(&config, &addresses, &certificate, &report)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(serve(config, addresses, &certificate, (listener, tls), &report, spawned))
@@ -88,7 +89,7 @@ async fn serve(
         }
     }
     let pool = Arc::new(pool);
-    let summary = summary(&config, &pool, &addresses);
+    let ready = Report::Ready { summary: summary(&config, &pool, &addresses), names: addresses.names().clone() };
     let heartbeat = config.worker.heartbeat.0;
     let app = Arc::new(App::new(config, Arc::clone(&pool), addresses, certificate));
     let rooms = Arc::clone(app.rooms());
@@ -97,7 +98,7 @@ async fn serve(
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let serving = tokio::spawn(connections::serve(listener, tls, router(&app), Bounds::default(), stopping));
-    send(report, &Report::Ready { summary })?;
+    send(report, &ready)?;
 
     until_told(report, &mut deaths, heartbeat).await?;
     stop.send_replace(true);

@@ -11,17 +11,20 @@ pub(super) struct Backoff {
     settings: Restart,
     deaths: VecDeque<Instant>,
     never_ready: u32,
+    /// A server has been ready: whatever keeps the next one from it may pass.
+    was_ready: bool,
 }
 
 impl Backoff {
     pub(super) fn new(settings: Restart) -> Self {
-        Self { settings, deaths: VecDeque::new(), never_ready: 0 }
+        Self { settings, deaths: VecDeque::new(), never_ready: 0, was_ready: false }
     }
 
     /// A server died. The wait before the next start, or none if there shall not be one.
     pub(super) fn after_death(&mut self, now: Instant, was_ready: bool) -> Option<Duration> {
-        self.never_ready = if was_ready { 0 } else { self.never_ready + 1 };
-        if self.never_ready >= self.settings.attempts {
+        self.was_ready |= was_ready;
+        self.never_ready = self.never_ready.saturating_add(1);
+        if !self.was_ready && self.never_ready >= self.settings.attempts {
             return None;
         }
         while self.deaths.front().is_some_and(|death| now.duration_since(*death) > self.settings.window.0) {
@@ -64,11 +67,13 @@ mod tests {
     }
 
     #[test]
-    fn coming_up_once_starts_the_count_again() {
+    fn what_came_up_once_is_never_given_up() {
         let mut backoff = Backoff::new(Restart { attempts: 2, ..Restart::default() });
-        let now = Instant::now();
-        for was_ready in [false, true, false, true] {
-            assert!(backoff.after_death(now, was_ready).is_some());
+        let start = Instant::now();
+        assert!(backoff.after_death(start, true).is_some());
+        for attempt in 1..100 {
+            let wait = backoff.after_death(start + Duration::from_secs(attempt), false).expect("goes on");
+            assert!(wait <= Restart::default().backoff_max.0);
         }
     }
 }

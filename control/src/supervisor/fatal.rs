@@ -62,6 +62,24 @@ pub(crate) fn install(report_fd: i32) -> std::io::Result<()> {
     Ok(())
 }
 
+/// A SIGSEGV or SIGBUS ends this process at once. By default it takes two where another process sends them: std's
+/// handler, which tells of stack overflows, takes itself away and lets the first one pass.
+pub(crate) fn die_of_faults() {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: sets the default action, which runs no code of ours.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// Whether this process was started with a signal ignored.
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    // SAFETY: all zeros is a valid sigaction.
+    let mut action: libc::sigaction = unsafe { zeroed() };
+    // SAFETY: without a new action the call only writes the present one, to a variable that outlives it.
+    let asked = unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) };
+    asked == 0 && action.sa_sigaction == libc::SIG_IGN
+}
+
 /// First address of this program's mapping, from `/proc/self/maps`.
 fn program_base() -> Option<usize> {
     let program = std::fs::read_link("/proc/self/exe").ok()?;

@@ -9,8 +9,8 @@ mod notify;
 pub(crate) mod report;
 mod run;
 
-use std::io::Read;
-use std::net::TcpListener;
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -18,14 +18,23 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
+use nix::sys::socket::{Backlog, listen};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
+use crate::addresses::Names;
 use crate::config::Config;
 use crate::tls::Identity;
 use crate::{exit, logging};
 use backoff::Backoff;
 use notify::Notify;
-use run::{End, Run};
+use run::{Death, End, Run};
+
+/// Connections that the kernel may hold until they are accepted, as far as `net.core.somaxconn` allows. After a restart
+/// everybody comes at once, and one who finds the queue full waits for a second or more.
+const BACKLOG: i32 = 4_096;
+/// A server before us, or something of it, may not have let go of the address yet.
+const LISTEN_LIMIT: Duration = Duration::from_secs(3);
+const LISTEN_RETRY: Duration = Duration::from_millis(20);
 
 /// Signals as readable sockets.
 #[derive(Debug)]
@@ -36,16 +45,21 @@ struct Signals {
 }
 
 impl Signals {
-    fn catch() -> std::io::Result<Self> {
+    fn catch() -> io::Result<Self> {
         let socket = |signals: &[i32]| {
             let (read, write) = UnixStream::pair()?;
             read.set_nonblocking(true)?;
             for signal in signals {
                 signal_hook::low_level::pipe::register(*signal, write.try_clone()?)?;
             }
-            Ok::<_, std::io::Error>(read)
+            Ok::<_, io::Error>(read)
         };
-        Ok(Self { stop: socket(&[SIGTERM, SIGINT, SIGHUP])?, child: socket(&[SIGCHLD])? })
+        let mut stop = vec![SIGTERM, SIGINT];
+        // nohup(1) asks for this.
+        if !fatal::is_ignored(SIGHUP) {
+            stop.push(SIGHUP);
+        }
+        Ok(Self { stop: socket(&stop)?, child: socket(&[SIGCHLD])? })
     }
 
     /// Whether one of them has come since the last call.
@@ -59,7 +73,7 @@ impl Signals {
     }
 
     /// Waits; true if told to stop meanwhile.
-    fn stop_within(&self, wait: Duration, notify: &mut Notify) -> std::io::Result<bool> {
+    fn stop_within(&self, wait: Duration, notify: &mut Notify) -> io::Result<bool> {
         let until = Instant::now() + wait;
         loop {
             notify.keep_alive();
@@ -76,7 +90,7 @@ impl Signals {
 }
 
 /// Waits until one of these can be read, at most for `wait` (and a millisecond).
-fn readable(sockets: &[&UnixStream], wait: Duration) -> std::io::Result<()> {
+fn readable(sockets: &[&UnixStream], wait: Duration) -> io::Result<()> {
     let mut watched: Vec<_> = sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
     let wait_ms = u16::try_from(wait.as_millis()).unwrap_or(u16::MAX - 1).saturating_add(1);
     match poll(&mut watched, PollTimeout::from(wait_ms)) {
@@ -85,9 +99,31 @@ fn readable(sockets: &[&UnixStream], wait: Duration) -> std::io::Result<()> {
     }
 }
 
+/// The HTTP listener.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let until = Instant::now() + LISTEN_LIMIT;
+    let listener = loop {
+        match TcpListener::bind(address) {
+            Ok(listener) => break listener,
+            // An IPv6 address may be tentative.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
+                    && Instant::now() < until =>
+            {
+                std::thread::sleep(LISTEN_RETRY);
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    // std asks for 128; asked again, the kernel takes the new number.
+    listen(&listener, Backlog::new(BACKLOG)?)?;
+    Ok(listener)
+}
+
 /// Runs until told to stop, or until it makes no sense to go on.
 pub(crate) fn supervise(config: &Config, identity: Option<&Identity>) -> ExitCode {
-    let listener = match TcpListener::bind(config.http.listen) {
+    fatal::die_of_faults();
+    let listener = match bind(config.http.listen) {
         Ok(listener) => listener,
         Err(error) => {
             logging::say(&format!("cannot listen on http.listen = {}: {error}", config.http.listen));
@@ -103,15 +139,18 @@ pub(crate) fn supervise(config: &Config, identity: Option<&Identity>) -> ExitCod
     }
 }
 
-fn supervise_on(config: &Config, identity: Option<&Identity>, listener: &TcpListener) -> std::io::Result<u8> {
+fn supervise_on(config: &Config, identity: Option<&Identity>, listener: &TcpListener) -> io::Result<u8> {
     prctl::set_child_subreaper(true)?;
     let signals = Signals::catch()?;
     let mut notify = Notify::new();
     let mut backoff = Backoff::new(config.restart.clone());
+    let mut names = Names::new();
     loop {
-        let mut run = Run::start(config, identity, listener)?;
-        let end = run.watch(&signals, &mut notify)?;
-        run.clean_up();
+        let end = match Run::start(config, identity, listener, &names) {
+            Ok(run) => live(run, &signals, &mut notify, &mut names)?,
+            // The system has no process or file descriptor left for it just now.
+            Err(error) => End::Died(Death::of_start(&error)),
+        };
         let death = match end {
             End::Asked => return Ok(exit::STOPPED),
             End::Refused(cause) => {
@@ -133,5 +172,32 @@ fn supervise_on(config: &Config, identity: Option<&Identity>, listener: &TcpList
         if signals.stop_within(wait, &mut notify)? {
             return Ok(exit::STOPPED);
         }
+    }
+}
+
+/// One life of the server. `names` become those that it has looked up.
+fn live(mut run: Run, signals: &Signals, notify: &mut Notify, names: &mut Names) -> io::Result<End> {
+    let end = run.watch(signals, notify)?;
+    run.clean_up();
+    if let Some(found) = run.into_names() {
+        *names = found;
+    }
+    Ok(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_still_taken_is_tried_again() {
+        let first = TcpListener::bind("127.0.0.1:0").expect("binds");
+        let address = first.local_addr().expect("bound");
+        let release = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            drop(first);
+        });
+        assert_eq!(bind(address).expect("binds").local_addr().expect("bound"), address);
+        release.join().expect("runs");
     }
 }

@@ -10,6 +10,8 @@ use std::os::unix::net::UnixStream;
 
 use serde::{Deserialize, Serialize};
 
+use crate::addresses::Names;
+
 /// Longest line. A longer one is cut.
 const MAX_LINE_BYTES: usize = 16 * 1024;
 
@@ -21,6 +23,8 @@ pub(crate) enum Report {
     Ready {
         /// Where it listens, on which cores, by which driver.
         summary: String,
+        /// Announced names and what they mean: the next server falls back on it.
+        names: Names,
     },
     /// The control plane lives.
     Beat,

@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use super::notify::Notify;
 use super::report::{Died, Report, Reports};
 use super::{Signals, readable};
+use crate::addresses::Names;
 use crate::config::Config;
 use crate::logging;
 use crate::settings::PortRange;
@@ -53,6 +54,13 @@ pub(super) struct Death {
     pub(super) was_ready: bool,
 }
 
+impl Death {
+    /// The death of a server that could not even be started.
+    pub(super) fn of_start(error: &std::io::Error) -> Self {
+        Self { cause: format!("the server cannot be started: {error}"), at: Instant::now(), was_ready: false }
+    }
+}
+
 /// A running server.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -66,6 +74,8 @@ pub(super) struct Run {
     ports: PortRange,
     /// The first and most exact word about a death, and when to wait no longer for the rest.
     died: Option<(String, Instant, Instant)>,
+    /// The names that it has looked up, once it is ready.
+    names: Option<Names>,
     refused: Option<String>,
     ended: Option<WaitStatus>,
     /// Told to stop, and when to wait no longer.
@@ -74,8 +84,15 @@ pub(super) struct Run {
 
 impl Run {
     /// Starts the server: this program again, with the listener as its standard input and our socket as its output.
-    /// Through the socket it is told its settings and its certificate, one line each.
-    pub(super) fn start(config: &Config, identity: Option<&Identity>, listener: &TcpListener) -> std::io::Result<Self> {
+    /// Through the socket it is told its settings, its certificate, and what names meant to the server before it, one
+    /// line each.
+    pub(super) fn start(
+        config: &Config,
+        identity: Option<&Identity>,
+        listener: &TcpListener,
+        names: &Names,
+    ) -> std::io::Result<Self> {
+        let told = [serde_json::to_string(config)?, serde_json::to_string(&identity)?, serde_json::to_string(names)?];
         let (mut ours, theirs) = UnixStream::pair()?;
         let child = Command::new("/proc/self/exe")
             .arg0("corecast")
@@ -85,8 +102,8 @@ impl Run {
             .process_group(0)
             .spawn()?;
         let server = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-        let told = format!("{}\n{}\n", serde_json::to_string(config)?, serde_json::to_string(&identity)?);
-        ours.write_all(told.as_bytes())?;
+        // A server that has died by now is told nothing; that it has is seen when it is watched.
+        let _ = ours.write_all(format!("{}\n", told.join("\n")).as_bytes());
         let now = Instant::now();
         Ok(Self {
             server,
@@ -99,6 +116,7 @@ impl Run {
             grace: config.failover.grace.0.unwrap_or_default(),
             ports: config.rtc.port_range,
             died: None,
+            names: None,
             refused: None,
             ended: None,
             stopping: None,
@@ -139,6 +157,11 @@ impl Run {
         while !self.ports.is_empty_of_sockets() && Instant::now() < until {
             std::thread::sleep(TICK);
         }
+    }
+
+    /// The names that it had looked up, if it was ever ready.
+    pub(super) fn into_names(self) -> Option<Names> {
+        self.names
     }
 
     fn end_processes(&mut self) {
@@ -182,8 +205,9 @@ impl Run {
 
     fn hear(&mut self, report: Report, notify: &mut Notify) {
         match report {
-            Report::Ready { summary } => {
+            Report::Ready { summary, names } => {
                 self.ready = true;
+                self.names = Some(names);
                 self.beat = Instant::now();
                 if notify.ready() {
                     logging::print(summary.trim_end());

@@ -3,6 +3,7 @@
 
 mod logs;
 mod seccomp;
+mod trouble;
 
 use std::net::UdpSocket;
 use std::process::Command;
