@@ -246,6 +246,16 @@ fn every_module_and_document_says_what_it_is() {
 }
 
 #[test]
+fn operations_name_every_discard() {
+    let (source, docs) = (read("dataplane/wire/src/discard.rs"), read("docs/operations.md"));
+    let names = source.lines().filter_map(|line| line.split_once(" = \"")?.1.strip_suffix("\","));
+    let missing: Vec<_> =
+        names.clone().filter(|name| !docs.contains(&format!("`{name}`"))).map(str::to_owned).collect();
+    assert!(names.count() > 30, "the names are written in another way");
+    assert_none(&missing);
+}
+
+#[test]
 fn nothing_names_the_machine_it_was_written_on() {
     // Put together here, so that this file does not hold them.
     let private =
