@@ -1,8 +1,10 @@
 //! HTTP connections: taken from the listener, decrypted where HTTPS is on, and given to the routes.
 //!
-//! Owns the bounds on what a stranger may hold: how many connections, and how long for a TLS handshake or a request's
-//! head (RFC 9112). Knows no route. With HTTPS on, a plain request on the same port is sent to the https address.
+//! Owns the bounds on what a stranger may hold: how many connections, how long for a TLS handshake, a request's head
+//! (RFC 9112) or the taking of an answer, and how much memory meanwhile. Knows no route. With HTTPS on, a plain request
+//! on the same port is sent to the https address.
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,16 +22,27 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
+
+use crate::config::Limits;
+use crate::settings::Isolation;
+use crate::shares::{Shares, TooMany};
 
 /// First byte of a TLS connection: the content type of a handshake record (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 22;
 /// After an error of the listener itself, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Between two warnings of the same kind.
+const QUIET: Duration = Duration::from_secs(10);
 /// A peer that acknowledges nothing for this long, or takes nothing, has gone.
 const SILENCE_MS: u32 = 30_000;
+/// Bytes of a connection's buffers, here and, doubled by it, in the kernel: what one who reads slowly may hold. Longest
+/// head of a request as well.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Descriptors that are for no connection: listener, links, log, and whatever a library opens for a moment.
+const SPARE_FILES: u64 = 64;
 
 /// By what a request came. In the extensions of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +56,65 @@ pub(crate) enum Scheme {
 /// What a stranger may hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// At a time; those beyond wait in the kernel's queue.
-    pub(crate) connections: u32,
+    /// Connections at a time; those beyond wait in the kernel's queue.
+    pub(crate) connections: usize,
+    /// Connections of one address (IPv6: of one /64) at a time; those beyond are closed.
+    pub(crate) of_one: usize,
     /// For a TLS handshake, and for a request's head, the wait for the next request included.
     pub(crate) head: Duration,
+    /// Time for an answer to be taken; streams of events have no end.
+    pub(crate) answer: Duration,
 }
 
-impl Default for Bounds {
-    fn default() -> Self {
-        Self { connections: 4_096, head: Duration::from_secs(5) }
+impl Bounds {
+    /// By the settings, and by how many files the system lets this process open. Workers that are threads have sockets
+    /// among them.
+    pub(crate) fn new(limits: &Limits, isolation: Isolation) -> Self {
+        let files = raise_file_limit().saturating_sub(SPARE_FILES);
+        let files = if isolation == Isolation::Thread { files / 4 } else { files };
+        Self::within(limits, usize::try_from(files).unwrap_or(usize::MAX))
+    }
+
+    fn within(limits: &Limits, files: usize) -> Self {
+        let connections = limits.connections.min(files).max(1);
+        let of_one = match limits.connections_per_ip {
+            0 => connections,
+            // Where files are short nobody takes all of them.
+            each => each.min(connections.div_ceil(4)),
+        };
+        Self { connections, of_one, head: Duration::from_secs(5), answer: Duration::from_secs(30) }
+    }
+
+    /// How many of them may be streams of events, which stay: of all, and of one address.
+    pub(crate) fn listeners(&self) -> (usize, usize) {
+        let part = |connections: usize| (connections - connections / 4).max(1);
+        (part(self.connections), part(self.of_one))
+    }
+}
+
+/// The soft limit becomes the hard one, which is returned.
+fn raise_file_limit() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return u64::MAX };
+    if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft }
+}
+
+/// A warning that may be due very often.
+#[derive(Debug, Default)]
+struct Warning {
+    last: Option<Instant>,
+    since: u32,
+}
+
+impl Warning {
+    /// How many there were since the last that was told, if one may be told now.
+    fn due(&mut self, now: Instant) -> Option<u32> {
+        self.since = self.since.saturating_add(1);
+        if self.last.is_some_and(|last| now.duration_since(last) < QUIET) {
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.since))
     }
 }
 
@@ -63,19 +126,34 @@ pub(crate) async fn serve(
     bounds: Bounds,
     mut stop: watch::Receiver<bool>,
 ) {
-    if let Err(error) = end_silent_ones(&listener) {
+    if let Err(error) = bound_sockets(&listener) {
         tracing::warn!("connections of peers that have gone stay open: {error}");
     }
-    let places = Arc::new(Semaphore::new(bounds.connections as usize));
+    let places = Arc::new(Semaphore::new(bounds.connections));
+    let shares = Shares::new(bounds.connections, bounds.of_one);
     let stopping = stop.clone();
+    let (mut failed, mut greedy) = (Warning::default(), Warning::default());
     let accept = async {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let (stream, remote) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!("no HTTP connection can be taken: {error}");
+                    if let Some(times) = failed.due(Instant::now()) {
+                        tracing::warn!("no HTTP connection can be taken, {times} times: {error}");
+                    }
                     tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let share = match shares.take(remote.ip()) {
+                Ok(share) => share,
+                Err(TooMany::OfOne | TooMany::OfAll) => {
+                    if let Some(times) = greedy.due(Instant::now()) {
+                        let (ip, each) = (remote.ip(), bounds.of_one);
+                        let setting = "limits.connections_per_ip";
+                        tracing::warn!("{times} HTTP connections closed, the last of {ip}: it has {each} ({setting})");
+                    }
                     continue;
                 }
             };
@@ -85,7 +163,7 @@ pub(crate) async fn serve(
                 if let Err(error) = connection.run(stream, tls, routes).await {
                     tracing::debug!("HTTP connection of {remote}: {error}");
                 }
-                drop(place);
+                drop((share, place));
             });
         }
     };
@@ -94,12 +172,13 @@ pub(crate) async fn serve(
         _ = stop.wait_for(|stop| *stop) => {}
     }
     // Each gives its place back when it ends.
-    let _ = places.acquire_many(bounds.connections).await;
+    let _ = places.acquire_many(u32::try_from(bounds.connections).unwrap_or(u32::MAX)).await;
 }
 
 /// Set on the listener: what it accepts inherits it.
-fn end_silent_ones(listener: &TcpListener) -> nix::Result<()> {
+fn bound_sockets(listener: &TcpListener) -> nix::Result<()> {
     use nix::sys::socket::{setsockopt, sockopt};
+    setsockopt(listener, sockopt::SndBuf, &BUFFER_BYTES)?;
     setsockopt(listener, sockopt::TcpNoDelay, &true)?;
     setsockopt(listener, sockopt::KeepAlive, &true)?;
     setsockopt(listener, sockopt::TcpKeepIdle, &(SILENCE_MS / 1_000))?;
@@ -130,18 +209,29 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let remote = self.remote;
+        let (remote, limit) = (self.remote, self.bounds.answer);
+        let (until, mut taken_until) = watch::channel(None);
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(remote));
             request.extensions_mut().insert(scheme);
-            routes.clone().call(request)
+            // The answer to the request before it has been taken.
+            until.send_replace(None);
+            let (answer, until) = (routes.clone().call(request), until.clone());
+            async move {
+                let answer = answer.await;
+                if answer.as_ref().is_ok_and(|answer| !is_event_stream(answer.headers())) {
+                    until.send_replace(Some(Instant::now() + limit));
+                }
+                answer
+            }
         });
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(self.bounds.head);
+        builder.timer(TokioTimer::new()).header_read_timeout(self.bounds.head).max_buf_size(BUFFER_BYTES);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let told = async { drop(self.stop.wait_for(|stop| *stop).await) };
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
+            () = late(&mut taken_until) => return Err(io::Error::other("its answer is not taken")),
             () = told => None,
         };
         let ended = match ended {
@@ -152,6 +242,23 @@ impl Connection {
             }
         };
         ended.map_err(io::Error::other)
+    }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|of| of.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// Returns when the time is over that stands there.
+async fn late(until: &mut watch::Receiver<Option<Instant>>) {
+    loop {
+        let over = *until.borrow_and_update();
+        let over = async { if let Some(over) = over { sleep_until(over).await } else { pending().await } };
+        tokio::select! {
+            () = over => return,
+            // Without the sender there are no answers.
+            changed = until.changed() => if changed.is_err() { pending().await },
+        }
     }
 }
 
@@ -179,20 +286,97 @@ mod tests {
 
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { connections: 2, head: Duration::from_millis(50) };
+    const BOUNDS: Bounds =
+        Bounds { connections: 2, of_one: 2, head: Duration::from_millis(50), answer: Duration::from_millis(200) };
 
-    async fn start() -> (SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+    async fn start(bounds: Bounds, routes: Router) -> (SocketAddr, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound");
-        let who = async |ConnectInfo(from): ConnectInfo<SocketAddr>| from.ip().to_string();
         let (stop, stopping) = watch::channel(false);
-        let routes = Router::new().route("/", get(who));
-        (address, stop, tokio::spawn(serve(listener, None, routes, BOUNDS, stopping)))
+        (address, stop, tokio::spawn(serve(listener, None, routes, bounds, stopping)))
+    }
+
+    fn who() -> Router {
+        Router::new().route("/", get(async |ConnectInfo(from): ConnectInfo<SocketAddr>| from.ip().to_string()))
+    }
+
+    #[tokio::test]
+    async fn one_address_has_no_more_than_its_share() {
+        let bounds = Bounds { connections: 8, of_one: 2, head: Duration::from_secs(60), ..BOUNDS };
+        let (address, _stop, _serving) = start(bounds, who()).await;
+        let connect = async |from: [u8; 4]| {
+            let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+            socket.bind((from, 0).into()).expect("binds");
+            let mut stream = socket.connect(address).await.expect("connects");
+            let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+            let mut answer = [0; 12];
+            let answered = stream.read_exact(&mut answer).await.is_ok();
+            (stream, answered)
+        };
+        let mut held = Vec::new();
+        for (from, served) in [
+            ([127, 0, 0, 1], true),
+            ([127, 0, 0, 1], true),
+            ([127, 0, 0, 1], false),
+            ([127, 0, 0, 2], true),
+            ([127, 0, 0, 1], false),
+        ] {
+            let (stream, answered) = connect(from).await;
+            assert_eq!(answered, served, "{from:?}");
+            held.push(stream);
+        }
+        drop(held.remove(0));
+        while !connect([127, 0, 0, 1]).await.1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_taken_is_not_kept() {
+        let kept = Arc::new(());
+        let mine = Arc::downgrade(&kept);
+        // Without an end, and more than any buffer holds.
+        let parts = futures_util::stream::repeat_with(move || {
+            let _kept = &kept;
+            Ok::<_, io::Error>(vec![0_u8; 64 * 1024])
+        });
+        let body = Arc::new(std::sync::Mutex::new(Some(Body::from_stream(parts))));
+        let routes = Router::new().route("/", get(async move || body.lock().expect("whole").take().expect("once")));
+        let (address, _stop, _serving) = start(BOUNDS, routes).await;
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("writes");
+        while mine.strong_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    #[test]
+    fn files_bound_connections_and_listeners_are_fewer() {
+        let limits = Limits::default();
+        let plenty = Bounds::within(&limits, 1 << 20);
+        assert_eq!((plenty.connections, plenty.of_one), (4_096, 1_024));
+        assert_eq!(plenty.listeners(), (3_072, 768));
+        let few = Bounds::within(&limits, 40);
+        assert_eq!((few.connections, few.of_one, few.listeners()), (40, 10, (30, 8)));
+        let proxy = Bounds::within(&Limits { connections_per_ip: 0, ..limits }, 40);
+        assert_eq!((proxy.connections, proxy.of_one), (40, 40));
+        let none = Bounds::within(&Limits::default(), 0);
+        assert_eq!((none.connections, none.of_one, none.listeners()), (1, 1, (1, 1)));
+    }
+
+    #[test]
+    fn warnings_are_told_once_in_a_while() {
+        let (mut warning, start) = (Warning::default(), Instant::now());
+        assert_eq!(warning.due(start), Some(1));
+        for _ in 0..20 {
+            assert_eq!(warning.due(start + QUIET / 2), None);
+        }
+        assert_eq!(warning.due(start + QUIET), Some(21));
     }
 
     #[tokio::test]
     async fn a_head_that_never_ends_holds_no_place() {
-        let (address, stop, serving) = start().await;
+        let (address, stop, serving) = start(BOUNDS, who()).await;
         let mut slow = Vec::new();
         for part in ["", "GET / HTTP/1.1\r\nHost: x\r\n"] {
             let mut stream = TcpStream::connect(address).await.expect("connects");

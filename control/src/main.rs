@@ -12,6 +12,7 @@ mod certificate;
 mod config;
 mod connections;
 mod exit;
+mod heart;
 mod http;
 mod logging;
 mod ops;
@@ -20,6 +21,7 @@ mod rooms;
 mod sdp;
 mod server;
 mod settings;
+mod shares;
 mod signaling;
 mod supervisor;
 #[cfg(test)]

@@ -10,26 +10,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use corecast_wire::StartError;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_rustls::TlsAcceptor;
 
 use crate::addresses::{Addresses, Names};
 use crate::certificate::Certificate;
 use crate::config::Config;
-use crate::connections::{self, Bounds};
+use crate::connections;
+use crate::heart::{self, Heart};
 use crate::http::App;
 use crate::rooms::Rooms;
 use crate::settings::Isolation;
 use crate::supervisor::fatal;
-use crate::supervisor::report::{Died, Report, send};
+use crate::supervisor::report::{Report, send};
 use crate::tls::Identity;
-use crate::workers::{Death, DeathCause, Pool, Spawned, Watch, spawn};
+use crate::workers::{Pool, Spawned, Watch, spawn};
 use crate::{http, logging, ops, signaling};
 
 /// For the HTTP requests that are being answered, then for the workers.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// Threads that read offers.
+const MAX_ASIDE: usize = 2;
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 /// Every route.
 pub(crate) fn router(app: &Arc<App>) -> Router {
@@ -54,7 +56,11 @@ pub(crate) fn be_server(parent: i32) -> ExitCode {
         let certificate = Certificate::draw()?;
         let addresses = Addresses::find_again(&config.rtc.listen_ips, &known)?;
         let spawned = spawn::all(&config, &addresses, &certificate, &report)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(MAX_ASIDE)
+            .thread_keep_alive(FOR_EVER)
+            .build()?;
         runtime.block_on(serve(config, addresses, &certificate, (listener, tls), &report, spawned))
     };
     match run() {
@@ -79,12 +85,15 @@ async fn serve(
         timeout: config.worker.timeout.0,
         usage_interval: config.usage.interval.0,
     };
-    let (pool, mut deaths, mut starts) = Pool::open(spawned, watch)?;
+    // Once there is a thread for work aside, it does not matter whether the system has more to give.
+    tokio::task::spawn_blocking(|| ()).await?;
+    let heart = Heart::start()?;
+    let (pool, mut deaths, mut starts) = heart.open(spawned, watch)?;
     for _ in pool.workers() {
         tokio::select! {
             // What a worker said before its death comes first.
             biased;
-            Some(death) = deaths.recv() => return mourn(report, death).await,
+            Some(death) = deaths.recv() => match heart::mourn(report, death).await? {},
             started = starts.recv() => { started.ok_or("the workers have gone")?; }
         }
     }
@@ -95,55 +104,24 @@ async fn serve(
     let rooms = Arc::clone(app.rooms());
     tokio::spawn(Rooms::close_idle(Arc::clone(&rooms)));
 
+    let mut terminate = signal(SignalKind::terminate())?;
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let serving = tokio::spawn(connections::serve(listener, tls, router(&app), Bounds::default(), stopping));
+    let serving = tokio::spawn(connections::serve(listener, tls, router(&app), app.bounds(), stopping));
     send(report, &ready)?;
 
-    until_told(report, &mut deaths, heartbeat).await?;
+    let (pulse, beating) = heart.beat(report.try_clone()?, deaths, heartbeat);
+    tokio::spawn(async move { pulse.keep().await });
+    tokio::select! {
+        _ = terminate.recv() => {}
+        ended = beating => match ended?? {},
+    }
     stop.send_replace(true);
     // Streams of events end with their rooms; nothing else would end them.
     let _ = tokio::time::timeout(STOP_LIMIT, rooms.close_all()).await;
     let _ = tokio::time::timeout(STOP_LIMIT, serving).await;
     pool.shut_down(STOP_LIMIT).await;
     Ok(())
-}
-
-/// Beats until SIGTERM; does not return from a death.
-async fn until_told(
-    report: &UnixStream,
-    deaths: &mut UnboundedReceiver<Death>,
-    heartbeat: Duration,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut beats = tokio::time::interval(heartbeat.min(Duration::from_secs(1)));
-    loop {
-        tokio::select! {
-            _ = beats.tick() => send(report, &Report::Beat)?,
-            _ = terminate.recv() => return Ok(()),
-            Some(death) = deaths.recv() => return mourn(report, death).await,
-        }
-    }
-}
-
-/// Tells the supervisor of a death and waits to be ended.
-async fn mourn(report: &UnixStream, death: Death) -> Result<(), Box<dyn std::error::Error>> {
-    let Death { worker, core, pid, cause } = death;
-    let died = |cause| {
-        let pid = pid.unwrap_or_else(std::process::id);
-        Report::Died(Died { worker: Some(worker), core: Some(core), pid, cause, place: None })
-    };
-    let told = match cause {
-        DeathCause::StartFailed(error) => Report::StartFailed {
-            refused: matches!(error, StartError::IoUringRefused(_)),
-            cause: format!("worker {worker} (core {core}) cannot start: {error}"),
-        },
-        DeathCause::Ended(why) => died(why),
-        DeathCause::Stalled(limit) => died(format!("stalled: no answer for {:.1} s", limit.as_secs_f32())),
-    };
-    send(report, &told)?;
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    Err("the supervisor did not end this process".into())
 }
 
 fn summary(config: &Config, pool: &Pool, addresses: &Addresses) -> String {

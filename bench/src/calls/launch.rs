@@ -79,6 +79,7 @@ impl Launched {
             ("--rtc-send-buffer-bytes", SOCKET_BUFFER_BYTES),
             ("--limits-sessions-per-second", "0"),
             ("--limits-sessions-per-second-per-ip", "0"),
+            ("--limits-connections-per-ip", "0"),
             ("--log", "warn"),
         ];
         let supervisor = Command::new(std::env::current_exe()?)

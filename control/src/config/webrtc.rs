@@ -9,7 +9,9 @@ use crate::settings::{DtlsSetting, IceServer, Span};
 
 /// Longest bearer token: no client sends a longer one in a header.
 const MAX_TOKEN_BYTES: usize = 1_024;
-const SDP_BYTES: std::ops::RangeInclusive<usize> = 1_024..=1 << 20;
+/// At most what the parser takes.
+const SDP_BYTES: std::ops::RangeInclusive<usize> = 1_024..=crate::sdp::MAX_BYTES;
+const CONNECTIONS: std::ops::RangeInclusive<usize> = 16..=1 << 20;
 const CONSENT_SECS: std::ops::RangeInclusive<u64> = 10..=60;
 
 /// DTLS of WebRTC transports.
@@ -44,11 +46,21 @@ pub(crate) struct Limits {
     pub(crate) sessions_per_second_per_ip: u32,
     /// Longest session description, in bytes.
     pub(crate) sdp_bytes: usize,
+    /// HTTP connections at a time.
+    pub(crate) connections: usize,
+    /// HTTP connections of one IP address (IPv6: of one /64) at a time. 0 for no limit.
+    pub(crate) connections_per_ip: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { sessions_per_second: 200, sessions_per_second_per_ip: 10, sdp_bytes: 256 << 10 }
+        Self {
+            sessions_per_second: 200,
+            sessions_per_second_per_ip: 10,
+            sdp_bytes: 64 << 10,
+            connections: 4_096,
+            connections_per_ip: 1_024,
+        }
     }
 }
 
@@ -85,9 +97,15 @@ pub(crate) struct WebRtcArgs {
     /// New WebRTC sessions per second of one IP address; 0 for no limit [default: 10]
     #[arg(long, env = "CORECAST_LIMITS_SESSIONS_PER_SECOND_PER_IP", value_name = "NUMBER")]
     limits_sessions_per_second_per_ip: Option<u32>,
-    /// Longest session description, in bytes [default: 262144]
+    /// Longest session description, in bytes [default: 65536]
     #[arg(long, env = "CORECAST_LIMITS_SDP_BYTES", value_name = "BYTES")]
     limits_sdp_bytes: Option<usize>,
+    /// HTTP connections at a time [default: 4096]
+    #[arg(long, env = "CORECAST_LIMITS_CONNECTIONS", value_name = "NUMBER")]
+    limits_connections: Option<usize>,
+    /// HTTP connections of one IP address at a time; 0 for no limit [default: 1024]
+    #[arg(long, env = "CORECAST_LIMITS_CONNECTIONS_PER_IP", value_name = "NUMBER")]
+    limits_connections_per_ip: Option<usize>,
 }
 
 impl WebRtcArgs {
@@ -106,6 +124,8 @@ impl WebRtcArgs {
         set(&mut config.limits.sessions_per_second, &self.limits_sessions_per_second);
         set(&mut config.limits.sessions_per_second_per_ip, &self.limits_sessions_per_second_per_ip);
         set(&mut config.limits.sdp_bytes, &self.limits_sdp_bytes);
+        set(&mut config.limits.connections, &self.limits_connections);
+        set(&mut config.limits.connections_per_ip, &self.limits_connections_per_ip);
         set_list(&mut config.rtc.ice_servers, &self.rtc_ice_servers);
         set_list(&mut config.whip.tokens, &self.whip_tokens);
         set_list(&mut config.whep.tokens, &self.whep_tokens);
@@ -146,6 +166,10 @@ impl Config {
         if !SDP_BYTES.contains(&self.limits.sdp_bytes) {
             return wrong(format!("limits.sdp_bytes must be {} to {}", SDP_BYTES.start(), SDP_BYTES.end()));
         }
+        if !CONNECTIONS.contains(&self.limits.connections) {
+            let sentence = format!("limits.connections must be {} to {}", CONNECTIONS.start(), CONNECTIONS.end());
+            return wrong(sentence);
+        }
         for (name, access) in [("whip.tokens", &self.whip), ("whep.tokens", &self.whep)] {
             if access.tokens.iter().any(|token| !is_token(token)) {
                 let sentence = "tokens are 1 to 1024 letters, digits and -._~+/ (RFC 6750 section 2.1)";
@@ -174,6 +198,7 @@ mod tests {
             ("[rtc]\nconsent_timeout = \"5s\"", "rtc.consent_timeout"),
             ("[rtc]\nconsent_timeout = \"60500ms\"", "rtc.consent_timeout"),
             ("[limits]\nsdp_bytes = 10", "limits.sdp_bytes"),
+            ("[limits]\nconnections = 1", "limits.connections"),
             ("[whip]\ntokens = [\"a b\"]", "whip.tokens"),
             ("[whep]\ntokens = [\"\"]", "whep.tokens"),
         ] {

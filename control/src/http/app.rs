@@ -6,18 +6,19 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 use axum::http::{Extensions, StatusCode};
 use axum::response::Response;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::HttpError;
 use super::rates::{Rates, source, within};
 use crate::addresses::Addresses;
 use crate::certificate::Certificate;
 use crate::config::Config;
+use crate::connections::Bounds;
 use crate::rooms::{Rooms, WebRtc};
+use crate::shares::{Share, Shares, TooMany};
 use crate::workers::Pool;
 
-/// Listeners of events over all rooms: each keeps a connection open.
-const MAX_LISTENERS: usize = 5_000;
+/// Long answers, such as `/stats` with every object, at a time; and those of one address.
+const MAX_LONG_ANSWERS: (usize, usize) = (4, 2);
 
 /// State of the routes.
 pub(crate) type AppState = State<Arc<App>>;
@@ -34,8 +35,12 @@ pub(crate) struct App {
     session_rates: Rates,
     /// Requests that look like guesses: of session URLs that do not exist, of tokens.
     guess_rates: Rates,
-    /// Places for listeners of events.
-    listeners: Arc<Semaphore>,
+    /// Bounds of HTTP's connections.
+    bounds: Bounds,
+    /// Streams of events: each keeps a connection open.
+    listeners: Arc<Shares>,
+    /// Long answers, while they are made and taken.
+    long_answers: Arc<Shares>,
     started: Instant,
 }
 
@@ -43,11 +48,16 @@ impl App {
     pub(crate) fn new(config: Config, pool: Arc<Pool>, addresses: Addresses, certificate: &Certificate) -> Self {
         let webrtc = WebRtc::new(&config, &addresses, certificate);
         let (all, each) = (config.limits.sessions_per_second, config.limits.sessions_per_second_per_ip);
+        let bounds = Bounds::new(&config.limits, config.isolation);
+        let (listeners, listeners_of_one) = bounds.listeners();
+        let (long_answers, long_answers_of_one) = MAX_LONG_ANSWERS;
         Self {
             rooms: Arc::new(Rooms::new(Arc::clone(&pool), addresses, webrtc, config.rooms.clone())),
             session_rates: Rates::new(all, each),
             guess_rates: Rates::new(all, each),
-            listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
+            bounds,
+            listeners: Shares::new(listeners, listeners_of_one),
+            long_answers: Shares::new(long_answers, long_answers_of_one),
             started: Instant::now(),
             config,
             pool,
@@ -77,10 +87,26 @@ impl App {
         within(&self.guess_rates, source(extensions), what)
     }
 
+    /// Bounds of HTTP's connections.
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
     /// A place among those who listen to events.
-    pub(crate) fn listener_place(&self) -> Result<OwnedSemaphorePermit, HttpError> {
-        let full = |_| HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "too many listen already");
-        Arc::clone(&self.listeners).try_acquire_owned().map_err(full)
+    pub(crate) fn listener_place(&self, extensions: &Extensions) -> Result<Share, HttpError> {
+        self.listeners.take(source(extensions)).map_err(|full| match full {
+            TooMany::OfOne => {
+                HttpError::new(StatusCode::TOO_MANY_REQUESTS, "too many listen from your address already")
+            }
+            TooMany::OfAll => HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "too many listen already"),
+        })
+    }
+
+    /// The right to a long answer.
+    pub(crate) fn long_answer(&self, extensions: &Extensions) -> Result<Share, HttpError> {
+        let sentence = "other long answers are being taken; try again";
+        let full = |_| HttpError::new(StatusCode::SERVICE_UNAVAILABLE, sentence);
+        self.long_answers.take(source(extensions)).map_err(full)
     }
 
     /// Time since the server started.

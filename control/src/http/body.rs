@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::HttpError;
 
-/// Longest body. JSON may be nested 128 deep (serde_json's limit).
-pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
+/// Longest body, above the 100 kB of mediasoup-demo's server. JSON may be nested 128 deep (serde_json's limit).
+pub(super) const MAX_BODY_BYTES: usize = 128 << 10;
 /// Time for a body to arrive in.
 const BODY_LIMIT: Duration = Duration::from_secs(10);
 

@@ -35,6 +35,13 @@ pub(crate) fn bounded(routes: Router, app: &Arc<App>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(app), origins::check))
 }
 
+/// Does work that may take a while on a thread that no other request waits for.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, HttpError> + Send + 'static,
+) -> Result<T, HttpError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| HttpError::lost())?
+}
+
 /// Runs to its end even if the client hangs up: a request applies completely or not at all.
 pub(crate) async fn complete<T: Send + 'static>(
     work: impl Future<Output = Result<T, HttpError>> + Send + 'static,

@@ -12,6 +12,7 @@ use axum::extract::ConnectInfo;
 use axum::http::{Extensions, StatusCode};
 
 use super::error::HttpError;
+use crate::shares::{TooMany, source_of};
 
 /// Source addresses that are known at a time. One that has been quiet for [`BURST`] is forgotten.
 const MAX_SOURCES: usize = 16_384;
@@ -54,15 +55,6 @@ impl Bucket {
     }
 }
 
-/// Which limit was met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TooMany {
-    /// The limit of this source.
-    OfOne,
-    /// The limit of all sources together.
-    OfAll,
-}
-
 /// One bucket for all, and one for each source.
 #[derive(Debug)]
 pub(crate) struct Rates {
@@ -75,17 +67,6 @@ pub(crate) struct Rates {
 struct Buckets {
     all: Bucket,
     sources: HashMap<IpAddr, Bucket>,
-}
-
-/// A client that has one IPv6 address has 2^64 of them.
-fn source_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            [a, b, c, d, 0, 0, 0, 0].into()
-        }
-        v4 => v4,
-    }
 }
 
 impl Rates {

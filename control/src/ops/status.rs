@@ -1,21 +1,24 @@
 //! The status page, its JSON, and health.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use corecast_wire::{Command, Io, TestHook};
+use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::stats::{Lists, Names};
-use crate::http::{App, AppState, HttpError, parse};
+use crate::http::{Answer, App, AppState, HttpError, parse};
 use crate::logging;
-use crate::rooms::{Overview, PeerInfo};
+use crate::rooms::{Overview, PeerInfo, Room};
+use crate::shares::Share;
 use crate::workers::Worker;
 
 const PAGE: &str = include_str!("status.html");
@@ -23,6 +26,9 @@ const PAGE: &str = include_str!("status.html");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
     img-src data:; frame-ancestors 'none'";
 const DEFAULT_STALL_MS: u32 = 60_000;
+/// Rooms, transports, producers and consumers, with some 400 bytes each, of an answer that is not long.
+const MAX_SHORT: usize = 500;
+const PART_BYTES: usize = 64 * 1024;
 
 pub(super) async fn page() -> Response {
     let headers = [
@@ -132,13 +138,34 @@ fn room(room: &Overview, names: &mut Names) -> Value {
     })
 }
 
-pub(super) async fn rooms(State(app): AppState) -> Json<Value> {
-    Json(json!({ "rooms": list(&app, &mut Names::new()).await }))
+pub(super) async fn rooms(State(app): AppState, extensions: Extensions) -> Answer {
+    let rooms = app.rooms().all().await;
+    let share = share(&app, &extensions, rooms.len())?;
+    Ok(answer(&json!({ "rooms": list(&rooms, &mut Names::new()).await }), share))
 }
 
-async fn list(app: &App, names: &mut Names) -> Vec<Value> {
+/// The right to an answer about so many objects: long ones are bounded in number while they are made and taken.
+fn share(app: &App, extensions: &Extensions, objects: usize) -> Result<Option<Share>, HttpError> {
+    if objects > MAX_SHORT { app.long_answer(extensions).map(Some) } else { Ok(None) }
+}
+
+/// The answer in parts: the share is held until the last of them is taken.
+fn answer(body: &Value, share: Option<Share>) -> Response {
+    let bytes = Bytes::from(body.to_string());
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CONTENT_LENGTH, HeaderValue::from(bytes.len())),
+    ];
+    let parts = stream::unfold((bytes, share), |(mut left, share)| async move {
+        let part = left.split_to(left.len().min(PART_BYTES));
+        (!part.is_empty()).then_some((Ok::<_, Infallible>(part), (left, share)))
+    });
+    (headers, Body::from_stream(parts)).into_response()
+}
+
+async fn list(rooms: &[Arc<Room>], names: &mut Names) -> Vec<Value> {
     let mut list = Vec::new();
-    for of in app.rooms().all().await {
+    for of in rooms {
         list.push(room(&of.overview().await, names));
     }
     list
@@ -150,21 +177,26 @@ pub(super) struct StatsQuery {
     objects: Option<bool>,
 }
 
-pub(super) async fn stats(State(app): AppState, Query(query): Query<StatsQuery>) -> Result<Json<Value>, HttpError> {
+pub(super) async fn stats(State(app): AppState, Query(query): Query<StatsQuery>, extensions: Extensions) -> Answer {
+    let (rooms, workers) = (app.rooms().all().await, app.pool().workers());
+    let with_objects = query.objects != Some(false);
+    let usages = workers.iter().filter_map(|worker| worker.usage()).map(|(usage, _)| usage);
+    let objects: u32 = usages.map(|usage| usage.transports + usage.producers + usage.consumers).sum();
+    let share = share(&app, &extensions, rooms.len() + if with_objects { objects as usize } else { 0 })?;
     let mut names = Names::new();
-    let list = list(&app, &mut names).await;
+    let list = list(&rooms, &mut names).await;
     let mut body = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "uptimeMs": ms(app.uptime()),
         "isolation": app.config().isolation.to_string(),
         "lostLogLines": logging::lost_lines(),
-        "workers": app.pool().workers().iter().map(|of| worker(of)).collect::<Vec<_>>(),
+        "workers": workers.iter().map(|of| worker(of)).collect::<Vec<_>>(),
         "rooms": list,
     });
-    if query.objects != Some(false) {
+    if with_objects {
         let mut lists = Lists::default();
-        for worker in app.pool().workers() {
+        for worker in workers {
             for object in worker.stats().await? {
                 lists.push(worker.index(), &object, &names);
             }
@@ -173,7 +205,7 @@ pub(super) async fn stats(State(app): AppState, Query(query): Query<StatsQuery>)
         body["producers"] = Value::Array(lists.producers);
         body["consumers"] = Value::Array(lists.consumers);
     }
-    Ok(Json(body))
+    Ok(answer(&body, share))
 }
 
 #[derive(Debug, Deserialize)]

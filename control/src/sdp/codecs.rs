@@ -1,6 +1,6 @@
 //! Codecs of a section: `a=rtpmap`, `a=fmtp` (RFC 8866 sections 6.6 and 6.15) and `a=rtcp-fb` (RFC 4585 section 4.2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use sdp_types::Attribute;
 use serde_json::{Map, Value};
@@ -17,6 +17,8 @@ const MAX_PARAMETERS: usize = 32;
 const MAX_FORMAT_BYTES: usize = 4_096;
 /// Most entries of feedback of one codec.
 const MAX_FEEDBACK: usize = 32;
+/// Most different lines about feedback in a section. Chromium's longest have some 100.
+const MAX_FEEDBACK_LINES: usize = 512;
 /// Payload types that cannot be told from RTCP (RFC 5761 section 4).
 const RTCP_TYPES: std::ops::RangeInclusive<u8> = 64..=95;
 
@@ -45,18 +47,31 @@ pub(super) fn parse(
             parameters(codec, rest).map_err(|cause| place.malformed(attribute, cause))?;
         }
     }
+    feedback(&mut codecs, attributes, place)?;
+    Ok(codecs)
+}
+
+/// Each line costs as much as there are codecs, so lines that stand again are left out and the others are counted.
+fn feedback(codecs: &mut [RtpCodecParameters], attributes: Attributes<'_>, place: &Place) -> Result<(), SdpError> {
+    let mut seen = HashSet::new();
     for attribute in attributes.all("rtcp-fb") {
+        if !seen.insert(value(attribute)) {
+            continue;
+        }
+        if seen.len() > MAX_FEEDBACK_LINES {
+            return Err(place.malformed(attribute, format!("at most {MAX_FEEDBACK_LINES} such lines in a section")));
+        }
         let (to, rest) = value(attribute).split_once(' ').unwrap_or_else(|| (value(attribute), ""));
         let to = if to == "*" { None } else { Some(payload_type(to).ok_or_else(|| wrong_type(attribute, place))?) };
-        let entry =
-            feedback(rest).ok_or_else(|| place.malformed(attribute, "must be a payload type (or *) and a word"))?;
+        let entry = feedback_entry(rest)
+            .ok_or_else(|| place.malformed(attribute, "must be a payload type (or *) and a word"))?;
         for codec in codecs.iter_mut().filter(|codec| to.is_none_or(|to| codec.payload_type == to)) {
             if codec.rtcp_feedback.len() < MAX_FEEDBACK && !codec.rtcp_feedback.contains(&entry) {
                 codec.rtcp_feedback.push(entry.clone());
             }
         }
     }
-    Ok(codecs)
+    Ok(())
 }
 
 /// The payload types of an `m=` line.
@@ -144,7 +159,7 @@ fn number_or_text(text: &str) -> Value {
     }
 }
 
-fn feedback(text: &str) -> Option<RtcpFeedback> {
+fn feedback_entry(text: &str) -> Option<RtcpFeedback> {
     let text = text.trim();
     let (kind, parameter) = text.split_once(' ').unwrap_or((text, ""));
     is_token(kind).then(|| RtcpFeedback::new(kind, parameter.trim()))

@@ -8,7 +8,7 @@ use sdp_types::{Attribute, ParserError, Session};
 use super::SdpError;
 
 /// Most bytes of a description.
-pub(super) const MAX_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_BYTES: usize = 256 * 1024;
 /// Most lines of a description. Chromium's longest offers have some 300 for a section.
 const MAX_LINES: usize = 8_192;
 /// Most characters of a line that an error repeats.

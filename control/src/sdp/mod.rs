@@ -27,6 +27,7 @@ pub(crate) use answer::{AnsweredSection, Bundle, Candidate, Local, Sending, answ
 pub(crate) use consume::{ConsumeRequest, can_consume, consume, viewing};
 pub(crate) use error::{Fault, SdpError};
 pub(crate) use fragment::{Fragment, fragment, parse_fragment};
+pub(crate) use lines::MAX_BYTES;
 pub(crate) use offer::{Offer, RemoteIce};
 pub(crate) use publish::publish;
 

@@ -1,6 +1,6 @@
 //! What an offer says.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use corecast_wire::{DtlsParameters, DtlsRole, Fingerprint, FingerprintAlgorithm};
 use sdp_types::Attribute;
@@ -139,23 +139,19 @@ fn check_shared(sections: &[Section]) -> Result<(), SdpError> {
     let same = |a: &RtpCodecParameters, b: &RtpCodecParameters| {
         a.mime_type.eq_ignore_ascii_case(&b.mime_type) && a.clock_rate == b.clock_rate && a.channels == b.channels
     };
-    let mut ssrcs = HashSet::new();
-    for (position, section) in sections.iter().enumerate() {
-        for other in sections.iter().take(position) {
-            let clash = |one: &&section::Extension| other.extensions.iter().any(|o| o.id == one.id && o.uri != one.uri);
-            if let Some(extension) = section.extensions.iter().find(clash) {
-                let cause = format!("extmap id {} means another URI than in m= line {}", extension.id, other.index + 1);
+    let (mut uris, mut codecs, mut ssrcs) = (HashMap::new(), HashMap::new(), HashSet::new());
+    for section in sections {
+        for extension in &section.extensions {
+            let (uri, line) = *uris.entry(extension.id).or_insert((&extension.uri, section.index + 1));
+            if *uri != extension.uri {
+                let cause = format!("extmap id {} means another URI than in m= line {line}", extension.id);
                 return Err(section.place().wrong(cause));
             }
-            let clash = |one: &&RtpCodecParameters| {
-                other.codecs.iter().any(|o| o.payload_type == one.payload_type && !same(o, one))
-            };
-            if let Some(codec) = section.codecs.iter().find(clash) {
-                let cause = format!(
-                    "payload type {} means another codec than in m= line {}",
-                    codec.payload_type,
-                    other.index + 1
-                );
+        }
+        for codec in &section.codecs {
+            let (known, line) = *codecs.entry(codec.payload_type).or_insert((codec, section.index + 1));
+            if !same(known, codec) {
+                let cause = format!("payload type {} means another codec than in m= line {line}", codec.payload_type);
                 return Err(section.place().wrong(cause));
             }
         }

@@ -355,7 +355,7 @@ async fn bodies_that_are_no_json_or_too_much() {
         ("{} x".to_owned(), 400),
         ("[".repeat(100_000), 400),
         (r#"{"id":"a","id":"b","displayName":"x","device":{"name":"x"}}"#.to_owned(), 400),
-        ("x".repeat((1 << 20) + 1), 413),
+        ("x".repeat((128 << 10) + 1), 413),
     ] {
         let answer = server.send("POST", "/rooms/r/broadcasters", "", &body).await;
         assert_eq!(answer.status.as_u16(), status, "{}: {}", &body[..20.min(body.len())], answer.text);

@@ -3,6 +3,7 @@
 
 mod logs;
 mod seccomp;
+mod strangers;
 mod trouble;
 
 use std::net::UdpSocket;

@@ -183,3 +183,17 @@ fn the_largest_that_is_taken_is_taken_in_linear_time() {
     let error = Offer::parse(&text).expect_err("not in the group");
     assert!(error.sentence.contains("BUNDLE"), "{error}");
 }
+
+#[test]
+fn lines_about_feedback_are_deduplicated_and_bounded() {
+    let text = text_of("chromium-publish");
+    let with_lines = |lines: &mut dyn Iterator<Item = String>| {
+        let lines: String = lines.map(|line| format!("a=rtcp-fb:{line}\r\n")).collect();
+        Offer::parse(&format!("{text}{lines}"))
+    };
+    let once = with_lines(&mut std::iter::once("* nack sli".to_owned())).expect("is taken");
+    let often = with_lines(&mut std::iter::repeat_n("* nack sli".to_owned(), 5_000)).expect("is taken");
+    assert_eq!(often, once);
+    let error = with_lines(&mut (0..600).map(|line| format!("* nack {line}"))).expect_err("too many");
+    assert!(error.sentence.contains("at most 512"), "{error}");
+}

@@ -7,11 +7,11 @@ use axum::http::{Extensions, HeaderMap};
 use axum::response::sse::Event;
 use futures_util::stream;
 use serde_json::{Value, json};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::http::{Answer, AppState, ListenQuery, complete, sse};
 use crate::ops::access;
 use crate::rooms::{Listener, Presence, RoomEvent};
+use crate::shares::Share;
 
 /// Makes the room if there is none: a page listens before anybody publishes.
 pub(super) async fn listen(
@@ -25,12 +25,12 @@ pub(super) async fn listen(
         app.admit_guess(&extensions, "requests without a right token")?;
         Err(refused)
     })?;
-    let place = app.listener_place()?;
+    let place = app.listener_place(&extensions)?;
     let listener = complete(async move { Ok(app.rooms().get_or_create(&room).await?.listen().await?) }).await?;
     Ok(sse(stream::unfold((listener, place), next)))
 }
 
-type Listening = (Listener, OwnedSemaphorePermit);
+type Listening = (Listener, Share);
 
 async fn next((mut listener, place): Listening) -> Option<(Result<Event, Infallible>, Listening)> {
     let (name, data) = describe(&*listener.next().await?);

@@ -15,7 +15,7 @@ use super::join::{Publishing, Viewing};
 use super::layers;
 use super::request::{ACCEPT_PATCH, ACCEPT_POST, FRAGMENT, SDP, WhipWhep, authorize, header_value, options};
 use super::sessions::{CreatedSession, Endpoint};
-use crate::http::{Answer, App, HttpError, check_type, path_segment, text};
+use crate::http::{Answer, App, HttpError, aside, check_type, path_segment, text};
 use crate::rooms::{Error, check_name};
 
 #[derive(Debug, Deserialize)]
@@ -74,7 +74,7 @@ pub(super) async fn publish(
 ) -> Answer {
     let offer = offer(&at.app, Endpoint::Whip, request).await?;
     check_name("roomId", &room)?;
-    let publishing = Publishing::read(query.peer, query.name, &offer)?;
+    let publishing = aside(move || Publishing::read(query.peer, query.name, &offer)).await?;
     let app = Arc::clone(&at.app);
     let opened = open(async move {
         let room = at.app.rooms().get_or_create(&room).await?;
@@ -91,7 +91,7 @@ async fn view(at: WhipWhep, room: String, peer: Option<String>, request: Request
     let offer = offer(&at.app, Endpoint::Whep, request).await?;
     check_name("roomId", &room)?;
     peer.as_deref().map_or(Ok(()), |peer| check_name("peer", peer))?;
-    let viewing = Viewing::read(&offer)?;
+    let viewing = aside(move || Viewing::read(&offer)).await?;
     let app = Arc::clone(&at.app);
     let opened = open(async move {
         // A room that is not there is one where nobody publishes yet; asking does not make it.

@@ -18,13 +18,14 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
 use super::request;
 use super::request::{ACCEPT_POST, WhipWhep, may_ask};
 use super::sessions::{Endpoint, Session};
 use crate::http::{Answer, HttpError, ListenQuery, check_type, complete, parse, path_segment, sse, text};
 use crate::rooms::LayerReport;
+use crate::shares::Share;
 
 const JSON: &str = "application/json";
 /// At least between two looks at what has changed by itself.
@@ -227,7 +228,7 @@ pub(super) async fn listen(
         None => EVENTS.into(),
     };
     let current = watch_layers(&session).await?;
-    let place = at.app.listener_place()?;
+    let place = at.app.listener_place(request.extensions())?;
     let listening = Listening { session, wanted, current, told: None, active: false, queue: Vec::new(), _place: place };
     Ok(sse(stream::unfold(listening, next)))
 }
@@ -243,7 +244,7 @@ struct Listening {
     active: bool,
     /// Events to be sent, last first.
     queue: Vec<Event>,
-    _place: OwnedSemaphorePermit,
+    _place: Share,
 }
 
 /// Something of them has changed, or a while has passed.
