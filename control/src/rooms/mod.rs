@@ -5,9 +5,9 @@
 //! what is done and what is refused, with a code and a reason, is said in the domain's terms, and `signaling`
 //! translates it. Nothing changes here before the worker has agreed.
 //!
-//! From the outside in: `registry` (all rooms), `room` (the lock, the end), `peers`, then `join` (a peer with a WebRTC
-//! transport and everything inside at once) or `plain` and `produce_consume` (step by step), `layers`, `listener`. The
-//! tables are in `state`, their rows in `peer`, `transport` and `media`.
+//! From the outside in: `registry` (all rooms; `waiting` for one), `room` (the lock, the end), `peers`, then `join` (a
+//! peer with a WebRTC transport and everything inside at once) or `plain` and `produce_consume` (step by step),
+//! `layers`, `listener`. The tables are in `state`, their rows in `peer`, `transport` and `media`.
 
 mod draw;
 mod error;
@@ -27,6 +27,7 @@ mod room;
 mod sample;
 mod state;
 mod transport;
+mod waiting;
 mod webrtc;
 mod webrtc_transport;
 

@@ -11,6 +11,7 @@ use super::draw::next_id;
 use super::error::Error;
 use super::names::check_name;
 use super::room::Room;
+use super::waiting::Waiting;
 use super::webrtc::WebRtc;
 use crate::addresses::Addresses;
 use crate::config;
@@ -28,11 +29,13 @@ pub(crate) struct Rooms {
     settings: config::Rooms,
     /// Locked while a room is made, so that two first comers do not make two.
     rooms: Mutex<HashMap<String, Arc<Room>>>,
+    waiting: Waiting,
 }
 
 impl Rooms {
     pub(crate) fn new(pool: Arc<Pool>, addresses: Addresses, webrtc: WebRtc, settings: config::Rooms) -> Self {
-        Self { pool, addresses, webrtc: Arc::new(webrtc), settings, rooms: Mutex::default() }
+        let (rooms, waiting) = (Mutex::default(), Waiting::default());
+        Self { pool, addresses, webrtc: Arc::new(webrtc), settings, rooms, waiting }
     }
 
     /// The room of that name, made on the worker whose turn it is if there is none yet.
@@ -53,12 +56,24 @@ impl Rooms {
         tracing::info!("room {id:?} is on worker {}", worker.index());
         let room = Arc::new(Room::new(id, worker, router, self.addresses.clone(), Arc::clone(&self.webrtc)));
         rooms.insert(id.to_owned(), Arc::clone(&room));
+        self.waiting.tell(id);
         Ok(room)
     }
 
     /// The room of that name.
     pub(crate) async fn get(&self, id: &str) -> Result<Arc<Room>, Error> {
         self.rooms.lock().await.get(id).cloned().ok_or_else(|| Error::not_found("room", id))
+    }
+
+    /// Waits for the room of that name, which others make. None if everything ends.
+    pub(crate) async fn appears(&self, id: &str) -> Option<Arc<Room>> {
+        loop {
+            let mut wait = self.waiting.join(id)?;
+            if let Ok(room) = self.get(id).await {
+                return Some(room);
+            }
+            wait.over().await;
+        }
     }
 
     /// Every room, by name.
@@ -80,6 +95,7 @@ impl Rooms {
     /// Closes every room: peers and listeners are told at once, and not by silence.
     pub(crate) async fn close_all(&self) {
         let mut rooms = self.rooms.lock().await;
+        self.waiting.close();
         for (id, room) in rooms.drain() {
             if let Err(error) = room.close().await {
                 tracing::warn!("room {id:?} cannot be closed: {error}");

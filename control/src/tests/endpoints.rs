@@ -269,6 +269,21 @@ async fn floods_are_slowed_down() {
 }
 
 #[tokio::test]
+async fn strangers_take_nothing_of_what_those_with_a_token_may_ask() {
+    let mut config = with_tokens();
+    config.limits.sessions_per_second = 2;
+    let server = Server::start_with(config).await;
+    for guess in 0..120 {
+        let headers = format!("{OPEN}Authorization: Bearer guess-{guess}\r\n");
+        let status = server.send("POST", "/whip/r", &headers, &offer("sendonly", STAYS)).await.status.as_u16();
+        assert!([401, 503].contains(&status), "{status}");
+    }
+    let headers = format!("{OPEN}Authorization: Bearer publish\r\n");
+    let answer = server.send("POST", "/whip/r", &headers, &offer("sendonly", STAYS)).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+}
+
+#[tokio::test]
 async fn one_session_takes_only_so_many_patches() {
     let server = Server::start().await;
     let session = server.sdp("/whip/r", &offer("sendonly", STAYS)).await.location.expect("a URL");

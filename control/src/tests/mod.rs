@@ -367,7 +367,12 @@ async fn bodies_that_are_no_json_or_too_much() {
 async fn rooms_go_round_and_origins_are_checked() {
     let server = Server::start().await;
     for room in ["a", "b", "c", "a"] {
-        server.get(&format!("/rooms/{room}")).await;
+        assert_eq!(server.get(&format!("/rooms/{room}")).await.status, StatusCode::OK);
+    }
+    assert_eq!(server.get("/rooms").await.json()["rooms"], json!([]), "a GET makes no room");
+    for (room, id) in [("a", "x"), ("b", "x"), ("c", "x"), ("a", "y")] {
+        let body = json!({ "id": id, "displayName": "x", "device": { "name": "x" } });
+        server.made(&format!("/rooms/{room}/broadcasters"), body).await;
     }
     let rooms = server.get("/rooms").await.json()["rooms"].clone();
     let workers: Vec<_> = rooms.as_array().expect("list").iter().map(|room| room["worker"].clone()).collect();

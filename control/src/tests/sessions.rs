@@ -283,6 +283,8 @@ impl Events {
 #[tokio::test]
 async fn listeners_are_told_who_comes_and_goes() {
     let server = Server::start().await;
+    // Makes the room.
+    server.sdp("/whip/r?peer=nobody", &offer("sendonly", NEVER_COMES)).await;
     let mut events = Events::open(&server, "/rooms/r/events").await;
     let told = |name: &str, data: Value| Some((name.to_owned(), data));
     assert_eq!(events.next().await, told("peers", json!([])));
@@ -306,4 +308,19 @@ async fn listeners_are_told_who_comes_and_goes() {
     assert_eq!(server.send("DELETE", &ghost.location.expect("a URL"), "", "").await.status, StatusCode::OK);
     assert_eq!(server.send("DELETE", "/rooms/r", "", "").await.status.as_u16(), 204);
     assert_eq!(events.next().await, None, "the room has closed");
+}
+
+#[tokio::test]
+async fn listening_makes_no_room_and_hears_of_one_that_comes() {
+    let server = Server::start().await;
+    let mut events = Events::open(&server, "/rooms/r/events").await;
+    assert_eq!(events.next().await, Some(("peers".to_owned(), json!([]))));
+    assert_eq!(server.get("/rooms").await.json()["rooms"], json!([]));
+    server.publisher("r", "ann").await;
+    let (name, data) = events.next().await.expect("goes on");
+    // The room was heard of before she was connected, or after.
+    let ann = if name == "joined" { data } else { data[0].clone() };
+    assert_eq!(ann["peer"], "ann", "{name}");
+    assert_eq!(server.send("DELETE", "/rooms/r", "", "").await.status.as_u16(), 204);
+    while events.next().await.is_some() {}
 }

@@ -17,7 +17,7 @@ use super::srtp::SrtpJson;
 use crate::http::{Answer, App, AppState, HttpError, complete, parse, path_segment};
 use crate::ops::stats;
 use crate::ortc::{RtpParameters, can_consume, router_capabilities};
-use crate::rooms::{Code, NewConsumer, NewProducer, PeerHandle, PeerInfo, PeerKind, ProducerInfo, Room};
+use crate::rooms::{Code, NewConsumer, NewProducer, PeerHandle, PeerInfo, PeerKind, ProducerInfo, Room, check_name};
 
 /// In the URL: names of a room and a broadcaster, perhaps of something that is the broadcaster's.
 type Two = Path<(String, String)>;
@@ -72,8 +72,9 @@ fn location(room: &str, broadcaster: &str, rest: &[&str]) -> String {
     path
 }
 
-pub(super) async fn capabilities(State(app): AppState, Path(room): Path<String>) -> Answer {
-    complete(async move { Ok(app.rooms().get_or_create(&room).await?) }).await?;
+/// The same for every room, also for one that is not there: a GET makes none.
+pub(super) async fn capabilities(Path(room): Path<String>) -> Answer {
+    check_name("roomId", &room)?;
     let capabilities = router_capabilities();
     // The older form wants them bare, the newer wrapped: each reads the names that it knows.
     let body = json!({

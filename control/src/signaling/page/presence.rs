@@ -1,6 +1,7 @@
 //! `GET /rooms/{room}/events`: who is there, as server-sent events.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
 use axum::http::{Extensions, HeaderMap};
@@ -8,12 +9,12 @@ use axum::response::sse::Event;
 use futures_util::stream;
 use serde_json::{Value, json};
 
-use crate::http::{Answer, AppState, ListenQuery, complete, sse};
+use crate::http::{Answer, App, AppState, ListenQuery, sse};
 use crate::ops::access;
-use crate::rooms::{Listener, Presence, RoomEvent};
+use crate::rooms::{Listener, Presence, RoomEvent, check_name};
 use crate::shares::Share;
 
-/// Makes the room if there is none: a page listens before anybody publishes.
+/// A page listens before anybody publishes. That makes no room: it hears that nobody is there, and waits for the room.
 pub(super) async fn listen(
     State(app): AppState,
     Path(room): Path<String>,
@@ -25,16 +26,53 @@ pub(super) async fn listen(
         app.admit_guess(&extensions, "requests without a right token")?;
         Err(refused)
     })?;
+    check_name("roomId", &room)?;
     let place = app.listener_place(&extensions)?;
-    let listener = complete(async move { Ok(app.rooms().get_or_create(&room).await?.listen().await?) }).await?;
-    Ok(sse(stream::unfold((listener, place), next)))
+    let state = match app.rooms().get(&room).await {
+        Ok(found) => Hearing::Room(found.listen().await?),
+        Err(_) => Hearing::Nothing,
+    };
+    Ok(sse(stream::unfold(Listening { app, room, state, _place: place }, next)))
 }
 
-type Listening = (Listener, Share);
+/// A client that listens to a room.
+struct Listening {
+    app: Arc<App>,
+    room: String,
+    state: Hearing,
+    _place: Share,
+}
 
-async fn next((mut listener, place): Listening) -> Option<(Result<Event, Infallible>, Listening)> {
-    let (name, data) = describe(&*listener.next().await?);
-    Some((Ok(Event::default().event(name).data(data.to_string())), (listener, place)))
+enum Hearing {
+    /// There is no room, which has not been told yet.
+    Nothing,
+    /// There is no room.
+    Silence,
+    Room(Listener),
+}
+
+async fn next(mut listening: Listening) -> Option<(Result<Event, Infallible>, Listening)> {
+    let event = loop {
+        match &mut listening.state {
+            Hearing::Nothing => {
+                listening.state = Hearing::Silence;
+                break Arc::new(RoomEvent::List(Vec::new()));
+            }
+            Hearing::Silence => {
+                let room = listening.app.rooms().appears(&listening.room).await?;
+                let mut listener = room.listen().await.ok()?;
+                let list = listener.next().await?;
+                listening.state = Hearing::Room(listener);
+                // That nobody is there has been told.
+                if !matches!(&*list, RoomEvent::List(peers) if peers.is_empty()) {
+                    break list;
+                }
+            }
+            Hearing::Room(listener) => break listener.next().await?,
+        }
+    };
+    let (name, data) = describe(&event);
+    Some((Ok(Event::default().event(name).data(data.to_string())), listening))
 }
 
 fn describe(event: &RoomEvent) -> (&'static str, Value) {

@@ -1,6 +1,6 @@
 //! The endpoints: requests for a new session.
 //!
-//! Nothing is made before a request has been read and checked. Order of the checks: rate, token, media type, length,
+//! Nothing is made before a request has been read and checked. Order of the checks: token, rate, media type, length,
 //! description, then the room.
 
 use std::sync::Arc;
@@ -29,8 +29,9 @@ pub(super) struct PublishQuery {
 /// A description that asks for a session, when all checks that need no room have passed.
 async fn offer(app: &App, endpoint: Endpoint, request: Request) -> Result<String, HttpError> {
     let (parts, body) = request.into_parts();
-    app.admit_session(&parts.extensions)?;
+    // First, so that strangers take nothing of what clients with a token may ask for: they are counted apart.
     authorize(app, endpoint, (&parts.headers, &parts.extensions), None)?;
+    app.admit_session(&parts.extensions)?;
     check_type(&parts.headers, SDP)?;
     text(app.config().limits.sdp_bytes, body).await
 }
