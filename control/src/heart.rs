@@ -107,13 +107,13 @@ async fn beat(
             _ = beats.tick() => if pulse.is_there() {
                 send(&report, &Report::Beat)?;
             },
-            Some(death) = deaths.recv() => return mourn(&report, death).await,
+            Some(death) = deaths.recv() => return report_worker_death(&report, death).await,
         }
     }
 }
 
 /// Tells the supervisor of a death and waits to be ended.
-pub(crate) async fn mourn(report: &UnixStream, death: Death) -> io::Result<Infallible> {
+pub(crate) async fn report_worker_death(report: &UnixStream, death: Death) -> io::Result<Infallible> {
     let Death { worker, core, pid, cause } = death;
     let died = |cause| {
         let pid = pid.unwrap_or_else(std::process::id);

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> ExitCode {
     match args.role {
-        Some(Role::Server { parent }) => return server::be_server(parent),
+        Some(Role::Server { parent }) => return server::run_server(parent),
         Some(Role::Worker { parent, index, core, ref filter }) => {
             logging::start(filter);
             return workers::spawn::run_worker(parent, index, core);

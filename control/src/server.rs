@@ -39,7 +39,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
 }
 
 /// The role of the server: standard input is the HTTP listener, standard output leads to the supervisor.
-pub(crate) fn be_server(parent: i32) -> ExitCode {
+pub(crate) fn run_server(parent: i32) -> ExitCode {
     let run = || -> Result<(), Box<dyn std::error::Error>> {
         spawn::die_with(parent)?;
         fatal::install(libc::STDOUT_FILENO)?;
@@ -93,7 +93,7 @@ async fn serve(
         tokio::select! {
             // What a worker said before its death comes first.
             biased;
-            Some(death) = deaths.recv() => match heart::mourn(report, death).await? {},
+            Some(death) = deaths.recv() => match heart::report_worker_death(report, death).await? {},
             started = starts.recv() => { started.ok_or("the workers have gone")?; }
         }
     }
