@@ -198,7 +198,8 @@ impl Worker {
         let server = self.webrtc.as_mut().ok_or(Discard::UnexpectedProtocol)?;
         let key = server.fragments.get(fragment).copied().ok_or(Discard::UnknownUsername)?;
         // A path belongs to one transport. Once that transport has keys, and unless it has been silent for long, checks
-        // for another transport cannot take the path over. Before, they can, so that forged checks cannot keep a path from the one to whom it belongs.
+        // for another transport cannot take the path over. Before, they can, so that forged checks cannot keep a path
+        // from the one to whom it belongs.
         let holder = server.paths.get(&path).filter(|holder| **holder != key);
         let is_held = |holder: &Transport| {
             let is_abandoned = holder.webrtc().is_none_or(|webrtc| webrtc.ice().has_abandoned(now, path));
