@@ -20,6 +20,19 @@ pub(crate) struct SenderReport {
     pub(crate) at: Instant,
 }
 
+/// A packet with the highest sequence number so far.
+#[derive(Clone, Copy, Debug)]
+struct Newest {
+    sequence: u64,
+    timestamp: u32,
+    /// When the first packet with this timestamp came.
+    at: Instant,
+}
+
+/// A timestamp further behind the one before than this, or further ahead of the time that has passed, is a jump of the
+/// sender's clock. What is less may be pictures that are not sent in the order in which they are shown.
+const CLOCK_JUMP_S: i64 = 1;
+
 /// Sender reports of two streams that disagree with their packets' arrival by more than this are not believed.
 const MAX_DISAGREEMENT_S: u32 = 5;
 
@@ -43,10 +56,8 @@ pub(crate) struct Reception {
     /// Interarrival jitter times 16.
     jitter_16: u32,
     transit: Option<u32>,
-    /// Newest RTP timestamp and when it came: what sender reports extrapolate from.
-    newest: Option<(u32, Instant)>,
-    /// The highest timestamp of all, also of what came by RTX.
-    highest_timestamp: Option<u32>,
+    /// What sender reports extrapolate from.
+    newest: Option<Newest>,
     /// The numbers of the newest packet's picture, of one stream among several.
     picture_ids: PictureIds,
     sender_report: Option<SenderReport>,
@@ -60,19 +71,12 @@ impl Reception {
     pub(crate) fn packet(&mut self, meta: &PacketMeta, clock_rate_hz: u32, rtx: bool) {
         self.packets += 1;
         self.bytes += u64::from(meta.payload_len);
-        let is_highest = |highest: u32| meta.timestamp.wrapping_sub(highest).cast_signed() > 0;
-        if self.highest_timestamp.is_none_or(is_highest) {
-            self.highest_timestamp = Some(meta.timestamp);
-        }
         if rtx {
             return;
         }
         self.received_since_base += 1;
         self.base = Some(self.base.map_or(meta.sequence, |base| base.min(meta.sequence)));
-        let is_newest = self.newest.is_none_or(|(newest, _)| meta.timestamp.wrapping_sub(newest).cast_signed() > 0);
-        if is_newest {
-            self.newest = Some((meta.timestamp, meta.arrived));
-        }
+        self.follow_clock(meta, clock_rate_hz);
         self.measure_jitter(meta, clock_rate_hz);
     }
 
@@ -111,13 +115,13 @@ impl Reception {
     }
 
     /// Newest RTP timestamp and when it came: what sender reports extrapolate from.
-    pub(crate) const fn newest(&self) -> Option<(u32, Instant)> {
-        self.newest
+    pub(crate) fn newest(&self) -> Option<(u32, Instant)> {
+        self.newest.map(|newest| (newest.timestamp, newest.at))
     }
 
-    /// The highest timestamp of all, also of what came by RTX.
-    pub(crate) const fn highest_timestamp(&self) -> Option<u32> {
-        self.highest_timestamp
+    /// The highest timestamp since the sender's clock last jumped.
+    pub(crate) fn highest_timestamp(&self) -> Option<u32> {
+        self.newest.map(|newest| newest.timestamp)
     }
 
     /// The sender has reported on its clocks.
@@ -154,6 +158,32 @@ impl Reception {
         }
     }
 
+    /// The sender's clock is what packets in the order of their sequence numbers say. Where it jumps, what was known of
+    /// it before no longer holds.
+    fn follow_clock(&mut self, meta: &PacketMeta, clock_rate_hz: u32) {
+        let PacketMeta { sequence, timestamp, arrived: at, .. } = *meta;
+        let Some(newest) = self.newest.as_mut() else {
+            self.newest = Some(Newest { sequence, timestamp, at });
+            return;
+        };
+        if sequence <= newest.sequence {
+            return;
+        }
+        newest.sequence = sequence;
+        let ahead = i64::from(timestamp.wrapping_sub(newest.timestamp).cast_signed());
+        let passed = at.since(newest.at).as_nanos() * u128::from(clock_rate_hz) / 1_000_000_000;
+        let passed = i64::try_from(passed).unwrap_or(i64::MAX);
+        let limit = CLOCK_JUMP_S * i64::from(clock_rate_hz);
+        let has_jumped = ahead < -limit || ahead.saturating_sub(passed) > limit;
+        if ahead > 0 || has_jumped {
+            (newest.timestamp, newest.at) = (timestamp, at);
+        }
+        if has_jumped {
+            self.sender_report = None;
+            self.transit = None;
+        }
+    }
+
     /// RFC 3550 appendix A.8.
     fn measure_jitter(&mut self, meta: &PacketMeta, clock_rate_hz: u32) {
         let arrival = u128::from(meta.arrived.as_nanos()) * u128::from(clock_rate_hz) / 1_000_000_000;
@@ -161,7 +191,8 @@ impl Reception {
         let transit = (arrival as u32).wrapping_sub(meta.timestamp);
         if let Some(previous) = self.transit.replace(transit) {
             let deviation = transit.wrapping_sub(previous).cast_signed().unsigned_abs();
-            self.jitter_16 = self.jitter_16.wrapping_add(deviation).wrapping_sub((self.jitter_16 + 8) >> 4);
+            let decay = self.jitter_16.saturating_add(8) >> 4;
+            self.jitter_16 = self.jitter_16.saturating_sub(decay).saturating_add(deviation);
         }
     }
 
@@ -176,7 +207,7 @@ impl Reception {
         self.received_prior = 0;
         self.transit = None;
         self.newest = None;
-        self.highest_timestamp = None;
+        self.sender_report = None;
     }
 
     /// By how much RTP time here is ahead of RTP time there, at any one moment. Both senders' reports tell, or else the
@@ -184,7 +215,7 @@ impl Reception {
     pub(crate) fn ahead_of(&self, other: &Self, clock_rate_hz: u32) -> Option<u32> {
         #[expect(clippy::cast_possible_truncation, reason = "RTP time wraps")]
         let ticks = |elapsed: i128, per_s: u32| (elapsed * i128::from(clock_rate_hz) / i128::from(per_s)) as u32;
-        let (ours, theirs) = (self.newest?, other.newest?);
+        let (ours, theirs) = (self.newest()?, other.newest()?);
         let later = i128::from(theirs.1.as_nanos()) - i128::from(ours.1.as_nanos());
         let by_arrival = ours.0.wrapping_sub(theirs.0).wrapping_add(ticks(later, 1_000_000_000));
         let (Some(ours), Some(theirs)) = (self.sender_report, other.sender_report) else { return Some(by_arrival) };

@@ -2,6 +2,7 @@
 
 mod bed;
 mod catching_up;
+mod clocks;
 mod congestion;
 mod forwarding;
 mod headers;
