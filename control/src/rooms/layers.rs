@@ -37,7 +37,7 @@ impl Room {
         let consumer = state.consumer_of(peer, consumer)?;
         let highest = state.producer(&consumer.producer)?.encodings.len().saturating_sub(1);
         let spatial = spatial.min(u8::try_from(highest).unwrap_or(0));
-        Ok(self.worker().apply(Command::SetPreferredLayers { consumer: consumer.id, spatial }).await?)
+        Ok(self.worker().apply(Command::SetPreferredLayers { consumer: consumer.id, spatial, temporal: None }).await?)
     }
 
     /// A consumer wants the encoding of this name; without a name the highest.
@@ -59,7 +59,7 @@ impl Room {
             let reason = format!("encodingId: there is no encoding {name:?}; there are {there}");
             Error::new(Code::Unacceptable, reason)
         })?;
-        Ok(self.worker().apply(Command::SetPreferredLayers { consumer: consumer.id, spatial }).await?)
+        Ok(self.worker().apply(Command::SetPreferredLayers { consumer: consumer.id, spatial, temporal: None }).await?)
     }
 
     /// The encodings that a consumer may be sent.

@@ -236,7 +236,7 @@ impl FakeWorker {
             Command::PauseConsumer { consumer, .. } | Command::RequestKeyFrame { consumer } => {
                 self.consumers.get(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
             }
-            Command::SetPreferredLayers { consumer, spatial } => self.set_preferred_layers(consumer, spatial)?,
+            Command::SetPreferredLayers { consumer, spatial, .. } => self.set_preferred_layers(consumer, spatial)?,
             Command::TestHook(_) => return Err(CommandError::HooksOff),
             Command::CreateRouter { .. } | Command::Shutdown => {}
         }

@@ -150,6 +150,8 @@ pub enum Command {
         consumer: ConsumerId,
         /// Spatial layer: index into the producer's encodings, lowest quality first. Below their number.
         spatial: u8,
+        /// Highest temporal layer, of VP8 or VP9; all of them if absent.
+        temporal: Option<u8>,
     },
     /// Misbehave on purpose; refused unless [`crate::WorkerConfig::test_hooks`] is set.
     TestHook(TestHook),

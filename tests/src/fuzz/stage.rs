@@ -228,7 +228,7 @@ impl Stage {
             3 => Command::RequestKeyFrame { consumer },
             4 => Command::CloseConsumer { consumer },
             5 if paused => Command::CloseProducer { producer },
-            6 => Command::SetPreferredLayers { consumer, spatial: what >> 4 & 1 },
+            6 => Command::SetPreferredLayers { consumer, spatial: what >> 4 & 1, temporal: Some(what >> 5) },
             7 if paused => Command::CloseTransport { transport: TransportId(u64::from(place % TRANSPORTS)) },
             _ => Command::Stats { from: None },
         };

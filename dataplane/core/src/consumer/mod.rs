@@ -78,8 +78,7 @@ pub(crate) struct Consumer {
     sent: Sent,
     ssrc: u32,
     paused: bool,
-    /// The next packet begins a segment, at a key frame if there are any.
-    waiting: bool,
+    next: Next,
     /// Key frames of the producer's media can be told apart.
     has_key_frames: bool,
     replaying: bool,
@@ -100,6 +99,7 @@ pub(crate) struct Consumer {
     /// from it, so corrections do not add up.
     exact_offset: u32,
     preferred_layer: u8,
+    preferred_temporal: u8,
     /// The layer that control was last told of.
     reported_layer: Option<u8>,
     /// Bit n is set if the stream of layer n lists it.
@@ -118,6 +118,17 @@ const _: () = assert!(
     std::mem::offset_of!(Consumer, numbering) + Numbering::HOT_BYTES <= 128,
     "what every packet needs is on two lines"
 );
+
+/// What begins with the next packet that leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Nothing.
+    Packet,
+    /// Numbers through another filter, as soon as a frame lets the receiver change its temporal layers.
+    Filter,
+    /// A segment, at a key frame if there are any.
+    Segment,
+}
 
 /// What a consumer has sent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -157,7 +168,8 @@ impl Consumer {
             cname: options.cname.clone(),
             has_key_frames: source.has_key_frames(),
             clock_rate_hz: source.clock_rate_hz(),
-            waiting: true,
+            next: Next::Segment,
+            preferred_temporal: u8::MAX,
             replaying: false,
             queued: 0,
             gop_replay: None,
@@ -253,6 +265,20 @@ impl Consumer {
         let changes = self.preferred_layer != layer;
         self.preferred_layer = layer;
         changes
+    }
+
+    /// The receiver is to get temporal layers up to this one: those below from the next frame on, those above where
+    /// they may be entered.
+    pub(crate) const fn set_preferred_temporal(&mut self, layer: u8) {
+        self.preferred_temporal = layer;
+        if !self.is_waiting() {
+            self.next = if self.filter.temporal == layer { Next::Packet } else { Next::Filter };
+        }
+    }
+
+    /// The next packet begins a segment, at a key frame if there are any.
+    const fn is_waiting(&self) -> bool {
+        matches!(self.next, Next::Segment)
     }
 
     /// The layer that control was last told of.
@@ -351,7 +377,7 @@ impl Consumer {
 
     /// The stream that is being forwarded, if one is.
     pub(crate) fn current(&self) -> Option<StreamKey> {
-        (!self.waiting).then_some(self.numbering.stream())
+        (!self.is_waiting()).then_some(self.numbering.stream())
     }
 
     /// The stream whose key frame helps the receiver soonest.
@@ -361,12 +387,12 @@ impl Consumer {
 
     /// Whether packets of a stream concern it: of the one that is forwarded, or of the one to come.
     pub(crate) fn takes(&self, stream: StreamKey) -> bool {
-        (self.numbering.stream() == stream && !self.waiting) || self.target == stream
+        (self.numbering.stream() == stream && !self.is_waiting()) || self.target == stream
     }
 
     /// Waits for a key frame of a stream, to begin or to switch.
     pub(crate) fn awaits_key_frame_of(&self, stream: StreamKey) -> bool {
-        let awaits = self.target == stream && (self.waiting || self.numbering.stream() != stream);
+        let awaits = self.target == stream && (self.is_waiting() || self.numbering.stream() != stream);
         awaits && self.has_key_frames && !self.paused
     }
 
@@ -405,7 +431,7 @@ impl Consumer {
 
     /// Packets are withheld from now on, or the stream starts again: the next one that leaves begins a segment.
     pub(crate) const fn resynchronise(&mut self) {
-        self.waiting = true;
+        self.next = Next::Segment;
     }
 
     /// The stream that a segment of `stream` would follow, if it is another.
@@ -443,12 +469,14 @@ impl Consumer {
         history: &History,
         packet: &PacketMeta,
     ) -> Result<Numbered, Discard> {
-        if self.waiting || self.numbering.stream() != key {
+        if self.is_waiting() || self.numbering.stream() != key {
             self.begin((key, &mut *stream), history, packet)?;
+        } else if self.next == Next::Filter {
+            self.change_filter((key, &mut *stream), history, packet);
         }
         let numbered = self.numbering.number(stream.withheld_mut(), &self.filter, packet);
         if numbered == Err(Discard::LeftHistory) && !stream.withheld().has(self.numbering.column()) {
-            self.waiting = true;
+            self.next = Next::Segment;
         }
         numbered
     }
@@ -460,7 +488,8 @@ impl Consumer {
         history: &History,
         packet: &PacketMeta,
     ) -> Result<(), Discard> {
-        if let Some(why) = self.filter.withholds(packet) {
+        let filter = Filter { temporal: self.preferred_temporal, ..self.filter };
+        if let Some(why) = filter.withholds(packet) {
             return Err(why);
         }
         if self.numbering.newest_in(key, stream.withheld()).is_some_and(|newest| packet.sequence <= newest) {
@@ -469,8 +498,8 @@ impl Consumer {
         if self.has_key_frames && !packet.frame.is_key() {
             return Err(Discard::WaitingForKeyFrame);
         }
-        let column = stream.column(history, &self.filter);
-        let count = stream.withheld_mut().pass(column, &self.filter, packet)?;
+        let column = stream.column(history, &filter);
+        let count = stream.withheld_mut().pass(column, &filter, packet)?;
         let offsets = self.leaves_for(key).map(|_| {
             let change = self.rewrite.behind(self.alignment.last_picture, self.alignment.next_picture);
             (self.alignment.offset(packet.timestamp, self.clock_rate_hz), change)
@@ -479,8 +508,23 @@ impl Consumer {
             self.exact_offset = self.alignment.exact.unwrap_or(timestamp_offset);
         }
         self.numbering.begin((key, column), (packet.sequence, count), offsets);
-        self.waiting = false;
+        (self.filter, self.next) = (filter, Next::Packet);
         Ok(())
+    }
+
+    /// The receiver enters or leaves temporal layers with a packet, if its frame allows that.
+    fn change_filter(&mut self, (key, stream): (StreamKey, &mut Stream), history: &History, packet: &PacketMeta) {
+        let entered = packet.frame.entered_temporal(self.filter.temporal, self.preferred_temporal);
+        let Some(temporal) = entered else { return };
+        let filter = Filter { temporal, ..self.filter };
+        if self.numbering.newest_in(key, stream.withheld()).is_some_and(|newest| packet.sequence <= newest) {
+            return;
+        }
+        let column = stream.column(history, &filter);
+        let Ok(count) = stream.withheld_mut().pass(column, &filter, packet) else { return };
+        self.numbering.begin_filter(stream.withheld(), column, (packet.sequence, count));
+        self.filter = filter;
+        self.next = if temporal == self.preferred_temporal { Next::Packet } else { Next::Filter };
     }
 
     /// The stream of what was forwarded last.

@@ -197,6 +197,22 @@ impl Numbering {
         self.push(Segment { base, first_out, stream, column, timestamp_offset, change, pictures });
     }
 
+    /// Begins a segment of the same stream through another filter, with a packet that this one lets pass. The numbers
+    /// go on as they would have without it, so that losses stay gaps.
+    pub(crate) fn begin_filter(&mut self, withheld: &Withheld, column: Column, (sequence, count): (u64, Count)) {
+        let Segment { stream, timestamp_offset, .. } = self.segment;
+        // The old filter may withhold the packet itself, so its position is reckoned from the number before.
+        let before = sequence.saturating_sub(1);
+        let previous = withheld.at(self.segment.column, before);
+        let next = previous.map_or(self.next_out, |count| self.segment.index(before, count).wrapping_add(1));
+        let first_out = if is_before(next, self.next_out) { self.next_out } else { next };
+        self.next_out = first_out;
+        let change = previous.map_or(self.segment.change, |count| self.segment.change(count));
+        let base = sequence.wrapping_sub(count.packets).wrapping_sub(first_out);
+        let pictures = count.pictures;
+        self.push(Segment { base, first_out, stream, column, timestamp_offset, change, pictures });
+    }
+
     fn push(&mut self, segment: Segment) {
         let ended = std::mem::replace(&mut self.segment, segment);
         if ended.is_none() {

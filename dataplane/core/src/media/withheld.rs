@@ -176,6 +176,14 @@ impl Withheld {
         column == Column::NONE || column == Column::UNCOUNTED || self.counts(column).is_some()
     }
 
+    /// The count of a sequence number of history, whether its packet came or not.
+    pub(crate) fn at(&self, column: Column, sequence: u64) -> Option<Count> {
+        if column == Column::NONE || column == Column::UNCOUNTED {
+            return Some(Count::default());
+        }
+        self.counts(column)?.at(sequence, self.end, self.window)
+    }
+
     /// The count of the newest packet.
     pub(crate) fn newest(&self, column: Column) -> Option<Count> {
         if column == Column::NONE || column == Column::UNCOUNTED {
@@ -184,7 +192,7 @@ impl Withheld {
         self.counts(column).map(|counts| counts.newest)
     }
 
-    /// The first sequence number that is `position` without what was withheld up to it: the reverse of its count.
+    /// The first sequence number that is `position` without what was withheld up to it: the reverse of [`Self::at`].
     pub(crate) fn find(&self, column: Column, position: u64) -> Option<u64> {
         if column == Column::NONE || column == Column::UNCOUNTED {
             return Some(position);

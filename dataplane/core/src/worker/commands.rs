@@ -63,8 +63,8 @@ impl Worker {
                 let key = self.consumer_key(*consumer)?;
                 self.want_key_frame_for(now, key, outbox);
             }
-            Command::SetPreferredLayers { consumer, spatial } => {
-                self.set_preferred_layers(now, *consumer, *spatial, outbox)?;
+            Command::SetPreferredLayers { consumer, spatial, temporal } => {
+                self.set_preferred_layers(now, *consumer, (*spatial, *temporal), outbox)?;
             }
             Command::CreateWebRtcTransport { router, transport, options } => {
                 self.create_webrtc_transport(*router, *transport, options)?;

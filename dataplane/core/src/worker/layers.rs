@@ -186,7 +186,7 @@ impl Worker {
         &mut self,
         now: Instant,
         id: ConsumerId,
-        spatial: u8,
+        (spatial, temporal): (u8, Option<u8>),
         outbox: &mut Outbox,
     ) -> Applied {
         let key = self.consumer_key(id)?;
@@ -195,6 +195,7 @@ impl Worker {
         if usize::from(spatial) >= layers {
             return Err(invalid("spatialLayer", format!("must be below {layers}, the number of encodings")));
         }
+        consumer.set_preferred_temporal(temporal.unwrap_or(u8::MAX));
         if !consumer.set_preferred_layer(spatial) {
             return Ok(());
         }

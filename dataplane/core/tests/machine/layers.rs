@@ -142,7 +142,7 @@ impl Stage {
     }
 
     fn prefer(&mut self, spatial: u8) -> Result<Reply, CommandError> {
-        self.bed.command(&Command::SetPreferredLayers { consumer: ConsumerId(OUT.into()), spatial })
+        self.bed.command(&Command::SetPreferredLayers { consumer: ConsumerId(OUT.into()), spatial, temporal: None })
     }
 
     fn events(&mut self) -> Vec<Option<u8>> {
@@ -437,7 +437,7 @@ fn a_command_names_a_layer_that_there_is() {
     let mut stage = Stage::with_viewer(2);
     let refused = stage.prefer(2);
     assert!(matches!(refused, Err(CommandError::Invalid { .. })), "{refused:?}");
-    let unknown = Command::SetPreferredLayers { consumer: ConsumerId(99), spatial: 0 };
+    let unknown = Command::SetPreferredLayers { consumer: ConsumerId(99), spatial: 0, temporal: None };
     assert!(matches!(stage.bed.command(&unknown), Err(CommandError::NotFound { .. })));
     stage.prefer(0).expect("there");
     stage.frame(1, true);
@@ -458,7 +458,7 @@ fn a_command_names_a_layer_that_there_is() {
     plain.transport(1, false, false);
     plain.produce(0);
     plain.consume(1, OUT).expect("new");
-    let one = |spatial| Command::SetPreferredLayers { consumer: ConsumerId(OUT.into()), spatial };
+    let one = |spatial| Command::SetPreferredLayers { consumer: ConsumerId(OUT.into()), spatial, temporal: None };
     plain.command(&one(0)).expect("there is nothing to choose");
     assert!(plain.command(&one(1)).is_err());
 }

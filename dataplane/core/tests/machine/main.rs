@@ -14,3 +14,4 @@ mod queue;
 mod reports;
 mod rounds;
 mod streams;
+mod temporal;

@@ -62,8 +62,12 @@ fn pictures_are_numbered_on_across_switches() {
         // One changes often, the other seldom.
         for (consumer, every) in [(OUT, 5), (OUT + 1, 11)] {
             let spatial = u8::from(round / every % 2 == 0);
-            bed.command(&Command::SetPreferredLayers { consumer: ConsumerId(consumer.into()), spatial })
-                .expect("there");
+            bed.command(&Command::SetPreferredLayers {
+                consumer: ConsumerId(consumer.into()),
+                spatial,
+                temporal: None,
+            })
+            .expect("there");
         }
     }
     let mut switches = 0;

@@ -172,6 +172,21 @@ impl Receiver {
         assert_eq!(again, None, "{packet:?} came twice");
         assert_eq!(self.numbering.number(&mut source.withheld, &self.filter, packet), Ok(numbered), "asked again");
     }
+
+    /// The filter changes at a packet that passes the new one.
+    fn change_filter(&mut self, source: &mut Source, filter: Filter, packet: &PacketMeta) {
+        if self.waiting || source.highest != Some(packet.sequence) || filter.withholds(packet).is_some() {
+            return;
+        }
+        if self.numbering.stream() != source.key {
+            return;
+        }
+        let column = source.column(&filter);
+        let count = source.withheld.pass(column, &filter, packet).expect("it passes, and has just come");
+        self.filter = filter;
+        self.numbering.begin_filter(&source.withheld, column, (packet.sequence, count));
+        self.begun();
+    }
 }
 
 fn filters() -> [Filter; 5] {
@@ -235,10 +250,13 @@ impl World {
             }
             for at in 0..self.receivers.len() {
                 let chosen = filters()[self.random.below(5) as usize];
-                let pauses = self.random.one_in(100);
+                let (changes, pauses) = (self.random.one_in(150), self.random.one_in(200));
                 let receiver = &mut self.receivers[at];
                 if receiver.stream != stream {
                     continue;
+                }
+                if changes {
+                    receiver.change_filter(&mut self.sources[stream], chosen, &packet);
                 }
                 if pauses {
                     (receiver.waiting, receiver.filter) = (true, chosen);
