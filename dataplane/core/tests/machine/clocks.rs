@@ -92,7 +92,9 @@ impl Stage {
     /// Another layer is watched for a second: by how much timestamps go on.
     fn switch(&mut self, spatial: u8) -> u32 {
         let before = self.left.expect("pictures");
-        self.bed.command(&Command::SetPreferredLayers { consumer: ConsumerId(21), spatial }).expect("there is");
+        self.bed
+            .command(&Command::SetPreferredLayers { consumer: ConsumerId(21), spatial, temporal: None })
+            .expect("there is");
         self.play(2, 1, true);
         self.left.expect("pictures").wrapping_sub(before)
     }
