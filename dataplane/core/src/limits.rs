@@ -97,7 +97,8 @@ pub const MAX_CONSUMERS: usize = 50_000;
 pub const MAX_SSRCS_PER_KEY: usize = 16_384;
 /// SSRCs from which one key may receive RTCP: senders of a transport, repaired streams and the receiver's own.
 pub const MAX_RTCP_SOURCES_PER_KEY: usize = 64;
-/// Events that wait to be polled; more than that and the oldest are dropped.
+/// Events that wait to be polled; more than that and the oldest are dropped. Timers leave room for those of datagrams
+/// and commands.
 pub const MAX_EVENTS: usize = 4_096;
 /// Layer-change events per producer and tick; the rest wait for the next tick.
 pub const MAX_LAYER_EVENTS: usize = 1_024;

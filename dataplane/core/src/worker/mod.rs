@@ -35,7 +35,7 @@ use crate::io::{Endpoint, EndpointId, EndpointOp, Outbox, Path, Timer, Timers};
 use crate::key::{
     ConsumerKey, OfConsumer, OfProducer, OfStream, OfTransport, ProducerKey, StreamKey, Table, TransportKey,
 };
-use crate::limits::{MAX_EVENTS, MAX_PAYLOAD_BYTES, MAX_SLOTS};
+use crate::limits::{MAX_EVENTS, MAX_LAYER_EVENTS, MAX_PAYLOAD_BYTES, MAX_SLOTS};
 use crate::media::{History, Producer, Stream};
 use crate::time::Instant;
 use crate::transport::{Flow, Transport};
@@ -165,9 +165,11 @@ impl Worker {
         }
     }
 
-    /// Does what is due: reports, NACKs, key frame requests, choice of layers.
+    /// Does what is due: reports, NACKs, key frame requests, choice of layers. If very many events wait to be polled,
+    /// the rest stays due, so that none is lost: poll them and call again.
     pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
-        while let Some((at, timer)) = self.timers.pop(now) {
+        while self.events.len() + MAX_LAYER_EVENTS <= MAX_EVENTS {
+            let Some((at, timer)) = self.timers.pop(now) else { break };
             match timer {
                 Timer::Reports(key) => self.reports_timeout(now, at, key, outbox),
                 Timer::Consent(key) => self.consent_timeout(now, at, key),

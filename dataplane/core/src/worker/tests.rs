@@ -1,13 +1,15 @@
-//! A sender and a receiver whose SRTP keys run out (RFC 3711 section 9.2). To get there takes 2^48 packets, so the
-//! counters are set, which only a test inside the machine can do.
+//! What only a test inside the machine can do: a sender and a receiver whose SRTP keys run out (RFC 3711 section 9.2), which
+//! takes 2^48 packets, so the counters are set; and queues that are full.
 
 use std::net::SocketAddr;
 
 use corecast_wire::{
-    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, Discard, EncodingMapping, MediaKind, PayloadTypeMapping,
-    PlainTransportOptions, ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters, TransportId,
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, Discard, EncodingMapping, Event, MediaKind,
+    PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters,
+    TransportId,
 };
 
+use crate::limits::{MAX_EVENTS, MAX_LAYER_EVENTS};
 use crate::srtp::{ReplayWindow, Sealer};
 use crate::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, SystemInstant, Worker};
 
@@ -139,4 +141,19 @@ fn rtcp_is_not_sent_beyond_its_last_index() {
         assert_eq!(sent, 2 * 2, "{suite:?}: two compounds of each transport");
         assert!(call.discarded(Discard::KeyExhausted) > 0);
     }
+}
+
+#[test]
+fn timers_wait_for_their_turn_if_very_many_events_wait_to_be_polled() {
+    let mut call = Call::new(SUITES[0]);
+    let event = Event::ConsumerLayersChanged { consumer: ConsumerId(1), spatial: None };
+    let due = call.worker.next_timeout().expect("reports");
+    while call.worker.events.len() + MAX_LAYER_EVENTS <= MAX_EVENTS {
+        call.worker.push_event(event.clone());
+    }
+    call.worker.handle_timeout(due, &mut call.outbox);
+    assert_eq!(call.worker.next_timeout(), Some(due), "still due");
+    assert!(call.worker.poll_event().is_some());
+    call.worker.handle_timeout(due, &mut call.outbox);
+    assert!(call.worker.next_timeout() > Some(due), "done");
 }
