@@ -25,11 +25,13 @@ pub(super) struct Held {
     holder: Option<Holder>,
     /// Packets below this one are refused: they may have been here.
     oldest: u64,
+    /// No packet below this one is held. Packets between the two may still come late.
+    first: u64,
 }
 
 impl Held {
     pub(super) fn new(kind: MediaKind) -> Self {
-        Self { kind, ring: Box::default(), count: 0, share: 0, holder: None, oldest: 0 }
+        Self { kind, ring: Box::default(), count: 0, share: 0, holder: None, oldest: 0, first: 0 }
     }
 
     /// Packets by which one may be behind the newest and still be taken in.
@@ -93,6 +95,7 @@ impl Held {
             let first = (highest + 1).max(sequence.saturating_sub(self.packets()));
             (first..sequence).for_each(|skipped| self.remove(history, skipped));
         }
+        self.first = self.first.min(sequence);
         let position = self.position(sequence);
         let held = self.ring.get_mut(position).map_or(NO_SLOT, |held| std::mem::replace(held, index));
         let newest = highest.map_or(sequence, |highest| highest.max(sequence));
@@ -131,11 +134,12 @@ impl Held {
     /// The oldest packet that is held.
     fn find_oldest(&mut self, newest: u64) -> Option<u64> {
         self.oldest = self.oldest.max((newest + 1).saturating_sub(self.packets()));
-        while self.oldest <= newest {
-            if self.at(self.oldest).is_some() {
-                return Some(self.oldest);
+        self.first = self.first.max(self.oldest);
+        while self.first <= newest {
+            if self.at(self.first).is_some() {
+                return Some(self.first);
             }
-            self.oldest += 1;
+            self.first += 1;
         }
         None
     }

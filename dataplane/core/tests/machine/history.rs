@@ -161,3 +161,13 @@ fn a_slow_stream_keeps_no_packets_that_nobody_asks_for() {
     }
     assert!(held(&bed) <= VIDEO_SHARE_PACKETS + 3, "{}", held(&bed));
 }
+
+#[test]
+fn a_late_packet_is_taken_that_is_older_than_all_that_are_held() {
+    let mut bed = watched(100 * SLOTS);
+    assert_eq!(send(&mut bed, 0, 1_111, 0..1), 1);
+    // A gap, so wide that nothing before it is held any longer when 600 has come.
+    assert_eq!(send(&mut bed, 0, 1_111, 100..601), 501);
+    assert_eq!(send(&mut bed, 0, 1_111, 89..100), 11, "history is {VIDEO_HISTORY_PACKETS} packets long");
+    assert_eq!(send(&mut bed, 0, 1_111, 88..89), 0);
+}
