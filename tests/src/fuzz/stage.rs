@@ -10,8 +10,8 @@ use corecast_core::srtp::Sealer;
 use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, Totals, Worker};
 use corecast_wire::{
     Codec, CodecMapping, Command, ConsumeOptions, ConsumerExtension, ConsumerId, EncodingMapping, ExtensionMapping,
-    HeaderExtension, MediaKind, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId,
-    RtxOptions, SrtpCryptoSuite, SrtpParameters, TransportId,
+    HeaderExtension, MediaKind, ObjectStats, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId,
+    Reply, RouterId, RtxOptions, SrtpCryptoSuite, SrtpParameters, TransportId,
 };
 
 use crate::sim::numbers::extend;
@@ -274,10 +274,24 @@ impl Stage {
         self.sent
     }
 
-    /// Packets that it holds.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.worker.history().slots_in_use()
+    /// Packets of media that were taken in, by all streams together.
+    ///
+    /// # Panics
+    /// If the machine refuses to say.
+    pub fn taken_in(&mut self) -> u64 {
+        let (mut from, mut packets) = (None, 0);
+        loop {
+            let command = Command::Stats { from };
+            let reply = self.worker.handle_command(self.now, &command, &[], &mut self.outbox);
+            let Ok(Reply::Stats(page)) = reply else { panic!("no statistics: {reply:?}") };
+            for object in &page.objects {
+                if let ObjectStats::Producer(producer) = object {
+                    packets += producer.streams.iter().map(|stream| stream.packet_count).sum::<u64>();
+                }
+            }
+            let Some(next) = page.next else { return packets };
+            from = Some(next);
+        }
     }
 
     /// State is bounded, whatever came in.

@@ -14,6 +14,10 @@ use super::random::fingerprint;
 use super::sink::Sink;
 use super::source::{Source, stamp};
 
+/// A consumer that begins with packets of history is sent them three times as fast as they came, and what comes
+/// meanwhile after them: within this time it has caught up.
+const CATCH_UP_NS: u64 = 500_000_000;
+
 /// A rule that was broken, in a sentence.
 pub type Broken = String;
 
@@ -113,6 +117,8 @@ pub struct Consumer {
     by_sequence: BTreeMap<u64, u64>,
     /// Numbers that were asked for though nothing had left under them.
     asked_holes: BTreeSet<u64>,
+    /// Packets that have still to leave, since when: behind those with which it began.
+    waiting: BTreeMap<u64, u64>,
     highest: Option<u64>,
     timestamp_offset: Option<u32>,
     rtx_next: u16,
@@ -139,6 +145,7 @@ impl Consumer {
             sent: BTreeMap::new(),
             by_sequence: BTreeMap::new(),
             asked_holes: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             highest: None,
             timestamp_offset: None,
             rtx_next,
@@ -152,7 +159,8 @@ impl Consumer {
     }
 
     /// The consumer was interrupted: its stream may begin again with the next packet.
-    pub const fn begin_era(&mut self) {
+    pub fn begin_era(&mut self) {
+        self.waiting.clear();
         self.era = Era { number: self.era.number + 1, synced: None };
         self.synced_ns = None;
     }
@@ -261,6 +269,7 @@ impl Consumer {
         };
         self.check_place(index, sequence, era)?;
         let (whole, left_ns) = (fingerprint(seen.whole), seen.now_ns);
+        self.waiting.remove(&index);
         self.sent.insert(index, Out { sequence, era, whole, left_ns, asked: 0, repeats: 0 });
         self.by_sequence.insert(sequence, index);
         self.highest = Some(self.highest.map_or(sequence, |highest| highest.max(sequence)));
@@ -357,17 +366,32 @@ impl Consumer {
     ///
     /// # Errors
     /// If the packet should have left and has not.
-    pub fn must_have_sent(&self, source: &Source, index: u64, order: u64) -> Result<(), Broken> {
+    pub fn must_have_sent(&mut self, source: &Source, index: u64, order: u64, now_ns: u64) -> Result<(), Broken> {
         let begins = !source.plan.is_video() || source.sent[usize::try_from(index).expect("an index")].key_start;
         let behind = self.sent.last_key_value().is_some_and(|(last, _)| index <= *last);
         match self.era.synced {
             Some((first, synced_order)) if index > first && order > synced_order => {
-                check!(self.sent.contains_key(&index), "did not send packet {index}");
+                let begins = self.synced_ns.is_none_or(|since_ns| now_ns - since_ns <= CATCH_UP_NS);
+                if !self.sent.contains_key(&index) {
+                    check!(begins && source.plan.is_video(), "did not send packet {index}");
+                    self.waiting.insert(index, now_ns);
+                }
             }
             None if begins && !behind => return Err(format!("did not begin with packet {index}")),
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl Consumer {
+    /// What had to wait has left in time.
+    ///
+    /// # Errors
+    /// If it has not.
+    pub fn must_have_caught_up(&self, now_ns: u64) -> Result<(), Broken> {
+        let late = self.waiting.iter().find(|(_, since_ns)| now_ns - **since_ns > CATCH_UP_NS);
+        late.map_or(Ok(()), |(index, _)| Err(format!("did not send packet {index}, which waited")))
     }
 }
 

@@ -342,14 +342,20 @@ impl<M: Machine> World<M> {
             if !from.is_remembered(index) {
                 continue;
             }
-            for consumer in self.consumers.iter().filter(|consumer| consumer.source == source) {
+            for consumer in self.consumers.iter_mut().filter(|consumer| consumer.source == source) {
                 if consumer.ready_since_ns.is_some() {
                     let number = consumer.number;
                     consumer
-                        .must_have_sent(from, index, order)
+                        .must_have_sent(from, index, order, self.now_ns)
                         .map_err(|broken| format!("consumer {number} of source {source}: {broken}"))?;
                 }
             }
+        }
+        for consumer in self.consumers.iter().filter(|consumer| consumer.ready_since_ns.is_some()) {
+            let (number, source) = (consumer.number, consumer.source);
+            consumer
+                .must_have_caught_up(self.now_ns)
+                .map_err(|broken| format!("consumer {number} of source {source}: {broken}"))?;
         }
         Ok(())
     }

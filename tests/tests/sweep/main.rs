@@ -93,8 +93,11 @@ fn sealed() {
             }
             stage.settle();
             stage.check();
-            let (held, padding_or_cut_off) = (stage.held(), first & 0x3F != 0);
-            assert!(held > 60 || padding_or_cut_off, "transport {transport}, first byte {first}: {held} taken in");
+            let (taken_in, padding_or_cut_off) = (stage.taken_in(), first & 0x3F != 0);
+            assert!(
+                taken_in > 60 || padding_or_cut_off,
+                "transport {transport}, first byte {first}: {taken_in} taken in"
+            );
         }
     }
 }

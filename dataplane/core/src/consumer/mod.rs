@@ -90,6 +90,8 @@ pub(crate) struct Consumer {
     nack: bool,
     /// Packets of its own that wait to be sealed.
     queued: u16,
+    /// Times that it was interrupted: what has waited since before that does not leave.
+    interruptions: u32,
     clock_rate_hz: u32,
     /// The stream to send: that of the segment, or the one to which to switch at its next key frame.
     target: StreamKey,
@@ -172,6 +174,7 @@ impl Consumer {
             preferred_temporal: u8::MAX,
             replaying: false,
             queued: 0,
+            interruptions: 0,
             gop_replay: None,
             numbering: Numbering::new(target, u64::from(options.first_sequence)),
             retransmissions: Retransmissions::new(options.rtx.as_ref()),
@@ -303,6 +306,11 @@ impl Consumer {
         self.queued > 0 || self.replaying
     }
 
+    /// Times that it was interrupted. A packet that has waited since before the last time does not leave.
+    pub(crate) const fn interruptions(&self) -> u32 {
+        self.interruptions
+    }
+
     /// A packet of its own waits to be sealed.
     pub(crate) const fn queued(&mut self) {
         self.queued += 1;
@@ -432,6 +440,7 @@ impl Consumer {
     /// Packets are withheld from now on, or the stream starts again: the next one that leaves begins a segment.
     pub(crate) const fn resynchronise(&mut self) {
         self.next = Next::Segment;
+        self.interruptions = self.interruptions.wrapping_add(1);
     }
 
     /// The stream that a segment of `stream` would follow, if it is another.

@@ -22,6 +22,8 @@ const BURST: Duration = Duration::from_millis(5);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Queued {
     pub(crate) consumer: ConsumerKey,
+    /// See [`crate::consumer::Consumer::interruptions`].
+    pub(crate) interruptions: u32,
     pub(crate) slot: SlotRef,
     pub(crate) numbered: Numbered,
     /// Since when it waits.
@@ -135,6 +137,7 @@ mod tests {
         let slot = history.allocate().expect("the first");
         Queued {
             consumer: ConsumerKey::for_tests(consumer),
+            interruptions: 0,
             slot: history.reference(slot),
             numbered: Numbered { index, timestamp_offset: 0, change: Change::NONE },
             since: at(0),

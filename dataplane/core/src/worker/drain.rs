@@ -37,7 +37,9 @@ impl Worker {
                 queue.pop(now, 0);
                 continue;
             };
-            let sent = if now.since(packet.since) > MAX_QUEUE_TIME {
+            let sent = if packet.interruptions != consumer.interruptions() {
+                Err(Unsealed::Discarded(Discard::BeforeSync))
+            } else if now.since(packet.since) > MAX_QUEUE_TIME {
                 Err(Unsealed::Discarded(Discard::WaitedTooLong))
             } else {
                 departure.seal(consumer, packet.slot, packet.numbered)

@@ -215,7 +215,8 @@ impl Departure<'_> {
         let numbered = self.number(consumer, (key, &mut *stream), slot);
         let sent = numbered.and_then(|numbered| match &mut self.queue {
             Some(queue) if consumer.must_wait() => {
-                let packet = Queued { consumer: consumer_key, slot, numbered, since: self.now };
+                let interruptions = consumer.interruptions();
+                let packet = Queued { consumer: consumer_key, interruptions, slot, numbered, since: self.now };
                 if !queue.push(packet) {
                     return Err(Unsealed::Discarded(Discard::WaitedTooLong));
                 }

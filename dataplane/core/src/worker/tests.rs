@@ -1,5 +1,5 @@
-//! What only a test inside the machine can do: a sender and a receiver whose SRTP keys run out (RFC 3711 section 9.2), which
-//! takes 2^48 packets, so the counters are set; and queues that are full.
+//! What only a test inside the machine can do: a sender and a receiver whose SRTP keys run out (RFC 3711 section 9.2),
+//! which takes 2^48 packets, so the counters are set; and queues that are full.
 
 use std::net::SocketAddr;
 

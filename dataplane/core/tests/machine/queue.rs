@@ -7,7 +7,7 @@ use corecast_core::Instant;
 use corecast_core::rtp::RtpView;
 use corecast_wire::{
     Command, ConsumeOptions, ConsumerExtension, ConsumerId, EncodingMapping, HeaderExtension, ProduceOptions,
-    TransportId,
+    ProducerId, TransportId,
 };
 
 use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, packet, path, receiver, remote, rtp, video};
@@ -117,6 +117,27 @@ fn what_waits_for_a_consumer_that_has_gone_never_leaves() {
     bed.command(&Command::CloseTransport { transport: TransportId(1) }).expect("known");
     let until = bed.now + Duration::from_millis(300);
     assert_eq!(leaves(&mut bed, until), []);
+}
+
+#[test]
+fn what_waits_for_a_consumer_that_is_paused_never_leaves() {
+    for producer in [false, true] {
+        let mut bed = bed();
+        let now = bed.now;
+        bed.consume(1, 21).expect("new");
+        leaves(&mut bed, now);
+        let pause = |paused| match producer {
+            true => Command::PauseProducer { producer: ProducerId(1), paused },
+            false => Command::PauseConsumer { consumer: ConsumerId(21), paused },
+        };
+        bed.command(&pause(true)).expect("known");
+        assert_eq!(leaves(&mut bed, now + Duration::from_millis(5)), []);
+        bed.command(&pause(false)).expect("known");
+        assert_eq!(leaves(&mut bed, now + Duration::from_millis(300)), []);
+        arrive(&mut bed, 201);
+        let now = bed.now;
+        assert_eq!(leaves(&mut bed, now), [(21, 110, now)], "the next key frame");
+    }
 }
 
 #[test]

@@ -23,7 +23,12 @@ impl<M: Machine> World<M> {
     /// A check is about to arrive. Answers what must then be selected, and for whom.
     pub(in crate::sim) fn arriving(&mut self, path: Path, about: &About) -> Option<(usize, Path)> {
         keys::forget();
-        let About::Check { peer, check } = about else { return None };
+        let About::Check { peer, check } = about else {
+            for web in self.peers.iter_mut().filter_map(|peer| peer.web.as_deref_mut()) {
+                web.paths.packet(self.now_ns, path);
+            }
+            return None;
+        };
         let at = *peer;
         let joined = self.peers[at].state == State::Joined;
         let web = self.peers[at].web.as_deref_mut().filter(|_| joined)?;
