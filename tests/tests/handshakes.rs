@@ -1,23 +1,29 @@
 //! S7: thousands who begin a handshake and do not end it, each with credentials that ICE has accepted. How many may at
-//! a time, what each costs in memory, and that all of it is given back. There is one test in this program, since the
-//! memory of the whole process is measured.
+//! a time, what each costs in memory, and that all of it is given back. The same of sessions that nobody connects. The
+//! memory of the whole process is measured, and so one test runs at a time.
 
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use corecast_core::limits::{MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS};
+use corecast_core::limits::{MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS, MAX_PRODUCERS_PER_TRANSPORT};
 use corecast_core::stun::Class;
 use corecast_tests::bare::{BarePeer, certificate, message};
 use corecast_tests::webrtc::Bench;
 use corecast_wire::{
-    Command, Discard, DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Event, Fingerprint, FingerprintAlgorithm,
-    IceParameters, RouterId, TransportId, WebRtcTransportOptions,
+    Codec, CodecMapping, Command, Discard, DtlsParameters, DtlsRole, DtlsState, DtlsVersions, EncodingMapping, Event,
+    ExtensionMapping, Fingerprint, FingerprintAlgorithm, HeaderExtension, IceParameters, MediaKind, ProduceOptions,
+    ProducerId, RouterId, TransportId, WebRtcTransportOptions,
 };
 use str0m::config::DtlsVersion;
 
 /// Those who do not mean well. Honest ones have small numbers.
 const FIRST: u16 = 1_000;
 const COUNT: u16 = 2_000;
+/// Sessions that are not connected.
+const SESSIONS: u16 = 500;
+/// What is allocated is counted for the whole process, so one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 /// Most that one of them may take up.
 const MAX_BYTES: usize = 64 * 1_024;
 
@@ -246,8 +252,61 @@ fn half_open_as_client(versions: DtlsVersions, theirs: DtlsVersion) {
     assert_eq!(bench.events.iter().filter(|event| failed(event)).count(), MAX_HANDSHAKES);
 }
 
+/// A session as a hostile client may ask for it: all sections, with all encodings, many codecs and extensions each.
+fn session(bench: &mut Bench, number: u16) {
+    let transport = TransportId(number.into());
+    let options = WebRtcTransportOptions { ice: ice_of(number), rtcp_ssrc: 1, max_incoming_bitrate_bps: 0 };
+    bench.must(&Command::CreateWebRtcTransport { router: RouterId(1), transport, options });
+    let fingerprint = Fingerprint { algorithm: FingerprintAlgorithm::Sha256, value: vec![1; 32] };
+    let dtls = DtlsParameters { role: DtlsRole::Client, fingerprints: vec![fingerprint] };
+    bench.must(&Command::ConnectWebRtcTransport { transport, dtls });
+    let codec = |payload_type| CodecMapping {
+        payload_type,
+        mapped_payload_type: payload_type,
+        codec: if payload_type % 2 == 0 { Codec::H264 } else { Codec::Rtx { apt: payload_type - 1 } },
+        clock_rate_hz: 90_000,
+    };
+    let kinds =
+        [HeaderExtension::Mid, HeaderExtension::Rid, HeaderExtension::RepairedRid, HeaderExtension::TransportCc];
+    for section in 0..MAX_PRODUCERS_PER_TRANSPORT as u64 {
+        let encoding = |rid: &str| EncodingMapping { rid: Some(rid.to_owned()), ..EncodingMapping::default() };
+        let encodings = ["q", "h", "f", "g"].map(encoding).to_vec();
+        let mut options = ProduceOptions::new(MediaKind::Video, (96..116).map(codec).collect(), encodings);
+        options.header_extensions = kinds
+            .into_iter()
+            .zip(1..)
+            .map(|(extension, id)| ExtensionMapping { extension, id, mapped_id: id })
+            .collect();
+        options.mid = Some(section.to_string());
+        let producer = ProducerId(u64::from(number) * 100 + section);
+        bench.must(&Command::Produce { transport, producer, options });
+    }
+}
+
+/// One session of 64 streams took 0.81 MB before any packet, and kept it.
+#[test]
+fn sessions_that_nobody_connects_take_little_memory_and_leave_none() {
+    let _alone = ALONE.lock().expect("no test has failed");
+    let mut bench = Bench::new(DtlsVersions::Both);
+    session(&mut bench, FIRST - 1);
+    tidy(&mut bench);
+    let before = allocated();
+    (FIRST..FIRST + SESSIONS).for_each(|number| session(&mut bench, number));
+    tidy(&mut bench);
+    let each = allocated().saturating_sub(before) / usize::from(SESSIONS);
+    for number in FIRST..FIRST + SESSIONS {
+        bench.must(&Command::CloseTransport { transport: TransportId(number.into()) });
+    }
+    tidy(&mut bench);
+    let left = allocated().saturating_sub(before) / usize::from(SESSIONS);
+    println!("{each} bytes for an unconnected session of 64 streams, {left} when it has ended");
+    assert!(each <= MAX_BYTES, "{each} bytes for a session");
+    assert!(left <= MAX_BYTES / 16, "{left} bytes for a session that has ended");
+}
+
 #[test]
 fn s7_half_open_handshakes_are_bounded_and_freed() {
+    let _alone = ALONE.lock().expect("no test has failed");
     // Whatever is made once in a process is made now.
     crowd(&mut Bench::new(DtlsVersions::V12));
     half_open(DtlsVersions::V12, DtlsVersion::Dtls12, true);

@@ -450,7 +450,7 @@ impl Consumer {
 
     /// What a switch needs of the stream that it leaves.
     pub(crate) fn ending(&self, last: &Stream) -> Ending {
-        let (reception, change) = (*last.reception(), self.numbering.newest_change(last.withheld()));
+        let (reception, change) = (last.reception(), self.numbering.newest_change(last.withheld()));
         Ending { reception, picture: change.applied_to(reception.picture_ids()) }
     }
 

@@ -45,7 +45,7 @@ impl Case {
         stream.take_in(&mut self.history, slot, *packet, arrival);
         if let Some(last) = self.consumer.leaves_for(key) {
             let ending = self.consumer.ending(&self.streams[&last]);
-            self.consumer.align(&ending, self.streams[&key].reception());
+            self.consumer.align(&ending, &self.streams[&key].reception());
         }
         let stream = self.streams.get_mut(&key).expect("just made");
         self.consumer.rewrite((key, stream), &self.history, packet)

@@ -49,7 +49,8 @@ pub(crate) struct Stream {
     /// Where the newest key frame begins.
     key_frame: Option<KeyFrame>,
     fir_sequence: u8,
-    reception: Reception,
+    /// `None` before there was anything to record: an unconnected session may have many streams.
+    reception: Option<Box<Reception>>,
     /// Consumers that take it, now or from its next key frame on, and their transports: what the fan-out walks. Some
     /// may have left it for another stream of the producer a moment ago; none is listed twice.
     subscribers: Vec<(ConsumerKey, TransportKey)>,
@@ -117,7 +118,7 @@ impl Stream {
             key_frame_deadline: Deadline::default(),
             key_frame: None,
             fir_sequence: 0,
-            reception: Reception::default(),
+            reception: None,
             subscribers: Vec::new(),
             activity: None,
             switched: false,
@@ -172,12 +173,12 @@ impl Stream {
     }
 
     /// What was received of it.
-    pub(crate) const fn reception(&self) -> &Reception {
-        &self.reception
+    pub(crate) fn reception(&self) -> Reception {
+        self.reception.as_deref().copied().unwrap_or_default()
     }
 
-    pub(crate) const fn reception_mut(&mut self) -> &mut Reception {
-        &mut self.reception
+    pub(crate) fn reception_mut(&mut self) -> &mut Reception {
+        self.reception.get_or_insert_default()
     }
 
     /// Consumers that take it, now or from its next key frame on, with their transports. Some may have left it for
@@ -261,9 +262,10 @@ impl Stream {
 
     /// Sequence numbers to ask for now, into `due`. Counts them.
     pub(crate) fn nack(&mut self, now: Instant, highest: u64, due: &mut Vec<u16>) {
-        self.missing.due(now, self.reception.round_trip(), highest, due);
+        let round_trip = self.reception().round_trip();
+        self.missing.due(now, round_trip, highest, due);
         if !due.is_empty() {
-            self.reception.count_nack(due.len());
+            self.reception_mut().count_nack(due.len());
         }
     }
 
@@ -284,7 +286,7 @@ impl Stream {
 
     /// A request for a key frame has left.
     pub(crate) fn count_key_frame_request(&mut self, fir: bool) {
-        self.reception.count_key_frame_request(fir);
+        self.reception_mut().count_key_frame_request(fir);
         if fir {
             self.fir_sequence = self.next_fir();
         }
@@ -292,14 +294,14 @@ impl Stream {
 
     /// Its counters, for control.
     pub(crate) fn stats(&self, now: Instant) -> StreamStats {
-        let was_heard = || self.reception.newest().is_some_and(|(_, at)| now.since(at) <= ACTIVE);
+        let was_heard = || self.reception().newest().is_some_and(|(_, at)| now.since(at) <= ACTIVE);
         StreamStats {
             rid: self.rid.clone(),
             active: self.activity.map_or_else(was_heard, |activity| activity.is_active(now)),
             picture: self.picture,
             ssrc: self.ssrc,
             rtx_ssrc: self.rtx_ssrc,
-            ..self.reception.stats(self.highest)
+            ..self.reception().stats(self.highest)
         }
     }
 
@@ -345,7 +347,7 @@ impl Stream {
     pub(crate) fn admit(&mut self, history: &History, sequence: u64) -> Result<(), Discard> {
         let admitted = self.held.admit(history, self.highest, sequence);
         if admitted == Err(Discard::Replayed) {
-            self.reception.count_repeated();
+            self.reception_mut().count_repeated();
         }
         admitted
     }
@@ -383,12 +385,12 @@ impl Stream {
         }
         let (repaired, too_many_missing, spare) = self.insert(history, index, meta);
         if self.activity.is_some() && self.highest == Some(meta.sequence) {
-            self.reception.set_picture_ids(meta.frame.picture_ids(history.sealable(index, false)));
+            self.reception_mut().set_picture_ids(meta.frame.picture_ids(history.sealable(index, false)));
         }
-        self.reception.packet(&meta, arrival.clock_rate_hz, arrival.rtx);
-        self.reception.count_repaired(repaired);
+        self.reception_mut().packet(&meta, arrival.clock_rate_hz, arrival.rtx);
+        self.reception_mut().count_repaired(repaired);
         if meta.frame.is_key() {
-            self.reception.count_key_frame();
+            self.reception_mut().count_key_frame();
             self.key_frames.received();
             self.record_key_frame(&meta);
         }
@@ -459,7 +461,7 @@ impl Stream {
         self.forget_key_frame();
         self.held.clear(history, sequence);
         self.highest = Some(sequence.saturating_sub(1));
-        self.reception.restart();
+        self.reception_mut().restart();
     }
 
     /// Gives back every slot, its share of history and the memory for batches: it does not send.

@@ -224,13 +224,13 @@ impl Worker {
                 max: max as u64,
             });
         }
-        let key = self.producers.insert(Producer::new(id, transport_key, options));
+        let key = self.producers.insert(Box::new(Producer::new(id, transport_key, options)));
         for encoding in &options.encodings {
             let mut stream = Stream::new(key, options.kind, encoding);
             if options.encodings.len() > 1 {
                 stream = stream.among_others();
             }
-            let stream = self.streams.insert(stream);
+            let stream = self.streams.insert(Box::new(stream));
             let announced = [(encoding.ssrc, false), (encoding.rtx_ssrc, true)];
             for (ssrc, rtx) in announced.into_iter().filter_map(|(ssrc, rtx)| Some((ssrc?, rtx))) {
                 transport.add_inbound(Inbound { ssrc, stream, rtx });

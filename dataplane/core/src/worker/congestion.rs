@@ -4,7 +4,6 @@ use super::Worker;
 use crate::congestion::{Arrivals, Remb};
 use crate::io::{Outbox, Timer};
 use crate::key::TransportKey;
-use crate::media::Stream;
 use crate::rtp::RtpView;
 use crate::time::Instant;
 use crate::transport::Inbound;
@@ -78,7 +77,7 @@ impl Worker {
         if let Some(bps) = limit.into_iter().chain(estimate).min()
             && remb.is_news(now, bps)
         {
-            let (from, ssrcs) = (transport.rtcp_ssrc(), streams.filter_map(Stream::ssrc));
+            let (from, ssrcs) = (transport.rtcp_ssrc(), streams.filter_map(|stream| stream.ssrc()));
             result = transport.send_rtcp(outbox, |writer| {
                 writer.push_remb(from, bps, ssrcs);
             });

@@ -126,7 +126,7 @@ impl Worker {
 /// What a round takes packets from, and what they leave with.
 struct Round<'a> {
     consumers: &'a mut Table<OfConsumer, Consumer>,
-    streams: &'a mut Table<OfStream, Stream>,
+    streams: &'a mut Table<OfStream, Box<Stream>>,
     history: &'a mut History,
     discards: &'a mut Discards,
     now: Instant,
@@ -150,7 +150,7 @@ impl Round<'_> {
             });
             if let (Some(consumer), Some(stream)) = (consumer, streams.get_mut(key)) {
                 if let Some(ending) = ending {
-                    consumer.align(&ending, stream.reception());
+                    consumer.align(&ending, &stream.reception());
                 }
                 let before = consumer.current();
                 done = departure.serve((consumer_key, consumer), (key, stream), cursor);

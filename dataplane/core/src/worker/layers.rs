@@ -14,7 +14,7 @@ use super::refused::{Applied, invalid, not_found};
 use crate::io::{Outbox, Timer};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey};
 use crate::limits::MAX_LAYER_EVENTS;
-use crate::media::{Layers, Stream, bit};
+use crate::media::{Layers, bit};
 use crate::time::Instant;
 
 /// The tick, on a grid of its own length: the layers of many producers are looked at in one wake-up.
@@ -26,7 +26,7 @@ impl Worker {
         let streams = self.producers.get(producer).into_iter().flat_map(|producer| producer.streams());
         let mut layers = Layers::default();
         for (key, layer) in streams.zip(0_u8..) {
-            let activity = self.streams.get(*key).map(Stream::activity).unwrap_or_default();
+            let activity = self.streams.get(*key).map(|stream| stream.activity()).unwrap_or_default();
             layers.active |= if activity.is_active(now) { bit(layer) } else { 0 };
             layers.steady |= if activity.is_steady(now) { bit(layer) } else { 0 };
         }

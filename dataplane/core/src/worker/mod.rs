@@ -79,9 +79,11 @@ pub struct Worker {
     spare: Option<u32>,
     routers: BTreeMap<RouterId, Vec<TransportKey>>,
     transports: Table<OfTransport, Transport>,
-    producers: Table<OfProducer, Producer>,
+    /// Boxed, as streams are.
+    producers: Table<OfProducer, Box<Producer>>,
     consumers: Table<OfConsumer, Consumer>,
-    streams: Table<OfStream, Stream>,
+    /// Boxed: sessions that never send may have many, and give their memory back when they end.
+    streams: Table<OfStream, Box<Stream>>,
     transport_by_id: BTreeMap<TransportId, TransportKey>,
     producer_by_id: BTreeMap<ProducerId, ProducerKey>,
     consumer_by_id: BTreeMap<ConsumerId, ConsumerKey>,

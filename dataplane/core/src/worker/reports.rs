@@ -145,7 +145,7 @@ fn push_sender_report(
     now: Instant,
     ntp: u64,
     consumer: &Consumer,
-    streams: &Table<OfStream, Stream>,
+    streams: &Table<OfStream, Box<Stream>>,
 ) {
     let newest = streams.get(consumer.last_stream()).and_then(|stream| stream.reception().newest());
     let Some((timestamp, at)) = newest else { return };

@@ -69,7 +69,11 @@ fn named_by_mid(producer: &Producer, view: &RtpView<'_>) -> Option<bool> {
 
 /// The stream of a producer to which a packet with an unknown SSRC belongs: the one that its RID names (its repaired
 /// RID if it is a retransmission), the only one if it has no RID. None that has an SSRC already.
-fn stream_of(producer: &Producer, streams: &Table<OfStream, Stream>, view: &RtpView<'_>) -> Result<Inbound, Discard> {
+fn stream_of(
+    producer: &Producer,
+    streams: &Table<OfStream, Box<Stream>>,
+    view: &RtpView<'_>,
+) -> Result<Inbound, Discard> {
     let codec = producer.codec(view.payload_type()).ok_or(Discard::UnknownPayloadType)?;
     let rtx = matches!(codec.codec, Codec::Rtx { .. });
     let rid = view.extension(producer.ids().rid);
@@ -88,7 +92,7 @@ fn stream_of(producer: &Producer, streams: &Table<OfStream, Stream>, view: &RtpV
 /// Names by which packets would find two streams, or none: what [`Worker::resolve`] takes for granted.
 pub(crate) fn check_names(
     transport: &Transport,
-    producers: &Table<OfProducer, Producer>,
+    producers: &Table<OfProducer, Box<Producer>>,
     options: &ProduceOptions,
 ) -> Result<(), CommandError> {
     let invalid = |field: &str, cause: String| Err(CommandError::Invalid { field: field.into(), cause });
