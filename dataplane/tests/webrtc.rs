@@ -152,9 +152,9 @@ fn next_ice_state(control: &mut Control) -> (IceState, Option<IceTuple>) {
 #[test]
 fn a_check_is_answered_over_udp_and_tcp_and_says_where_media_goes() {
     for worker in WORKERS {
-        let mut control = start(worker, 42_500, true);
+        let mut control = start(worker, 31_500, true);
         for ip in [V4, V6] {
-            let address = SocketAddr::new(ip, 42_500);
+            let address = SocketAddr::new(ip, 31_500);
             let udp = udp_to(address);
             check_by_udp(&udp);
             let remote = udp.local_addr().expect("bound");
@@ -183,8 +183,8 @@ fn a_check_is_answered_over_udp_and_tcp_and_says_where_media_goes() {
 #[test]
 fn what_is_no_check_is_discarded_and_who_does_not_authenticate_does_not_stay() {
     for worker in WORKERS {
-        let mut control = start(worker, 42_501, true);
-        let address = SocketAddr::new(V4, 42_501);
+        let mut control = start(worker, 31_501, true);
+        let address = SocketAddr::new(V4, 31_501);
         let (udp, tcp) = (udp_to(address), tcp_to(address));
         let mut forged = check().raw;
         let last = forged.len() - 1;
@@ -215,9 +215,9 @@ fn what_is_no_check_is_discarded_and_who_does_not_authenticate_does_not_stay() {
 #[test]
 fn without_tcp_nobody_listens_and_without_webrtc_nothing_is_open() {
     for worker in WORKERS {
-        let control = start(worker, 42_502, false);
-        check_by_udp(&udp_to(SocketAddr::new(V6, 42_502)));
-        TcpStream::connect((V4, 42_502)).expect_err("nobody listens");
+        let control = start(worker, 31_502, false);
+        check_by_udp(&udp_to(SocketAddr::new(V6, 31_502)));
+        TcpStream::connect((V4, 31_502)).expect_err("nobody listens");
         drop(control);
     }
 }
@@ -226,8 +226,8 @@ fn without_tcp_nobody_listens_and_without_webrtc_nothing_is_open() {
 fn a_worker_gets_the_port_of_the_one_before_it() {
     for worker in WORKERS {
         for _ in 0..5 {
-            let control = start(worker, 42_503, true);
-            let tcp = tcp_to(SocketAddr::new(V4, 42_503));
+            let control = start(worker, 31_503, true);
+            let tcp = tcp_to(SocketAddr::new(V4, 31_503));
             check_by_tcp(&tcp);
             // Its link ends, and so does it; what it had open need not have gone yet.
             drop(control.stream);
@@ -240,7 +240,7 @@ fn a_worker_gets_the_port_of_the_one_before_it() {
 #[test]
 fn a_worker_that_cannot_have_its_port_says_what_to_change() {
     // At once, since each tries for a while; so each has a port of its own.
-    let workers = WORKERS.into_iter().zip([42_510, 42_512, 42_514]).flat_map(|(worker, port)| {
+    let workers = WORKERS.into_iter().zip([31_510, 31_512, 31_514]).flat_map(|(worker, port)| {
         let taken_udp = UdpSocket::bind((V6, port)).expect("a socket");
         let taken_tcp = TcpListener::bind((V4, port + 1)).expect("a listener");
         let udp = (port, format!("WebRTC over UDP: cannot listen on [::1]:{port}"), OwnedFd::from(taken_udp));
@@ -257,8 +257,8 @@ fn a_worker_that_cannot_have_its_port_says_what_to_change() {
 #[test]
 fn a_flood_over_one_does_not_silence_the_other() {
     for worker in WORKERS {
-        let mut control = start(worker, 42_506, true);
-        let address = SocketAddr::new(V4, 42_506);
+        let mut control = start(worker, 31_506, true);
+        let address = SocketAddr::new(V4, 31_506);
         let (udp, tcp) = (udp_to(address), tcp_to(address));
         check_by_tcp(&tcp);
         udp.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::ops::RangeInclusive;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -17,8 +18,9 @@ use crate::target::PARENT_VARIABLE;
 /// Where the program is, if it is not beside this one.
 const PROGRAM_VARIABLE: &str = "CORECAST_BIN";
 const READY_WITHIN: Duration = Duration::from_secs(20);
-/// Above what the system draws free ports from, so that the WebRTC port is not among them.
+/// Above what the system draws free ports from (`ip_local_port_range`, by default 32768 to 60999).
 const PLAIN_PORTS: &str = "61000-64999";
+const OUR_PORTS: RangeInclusive<u16> = 65_000..=65_500;
 const SOCKET_BUFFER_BYTES: &str = "8388608";
 
 /// A running server. It ends with this value, and with this process.
@@ -42,17 +44,18 @@ fn program() -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// A port that is free for TCP, and one for UDP and TCP.
+/// Two ports that are free for both TCP and UDP: for HTTP and for WebRTC. No client gets one of [`OUR_PORTS`] in the
+/// meantime, as the system never draws them.
 fn free_ports() -> anyhow::Result<(u16, u16)> {
-    let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    for _ in 0..64 {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = tcp.local_addr()?.port();
-        if UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Ok((http.local_addr()?.port(), port));
-        }
-    }
-    bail!("no port is free for both TCP and UDP")
+    let is_free = |port: &u16| {
+        let here = (Ipv4Addr::LOCALHOST, *port);
+        TcpListener::bind(here).is_ok() && UdpSocket::bind(here).is_ok()
+    };
+    let mut free = OUR_PORTS.filter(is_free);
+    let (Some(http), Some(webrtc)) = (free.next(), free.next()) else {
+        bail!("of the ports {} to {} no two are free for both TCP and UDP", OUR_PORTS.start(), OUR_PORTS.end());
+    };
+    Ok((http, webrtc))
 }
 
 impl Launched {

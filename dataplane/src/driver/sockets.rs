@@ -313,18 +313,18 @@ mod tests {
     #[test]
     fn ports_rotate_numbers_are_reused_and_an_exhausted_range_says_so() {
         let mut sockets = sockets();
-        let range = Port::Range(42_100, 42_102);
+        let range = Port::Range(31_100, 31_102);
         let first = sockets.open(LOOPBACK, range).expect("a free port");
-        assert_eq!((first.id, first.local.port()), (EndpointId(0), 42_100));
+        assert_eq!((first.id, first.local.port()), (EndpointId(0), 31_100));
         sockets.take(first.id);
         sockets.free(first.id);
         let ports: Vec<_> = (0..3).map(|_| sockets.open(LOOPBACK, range).expect("a free port")).collect();
         let numbers: Vec<_> = ports.iter().map(|endpoint| (endpoint.id.0, endpoint.local.port())).collect();
-        assert_eq!(numbers, [(0, 42_101), (1, 42_102), (2, 42_100)], "a port rests, a number is reused at once");
+        assert_eq!(numbers, [(0, 31_101), (1, 31_102), (2, 31_100)], "a port rests, a number is reused at once");
         let exhausted = sockets.open(LOOPBACK, range).expect_err("all three are taken");
-        assert!(matches!(exhausted, OpenError::RangeExhausted { min: 42_100, max: 42_102, .. }));
-        let taken = sockets.open(LOOPBACK, Port::Given(42_101)).expect_err("taken");
-        assert!(matches!(taken, OpenError::Refused { address, .. } if address.port() == 42_101));
+        assert!(matches!(exhausted, OpenError::RangeExhausted { min: 31_100, max: 31_102, .. }));
+        let taken = sockets.open(LOOPBACK, Port::Given(31_101)).expect_err("taken");
+        assert!(matches!(taken, OpenError::Refused { address, .. } if address.port() == 31_101));
     }
 
     #[test]
