@@ -13,6 +13,7 @@ pub mod coalesce;
 pub mod driver;
 mod executor;
 mod link;
+mod memory;
 mod pump;
 mod start;
 mod usage;

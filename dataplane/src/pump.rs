@@ -6,12 +6,15 @@ use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast_core::limits::OUTBOX_TRAINS;
-use corecast_core::{Config, Endpoint, EndpointOp, Forward, Instant, Outbox, Path, Piece, Worker};
+use corecast_core::{
+    Config, Endpoint, EndpointOp, Forward, Instant, Memory, MemorySource, Outbox, OutboxSize, Path, Piece, Worker,
+};
 use corecast_wire::{Command, CommandError, IceProtocol, PlainTransportOptions, Reply, TestHook, Usage, WorkerConfig};
 
 use crate::coalesce::{Coalescer, Plan, TurnRecord};
 use crate::driver::{Change, Driver, OpenError, Port, SegmentedSend};
 use crate::link::{Ended, Link};
+use crate::memory::WorkerMemory;
 use crate::usage::{Latency, sample};
 
 /// Housekeeping is done this often even if nothing asks for it, and so a sleep is never longer.
@@ -83,7 +86,11 @@ impl Pump {
         let started = std::time::Instant::now();
         let clock = Clock(started);
         let unix_time_ns = u64::try_from(unix_time.as_nanos()).unwrap_or(u64::MAX);
-        let mut worker = Worker::new(Config { webrtc: config.webrtc.clone(), unix_time_ns, ..Config::plain(started) });
+        let mut memory = WorkerMemory::new(config.huge_pages);
+        let size = OutboxSize::default();
+        let outbox = Outbox::in_memory(memory.take(size.bytes).unwrap_or_else(|| Memory::boxed(size.bytes)), size);
+        let core_config = Config { webrtc: config.webrtc.clone(), unix_time_ns, ..Config::plain(started) };
+        let mut worker = Worker::with_memory(core_config, MemorySource::new(move |bytes| memory.take(bytes)));
         for endpoint in webrtc {
             worker.open_webrtc(*endpoint, IceProtocol::Udp);
         }
@@ -91,7 +98,7 @@ impl Pump {
             clock,
             driver,
             worker,
-            outbox: Outbox::new(),
+            outbox,
             link,
             coalescer: Coalescer::new(config.coalesce),
             latency: Latency::new(),

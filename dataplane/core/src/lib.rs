@@ -23,6 +23,7 @@ mod io;
 mod key;
 pub mod limits;
 mod media;
+mod memory;
 pub mod rtcp;
 pub mod rtp;
 pub mod srtp;
@@ -32,7 +33,8 @@ mod transport;
 mod worker;
 
 pub use config::Config;
-pub use io::{Endpoint, EndpointId, EndpointOp, Outbox, Path, Piece, Train, demux};
+pub use io::{Endpoint, EndpointId, EndpointOp, Outbox, OutboxSize, Path, Piece, Train, demux};
 pub use media::{History, SlotRef};
+pub use memory::{Memory, MemorySource};
 pub use time::{Instant, SystemInstant};
 pub use worker::{Forward, Totals, Worker};

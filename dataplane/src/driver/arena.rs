@@ -89,6 +89,14 @@ impl Region {
         rest
     }
 
+    /// Zeroed memory that is never given back: that of a worker, which lives as long as its process.
+    ///
+    /// # Errors
+    /// If the system has no memory.
+    pub(crate) fn of_process(bytes: usize, huge_pages: HugePages) -> io::Result<&'static mut [u8]> {
+        Ok(&mut **Box::leak(Box::new(Self::new(bytes, huge_pages)?)))
+    }
+
     /// Where the region begins. For memory that the kernel may be writing to, of which no slice must be made.
     pub(crate) const fn start(&self) -> NonNull<u8> {
         self.start

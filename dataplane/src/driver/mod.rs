@@ -16,7 +16,7 @@
 
 mod address;
 #[allow(unsafe_code, reason = "memory that the kernel writes to")]
-mod arena;
+pub(crate) mod arena;
 mod intake;
 #[allow(unsafe_code, reason = "system calls that take pointers")]
 mod mmsg;

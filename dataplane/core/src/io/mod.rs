@@ -5,6 +5,6 @@ mod outbox;
 mod path;
 mod timers;
 
-pub use outbox::{Outbox, Piece, Train};
+pub use outbox::{Outbox, OutboxSize, Piece, Train};
 pub use path::{Endpoint, EndpointId, EndpointOp, Path};
 pub(crate) use timers::{Deadline, Timer, Timers};

@@ -12,6 +12,7 @@ use std::ops::Range;
 use super::path::Path;
 use crate::limits::{MAX_TRAIN_BYTES, MAX_TRAIN_SEGMENTS, OUTBOX_BYTES, OUTBOX_SEGMENTS, OUTBOX_TRAINS};
 use crate::media::{History, SlotRef};
+use crate::memory::Memory;
 
 /// Packets for one destination that leave in one send.
 #[derive(Clone, Copy, Debug)]
@@ -69,10 +70,29 @@ impl<'a> Piece<'a> {
     }
 }
 
+/// How much an outbox holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxSize {
+    /// Bytes of packets. One that is sealed, or RTCP, takes up to 2,048.
+    pub bytes: usize,
+    /// Packets.
+    pub segments: usize,
+    /// Trains.
+    pub trains: usize,
+}
+
+impl Default for OutboxSize {
+    /// The size that stays in a core's second-level cache and is worth a batch of sends.
+    fn default() -> Self {
+        Self { bytes: OUTBOX_BYTES, segments: OUTBOX_SEGMENTS, trains: OUTBOX_TRAINS }
+    }
+}
+
 /// Packets to send. Made once per worker.
 #[derive(Debug)]
 pub struct Outbox {
-    bytes: Box<[u8]>,
+    bytes: Memory,
+    size: OutboxSize,
     used: usize,
     segments: Vec<Segment>,
     trains: Vec<Train>,
@@ -88,11 +108,19 @@ impl Outbox {
     /// An empty outbox, with all the memory that it will ever have.
     #[must_use]
     pub fn new() -> Self {
+        let size = OutboxSize::default();
+        Self::in_memory(Memory::boxed(size.bytes), size)
+    }
+
+    /// An empty outbox whose packets are in `memory`, and no more of them than that takes.
+    #[must_use]
+    pub fn in_memory(memory: Memory, size: OutboxSize) -> Self {
         Self {
-            bytes: vec![0; OUTBOX_BYTES].into_boxed_slice(),
+            size: OutboxSize { bytes: size.bytes.min(memory.len()), ..size },
+            bytes: memory,
             used: 0,
-            segments: Vec::with_capacity(OUTBOX_SEGMENTS),
-            trains: Vec::with_capacity(OUTBOX_TRAINS),
+            segments: Vec::with_capacity(size.segments),
+            trains: Vec::with_capacity(size.trains),
         }
     }
 
@@ -112,9 +140,9 @@ impl Outbox {
     /// Half full or more: a good moment to send what is there before the next datagram is handled.
     #[must_use]
     pub fn wants_flush(&self) -> bool {
-        self.used * 2 >= OUTBOX_BYTES
-            || self.trains.len() * 2 >= OUTBOX_TRAINS
-            || self.segments.len() * 2 >= OUTBOX_SEGMENTS
+        self.used * 2 >= self.size.bytes
+            || self.trains.len() * 2 >= self.size.trains
+            || self.segments.len() * 2 >= self.size.segments
     }
 
     /// The trains, in the order in which they are to leave.
@@ -132,10 +160,14 @@ impl Outbox {
     /// Room for one more packet of `len` bytes, at the end of the outbox; `None` if it is full. The caller writes the
     /// packet there and then either [`Self::push`]es it or leaves it.
     pub(crate) fn reserve(&mut self, len: usize) -> Option<&mut [u8]> {
-        if self.trains.len() >= OUTBOX_TRAINS || self.segments.len() >= OUTBOX_SEGMENTS {
+        if self.trains.len() >= self.size.trains || self.segments.len() >= self.size.segments {
             return None;
         }
-        self.bytes.get_mut(self.used..self.used + len)
+        let end = self.used + len;
+        if end > self.size.bytes {
+            return None;
+        }
+        self.bytes.get_mut(self.used..end)
     }
 
     /// Appends the packet that was written into the last reservation: `len` bytes there, and `payload_len` bytes of

@@ -12,6 +12,7 @@ use crate::codec::{Change, Frame};
 use crate::limits::{
     HEADROOM_BYTES, MAX_HEADER_EXTRA_BYTES, MAX_PAD_BYTES, MAX_PAYLOAD_BYTES, MAX_SLOTS, SLOTS_PER_CHUNK,
 };
+use crate::memory::{Memory, MemorySource};
 use crate::time::Instant;
 
 const PAYLOAD_AT: usize = HEADROOM_BYTES;
@@ -69,7 +70,8 @@ struct Slot {
 #[derive(Debug)]
 pub struct History {
     max_slots: usize,
-    chunks: Vec<Box<[u8]>>,
+    source: MemorySource,
+    chunks: Vec<Memory>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// Which stream may hold how many.
@@ -78,14 +80,21 @@ pub struct History {
 
 impl Default for History {
     fn default() -> Self {
-        Self::new(MAX_SLOTS)
+        Self::new(MAX_SLOTS, MemorySource::default())
     }
 }
 
 impl History {
     /// A history of at most so many slots, none of which has memory yet.
-    pub(crate) fn new(max_slots: usize) -> Self {
-        Self { max_slots, chunks: Vec::new(), slots: Vec::new(), free: Vec::new(), shares: Shares::new(max_slots) }
+    pub(crate) fn new(max_slots: usize, source: MemorySource) -> Self {
+        Self {
+            max_slots,
+            source,
+            chunks: Vec::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            shares: Shares::new(max_slots),
+        }
     }
 
     /// Whether so many more streams could have their shares of it, if they began to send now.
@@ -112,7 +121,7 @@ impl History {
         if more == 0 {
             return None;
         }
-        self.chunks.push(vec![0; STRIDE * SLOTS_PER_CHUNK].into_boxed_slice());
+        self.chunks.push(self.source.take(STRIDE * SLOTS_PER_CHUNK)?);
         self.slots.resize(first + more, Slot::default());
         self.free.extend((first..first + more).rev().filter_map(|index| u32::try_from(index).ok()));
         Some(())

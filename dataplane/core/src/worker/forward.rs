@@ -333,9 +333,10 @@ fn settle(history: &mut History, round: &[SlotRef]) {
 mod tests {
     use super::*;
     use crate::media::PacketMeta;
+    use crate::memory::MemorySource;
 
     fn pads(lens: &[u16]) -> Vec<u8> {
-        let mut history = History::new(lens.len());
+        let mut history = History::new(lens.len(), MemorySource::default());
         let slots: Vec<SlotRef> = lens
             .iter()
             .map(|len| {

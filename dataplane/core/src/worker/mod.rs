@@ -37,6 +37,7 @@ use crate::key::{
 };
 use crate::limits::{MAX_EVENTS, MAX_LAYER_EVENTS, MAX_PAYLOAD_BYTES, MAX_SLOTS};
 use crate::media::{History, Producer, Stream};
+use crate::memory::MemorySource;
 use crate::time::Instant;
 use crate::transport::{Flow, Transport};
 use connect::WebRtcServer;
@@ -116,8 +117,14 @@ impl Worker {
     /// A worker with nothing in it.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        Self::with_memory(config, MemorySource::default())
+    }
+
+    /// The same, with a history that gets its memory from `memory`.
+    #[must_use]
+    pub fn with_memory(config: Config, memory: MemorySource) -> Self {
         Self {
-            history: History::new(config.history_slots.min(MAX_SLOTS)),
+            history: History::new(config.history_slots.min(MAX_SLOTS), memory),
             spare: None,
             routers: BTreeMap::new(),
             transports: Table::default(),
