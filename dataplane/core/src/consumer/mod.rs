@@ -190,13 +190,13 @@ impl Consumer {
     }
 
     /// SSRC, payload type and index of the next packet of the retransmission stream, if `media` has one.
-    pub(crate) fn next_rtx(&mut self, media: u8) -> Option<(u32, u8, u64)> {
+    pub(crate) fn next_rtx(&self, media: u8) -> Option<(u32, u8, u64)> {
         self.retransmissions.next_rtx(media)
     }
 
-    /// Counts a packet that was repeated.
-    pub(crate) const fn count_retransmitted(&mut self) {
-        self.retransmissions.count();
+    /// Counts a packet that was repeated, on the retransmission stream if `rtx`.
+    pub(crate) fn count_retransmitted(&mut self, rtx: bool) {
+        self.retransmissions.count(rtx);
     }
 
     /// Identifier, as control knows it.

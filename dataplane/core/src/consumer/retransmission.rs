@@ -53,17 +53,19 @@ impl Retransmissions {
         self.packets
     }
 
-    pub(super) const fn count(&mut self) {
+    /// A packet was repeated, on the retransmission stream if `rtx`.
+    pub(super) fn count(&mut self, rtx: bool) {
         self.packets += 1;
+        if let Some(stream) = self.rtx.as_mut().filter(|_| rtx) {
+            stream.next_out += 1;
+        }
     }
 
     /// SSRC, payload type and index of the next retransmission of a packet, if its payload type has any.
-    pub(super) fn next_rtx(&mut self, media: u8) -> Option<(u32, u8, u64)> {
-        let rtx = self.rtx.as_mut()?;
+    pub(super) fn next_rtx(&self, media: u8) -> Option<(u32, u8, u64)> {
+        let rtx = self.rtx.as_ref()?;
         let (_, payload_type) = *rtx.payload_types.iter().find(|(from, _)| *from == media)?;
-        let index = rtx.next_out;
-        rtx.next_out += 1;
-        Some((rtx.ssrc, payload_type, index))
+        Some((rtx.ssrc, payload_type, rtx.next_out))
     }
 
     /// Whether packet `out` may be repeated now, and if so records it: once per round trip, ten times in all, within

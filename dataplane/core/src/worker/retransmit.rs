@@ -52,7 +52,7 @@ impl Worker {
             Unsealed::Discarded(why) => why,
         })?;
         *exit.next_transport_cc() = consumer.extensions().after(stamp.transport_cc);
-        consumer.count_retransmitted();
+        consumer.count_retransmitted(rtx.is_some());
         Ok(())
     }
 }
