@@ -30,6 +30,19 @@ impl Instant {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// Time since the worker started in ticks of a clock of so many hertz, rounded down, modulo 2^64.
+    #[inline]
+    pub(crate) const fn ticks(self, clock_rate_hz: u32) -> u64 {
+        let (seconds, rest, rate) = (self.0 / NANOS_PER_S, self.0 % NANOS_PER_S, clock_rate_hz as u64);
+        seconds.wrapping_mul(rate).wrapping_add(rest * rate / NANOS_PER_S)
+    }
+
+    /// Time since `earlier`, or zero if that is later, in the same ticks.
+    #[inline]
+    pub(crate) const fn ticks_since(self, earlier: Self, clock_rate_hz: u32) -> u64 {
+        Self(self.0.saturating_sub(earlier.0)).ticks(clock_rate_hz)
+    }
 }
 
 impl Add<Duration> for Instant {
@@ -47,6 +60,8 @@ impl Sub<Duration> for Instant {
         Self(self.0.saturating_sub(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
     }
 }
+
+const NANOS_PER_S: u64 = 1_000_000_000;
 
 /// Seconds from the NTP epoch to the Unix epoch.
 const NTP_TO_UNIX_S: u64 = 2_208_988_800;
@@ -75,6 +90,19 @@ pub(crate) fn round_trip(now: u32, sent: u32, delay: u32) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ticks_are_nanoseconds_on_another_clock_rounded_down() {
+        for nanos in [0, 1, 11_111, 999_999_999, 1_000_000_000, 3_600_000_000_001, u64::MAX / 7] {
+            for clock_rate_hz in [1, 8_000, 48_000, 90_000, u32::MAX] {
+                let exact = u128::from(nanos) * u128::from(clock_rate_hz) / 1_000_000_000;
+                let (now, start) = (Instant::from_nanos(nanos), Instant::default());
+                assert_eq!(u128::from(now.ticks(clock_rate_hz)), exact & u128::from(u64::MAX));
+                assert_eq!(now.ticks_since(start, clock_rate_hz), now.ticks(clock_rate_hz));
+                assert_eq!(start.ticks_since(now, clock_rate_hz), 0, "that is later");
+            }
+        }
+    }
 
     #[test]
     fn a_round_trip_is_what_is_left_of_the_time_since() {

@@ -33,28 +33,40 @@ impl Rewrite {
     }
 }
 
-/// What is added to the numbers of a packet's picture.
+/// What is added to the numbers of a packet's picture: to PictureID in the lower 16 bits, to TL0PICIDX in the 8 above.
+/// One word, since every packet of every consumer has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Change {
-    picture: u16,
-    tl0: u8,
-}
+pub(crate) struct Change(u32);
 
 impl Change {
     /// The payload stays as it is.
-    pub(crate) const NONE: Self = Self { picture: 0, tl0: 0 };
+    pub(crate) const NONE: Self = Self::new(0, 0);
+
+    const fn new(picture: u16, tl0: u8) -> Self {
+        Self((tl0 as u32) << 16 | picture as u32)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the lower bits")]
+    const fn picture(self) -> u16 {
+        self.0 as u16
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the lower bits")]
+    const fn tl0(self) -> u8 {
+        (self.0 >> 16) as u8
+    }
 
     /// What makes `first` the numbers after `last`.
     fn behind(last: PictureIds, first: PictureIds) -> Self {
         let picture = last.picture.zip(first.picture).map(|(last, first)| last.wrapping_add(1).wrapping_sub(first));
         let tl0 = last.tl0.zip(first.tl0).map(|(last, first)| last.wrapping_add(1).wrapping_sub(first));
-        Self { picture: picture.unwrap_or_default(), tl0: tl0.unwrap_or_default() }
+        Self::new(picture.unwrap_or_default(), tl0.unwrap_or_default())
     }
 
     /// The same where so many more pictures have been withheld. None of them is of the lowest temporal layer, the only
     /// one that TL0PICIDX counts.
     pub(crate) const fn after_withheld(self, pictures: u16) -> Self {
-        Self { picture: self.picture.wrapping_sub(pictures), ..self }
+        Self::new(self.picture().wrapping_sub(pictures), self.tl0())
     }
 
     /// The change that this packet's payload needs: none if it has no numbers.
@@ -64,14 +76,14 @@ impl Change {
 
     /// Takes it back.
     pub(crate) const fn inverse(self) -> Self {
-        Self { picture: self.picture.wrapping_neg(), tl0: self.tl0.wrapping_neg() }
+        Self::new(self.picture().wrapping_neg(), self.tl0().wrapping_neg())
     }
 
     /// Numbers that are as much further on.
     pub(crate) fn applied_to(self, ids: PictureIds) -> PictureIds {
         PictureIds {
-            picture: ids.picture.map(|picture| picture.wrapping_add(self.picture)),
-            tl0: ids.tl0.map(|tl0| tl0.wrapping_add(self.tl0)),
+            picture: ids.picture.map(|picture| picture.wrapping_add(self.picture())),
+            tl0: ids.tl0.map(|tl0| tl0.wrapping_add(self.tl0())),
         }
     }
 

@@ -470,6 +470,17 @@ impl Consumer {
         self.alignment.next_picture = ids;
     }
 
+    /// What the receiver gets of a packet that only goes on with the current segment, with nothing to decide: `None` if
+    /// [`Self::rewrite`] has to say.
+    #[inline]
+    pub(crate) fn go_on(&mut self, stream: StreamKey, packet: &PacketMeta) -> Option<Numbered> {
+        let goes_on = self.next == Next::Packet && self.numbering.stream() == stream;
+        if !goes_on || self.paused || self.must_wait() {
+            return None;
+        }
+        self.numbering.go_on(packet)
+    }
+
     /// What the receiver gets of a packet of a stream that it takes: the sequence number under which it leaves and what
     /// else is different, or nothing, and why.
     pub(crate) fn rewrite(

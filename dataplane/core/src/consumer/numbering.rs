@@ -142,8 +142,20 @@ impl Numbering {
         withheld.newest(self.segment.column).map_or(self.segment.change, |count| self.segment.change(count))
     }
 
-    /// The number of a packet of the current segment's stream: in that segment, or if the packet is late in one before.
+    /// The number of a packet of the current segment's stream if no filter counts in it and the packet is not older than
+    /// the segment.
     #[inline]
+    pub(crate) fn go_on(&mut self, packet: &PacketMeta) -> Option<Numbered> {
+        let Self { segment, next_out, .. } = self;
+        let index = segment.index(packet.sequence, Count::default());
+        if segment.column != Column::NONE || is_before(index, segment.first_out) {
+            return None;
+        }
+        *next_out = (*next_out).max(index + 1);
+        Some(segment.numbered(index, Count::default()))
+    }
+
+    /// The number of a packet of the current segment's stream: in that segment, or if the packet is late in one before.
     pub(crate) fn number(
         &mut self,
         withheld: &mut Withheld,

@@ -42,13 +42,16 @@ impl Case {
         let stream = self.streams.entry(key).or_insert_with(new);
         let slot = self.history.allocate().expect("a few slots");
         let arrival = Arrival { rtx: false, restart: false, clock_rate_hz: 90_000 };
-        stream.take_in(&mut self.history, slot, *packet, arrival);
+        stream.take_in(&mut self.history, slot, packet, arrival);
         if let Some(last) = self.consumer.leaves_for(key) {
             let ending = self.consumer.ending(&self.streams[&last]);
             self.consumer.align(&ending, &self.streams[&key].reception());
         }
         let stream = self.streams.get_mut(&key).expect("just made");
-        self.consumer.rewrite((key, stream), &self.history, packet)
+        let goes_on = self.consumer.go_on(key, packet);
+        let numbered = self.consumer.rewrite((key, stream), &self.history, packet);
+        assert!(goes_on.is_none_or(|goes_on| numbered == Ok(goes_on)), "{goes_on:?} without a decision: {numbered:?}");
+        numbered
     }
 
     fn rewrite(&mut self, key: StreamKey, packet: &PacketMeta) -> Result<u64, Discard> {

@@ -183,6 +183,12 @@ impl History {
         self.slots.get(slot.index as usize).is_some_and(|held| held.generation == slot.generation)
     }
 
+    /// The header of a packet that is still in history.
+    #[inline]
+    pub(crate) fn current(&self, slot: SlotRef) -> Option<PacketMeta> {
+        self.slots.get(slot.index as usize).filter(|held| held.generation == slot.generation).map(|held| held.meta)
+    }
+
     /// Payload and padding of a packet, empty if the reference is stale.
     #[must_use]
     pub fn payload(&self, slot: SlotRef) -> &[u8] {

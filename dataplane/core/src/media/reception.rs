@@ -171,7 +171,7 @@ impl Reception {
         }
         newest.sequence = sequence;
         let ahead = i64::from(timestamp.wrapping_sub(newest.timestamp).cast_signed());
-        let passed = at.since(newest.at).as_nanos() * u128::from(clock_rate_hz) / 1_000_000_000;
+        let passed = at.ticks_since(newest.at, clock_rate_hz);
         let passed = i64::try_from(passed).unwrap_or(i64::MAX);
         let limit = CLOCK_JUMP_S * i64::from(clock_rate_hz);
         let has_jumped = ahead < -limit || ahead.saturating_sub(passed) > limit;
@@ -186,7 +186,7 @@ impl Reception {
 
     /// RFC 3550 appendix A.8.
     fn measure_jitter(&mut self, meta: &PacketMeta, clock_rate_hz: u32) {
-        let arrival = u128::from(meta.arrived.as_nanos()) * u128::from(clock_rate_hz) / 1_000_000_000;
+        let arrival = meta.arrived.ticks(clock_rate_hz);
         #[expect(clippy::cast_possible_truncation, reason = "RTP time wraps")]
         let transit = (arrival as u32).wrapping_sub(meta.timestamp);
         if let Some(previous) = self.transit.replace(transit) {

@@ -374,7 +374,7 @@ impl Stream {
     }
 
     /// Takes a packet in: slot `index`, written and admitted.
-    pub(crate) fn take_in(&mut self, history: &mut History, index: u32, meta: PacketMeta, arrival: Arrival) -> Placed {
+    pub(crate) fn take_in(&mut self, history: &mut History, index: u32, meta: &PacketMeta, arrival: Arrival) -> Placed {
         if arrival.restart {
             self.restart(history, meta.sequence);
         }
@@ -387,12 +387,12 @@ impl Stream {
         if self.activity.is_some() && self.highest == Some(meta.sequence) {
             self.reception_mut().set_picture_ids(meta.frame.picture_ids(history.sealable(index, false)));
         }
-        self.reception_mut().packet(&meta, arrival.clock_rate_hz, arrival.rtx);
+        self.reception_mut().packet(meta, arrival.clock_rate_hz, arrival.rtx);
         self.reception_mut().count_repaired(repaired);
         if meta.frame.is_key() {
             self.reception_mut().count_key_frame();
             self.key_frames.received();
-            self.record_key_frame(&meta);
+            self.record_key_frame(meta);
         }
         if too_many_missing && !self.subscribers.is_empty() {
             self.key_frames.want();
@@ -402,12 +402,12 @@ impl Stream {
 
     /// Whether the packet had been asked for, whether the gap before it is too wide to ask for, and the next spare
     /// slot.
-    fn insert(&mut self, history: &mut History, index: u32, meta: PacketMeta) -> (bool, bool, Option<u32>) {
+    fn insert(&mut self, history: &mut History, index: u32, meta: &PacketMeta) -> (bool, bool, Option<u32>) {
         let sequence = meta.sequence;
         if let Some(held) = history.meta_mut(index) {
-            *held = meta;
+            *held = *meta;
         }
-        self.withheld.record(&meta);
+        self.withheld.record(meta);
         let (mut repaired, mut too_many_missing) = (false, false);
         match self.highest {
             Some(highest) if sequence > highest => {

@@ -51,6 +51,7 @@ impl<'a> RtpView<'a> {
     ///
     /// # Errors
     /// If the version is not 2, or if CSRCs, extension block or an extension element reach beyond what holds them.
+    #[inline]
     pub fn parse(datagram: &'a [u8]) -> Result<Self, MalformedRtp> {
         let (fixed, rest) = datagram.split_first_chunk::<FIXED_HEADER_BYTES>().ok_or(MalformedRtp::TooShort)?;
         if fixed[0] >> 6 != 2 {

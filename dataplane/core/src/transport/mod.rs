@@ -242,8 +242,9 @@ impl Transport {
     }
 
     /// The stream of an SSRC, if it is known.
-    pub(crate) fn inbound_of(&self, ssrc: u32) -> Option<Inbound> {
-        self.inbound.iter().find(|inbound| inbound.ssrc == ssrc).copied()
+    #[inline]
+    pub(crate) fn inbound_of(&self, ssrc: u32) -> Option<&Inbound> {
+        self.inbound.iter().find(|inbound| inbound.ssrc == ssrc)
     }
 
     /// Its consumers.

@@ -45,8 +45,8 @@ impl Worker {
                 departure.seal(consumer, packet.slot, packet.numbered)
             };
             let (packets, why) = match sent {
-                Ok(bytes) => {
-                    queue.pop(now, bytes);
+                Ok(()) => {
+                    queue.pop(now, departure.payload_len(packet.slot));
                     consumer.dequeued(1);
                     continue;
                 }

@@ -212,34 +212,66 @@ impl Departure<'_> {
         (key, stream): (StreamKey, &mut Stream),
         slot: SlotRef,
     ) -> bool {
-        let numbered = self.number(consumer, (key, &mut *stream), slot);
-        let sent = numbered.and_then(|numbered| match &mut self.queue {
-            Some(queue) if consumer.must_wait() => {
-                let interruptions = consumer.interruptions();
-                let packet = Queued { consumer: consumer_key, interruptions, slot, numbered, since: self.now };
-                if !queue.push(packet) {
-                    return Err(Unsealed::Discarded(Discard::WaitedTooLong));
-                }
-                consumer.queued();
-                Ok(())
-            }
-            _ => self.seal(consumer, slot, numbered).map(|_| ()),
-        });
+        // Most packets only go on with what their consumer is sent.
+        let packet = self.history.current(slot).filter(|_| self.exit.is_some());
+        let numbered = packet.and_then(|packet| consumer.go_on(key, &packet));
+        let sent = match numbered {
+            Some(numbered) => self.seal(consumer, slot, numbered),
+            None => self.decide((consumer_key, consumer), (key, stream), slot),
+        };
         match sent {
-            Ok(()) => {}
-            Err(Unsealed::Full) => return false,
+            Ok(()) => true,
+            Err(Unsealed::Full) => false,
             Err(Unsealed::Discarded(why)) => {
-                consumer.discard(why, 1);
-                self.discards.count(why);
-                if matches!(why, Discard::WaitingForKeyFrame | Discard::WaitedTooLong) {
-                    stream.key_frames().want();
-                }
-                if why == Discard::WaitedTooLong {
-                    consumer.resynchronise();
-                }
+                self.withhold(consumer, stream, why);
+                true
             }
         }
-        true
+    }
+
+    /// The same for a packet that begins something, is late or filtered, has to wait or does not leave.
+    #[inline(never)]
+    fn decide(
+        &mut self,
+        (consumer_key, consumer): (ConsumerKey, &mut Consumer),
+        (key, stream): (StreamKey, &mut Stream),
+        slot: SlotRef,
+    ) -> Result<(), Unsealed> {
+        let numbered = self.number(consumer, (key, stream), slot).map_err(Unsealed::Discarded)?;
+        if consumer.must_wait() {
+            self.wait((consumer_key, consumer), slot, numbered)
+        } else {
+            self.seal(consumer, slot, numbered)
+        }
+    }
+
+    /// A packet that has its number waits for its turn.
+    fn wait(
+        &mut self,
+        (key, consumer): (ConsumerKey, &mut Consumer),
+        slot: SlotRef,
+        numbered: Numbered,
+    ) -> Result<(), Unsealed> {
+        let Some(queue) = &mut self.queue else { return self.seal(consumer, slot, numbered) };
+        let interruptions = consumer.interruptions();
+        if !queue.push(Queued { consumer: key, interruptions, slot, numbered, since: self.now }) {
+            return Err(Unsealed::Discarded(Discard::WaitedTooLong));
+        }
+        consumer.queued();
+        Ok(())
+    }
+
+    /// A packet does not leave: counted, and its stream asked for a key frame if that is what the receiver lacks.
+    #[cold]
+    fn withhold(&mut self, consumer: &mut Consumer, stream: &mut Stream, why: Discard) {
+        consumer.discard(why, 1);
+        self.discards.count(why);
+        if matches!(why, Discard::WaitingForKeyFrame | Discard::WaitedTooLong) {
+            stream.key_frames().want();
+        }
+        if why == Discard::WaitedTooLong {
+            consumer.resynchronise();
+        }
     }
 
     /// Decides what the receiver gets of a packet.
@@ -248,21 +280,23 @@ impl Departure<'_> {
         consumer: &mut Consumer,
         (key, stream): (StreamKey, &mut Stream),
         slot: SlotRef,
-    ) -> Result<Numbered, Unsealed> {
+    ) -> Result<Numbered, Discard> {
         if consumer.is_paused() {
-            return Err(Unsealed::Discarded(Discard::ConsumerPaused));
+            return Err(Discard::ConsumerPaused);
         }
         if self.exit.is_none() {
-            return Err(Unsealed::Discarded(Discard::NotConnected));
+            return Err(Discard::NotConnected);
         }
-        if !self.history.is_current(slot) {
-            return Err(Unsealed::Discarded(Discard::LeftHistory));
-        }
-        let meta = self.history.meta(slot.index);
+        let meta = self.history.current(slot).ok_or(Discard::LeftHistory)?;
         if consumer.leaves_for(key).is_some() {
             consumer.record_picture(meta.frame.picture_ids(self.history.sealable(slot.index, false)));
         }
-        consumer.rewrite((key, stream), self.history, &meta).map_err(Unsealed::Discarded)
+        consumer.rewrite((key, stream), self.history, &meta)
+    }
+
+    /// Bytes of a packet's payload.
+    pub(super) fn payload_len(&self, slot: SlotRef) -> usize {
+        usize::from(self.history.meta(slot.index).payload_len)
     }
 
     /// Counts packets that do not leave.
@@ -270,24 +304,17 @@ impl Departure<'_> {
         self.discards.add(why, packets);
     }
 
-    /// Stamps and seals a packet into the outbox. Returns the length of its payload.
-    pub(super) fn seal(
-        &mut self,
-        consumer: &mut Consumer,
-        slot: SlotRef,
-        numbered: Numbered,
-    ) -> Result<usize, Unsealed> {
+    /// Stamps and seals a packet into the outbox.
+    #[inline]
+    pub(super) fn seal(&mut self, consumer: &mut Consumer, slot: SlotRef, numbered: Numbered) -> Result<(), Unsealed> {
         let exit = self.exit.as_mut().ok_or(Unsealed::Discarded(Discard::NotConnected))?;
-        if !self.history.is_current(slot) {
-            return Err(Unsealed::Discarded(Discard::LeftHistory));
-        }
-        let meta = self.history.meta(slot.index);
+        let meta = self.history.current(slot).ok_or(Unsealed::Discarded(Discard::LeftHistory))?;
         let stamp = Stamp { abs_send_time: self.abs_send_time, transport_cc: *exit.next_transport_cc() };
         let outgoing = Outgoing::of(consumer, stamp, &meta, numbered);
         seal(self.history, slot.index, exit, &outgoing, self.outbox)?;
         *exit.next_transport_cc() = consumer.extensions().after(stamp.transport_cc);
         consumer.count_sent(u64::from(meta.payload_len));
-        Ok(usize::from(meta.payload_len))
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use crate::io::demux::{Protocol, protocol_of};
 use crate::io::{EndpointOp, Outbox, Path};
 use crate::key::{StreamKey, TransportKey};
 use crate::limits::{HEADROOM_BYTES, MAX_PAYLOAD_BYTES};
-use crate::media::{Arrival, Extended, FIRST_CYCLE, Holder, PacketMeta, nearest};
+use crate::media::{Arrival, Extended, FIRST_CYCLE, Holder, PacketMeta, Producer, nearest};
 use crate::rtp::{RtpView, padding_len, write_extension_block};
 use crate::srtp::{OpenError, Replay, ReplayWindow};
 use crate::time::Instant;
@@ -56,16 +56,21 @@ impl Worker {
         datagram: &[u8],
     ) -> Result<(), Discard> {
         let view = RtpView::parse(datagram).map_err(|_| Discard::MalformedRtp)?;
-        let (inbound, known) = match self.resolve(key, &view) {
-            Ok(resolved) => resolved,
-            Err(why) => {
-                self.learn_from_unknown(key, path, &view)?;
-                return Err(why);
-            }
+        let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
+        let known = transport.inbound_of(view.ssrc()).copied();
+        let inbound = match known {
+            Some(inbound) => inbound,
+            None => match self.resolve(key, &view) {
+                Ok(inbound) => inbound,
+                Err(why) => {
+                    self.learn_from_unknown(key, path, &view)?;
+                    return Err(why);
+                }
+            },
         };
         let opened = self.open(key, inbound, &view)?;
         self.learn_remote(key, Flow::Rtp, path);
-        if !known {
+        if known.is_none() {
             self.bind(key, inbound);
         }
         self.record_arrival(now, key, inbound, &view, datagram.len());
@@ -170,39 +175,30 @@ impl Worker {
             (opened.sequence, sent_as, unpadded)
         };
         stream.admit(&self.history, sequence)?;
-        let meta = PacketMeta {
-            sequence,
-            timestamp: view.timestamp(),
-            arrived: now,
-            payload_len: u16::try_from(payload.len()).map_err(|_| Discard::TooLong)?,
-            payload_type: codec.mapped_payload_type,
-            marker: view.marker(),
-            frame: frame(codec.codec, payload, view.extension(producer.ids().dependency_descriptor)),
-            ..PacketMeta::default()
-        };
-        if meta.frame.is_key()
+        let frame = frame(codec.codec, payload, view.extension(producer.ids().dependency_descriptor));
+        if frame.is_key()
             && let Some(picture) = picture_size(codec.codec, payload)
         {
             stream.set_picture(picture);
         }
-        let clock_rate_hz = codec.clock_rate_hz;
-        let meta = self.write_extra(inbound.stream, opened.slot, view, meta);
-        self.place(key, inbound, opened, meta, clock_rate_hz)
-    }
-
-    /// Writes contributing sources and the extensions that are passed on, with the router's ids, into the slot.
-    fn write_extra(&mut self, stream: StreamKey, slot: u32, view: &RtpView<'_>, mut meta: PacketMeta) -> PacketMeta {
-        let producer = self.streams.get(stream).and_then(|stream| self.producers.get(stream.producer()));
-        let Some(producer) = producer else { return meta };
-        let extra = self.history.extra_mut(slot);
-        let csrcs = view.csrcs();
-        let Some((sources, block)) = extra.split_at_mut_checked(csrcs.len()) else { return meta };
-        sources.copy_from_slice(csrcs);
-        meta.csrc_count = u8::try_from(csrcs.len() / 4).unwrap_or(0);
-        let mapped = view.extensions().filter_map(|(id, data)| Some((producer.mapped_extension(id)?, data)));
-        meta.extension_ids = mapped.clone().fold(0, |ids, (id, _)| ids | 1_u16.checked_shl(u32::from(id)).unwrap_or(0));
-        meta.extension_len = u8::try_from(write_extension_block(block, mapped)).unwrap_or(0);
-        meta
+        let payload_len = u16::try_from(payload.len()).map_err(|_| Discard::TooLong)?;
+        let extra = write_extra(producer, view, self.history.extra_mut(opened.slot));
+        let meta = PacketMeta {
+            sequence,
+            timestamp: view.timestamp(),
+            arrived: now,
+            payload_len,
+            pad: 0,
+            settled: false,
+            payload_type: codec.mapped_payload_type,
+            marker: view.marker(),
+            frame,
+            csrc_count: extra.csrc_count,
+            extension_len: extra.extension_len,
+            extension_ids: extra.extension_ids,
+        };
+        let arrival = Arrival { rtx: inbound.rtx, restart: opened.restart, clock_rate_hz: codec.clock_rate_hz };
+        self.place(key, inbound.stream, opened.slot, &meta, arrival)
     }
 
     /// Puts the packet into history. What it displaces there, or the stream's oldest packet, leaves the next spare
@@ -210,29 +206,28 @@ impl Worker {
     fn place(
         &mut self,
         key: TransportKey,
-        inbound: Inbound,
-        opened: Opened,
-        meta: PacketMeta,
-        clock_rate_hz: u32,
+        of: StreamKey,
+        slot: u32,
+        meta: &PacketMeta,
+        arrival: Arrival,
     ) -> Result<(), Discard> {
-        let stream = self.streams.get_mut(inbound.stream).ok_or(Discard::UnknownSsrc)?;
+        let stream = self.streams.get_mut(of).ok_or(Discard::UnknownSsrc)?;
         if !stream.has_history() {
             let router = self.transports.get(key).ok_or(Discard::NoTransport)?.router();
             stream.open_history(&mut self.history, Holder { transport: key, router })?;
         }
-        let arrival = Arrival { rtx: inbound.rtx, restart: opened.restart, clock_rate_hz };
-        let placed = stream.take_in(&mut self.history, opened.slot, meta, arrival);
+        let placed = stream.take_in(&mut self.history, slot, meta, arrival);
         self.spare = placed.spare;
         if stream.idle_deadline().at().is_none() {
-            stream.arm_idle(&mut self.timers, inbound.stream);
+            stream.arm_idle(&mut self.timers, of);
         }
         if placed.is_first_of_batch {
-            self.fresh.push(inbound.stream);
+            self.fresh.push(of);
         }
-        if opened.restart {
+        if arrival.restart {
             for (subscriber, _) in stream.subscribers() {
                 let subscriber = self.consumers.get_mut(*subscriber);
-                if let Some(subscriber) = subscriber.filter(|subscriber| subscriber.current() == Some(inbound.stream)) {
+                if let Some(subscriber) = subscriber.filter(|subscriber| subscriber.current() == Some(of)) {
                     subscriber.resynchronise();
                 }
             }
@@ -252,4 +247,25 @@ impl Worker {
             stream.arm_idle(&mut self.timers, key);
         }
     }
+}
+
+/// What is in the extra bytes of a slot; see [`PacketMeta`].
+#[derive(Clone, Copy, Debug)]
+struct Extra {
+    csrc_count: u8,
+    extension_len: u8,
+    extension_ids: u16,
+}
+
+/// Writes contributing sources and the extensions that are passed on, with the router's ids, into a slot's extra bytes.
+fn write_extra(producer: &Producer, view: &RtpView<'_>, room: &mut [u8]) -> Extra {
+    let csrcs = view.csrcs();
+    let Some((sources, block)) = room.split_at_mut_checked(csrcs.len()) else {
+        return Extra { csrc_count: 0, extension_len: 0, extension_ids: 0 };
+    };
+    sources.copy_from_slice(csrcs);
+    let mapped = view.extensions().filter_map(|(id, data)| Some((producer.mapped_extension(id)?, data)));
+    let extension_ids = mapped.clone().fold(0, |ids, (id, _)| ids | 1_u16.checked_shl(u32::from(id)).unwrap_or(0));
+    let extension_len = u8::try_from(write_extension_block(block, mapped)).unwrap_or(0);
+    Extra { csrc_count: u8::try_from(csrcs.len() / 4).unwrap_or(0), extension_len, extension_ids }
 }

@@ -149,7 +149,7 @@ fn push_sender_report(
 ) {
     let newest = streams.get(consumer.last_stream()).and_then(|stream| stream.reception().newest());
     let Some((timestamp, at)) = newest else { return };
-    let elapsed = now.since(at).as_nanos() * u128::from(consumer.clock_rate_hz()) / 1_000_000_000;
+    let elapsed = now.ticks_since(at, consumer.clock_rate_hz());
     #[expect(clippy::cast_possible_truncation, reason = "RTP time wraps")]
     let info = consumer.sender_info(ntp, timestamp.wrapping_add(elapsed as u32));
     writer.push_sender_report(&info, []);

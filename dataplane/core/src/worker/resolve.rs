@@ -17,12 +17,10 @@ use crate::rtp::RtpView;
 use crate::transport::{Inbound, Transport};
 
 impl Worker {
-    /// The stream of a packet, and whether its SSRC was known.
-    pub(crate) fn resolve(&self, key: TransportKey, view: &RtpView<'_>) -> Result<(Inbound, bool), Discard> {
+    /// The stream of a packet whose SSRC is not known.
+    #[cold]
+    pub(crate) fn resolve(&self, key: TransportKey, view: &RtpView<'_>) -> Result<Inbound, Discard> {
         let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
-        if let Some(inbound) = transport.inbound_of(view.ssrc()) {
-            return Ok((inbound, true));
-        }
         if transport.inbound().len() >= MAX_SSRCS_PER_TRANSPORT {
             return Err(Discard::TooManySsrcs);
         }
@@ -31,7 +29,7 @@ impl Worker {
         let (mut candidates, mut have_mids) = (0, false);
         for producer in transport.producers().iter().filter_map(|key| self.producers.get(*key)) {
             match named_by_mid(producer, view) {
-                Some(true) => return stream_of(producer, &self.streams, view).map(|inbound| (inbound, false)),
+                Some(true) => return stream_of(producer, &self.streams, view),
                 Some(false) => continue,
                 None if producer.codec(view.payload_type()).is_none() => continue,
                 None => {}
@@ -47,7 +45,7 @@ impl Worker {
         if candidates > 1 && have_mids {
             return Err(Discard::UnknownSsrc);
         }
-        found.map(|inbound| (inbound, false))
+        found
     }
 
     /// Gives a stream the SSRC of its first authenticated packet.

@@ -145,7 +145,9 @@ impl Receiver {
             assert_eq!(self.numbering.segment.first_out, before, "the next number");
             self.begun();
         }
+        let goes_on = self.numbering.go_on(packet);
         let numbered = self.numbering.number(&mut source.withheld, &self.filter, packet);
+        assert!(goes_on.is_none_or(|goes_on| numbered == Ok(goes_on)), "{goes_on:?} of {packet:?}: {numbered:?}");
         if let Ok(numbered) = numbered {
             self.record(source, packet, numbered);
         }
