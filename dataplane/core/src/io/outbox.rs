@@ -14,6 +14,9 @@ use crate::limits::{MAX_TRAIN_BYTES, MAX_TRAIN_SEGMENTS, OUTBOX_BYTES, OUTBOX_SE
 use crate::media::{History, SlotRef};
 use crate::memory::Memory;
 
+/// Bytes that the longest packet takes, of RTP or RTCP, sealed.
+const MAX_PACKET_BYTES: usize = 2_048;
+
 /// Packets for one destination that leave in one send.
 #[derive(Clone, Copy, Debug)]
 pub struct Train {
@@ -73,7 +76,7 @@ impl<'a> Piece<'a> {
 /// How much an outbox holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxSize {
-    /// Bytes of packets. One that is sealed, or RTCP, takes up to 2,048.
+    /// Bytes of packets, 4,096 or more: twice what the longest packet takes.
     pub bytes: usize,
     /// Packets.
     pub segments: usize,
@@ -155,6 +158,13 @@ impl Outbox {
     #[must_use]
     pub const fn packets(&self) -> usize {
         self.segments.len()
+    }
+
+    /// There is room for one more packet, however long.
+    pub(crate) fn has_room(&self) -> bool {
+        self.trains.len() < self.size.trains
+            && self.segments.len() < self.size.segments
+            && self.used + MAX_PACKET_BYTES <= self.size.bytes
     }
 
     /// Room for one more packet of `len` bytes, at the end of the outbox; `None` if it is full. The caller writes the

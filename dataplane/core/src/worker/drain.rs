@@ -13,8 +13,8 @@ use crate::key::TransportKey;
 use crate::limits::MAX_QUEUE_TIME;
 use crate::time::Instant;
 
-/// When to try again if the outbox is full.
-const RETRY: Duration = Duration::from_millis(1);
+/// Between two looks at a queue whose next packet's turn has not come, so that packets leave in groups.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 impl Worker {
     pub(super) fn queue_timeout(&mut self, now: Instant, at: Instant, key: TransportKey, outbox: &mut Outbox) {
@@ -32,7 +32,8 @@ impl Worker {
         let (_, Some(queue), exit) = transport.departure() else { return };
         let mut departure = Departure { exit, queue: None, now, abs_send_time, history, discards, outbox };
         let mut expired = Vec::new();
-        while let Some(packet) = queue.front(now) {
+        let is_full = loop {
+            let Some(packet) = queue.front(now) else { break false };
             let Some(consumer) = consumers.get_mut(packet.consumer) else {
                 queue.pop(now, 0);
                 continue;
@@ -50,7 +51,7 @@ impl Worker {
                     consumer.dequeued(1);
                     continue;
                 }
-                Err(Unsealed::Full) => break,
+                Err(Unsealed::Full) => break true,
                 Err(Unsealed::Discarded(Discard::WaitedTooLong)) => {
                     consumer.resynchronise();
                     expired.push(packet.consumer);
@@ -64,10 +65,14 @@ impl Worker {
             consumer.dequeued(packets);
             consumer.discard(why, packets as u64);
             departure.discard(why, packets as u64);
-        }
+        };
         match queue.next_turn() {
             None => transport.end_limit(),
-            Some(at) => queue.deadline().set(&mut self.timers, Some(at.max(now + RETRY)), Timer::Queue(key)),
+            Some(at) => {
+                // If there was no room, then as soon as the outbox has been sent.
+                let at = if is_full { now } else { at.max(now + LEAST_WAIT) };
+                queue.deadline().set(&mut self.timers, Some(at), Timer::Queue(key));
+            }
         }
         expired.into_iter().for_each(|key| self.want_key_frame_for(now, key, outbox));
     }

@@ -1,18 +1,11 @@
 //! Key frames: who needs one, whether history has it, and when its sender is asked.
 
-use std::time::Duration;
-
-use corecast_wire::Discard;
-
 use super::Worker;
 use crate::consumer::{Consumer, GopReplay};
 use crate::io::{Outbox, Timer};
 use crate::key::{ConsumerKey, StreamKey};
 use crate::time::Instant;
 use crate::transport::Flow;
-
-/// When a request is tried again for which the outbox had no room.
-const RETRY: Duration = Duration::from_millis(5);
 
 impl Worker {
     /// A consumer needs a key frame: the newest one of history if it has none yet and that will do, else the next.
@@ -75,6 +68,11 @@ impl Worker {
             return;
         }
         if due <= now {
+            if !outbox.has_room() {
+                // As soon as the outbox has been sent.
+                stream.key_frame_deadline().arm(&mut self.timers, now, Timer::KeyFrame(key));
+                return;
+            }
             let from = transport.rtcp_ssrc();
             let fir_sequence = stream.next_fir();
             let result = transport.send_rtcp(outbox, |writer| {
@@ -90,10 +88,6 @@ impl Worker {
                     transport.discard(why, 1);
                     self.discards.count(why);
                 }
-            }
-            if result == Err(Discard::OutboxFull) {
-                stream.key_frame_deadline().arm(&mut self.timers, now + RETRY, Timer::KeyFrame(key));
-                return;
             }
             let mut subscribers =
                 stream.subscribers().iter().filter_map(|(subscriber, _)| self.consumers.get(*subscriber));

@@ -175,9 +175,9 @@ impl Worker {
     }
 
     /// Does what is due: reports, NACKs, key frame requests, choice of layers. If very many events wait to be polled,
-    /// the rest stays due, so that none is lost: poll them and call again.
+    /// or the outbox is half full, the rest stays due, so that nothing is lost: poll, send and call again.
     pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
-        while self.events.len() + MAX_LAYER_EVENTS <= MAX_EVENTS {
+        while self.events.len() + MAX_LAYER_EVENTS <= MAX_EVENTS && !outbox.wants_flush() {
             let Some((at, timer)) = self.timers.pop(now) else { break };
             match timer {
                 Timer::Reports(key) => self.reports_timeout(now, at, key, outbox),

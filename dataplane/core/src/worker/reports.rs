@@ -122,6 +122,11 @@ impl Worker {
         };
         let transport_key = producer.transport();
         let Some(transport) = self.transports.get_mut(transport_key) else { return };
+        if !outbox.has_room() {
+            // As soon as the outbox has been sent.
+            stream.nack_deadline().arm(&mut self.timers, now, Timer::Nack(key));
+            return;
+        }
         stream.nack(now, highest, &mut self.nack);
         if !self.nack.is_empty() {
             let (from, lost) = (transport.rtcp_ssrc(), self.nack.iter().copied());

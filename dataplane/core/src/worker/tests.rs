@@ -1,5 +1,6 @@
 //! What only a test inside the machine can do: a sender and a receiver whose SRTP keys run out (RFC 3711 section 9.2),
-//! which takes 2^48 packets, so the counters are set; and queues that are full.
+//! which takes 2^48 packets, so the counters are set; queues that are full, and an outbox that is full in the middle of a
+//! round.
 
 use std::net::SocketAddr;
 
@@ -10,8 +11,9 @@ use corecast_wire::{
 };
 
 use crate::limits::{MAX_EVENTS, MAX_LAYER_EVENTS};
+use crate::memory::Memory;
 use crate::srtp::{ReplayWindow, Sealer};
-use crate::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, SystemInstant, Worker};
+use crate::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, OutboxSize, Path, SystemInstant, Worker};
 
 const LAST_INDEX: u64 = (1 << 48) - 1;
 /// First sequence number of the consumer. The sender's is 0, so that its index is always so much higher.
@@ -58,18 +60,28 @@ impl Call {
         self.outbox.clear();
     }
 
+    /// The same with an outbox for two packets.
+    fn with_little_room() -> Self {
+        let size = OutboxSize { bytes: 4_096, segments: 2, trains: 2 };
+        Self { outbox: Outbox::in_memory(Memory::boxed(size.bytes), size), ..Self::new(SUITES[0]) }
+    }
+
     /// Takes in the packet of an index. Returns how many leave.
     fn send(&mut self, index: u64) -> usize {
+        self.take_in(index);
+        assert_eq!(self.worker.forward(Instant::default(), &mut self.outbox), Forward::Done);
+        let sent = self.outbox.packets();
+        self.outbox.clear();
+        sent
+    }
+
+    fn take_in(&mut self, index: u64) {
         let [.., high, low] = index.to_be_bytes();
         let header = [0x80, 96, high, low, 0, 0, 0, 0, 0, 0, 0, 42];
         let mut packet = vec![0; header.len() + 20 + self.sealer.rtp_overhead()];
         packet[..header.len()].copy_from_slice(&header);
         self.sealer.seal_rtp(42, index, &mut packet, header.len(), &[1; 20]).expect("an index that there is");
         self.worker.handle_datagram(Instant::default(), path(0), &packet, &mut self.outbox);
-        assert_eq!(self.worker.forward(Instant::default(), &mut self.outbox), Forward::Done);
-        let sent = self.outbox.packets();
-        self.outbox.clear();
-        sent
     }
 
     fn discarded(&self, why: Discard) -> u64 {
@@ -83,11 +95,9 @@ fn path(number: u32) -> Path {
 
 fn produce() -> ProduceOptions {
     let codec = Codec::Other;
-    ProduceOptions::new(
-        MediaKind::Audio,
-        vec![CodecMapping { payload_type: 96, mapped_payload_type: 96, codec, clock_rate_hz: 48_000 }],
-        vec![EncodingMapping::announced(42)],
-    )
+    let codecs = vec![CodecMapping { payload_type: 96, mapped_payload_type: 96, codec, clock_rate_hz: 48_000 }];
+    let encodings = vec![EncodingMapping::announced(42)];
+    ProduceOptions { nack: true, ..ProduceOptions::new(MediaKind::Audio, codecs, encodings) }
 }
 
 fn consume() -> ConsumeOptions {
@@ -156,4 +166,32 @@ fn timers_wait_for_their_turn_if_very_many_events_wait_to_be_polled() {
     assert!(call.worker.poll_event().is_some());
     call.worker.handle_timeout(due, &mut call.outbox);
     assert!(call.worker.next_timeout() > Some(due), "done");
+}
+
+#[test]
+fn timers_wait_while_the_outbox_is_half_full() {
+    let mut call = Call::with_little_room();
+    let due = call.worker.next_timeout().expect("reports");
+    call.take_in(0);
+    assert_eq!(call.worker.forward(due, &mut call.outbox), Forward::Done);
+    call.worker.handle_timeout(due, &mut call.outbox);
+    assert_eq!((call.worker.next_timeout(), call.outbox.packets()), (Some(due), 1), "still due");
+    call.outbox.clear();
+    call.worker.handle_timeout(due, &mut call.outbox);
+    assert!(call.worker.next_timeout() > Some(due) && !call.outbox.is_empty(), "done");
+}
+
+#[test]
+fn what_is_missing_is_asked_for_as_soon_as_there_is_room() {
+    let (mut call, now) = (Call::with_little_room(), Instant::default());
+    call.take_in(0);
+    call.take_in(1);
+    assert_eq!(call.worker.forward(now, &mut call.outbox), Forward::Done);
+    call.take_in(5);
+    assert_eq!(call.worker.forward(now, &mut call.outbox), Forward::Full);
+    call.outbox.clear();
+    assert_eq!(call.worker.next_timeout(), Some(now), "due at once");
+    call.worker.handle_timeout(now, &mut call.outbox);
+    assert_eq!((call.outbox.packets(), call.discarded(Discard::OutboxFull)), (1, 0));
+    assert!(call.worker.next_timeout() > Some(now));
 }
