@@ -212,6 +212,10 @@ impl Departure<'_> {
         (key, stream): (StreamKey, &mut Stream),
         slot: SlotRef,
     ) -> bool {
+        // Before it has a number: much may change until there is room.
+        if !self.outbox.has_room() {
+            return false;
+        }
         // Most packets only go on with what their consumer is sent.
         let packet = self.history.current(slot).filter(|_| self.exit.is_some());
         let numbered = packet.and_then(|packet| consumer.go_on(key, &packet));

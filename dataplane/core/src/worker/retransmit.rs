@@ -35,6 +35,9 @@ impl Worker {
         }
         let numbered = consumer.numbered(&located, stream, &meta).ok_or(Discard::RetransmitNotFound)?;
         let mut exit = transport.exit().ok_or(Discard::NotConnected)?;
+        if !outbox.has_room() {
+            return Err(Discard::OutboxFull);
+        }
         if !consumer.may_retransmit(now, numbered.index, u64::from(meta.payload_len)) {
             return Err(Discard::RetransmitTooOften);
         }

@@ -84,6 +84,20 @@ impl Call {
         self.worker.handle_datagram(Instant::default(), path(0), &packet, &mut self.outbox);
     }
 
+    /// Lets packets leave until the outbox is full. Returns their numbers.
+    fn forward(&mut self) -> (Forward, Vec<u64>) {
+        let (forward, mut numbers) = (self.worker.forward(Instant::default(), &mut self.outbox), Vec::new());
+        self.outbox.for_each_packet(self.worker.history(), |_, packet| {
+            numbers.push(u64::from(u16::from_be_bytes([packet[2], packet[3]])));
+        });
+        self.outbox.clear();
+        (forward, numbers)
+    }
+
+    fn pause_consumer(&mut self, paused: bool) {
+        self.must(&Command::PauseConsumer { consumer: ConsumerId(1), paused }, &[]);
+    }
+
     fn discarded(&self, why: Discard) -> u64 {
         self.worker.totals().discards.get(why)
     }
@@ -194,4 +208,14 @@ fn what_is_missing_is_asked_for_as_soon_as_there_is_room() {
     call.worker.handle_timeout(now, &mut call.outbox);
     assert_eq!((call.outbox.packets(), call.discarded(Discard::OutboxFull)), (1, 0));
     assert!(call.worker.next_timeout() > Some(now));
+}
+
+#[test]
+fn a_packet_that_finds_no_room_has_no_number() {
+    let mut call = Call::with_little_room();
+    (0..3).for_each(|index| call.take_in(index));
+    assert_eq!(call.forward(), (Forward::Full, vec![AHEAD, AHEAD + 1]));
+    call.pause_consumer(true);
+    call.pause_consumer(false);
+    assert_eq!(call.forward(), (Forward::Done, vec![AHEAD + 2]));
 }
