@@ -104,6 +104,11 @@ impl Queue {
         self.budget.spend(now, bytes);
     }
 
+    /// Whether the packet of a consumer's number waits.
+    pub(crate) fn holds(&self, consumer: ConsumerKey, index: u64) -> bool {
+        self.packets.iter().any(|packet| packet.consumer == consumer && packet.numbered.index == index)
+    }
+
     /// Takes out all packets of a consumer. Returns how many there were.
     pub(crate) fn remove(&mut self, consumer: ConsumerKey) -> usize {
         let before = self.packets.len();
@@ -175,6 +180,7 @@ mod tests {
     fn one_consumers_packets_are_taken_out_and_the_others_stay() {
         let mut queue = Queue::new(Budget::new(at(10), 8_000_000));
         assert!((0..6).all(|index| queue.push(packet(1 + index as u32 % 2, index))));
+        assert!(queue.holds(ConsumerKey::for_tests(1), 2) && !queue.holds(ConsumerKey::for_tests(2), 2));
         assert_eq!((queue.remove(ConsumerKey::for_tests(1)), queue.remove(ConsumerKey::for_tests(9))), (3, 0));
         assert_eq!(leave(&mut queue, at(10)), [1, 3, 5]);
         assert!(queue.is_empty() && queue.next_turn().is_none());

@@ -34,6 +34,12 @@ impl Worker {
             return Err(Discard::RetransmitNotFound);
         }
         let numbered = consumer.numbered(&located, stream, &meta).ok_or(Discard::RetransmitNotFound)?;
+        // Nobody misses what has still to leave: with the round, or when its turn comes.
+        let is_pending = transport.pending().contains(&(key, located.stream()));
+        let is_queued = transport.queue().is_some_and(|queue| queue.holds(key, numbered.index));
+        if is_queued || (is_pending && stream.past(&self.history, sequence).is_none()) {
+            return Err(Discard::RetransmitNotFound);
+        }
         let mut exit = transport.exit().ok_or(Discard::NotConnected)?;
         if !outbox.has_room() {
             return Err(Discard::OutboxFull);

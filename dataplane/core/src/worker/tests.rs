@@ -219,3 +219,18 @@ fn a_packet_that_finds_no_room_has_no_number() {
     call.pause_consumer(false);
     assert_eq!(call.forward(), (Forward::Done, vec![AHEAD + 2]));
 }
+
+#[test]
+fn what_a_round_has_still_to_send_is_not_repeated() {
+    let mut call = Call::with_little_room();
+    call.send(0);
+    call.send(2);
+    [3, 4, 1].into_iter().for_each(|index| call.take_in(index));
+    assert_eq!(call.forward(), (Forward::Full, vec![AHEAD + 3, AHEAD + 4]));
+    let key = *call.worker.consumer_by_id.get(&ConsumerId(1)).expect("a consumer");
+    let late = AHEAD as u16 + 1;
+    let ask = |call: &mut Call| call.worker.retransmit(Instant::default(), key, late, &mut call.outbox);
+    assert_eq!(ask(&mut call), Err(Discard::RetransmitNotFound));
+    assert_eq!(call.forward(), (Forward::Done, vec![AHEAD + 1]));
+    assert_eq!(ask(&mut call), Ok(()), "now it may be missed");
+}
