@@ -437,8 +437,10 @@ impl Consumer {
         }
     }
 
-    /// Packets are withheld from now on, or the stream starts again: the next one that leaves begins a segment.
+    /// Packets are withheld from now on, or the stream starts again: the next one that leaves begins a segment. Nothing
+    /// older is sent any more.
     pub(crate) const fn resynchronise(&mut self) {
+        (self.replaying, self.gop_replay) = (false, None);
         self.next = Next::Segment;
         self.interruptions = self.interruptions.wrapping_add(1);
     }

@@ -130,6 +130,16 @@ fn video_begins_and_resumes_at_a_key_frame_without_a_gap() {
 }
 
 #[test]
+fn who_is_interrupted_does_not_begin_with_what_came_before() {
+    let mut consumer = consumer(true);
+    consumer.start_replay(GopReplay { stream: STREAM, packets: 70_000..70_005 });
+    assert_eq!((consumer.next_to_replay(STREAM), consumer.must_wait()), (Some(70_000), true));
+    consumer.set_paused(true);
+    consumer.set_paused(false);
+    assert_eq!((consumer.next_to_replay(STREAM), consumer.must_wait()), (None, false));
+}
+
+#[test]
 fn a_late_packet_does_not_begin_a_run() {
     let mut consumer = consumer(false);
     assert_eq!(consumer.rewrite(STREAM, &packet(70_000)), Ok(500));

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 
 use corecast_wire::{
-    Command, CommandError, ConsumeOptions, ConsumerId, PlainTransportOptions, ProduceOptions, ProducerId, Reply,
-    RouterId, SrtpParameters, TransportId,
+    Command, CommandError, ConsumeOptions, ConsumerId, Discard, PlainTransportOptions, ProduceOptions, ProducerId,
+    Reply, RouterId, SrtpParameters, TransportId,
 };
 
 use super::checks::{check_consume, check_produce, check_remotes, security};
@@ -276,10 +276,12 @@ impl Worker {
             return Ok(());
         }
         producer.set_layers_dirty();
-        // What came during a pause was meant for nobody.
+        // What came during a pause was meant for nobody, and what a round has not sent yet no longer is.
         for stream in producer.streams() {
             if let Some(stream) = self.streams.get_mut(*stream) {
                 stream.forget_key_frame();
+                self.discards.add(Discard::ProducerPaused, stream.round().len() as u64);
+                stream.end_round();
             }
         }
         for consumer in producer.consumers() {

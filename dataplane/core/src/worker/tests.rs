@@ -98,6 +98,10 @@ impl Call {
         self.must(&Command::PauseConsumer { consumer: ConsumerId(1), paused }, &[]);
     }
 
+    fn pause_producer(&mut self, paused: bool) {
+        self.must(&Command::PauseProducer { producer: ProducerId(1), paused }, &[]);
+    }
+
     fn discarded(&self, why: Discard) -> u64 {
         self.worker.totals().discards.get(why)
     }
@@ -233,4 +237,16 @@ fn what_a_round_has_still_to_send_is_not_repeated() {
     assert_eq!(ask(&mut call), Err(Discard::RetransmitNotFound));
     assert_eq!(call.forward(), (Forward::Done, vec![AHEAD + 1]));
     assert_eq!(ask(&mut call), Ok(()), "now it may be missed");
+}
+
+#[test]
+fn what_a_round_has_still_to_send_of_a_producer_that_is_paused_does_not_leave() {
+    let mut call = Call::with_little_room();
+    (0..4).for_each(|index| call.take_in(index));
+    assert_eq!(call.forward(), (Forward::Full, vec![AHEAD, AHEAD + 1]));
+    call.pause_producer(true);
+    assert_eq!(call.forward(), (Forward::Done, vec![]));
+    call.pause_producer(false);
+    call.take_in(4);
+    assert_eq!(call.forward(), (Forward::Done, vec![AHEAD + 2]));
 }
