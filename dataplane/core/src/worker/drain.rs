@@ -24,10 +24,11 @@ impl Worker {
         }
     }
 
-    /// Sends the packets whose turn it is, and comes back for the others. Ends the limit when none are left.
+    /// Sends the packets whose turn it is, and comes back for the others. Ends the limit when none are left, and the
+    /// round, which may wait for the outbox, brings no more.
     pub(super) fn drain(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
-        let Self { transports, consumers, history, discards, .. } = self;
+        let Self { transports, consumers, history, discards, limited, .. } = self;
         let Some(transport) = transports.get_mut(key) else { return };
         let (_, Some(queue), exit) = transport.departure() else { return };
         let mut departure = Departure { exit, queue: None, now, abs_send_time, history, discards, outbox };
@@ -67,6 +68,7 @@ impl Worker {
             departure.discard(why, packets as u64);
         };
         match queue.next_turn() {
+            None if limited.contains(&key) => {}
             None => transport.end_limit(),
             Some(at) => {
                 // If there was no room, then as soon as the outbox has been sent.

@@ -250,3 +250,16 @@ fn what_a_round_has_still_to_send_of_a_producer_that_is_paused_does_not_leave() 
     call.take_in(4);
     assert_eq!(call.forward(), (Forward::Done, vec![AHEAD + 2]));
 }
+
+#[test]
+fn a_limit_does_not_end_before_the_round_that_needs_it() {
+    let (mut call, now) = (Call::new(SUITES[0]), Instant::default());
+    let key = *call.worker.transport_by_id.get(&TransportId(1)).expect("a transport");
+    let is_limited = |call: &mut Call| call.worker.transports.get_mut(key).is_some_and(|one| one.queue().is_some());
+    call.worker.transports.get_mut(key).expect("the same").limit(now, 1);
+    call.worker.limited.push(key);
+    call.worker.drain(now, key, &mut call.outbox);
+    assert!(is_limited(&mut call), "the round is not over");
+    assert_eq!(call.send(0), 1);
+    assert!(!is_limited(&mut call));
+}
