@@ -243,6 +243,7 @@ impl Worker {
         }
         if stream.idle_at() <= now {
             stream.close_history(&mut self.history);
+            self.fresh.retain(|fresh| *fresh != key);
         } else {
             stream.arm_idle(&mut self.timers, key);
         }

@@ -263,3 +263,19 @@ fn a_limit_does_not_end_before_the_round_that_needs_it() {
     assert_eq!(call.send(0), 1);
     assert!(!is_limited(&mut call));
 }
+
+#[test]
+fn a_stream_that_turns_idle_while_its_packets_wait_goes_on_afterwards() {
+    let mut call = Call::with_little_room();
+    (0..3).for_each(|index| call.take_in(index));
+    assert_eq!(call.forward().0, Forward::Full);
+    call.take_in(3);
+    // The process stood still for a minute.
+    let now = Instant::from_nanos(60_000_000_000);
+    while call.worker.next_timeout().is_some_and(|due| due <= now) {
+        call.worker.handle_timeout(now, &mut call.outbox);
+        call.outbox.clear();
+    }
+    call.take_in(4);
+    assert_eq!(call.forward(), (Forward::Done, vec![AHEAD + 4]));
+}
