@@ -180,7 +180,10 @@ fn write_section(text: &mut String, section: &Section, answered: &AnsweredSectio
     let _ = write!(text, "a={}\r\n", answered.direction.name());
     write_credentials(text, local);
     write_dtls(text, offer, local);
-    text.push_str("a=rtcp-mux\r\na=rtcp-rsize\r\n");
+    text.push_str("a=rtcp-mux\r\n");
+    if section.reduced_size {
+        text.push_str("a=rtcp-rsize\r\n");
+    }
     if section.receiver_round_trip {
         text.push_str("a=rtcp-xr:rcvr-rtt=all\r\n");
     }

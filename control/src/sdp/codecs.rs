@@ -121,6 +121,8 @@ fn rtpmap(kind: Kind, payload_type: u8, text: &str) -> Option<RtpCodecParameters
         None => None,
     };
     let mime_type = format!("{}/{name}", kind.name());
+    // Opus always has two here (RFC 7587 section 4.1), also where it is forgotten.
+    let channels = channels.or_else(|| name.eq_ignore_ascii_case("opus").then_some(2));
     let channels = channels.filter(|_| kind == Kind::Audio);
     parts.next().is_none().then(|| plain(mime_type, payload_type, clock_rate, channels))
 }

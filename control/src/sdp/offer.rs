@@ -130,7 +130,22 @@ fn bundle(session: Attributes<'_>, sections: &[Section]) -> Result<Option<Vec<St
             "is not in a=group:BUNDLE, but all sections share one transport here; offer bundlePolicy max-bundle";
         return Err(outside.place().unacceptable(cause));
     }
+    check_first(&mids, sections)?;
     Ok(Some(mids))
+}
+
+/// With max-bundle the transport is offered with the group's first section alone. If that is one which has to be
+/// rejected, Chromium refuses the answer.
+fn check_first(mids: &[String], sections: &[Section]) -> Result<(), SdpError> {
+    let first = mids.first().and_then(|mid| sections.iter().find(|section| section.mid == *mid));
+    let Some(first) = first.filter(|section| section.kind == SectionKind::Other) else { return Ok(()) };
+    let depend = |section: &Section| section.kind != SectionKind::Other && section.bundle_only;
+    if sections.iter().any(depend) {
+        let cause = "is the first of a=group:BUNDLE, but only sound and pictures are taken here; offer them first \
+                     (a page: add its tracks before it creates a data channel, without alwaysNegotiateDataChannels)";
+        return Err(first.place().unacceptable(cause));
+    }
+    Ok(())
 }
 
 /// What sections of one transport must agree on (RFC 9143 sections 9.1 and 9.2, RFC 8285 section 5): otherwise a packet

@@ -9,7 +9,7 @@ use super::lines::{Attributes, Place, is_token, value};
 use crate::ortc::{Kind, RtpCodecParameters};
 
 /// Most bytes of a MID. (RFC 9143 section 15 asks for three at most; browsers count, others use names.)
-const MAX_MID_BYTES: usize = 32;
+const MAX_MID_BYTES: usize = 255;
 /// Most bytes of a RID: what the one-byte form of the extension holds (RFC 8852 section 3.3, RFC 8285).
 const MAX_RID_BYTES: usize = 16;
 /// Most extensions of a section.
@@ -114,6 +114,10 @@ pub(crate) struct Section {
     pub(crate) msid: Option<String>,
     /// `a=rtcp-xr:rcvr-rtt` (RFC 3611 section 5.1): who receives wants to know the round trip.
     pub(super) receiver_round_trip: bool,
+    /// `a=rtcp-rsize` (RFC 5506): RTCP may be of reduced size.
+    pub(super) reduced_size: bool,
+    /// `a=bundle-only` (RFC 9143 section 6): it has no transport but that of the group.
+    pub(super) bundle_only: bool,
     /// The words of the `m=` line that an answer repeats: media, protocol, first format.
     pub(super) line: [String; 3],
 }
@@ -143,6 +147,8 @@ impl Section {
             cname: None,
             msid: None,
             receiver_round_trip: false,
+            reduced_size: attributes.has("rtcp-rsize"),
+            bundle_only: attributes.has("bundle-only"),
             line,
         };
         let kind = match media.media.as_str() {
@@ -200,12 +206,24 @@ impl Section {
             let members: Vec<u32> = members
                 .split(' ')
                 .filter(|member| !member.is_empty())
-                .map(|member| member.parse().ok().filter(|ssrc| ssrcs.contains(ssrc)))
+                .map(|member| member.parse().ok())
                 .collect::<Option<_>>()
-                .ok_or_else(|| place.malformed(attribute, "names an SSRC that no a=ssrc line has"))?;
+                .ok_or_else(|| place.malformed(attribute, "must be a word and SSRCs, numbers below 2^32"))?;
             simulcast |= semantics == "SIM";
             if let ("FID" | "FEC-FR", [media, repair]) = (semantics, members.as_slice()) {
+                // FFmpeg 8.1 has no a=ssrc line for its retransmissions. The pair is clear if one of the two has.
+                if !ssrcs.contains(media) && !ssrcs.contains(repair) {
+                    return Err(place.malformed(attribute, "names SSRCs that no a=ssrc line has"));
+                }
+                for ssrc in [media, repair] {
+                    if !ssrcs.contains(ssrc) {
+                        ssrcs.push(*ssrc);
+                    }
+                }
                 repairs.push((*media, *repair, semantics == "FID"));
+            }
+            if ssrcs.len() > MAX_SSRCS {
+                return Err(place.malformed(attribute, format!("at most {MAX_SSRCS} SSRCs in a section")));
             }
         }
         let is_repair = |ssrc: &u32| repairs.iter().any(|(media, repair, _)| repair == ssrc && media != ssrc);

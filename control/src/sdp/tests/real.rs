@@ -174,3 +174,55 @@ fn who_lacks_the_codec_is_told() {
     assert!(error.to_string().contains("m= line 2 (video, mid video1): the producer sends video/H264"), "{error}");
     assert!(!can_consume(&viewer.sections[0], &video.consumable), "pictures in a section of sound");
 }
+
+#[test]
+fn what_ffmpeg_announces_by_a_group_alone_is_known() {
+    let text = text_of("chromium-publish");
+    let group = text.lines().find_map(|line| line.strip_prefix("a=ssrc-group:FID ")).expect("RTX is announced");
+    let (media, rtx) = group.split_once(' ').expect("a pair");
+    let ours: String = text.split_inclusive('\n').filter(|line| !line.starts_with(&format!("a=ssrc:{rtx} "))).collect();
+    assert!(ours.len() < text.len() && ours.contains(&format!("a=ssrc:{media} ")));
+    let video = |text: &str| Offer::parse(text).expect("well-formed").sections[1].ssrcs.clone();
+    assert_eq!(video(&ours), [(media.parse().expect("an SSRC"), rtx.parse().ok())]);
+    assert_eq!(video(&ours), video(text));
+}
+
+#[test]
+fn opus_is_known_without_its_channels_and_a_mid_may_be_a_uuid() {
+    let mid = "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed";
+    let text = text_of("chromium-publish").replace("opus/48000/2", "opus/48000");
+    let text = text.replace("a=mid:0", &format!("a=mid:{mid}")).replace("BUNDLE 0", &format!("BUNDLE {mid}"));
+    let offer = Offer::parse(&text).expect("well-formed");
+    let publications = publish(&offer).expect("publishes");
+    let accepted: Vec<_> = publications.into_iter().map(|one| one.answer).collect();
+    let answer = answer(&offer, &local(), &accepted);
+    assert!(
+        answer.contains("a=rtpmap:111 opus/48000/2\r\n") && answer.contains(&format!("a=mid:{mid}\r\n")),
+        "{answer}"
+    );
+}
+
+#[test]
+fn reduced_size_is_answered_only_where_it_is_offered() {
+    let text = text_of("chromium-publish").replacen("a=rtcp-rsize\r\n", "", 1);
+    let offer = Offer::parse(&text).expect("well-formed");
+    let accepted: Vec<_> = publish(&offer).expect("publishes").into_iter().map(|one| one.answer).collect();
+    let answer = answer(&offer, &local(), &accepted);
+    let sections: Vec<_> = answer.split("m=").skip(1).map(|section| section.contains("a=rtcp-rsize")).collect();
+    assert_eq!(sections, [false, true]);
+}
+
+#[test]
+fn who_offers_data_first_and_all_else_on_its_transport_is_told_what_to_change() {
+    let text = text_of("chromium-publish");
+    let media = text.find("m=").expect("sections");
+    let data =
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\na=sctp-port:5000\r\n";
+    let first = format!("{}{data}{}", &text[..media], &text[media..]).replace("BUNDLE 0", "BUNDLE d 0");
+    Offer::parse(&first).expect("a transport is offered with the others too");
+    let bundled = first.replace("a=rtcp-mux\r\n", "a=rtcp-mux\r\na=bundle-only\r\n");
+    let refused = Offer::parse(&bundled).expect_err("a transport is offered with the first section alone");
+    assert_eq!(refused.fault, crate::sdp::Fault::Unacceptable);
+    let sentence = refused.sentence;
+    assert!(sentence.contains("m= line 1 (application") && sentence.contains("offer them first"), "{sentence}");
+}

@@ -116,7 +116,7 @@ const TRANSPORT: &[Case] = &[
         &["more than one"],
     ),
     ("a MID twice", |sdp| replaced(sdp, "a=mid:1", "a=mid:0"), Malformed, &["same a=mid"]),
-    ("an empty MID", |sdp| replaced(sdp, "a=mid:1", "a=mid:"), Malformed, &["a=mid", "1 to 32"]),
+    ("an empty MID", |sdp| replaced(sdp, "a=mid:1", "a=mid:"), Malformed, &["a=mid", "1 to 255"]),
 ];
 
 const MEDIA: &[Case] = &[

@@ -26,8 +26,12 @@ pub(super) fn routes(app: Arc<App>) -> Router {
     use resources as r;
     let sessions = Arc::new(Sessions::new(app.config().rtc.connect_timeout.0));
     let whep = || get(e::nothing).options(e::whep_options);
+    let whip = || get(e::nothing).options(e::whip_options).post(e::publish);
     Router::new()
-        .route("/whip/{room}", get(e::nothing).options(e::whip_options).post(e::publish))
+        .route("/whip/{room}", whip())
+        // As some clients write their endpoint.
+        .route("/whip/{room}/", whip())
+        .route("/whep/{room}/", whep().post(e::view_room))
         .route(
             "/whip/{room}/{secret}",
             get(r::whip_look).options(r::whip_options).patch(r::whip_patch).delete(r::whip_end),
