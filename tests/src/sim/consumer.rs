@@ -35,6 +35,8 @@ pub(crate) use check;
 #[derive(Clone, Copy, Debug, Default)]
 struct Era {
     number: u32,
+    /// Packets that had arrived when `forward` was last called before: a round that does not know of it may hold them.
+    forwarded: u64,
     /// First packet of it that left: position in the stream, and when it had arrived.
     synced: Option<(u64, u64)>,
 }
@@ -113,6 +115,10 @@ pub struct Consumer {
     /// When it last sent the first packet of a key frame.
     pub last_key_ns: Option<u64>,
     era: Era,
+    /// The first packet of history with which it can have begun, in vain if it was interrupted before that left.
+    earliest: Option<u64>,
+    /// When its first packet left.
+    begun_ns: Option<u64>,
     sent: BTreeMap<u64, Out>,
     by_sequence: BTreeMap<u64, u64>,
     /// Numbers that were asked for though nothing had left under them.
@@ -142,6 +148,8 @@ impl Consumer {
             last_sent_ns: None,
             last_key_ns: None,
             era: Era::default(),
+            earliest: None,
+            begun_ns: None,
             sent: BTreeMap::new(),
             by_sequence: BTreeMap::new(),
             asked_holes: BTreeSet::new(),
@@ -158,11 +166,13 @@ impl Consumer {
         self.options.header_extensions.iter().any(|one| one.router_id != one.receiver_id)
     }
 
-    /// The consumer was interrupted: its stream may begin again with the next packet.
-    pub fn begin_era(&mut self) {
+    /// The consumer was interrupted: its stream may begin again with the next packet. So many packets had arrived when
+    /// `forward` was last called.
+    pub fn begin_era(&mut self, source: &Source, forwarded: u64) {
         self.waiting.clear();
-        self.era = Era { number: self.era.number + 1, synced: None };
+        self.era = Era { number: self.era.number + 1, forwarded, synced: None };
         self.synced_ns = None;
+        self.earliest.get_or_insert(source.newest_key().unwrap_or(source.sent.len() as u64));
     }
 
     /// What has left for the first time, in the order of the stream.
@@ -269,6 +279,7 @@ impl Consumer {
         };
         self.check_place(index, sequence, era)?;
         let (whole, left_ns) = (fingerprint(seen.whole), seen.now_ns);
+        self.begun_ns.get_or_insert(left_ns);
         self.waiting.remove(&index);
         self.sent.insert(index, Out { sequence, era, whole, left_ns, asked: 0, repeats: 0 });
         self.by_sequence.insert(sequence, index);
@@ -299,8 +310,17 @@ impl Consumer {
             }
         }
         let first = u64::from(self.options.first_sequence);
-        check!(self.highest.is_some() || sequence == first, "first sequence number is {sequence} instead of {first}");
+        let is_first =
+            sequence == first || (sequence > first && self.may_have_skipped(source, index, sequence - first));
+        check!(self.highest.is_some() || is_first, "first sequence number is {sequence} instead of {first}");
         Ok(self.era.number)
+    }
+
+    /// A consumer that begins with packets of history, and is interrupted before the first of them leaves, begins again
+    /// with the number behind those that they have.
+    fn may_have_skipped(&self, source: &Source, index: u64, numbers: u64) -> bool {
+        let most = self.earliest.and_then(|earliest| index.checked_sub(earliest)).unwrap_or(0);
+        source.plan.is_video() && self.era.number > 1 && numbers <= most
     }
 
     /// `out = in - offset`, and the offset changes only between two eras, and then only so that a gap closes.
@@ -377,10 +397,22 @@ impl Consumer {
                     self.waiting.insert(index, now_ns);
                 }
             }
-            None if begins && !behind => return Err(format!("did not begin with packet {index}")),
+            None if begins && !behind && order > self.era.forwarded => {
+                check!(self.may_be_behind(source, index, now_ns), "did not begin with packet {index}");
+                self.waiting.insert(index, now_ns);
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    /// It may have begun with packets of history that wait before this one.
+    fn may_be_behind(&self, source: &Source, index: u64, now_ns: u64) -> bool {
+        let may_have_begun = match self.begun_ns {
+            Some(begun_ns) => now_ns - begun_ns <= CATCH_UP_NS,
+            None => self.earliest.is_some_and(|earliest| earliest < index),
+        };
+        source.plan.is_video() && (may_have_begun || !self.waiting.is_empty())
     }
 }
 

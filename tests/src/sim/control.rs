@@ -57,6 +57,7 @@ impl<M: Machine> World<M> {
             Act::Leave(peer) => return self.leave(peer),
             Act::HangUp(peer) => return self.hang_up(peer),
             Act::Churn => return self.churn(),
+            Act::Change => return self.change(),
             Act::Heal => {
                 for peer in &mut self.peers {
                     peer.up.heal();
@@ -71,6 +72,7 @@ impl<M: Machine> World<M> {
 
     fn command(&mut self, command: &Command, opened: &[Endpoint]) -> Result<Result<Reply, CommandError>, Broken> {
         let now = self.now();
+        self.coverage.between_parts += u64::from(self.full_in_a_row > 0);
         let result = self.machine.handle_command(now, command, opened);
         self.trace.note(self.now_ns, "command", u64::from(result.is_ok()), 0, 0);
         self.flush()?;
@@ -312,13 +314,18 @@ impl<M: Machine> World<M> {
         its.for_each(|consumer| consumer.closed = true);
     }
 
-    /// Something changes at random, as long as the links have not healed.
+    /// Something changes now and then, as long as the links have not healed.
     fn churn(&mut self) -> Result<(), Broken> {
         if self.now_ns >= self.plan.heal_ns {
             return self.resume_all();
         }
         let wait_ns = self.random.range(1..=2 * self.plan.churn_ms) * MS;
         self.act_in(wait_ns, Act::Churn);
+        self.change()
+    }
+
+    /// Something changes at random.
+    fn change(&mut self) -> Result<(), Broken> {
         let open: Vec<usize> = (0..self.consumers.len()).filter(|at| !self.consumers[*at].closed).collect();
         let producing: Vec<usize> =
             (0..self.sources.len()).filter(|at| self.sources[*at].produced && !self.sources[*at].closed).collect();
@@ -326,12 +333,15 @@ impl<M: Machine> World<M> {
             return Ok(());
         }
         let (consumer, source) = (self.random.pick(&open), self.random.pick(&producing));
-        match self.random.range(0..=11) {
+        match self.random.range(0..=12) {
             0..=4 => self.pause_consumer(consumer, !self.consumers[consumer].paused),
             5..=6 => self.pause_source(source, !self.sources[source].paused),
-            7 => {
-                self.consumers[consumer].closed = true;
-                self.must(&Command::CloseConsumer { consumer: ConsumerId(self.consumers[consumer].number) })
+            7 => self.close_consumer(consumer),
+            // Another one in its place.
+            11 => {
+                let at = self.consumers[self.random.pick(&open)].peer;
+                self.close_consumer(consumer)?;
+                self.consume(at, self.consumers[consumer].source)
             }
             8 => {
                 let at = self.consumers[consumer].peer;
@@ -344,6 +354,11 @@ impl<M: Machine> World<M> {
             10 => self.must(&Command::RequestKeyFrame { consumer: ConsumerId(self.consumers[consumer].number) }),
             _ => self.must_fail(&Command::CloseConsumer { consumer: ConsumerId(1 << 40) }, &[]),
         }
+    }
+
+    fn close_consumer(&mut self, at: usize) -> Result<(), Broken> {
+        self.consumers[at].closed = true;
+        self.must(&Command::CloseConsumer { consumer: ConsumerId(self.consumers[at].number) })
     }
 
     fn resume_all(&mut self) -> Result<(), Broken> {
@@ -381,7 +396,7 @@ impl<M: Machine> World<M> {
                 && self.peers[consumer.peer].connected;
             if ready && consumer.ready_since_ns.is_none() {
                 self.coverage.resumed += u64::from(consumer.media_packets() > 0);
-                consumer.begin_era();
+                consumer.begin_era(&self.sources[consumer.source], self.forwarded);
                 consumer.sink.interrupted(self.now_ns);
                 consumer.ready_since_ns = Some(self.now_ns);
             } else if !ready {

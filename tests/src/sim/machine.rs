@@ -1,6 +1,6 @@
 //! The machine under test, as the simulated shell drives it. The real one, or one that is wrong on purpose.
 
-use corecast_core::{Config, Endpoint, EndpointOp, Forward, Instant, Outbox, Path, Totals, Worker};
+use corecast_core::{Config, Endpoint, EndpointOp, Forward, Instant, Memory, Outbox, OutboxSize, Path, Totals, Worker};
 use corecast_wire::{Command, CommandError, Event, IceProtocol, Reply, WebRtcConfig};
 
 use super::scenario::Plan;
@@ -56,7 +56,7 @@ impl RealWorker {
     /// The same, with WebRTC transports if a plan has them.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
-        Self::configured(plan.webrtc.map(webrtc::config))
+        Self { outbox: outbox(plan.outbox), ..Self::configured(plan.webrtc.map(webrtc::config)) }
     }
 
     fn configured(webrtc: Option<WebRtcConfig>) -> Self {
@@ -68,6 +68,10 @@ impl RealWorker {
         };
         Self { worker: Worker::new(config), outbox: Outbox::new() }
     }
+}
+
+fn outbox(size: OutboxSize) -> Outbox {
+    Outbox::in_memory(Memory::boxed(size.bytes), size)
 }
 
 impl Default for RealWorker {

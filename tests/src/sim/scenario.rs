@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use corecast_core::OutboxSize;
 use corecast_wire::{
     Codec, CodecMapping, DtlsVersions, EncodingMapping, ExtensionMapping, HeaderExtension, MediaKind, ProduceOptions,
     SrtpCryptoSuite, SrtpParameters,
@@ -31,6 +32,10 @@ pub struct Plan {
     pub timer_slack_us: u64,
     /// Sends that the kernel refuses, of a million.
     pub refuse_ppm: u32,
+    /// How much the outbox holds: little of it makes rounds pause, with commands between their parts.
+    pub outbox: OutboxSize,
+    /// A pause is so long at most; short where so much is sent that the rounds would not end.
+    pub pause_us: u64,
     /// Whether endpoint operations are carried out, as `connect` does.
     pub connect_sockets: bool,
     /// Strangers send garbage, replays and forgeries.
@@ -42,6 +47,11 @@ pub struct Plan {
     /// Versions of DTLS that the server speaks, if there are WebRTC participants.
     pub webrtc: Option<DtlsVersions>,
 }
+
+/// A few packets.
+const SMALL_OUTBOX: OutboxSize = OutboxSize { bytes: 16_384, segments: 12, trains: 6 };
+/// Hardly more than one packet.
+const TINY_OUTBOX: OutboxSize = OutboxSize { bytes: 4_096, segments: 2, trains: 2 };
 
 /// One participant: one transport.
 #[derive(Clone, Debug)]
@@ -164,6 +174,8 @@ impl Plan {
             batch_wait_us: random.pick(&[0, 100, 300, 1_000, 20_000]),
             timer_slack_us: random.pick(&[0, 0, 500, 5_000]),
             refuse_ppm: random.pick(&[0, 0, 1_000, 20_000]),
+            outbox: random.pick(&[OutboxSize::default(), SMALL_OUTBOX, TINY_OUTBOX]),
+            pause_us: if wide { 20 } else { 300 },
             connect_sockets: random.percent(50),
             hostile,
             churn_ms: random.pick(&[0, 12, 60, 200, 500]),

@@ -145,6 +145,13 @@ impl Source {
         self.newest_arrived.is_none_or(|newest| newest < index + history)
     }
 
+    /// Position in the stream of the newest key frame that the machine took in.
+    #[must_use]
+    pub fn newest_key(&self) -> Option<u64> {
+        let newest = self.sent.iter().rposition(|sent| sent.key_start && sent.arrived.is_some());
+        newest.map(|index| index as u64)
+    }
+
     /// Position in the stream of a sequence number near the newest; `None` for one that was never sent.
     #[must_use]
     pub fn index_of(&self, sequence: u16) -> Option<u64> {

@@ -108,6 +108,8 @@ coverage! {
         learnt,
         /// Times that forwarding stopped because the outbox was full.
         outbox_full,
+        /// Commands that came before it went on.
+        between_parts,
         /// Consumers that sent something.
         consumers,
         /// Consumers that were interrupted and began again.

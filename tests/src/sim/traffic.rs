@@ -241,10 +241,9 @@ impl<M: Machine> World<M> {
         self.peers[at].ticks += 1;
         let mut packets = Vec::new();
         if report_is_due {
-            packets.extend(self.reports(at));
+            packets.extend(self.reports(at).into_iter().map(|report| (report, None)));
         }
-        let mut asks = Vec::new();
-        self.feedback(at, &mut packets, &mut asks);
+        self.feedback(at, &mut packets);
         let reduced = self.peers[at].plan.reduced_size || report_is_due;
         let ssrc = self.peers[at].plan.rtcp_ssrc;
         for (number, chunk) in packets.chunks(MAX_COMPOUND).enumerate() {
@@ -252,9 +251,10 @@ impl<M: Machine> World<M> {
             if !reduced || number > 0 {
                 datagram.extend([receiver_report(ssrc, Vec::new()), description(ssrc)]);
             }
-            datagram.extend(chunk.iter().cloned());
+            datagram.extend(chunk.iter().map(|(packet, _)| packet.clone()));
             let sealed = self.peers[at].wire.seal(&compound(&datagram));
-            self.send_up(at, true, sealed, &About::Asks(std::mem::take(&mut asks)));
+            let asks = chunk.iter().filter_map(|(_, asks)| asks.clone()).collect();
+            self.send_up(at, true, sealed, &About::Asks(asks));
         }
         Ok(())
     }
@@ -278,7 +278,8 @@ impl<M: Machine> World<M> {
         packets
     }
 
-    fn feedback(&mut self, at: usize, packets: &mut Vec<RtcpPacket>, asks: &mut Vec<(usize, Vec<u16>)>) {
+    /// What its consumers ask for: each packet with the consumer and the numbers that it asks for again, if any.
+    fn feedback(&mut self, at: usize, packets: &mut Vec<(RtcpPacket, Option<(usize, Vec<u16>)>)>) {
         let Peer { plan, consumers, fir_number, .. } = &mut self.peers[at];
         for key in consumers.iter() {
             let consumer = &mut self.consumers[*key];
@@ -288,14 +289,13 @@ impl<M: Machine> World<M> {
             if consumer.options.nack {
                 let wanted = consumer.sink.wanted(self.now_ns);
                 if !wanted.is_empty() {
-                    packets.push(nack(plan.rtcp_ssrc, consumer.options.ssrc, &wanted));
-                    asks.push((*key, wanted));
+                    packets.push((nack(plan.rtcp_ssrc, consumer.options.ssrc, &wanted), Some((*key, wanted))));
                 }
             }
             if consumer.ready_since_ns.is_some() && consumer.sink.wants_key(self.now_ns) {
                 *fir_number = fir_number.wrapping_add(1);
                 let fir = fir_number.is_multiple_of(3).then_some(*fir_number);
-                packets.push(key_frame_request(plan.rtcp_ssrc, consumer.options.ssrc, fir));
+                packets.push((key_frame_request(plan.rtcp_ssrc, consumer.options.ssrc, fir), None));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! A run: the clock, the queue of events, and the shell around the machine, which it drives as the real one does: it
-//! reads the clock once per batch, sends before it takes in more, and calls `forward` until it is done.
+//! reads the clock once per batch, sends before it takes in more, and calls `forward` until it is done. While a round
+//! waits because the outbox is full, timers, commands and datagrams come.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -21,6 +22,8 @@ use super::wire::Wire;
 
 /// Calls of `forward` in a row, each with a full outbox, after which it is taken to be stuck.
 const MAX_FULL: u32 = 10_000;
+/// Chance that control does something before `forward` goes on.
+const CHANGE_PERCENT: u32 = 30;
 /// Timeouts at one moment after which the timer is taken to be stuck.
 const MAX_TIMEOUTS: u32 = 1_000;
 
@@ -50,19 +53,13 @@ pub(super) enum Act {
     /// Something that only WebRTC participants do.
     Web(usize, WebAct),
     Churn,
+    Change,
     Media(usize),
     Tick(usize),
     Hostile,
     Heal,
     Quiet,
     Close,
-}
-
-impl Act {
-    /// It needs nothing of the machine.
-    const fn is_of_the_network(self) -> bool {
-        matches!(self, Self::Media(_) | Self::Tick(_) | Self::Hostile | Self::Web(_, WebAct::Wake))
-    }
 }
 
 /// Where a participant stands.
@@ -145,10 +142,11 @@ pub(super) struct World<M> {
     next_port: u16,
     batch: Vec<Datagram>,
     run_is_due: bool,
-    /// `forward` has stopped in the middle.
-    pub(super) forwarding: bool,
-    full_in_a_row: u32,
+    /// Calls of `forward` that found the outbox full: the round is not over.
+    pub(super) full_in_a_row: u32,
     pub(super) arrivals: u64,
+    /// Packets that had arrived when `forward` was last called: those that a round may hold.
+    pub(super) forwarded: u64,
     /// (source, index, order) of packets that arrived and must have been forwarded when `forward` is done.
     pub(super) fresh: Vec<(usize, u64, u64)>,
     pub(super) trace: Trace,
@@ -206,9 +204,9 @@ impl<M: Machine> World<M> {
             next_port: 10_000,
             batch: Vec::new(),
             run_is_due: false,
-            forwarding: false,
             full_in_a_row: 0,
             arrivals: 0,
+            forwarded: 0,
             fresh: Vec::new(),
             trace: Trace::default(),
             coverage: Coverage::default(),
@@ -231,7 +229,7 @@ impl<M: Machine> World<M> {
                 break;
             };
             self.now_ns = self.now_ns.max(next);
-            if timer_at.is_some_and(|at| at <= self.now_ns) && !self.forwarding {
+            if timer_at.is_some_and(|at| at <= self.now_ns) {
                 self.serve_timers()?;
             } else if let Some((_, event)) = self.queue.pop_first() {
                 self.happen(event)?;
@@ -275,10 +273,6 @@ impl<M: Machine> World<M> {
             }
             Event::ToPeer { peer, packet } => self.deliver(peer, packet),
             Event::Run => self.run_batch(),
-            Event::Act(act) if self.forwarding && !act.is_of_the_network() => {
-                self.act_in(50_000, act);
-                Ok(())
-            }
             Event::Act(act) => self.act(act),
         }
     }
@@ -319,6 +313,7 @@ impl<M: Machine> World<M> {
                 self.flush()?;
             }
         }
+        self.forwarded = self.arrivals;
         let forward = self.machine.forward(now);
         self.flush()?;
         self.poll()?;
@@ -326,12 +321,15 @@ impl<M: Machine> World<M> {
             self.full_in_a_row += 1;
             self.coverage.outbox_full += 1;
             check!(self.full_in_a_row < MAX_FULL, "forward is never done");
-            (self.forwarding, self.run_is_due) = (true, true);
-            let wait_ns = self.random.range(10..=300) * 1_000;
+            self.run_is_due = true;
+            if self.plan.churn_ms > 0 && self.now_ns < self.plan.heal_ns && self.random.percent(CHANGE_PERCENT) {
+                self.act_in(0, Act::Change);
+            }
+            let wait_ns = self.random.range(1..=self.plan.pause_us) * 1_000;
             self.at(self.now_ns + wait_ns, Event::Run);
             return Ok(());
         }
-        (self.forwarding, self.full_in_a_row) = (false, 0);
+        self.full_in_a_row = 0;
         self.check_fresh()
     }
 
