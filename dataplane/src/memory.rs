@@ -1,5 +1,5 @@
-//! The memory of a worker's history and outbox: large regions, in huge pages if wanted, cut into pieces as they are asked
-//! for. A worker lives as long as its process, so they are never given back.
+//! The memory of a worker's history and outbox: large regions, in huge pages if wanted, cut into pieces as they are
+//! asked for. A worker lives as long as its process, so they are never given back.
 
 use corecast_core::Memory;
 use corecast_wire::HugePages;

@@ -60,7 +60,7 @@ impl MemorySource {
         Self(Box::new(source))
     }
 
-    /// Of `bytes` bytes; `None` also if the source gives fewer.
+    /// Memory of `bytes` bytes; `None` also if the source gives fewer.
     pub(crate) fn take(&mut self, bytes: usize) -> Option<Memory> {
         (self.0)(bytes).filter(|memory| memory.len() >= bytes)
     }

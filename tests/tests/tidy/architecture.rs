@@ -25,6 +25,7 @@ const CORE: &[Row<'_>] = &[
     ("limits", &[]),
     ("time", &[]),
     ("key", &[]),
+    ("memory", &[]),
     ("rtp", &["limits", "time"]),
     ("rtcp", &["limits", "time"]),
     ("stun", &["limits", "time"]),
@@ -35,8 +36,8 @@ const CORE: &[Row<'_>] = &[
     ("dtls", &["limits", "time", "srtp"]),
     ("ice", &["limits", "time", "stun", "io/path"]),
     ("config", &["limits", "time", "dtls", "ice"]),
-    ("media", &["limits", "time", "key", "rtp", "rtcp", "codec", "srtp", "io/path", "io/timers"]),
-    ("io", &["limits", "time", "key", "rtp", "rtcp", "stun", "media"]),
+    ("media", &["limits", "time", "key", "memory", "rtp", "rtcp", "codec", "srtp", "io/path", "io/timers"]),
+    ("io", &["limits", "time", "key", "memory", "rtp", "rtcp", "stun", "media"]),
     ("congestion", &["limits", "time", "key", "rtp", "rtcp", "io", "media"]),
     ("consumer", &["limits", "time", "key", "rtp", "rtcp", "codec", "srtp", "io", "media"]),
     (

@@ -437,8 +437,8 @@ impl Consumer {
         }
     }
 
-    /// Packets are withheld from now on, or the stream starts again: the next one that leaves begins a segment. Nothing
-    /// older is sent any more.
+    /// Packets are withheld from now on, or the stream starts again: the next one that leaves begins a segment. What is
+    /// older is not sent then.
     pub(crate) const fn resynchronise(&mut self) {
         (self.replaying, self.gop_replay) = (false, None);
         self.next = Next::Segment;

@@ -142,8 +142,8 @@ impl Numbering {
         withheld.newest(self.segment.column).map_or(self.segment.change, |count| self.segment.change(count))
     }
 
-    /// The number of a packet of the current segment's stream if no filter counts in it and the packet is not older than
-    /// the segment.
+    /// The number of a packet of the current segment's stream if no filter counts in the segment and the packet is not
+    /// older.
     #[inline]
     pub(crate) fn go_on(&mut self, packet: &PacketMeta) -> Option<Numbered> {
         let Self { segment, next_out, .. } = self;

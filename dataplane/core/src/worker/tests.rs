@@ -1,6 +1,6 @@
 //! What only a test inside the machine can do: a sender and a receiver whose SRTP keys run out (RFC 3711 section 9.2),
-//! which takes 2^48 packets, so the counters are set; queues that are full, and an outbox that is full in the middle of a
-//! round.
+//! which takes 2^48 packets, so the counters are set; queues that are full, and an outbox that is full in the middle of
+//! a round.
 
 use std::net::SocketAddr;
 
