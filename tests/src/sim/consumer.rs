@@ -172,7 +172,7 @@ impl Consumer {
         self.waiting.clear();
         self.era = Era { number: self.era.number + 1, forwarded, synced: None };
         self.synced_ns = None;
-        self.earliest.get_or_insert(source.newest_key().unwrap_or(source.sent.len() as u64));
+        self.earliest.get_or_insert_with(|| source.newest_key().unwrap_or(source.sent.len() as u64));
     }
 
     /// What has left for the first time, in the order of the stream.

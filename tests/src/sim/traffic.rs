@@ -30,6 +30,9 @@ const MAX_COMPOUND: usize = 12;
 /// Datagrams that a stranger may replay.
 const RECENT: usize = 8;
 
+/// Position of a consumer, and the numbers that its receiver asks for again.
+type Asks = (usize, Vec<u16>);
+
 impl<M: Machine> World<M> {
     /// A packet leaves the server: is it allowed to, and what is it?
     pub(super) fn check_leaving(
@@ -279,7 +282,7 @@ impl<M: Machine> World<M> {
     }
 
     /// What its consumers ask for: each packet with the consumer and the numbers that it asks for again, if any.
-    fn feedback(&mut self, at: usize, packets: &mut Vec<(RtcpPacket, Option<(usize, Vec<u16>)>)>) {
+    fn feedback(&mut self, at: usize, packets: &mut Vec<(RtcpPacket, Option<Asks>)>) {
         let Peer { plan, consumers, fir_number, .. } = &mut self.peers[at];
         for key in consumers.iter() {
             let consumer = &mut self.consumers[*key];

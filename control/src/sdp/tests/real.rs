@@ -222,7 +222,7 @@ fn who_offers_data_first_and_all_else_on_its_transport_is_told_what_to_change() 
     Offer::parse(&first).expect("a transport is offered with the others too");
     let bundled = first.replace("a=rtcp-mux\r\n", "a=rtcp-mux\r\na=bundle-only\r\n");
     let refused = Offer::parse(&bundled).expect_err("a transport is offered with the first section alone");
-    assert_eq!(refused.fault, crate::sdp::Fault::Unacceptable);
+    assert_eq!(refused.fault, Fault::Unacceptable);
     let sentence = refused.sentence;
     assert!(sentence.contains("m= line 1 (application") && sentence.contains("offer them first"), "{sentence}");
 }
