@@ -281,6 +281,13 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
         (rooms, json!({ "id": "x", "peerId": "x", "displayName": "x", "device": device }), 400, "id"),
         (rooms, json!({ "id": "x", "displayName": 7, "device": device }), 400, "displayName"),
         (rooms, json!({ "id": "x", "displayName": "x" }), 400, "device"),
+        (rooms, json!({ "id": "x", "displayName": "x", "device": { "name": "x".repeat(257) } }), 400, "device.name"),
+        (
+            rooms,
+            json!({ "id": "x", "displayName": "x", "device": { "name": "x", "version": [1] } }),
+            400,
+            "device.version",
+        ),
         (rooms, json!({ "id": "b", "displayName": "x", "device": device }), 409, "already"),
         ("/rooms/none/broadcasters/b/transports", plain(), 404, "none"),
         ("/rooms/r/broadcasters/none/transports", plain(), 404, "none"),

@@ -34,6 +34,27 @@ struct Device {
     version: Option<Value>,
 }
 
+/// Most bytes of each word about a device: they are kept, and shown to whoever asks for the status.
+const MAX_DEVICE_BYTES: usize = 256;
+
+impl Device {
+    fn check(&self) -> Result<(), HttpError> {
+        let version = match &self.version {
+            None | Some(Value::Null) => 0,
+            Some(Value::String(text)) => text.len(),
+            Some(Value::Number(number)) => number.to_string().len(),
+            Some(_) => return Err(HttpError::field("device.version", "must be a string or a number")),
+        };
+        let flag = self.flag.as_ref().map_or(0, String::len);
+        for (field, bytes) in [("device.flag", flag), ("device.name", self.name.len()), ("device.version", version)] {
+            if bytes > MAX_DEVICE_BYTES {
+                return Err(HttpError::field(field, format!("must be at most {MAX_DEVICE_BYTES} bytes long")));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl BroadcasterBody {
     /// The peer, and the field of its name. Nothing is asked of the room: a wrong body makes none.
     pub(super) fn read(self) -> Result<(NewPeer, &'static str), HttpError> {
@@ -44,6 +65,7 @@ impl BroadcasterBody {
         };
         check_name(field, &name)?;
         check_display_name("displayName", &self.display_name)?;
+        self.device.check()?;
         let is_legacy = kind == PeerKind::LegacyBroadcaster;
         let mut device = self.device;
         if is_legacy {
