@@ -47,6 +47,8 @@ discards! {
     NoKey = "no_key",
     /// Seen before (SRTP replay window, or the same sequence number in history).
     Replayed = "replayed",
+    /// Came again on its RTX stream though it is in history: the sender probes its path, or repaired too late.
+    AlreadyReceived = "already_received",
     /// Older than the replay window or than history.
     TooOld = "too_old",
     /// RTP of an SSRC (or payload type) that belongs to no producer.

@@ -174,7 +174,11 @@ impl Worker {
         } else {
             (opened.sequence, sent_as, unpadded)
         };
-        stream.admit(&self.history, sequence)?;
+        stream.admit(&self.history, sequence).map_err(|why| match why {
+            // The RTX stream's own index was new: nobody has replayed anything.
+            Discard::Replayed if inbound.rtx => Discard::AlreadyReceived,
+            why => why,
+        })?;
         let frame = frame(codec.codec, payload, view.extension(producer.ids().dependency_descriptor));
         if frame.is_key()
             && let Some(picture) = picture_size(codec.codec, payload)

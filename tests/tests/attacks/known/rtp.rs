@@ -5,7 +5,7 @@ use corecast_wire::{Codec, Discard};
 use super::{Case, Expect, Packet, case, media, play, rtx, ssrc_of};
 use crate::pair::MEDIA;
 
-use Discard::{AuthenticationFailed, MalformedRtp, MalformedRtx, Replayed, TooShort, UnknownProtocol};
+use Discard::{AlreadyReceived, AuthenticationFailed, MalformedRtp, MalformedRtx, TooShort, UnknownProtocol};
 use Expect::{Refused, Taken};
 
 const VP8: &[u8] = &[0x10, 0, 0x77];
@@ -162,7 +162,7 @@ fn retransmissions() -> Vec<Case> {
     vec![
         case("f5_rtx_of_no_bytes", rfc_4588, rtx(&[]), Taken(0)),
         case("f5_rtx_of_one_byte", rfc_4588, rtx(&[0]), Refused(MalformedRtx)),
-        case("f5_rtx_of_a_number_alone", rfc_4588, rtx(&[0, 1]), Refused(Replayed)),
+        case("f5_rtx_of_a_number_alone", rfc_4588, rtx(&[0, 1]), Refused(AlreadyReceived)),
         case("f5_rtx_of_what_was_never_sent", "found here by simulation", rtx(&[0x40, 0, 1, 2]), Refused(MalformedRtx)),
         case(
             "f5_rtx_of_padding_that_takes_the_number",
