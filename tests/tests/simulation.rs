@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::{panic, thread};
 
 use corecast_tests::sim::machine::RealWorker;
 use corecast_tests::sim::random::Random;
@@ -67,7 +67,11 @@ fn work(
         if seed >= end || failures.lock().expect("no thread panicked").len() >= 20 {
             return;
         }
-        match run(seed) {
+        let outcome = panic::catch_unwind(|| run(seed)).unwrap_or_else(|panicked| {
+            eprintln!("seed {seed} panicked");
+            panic::resume_unwind(panicked)
+        });
+        match outcome {
             Ok(passed) => {
                 let mut total = total.lock().expect("no thread panicked");
                 total.coverage.add(&passed.coverage);
