@@ -35,7 +35,8 @@ pub(crate) use check;
 #[derive(Clone, Copy, Debug, Default)]
 struct Era {
     number: u32,
-    /// Packets that had arrived when `forward` was last called before: a round that does not know of it may hold them.
+    /// Packets that had arrived when `forward` was last called before it: a round that has begun without it may hold
+    /// them.
     forwarded: u64,
     /// First packet of it that left: position in the stream, and when it had arrived.
     synced: Option<(u64, u64)>,
@@ -115,7 +116,7 @@ pub struct Consumer {
     /// When it last sent the first packet of a key frame.
     pub last_key_ns: Option<u64>,
     era: Era,
-    /// The first packet of history with which it can have begun, in vain if it was interrupted before that left.
+    /// The earliest packet with which it can have begun.
     earliest: Option<u64>,
     /// When its first packet left.
     begun_ns: Option<u64>,
@@ -317,7 +318,7 @@ impl Consumer {
     }
 
     /// A consumer that begins with packets of history, and is interrupted before the first of them leaves, begins again
-    /// with the number behind those that they have.
+    /// behind the numbers that they have.
     fn may_have_skipped(&self, source: &Source, index: u64, numbers: u64) -> bool {
         let most = self.earliest.and_then(|earliest| index.checked_sub(earliest)).unwrap_or(0);
         source.plan.is_video() && self.era.number > 1 && numbers <= most
@@ -406,7 +407,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// It may have begun with packets of history that wait before this one.
+    /// It may have begun with packets of history, which wait before this one.
     fn may_be_behind(&self, source: &Source, index: u64, now_ns: u64) -> bool {
         let may_have_begun = match self.begun_ns {
             Some(begun_ns) => now_ns - begun_ns <= CATCH_UP_NS,
