@@ -52,7 +52,9 @@ fn nohup_holds_sighup() {
 
 #[test]
 fn sighup_stops_it_otherwise() {
-    let mut server = Server::start(&[]);
+    // Also where these tests themselves run under nohup.
+    let mut server = Server::start_command(Command::new("env").arg("--default-signal=HUP").arg(binary()), &[]);
+    wait_for("ready", || server.get("/health").filter(|(status, _)| *status == 200));
     server.signal_supervisor("HUP");
     assert_eq!(server.exit_code(), Some(0));
 }
