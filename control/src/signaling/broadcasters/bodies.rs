@@ -34,7 +34,7 @@ struct Device {
     version: Option<Value>,
 }
 
-/// Most bytes of each word about a device: they are kept, and shown to whoever asks for the status.
+/// Most bytes of each word about a device: the room keeps them, and the status shows them to any operator.
 const MAX_DEVICE_BYTES: usize = 256;
 
 impl Device {
