@@ -16,6 +16,8 @@ pub const HEADROOM_BYTES: usize = 2;
 pub const MAX_PAD_BYTES: usize = 16;
 /// Room in a slot for contributing sources and header extensions.
 pub const MAX_HEADER_EXTRA_BYTES: usize = 224;
+/// Bytes in the outbox that the longest packet takes, of RTP or RTCP, sealed.
+pub const MAX_PACKET_BYTES: usize = 2_048;
 
 /// Most segments in one train. The kernel takes 128; 64 since Linux 4.18.
 pub const MAX_TRAIN_SEGMENTS: usize = 64;
@@ -159,6 +161,12 @@ const _: () = assert!(REPLAY_PACKETS <= VIDEO_HISTORY_PACKETS as u64);
 const _: () = assert!(MAX_QUEUED_PACKETS / 2 >= 16 * REPLAY_PACKETS as usize, "a meeting of some twenty can be joined");
 const _: () = assert!(MAX_QUEUED_PACKETS <= u16::MAX as usize, "a consumer counts its own");
 const _: () = assert!(OUTBOX_SEGMENTS >= OUTBOX_TRAINS);
+const _: () = {
+    // A consumer's own extensions are 28 bytes, and the two-byte form takes one more for each that is passed on.
+    let header = 12 + MAX_HEADER_EXTRA_BYTES + 64;
+    let (payload, tag) = (HEADROOM_BYTES + MAX_PAYLOAD_BYTES + MAX_PAD_BYTES, 16);
+    assert!(header + payload + tag <= MAX_PACKET_BYTES, "a packet for which there is room can be sealed");
+};
 const _: () = assert!(OUTBOX_BYTES >= 4 * MAX_TRAIN_BYTES, "a full train never waits for itself");
 const _: () = assert!(MAX_LAYER_EVENTS * 2 <= MAX_EVENTS, "one producer's ticks leave room for other events");
 const _: () = assert!(VIDEO_SHARE_PACKETS <= VIDEO_HISTORY_PACKETS && AUDIO_SHARE_PACKETS <= AUDIO_HISTORY_PACKETS);

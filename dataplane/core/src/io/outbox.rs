@@ -10,12 +10,11 @@
 use std::ops::Range;
 
 use super::path::Path;
-use crate::limits::{MAX_TRAIN_BYTES, MAX_TRAIN_SEGMENTS, OUTBOX_BYTES, OUTBOX_SEGMENTS, OUTBOX_TRAINS};
+use crate::limits::{
+    MAX_PACKET_BYTES, MAX_TRAIN_BYTES, MAX_TRAIN_SEGMENTS, OUTBOX_BYTES, OUTBOX_SEGMENTS, OUTBOX_TRAINS,
+};
 use crate::media::{History, SlotRef};
 use crate::memory::Memory;
-
-/// Bytes that the longest packet takes, of RTP or RTCP, sealed.
-const MAX_PACKET_BYTES: usize = 2_048;
 
 /// Packets for one destination that leave in one send.
 #[derive(Clone, Copy, Debug)]
