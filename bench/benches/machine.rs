@@ -8,8 +8,10 @@
 use std::hint::black_box;
 use std::net::SocketAddr;
 
+use std::sync::atomic::AtomicU64;
+
 use corecast_core::rtp::{Header, RtpView, write_header};
-use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path, Worker};
+use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, MemorySource, Outbox, Path, Words, Worker};
 use corecast_wire::{
     Codec, CodecMapping, Command, ConsumeOptions, ConsumerExtension, ConsumerId, EncodingMapping, HeaderExtension,
     MediaKind, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite,
@@ -69,7 +71,10 @@ fn extensions() -> Vec<ConsumerExtension> {
 
 /// A worker with one producer on endpoint 0 and `consumers` transports of one consumer each.
 fn worker(consumers: usize, suite: Option<SrtpCryptoSuite>, extended: bool, outbox: &mut Outbox) -> Worker {
-    let mut worker = Worker::new(Config::plain(std::time::Instant::now()));
+    // As in a worker's process: the numbers lie apart from what owns them.
+    let words = Words::new(|count| Some(Box::leak((0..count).map(|_| AtomicU64::new(0)).collect())));
+    let config = Config::plain(std::time::Instant::now());
+    let mut worker = Worker::with_memory(config, MemorySource::default(), words);
     let now = Instant::default();
     let router = RouterId(1);
     worker.handle_command(now, &Command::CreateRouter { router }, &[], outbox).expect("first");

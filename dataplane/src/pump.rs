@@ -7,11 +7,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast_core::limits::OUTBOX_TRAINS;
 use corecast_core::{
-    Config, Endpoint, EndpointOp, Forward, Instant, Memory, MemorySource, Outbox, OutboxSize, Path, Piece, Worker,
+    Config, Endpoint, EndpointOp, Forward, Instant, Memory, MemorySource, Outbox, OutboxSize, Path, Piece, Words,
+    Worker,
 };
 use corecast_wire::{Command, CommandError, IceProtocol, PlainTransportOptions, Reply, TestHook, Usage, WorkerConfig};
 
 use crate::coalesce::{Coalescer, Plan, TurnRecord};
+use crate::driver::arena::Region;
 use crate::driver::{Change, Driver, OpenError, Port, SegmentedSend};
 use crate::link::{Ended, Link};
 use crate::memory::WorkerMemory;
@@ -90,7 +92,9 @@ impl Pump {
         let size = OutboxSize::default();
         let outbox = Outbox::in_memory(memory.take(size.bytes).unwrap_or_else(|| Memory::boxed(size.bytes)), size);
         let core_config = Config { webrtc: config.webrtc.clone(), unix_time_ns, ..Config::plain(started) };
-        let mut worker = Worker::with_memory(core_config, MemorySource::new(move |bytes| memory.take(bytes)));
+        let source = MemorySource::new(move |bytes| memory.take(bytes));
+        let words = Words::new(|count| Region::words_of_process(count).ok());
+        let mut worker = Worker::with_memory(core_config, source, words);
         for endpoint in webrtc {
             worker.open_webrtc(*endpoint, IceProtocol::Udp);
         }

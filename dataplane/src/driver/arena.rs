@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use corecast_wire::HugePages;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munmap};
@@ -97,6 +98,17 @@ impl Region {
         Ok(&mut **Box::leak(Box::new(Self::new(bytes, huge_pages)?)))
     }
 
+    /// The same as numbers, so many of them, which others may read while they change.
+    ///
+    /// # Errors
+    /// If the system has no memory.
+    pub(crate) fn words_of_process(count: usize) -> io::Result<&'static [AtomicU64]> {
+        let bytes = Self::of_process(count.saturating_mul(size_of::<AtomicU64>()), HugePages::Off)?;
+        // SAFETY: a region begins with a page, and all bytes make numbers.
+        let (_, words, _) = unsafe { bytes.align_to::<AtomicU64>() };
+        Ok(words)
+    }
+
     /// Where the region begins. For memory that the kernel may be writing to, of which no slice must be made.
     pub(crate) const fn start(&self) -> NonNull<u8> {
         self.start
@@ -122,6 +134,8 @@ impl DerefMut for Region {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
 
     #[test]
@@ -153,6 +167,16 @@ mod tests {
         drop(first);
         let second = std::thread::spawn(move || second).join().expect("a region may change its thread");
         assert!(second.iter().all(|byte| *byte == 2));
+    }
+
+    #[test]
+    fn words_are_as_many_as_asked_for_and_zero() {
+        let words = Region::words_of_process(5_000).expect("memory");
+        assert_eq!(words.len(), 5_000);
+        for (number, word) in (1..).zip(words) {
+            assert_eq!(word.swap(number, Ordering::Relaxed), 0);
+        }
+        assert!((1..).zip(words).all(|(number, word)| word.load(Ordering::Relaxed) == number));
     }
 
     /// Whether the mapping at `address` is marked for huge pages (`hg`, proc_pid_smaps(5)).

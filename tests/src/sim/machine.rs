@@ -1,6 +1,11 @@
 //! The machine under test, as the simulated shell drives it. The real one, or one that is wrong on purpose.
 
-use corecast_core::{Config, Endpoint, EndpointOp, Forward, Instant, Memory, Outbox, OutboxSize, Path, Totals, Worker};
+use std::sync::atomic::AtomicU64;
+
+use corecast_core::{
+    Config, Endpoint, EndpointOp, Forward, Instant, Memory, MemorySource, Outbox, OutboxSize, Path, Totals, Words,
+    Worker,
+};
 use corecast_wire::{Command, CommandError, Event, IceProtocol, Reply, WebRtcConfig};
 
 use super::scenario::Plan;
@@ -66,7 +71,8 @@ impl RealWorker {
             handshake_seed: Some(1),
             ..Config::plain(webrtc::started())
         };
-        Self { worker: Worker::new(config), outbox: Outbox::new() }
+        let words = Words::new(|count| Some(Box::leak((0..count).map(|_| AtomicU64::new(0)).collect())));
+        Self { worker: Worker::with_memory(config, MemorySource::default(), words), outbox: Outbox::new() }
     }
 }
 

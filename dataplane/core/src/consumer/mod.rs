@@ -6,23 +6,23 @@
 mod extensions;
 mod feedback;
 mod numbering;
+mod payload_types;
 mod retransmission;
 
 use std::ops::Range;
 
-use corecast_wire::{
-    ConsumeOptions, ConsumerId, ConsumerStats, Discard, Discards, PayloadTypeMapping, ProducerId, TransportId,
-};
+use corecast_wire::{ConsumeOptions, ConsumerId, ConsumerStats, Discard, Discards, ProducerId, TransportId};
 
 use crate::codec::{PictureIds, Rewrite};
 use crate::key::{ProducerKey, StreamKey, TransportKey};
-use crate::limits::MAX_CONSUMER_PAYLOAD_TYPES;
 use crate::media::{Filter, History, PacketMeta, Producer, Reception, Stream, bit};
+use crate::memory::Words;
 use crate::rtcp::SenderInfo;
 use crate::time::Instant;
 
 use feedback::Feedback;
 use numbering::{Located, Numbering};
+use payload_types::{NearPayloadTypes, OtherPayloadTypes};
 use retransmission::Retransmissions;
 
 pub(crate) use extensions::{ExtensionPlan, Stamp, abs_send_time};
@@ -72,8 +72,7 @@ pub(crate) struct GopReplay {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Consumer {
-    /// The receiver's payload type by the router's; unused places repeat the first.
-    payload_types: [PayloadTypeMapping; MAX_CONSUMER_PAYLOAD_TYPES],
+    payload_types: NearPayloadTypes,
     extensions: ExtensionPlan,
     sent: Sent,
     ssrc: u32,
@@ -84,6 +83,7 @@ pub(crate) struct Consumer {
     replaying: bool,
     /// Its first part is the last that every packet needs.
     numbering: Numbering,
+    other_payload_types: OtherPayloadTypes,
     /// What the receiver is not to get.
     filter: Filter,
     retransmissions: Retransmissions,
@@ -147,9 +147,8 @@ impl Consumer {
         source: &Producer,
         options: &ConsumeOptions,
     ) -> Self {
-        let payload_types = payload_types(options);
         let withheld = source.media_codecs().map(|codec| codec.mapped_payload_type);
-        let withheld = withheld.filter(|router| payload_types.iter().all(|one| one.router != *router));
+        let withheld = withheld.filter(|router| options.payload_types.iter().all(|one| one.router != *router));
         Self {
             filter: Filter { payload_types: set_of(withheld), ..Filter::NONE },
             rewrite: Rewrite::of(source.media_codecs().map(|mapping| mapping.codec)),
@@ -166,7 +165,8 @@ impl Consumer {
             nack: options.nack,
             paused: options.paused,
             extensions: ExtensionPlan::new(options),
-            payload_types,
+            payload_types: NearPayloadTypes::new(&options.payload_types),
+            other_payload_types: OtherPayloadTypes::new(&options.payload_types),
             cname: options.cname.clone(),
             has_key_frames: source.has_key_frames(),
             clock_rate_hz: source.clock_rate_hz(),
@@ -182,6 +182,12 @@ impl Consumer {
             feedback: Feedback::default(),
             discards: Discards::default(),
         }
+    }
+
+    /// Keeps its next numbers among the worker's words.
+    pub(crate) fn keep(&mut self, words: &mut Words) {
+        self.numbering.keep(words);
+        self.retransmissions.keep(words);
     }
 
     /// Whether packet `out` may be repeated now; see [`Retransmissions::admit`].
@@ -555,8 +561,9 @@ impl Consumer {
     }
 
     /// What the receiver calls a payload type of the router's.
+    #[inline]
     pub(crate) fn payload_type(&self, router: u8) -> Option<u8> {
-        self.payload_types.iter().find(|one| one.router == router).map(|one| one.receiver)
+        self.payload_types.get(router).or_else(|| self.other_payload_types.get(router))
     }
 
     /// Counts a media packet that was put into the outbox.
@@ -579,15 +586,6 @@ impl Consumer {
 /// Bit n is set if n is one of them.
 fn set_of(payload_types: impl Iterator<Item = u8>) -> u128 {
     payload_types.fold(0, |set, one| set | 1_u128.checked_shl(u32::from(one)).unwrap_or(0))
-}
-
-fn payload_types(options: &ConsumeOptions) -> [PayloadTypeMapping; MAX_CONSUMER_PAYLOAD_TYPES] {
-    let first = options.payload_types.first().copied().unwrap_or(PayloadTypeMapping { router: 0, receiver: 0 });
-    let mut all = [first; MAX_CONSUMER_PAYLOAD_TYPES];
-    for (place, one) in all.iter_mut().zip(&options.payload_types) {
-        *place = *one;
-    }
-    all
 }
 
 #[cfg(test)]

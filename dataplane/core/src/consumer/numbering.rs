@@ -15,6 +15,7 @@ use corecast_wire::Discard;
 use crate::codec::Change;
 use crate::key::StreamKey;
 use crate::media::{Column, Count, Filter, PacketMeta, Withheld, nearest};
+use crate::memory::{Word, Words};
 
 /// Segments before the current one that are remembered: packets of older ones cannot be retransmitted.
 const MAX_OLDER_SEGMENTS: usize = 15;
@@ -55,7 +56,7 @@ pub(crate) struct Located {
 #[repr(C)]
 pub(crate) struct Numbering {
     segment: Segment,
-    next_out: u64,
+    next_out: Word,
     /// The segments before, oldest first.
     older: Vec<Segment>,
 }
@@ -107,7 +108,12 @@ impl Numbering {
     pub(crate) const HOT_BYTES: usize = std::mem::offset_of!(Self, older);
 
     pub(crate) const fn new(stream: StreamKey, first_out: u64) -> Self {
-        Self { segment: Segment::none(stream), next_out: first_out, older: Vec::new() }
+        Self { segment: Segment::none(stream), next_out: Word::new(first_out), older: Vec::new() }
+    }
+
+    /// Keeps the next number among the worker's words.
+    pub(crate) fn keep(&mut self, words: &mut Words) {
+        words.keep(&mut self.next_out);
     }
 
     /// The stream of the current segment; before the first packet, the one that was named last.
@@ -151,7 +157,7 @@ impl Numbering {
         if segment.column != Column::NONE || is_before(index, segment.first_out) {
             return None;
         }
-        *next_out = (*next_out).max(index + 1);
+        next_out.set(next_out.get().max(index + 1));
         Some(segment.numbered(index, Count::default()))
     }
 
@@ -168,8 +174,8 @@ impl Numbering {
         if is_before(index, segment.first_out) {
             return self.number_late(withheld, filter, packet);
         }
-        if index >= self.next_out {
-            self.next_out = index + 1;
+        if index >= self.next_out.get() {
+            self.next_out.set(index + 1);
             if count.pictures != segment.pictures {
                 segment.change = segment.change(count);
                 segment.pictures = count.pictures;
@@ -203,7 +209,7 @@ impl Numbering {
         offsets: Option<(u32, Change)>,
     ) {
         let (timestamp_offset, change) = offsets.unwrap_or((self.segment.timestamp_offset, self.segment.change));
-        let first_out = self.next_out;
+        let first_out = self.next_out.get();
         let base = sequence.wrapping_sub(count.packets).wrapping_sub(first_out);
         let pictures = count.pictures;
         self.push(Segment { base, first_out, stream, column, timestamp_offset, change, pictures });
@@ -214,11 +220,11 @@ impl Numbering {
     pub(crate) fn begin_filter(&mut self, withheld: &Withheld, column: Column, (sequence, count): (u64, Count)) {
         let Segment { stream, timestamp_offset, .. } = self.segment;
         // The old filter may withhold the packet itself, so its position is reckoned from the number before.
-        let before = sequence.saturating_sub(1);
+        let (before, next_out) = (sequence.saturating_sub(1), self.next_out.get());
         let previous = withheld.at(self.segment.column, before);
-        let next = previous.map_or(self.next_out, |count| self.segment.index(before, count).wrapping_add(1));
-        let first_out = if is_before(next, self.next_out) { self.next_out } else { next };
-        self.next_out = first_out;
+        let next = previous.map_or(next_out, |count| self.segment.index(before, count).wrapping_add(1));
+        let first_out = if is_before(next, next_out) { next_out } else { next };
+        self.next_out.set(first_out);
         let change = previous.map_or(self.segment.change, |count| self.segment.change(count));
         let base = sequence.wrapping_sub(count.packets).wrapping_sub(first_out);
         let pictures = count.pictures;
@@ -239,7 +245,7 @@ impl Numbering {
     /// The newest packet of a stream that has a number, as far as history reaches. One that was late when the consumer
     /// was interrupted must not begin a segment: it would be numbered behind what followed it.
     pub(crate) fn newest_in(&self, stream: StreamKey, withheld: &Withheld) -> Option<u64> {
-        let mut end = self.next_out;
+        let mut end = self.next_out.get();
         for segment in self.segments() {
             if segment.stream == stream {
                 return segment.sequence(end.wrapping_sub(1), withheld);
@@ -256,7 +262,7 @@ impl Numbering {
 
     /// Where a number belongs that has left, or would have left.
     pub(crate) fn locate(&self, out: u16) -> Option<Located> {
-        let newest = self.next_out.checked_sub(1)?;
+        let newest = self.next_out.get().checked_sub(1)?;
         let index = nearest(newest, out);
         let segment = self.segments().find(|segment| segment.first_out <= index).filter(|_| index <= newest)?;
         Some(Located { segment: *segment, index })

@@ -5,6 +5,7 @@ use std::time::Duration;
 use corecast_wire::RtxOptions;
 
 use crate::limits::{MAX_RETRANSMITS, RETRANSMIT_MEMORY};
+use crate::memory::{Word, Words};
 use crate::time::Instant;
 
 /// Round trip assumed until a receiver report tells.
@@ -17,7 +18,7 @@ pub(super) const ALLOWANCE_BYTES: u64 = 256 * 1024;
 struct Rtx {
     ssrc: u32,
     payload_types: Vec<(u8, u8)>,
-    next_out: u64,
+    next_out: Word,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,9 +44,16 @@ impl Retransmissions {
         let rtx = rtx.map(|rtx| Rtx {
             ssrc: rtx.ssrc,
             payload_types: rtx.payload_types.clone(),
-            next_out: u64::from(rtx.first_sequence),
+            next_out: Word::new(u64::from(rtx.first_sequence)),
         });
         Self { allowance_bytes: ALLOWANCE_BYTES, sent_bytes: 0, packets: 0, rtx, recent: None }
+    }
+
+    /// Keeps the retransmission stream's next number among the worker's words.
+    pub(super) fn keep(&mut self, words: &mut Words) {
+        if let Some(rtx) = &mut self.rtx {
+            words.keep(&mut rtx.next_out);
+        }
     }
 
     /// Packets repeated so far.
@@ -57,7 +65,7 @@ impl Retransmissions {
     pub(super) fn count(&mut self, rtx: bool) {
         self.packets += 1;
         if let Some(stream) = self.rtx.as_mut().filter(|_| rtx) {
-            stream.next_out += 1;
+            stream.next_out.set(stream.next_out.get() + 1);
         }
     }
 
@@ -65,7 +73,7 @@ impl Retransmissions {
     pub(super) fn next_rtx(&self, media: u8) -> Option<(u32, u8, u64)> {
         let rtx = self.rtx.as_ref()?;
         let (_, payload_type) = *rtx.payload_types.iter().find(|(from, _)| *from == media)?;
-        Some((rtx.ssrc, payload_type, rtx.next_out))
+        Some((rtx.ssrc, payload_type, rtx.next_out.get()))
     }
 
     /// Whether packet `out` may be repeated now, and if so records it: once per round trip, ten times in all, within

@@ -17,6 +17,7 @@ use super::withheld::{Column, Filter, Withheld};
 use crate::io::{Deadline, Timer, Timers};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey, TransportKey};
 use crate::limits::{IDLE_TIME, REPLAY_AGE, REPLAY_PACKETS};
+use crate::memory::Words;
 use crate::srtp::ReplayWindow;
 use crate::time::Instant;
 
@@ -88,15 +89,6 @@ pub(crate) struct Arrival {
     pub(crate) clock_rate_hz: u32,
 }
 
-/// What came of a packet that was taken in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Placed {
-    /// The stream had no other packets of this batch yet.
-    pub(crate) is_first_of_batch: bool,
-    /// The slot for the next packet that comes to the worker.
-    pub(crate) spare: Option<u32>,
-}
-
 impl Stream {
     pub(crate) fn new(producer: ProducerKey, kind: MediaKind, encoding: &EncodingMapping) -> Self {
         let held = Held::new(kind);
@@ -165,6 +157,12 @@ impl Stream {
     /// SRTP indexes of its media, or of its retransmissions.
     pub(crate) const fn window(&mut self, rtx: bool) -> &mut ReplayWindow {
         if rtx { &mut self.rtx_window } else { &mut self.window }
+    }
+
+    /// Keeps its highest SRTP indexes among the worker's words.
+    pub(crate) fn keep(&mut self, words: &mut Words) {
+        self.window.keep(words);
+        self.rtx_window.keep(words);
     }
 
     /// What a sequence number of plain RTP means.
@@ -373,8 +371,15 @@ impl Stream {
         self.idle_deadline.arm(timers, at, Timer::Idle(key));
     }
 
-    /// Takes a packet in: slot `index`, written and admitted.
-    pub(crate) fn take_in(&mut self, history: &mut History, index: u32, meta: &PacketMeta, arrival: Arrival) -> Placed {
+    /// Takes a packet in: slot `index`, written and admitted. Says which slot is for the next packet that comes to the
+    /// worker.
+    pub(crate) fn take_in(
+        &mut self,
+        history: &mut History,
+        index: u32,
+        meta: &PacketMeta,
+        arrival: Arrival,
+    ) -> Option<u32> {
         if arrival.restart {
             self.restart(history, meta.sequence);
         }
@@ -397,7 +402,12 @@ impl Stream {
         if too_many_missing && !self.subscribers.is_empty() {
             self.key_frames.want();
         }
-        Placed { is_first_of_batch: self.fresh.len() == 1, spare }
+        spare
+    }
+
+    /// The packet that was taken in last is the first of its batch.
+    pub(crate) const fn has_begun_batch(&self) -> bool {
+        self.fresh.len() == 1
     }
 
     /// Whether the packet had been asked for, whether the gap before it is too wide to ask for, and the next spare

@@ -10,6 +10,7 @@ use super::{
     rtcp_ssrc,
 };
 use crate::limits::MAX_RTCP_SOURCES_PER_KEY;
+use crate::memory::Words;
 
 /// Opens RTP and RTCP under one master key, in one direction.
 pub struct Opener {
@@ -134,6 +135,13 @@ impl Opener {
         let mut window = ReplayWindow::default();
         window.accept(index);
         self.sources.push((ssrc, window));
+    }
+
+    /// Keeps the highest index of the newest sender of RTCP among the worker's words.
+    pub(crate) fn keep_newest(&mut self, words: &mut Words) {
+        if let Some((_, window)) = self.sources.last_mut() {
+            window.keep(words);
+        }
     }
 
     /// (SSRC, highest index) of every sender of RTCP, for a restart.

@@ -2,6 +2,9 @@
 
 use corecast_wire::Discard;
 
+use super::END_OF_RTP_INDEXES;
+use crate::memory::{Word, Words};
+
 /// Indexes that a window covers, the highest included.
 const WINDOW: u64 = 2_048;
 const WORD_BITS: u64 = u64::BITS as u64;
@@ -39,7 +42,8 @@ impl Replay {
 /// leaves no trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayWindow {
-    highest: Option<u64>,
+    /// One more than the highest index accepted; 0 before there is one.
+    end: Word,
     /// A ring: index `i` is bit `i % WINDOW`. `None` until a packet has been accepted.
     seen: Option<Box<[u64; WORDS]>>,
 }
@@ -48,13 +52,18 @@ impl ReplayWindow {
     /// A window that continues after `highest`: that index and all before it count as seen, whether they were or not.
     #[must_use]
     pub fn restore(highest: u64) -> Self {
-        Self { highest: Some(highest), seen: Some(Box::new([u64::MAX; WORDS])) }
+        Self { end: Word::new(highest.saturating_add(1)), seen: Some(Box::new([u64::MAX; WORDS])) }
     }
 
     /// Highest index accepted so far. With [`ReplayWindow::restore`], all that needs to outlive a crash.
     #[must_use]
-    pub const fn highest(&self) -> Option<u64> {
-        self.highest
+    pub fn highest(&self) -> Option<u64> {
+        self.end.get().checked_sub(1)
+    }
+
+    /// Keeps the highest index among the worker's words.
+    pub(crate) fn keep(&mut self, words: &mut Words) {
+        words.keep(&mut self.end);
     }
 
     /// The 48-bit index (rollover counter, then sequence number) that a packet most likely has (RFC 3711 appendix A).
@@ -62,8 +71,8 @@ impl ReplayWindow {
     /// Before the first packet the rollover counter is 0. A packet from before the first round is guessed as in the
     /// RFC, modulo 2^32; `check` calls it too old.
     #[must_use]
-    pub const fn guess(&self, sequence: u16) -> u64 {
-        let Some(highest) = self.highest else { return sequence as u64 };
+    pub fn guess(&self, sequence: u16) -> u64 {
+        let Some(highest) = self.highest() else { return sequence.into() };
         let newest = highest as u16;
         let rollover = (highest >> 16) as u32;
         let rollover = if newest < MEDIAN {
@@ -73,16 +82,19 @@ impl ReplayWindow {
         } else {
             rollover
         };
-        (rollover as u64) << 16 | sequence as u64
+        u64::from(rollover) << 16 | u64::from(sequence)
     }
 
     /// Whether a packet of this index may be accepted.
     ///
     /// # Errors
     ///
-    /// [`Replay`] if it was accepted before, or is 2,048 or more behind the highest.
+    /// [`Replay`] if it was accepted before, is 2,048 or more behind the highest, or has more than 48 bits.
     pub fn check(&self, index: u64) -> Result<(), Replay> {
-        let Some(highest) = self.highest else { return Ok(()) };
+        if index >= END_OF_RTP_INDEXES {
+            return Err(Replay::TooOld);
+        }
+        let Some(highest) = self.highest() else { return Ok(()) };
         if index > highest {
             return if index - highest > HALF { Err(Replay::TooOld) } else { Ok(()) };
         }
@@ -96,8 +108,12 @@ impl ReplayWindow {
 
     /// Remembers a packet that has been authenticated. Call only after `check` said that it may be.
     pub fn accept(&mut self, index: u64) {
+        if index >= END_OF_RTP_INDEXES {
+            return;
+        }
+        let highest = self.highest();
         let seen = self.seen.get_or_insert_with(|| Box::new([0; WORDS]));
-        match self.highest {
+        match highest {
             Some(highest) if index <= highest => {
                 if highest - index >= WINDOW {
                     return;
@@ -110,9 +126,9 @@ impl ReplayWindow {
                 } else {
                     **seen = [0; WORDS]
                 }
-                self.highest = Some(index);
+                self.end.set(index + 1);
             }
-            None => self.highest = Some(index),
+            None => self.end.set(index + 1),
         }
         let (word, mask) = place(index);
         if let Some(bits) = seen.get_mut(word) {
@@ -218,7 +234,7 @@ mod tests {
 
     #[test]
     fn takes_any_index_without_harm() {
-        let edges = [0, 1, 63, 64, 2_047, 2_048, HALF - 1, HALF, HALF + 1, (1 << 48) - 1, u64::MAX - 1, u64::MAX];
+        let edges = [0, 1, 63, 64, 2_047, 2_048, HALF - 1, HALF, HALF + 1, END_OF_RTP_INDEXES - 1];
         for first in edges {
             for second in edges {
                 let mut window = ReplayWindow::default();
@@ -227,6 +243,12 @@ mod tests {
                 assert_eq!(window.highest(), Some(first.max(second)));
                 assert_eq!(window.check(first.max(second)), Err(Replay::Seen));
                 let _ = window.guess(0);
+                let before = window.clone();
+                for index in [END_OF_RTP_INDEXES, u64::MAX - 1, u64::MAX] {
+                    assert_eq!(window.check(index), Err(Replay::TooOld));
+                    window.accept(index);
+                }
+                assert_eq!(window, before);
             }
         }
     }

@@ -8,18 +8,20 @@ use super::{
     END_OF_RTCP_INDEXES, END_OF_RTP_INDEXES, RTCP_ENCRYPTED, RTCP_HEADER_BYTES, RTCP_TRAILER_BYTES, keys, rollover,
     rtcp_associated, rtcp_ssrc,
 };
+use crate::memory::{Word, Words};
 
 /// Seals RTP and RTCP under one master key, in one direction.
 pub struct Sealer {
     pub(super) rtp: Cipher,
     pub(super) rtcp: Cipher,
-    next_rtcp_index: u32,
+    /// Spent indexes are never used again.
+    next_rtcp_index: Word,
 }
 
 impl std::fmt::Debug for Sealer {
     /// Keys are not for logs.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sealer").field("next_rtcp_index", &self.next_rtcp_index).finish_non_exhaustive()
+        f.debug_struct("Sealer").field("next_rtcp_index", &self.next_rtcp_index()).finish_non_exhaustive()
     }
 }
 
@@ -35,7 +37,12 @@ impl Sealer {
     }
 
     pub(super) const fn with_ciphers(rtp: Cipher, rtcp: Cipher) -> Self {
-        Self { rtp, rtcp, next_rtcp_index: 0 }
+        Self { rtp, rtcp, next_rtcp_index: Word::new(0) }
+    }
+
+    /// Keeps the next index among the worker's words.
+    pub(crate) fn keep(&mut self, words: &mut Words) {
+        words.keep(&mut self.next_rtcp_index);
     }
 
     /// Bytes by which RTP grows: the tag.
@@ -95,7 +102,8 @@ impl Sealer {
     /// [`SealError::KeyExhausted`] after 2^31 compounds (RFC 3711 section 9.2), [`SealError::Length`] if the buffer
     /// cannot hold the result or `len` is shorter than a header and an SSRC. The buffer is not to be sent then.
     pub fn seal_rtcp(&mut self, buffer: &mut [u8], len: usize) -> Result<usize, SealError> {
-        if self.next_rtcp_index >= END_OF_RTCP_INDEXES {
+        let index = self.next_rtcp_index();
+        if index >= END_OF_RTCP_INDEXES {
             return Err(SealError::KeyExhausted);
         }
         let total = len.checked_add(self.rtcp_overhead()).ok_or(SealError::Length)?;
@@ -105,9 +113,8 @@ impl Sealer {
         let (body, end) = rest.split_at_mut_checked(body_len).ok_or(SealError::Length)?;
 
         let ssrc = rtcp_ssrc(header);
-        let index = self.next_rtcp_index;
         // Spent before it is used: whatever happens below, it is not used again.
-        self.next_rtcp_index += 1;
+        self.next_rtcp_index.set(u64::from(index) + 1);
         let trailer = (RTCP_ENCRYPTED | index).to_be_bytes();
         match &self.rtcp {
             Cipher::Gcm { key, salt } => {
@@ -129,12 +136,13 @@ impl Sealer {
 
     /// Index of the next compound. 2^31 if there may be none.
     #[must_use]
-    pub const fn next_rtcp_index(&self) -> u32 {
-        self.next_rtcp_index
+    pub fn next_rtcp_index(&self) -> u32 {
+        u32::try_from(self.next_rtcp_index.get()).unwrap_or(END_OF_RTCP_INDEXES)
     }
 
     /// Continues at `index` after a restart, which must be beyond all that may have been sent. Never goes back.
     pub fn skip_to_rtcp_index(&mut self, index: u32) {
-        self.next_rtcp_index = self.next_rtcp_index.max(index.min(END_OF_RTCP_INDEXES));
+        let index = self.next_rtcp_index().max(index.min(END_OF_RTCP_INDEXES));
+        self.next_rtcp_index.set(index.into());
     }
 }

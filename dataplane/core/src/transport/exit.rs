@@ -35,6 +35,7 @@ impl<'a> Exit<'a> {
     }
 
     /// Puts a packet into the outbox that was written into its last reservation, and counts it.
+    #[inline]
     pub(crate) fn push(&mut self, outbox: &mut Outbox, len: usize, payload: Option<(SlotRef, usize)>) {
         self.sent.count(len + payload.map_or(0, |(_, payload_len)| payload_len));
         outbox.push(self.path, len, payload);

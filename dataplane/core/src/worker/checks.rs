@@ -10,11 +10,13 @@ use crate::limits::{
     MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES, MAX_ENCODINGS,
     MAX_HEADER_EXTENSIONS, MAX_SSRCS_PER_KEY,
 };
+use crate::memory::Words;
 use crate::srtp::Sealer;
 use crate::transport::{Security, Transport};
 
-pub(super) fn security(srtp: &SrtpParameters) -> Applied<Security> {
-    let sealer = Sealer::new(srtp).map_err(|error| invalid("srtpParameters.keyBase64", error.to_string()))?;
+pub(super) fn security(srtp: &SrtpParameters, words: &mut Words) -> Applied<Security> {
+    let mut sealer = Sealer::new(srtp).map_err(|error| invalid("srtpParameters.keyBase64", error.to_string()))?;
+    sealer.keep(words);
     Ok(Security::new(srtp.suite, sealer, None))
 }
 

@@ -128,7 +128,7 @@ impl Worker {
             ([local, rtcp_local], false) => (*local, Some(*rtcp_local)),
             _ => return Err(invalid("rtcpMux", "needs another number of endpoints than were opened")),
         };
-        let security = options.srtp.as_ref().map(security).transpose()?;
+        let security = options.srtp.as_ref().map(|srtp| security(srtp, &mut self.words)).transpose()?;
         let transport =
             Transport::new(id, router, options.rtcp_ssrc, local).plain(options.comedia, rtcp_local, security);
         let endpoints: Vec<_> = transport.endpoints().collect();
@@ -227,6 +227,7 @@ impl Worker {
         let key = self.producers.insert(Box::new(Producer::new(id, transport_key, options)));
         for encoding in &options.encodings {
             let mut stream = Stream::new(key, options.kind, encoding);
+            stream.keep(&mut self.words);
             if options.encodings.len() > 1 {
                 stream = stream.among_others();
             }
@@ -322,7 +323,9 @@ impl Worker {
         limit(transport.consumers().len(), MAX_CONSUMERS_PER_TRANSPORT, "consumers on a transport")?;
         check_consume(transport, options)?;
         let from = (producer_key, stream, highest_layer);
-        let key = self.consumers.insert(Consumer::new(id, transport_key, from, source, options));
+        let mut consumer = Consumer::new(id, transport_key, from, source, options);
+        consumer.keep(&mut self.words);
+        let key = self.consumers.insert(consumer);
         transport.add_consumer(key, std::iter::once(options.ssrc).chain(options.rtx.as_ref().map(|rtx| rtx.ssrc)));
         if let Some(producer) = self.producers.get_mut(producer_key) {
             producer.add_consumer(key);

@@ -461,10 +461,11 @@ impl Worker {
     fn take_keys(&mut self, now: Instant, key: TransportKey, keys: Keys, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let (local, remote, detail) = keys.into_parts();
-        let (Ok(sealer), Ok(opener)) = (Sealer::new(&local), Opener::new(&remote)) else {
+        let (Ok(mut sealer), Ok(opener)) = (Sealer::new(&local), Opener::new(&remote)) else {
             self.report_dtls_state(key, DtlsState::Failed, "the keys cannot be used".to_owned());
             return;
         };
+        sealer.keep(&mut self.words);
         transport.set_security(Security::new(local.suite, sealer, Some(opener)));
         self.report_dtls_state(key, DtlsState::Connected, detail);
         self.follow_nomination(now, key, outbox);

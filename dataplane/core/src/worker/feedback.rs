@@ -24,7 +24,9 @@ impl Worker {
         let flow = transport.rtcp_flow();
         let len = if let Some(security) = transport.security_mut() {
             let opener = security.opener_mut().ok_or(Discard::NoKey)?;
-            opener.open_rtcp(datagram, &mut self.rtcp).map_err(OpenError::discard)?
+            let len = opener.open_rtcp(datagram, &mut self.rtcp).map_err(OpenError::discard)?;
+            opener.keep_newest(&mut self.words);
+            len
         } else {
             self.rtcp.get_mut(..datagram.len()).ok_or(Discard::TooLong)?.copy_from_slice(datagram);
             datagram.len()

@@ -37,7 +37,7 @@ use crate::key::{
 };
 use crate::limits::{MAX_EVENTS, MAX_LAYER_EVENTS, MAX_PAYLOAD_BYTES, MAX_SLOTS};
 use crate::media::{History, Producer, Stream};
-use crate::memory::MemorySource;
+use crate::memory::{MemorySource, Words};
 use crate::time::Instant;
 use crate::transport::{Flow, Transport};
 use connect::WebRtcServer;
@@ -76,6 +76,8 @@ pub struct Totals {
 pub struct Worker {
     config: Config,
     history: History,
+    /// Where next indexes out and highest indexes in lie.
+    words: Words,
     /// A slot into which the next packet is opened.
     spare: Option<u32>,
     routers: BTreeMap<RouterId, Vec<TransportKey>>,
@@ -117,14 +119,16 @@ impl Worker {
     /// A worker with nothing in it.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self::with_memory(config, MemorySource::default())
+        Self::with_memory(config, MemorySource::default(), Words::default())
     }
 
-    /// The same, with a history that gets its memory from `memory`.
+    /// The same, with a history that gets its memory from `memory`, and with `words` for the numbers on which calls
+    /// depend.
     #[must_use]
-    pub fn with_memory(config: Config, memory: MemorySource) -> Self {
+    pub fn with_memory(config: Config, memory: MemorySource, words: Words) -> Self {
         Self {
             history: History::new(config.history_slots.min(MAX_SLOTS), memory),
+            words,
             spare: None,
             routers: BTreeMap::new(),
             transports: Table::default(),

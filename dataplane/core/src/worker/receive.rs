@@ -220,12 +220,11 @@ impl Worker {
             let router = self.transports.get(key).ok_or(Discard::NoTransport)?.router();
             stream.open_history(&mut self.history, Holder { transport: key, router })?;
         }
-        let placed = stream.take_in(&mut self.history, slot, meta, arrival);
-        self.spare = placed.spare;
+        self.spare = stream.take_in(&mut self.history, slot, meta, arrival);
         if stream.idle_deadline().at().is_none() {
             stream.arm_idle(&mut self.timers, of);
         }
-        if placed.is_first_of_batch {
+        if stream.has_begun_batch() {
             self.fresh.push(of);
         }
         if arrival.restart {

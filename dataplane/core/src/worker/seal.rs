@@ -31,6 +31,7 @@ pub(crate) struct Outgoing<'a> {
 impl<'a> Outgoing<'a> {
     /// A packet as a consumer sends it, the first time and, so that it stays the same to the byte, every time: the
     /// stamp is written by those consumers alone that never repeat a packet.
+    #[inline]
     pub(crate) fn of(consumer: &'a Consumer, stamp: Stamp, packet: &PacketMeta, numbered: Numbered) -> Self {
         let payload_type = consumer.payload_type(packet.payload_type).unwrap_or(packet.payload_type);
         Self {
@@ -61,6 +62,7 @@ pub(crate) enum Unsealed {
 ///
 /// A payload that this receiver gets changed is changed in history while it is sealed, and then back again; plain RTP,
 /// which is read from history later, gets a copy.
+#[inline]
 pub(crate) fn seal(
     history: &mut History,
     slot: u32,

@@ -3,6 +3,7 @@
 //! a round.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use corecast_wire::{
     Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, Discard, EncodingMapping, Event, MediaKind,
@@ -11,7 +12,7 @@ use corecast_wire::{
 };
 
 use crate::limits::{MAX_EVENTS, MAX_LAYER_EVENTS};
-use crate::memory::Memory;
+use crate::memory::{Memory, MemorySource, Words};
 use crate::srtp::{ReplayWindow, Sealer};
 use crate::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, OutboxSize, Path, SystemInstant, Worker};
 
@@ -31,9 +32,14 @@ struct Call {
 }
 
 impl Call {
-    #[expect(clippy::disallowed_methods, reason = "a worker is told one, and nothing here reads it")]
     fn new(suite: SrtpCryptoSuite) -> Self {
-        let worker = Worker::new(Config::plain(SystemInstant::now()));
+        Self::with_words(suite, Words::default())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a worker is told one, and nothing here reads it")]
+    fn with_words(suite: SrtpCryptoSuite, words: Words) -> Self {
+        let config = Config::plain(SystemInstant::now());
+        let worker = Worker::with_memory(config, MemorySource::default(), words);
         let sealer = Sealer::new(&key(suite, 1)).expect("a key of the right length");
         let mut call = Self { worker, outbox: Outbox::new(), sealer };
         let router = RouterId(1);
@@ -278,4 +284,29 @@ fn a_stream_that_turns_idle_while_its_packets_wait_goes_on_afterwards() {
     }
     call.take_in(4);
     assert_eq!(call.forward(), (Forward::Done, vec![AHEAD + 4]));
+}
+
+/// What a call needs to go on after its process has died lies in the shell's memory, and is given back.
+#[test]
+fn numbers_of_a_call_lie_where_the_shell_says() {
+    let places: &'static [AtomicU64] = Box::leak((0..600).map(|_| AtomicU64::new(0)).collect());
+    for suite in SUITES {
+        let mut left = Some(places);
+        let mut call = Call::with_words(suite, Words::new(move |_| left.take()));
+        let has = |value: u64| places.iter().filter(|place| place.load(Ordering::Relaxed) == value).count();
+        (3..=9).for_each(|index| assert_eq!(call.send(index), 1));
+        assert_eq!(has(9 + 1), 1, "behind the highest index in");
+        assert_eq!(has(AHEAD + 7), 1, "the next index out");
+        let (from, outbox) = (TransportId(1), &mut call.outbox);
+        let key = call.worker.transport_key(from).expect("a transport");
+        let transport = call.worker.transports.get_mut(key).expect("a transport");
+        for _ in 0..5 {
+            transport.send_rtcp(outbox, |writer| assert!(writer.push_pli(1, 2))).expect("room");
+        }
+        outbox.clear();
+        assert_eq!(has(5), 1, "the next index of RTCP");
+        let kept = call.worker.words.kept();
+        call.must(&Command::CloseRouter { router: RouterId(1) }, &[]);
+        assert_eq!((kept, call.worker.words.kept()), (5, 0), "of two sealers, two windows and a consumer");
+    }
 }

@@ -140,7 +140,7 @@ impl Receiver {
             let column = source.column(&self.filter);
             let count = source.withheld.pass(column, &self.filter, packet).expect("it passes, and has just come");
             let offsets = switches.then_some((packet.timestamp, Change::NONE));
-            let before = self.numbering.next_out;
+            let before = self.numbering.next_out.get();
             self.numbering.begin((source.key, column), (packet.sequence, count), offsets);
             assert_eq!(self.numbering.segment.first_out, before, "the next number");
             self.begun();
@@ -276,7 +276,7 @@ impl World {
     fn check_reverse(&mut self) {
         for receiver in &self.receivers {
             let oldest = receiver.filters.len().saturating_sub(MAX_OLDER_SEGMENTS + 1);
-            for (index, sent) in receiver.sent.range(receiver.numbering.next_out.saturating_sub(200)..) {
+            for (index, sent) in receiver.sent.range(receiver.numbering.next_out.get().saturating_sub(200)..) {
                 let source = &mut self.sources[sent.stream];
                 let sequence = sent.packet.sequence;
                 let left = source.highest.is_some_and(|highest| sequence + WINDOW <= highest);

@@ -1,0 +1,59 @@
+//! The receiver's payload types by the router's: the first four with what every packet needs, more where it costs those
+//! few that have more.
+
+use corecast_wire::PayloadTypeMapping;
+
+const NEAR: usize = 4;
+
+/// The first four; unused places repeat the first.
+#[derive(Debug)]
+pub(super) struct NearPayloadTypes([PayloadTypeMapping; NEAR]);
+
+/// The others.
+#[derive(Debug)]
+pub(super) struct OtherPayloadTypes(Box<[PayloadTypeMapping]>);
+
+impl NearPayloadTypes {
+    pub(super) fn new(all: &[PayloadTypeMapping]) -> Self {
+        let first = all.first().copied().unwrap_or(PayloadTypeMapping { router: 0, receiver: 0 });
+        Self(std::array::from_fn(|place| all.get(place).copied().unwrap_or(first)))
+    }
+
+    #[inline]
+    pub(super) fn get(&self, router: u8) -> Option<u8> {
+        find(&self.0, router)
+    }
+}
+
+impl OtherPayloadTypes {
+    pub(super) fn new(all: &[PayloadTypeMapping]) -> Self {
+        Self(all.iter().skip(NEAR).copied().collect())
+    }
+
+    #[cold]
+    pub(super) fn get(&self, router: u8) -> Option<u8> {
+        find(&self.0, router)
+    }
+}
+
+#[inline]
+fn find(types: &[PayloadTypeMapping], router: u8) -> Option<u8> {
+    types.iter().find(|one| one.router == router).map(|one| one.receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_payload_type_is_found_and_no_other() {
+        for count in 1..=8 {
+            let all: Vec<_> = (0..count).map(|n| PayloadTypeMapping { router: 10 + n, receiver: 100 + n }).collect();
+            let (near, other) = (NearPayloadTypes::new(&all), OtherPayloadTypes::new(&all));
+            for router in 0..=127 {
+                let receiver = (10..10 + count).contains(&router).then(|| router + 90);
+                assert_eq!(near.get(router).or_else(|| other.get(router)), receiver, "{router} of {count}");
+            }
+        }
+    }
+}
