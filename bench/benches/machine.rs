@@ -136,7 +136,7 @@ fn forward(criterion: &mut Criterion) {
                 bencher.iter(|| {
                     for (position, packet) in frame.iter_mut().enumerate() {
                         packet[2..4].copy_from_slice(&first.wrapping_add(position as u16).to_be_bytes());
-                        worker.handle_datagram(Instant::default(), path, packet, &mut outbox);
+                        worker.handle_datagram(Instant::default(), Instant::default(), path, packet, &mut outbox);
                     }
                     first = first.wrapping_add(FRAME_PACKETS);
                     while worker.forward(Instant::default(), &mut outbox) == Forward::Full {

@@ -32,7 +32,7 @@ const SELDOM_WEIGHT: f32 = 1.0 / 4.0;
 /// While waiting pays, one turn of this many does not wait, to see whether waiting still pays.
 const LOOK_EVERY: u32 = 16;
 /// A sleep that is over this soon was none: a datagram was there already.
-const NO_SLEEP: Duration = Duration::from_micros(20);
+pub const NO_SLEEP: Duration = Duration::from_micros(20);
 /// Time over which rate and load are averaged, in seconds.
 const RATE_MEMORY_S: f32 = 0.1;
 

@@ -12,7 +12,7 @@ use corecast_core::{
 };
 use corecast_wire::{Command, CommandError, IceProtocol, PlainTransportOptions, Reply, TestHook, Usage, WorkerConfig};
 
-use crate::coalesce::{Coalescer, Plan, TurnRecord};
+use crate::coalesce::{Coalescer, NO_SLEEP, Plan, TurnRecord};
 use crate::driver::arena::Region;
 use crate::driver::{Change, Driver, OpenError, Port, SegmentedSend};
 use crate::link::{Ended, Link};
@@ -72,6 +72,8 @@ pub(crate) struct Pump {
     latency: Latency,
     /// When the oldest batch came in that has not been forwarded completely.
     batch_at: Option<Instant>,
+    /// When the thread fell asleep last, and nothing waited.
+    idle_at: Instant,
     /// Datagrams wait that the last turn had no time for, or the machine has more to forward.
     more_pending: bool,
     /// Requests wait that the last housekeeping had no time for.
@@ -91,7 +93,13 @@ impl Pump {
         let mut memory = WorkerMemory::new(config.huge_pages);
         let size = OutboxSize::default();
         let outbox = Outbox::in_memory(memory.take(size.bytes).unwrap_or_else(|| Memory::boxed(size.bytes)), size);
-        let core_config = Config { webrtc: config.webrtc.clone(), unix_time_ns, ..Config::plain(started) };
+        let core_config = Config {
+            webrtc: config.webrtc.clone(),
+            unix_time_ns,
+            max_media_age: Duration::from_millis(config.max_media_age_ms.into()),
+            max_packets_per_s: config.max_packets_per_s,
+            ..Config::plain(started)
+        };
         let source = MemorySource::new(move |bytes| memory.take(bytes));
         let words = Words::new(|count| Region::words_of_process(count).ok());
         let mut worker = Worker::with_memory(core_config, source, words);
@@ -107,6 +115,7 @@ impl Pump {
             coalescer: Coalescer::new(config.coalesce),
             latency: Latency::new(),
             batch_at: None,
+            idle_at: Instant::default(),
             more_pending: false,
             // Requests may have come with the configuration.
             requests_wait: true,
@@ -127,6 +136,9 @@ impl Pump {
         let mut wakeup = self.driver.wait(wait_budget, plan.gather)?;
         let woke_at = self.clock.now();
         let mut now = woke_at;
+        if !wait_budget.is_zero() && woke_at.since(slept_at) >= NO_SLEEP {
+            self.idle_at = slept_at;
+        }
         if wakeup.datagrams && !plan.linger.is_zero() {
             wakeup.link |= self.driver.linger(plan.linger)?.link;
             now = self.clock.now();
@@ -176,10 +188,15 @@ impl Pump {
 
     fn take_in_datagrams(&mut self, now: Instant) -> bool {
         let (mut datagrams, mut bytes) = (0, 0);
-        while let Some((path, datagram)) = self.driver.next_datagram() {
+        let unix_now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        while let Some(datagram) = self.driver.next_datagram() {
             datagrams += 1;
-            bytes += datagram.len();
-            self.worker.handle_datagram(now, path, datagram, &mut self.outbox);
+            bytes += datagram.bytes.len();
+            let waited =
+                datagram.taken_in_ns.map_or(Duration::ZERO, |at| unix_now.saturating_sub(Duration::from_nanos(at)));
+            // No longer than since nothing waited, whatever becomes of the system's clock meanwhile.
+            let arrived = (now - waited).max(self.idle_at);
+            self.worker.handle_datagram(now, arrived, datagram.path, datagram.bytes, &mut self.outbox);
             if self.outbox.wants_flush() {
                 self.flush();
             }
@@ -194,7 +211,7 @@ impl Pump {
     fn take_in_packets(&mut self, now: Instant) -> bool {
         for _ in 0..MAX_BATCH_PACKETS {
             let Some((path, packet)) = self.driver.next_packet() else { return false };
-            self.worker.handle_datagram(now, path, packet, &mut self.outbox);
+            self.worker.handle_datagram(now, now, path, packet, &mut self.outbox);
             if self.outbox.wants_flush() {
                 self.flush();
             }

@@ -1,10 +1,12 @@
 //! Both drivers over loopback: what is sent arrives byte for byte, and every packet is counted.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use corecast_core::{Endpoint, Path};
-use corecast_dataplane::driver::{Driver, DriverOptions, OpenError, Port, SegmentedSend, SocketOptions, Traffic};
+use corecast_dataplane::driver::{
+    Datagram, Driver, DriverOptions, OpenError, Port, SegmentedSend, SocketOptions, Traffic,
+};
 use corecast_wire::HugePages;
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -46,7 +48,7 @@ fn receive(driver: &mut Driver, packets: usize) -> Vec<(Path, Vec<u8>)> {
     while got.len() < packets && Instant::now() < end {
         driver.wait(Duration::from_millis(50), Duration::ZERO).expect("waits");
         driver.collect();
-        while let Some((path, bytes)) = driver.next_datagram() {
+        while let Some(Datagram { path, bytes, .. }) = driver.next_datagram() {
             got.push((path, bytes.to_vec()));
         }
     }
@@ -260,4 +262,29 @@ fn receive_until_silent(driver: &mut Driver) -> u64 {
         while driver.next_datagram().is_some() {}
     }
     driver.traffic().packets_received
+}
+
+/// Each datagram says when the kernel took it in, though it was read later.
+#[test]
+fn datagrams_say_when_the_kernel_took_them_in() {
+    for (name, mut driver) in drivers(true) {
+        let here = driver.open(V4, Port::Given(0)).expect("a port").local;
+        let sender = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let unix_now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+        let before = unix_now();
+        sender.send_to(b"first", here).expect("loopback");
+        let between = unix_now();
+        std::thread::sleep(Duration::from_millis(30));
+        sender.send_to(b"second", here).expect("loopback");
+        let mut times = Vec::new();
+        while times.len() < 2 {
+            driver.wait(Duration::from_millis(50), Duration::ZERO).expect("waits");
+            driver.collect();
+            while let Some(datagram) = driver.next_datagram() {
+                times.push(Duration::from_nanos(datagram.taken_in_ns.expect("a time")));
+            }
+        }
+        assert!(before <= times[0] && times[0] <= between, "{name}: {times:?}");
+        assert!(times[1] >= between + Duration::from_millis(30), "{name}: {times:?}");
+    }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use common::{Control, WORKERS, config};
 use corecast_wire::{
-    Coalesce, Codec, CodecMapping, Command, CommandError, ConsumeOptions, ConsumerId, EncodingMapping, MediaKind,
-    PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId, TransportId, WorkerConfig,
+    Coalesce, Codec, CodecMapping, Command, CommandError, ConsumeOptions, ConsumerId, EncodingMapping, Frame,
+    MediaKind, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId, TestHook,
+    TransportId, WorkerConfig,
 };
 
 const ROUTER: RouterId = RouterId(1);
@@ -131,6 +132,48 @@ fn one_publisher_reaches_every_receiver_whatever_the_driver_and_however_it_waits
         for coalesce in [Coalesce::Off, Coalesce::Fixed(300)] {
             forwards(WorkerConfig { coalesce, gro: false, ..config(worker) }, IpAddr::V4(Ipv4Addr::LOCALHOST));
         }
+    }
+}
+
+/// What waited in the kernel while the worker was held up is too old when its turn comes; what comes later is not, and
+/// goes on with the next number.
+#[test]
+fn media_that_waited_in_the_kernel_for_too_long_is_stale() {
+    const STALL: u64 = 1_000_000;
+    let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    for worker in WORKERS {
+        let mut control = Control::start(WorkerConfig { test_hooks: true, ..config(worker) });
+        control.started();
+        assert_eq!(control.ask(Command::CreateRouter { router: ROUTER }), Ok(Reply::Done));
+        let ingress =
+            create(&mut control, 1, PlainTransportOptions { comedia: true, ..options(ip) }).expect("a transport");
+        produce(&mut control, 1);
+        let receiver = receiver(&mut control, 100, ip);
+        let publisher = UdpSocket::bind((ip, 0)).expect("a socket");
+        let send = |sequence: u16| publisher.send_to(&rtp(sequence, &[sequence as u8; 20]), ingress).expect("loopback");
+        let next = || {
+            let mut room = [0; 2_048];
+            next_rtp(&receiver, &mut room);
+            (u16::from_be_bytes([room[2], room[3]]), room[16])
+        };
+        send(0);
+        assert_eq!(next(), (10, 0));
+        control.write(&[Frame::Request { id: STALL, command: Command::TestHook(TestHook::Stall(2_000)) }]);
+        std::thread::sleep(Duration::from_millis(500));
+        for sequence in 1..=5 {
+            send(sequence);
+        }
+        while !matches!(control.read(), Frame::Reply { id: STALL, .. }) {}
+        // All are key frames, so that any of them may begin.
+        for sequence in 6..10 {
+            std::thread::sleep(Duration::from_millis(50));
+            send(sequence);
+        }
+        let (number, sequence) = next();
+        assert_eq!(number, 11, "without a gap");
+        assert!((6..10).contains(&sequence), "{sequence} came in time");
+        let Ok(Reply::Usage(usage)) = control.ask(Command::Usage) else { panic!("no usage") };
+        assert_eq!(usage.discards.get(corecast_wire::Discard::Stale), u64::from(sequence) - 1);
     }
 }
 

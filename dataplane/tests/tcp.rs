@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use corecast_core::{Endpoint, EndpointId, Path};
-use corecast_dataplane::driver::{Change, Driver, DriverOptions, OpenError, SegmentedSend, SocketOptions};
+use corecast_dataplane::driver::{Change, Datagram, Driver, DriverOptions, OpenError, SegmentedSend, SocketOptions};
 use corecast_wire::HugePages;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
 
@@ -161,8 +161,8 @@ fn udp_and_tcp_share_an_address() {
                 assert!(Instant::now() < end, "{name}: {datagrams} and {packets} in round {round}");
                 driver.wait(Duration::from_millis(20), Duration::ZERO).expect("waits");
                 driver.collect();
-                while let Some((from, datagram)) = driver.next_datagram() {
-                    assert_eq!((from.local, datagram), (shared.id, [7; 100].as_slice()), "{name}");
+                while let Some(Datagram { path: from, bytes, .. }) = driver.next_datagram() {
+                    assert_eq!((from.local, bytes), (shared.id, [7; 100].as_slice()), "{name}");
                     datagrams += 1;
                 }
                 while let Some((from, packet)) = driver.next_packet() {

@@ -240,7 +240,7 @@ impl Bench {
     pub fn inject(&mut self, from: SocketAddr, datagram: &[u8]) {
         let now = self.now();
         let path = Path { local: SERVER, remote: from };
-        self.worker.handle_datagram(now, path, datagram, &mut self.outbox);
+        self.worker.handle_datagram(now, now, path, datagram, &mut self.outbox);
         self.flush();
     }
 
@@ -320,7 +320,7 @@ impl Bench {
                 let path = Path { local: SERVER, remote: peer.address };
                 for datagram in std::mem::take(&mut peer.outgoing) {
                     let now = self.now();
-                    self.worker.handle_datagram(now, path, &datagram, &mut self.outbox);
+                    self.worker.handle_datagram(now, now, path, &datagram, &mut self.outbox);
                     self.flush();
                 }
             }

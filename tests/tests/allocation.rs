@@ -184,7 +184,7 @@ impl Call {
                 }
                 None => packet[header.len()..].copy_from_slice(payload),
             }
-            self.worker.handle_datagram(self.now, path(0), packet, &mut self.outbox);
+            self.worker.handle_datagram(self.now, self.now, path(0), packet, &mut self.outbox);
             self.sequence += 1;
         }
         loop {

@@ -74,7 +74,7 @@ fn objects_cost_what_the_documentation_says() {
         packet.extend([0; 4]);
         packet.extend(1_111_u32.to_be_bytes());
         packet.resize(1_200, 7);
-        machine.worker.handle_datagram(Instant::default(), path, &packet, &mut machine.outbox);
+        machine.worker.handle_datagram(Instant::default(), Instant::default(), path, &packet, &mut machine.outbox);
         machine.worker.forward(Instant::default(), &mut machine.outbox);
         machine.outbox.clear();
     }

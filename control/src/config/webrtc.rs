@@ -1,6 +1,8 @@
 //! What the operator may set about WebRTC: DTLS, access to the WHIP and WHEP endpoints, and limits of what comes in by
 //! them.
 
+use std::time::Duration;
+
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,10 @@ const MAX_TOKEN_BYTES: usize = 1_024;
 /// At most what the parser takes.
 const SDP_BYTES: std::ops::RangeInclusive<usize> = 1_024..=crate::sdp::MAX_BYTES;
 const CONNECTIONS: std::ops::RangeInclusive<usize> = 16..=1 << 20;
+/// A round of a busy worker takes some milliseconds.
+const MEDIA_AGE_MS: std::ops::RangeInclusive<u128> = 50..=10_000;
+/// A call's sound and picture.
+const LEAST_PACKETS_PER_SECOND: u32 = 100;
 const CONSENT_SECS: std::ops::RangeInclusive<u64> = 10..=60;
 
 /// DTLS of WebRTC transports.
@@ -36,7 +42,7 @@ impl std::fmt::Debug for Access {
     }
 }
 
-/// Most that clients may ask of the HTTP side of the server.
+/// Most that clients may ask of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {
@@ -50,6 +56,10 @@ pub(crate) struct Limits {
     pub(crate) connections: usize,
     /// HTTP connections of one IP address (IPv6: of one /64) at a time. 0 for no limit.
     pub(crate) connections_per_ip: usize,
+    /// RTP packets that are taken in of one transport per second.
+    pub(crate) packets_per_second: u32,
+    /// Media that is older than this when its turn comes is not forwarded.
+    pub(crate) media_age: Span,
 }
 
 impl Default for Limits {
@@ -60,6 +70,8 @@ impl Default for Limits {
             sdp_bytes: 64 << 10,
             connections: 4_096,
             connections_per_ip: 1_024,
+            packets_per_second: 20_000,
+            media_age: Span(Duration::from_millis(200)),
         }
     }
 }
@@ -106,6 +118,12 @@ pub(crate) struct WebRtcArgs {
     /// HTTP connections of one IP address at a time; 0 for no limit [default: 1024]
     #[arg(long, env = "CORECAST_LIMITS_CONNECTIONS_PER_IP", value_name = "NUMBER")]
     limits_connections_per_ip: Option<usize>,
+    /// RTP packets of one transport per second that are taken in [default: 20000]
+    #[arg(long, env = "CORECAST_LIMITS_PACKETS_PER_SECOND", value_name = "NUMBER")]
+    limits_packets_per_second: Option<u32>,
+    /// Do not forward media that is older than this when its turn comes, 50ms to 10s [default: 200ms]
+    #[arg(long, env = "CORECAST_LIMITS_MEDIA_AGE", value_name = "TIME")]
+    limits_media_age: Option<Span>,
 }
 
 impl WebRtcArgs {
@@ -126,6 +144,8 @@ impl WebRtcArgs {
         set(&mut config.limits.sdp_bytes, &self.limits_sdp_bytes);
         set(&mut config.limits.connections, &self.limits_connections);
         set(&mut config.limits.connections_per_ip, &self.limits_connections_per_ip);
+        set(&mut config.limits.packets_per_second, &self.limits_packets_per_second);
+        set(&mut config.limits.media_age, &self.limits_media_age);
         set_list(&mut config.rtc.ice_servers, &self.rtc_ice_servers);
         set_list(&mut config.whip.tokens, &self.whip_tokens);
         set_list(&mut config.whep.tokens, &self.whep_tokens);
@@ -170,6 +190,12 @@ impl Config {
             let sentence = format!("limits.connections must be {} to {}", CONNECTIONS.start(), CONNECTIONS.end());
             return wrong(sentence);
         }
+        if !MEDIA_AGE_MS.contains(&self.limits.media_age.0.as_millis()) {
+            return wrong("limits.media_age must be 50ms to 10s".into());
+        }
+        if self.limits.packets_per_second < LEAST_PACKETS_PER_SECOND {
+            return wrong(format!("limits.packets_per_second must be {LEAST_PACKETS_PER_SECOND} or more"));
+        }
         for (name, access) in [("whip.tokens", &self.whip), ("whep.tokens", &self.whep)] {
             if access.tokens.iter().any(|token| !is_token(token)) {
                 let sentence = "tokens are 1 to 1024 letters, digits and -._~+/ (RFC 6750 section 2.1)";
@@ -199,6 +225,9 @@ mod tests {
             ("[rtc]\nconsent_timeout = \"60500ms\"", "rtc.consent_timeout"),
             ("[limits]\nsdp_bytes = 10", "limits.sdp_bytes"),
             ("[limits]\nconnections = 1", "limits.connections"),
+            ("[limits]\nmedia_age = \"20ms\"", "limits.media_age"),
+            ("[limits]\nmedia_age = \"11s\"", "limits.media_age"),
+            ("[limits]\npackets_per_second = 0", "limits.packets_per_second"),
             ("[whip]\ntokens = [\"a b\"]", "whip.tokens"),
             ("[whep]\ntokens = [\"\"]", "whep.tokens"),
         ] {

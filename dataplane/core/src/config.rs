@@ -1,5 +1,7 @@
 //! What a worker is told when it is made.
 
+use std::time::Duration;
+
 use corecast_wire::WebRtcConfig;
 
 use crate::limits::MAX_SLOTS;
@@ -16,15 +18,28 @@ pub struct Config {
     pub webrtc: Option<WebRtcConfig>,
     /// Packets of history that all streams may hold together.
     pub history_slots: usize,
+    /// Media that is older than this when its turn comes is not forwarded. What matters less goes sooner, if the worker
+    /// stays behind.
+    pub max_media_age: Duration,
+    /// RTP packets that are taken in of one transport, per second on average over a second.
+    pub max_packets_per_s: u32,
     /// Makes what the DTLS library draws for its timers and hellos the same in every run. For simulation alone: keys
     /// are never drawn from it, but nonces are.
     pub handshake_seed: Option<u64>,
 }
 
 impl Config {
-    /// Without WebRTC transports, at the beginning of Unix time.
+    /// Without WebRTC transports and without limits, at the beginning of Unix time.
     #[must_use]
     pub const fn plain(started: SystemInstant) -> Self {
-        Self { unix_time_ns: 0, started, webrtc: None, history_slots: MAX_SLOTS, handshake_seed: None }
+        Self {
+            unix_time_ns: 0,
+            started,
+            webrtc: None,
+            history_slots: MAX_SLOTS,
+            max_media_age: Duration::MAX,
+            max_packets_per_s: u32::MAX,
+            handshake_seed: None,
+        }
     }
 }

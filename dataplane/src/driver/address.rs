@@ -9,8 +9,10 @@ const NAME_V4_BYTES: usize = 16;
 
 /// `CMSG_SPACE(sizeof(int))` on 64-bit Linux.
 pub(super) const CONTROL_INT_BYTES: usize = 24;
-/// Room for the two control messages that a receive may bring: `UDP_GRO` and `SO_RXQ_OVFL`.
-pub(super) const CONTROL_BYTES: usize = 2 * CONTROL_INT_BYTES;
+/// `CMSG_SPACE(sizeof(struct timespec))` on 64-bit Linux.
+const CONTROL_TIME_BYTES: usize = 32;
+/// Room for the control messages that a receive may bring: `UDP_GRO`, `SO_RXQ_OVFL` and `SO_TIMESTAMPNS`.
+pub(super) const CONTROL_BYTES: usize = 2 * CONTROL_INT_BYTES + CONTROL_TIME_BYTES;
 
 const CMSG_HEADER_BYTES: usize = 16;
 /// `CMSG_LEN(sizeof(u16))`.
@@ -96,6 +98,8 @@ pub(super) struct Ancillary {
     pub(super) segment_len: Option<usize>,
     /// `SO_RXQ_OVFL`: datagrams that the socket has lost since it was opened.
     pub(super) overflows: Option<u32>,
+    /// `SO_TIMESTAMPNS`: Unix time at which the kernel took the message in, in nanoseconds.
+    pub(super) taken_in_ns: Option<u64>,
 }
 
 /// Reads the control messages in `control`.
@@ -113,6 +117,7 @@ pub(super) fn parse_control(mut control: &[u8]) -> Ancillary {
                 found.segment_len = usize::try_from(i32::from_ne_bytes(value)).ok().filter(|len| *len > 0);
             }
             (libc::SOL_SOCKET, libc::SO_RXQ_OVFL, Some(value)) => found.overflows = Some(u32::from_ne_bytes(value)),
+            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, _) => found.taken_in_ns = time(control),
             _ => {}
         }
         let Some(rest) = len.checked_next_multiple_of(8).filter(|next| *next > 0).and_then(|next| control.get(next..))
@@ -122,6 +127,13 @@ pub(super) fn parse_control(mut control: &[u8]) -> Ancillary {
         control = rest;
     }
     found
+}
+
+/// The `struct timespec` of a control message.
+fn time(control: &[u8]) -> Option<u64> {
+    let seconds = at(control, CMSG_HEADER_BYTES).map(i64::from_ne_bytes)?;
+    let nanoseconds = at(control, CMSG_HEADER_BYTES + 8).map(i64::from_ne_bytes)?;
+    u64::try_from(seconds.checked_mul(1_000_000_000)?.checked_add(nanoseconds)?).ok()
 }
 
 fn family(family: i32) -> [u8; 2] {
@@ -154,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn both_control_messages_are_found_and_a_lying_length_ends_the_search() {
+    fn all_control_messages_are_found_and_a_lying_length_ends_the_search() {
         let mut control = Vec::new();
         let mut message = |level: i32, kind: i32, value: u32| {
             control.extend_from_slice(&20_usize.to_ne_bytes());
@@ -165,9 +177,18 @@ mod tests {
         };
         message(libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 7);
         message(libc::SOL_UDP, libc::UDP_GRO, 1_200);
-        assert_eq!(parse_control(&control), Ancillary { segment_len: Some(1_200), overflows: Some(7) });
+        let counts = Ancillary { segment_len: Some(1_200), overflows: Some(7), taken_in_ns: None };
+        assert_eq!(parse_control(&control), counts);
+        control.extend_from_slice(&32_usize.to_ne_bytes());
+        control.extend_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
+        control.extend_from_slice(&libc::SCM_TIMESTAMPNS.to_ne_bytes());
+        control.extend_from_slice(&3_i64.to_ne_bytes());
+        assert_eq!(parse_control(&control), counts, "a time that is cut off");
+        control.extend_from_slice(&5_i64.to_ne_bytes());
+        assert_eq!(parse_control(&control), Ancillary { taken_in_ns: Some(3_000_000_005), ..counts });
+        control.truncate(48);
         control[..8].copy_from_slice(&usize::MAX.to_ne_bytes());
-        assert_eq!(parse_control(&control), Ancillary { segment_len: None, overflows: Some(7) });
+        assert_eq!(parse_control(&control), Ancillary { segment_len: None, overflows: Some(7), taken_in_ns: None });
         control[..8].copy_from_slice(&0_usize.to_ne_bytes());
         assert_eq!(parse_control(&control).segment_len, None);
     }

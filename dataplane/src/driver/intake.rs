@@ -41,6 +41,8 @@ pub(super) struct Arrival {
     pub(super) end: usize,
     /// Length of every datagram but the last, in bytes. Never 0.
     pub(super) segment_len: usize,
+    /// Unix time at which the kernel took the message in, in nanoseconds, if it says so.
+    pub(super) taken_in_ns: Option<u64>,
 }
 
 /// Receive buffers that the kernel has filled and that have not been handed out, oldest first.
@@ -69,13 +71,14 @@ impl ReceiveBuffers {
         if finished { self.filled.pop_front().map(|arrival| arrival.buffer) } else { None }
     }
 
-    /// The next datagram of the oldest buffer: its path, the buffer's number, and where in the buffer it lies.
-    pub(super) fn next_datagram(&mut self) -> Option<(Path, u16, Range<usize>)> {
+    /// The next datagram of the oldest buffer: its path, when the kernel took it in, the buffer's number, and where in
+    /// the buffer it lies.
+    pub(super) fn next_datagram(&mut self) -> Option<(Path, Option<u64>, u16, Range<usize>)> {
         let arrival = self.filled.front_mut()?;
         let from = arrival.at;
         arrival.at = arrival.end.min(from.saturating_add(arrival.segment_len));
         let path = Path { local: arrival.local, remote: arrival.remote };
-        Some((path, arrival.buffer, from..arrival.at))
+        Some((path, arrival.taken_in_ns, arrival.buffer, from..arrival.at))
     }
 
     /// Forgets the buffers of a socket that is being closed; `give_back` is told each buffer's number.

@@ -211,6 +211,7 @@ impl Mmsg {
             at: 0,
             end: len,
             segment_len: ancillary.segment_len.unwrap_or(len).max(1),
+            taken_in_ns: ancillary.taken_in_ns,
         })
     }
 

@@ -87,6 +87,18 @@ pub struct Traffic {
     pub rearmed: u64,
 }
 
+/// A datagram that was received.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'a> {
+    /// Between which addresses it came.
+    pub path: Path,
+    /// Unix time at which the kernel took it in, in nanoseconds, if it says so. Those that came coalesced have the time
+    /// of the first.
+    pub taken_in_ns: Option<u64>,
+    /// What it holds.
+    pub bytes: &'a [u8],
+}
+
 /// One of two ways to use sockets.
 enum Backend {
     Mmsg(Box<Mmsg>),
@@ -296,26 +308,26 @@ impl Driver {
         !self.receive_buffers.is_empty() || self.has_packets()
     }
 
-    /// The next datagram: its path and its bytes. `None` when all have been handed out.
-    pub fn next_datagram(&mut self) -> Option<(Path, &[u8])> {
+    /// The next datagram. `None` when all have been handed out.
+    pub fn next_datagram(&mut self) -> Option<Datagram<'_>> {
         while let Some(buffer) = self.receive_buffers.pop_finished() {
             // The caller has seen its last datagram: this call proves that nobody holds the bytes any longer.
             if let Backend::Ring(ring) = &mut self.backend {
                 ring.give_back(buffer);
             }
         }
-        let (path, buffer, range) = self.receive_buffers.next_datagram()?;
+        let (path, taken_in_ns, buffer, range) = self.receive_buffers.next_datagram()?;
         let bytes = match &self.backend {
             Backend::Mmsg(mmsg) => mmsg.bytes(buffer),
             Backend::Ring(ring) => ring.bytes(buffer),
         };
-        let datagram = bytes.get(range).unwrap_or_default();
+        let bytes = bytes.get(range).unwrap_or_default();
         self.traffic.packets_received += 1;
-        self.traffic.bytes_received += datagram.len() as u64;
-        Some((path, datagram))
+        self.traffic.bytes_received += bytes.len() as u64;
+        Some(Datagram { path, taken_in_ns, bytes })
     }
 
-    /// The next packet of a TCP connection: as [`Self::next_datagram`].
+    /// The next packet of a TCP connection: its path and its bytes. `None` when all have been handed out.
     pub fn next_packet(&mut self) -> Option<(Path, &[u8])> {
         let (path, packet) = self.tcp.as_mut()?.next_packet()?;
         self.traffic.packets_received += 1;

@@ -233,6 +233,8 @@ impl Sockets {
         // Refused by kernels before 5.0: datagrams then come one by one, which is correct as well.
         let _ = options.gro.then(|| setsockopt(&fd, sockopt::UdpGroSegment, &true));
         setsockopt(&fd, sockopt::RxqOvfl, &1)?;
+        // How long a datagram has waited says whether the worker is behind.
+        setsockopt(&fd, sockopt::ReceiveTimestampns, &true)?;
         bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
         let local = local_address(&fd)?;
         Ok((fd, local))

@@ -107,6 +107,10 @@ discards! {
     SequenceJump = "sequence_jump",
     /// RTP of one more SSRC than a transport may have.
     TooManySsrcs = "too_many_ssrcs",
+    /// Media for which the worker was too late: it has more to forward than it can.
+    Stale = "stale",
+    /// RTP beyond what a transport may send per second.
+    OverRate = "over_rate",
 }
 
 /// A counter per reason.

@@ -68,6 +68,11 @@ pub struct WorkerConfig {
     pub recv_buffer_bytes: u32,
     /// Wanted `SO_SNDBUF` of each media socket, in bytes.
     pub send_buffer_bytes: u32,
+    /// Media that is older than this when its turn comes is not forwarded, in milliseconds. What matters less goes
+    /// sooner, if the worker stays behind.
+    pub max_media_age_ms: u32,
+    /// RTP packets that are taken in of one transport, per second on average over a second.
+    pub max_packets_per_s: u32,
     /// WebRTC transports; without it the worker has none.
     pub webrtc: Option<WebRtcConfig>,
     /// Answer [`crate::Command::TestHook`].

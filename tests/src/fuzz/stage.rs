@@ -192,7 +192,7 @@ impl Stage {
 
     /// Takes in a datagram as it is.
     pub fn receive(&mut self, path: Path, datagram: &[u8]) {
-        self.worker.handle_datagram(self.now, path, datagram, &mut self.outbox);
+        self.worker.handle_datagram(self.now, self.now, path, datagram, &mut self.outbox);
         self.waiting += 1;
         if self.outbox.wants_flush() {
             self.flush();

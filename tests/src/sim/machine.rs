@@ -92,7 +92,7 @@ impl Machine for RealWorker {
     }
 
     fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]) {
-        self.worker.handle_datagram(now, path, datagram, &mut self.outbox);
+        self.worker.handle_datagram(now, now, path, datagram, &mut self.outbox);
     }
 
     fn wants_flush(&self) -> bool {

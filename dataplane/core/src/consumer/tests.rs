@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
-use corecast_wire::{Codec, CodecMapping, EncodingMapping, MediaKind, ProduceOptions, ProducerId};
+use corecast_wire::{Codec, CodecMapping, EncodingMapping, MediaKind, PayloadTypeMapping, ProduceOptions, ProducerId};
 
 use super::retransmission::ALLOWANCE_BYTES;
 use super::*;

@@ -43,6 +43,7 @@ pub(crate) struct Stream {
     /// Packets that came with the current batch, and those that are being forwarded.
     fresh: Vec<SlotRef>,
     round: Vec<SlotRef>,
+    is_shed: bool,
     missing: MissingList,
     nack_deadline: Deadline,
     key_frames: KeyFrameRequests,
@@ -104,6 +105,7 @@ impl Stream {
             held,
             fresh: Vec::new(),
             round: Vec::new(),
+            is_shed: false,
             missing: MissingList::default(),
             nack_deadline: Deadline::default(),
             key_frames: KeyFrameRequests::default(),
@@ -246,6 +248,23 @@ impl Stream {
 
     pub(crate) fn end_round(&mut self) {
         self.round.clear();
+    }
+
+    /// The worker is too late for it: its packets are shed until the worker has caught up.
+    pub(crate) const fn is_shed(&self) -> bool {
+        self.is_shed
+    }
+
+    pub(crate) const fn set_shed(&mut self, is_shed: bool) {
+        self.is_shed = is_shed;
+    }
+
+    /// Its part of the round is not forwarded: nobody may begin with what came so far, and what is missing of it is
+    /// not asked for.
+    pub(crate) fn shed_round(&mut self) {
+        self.round.clear();
+        self.forget_key_frame();
+        self.missing.clear();
     }
 
     /// Packets that it still misses.

@@ -10,6 +10,7 @@ mod webrtc;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use corecast_wire::{Discard, Discards, RouterId, TransportId, TransportStats};
 
@@ -75,6 +76,8 @@ pub(crate) struct Transport {
     /// Most that its producers should send together; 0 for no limit.
     max_incoming_bitrate_bps: u64,
     received: Traffic,
+    /// Until when the RTP that came is within what may come per second.
+    paid_until: Instant,
     discards: Discards,
 }
 
@@ -114,6 +117,7 @@ impl Transport {
             remb: None,
             max_incoming_bitrate_bps: 0,
             received: Traffic::default(),
+            paid_until: Instant::default(),
             sent: Traffic::default(),
             discards: Discards::default(),
         }
@@ -350,6 +354,15 @@ impl Transport {
     /// Most that its producers should send together, in bit/s; `None` for no limit.
     pub(crate) fn max_incoming_bitrate_bps(&self) -> Option<u64> {
         Some(self.max_incoming_bitrate_bps).filter(|limit| *limit > 0)
+    }
+
+    /// Whether an RTP packet may be taken in, of which one may come per `interval` on average over a second.
+    pub(crate) fn take_in_packet(&mut self, now: Instant, interval: Duration) -> bool {
+        let may = self.paid_until.since(now) < Duration::from_secs(1);
+        if may {
+            self.paid_until = self.paid_until.max(now) + interval;
+        }
+        may
     }
 
     /// Counts a datagram that arrived.

@@ -43,9 +43,13 @@ impl Worker {
         std::mem::swap(&mut self.fresh, &mut self.round);
         for position in 0..self.round.len() {
             let Some(key) = self.round.get(position).copied() else { continue };
-            self.record_activity(now, key);
             let Some(stream) = self.streams.get_mut(key) else { continue };
             stream.begin_round();
+            if self.shed(now, key) {
+                continue;
+            }
+            self.record_activity(now, key);
+            let Some(stream) = self.streams.get_mut(key) else { continue };
             settle(&mut self.history, stream.round());
             let ask = stream.missing().has_new();
             if let Some(producer) = self.producers.get(stream.producer()) {
@@ -64,6 +68,7 @@ impl Worker {
                 self.send_nack(now, key, outbox);
             }
         }
+        self.record_round(now);
         self.start_consumers(now, outbox);
     }
 

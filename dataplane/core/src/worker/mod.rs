@@ -14,6 +14,7 @@ mod feedback;
 mod forward;
 mod key_frames;
 mod layers;
+mod overload;
 mod receive;
 mod refused;
 mod reports;
@@ -41,6 +42,7 @@ use crate::memory::{MemorySource, Words};
 use crate::time::Instant;
 use crate::transport::{Flow, Transport};
 use connect::WebRtcServer;
+use overload::Overload;
 use round::Cursor;
 
 pub use round::Forward;
@@ -78,6 +80,9 @@ pub struct Worker {
     history: History,
     /// Where next indexes out and highest indexes in lie.
     words: Words,
+    /// When the datagram came that is being taken in.
+    arrived: Instant,
+    overload: Overload,
     /// A slot into which the next packet is opened.
     spare: Option<u32>,
     routers: BTreeMap<RouterId, Vec<TransportKey>>,
@@ -129,6 +134,8 @@ impl Worker {
         Self {
             history: History::new(config.history_slots.min(MAX_SLOTS), memory),
             words,
+            arrived: Instant::default(),
+            overload: Overload::new(config.max_media_age, config.max_packets_per_s),
             spare: None,
             routers: BTreeMap::new(),
             transports: Table::default(),
@@ -156,9 +163,17 @@ impl Worker {
         }
     }
 
-    /// Takes in one datagram of a batch. RTP is noted and leaves with the next [`Self::forward`]; answers to RTCP
-    /// (retransmissions) go straight to the outbox.
-    pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8], outbox: &mut Outbox) {
+    /// Takes in one datagram of a batch, which came at `arrived` and has waited since. RTP is noted and leaves with the
+    /// next [`Self::forward`]; answers to RTCP (retransmissions) go straight to the outbox.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        arrived: Instant,
+        path: Path,
+        datagram: &[u8],
+        outbox: &mut Outbox,
+    ) {
+        self.arrived = arrived;
         let (key, flow) = match self.endpoints.get(path.local.0 as usize).copied().flatten() {
             Some(Owner::Plain(key, flow)) => (key, flow),
             Some(Owner::WebRtc(protocol, local)) => {

@@ -74,7 +74,14 @@ impl Worker {
             self.bind(key, inbound);
         }
         self.record_arrival(now, key, inbound, &view, datagram.len());
-        self.take_in(now, key, inbound, &view, opened)
+        if !self
+            .transports
+            .get_mut(key)
+            .is_some_and(|transport| transport.take_in_packet(now, self.overload.packet_interval()))
+        {
+            return Err(Discard::OverRate);
+        }
+        self.take_in(key, inbound, &view, opened)
     }
 
     /// A packet of no stream of ours still tells where its sender is, if it is authentic (a receiver behind comedia
@@ -127,6 +134,7 @@ impl Worker {
     }
 
     /// Learns the remote side of a comedia transport, from a packet that has been authenticated.
+    #[inline]
     pub(crate) fn learn_remote(&mut self, key: TransportKey, flow: Flow, path: Path) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         if !transport.is_comedia() || transport.remote(flow).is_some() {
@@ -141,7 +149,6 @@ impl Worker {
     /// Makes an opened packet part of its stream.
     fn take_in(
         &mut self,
-        now: Instant,
         key: TransportKey,
         inbound: Inbound,
         view: &RtpView<'_>,
@@ -190,7 +197,7 @@ impl Worker {
         let meta = PacketMeta {
             sequence,
             timestamp: view.timestamp(),
-            arrived: now,
+            arrived: self.arrived,
             payload_len,
             pad: 0,
             settled: false,
@@ -228,12 +235,7 @@ impl Worker {
             self.fresh.push(of);
         }
         if arrival.restart {
-            for (subscriber, _) in stream.subscribers() {
-                let subscriber = self.consumers.get_mut(*subscriber);
-                if let Some(subscriber) = subscriber.filter(|subscriber| subscriber.current() == Some(of)) {
-                    subscriber.resynchronise();
-                }
-            }
+            self.resynchronise_takers(of);
         }
         Ok(())
     }

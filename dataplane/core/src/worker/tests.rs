@@ -87,7 +87,7 @@ impl Call {
         let mut packet = vec![0; header.len() + 20 + self.sealer.rtp_overhead()];
         packet[..header.len()].copy_from_slice(&header);
         self.sealer.seal_rtp(42, index, &mut packet, header.len(), &[1; 20]).expect("an index that there is");
-        self.worker.handle_datagram(Instant::default(), path(0), &packet, &mut self.outbox);
+        self.worker.handle_datagram(Instant::default(), Instant::default(), path(0), &packet, &mut self.outbox);
     }
 
     /// Lets packets leave until the outbox is full. Returns their numbers.

@@ -1,6 +1,7 @@
 //! A worker with a clock that the test sets, transports whose number is also their endpoint's, and what leaves them.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use corecast_core::limits::MAX_SLOTS;
 use corecast_core::rtp::{Header, write_extension_block, write_header};
@@ -42,9 +43,15 @@ impl Bed {
     }
 
     /// A worker with room for so many packets.
-    #[expect(clippy::disallowed_methods, reason = "a shell reads the clock")]
     pub(crate) fn with_history(history_slots: usize) -> Self {
-        let config = Config { history_slots, ..Config::plain(corecast_core::SystemInstant::now()) };
+        Self::with_config(|config| config.history_slots = history_slots)
+    }
+
+    /// A worker that is told something else than usual.
+    #[expect(clippy::disallowed_methods, reason = "a shell reads the clock")]
+    pub(crate) fn with_config(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::plain(corecast_core::SystemInstant::now());
+        change(&mut config);
         let worker = Worker::new(config);
         let mut bed = Self { worker, outbox: Outbox::new(), now: Instant::from_nanos(1_000_000_000) };
         bed.command(&Command::CreateRouter { router: RouterId(1) }).expect("first router");
@@ -105,7 +112,12 @@ impl Bed {
     }
 
     pub(crate) fn arrive(&mut self, path: Path, datagram: &[u8]) {
-        self.worker.handle_datagram(self.now, path, datagram, &mut self.outbox);
+        self.worker.handle_datagram(self.now, self.now, path, datagram, &mut self.outbox);
+    }
+
+    /// The same of one that came a while ago and has waited since.
+    pub(crate) fn arrive_late(&mut self, age: Duration, path: Path, datagram: &[u8]) {
+        self.worker.handle_datagram(self.now, self.now - age, path, datagram, &mut self.outbox);
     }
 
     /// Everything that is to be sent: destination and bytes.

@@ -9,6 +9,7 @@ mod headers;
 mod history;
 mod key_frames;
 mod layers;
+mod overload;
 mod pictures;
 mod queue;
 mod reports;

@@ -112,11 +112,14 @@ impl Receiver {
 
     /// Arms receives that have ended, now that buffers have been given back.
     pub(super) fn rearm(&mut self, queue: &mut Queue) {
-        while let Some(id) = self.ended.pop() {
+        // In the order in which they ended: one that took the last buffers comes behind those that found none.
+        let mut ended = std::mem::take(&mut self.ended);
+        for id in ended.drain(..) {
             if self.receives.get(id.0 as usize).is_some_and(|receive| receive.state == State::Ended) {
                 self.arm(id, queue);
             }
         }
+        self.ended = ended;
     }
 
     /// Ends the receive of a socket. The socket's number is free once [`Self::next_closed`] has named it.
@@ -207,6 +210,7 @@ impl Receiver {
         let len = message.payload_data().len();
         let at = filled.len() - len;
         let segment_len = ancillary.segment_len.unwrap_or(len).max(1);
-        Some(Arrival { buffer, local, remote, at, end: at + len, segment_len })
+        let taken_in_ns = ancillary.taken_in_ns;
+        Some(Arrival { buffer, local, remote, at, end: at + len, segment_len, taken_in_ns })
     }
 }
