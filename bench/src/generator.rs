@@ -304,11 +304,29 @@ impl Generator {
         self.ends.publishers.iter().map(|publisher| Arc::clone(publisher.socket())).collect()
     }
 
-    /// Removes all publishers and subscribers. The caller has those that joined over WebRTC leave the server.
-    pub fn dissolve(&mut self) -> Vec<Upkeep> {
-        let mut upkeep = self.ends.subscribers.dissolve();
-        upkeep.extend(self.ends.publishers.drain(..).filter_map(Publisher::into_upkeep));
-        upkeep
+    /// See [`Subscribers::expect_gaps_closed`].
+    pub const fn expect_gaps_closed(&mut self) {
+        self.ends.subscribers.expect_gaps_closed();
+    }
+
+    /// So many packets a second of each publisher, from the next measurement on.
+    pub fn set_pps(&mut self, pps: u32) {
+        self.ends.publishers.iter_mut().for_each(|publisher| publisher.set_pps(pps));
+    }
+
+    /// Consent checks that all who joined over WebRTC have asked, and how many of them were answered.
+    #[must_use]
+    pub fn consent(&self) -> (u64, u64) {
+        let publishers = self.ends.publishers.iter().filter_map(Publisher::upkeep);
+        let consent = publishers.chain(self.ends.subscribers.upkeep()).map(Upkeep::consent);
+        consent.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    /// Removes all subscribers and publishers. The caller has those that joined over WebRTC leave the server, in this
+    /// order: a publisher's end may be its viewers' end.
+    pub fn dissolve(&mut self) -> [Vec<Upkeep>; 2] {
+        let publishers = self.ends.publishers.drain(..).filter_map(Publisher::into_upkeep).collect();
+        [self.ends.subscribers.dissolve(), publishers]
     }
 
     fn mark(&self) -> Mark {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use corecast_bench::calls::overload;
 use corecast_bench::{calls, fanout, flood, floor_loop, floor_table, rtp, target};
 
 /// RTP load generator for corecast
@@ -24,6 +25,8 @@ enum Command {
     /// Measure a server with publishers and subscribers that join as browsers do
     #[command(name = "webrtc")]
     WebRtc(calls::WebRtcArgs),
+    /// Ask a worker for more than it can do: offered load against what leaves and how late
+    Overload(overload::OverloadArgs),
     /// Send what attackers send to a server on this machine
     Flood(flood::FloodArgs),
     /// The server that is started for `webrtc`
@@ -57,6 +60,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Floor(args) => floor_table::run(&args),
         Command::Rtp(args) => rtp::run(&args),
         Command::WebRtc(args) => calls::run(&args),
+        Command::Overload(args) => overload::run(&args),
         Command::Flood(args) => flood::run(&args),
         Command::Exec { arguments } => calls::launch::become_program(&arguments),
         Command::FloorLoop => floor_loop::run(target::child_link()?),

@@ -9,9 +9,9 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 const SIZE: (u32, u32) = (960, 520);
-const FONT: &str = "sans-serif";
-const INK: RGBColor = RGBColor(0x22, 0x2b, 0x38);
-const FAINT: RGBColor = RGBColor(0xd5, 0xda, 0xe1);
+pub(crate) const FONT: &str = "sans-serif";
+pub(crate) const INK: RGBColor = RGBColor(0x22, 0x2b, 0x38);
+pub(crate) const FAINT: RGBColor = RGBColor(0xd5, 0xda, 0xe1);
 const COLORS: [RGBColor; 2] = [RGBColor(0x1f, 0x6f, 0xd6), RGBColor(0xe0, 0x7a, 0x1f)];
 /// Bars per factor of ten.
 const BARS_PER_DECADE: f64 = 16.0;

@@ -137,6 +137,17 @@ impl Publisher {
         self.source.restart(start_ns);
     }
 
+    /// So many packets a second from the next [`Self::restart`] on.
+    pub fn set_pps(&mut self, pps: u32) {
+        self.source.set_pps(pps);
+    }
+
+    /// Its part of consent, if it joined over WebRTC.
+    #[must_use]
+    pub fn upkeep(&self) -> Option<&Upkeep> {
+        self.publishing.as_ref().map(Publishing::upkeep)
+    }
+
     /// What is left to do for an endpoint that joined over WebRTC: consent, and the way out.
     #[must_use]
     pub fn into_upkeep(self) -> Option<Upkeep> {
@@ -220,6 +231,12 @@ impl Publisher {
         self.refused += (count - sent) as u64;
         Ok(())
     }
+}
+
+/// How long ago it was what a publisher's timestamp says, in nanoseconds; 0 if that is to come.
+pub(crate) const fn age_ns(now_ns: u64, timestamp: u32) -> u64 {
+    let ticks = rtp_time(now_ns).wrapping_sub(timestamp).cast_signed();
+    if ticks > 0 { (ticks as u128 * 1_000_000_000 / VIDEO_CLOCK_HZ) as u64 } else { 0 }
 }
 
 /// The RTP clock of pictures. Sound has it too here, since no receiver plays it.

@@ -124,6 +124,11 @@ impl Source {
         }
     }
 
+    /// From now on so many packets a second.
+    pub fn set_pps(&mut self, pps: u32) {
+        self.pps = pps.max(1);
+    }
+
     fn frames_per_second(&self) -> u64 {
         match self.profile {
             Profile::Single => u64::from(self.pps),

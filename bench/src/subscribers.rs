@@ -17,7 +17,7 @@ use webrtc_util::marshal::Unmarshal as _;
 use crate::clock::Clock;
 use crate::crypto;
 use crate::packet::{self, HEADER_BYTES};
-use crate::publishers::Publisher;
+use crate::publishers::{Publisher, age_ns};
 use crate::sockets::{self, RecvBatch};
 use crate::webrtc::session::Parts;
 use crate::webrtc::upkeep::{Upkeep, Watching};
@@ -95,6 +95,7 @@ pub struct Subscribers {
     next: usize,
     gro: bool,
     wall_offset_ns: Option<u64>,
+    renumbered: bool,
     latency: Histogram<u64>,
     arrivals: Arrivals,
 }
@@ -120,7 +121,16 @@ impl Subscribers {
         }
         let batch = if gro { RecvBatch::new(4, 65_536) } else { RecvBatch::new(64, 2_048) };
         let latency = Histogram::new_with_bounds(1, MAX_LATENCY_NS, 3).context("histogram")?;
-        Ok(Self { subscribers, batch, next: 0, gro, wall_offset_ns: None, latency, arrivals: Arrivals::default() })
+        Ok(Self {
+            subscribers,
+            batch,
+            next: 0,
+            gro,
+            wall_offset_ns: None,
+            renumbered: false,
+            latency,
+            arrivals: Arrivals::default(),
+        })
     }
 
     /// Takes in a subscriber that has joined over WebRTC.
@@ -150,6 +160,12 @@ impl Subscribers {
             }
         }
         Ok(())
+    }
+
+    /// From now on the server may leave packets out and close the gap, so that a sequence number no longer says which
+    /// packet it is: latency begins when the packet's frame was due, as its timestamp says.
+    pub const fn expect_gaps_closed(&mut self) {
+        self.renumbered = true;
     }
 
     /// How many get the stream of publisher `number`.
@@ -262,7 +278,8 @@ impl Subscribers {
                 continue;
             }
             let now_ns = clock.now_ns();
-            let mut tally = Tally { latency: &mut self.latency, arrivals: &mut self.arrivals, publishers, now_ns };
+            let (latency, arrivals, renumbered) = (&mut self.latency, &mut self.arrivals, self.renumbered);
+            let mut tally = Tally { latency, arrivals, publishers, renumbered, now_ns };
             for index in 0..filled {
                 let datagram = self.batch.datagram(index);
                 let stamp_ns =
@@ -282,6 +299,7 @@ struct Tally<'a> {
     latency: &'a mut Histogram<u64>,
     arrivals: &'a mut Arrivals,
     publishers: &'a [Publisher],
+    renumbered: bool,
     now_ns: u64,
 }
 
@@ -329,6 +347,17 @@ impl Subscriber {
         let stream = &mut self.streams[number];
         let number = stream.promised.publisher;
         let publisher = &tally.publishers[number];
+        if tally.renumbered {
+            if stream.received.is_multiple_of(SAMPLE) {
+                let stamp = open(&mut self.srtp, packet, stream.promised)?;
+                ensure!(usize::from(stamp.publisher) == number, "a packet of publisher {}", stamp.publisher);
+                tally.arrivals.compared += 1;
+            }
+            let timestamp = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+            stream.note(sequence, tally.arrivals);
+            tally.latency.saturating_record(age_ns(tally.now_ns, timestamp).max(1));
+            return Ok(());
+        }
         let offset = match stream.offset {
             Some(offset) if !stream.received.is_multiple_of(SAMPLE) => offset,
             known => {

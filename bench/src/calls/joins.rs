@@ -105,15 +105,16 @@ impl Joiner {
         });
     }
 
-    /// Has all endpoints leave, and says how many of them the server no longer knew.
+    /// Has all endpoints leave, one group after the other, and says how many of them the server no longer knew.
     #[must_use]
-    pub fn leave(&self, upkeep: Vec<Upkeep>) -> usize {
+    pub fn leave(&self, groups: [Vec<Upkeep>; 2]) -> usize {
         let leaving = async {
-            let mut leaving = tokio::task::JoinSet::new();
-            for upkeep in upkeep {
-                leaving.spawn(upkeep.leave());
+            let mut unknown = 0;
+            for group in groups {
+                let leaving: tokio::task::JoinSet<_> = group.into_iter().map(Upkeep::leave).collect();
+                unknown += leaving.join_all().await.iter().filter(|left| left.is_err()).count();
             }
-            leaving.join_all().await.iter().filter(|left| left.is_err()).count()
+            unknown
         };
         self.runtime.block_on(async { tokio::time::timeout(LEAVE_WITHIN, leaving).await }).unwrap_or(0)
     }

@@ -3,6 +3,7 @@
 
 pub mod joins;
 pub mod launch;
+pub mod overload;
 pub mod report;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -28,7 +29,6 @@ use crate::schedule::{Payload, Profile, Source};
 use crate::subscribers::Subscribers;
 use crate::target::WorkerSetup;
 use crate::webrtc::sdp::Kind;
-use crate::webrtc::upkeep::Upkeep;
 use crate::{cpu, plot};
 
 /// What is measured.
@@ -234,10 +234,8 @@ impl<'a> Calls<'a> {
         if self.args.has_floor() {
             floors.push(self.run.floor("the floor, after")?);
         }
-        let upkeep = self.generator.dissolve();
-        let consent = upkeep.iter().map(Upkeep::consent);
-        let (consent_asked, consent_answered) = consent.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-        let lost_sessions = self.joiner.leave(upkeep);
+        let (consent_asked, consent_answered) = self.generator.consent();
+        let lost_sessions = self.joiner.leave(self.generator.dissolve());
         let outcome = Outcome { window, floors, io: self.run.setup.io, warnings: Vec::new() };
         let figures = CallFigures {
             media: outcome.figures(&self.run.load),

@@ -251,6 +251,12 @@ impl Publishing {
         Ok(wanted)
     }
 
+    /// Its part of consent.
+    #[must_use]
+    pub const fn upkeep(&self) -> &Upkeep {
+        &self.upkeep
+    }
+
     /// Consent, and the way out, of an endpoint whose media has ended.
     #[must_use]
     pub fn into_upkeep(self) -> Upkeep {
