@@ -122,7 +122,7 @@ pub struct StreamStats {
     pub rid: Option<String>,
     /// Whether it has sent within the last 1.5 s.
     pub active: bool,
-    /// Width and height of its newest key frame, where the codec shows them (VP8).
+    /// Width and height of its newest key frame, where its first packet tells them.
     pub picture: Option<(u16, u16)>,
     /// SSRC, once known.
     pub ssrc: Option<u32>,

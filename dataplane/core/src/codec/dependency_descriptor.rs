@@ -1,9 +1,12 @@
 //! The dependency descriptor, a header extension of AV1 that VP9 carries too (AOM "RTP Payload Format For AV1",
 //! appendix A): all that is to be seen of a stream whose payload is encrypted from end to end.
 //!
-//! Read for one question: does this packet start a key frame? Such a packet attaches the structure of templates that
-//! the frames after it refer to (a receiver without it can read none of them), and its frame depends on no other. So
-//! nothing needs to be remembered from packet to packet. Everything is bounded by the bits that there are.
+//! Read for two questions: does this packet start a key frame, and how large is the picture? Such a packet attaches the
+//! structure of templates that the frames after it refer to (a receiver without it can read none of them), and its
+//! frame depends on no other. So nothing needs to be remembered from packet to packet. Everything is bounded by the bits
+//! that there are.
+
+use super::bits::Bits;
 
 /// Templates that six bits tell apart (section A.8.3).
 const MAX_TEMPLATES: u32 = 64;
@@ -11,7 +14,7 @@ const MAX_TEMPLATES: u32 = 64;
 /// Whether the packet with this descriptor starts a key frame: its frame's first packet, of the lowest spatial layer,
 /// with a structure attached and without dependencies. `None` if it is malformed.
 pub(super) fn starts_key_frame(descriptor: &[u8]) -> Option<bool> {
-    let mut bits = Bits { bytes: descriptor, at: 0 };
+    let mut bits = Bits::new(descriptor);
     // mandatory_descriptor_fields (section A.8.2): start and end of frame, template, frame number.
     let start_of_frame = bits.flag()?;
     bits.skip(1)?;
@@ -40,12 +43,25 @@ pub(super) fn starts_key_frame(descriptor: &[u8]) -> Option<bool> {
     Some(structure.spatial_layer == 0 && bits.take(2)? == 0)
 }
 
+/// Width and height of the highest spatial layer, if the packet with this descriptor attaches a structure that tells
+/// them.
+pub(super) fn picture_size(descriptor: &[u8]) -> Option<(u16, u16)> {
+    let mut bits = Bits::new(descriptor);
+    bits.skip(2)?;
+    let template_id = bits.take(6)?;
+    bits.skip(16)?;
+    let [has_structure, _, _, _, _] = bits.flags()?;
+    if has_structure { Structure::read(&mut bits, template_id)?.picture } else { None }
+}
+
 /// What a template dependency structure says of one template.
 struct Structure {
     targets: u32,
     spatial_layer: u32,
     /// Frames that a frame of the template depends on.
     differences: u32,
+    /// Width and height of the highest spatial layer, if they are told.
+    picture: Option<(u16, u16)>,
 }
 
 impl Structure {
@@ -89,69 +105,21 @@ impl Structure {
             }
             bits.skip(4 * templates * chains)?;
         }
-        // render_resolutions: width and height of each spatial layer
+        // render_resolutions: width and height of each spatial layer, less one
+        let mut picture = None;
         if bits.flag()? {
-            bits.skip(32 * (layer + 1))?;
+            bits.skip(32 * layer)?;
+            let mut side = || u16::try_from(bits.take(16)? + 1).ok();
+            picture = Some((side()?, side()?));
         }
-        Some(Self { targets, spatial_layer: spatial_layer?, differences })
-    }
-}
-
-/// Bits of a descriptor, the most significant first. Every method is `None` beyond the end.
-struct Bits<'a> {
-    bytes: &'a [u8],
-    at: u32,
-}
-
-impl Bits<'_> {
-    fn flag(&mut self) -> Option<bool> {
-        let byte = self.bytes.get((self.at / 8) as usize)?;
-        let bit = byte >> (7 - self.at % 8) & 1;
-        self.at += 1;
-        Some(bit == 1)
-    }
-
-    fn flags<const N: usize>(&mut self) -> Option<[bool; N]> {
-        let mut flags = [false; N];
-        for flag in &mut flags {
-            *flag = self.flag()?;
-        }
-        Some(flags)
-    }
-
-    /// f(n), of few bits.
-    fn take(&mut self, count: u32) -> Option<u32> {
-        (0..count).try_fold(0, |number, _| Some(number << 1 | u32::from(self.flag()?)))
-    }
-
-    fn skip(&mut self, count: u32) -> Option<()> {
-        self.at = self.at.checked_add(count).filter(|at| *at as usize <= 8 * self.bytes.len())?;
-        Some(())
-    }
-
-    /// ns(n): one of `below` values, in as few bits as that takes or one more (section A.8.1).
-    fn take_non_symmetric(&mut self, below: u32) -> Option<u32> {
-        let width = u32::BITS - below.leading_zeros();
-        let short = (1 << width) - below;
-        let value = self.take(width.checked_sub(1)?)?;
-        if value < short {
-            return Some(value);
-        }
-        Some((value << 1) - short + u32::from(self.flag()?))
+        Some(Self { targets, spatial_layer: spatial_layer?, differences, picture })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::bits::tests::written;
     use super::*;
-
-    /// Bits as they are written down in the specification: (value, width).
-    fn written(fields: &[(u32, u32)]) -> Vec<u8> {
-        let mut bits: Vec<bool> =
-            fields.iter().flat_map(|&(value, width)| (0..width).rev().map(move |bit| value >> bit & 1 == 1)).collect();
-        bits.resize(bits.len().next_multiple_of(8), false);
-        bits.chunks(8).map(|byte| byte.iter().fold(0, |byte, bit| byte << 1 | u8::from(*bit))).collect()
-    }
 
     /// Start and end of frame, template, frame number 0x1234.
     fn mandatory(start: u32, template: u32) -> Vec<(u32, u32)> {
@@ -217,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_uneven_width() {
-        // ns(5): 0 to 2 in two bits, 3 and 4 in three (section A.8.1).
-        let read = |bits, width| Bits { bytes: &written(&[(bits, width)]), at: 0 }.take_non_symmetric(5);
-        assert_eq!(
-            [read(0b00, 2), read(0b10, 2), read(0b110, 3), read(0b111, 3)],
-            [Some(0), Some(2), Some(3), Some(4)]
-        );
-        assert_eq!(Bits { bytes: &[], at: 0 }.take_non_symmetric(1), Some(0), "no bits for one value");
+    fn the_structure_tells_the_size_of_the_highest_layer() {
+        assert_eq!(picture_size(&descriptor(60, 0b10000, &[])), Some((1_280, 720)));
+        assert_eq!(picture_size(&descriptor(61, 0b11110, &[(0b11, 2), (0b1010, 4), (0, 2)])), Some((1_280, 720)));
+        assert_eq!(picture_size(&written(&mandatory(1, 60))), None, "no structure");
+        let whole = descriptor(60, 0b10000, &[]);
+        for len in 0..whole.len() - 1 {
+            assert_eq!(picture_size(&whole[..len]), None, "{len} bytes");
+        }
     }
 
     #[test]
@@ -240,6 +208,7 @@ mod tests {
             bytes[0] |= 0x80;
             bytes[3] |= 0x80;
             let _ = starts_key_frame(&bytes[..round % 256]);
+            let _ = picture_size(&bytes[..round % 256]);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! decodes nothing; no payload makes it panic.
 
 mod av1;
+mod bits;
 mod dependency_descriptor;
 mod frame;
 mod h264;
@@ -38,10 +39,35 @@ pub fn frame(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>) -> Frame {
     }
 }
 
-/// Width and height of the key frame that `payload` starts, where that is cheap to see: of VP8.
+/// Width and height of the key frame that `payload` starts, of its highest spatial layer, where the first packet tells
+/// them. For AV1 and VP9 the dependency descriptor, if there is one, is asked first.
 #[must_use]
-pub fn picture_size(codec: Codec, payload: &[u8]) -> Option<(u16, u16)> {
-    if codec == Codec::Vp8 { vp8::picture_size(payload) } else { None }
+pub fn picture_size(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>) -> Option<(u16, u16)> {
+    let described = || descriptor.and_then(dependency_descriptor::picture_size);
+    let (width, height) = match codec {
+        Codec::Vp8 => vp8::picture_size(payload),
+        Codec::Vp9 => described().or_else(|| vp9::picture_size(payload)),
+        Codec::H264 => h264::picture_size(payload),
+        Codec::H265 => h265::picture_size(payload),
+        Codec::Av1 => described().or_else(|| av1::picture_size(payload)),
+        Codec::Other | Codec::Rtx { .. } => None,
+    }?;
+    (width > 0 && height > 0).then_some((width, height))
+}
+
+/// A NAL unit without its emulation prevention bytes: the 3 of each 0, 0, 3 (ITU-T H.264 and H.265 section 7.3.1).
+fn without_emulation_prevention(unit: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(unit.len());
+    let mut zeros = 0;
+    for byte in unit {
+        if zeros >= 2 && *byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if *byte == 0 { zeros + 1 } else { 0 };
+        plain.push(*byte);
+    }
+    plain
 }
 
 /// The NAL units of an aggregation packet of H.264 or H.265: each behind its length in 16 bits. Ends at one that runs
@@ -104,7 +130,7 @@ mod tests {
             }
             for codec in ALL {
                 let _ = is_key_frame(codec, &payload[..round % 65]);
-                let _ = picture_size(codec, &payload[..round % 65]);
+                let _ = picture_size(codec, &payload[..round % 65], None);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! VP9: RFC 9628.
 
 use super::Frame;
+use super::bits::Bits;
 
 /// What the payload descriptor says (RFC 9628 section 4.2). A key frame starts at the start (B) of a frame of the
 /// lowest spatial layer that is not predicted from earlier pictures (P clear).
@@ -25,9 +26,90 @@ pub(super) fn frame(payload: &[u8]) -> Option<Frame> {
     Some(frame.begins(begins).ends(ends).enters(!predicted).key(key))
 }
 
+/// Width and height of a key frame: what the scalability structure says of the highest layer (RFC 9628 section 4.2.1),
+/// else what the frame's own header does.
+pub(super) fn picture_size(payload: &[u8]) -> Option<(u16, u16)> {
+    let (&descriptor, mut rest) = payload.split_first()?;
+    let [has_picture_id, predicted, has_layers, flexible, begins, has_structure] =
+        [0x80, 0x40, 0x20, 0x10, 0x08, 0x02].map(|bit| descriptor & bit != 0);
+    if has_picture_id {
+        rest = rest.get(if rest.first()? & 0x80 == 0 { 1 } else { 2 }..)?;
+    }
+    if has_layers {
+        rest = rest.get(if flexible { 1 } else { 2 }..)?;
+    }
+    if predicted || !begins {
+        return None;
+    }
+    if !has_structure {
+        return size_in_header(&mut Bits::new(rest));
+    }
+    let (&structure, mut rest) = rest.split_first()?;
+    let layers = usize::from(structure >> 5) + 1;
+    if structure & 0x10 != 0 {
+        let (sizes, _) = rest.split_at_checked(4 * layers)?;
+        let &[w0, w1, h0, h1] = sizes.last_chunk()?;
+        return Some((u16::from_be_bytes([w0, w1]), u16::from_be_bytes([h0, h1])));
+    }
+    if structure & 0x08 != 0 {
+        // Pictures of a group, each with the count of those that it refers to.
+        let (&pictures, mut group) = rest.split_first()?;
+        for _ in 0..pictures {
+            let (&picture, after) = group.split_first()?;
+            group = after.get(usize::from(picture >> 2 & 0x03)..)?;
+        }
+        rest = group;
+    }
+    size_in_header(&mut Bits::new(rest))
+}
+
+/// The begin of uncompressed_header of a key frame (VP9 bitstream specification section 6.2).
+fn size_in_header(bits: &mut Bits<'_>) -> Option<(u16, u16)> {
+    (bits.take(2)? == 2).then_some(())?;
+    let [low, high] = bits.flags()?;
+    let profile = u8::from(low) + 2 * u8::from(high);
+    if profile == 3 {
+        bits.skip(1)?;
+    }
+    // show_existing_frame and frame_type are clear; show_frame and error_resilient_mode do not matter.
+    let [shows_existing, not_key, _, _] = bits.flags()?;
+    (!shows_existing && !not_key && bits.take(24)? == 0x49_8342).then_some(())?;
+    if profile >= 2 {
+        bits.skip(1)?;
+    }
+    let is_rgb = bits.take(3)? == 7;
+    bits.skip(match (is_rgb, profile) {
+        (false, 1 | 3) => 4,
+        (false, _) | (true, 1 | 3) => 1,
+        (true, _) => 0,
+    })?;
+    let mut side = || u16::try_from(bits.take(16)? + 1).ok();
+    Some((side()?, side()?))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::bits::tests::written;
     use super::*;
+
+    #[test]
+    fn a_key_frame_tells_its_size() {
+        // 15-bit picture ID, layers, structure of three sizes.
+        let sizes = [0x01, 0x40, 0x00, 0xb4, 0x02, 0x80, 0x01, 0x68, 0x05, 0x00, 0x02, 0xd0];
+        let structured = [&[0xaa, 0x91, 0x22, 0x00, 0x01, 0x50][..], &sizes, &[0x82]].concat();
+        assert_eq!(picture_size(&structured), Some((1_280, 720)));
+        assert_eq!(picture_size(&structured[..15]), None);
+        let header = written(&[(0b1000_0010, 8), (0x49_8342, 24), (1, 3), (0, 1), (639, 16), (359, 16), (0, 8)]);
+        assert_eq!(picture_size(&[&[0x08][..], &header].concat()), Some((640, 360)), "the frame's own header");
+        let group = [0x0a, 0x08, 0x02, 0x04, 0x01, 0x08, 0x01, 0x02];
+        assert_eq!(picture_size(&[&group[..], &header].concat()), Some((640, 360)), "behind a group without sizes");
+        assert_eq!(picture_size(&[&[0x48][..], &header].concat()), None, "predicted");
+        for len in 0..header.len() - 1 {
+            assert_eq!(picture_size(&[&[0x08], &header[..len]].concat()), None, "{len} bytes");
+        }
+        let profile_3 = [(0b1011_0001, 8), (0, 1), (0x49_8342, 24), (0, 1), (7, 3), (0, 1), (63, 16), (31, 16)];
+        assert_eq!(picture_size(&[&[0x08][..], &written(&profile_3)].concat()), Some((64, 32)));
+    }
 
     fn starts_key_frame(payload: &[u8]) -> Option<bool> {
         frame(payload).map(Frame::is_key)

@@ -186,9 +186,10 @@ impl Worker {
             Discard::Replayed if inbound.rtx => Discard::AlreadyReceived,
             why => why,
         })?;
-        let frame = frame(codec.codec, payload, view.extension(producer.ids().dependency_descriptor));
+        let descriptor = view.extension(producer.ids().dependency_descriptor);
+        let frame = frame(codec.codec, payload, descriptor);
         if frame.is_key()
-            && let Some(picture) = picture_size(codec.codec, payload)
+            && let Some(picture) = picture_size(codec.codec, payload, descriptor)
         {
             stream.set_picture(picture);
         }
