@@ -31,6 +31,7 @@ fn stream(stats: &StreamStats, producer: &ProducerStats) -> Value {
         "kind": kind(producer.kind),
         "ssrc": stats.ssrc,
         "rid": stats.rid,
+        "spatialLayer": stats.spatial,
         "active": stats.active,
         "frameWidth": stats.picture.map(|(width, _)| width),
         "frameHeight": stats.picture.map(|(_, height)| height),

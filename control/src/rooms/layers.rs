@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use corecast_wire::{Command, Object, ObjectStats};
+use corecast_wire::{Command, Object, ObjectStats, SpatialLayer};
 use tokio::sync::watch;
 
 use super::error::{Code, Error};
@@ -15,7 +15,7 @@ use super::sample::{EncodingState, Sample};
 /// What is younger is not asked for again.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The encodings that a consumer may be sent, lowest quality first.
+/// The encodings that a consumer may be sent, in the order in which they were announced.
 #[derive(Clone, Debug)]
 pub(crate) struct LayerReport {
     /// Names of the encodings.
@@ -26,7 +26,8 @@ pub(crate) struct LayerReport {
 }
 
 impl Room {
-    /// A consumer wants the encoding of this index, or none above it. Indices above the highest mean the highest.
+    /// A consumer wants the encoding of this rank by quality, or none above it. A rank above the highest means the
+    /// highest.
     pub(crate) async fn set_preferred_layer(
         &self,
         peer: &PeerHandle,
@@ -36,11 +37,11 @@ impl Room {
         let state = self.state().await;
         let consumer = state.consumer_of(peer, consumer)?;
         let highest = state.producer(&consumer.producer)?.encodings.len().saturating_sub(1);
-        let spatial = spatial.min(u8::try_from(highest).unwrap_or(0));
+        let spatial = SpatialLayer::Quality(spatial.min(u8::try_from(highest).unwrap_or(0)));
         Ok(self.worker().apply(Command::SetPreferredLayers { consumer: consumer.id, spatial, temporal: None }).await?)
     }
 
-    /// A consumer wants the encoding of this name; without a name the highest.
+    /// A consumer wants the encoding of this name; without a name the best.
     pub(crate) async fn set_preferred_encoding(
         &self,
         peer: &PeerHandle,
@@ -50,11 +51,12 @@ impl Room {
         let state = self.state().await;
         let consumer = state.consumer_of(peer, consumer)?;
         let encodings = &state.producer(&consumer.producer)?.encodings;
-        let index = match name {
-            None => encodings.len().checked_sub(1),
-            Some(name) => encodings.iter().position(|own| own == name),
+        let index = |index: Option<usize>| u8::try_from(index?).ok();
+        let wanted = match name {
+            None => index(encodings.len().checked_sub(1)).map(SpatialLayer::Quality),
+            Some(name) => index(encodings.iter().position(|own| own == name)).map(SpatialLayer::Encoding),
         };
-        let spatial = index.and_then(|index| u8::try_from(index).ok()).ok_or_else(|| {
+        let spatial = wanted.ok_or_else(|| {
             let (there, name) = (encodings.join(", "), name.unwrap_or_default());
             let reason = format!("encodingId: there is no encoding {name:?}; there are {there}");
             Error::new(Code::Unacceptable, reason)

@@ -16,6 +16,8 @@ pub(super) struct Sample {
 pub(crate) struct EncodingState {
     /// Packets of it come.
     pub(crate) active: bool,
+    /// Rank of its quality among the producer's encodings, the lowest is 0.
+    pub(crate) spatial: u8,
     pub(crate) bytes: u64,
     /// Since the look before.
     pub(crate) bitrate_bps: Option<u64>,
@@ -34,6 +36,7 @@ impl Sample {
             });
             EncodingState {
                 active: stream.active,
+                spatial: stream.spatial,
                 bytes: stream.byte_count,
                 bitrate_bps: since,
                 picture: stream.picture,

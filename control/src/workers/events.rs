@@ -30,7 +30,7 @@ type Table<K, T> = Arc<Mutex<HashMap<K, watch::Sender<T>>>>;
 #[derive(Debug, Default)]
 pub(crate) struct EventRouter {
     transports: Table<TransportId, TransportState>,
-    /// The layer that a consumer is sent.
+    /// Index of the encoding that a consumer is sent.
     consumers: Table<ConsumerId, Option<u8>>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Subscription<K: Eq + Hash, T> {
 
 /// The states of a WebRTC transport.
 pub(crate) type TransportStates = Subscription<TransportId, TransportState>;
-/// The layers that a consumer is sent.
+/// Index of the encoding that a consumer is sent.
 pub(crate) type ConsumerLayers = Subscription<ConsumerId, Option<u8>>;
 
 impl<K: Copy + Eq + Hash, T: Default> Subscription<K, T> {
@@ -80,7 +80,7 @@ impl EventRouter {
         Subscription::new(&self.transports, transport)
     }
 
-    /// The layers that a consumer, which is about to be made, is sent.
+    /// The encodings that a consumer, which is about to be made, is sent.
     pub(crate) fn consumer(&self, consumer: ConsumerId) -> ConsumerLayers {
         Subscription::new(&self.consumers, consumer)
     }
@@ -94,8 +94,8 @@ impl EventRouter {
             Event::DtlsStateChanged { transport, state, .. } => {
                 update(&self.transports, &transport, |told| told.dtls = state);
             }
-            Event::ConsumerLayersChanged { consumer, spatial } => {
-                update(&self.consumers, &consumer, |told| *told = spatial);
+            Event::ConsumerLayersChanged { consumer, current } => {
+                update(&self.consumers, &consumer, |told| *told = current.map(|current| current.encoding));
             }
             Event::Started { .. } | Event::StartFailed(_) | Event::RemoteLearnt { .. } => {}
         }
@@ -105,6 +105,7 @@ impl EventRouter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use corecast_wire::CurrentLayer;
 
     #[test]
     fn events_reach_the_subscriber_of_their_object_and_no_other() {
@@ -114,7 +115,8 @@ mod tests {
         let failed =
             Event::DtlsStateChanged { transport: TransportId(1), state: DtlsState::Failed, detail: String::new() };
         router.route(&failed);
-        router.route(&Event::ConsumerLayersChanged { consumer: ConsumerId(1), spatial: Some(2) });
+        let current = Some(CurrentLayer { encoding: 2, spatial: 0 });
+        router.route(&Event::ConsumerLayersChanged { consumer: ConsumerId(1), current });
         assert_eq!(one.receiver().borrow().dtls, DtlsState::Failed);
         assert_eq!(*other.receiver().borrow(), TransportState::default());
         assert_eq!(*layers.receiver().borrow(), Some(2));

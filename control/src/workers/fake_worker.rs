@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corecast_wire::{
-    Coalesce, Command, CommandError, ConsumerId, DtlsParameters, DtlsState, EncodingMapping, Event, Executor, Frame,
-    FrameDecoder, HugePages, IceState, Io, MediaKind, Object, ObjectStats, ProducerId, ProducerStats, Reply, RouterId,
-    StatsPage, StreamStats, TransportId, TransportStats, Usage, WebRtcTransportOptions, WorkerConfig, encode,
+    Coalesce, Command, CommandError, ConsumerId, CurrentLayer, DtlsParameters, DtlsState, EncodingMapping, Event,
+    Executor, Frame, FrameDecoder, HugePages, IceState, Io, MediaKind, Object, ObjectStats, ProducerId, ProducerStats,
+    Reply, RouterId, SpatialLayer, StatsPage, StreamStats, TransportId, TransportStats, Usage, WebRtcTransportOptions,
+    WorkerConfig, encode,
 };
 use tokio::sync::mpsc;
 
@@ -258,12 +259,14 @@ impl FakeWorker {
     }
 
     /// The switch is made at once.
-    fn set_preferred_layers(&mut self, consumer: ConsumerId, spatial: u8) -> Result<(), CommandError> {
+    fn set_preferred_layers(&mut self, consumer: ConsumerId, spatial: SpatialLayer) -> Result<(), CommandError> {
+        let (SpatialLayer::Quality(encoding) | SpatialLayer::Encoding(encoding)) = spatial;
         let (_, producer) = self.consumers.get(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
-        if usize::from(spatial) >= self.encodings[producer].len() {
+        if usize::from(encoding) >= self.encodings[producer].len() {
             return Err(CommandError::Invalid { field: "spatialLayer".into(), cause: "is too high".into() });
         }
-        self.events.push(Event::ConsumerLayersChanged { consumer, spatial: Some(spatial) });
+        let current = Some(CurrentLayer { encoding, spatial: encoding });
+        self.events.push(Event::ConsumerLayersChanged { consumer, current });
         Ok(())
     }
 

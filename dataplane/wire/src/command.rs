@@ -144,12 +144,12 @@ pub enum Command {
         /// Consumer that wants it.
         consumer: ConsumerId,
     },
-    /// Choose among the encodings of a producer. Without it the highest is preferred.
+    /// Choose among the encodings of a producer. Without it the highest quality is preferred.
     SetPreferredLayers {
         /// Which consumer.
         consumer: ConsumerId,
-        /// Spatial layer: index into the producer's encodings, lowest quality first. Below their number.
-        spatial: u8,
+        /// The best that it wants.
+        spatial: SpatialLayer,
         /// Highest temporal layer, of VP8 or VP9; all of them if absent.
         temporal: Option<u8>,
     },
@@ -157,6 +157,24 @@ pub enum Command {
     TestHook(TestHook),
     /// Finish and end the worker in good order.
     Shutdown,
+}
+
+/// Names one of a producer's encodings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SpatialLayer {
+    /// By quality, the lowest is 0. Which encoding that is may change as more is seen of them.
+    Quality(u8),
+    /// By its index in [`ProduceOptions::encodings`], whatever its quality turns out to be.
+    Encoding(u8),
+}
+
+/// The encoding that a consumer is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CurrentLayer {
+    /// Its index in [`ProduceOptions::encodings`].
+    pub encoding: u8,
+    /// Its rank by quality among them, the lowest is 0.
+    pub spatial: u8,
 }
 
 /// Ways to die, for tests of supervision.
@@ -293,12 +311,12 @@ pub enum Event {
         /// Version, cipher and SRTP profile when it is connected; the cause when it failed.
         detail: String,
     },
-    /// A consumer of a producer with several encodings is sent another one.
+    /// A consumer of a producer with several encodings is sent another one, or the rank of that one has changed.
     ConsumerLayersChanged {
         /// Which consumer.
         consumer: ConsumerId,
-        /// Spatial layer: index into the producer's encodings. `None` while it gets nothing.
-        spatial: Option<u8>,
+        /// What it is sent. `None` while it gets nothing.
+        current: Option<CurrentLayer>,
     },
 }
 

@@ -16,7 +16,9 @@ mod stats;
 mod webrtc;
 mod worker_config;
 
-pub use command::{Command, CommandError, Event, PlainTransportOptions, Reply, StartError, TestHook};
+pub use command::{
+    Command, CommandError, CurrentLayer, Event, PlainTransportOptions, Reply, SpatialLayer, StartError, TestHook,
+};
 pub use discard::{Discard, Discards};
 pub use frame::{Frame, FrameDecoder, FrameError, MAX_FRAME_BYTES, encode};
 pub use ids::{ConsumerId, ProducerId, RouterId, TransportId};

@@ -120,6 +120,8 @@ pub struct WebRtcStats {
 pub struct StreamStats {
     /// Restriction identifier (RFC 8852), if it has one.
     pub rid: Option<String>,
+    /// Rank of its quality among the producer's encodings, the lowest is 0.
+    pub spatial: u8,
     /// Whether it has sent within the last 1.5 s.
     pub active: bool,
     /// Width and height of its newest key frame, where its first packet tells them.
@@ -167,7 +169,7 @@ pub struct ProducerStats {
     pub kind: MediaKind,
     /// Whether it is paused.
     pub paused: bool,
-    /// One per encoding.
+    /// One per encoding, in the order of the producer's encodings.
     pub streams: Vec<StreamStats>,
 }
 
@@ -184,9 +186,9 @@ pub struct ConsumerStats {
     pub ssrc: u32,
     /// Whether it is paused.
     pub paused: bool,
-    /// Spatial layer that it is to be sent at most, if that can be.
+    /// Rank by quality of the encoding that it is to be sent at most, if that can be; the lowest is 0.
     pub preferred_spatial: u8,
-    /// Spatial layer that it is sent, of a producer with several encodings.
+    /// Rank by quality of the encoding that it is sent, of a producer with several encodings.
     pub current_spatial: Option<u8>,
     /// RTP packets sent, retransmissions not included.
     pub packet_count: u64,

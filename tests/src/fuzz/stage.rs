@@ -11,7 +11,7 @@ use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path
 use corecast_wire::{
     Codec, CodecMapping, Command, ConsumeOptions, ConsumerExtension, ConsumerId, EncodingMapping, ExtensionMapping,
     HeaderExtension, MediaKind, ObjectStats, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId,
-    Reply, RouterId, RtxOptions, SrtpCryptoSuite, SrtpParameters, TransportId,
+    Reply, RouterId, RtxOptions, SpatialLayer, SrtpCryptoSuite, SrtpParameters, TransportId,
 };
 
 use crate::sim::numbers::extend;
@@ -228,7 +228,10 @@ impl Stage {
             3 => Command::RequestKeyFrame { consumer },
             4 => Command::CloseConsumer { consumer },
             5 if paused => Command::CloseProducer { producer },
-            6 => Command::SetPreferredLayers { consumer, spatial: what >> 4 & 1, temporal: Some(what >> 5) },
+            6 => {
+                let named = if place & 1 == 0 { SpatialLayer::Quality } else { SpatialLayer::Encoding };
+                Command::SetPreferredLayers { consumer, spatial: named(what >> 4 & 1), temporal: Some(what >> 5) }
+            }
             7 if paused => Command::CloseTransport { transport: TransportId(u64::from(place % TRANSPORTS)) },
             _ => Command::Stats { from: None },
         };

@@ -3,6 +3,7 @@
 //!
 //! A layer is an encoding of simulcast, known by its RID.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -98,9 +99,11 @@ async fn describe(session: &Session) -> Result<Value, HttpError> {
 /// The layers of one section: best first.
 fn section(report: &LayerReport) -> Value {
     let (mut active, mut inactive, mut layers) = (Vec::new(), Vec::new(), Vec::new());
-    for (index, (name, encoding)) in report.names.iter().zip(&report.encodings).enumerate().rev() {
+    let mut encodings: Vec<_> = report.names.iter().zip(&report.encodings).collect();
+    encodings.sort_by_key(|(_, encoding)| Reverse(encoding.spatial));
+    for (name, encoding) in encodings {
         let mut layer = Map::new();
-        layer.insert("simulcastIdx".into(), json!(index));
+        layer.insert("simulcastIdx".into(), json!(encoding.spatial));
         if let Some(bitrate) = encoding.bitrate_bps.filter(|_| encoding.active) {
             layer.insert("bitrate".into(), json!(bitrate));
         }

@@ -3,6 +3,7 @@
 //! If a producer has several streams, one is forwarded at a time. A switch begins at a key frame of the other stream,
 //! with the next sequence number ([`Numbering`]), and with offsets so that timestamps and numbers of pictures go on.
 
+mod alignment;
 mod extensions;
 mod feedback;
 mod numbering;
@@ -11,7 +12,9 @@ mod retransmission;
 
 use std::ops::Range;
 
-use corecast_wire::{ConsumeOptions, ConsumerId, ConsumerStats, Discard, Discards, ProducerId, TransportId};
+use corecast_wire::{
+    ConsumeOptions, ConsumerId, ConsumerStats, CurrentLayer, Discard, Discards, ProducerId, TransportId,
+};
 
 use crate::codec::{PictureIds, Rewrite};
 use crate::key::{ProducerKey, StreamKey, TransportKey};
@@ -20,46 +23,15 @@ use crate::memory::Words;
 use crate::rtcp::SenderInfo;
 use crate::time::Instant;
 
+use alignment::Alignment;
 use feedback::Feedback;
 use numbering::{Located, Numbering};
 use payload_types::{NearPayloadTypes, OtherPayloadTypes};
 use retransmission::Retransmissions;
 
+pub(crate) use alignment::Ending;
 pub(crate) use extensions::{ExtensionPlan, Stamp, abs_send_time};
 pub(crate) use numbering::Numbered;
-
-/// The least time between the last picture of one stream and the first of another: a thousandth of a second.
-const LEAST_STEP_PER_S: u32 = 1_000;
-
-/// How the timestamps of a stream go on where those of the one before end.
-#[derive(Clone, Copy, Debug, Default)]
-struct Alignment {
-    /// The offset by which the same moment has the same timestamp, if it is known.
-    exact: Option<u32>,
-    /// The highest timestamp that may have left.
-    floor: u32,
-    /// The newest picture that may have left, and the one that comes.
-    last_picture: PictureIds,
-    next_picture: PictureIds,
-}
-
-impl Alignment {
-    /// The offset for a segment that begins with this timestamp. Time does not stand still, nor go back: of two
-    /// pictures of one moment the second is later by a millisecond.
-    fn offset(self, timestamp: u32, clock_rate_hz: u32) -> u32 {
-        let least = self.floor.wrapping_add((clock_rate_hz / LEAST_STEP_PER_S).max(1)).wrapping_sub(timestamp);
-        let exact = self.exact.unwrap_or(least);
-        if exact.wrapping_sub(least).cast_signed() < 0 { least } else { exact }
-    }
-}
-
-/// What a stream was at when it was left.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ending {
-    reception: Reception,
-    /// The numbers of the newest picture that may have left, as the receiver has them.
-    picture: PictureIds,
-}
 
 /// What came before a consumer did and is sent to it all the same.
 #[derive(Clone, Debug)]
@@ -100,11 +72,13 @@ pub(crate) struct Consumer {
     /// The segment's offset of timestamps before it was corrected so that time does not go back. The next switch starts
     /// from it, so corrections do not add up.
     exact_offset: u32,
+    /// The layer that its receiver would like best, and its stream if that was chosen by name.
     preferred_layer: u8,
+    preferred_stream: Option<StreamKey>,
     preferred_temporal: u8,
     /// The layer that control was last told of.
-    reported_layer: Option<u8>,
-    /// Bit n is set if the stream of layer n lists it.
+    reported_layer: Option<CurrentLayer>,
+    /// Bit n is set if the stream of encoding n lists it.
     subscribed: u8,
     id: ConsumerId,
     transport: TransportKey,
@@ -159,6 +133,7 @@ impl Consumer {
             alignment: Alignment::default(),
             exact_offset: 0,
             preferred_layer,
+            preferred_stream: None,
             reported_layer: None,
             subscribed: 0,
             ssrc: options.ssrc,
@@ -269,11 +244,19 @@ impl Consumer {
         self.preferred_layer
     }
 
-    /// False if nothing changes.
-    pub(crate) const fn set_preferred_layer(&mut self, layer: u8) -> bool {
+    /// Its receiver would like this layer best; the stream is named if it is to be that one even when the ranks of the
+    /// streams change. False if nothing changes.
+    pub(crate) fn set_preferred_layer(&mut self, layer: u8, stream: Option<StreamKey>) -> bool {
         let changes = self.preferred_layer != layer;
-        self.preferred_layer = layer;
+        (self.preferred_layer, self.preferred_stream) = (layer, stream);
         changes
+    }
+
+    /// The ranks of the producer's streams have changed.
+    pub(crate) fn follow_rank(&mut self, producer: &Producer) {
+        if let Some(layer) = self.preferred_stream.and_then(|stream| producer.layer_of(stream)) {
+            self.preferred_layer = layer;
+        }
     }
 
     /// The receiver is to get temporal layers up to this one: those below from the next frame on, those above where
@@ -291,19 +274,19 @@ impl Consumer {
     }
 
     /// The layer that control was last told of.
-    pub(crate) const fn reported_layer(&self) -> Option<u8> {
+    pub(crate) const fn reported_layer(&self) -> Option<CurrentLayer> {
         self.reported_layer
     }
 
     /// Control is told of this layer.
-    pub(crate) const fn set_reported_layer(&mut self, layer: Option<u8>) {
+    pub(crate) const fn set_reported_layer(&mut self, layer: Option<CurrentLayer>) {
         self.reported_layer = layer;
     }
 
-    /// Records whether the stream of a layer lists it. False if nothing changes.
-    pub(crate) const fn set_subscribed(&mut self, layer: u8, subscribed: bool) -> bool {
-        let was = self.subscribed & bit(layer) != 0;
-        self.subscribed = if subscribed { self.subscribed | bit(layer) } else { self.subscribed & !bit(layer) };
+    /// Records whether the stream of an encoding lists it. False if nothing changes.
+    pub(crate) const fn set_subscribed(&mut self, encoding: u8, subscribed: bool) -> bool {
+        let was = self.subscribed & bit(encoding) != 0;
+        self.subscribed = if subscribed { self.subscribed | bit(encoding) } else { self.subscribed & !bit(encoding) };
         was != subscribed
     }
 
@@ -368,7 +351,7 @@ impl Consumer {
             ssrc: self.ssrc,
             paused: self.paused,
             preferred_spatial: self.preferred_layer,
-            current_spatial: self.reported_layer,
+            current_spatial: self.reported_layer.map(|current| current.spatial),
             packet_count: self.sent.packets,
             byte_count: self.sent.bytes,
             packets_retransmitted: self.retransmissions.packets(),

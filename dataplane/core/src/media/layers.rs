@@ -1,5 +1,9 @@
 //! Simulcast: which of a producer's encodings ("spatial layers", lowest quality first) a consumer is sent.
 //!
+//! The *quality* of an encoding is what is seen of it: the size of its picture, or its bitrate where sizes are not
+//! told. Where it stands in the offer says nothing: OBS lists the best first, as RFC 8853 section 5.2 wants it, and many
+//! pages the worst.
+//!
 //! A consumer has a preferred layer, and a *target*: the highest active layer up to the preferred one, else the lowest
 //! active one above it. Targets are decided on a slow tick, when a layer awakes, and by command; never per packet. The
 //! switch itself is made where packets are rewritten ([`crate::consumer`]), at the target's next key frame: until then
@@ -17,11 +21,21 @@ pub(crate) const ACTIVE: Duration = Duration::from_millis(1_500);
 /// A consumer that gets media goes up to a layer that has been active for this long (mediasoup: 2 s).
 const STEADY: Duration = Duration::from_secs(2);
 
-/// When a stream of several has been sending.
+/// Time over which a bitrate is measured.
+const MEASURED: Duration = Duration::from_secs(1);
+/// One bitrate is above another if it is more than half as much again: encodings differ by more, and what differs by
+/// less may be a key frame.
+const CLEARLY: (u64, u64) = (3, 2);
+
+/// When a stream of several has been sending, and how much.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Activity {
     /// Since when without a pause; nothing before the first packet.
     stretch: Option<Stretch>,
+    /// Payload since then, in bytes.
+    bytes: u64,
+    measured_since: Instant,
+    bitrate_bps: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,18 +45,41 @@ struct Stretch {
 }
 
 impl Activity {
+    /// A packet with so much payload has come.
+    pub(crate) const fn count(&mut self, payload_bytes: u16) {
+        self.bytes += payload_bytes as u64;
+    }
+
     /// Records that packets have come. True if they are the first, or the first after a pause.
     pub(crate) fn record(&mut self, now: Instant) -> bool {
         match &mut self.stretch {
             Some(stretch) if now.since(stretch.last) <= ACTIVE => {
                 stretch.last = now;
+                self.measure(now);
                 false
             }
             stretch => {
                 *stretch = Some(Stretch { since: now, last: now });
+                (self.bytes, self.measured_since) = (0, now);
                 true
             }
         }
+    }
+
+    fn measure(&mut self, now: Instant) {
+        let elapsed = now.since(self.measured_since);
+        if elapsed < MEASURED {
+            return;
+        }
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        let bps = self.bytes.saturating_mul(8_000) / elapsed_ms.max(1);
+        self.bitrate_bps = Some(self.bitrate_bps.map_or(bps, |before| (3 * before).saturating_add(bps) / 4));
+        (self.bytes, self.measured_since) = (0, now);
+    }
+
+    /// What it sends in bits per second, once that has been measured.
+    pub(crate) const fn bitrate_bps(&self) -> Option<u64> {
+        self.bitrate_bps
     }
 
     pub(crate) fn is_active(&self, now: Instant) -> bool {
@@ -62,6 +99,48 @@ pub(crate) struct Layers {
 }
 
 const _: () = assert!(MAX_ENCODINGS <= 8, "a layer is a bit");
+
+/// What is known of the quality of an encoding.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Quality {
+    /// Width and height of its newest key frame, if that told them.
+    pub(crate) picture: Option<(u16, u16)>,
+    /// See [`Activity::bitrate_bps`].
+    pub(crate) bitrate_bps: Option<u64>,
+}
+
+impl Quality {
+    fn area(&self) -> Option<u32> {
+        self.picture.map(|(width, height)| u32::from(width) * u32::from(height))
+    }
+
+    /// Whether it is better than another, by what both show: sizes, if they differ, else bitrates, if they differ
+    /// clearly.
+    fn exceeds(&self, other: &Self, by_size: bool) -> bool {
+        if by_size && self.area() != other.area() {
+            return self.area() > other.area();
+        }
+        let (Some(own), Some(other)) = (self.bitrate_bps, other.bitrate_bps) else { return false };
+        own.saturating_mul(CLEARLY.1) > other.saturating_mul(CLEARLY.0)
+    }
+}
+
+/// Ranks encodings, the best last: by size if each of which anything is known has one, else by bitrate. Those that
+/// cannot be told apart stay in their order, and those of which nothing is known stay where they are.
+pub(super) fn rank<K: Copy>(encodings: &mut [(K, Quality)]) {
+    let has_size = |(_, quality): &(K, Quality)| quality.picture.is_some();
+    let by_size = encodings.iter().all(|one| has_size(one) || one.1.bitrate_bps.is_none());
+    let is_known = |one: &(K, Quality)| if by_size { has_size(one) } else { one.1.bitrate_bps.is_some() };
+    let places: Vec<usize> = (0..encodings.len()).filter(|at| encodings.get(*at).is_some_and(is_known)).collect();
+    for _ in &places {
+        for (low, high) in places.iter().zip(places.iter().skip(1)) {
+            let (Some((_, one)), Some((_, next))) = (encodings.get(*low), encodings.get(*high)) else { continue };
+            if one.exceeds(next, by_size) {
+                encodings.swap(*low, *high);
+            }
+        }
+    }
+}
 
 /// The bit of a layer.
 pub(crate) const fn bit(layer: u8) -> u8 {
@@ -121,6 +200,62 @@ mod tests {
         assert_eq!(layers(0b011, 0b000).target(0, Some(1)), Some(0), "down");
         assert_eq!(layers(0b011, 0b000).target(2, Some(2)), Some(1), "the current one is dead");
         assert_eq!(layers(0b100, 0b000).target(2, Some(0)), Some(2), "as if to start");
+    }
+
+    type Size = (u16, u16);
+
+    /// The order in which encodings stand that were announced in the order of the alphabet.
+    fn ranked(known: &[(Option<Size>, Option<u64>)]) -> String {
+        let quality = |&(picture, bitrate_bps)| Quality { picture, bitrate_bps };
+        let mut encodings: Vec<_> = ('a'..).zip(known.iter().map(quality)).collect();
+        rank(&mut encodings);
+        encodings.iter().map(|(name, _)| *name).collect()
+    }
+
+    const SMALL: Option<Size> = Some((320, 180));
+    const MIDDLE: Option<Size> = Some((640, 360));
+    const LARGE: Option<Size> = Some((1_280, 720));
+
+    #[test]
+    fn sizes_rank_layers_wherever_they_stand() {
+        assert_eq!(ranked(&[(LARGE, Some(100)), (MIDDLE, Some(900)), (SMALL, None)]), "cba", "best first");
+        assert_eq!(ranked(&[(SMALL, None), (MIDDLE, None), (LARGE, None)]), "abc");
+        assert_eq!(ranked(&[(MIDDLE, None), (LARGE, None), (SMALL, None)]), "cab");
+        assert_eq!(ranked(&[(LARGE, None), (None, None), (SMALL, None)]), "cba", "one has not been seen");
+        assert_eq!(ranked(&[(Some((360, 640)), None), (MIDDLE, None)]), "ab", "as large when it is turned");
+    }
+
+    #[test]
+    fn bitrates_rank_layers_without_sizes_and_those_of_one_size() {
+        assert_eq!(ranked(&[(None, Some(1_000)), (None, Some(300)), (None, Some(90))]), "cba");
+        assert_eq!(ranked(&[(None, Some(140)), (None, Some(100))]), "ab", "hardly more");
+        assert_eq!(ranked(&[(MIDDLE, Some(900)), (MIDDLE, Some(300)), (SMALL, Some(1_000))]), "cba");
+        assert_eq!(ranked(&[(LARGE, Some(100)), (None, Some(900)), (SMALL, Some(50))]), "cab", "not all have sizes");
+        assert_eq!(ranked(&[(None, None), (None, Some(900)), (None, Some(50))]), "acb");
+    }
+
+    #[test]
+    fn position_breaks_ties() {
+        assert_eq!(ranked(&[(None, None); 4]), "abcd");
+        assert_eq!(ranked(&[(SMALL, Some(10)); 4]), "abcd");
+        assert_eq!(ranked(&[(SMALL, None), (None, None), (SMALL, None)]), "abc");
+        assert_eq!(ranked(&[]), "");
+    }
+
+    #[test]
+    fn a_bitrate_is_measured_while_packets_come() {
+        let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
+        let mut activity = Activity::default();
+        for millis in (0..=2_000).step_by(100) {
+            activity.count(1_250);
+            activity.record(at(millis));
+            let expected = (millis >= 1_000).then_some(100_000);
+            assert_eq!(activity.bitrate_bps(), expected, "{millis} ms");
+        }
+        activity.record(at(60_000));
+        activity.count(1_250);
+        activity.record(at(61_000));
+        assert_eq!(activity.bitrate_bps(), Some(77_500), "the pause does not count");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use corecast_wire::{Codec, CodecMapping, HeaderExtension, MediaKind, ProduceOptions, ProducerId};
 
-use super::layers::Layers;
+use super::layers::{Layers, Quality, rank};
 use crate::io::Deadline;
 use crate::key::{ConsumerKey, StreamKey, TransportKey};
 
@@ -13,8 +13,10 @@ pub(crate) struct Producer {
     transport: TransportKey,
     kind: MediaKind,
     paused: bool,
-    /// Keys of its streams, one per encoding, lowest quality first.
+    /// Keys of its streams, one per encoding, in the order in which they were announced.
     streams: Vec<StreamKey>,
+    /// The same by quality, lowest first: the place of one is its layer.
+    by_quality: Vec<StreamKey>,
     /// Keys of its consumers.
     consumers: Vec<ConsumerKey>,
     /// Which of its streams were active at the last tick, and when the next one is.
@@ -65,6 +67,10 @@ impl Ids {
 
 const NO_CODEC: u8 = u8::MAX;
 
+fn place_in(streams: &[StreamKey], stream: StreamKey) -> Option<u8> {
+    u8::try_from(streams.iter().position(|key| *key == stream)?).ok()
+}
+
 impl Producer {
     pub(crate) fn new(id: ProducerId, transport: TransportKey, options: &ProduceOptions) -> Self {
         let mut codec_by_payload_type = [NO_CODEC; 128];
@@ -80,6 +86,7 @@ impl Producer {
             kind: options.kind,
             paused: options.paused,
             streams: Vec::new(),
+            by_quality: Vec::new(),
             consumers: Vec::new(),
             layers: Layers::default(),
             layers_deadline: Deadline::default(),
@@ -151,23 +158,47 @@ impl Producer {
         changes
     }
 
-    /// Its streams, one per encoding, lowest quality first.
+    /// Its streams, one per encoding, in the order in which they were announced.
     pub(crate) fn streams(&self) -> &[StreamKey] {
         &self.streams
     }
 
+    /// Adds a stream that is thought to be better than those before it, until more is seen of them.
     pub(crate) fn add_stream(&mut self, key: StreamKey) {
         self.streams.push(key);
+        self.by_quality.push(key);
     }
 
-    /// The layer of a stream.
+    /// Its streams by quality, lowest first.
+    pub(crate) fn by_quality(&self) -> &[StreamKey] {
+        &self.by_quality
+    }
+
+    /// Ranks its streams by what is known of each. True if a layer is another stream now.
+    pub(crate) fn rank(&mut self, quality: impl Fn(StreamKey) -> Quality) -> bool {
+        let mut ranked: Vec<_> = self.by_quality.iter().map(|key| (*key, quality(*key))).collect();
+        rank(&mut ranked);
+        let mut changed = false;
+        for (place, (key, _)) in self.by_quality.iter_mut().zip(ranked) {
+            changed |= *place != key;
+            *place = key;
+        }
+        changed
+    }
+
+    /// The layer of a stream: its rank by quality.
     pub(crate) fn layer_of(&self, stream: StreamKey) -> Option<u8> {
-        u8::try_from(self.streams.iter().position(|key| *key == stream)?).ok()
+        place_in(&self.by_quality, stream)
+    }
+
+    /// The encoding that a stream is: its place among those that were announced.
+    pub(crate) fn encoding_of(&self, stream: StreamKey) -> Option<u8> {
+        place_in(&self.streams, stream)
     }
 
     /// The stream of a layer.
     pub(crate) fn stream_of(&self, layer: u8) -> Option<StreamKey> {
-        self.streams.get(usize::from(layer)).copied()
+        self.by_quality.get(usize::from(layer)).copied()
     }
 
     /// Its consumers.

@@ -8,7 +8,7 @@ use corecast_wire::{Discard, EncodingMapping, MediaKind, StreamStats};
 use super::held::Held;
 use super::history::{History, PacketMeta, SlotRef};
 use super::key_frame::KeyFrameRequests;
-use super::layers::{ACTIVE, Activity};
+use super::layers::{ACTIVE, Activity, Quality};
 use super::missing::{MissingList, TooMany};
 use super::reception::Reception;
 use super::sequence::{Extended, Sequence};
@@ -203,6 +203,11 @@ impl Stream {
     /// Packets have come. True if it is one among several and they are its first, or its first after a pause.
     pub(crate) fn record_activity(&mut self, now: Instant) -> bool {
         self.activity.as_mut().is_some_and(|activity| activity.record(now))
+    }
+
+    /// What is known of its quality, if it is one among several.
+    pub(crate) fn quality(&self) -> Quality {
+        Quality { picture: self.picture, bitrate_bps: self.activity().bitrate_bps() }
     }
 
     /// When it has been sending, if it is one among several.
@@ -406,6 +411,9 @@ impl Stream {
         self.last_arrival = meta.arrived;
         if !arrival.rtx {
             self.sequence.accept(meta.sequence);
+        }
+        if let Some(activity) = &mut self.activity {
+            activity.count(meta.payload_len);
         }
         let (repaired, too_many_missing, spare) = self.insert(history, index, meta);
         if self.activity.is_some() && self.highest == Some(meta.sequence) {

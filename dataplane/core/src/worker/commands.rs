@@ -310,9 +310,10 @@ impl Worker {
             return Err(exists("consumer", id.0));
         }
         limit(self.consumers.len(), MAX_CONSUMERS, "consumers on a worker")?;
+        self.rank_layers(producer_key);
         let Some(source) = self.producers.get(producer_key) else { return Err(not_found("producer", producer.0)) };
         let source_router = self.transports.get(source.transport()).map(|transport| transport.router());
-        let stream = source.streams().last().copied().ok_or_else(|| not_found("producer", producer.0))?;
+        let stream = source.by_quality().last().copied().ok_or_else(|| not_found("producer", producer.0))?;
         let highest_layer = u8::try_from(source.streams().len().saturating_sub(1)).unwrap_or(u8::MAX);
         let Some(transport) = self.transports.get_mut(transport_key) else {
             return Err(not_found("transport", transport.0));
@@ -331,7 +332,7 @@ impl Worker {
             producer.add_consumer(key);
         }
         self.consumer_by_id.insert(id, key);
-        self.subscribe(key, highest_layer);
+        self.subscribe(key, stream);
         self.take_layer(now, key);
         self.arm_reports(now, transport_key);
         self.want_key_frame_for(now, key, outbox);

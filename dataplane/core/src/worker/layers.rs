@@ -7,7 +7,7 @@
 //!
 //! Producers with one encoding have none of this.
 
-use corecast_wire::{ConsumerId, Event};
+use corecast_wire::{ConsumerId, CurrentLayer, Event, SpatialLayer};
 
 use super::Worker;
 use super::refused::{Applied, invalid, not_found};
@@ -21,9 +21,24 @@ use crate::time::Instant;
 const TICK_NS: u64 = 200_000_000;
 
 impl Worker {
+    /// Ranks the layers of a producer by what has been seen of them. Consumers that prefer one by name follow it.
+    pub(super) fn rank_layers(&mut self, key: ProducerKey) {
+        let Self { producers, streams, consumers, .. } = self;
+        let Some(producer) = producers.get_mut(key).filter(|producer| producer.streams().len() > 1) else { return };
+        if !producer.rank(|key| streams.get(key).map(|stream| stream.quality()).unwrap_or_default()) {
+            return;
+        }
+        producer.set_layers_dirty();
+        for key in producer.consumers() {
+            if let Some(consumer) = consumers.get_mut(*key) {
+                consumer.follow_rank(producer);
+            }
+        }
+    }
+
     /// The layers of a producer. With one encoding, none is known to be active.
     fn layers(&self, now: Instant, producer: ProducerKey) -> Layers {
-        let streams = self.producers.get(producer).into_iter().flat_map(|producer| producer.streams());
+        let streams = self.producers.get(producer).into_iter().flat_map(|producer| producer.by_quality());
         let mut layers = Layers::default();
         for (key, layer) in streams.zip(0_u8..) {
             let activity = self.streams.get(*key).map(|stream| stream.activity()).unwrap_or_default();
@@ -52,11 +67,12 @@ impl Worker {
     }
 
     pub(crate) fn layers_timeout(&mut self, now: Instant, at: Instant, key: ProducerKey, outbox: &mut Outbox) {
-        let layers = self.layers(now, key);
-        let Some(producer) = self.producers.get_mut(key) else { return };
-        if !producer.layers_deadline().fires(at) {
+        if !self.producers.get_mut(key).is_some_and(|producer| producer.layers_deadline().fires(at)) {
             return;
         }
+        self.rank_layers(key);
+        let layers = self.layers(now, key);
+        let Some(producer) = self.producers.get_mut(key) else { return };
         let mut dirty = producer.update_layers(layers);
         for stream in producer.streams() {
             let stream = self.streams.get_mut(*stream);
@@ -83,6 +99,7 @@ impl Worker {
     /// A layer became active again: retargets the consumers that prefer it. No key frame is asked for here: a packet
     /// that finds a consumer waiting asks for one, and this packet may be a key frame.
     pub(crate) fn layer_awakes(&mut self, now: Instant, key: ProducerKey) {
+        self.rank_layers(key);
         let layers = self.layers(now, key);
         self.set_targets(key, layers);
     }
@@ -113,15 +130,15 @@ impl Worker {
         producer.set_layers_dirty();
         let Some(consumer) = self.consumers.get_mut(key) else { return };
         consumer.set_target(stream);
-        self.subscribe(key, target);
+        self.subscribe(key, stream);
     }
 
-    /// Lets the stream of a layer list a consumer, if it does not yet.
-    pub(crate) fn subscribe(&mut self, key: ConsumerKey, layer: u8) {
+    /// Lets a stream list a consumer, if it does not yet.
+    pub(crate) fn subscribe(&mut self, key: ConsumerKey, stream: StreamKey) {
         let Some(consumer) = self.consumers.get_mut(key) else { return };
-        let stream = self.producers.get(consumer.producer()).and_then(|one| one.stream_of(layer));
-        let Some(stream) = stream.and_then(|stream| self.streams.get_mut(stream)) else { return };
-        if consumer.set_subscribed(layer, true) {
+        let encoding = self.producers.get(consumer.producer()).and_then(|one| one.encoding_of(stream));
+        let (Some(encoding), Some(stream)) = (encoding, self.streams.get_mut(stream)) else { return };
+        if consumer.set_subscribed(encoding, true) {
             stream.add_subscriber(key, consumer.transport());
         }
     }
@@ -129,13 +146,13 @@ impl Worker {
     /// Updates the subscribers of all streams of a producer.
     fn update_subscribers(&mut self, key: ProducerKey) {
         let Some(producer) = self.producers.get(key) else { return };
-        for (stream, layer) in producer.streams().iter().zip(0_u8..) {
+        for (stream, encoding) in producer.streams().iter().zip(0_u8..) {
             let Some(taken) = self.streams.get_mut(*stream) else { continue };
             taken.clear_subscribers();
             for key in producer.consumers() {
                 let Some(consumer) = self.consumers.get_mut(*key) else { continue };
                 let takes = consumer.takes(*stream);
-                consumer.set_subscribed(layer, takes);
+                consumer.set_subscribed(encoding, takes);
                 if takes {
                     taken.add_subscriber(*key, consumer.transport());
                 }
@@ -146,13 +163,15 @@ impl Worker {
     /// Reports which layer each consumer is sent, if that has changed: some now, the rest with the next tick.
     fn report_layers(&mut self, key: ProducerKey, layers: Layers) {
         let Some(producer) = self.producers.get_mut(key) else { return };
-        let mut news: Vec<(ConsumerId, Option<u8>)> = Vec::new();
+        let mut news: Vec<(ConsumerId, Option<CurrentLayer>)> = Vec::new();
         let mut is_left = false;
         for key in producer.consumers() {
             let Some(consumer) = self.consumers.get_mut(*key) else { continue };
             let current = consumer.current().filter(|_| !consumer.is_paused());
-            let layer = current.and_then(|stream| producer.layer_of(stream));
-            let layer = layer.filter(|layer| layers.is_active(*layer));
+            let layer = current.and_then(|stream| {
+                let (encoding, spatial) = (producer.encoding_of(stream)?, producer.layer_of(stream)?);
+                layers.is_active(spatial).then_some(CurrentLayer { encoding, spatial })
+            });
             if consumer.reported_layer() == layer {
                 continue;
             }
@@ -166,8 +185,8 @@ impl Worker {
         if is_left {
             producer.set_layers_dirty();
         }
-        for (consumer, spatial) in news {
-            self.push_event(Event::ConsumerLayersChanged { consumer, spatial });
+        for (consumer, current) in news {
+            self.push_event(Event::ConsumerLayersChanged { consumer, current });
         }
     }
 
@@ -186,17 +205,25 @@ impl Worker {
         &mut self,
         now: Instant,
         id: ConsumerId,
-        (spatial, temporal): (u8, Option<u8>),
+        (spatial, temporal): (SpatialLayer, Option<u8>),
         outbox: &mut Outbox,
     ) -> Applied {
         let key = self.consumer_key(id)?;
         let Some(consumer) = self.consumers.get_mut(key) else { return Err(not_found("consumer", id.0)) };
-        let layers = self.producers.get(consumer.producer()).map_or(0, |producer| producer.streams().len());
-        if usize::from(spatial) >= layers {
-            return Err(invalid("spatialLayer", format!("must be below {layers}, the number of encodings")));
-        }
+        let Some(producer) = self.producers.get(consumer.producer()) else { return Err(not_found("consumer", id.0)) };
+        let chosen = match spatial {
+            SpatialLayer::Quality(layer) => producer.stream_of(layer).map(|_| (layer, None)),
+            SpatialLayer::Encoding(encoding) => {
+                let stream = producer.streams().get(usize::from(encoding)).copied();
+                stream.and_then(|stream| Some((producer.layer_of(stream)?, Some(stream))))
+            }
+        };
+        let Some((layer, stream)) = chosen else {
+            let count = producer.streams().len();
+            return Err(invalid("spatialLayer", format!("must be below {count}, the number of encodings")));
+        };
         consumer.set_preferred_temporal(temporal.unwrap_or(u8::MAX));
-        if !consumer.set_preferred_layer(spatial) {
+        if !consumer.set_preferred_layer(layer, stream) {
             return Ok(());
         }
         let (producer, before) = (consumer.producer(), consumer.target());

@@ -1,10 +1,10 @@
 //! Counters of every object, a page at a time.
 
-use corecast_wire::{ConsumerId, Object, ObjectStats, ProducerId, ProducerStats, StatsPage, TransportId};
+use corecast_wire::{ConsumerId, Object, ObjectStats, ProducerId, ProducerStats, StatsPage, StreamStats, TransportId};
 
 use super::Worker;
 use crate::consumer::Consumer;
-use crate::key::TransportKey;
+use crate::key::{StreamKey, TransportKey};
 use crate::limits::STATS_PAGE_OBJECTS;
 use crate::media::Producer;
 use crate::time::Instant;
@@ -52,8 +52,11 @@ impl Worker {
             kind: producer.kind(),
             paused: producer.is_paused(),
             streams: {
-                let streams = producer.streams().iter().filter_map(|key| self.streams.get(*key));
-                streams.map(|stream| stream.stats(now)).collect()
+                let stats = |key: &StreamKey| {
+                    let spatial = producer.layer_of(*key).unwrap_or_default();
+                    Some(StreamStats { spatial, ..self.streams.get(*key)?.stats(now) })
+                };
+                producer.streams().iter().filter_map(stats).collect()
             },
         })
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use corecast_core::Forward;
 use corecast_core::rtp::RtpView;
-use corecast_wire::{Command, ConsumeOptions, ConsumerId, ProducerId};
+use corecast_wire::{Command, ConsumeOptions, ConsumerId, ProducerId, SpatialLayer};
 
 use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, packet, path, receiver, remote, rtp};
 use crate::layers::layers;
@@ -163,8 +163,12 @@ fn it_begins_with_the_key_frame_of_its_layer_and_switches_from_there() {
     let mut bed = bed_of_layers(3);
     bed.consume(1, 21).expect("new");
     assert_eq!(got(&mut bed), (vec![(10, 1_001), (11, 1_002), (12, 1_003)], false));
-    bed.command(&Command::SetPreferredLayers { consumer: ConsumerId(21), spatial: 0, temporal: None })
-        .expect("there are two");
+    bed.command(&Command::SetPreferredLayers {
+        consumer: ConsumerId(21),
+        spatial: SpatialLayer::Quality(0),
+        temporal: None,
+    })
+    .expect("there are two");
     arrive_of(&mut bed, 0, 4, DELTA_FRAME);
     arrive_of(&mut bed, 1, 1_004, DELTA_FRAME);
     assert_eq!(got(&mut bed), (vec![(13, 1_004)], true), "what is in history is not for a switch");
@@ -193,7 +197,7 @@ fn a_change_of_layers_in_the_middle_of_it_repeats_nothing() {
         });
         bed.outbox.clear();
         for consumer in consumers.clone() {
-            let spatial = u8::try_from((consumer + turn) % 2).expect("one of two");
+            let spatial = SpatialLayer::Quality(u8::try_from((consumer + turn) % 2).expect("one of two"));
             let command =
                 Command::SetPreferredLayers { consumer: ConsumerId(consumer.into()), spatial, temporal: None };
             bed.command(&command).expect("there are two");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use corecast_core::rtcp::{self, Packet, SenderInfo, Writer};
 use corecast_core::rtp::{Header, RtpView, write_header};
-use corecast_wire::{Command, ConsumerId, EncodingMapping, ObjectStats, ProduceOptions, Reply};
+use corecast_wire::{Command, ConsumerId, EncodingMapping, ObjectStats, ProduceOptions, Reply, SpatialLayer};
 
 use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, path, receiver, remote, video};
 
@@ -92,6 +92,7 @@ impl Stage {
     /// Another layer is watched for a second: by how much timestamps go on.
     fn switch(&mut self, spatial: u8) -> u32 {
         let before = self.left.expect("pictures");
+        let spatial = SpatialLayer::Quality(spatial);
         self.bed
             .command(&Command::SetPreferredLayers { consumer: ConsumerId(21), spatial, temporal: None })
             .expect("there is");

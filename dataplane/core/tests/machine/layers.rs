@@ -6,7 +6,7 @@ use corecast_core::rtcp::{self, Packet, SenderInfo, Writer};
 use corecast_core::rtp::{Header, RtpView, write_header};
 use corecast_wire::{
     Command, CommandError, ConsumerId, EncodingMapping, Event, ExtensionMapping, HeaderExtension, ObjectStats,
-    ProduceOptions, Reply, RtxOptions,
+    ProduceOptions, Reply, RtxOptions, SpatialLayer,
 };
 
 use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, packet, path, receiver, remote, video};
@@ -142,6 +142,10 @@ impl Stage {
     }
 
     fn prefer(&mut self, spatial: u8) -> Result<Reply, CommandError> {
+        self.prefer_by(SpatialLayer::Quality(spatial))
+    }
+
+    fn prefer_by(&mut self, spatial: SpatialLayer) -> Result<Reply, CommandError> {
         self.bed.command(&Command::SetPreferredLayers { consumer: ConsumerId(OUT.into()), spatial, temporal: None })
     }
 
@@ -149,7 +153,9 @@ impl Stage {
         let events = std::iter::from_fn(|| self.bed.worker.poll_event());
         events
             .filter_map(|event| match event {
-                Event::ConsumerLayersChanged { consumer: ConsumerId(21), spatial } => Some(spatial),
+                Event::ConsumerLayersChanged { consumer: ConsumerId(21), current } => {
+                    Some(current.map(|current| current.encoding))
+                }
                 _ => None,
             })
             .collect()
@@ -437,7 +443,8 @@ fn a_command_names_a_layer_that_there_is() {
     let mut stage = Stage::with_viewer(2);
     let refused = stage.prefer(2);
     assert!(matches!(refused, Err(CommandError::Invalid { .. })), "{refused:?}");
-    let unknown = Command::SetPreferredLayers { consumer: ConsumerId(99), spatial: 0, temporal: None };
+    let spatial = SpatialLayer::Quality(0);
+    let unknown = Command::SetPreferredLayers { consumer: ConsumerId(99), spatial, temporal: None };
     assert!(matches!(stage.bed.command(&unknown), Err(CommandError::NotFound { .. })));
     stage.prefer(0).expect("there");
     stage.frame(1, true);
@@ -459,8 +466,10 @@ fn a_command_names_a_layer_that_there_is() {
     plain.produce(0);
     plain.consume(1, OUT).expect("new");
     let one = |spatial| Command::SetPreferredLayers { consumer: ConsumerId(OUT.into()), spatial, temporal: None };
-    plain.command(&one(0)).expect("there is nothing to choose");
-    assert!(plain.command(&one(1)).is_err());
+    for named in [SpatialLayer::Quality, SpatialLayer::Encoding] {
+        plain.command(&one(named(0))).expect("there is nothing to choose");
+        assert!(plain.command(&one(named(1))).is_err());
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod layers;
 mod overload;
 mod pictures;
 mod queue;
+mod ranks;
 mod reports;
 mod rounds;
 mod streams;

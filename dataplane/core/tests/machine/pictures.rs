@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use corecast_core::rtp::RtpView;
 use corecast_core::srtp::Opener;
-use corecast_wire::{Command, ConsumerId};
+use corecast_wire::{Command, ConsumerId, SpatialLayer};
 
 use crate::bed::{Bed, packet, path, receiver, remote, srtp};
 use crate::layers::{OUT, Stage, layers};
@@ -61,7 +61,7 @@ fn pictures_are_numbered_on_across_switches() {
         bed.now = bed.now + Duration::from_millis(100);
         // One changes often, the other seldom.
         for (consumer, every) in [(OUT, 5), (OUT + 1, 11)] {
-            let spatial = u8::from(round / every % 2 == 0);
+            let spatial = SpatialLayer::Quality(u8::from(round / every % 2 == 0));
             bed.command(&Command::SetPreferredLayers {
                 consumer: ConsumerId(consumer.into()),
                 spatial,

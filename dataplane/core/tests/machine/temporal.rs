@@ -2,7 +2,7 @@
 
 use corecast_core::rtp::RtpView;
 use corecast_core::srtp::Opener;
-use corecast_wire::{Command, ConsumerId};
+use corecast_wire::{Command, ConsumerId, SpatialLayer};
 
 use crate::bed::{Bed, packet, path, receiver, remote, srtp};
 use crate::layers::{OUT, Stage, layers};
@@ -60,7 +60,8 @@ fn play(pictures: u16, preferred: impl Fn(u16) -> Option<Option<u8>>) -> (Bed, [
         for consumer in [OUT, OUT + 1] {
             if let Some(temporal) = preferred(number) {
                 let consumer = ConsumerId(consumer.into());
-                bed.command(&Command::SetPreferredLayers { consumer, spatial: 0, temporal }).expect("there");
+                bed.command(&Command::SetPreferredLayers { consumer, spatial: SpatialLayer::Quality(0), temporal })
+                    .expect("there");
             }
         }
         for packet in picture(number) {
