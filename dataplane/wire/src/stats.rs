@@ -122,7 +122,7 @@ pub struct StreamStats {
     pub rid: Option<String>,
     /// Rank of its quality among the producer's encodings, the lowest is 0.
     pub spatial: u8,
-    /// Whether it has sent within the last 1.5 s.
+    /// Whether it sends: it has within the last 5 s, and other encodings have not gone on without it for 1.5 s.
     pub active: bool,
     /// Width and height of its newest key frame, where its first packet tells them.
     pub picture: Option<(u16, u16)>,

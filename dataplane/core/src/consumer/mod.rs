@@ -67,6 +67,8 @@ pub(crate) struct Consumer {
     clock_rate_hz: u32,
     /// The stream to send: that of the segment, or the one to which to switch at its next key frame.
     target: StreamKey,
+    /// Another stream, with whose key frame it may begin if it gets nothing yet.
+    beginning: Option<StreamKey>,
     rewrite: Rewrite,
     alignment: Alignment,
     /// The segment's offset of timestamps before it was corrected so that time does not go back. The next switch starts
@@ -130,6 +132,7 @@ impl Consumer {
             transport,
             producer,
             target,
+            beginning: None,
             alignment: Alignment::default(),
             exact_offset: 0,
             preferred_layer,
@@ -384,7 +387,18 @@ impl Consumer {
 
     /// Whether packets of a stream concern it: of the one that is forwarded, or of the one to come.
     pub(crate) fn takes(&self, stream: StreamKey) -> bool {
-        (self.numbering.stream() == stream && !self.is_waiting()) || self.target == stream
+        let goes_on = self.numbering.stream() == stream && !self.is_waiting();
+        goes_on || self.target == stream || (self.is_waiting() && self.beginning == Some(stream))
+    }
+
+    /// Whether it gets nothing yet, and could have a key frame of this stream instead of waiting for its target's.
+    pub(crate) fn may_begin_with(&self, stream: StreamKey) -> bool {
+        self.is_waiting() && self.awaits_key_frame_of(self.target) && self.target != stream && !self.replaying
+    }
+
+    /// It may begin with the next key frame of this stream. The target stays what it is.
+    pub(crate) const fn begin_with(&mut self, stream: StreamKey) {
+        self.beginning = Some(stream);
     }
 
     /// Waits for a key frame of a stream, to begin or to switch.
@@ -507,7 +521,8 @@ impl Consumer {
             return Err(Discard::BeforeSync);
         }
         if self.has_key_frames && !packet.frame.is_key() {
-            return Err(Discard::WaitingForKeyFrame);
+            // A key frame of another stream than the target is of use if it is there: none is asked for.
+            return Err(if self.target == key { Discard::WaitingForKeyFrame } else { Discard::BeforeSync });
         }
         let column = stream.column(history, &filter);
         let count = stream.withheld_mut().pass(column, &filter, packet)?;
@@ -519,7 +534,7 @@ impl Consumer {
             self.exact_offset = self.alignment.exact.unwrap_or(timestamp_offset);
         }
         self.numbering.begin((key, column), (packet.sequence, count), offsets);
-        (self.filter, self.next) = (filter, Next::Packet);
+        (self.filter, self.next, self.beginning) = (filter, Next::Packet, None);
         Ok(())
     }
 

@@ -16,8 +16,12 @@ use std::time::Duration;
 use crate::limits::MAX_ENCODINGS;
 use crate::time::Instant;
 
-/// A layer is active while its last packet is not older than this.
-pub(crate) const ACTIVE: Duration = Duration::from_millis(1_500);
+/// A layer that has sent nothing for so long is dead if others of its producer have sent [`OTHERS`] pictures meanwhile.
+/// Where none sends, the source is slow (a screen that does not change), and nothing is dead yet.
+const QUIET: Duration = Duration::from_millis(1_500);
+const OTHERS: u64 = 8;
+/// One that has sent nothing for so long is dead in any case.
+pub(crate) const SILENT: Duration = Duration::from_secs(5);
 /// A consumer that gets media goes up to a layer that has been active for this long (mediasoup: 2 s).
 const STEADY: Duration = Duration::from_secs(2);
 
@@ -27,11 +31,17 @@ const MEASURED: Duration = Duration::from_secs(1);
 /// less may be a key frame.
 const CLEARLY: (u64, u64) = (3, 2);
 
-/// When a stream of several has been sending, and how much.
+/// When a stream of several has been sending, and how much. Packets without payload, which only probe the path, do not
+/// count.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Activity {
     /// Since when without a pause; nothing before the first packet.
     stretch: Option<Stretch>,
+    /// Timestamp of its newest picture, and how many pictures of all layers had come by then.
+    timestamp: Option<u32>,
+    pictures: u64,
+    /// Payload has come since it was looked at last.
+    has_news: bool,
     /// Payload since then, in bytes.
     bytes: u64,
     measured_since: Instant,
@@ -48,12 +58,22 @@ impl Activity {
     /// A packet with so much payload has come.
     pub(crate) const fn count(&mut self, payload_bytes: u16) {
         self.bytes += payload_bytes as u64;
+        self.has_news |= payload_bytes > 0;
     }
 
-    /// Records that packets have come. True if they are the first, or the first after a pause.
-    pub(crate) fn record(&mut self, now: Instant) -> bool {
+    /// Records the packets that have come, the newest of which has this timestamp. `pictures` counts those of all
+    /// layers of the producer. True if they are the first, or the first after a pause.
+    pub(crate) fn record(&mut self, now: Instant, timestamp: Option<u32>, pictures: &mut u64) -> bool {
+        if !std::mem::take(&mut self.has_news) {
+            return false;
+        }
+        let was_active = self.is_active(now, *pictures);
+        if std::mem::replace(&mut self.timestamp, timestamp) != timestamp {
+            *pictures += 1;
+        }
+        self.pictures = *pictures;
         match &mut self.stretch {
-            Some(stretch) if now.since(stretch.last) <= ACTIVE => {
+            Some(stretch) if was_active => {
                 stretch.last = now;
                 self.measure(now);
                 false
@@ -82,12 +102,16 @@ impl Activity {
         self.bitrate_bps
     }
 
-    pub(crate) fn is_active(&self, now: Instant) -> bool {
-        self.stretch.is_some_and(|stretch| now.since(stretch.last) <= ACTIVE)
+    /// Whether it sends, where the layers of its producer have sent so many pictures.
+    pub(crate) fn is_active(&self, now: Instant, pictures: u64) -> bool {
+        let others_go_on = pictures.saturating_sub(self.pictures) >= OTHERS;
+        let longest = if others_go_on { QUIET } else { SILENT };
+        self.stretch.is_some_and(|stretch| now.since(stretch.last) <= longest)
     }
 
-    pub(crate) fn is_steady(&self, now: Instant) -> bool {
-        self.is_active(now) && self.stretch.is_some_and(|stretch| now.since(stretch.since) >= STEADY)
+    /// Whether it has sent for a while without a pause.
+    pub(crate) fn is_steady(&self, now: Instant, pictures: u64) -> bool {
+        self.is_active(now, pictures) && self.stretch.is_some_and(|stretch| now.since(stretch.since) >= STEADY)
     }
 }
 
@@ -244,29 +268,69 @@ mod tests {
 
     #[test]
     fn a_bitrate_is_measured_while_packets_come() {
-        let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
         let mut activity = Activity::default();
         for millis in (0..=2_000).step_by(100) {
             activity.count(1_250);
-            activity.record(at(millis));
+            activity.record(at(millis), None, &mut 0);
             let expected = (millis >= 1_000).then_some(100_000);
             assert_eq!(activity.bitrate_bps(), expected, "{millis} ms");
         }
-        activity.record(at(60_000));
         activity.count(1_250);
-        activity.record(at(61_000));
+        activity.record(at(60_000), None, &mut 0);
+        activity.count(1_250);
+        activity.record(at(61_000), None, &mut 0);
         assert_eq!(activity.bitrate_bps(), Some(77_500), "the pause does not count");
     }
 
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    /// A picture of a layer.
+    fn picture(activity: &mut Activity, millis: u64, pictures: &mut u64) -> bool {
+        activity.count(100);
+        activity.record(at(millis), Some(millis as u32), pictures)
+    }
+
     #[test]
-    fn a_pause_ends_a_stretch() {
-        let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
-        let mut activity = Activity::default();
-        assert!(!activity.is_active(at(0)));
-        assert!(activity.record(at(1_000)) && !activity.record(at(2_000)));
-        assert!(activity.is_active(at(3_500)) && !activity.is_active(at(3_501)));
-        assert!(!activity.is_steady(at(2_999)) && activity.is_steady(at(3_000)) && !activity.is_steady(at(3_501)));
-        assert!(activity.record(at(3_600)));
-        assert!(!activity.is_steady(at(5_000)), "a new stretch");
+    fn a_pause_ends_a_stretch_if_others_go_on() {
+        let (mut activity, mut pictures) = (Activity::default(), 0);
+        assert!(!activity.is_active(at(0), pictures));
+        assert!(picture(&mut activity, 1_000, &mut pictures) && !picture(&mut activity, 2_000, &mut pictures));
+        pictures += OTHERS;
+        assert!(activity.is_active(at(3_500), pictures) && !activity.is_active(at(3_501), pictures));
+        assert!(!activity.is_steady(at(2_999), pictures) && activity.is_steady(at(3_000), pictures));
+        assert!(!activity.is_steady(at(3_501), pictures));
+        assert!(picture(&mut activity, 3_600, &mut pictures));
+        assert!(!activity.is_steady(at(5_000), pictures), "a new stretch");
+    }
+
+    #[test]
+    fn a_slow_source_is_not_dead() {
+        let (mut low, mut high, mut pictures) = (Activity::default(), Activity::default(), 0);
+        for millis in (1_000..60_000).step_by(4_000) {
+            let first = millis == 1_000;
+            assert_eq!(picture(&mut low, millis, &mut pictures), first, "{millis} ms");
+            assert_eq!(picture(&mut high, millis + 1_000, &mut pictures), first, "{millis} ms");
+            assert!(low.is_active(at(millis + 3_900), pictures) && high.is_active(at(millis + 3_900), pictures));
+        }
+        assert!(low.is_steady(at(60_000), pictures) && high.is_steady(at(60_000), pictures));
+        assert!(!low.is_active(at(62_001), pictures), "at last it is");
+    }
+
+    #[test]
+    fn several_packets_are_one_picture_and_padding_is_none() {
+        let (mut activity, mut pictures) = (Activity::default(), 0);
+        activity.count(0);
+        assert!(!activity.record(at(10), Some(1), &mut pictures) && !activity.is_active(at(10), pictures));
+        for millis in [1_000, 1_010, 1_020] {
+            activity.count(100);
+            activity.record(at(millis), Some(7), &mut pictures);
+        }
+        assert_eq!(pictures, 1);
+        pictures += OTHERS;
+        activity.count(0);
+        assert!(!activity.record(at(2_500), Some(8), &mut pictures));
+        assert!(!activity.is_active(at(2_600), pictures), "padding keeps nothing alive");
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Producer {
     consumers: Vec<ConsumerKey>,
     /// Which of its streams were active at the last tick, and when the next one is.
     layers: Layers,
+    /// Pictures of all its layers that have come.
+    pictures: u64,
     layers_deadline: Deadline,
     /// The next tick has something to do: a stream may list consumers that have left it, or control is to be told.
     layers_dirty: bool,
@@ -89,6 +91,7 @@ impl Producer {
             by_quality: Vec::new(),
             consumers: Vec::new(),
             layers: Layers::default(),
+            pictures: 0,
             layers_deadline: Deadline::default(),
             layers_dirty: false,
             codecs: options.codecs.clone(),
@@ -217,6 +220,15 @@ impl Producer {
     /// Takes all consumers out, to close them.
     pub(crate) fn take_consumers(&mut self) -> Vec<ConsumerKey> {
         std::mem::take(&mut self.consumers)
+    }
+
+    /// Pictures of all its layers that have come, if it has several.
+    pub(crate) const fn pictures(&self) -> u64 {
+        self.pictures
+    }
+
+    pub(crate) const fn pictures_mut(&mut self) -> &mut u64 {
+        &mut self.pictures
     }
 
     /// When its layers are looked at next.

@@ -8,7 +8,7 @@ use corecast_wire::{Discard, EncodingMapping, MediaKind, StreamStats};
 use super::held::Held;
 use super::history::{History, PacketMeta, SlotRef};
 use super::key_frame::KeyFrameRequests;
-use super::layers::{ACTIVE, Activity, Quality};
+use super::layers::{Activity, Quality, SILENT};
 use super::missing::{MissingList, TooMany};
 use super::reception::Reception;
 use super::sequence::{Extended, Sequence};
@@ -200,9 +200,21 @@ impl Stream {
         self.subscribers.clear();
     }
 
-    /// Packets have come. True if it is one among several and they are its first, or its first after a pause.
-    pub(crate) fn record_activity(&mut self, now: Instant) -> bool {
-        self.activity.as_mut().is_some_and(|activity| activity.record(now))
+    /// It is one of several encodings.
+    pub(crate) const fn is_layer(&self) -> bool {
+        self.activity.is_some()
+    }
+
+    /// Packets have come of one among several, whose pictures are counted. True if they are its first, or its first
+    /// after a pause.
+    pub(crate) fn record_activity(&mut self, now: Instant, pictures: &mut u64) -> bool {
+        let newest = self.reception.as_deref().and_then(Reception::highest_timestamp);
+        self.activity.as_mut().is_some_and(|activity| activity.record(now, newest, pictures))
+    }
+
+    /// A key frame begins in its part of the round.
+    pub(crate) fn has_key_frame_in_round(&self, history: &History) -> bool {
+        self.round.iter().filter_map(|slot| history.current(*slot)).any(|packet| packet.frame.is_key())
     }
 
     /// What is known of its quality, if it is one among several.
@@ -314,12 +326,12 @@ impl Stream {
         }
     }
 
-    /// Its counters, for control.
-    pub(crate) fn stats(&self, now: Instant) -> StreamStats {
-        let was_heard = || self.reception().newest().is_some_and(|(_, at)| now.since(at) <= ACTIVE);
+    /// Its counters, for control, where the layers of its producer have sent so many pictures.
+    pub(crate) fn stats(&self, now: Instant, pictures: u64) -> StreamStats {
+        let was_heard = || self.reception().newest().is_some_and(|(_, at)| now.since(at) <= SILENT);
         StreamStats {
             rid: self.rid.clone(),
-            active: self.activity.map_or_else(was_heard, |activity| activity.is_active(now)),
+            active: self.activity.map_or_else(was_heard, |activity| activity.is_active(now, pictures)),
             picture: self.picture,
             ssrc: self.ssrc,
             rtx_ssrc: self.rtx_ssrc,

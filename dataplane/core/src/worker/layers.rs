@@ -38,12 +38,12 @@ impl Worker {
 
     /// The layers of a producer. With one encoding, none is known to be active.
     fn layers(&self, now: Instant, producer: ProducerKey) -> Layers {
-        let streams = self.producers.get(producer).into_iter().flat_map(|producer| producer.by_quality());
-        let mut layers = Layers::default();
-        for (key, layer) in streams.zip(0_u8..) {
+        let Some(producer) = self.producers.get(producer) else { return Layers::default() };
+        let (mut layers, pictures) = (Layers::default(), producer.pictures());
+        for (key, layer) in producer.by_quality().iter().zip(0_u8..) {
             let activity = self.streams.get(*key).map(|stream| stream.activity()).unwrap_or_default();
-            layers.active |= if activity.is_active(now) { bit(layer) } else { 0 };
-            layers.steady |= if activity.is_steady(now) { bit(layer) } else { 0 };
+            layers.active |= if activity.is_active(now, pictures) { bit(layer) } else { 0 };
+            layers.steady |= if activity.is_steady(now, pictures) { bit(layer) } else { 0 };
         }
         layers
     }
@@ -87,12 +87,41 @@ impl Worker {
         self.arm_layers(now, key);
     }
 
-    /// A stream of several has packets.
+    /// A stream has packets in the round that begins. If it is one of several, it may be active again, and who gets
+    /// nothing yet may begin with it.
     pub(super) fn record_activity(&mut self, now: Instant, key: StreamKey) {
-        let Some(stream) = self.streams.get_mut(key) else { return };
-        if stream.record_activity(now) {
-            let producer = stream.producer();
-            self.layer_awakes(now, producer);
+        let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.is_layer()) else { return };
+        let of = stream.producer();
+        let Some(producer) = self.producers.get_mut(of) else { return };
+        let awakes = stream.record_activity(now, producer.pictures_mut());
+        let has_key_frame = stream.has_key_frame_in_round(&self.history);
+        if awakes {
+            self.layer_awakes(now, of);
+        }
+        if has_key_frame {
+            self.offer_key_frame(of, key);
+        }
+    }
+
+    /// A layer has a key frame. Consumers that get nothing and wait for that of a better layer begin with this one, and
+    /// go on to the better one at its key frame.
+    fn offer_key_frame(&mut self, of: ProducerKey, stream: StreamKey) {
+        let Some(producer) = self.producers.get(of).filter(|producer| !producer.is_paused()) else { return };
+        let Some(layer) = producer.layer_of(stream) else { return };
+        let waits = |key: &ConsumerKey| {
+            let consumer = self.consumers.get(*key);
+            let takes = consumer.is_some_and(|one| one.may_begin_with(stream) && layer <= one.preferred_layer());
+            takes && !self.starting.contains(key)
+        };
+        let waiting: Vec<_> = producer.consumers().iter().copied().filter(waits).collect();
+        for key in waiting {
+            if let Some(consumer) = self.consumers.get_mut(key) {
+                consumer.begin_with(stream);
+            }
+            self.subscribe(key, stream);
+            if let Some(producer) = self.producers.get_mut(of) {
+                producer.set_layers_dirty();
+            }
         }
     }
 

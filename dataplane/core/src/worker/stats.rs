@@ -54,7 +54,7 @@ impl Worker {
             streams: {
                 let stats = |key: &StreamKey| {
                     let spatial = producer.layer_of(*key).unwrap_or_default();
-                    Some(StreamStats { spatial, ..self.streams.get(*key)?.stats(now) })
+                    Some(StreamStats { spatial, ..self.streams.get(*key)?.stats(now, producer.pictures()) })
                 };
                 producer.streams().iter().filter_map(stats).collect()
             },

@@ -1,5 +1,6 @@
 //! The machine as its shell sees it: datagrams in, datagrams out.
 
+mod active_layers;
 mod bed;
 mod catching_up;
 mod clocks;
