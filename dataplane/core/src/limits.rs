@@ -152,8 +152,19 @@ pub const REPLAY_SPAN: Duration = Duration::from_millis(150);
 pub const MAX_QUEUED_PACKETS: usize = 8_192;
 /// Longest time that a packet waits to be sealed: media that is older is of no use.
 pub const MAX_QUEUE_TIME: Duration = Duration::from_millis(500);
-/// Least time between two key frame requests for one stream (mediasoup: 1 s).
-pub const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(1_000);
+/// Time from a request for a key frame that was answered to the next one to the same producer. Chromium passes over for
+/// good what comes within 300 ms of one that it answered.
+pub const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
+/// Time after which a request that was not answered is repeated.
+pub const KEY_FRAME_RETRY: Duration = Duration::from_millis(400);
+/// Key frames that a receiver may cause at once by asking for them.
+pub const KEY_FRAMES_AT_ONCE: u32 = 3;
+/// Time after which it may cause one more.
+pub const KEY_FRAME_RATION: Duration = Duration::from_secs(15);
+/// Packets for which a receiver may ask in vain at once.
+pub const VAIN_REQUESTS_AT_ONCE: u32 = 256;
+/// Time after which it may ask for one more in vain.
+pub const VAIN_REQUEST_RATION: Duration = Duration::from_millis(10);
 
 const _: () = assert!(VIDEO_HISTORY_PACKETS.is_power_of_two() && AUDIO_HISTORY_PACKETS.is_power_of_two());
 const _: () = assert!(RETRANSMIT_MEMORY.is_power_of_two() && TRANSPORT_CC_WINDOW.is_power_of_two());

@@ -81,8 +81,10 @@ discards! {
     OutboxFull = "outbox_full",
     /// Retransmission asked for a packet that is no longer, or never was, there.
     RetransmitNotFound = "retransmit_not_found",
-    /// Retransmission asked for too often (once per round trip, ten times in all).
+    /// Retransmission asked for too often (once per round trip, ten times in all), or by who asks for much in vain.
     RetransmitTooOften = "retransmit_too_often",
+    /// A receiver asked for more key frames than one may cause.
+    KeyFrameTooOften = "key_frame_too_often",
     /// SRTP or SRTCP key has protected as many packets as it may (RFC 3711 section 9.2).
     KeyExhausted = "key_exhausted",
     /// Could not be sealed.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::ration::Ration;
+use crate::limits::{KEY_FRAME_RATION, KEY_FRAMES_AT_ONCE, VAIN_REQUEST_RATION, VAIN_REQUESTS_AT_ONCE};
 use crate::rtcp::ReportBlock;
-use crate::time::round_trip;
+use crate::time::{Instant, round_trip};
 
 /// What a consumer's receiver has said.
 #[derive(Debug, Default)]
@@ -16,6 +18,9 @@ pub(crate) struct Feedback {
     pub(super) fraction_lost: u8,
     pub(super) jitter: u32,
     pub(super) round_trip: Option<Duration>,
+    /// Key frames that it may still cause, and packets for which it may still ask in vain.
+    key_frames: Ration,
+    vain_requests: Ration,
 }
 
 impl Feedback {
@@ -43,6 +48,25 @@ impl Feedback {
     pub(crate) fn count_key_frame_request(&mut self, fir: bool) {
         self.plis += u64::from(!fir);
         self.firs += u64::from(fir);
+    }
+
+    /// Whether the receiver may cause one more key frame, which everybody pays for. Counts it if so.
+    pub(crate) fn may_cause_key_frame(&mut self, now: Instant) -> bool {
+        let may = self.key_frames.is_left(now, KEY_FRAME_RATION, KEY_FRAMES_AT_ONCE);
+        if may {
+            self.key_frames.take(now, KEY_FRAME_RATION);
+        }
+        may
+    }
+
+    /// Whether packets are looked for that the receiver asks for.
+    pub(crate) fn may_ask(&self, now: Instant) -> bool {
+        self.vain_requests.is_left(now, VAIN_REQUEST_RATION, VAIN_REQUESTS_AT_ONCE)
+    }
+
+    /// The receiver has asked for a packet that is not there.
+    pub(crate) fn count_vain_request(&mut self, now: Instant) {
+        self.vain_requests.take(now, VAIN_REQUEST_RATION);
     }
 
     /// To the receiver and back, once a report has told.

@@ -8,6 +8,7 @@ mod extensions;
 mod feedback;
 mod numbering;
 mod payload_types;
+mod ration;
 mod retransmission;
 
 use std::ops::Range;

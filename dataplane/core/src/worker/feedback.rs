@@ -100,13 +100,17 @@ impl Worker {
             consumer.feedback_mut().count_nack();
         }
         for (position, out) in nack.lost().enumerate() {
-            let result = if position < crate::limits::MAX_RETRANSMITS_PER_NACK {
+            let may_ask = self.consumers.get_mut(consumer_key).is_some_and(|one| one.feedback_mut().may_ask(now));
+            let result = if may_ask && position < crate::limits::MAX_RETRANSMITS_PER_NACK {
                 self.retransmit(now, consumer_key, out, outbox)
             } else {
                 Err(Discard::RetransmitTooOften)
             };
             if let Some(consumer) = self.consumers.get_mut(consumer_key) {
                 consumer.feedback_mut().count_nacked_packet();
+                if result == Err(Discard::RetransmitNotFound) {
+                    consumer.feedback_mut().count_vain_request(now);
+                }
                 if let Err(why) = result {
                     consumer.discard(why, 1);
                     self.discards.count(why);
@@ -122,8 +126,16 @@ impl Worker {
             return;
         };
         consumer.feedback_mut().count_key_frame_request(fir);
-        let stream = consumer.decoded_stream();
-        self.want_key_frame(now, stream, outbox);
+        let key = consumer.decoded_stream();
+        // One that comes anyway costs nobody anything.
+        let is_free = consumer.awaits_key_frame_of(key)
+            || self.streams.get_mut(key).is_some_and(|stream| stream.key_frames().is_under_way(now));
+        if !is_free && !consumer.feedback_mut().may_cause_key_frame(now) {
+            consumer.discard(Discard::KeyFrameTooOften, 1);
+            self.discards.count(Discard::KeyFrameTooOften);
+            return;
+        }
+        self.want_key_frame(now, key, outbox);
     }
 
     /// A source leaves (RFC 3550 section 6.6): its stream is no longer reported on, and nothing is asked for that it

@@ -55,47 +55,57 @@ impl Worker {
         }
     }
 
-    /// Sends the wanted request if it is due, or comes back when it is.
+    /// Sends the wanted request if it is due, or comes back when it is. One packet asks for all encodings of the
+    /// producer for which a request is due, and counts as a request to the others.
     pub(crate) fn request_key_frame(&mut self, now: Instant, key: StreamKey, outbox: &mut Outbox) {
         let Some(stream) = self.streams.get_mut(key) else { return };
         let Some(due) = stream.key_frames().due() else { return };
         let Some(producer) = self.producers.get(stream.producer()) else { return };
-        let (Some(ssrc), false, Some(fir)) = (stream.ssrc(), producer.is_paused(), producer.takes_fir()) else {
-            return;
-        };
+        let (Some(_), false, Some(fir)) = (stream.ssrc(), producer.is_paused(), producer.takes_fir()) else { return };
         let Some(transport) = self.transports.get_mut(producer.transport()) else { return };
         if transport.path(transport.rtcp_flow()).is_none() {
             return;
         }
-        if due <= now {
-            if !outbox.has_room() {
-                // As soon as the outbox has been sent.
-                stream.key_frame_deadline().arm(&mut self.timers, now, Timer::KeyFrame(key));
-                return;
-            }
-            let from = transport.rtcp_ssrc();
-            let fir_sequence = stream.next_fir();
-            let result = transport.send_rtcp(outbox, |writer| {
-                if fir {
-                    writer.push_fir(from, ssrc, fir_sequence);
-                } else {
-                    writer.push_pli(from, ssrc);
-                }
-            });
-            match result {
-                Ok(()) => stream.count_key_frame_request(fir),
-                Err(why) => {
-                    transport.discard(why, 1);
-                    self.discards.count(why);
-                }
-            }
-            let mut subscribers =
-                stream.subscribers().iter().filter_map(|(subscriber, _)| self.consumers.get(*subscriber));
-            let is_awaited = subscribers.any(|subscriber| subscriber.awaits_key_frame_of(key));
-            stream.key_frames().sent(now, is_awaited);
+        if due > now || !outbox.has_room() {
+            // Without room, as soon as the outbox has been sent.
+            stream.key_frame_deadline().arm(&mut self.timers, due.max(now), Timer::KeyFrame(key));
+            return;
         }
-        if let Some(at) = stream.key_frames().due() {
-            stream.key_frame_deadline().arm(&mut self.timers, at, Timer::KeyFrame(key));
+        let mut asked = Vec::with_capacity(producer.streams().len());
+        for key in producer.streams() {
+            let Some(stream) = self.streams.get_mut(*key) else { continue };
+            let is_due = stream.key_frames().due().is_some_and(|due| due <= now);
+            asked.extend(stream.ssrc().filter(|_| is_due).map(|ssrc| (*key, ssrc, stream.next_fir())));
+        }
+        let from = transport.rtcp_ssrc();
+        let result = transport.send_rtcp(outbox, |writer| {
+            for (_, ssrc, fir_sequence) in &asked {
+                if fir {
+                    writer.push_fir(from, *ssrc, *fir_sequence);
+                } else {
+                    writer.push_pli(from, *ssrc);
+                }
+            }
+        });
+        if let Err(why) = result {
+            transport.discard(why, 1);
+            self.discards.count(why);
+        }
+        for key in producer.streams() {
+            let Some(stream) = self.streams.get_mut(*key) else { continue };
+            if !asked.iter().any(|(one, ..)| one == key) {
+                stream.key_frames().sent_for_another(now);
+                continue;
+            }
+            if result.is_ok() {
+                stream.count_key_frame_request(fir);
+            }
+            let mut subscribers = stream.subscribers().iter().filter_map(|(one, _)| self.consumers.get(*one));
+            let is_awaited = subscribers.any(|subscriber| subscriber.awaits_key_frame_of(*key));
+            stream.key_frames().sent(now, is_awaited);
+            if let Some(at) = stream.key_frames().due() {
+                stream.key_frame_deadline().arm(&mut self.timers, at, Timer::KeyFrame(*key));
+            }
         }
     }
 }

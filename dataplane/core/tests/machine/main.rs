@@ -15,6 +15,7 @@ mod pictures;
 mod queue;
 mod ranks;
 mod reports;
+mod requests;
 mod rounds;
 mod streams;
 mod temporal;
