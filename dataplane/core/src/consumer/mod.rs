@@ -27,7 +27,7 @@ use crate::time::Instant;
 use alignment::Alignment;
 use feedback::Feedback;
 use numbering::{Located, Numbering};
-use payload_types::{NearPayloadTypes, OtherPayloadTypes};
+use payload_types::{NearPayloadTypes, OtherPayloadTypes, set_of};
 use retransmission::Retransmissions;
 
 pub(crate) use alignment::Ending;
@@ -70,6 +70,8 @@ pub(crate) struct Consumer {
     target: StreamKey,
     /// Another stream, with whose key frame it may begin if it gets nothing yet.
     beginning: Option<StreamKey>,
+    /// The stream has begun again since the segment began.
+    restarted: bool,
     rewrite: Rewrite,
     alignment: Alignment,
     /// The segment's offset of timestamps before it was corrected so that time does not go back. The next switch starts
@@ -134,6 +136,7 @@ impl Consumer {
             producer,
             target,
             beginning: None,
+            restarted: false,
             alignment: Alignment::default(),
             exact_offset: 0,
             preferred_layer,
@@ -449,9 +452,24 @@ impl Consumer {
         self.interruptions = self.interruptions.wrapping_add(1);
     }
 
+    /// Whether a segment of `stream` would follow one with other timestamps.
+    pub(crate) fn needs_alignment(&self, stream: StreamKey) -> bool {
+        self.restarted || self.leaves_for(stream).is_some()
+    }
+
     /// The stream that a segment of `stream` would follow, if it is another.
     pub(crate) fn leaves_for(&self, stream: StreamKey) -> Option<StreamKey> {
         (self.numbering.stream() != stream && self.numbering.has_begun()).then_some(self.numbering.stream())
+    }
+
+    /// The stream that is forwarded begins again: the next packet that leaves begins a segment, whose timestamps go on
+    /// where those of `last` were.
+    pub(crate) fn follow_restart(&mut self, last: Reception, stream: &Stream) {
+        let change = self.numbering.newest_change(stream.withheld());
+        let picture = change.applied_to(last.picture_ids());
+        self.align(&Ending { reception: last, picture }, &stream.reception());
+        self.resynchronise();
+        self.restarted = true;
     }
 
     /// What a switch needs of the stream that it leaves.
@@ -527,7 +545,7 @@ impl Consumer {
         }
         let column = stream.column(history, &filter);
         let count = stream.withheld_mut().pass(column, &filter, packet)?;
-        let offsets = self.leaves_for(key).map(|_| {
+        let offsets = self.needs_alignment(key).then(|| {
             let change = self.rewrite.behind(self.alignment.last_picture, self.alignment.next_picture);
             (self.alignment.offset(packet.timestamp, self.clock_rate_hz), change)
         });
@@ -535,7 +553,7 @@ impl Consumer {
             self.exact_offset = self.alignment.exact.unwrap_or(timestamp_offset);
         }
         self.numbering.begin((key, column), (packet.sequence, count), offsets);
-        (self.filter, self.next, self.beginning) = (filter, Next::Packet, None);
+        (self.filter, self.next, self.beginning, self.restarted) = (filter, Next::Packet, None, false);
         Ok(())
     }
 
@@ -580,11 +598,6 @@ impl Consumer {
     pub(crate) fn numbered(&self, located: &Located, stream: &mut Stream, packet: &PacketMeta) -> Option<Numbered> {
         located.numbered(stream.withheld_mut(), &self.filter, packet)
     }
-}
-
-/// Bit n is set if n is one of them.
-fn set_of(payload_types: impl Iterator<Item = u8>) -> u128 {
-    payload_types.fold(0, |set, one| set | 1_u128.checked_shl(u32::from(one)).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -36,6 +36,11 @@ impl OtherPayloadTypes {
     }
 }
 
+/// Bit n is set if n is one of them.
+pub(super) fn set_of(payload_types: impl Iterator<Item = u8>) -> u128 {
+    payload_types.fold(0, |set, one| set | 1_u128.checked_shl(u32::from(one)).unwrap_or(0))
+}
+
 #[inline]
 fn find(types: &[PayloadTypeMapping], router: u8) -> Option<u8> {
     types.iter().find(|one| one.router == router).map(|one| one.receiver)

@@ -19,18 +19,36 @@ pub(crate) enum Extended {
 }
 
 /// The highest sequence number of a stream, and what may follow it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Sequence {
+    /// The number of a first packet is reckoned from this.
+    cycle: u64,
     highest: Option<u64>,
     /// After a jump: the number that would confirm it.
     suspect: Option<u16>,
 }
 
+impl Default for Sequence {
+    fn default() -> Self {
+        Self::starting_in(FIRST_CYCLE)
+    }
+}
+
+/// A cycle in which every number is beyond `highest`, also for packets that were sent before the first that comes.
+pub(crate) const fn cycle_beyond(highest: u64) -> u64 {
+    ((highest >> 16) + 2) << 16
+}
+
 impl Sequence {
+    /// The numbers of a stream of which nothing has come, and whose first packet is in this cycle.
+    pub(crate) const fn starting_in(cycle: u64) -> Self {
+        Self { cycle, highest: None, suspect: None }
+    }
+
     /// Extends `sequence`. `window` packets behind the highest are still part of the stream.
     pub(crate) fn extend(&mut self, sequence: u16, window: u64) -> Extended {
         let Some(highest) = self.highest else {
-            return Extended::Usual(u64::from(sequence) + FIRST_CYCLE);
+            return Extended::Usual(u64::from(sequence) + self.cycle);
         };
         let extended = nearest(highest, sequence);
         let usual = extended <= highest + MAX_DROPOUT && extended + window > highest;
@@ -38,7 +56,7 @@ impl Sequence {
             return Extended::Usual(extended);
         }
         if self.suspect.replace(sequence.wrapping_add(1)) == Some(sequence) {
-            return Extended::Restart((((highest >> 16) + 2) << 16) + u64::from(sequence));
+            return Extended::Restart(cycle_beyond(highest) + u64::from(sequence));
         }
         Extended::Jump
     }

@@ -2,6 +2,7 @@
 //! statistics (RFC 3550 appendix A.3, A.8).
 
 use std::ops::Range;
+use std::time::Duration;
 
 use corecast_wire::{Discard, EncodingMapping, MediaKind, StreamStats};
 
@@ -11,7 +12,7 @@ use super::key_frame::KeyFrameRequests;
 use super::layers::{Activity, Quality, SILENT};
 use super::missing::{MissingList, TooMany};
 use super::reception::Reception;
-use super::sequence::{Extended, Sequence};
+use super::sequence::{Extended, FIRST_CYCLE, Sequence, cycle_beyond};
 use super::share::Holder;
 use super::withheld::{Column, Filter, Withheld};
 use crate::io::{Deadline, Timer, Timers};
@@ -36,6 +37,10 @@ pub(crate) struct Stream {
     sequence: Sequence,
     /// SRTP only: indexes of the media SSRC, and of the RTX SSRC.
     window: ReplayWindow,
+    /// What is added to the index of the media SSRC.
+    cycle: u64,
+    /// Another SSRC has taken its place, and no packet of that has been taken in yet.
+    is_replaced: bool,
     rtx_window: ReplayWindow,
     held: Held,
     /// What consumers withhold of it.
@@ -100,6 +105,8 @@ impl Stream {
             rid: encoding.rid.clone(),
             sequence: Sequence::default(),
             window: ReplayWindow::default(),
+            cycle: FIRST_CYCLE,
+            is_replaced: false,
             rtx_window: ReplayWindow::default(),
             withheld: Withheld::new(held.packets()),
             held,
@@ -154,6 +161,36 @@ impl Stream {
     /// Its media, or its retransmissions, come under this SSRC.
     pub(crate) const fn bind(&mut self, ssrc: u32, rtx: bool) {
         *if rtx { &mut self.rtx_ssrc } else { &mut self.ssrc } = Some(ssrc);
+    }
+
+    /// Another SSRC takes the place of the one under which its media came. Its retransmissions come under another one
+    /// as well. `window` has the indexes of the new one.
+    pub(crate) fn replace(&mut self, ssrc: u32, window: ReplayWindow) {
+        self.cycle = self.next_cycle();
+        self.sequence = Sequence::starting_in(self.cycle);
+        (self.ssrc, self.window) = (Some(ssrc), window);
+        (self.rtx_ssrc, self.rtx_window) = (None, ReplayWindow::default());
+        self.is_replaced = true;
+    }
+
+    /// Another SSRC has taken its place, and its next packet begins again.
+    pub(crate) const fn is_replaced(&self) -> bool {
+        self.is_replaced
+    }
+
+    /// What is added to a sequence number or index of another SSRC that takes its place.
+    pub(crate) fn next_cycle(&self) -> u64 {
+        self.highest.map_or(FIRST_CYCLE, cycle_beyond)
+    }
+
+    /// What is added to the SRTP index of its media.
+    pub(crate) const fn cycle(&self) -> u64 {
+        self.cycle
+    }
+
+    /// Nothing of its media has come for so long, or its source has said that it leaves.
+    pub(crate) fn is_silent(&self, now: Instant, time: Duration) -> bool {
+        self.has_ended || self.highest.is_none() || now.since(self.last_arrival) >= time
     }
 
     /// SRTP indexes of its media, or of its retransmissions.
@@ -506,6 +543,7 @@ impl Stream {
 
     /// The sender has started again: what came before is not missing.
     fn restart(&mut self, history: &mut History, sequence: u64) {
+        self.is_replaced = false;
         self.missing.clear();
         self.forget_key_frame();
         self.held.clear(history, sequence);

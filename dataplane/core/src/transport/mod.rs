@@ -64,6 +64,8 @@ pub(crate) struct Transport {
     rtcp_ssrc: u32,
     producers: Vec<ProducerKey>,
     inbound: Vec<Inbound>,
+    /// SSRCs that have lost their place to others. Under SRTP they do not come back: their replay windows are gone.
+    retired: Vec<u32>,
     consumers: Vec<ConsumerKey>,
     /// Consumer by SSRC, media and RTX; ordered, for reports and feedback.
     outbound: BTreeMap<u32, ConsumerKey>,
@@ -106,6 +108,7 @@ impl Transport {
             rtcp_ssrc,
             producers: Vec::new(),
             inbound: Vec::new(),
+            retired: Vec::new(),
             consumers: Vec::new(),
             outbound: BTreeMap::new(),
             pending: Vec::new(),
@@ -238,6 +241,24 @@ impl Transport {
     /// The SSRCs that its producers' senders use.
     pub(crate) fn inbound(&self) -> &[Inbound] {
         &self.inbound
+    }
+
+    /// So many SSRCs belong to streams, or did under the same key.
+    pub(crate) fn inbound_count(&self) -> usize {
+        self.inbound.len() + self.retired.len()
+    }
+
+    /// Whether an SSRC has lost its place under SRTP.
+    pub(crate) fn has_retired(&self, ssrc: u32) -> bool {
+        self.retired.contains(&ssrc)
+    }
+
+    /// The SSRCs of a stream lose their place.
+    pub(crate) fn retire_inbound(&mut self, stream: StreamKey) {
+        if self.security.is_some() {
+            self.retired.extend(self.inbound.iter().filter(|one| one.stream == stream).map(|one| one.ssrc));
+        }
+        self.inbound.retain(|inbound| inbound.stream != stream);
     }
 
     /// One more SSRC belongs to a stream.

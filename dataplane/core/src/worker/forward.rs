@@ -297,7 +297,7 @@ impl Departure<'_> {
             return Err(Discard::NotConnected);
         }
         let meta = self.history.current(slot).ok_or(Discard::LeftHistory)?;
-        if consumer.leaves_for(key).is_some() {
+        if consumer.needs_alignment(key) {
             consumer.record_picture(meta.frame.picture_ids(self.history.sealable(slot.index, false)));
         }
         consumer.rewrite((key, stream), self.history, &meta)

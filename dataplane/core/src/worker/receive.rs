@@ -6,12 +6,13 @@
 use corecast_wire::{Codec, Discard, Event};
 
 use super::Worker;
+use super::resolve::Resolved;
 use crate::codec::{frame, picture_size};
 use crate::io::demux::{Protocol, protocol_of};
 use crate::io::{EndpointOp, Outbox, Path};
 use crate::key::{StreamKey, TransportKey};
 use crate::limits::{HEADROOM_BYTES, MAX_PAYLOAD_BYTES};
-use crate::media::{Arrival, Extended, FIRST_CYCLE, Holder, PacketMeta, Producer, nearest};
+use crate::media::{Arrival, Extended, Holder, PacketMeta, Producer, nearest};
 use crate::rtp::{RtpView, padding_len, write_extension_block};
 use crate::srtp::{OpenError, Replay, ReplayWindow};
 use crate::time::Instant;
@@ -58,21 +59,10 @@ impl Worker {
         let view = RtpView::parse(datagram).map_err(|_| Discard::MalformedRtp)?;
         let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
         let known = transport.inbound_of(view.ssrc()).copied();
-        let inbound = match known {
-            Some(inbound) => inbound,
-            None => match self.resolve(key, &view) {
-                Ok(inbound) => inbound,
-                Err(why) => {
-                    self.learn_from_unknown(key, path, &view)?;
-                    return Err(why);
-                }
-            },
-        };
-        let opened = self.open(key, inbound, &view)?;
+        let Some(inbound) = known else { return self.receive_first(now, key, path, &view, datagram.len()) };
+        let mut opened = self.open(key, inbound, &view)?;
+        opened.restart |= self.streams.get(inbound.stream).is_some_and(|stream| stream.is_replaced());
         self.learn_remote(key, Flow::Rtp, path);
-        if known.is_none() {
-            self.bind(key, inbound);
-        }
         self.record_arrival(now, key, inbound, &view, datagram.len());
         if !self
             .transports
@@ -82,6 +72,62 @@ impl Worker {
             return Err(Discard::OverRate);
         }
         self.take_in(key, inbound, &view, opened)
+    }
+
+    /// Takes in a packet of an SSRC that is not known.
+    #[cold]
+    fn receive_first(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        path: Path,
+        view: &RtpView<'_>,
+        len: usize,
+    ) -> Result<(), Discard> {
+        let resolved = match self.resolve(now, key, view) {
+            Ok(resolved) => resolved,
+            Err(why) => {
+                self.learn_from_unknown(key, path, view)?;
+                return Err(why);
+            }
+        };
+        let (opened, window) = self.open_first(key, resolved, view)?;
+        self.learn_remote(key, Flow::Rtp, path);
+        self.bind(key, resolved, window);
+        self.record_arrival(now, key, resolved.inbound, view, len);
+        self.take_in(key, resolved.inbound, view, opened)
+    }
+
+    /// Opens a packet of an SSRC that is not known into the spare slot. Nothing of the stream changes.
+    fn open_first(
+        &mut self,
+        key: TransportKey,
+        Resolved { inbound, replaces }: Resolved,
+        view: &RtpView<'_>,
+    ) -> Result<(Opened, ReplayWindow), Discard> {
+        let slot = self.spare.or_else(|| self.history.allocate()).ok_or(Discard::NoHistory)?;
+        self.spare = Some(slot);
+        let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
+        let stream = self.streams.get(inbound.stream).ok_or(Discard::UnknownSsrc)?;
+        let cycle = if replaces { stream.next_cycle() } else { stream.cycle() };
+        let mut window = ReplayWindow::default();
+        let index = window.guess(view.sequence());
+        let from = if inbound.rtx { 0 } else { HEADROOM_BYTES };
+        let room = self.history.bytes_mut(slot).get_mut(from..HEADROOM_BYTES + MAX_PAYLOAD_BYTES).unwrap_or_default();
+        let body = view.body();
+        let len = match transport.opener()? {
+            Some(opener) => {
+                let len =
+                    opener.open_rtp(inbound.ssrc, index, view.header(), body, room).map_err(OpenError::discard)?;
+                window.accept(index);
+                len
+            }
+            None => {
+                room.get_mut(..body.len()).ok_or(Discard::TooLong)?.copy_from_slice(body);
+                body.len()
+            }
+        };
+        Ok((Opened { slot, sequence: index + cycle, len, restart: replaces }, window))
     }
 
     /// A packet of no stream of ours still tells where its sender is, if it is authentic (a receiver behind comedia
@@ -117,7 +163,7 @@ impl Worker {
             let len =
                 opener.open_rtp(inbound.ssrc, index, view.header(), view.body(), room).map_err(OpenError::discard)?;
             window.accept(index);
-            return Ok(Opened { slot, sequence: index + FIRST_CYCLE, len, restart: false });
+            return Ok(Opened { slot, sequence: index + stream.cycle(), len, restart: false });
         }
         let (sequence, restart) = if inbound.rtx {
             (0, false)
@@ -228,6 +274,7 @@ impl Worker {
             let router = self.transports.get(key).ok_or(Discard::NoTransport)?.router();
             stream.open_history(&mut self.history, Holder { transport: key, router })?;
         }
+        let last = arrival.restart.then(|| stream.reception());
         self.spare = stream.take_in(&mut self.history, slot, meta, arrival);
         if stream.idle_deadline().at().is_none() {
             stream.arm_idle(&mut self.timers, of);
@@ -235,8 +282,13 @@ impl Worker {
         if stream.has_begun_batch() {
             self.fresh.push(of);
         }
-        if arrival.restart {
-            self.resynchronise_takers(of);
+        if let Some(last) = last {
+            for (subscriber, _) in stream.subscribers() {
+                let subscriber = self.consumers.get_mut(*subscriber);
+                if let Some(subscriber) = subscriber.filter(|subscriber| subscriber.current() == Some(of)) {
+                    subscriber.follow_restart(last, stream);
+                }
+            }
         }
         Ok(())
     }

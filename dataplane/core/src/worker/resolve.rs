@@ -2,10 +2,14 @@
 //! RFC 8852 section 3).
 //!
 //! All of it is read before the packet has been authenticated, and so only read. An SSRC is bound to a stream by its
-//! first authentic packet ([`Worker::bind`]) and belongs to it for ever: a MID or RID that names another one later is
-//! not looked at. (RFC 8843 would move it. No sender needs that, and what cannot be moved cannot be hijacked.)
+//! first authentic packet ([`Worker::bind`]) and belongs to it: a MID or RID that names another one later is not looked
+//! at. (RFC 8843 would move it. No sender needs that, and what cannot be moved cannot be hijacked.)
+//!
+//! A sender that begins again (a pipeline that was restarted, an encoder that was replaced) does so under another SSRC,
+//! which takes the place of the stream's former one once that is silent. Under SRTP the former one is not taken again.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use corecast_wire::{Codec, CommandError, Discard, ProduceOptions};
 
@@ -14,30 +18,54 @@ use crate::key::{OfProducer, OfStream, Table, TransportKey};
 use crate::limits::{MAX_NAME_BYTES, MAX_SSRCS_PER_TRANSPORT};
 use crate::media::{Producer, Stream};
 use crate::rtp::RtpView;
+use crate::srtp::ReplayWindow;
+use crate::time::Instant;
 use crate::transport::{Inbound, Transport};
+
+/// Silence of a stream after which another SSRC takes its place, if MID or RID name the stream, and if only the payload
+/// type does.
+const SILENT_IF_NAMED: Duration = Duration::from_millis(500);
+const SILENT_IF_NOT: Duration = Duration::from_secs(2);
+
+/// Where a packet with an unknown SSRC belongs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resolved {
+    pub(crate) inbound: Inbound,
+    /// Its SSRC takes the place of the one that the stream has had.
+    pub(crate) replaces: bool,
+}
 
 impl Worker {
     /// The stream of a packet whose SSRC is not known.
     #[cold]
-    pub(crate) fn resolve(&self, key: TransportKey, view: &RtpView<'_>) -> Result<Inbound, Discard> {
+    pub(crate) fn resolve(&self, now: Instant, key: TransportKey, view: &RtpView<'_>) -> Result<Resolved, Discard> {
         let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
-        if transport.inbound().len() >= MAX_SSRCS_PER_TRANSPORT {
+        if transport.inbound_count() >= MAX_SSRCS_PER_TRANSPORT {
             return Err(Discard::TooManySsrcs);
         }
+        if transport.has_retired(view.ssrc()) {
+            return Err(Discard::UnknownSsrc);
+        }
         let mut found = Err(Discard::UnknownSsrc);
+        // Streams that are silent, whose place it could take.
+        let mut silent = Vec::new();
         // Producers that the packet may belong to as far as its MID and payload type tell.
         let (mut candidates, mut have_mids) = (0, false);
         for producer in transport.producers().iter().filter_map(|key| self.producers.get(*key)) {
             match named_by_mid(producer, view) {
-                Some(true) => return stream_of(producer, &self.streams, view),
+                Some(true) => return free_or_silent(producer, &self.streams, view, (now, SILENT_IF_NAMED)),
                 Some(false) => continue,
                 None if producer.codec(view.payload_type()).is_none() => continue,
                 None => {}
             }
             candidates += 1;
             have_mids |= producer.mid().is_some();
-            if found.is_err() {
-                found = stream_of(producer, &self.streams, view);
+            let is_named = view.extension(producer.ids().rid).is_some() && producer.streams().len() > 1;
+            let silence = if is_named { SILENT_IF_NAMED } else { SILENT_IF_NOT };
+            match free_or_silent(producer, &self.streams, view, (now, silence)) {
+                Ok(resolved) if resolved.replaces => silent.push(resolved),
+                other if found.is_err() => found = other,
+                _ => {}
             }
         }
         // A payload type that several media sections share tells nothing (RFC 8843 section 9.2); their senders have
@@ -45,18 +73,49 @@ impl Worker {
         if candidates > 1 && have_mids {
             return Err(Discard::UnknownSsrc);
         }
-        found
+        match (found, silent.as_slice()) {
+            (Err(_), [one]) => Ok(*one),
+            (found, _) => found,
+        }
     }
 
-    /// Gives a stream the SSRC of its first authenticated packet.
-    pub(crate) fn bind(&mut self, key: TransportKey, inbound: Inbound) {
-        if let Some(stream) = self.streams.get_mut(inbound.stream) {
+    /// Gives a stream the SSRC of its first authenticated packet, or of the first of the SSRC that takes its place.
+    /// `window` has the indexes of that one.
+    pub(crate) fn bind(&mut self, key: TransportKey, resolved: Resolved, window: ReplayWindow) {
+        let Resolved { inbound, replaces } = resolved;
+        let (Some(stream), Some(transport)) = (self.streams.get_mut(inbound.stream), self.transports.get_mut(key))
+        else {
+            return;
+        };
+        if replaces {
+            stream.replace(inbound.ssrc, window);
+            transport.retire_inbound(inbound.stream);
+        } else {
             stream.bind(inbound.ssrc, inbound.rtx);
+            *stream.window(inbound.rtx) = window;
         }
-        if let Some(transport) = self.transports.get_mut(key) {
-            transport.add_inbound(inbound);
-        }
+        stream.keep(&mut self.words);
+        transport.add_inbound(inbound);
     }
+}
+
+/// The stream of a producer to which a packet with an unknown SSRC belongs: one that has no SSRC yet, or has been
+/// silent for so long.
+fn free_or_silent(
+    producer: &Producer,
+    streams: &Table<OfStream, Box<Stream>>,
+    view: &RtpView<'_>,
+    (now, silence): (Instant, Duration),
+) -> Result<Resolved, Discard> {
+    let inbound = stream_of(producer, streams, view)?;
+    let stream = streams.get(inbound.stream).ok_or(Discard::UnknownSsrc)?;
+    if !stream.is_bound(inbound.rtx) {
+        return Ok(Resolved { inbound, replaces: false });
+    }
+    // What was announced and has never come gives way to a packet that names the stream, not to a stray one.
+    let has_come = stream.highest().is_some() || silence == SILENT_IF_NAMED;
+    let gives_way = !inbound.rtx && has_come && stream.is_silent(now, silence);
+    if gives_way { Ok(Resolved { inbound, replaces: true }) } else { Err(Discard::UnknownSsrc) }
 }
 
 /// Whether a packet's MID is a producer's; `None` if the packet has none, or none that concerns this producer.
@@ -65,8 +124,8 @@ fn named_by_mid(producer: &Producer, view: &RtpView<'_>) -> Option<bool> {
     Some(view.extension(producer.ids().mid)? == mid.as_bytes())
 }
 
-/// The stream of a producer to which a packet with an unknown SSRC belongs: the one that its RID names (its repaired
-/// RID if it is a retransmission), the only one if it has no RID. None that has an SSRC already.
+/// The stream of a producer that a packet means: the one that its RID names (its repaired RID if it is a
+/// retransmission), the only one if it has no RID.
 fn stream_of(
     producer: &Producer,
     streams: &Table<OfStream, Box<Stream>>,
@@ -83,7 +142,7 @@ fn stream_of(
         (None, 1) => own.next(),
         (None, _) => None,
     };
-    let (key, _) = stream.filter(|(_, stream)| !stream.is_bound(rtx)).ok_or(Discard::UnknownSsrc)?;
+    let (key, _) = stream.ok_or(Discard::UnknownSsrc)?;
     Ok(Inbound { ssrc: view.ssrc(), stream: key, rtx })
 }
 
@@ -114,7 +173,7 @@ pub(crate) fn check_names(
         }
     }
     let announced = options.encodings.iter().flat_map(|encoding| [encoding.ssrc, encoding.rtx_ssrc]).flatten();
-    if transport.inbound().len() + announced.count() > MAX_SSRCS_PER_TRANSPORT {
+    if transport.inbound_count() + announced.count() > MAX_SSRCS_PER_TRANSPORT {
         let max = MAX_SSRCS_PER_TRANSPORT as u64;
         return Err(CommandError::Limit { what: "SSRCs of producers on a transport".into(), max });
     }

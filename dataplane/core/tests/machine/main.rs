@@ -17,5 +17,6 @@ mod ranks;
 mod reports;
 mod requests;
 mod rounds;
+mod ssrc_changes;
 mod streams;
 mod temporal;
