@@ -50,7 +50,7 @@ impl Joining {
             setup: options.setup,
             media: &options.media,
         };
-        let posted = whip::post(client, url, options.token.as_deref(), offer.to_text()).await;
+        let posted = whip::post(client, url, &options, offer.to_text()).await;
         let (resource, answer_text) = posted.map_err(failed(Phase::Http))?;
         let answer = Answer::parse(&answer_text).map_err(failed(Phase::Http))?;
         let times = Times { http: began.elapsed(), total: began.elapsed(), ..Times::default() };

@@ -70,6 +70,8 @@ pub struct Options {
     pub fingerprint: Option<String>,
     /// Bearer token.
     pub token: Option<String>,
+    /// URL of a session whose place the new one takes.
+    pub replaces: Option<String>,
     /// Who begins the handshake.
     pub setup: Setup,
     /// How the handshake is to go.
@@ -91,6 +93,7 @@ impl Options {
             identity: Arc::clone(identity),
             fingerprint: None,
             token: None,
+            replaces: None,
             setup: Setup::ActPass,
             terms: Terms::default(),
             check_fingerprint: true,

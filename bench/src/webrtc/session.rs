@@ -120,6 +120,12 @@ impl Session {
         })
     }
 
+    /// Where the session is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.resource.url.as_str()
+    }
+
     /// The server's answer.
     #[must_use]
     pub const fn answer(&self) -> &Answer {

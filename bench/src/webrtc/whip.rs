@@ -6,6 +6,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, IF_MATCH, LI
 use reqwest::{Method, StatusCode, Url};
 
 use super::ice::Credentials;
+use super::options::{JoinError, Options};
 use super::sdp;
 
 const SDP: &str = "application/sdp";
@@ -36,6 +37,14 @@ pub struct Refused {
     pub headers: HeaderMap,
 }
 
+impl JoinError {
+    /// What the server said, if it has refused.
+    #[must_use]
+    pub fn refused(&self) -> Option<&Refused> {
+        self.reason.downcast_ref()
+    }
+}
+
 fn text(headers: &HeaderMap, name: &reqwest::header::HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
@@ -47,12 +56,15 @@ fn text(headers: &HeaderMap, name: &reqwest::header::HeaderName) -> Option<Strin
 pub async fn post(
     client: &reqwest::Client,
     url: &str,
-    token: Option<&str>,
+    options: &Options,
     offer: String,
 ) -> anyhow::Result<(Resource, String)> {
     let mut request = client.post(url).header(CONTENT_TYPE, SDP).body(offer);
-    if let Some(token) = token {
+    if let Some(token) = &options.token {
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
+    if let Some(url) = &options.replaces {
+        request = request.header("Replaces", url);
     }
     let response = request.send().await.context("offer")?;
     let (status, headers, base) = (response.status(), response.headers().clone(), response.url().clone());
@@ -64,7 +76,7 @@ pub async fn post(
     ensure!(text(&headers, &CONTENT_TYPE).as_deref() == Some(SDP), "the answer is not of type {SDP}");
     let resource = Resource {
         client: client.clone(),
-        token: token.map(str::to_owned),
+        token: options.token.clone(),
         url: base.join(&location).with_context(|| format!("Location: {location}"))?,
         etag: text(&headers, &ETAG),
         links: headers.get_all(LINK).iter().filter_map(|link| Some(link.to_str().ok()?.to_owned())).collect(),

@@ -12,6 +12,9 @@ const RETRY_AFTER_SECS: u32 = 5;
 /// Seconds after which a viewer may ask again for a stream that is not there.
 const NO_STREAM_RETRY_SECS: u32 = 2;
 
+/// Seconds after which a name may be free again whose peer has vanished.
+const NAME_TAKEN_RETRY_SECS: u32 = 3;
+
 /// Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{sentence}")]
@@ -81,9 +84,12 @@ impl From<rooms::Error> for HttpError {
             Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        let is_no_stream = error.code() == Code::NoStream;
-        let error = Self::new(status, error.to_string());
-        if is_no_stream { error.retry_after(NO_STREAM_RETRY_SECS) } else { error }
+        let answer = Self::new(status, error.to_string());
+        match error.code() {
+            Code::NoStream => answer.retry_after(NO_STREAM_RETRY_SECS),
+            Code::NameTaken => answer.retry_after(NAME_TAKEN_RETRY_SECS),
+            _ => answer,
+        }
     }
 }
 

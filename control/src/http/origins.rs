@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::connections::Scheme;
 
 const METHODS: &str = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
-const REQUEST_HEADERS: &str = "Authorization, Content-Type, If-Match";
+const REQUEST_HEADERS: &str = "Authorization, Content-Type, If-Match, Replaces";
 const RESPONSE_HEADERS: &str = "Location, Link, ETag, Accept-Patch, Accept-Post, WWW-Authenticate, Retry-After";
 /// How long a browser need not ask again.
 const MAX_AGE_SECS: u32 = 7_200;

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::config::Config;
 use crate::http::HttpError;
+use crate::rooms::Credential;
 
 /// What a client wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,12 @@ pub(crate) fn check(config: &Config, scope: Scope, headers: &HeaderMap, token: O
             Err(refused(StatusCode::UNAUTHORIZED, challenge, "Authorization: this token is not known"))
         }
     }
+}
+
+/// What a client has shown, whether or not it was asked for.
+pub(crate) fn credential(headers: &HeaderMap) -> Option<Credential> {
+    let hash = digest::digest(&digest::SHA256, bearer(headers)?.as_bytes());
+    hash.as_ref().try_into().ok().map(Credential)
 }
 
 /// Whether a client may know who is in a room: it may if it may watch or publish.

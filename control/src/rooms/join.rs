@@ -61,7 +61,10 @@ impl Room {
         dtls: DtlsParameters,
     ) -> Result<Joined, Error> {
         // The name is taken from here on.
-        let (peer, left) = self.add_peer(new).await?;
+        let (peer, left) = match self.add_peer(new.clone()).await {
+            Err(error) if error.code() == Code::NameTaken && self.vacate(&new).await? => self.add_peer(new).await?,
+            added => added?,
+        };
         let (id, name) = (TransportId(next_id()), object_name());
         let make = |(kind, produced)| Producer::new(&peer.shared_name(), &name, kind, produced);
         let (producers, options): (Vec<_>, Vec<_>) = producers.into_iter().map(make).unzip();
@@ -87,14 +90,18 @@ impl Room {
         Ok(Joined { peer, transport: name, local, states: receiver, left })
     }
 
-    /// What there is to watch: the name of the wanted peer, or of the one that has been publishing longest, and its
-    /// producers, at least one.
+    /// What there is to watch: the name of the wanted peer, or of the one that has been publishing longest and whose
+    /// media comes, and its producers, at least one.
     pub(crate) async fn streams(&self, wanted: Option<&str>) -> Result<(String, Vec<ProducerInfo>), Error> {
-        let state = self.state().await;
-        state.check_open()?;
-        let watched = state.publisher(wanted).ok_or_else(|| Error::no_stream(self.id(), wanted))?;
-        let producers = state.producer_infos(&watched);
-        Ok((watched, producers))
+        let publishers = {
+            let state = self.state().await;
+            state.check_open()?;
+            state.publishers(wanted)
+        };
+        let nobody = || Error::no_stream(self.id(), wanted);
+        let watched = self.liveliest(publishers).await?.ok_or_else(nobody)?;
+        let producers = self.state().await.producer_infos(&watched);
+        if producers.is_empty() { Err(nobody()) } else { Ok((watched, producers)) }
     }
 
     /// A viewer comes. It is given all of these consumers; if one of the producers has gone meanwhile, there is no
@@ -187,6 +194,7 @@ fn viewer() -> NewPeer {
         app_data: Value::Null,
         rtp_capabilities: None,
         joined: false,
+        credential: None,
     }
 }
 

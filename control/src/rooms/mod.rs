@@ -7,7 +7,8 @@
 //!
 //! From the outside in: `registry` (all rooms; `waiting` for one), `room` (the lock, the end), `peers`, then `join` (a
 //! peer with a WebRTC transport and everything inside at once) or `plain` and `produce_consume` (step by step),
-//! `layers`, `listener`. The tables are in `state`, their rows in `peer`, `transport` and `media`.
+//! `silence` (publishers that have vanished), `layers`, `listener`. The tables are in `state`, their rows in `peer`,
+//! `transport` and `media`.
 
 mod draw;
 mod error;
@@ -25,6 +26,7 @@ mod produce_consume;
 mod registry;
 mod room;
 mod sample;
+mod silence;
 mod state;
 mod transport;
 mod waiting;
@@ -39,7 +41,7 @@ pub(crate) use layers::LayerReport;
 pub(crate) use listener::Listener;
 pub(crate) use names::{check_display_name, check_name};
 pub(crate) use overview::Overview;
-pub(crate) use peer::{NewPeer, PeerHandle, PeerKind};
+pub(crate) use peer::{Credential, NewPeer, PeerHandle, PeerKind};
 pub(crate) use peers::{PeerInfo, ProducerInfo};
 pub(crate) use plain::{NewPlainTransport, PlainRemote};
 pub(crate) use produce_consume::{NewConsumer, NewProducer};

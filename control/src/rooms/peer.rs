@@ -1,6 +1,7 @@
 //! Who is in a room.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::Value;
 use tokio::sync::watch;
@@ -42,6 +43,10 @@ impl PeerKind {
     }
 }
 
+/// What a client has shown to be let in, as a digest. Who shows the same may take the place of one that has vanished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Credential(pub(crate) [u8; 32]);
+
 /// A peer that is about to come.
 #[derive(Clone, Debug)]
 pub(crate) struct NewPeer {
@@ -54,6 +59,8 @@ pub(crate) struct NewPeer {
     pub(crate) rtp_capabilities: Option<RtpCapabilities>,
     /// Others are told of it from the start.
     pub(crate) joined: bool,
+    /// What it was let in by, if it showed anything.
+    pub(crate) credential: Option<Credential>,
 }
 
 /// One coming of a peer. A later peer of the same name has another handle.
@@ -84,6 +91,9 @@ pub(super) struct Peer {
     pub(super) app_data: Value,
     pub(super) rtp_capabilities: Option<Arc<RtpCapabilities>>,
     pub(super) joined: bool,
+    pub(super) credential: Option<Credential>,
+    /// When it came.
+    pub(super) since: Instant,
     /// Dropped when the peer leaves, which its signaling sees.
     _present: watch::Sender<()>,
 }
@@ -99,6 +109,8 @@ impl Peer {
             app_data: new.app_data,
             rtp_capabilities: new.rtp_capabilities.map(Arc::new),
             joined: new.joined,
+            credential: new.credential,
+            since: Instant::now(),
             _present: present,
         };
         (peer, left)

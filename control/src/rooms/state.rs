@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use corecast_wire::{Command, TransportId};
+use corecast_wire::{Command, ProducerId, TransportId};
 
 use super::error::Error;
 use super::events::{EventSender, Presence, RoomEvent};
@@ -12,6 +12,13 @@ use super::media::{Consumer, Producer};
 use super::peer::{Peer, PeerHandle};
 
 use super::transport::Transport;
+
+/// A peer that publishes.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    pub(super) name: String,
+    pub(super) producers: Vec<ProducerId>,
+}
 
 /// The tables. All names are unique in their table.
 #[derive(Debug)]
@@ -146,13 +153,23 @@ impl State {
         idle.map(|peer| peer.handle.clone()).collect()
     }
 
-    /// Name of the peer to watch: the wanted one if it publishes, otherwise the one that has been publishing longest,
-    /// those that are connected first.
-    pub(super) fn publisher(&self, wanted: Option<&str>) -> Option<String> {
+    /// Peers that may be watched: the wanted one, or all that publish, those that are connected first and then in the
+    /// order of coming.
+    pub(super) fn publishers(&self, wanted: Option<&str>) -> Vec<Publisher> {
         let owners: HashSet<&str> = self.producers.values().map(|producer| &*producer.owner).collect();
         let matching = owners.into_iter().filter(|name| wanted.is_none_or(|wanted| wanted == *name));
-        let peers = matching.filter_map(|name| self.peers.get(name));
-        peers.min_by_key(|peer| (!peer.joined, peer.number())).map(|peer| peer.handle.name().to_owned())
+        let mut peers: Vec<_> = matching.filter_map(|name| self.peers.get(name)).collect();
+        peers.sort_unstable_by_key(|peer| (!peer.joined, peer.number()));
+        let publisher = |peer: &Peer| {
+            let name = peer.handle.name().to_owned();
+            Publisher { producers: self.producer_ids(&name).collect(), name }
+        };
+        peers.into_iter().map(publisher).collect()
+    }
+
+    /// What a peer publishes.
+    pub(super) fn producer_ids(&self, owner: &str) -> impl Iterator<Item = ProducerId> {
+        self.producers.values().filter(move |producer| *producer.owner == *owner).map(|producer| producer.id)
     }
 
     /// Who is there, in the order of coming.

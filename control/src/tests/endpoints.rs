@@ -83,7 +83,7 @@ async fn a_name_is_taken_once() {
     let good = offer("sendonly", STAYS);
     assert_eq!(server.sdp("/whip/r?peer=ann", &good).await.status, StatusCode::CREATED);
     let again = server.sdp("/whip/r?peer=ann", &good).await;
-    assert_eq!((again.status, again.header("retry-after")), (StatusCode::CONFLICT, None), "{}", again.text);
+    assert_eq!((again.status, again.header("retry-after")), (StatusCode::CONFLICT, Some("3")), "{}", again.text);
     assert_eq!(server.sdp("/whip/other?peer=ann", &good).await.status, StatusCode::CREATED);
     // Without a name each is drawn one.
     let links = [server.sdp("/whip/r", &good).await, server.sdp("/whip/r", &good).await];

@@ -3,7 +3,7 @@
 //! A worker applies each command completely or not at all, and it knows no batch. So what a batch has done until one of
 //! its commands was refused is undone here.
 
-use corecast_wire::{Command, CommandError, Object, ObjectStats, Reply};
+use corecast_wire::{Command, CommandError, Object, ObjectStats, ProducerId, Reply, Silence};
 
 use super::link::RequestError;
 use super::pool::Worker;
@@ -58,6 +58,14 @@ impl Worker {
                 Some(next) if from.is_none_or(|from| next > from) => from = Some(next),
                 _ => return Ok(objects),
             }
+        }
+    }
+
+    /// For how long nothing has come of each of these producers.
+    pub(crate) async fn silences(&self, producers: Vec<ProducerId>) -> Result<Vec<Silence>, RequestError> {
+        match self.request(Command::Silences { producers }).await? {
+            Reply::Silences(silences) => Ok(silences),
+            _ => Err(RequestError::WrongReply),
         }
     }
 

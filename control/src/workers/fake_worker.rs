@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use corecast_wire::{
     Coalesce, Command, CommandError, ConsumerId, CurrentLayer, DtlsParameters, DtlsState, EncodingMapping, Event,
     Executor, Frame, FrameDecoder, HugePages, IceState, Io, MediaKind, Object, ObjectStats, ProducerId, ProducerStats,
-    Reply, RouterId, SpatialLayer, StatsPage, StreamStats, TransportId, TransportStats, Usage, WebRtcTransportOptions,
-    WorkerConfig, encode,
+    Reply, RouterId, Silence, SpatialLayer, StatsPage, StreamStats, TransportId, TransportStats, Usage,
+    WebRtcTransportOptions, WorkerConfig, encode,
 };
 use tokio::sync::mpsc;
 
@@ -179,6 +179,7 @@ impl FakeWorker {
     fn handle(&mut self, command: Command) -> Result<Reply, CommandError> {
         match command {
             Command::Usage => return Ok(Reply::Usage(Box::new(self.usage()))),
+            Command::Silences { producers } => return Ok(Reply::Silences(vec![Silence::default(); producers.len()])),
             Command::Stats { from } => return Ok(Reply::Stats(self.stats(from))),
             Command::CreateRouter { router } if !self.routers.insert(router) => {
                 return Err(CommandError::Exists { kind: "router".into(), id: router.0 });

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ConsumeOptions, ConsumerId, DtlsParameters, DtlsState, IceParameters, IceState, IceTuple, Io, Object,
-    ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters, StatsPage, TransportId, Usage,
+    ProduceOptions, ProducerId, RouterId, Silence, SrtpCryptoSuite, SrtpParameters, StatsPage, TransportId, Usage,
     WebRtcTransportOptions,
 };
 
@@ -36,6 +36,11 @@ pub enum Command {
     Stats {
         /// `None` for the first page, then what the page before named.
         from: Option<Object>,
+    },
+    /// Answers [`Reply::Silences`]: for how long nothing has come of these producers.
+    Silences {
+        /// At most [`MAX_SILENCES`](crate::MAX_SILENCES).
+        producers: Vec<ProducerId>,
     },
     /// New router.
     CreateRouter {
@@ -204,6 +209,8 @@ pub enum Reply {
     Usage(Box<Usage>),
     /// Answer to [`Command::Stats`].
     Stats(StatsPage),
+    /// Answer to [`Command::Silences`]: one for each producer, in their order.
+    Silences(Vec<Silence>),
 }
 
 /// Why a command was not applied. Nothing has changed.

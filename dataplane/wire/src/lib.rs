@@ -24,15 +24,15 @@ pub use frame::{Frame, FrameDecoder, FrameError, MAX_FRAME_BYTES, encode};
 pub use ids::{ConsumerId, ProducerId, RouterId, TransportId};
 pub use maxima::{
     MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES, MAX_ENCODINGS,
-    MAX_HEADER_EXTENSIONS,
+    MAX_HEADER_EXTENSIONS, MAX_SILENCES,
 };
 pub use rtp_parameters::{
     Codec, CodecMapping, ConsumeOptions, ConsumerExtension, EncodingMapping, ExtensionMapping, HeaderExtension,
     MediaKind, PayloadTypeMapping, ProduceOptions, RtxOptions, SrtpCryptoSuite, SrtpParameters,
 };
 pub use stats::{
-    ConsumerStats, CoreTime, Object, ObjectStats, ProducerStats, StatsPage, StreamStats, TransportStats, Usage,
-    WebRtcStats,
+    ConsumerStats, CoreTime, Object, ObjectStats, ProducerStats, Silence, StatsPage, StreamStats, TransportStats,
+    Usage, WebRtcStats,
 };
 pub use webrtc::{
     DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol,

@@ -12,3 +12,5 @@ pub const MAX_CONSUMER_PAYLOAD_TYPES: usize = 8;
 pub const MAX_CONSUMER_MID_BYTES: usize = 16;
 /// Longest canonical name, in bytes: its length is one byte (RFC 3550 section 6.5).
 pub const MAX_CNAME_BYTES: usize = 255;
+/// Producers whose silence is asked for at once: the answer fits a frame with much to spare.
+pub const MAX_SILENCES: usize = 1_024;

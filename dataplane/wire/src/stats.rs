@@ -173,6 +173,15 @@ pub struct ProducerStats {
     pub streams: Vec<StreamStats>,
 }
 
+/// For how long nothing has come of a producer. Without a value nothing ever came, or there is no such producer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Silence {
+    /// Since the last packet of its media, in milliseconds.
+    pub media_ms: Option<u32>,
+    /// Since the last authenticated packet or check of its transport, in milliseconds. WebRTC transports alone know.
+    pub life_ms: Option<u32>,
+}
+
 /// Counters of a consumer (mediasoup's `outbound-rtp`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumerStats {

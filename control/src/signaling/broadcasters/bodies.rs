@@ -79,6 +79,7 @@ impl BroadcasterBody {
             rtp_capabilities: self.rtp_capabilities,
             // The newer form joins in a request of its own.
             joined: is_legacy,
+            credential: None,
         };
         Ok((peer, field))
     }

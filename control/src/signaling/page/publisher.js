@@ -46,6 +46,7 @@ export class Publisher {
     this.session = new Session({
       token,
       address: () => this.#address(),
+      replaces: true,
       prepare: (pc) => this.#prepare(pc),
       answered: (pc, sdp) => this.#answered(sdp),
       changed,

@@ -59,6 +59,8 @@ export class Session {
   #stop = new AbortController();
   #hurry = new AbortController();
   #url = null;
+  /** URL of the session that came before: the server may not know yet that it is over. */
+  #last = null;
   #once = false;
   #restarting = null;
   #renew = new AbortController();
@@ -68,6 +70,7 @@ export class Session {
   /**
    * @param address URL to POST to, asked for before each attempt
    * @param token bearer token, if any
+   * @param replaces whether a session takes the place of the one before at the server (WHIP)
    * @param prepare adds transceivers to a new connection
    * @param answered is told when an answer has been applied
    * @param changed is told when the state has changed
@@ -169,9 +172,11 @@ export class Session {
     this.pc = pc;
     await this.#what.prepare(pc);
     await pc.setLocalDescription();
-    const response = await this.#fetch(this.#what.address(), "POST", "application/sdp", pc.localDescription.sdp);
+    const proof = this.#what.replaces && this.#last ? { Replaces: this.#last } : {};
+    const address = this.#what.address();
+    const response = await this.#fetch(address, "POST", "application/sdp", pc.localDescription.sdp, proof);
     if (response.status !== 201) throw await Refused.from(response);
-    this.#url = new URL(response.headers.get("Location") ?? "", response.url).href;
+    this.#url = this.#last = new URL(response.headers.get("Location") ?? "", response.url).href;
     if (this.#stopped) return this.#drop();
     const links = response.headers.get("Link");
     this.#learnServers(links, pc);

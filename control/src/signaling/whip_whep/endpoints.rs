@@ -13,9 +13,10 @@ use tokio::sync::oneshot;
 
 use super::join::{Publishing, Viewing};
 use super::layers;
-use super::request::{ACCEPT_PATCH, ACCEPT_POST, FRAGMENT, SDP, WhipWhep, authorize, header_value, options};
-use super::sessions::{CreatedSession, Endpoint};
+use super::request::{ACCEPT_PATCH, ACCEPT_POST, FRAGMENT, REPLACES, SDP, WhipWhep, authorize, header_value, options};
+use super::sessions::{CreatedSession, Endpoint, Session};
 use crate::http::{Answer, App, HttpError, aside, check_type, path_segment, text};
+use crate::ops::access;
 use crate::rooms::{Error, check_name};
 
 #[derive(Debug, Deserialize)]
@@ -66,6 +67,14 @@ fn created(app: &App, opened: CreatedSession, links: &[String]) -> Answer {
     Ok(response)
 }
 
+/// The session whose place a client wants, which only a client of that session can name. One that has ended has left
+/// its place.
+fn replaced(at: &WhipWhep, room: &str, headers: &HeaderMap) -> Option<Arc<Session>> {
+    let url = headers.get(REPLACES)?.to_str().ok()?;
+    let (_, secret) = url.trim().rsplit_once('/')?;
+    at.sessions.get(Endpoint::Whip, room, secret)
+}
+
 /// `POST /whip/{room}`.
 pub(super) async fn publish(
     State(at): State<WhipWhep>,
@@ -73,13 +82,18 @@ pub(super) async fn publish(
     Query(query): Query<PublishQuery>,
     request: Request,
 ) -> Answer {
+    let (credential, replaced) = (access::credential(request.headers()), replaced(&at, &room, request.headers()));
     let offer = offer(&at.app, Endpoint::Whip, request).await?;
     check_name("roomId", &room)?;
-    let publishing = aside(move || Publishing::read(query.peer, query.name, &offer)).await?;
+    let peer = query.peer.or_else(|| replaced.as_ref().map(|session| session.peer_name().to_owned()));
+    let publishing = aside(move || Publishing::read(peer, query.name, &offer)).await?;
     let app = Arc::clone(&at.app);
     let opened = open(async move {
         let room = at.app.rooms().get_or_create(&room).await?;
-        let joined = publishing.join(&room).await?;
+        if let Some(session) = replaced {
+            session.end("its client came again").await?;
+        }
+        let joined = publishing.join(&room, credential).await?;
         Ok(at.sessions.open(Endpoint::Whip, room, joined))
     });
     let opened = opened.await?;

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use crate::http::HttpError;
 use crate::ortc::{Carrier, Kind, Produced, produce};
 use crate::rooms::{
-    self, Code, Error, Given, Joined, LocalParameters, NewPeer, PeerKind, ProducerInfo, Room, Wanted, draw_cname,
-    draw_first_sequence, draw_ssrc,
+    self, Code, Credential, Error, Given, Joined, LocalParameters, NewPeer, PeerKind, ProducerInfo, Room, Wanted,
+    draw_cname, draw_first_sequence, draw_ssrc,
 };
 use crate::sdp::{self, AnsweredSection, Bundle, Local, Offer, RemoteIce};
 
@@ -79,7 +79,7 @@ impl Publishing {
     }
 
     /// The publisher joins a room.
-    pub(super) async fn join(self, room: &Room) -> Result<Answered, HttpError> {
+    pub(super) async fn join(self, room: &Room, credential: Option<Credential>) -> Result<Answered, HttpError> {
         let Self { peer, display_name, offer, parts, answers } = self;
         let new = NewPeer {
             name: peer.clone(),
@@ -88,6 +88,7 @@ impl Publishing {
             app_data: json!({ "device": { "name": "WHIP" } }),
             rtp_capabilities: None,
             joined: false,
+            credential,
         };
         let joined = room.publish(new, parts, offer.dtls.clone()).await.map_err(|error| match error.code() {
             Code::NameTaken => HttpError::from(Error::new(Code::NameTaken, format!("peer: {error}"))),

@@ -12,6 +12,8 @@ use crate::ops::access;
 pub(super) const SDP: &str = "application/sdp";
 pub(super) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 pub(super) const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+/// URL of a session whose place the new one takes (after RFC 3891, which does the same for SIP).
+pub(super) const REPLACES: HeaderName = HeaderName::from_static("replaces");
 pub(super) const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
 /// State of the routes of WHIP and WHEP.

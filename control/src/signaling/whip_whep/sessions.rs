@@ -201,6 +201,11 @@ impl Session {
         self.room.id()
     }
 
+    /// What others call its peer.
+    pub(super) fn peer_name(&self) -> &str {
+        self.peer.name()
+    }
+
     /// Its sections whose consumers can be sent one of several encodings.
     pub(super) fn layered(&self) -> &[LayeredSection] {
         &self.layered

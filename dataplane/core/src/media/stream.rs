@@ -433,6 +433,11 @@ impl Stream {
         &mut self.idle_deadline
     }
 
+    /// When its last packet came, if one has.
+    pub(crate) fn last_arrival(&self) -> Option<Instant> {
+        self.highest.map(|_| self.last_arrival)
+    }
+
     /// When it counts as idle if nothing comes.
     pub(crate) fn idle_at(&self) -> Instant {
         self.last_arrival + IDLE_TIME

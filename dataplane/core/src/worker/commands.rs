@@ -38,6 +38,7 @@ impl Worker {
     ) -> Result<Reply, CommandError> {
         match command {
             Command::Stats { from } => return Ok(Reply::Stats(self.stats_page(now, *from))),
+            Command::Silences { producers } => return self.silences(now, producers).map(Reply::Silences),
             Command::CreatePlainTransport { router, transport, options } => {
                 return self.create_plain_transport(now, *router, *transport, options, opened);
             }

@@ -1,8 +1,12 @@
-//! Counters of every object, a page at a time.
+//! Counters of every object, a page at a time; and for how long producers have been silent.
 
-use corecast_wire::{ConsumerId, Object, ObjectStats, ProducerId, ProducerStats, StatsPage, StreamStats, TransportId};
+use corecast_wire::{
+    ConsumerId, MAX_SILENCES, Object, ObjectStats, ProducerId, ProducerStats, Silence, StatsPage, StreamStats,
+    TransportId,
+};
 
 use super::Worker;
+use super::refused::{Applied, limit};
 use crate::consumer::Consumer;
 use crate::key::{StreamKey, TransportKey};
 use crate::limits::STATS_PAGE_OBJECTS;
@@ -39,6 +43,23 @@ impl Worker {
             page.objects.extend(stats);
         }
         page
+    }
+
+    /// For how long nothing has come of each of these.
+    pub(crate) fn silences(&self, now: Instant, producers: &[ProducerId]) -> Applied<Vec<Silence>> {
+        limit(producers.len(), MAX_SILENCES + 1, "producers to ask about at once")?;
+        let of = |id: &ProducerId| self.producer_by_id.get(id).and_then(|key| self.producers.get(*key));
+        Ok(producers.iter().map(|id| of(id).map_or_else(Silence::default, |one| self.silence(now, one))).collect())
+    }
+
+    fn silence(&self, now: Instant, producer: &Producer) -> Silence {
+        let streams = producer.streams().iter().filter_map(|key| self.streams.get(*key));
+        let webrtc = self.transports.get(producer.transport()).and_then(|transport| transport.webrtc());
+        let since = |at: Instant| u32::try_from(now.since(at).as_millis()).unwrap_or(u32::MAX);
+        Silence {
+            media_ms: streams.filter_map(|stream| stream.last_arrival()).max().map(since),
+            life_ms: webrtc.and_then(|webrtc| webrtc.ice().last_sign_of_life()).map(since),
+        }
     }
 
     fn transport_id(&self, key: TransportKey) -> TransportId {

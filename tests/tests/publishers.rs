@@ -1,0 +1,172 @@
+//! Publishers that vanish without a word and come again: who is watched meanwhile, and who may have their names. The
+//! built binary, over real sockets, with the load generator's endpoint.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use corecast_bench::webrtc::sdp::{Kind, Media};
+use corecast_bench::webrtc::whip::Refused;
+use corecast_bench::webrtc::{Event, Identity, JoinError, Joining, Options, Session, join};
+use corecast_tests::server::Server;
+use reqwest::StatusCode;
+use tokio::time::{Instant, sleep};
+
+/// Less than the 30 s after which a worker gives up who vanished.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Silence after which a name is free, and a moment more.
+const SILENCE: Duration = Duration::from_secs(4);
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(90), test).await.expect("in time") });
+}
+
+/// Somebody with a token, and perhaps a session that was lost.
+#[derive(Clone, Copy, Default)]
+struct Who<'a> {
+    token: Option<&'a str>,
+    replaces: Option<&'a str>,
+}
+
+fn options(send: bool, who: Who<'_>) -> Options {
+    let identity = Arc::new(Identity::new().expect("made"));
+    let mut options = Options::new(&identity, vec![Media::plain(Kind::Audio, send, send.then_some(7))]);
+    options.token = who.token.map(str::to_owned);
+    options.replaces = who.replaces.map(str::to_owned);
+    options
+}
+
+async fn publish(server: &Server, path: &str, who: Who<'_>) -> Result<Session, JoinError> {
+    let url = format!("http://{}/whip/{path}", server.address);
+    join(&reqwest::Client::new(), &url, options(true, who)).await
+}
+
+/// A publisher that is refused: the answer.
+async fn refused(server: &Server, path: &str, who: Who<'_>) -> Refused {
+    let url = format!("http://{}/whip/{path}", server.address);
+    let error = Joining::post(&reqwest::Client::new(), &url, options(true, who)).await.expect_err("refused");
+    error.refused().expect("an answer").clone()
+}
+
+async fn watch(server: &Server, path: &str) -> Session {
+    let url = format!("http://{}/whep/{path}", server.address);
+    join(&reqwest::Client::new(), &url, options(false, Who::default())).await.expect("watches")
+}
+
+/// A publisher and what it has sent.
+struct Sender {
+    session: Session,
+    sequence: u16,
+    payload: u8,
+}
+
+impl Sender {
+    fn new(session: Session, payload: u8) -> Self {
+        Self { session, sequence: 0, payload }
+    }
+
+    /// A packet of sound, and what has come meanwhile: whether the server has closed.
+    async fn send(&mut self) -> bool {
+        self.sequence += 1;
+        let [s0, s1] = self.sequence.to_be_bytes();
+        let [t0, t1, t2, t3] = (u32::from(self.sequence) * 960).to_be_bytes();
+        let packet = [0x80, 111, s0, s1, t0, t1, t2, t3, 0, 0, 0, 7, self.payload, 0];
+        self.session.send_rtp(&packet).expect("sent");
+        matches!(self.session.recv(Duration::from_millis(20)).await.expect("open"), Some(Event::Closed))
+    }
+}
+
+/// The first packet that comes to a viewer while somebody sends: its payload.
+async fn first(viewer: &mut Session, sender: &mut Sender, within: Duration) -> Option<u8> {
+    let until = Instant::now() + within;
+    while Instant::now() < until {
+        sender.send().await;
+        if let Some(Event::Rtp(packet)) = viewer.recv(Duration::from_millis(1)).await.expect("open") {
+            return packet.payload.first().copied();
+        }
+    }
+    None
+}
+
+#[test]
+fn a_room_is_watched_where_media_comes_and_not_where_somebody_vanished() {
+    let server = Server::start(&["--workers", "1"]);
+    run(async {
+        let mut old = Sender::new(publish(&server, "r?peer=old", Who::default()).await.expect("joins"), 1);
+        assert_eq!(first(&mut watch(&server, "r").await, &mut old, PATIENCE).await, Some(1));
+        drop(old);
+        // Who never comes is no better.
+        let url = format!("http://{}/whip/r?peer=never", server.address);
+        let never = Joining::post(&reqwest::Client::new(), &url, options(true, Who::default())).await.expect("made");
+        let mut new = Sender::new(publish(&server, "r?peer=new", Who::default()).await.expect("joins"), 2);
+        let until = Instant::now() + PATIENCE;
+        let seen = loop {
+            let mut viewer = watch(&server, "r").await;
+            let seen = first(&mut viewer, &mut new, Duration::from_millis(500)).await;
+            viewer.leave().await.expect("leaves");
+            if seen.is_some() || Instant::now() > until {
+                break seen;
+            }
+        };
+        assert_eq!(seen, Some(2), "the live one");
+        drop(never);
+    });
+}
+
+#[test]
+fn a_name_stays_while_its_peer_lives_and_is_taken_over_with_the_same_token_when_it_is_silent() {
+    let server = Server::start(&["--workers", "1", "--whip-tokens", "one,two"]);
+    let (one, two) = (Who { token: Some("one"), ..Who::default() }, Who { token: Some("two"), ..Who::default() });
+    run(async {
+        let mut old = Sender::new(publish(&server, "r?peer=ann", one).await.expect("joins"), 1);
+        old.send().await;
+        let answer = refused(&server, "r?peer=ann", one).await;
+        assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.body);
+        assert_eq!(answer.headers["retry-after"], "3");
+        drop(old);
+        sleep(SILENCE).await;
+        assert_eq!(refused(&server, "r?peer=ann", two).await.status, StatusCode::CONFLICT, "another's token");
+        let mut new = Sender::new(publish(&server, "r?peer=ann", one).await.expect("takes the place"), 2);
+        assert_eq!(first(&mut watch(&server, "r/ann").await, &mut new, PATIENCE).await, Some(2));
+    });
+}
+
+#[test]
+fn a_publisher_that_never_connected_does_not_keep_its_name() {
+    let server = Server::start(&["--workers", "1"]);
+    run(async {
+        let url = format!("http://{}/whip/r?peer=ann", server.address);
+        let never = Joining::post(&reqwest::Client::new(), &url, options(true, Who::default())).await.expect("made");
+        assert_eq!(refused(&server, "r?peer=ann", Who::default()).await.status, StatusCode::CONFLICT, "just made");
+        sleep(SILENCE).await;
+        publish(&server, "r?peer=ann", Who::default()).await.expect("takes the place");
+        drop(never);
+    });
+}
+
+#[test]
+fn who_names_the_old_sessions_url_takes_its_place_at_once() {
+    let server = Server::start(&["--workers", "1"]);
+    run(async {
+        let mut old = Sender::new(publish(&server, "r?peer=ann", Who::default()).await.expect("joins"), 1);
+        old.send().await;
+        let url = old.session.url().to_owned();
+        let guess = Who { replaces: Some("/whip/r/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), ..Who::default() };
+        assert_eq!(refused(&server, "r?peer=ann", guess).await.status, StatusCode::CONFLICT, "that is no proof");
+        let elsewhere = Who { replaces: Some(&url), ..Who::default() };
+        publish(&server, "another?peer=ann", elsewhere).await.expect("another room");
+        assert!(!old.send().await, "the session of this room goes on");
+
+        let proof = Who { replaces: Some(&url), ..Who::default() };
+        let new = publish(&server, "r", proof).await.expect("takes the place, and the name with it");
+        let until = Instant::now() + PATIENCE;
+        while !matches!(old.session.recv(PATIENCE).await.expect("open"), Some(Event::Closed)) {
+            assert!(Instant::now() < until, "the old session is not closed");
+        }
+        while reqwest::get(&url).await.expect("an answer").status() != StatusCode::NOT_FOUND {
+            assert!(Instant::now() < until, "the old session's URL stays");
+        }
+        let mut new = Sender::new(new, 2);
+        assert_eq!(first(&mut watch(&server, "r/ann").await, &mut new, PATIENCE).await, Some(2));
+    });
+}
