@@ -150,13 +150,15 @@ impl Rtc {
 pub(crate) struct Rooms {
     /// A room that has had no broadcaster for this long is closed.
     pub(crate) idle: Span,
+    /// A viewer whose publisher has left is ended if there has been nothing to see for this long.
+    pub(crate) viewer_grace: Span,
     /// Most rooms at a time.
     pub(crate) max: usize,
 }
 
 impl Default for Rooms {
     fn default() -> Self {
-        Self { idle: Span::from_secs(60), max: 10_000 }
+        Self { idle: Span::from_secs(60), viewer_grace: Span::from_secs(15), max: 10_000 }
     }
 }
 
@@ -303,6 +305,9 @@ pub(crate) struct Args {
     /// Close a room that has had no broadcaster for this long [default: 60s]
     #[arg(long, env = "CORECAST_ROOMS_IDLE", value_name = "TIME")]
     rooms_idle: Option<Span>,
+    /// End a viewer that has had nothing to see for this long since its publisher left [default: 15s]
+    #[arg(long, env = "CORECAST_ROOMS_VIEWER_GRACE", value_name = "TIME")]
+    rooms_viewer_grace: Option<Span>,
     /// Interval of the usage log [default: 120s]
     #[arg(long, env = "CORECAST_USAGE_INTERVAL", value_name = "TIME")]
     usage_interval: Option<Span>,
@@ -402,6 +407,7 @@ impl Config {
         set(&mut self.rtc.recv_buffer_bytes, &args.rtc_recv_buffer_bytes);
         set(&mut self.rtc.send_buffer_bytes, &args.rtc_send_buffer_bytes);
         set(&mut self.rooms.idle, &args.rooms_idle);
+        set(&mut self.rooms.viewer_grace, &args.rooms_viewer_grace);
         set(&mut self.usage.interval, &args.usage_interval);
         set(&mut self.worker.heartbeat, &args.worker_heartbeat);
         set(&mut self.worker.timeout, &args.worker_timeout);

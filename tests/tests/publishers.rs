@@ -1,5 +1,5 @@
-//! Publishers that vanish without a word and come again: who is watched meanwhile, and who may have their names. The
-//! built binary, over real sockets, with the load generator's endpoint.
+//! Publishers that vanish without a word and come again: who is watched meanwhile, who may have their names, and what
+//! their viewers see. The built binary, over real sockets, with the load generator's endpoint.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -168,5 +168,76 @@ fn who_names_the_old_sessions_url_takes_its_place_at_once() {
         }
         let mut new = Sender::new(new, 2);
         assert_eq!(first(&mut watch(&server, "r/ann").await, &mut new, PATIENCE).await, Some(2));
+    });
+}
+
+/// Packets that a viewer has got: sequence number and timestamp of each.
+async fn packets(viewer: &mut Session, sender: &mut Sender, count: usize) -> Vec<(u32, u16, u32, u8)> {
+    let (until, mut got) = (Instant::now() + PATIENCE, Vec::new());
+    while got.len() < count && Instant::now() < until {
+        sender.send().await;
+        while let Some(event) = viewer.recv(Duration::from_millis(1)).await.expect("open") {
+            assert!(!matches!(event, Event::Closed), "the viewer's session stays");
+            if let Event::Rtp(packet) = event {
+                let header = packet.header;
+                got.push((header.ssrc, header.sequence_number, header.timestamp, packet.payload[0]));
+            }
+        }
+    }
+    got
+}
+
+/// The packets of the sender with this payload follow what the viewer had before.
+fn goes_on(packets: &[(u32, u16, u32, u8)], payload: u8) {
+    let first = packets.iter().position(|packet| packet.3 == payload).expect("some of it");
+    let (last, first) = (packets[first - 1], packets[first]);
+    assert_eq!((first.0, first.1), (last.0, last.1.wrapping_add(1)), "SSRC and numbers go on: {packets:?}");
+    assert!((1..1 << 31).contains(&first.2.wrapping_sub(last.2)), "and so does time: {packets:?}");
+}
+
+#[test]
+fn viewers_go_on_in_their_sessions_when_their_publisher_comes_again() {
+    let server = Server::start(&["--workers", "1"]);
+    run(async {
+        let mut old = Sender::new(publish(&server, "r?peer=ann", Who::default()).await.expect("joins"), 1);
+        let (mut of_room, mut of_peer) = (watch(&server, "r").await, watch(&server, "r/ann").await);
+        let (before, of_ann) = (packets(&mut of_room, &mut old, 5).await, packets(&mut of_peer, &mut old, 5).await);
+        old.session.leave().await.expect("leaves");
+
+        let mut other = Sender::new(publish(&server, "r?peer=bob", Who::default()).await.expect("joins"), 2);
+        let after = packets(&mut of_room, &mut other, 5).await;
+        goes_on(&[before, after.clone()].concat(), 2);
+        other.session.leave().await.expect("leaves");
+
+        let mut again = Sender::new(publish(&server, "r?peer=ann", Who::default()).await.expect("comes again"), 3);
+        for (viewer, before) in [(&mut of_room, after), (&mut of_peer, of_ann)] {
+            let after = packets(viewer, &mut again, 5).await;
+            goes_on(&[before, after].concat(), 3);
+            assert_eq!(viewer_status(viewer).await, StatusCode::NO_CONTENT);
+        }
+    });
+}
+
+async fn viewer_status(viewer: &Session) -> StatusCode {
+    reqwest::get(viewer.url()).await.expect("an answer").status()
+}
+
+#[test]
+fn a_viewer_without_anything_to_see_is_ended_after_the_grace() {
+    let server = Server::start(&["--workers", "1", "--rooms-viewer-grace", "1s"]);
+    run(async {
+        let mut old = Sender::new(publish(&server, "r?peer=ann", Who::default()).await.expect("joins"), 1);
+        let mut viewer = watch(&server, "r/ann").await;
+        assert_eq!(first(&mut viewer, &mut old, PATIENCE).await, Some(1));
+        old.session.leave().await.expect("leaves");
+        // Somebody else does not help who asked for her.
+        let _other = publish(&server, "r?peer=bob", Who::default()).await.expect("joins");
+        let until = Instant::now() + PATIENCE;
+        while !matches!(viewer.recv(PATIENCE).await.expect("open"), Some(Event::Closed)) {
+            assert!(Instant::now() < until, "the viewer's session is not closed");
+        }
+        while viewer_status(&viewer).await != StatusCode::NOT_FOUND {
+            assert!(Instant::now() < until, "the session's URL stays");
+        }
     });
 }

@@ -87,6 +87,7 @@ impl Room {
         state.add_webrtc(&name, id, &peer, HashSet::from([ssrc]), states);
         state.producers.extend(producers.into_iter().map(|producer| (object_name(), producer)));
         tracing::info!("{:?} publishes in room {:?}, transport {id}", peer.name(), self.id());
+        self.succeed(&mut state).await;
         Ok(Joined { peer, transport: name, local, states: receiver, left })
     }
 
@@ -104,17 +105,19 @@ impl Room {
         if producers.is_empty() { Err(nobody()) } else { Ok((watched, producers)) }
     }
 
-    /// A viewer comes. It is given all of these consumers; if one of the producers has gone meanwhile, there is no
-    /// stream.
+    /// A viewer comes that asked for this peer, or for whichever the room has. It is given all of these consumers; if
+    /// one of the producers has gone meanwhile, there is no stream.
     pub(crate) async fn view(
         &self,
+        asked: Option<&str>,
         watched: &str,
         wanted: Vec<Wanted>,
         dtls: DtlsParameters,
     ) -> Result<(Joined, Vec<Given>), Error> {
         let gone = || Error::no_stream(self.id(), Some(watched));
         let (id, name) = (TransportId(next_id()), object_name());
-        let (peer, left) = Peer::new(viewer());
+        let (mut peer, left) = Peer::new(viewer());
+        peer.wanted = asked.map(str::to_owned);
         let handle = peer.handle.clone();
         let mut ssrcs: HashSet<u32> = wanted.iter().flat_map(|of| own_ssrcs(&of.options)).collect();
         let rtcp_ssrc = draw_ssrc(&ssrcs);
@@ -126,6 +129,8 @@ impl Room {
             for Wanted { producer: from, options } in wanted {
                 let producer = state.producers.get(&from).ok_or_else(gone)?;
                 let consumer = ConsumerId(next_id());
+                let takes = options.payload_types.iter().map(|one| one.router).collect();
+                let options = ConsumeOptions { outlives_producer: true, ..options };
                 commands.push(Command::Consume { transport: id, consumer, producer: producer.id, options });
                 consumers.push(Consumer {
                     id: consumer,
@@ -133,6 +138,7 @@ impl Room {
                     owner: handle.shared_name(),
                     producer: from,
                     layer: producer.is_layered().then(|| self.worker().events().consumer(consumer)),
+                    takes: Some(takes),
                 });
             }
         }
@@ -146,9 +152,8 @@ impl Room {
         };
         let mut state = self.state().await;
         state.check_open()?;
-        // What has closed meanwhile has taken its consumers with it.
-        consumers.retain(|consumer| state.producers.contains_key(&consumer.producer));
-        if consumers.is_empty() {
+        // Something may have closed meanwhile; if all has, there never was a stream.
+        if !consumers.iter().any(|consumer| state.producers.contains_key(&consumer.producer)) {
             self.worker().close(vec![close_transport(id)]).await?;
             return Err(gone());
         }
@@ -164,6 +169,9 @@ impl Room {
             };
             state.consumers.insert(one.consumer.clone(), consumer);
             given.push(one);
+        }
+        if !given.iter().all(|one| state.producers.contains_key(&one.producer)) {
+            self.succeed(&mut state).await;
         }
         tracing::debug!("a viewer watches {watched:?} in room {:?}, transport {id}", self.id());
         Ok((Joined { peer: handle, transport: name, local, states: receiver, left }, given))

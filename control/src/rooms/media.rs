@@ -73,4 +73,14 @@ pub(super) struct Consumer {
     pub(super) producer: String,
     /// The layer that it is sent, of a producer with several encodings.
     pub(super) layer: Option<ConsumerLayers>,
+    /// The router's payload types that its receiver takes, if it outlives its producer.
+    pub(super) takes: Option<Vec<u8>>,
+}
+
+impl Consumer {
+    /// Whether it can be moved to a producer: its receiver takes the codec that comes first there.
+    pub(super) fn can_take(&self, consumable: &RtpParameters) -> bool {
+        let preferred = consumable.codecs.first().map(|codec| codec.payload_type);
+        preferred.is_some_and(|preferred| self.takes.as_ref().is_some_and(|takes| takes.contains(&preferred)))
+    }
 }

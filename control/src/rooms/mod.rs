@@ -7,8 +7,8 @@
 //!
 //! From the outside in: `registry` (all rooms; `waiting` for one), `room` (the lock, the end), `peers`, then `join` (a
 //! peer with a WebRTC transport and everything inside at once) or `plain` and `produce_consume` (step by step),
-//! `silence` (publishers that have vanished), `layers`, `listener`. The tables are in `state`, their rows in `peer`,
-//! `transport` and `media`.
+//! `silence` (publishers that have vanished), `succession` (what their viewers see next), `layers`, `listener`. The
+//! tables are in `state`, their rows in `peer`, `transport` and `media`.
 
 mod draw;
 mod error;
@@ -28,6 +28,7 @@ mod room;
 mod sample;
 mod silence;
 mod state;
+mod succession;
 mod transport;
 mod waiting;
 mod webrtc;

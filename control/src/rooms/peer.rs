@@ -94,6 +94,10 @@ pub(super) struct Peer {
     pub(super) credential: Option<Credential>,
     /// When it came.
     pub(super) since: Instant,
+    /// The name of the peer that a viewer asked for; none if it watches the room.
+    pub(super) wanted: Option<String>,
+    /// Since when there has been nothing to see for a viewer.
+    pub(super) stranded_since: Option<Instant>,
     /// Dropped when the peer leaves, which its signaling sees.
     _present: watch::Sender<()>,
 }
@@ -111,6 +115,8 @@ impl Peer {
             joined: new.joined,
             credential: new.credential,
             since: Instant::now(),
+            wanted: None,
+            stranded_since: None,
             _present: present,
         };
         (peer, left)

@@ -63,6 +63,11 @@ impl Room {
         self.state().await.peers.get(name).map(|peer| (peer.handle.clone(), peer.kind))
     }
 
+    /// An error if the peer has left.
+    pub(crate) async fn check_present(&self, peer: &PeerHandle) -> Result<(), Error> {
+        self.state().await.peer(peer).map(|_| ())
+    }
+
     /// The peer has joined: listeners are told of it from now on.
     pub(crate) async fn join(&self, peer: &PeerHandle) -> Result<(), Error> {
         let mut state = self.state().await;
@@ -74,8 +79,8 @@ impl Room {
         Ok(())
     }
 
-    /// A peer leaves with everything that it has, and with it the viewers that have nothing left to see. False if it
-    /// had left before.
+    /// A peer leaves with everything that it has. Viewers go on with another one, or wait for the grace. False if it had
+    /// left before.
     pub(crate) async fn remove_peer(&self, peer: &PeerHandle, why: &str) -> Result<bool, Error> {
         let mut state = self.state().await;
         if state.peer(peer).is_err() {
@@ -85,16 +90,8 @@ impl Room {
         let gone = std::slice::from_ref(peer);
         self.worker().close(state.closings(gone)).await?;
         state.remove_peers(gone);
-        self.remove_stranded(&mut state).await?;
+        self.settle(&mut state).await?;
         Ok(true)
-    }
-
-    /// Viewers with nothing left to see leave.
-    pub(super) async fn remove_stranded(&self, state: &mut State) -> Result<(), Error> {
-        let stranded = state.stranded();
-        self.worker().close(state.closings(&stranded)).await?;
-        state.remove_peers(&stranded);
-        Ok(())
     }
 
     /// Every peer but viewers, by name.

@@ -152,7 +152,7 @@ impl Room {
         self.worker().close(vec![close_transport(id)]).await?;
         state.remove_transport(transport);
         state.tell_changed(peer.name());
-        self.remove_stranded(&mut state).await
+        self.settle(&mut state).await
     }
 }
 

@@ -65,6 +65,7 @@ impl Room {
         let name = object_name();
         state.producers.insert(name.clone(), producer);
         state.tell_changed(peer.name());
+        self.succeed(&mut state).await;
         Ok(name)
     }
 
@@ -112,8 +113,14 @@ impl Room {
             streams: producer.streams,
             producer_paused: producer.paused,
         };
-        let consumer =
-            Consumer { id, transport: transport.to_owned(), owner: peer.shared_name(), producer: new.producer, layer };
+        let consumer = Consumer {
+            id,
+            transport: transport.to_owned(),
+            owner: peer.shared_name(),
+            producer: new.producer,
+            layer,
+            takes: None,
+        };
         state.consumers.insert(created.name.clone(), consumer);
         Ok(created)
     }
@@ -132,7 +139,7 @@ impl Room {
         self.worker().close(vec![Command::CloseProducer { producer }]).await?;
         state.remove_producer(name);
         state.tell_changed(peer.name());
-        self.remove_stranded(&mut state).await
+        self.settle(&mut state).await
     }
 
     pub(crate) async fn pause_consumer(&self, peer: &PeerHandle, name: &str, paused: bool) -> Result<(), Error> {

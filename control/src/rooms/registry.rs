@@ -54,7 +54,8 @@ impl Rooms {
         let router = RouterId(next_id());
         worker.apply(Command::CreateRouter { router }).await?;
         tracing::info!("room {id:?} is on worker {}", worker.index());
-        let room = Arc::new(Room::new(id, worker, router, self.addresses.clone(), Arc::clone(&self.webrtc)));
+        let (addresses, webrtc) = (self.addresses.clone(), Arc::clone(&self.webrtc));
+        let room = Arc::new(Room::new(id, worker, router, addresses, webrtc, self.settings.viewer_grace.0));
         rooms.insert(id.to_owned(), Arc::clone(&room));
         self.waiting.tell(id);
         Ok(room)
@@ -103,12 +104,15 @@ impl Rooms {
         }
     }
 
-    /// Closes rooms that no peer has used for a while. Does not return.
+    /// Closes rooms that no peer has used for a while, and ends what waits in the others. Does not return.
     pub(crate) async fn close_idle(self: Arc<Self>) {
         let idle = self.settings.idle.0;
         loop {
             tokio::time::sleep(IDLE_CHECK).await;
             for room in self.all().await {
+                if let Err(error) = room.end_grace().await {
+                    tracing::warn!("viewers in room {:?} cannot be ended: {error}", room.id());
+                }
                 if !room.is_idle(Instant::now(), idle).await {
                     continue;
                 }

@@ -24,6 +24,8 @@ pub(crate) struct Room {
     router: RouterId,
     addresses: Addresses,
     webrtc: Arc<WebRtc>,
+    /// For so long a viewer waits that has nothing to see.
+    viewer_grace: Duration,
     state: Mutex<State>,
 }
 
@@ -34,8 +36,9 @@ impl Room {
         router: RouterId,
         addresses: Addresses,
         webrtc: Arc<WebRtc>,
+        viewer_grace: Duration,
     ) -> Self {
-        Self { id: id.to_owned(), worker, router, addresses, webrtc, state: Mutex::new(State::new()) }
+        Self { id: id.to_owned(), worker, router, addresses, webrtc, viewer_grace, state: Mutex::new(State::new()) }
     }
 
     /// Its name.
@@ -54,6 +57,10 @@ impl Room {
     /// Where plain transports listen.
     pub(super) fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    pub(super) fn viewer_grace(&self) -> Duration {
+        self.viewer_grace
     }
 
     pub(super) fn webrtc(&self) -> &WebRtc {

@@ -18,7 +18,7 @@ fn is_recent(since_ms: Option<u32>) -> bool {
     since_ms.is_some_and(|ms| Duration::from_millis(ms.into()) < VANISHED)
 }
 
-/// Of a peer's producers.
+/// The least of a peer's producers.
 fn least(silences: &[Silence], of: impl Fn(&Silence) -> Option<u32>) -> Option<u32> {
     silences.iter().filter_map(of).min()
 }

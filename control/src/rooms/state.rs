@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) producers: HashMap<String, Producer>,
     pub(super) consumers: HashMap<String, Consumer>,
     pub(super) events: EventSender,
+    /// Some viewer has nothing to see just now.
+    pub(super) has_stranded: bool,
     closed: bool,
     /// Since when there has been no peer.
     empty_since: Option<Instant>,
@@ -41,6 +43,7 @@ impl State {
             producers: HashMap::new(),
             consumers: HashMap::new(),
             events: EventSender::default(),
+            has_stranded: false,
             closed: false,
             empty_since: Some(Instant::now()),
         }
@@ -88,9 +91,8 @@ impl State {
         let names: HashSet<&str> = gone.iter().map(PeerHandle::name).collect();
         self.transports.retain(|_, transport| !names.contains(&*transport.owner));
         self.producers.retain(|_, producer| !names.contains(&*producer.owner));
-        let producers = &self.producers;
-        self.consumers
-            .retain(|_, consumer| !names.contains(&*consumer.owner) && producers.contains_key(&consumer.producer));
+        self.consumers.retain(|_, consumer| !names.contains(&*consumer.owner));
+        self.remove_consumers_without_producer();
         for peer in gone {
             if self.peers.remove(peer.name()).is_some_and(|peer| peer.joined) {
                 self.events.send(RoomEvent::Left(peer.name().to_owned()));
@@ -140,17 +142,15 @@ impl State {
         }
     }
 
-    /// A producer has closed, and with it its consumers.
+    /// A producer has closed, and with it its consumers, but for those that outlive it.
     pub(super) fn remove_producer(&mut self, producer: &str) {
         self.producers.remove(producer);
-        self.consumers.retain(|_, consumer| consumer.producer != producer);
+        self.remove_consumers_without_producer();
     }
 
-    /// Viewers with nothing left to see.
-    pub(super) fn stranded(&self) -> Vec<PeerHandle> {
-        let busy: HashSet<&str> = self.consumers.values().map(|consumer| &*consumer.owner).collect();
-        let idle = self.peers.values().filter(|peer| peer.kind.is_viewer() && !busy.contains(peer.handle.name()));
-        idle.map(|peer| peer.handle.clone()).collect()
+    fn remove_consumers_without_producer(&mut self) {
+        let producers = &self.producers;
+        self.consumers.retain(|_, one| one.takes.is_some() || producers.contains_key(&one.producer));
     }
 
     /// Peers that may be watched: the wanted one, or all that publish, those that are connected first and then in the

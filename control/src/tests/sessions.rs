@@ -103,12 +103,33 @@ async fn a_publisher_and_a_viewer() {
     let stats = server.get("/stats").await.json();
     assert!(stats["transports"].as_array().expect("list").iter().all(|of| of["roomId"] == "r"), "all have names");
 
-    // The publisher goes, and with it who has nothing left to see.
+    // The publisher goes, and its viewers wait for it.
     assert_eq!(server.send("DELETE", &session, "If-Match: \"old\"\r\n", "").await.status, StatusCode::OK);
+    assert_eq!(server.send("DELETE", &session, "", "").await.status, StatusCode::NOT_FOUND);
+    let room = server.room("r").await;
+    assert_eq!((&room["viewers"], &room["consumers"], &room["peers"]), (&json!(2), &json!(4), &json!([])));
+    // Who has asked for nobody in particular goes on with anybody.
+    let bob = server.publisher("r", "bob").await;
+    assert_eq!(server.room("r").await["peers"][0]["viewers"], 1);
+    server.publisher("r", "ann").await;
+    let room = server.room("r").await;
+    assert_eq!((&room["peers"][0]["id"], &room["peers"][0]["viewers"]), (&json!("ann"), &json!(1)));
+    assert_eq!(server.send("DELETE", &bob, "", "").await.status, StatusCode::OK);
+    let room = server.room("r").await;
+    assert_eq!((&room["viewers"], &room["peers"][0]["viewers"]), (&json!(2), &json!(2)), "also if there is one");
+}
+
+#[tokio::test]
+async fn without_a_grace_viewers_go_with_their_publisher() {
+    let mut config = Config::default();
+    config.rooms.viewer_grace = "0s".parse().expect("time");
+    let server = Server::start_with(config).await;
+    let session = server.publisher("r", "ann").await;
+    assert_eq!(server.sdp("/whep/r", &offer("recvonly", STAYS)).await.status, StatusCode::CREATED);
+    assert_eq!(server.send("DELETE", &session, "", "").await.status, StatusCode::OK);
     let room = server.room("r").await;
     assert_eq!((&room["viewers"], &room["transports"], &room["peers"]), (&json!(0), &json!(0), &json!([])));
     assert_eq!(server.get("/stats").await.json()["transports"], json!([]));
-    assert_eq!(server.send("DELETE", &session, "", "").await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -140,8 +161,9 @@ async fn a_viewer_sees_a_broadcaster_and_a_broadcaster_a_publisher() {
 
     assert_eq!(server.send("GET", &viewer, "", "").await.status, StatusCode::NO_CONTENT);
     assert_eq!(server.send("DELETE", &of, "", "").await.status, StatusCode::OK);
-    server.until("stranded", async || server.send("GET", &viewer, "", "").await.status == StatusCode::NOT_FOUND).await;
-    assert_eq!(server.room("r").await["peers"][0]["id"], "ann");
+    assert_eq!(server.send("GET", &viewer, "", "").await.status, StatusCode::NO_CONTENT);
+    let ann = server.room("r").await["peers"][0].clone();
+    assert_eq!((&ann["id"], &ann["viewers"]), (&json!("ann"), &json!(1)), "who watches the room goes on with her");
 }
 
 #[tokio::test]

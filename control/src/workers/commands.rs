@@ -32,6 +32,14 @@ impl Worker {
         }
     }
 
+    /// As many of these as can be: what became of each, in order.
+    pub(crate) async fn try_all(
+        &self,
+        commands: Vec<Command>,
+    ) -> Result<Vec<Result<Reply, CommandError>>, RequestError> {
+        self.link().request_all(commands).await
+    }
+
     /// Closes things. To close what has closed by itself is no error.
     pub(crate) async fn close(&self, commands: Vec<Command>) -> Result<(), RequestError> {
         let mut refused = None;

@@ -63,6 +63,8 @@ struct FakeWorker {
     /// Questions about counters so far.
     asked: u64,
     consumers: BTreeMap<ConsumerId, (TransportId, ProducerId)>,
+    /// Consumers that outlive their producers.
+    outlive: BTreeSet<ConsumerId>,
     ufrags: BTreeMap<String, TransportId>,
     next_port: u16,
     /// What is told after the reply.
@@ -223,15 +225,11 @@ impl FakeWorker {
                 self.produce(transport, producer, options.encodings.first().and_then(|encoding| encoding.ssrc))?;
                 self.encodings.insert(producer, options.encodings);
             }
-            Command::Consume { transport, consumer, producer, .. } => {
-                self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
-                self.producers.get(&producer).ok_or_else(|| not_found("producer", producer.0))?;
-                self.consumers.insert(consumer, (transport, producer));
+            Command::Consume { transport, consumer, producer, options } => {
+                self.consume(transport, consumer, producer, options.outlives_producer)?;
             }
-            Command::CloseProducer { producer } => {
-                self.producers.remove(&producer).ok_or_else(|| not_found("producer", producer.0))?;
-                self.consumers.retain(|_, (_, of)| *of != producer);
-            }
+            Command::MoveConsumer { consumer, producer } => self.move_consumer(consumer, producer)?,
+            Command::CloseProducer { producer } => self.close_producer(producer)?,
             Command::PauseProducer { producer, .. } if self.producers.contains_key(&producer) => {}
             Command::PauseProducer { producer, .. } => return Err(not_found("producer", producer.0)),
             Command::CloseConsumer { consumer } => {
@@ -256,6 +254,36 @@ impl FakeWorker {
             return Err(CommandError::SsrcTaken(taken));
         }
         self.producers.insert(producer, (transport, ssrc));
+        Ok(())
+    }
+
+    fn consume(
+        &mut self,
+        transport: TransportId,
+        consumer: ConsumerId,
+        producer: ProducerId,
+        outlives_producer: bool,
+    ) -> Result<(), CommandError> {
+        self.transports.get(&transport).ok_or_else(|| not_found("transport", transport.0))?;
+        self.producers.get(&producer).ok_or_else(|| not_found("producer", producer.0))?;
+        self.consumers.insert(consumer, (transport, producer));
+        if outlives_producer {
+            self.outlive.insert(consumer);
+        }
+        Ok(())
+    }
+
+    fn move_consumer(&mut self, consumer: ConsumerId, producer: ProducerId) -> Result<(), CommandError> {
+        self.producers.get(&producer).ok_or_else(|| not_found("producer", producer.0))?;
+        let moved = self.consumers.get_mut(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
+        moved.1 = producer;
+        Ok(())
+    }
+
+    fn close_producer(&mut self, producer: ProducerId) -> Result<(), CommandError> {
+        self.producers.remove(&producer).ok_or_else(|| not_found("producer", producer.0))?;
+        let outlive = &self.outlive;
+        self.consumers.retain(|consumer, (_, of)| *of != producer || outlive.contains(consumer));
         Ok(())
     }
 
@@ -326,8 +354,10 @@ impl FakeWorker {
         self.transports.remove(&transport);
         self.ufrags.retain(|_, of| *of != transport);
         self.producers.retain(|_, (of, _)| *of != transport);
-        let producers = &self.producers;
-        self.consumers.retain(|_, (of, producer)| *of != transport && producers.contains_key(producer));
+        let Self { producers, outlive, .. } = self;
+        self.consumers.retain(|consumer, (of, producer)| {
+            *of != transport && (producers.contains_key(producer) || outlive.contains(consumer))
+        });
     }
 
     /// All encodings but the highest are sending, more with each question.

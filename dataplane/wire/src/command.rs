@@ -109,7 +109,7 @@ pub enum Command {
         /// What it is.
         options: ProduceOptions,
     },
-    /// Close a producer and its consumers.
+    /// Close a producer and its consumers, but for those that outlive it.
     CloseProducer {
         /// Which one.
         producer: ProducerId,
@@ -131,6 +131,14 @@ pub enum Command {
         producer: ProducerId,
         /// What it is.
         options: ConsumeOptions,
+    },
+    /// Give a consumer that has outlived its producer another one, of which it prefers the highest layer. Its SSRCs,
+    /// payload types and extensions stay; sequence numbers, timestamps and numbers of pictures go on, from a key frame.
+    MoveConsumer {
+        /// Which consumer.
+        consumer: ConsumerId,
+        /// The new producer, of the same router, with a codec that the consumer has a payload type for.
+        producer: ProducerId,
     },
     /// Close a consumer.
     CloseConsumer {

@@ -230,6 +230,9 @@ pub struct ConsumeOptions {
     pub cname: String,
     /// Start paused.
     pub paused: bool,
+    /// When its producer closes, the consumer stays and sends nothing until it is moved to another
+    /// ([`crate::Command::MoveConsumer`]).
+    pub outlives_producer: bool,
 }
 
 impl ConsumeOptions {
@@ -247,6 +250,7 @@ impl ConsumeOptions {
             first_sequence: 0,
             cname,
             paused: false,
+            outlives_producer: false,
         }
     }
 }

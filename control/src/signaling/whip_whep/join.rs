@@ -117,7 +117,7 @@ impl Viewing {
         let Self { offer } = self;
         let (watched, producers) = room.streams(peer).await?;
         let Negotiated { wanted, answers, sections } = negotiate(&offer, &watched, producers)?;
-        let (joined, given) = room.view(&watched, wanted, offer.dtls.clone()).await?;
+        let (joined, given) = room.view(peer, &watched, wanted, offer.dtls.clone()).await?;
         let layered =
             given.into_iter().filter(|one| one.is_layered).filter_map(|Given { consumer, producer, .. }| {
                 let (index, _) = sections.iter().find(|(_, of)| *of == producer)?;

@@ -90,7 +90,8 @@ fn nothing_layered() -> HttpError {
 /// The data of a "layers" event: what a session may choose from.
 async fn describe(session: &Session) -> Result<Value, HttpError> {
     let reports = session.layers().await?;
-    if reports.is_empty() {
+    // While a viewer waits for its publisher there is nothing to choose from.
+    if session.layered().is_empty() {
         return Err(nothing_layered());
     }
     Ok(Value::Object(reports.iter().map(|(index, report)| (index.to_string(), section(report))).collect()))
@@ -129,8 +130,10 @@ fn section(report: &LayerReport) -> Value {
 
 /// Receivers of changes; 404 if the session has nothing that can change.
 async fn watch_layers(session: &Session) -> Result<Vec<watch::Receiver<Option<u8>>>, HttpError> {
-    let receivers = session.watch_layers().await?;
-    if receivers.is_empty() { Err(nothing_layered()) } else { Ok(receivers) }
+    if session.layered().is_empty() {
+        return Err(nothing_layered());
+    }
+    Ok(session.watch_layers().await?)
 }
 
 /// `Link` headers of a session that has layers to choose from; `location` is its URL.

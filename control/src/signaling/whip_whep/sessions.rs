@@ -216,8 +216,10 @@ impl Session {
         self.room.set_preferred_encoding(&self.peer, consumer, encoding).await
     }
 
-    /// The encodings that each of its sections may be sent, with the sections' indices. None of what has gone.
+    /// The encodings that each of its sections may be sent, with the sections' indices. None of what has gone; an error
+    /// if the session has ended.
     pub(super) async fn layers(&self) -> Result<Vec<(usize, LayerReport)>, Error> {
+        self.room.check_present(&self.peer).await?;
         let mut reports = Vec::new();
         for section in &self.layered {
             match self.room.layers(&self.peer, &section.consumer).await {

@@ -7,6 +7,7 @@ mod alignment;
 mod extensions;
 mod feedback;
 mod numbering;
+mod parting;
 mod payload_types;
 mod ration;
 mod retransmission;
@@ -27,7 +28,7 @@ use crate::time::Instant;
 use alignment::Alignment;
 use feedback::Feedback;
 use numbering::{Located, Numbering};
-use payload_types::{NearPayloadTypes, OtherPayloadTypes, set_of};
+use payload_types::{NearPayloadTypes, OtherPayloadTypes, unknown};
 use retransmission::Retransmissions;
 
 pub(crate) use alignment::Ending;
@@ -91,6 +92,9 @@ pub(crate) struct Consumer {
     cname: String,
     /// What it has still to get of what came before it, while `catching_up`.
     gop_replay: Option<GopReplay>,
+    outlives_producer: bool,
+    /// What its last stream was at when that stream's producer closed.
+    parting: Option<Box<Ending>>,
     feedback: Feedback,
     discards: Discards,
 }
@@ -126,10 +130,9 @@ impl Consumer {
         source: &Producer,
         options: &ConsumeOptions,
     ) -> Self {
-        let withheld = source.media_codecs().map(|codec| codec.mapped_payload_type);
-        let withheld = withheld.filter(|router| options.payload_types.iter().all(|one| one.router != *router));
+        let is_known = |router| options.payload_types.iter().any(|one| one.router == router);
         Self {
-            filter: Filter { payload_types: set_of(withheld), ..Filter::NONE },
+            filter: Filter { payload_types: unknown(source, is_known), ..Filter::NONE },
             rewrite: Rewrite::of(source.media_codecs().map(|mapping| mapping.codec)),
             id,
             transport,
@@ -158,6 +161,8 @@ impl Consumer {
             queued: 0,
             interruptions: 0,
             gop_replay: None,
+            outlives_producer: options.outlives_producer,
+            parting: None,
             numbering: Numbering::new(target, u64::from(options.first_sequence)),
             retransmissions: Retransmissions::new(options.rtx.as_ref()),
             sent: Sent::default(),

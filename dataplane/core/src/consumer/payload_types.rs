@@ -3,6 +3,8 @@
 
 use corecast_wire::PayloadTypeMapping;
 
+use crate::media::Producer;
+
 const NEAR: usize = 4;
 
 /// The first four; unused places repeat the first.
@@ -36,9 +38,10 @@ impl OtherPayloadTypes {
     }
 }
 
-/// Bit n is set if n is one of them.
-pub(super) fn set_of(payload_types: impl Iterator<Item = u8>) -> u128 {
-    payload_types.fold(0, |set, one| set | 1_u128.checked_shl(u32::from(one)).unwrap_or(0))
+/// The router's payload types of a producer that the receiver does not know: bit n is set for n.
+pub(super) fn unknown(source: &Producer, is_known: impl Fn(u8) -> bool) -> u128 {
+    let sent = source.media_codecs().map(|codec| codec.mapped_payload_type);
+    sent.filter(|router| !is_known(*router)).fold(0, |set, one| set | 1_u128.checked_shl(u32::from(one)).unwrap_or(0))
 }
 
 #[inline]

@@ -189,6 +189,12 @@ impl Producer {
         changed
     }
 
+    /// Its stream of the highest quality, and which layer that is.
+    pub(crate) fn highest(&self) -> Option<(StreamKey, u8)> {
+        let layer = u8::try_from(self.by_quality.len().saturating_sub(1)).unwrap_or(u8::MAX);
+        self.by_quality.last().map(|stream| (*stream, layer))
+    }
+
     /// The layer of a stream: its rank by quality.
     pub(crate) fn layer_of(&self, stream: StreamKey) -> Option<u8> {
         place_in(&self.by_quality, stream)

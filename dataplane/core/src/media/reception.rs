@@ -114,6 +114,12 @@ impl Reception {
         self.picture_ids
     }
 
+    /// The same without what the sender said of its clocks.
+    pub(super) const fn without_report(mut self) -> Self {
+        self.sender_report = None;
+        self
+    }
+
     /// Newest RTP timestamp and when it came: what sender reports extrapolate from.
     pub(crate) fn newest(&self) -> Option<(u32, Instant)> {
         self.newest.map(|newest| (newest.timestamp, newest.at))

@@ -15,6 +15,7 @@ use super::reception::Reception;
 use super::sequence::{Extended, FIRST_CYCLE, Sequence, cycle_beyond};
 use super::share::Holder;
 use super::withheld::{Column, Filter, Withheld};
+use crate::codec::PictureIds;
 use crate::io::{Deadline, Timer, Timers};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey, TransportKey};
 use crate::limits::{IDLE_TIME, REPLAY_AGE, REPLAY_PACKETS};
@@ -207,6 +208,22 @@ impl Stream {
     /// What a sequence number of plain RTP means.
     pub(crate) fn extend(&mut self, sequence: u16) -> Extended {
         self.sequence.extend(sequence, self.history_packets())
+    }
+
+    /// What was received of it, for consumers that go on with another sender's stream. That one's reports are of
+    /// another clock.
+    pub(crate) fn last_reception(&self, history: &History) -> Reception {
+        let mut reception = self.reception().without_report();
+        if let Some(picture) = self.newest_picture(history) {
+            reception.set_picture_ids(picture);
+        }
+        reception
+    }
+
+    /// The numbers of the newest packet's picture, while history has it.
+    fn newest_picture(&self, history: &History) -> Option<PictureIds> {
+        let index = self.slot(history, self.highest?)?;
+        Some(history.meta(index).frame.picture_ids(history.sealable(index, false)))
     }
 
     /// What was received of it.
@@ -558,6 +575,9 @@ impl Stream {
 
     /// Gives back every slot, its share of history and the memory for batches: it does not send.
     pub(crate) fn close_history(&mut self, history: &mut History) {
+        if let Some(picture) = self.newest_picture(history) {
+            self.reception_mut().set_picture_ids(picture);
+        }
         self.held.close(history, self.highest.map_or(0, |highest| highest + 1));
         self.missing.clear();
         self.fresh = Vec::new();

@@ -14,7 +14,7 @@ use super::resolve::check_names;
 use super::{Owner, Worker};
 use crate::consumer::Consumer;
 use crate::io::{Endpoint, EndpointOp, Outbox};
-use crate::key::{ConsumerKey, ProducerKey, TransportKey};
+use crate::key::{ConsumerKey, ProducerKey, StreamKey, TransportKey};
 use crate::limits::{
     MAX_CONSUMERS, MAX_CONSUMERS_PER_TRANSPORT, MAX_PRODUCERS_PER_TRANSPORT, MAX_ROUTERS, MAX_TRANSPORTS,
 };
@@ -58,6 +58,7 @@ impl Worker {
             Command::Consume { transport, consumer, producer, options } => {
                 self.consume(now, *transport, *consumer, *producer, options, outbox)?;
             }
+            Command::MoveConsumer { consumer, producer } => self.move_consumer(now, *consumer, *producer, outbox)?,
             Command::CloseConsumer { consumer } => self.close_consumer(self.consumer_key(*consumer)?),
             Command::PauseConsumer { consumer, paused } => self.pause_consumer(now, *consumer, *paused, outbox)?,
             Command::RequestKeyFrame { consumer } => {
@@ -256,7 +257,7 @@ impl Worker {
                 stream.clear_subscribers();
             }
         }
-        consumers.into_iter().for_each(|key| self.close_consumer(key));
+        consumers.into_iter().for_each(|key| self.part(key));
         let Some(producer) = self.producers.remove(key) else { return };
         self.producer_by_id.remove(&producer.id());
         for key in producer.streams() {
@@ -314,8 +315,7 @@ impl Worker {
         self.rank_layers(producer_key);
         let Some(source) = self.producers.get(producer_key) else { return Err(not_found("producer", producer.0)) };
         let source_router = self.transports.get(source.transport()).map(|transport| transport.router());
-        let stream = source.by_quality().last().copied().ok_or_else(|| not_found("producer", producer.0))?;
-        let highest_layer = u8::try_from(source.streams().len().saturating_sub(1)).unwrap_or(u8::MAX);
+        let (stream, highest_layer) = source.highest().ok_or_else(|| not_found("producer", producer.0))?;
         let Some(transport) = self.transports.get_mut(transport_key) else {
             return Err(not_found("transport", transport.0));
         };
@@ -329,15 +329,58 @@ impl Worker {
         consumer.keep(&mut self.words);
         let key = self.consumers.insert(consumer);
         transport.add_consumer(key, std::iter::once(options.ssrc).chain(options.rtx.as_ref().map(|rtx| rtx.ssrc)));
-        if let Some(producer) = self.producers.get_mut(producer_key) {
+        self.consumer_by_id.insert(id, key);
+        self.arm_reports(now, transport_key);
+        self.begin_consuming(now, key, (producer_key, stream), outbox);
+        Ok(())
+    }
+
+    /// A consumer is of this producer from now on.
+    fn begin_consuming(
+        &mut self,
+        now: Instant,
+        key: ConsumerKey,
+        (producer, stream): (ProducerKey, StreamKey),
+        outbox: &mut Outbox,
+    ) {
+        if let Some(producer) = self.producers.get_mut(producer) {
             producer.add_consumer(key);
         }
-        self.consumer_by_id.insert(id, key);
         self.subscribe(key, stream);
         self.take_layer(now, key);
-        self.arm_reports(now, transport_key);
         self.want_key_frame_for(now, key, outbox);
+    }
+
+    fn move_consumer(&mut self, now: Instant, id: ConsumerId, producer: ProducerId, outbox: &mut Outbox) -> Applied {
+        let (key, producer_key) = (self.consumer_key(id)?, self.producer_key(producer)?);
+        self.rank_layers(producer_key);
+        let Some(source) = self.producers.get(producer_key) else { return Err(not_found("producer", producer.0)) };
+        let Some(consumer) = self.consumers.get_mut(key) else { return Err(not_found("consumer", id.0)) };
+        if self.producers.get(consumer.producer()).is_some() {
+            return Err(invalid("consumerId", "has a producer still"));
+        }
+        let router_of = |key| self.transports.get(key).map(|transport| transport.router());
+        if router_of(source.transport()) != router_of(consumer.transport()) {
+            return Err(invalid("producerId", "belongs to another router"));
+        }
+        if !consumer.can_take(source) {
+            return Err(invalid("producerId", "sends a codec that the consumer has no payload type for"));
+        }
+        let (stream, highest_layer) = source.highest().ok_or_else(|| not_found("producer", producer.0))?;
+        consumer.follow((producer_key, stream, highest_layer), source);
+        self.begin_consuming(now, key, (producer_key, stream), outbox);
         Ok(())
+    }
+
+    /// The producer of a consumer closes, and the consumer with it, unless it outlives it.
+    fn part(&mut self, key: ConsumerKey) {
+        let Some(consumer) = self.consumers.get_mut(key) else { return };
+        if !consumer.outlives_producer() {
+            self.close_consumer(key);
+            return;
+        }
+        let last = self.streams.get(consumer.last_stream()).filter(|_| consumer.has_begun());
+        consumer.part(last.map(|stream| (&**stream, stream.last_reception(&self.history))));
     }
 
     pub(crate) fn close_consumer(&mut self, key: ConsumerKey) {

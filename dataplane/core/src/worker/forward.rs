@@ -149,9 +149,9 @@ impl Round<'_> {
         while let (true, Some((consumer_key, key))) = (done, pending.get(cursor.pending).copied()) {
             // The consumer may have gone since the round began, or switched.
             let consumer = consumers.get_mut(consumer_key).filter(|consumer| consumer.takes(key));
-            let ending = consumer.as_ref().and_then(|consumer| {
-                let last = streams.get(consumer.leaves_for(key)?)?;
-                Some(consumer.ending(last))
+            let ending = consumer.as_ref().and_then(|consumer| match streams.get(consumer.leaves_for(key)?) {
+                Some(last) => Some(consumer.ending(last)),
+                None => consumer.parting(),
             });
             if let (Some(consumer), Some(stream)) = (consumer, streams.get_mut(key)) {
                 if let Some(ending) = ending {

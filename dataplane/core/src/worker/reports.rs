@@ -72,7 +72,8 @@ impl Worker {
             })
             .collect();
         let senders = transport.consumers().iter().filter_map(|key| consumers.get(*key));
-        let reporting: Vec<_> = senders.filter(|consumer| consumer.sent().packets > 0).collect();
+        let sends = |consumer: &&Consumer| consumer.sent().packets > 0 && streams.get(consumer.last_stream()).is_some();
+        let reporting: Vec<_> = senders.filter(sends).collect();
         let ssrc = transport.rtcp_ssrc();
         // As many as one packet can have: more would not fit a compound.
         for blocks in blocks.chunks(MAX_REPORT_BLOCKS) {
