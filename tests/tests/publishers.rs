@@ -239,5 +239,7 @@ fn a_viewer_without_anything_to_see_is_ended_after_the_grace() {
         while viewer_status(&viewer).await != StatusCode::NOT_FOUND {
             assert!(Instant::now() < until, "the session's URL stays");
         }
+        let why = reqwest::get(viewer.url()).await.expect("an answer").text().await.expect("text");
+        assert!(why.contains("its publisher left"), "{why}");
     });
 }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::draw::{draw_ssrc, next_id, object_name};
 use super::error::{Code, Error};
 use super::media::{Consumer, Producer};
-use super::peer::{NewPeer, Peer, PeerHandle, PeerKind};
+use super::peer::{Left, NewPeer, Peer, PeerHandle, PeerKind};
 use super::peers::ProducerInfo;
 use super::room::Room;
 use super::state::{State, close_transport};
@@ -29,8 +29,7 @@ pub(crate) struct Joined {
     pub(crate) transport: String,
     pub(crate) local: LocalParameters,
     pub(crate) states: watch::Receiver<TransportState>,
-    /// Ends when the peer has left.
-    pub(crate) left: watch::Receiver<()>,
+    pub(crate) left: Left,
 }
 
 /// A consumer that a viewer is to be given.
@@ -74,7 +73,7 @@ impl Room {
         let (local, states) = match self.make_webrtc(id, ssrc, commands.collect(), dtls).await {
             Ok(made) => made,
             Err(error) => {
-                self.state().await.remove_peers(std::slice::from_ref(&peer));
+                self.state().await.remove_peers(std::slice::from_ref(&peer), "its transport could not be made");
                 return Err(error);
             }
         };

@@ -42,7 +42,7 @@ pub(crate) use layers::LayerReport;
 pub(crate) use listener::Listener;
 pub(crate) use names::{check_display_name, check_name};
 pub(crate) use overview::Overview;
-pub(crate) use peer::{Credential, NewPeer, PeerHandle, PeerKind};
+pub(crate) use peer::{Credential, Left, NewPeer, PeerHandle, PeerKind};
 pub(crate) use peers::{PeerInfo, ProducerInfo};
 pub(crate) use plain::{NewPlainTransport, PlainRemote};
 pub(crate) use produce_consume::{NewConsumer, NewProducer};

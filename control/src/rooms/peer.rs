@@ -82,6 +82,22 @@ impl PeerHandle {
     }
 }
 
+/// Tells when a peer has left, and why.
+#[derive(Clone, Debug)]
+pub(crate) struct Left(watch::Receiver<Option<&'static str>>);
+
+impl Left {
+    /// Returns when the peer has left.
+    pub(crate) async fn over(&mut self) {
+        while self.0.changed().await.is_ok() {}
+    }
+
+    /// Why it has left.
+    pub(crate) fn why(&self) -> &'static str {
+        self.0.borrow().unwrap_or("its room was closed")
+    }
+}
+
 /// A peer that is there.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -98,14 +114,14 @@ pub(super) struct Peer {
     pub(super) wanted: Option<String>,
     /// Since when there has been nothing to see for a viewer.
     pub(super) stranded_since: Option<Instant>,
-    /// Dropped when the peer leaves, which its signaling sees.
-    _present: watch::Sender<()>,
+    /// Told why when the peer leaves, and dropped then.
+    present: watch::Sender<Option<&'static str>>,
 }
 
 impl Peer {
-    /// The peer, and a channel that ends when it has left.
-    pub(super) fn new(new: NewPeer) -> (Self, watch::Receiver<()>) {
-        let (present, left) = watch::channel(());
+    /// The peer, and what tells that it has left.
+    pub(super) fn new(new: NewPeer) -> (Self, Left) {
+        let (present, left) = watch::channel(None);
         let peer = Self {
             handle: PeerHandle { name: new.name.into(), number: next_id() },
             kind: new.kind,
@@ -117,9 +133,14 @@ impl Peer {
             since: Instant::now(),
             wanted: None,
             stranded_since: None,
-            _present: present,
+            present,
         };
-        (peer, left)
+        (peer, Left(left))
+    }
+
+    /// It leaves, for this reason.
+    pub(super) fn leaves(&self, why: &'static str) {
+        self.present.send_replace(Some(why));
     }
 
     /// The order of coming.

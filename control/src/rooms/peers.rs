@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-use tokio::sync::watch;
-
 use super::error::{Code, Error};
 use super::media::Producer;
-use super::peer::{NewPeer, Peer, PeerHandle, PeerKind};
+use super::peer::{Left, NewPeer, Peer, PeerHandle, PeerKind};
 use super::room::Room;
 use super::state::State;
 use crate::ortc::{Kind, RtpParameters};
+use serde_json::Value;
 
 /// Most peers of one kind in a room. Viewers are bounded by the worker's transports.
 const MAX_PEERS: usize = 10_000;
@@ -39,8 +37,8 @@ pub(crate) struct ProducerInfo {
 }
 
 impl Room {
-    /// A new peer, and a channel that ends when it has left.
-    pub(crate) async fn add_peer(&self, new: NewPeer) -> Result<(PeerHandle, watch::Receiver<()>), Error> {
+    /// A new peer, and what tells that it has left.
+    pub(crate) async fn add_peer(&self, new: NewPeer) -> Result<(PeerHandle, Left), Error> {
         let mut state = self.state().await;
         state.check_open()?;
         if state.peers.contains_key(&new.name) {
@@ -79,9 +77,9 @@ impl Room {
         Ok(())
     }
 
-    /// A peer leaves with everything that it has. Viewers go on with another one, or wait for the grace. False if it had
-    /// left before.
-    pub(crate) async fn remove_peer(&self, peer: &PeerHandle, why: &str) -> Result<bool, Error> {
+    /// A peer leaves with everything that it has. Viewers go on with another one, or wait for the grace. False if it
+    /// had left before.
+    pub(crate) async fn remove_peer(&self, peer: &PeerHandle, why: &'static str) -> Result<bool, Error> {
         let mut state = self.state().await;
         if state.peer(peer).is_err() {
             return Ok(false);
@@ -89,7 +87,7 @@ impl Room {
         tracing::info!("room {:?}: {:?} leaves: {why}", self.id(), peer.name());
         let gone = std::slice::from_ref(peer);
         self.worker().close(state.closings(gone)).await?;
-        state.remove_peers(gone);
+        state.remove_peers(gone, why);
         self.settle(&mut state).await?;
         Ok(true)
     }

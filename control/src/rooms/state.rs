@@ -87,14 +87,15 @@ impl State {
     }
 
     /// Peers leave with everything that they have; their transports have been closed.
-    pub(super) fn remove_peers(&mut self, gone: &[PeerHandle]) {
+    pub(super) fn remove_peers(&mut self, gone: &[PeerHandle], why: &'static str) {
         let names: HashSet<&str> = gone.iter().map(PeerHandle::name).collect();
         self.transports.retain(|_, transport| !names.contains(&*transport.owner));
         self.producers.retain(|_, producer| !names.contains(&*producer.owner));
         self.consumers.retain(|_, consumer| !names.contains(&*consumer.owner));
         self.remove_consumers_without_producer();
         for peer in gone {
-            if self.peers.remove(peer.name()).is_some_and(|peer| peer.joined) {
+            let peer_gone = self.peers.remove(peer.name()).inspect(|peer| peer.leaves(why));
+            if peer_gone.is_some_and(|peer| peer.joined) {
                 self.events.send(RoomEvent::Left(peer.name().to_owned()));
             }
         }

@@ -80,7 +80,7 @@ impl Room {
             return Ok(());
         }
         self.worker().close(state.closings(&stranded)).await?;
-        state.remove_peers(&stranded);
+        state.remove_peers(&stranded, "its publisher left, and did not come again in time");
         Ok(())
     }
 

@@ -33,18 +33,23 @@ async fn a_session_of_several_encodings_links_to_its_extensions() {
     let links = answer.all("link");
     let layer = format!("<{session}/layer>; rel=\"urn:ietf:params:whep:ext:core:layer\"");
     let rel = "urn:ietf:params:whep:ext:core:server-sent-events";
-    let events = format!("<{session}/events>; rel=\"{rel}\"; events=\"active,inactive,layers\"");
+    let events = format!("<{session}/events>; rel=\"{rel}\"; events=\"active,ended,inactive,layers\"");
     assert_eq!(links, [layer, events]);
-    // One encoding: nothing to choose.
+    // One encoding: nothing to choose, but an end.
     assert_eq!(server.sdp("/whip/r?peer=one", &offer("sendonly", STAYS)).await.status, StatusCode::CREATED);
     let plain = server.sdp("/whep/r/one", &offer("recvonly", STAYS)).await;
-    assert_eq!((plain.status, plain.all("link").len()), (StatusCode::CREATED, 0));
+    assert_eq!((plain.status, plain.all("link").len()), (StatusCode::CREATED, 1));
     let session = plain.location.expect("a URL");
-    for (method, path) in [("POST", "layer"), ("GET", "layer"), ("GET", "events"), ("POST", "events")] {
-        let answer = server.send(method, &format!("{session}/{path}"), "", "").await;
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}: {}", answer.text);
+    for method in ["POST", "GET", "DELETE"] {
+        let answer = server.send(method, &format!("{session}/layer"), "", "").await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method}: {}", answer.text);
         assert!(answer.text.contains("several encodings"), "{}", answer.text);
     }
+    let mut events = Events::open(&server, &format!("{session}/events")).await;
+    assert_eq!(server.send("DELETE", &session, "", "").await.status, StatusCode::OK);
+    let reason = json!({ "reason": "its client asked for it" });
+    assert_eq!(events.next().await, Some(("ended".into(), reason)));
+    assert_eq!(events.next().await, None);
 }
 
 #[tokio::test]
@@ -87,7 +92,7 @@ async fn every_answer_of_the_layer_resource() {
     assert_eq!(server.send("POST", &layer, JSON, &long).await.status, StatusCode::PAYLOAD_TOO_LARGE);
     for (method, path, status) in [
         ("PUT", layer.clone(), 405),
-        ("DELETE", layer.clone(), 405),
+        ("DELETE", layer.clone(), 200),
         ("OPTIONS", layer.clone(), 200),
         ("OPTIONS", format!("{session}/events"), 200),
         ("POST", layer.replace("/s/", "/s/x"), 404),
@@ -200,9 +205,28 @@ async fn listeners_are_told_of_layers() {
         while next(events).await != ("layers".into(), now.clone()) {}
     }
     assert_eq!(server.send("DELETE", &session, "", "").await.status, StatusCode::OK);
-    for mut events in [some, all] {
-        while events.next().await.is_some() {}
+    let (mut some, mut all) = (some, all);
+    while some.next().await.is_some() {}
+    loop {
+        let (name, data) = all.next().await.expect("the end is told");
+        if name == "ended" {
+            assert_eq!(data, json!({ "reason": "its client asked for it" }));
+            break;
+        }
     }
+    assert_eq!(all.next().await, None);
+}
+
+#[tokio::test]
+async fn a_preference_is_taken_back_by_delete() {
+    let (server, answer) = watched(Config::default()).await;
+    let layer = format!("{}/layer", answer.location.expect("a URL"));
+    let current = async || server.get(&layer).await.json()["1"]["current"].clone();
+    let answer = server.send("POST", &layer, JSON, "{\"encodingId\": \"q\"}").await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    server.until("the lowest", async || current().await == "q").await;
+    assert_eq!(server.send("DELETE", &layer, "", "").await.status, StatusCode::OK);
+    server.until("the best", async || current().await == "f").await;
 }
 
 #[tokio::test]

@@ -251,6 +251,22 @@ async fn sessions_end_when_their_transport_does() {
 }
 
 #[tokio::test]
+async fn a_session_that_has_ended_says_why_and_a_farewell_by_dtls_is_no_error() {
+    let server = Server::start().await;
+    for (client, why, status) in [(CLOSES, "closed DTLS", 200), (FALLS_SILENT, "nothing was heard", 404)] {
+        let session = server.sdp("/whip/r", &offer("sendonly", client)).await.location.expect("a URL");
+        let gone = async || server.send("GET", &session, "", "").await.status == StatusCode::NOT_FOUND;
+        server.until("the session has gone", gone).await;
+        let answer = server.send("GET", &session, "", "").await;
+        assert!(answer.text.contains("has ended") && answer.text.contains(why), "{}", answer.text);
+        let elsewhere = session.replace("/r/", "/other/");
+        assert_eq!(server.send("DELETE", &elsewhere, "", "").await.status, StatusCode::NOT_FOUND);
+        assert_eq!(server.send("DELETE", &session, "", "").await.status.as_u16(), status);
+        assert_eq!(server.send("DELETE", &session, "", "").await.status, StatusCode::NOT_FOUND, "once");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_hangs_up_leaves_nothing() {
     let server = Server::start().await;
     server.publisher("other", "stays").await;

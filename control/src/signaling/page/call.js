@@ -27,6 +27,8 @@ export class Call {
   #timers = [];
   #loudest = null;
   #sent = "";
+  /** Our name, if the server has listed us under it. */
+  #listed = "";
 
   /**
    * @param what room, name, token, options { codec, simulcast }, media (null: watches only), grid, notices,
@@ -155,11 +157,26 @@ export class Call {
       if (this.publisher?.session.state === "connected" && !known) this.publisher.session.renew();
     }
     this.#set("in");
+    this.#lookForSelf(peers);
     const others = peers.filter(({ peer }) => !this.publisher?.names.has(peer));
     const there = new Map(others.map((peer) => [peer.peer, peer]));
     for (const peer of [...this.viewers.keys()]) if (!there.has(peer)) this.#forget(peer);
     for (const peer of there.values()) this.#meet(peer);
     this.#what.changed();
+  }
+
+  /** Who was listed and no longer is has lost the session, though the browser takes it for connected still. */
+  async #lookForSelf(peers) {
+    const { peer, session } = this.publisher ?? {};
+    if (peers.some((one) => one.peer === peer)) {
+      this.#listed = peer;
+    } else if (peer && this.#listed === peer && session.state === "connected") {
+      this.#listed = "";
+      const why = await session.whyEnded();
+      session.renew();
+      const words = why || "the session has ended";
+      this.#what.notices.show("ended", "info", `Joining again: ${words}`, { passing: true });
+    }
   }
 
   #meet({ peer, name, tracks }) {

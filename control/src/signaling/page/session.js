@@ -91,6 +91,17 @@ export class Session {
     this.#renew.abort();
   }
 
+  /** Why the server has ended the last session, if it has: the connection itself tells nothing for many seconds. */
+  async whyEnded() {
+    try {
+      const headers = bearer(this.#token);
+      const response = await fetch(this.#last, { headers, signal: AbortSignal.timeout(HTTP_LIMIT_MS) });
+      return response.status === 404 ? (await Refused.from(response)).message : "";
+    } catch {
+      return "";
+    }
+  }
+
   /** For tests, and used when the path is lost. */
   restartIce() {
     this.#restarting ??= this.#restart().finally(() => { this.#restarting = null; });

@@ -115,7 +115,7 @@ async fn view(at: WhipWhep, room: String, peer: Option<String>, request: Request
         Ok(at.sessions.open(Endpoint::Whep, found, joined))
     });
     let opened = opened.await?;
-    let links = if opened.has_layers { layers::links(&opened.location).to_vec() } else { Vec::new() };
+    let links = layers::links(&opened.location, opened.has_layers);
     created(&app, opened, &links)
 }
 

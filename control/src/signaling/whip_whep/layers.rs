@@ -1,5 +1,6 @@
 //! Extensions of a WHEP session: which layers there are and which is sent (`…/layer`), and what happens to them, as
-//! server-sent events (`…/events`). Both as drafts of WHEP up to draft-ietf-wish-whep-02 define them.
+//! server-sent events (`…/events`), the session's end among them. Both as drafts of WHEP up to draft-ietf-wish-whep-02
+//! define them.
 //!
 //! A layer is an encoding of simulcast, known by its RID.
 
@@ -25,14 +26,14 @@ use super::request;
 use super::request::{ACCEPT_POST, WhipWhep, may_ask};
 use super::sessions::{Endpoint, Session};
 use crate::http::{Answer, HttpError, ListenQuery, check_type, complete, parse, path_segment, sse, text};
-use crate::rooms::LayerReport;
+use crate::rooms::{LayerReport, Left};
 use crate::shares::Share;
 
 const JSON: &str = "application/json";
 /// At least between two looks at what has changed by itself.
 const LOOK: Duration = Duration::from_secs(2);
 /// The events that there are.
-const EVENTS: [&str; 3] = ["active", "inactive", "layers"];
+const EVENTS: [&str; 4] = ["active", "ended", "inactive", "layers"];
 
 /// `POST` of a session's layer resource.
 #[derive(Debug, Default, Deserialize)]
@@ -128,21 +129,13 @@ fn section(report: &LayerReport) -> Value {
     json!({ "active": active, "inactive": inactive, "layers": layers, "current": current })
 }
 
-/// Receivers of changes; 404 if the session has nothing that can change.
-async fn watch_layers(session: &Session) -> Result<Vec<watch::Receiver<Option<u8>>>, HttpError> {
-    if session.layered().is_empty() {
-        return Err(nothing_layered());
-    }
-    Ok(session.watch_layers().await?)
-}
-
-/// `Link` headers of a session that has layers to choose from; `location` is its URL.
-pub(super) fn links(location: &str) -> [String; 2] {
+/// `Link` headers of a session; `location` is its URL. Not every one has layers to choose from.
+pub(super) fn links(location: &str, has_layers: bool) -> Vec<String> {
     let events = EVENTS.join(",");
-    [
-        format!("<{location}/layer>; rel=\"urn:ietf:params:whep:ext:core:layer\""),
-        format!("<{location}/events>; rel=\"urn:ietf:params:whep:ext:core:server-sent-events\"; events=\"{events}\""),
-    ]
+    let layer = format!("<{location}/layer>; rel=\"urn:ietf:params:whep:ext:core:layer\"");
+    let sse = "urn:ietf:params:whep:ext:core:server-sent-events";
+    let events = format!("<{location}/events>; rel=\"{sse}\"; events=\"{events}\"");
+    has_layers.then_some(layer).into_iter().chain([events]).collect()
 }
 
 fn session(
@@ -184,6 +177,26 @@ pub(super) async fn select(
     Ok(StatusCode::OK)
 }
 
+/// `DELETE …/layer`: no preference for any section; the choice is the server's again, which is the best.
+pub(super) async fn unselect(
+    State(at): State<WhipWhep>,
+    Path(path): Path<(String, String)>,
+    request: Request,
+) -> Result<StatusCode, HttpError> {
+    let session = session(&at, &path, &request, None)?;
+    if session.layered().is_empty() {
+        return Err(nothing_layered());
+    }
+    let all = async move {
+        for section in session.layered() {
+            session.select_layer(&section.consumer, None).await?;
+        }
+        Ok(())
+    };
+    complete(all).await?;
+    Ok(StatusCode::OK)
+}
+
 /// `GET …/layer`: what a "layers" event says, once. (An addition: browsers open few connections to one server.)
 pub(super) async fn layers(State(at): State<WhipWhep>, Path(path): Path<(String, String)>, request: Request) -> Answer {
     let session = session(&at, &path, &request, None)?;
@@ -191,19 +204,26 @@ pub(super) async fn layers(State(at): State<WhipWhep>, Path(path): Path<(String,
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(layers)).into_response())
 }
 
-/// `OPTIONS` of both. Asks for no token.
+/// `OPTIONS …/layer`. Asks for no token.
+pub(super) async fn layer_options() -> Response {
+    allow("GET, HEAD, POST, DELETE, OPTIONS")
+}
+
+/// `OPTIONS …/events`. Asks for no token.
 pub(super) async fn options() -> Response {
-    let headers = [(header::ALLOW, "GET, HEAD, POST, OPTIONS"), (ACCEPT_POST, JSON)];
-    (StatusCode::OK, headers).into_response()
+    allow("GET, HEAD, POST, OPTIONS")
+}
+
+fn allow(methods: &'static str) -> Response {
+    (StatusCode::OK, [(header::ALLOW, methods), (ACCEPT_POST, JSON)]).into_response()
 }
 
 /// `POST …/events`: says where the events of this list are to be had. The list is in that URL, so that there is nothing
 /// to keep.
 pub(super) async fn create(State(at): State<WhipWhep>, Path(path): Path<(String, String)>, request: Request) -> Answer {
-    let session = session(&at, &path, &request, None)?;
+    session(&at, &path, &request, None)?;
     let (parts, body) = request.into_parts();
     let wanted: Vec<String> = parse(json_text(&at, &parts.headers, body, "[]").await?.as_bytes())?;
-    watch_layers(&session).await?;
     let wanted = if wanted.is_empty() { EVENTS.map(str::to_owned).to_vec() } else { wanted };
     let wanted: Vec<_> = known(wanted.iter().map(String::as_str))?.into_iter().collect();
     let (room, secret) = (path_segment(&path.0), path_segment(&path.1));
@@ -233,9 +253,19 @@ pub(super) async fn listen(
         Some(list) => known(list.split(','))?,
         None => EVENTS.into(),
     };
-    let current = watch_layers(&session).await?;
+    let current = session.watch_layers().await?;
     let place = at.app.listener_place(request.extensions())?;
-    let listening = Listening { session, wanted, current, told: None, active: false, queue: Vec::new(), _place: place };
+    let left = session.left();
+    let listening = Listening {
+        session,
+        wanted,
+        left: Some(left),
+        current,
+        told: None,
+        active: false,
+        queue: Vec::new(),
+        _place: place,
+    };
     Ok(sse(stream::unfold(listening, next)))
 }
 
@@ -243,6 +273,8 @@ pub(super) async fn listen(
 struct Listening {
     session: Arc<Session>,
     wanted: BTreeSet<&'static str>,
+    /// Tells of the session's end, which has not been told yet.
+    left: Option<Left>,
     /// Which layers it is sent.
     current: Vec<watch::Receiver<Option<u8>>>,
     /// What it was told last.
@@ -274,16 +306,32 @@ async fn next(mut listening: Listening) -> Option<(Result<Event, Infallible>, Li
         if let Some(event) = listening.queue.pop() {
             return Some((Ok(event), listening));
         }
+        let left = listening.left.as_mut()?;
         if listening.told.is_some() {
-            change(&mut listening.current).await;
+            tokio::select! {
+                () = left.over() => {}
+                () = change(&mut listening.current) => {}
+            }
         }
-        // An error: the session has ended.
-        let layers = describe(&listening.session).await.ok()?;
-        listening.note(layers);
+        match describe(&listening.session).await {
+            Ok(layers) => listening.note(layers),
+            // The session has ended.
+            Err(_) => listening.end().await,
+        }
     }
 }
 
 impl Listening {
+    /// The last event.
+    async fn end(&mut self) {
+        let Some(mut left) = self.left.take() else { return };
+        left.over().await;
+        if self.wanted.contains("ended") {
+            let data = json!({ "reason": left.why() });
+            self.queue.push(Event::default().event("ended").data(data.to_string()));
+        }
+    }
+
     fn note(&mut self, layers: Value) {
         let is_active = |of: &Value| of["active"].as_array().is_some_and(|active| !active.is_empty());
         let active = layers.as_object().is_some_and(|sections| sections.values().any(is_active));

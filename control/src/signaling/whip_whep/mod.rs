@@ -42,7 +42,10 @@ pub(super) fn routes(app: Arc<App>) -> Router {
             "/whep/{room}/s/{secret}",
             get(r::whep_look).options(r::whep_options).patch(r::whep_patch).delete(r::whep_end),
         )
-        .route("/whep/{room}/s/{secret}/layer", get(layers::layers).options(layers::options).post(layers::select))
+        .route(
+            "/whep/{room}/s/{secret}/layer",
+            get(layers::layers).options(layers::layer_options).post(layers::select).delete(layers::unselect),
+        )
         .route("/whep/{room}/s/{secret}/events", get(layers::listen).options(layers::options).post(layers::create))
         .with_state(WhipWhep { app, sessions })
 }

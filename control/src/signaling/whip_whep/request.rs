@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 
-use super::sessions::{Endpoint, Session, Sessions};
+use super::sessions::{Endpoint, Entry, Session, Sessions};
 use crate::http::{Answer, App, HttpError, RATE_RETRY_SECS, is_preflight};
 use crate::ops::access;
 
@@ -57,8 +57,12 @@ pub(super) fn session(
     token: Option<&str>,
 ) -> Result<Arc<Session>, HttpError> {
     authorize(&at.app, endpoint, (headers, extensions), token)?;
-    if let Some(session) = at.sessions.get(endpoint, room, secret) {
-        return Ok(session);
+    match at.sessions.entry(endpoint, room, secret) {
+        Some(Entry::Open(session)) => return Ok(session),
+        Some(Entry::Ended { why, .. }) => {
+            return Err(HttpError::new(StatusCode::NOT_FOUND, format!("the session has ended: {why}")));
+        }
+        None => {}
     }
     at.app.admit_guess(extensions, "requests for sessions that do not exist")?;
     Err(unknown())

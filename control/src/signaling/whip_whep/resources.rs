@@ -1,13 +1,11 @@
 //! Sessions as resources: looked at, changed by PATCH, ended by DELETE.
 
-use std::sync::Arc;
-
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 
-use super::request::{ACCEPT_PATCH, FRAGMENT, WhipWhep, header_value, may_ask, options, session, unknown};
-use super::sessions::{Endpoint, IfMatch, Patched, Session};
+use super::request::{ACCEPT_PATCH, FRAGMENT, WhipWhep, authorize, header_value, may_ask, options, session, unknown};
+use super::sessions::{Endpoint, IfMatch, Patched};
 use crate::http::{Answer, HttpError, check_type, complete, text};
 use crate::sdp::parse_fragment;
 
@@ -42,9 +40,7 @@ macro_rules! of_each_endpoint {
             Path(path): Path<(String, String)>,
             request: Request,
         ) -> Answer {
-            let asks = (request.headers(), request.extensions());
-            let session = session(&at, $endpoint, &path, asks, None)?;
-            end(session).await
+            end(at, $endpoint, &path, request).await
         }
     )*};
 }
@@ -86,7 +82,14 @@ fn if_match(headers: &HeaderMap) -> Result<IfMatch, HttpError> {
     })
 }
 
-async fn end(session: Arc<Session>) -> Answer {
+/// A client that has closed DTLS first has ended the session by that, and is not told that there is none.
+async fn end(at: WhipWhep, endpoint: Endpoint, path: &(String, String), request: Request) -> Answer {
+    let asks = (request.headers(), request.extensions());
+    authorize(&at.app, endpoint, asks, None)?;
+    if at.sessions.take_farewell(endpoint, &path.0, &path.1) {
+        return Ok(StatusCode::OK.into_response());
+    }
+    let session = session(&at, endpoint, path, asks, None)?;
     match complete(async move { Ok(session.end("its client asked for it").await?) }).await? {
         true => Ok(StatusCode::OK.into_response()),
         false => Err(unknown()),

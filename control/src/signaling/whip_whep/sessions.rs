@@ -18,13 +18,16 @@ use tokio::sync::watch;
 use super::join::{Answered, LayeredSection};
 use crate::http::{Bucket, HttpError, path_segment};
 use crate::ops::access::Scope;
-use crate::rooms::{Code, Error, Joined, LayerReport, PeerHandle, Room};
+use crate::rooms::{Code, Error, Joined, LayerReport, Left, PeerHandle, Room};
 use crate::sdp::{self, Bundle, Fragment, Local, RemoteIce};
 use crate::workers::TransportState;
 
 /// Random bytes of a session URL: 192 bits.
 const SECRET_BYTES: usize = 24;
 const ETAG_BYTES: usize = 12;
+/// For so long it is remembered that a session has ended, and why.
+const REMEMBERED: Duration = Duration::from_secs(60);
+const CLOSED_BY_CLIENT: &str = "its client closed DTLS";
 /// A client trickles a few times and restarts ICE when its network changes.
 const PATCHES_PER_SECOND: u32 = 10;
 
@@ -58,6 +61,7 @@ pub(super) struct Session {
     bundle: Bundle,
     layered: Vec<LayeredSection>,
     patches: Mutex<Bucket>,
+    left: Left,
     ice: tokio::sync::Mutex<IceSession>,
 }
 
@@ -136,9 +140,32 @@ fn draw_etag() -> String {
     format!("\"{}\"", draw::<ETAG_BYTES>())
 }
 
+/// What a URL is of.
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    /// A session.
+    Open(Arc<Session>),
+    /// One that ended a moment ago.
+    Ended {
+        endpoint: Endpoint,
+        room: String,
+        /// Why it has ended.
+        why: &'static str,
+    },
+}
+
+impl Entry {
+    fn is_at(&self, endpoint: Endpoint, room: &str) -> bool {
+        match self {
+            Self::Open(session) => session.endpoint == endpoint && session.room.id() == room,
+            Self::Ended { endpoint: its, room: of, .. } => *its == endpoint && of == room,
+        }
+    }
+}
+
 /// All sessions, by the secret in their URL.
 pub(super) struct Sessions {
-    table: Mutex<HashMap<String, Arc<Session>>>,
+    table: Mutex<HashMap<String, Entry>>,
     /// A session that is not connected after this time is ended.
     connect_timeout: Duration,
 }
@@ -155,13 +182,32 @@ impl Sessions {
         Self { table: Mutex::default(), connect_timeout }
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<String, Arc<Session>>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is, or was, at that URL.
+    pub(super) fn entry(&self, endpoint: Endpoint, room: &str, secret: &str) -> Option<Entry> {
+        self.table().get(secret).filter(|entry| entry.is_at(endpoint, room)).cloned()
     }
 
     /// The session of that URL.
     pub(super) fn get(&self, endpoint: Endpoint, room: &str, secret: &str) -> Option<Arc<Session>> {
-        self.table().get(secret).filter(|session| session.endpoint == endpoint && session.room.id() == room).cloned()
+        match self.entry(endpoint, room, secret) {
+            Some(Entry::Open(session)) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// Whether a session ended because its client closed DTLS. Its client is told once that it has ended.
+    pub(super) fn take_farewell(&self, endpoint: Endpoint, room: &str, secret: &str) -> bool {
+        let mut table = self.table();
+        let ended = table.get(secret).filter(|entry| entry.is_at(endpoint, room));
+        let said = matches!(ended, Some(Entry::Ended { why: CLOSED_BY_CLIENT, .. }));
+        if said {
+            table.remove(secret);
+        }
+        said
     }
 
     /// Gives a new session its URL and waits, in the background, for its end.
@@ -183,12 +229,17 @@ impl Sessions {
             bundle,
             layered,
             patches: Mutex::new(Bucket::new(Instant::now())),
+            left: left.clone(),
             ice: tokio::sync::Mutex::new(IceSession { etag: etag.clone(), local, remote }),
         });
-        self.table().insert(secret.clone(), Arc::clone(&session));
+        self.table().insert(secret.clone(), Entry::Open(Arc::clone(&session)));
         let (sessions, waiting) = (Arc::clone(self), Arc::clone(&session));
         tokio::spawn(async move {
-            waiting.until_end(states, left, sessions.connect_timeout).await;
+            waiting.until_end(states, left.clone(), sessions.connect_timeout).await;
+            let (endpoint, room) = (waiting.endpoint, waiting.room.id().to_owned());
+            drop(waiting);
+            sessions.table().insert(secret.clone(), Entry::Ended { endpoint, room, why: left.why() });
+            tokio::time::sleep(REMEMBERED).await;
             sessions.table().remove(&secret);
         });
         CreatedSession { session, location, etag, answer, peer, has_layers }
@@ -244,18 +295,18 @@ impl Session {
         Ok(receivers)
     }
 
+    /// Tells when it has ended, and why.
+    pub(super) fn left(&self) -> Left {
+        self.left.clone()
+    }
+
     /// Ends it: its transport is closed when this returns. False if it had ended before.
-    pub(super) async fn end(&self, why: &str) -> Result<bool, Error> {
+    pub(super) async fn end(&self, why: &'static str) -> Result<bool, Error> {
         self.room.remove_peer(&self.peer, why).await
     }
 
     /// Returns when the session has ended, having ended it if its transport has.
-    async fn until_end(
-        &self,
-        mut states: watch::Receiver<TransportState>,
-        mut left: watch::Receiver<()>,
-        connect_timeout: Duration,
-    ) {
+    async fn until_end(&self, mut states: watch::Receiver<TransportState>, mut left: Left, connect_timeout: Duration) {
         let connect = tokio::time::sleep(connect_timeout);
         tokio::pin!(connect);
         let mut connected = false;
@@ -264,7 +315,7 @@ impl Session {
             match (ice, dtls) {
                 (IceState::Disconnected, _) => break "nothing was heard of the client",
                 (_, DtlsState::Failed) => break "the DTLS handshake failed",
-                (_, DtlsState::Closed) => break "the client closed DTLS",
+                (_, DtlsState::Closed) => break CLOSED_BY_CLIENT,
                 (_, DtlsState::Connected) if !connected => {
                     connected = true;
                     if self.endpoint == Endpoint::Whip {
@@ -275,11 +326,11 @@ impl Session {
                 _ => {}
             }
             tokio::select! {
-                _ = left.changed() => return,
+                () = left.over() => return,
                 () = &mut connect, if !connected => break "it was not connected in time",
                 changed = states.changed() => if changed.is_err() {
                     // The room has closed the transport, so the session has ended or is about to.
-                    let _ = left.changed().await;
+                    left.over().await;
                     return;
                 },
             }
