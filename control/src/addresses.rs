@@ -74,17 +74,40 @@ impl Addresses {
                 false => vec![listen.ip],
             };
             for ip in ips {
-                if !addresses.iter().any(|known| known.ip == ip) {
-                    addresses.push(ListenIp { ip, ..listen.clone() });
+                let told = ListenIp { ip, ..listen.clone() };
+                if !addresses.contains(&told) {
+                    addresses.push(told);
                 }
             }
         }
         (!addresses.is_empty()).then_some(addresses)
     }
 
-    /// Addresses of WebRTC transports, in the order of preference.
-    pub(crate) fn webrtc(&self) -> &[WebRtcAddress] {
-        &self.webrtc
+    /// What WebRTC clients are told, in the order of preference, each once. No loopback beside others: it would mean
+    /// the client's own (RFC 8445 section 5.1.1.1).
+    pub(crate) fn told(&self) -> Vec<WebRtcAddress> {
+        let all_loopback = self.webrtc.iter().all(|address| address.announced.is_loopback());
+        let mut told: Vec<WebRtcAddress> = Vec::new();
+        for address in self.webrtc.iter().filter(|address| all_loopback || !address.announced.is_loopback()) {
+            let is_same = |other: &WebRtcAddress| {
+                (other.announced, other.announced_port) == (address.announced, address.announced_port)
+            };
+            if !told.iter().any(is_same) {
+                told.push(*address);
+            }
+        }
+        told
+    }
+
+    /// Where WebRTC transports listen: each address once, however many are announced for it.
+    pub(crate) fn webrtc_ips(&self) -> Vec<IpAddr> {
+        let mut ips: Vec<IpAddr> = Vec::new();
+        for address in &self.webrtc {
+            if !ips.contains(&address.ip) {
+                ips.push(address.ip);
+            }
+        }
+        ips
     }
 
     /// What announced names mean.
@@ -230,9 +253,29 @@ mod tests {
         let plain = Addresses::expand(&configured, &local).expect("some");
         let (webrtc, names) = announced(&plain, &Names::new()).expect("addresses");
         let addresses = Addresses { plain, webrtc, names };
-        assert_eq!(addresses.to_string(), "192.0.2.1 (announced as 203.0.113.9), 10.0.0.1 (announced as 203.0.113.9)");
+        let text = "192.0.2.1 (announced as 203.0.113.9), 10.0.0.1 (announced as 203.0.113.9), 10.0.0.1";
+        assert_eq!(addresses.to_string(), text);
         assert_eq!(addresses.choose(None).map(|listen| listen.ip), Some(local[0]));
         assert_eq!(addresses.choose(Some(local[2])), None);
+        assert_eq!(addresses.webrtc_ips(), local[..2], "each is bound once");
+        let told: Vec<_> = addresses.told().iter().map(|address| address.announced.to_string()).collect();
+        assert_eq!(told, ["203.0.113.9", "10.0.0.1"], "and none is told twice");
+    }
+
+    #[test]
+    fn one_address_has_several_announced_ones_and_loopback_is_told_only_alone() {
+        let told = |configured: &[&str]| -> Vec<String> {
+            let configured: Vec<ListenIp> = configured.iter().map(|text| text.parse().expect(text)).collect();
+            let addresses = Addresses::find(&configured).expect("addresses");
+            let port =
+                |address: &WebRtcAddress| address.announced_port.map_or_else(String::new, |port| format!(":{port}"));
+            addresses.told().iter().map(|address| format!("{}{}", address.announced, port(address))).collect()
+        };
+        let several = ["127.0.0.1=203.0.113.9", "127.0.0.1=198.51.100.2", "127.0.0.1=198.51.100.2:50000"];
+        assert_eq!(told(&several), ["203.0.113.9", "198.51.100.2", "198.51.100.2:50000"]);
+        assert_eq!(told(&["127.0.0.1=203.0.113.9", "127.0.0.1=203.0.113.9"]), ["203.0.113.9"]);
+        assert_eq!(told(&["127.0.0.1=203.0.113.9", "127.0.0.1", "::1"]), ["203.0.113.9"]);
+        assert_eq!(told(&["127.0.0.1", "::1"]), ["127.0.0.1", "::1"], "there is nothing else");
     }
 
     #[test]
@@ -240,9 +283,9 @@ mod tests {
         let find = |listen: &str| Addresses::find(&[listen.parse().expect("setting")]);
         let found = find("127.0.0.1=198.51.100.2:50000").expect("address");
         let announced = IpAddr::from([198, 51, 100, 2]);
-        assert_eq!(found.webrtc(), [WebRtcAddress { ip: LOOPBACK, announced, announced_port: Some(50_000) }]);
+        assert_eq!(found.told(), [WebRtcAddress { ip: LOOPBACK, announced, announced_port: Some(50_000) }]);
         let found = find("127.0.0.1=localhost").expect("is known");
-        assert_eq!(found.webrtc()[0].announced, LOOPBACK);
+        assert_eq!(found.told()[0].announced, LOOPBACK);
         assert_eq!(found.names(), &[("localhost".to_owned(), LOOPBACK)]);
     }
 
@@ -254,7 +297,7 @@ mod tests {
         let other_family = vec![("sfu.invalid".to_owned(), Ipv6Addr::LOCALHOST.into())];
         assert!(Addresses::find_again(&listen, &other_family).is_err());
         let found = Addresses::find_again(&listen, &vec![("sfu.invalid".to_owned(), before)]).expect("is known");
-        assert_eq!(found.webrtc()[0].announced, before);
+        assert_eq!(found.told()[0].announced, before);
         assert_eq!(found.names(), &[("sfu.invalid".to_owned(), before)], "for the next one");
     }
 
@@ -262,9 +305,10 @@ mod tests {
     fn without_settings_webrtc_is_reached_beyond_loopback_where_there_is_a_way() {
         let found = Addresses::find(&[]).expect("loopback at least");
         assert_eq!(found.choose(None), Some(&ListenIp::plain(LOOPBACK)));
-        assert_eq!(found.webrtc()[0].ip, LOOPBACK);
-        let others: Vec<_> = found.webrtc()[1..].iter().map(|address| address.ip).collect();
-        assert_eq!(others, outward().into_iter().collect::<Vec<_>>());
+        let ips: Vec<_> = std::iter::once(LOOPBACK).chain(outward().ok()).collect();
+        assert_eq!(found.webrtc_ips(), ips);
+        let told: Vec<_> = found.told().iter().map(|address| address.ip).collect();
+        assert_eq!(told, [ips[ips.len() - 1]], "loopback only where there is nothing else");
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn summary(config: &Config, pool: &Pool, addresses: &Addresses) -> String {
     let _ = writeln!(text, "  page     {scheme}://{listen}/  (video call; /status, /stats, /health, /rooms)");
     let _ = writeln!(text, "  media    {addresses}, UDP ports {}", config.rtc.port_range);
     if let Some(port) = config.rtc.webrtc_port(0) {
-        let listen: Vec<_> = addresses.webrtc().iter().map(|address| address.ip.to_string()).collect();
+        let listen: Vec<_> = addresses.webrtc_ips().iter().map(ToString::to_string).collect();
         let protocol = if config.rtc.tcp { "UDP and TCP" } else { "UDP" };
         let _ = writeln!(text, "  WebRTC   {}, {protocol} port {port} and one more per worker", listen.join(", "));
     }

@@ -155,7 +155,8 @@ fn names(config: &Config) -> Vec<String> {
             names.push(listen.ip.to_string());
             names.extend(listen.announced_address.clone().filter(|name| is_name(name)));
         }
-        names.extend(addresses.webrtc().iter().map(|address| address.announced.to_string()));
+        names.extend(addresses.webrtc_ips().iter().map(ToString::to_string));
+        names.extend(addresses.told().iter().map(|address| address.announced.to_string()));
     }
     names.sort();
     names.dedup();

@@ -63,7 +63,7 @@ pub(crate) fn all(
 fn webrtc(config: &Config, addresses: &Addresses, certificate: &Certificate, index: u32) -> Option<WebRtcConfig> {
     let port = config.rtc.webrtc_port(index)?;
     Some(WebRtcConfig {
-        listen: addresses.webrtc().iter().map(|address| SocketAddr::new(address.ip, port)).collect(),
+        listen: addresses.webrtc_ips().into_iter().map(|ip| SocketAddr::new(ip, port)).collect(),
         tcp: config.rtc.tcp,
         certificate: certificate.der.clone(),
         private_key: certificate.private_key.clone(),
