@@ -76,6 +76,7 @@ fn media() -> Vec<Media> {
         ("audio/G722", 8_000, None, Some(9), json!({})),
         ("audio/telephone-event", 48_000, None, None, json!({})),
         ("audio/telephone-event", 8_000, None, None, json!({})),
+        h264(0, "42001f"),
     ]
 }
 

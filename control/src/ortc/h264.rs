@@ -11,6 +11,32 @@ pub(super) enum Profile {
     PredictiveHigh444,
 }
 
+impl Profile {
+    /// Whether a decoder of this profile decodes pictures of another one: those of a subset (Rec. ITU-T H.264 sections
+    /// A.2.1 to A.2.8). Constrained baseline is in all of them. Baseline has tools that no other has.
+    pub(super) fn decodes(self, sent: Self) -> bool {
+        let others: &[Self] = match self {
+            Self::ConstrainedBaseline => &[],
+            Self::Baseline | Self::Main | Self::ConstrainedHigh => &[Self::ConstrainedBaseline],
+            Self::High => &[Self::ConstrainedBaseline, Self::Main, Self::ConstrainedHigh],
+            Self::PredictiveHigh444 => &[Self::ConstrainedBaseline, Self::Main, Self::ConstrainedHigh, Self::High],
+        };
+        self == sent || others.contains(&sent)
+    }
+
+    /// How few viewers decode it: browsers have constrained baseline, and some have nothing else.
+    pub(super) fn rarity(self) -> u8 {
+        match self {
+            Self::ConstrainedBaseline => 0,
+            Self::Baseline => 1,
+            Self::Main => 2,
+            Self::High => 3,
+            Self::ConstrainedHigh => 4,
+            Self::PredictiveHigh444 => 5,
+        }
+    }
+}
+
 /// A profile with a level; the level in tenths, 1b as 9.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ProfileLevel {
@@ -90,6 +116,16 @@ mod tests {
         for wrong in ["", "42e0", "42e01g", "00001f", "42e000", "+2e01f"] {
             assert_eq!(ProfileLevel::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_decoder_takes_subsets() {
+        use Profile as P;
+        let all = [P::ConstrainedBaseline, P::Baseline, P::Main, P::ConstrainedHigh, P::High, P::PredictiveHigh444];
+        let taken = all.map(|decoder| all.iter().filter(|sent| decoder.decodes(**sent)).count());
+        assert_eq!(taken, [1, 2, 2, 2, 4, 5]);
+        assert!(all.iter().all(|decoder| decoder.decodes(P::ConstrainedBaseline)));
+        assert!(!P::Main.decodes(P::Baseline) && !P::ConstrainedHigh.decodes(P::Main));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::h264::{self, ProfileLevel};
+use super::h264::{self, Profile, ProfileLevel};
 use super::parameters::CodecLike;
 
 /// What a match found.
@@ -14,6 +14,31 @@ pub(crate) struct Match {
 
 /// Whether mime type, clock and channels are the same, and the profile if the codec has several.
 pub(super) fn strict(a: &impl CodecLike, b: &impl CodecLike) -> Option<Match> {
+    compare(a, b, |mine, theirs| mode(mine.0) == mode(theirs.0) && mine.1 == theirs.1)
+}
+
+/// Whether a receiver of the first codec can do with the second: that of H.264 decodes also profiles that are subsets
+/// of its own, and one of packetization mode 1 takes what mode 0 sends (RFC 6184 section 5.4).
+pub(super) fn receives(a: &impl CodecLike, b: &impl CodecLike) -> Option<Match> {
+    compare(a, b, |mine, theirs| mode(mine.0) >= mode(theirs.0) && mine.1.decodes(theirs.1))
+}
+
+/// How few receivers there are for a codec among others of its name (H.264): those of rare profiles, and of
+/// packetization mode 0, which splits no part of a picture into several packets.
+pub(super) fn rarity(codec: &impl CodecLike) -> (u8, bool) {
+    (profile_level(codec).map_or(u8::MAX, |of| of.profile.rarity()), mode(codec) == 0)
+}
+
+fn mode(codec: &impl CodecLike) -> i64 {
+    codec.number("packetization-mode").unwrap_or(0)
+}
+
+/// The same with this rule for H.264.
+fn compare<A: CodecLike, B: CodecLike>(
+    a: &A,
+    b: &B,
+    fits: impl Fn((&A, Profile), (&B, Profile)) -> bool,
+) -> Option<Match> {
     if !a.mime_type().eq_ignore_ascii_case(b.mime_type()) || a.clock_rate() != b.clock_rate() {
         return None;
     }
@@ -24,7 +49,7 @@ pub(super) fn strict(a: &impl CodecLike, b: &impl CodecLike) -> Option<Match> {
     let same = |name, default| a.number(name).unwrap_or(default) == b.number(name).unwrap_or(default);
     let (_, codec) = a.mime_type().split_once('/')?;
     let equal = match codec.to_ascii_lowercase().as_str() {
-        "h264" => return h264(a, b),
+        "h264" => return h264(a, b, fits),
         "multiopus" => same("num_streams", -1) && same("coupled_streams", -1),
         "vp9" => same("profile-id", 0),
         "av1" => same("profile", 0),
@@ -34,12 +59,13 @@ pub(super) fn strict(a: &impl CodecLike, b: &impl CodecLike) -> Option<Match> {
     equal.then(Match::default)
 }
 
-fn h264(a: &impl CodecLike, b: &impl CodecLike) -> Option<Match> {
-    if a.number("packetization-mode").unwrap_or(0) != b.number("packetization-mode").unwrap_or(0) {
-        return None;
-    }
+fn h264<A: CodecLike, B: CodecLike>(
+    a: &A,
+    b: &B,
+    fits: impl Fn((&A, Profile), (&B, Profile)) -> bool,
+) -> Option<Match> {
     let (mine, theirs) = (profile_level(a)?, profile_level(b)?);
-    if mine.profile != theirs.profile {
+    if !fits((a, mine.profile), (b, theirs.profile)) {
         return None;
     }
     // RFC 6184 section 8.2.2: with asymmetry each side keeps its own level, otherwise the lower one holds for both.

@@ -14,7 +14,8 @@ mod produce;
 pub(crate) use capabilities::router_capabilities;
 pub(crate) use consume::{ConsumeRequest, can_consume, consume};
 pub(crate) use negotiate::{
-    ABS_SEND_TIME, MID, RID, TRANSPORT_CC, extension, is_media, match_router, receives_extension, rtx_of, same_codec,
+    ABS_SEND_TIME, MID, RID, TRANSPORT_CC, extension, is_media, match_router, rarity, receiver_of, receives_extension,
+    rtx_of,
 };
 pub(crate) use parameters::{
     Kind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecParameters, RtpEncoding, RtpHeaderExtensionParameters,

@@ -44,9 +44,21 @@ pub(crate) fn match_router(codec: &RtpCodecParameters) -> Option<Matched> {
     })
 }
 
-/// Whether two codecs are the same, and the profile that an answer to the first names.
-pub(crate) fn same_codec(a: &RtpCodecParameters, b: &RtpCodecParameters) -> Option<Match> {
-    matching::strict(a, b)
+/// The codec of a receiver that takes what a sender sends, and the profile that an answer to it names: the same one,
+/// else one of a profile that contains it.
+pub(crate) fn receiver_of<'a>(
+    offered: &'a [RtpCodecParameters],
+    sent: &RtpCodecParameters,
+) -> Option<(&'a RtpCodecParameters, Match)> {
+    let by = |rule: fn(&RtpCodecParameters, &RtpCodecParameters) -> Option<Match>| {
+        offered.iter().find_map(|codec| Some((codec, rule(codec, sent)?)))
+    };
+    by(matching::strict).or_else(|| by(matching::receives))
+}
+
+/// How few receivers there are for a codec among others of its name (H.264).
+pub(crate) fn rarity(codec: &RtpCodecParameters) -> (u8, bool) {
+    matching::rarity(codec)
 }
 
 /// The RTX of a payload type.

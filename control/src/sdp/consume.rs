@@ -152,11 +152,10 @@ impl Chosen {
 fn codecs(section: &Section, consumable: &RtpParameters) -> Vec<Chosen> {
     let sent = consumable.codecs.iter().filter(|codec| ortc::is_media(codec));
     let chosen = sent.filter_map(|sent| {
-        let same = |offered: &&RtpCodecParameters| ortc::same_codec(offered, sent).is_some();
-        let offered = section.codecs.iter().find(same)?;
+        let (offered, matched) = ortc::receiver_of(&section.codecs, sent)?;
         let mut codec = offered.clone();
         codec.rtcp_feedback.retain(|entry| sent.rtcp_feedback.contains(entry));
-        if let Some(profile) = ortc::same_codec(offered, sent)?.profile_level_id {
+        if let Some(profile) = matched.profile_level_id {
             codec.parameters.insert("profile-level-id".into(), Value::String(profile));
         }
         // RFC 7587 section 7.1: what the sender is going to send.

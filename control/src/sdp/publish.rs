@@ -76,13 +76,17 @@ fn publication(section: &Section, kind: Kind) -> Result<Publication, SdpError> {
     Ok(Publication { section: section.index, kind, parameters, answer })
 }
 
-/// The first codec of the offer that the router has, with the profile that an answer names, and its RTX.
+/// The first codec of the offer that the router has, with the profile that an answer names, and its RTX. If that is
+/// H.264, it is taken in the profile of the offer that most viewers decode: Safari offers constrained high first.
 fn choose(section: &Section) -> Result<(RtpCodecParameters, Option<RtpCodecParameters>), SdpError> {
-    for codec in section.codecs.iter().filter(|codec| ortc::is_media(codec)) {
-        let Some(matched) = ortc::match_router(codec) else { continue };
-        let mut codec = codec.clone();
-        if let Some(profile) = matched.profile_level_id {
-            codec.parameters.insert("profile-level-id".into(), Value::String(profile));
+    let media = section.codecs.iter().filter(|codec| ortc::is_media(codec));
+    let known: Vec<_> = media.filter_map(|codec| Some((codec, ortc::match_router(codec)?))).collect();
+    let first = known.first().map(|(first, _)| &first.mime_type);
+    let alike = known.iter().filter(|(codec, _)| first.is_some_and(|name| name.eq_ignore_ascii_case(&codec.mime_type)));
+    if let Some((codec, matched)) = alike.min_by_key(|(codec, _)| is_h264(codec).then(|| ortc::rarity(codec))) {
+        let mut codec = (*codec).clone();
+        if let Some(profile) = &matched.profile_level_id {
+            codec.parameters.insert("profile-level-id".into(), Value::String(profile.clone()));
         }
         codec.rtcp_feedback.retain(|entry| matched.capability.rtcp_feedback.contains(entry));
         let rtx = ortc::rtx_of(&section.codecs, codec.payload_type).filter(|_| matched.has_rtx).cloned();
@@ -96,6 +100,10 @@ fn choose(section: &Section) -> Result<(RtpCodecParameters, Option<RtpCodecParam
     let cause =
         format!("none of its codecs ({offered}) is one of the room's, in that profile; see GET /rooms/{{room}}");
     Err(section.place().unacceptable(cause))
+}
+
+fn is_h264(codec: &RtpCodecParameters) -> bool {
+    codec.mime_type.eq_ignore_ascii_case("video/H264")
 }
 
 /// Congestion control: transport-wide feedback where its numbers are sent, otherwise REMB (as mediasoup-client).

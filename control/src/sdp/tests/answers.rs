@@ -60,6 +60,79 @@ fn every_answer_has_what_a_client_needs() {
     }
 }
 
+/// A section of pictures in these codecs: payload type, name, H.264's mode and profile.
+fn pictures(direction: &str, codecs: &[(u8, &str, &str)]) -> Offer {
+    let whole = text_of("chromium-publish");
+    let session = &whole[..whole.find("m=").expect("sections")];
+    let session: String =
+        session.lines().filter(|line| !line.starts_with("a=group")).map(|l| format!("{l}\r\n")).collect();
+    let credentials: Vec<_> = whole
+        .lines()
+        .filter(|line| {
+            ["a=ice-ufrag", "a=ice-pwd", "a=fingerprint", "a=setup"].iter().any(|name| line.starts_with(name))
+        })
+        .take(4)
+        .map(|line| format!("{line}\r\n"))
+        .collect();
+    let numbers: Vec<_> = codecs.iter().map(|(number, ..)| number.to_string()).collect();
+    let mut text = format!(
+        "{session}a=group:BUNDLE 0\r\nm=video 9 UDP/TLS/RTP/SAVPF {}\r\nc=IN IP4 0.0.0.0\r\n{}a=mid:0\r\n\
+         a={direction}\r\na=rtcp-mux\r\n",
+        numbers.join(" "),
+        credentials.concat()
+    );
+    for (number, name, format) in codecs {
+        text += &format!("a=rtpmap:{number} {name}/90000\r\n");
+        if !format.is_empty() {
+            text += &format!("a=fmtp:{number} level-asymmetry-allowed=1;{format}\r\n");
+        }
+    }
+    Offer::parse(&text).expect("an offer")
+}
+
+fn taken(offer: &Offer) -> Produced {
+    let one = publish(offer).expect("taken").remove(0);
+    ortc::produce(one.kind, one.parameters, Carrier::WebRtc, false, "abcdefgh", 7_000).expect("produces")
+}
+
+#[test]
+fn of_several_profiles_of_h264_the_one_that_most_viewers_decode_is_taken() {
+    let (mode_0, mode_1) = ("packetization-mode=0;profile-level-id=", "packetization-mode=1;profile-level-id=");
+    let h264 = |number, mode: &str, profile: &str| (number, "H264", format!("{mode}{profile}"));
+    // As Safari has them.
+    let safari = [h264(96, mode_1, "640c1f"), h264(98, mode_0, "42e01f"), h264(100, mode_1, "42e01f")];
+    let safari: Vec<_> = safari.iter().map(|(number, name, format)| (*number, *name, format.as_str())).collect();
+    let chosen = |codecs: &[(u8, &str, &str)]| taken(&pictures("sendonly", codecs)).options.codecs[0].payload_type;
+    assert_eq!(chosen(&safari), 100);
+    assert_eq!(chosen(&[&safari[..], &[(102, "VP8", "")]].concat()), 100);
+    assert_eq!(chosen(&[&[(102, "VP8", "")], &safari[..]].concat()), 102, "what the publisher prefers stays first");
+    assert_eq!(chosen(&safari[..1]), 96, "there is no other");
+}
+
+#[test]
+fn a_decoder_of_h264_takes_profiles_that_are_subsets_of_its_own() {
+    let format = |mode: u8, profile: &str| format!("packetization-mode={mode};profile-level-id={profile}");
+    let publisher = |mode: u8, profile: &str| taken(&pictures("sendonly", &[(96, "H264", &format(mode, profile))]));
+    let watched = |sent: &Produced, mode: u8, profile: &str| {
+        let viewer = pictures("recvonly", &[(120, "H264", &format(mode, profile))]);
+        let consumed = watch(&viewer, std::slice::from_ref(sent)).pop()?;
+        let codec = consumed.answer.codecs.first()?.parameters["profile-level-id"].as_str()?.to_owned();
+        Some(codec)
+    };
+    // Chromium on Linux decodes High under the name of High 4:4:4 Predictive.
+    for high in ["64001f", "640028"] {
+        assert_eq!(watched(&publisher(1, high), 1, "f4001f").as_deref(), Some("f4001f"), "{high}");
+    }
+    assert_eq!(watched(&publisher(1, "42e01f"), 1, "64001f").as_deref(), Some("64001f"));
+    assert_eq!(
+        watched(&publisher(0, "42001f"), 1, "42001f").as_deref(),
+        Some("42001f"),
+        "mode 1 takes what mode 0 sends"
+    );
+    assert_eq!(watched(&publisher(1, "64001f"), 1, "42e01f"), None);
+    assert_eq!(watched(&publisher(1, "42e01f"), 0, "42e01f"), None);
+}
+
 #[test]
 fn another_parser_reads_the_same() {
     for (name, _) in OFFERS {
