@@ -131,7 +131,12 @@ impl<'a> Iterator for Sdes<'a> {
         let (ssrc, rest) = take_u32(self.rest)?;
         let mut items = SdesItems { rest };
         while items.next().is_some() {}
-        // A chunk ends in one to four zero bytes, on a word boundary (RFC 3550 section 6.5).
+        // A chunk ends in one to four zero bytes, on a word boundary (RFC 3550 section 6.5). Some senders leave them
+        // out behind the last one if its items end on a word.
+        if self.chunks == 0 && items.rest.is_empty() && !rest.is_empty() {
+            self.rest = items.rest;
+            return Some(SdesChunk { ssrc, items: SdesItems { rest } });
+        }
         let [0, ..] = items.rest else { return None };
         let items_len = rest.len() - items.rest.len();
         let (_, after) = rest.split_at_checked((items_len + 1).next_multiple_of(4))?;

@@ -181,7 +181,7 @@ fn cumulative_loss_is_signed() {
 #[test]
 fn sdes_items_that_run_past_the_packet_are_refused() {
     assert_eq!(refused(&packet(1, 202, &[0, 0, 0, 1, 1, 200, b'a', 0])), MalformedRtcp::Body, "overrun");
-    assert_eq!(refused(&packet(1, 202, &[0, 0, 0, 1, 1, 2, b'a', b'b'])), MalformedRtcp::Body, "no end");
+    assert_eq!(refused(&packet(2, 202, &[0, 0, 0, 1, 1, 2, b'a', b'b'])), MalformedRtcp::Body, "no end, and one more");
     assert_eq!(refused(&packet(1, 202, &[0, 0, 0, 1, 1, 1, b'a', 2])), MalformedRtcp::Body, "type without a length");
     assert_eq!(refused(&packet(2, 202, &[0, 0, 0, 1, 0, 0, 0, 0])), MalformedRtcp::Body, "second chunk missing");
     assert_eq!(refused(&packet(1, 202, &[])), MalformedRtcp::Body);
@@ -199,6 +199,15 @@ fn sdes_chunks_and_items() {
     let seen: Vec<_> = sdes.map(|chunk| (chunk.ssrc, chunk.items.collect::<Vec<_>>())).collect();
     let item = |kind, text| SdesItem { kind, text };
     assert_eq!(seen, [(1, vec![item(1, b"ab"), item(2, b"")]), (2, vec![]), (3, vec![item(1, b"c")])]);
+}
+
+#[test]
+fn an_sdes_chunk_that_ends_the_packet_needs_no_zero() {
+    let compound = packet(2, 202, &[0, 0, 0, 1, 1, 1, b'c', 0, 0, 0, 0, 2, 1, 2, b'a', b'b']);
+    let Packet::Sdes(sdes) = only(&compound) else { panic!("not SDES") };
+    let seen: Vec<_> = sdes.map(|chunk| (chunk.ssrc, chunk.items.collect::<Vec<_>>())).collect();
+    let item = |text| SdesItem { kind: SdesItem::CNAME, text };
+    assert_eq!(seen, [(1, vec![item(b"c")]), (2, vec![item(b"ab")])]);
 }
 
 #[test]
