@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 
+use super::OrtcError;
 use super::parameters::{Direction, Kind, RtcpFeedback, RtpCapabilities, RtpCodecCapability, RtpHeaderExtension};
 use corecast_wire::HeaderExtension;
 
@@ -44,6 +45,46 @@ pub(super) const EXTENSIONS: [(&str, HeaderExtension, Option<Direction>, Option<
         ("http://www.webrtc.org/experiments/rtp-hdrext/playout-delay", E::PlayoutDelay, Some(SendRecv), Some(SendRecv)),
     ]
 };
+
+/// Most of each that an endpoint may list. Chromium 156 has 45 codecs, RTX included, and 17 extensions.
+const MAX_CODECS: usize = 128;
+const MAX_EXTENSIONS: usize = 64;
+/// Most parameters, and kinds of feedback, of a codec.
+const MAX_PARAMETERS: usize = 32;
+/// Longest name or value, in bytes.
+const MAX_TEXT_BYTES: usize = 256;
+
+impl RtpCapabilities {
+    /// Whether there is no more of anything than endpoints have: rooms keep it for as long as the endpoint is there.
+    ///
+    /// # Errors
+    /// The field of which there is too much.
+    pub(crate) fn check(&self) -> Result<(), OrtcError> {
+        let within = |field: &str, count: usize, max: usize, what: &str| match count <= max {
+            true => Ok(()),
+            false => Err(OrtcError::invalid(format!("rtpCapabilities.{field}"), format!("at most {max} {what}"))),
+        };
+        within("codecs", self.codecs.len(), MAX_CODECS, "codecs")?;
+        within("headerExtensions", self.header_extensions.len(), MAX_EXTENSIONS, "extensions")?;
+        let bytes = |field: &str, text: &str| within(field, text.len(), MAX_TEXT_BYTES, "bytes");
+        for (index, codec) in self.codecs.iter().enumerate() {
+            let field = |name: &str| format!("codecs[{index}].{name}");
+            bytes(&field("mimeType"), &codec.mime_type)?;
+            within(&field("parameters"), codec.parameters.len(), MAX_PARAMETERS, "parameters")?;
+            within(&field("rtcpFeedback"), codec.rtcp_feedback.len(), MAX_PARAMETERS, "kinds")?;
+            for (name, value) in &codec.parameters {
+                bytes(&field("parameters"), name)?;
+                bytes(&field("parameters"), &value.to_string())?;
+            }
+            for feedback in &codec.rtcp_feedback {
+                bytes(&field("rtcpFeedback"), &feedback.kind)?;
+                bytes(&field("rtcpFeedback"), &feedback.parameter)?;
+            }
+        }
+        let mut uris = self.header_extensions.iter().enumerate();
+        uris.try_for_each(|(index, extension)| bytes(&format!("headerExtensions[{index}].uri"), &extension.uri))
+    }
+}
 
 /// A codec: mime type, clock, channels, fixed payload type, parameters.
 type Media = (&'static str, u32, Option<u8>, Option<u8>, Value);

@@ -171,6 +171,32 @@ fn without_level_asymmetry_the_lower_level_holds() {
 }
 
 #[test]
+fn capabilities_are_bounded_and_those_of_the_router_are_within() {
+    assert_eq!(router_capabilities().check(), Ok(()));
+    let long = "x".repeat(257);
+    let codec = |change: &dyn Fn(&mut Value)| {
+        let mut codec = json!({ "mimeType": "video/VP8", "clockRate": 90000, "parameters": {}, "rtcpFeedback": [] });
+        change(&mut codec);
+        json!({ "codecs": [codec] })
+    };
+    let many: serde_json::Map<String, Value> = (0..33).map(|number| (number.to_string(), json!(1))).collect();
+    for (capabilities, part) in [
+        (json!({ "codecs": vec![json!({ "mimeType": "video/VP8", "clockRate": 90000 }); 129] }), "codecs: at most 128"),
+        (json!({ "headerExtensions": vec![json!({ "uri": "urn:x", "preferredId": 1 }); 65] }), "headerExtensions"),
+        (json!({ "headerExtensions": [{ "uri": long, "preferredId": 1 }] }), "headerExtensions[0].uri"),
+        (codec(&|of| of["mimeType"] = json!(long)), "codecs[0].mimeType"),
+        (codec(&|of| of["parameters"] = json!(many)), "codecs[0].parameters"),
+        (codec(&|of| of["parameters"] = json!({ "x": [[long]] })), "codecs[0].parameters"),
+        (codec(&|of| of["rtcpFeedback"] = json!([{ "type": long }])), "codecs[0].rtcpFeedback"),
+        (codec(&|of| of["rtcpFeedback"] = json!(vec![json!({ "type": "nack" }); 33])), "codecs[0].rtcpFeedback"),
+    ] {
+        let capabilities: RtpCapabilities = serde_json::from_value(capabilities).expect("well-formed");
+        let error = capabilities.check().expect_err(part).to_string();
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
 fn scalability_makes_svc() {
     for (mode, expected) in [("L1T1", "simple"), ("L3T3_KEY", "svc"), ("L1T3", "svc"), ("nonsense", "simple")] {
         let mut value = vp8();

@@ -76,6 +76,7 @@ impl Room {
         transport: &str,
         new: NewConsumer,
     ) -> Result<CreatedConsumer, Error> {
+        new.rtp_capabilities.as_ref().map_or(Ok(()), RtpCapabilities::check)?;
         let mut guard = self.state().await;
         let state = &mut *guard;
         let own = state.joined_peer(peer)?.rtp_capabilities.clone();

@@ -284,6 +284,13 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
         (rooms, json!({ "id": "x", "displayName": "x", "device": { "name": "x".repeat(257) } }), 400, "device.name"),
         (
             rooms,
+            json!({ "id": "x", "displayName": "x", "device": { "name": "x" }, "rtpCapabilities": {
+                "headerExtensions": [{ "uri": "x".repeat(257), "preferredId": 1 }] } }),
+            400,
+            "rtpCapabilities.headerExtensions[0].uri",
+        ),
+        (
+            rooms,
             json!({ "id": "x", "displayName": "x", "device": { "name": "x", "version": [1] } }),
             400,
             "device.version",

@@ -10,7 +10,7 @@ use super::srtp::{self, SrtpJson};
 use crate::http::HttpError;
 use crate::ortc::{Kind, RtpCapabilities, RtpParameters};
 use crate::rooms::{
-    NewConsumer, NewPeer, NewPlainTransport, NewProducer, PeerKind, PlainRemote, check_display_name, check_name,
+    self, NewConsumer, NewPeer, NewPlainTransport, NewProducer, PeerKind, PlainRemote, check_display_name, check_name,
 };
 
 /// `POST …/broadcasters`.
@@ -55,6 +55,10 @@ impl Device {
     }
 }
 
+fn check_capabilities(capabilities: Option<&RtpCapabilities>) -> Result<(), HttpError> {
+    Ok(capabilities.map_or(Ok(()), RtpCapabilities::check).map_err(rooms::Error::from)?)
+}
+
 impl BroadcasterBody {
     /// The peer, and the field of its name. Nothing is asked of the room: a wrong body makes none.
     pub(super) fn read(self) -> Result<(NewPeer, &'static str), HttpError> {
@@ -66,6 +70,7 @@ impl BroadcasterBody {
         check_name(field, &name)?;
         check_display_name("displayName", &self.display_name)?;
         self.device.check()?;
+        check_capabilities(self.rtp_capabilities.as_ref())?;
         let is_legacy = kind == PeerKind::LegacyBroadcaster;
         let mut device = self.device;
         if is_legacy {
