@@ -1,5 +1,6 @@
 //! Worked examples of the mapping rules.
 
+use corecast_wire::HeaderExtension;
 use serde_json::{Value, json};
 
 use super::*;
@@ -168,6 +169,21 @@ fn without_level_asymmetry_the_lower_level_holds() {
     let value = json!({ "codecs": [{ "mimeType": "video/H264", "payloadType": 96, "clockRate": 90000,
         "parameters": { "packetization-mode": 1, "profile-level-id": "42e034" } }] });
     assert_eq!(made(Kind::Video, value).consumable.codecs[0].parameters["profile-level-id"], "42e01f");
+}
+
+#[test]
+fn a_receivers_capabilities_say_which_extensions_are_written_for_it() {
+    let consumable = made(Kind::Video, vp8()).consumable;
+    let stamps = [HeaderExtension::AbsSendTime, HeaderExtension::TransportCc];
+    let written = |capabilities: &RtpCapabilities| {
+        let consumed = consume(Kind::Video, &consumable, capabilities, &request()).expect("consumes");
+        let known = |which| consumed.options.header_extensions.iter().any(|one| one.extension == which);
+        stamps.map(known)
+    };
+    let mut capabilities = router_capabilities().clone();
+    assert_eq!(written(&capabilities), [true, true]);
+    capabilities.header_extensions.clear();
+    assert_eq!(written(&capabilities), [false, false]);
 }
 
 #[test]

@@ -47,7 +47,8 @@ pub struct Usage {
     pub bytes_sent: u64,
     /// Segmented sends (trains) made; `packets_sent / trains_sent` is the mean train length.
     pub trains_sent: u64,
-    /// Datagrams that were lost in our own sockets' receive queues (`SO_RXQ_OVFL`), if known.
+    /// What was lost in our own sockets' receive queues (`SO_RXQ_OVFL`), if known. The kernel counts what it queues:
+    /// datagrams that it has merged (`UDP_GRO`) are one.
     pub receive_overflows: u64,
     /// Times that the worker's thread woke up.
     pub wakeups: u64,
