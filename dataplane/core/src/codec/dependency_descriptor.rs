@@ -3,8 +3,8 @@
 //!
 //! Read for two questions: does this packet start a key frame, and how large is the picture? Such a packet attaches the
 //! structure of templates that the frames after it refer to (a receiver without it can read none of them), and its
-//! frame depends on no other. So nothing needs to be remembered from packet to packet. Everything is bounded by the bits
-//! that there are.
+//! frame depends on no other. So nothing needs to be remembered from packet to packet. Everything is bounded by the
+//! bits that there are.
 
 use super::bits::Bits;
 

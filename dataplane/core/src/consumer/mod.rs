@@ -27,7 +27,7 @@ use crate::time::Instant;
 
 use alignment::Alignment;
 use feedback::Feedback;
-use numbering::{Located, Numbering};
+use numbering::Numbering;
 use payload_types::{NearPayloadTypes, OtherPayloadTypes, unknown};
 use retransmission::Retransmissions;
 
@@ -582,26 +582,10 @@ impl Consumer {
         self.numbering.stream()
     }
 
-    /// What the receiver calls a payload type of the router's.
-    #[inline]
-    pub(crate) fn payload_type(&self, router: u8) -> Option<u8> {
-        self.payload_types.get(router).or_else(|| self.other_payload_types.get(router))
-    }
-
     /// Counts a media packet that was put into the outbox.
     pub(crate) const fn count_sent(&mut self, payload_bytes: u64) {
         self.sent.packets += 1;
         self.sent.bytes += payload_bytes;
-    }
-
-    /// Where a number belongs that has left, or would have left.
-    pub(crate) fn locate(&self, out: u16) -> Option<Located> {
-        self.numbering.locate(out)
-    }
-
-    /// A packet as it left under a number, unless it was withheld.
-    pub(crate) fn numbered(&self, located: &Located, stream: &mut Stream, packet: &PacketMeta) -> Option<Numbered> {
-        located.numbered(stream.withheld_mut(), &self.filter, packet)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use corecast_wire::PayloadTypeMapping;
 
+use super::Consumer;
 use crate::media::Producer;
 
 const NEAR: usize = 4;
@@ -14,6 +15,14 @@ pub(super) struct NearPayloadTypes([PayloadTypeMapping; NEAR]);
 /// The others.
 #[derive(Debug)]
 pub(super) struct OtherPayloadTypes(Box<[PayloadTypeMapping]>);
+
+impl Consumer {
+    /// What the receiver calls a payload type of the router's.
+    #[inline]
+    pub(crate) fn payload_type(&self, router: u8) -> Option<u8> {
+        self.payload_types.get(router).or_else(|| self.other_payload_types.get(router))
+    }
+}
 
 impl NearPayloadTypes {
     pub(super) fn new(all: &[PayloadTypeMapping]) -> Self {

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use corecast_wire::RtxOptions;
 
+use super::Consumer;
+use super::numbering::{Located, Numbered};
 use crate::limits::{MAX_RETRANSMITS, RETRANSMIT_MEMORY};
+use crate::media::{PacketMeta, Stream};
 use crate::memory::{Word, Words};
 use crate::time::Instant;
 
@@ -37,6 +40,18 @@ pub(super) struct Retransmissions {
     packets: u64,
     rtx: Option<Rtx>,
     recent: Option<Box<[Retransmitted; RETRANSMIT_MEMORY]>>,
+}
+
+impl Consumer {
+    /// Where a number belongs that has left, or would have left.
+    pub(crate) fn locate(&self, out: u16) -> Option<Located> {
+        self.numbering.locate(out)
+    }
+
+    /// A packet as it left under a number, unless it was withheld.
+    pub(crate) fn numbered(&self, located: &Located, stream: &mut Stream, packet: &PacketMeta) -> Option<Numbered> {
+        located.numbered(stream.withheld_mut(), &self.filter, packet)
+    }
 }
 
 impl Retransmissions {

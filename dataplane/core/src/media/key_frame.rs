@@ -2,8 +2,8 @@
 //!
 //! A request names one encoding of a producer. Chromium (156) and Firefox (153) answer it with key frames of all of
 //! them, and Chromium passes over for good a request that comes within 300 ms of one that it answered. So a request
-//! counts as one to all encodings. It is repeated after [`KEY_FRAME_RETRY`] for those from which no key frame has come; after an
-//! answer the next one leaves [`KEY_FRAME_INTERVAL`] after the last.
+//! counts as one to all encodings. It is repeated after [`KEY_FRAME_RETRY`] for those from which no key frame has come;
+//! after an answer the next one leaves [`KEY_FRAME_INTERVAL`] after the last.
 
 use crate::limits::{KEY_FRAME_INTERVAL, KEY_FRAME_RETRY};
 use crate::time::Instant;

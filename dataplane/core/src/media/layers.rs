@@ -1,8 +1,8 @@
 //! Simulcast: which of a producer's encodings ("spatial layers", lowest quality first) a consumer is sent.
 //!
 //! The *quality* of an encoding is what is seen of it: the size of its picture, or its bitrate where sizes are not
-//! told. Where it stands in the offer says nothing: OBS lists the best first, as RFC 8853 section 5.2 wants it, and many
-//! pages the worst.
+//! told. Where it stands in the offer says nothing: OBS lists the best first, as RFC 8853 section 5.2 wants it, and
+//! many pages the worst.
 //!
 //! A consumer has a preferred layer, and a *target*: the highest active layer up to the preferred one, else the lowest
 //! active one above it. Targets are decided on a slow tick, when a layer awakes, and by command; never per packet. The
