@@ -117,7 +117,8 @@ fn descriptions() -> Vec<Case> {
         case(
             "f5_sdes_chunk_without_an_end",
             SDES,
-            Packet::Rtcp(packet(1, 202, &[0, 0, 0, 9, 1, 2, b'a', b'b'])),
+            // The last byte begins an item that has no length.
+            Packet::Rtcp(packet(1, 202, &[0, 0, 0, 9, 1, 1, b'a', 1])),
             Refused(MalformedRtcp),
         ),
         case(
