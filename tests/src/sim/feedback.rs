@@ -2,7 +2,7 @@
 //! `rtcp` crate.
 
 use bytes::Bytes;
-use corecast_core::limits::{KEY_FRAME_INTERVAL, MAX_NACK_TRIES};
+use corecast_core::limits::{KEY_FRAME_INTERVAL, KEY_FRAME_RETRY, MAX_NACK_TRIES};
 use rtcp::goodbye::Goodbye;
 use rtcp::packet::Packet;
 use rtcp::payload_feedbacks::full_intra_request::{FirEntry, FullIntraRequest};
@@ -168,7 +168,7 @@ fn check_key_request(source: &mut Source, now_ns: u64) -> Result<(), Broken> {
     let answered = std::mem::take(&mut source.key_arrived);
     if let Some(last) = source.key_asked_ns.replace(now_ns) {
         let since = now_ns - last;
-        let least = if answered { KEY_FRAME_INTERVAL / 2 } else { KEY_FRAME_INTERVAL };
+        let least = if answered { KEY_FRAME_INTERVAL } else { KEY_FRAME_RETRY };
         let millis = since / 1_000_000;
         check!(u128::from(since) >= least.as_nanos(), "asked for two key frames within {millis} ms");
     }

@@ -1,6 +1,7 @@
 //! The machine under test, as the simulated shell drives it. The real one, or one that is wrong on purpose.
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use corecast_core::{
     Config, Endpoint, EndpointOp, Forward, Instant, Memory, MemorySource, Outbox, OutboxSize, Path, Totals, Words,
@@ -69,6 +70,9 @@ impl RealWorker {
             unix_time_ns: super::extensions::UNIX_TIME_NS,
             webrtc,
             handshake_seed: Some(1),
+            // As a server's, so that it shows if anything is ever shed by a worker that is not overloaded.
+            max_media_age: Duration::from_millis(200),
+            max_packets_per_s: 20_000,
             ..Config::plain(webrtc::started())
         };
         let words = Words::new(|count| Some(Box::leak((0..count).map(|_| AtomicU64::new(0)).collect())));
