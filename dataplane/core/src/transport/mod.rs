@@ -17,7 +17,7 @@ use corecast_wire::{Discard, Discards, RouterId, TransportId, TransportStats};
 use crate::congestion::{Arrivals, Remb};
 use crate::io::{Deadline, Endpoint, EndpointId, Path};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey};
-use crate::limits::MAX_REFERENCE_TIMES;
+use crate::limits::{MAX_REFERENCE_TIMES, MAX_SSRCS_PER_TRANSPORT};
 use crate::rtcp::DlrrBlock;
 use crate::srtp::Opener;
 use crate::time::Instant;
@@ -66,6 +66,8 @@ pub(crate) struct Transport {
     inbound: Vec<Inbound>,
     /// SSRCs that have lost their place to others. Under SRTP they do not come back: their replay windows are gone.
     retired: Vec<u32>,
+    /// SSRCs of producers that were closed, the newest last.
+    left: Vec<u32>,
     consumers: Vec<ConsumerKey>,
     /// Consumer by SSRC, media and RTX; ordered, for reports and feedback.
     outbound: BTreeMap<u32, ConsumerKey>,
@@ -109,6 +111,7 @@ impl Transport {
             producers: Vec::new(),
             inbound: Vec::new(),
             retired: Vec::new(),
+            left: Vec::new(),
             consumers: Vec::new(),
             outbound: BTreeMap::new(),
             pending: Vec::new(),
@@ -235,7 +238,15 @@ impl Transport {
     /// Forgets a producer and the SSRCs of its streams.
     pub(crate) fn remove_producer(&mut self, key: ProducerKey, streams: &[StreamKey]) {
         self.producers.retain(|producer| *producer != key);
-        self.inbound.retain(|inbound| !streams.contains(&inbound.stream));
+        let leaves = |inbound: &Inbound| streams.contains(&inbound.stream);
+        self.left.extend(self.inbound.iter().filter(|inbound| leaves(inbound)).map(|inbound| inbound.ssrc));
+        self.left.drain(..self.left.len().saturating_sub(MAX_SSRCS_PER_TRANSPORT));
+        self.inbound.retain(|inbound| !leaves(inbound));
+    }
+
+    /// Whether an SSRC was a closed producer's: its sender may not have noticed yet.
+    pub(crate) fn has_left(&self, ssrc: u32) -> bool {
+        self.left.contains(&ssrc)
     }
 
     /// The SSRCs that its producers' senders use.

@@ -63,6 +63,7 @@ impl Worker {
             let is_named = view.extension(producer.ids().rid).is_some() && producer.streams().len() > 1;
             let silence = if is_named { SILENT_IF_NAMED } else { SILENT_IF_NOT };
             match free_or_silent(producer, &self.streams, view, (now, silence)) {
+                Ok(resolved) if resolved.replaces && transport.has_left(view.ssrc()) => {}
                 Ok(resolved) if resolved.replaces => silent.push(resolved),
                 other if found.is_err() => found = other,
                 _ => {}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use corecast_core::rtcp::Writer;
 use corecast_core::rtp::RtpView;
 use corecast_core::srtp::Sealer;
-use corecast_wire::{EncodingMapping, ExtensionMapping, HeaderExtension, ProduceOptions};
+use corecast_wire::{Command, EncodingMapping, ExtensionMapping, HeaderExtension, ProduceOptions, ProducerId};
 
 use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, packet, path, receiver, remote, srtp, video};
 
@@ -205,4 +205,20 @@ fn where_two_are_silent_a_payload_type_tells_nothing() {
     assert_eq!(forwarded(33, 1, 1), 1, "one is silent");
     assert_eq!([forwarded(22, 2, 1), forwarded(33, 2, 3)], [1, 1]);
     assert_eq!(forwarded(55, 1, 0), 0, "both are");
+}
+
+/// What still comes of a producer that was closed is nobody else's, however silent the others are.
+#[test]
+fn packets_of_a_closed_producer_do_not_take_anothers_place() {
+    let mut sender = Sender::new(false, named(None, &[None], None));
+    let other = ProduceOptions { encodings: vec![EncodingMapping::announced(7_000)], ..named(None, &[None], None) };
+    sender.bed.produce_as(0, 2, other).expect("new");
+    assert_eq!(sender.frames(500, 1, 3, &[]).len(), 3);
+    assert_eq!(sender.frames(7_000, 1, 3, &[]), []);
+    sender.bed.command(&Command::CloseProducer { producer: ProducerId(2) }).expect("a producer");
+    sender.pause(10_000);
+    assert_eq!(sender.frames(7_000, 4, 3, &[]), []);
+    assert_eq!(sender.frames(500, 4, 3, &[]).len(), 3, "its own place");
+    sender.pause(10_000);
+    assert_eq!(sender.frames(8_000, 1, 3, &[]).len(), 3, "a sender that began again");
 }
