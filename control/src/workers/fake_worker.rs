@@ -360,11 +360,12 @@ impl FakeWorker {
         });
     }
 
-    /// All encodings but the highest are sending, more with each question.
+    /// All encodings but the last are sending, more with each question; the last is the best.
     fn producer_stats(&self, producer: ProducerId) -> ObjectStats {
         let encodings = &self.encodings[&producer];
         let stream = |(index, encoding): (usize, &EncodingMapping)| StreamStats {
             rid: encoding.rid.clone(),
+            spatial: u8::try_from(index).expect("few"),
             active: index + 1 < encodings.len(),
             picture: (index == 0).then_some((160, 90)),
             byte_count: self.asked * 1_000,
