@@ -67,6 +67,8 @@ discards! {
     PayloadTypeNotNegotiated = "payload_type_not_negotiated",
     /// Packet is of a layer that the consumer does not want.
     LayerNotWanted = "layer_not_wanted",
+    /// Has no payload: it probes the path, or keeps it open. Receivers get its successors under its number.
+    PaddingOnly = "padding_only",
     /// Packet precedes the point at which the consumer joined or resumed.
     BeforeSync = "before_sync",
     /// Transport has no remote side (or no SRTP key) to send to yet.

@@ -23,8 +23,13 @@ const OPENS: u8 = 1 << 4;
 const DISCARDABLE: u8 = 1 << 5;
 /// Its payload has numbers of pictures that a rewrite changes.
 const NUMBERED: u8 = 1 << 6;
+/// No frame: the packet has no payload, and probes the path or keeps it open.
+const EMPTY: u8 = 1 << 7;
 
 impl Frame {
+    /// What a packet without payload says: no receiver gets it.
+    pub const EMPTY: Self = Self { layers: 0, flags: EMPTY };
+
     /// A frame of these layers, of which three bits count.
     pub(super) const fn of_layers(spatial: u8, temporal: u8) -> Self {
         Self { layers: (spatial & 0x07) << 4 | temporal & 0x07, flags: 0 }
@@ -96,6 +101,12 @@ impl Frame {
     #[must_use]
     pub const fn is_discardable(self) -> bool {
         self.flags & DISCARDABLE != 0
+    }
+
+    /// Whether the packet has no payload, and so no part in any frame.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.flags & EMPTY != 0
     }
 
     /// Whether its payload has numbers of pictures that a [`super::Rewrite`] changes.

@@ -20,9 +20,12 @@ pub(crate) use vp8::PictureIds;
 
 /// What `payload` (of one RTP packet, decrypted, without padding) of `codec` says about its frame. For AV1 and VP9 the
 /// dependency descriptor, if there is one, says where a key frame starts: the payload may be encrypted from end to end.
-/// Codecs without key frames and payloads that are too short say nothing.
+/// Codecs without key frames and payloads that are too short say nothing; no payload is [`Frame::EMPTY`].
 #[must_use]
 pub fn frame(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>) -> Frame {
+    if payload.is_empty() {
+        return Frame::EMPTY;
+    }
     let frame = match codec {
         Codec::Vp8 => vp8::frame(payload),
         Codec::Vp9 => vp9::frame(payload),

@@ -10,9 +10,8 @@ mod numbering;
 mod parting;
 mod payload_types;
 mod ration;
+mod replay;
 mod retransmission;
-
-use std::ops::Range;
 
 use corecast_wire::{
     ConsumeOptions, ConsumerId, ConsumerStats, CurrentLayer, Discard, Discards, ProducerId, TransportId,
@@ -20,7 +19,7 @@ use corecast_wire::{
 
 use crate::codec::{PictureIds, Rewrite};
 use crate::key::{ProducerKey, StreamKey, TransportKey};
-use crate::media::{Filter, History, PacketMeta, Producer, Reception, Stream, bit};
+use crate::media::{Column, Filter, History, PacketMeta, Producer, Reception, Stream, bit};
 use crate::memory::Words;
 use crate::rtcp::SenderInfo;
 use crate::time::Instant;
@@ -34,13 +33,7 @@ use retransmission::Retransmissions;
 pub(crate) use alignment::Ending;
 pub(crate) use extensions::{ExtensionPlan, Stamp, abs_send_time};
 pub(crate) use numbering::Numbered;
-
-/// What came before a consumer did and is sent to it all the same.
-#[derive(Clone, Debug)]
-pub(crate) struct GopReplay {
-    pub(crate) stream: StreamKey,
-    pub(crate) packets: Range<u64>,
-}
+pub(crate) use replay::GopReplay;
 
 /// A consumer. What every packet needs comes first: with thousands of consumers it is cold memory, two lines of it.
 #[derive(Debug)]
@@ -109,6 +102,8 @@ const _: () = assert!(
 enum Next {
     /// Nothing.
     Packet,
+    /// Numbers that count what has no payload.
+    Count,
     /// Numbers through another filter, as soon as a frame lets the receiver change its temporal layers.
     Filter,
     /// A segment, at a key frame if there are any.
@@ -427,28 +422,6 @@ impl Consumer {
         self.numbering.has_begun()
     }
 
-    /// Begins with these packets, before those of the next round.
-    pub(crate) fn start_replay(&mut self, packets: GopReplay) {
-        (self.replaying, self.gop_replay) = (true, Some(packets));
-    }
-
-    /// The next packet of a stream that it begins with. Once there is none, there never is.
-    pub(crate) fn next_to_replay(&mut self, stream: StreamKey) -> Option<u64> {
-        let replay = self.gop_replay.as_ref().filter(|replay| replay.stream == stream && !replay.packets.is_empty());
-        let next = replay.map(|replay| replay.packets.start);
-        if next.is_none() {
-            (self.replaying, self.gop_replay) = (false, None);
-        }
-        next
-    }
-
-    /// That packet has been seen to.
-    pub(crate) fn replayed(&mut self) {
-        if let Some(gop_replay) = &mut self.gop_replay {
-            gop_replay.packets.start += 1;
-        }
-    }
-
     /// Packets are withheld from now on, or the stream starts again: the next one that leaves begins a segment. What is
     /// older is not sent then.
     pub(crate) const fn resynchronise(&mut self) {
@@ -522,6 +495,8 @@ impl Consumer {
             self.begin((key, &mut *stream), history, packet)?;
         } else if self.next == Next::Filter {
             self.change_filter((key, &mut *stream), history, packet);
+        } else if self.next == Next::Count {
+            self.begin_counting(&mut *stream, history, packet);
         }
         let numbered = self.numbering.number(stream.withheld_mut(), &self.filter, packet);
         if numbered == Err(Discard::LeftHistory) && !stream.withheld().has(self.numbering.column()) {
@@ -560,6 +535,22 @@ impl Consumer {
         self.numbering.begin((key, column), (packet.sequence, count), offsets);
         (self.filter, self.next, self.beginning, self.restarted) = (filter, Next::Packet, None, false);
         Ok(())
+    }
+
+    /// A packet without payload has come on the stream that is forwarded. It is not sent on, so numbers must count it.
+    pub(crate) fn count_empty(&mut self) {
+        if self.next == Next::Packet && self.numbering.column() == Column::NONE {
+            self.next = Next::Count;
+        }
+    }
+
+    /// From this packet on numbers count what has no payload.
+    fn begin_counting(&mut self, stream: &mut Stream, history: &History, packet: &PacketMeta) {
+        self.next = Next::Packet;
+        let column = stream.column(history, &self.filter);
+        if let Ok(count) = stream.withheld_mut().pass(column, &self.filter, packet) {
+            self.numbering.begin_column(column, (packet.sequence, count), stream.withheld());
+        }
     }
 
     /// The receiver enters or leaves temporal layers with a packet, if its frame allows that.

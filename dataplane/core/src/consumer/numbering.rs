@@ -231,6 +231,24 @@ impl Numbering {
         self.push(Segment { base, first_out, stream, column, timestamp_offset, change, pictures });
     }
 
+    /// Goes on with counts of what is withheld, in a segment without any: its filter had withheld nothing up to the
+    /// newest number. Numbers after that belong to the new segment, so a packet that comes late finds its gap.
+    pub(crate) fn begin_column(&mut self, column: Column, (sequence, count): (u64, Count), withheld: &Withheld) {
+        let newest = self.next_out.get().wrapping_sub(1);
+        let before = self.segment.sequence(newest, withheld).and_then(|sequence| withheld.at(column, sequence));
+        let Some(before) = before else { return };
+        if column == self.segment.column || column == Column::UNCOUNTED {
+            return;
+        }
+        // The newest number is at the same place by both.
+        let base = self.segment.base.wrapping_sub(before.packets);
+        let first_out = self.next_out.get();
+        if is_before(sequence.wrapping_sub(count.packets).wrapping_sub(base), first_out) {
+            return;
+        }
+        self.push(Segment { base, first_out, column, pictures: before.pictures, ..self.segment });
+    }
+
     fn push(&mut self, segment: Segment) {
         let ended = std::mem::replace(&mut self.segment, segment);
         if ended.is_none() {

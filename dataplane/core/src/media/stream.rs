@@ -487,7 +487,7 @@ impl Stream {
             activity.count(meta.payload_len);
         }
         let (repaired, too_many_missing, spare) = self.insert(history, index, meta);
-        if self.activity.is_some() && self.highest == Some(meta.sequence) {
+        if self.activity.is_some() && self.highest == Some(meta.sequence) && !meta.frame.is_empty() {
             self.reception_mut().set_picture_ids(meta.frame.picture_ids(history.sealable(index, false)));
         }
         self.reception_mut().packet(meta, arrival.clock_rate_hz, arrival.rtx);
@@ -524,7 +524,10 @@ impl Stream {
             Some(_) => repaired = self.missing.found(sequence),
             None => {}
         }
-        self.fresh.push(history.reference(index));
+        // What has no payload only closes a gap: no receiver gets it.
+        if !meta.frame.is_empty() {
+            self.fresh.push(history.reference(index));
+        }
         let spare = self.held.insert(history, index, (self.highest, sequence), meta.arrived);
         self.highest = Some(self.highest.map_or(sequence, |highest| highest.max(sequence)));
         (repaired, too_many_missing, spare)

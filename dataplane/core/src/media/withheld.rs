@@ -28,11 +28,14 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// Withholds nothing.
+    /// Withholds nothing but packets without payload, which no filter lets pass.
     pub(crate) const NONE: Self = Self { spatial: u8::MAX, temporal: u8::MAX, payload_types: 0 };
 
     /// Why a packet does not pass, if it does not.
     pub(crate) fn withholds(&self, packet: &PacketMeta) -> Option<Discard> {
+        if packet.frame.is_empty() {
+            return Some(Discard::PaddingOnly);
+        }
         if self.payload_types.checked_shr(u32::from(packet.payload_type)).is_some_and(|types| types & 1 == 1) {
             return Some(Discard::PayloadTypeNotNegotiated);
         }
@@ -46,7 +49,7 @@ impl Filter {
 pub(crate) struct Column(u32);
 
 impl Column {
-    /// The column of the filter that withholds nothing.
+    /// The column of [`Filter::NONE`] while no packet without payload has come.
     pub(crate) const NONE: Self = Self(0);
     /// The column of a filter that is one too many: what it withholds leaves gaps.
     pub(crate) const UNCOUNTED: Self = Self(u32::MAX);
@@ -64,6 +67,8 @@ pub(crate) struct Count {
 #[derive(Debug)]
 pub(crate) struct Withheld {
     columns: Vec<Counts>,
+    /// A packet without payload has come, so [`Filter::NONE`] withholds as well.
+    has_empty: bool,
     /// One more than the highest sequence number so far.
     end: u64,
     /// Packets of history. A power of two.
@@ -90,12 +95,13 @@ struct Counts {
 impl Withheld {
     /// Nothing, of a stream with so many packets of history.
     pub(crate) const fn new(window: u64) -> Self {
-        Self { columns: Vec::new(), end: 0, window, packets: 0, last_column: 0 }
+        Self { columns: Vec::new(), has_empty: false, end: 0, window, packets: 0, last_column: 0 }
     }
 
     /// Counts a packet that joins history.
     #[inline]
     pub(crate) fn record(&mut self, packet: &PacketMeta) {
+        self.has_empty |= packet.frame.is_empty();
         if !self.columns.is_empty() {
             self.count(packet);
         }
@@ -118,7 +124,7 @@ impl Withheld {
     /// The column of a filter. If it is new, the packets that history holds are counted: up to `highest`, each as
     /// `held` finds it.
     pub(crate) fn column(&mut self, filter: &Filter, highest: u64, held: impl Fn(u64) -> Option<PacketMeta>) -> Column {
-        if *filter == Filter::NONE {
+        if *filter == Filter::NONE && !self.has_empty {
             return Column::NONE;
         }
         if let Some(counts) = self.columns.iter_mut().find(|counts| counts.filter == *filter) {
@@ -227,7 +233,8 @@ impl Counts {
         let before = self.newest;
         if self.filter.withholds(packet).is_some() {
             self.newest.packets += 1;
-            let is_new = self.newest_picture.replace(packet.timestamp) != Some(packet.timestamp);
+            let is_picture = !packet.frame.is_empty();
+            let is_new = is_picture && self.newest_picture.replace(packet.timestamp) != Some(packet.timestamp);
             self.newest.pictures = before.pictures.wrapping_add(u16::from(is_new));
         }
         if self.ring.is_empty() {

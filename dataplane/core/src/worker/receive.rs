@@ -279,8 +279,16 @@ impl Worker {
         if stream.idle_deadline().at().is_none() {
             stream.arm_idle(&mut self.timers, of);
         }
-        if stream.has_begun_batch() {
+        if stream.has_begun_batch() && !meta.frame.is_empty() {
             self.fresh.push(of);
+        }
+        if meta.frame.is_empty() {
+            for (subscriber, _) in stream.subscribers() {
+                let subscriber = self.consumers.get_mut(*subscriber);
+                if let Some(subscriber) = subscriber.filter(|subscriber| subscriber.current() == Some(of)) {
+                    subscriber.count_empty();
+                }
+            }
         }
         if let Some(last) = last {
             for (subscriber, _) in stream.subscribers() {
@@ -289,6 +297,9 @@ impl Worker {
                     subscriber.follow_restart(last, stream);
                 }
             }
+        }
+        if meta.frame.is_empty() {
+            self.discard(key, Discard::PaddingOnly);
         }
         Ok(())
     }

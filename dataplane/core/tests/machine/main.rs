@@ -11,6 +11,7 @@ mod history;
 mod key_frames;
 mod layers;
 mod overload;
+mod padding;
 mod parting;
 mod pictures;
 mod queue;
