@@ -1,6 +1,9 @@
 //! Receiver estimated maximum bitrate to senders (draft-alvestrand-rmcat-remb-03), for senders without
 //! transport-wide feedback, which have no other estimate; and the limit that a transport was made with, for all.
 //!
+//! A sender keeps to what it was told last for as long as it lives. So when neither holds any longer (the producer for
+//! which it was estimated has gone), the cap is *lifted*: a value that caps nothing is announced, a few times.
+//!
 //! The estimate is simple: half as much again as has arrived, at least [`MIN_BPS`], so that a sender can double in two
 //! seconds. It rises while at most 2 percent are lost and falls while more than 10 percent are, to what has arrived
 //! less half of the loss (the loss controller of draft-ietf-rmcat-gcc-02 section 6). It does not fall when a sender
@@ -16,6 +19,9 @@ use crate::time::Instant;
 const MIN_BPS: u64 = 300_000;
 /// Between two looks; twice that between two messages, unless the value falls.
 const LOOK: Duration = Duration::from_millis(500);
+/// What caps no sender, and how many times it is announced: messages are lost.
+const LIFTED_BPS: u64 = 10_000_000_000;
+const LIFTED_TIMES: u8 = 3;
 const _: () = assert!(LOOK.as_millis() * 2 == REMB_INTERVAL.as_millis());
 
 /// What a transport's senders are told.
@@ -28,6 +34,8 @@ pub(crate) struct Remb {
     received: u64,
     estimate_bps: u64,
     announced: Option<(u64, Instant)>,
+    /// Times that the last cap has still to be lifted.
+    to_lift: u8,
     deadline: Deadline,
 }
 
@@ -40,6 +48,7 @@ impl Remb {
             received: 0,
             estimate_bps: MIN_BPS,
             announced: None,
+            to_lift: 0,
             deadline: Deadline::default(),
         }
     }
@@ -63,6 +72,17 @@ impl Remb {
     /// A value was announced.
     pub(crate) const fn announced(&mut self, now: Instant, bps: u64) {
         self.announced = Some((bps, now));
+        self.to_lift = if bps < LIFTED_BPS { LIFTED_TIMES } else { self.to_lift.saturating_sub(1) };
+    }
+
+    /// What to announce where nothing limits the senders: what lifts a cap that they were told.
+    pub(crate) const fn lifted(&self) -> Option<u64> {
+        if self.to_lift > 0 { Some(LIFTED_BPS) } else { None }
+    }
+
+    /// Senders keep to a cap that they were told.
+    pub(crate) const fn is_capping(&self) -> bool {
+        self.to_lift > 0
     }
 
     /// Looks at what has come since the last time.

@@ -28,7 +28,8 @@ impl Worker {
                 arrivals.deadline().set(&mut self.timers, Some(at), Timer::TransportCc(key));
             }
         }
-        if producer.takes_remb() {
+        let is_capped = transport.remb().as_ref().is_some_and(|remb| remb.is_capping());
+        if producer.takes_remb() || is_capped {
             self.record_for_remb(now, key, len);
         }
     }
@@ -50,7 +51,7 @@ impl Worker {
         }
     }
 
-    /// Records an authentic RTP packet of `len` bytes of a sender that takes REMB.
+    /// Records an authentic RTP packet of `len` bytes of a sender that takes REMB, or was capped by one.
     pub(crate) fn record_for_remb(&mut self, now: Instant, key: TransportKey, len: usize) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let remb = transport.remb().get_or_insert_with(|| Box::new(Remb::new(now)));
@@ -62,19 +63,22 @@ impl Worker {
         let Some(transport) = self.transports.get_mut(key) else { return };
         // Taken out while it is changed, so that the transport can send.
         let Some(mut remb) = transport.remb().take_if(|remb| remb.deadline().fires(at)) else { return };
-        let producers = transport.producers().iter().filter_map(|key| self.producers.get(*key));
-        let told: Vec<_> = producers.filter(|producer| producer.takes_remb()).collect();
+        let producers: Vec<_> = transport.producers().iter().filter_map(|key| self.producers.get(*key)).collect();
+        let takes_any = producers.iter().any(|producer| producer.takes_remb());
+        // A cap holds for all that its sender sends, so it is lifted for all.
+        let told = producers.into_iter().filter(|producer| producer.takes_remb() || !takes_any);
+        let told: Vec<_> = told.collect();
         let streams = told.iter().flat_map(|producer| producer.streams()).filter_map(|key| self.streams.get(*key));
         let counts = streams.clone().map(|stream| stream.reception().counts(stream.highest()));
         let (expected, received) =
             counts.fold((0, 0), |(expected, received), one| (expected + one.0, received + one.1));
         remb.estimate(now, expected, received);
         // A sender that takes transport-wide feedback estimates for itself: it is told the limit alone.
-        let is_estimated = told.iter().any(|producer| producer.ids().transport_cc == 0);
-        let limit = transport.max_incoming_bitrate_bps();
+        let is_estimated = takes_any && told.iter().any(|producer| producer.ids().transport_cc == 0);
+        let limit = transport.max_incoming_bitrate_bps().filter(|_| takes_any);
         let estimate = Some(remb.estimate_bps()).filter(|_| is_estimated);
         let mut result = Ok(());
-        if let Some(bps) = limit.into_iter().chain(estimate).min()
+        if let Some(bps) = limit.into_iter().chain(estimate).min().or_else(|| remb.lifted())
             && remb.is_news(now, bps)
         {
             let (from, ssrcs) = (transport.rtcp_ssrc(), streams.filter_map(|stream| stream.ssrc()));

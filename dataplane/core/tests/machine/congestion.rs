@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use corecast_core::rtcp::{self, Packet};
-use corecast_wire::{EncodingMapping, ExtensionMapping, HeaderExtension, ProduceOptions};
+use corecast_wire::{Command, EncodingMapping, ExtensionMapping, HeaderExtension, ProduceOptions, ProducerId};
 
 use crate::bed::{Bed, KEY_FRAME, packet, path, remote, video};
 
 const NUMBER: u8 = 3;
+/// What caps nobody.
+const LIFTED_BPS: u64 = 10_000_000_000;
 
 fn sender(ssrc: u32, transport_cc: bool, remb: bool) -> ProduceOptions {
     ProduceOptions {
@@ -138,4 +140,51 @@ fn who_takes_remb_alone_can_ramp_up() {
         fallen.extend(rembs(&wait(&mut bed, 20)));
     }
     assert!(fallen.first().is_some_and(|(bps, _)| *bps < highest * 3 / 4), "half is lost: {fallen:?}");
+}
+
+#[test]
+fn a_cap_that_no_longer_holds_is_lifted() {
+    // Video that takes both or transport-wide feedback alone, besides sound for which REMB is estimated.
+    for takes_remb in [true, false] {
+        let mut bed = Bed::new();
+        bed.transport(0, false, false);
+        bed.produce_as(0, 1, sender(1_111, false, true)).expect("new");
+        bed.produce_as(0, 2, sender(2_222, true, takes_remb)).expect("new");
+        let both = |bed: &mut Bed, numbers: std::ops::Range<u16>| {
+            let mut told = Vec::new();
+            for number in numbers {
+                bed.arrive(path(0), &packet(1_111, 96, number, &[], &KEY_FRAME));
+                bed.arrive(path(0), &packet(2_222, 96, number, &[(NUMBER, &numbered(number))], &KEY_FRAME));
+                told.extend(rembs(&wait(bed, 20)));
+            }
+            told
+        };
+        let capped = both(&mut bed, 1..100);
+        assert!(capped.iter().all(|(bps, _)| *bps == 300_000) && !capped.is_empty(), "{capped:?}");
+        bed.command(&Command::CloseProducer { producer: ProducerId(1) }).expect("there");
+        let lifted = both(&mut bed, 100..500);
+        let expected = vec![(LIFTED_BPS, vec![2_222]); 3];
+        let lifted: Vec<_> =
+            lifted.into_iter().map(|(bps, ssrcs)| (bps.next_multiple_of(LIFTED_BPS / 100), ssrcs)).collect();
+        assert_eq!(lifted, expected, "and no more: takes REMB: {takes_remb}");
+    }
+}
+
+#[test]
+fn feedback_goes_on_whatever_becomes_of_the_media() {
+    let mut bed = Bed::new();
+    bed.transport(0, false, false);
+    bed.produce_as(0, 1, sender(1_111, true, false)).expect("new");
+    let told = |bed: &mut Bed, number: u16, payload: &[u8]| {
+        let mut packet = packet(1_111, 96, number, &[(NUMBER, &numbered(number))], payload);
+        packet[0] |= if payload == [1] { 0x20 } else { 0 };
+        bed.arrive(path(0), &packet);
+        bed.sent();
+        feedback(&wait(bed, 100)).into_iter().flat_map(|(_, _, statuses)| statuses).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut bed, 1, &KEY_FRAME), [(1, true)], "nobody watches");
+    bed.command(&Command::PauseProducer { producer: ProducerId(1), paused: true }).expect("there");
+    assert_eq!(told(&mut bed, 2, &KEY_FRAME), [(2, true)], "paused");
+    assert_eq!(told(&mut bed, 3, &[1]), [(3, true)], "padding alone");
+    assert_eq!(told(&mut bed, 4, &[0; 1_500]), [(4, true)], "as long as may be");
 }
