@@ -1,5 +1,7 @@
 //! Congestion feedback to senders: transport-wide, and REMB.
 
+use corecast_wire::Discard;
+
 use super::Worker;
 use crate::congestion::{Arrivals, Remb};
 use crate::io::{Outbox, Timer};
@@ -10,6 +12,9 @@ use crate::transport::Inbound;
 
 impl Worker {
     /// Notes an authentic RTP packet of `len` bytes for feedback about congestion.
+    ///
+    /// # Errors
+    /// [`Discard::OverRate`] if the transport has sent more than it may: it is noted all the same.
     pub(crate) fn record_arrival(
         &mut self,
         now: Instant,
@@ -17,9 +22,10 @@ impl Worker {
         inbound: Inbound,
         view: &RtpView<'_>,
         len: usize,
-    ) {
+    ) -> Result<(), Discard> {
         let producer = self.streams.get(inbound.stream).and_then(|stream| self.producers.get(stream.producer()));
-        let (Some(producer), Some(transport)) = (producer, self.transports.get_mut(key)) else { return };
+        let (Some(producer), Some(transport)) = (producer, self.transports.get_mut(key)) else { return Ok(()) };
+        let may_be_taken_in = transport.take_in_packet(now, self.overload.packet_interval());
         if let Some(&[high, low]) = view.extension(producer.ids().transport_cc) {
             let sequence = u16::from_be_bytes([high, low]);
             let arrivals = transport.arrivals().get_or_insert_with(|| Box::new(Arrivals::new(sequence)));
@@ -32,6 +38,7 @@ impl Worker {
         if producer.takes_remb() || is_capped {
             self.record_for_remb(now, key, len);
         }
+        if may_be_taken_in { Ok(()) } else { Err(Discard::OverRate) }
     }
 
     pub(crate) fn transport_cc_timeout(&mut self, at: Instant, key: TransportKey, outbox: &mut Outbox) {

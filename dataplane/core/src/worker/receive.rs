@@ -60,17 +60,9 @@ impl Worker {
         let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
         let known = transport.inbound_of(view.ssrc()).copied();
         let Some(inbound) = known else { return self.receive_first(now, key, path, &view, datagram.len()) };
-        let mut opened = self.open(key, inbound, &view)?;
-        opened.restart |= self.streams.get(inbound.stream).is_some_and(|stream| stream.is_replaced());
+        let opened = self.open(key, inbound, &view)?;
         self.learn_remote(key, Flow::Rtp, path);
-        self.record_arrival(now, key, inbound, &view, datagram.len());
-        if !self
-            .transports
-            .get_mut(key)
-            .is_some_and(|transport| transport.take_in_packet(now, self.overload.packet_interval()))
-        {
-            return Err(Discard::OverRate);
-        }
+        self.record_arrival(now, key, inbound, &view, datagram.len())?;
         self.take_in(key, inbound, &view, opened)
     }
 
@@ -94,7 +86,7 @@ impl Worker {
         let (opened, window) = self.open_first(key, resolved, view)?;
         self.learn_remote(key, Flow::Rtp, path);
         self.bind(key, resolved, window);
-        self.record_arrival(now, key, resolved.inbound, view, len);
+        self.record_arrival(now, key, resolved.inbound, view, len)?;
         self.take_in(key, resolved.inbound, view, opened)
     }
 
@@ -163,7 +155,7 @@ impl Worker {
             let len =
                 opener.open_rtp(inbound.ssrc, index, view.header(), view.body(), room).map_err(OpenError::discard)?;
             window.accept(index);
-            return Ok(Opened { slot, sequence: index + stream.cycle(), len, restart: false });
+            return Ok(Opened { slot, sequence: index + stream.cycle(), len, restart: stream.is_replaced() });
         }
         let (sequence, restart) = if inbound.rtx {
             (0, false)
@@ -176,7 +168,7 @@ impl Worker {
         };
         let body = view.body();
         room.get_mut(..body.len()).ok_or(Discard::TooLong)?.copy_from_slice(body);
-        Ok(Opened { slot, sequence, len: body.len(), restart })
+        Ok(Opened { slot, sequence, len: body.len(), restart: restart || stream.is_replaced() })
     }
 
     /// Learns the remote side of a comedia transport, from a packet that has been authenticated.
