@@ -1,11 +1,11 @@
 //! Payload descriptors, sealed: none makes the machine fail, and none that is cut off passes for a key frame.
 
-use corecast_wire::Codec;
+use corecast_wire::{Codec, Discard};
 
 use super::{Case, DESCRIPTOR, Expect, Packet, case, play, ssrc_of};
 use crate::pair::MEDIA;
 
-use Expect::NoKeyFrame;
+use Expect::{NoKeyFrame, Refused};
 
 const STR0M: &str = "str0m 0.2x changelog: overflows in VP8, H265 and AV1";
 const LIST: &str = "descriptors that are cut off, as fuzzed by mediasoup and str0m";
@@ -27,19 +27,20 @@ fn described(descriptor: &[u8]) -> Packet {
 pub(super) fn cases() -> Vec<Case> {
     use Codec::{Av1, H264, H265, Vp8, Vp9};
     let bad = |name, from, codec, payload: &[u8]| case(name, from, of(codec, payload), NoKeyFrame);
+    let empty = |name, from, codec| case(name, from, of(codec, &[]), Refused(Discard::PaddingOnly));
     vec![
-        bad("f5_vp8_of_no_bytes", STR0M, Vp8, &[]),
+        empty("f5_vp8_of_no_bytes", STR0M, Vp8),
         bad("f5_vp8_descriptor_alone", STR0M, Vp8, &[0x10]),
         bad("f5_vp8_extension_byte_is_missing", STR0M, Vp8, &[0x90]),
         bad("f5_vp8_picture_id_is_missing", STR0M, Vp8, &[0x90, 0x80]),
         bad("f5_vp8_picture_id_is_cut_off", STR0M, Vp8, &[0x90, 0x80, 0x80]),
         bad("f5_vp8_all_fields_and_no_frame", STR0M, Vp8, &[0x90, 0xF0, 0xFF, 0xFF, 0xFF, 0xFF]),
-        bad("f5_vp9_of_no_bytes", LIST, Vp9, &[]),
+        empty("f5_vp9_of_no_bytes", LIST, Vp9),
         bad("f5_vp9_picture_id_is_cut_off", LIST, Vp9, &[0x88, 0x80]),
         bad("f5_vp9_layers_are_cut_off", LIST, Vp9, &[0xA8, 0x11, 0x00]),
         bad("f5_vp9_references_never_end", LIST, Vp9, &[0xFC, 0x91, 0x22, 0xFF, 0xFF, 0xFF, 0xFF]),
         bad("f5_vp9_scalability_structure_is_cut_off", LIST, Vp9, &[0xEA, 0x91, 0x22, 0xFF]),
-        bad("f5_h264_of_no_bytes", LIST, H264, &[]),
+        empty("f5_h264_of_no_bytes", LIST, H264),
         bad("f5_h264_unit_runs_past_its_aggregation", LIST, H264, &[0x78, 0xFF, 0xFF, 0x67]),
         bad("f5_h264_aggregation_of_empty_units", LIST, H264, &[0x78, 0, 0, 0, 0, 0, 0]),
         bad("f5_h264_aggregation_length_is_cut_off", LIST, H264, &[0x78, 0]),
@@ -48,7 +49,7 @@ pub(super) fn cases() -> Vec<Case> {
         bad("f5_h265_unit_runs_past_its_aggregation", STR0M, H265, &[0x60, 1, 0xFF, 0xFF, 0x40, 1]),
         bad("f5_h265_aggregated_unit_of_one_byte", STR0M, H265, &[0x60, 1, 0, 1, 0x40]),
         bad("f5_h265_fragment_without_its_header", STR0M, H265, &[0x62, 1]),
-        bad("f5_av1_of_no_bytes", STR0M, Av1, &[]),
+        empty("f5_av1_of_no_bytes", STR0M, Av1),
         bad("f5_av1_aggregation_header_alone", STR0M, Av1, &[0x08]),
         bad("f5_av1_element_runs_past_the_packet", STR0M, Av1, &[0x00, 0x7F, 0x08]),
         bad("f5_av1_length_never_ends", STR0M, Av1, &[0x00, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]),

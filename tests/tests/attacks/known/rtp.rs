@@ -5,7 +5,9 @@ use corecast_wire::{Codec, Discard};
 use super::{Case, Expect, Packet, case, media, play, rtx, ssrc_of};
 use crate::pair::MEDIA;
 
-use Discard::{AlreadyReceived, AuthenticationFailed, MalformedRtp, MalformedRtx, TooShort, UnknownProtocol};
+use Discard::{
+    AlreadyReceived, AuthenticationFailed, MalformedRtp, MalformedRtx, PaddingOnly, TooShort, UnknownProtocol,
+};
 use Expect::{Refused, Taken};
 
 const VP8: &[u8] = &[0x10, 0, 0x77];
@@ -130,7 +132,12 @@ fn headers() -> Vec<Case> {
         ),
         case("f5_a_datagram_of_one_byte", STR0M, Packet::Raw(vec![0x80]), Refused(UnknownProtocol)),
         case("f5_rtp_of_eleven_bytes", STR0M, Packet::Raw(vec![0x80; 11]), Refused(UnknownProtocol)),
-        case("f5_rtp_without_a_payload", "zero-length reads, as in pion/webrtc #3507", media(0x80, &[], &[]), Taken(1)),
+        case(
+            "f5_rtp_without_a_payload",
+            "zero-length reads, as in pion/webrtc #3507",
+            media(0x80, &[], &[]),
+            Refused(PaddingOnly),
+        ),
     ]
 }
 
@@ -150,8 +157,8 @@ fn padding() -> Vec<Case> {
             Refused(MalformedRtp),
         ),
         case("f5_rtp_padding_and_no_payload", PION_INTERCEPTOR, media(0xA0, &[], &[]), Refused(MalformedRtp)),
-        case("f5_rtp_of_padding_alone", PION_INTERCEPTOR, media(0xA0, &[], &[0, 0, 0, 4]), Taken(1)),
-        case("f5_rtp_of_one_byte_of_padding", PION_INTERCEPTOR, media(0xA0, &[], &[1]), Taken(1)),
+        case("f5_rtp_of_padding_alone", PION_INTERCEPTOR, media(0xA0, &[], &[0, 0, 0, 4]), Refused(PaddingOnly)),
+        case("f5_rtp_of_one_byte_of_padding", PION_INTERCEPTOR, media(0xA0, &[], &[1]), Refused(PaddingOnly)),
     ]
 }
 
@@ -173,7 +180,7 @@ fn retransmissions() -> Vec<Case> {
         // Redundancy is for the receiver: it passes, whatever it is.
         case("f5_red_block_longer_than_the_packet", rfc_2198, red(&[0x80 | 111, 0xFF, 0xFF, 0xFF, 111, 1]), Taken(1)),
         case("f5_red_header_without_an_end", rfc_2198, red(&[0x80 | 111]), Taken(1)),
-        case("f5_red_of_no_bytes", rfc_2198, red(&[]), Taken(1)),
+        case("f5_red_of_no_bytes", rfc_2198, red(&[]), Refused(PaddingOnly)),
     ]
 }
 
