@@ -118,7 +118,7 @@ pub fn run(args: &OverloadArgs) -> anyhow::Result<()> {
         setup,
         warm_up: Duration::ZERO,
         measured: Duration::from_secs_f64(args.seconds),
-        retries: 0,
+        retries: 2,
         progress: &progress,
     };
     let kind = if args.profile == Profile::Single { Kind::Audio } else { Kind::Video };
@@ -202,15 +202,13 @@ impl<'a> Overload<'a> {
         self.generator.set_pps((per_second / self.fan_out()).round() as u32);
         let mut timing = self.run.timing();
         timing.measured = measured;
-        let progress = self.run.progress;
-        let mut show = |done| progress.within(what, done, measured);
-        let window = self.generator.measure(&mut self.server, timing, &mut show);
-        window.with_context(|| what.to_owned())
+        let run = Run { measured, ..self.run };
+        run.attempt(what, |show| self.generator.measure(&mut self.server, timing, show))
     }
 
     /// The most packets per second that have left, of loads that rise until they no longer leave as a whole.
     fn capacity(&mut self) -> anyhow::Result<f64> {
-        self.run.progress.step("capacity");
+        self.run.progress.note("looking for the capacity");
         let measured = Duration::from_secs_f64(RISE_SECONDS);
         let light = self.offer("capacity", 100.0 * self.fan_out(), measured)?;
         let cpu_ns = light.cpu_ns_per_packet().context("the server does not say what it used")?;
@@ -232,7 +230,6 @@ impl<'a> Overload<'a> {
 
     fn step(&mut self, offered: f64, capacity: f64) -> anyhow::Result<Step> {
         let what = format!("{offered} times the capacity");
-        self.run.progress.step(&what);
         let (asked, answered) = self.generator.consent();
         let window = self.offer(&what, offered * capacity, self.run.measured)?;
         let (asked_since, answered_since) = self.generator.consent();

@@ -43,13 +43,13 @@ impl Overload {
         self.packet_interval
     }
 
-    /// The age at which a stream is shed while the worker stays behind. Below half of the limit, since what is in a
-    /// round also waits while the round is sent.
+    /// The age at which a stream is shed while the worker stays behind. Well below the limit, since what is in a round
+    /// also waits while the round is sent.
     fn patience(&self, kind: MediaKind, layer: u8, step: u32) -> Duration {
         match (kind, layer) {
-            (MediaKind::Audio, _) => self.max_age / 2,
-            (MediaKind::Video, 0) => self.max_age / 4 + self.max_age / (8 * STEPS) * (step % STEPS),
-            (MediaKind::Video, layer) => self.max_age / 4 / (u32::from(layer) + 1),
+            (MediaKind::Audio, _) => self.max_age / 8 * 5,
+            (MediaKind::Video, 0) => self.max_age / 8 * 3 + self.max_age / (8 * STEPS) * (step % STEPS),
+            (MediaKind::Video, layer) => self.max_age / 8 * 3 / (u32::from(layer) + 1),
         }
     }
 
@@ -60,7 +60,7 @@ impl Overload {
         // The worker has caught up if the last round began long before the oldest packet of this one came.
         let since = self.since.filter(|_| now.since(self.last) <= age.saturating_add(self.max_age / 8));
         let Some(since) = since.filter(|_| age <= self.max_age) else { return age > self.max_age };
-        is_shed || age > patience && now.since(since) >= self.max_age / 2
+        is_shed || age > patience && now.since(since) >= self.max_age
     }
 
     /// A round begins: all of its streams have been asked for.

@@ -118,15 +118,15 @@ fn what_was_shed_is_not_asked_for() {
 #[test]
 fn pictures_go_before_sound_while_the_worker_stays_behind() {
     let mut bed = bed();
-    // Behind by 90 ms, for less than half of the limit: it may be a burst.
-    for sequence in 2..7 {
-        assert_eq!(waited(&mut bed, millis(90), sequence).len(), 2, "{sequence}");
+    // Behind by 110 ms, but not for so long as the limit: it may be a burst.
+    for sequence in 2..12 {
+        assert_eq!(waited(&mut bed, millis(110), sequence).len(), 2, "{sequence}");
     }
     // It stays behind: pictures are shed, sound is not.
-    for sequence in 7..20 {
-        let left = waited(&mut bed, millis(90), sequence);
+    for sequence in 12..25 {
+        let left = waited(&mut bed, millis(110), sequence);
         let sound = left.iter().filter(|(ssrc, _)| *ssrc == 22).count();
-        assert_eq!((left.len(), sound), (if sequence < 8 { left.len() } else { 1 }, 1), "{sequence}: {left:?}");
+        assert_eq!((left.len(), sound), (if sequence < 13 { left.len() } else { 1 }, 1), "{sequence}: {left:?}");
     }
     assert!((12..=13).contains(&stale(&bed)), "{}", stale(&bed));
 }
@@ -149,8 +149,8 @@ fn upper_layers_go_first() {
         }
         bed.sent();
     }
-    // 100 ms of patience, then the upper layer alone.
-    assert!((30..=34).contains(&stale(&bed)), "{}", stale(&bed));
+    // 200 ms of patience, then the upper layer alone.
+    assert!((25..=30).contains(&stale(&bed)), "{}", stale(&bed));
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn streams_alike_are_not_shed_all_at_once() {
         bed.now = bed.now + millis(20);
         for number in 0..8 {
             let datagram = packet(5_000 + number, 96, sequence, &[], &DELTA_FRAME);
-            bed.arrive_late(millis(62), path(number), &datagram);
+            bed.arrive_late(millis(86), path(number), &datagram);
         }
         left = media(&mut bed);
     }
