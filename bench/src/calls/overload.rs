@@ -138,7 +138,13 @@ pub fn run(args: &OverloadArgs) -> anyhow::Result<()> {
         last.lost_control += lost_sessions as u64;
     }
     progress.finish();
-    let title = format!("{}, up to {} packets per second", run.load.title(setup.io), grouped(capacity as u64));
+    let title = format!(
+        "{} publishers × {} subscribers, {} bytes, capacity {} packets per second",
+        args.publishers,
+        args.subscribers,
+        args.payload,
+        grouped(capacity as u64)
+    );
     if let Some(path) = &args.plot {
         picture::draw(path, &title, &steps).with_context(|| path.display().to_string())?;
     }

@@ -42,7 +42,7 @@ fn draw_to(svg: &mut String, title: &str, steps: &[Step]) -> anyhow::Result<()> 
     let last = steps.last().context("nothing was measured")?.offered_ratio;
     let points = |figure: &dyn Fn(&Step) -> f64| steps.iter().map(|step| (step.offered_ratio, figure(step))).collect();
     let goodput = Chart {
-        caption: "Goodput",
+        caption: &format!("Goodput: {title}"),
         unit: "times the capacity",
         color: GOODPUT,
         points: points(&|step| step.goodput_ratio),
@@ -60,9 +60,7 @@ fn draw_to(svg: &mut String, title: &str, steps: &[Step]) -> anyhow::Result<()> 
     root.fill(&WHITE).map_err(|error| failed(&error))?;
     let (upper, lower) = root.split_vertically(SIZE.1 / 2);
     goodput.draw(&upper, last, "").map_err(|error| failed(&error))?;
-    latency
-        .draw(&lower, last, &format!("offered, in times of the capacity: {title}"))
-        .map_err(|error| failed(&error))?;
+    latency.draw(&lower, last, "offered, in times of the capacity").map_err(|error| failed(&error))?;
     root.present().map_err(|error| failed(&error))
 }
 
