@@ -63,7 +63,7 @@
         outbound.push({
           codec: codec(stat),
           ...pick(stat, [
-            'kind', 'rid', 'ssrc', 'packetsSent', 'framesEncoded', 'keyFramesEncoded', 'framesPerSecond', 'frameWidth',
+            'kind', 'rid', 'active', 'ssrc', 'packetsSent', 'framesEncoded', 'keyFramesEncoded', 'framesPerSecond', 'frameWidth',
             'frameHeight', 'scalabilityMode', 'encoderImplementation', 'retransmittedPacketsSent', 'nackCount',
             'pliCount', 'targetBitrate', 'qualityLimitationReason',
           ]),
@@ -128,5 +128,12 @@
     return true;
   }
 
-  window.probe = { wishes, look, agreed, restartIce, press, summary };
+  /** Gives the page another camera, as large as this: it is turned off and on again by its button. */
+  function changeCamera(camera) {
+    wishes.camera = camera;
+    press('camera-button');
+    return press('camera-button');
+  }
+
+  window.probe = { wishes, look, agreed, restartIce, press, changeCamera, summary };
 })();

@@ -6,7 +6,7 @@
 // For tests, and stable:
 //   window.corecast.state      "lobby", or the call's: "joining", "in", "away", "refused"
 //   window.corecast.publisher  null, or { pc, peer, state }
-//   window.corecast.viewers    Map from peer to { pc, video, state, layer }; layer is "", or the one that is asked for
+//   window.corecast.viewers    Map from peer to { pc, video, state, layer }; layer is "", or the one that fits
 //   window.corecast.restartIce()  restarts ICE of every session; a promise
 //   window.corecast.leave()       as the button does
 // and on each tile (`#grid > .tile`) data-peer, data-state ("connecting", "connected", "restoring", "refused"),

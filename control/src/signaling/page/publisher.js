@@ -5,13 +5,18 @@ import { Session } from "./session.js";
 /** In the order of preference: every browser has the first two, and VP8 costs a phone the least. */
 const ORDER = ["VP8", "VP9", "H264", "AV1"];
 const REPAIR = /\/(rtx|red|ulpfec|flexfec-03)$/i;
-/** Lowest first: that is what the order means to the server. Of a small picture the smallest is of no use. */
+/**
+ * The full picture first: a server without simulcast keeps the first, and of a small picture Chromium 156 sends the
+ * first ones only.
+ */
 const SIMULCAST = [
-  { rid: "q", maxBitrate: 150_000, scaleResolutionDownBy: 4 },
-  { rid: "h", maxBitrate: 500_000, scaleResolutionDownBy: 2 },
   { rid: "f", maxBitrate: 1_700_000, scaleResolutionDownBy: 1 },
+  { rid: "h", maxBitrate: 500_000, scaleResolutionDownBy: 2 },
+  { rid: "q", maxBitrate: 150_000, scaleResolutionDownBy: 4 },
 ];
-const SMALL_HEIGHT = 540;
+/** Pixels from which a picture is worth sending in two sizes, and in three. Chromium 156 draws the same lines. */
+const WORTH_TWO = 480 * 270;
+const WORTH_THREE = 960 * 540;
 /** Others are sent in one size: browsers make layers of their own of them, or encoders cost too much. */
 const SIMULCAST_CODECS = ["", "vp8", "h264"];
 
@@ -20,6 +25,13 @@ export const CODEC_NAMES = { vp8: "VP8", vp9: "VP9", h264: "H.264", av1: "AV1" }
 const sendable = () => RTCRtpSender.getCapabilities("video")?.codecs ?? [];
 const named = (codecs, name) =>
   codecs.filter(({ mimeType }) => mimeType.toLowerCase() === `video/${name?.toLowerCase()}`);
+
+/** In how many sizes the picture of a track is worth sending: in all of them if nobody knows how large it is. */
+function worthwhile(track) {
+  const { width, height } = track?.getSettings() ?? {};
+  const area = width * height;
+  return area < WORTH_TWO ? 1 : area < WORTH_THREE ? 2 : 3;
+}
 
 /** Whether this browser encodes what was asked for; nothing was is well too. */
 export const canSend = (codec) => !codec || named(sendable(), codec).length > 0;
@@ -35,7 +47,7 @@ export class Publisher {
   #options;
   #media;
   #senders = {};
-  #simulcast = false;
+  #replacing = Promise.resolve();
 
   constructor({ room, name, token, media, options, changed }) {
     this.#room = room;
@@ -48,7 +60,8 @@ export class Publisher {
       address: () => this.#address(),
       replaces: true,
       prepare: (pc) => this.#prepare(pc),
-      answered: (pc, sdp) => this.#answered(sdp),
+      // Chromium 156 forgets what was made inactive before the answer.
+      answered: () => this.#replace(),
       changed,
     });
   }
@@ -85,10 +98,8 @@ export class Publisher {
   /** One size, or several of which each viewer takes one. */
   #encodings() {
     const { simulcast, codec } = this.#options;
-    this.#simulcast = simulcast && SIMULCAST_CODECS.includes(codec);
-    if (!this.#simulcast) return {};
-    const small = this.#media.video?.getSettings().height < SMALL_HEIGHT;
-    return { sendEncodings: SIMULCAST.slice(small ? 1 : 0).map((encoding) => ({ ...encoding })) };
+    if (!simulcast || !SIMULCAST_CODECS.includes(codec)) return {};
+    return { sendEncodings: SIMULCAST.map((encoding) => ({ ...encoding })) };
   }
 
   #preferCodec(transceiver) {
@@ -99,21 +110,26 @@ export class Publisher {
     if (ordered.length) transceiver.setCodecPreferences?.([...ordered, ...repair]);
   }
 
-  #replace = async () => {
+  /** One change after the other: a sender takes no parameters that were read before its last change. */
+  #replace = () => {
+    this.#replacing = this.#replacing.then(() => this.#replaceNow());
+    return this.#replacing;
+  };
+
+  async #replaceNow() {
     const { audio, video } = this.#senders;
     // A sender of a connection that was closed meanwhile takes no track, and needs none.
     await Promise.allSettled([audio?.replaceTrack(this.#media.audio), video?.replaceTrack(this.#media.video)]);
-  };
+    await this.#choose(video).catch(() => {});
+  }
 
-  /** A server without simulcast leaves one encoding: let it be the full picture. */
-  async #answered(sdp) {
-    if (!this.#simulcast || /^a=simulcast:/m.test(sdp)) return;
-    const { video } = this.#senders;
+  /** Sends the sizes that this picture is worth: the full one always, and of the smaller ones so many. */
+  async #choose(video) {
     const parameters = video.getParameters();
-    for (const encoding of parameters.encodings) {
-      delete encoding.maxBitrate;
-      encoding.scaleResolutionDownBy = 1;
-    }
-    await video.setParameters(parameters).catch(() => {});
+    const worth = worthwhile(this.#media.video);
+    const changes = parameters.encodings.filter((encoding, index) => encoding.active !== index < worth);
+    if (!changes.length) return;
+    for (const encoding of changes) encoding.active = !encoding.active;
+    await video.setParameters(parameters);
   }
 }

@@ -195,7 +195,7 @@ export class Session {
     this.#extensions = new Map(extensions.map(([, url, name]) => [name, new URL(url, response.url).href]));
     const sdp = await response.text();
     await pc.setRemoteDescription({ type: "answer", sdp });
-    await this.#what.answered?.(pc, sdp);
+    await this.#what.answered?.(pc);
   }
 
   #fetch(url, method, type, body, more = {}) {

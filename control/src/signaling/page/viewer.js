@@ -5,12 +5,10 @@ import { Session } from "./session.js";
 
 /** After the element was resized, or the session has begun. */
 const SETTLE_MS = 400;
-/** Sizes that are not known yet are asked for again. */
+/** While a layer is silent, or its size is not known yet, what there is is asked for again. */
 const AGAIN_MS = 5_000;
 /** A picture may be stretched by as much before it is too small. */
 const STRETCH = 1.3;
-/** What the largest size is taken for while nobody knows. */
-const GUESS = { width: 1280, height: 720 };
 
 export class Viewer {
   session;
@@ -18,9 +16,11 @@ export class Viewer {
   video;
   /** Kinds that the peer sends and the answer left out: this browser has no decoder for them. */
   undecodable = [];
-  /** Name of the layer that is asked for, and in words for people; empty where there is one size. */
+  /** Name of the layer that fits, and its place among those that are sent in words; empty where there is one size. */
   layer = "";
   layerWords = "";
+  /** Name of the layer that the server was told; empty for the best one. */
+  #told = "";
 
   #timer = 0;
   #observer;
@@ -58,7 +58,7 @@ export class Viewer {
   }
 
   #prepare(pc) {
-    this.layer = this.layerWords = "";
+    this.layer = this.layerWords = this.#told = "";
     this.stream = new MediaStream();
     this.video.srcObject = this.stream;
     pc.addTransceiver("audio", { direction: "recvonly" });
@@ -78,27 +78,28 @@ export class Viewer {
     this.#timer = setTimeout(() => this.#choose(), ms);
   }
 
-  /** Asks for the smallest layer that fills the element. */
+  /** Asks for the smallest layer that fills the element, of those that are sent; or for the best, whichever that is. */
   async #choose() {
     const sections = Object.entries((await this.session.ask("layer")) ?? {});
     if (!sections.length) return;
     const [mediaId, { active, inactive }] = sections[0];
-    const layers = [...active, ...inactive].sort((a, b) => b.simulcastIdx - a.simulcastIdx);
-    let above = null;
-    const sized = layers.map((layer) => {
-      const guess = above ? { width: above.width / 2, height: above.height / 2 } : GUESS;
-      above = layer.width ? layer : { ...layer, ...guess };
-      return above;
-    });
+    const sized = active.filter(({ width }) => width).sort((a, b) => b.simulcastIdx - a.simulcastIdx);
+    // A publisher may send more later: another camera, or a better network.
+    if (inactive.length || sized.length < active.length) this.#chooseIn(AGAIN_MS);
+    if (!sized.length) return;
     const { clientWidth, clientHeight } = this.video;
     const [wide, high] = [clientWidth, clientHeight].map((side) => (side * devicePixelRatio) / STRETCH);
-    const fits = sized.filter(({ width, height }) => width >= wide && height >= high);
-    const chosen = fits.at(-1) ?? sized[0];
-    // What is not active may have its size later.
-    if (layers.some(({ width }) => !width)) this.#chooseIn(AGAIN_MS);
-    if (chosen.id !== this.layer && !(await this.session.ask("layer", { mediaId, encodingId: chosen.id }))) return;
-    this.layer = chosen.id;
-    this.layerWords = `${chosen.simulcastIdx + 1} of ${layers.length}`;
+    const fits = sized.findLastIndex(({ width, height }) => width >= wide && height >= high);
+    const place = Math.max(fits, 0);
+    const chosen = sized[place].id;
+    const told = place === 0 ? "" : chosen;
+    if (told !== this.#told) {
+      const wish = told ? { mediaId, encodingId: told } : { mediaId };
+      if (!(await this.session.ask("layer", wish))) return;
+      this.#told = told;
+    }
+    this.layer = chosen;
+    this.layerWords = `${sized.length - place} of ${sized.length}`;
   }
 }
 
