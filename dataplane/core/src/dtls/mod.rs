@@ -48,7 +48,7 @@ impl Identity {
         let mut config = dimpl::Config::builder()
             .mtu(DTLS_MTU_BYTES)
             .max_queue_rx(queue)
-            // A path that an ICE check has validated is proof enough that its owner receives what is sent there.
+            // With cookies one forged hello on a validated path would hold up the honest one: the library keeps state.
             .use_server_cookie(false)
             .flight_start_rto(FLIGHT_TIMEOUT)
             .flight_retries(FLIGHT_RETRIES)
