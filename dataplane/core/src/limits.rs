@@ -158,9 +158,9 @@ pub const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
 /// Time after which a request that was not answered is repeated.
 pub const KEY_FRAME_RETRY: Duration = Duration::from_millis(400);
 /// Key frames that a receiver may cause at once by asking for them.
-pub const KEY_FRAMES_AT_ONCE: u32 = 3;
+pub const KEY_FRAMES_AT_ONCE: u32 = 6;
 /// Time after which it may cause one more.
-pub const KEY_FRAME_RATION: Duration = Duration::from_secs(15);
+pub const KEY_FRAME_RATION: Duration = Duration::from_secs(4);
 /// Packets for which a receiver may ask in vain at once.
 pub const VAIN_REQUESTS_AT_ONCE: u32 = 256;
 /// Time after which it may ask for one more in vain.

@@ -165,10 +165,10 @@ fn one_viewer_that_asks_for_key_frames_all_the_time_costs_few() {
         call.pli(1);
         call.run(500);
     }
-    // In a minute: three at once, and one each 15 s.
-    assert_eq!(call.requests.len(), 3 + 3, "{:?}", call.requests);
+    // In a minute: six at once, and one each 4 s.
+    assert_eq!(call.requests.len(), 6 + 14, "{:?}", call.requests);
     let refused = call.bed.discarded().into_iter().find(|(name, _)| *name == "key_frame_too_often");
-    assert_eq!(refused, Some(("key_frame_too_often", 120 - 6)));
+    assert_eq!(refused, Some(("key_frame_too_often", 120 - 20)));
     let at = call.millis();
     call.pli(2);
     assert_eq!(call.requests.last(), Some(&(at, vec![1])), "another viewer is served at once");
