@@ -1,8 +1,9 @@
 // What a test asks a page: runs inside it, before the page's own scripts, as `window.probe`. It only looks at what the
 // page shows of itself (`window.corecast`) and at getStats; what it changes, it changes by the page's own means.
 (() => {
-  // What a test wants of the page's own calls: a scalability mode for video that is sent, a size for the camera.
-  const wishes = { scalabilityMode: null, camera: null };
+  // What a test wants of the page's own calls: a scalability mode for video that is sent, a size for the camera, offers
+  // that take so many milliseconds longer to make, as on a device that is busy.
+  const wishes = { scalabilityMode: null, camera: null, slowerOffers: 0 };
   const connections = [];
   const Native = window.RTCPeerConnection;
   if (Native) {
@@ -19,6 +20,11 @@
           return super.addTransceiver(what, { ...init, sendEncodings: encodings });
         }
         return super.addTransceiver(what, init);
+      }
+
+      async setLocalDescription(...given) {
+        if (wishes.slowerOffers) await new Promise((resolve) => setTimeout(resolve, wishes.slowerOffers));
+        return super.setLocalDescription(...given);
       }
     };
   }

@@ -26,11 +26,13 @@ pub(crate) struct Wishes {
     pub(crate) scalability_mode: Option<&'static str>,
     /// Without camera and microphone.
     pub(crate) watches: bool,
+    /// Milliseconds that each of its offers takes longer to make.
+    pub(crate) slower_offers: u32,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
-        Self { codec: "vp8", camera: CAMERA, scalability_mode: None, watches: false }
+        Self { codec: "vp8", camera: CAMERA, scalability_mode: None, watches: false, slower_offers: 0 }
     }
 }
 
@@ -68,7 +70,8 @@ pub(crate) fn join<'a>(
     let url = format!("http://{}/?room={room}&name={name}&auto=1&codec={codec}{watch}", server.address);
     let (width, height, rate) = wishes.camera;
     let camera = json!({"width": width, "height": height, "frameRate": rate});
-    let wishes = json!({"scalabilityMode": wishes.scalability_mode, "camera": camera});
+    let slower = wishes.slower_offers;
+    let wishes = json!({"scalabilityMode": wishes.scalability_mode, "camera": camera, "slowerOffers": slower});
     Visitor { page: driver.open(name, browser, &url, &wishes) }
 }
 

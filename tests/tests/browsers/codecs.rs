@@ -51,7 +51,7 @@ pub(crate) fn av1_layers(stage: &Stage) {
     let server = stage.bed.server(&[]);
     // Below 960 pixels an encoder leaves out the third layer.
     let camera = (960, 540, 15);
-    let sends = Wishes { codec: "av1", camera, scalability_mode: Some("L3T3"), watches: false };
+    let sends = Wishes { codec: "av1", camera, scalability_mode: Some("L3T3"), ..Wishes::default() };
     let publisher = join(driver, &server, Browser::Chromium, ("layers", "Publisher"), &sends);
     let peer = publisher.publishes(&[]);
     let watches = Wishes { watches: true, ..Wishes::default() };

@@ -87,7 +87,8 @@ pub(crate) fn restart_and_reload(stage: &Stage) {
 pub(crate) fn server_dies(stage: &Stage) {
     let driver = stage.with(&BOTH);
     let server = stage.bed.server(&[]);
-    let wishes = Wishes::default();
+    // Slow enough to hear that the session before has ended while the next offer is made.
+    let wishes = Wishes { slower_offers: 200, ..Wishes::default() };
     let chromium = join(driver, &server, BOTH[0], ("dies", "Chromium"), &wishes);
     let firefox = join(driver, &server, BOTH[1], ("dies", "Firefox"), &wishes);
     let (of_chromium, of_firefox) = (chromium.publishes(&[]), firefox.publishes(&[]));
@@ -106,6 +107,8 @@ pub(crate) fn server_dies(stage: &Stage) {
             if seen["state"] == "in" { Ok(()) } else { Err(seen["state"].to_string()) }
         });
     }
+    let joined = server.lines(&["publishes in room"]);
+    assert_eq!(joined.len(), 4, "each joins once before and once after: {joined:#?}");
 }
 
 /// Drops every UDP packet of the network that this test is in, until it is dropped itself.

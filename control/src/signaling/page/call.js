@@ -173,9 +173,9 @@ export class Call {
     } else if (peer && this.#listed === peer && session.state === "connected") {
       this.#listed = "";
       const why = await session.whyEnded();
+      if (why === null) return;
       session.renew();
-      const words = why || "the session has ended";
-      this.#what.notices.show("ended", "info", `Joining again: ${words}`, { passing: true });
+      this.#what.notices.show("ended", "info", `Joining again: ${why}`, { passing: true });
     }
   }
 

@@ -86,19 +86,24 @@ export class Session {
     this.#hurry.abort();
   }
 
-  /** Opens a new session instead of this one: what is to be had has changed. */
+  /** Opens a new session instead of this one: what is to be had has changed, or the server knows it no more. */
   renew() {
     this.#renew.abort();
+    if (this.state === "connected") this.#set("connecting");
   }
 
-  /** Why the server has ended the last session, if it has: the connection itself tells nothing for many seconds. */
+  /** Why the server has ended this session, if it has: the connection itself tells nothing for many seconds. */
   async whyEnded() {
+    const url = this.#url;
+    if (!url) return null;
     try {
       const headers = bearer(this.#token);
-      const response = await fetch(this.#last, { headers, signal: AbortSignal.timeout(HTTP_LIMIT_MS) });
-      return response.status === 404 ? (await Refused.from(response)).message : "";
+      const response = await fetch(url, { headers, signal: AbortSignal.timeout(HTTP_LIMIT_MS) });
+      // Another has taken its place meanwhile: of this one nobody needs to know.
+      if (response.status !== 404 || url !== this.#url) return null;
+      return (await Refused.from(response)).message;
     } catch {
-      return "";
+      return null;
     }
   }
 
