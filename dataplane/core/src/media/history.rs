@@ -229,6 +229,9 @@ impl History {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         slot.meta.settled = true;
         slot.meta.pad = pad;
+        if pad == 0 {
+            return;
+        }
         let from = PAYLOAD_AT + usize::from(slot.meta.payload_len);
         let padding = self.bytes_mut(index).get_mut(from..from + usize::from(pad)).unwrap_or_default();
         padding.fill(0);

@@ -177,10 +177,9 @@ impl Reception {
         }
         newest.sequence = sequence;
         let ahead = i64::from(timestamp.wrapping_sub(newest.timestamp).cast_signed());
-        let passed = at.ticks_since(newest.at, clock_rate_hz);
-        let passed = i64::try_from(passed).unwrap_or(i64::MAX);
         let limit = CLOCK_JUMP_S * i64::from(clock_rate_hz);
-        let has_jumped = ahead < -limit || ahead.saturating_sub(passed) > limit;
+        let passed = || i64::try_from(at.ticks_since(newest.at, clock_rate_hz)).unwrap_or(i64::MAX);
+        let has_jumped = ahead < -limit || (ahead > limit && ahead.saturating_sub(passed()) > limit);
         if ahead > 0 || has_jumped {
             (newest.timestamp, newest.at) = (timestamp, at);
         }

@@ -206,6 +206,7 @@ impl Stream {
     }
 
     /// What a sequence number of plain RTP means.
+    #[inline]
     pub(crate) fn extend(&mut self, sequence: u16) -> Extended {
         self.sequence.extend(sequence, self.history_packets())
     }
@@ -490,8 +491,9 @@ impl Stream {
         if self.activity.is_some() && self.highest == Some(meta.sequence) && !meta.frame.is_empty() {
             self.reception_mut().set_picture_ids(meta.frame.picture_ids(history.sealable(index, false)));
         }
-        self.reception_mut().packet(meta, arrival.clock_rate_hz, arrival.rtx);
-        self.reception_mut().count_repaired(repaired);
+        let reception = self.reception_mut();
+        reception.packet(meta, arrival.clock_rate_hz, arrival.rtx);
+        reception.count_repaired(repaired);
         if meta.frame.is_key() {
             self.reception_mut().count_key_frame();
             self.key_frames.received();

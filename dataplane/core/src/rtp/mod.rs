@@ -210,7 +210,10 @@ pub(crate) fn begin_header<'a>(
     let kind = u8::from(header.marker) << 7 | header.payload_type & 0x7f;
     *fixed = [flags, kind, s0, s1, t0, t1, t2, t3, i0, i1, i2, i3];
     let (csrcs_out, block_out) = rest.split_at_mut_checked(csrcs.len())?;
-    csrcs_out.copy_from_slice(csrcs);
+    // Hardly any packet has some, and a copy of nothing is a call all the same.
+    if !csrcs.is_empty() {
+        csrcs_out.copy_from_slice(csrcs);
+    }
     Some(block_out)
 }
 

@@ -390,7 +390,7 @@ impl Transport {
 
     /// Whether an RTP packet may be taken in, of which one may come per `interval` on average over a second.
     pub(crate) fn take_in_packet(&mut self, now: Instant, interval: Duration) -> bool {
-        let may = self.paid_until.since(now) < Duration::from_secs(1);
+        let may = self.paid_until < now + Duration::from_secs(1);
         if may {
             self.paid_until = self.paid_until.max(now) + interval;
         }
@@ -428,6 +428,11 @@ impl Transport {
             Flow::Rtp => self.remote,
             Flow::Rtcp => self.rtcp_remote,
         }
+    }
+
+    /// It is told by the first authentic packet of a flow where that one's remote side is (mediasoup's `comedia`).
+    pub(crate) fn learns_remote(&self, flow: Flow) -> bool {
+        self.comedia && self.remote(flow).is_none()
     }
 
     pub(crate) const fn set_remote(&mut self, flow: Flow, remote: SocketAddr) {

@@ -185,9 +185,6 @@ impl Worker {
                 return;
             }
         };
-        if let Some(transport) = self.transports.get_mut(key) {
-            transport.count_received(datagram.len());
-        }
         if let Err(why) = self.receive(now, key, flow, path, datagram, outbox) {
             self.discard(key, why);
         }

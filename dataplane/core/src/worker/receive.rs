@@ -39,7 +39,8 @@ impl Worker {
         datagram: &[u8],
         outbox: &mut Outbox,
     ) -> Result<(), Discard> {
-        let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
+        let transport = self.transports.get_mut(key).ok_or(Discard::NoTransport)?;
+        transport.count_received(datagram.len());
         transport.check_remote(flow, path.remote)?;
         match protocol_of(datagram) {
             Protocol::Rtp if flow == Flow::Rtp => self.receive_rtp(now, key, path, datagram),
@@ -60,8 +61,11 @@ impl Worker {
         let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
         let known = transport.inbound_of(view.ssrc()).copied();
         let Some(inbound) = known else { return self.receive_first(now, key, path, &view, datagram.len()) };
+        let learns = transport.learns_remote(Flow::Rtp);
         let opened = self.open(key, inbound, &view)?;
-        self.learn_remote(key, Flow::Rtp, path);
+        if learns {
+            self.learn_remote(key, Flow::Rtp, path);
+        }
         self.record_arrival(now, key, inbound, &view, datagram.len())?;
         self.take_in(key, inbound, &view, opened)
     }
@@ -126,7 +130,7 @@ impl Worker {
     /// sends such packets to open its path).
     fn learn_from_unknown(&mut self, key: TransportKey, path: Path, view: &RtpView<'_>) -> Result<(), Discard> {
         let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
-        if transport.remote(Flow::Rtp).is_some() || !transport.is_comedia() {
+        if !transport.learns_remote(Flow::Rtp) {
             return Ok(());
         }
         if let Some(opener) = transport.opener()? {
@@ -172,10 +176,9 @@ impl Worker {
     }
 
     /// Learns the remote side of a comedia transport, from a packet that has been authenticated.
-    #[inline]
     pub(crate) fn learn_remote(&mut self, key: TransportKey, flow: Flow, path: Path) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        if !transport.is_comedia() || transport.remote(flow).is_some() {
+        if !transport.learns_remote(flow) {
             return;
         }
         transport.set_remote(flow, path.remote);
@@ -312,7 +315,7 @@ impl Worker {
 }
 
 /// What is in the extra bytes of a slot; see [`PacketMeta`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Extra {
     csrc_count: u8,
     extension_len: u8,
@@ -320,10 +323,14 @@ struct Extra {
 }
 
 /// Writes contributing sources and the extensions that are passed on, with the router's ids, into a slot's extra bytes.
+#[inline]
 fn write_extra(producer: &Producer, view: &RtpView<'_>, room: &mut [u8]) -> Extra {
     let csrcs = view.csrcs();
+    if csrcs.is_empty() && view.extension_block().is_empty() {
+        return Extra::default();
+    }
     let Some((sources, block)) = room.split_at_mut_checked(csrcs.len()) else {
-        return Extra { csrc_count: 0, extension_len: 0, extension_ids: 0 };
+        return Extra::default();
     };
     sources.copy_from_slice(csrcs);
     let mapped = view.extensions().filter_map(|(id, data)| Some((producer.mapped_extension(id)?, data)));

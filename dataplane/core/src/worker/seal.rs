@@ -119,7 +119,9 @@ fn seal_as_it_is(
     written.ok_or(Unsealed::Discarded(Discard::SealFailed))?;
     let Some(sealer) = sealer else {
         let (copied, rest) = payload.split_at(copied);
-        room.get_mut(header_len..).unwrap_or_default().copy_from_slice(copied);
+        if !copied.is_empty() {
+            room.get_mut(header_len..).unwrap_or_default().copy_from_slice(copied);
+        }
         let payload = Some((history.reference(slot), rest.len())).filter(|_| !rest.is_empty());
         exit.push(outbox, len, payload);
         return Ok(());
