@@ -14,7 +14,7 @@ use corecast_bench::crypto::{Crypto, Sealer, endpoint};
 use corecast_bench::floor::{Floor, Gather};
 use corecast_bench::packet::{self, FIRST_SSRC, HEADER_BYTES, Header, PAYLOAD_TYPE, Planned, Stamp};
 use corecast_bench::sockets::{RecvBatch, send_burst};
-use corecast_bench::target::{Peer, Plan, Route, Target, WorkerSetup, set_program};
+use corecast_bench::target::{Peer, Plan, Published, Route, Target, WorkerSetup, set_program};
 use corecast_bench::worker::LinkedWorker;
 use corecast_wire::{Coalesce, Executor, Io};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -93,11 +93,12 @@ impl Bed {
         };
         let peer = |socket: &UdpSocket| Peer { address: socket.local_addr().expect("bound"), key: crypto.new_key() };
         let (publisher, subscribers): (_, Vec<_>) = (socket(), (0..subscribers).map(|_| socket()).collect());
-        let publishers = vec![Peer { key: None, ..peer(&publisher) }];
-        let plan = Plan { publishers, subscribers: subscribers.iter().map(peer).collect(), crypto, video: true };
+        let published = Published { peer: Peer { key: None, ..peer(&publisher) }, video: true, own_of: None };
+        let publishers = vec![published];
+        let plan = Plan { publishers, subscribers: subscribers.iter().map(peer).collect(), crypto };
         let (publish_to, target) = start(&plan);
         publisher.connect(publish_to).expect("connect");
-        let key = plan.publishers[0].key.as_ref();
+        let key = plan.publishers[0].peer.key.as_ref();
         let srtp = key.map(|key| endpoint(key).expect("key"));
         Self { publisher, subscribers, srtp, batch: RecvBatch::new(64, 2_048), index: 0, _target: target }
     }

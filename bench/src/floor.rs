@@ -91,7 +91,7 @@ impl Target for Floor {
             core: self.setup.core,
             uring: self.setup.io != Io::Syscalls,
             gather: self.gather,
-            publishers: plan.publishers.iter().map(|peer| peer.address).collect(),
+            publishers: plan.publishers.iter().map(|published| published.peer.address).collect(),
             subscribers: plan.subscribers.iter().map(|peer| (peer.address, peer.key.clone())).collect(),
         };
         let mut line = serde_json::to_vec(&assignment)?;
@@ -99,13 +99,9 @@ impl Target for Floor {
         self.child.send(&line)?;
         let ready: Ready = self.read_line()?;
         self.asking.connect(ready.ask)?;
-        let streams = |_: &_| {
-            let publishers = 0..plan.publishers.len();
-            let stream =
-                |publisher| Promised { publisher, ssrc: FIRST_SSRC + publisher as u32, payload_type: PAYLOAD_TYPE };
-            publishers.map(stream).collect()
-        };
-        let promised = plan.subscribers.iter().map(streams).collect();
+        let stream =
+            |publisher| Promised { publisher, ssrc: FIRST_SSRC + publisher as u32, payload_type: PAYLOAD_TYPE };
+        let promised = vec![(0..plan.publishers.len()).map(stream).collect(); plan.subscribers.len()];
         Ok(Route { publish_to: ready.publish_to, send_from: ready.send_from, promised, keys: Vec::new() })
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cpu;
 use crate::crypto::Crypto;
 use crate::floor::{Floor, Gather};
-use crate::generator::{Generator, Load, Timing, Window};
+use crate::generator::{Generator, Load, Shape, Timing, Window};
 use crate::progress::Progress;
 use crate::report::{duration, grouped, rounded, table};
 use crate::schedule::{Payload, Profile};
@@ -103,6 +103,7 @@ pub fn run(args: &FloorArgs) -> anyhow::Result<()> {
 
 fn measure(args: &FloorArgs, io: Io, crypto: Crypto, train: u32, core: u32) -> anyhow::Result<Window> {
     let load = Load {
+        shape: Shape::Broadcast,
         publishers: 1,
         subscribers: args.subscribers as usize,
         // Whole bursts only: the loop waits for exactly one train.

@@ -17,7 +17,7 @@ use crate::crypto::{self, Crypto};
 use crate::publishers::Publisher;
 use crate::schedule::{Payload, Profile, Source};
 use crate::subscribers::{Arrivals, Promised, Subscribers};
-use crate::target::{Counters, Peer, Plan, Target};
+use crate::target::{Counters, Peer, Plan, Published, Target};
 use crate::webrtc::session::Parts;
 use crate::webrtc::upkeep::Upkeep;
 
@@ -29,18 +29,37 @@ const DRAIN_LIMIT_NS: u64 = 5_000_000_000;
 const PROGRESS_NS: u64 = 500_000_000;
 const FRAME_NS: u64 = 33_333_333;
 
+/// Packets of sound per second: one per 20 ms, as Opus is sent.
+pub const SOUND_PPS: u32 = 50;
+/// Payload of a packet of sound, in bytes.
+pub const SOUND_BYTES: usize = 120;
+
+/// Who gets what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Each publisher sends one stream, and each subscriber gets all of them.
+    Broadcast,
+    /// Each publisher is a subscriber too: it sends sound, and gets everybody's streams but its own.
+    Meeting {
+        /// It sends pictures beside the sound.
+        pictures: bool,
+    },
+}
+
 /// What is sent, and to how many.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
+    /// Who gets what.
+    pub shape: Shape,
     /// How many send.
     pub publishers: u16,
     /// How many receive each of them.
     pub subscribers: usize,
-    /// Packets per second of each publisher.
+    /// Packets per second of each publisher; in a meeting, of its pictures.
     pub pps: u32,
-    /// How packets are spread over time.
+    /// How packets are spread over time; in a meeting, those of pictures.
     pub profile: Profile,
-    /// How long they are.
+    /// How long they are; in a meeting, those of pictures.
     pub payload: Payload,
     /// How they are encrypted on their way to subscribers.
     pub crypto: Crypto,
@@ -52,6 +71,38 @@ pub struct Load {
     pub seed: u64,
     /// Address of all sockets.
     pub ip: Ipv4Addr,
+}
+
+/// A stream of a load.
+#[derive(Clone, Copy, Debug)]
+struct Stream {
+    profile: Profile,
+    payload: Payload,
+    pps: u32,
+    /// The subscriber whose own it is.
+    own_of: Option<usize>,
+}
+
+impl Stream {
+    const fn is_sound(&self) -> bool {
+        matches!(self.profile, Profile::Single)
+    }
+}
+
+impl Load {
+    /// What is published, in the order of the publishers' numbers.
+    fn streams(&self) -> Vec<Stream> {
+        let numbers = 0..usize::from(self.publishers);
+        let own = Stream { profile: self.profile, payload: self.payload, pps: self.pps, own_of: None };
+        let sound =
+            Stream { profile: Profile::Single, payload: Payload::Fixed(SOUND_BYTES), pps: SOUND_PPS, own_of: None };
+        let of_all = |stream| numbers.clone().map(move |number| Stream { own_of: Some(number), ..stream });
+        match self.shape {
+            Shape::Broadcast => vec![own; numbers.len()],
+            Shape::Meeting { pictures: false } => of_all(sound).collect(),
+            Shape::Meeting { pictures: true } => of_all(sound).chain(of_all(own)).collect(),
+        }
+    }
 }
 
 /// Cores and times of one measurement.
@@ -78,6 +129,8 @@ pub struct Window {
     pub lost_receiver: u64,
     /// From send stamp to being read, in nanoseconds.
     pub latency: Histogram<u64>,
+    /// The same of sound alone.
+    pub sound_latency: Histogram<u64>,
     /// What the target did.
     pub counters: Counters,
     /// How long publishers sent.
@@ -188,14 +241,15 @@ impl Generator {
     /// # Errors
     /// Sockets are not to be had, or the target refuses.
     pub fn connect(load: &Load, target: &mut dyn Target) -> anyhow::Result<Self> {
-        let (mut publishers, mut publisher_peers) = (Vec::new(), Vec::new());
-        for number in 0..load.publishers {
+        let (mut publishers, mut published) = (Vec::new(), Vec::new());
+        for (number, stream) in (0..).zip(load.streams()) {
             let key = load.publisher_crypto.new_key();
             let srtp = key.as_ref().map(crypto::endpoint).transpose()?;
-            let seed = load.seed.wrapping_add(number.into());
-            let source = Source::new(load.profile, load.payload, load.pps, 0, seed);
+            let seed = load.seed.wrapping_add(u64::from(number));
+            let source = Source::new(stream.profile, stream.payload, stream.pps, 0, seed);
             let publisher = Publisher::new(number, source, srtp, (load.ip, 0).into())?;
-            publisher_peers.push(Peer { address: publisher.local_address()?, key });
+            let peer = Peer { address: publisher.local_address()?, key };
+            published.push(Published { peer, video: !stream.is_sound(), own_of: stream.own_of });
             publishers.push(publisher);
         }
         let keys: Vec<_> = (0..load.subscribers).map(|_| load.crypto.new_key()).collect();
@@ -203,10 +257,9 @@ impl Generator {
         let mut subscribers = Subscribers::new(srtp.collect::<Result<_, _>>()?, load.gro, load.ip)?;
         let addresses = subscribers.local_addresses()?;
         let plan = Plan {
-            publishers: publisher_peers,
+            publishers: published,
             subscribers: addresses.into_iter().zip(keys).map(|(address, key)| Peer { address, key }).collect(),
             crypto: load.crypto,
-            video: load.profile != Profile::Single,
         };
         let route = target.connect(&plan)?;
         for (publisher, address) in publishers.iter().zip(route.publish_to) {
@@ -283,6 +336,7 @@ impl Generator {
             arrivals: self.ends.subscribers.arrivals().since(mark.arrivals),
             lost_receiver: self.ends.subscribers.receive_drops()? - drops_before,
             latency: self.ends.subscribers.latency().clone(),
+            sound_latency: self.ends.subscribers.sound_latency().clone(),
             counters,
             seconds,
             steal_pct: CoreTicks::read(&timing.cores)?.steal_pct_since(cores_before),

@@ -152,17 +152,17 @@ impl Target for Server {
         let capabilities = self.get(&format!("/rooms/{}", self.room))?;
         let mut route = Route::default();
         let mut producers = Vec::new();
-        for (index, peer) in plan.publishers.iter().enumerate() {
+        for (index, published) in plan.publishers.iter().enumerate() {
             let name = format!("publisher-{index}");
-            let made = self.join(&name, peer, &capabilities)?;
-            producers.push(self.produce(&name, &made.id, FIRST_SSRC + index as u32, plan.video)?);
+            let made = self.join(&name, &published.peer, &capabilities)?;
+            producers.push(self.produce(&name, &made.id, FIRST_SSRC + index as u32, published.video)?);
             route.publish_to.push(made.address);
         }
         for (index, peer) in plan.subscribers.iter().enumerate() {
             let name = format!("subscriber-{index}");
             let made = self.join(&name, peer, &capabilities)?;
-            let producers = producers.iter().enumerate();
-            let promised = producers.map(|(publisher, producer)| self.consume(&name, &made.id, publisher, producer));
+            let streams = plan.streams_of(index).filter_map(|(number, _)| Some((number, producers.get(number)?)));
+            let promised = streams.map(|(publisher, producer)| self.consume(&name, &made.id, publisher, producer));
             route.promised.push(promised.collect::<Result<_, _>>()?);
             route.send_from.push(made.address);
             route.keys.push(made.key);

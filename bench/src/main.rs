@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use corecast_bench::calls::overload;
-use corecast_bench::{calls, fanout, flood, floor_loop, floor_table, rtp, target};
+use corecast_bench::{calls, fanout, flood, floor_loop, floor_table, meeting, rtp, target};
 
 /// RTP load generator for corecast
 #[derive(Debug, Parser)]
@@ -18,6 +18,8 @@ struct Cli {
 enum Command {
     /// Measure one worker: real RTP in once, out to many
     Fanout(fanout::FanoutArgs),
+    /// Measure one worker: everybody sends and gets what all the others send
+    Meeting(meeting::MeetingArgs),
     /// Measure the least that forwarding can cost on this machine
     Floor(floor_table::FloorArgs),
     /// Send RTP to an address
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Fanout(args) => fanout::run(&args),
+        Command::Meeting(args) => meeting::run(&args),
         Command::Floor(args) => floor_table::run(&args),
         Command::Rtp(args) => rtp::run(&args),
         Command::WebRtc(args) => calls::run(&args),

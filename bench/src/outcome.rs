@@ -9,7 +9,7 @@ use corecast_wire::Io;
 use crate::crypto::Crypto;
 use crate::floor::{Floor, Gather};
 use crate::floor_table::MAX_STEAL_PCT;
-use crate::generator::{Generator, Load, Timing, Window};
+use crate::generator::{Generator, Load, SOUND_BYTES, SOUND_PPS, Shape, Timing, Window};
 use crate::plot::{self, Series};
 use crate::progress::Progress;
 use crate::report::{Figures, duration, grouped, rounded, table};
@@ -25,14 +25,20 @@ impl Load {
     /// What was measured, in a few words.
     #[must_use]
     pub fn title(&self, io: Io) -> String {
+        let pictures = format!("{} pps each, payload {}, {:?}", self.pps, self.payload, self.profile);
+        let sound = format!("a meeting of {}: sound ({SOUND_PPS} pps, payload {SOUND_BYTES})", self.publishers);
+        let media = match self.shape {
+            Shape::Broadcast if self.publishers == 1 => {
+                format!("1 publisher × {} subscribers, {pictures}", self.subscribers)
+            }
+            Shape::Broadcast => {
+                format!("{} publishers × {} subscribers, {pictures}", self.publishers, self.subscribers)
+            }
+            Shape::Meeting { pictures: true } => format!("{sound} and pictures ({pictures})"),
+            Shape::Meeting { pictures: false } => sound,
+        };
         format!(
-            "{} publisher{} × {} subscribers, {} pps each, payload {}, {:?}, {}, {}, {} UDP_GRO",
-            self.publishers,
-            if self.publishers == 1 { "" } else { "s" },
-            self.subscribers,
-            self.pps,
-            self.payload,
-            self.profile,
+            "{media}, {}, {}, {} UDP_GRO",
             self.crypto.name(),
             crate::args::io_name(io),
             if self.gro { "with" } else { "without" },

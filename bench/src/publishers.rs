@@ -114,6 +114,12 @@ impl Publisher {
         &self.socket
     }
 
+    /// It sends sound.
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        self.source.is_sound()
+    }
+
     /// Packets that the kernel took.
     #[must_use]
     pub const fn sent(&self) -> u64 {

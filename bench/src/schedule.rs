@@ -124,6 +124,12 @@ impl Source {
         }
     }
 
+    /// It sends one packet at a time, as sound is.
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        matches!(self.profile, Profile::Single)
+    }
+
     /// From now on so many packets a second.
     pub fn set_pps(&mut self, pps: u32) {
         self.pps = pps.max(1);

@@ -97,6 +97,7 @@ pub struct Subscribers {
     wall_offset_ns: Option<u64>,
     renumbered: bool,
     latency: Histogram<u64>,
+    sound_latency: Histogram<u64>,
     arrivals: Arrivals,
 }
 
@@ -128,6 +129,7 @@ impl Subscribers {
             gro,
             wall_offset_ns: None,
             renumbered: false,
+            sound_latency: latency.clone(),
             latency,
             arrivals: Arrivals::default(),
         })
@@ -192,9 +194,16 @@ impl Subscribers {
         &self.latency
     }
 
+    /// The same of the packets of sound alone.
+    #[must_use]
+    pub const fn sound_latency(&self) -> &Histogram<u64> {
+        &self.sound_latency
+    }
+
     /// Forgets the latencies.
     pub fn reset_latency(&mut self) {
         self.latency.reset();
+        self.sound_latency.reset();
     }
 
     /// What arrived.
@@ -223,7 +232,7 @@ impl Subscribers {
         self.subscribers.iter().map(|subscriber| Ok(subscriber.socket.local_addr()?)).collect()
     }
 
-    /// Tells each subscriber what it will get: `promised[subscriber][publisher]`.
+    /// Tells each subscriber what it will get.
     pub fn promise(&mut self, promised: Vec<Vec<Promised>>) {
         for (subscriber, promised) in self.subscribers.iter_mut().zip(promised) {
             subscriber.streams = promised.into_iter().map(Stream::new).collect();
@@ -279,7 +288,8 @@ impl Subscribers {
             }
             let now_ns = clock.now_ns();
             let (latency, arrivals, renumbered) = (&mut self.latency, &mut self.arrivals, self.renumbered);
-            let mut tally = Tally { latency, arrivals, publishers, renumbered, now_ns };
+            let sound_latency = &mut self.sound_latency;
+            let mut tally = Tally { latency, sound_latency, arrivals, publishers, renumbered, now_ns };
             for index in 0..filled {
                 let datagram = self.batch.datagram(index);
                 let stamp_ns =
@@ -297,10 +307,21 @@ impl Subscribers {
 /// Where the packets of one poll are accounted for.
 struct Tally<'a> {
     latency: &'a mut Histogram<u64>,
+    sound_latency: &'a mut Histogram<u64>,
     arrivals: &'a mut Arrivals,
     publishers: &'a [Publisher],
     renumbered: bool,
     now_ns: u64,
+}
+
+impl Tally<'_> {
+    /// Records the latency of a packet of publisher `number`.
+    fn record(&mut self, number: usize, latency_ns: u64) {
+        self.latency.saturating_record(latency_ns.max(1));
+        if self.publishers[number].is_sound() {
+            self.sound_latency.saturating_record(latency_ns.max(1));
+        }
+    }
 }
 
 /// What a subscriber's socket needs before media flows.
@@ -355,7 +376,7 @@ impl Subscriber {
             }
             let timestamp = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
             stream.note(sequence, tally.arrivals);
-            tally.latency.saturating_record(age_ns(tally.now_ns, timestamp).max(1));
+            tally.record(number, age_ns(tally.now_ns, timestamp));
             return Ok(());
         }
         let offset = match stream.offset {
@@ -375,7 +396,7 @@ impl Subscriber {
         };
         let sent_ns = publisher.sent_ns(sequence.wrapping_sub(offset));
         stream.note(sequence, tally.arrivals);
-        tally.latency.saturating_record(tally.now_ns.saturating_sub(sent_ns).max(1));
+        tally.record(number, tally.now_ns.saturating_sub(sent_ns));
         Ok(())
     }
 }

@@ -24,17 +24,33 @@ pub struct Peer {
     pub key: Option<SrtpParameters>,
 }
 
+/// A stream that is published.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Who sends it.
+    pub peer: Peer,
+    /// Pictures rather than sound.
+    pub video: bool,
+    /// The subscriber that does not get it, because it is its own.
+    pub own_of: Option<usize>,
+}
+
 /// The publishers and subscribers of a measurement.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// They send stream [`crate::packet::FIRST_SSRC`] plus their index.
-    pub publishers: Vec<Peer>,
-    /// Each gets every publisher's stream.
+    pub publishers: Vec<Published>,
+    /// Each gets every publisher's stream but its own.
     pub subscribers: Vec<Peer>,
     /// How packets to subscribers are encrypted.
     pub crypto: Crypto,
-    /// Pictures rather than sound.
-    pub video: bool,
+}
+
+impl Plan {
+    /// What a subscriber gets: the numbers of the publishers, and what they publish.
+    pub fn streams_of(&self, subscriber: usize) -> impl Iterator<Item = (usize, &Published)> {
+        self.publishers.iter().enumerate().filter(move |(_, published)| published.own_of != Some(subscriber))
+    }
 }
 
 /// Where packets go and how they come out.
@@ -44,7 +60,7 @@ pub struct Route {
     pub publish_to: Vec<SocketAddr>,
     /// Where each subscriber's packets come from; what comes from elsewhere is not ours.
     pub send_from: Vec<SocketAddr>,
-    /// What each subscriber gets, per publisher.
+    /// What each subscriber gets.
     pub promised: Vec<Vec<Promised>>,
     /// Keys with which subscribers open, if the target has chosen them; otherwise those of the plan.
     pub keys: Vec<Option<SrtpParameters>>,

@@ -172,17 +172,17 @@ impl Target for LinkedWorker {
     fn connect(&mut self, plan: &Plan) -> anyhow::Result<Route> {
         self.request(Command::CreateRouter { router: ROUTER })?;
         let mut publish_to = Vec::with_capacity(plan.publishers.len());
-        for (number, peer) in (0..).zip(&plan.publishers) {
-            publish_to.push(self.transport(number, peer)?);
-            self.produce(number as u32, plan.video)?;
+        for (number, published) in (0..).zip(&plan.publishers) {
+            publish_to.push(self.transport(number, &published.peer)?);
+            self.produce(number as u32, published.video)?;
         }
         let first = plan.publishers.len() as u64;
         let (mut send_from, mut promised) = (Vec::new(), Vec::new());
-        for (number, peer) in (first..).zip(&plan.subscribers) {
+        for (index, (number, peer)) in (first..).zip(&plan.subscribers).enumerate() {
             send_from.push(self.transport(number, peer)?);
-            let streams = 0..plan.publishers.len() as u32;
-            promised
-                .push(streams.map(|producer| self.consume(number, producer, plan.video)).collect::<Result<_, _>>()?);
+            let streams = plan.streams_of(index);
+            let consumed = streams.map(|(producer, of)| self.consume(number, producer as u32, of.video));
+            promised.push(consumed.collect::<Result<_, _>>()?);
         }
         Ok(Route { publish_to, send_from, promised, keys: Vec::new() })
     }

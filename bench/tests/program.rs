@@ -76,6 +76,21 @@ fn every_crypto_forwards_everything_and_the_figures_are_those_named() {
 }
 
 #[test]
+fn in_a_meeting_everybody_gets_what_the_others_send() {
+    let small = ["meeting", "--json", "--peers", "4", "--warm-up", "0.3", "--seconds", "1", "--retries", "0"];
+    for (more, pictures_pps) in [(&["--pps", "100"][..], 100), (&["--audio-only"], 0)] {
+        let figures = json(&[&small[..], more].concat());
+        assert!(FIELDS.iter().all(|name| figures.get(name).is_some()), "{figures}");
+        let sent = figures["sent"].as_u64().expect("a number");
+        let due = 4 * (50 + pictures_pps);
+        assert!(due * 9 / 10 <= sent && sent <= due * 11 / 10, "{figures}");
+        assert_eq!((&figures["received"], &figures["expected"]), (&(sent * 3).into(), &(sent * 3).into()));
+        assert!(figures["sound_p50_us"].as_f64().expect("measured") > 0.0);
+        assert_eq!(figures["pictures_p50_us"].is_null(), pictures_pps == 0, "{figures}");
+    }
+}
+
+#[test]
 fn profiles_payloads_and_drivers_can_be_chosen() {
     let without_floor = ["--no-floor", "--io", "syscalls", "--coalesce", "off"];
     for (profile, payload) in [("pacer", "mix"), ("frame", "mix"), ("single", "120")] {

@@ -19,7 +19,7 @@ use self::report::{CallFigures, FloodFigures, HandshakeFigures, JoinFigures};
 use crate::clock::Clock;
 use crate::crypto::Crypto;
 use crate::flood::{self, Flood};
-use crate::generator::{Beside, Ends, Generator, Load, Window};
+use crate::generator::{Beside, Ends, Generator, Load, Shape, Window};
 use crate::http::Server;
 use crate::outcome::{GENERATOR_CORE, Outcome, Run};
 use crate::packet::FIRST_SSRC;
@@ -122,6 +122,7 @@ fn suite(text: &str) -> Result<Crypto, String> {
 impl WebRtcArgs {
     fn load(&self) -> Load {
         Load {
+            shape: Shape::Broadcast,
             publishers: self.publishers,
             subscribers: self.subscribers as usize,
             pps: self.pps,

@@ -16,7 +16,7 @@ use super::joins::{Joiner, Joins, Stay};
 use super::launch::Launched;
 use crate::clock::Clock;
 use crate::crypto::Crypto;
-use crate::generator::{Ends, Generator, Load, Window};
+use crate::generator::{Ends, Generator, Load, Shape, Window};
 use crate::http::Server;
 use crate::outcome::{GENERATOR_CORE, Run, quantile_us};
 use crate::progress::Progress;
@@ -154,6 +154,7 @@ pub fn run(args: &OverloadArgs) -> anyhow::Result<()> {
 impl OverloadArgs {
     const fn load(&self) -> Load {
         Load {
+            shape: Shape::Broadcast,
             publishers: self.publishers,
             subscribers: self.subscribers as usize,
             pps: JOINING_PPS,

@@ -1,0 +1,110 @@
+//! How a worker is measured, whatever it forwards.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use corecast_wire::{Coalesce, Executor, Io};
+
+use crate::cpu;
+use crate::crypto::Crypto;
+use crate::generator::{Load, Window};
+use crate::http::Server;
+use crate::outcome::{GENERATOR_CORE, Outcome, Run};
+use crate::plot;
+use crate::progress::Progress;
+use crate::target::WorkerSetup;
+use crate::worker::LinkedWorker;
+
+/// How a worker is measured.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Setting {
+    /// How packets are encrypted, in both directions
+    #[arg(long, value_enum, default_value = "gcm128")]
+    pub crypto: Crypto,
+    /// The worker's driver: auto, uring or syscalls
+    #[arg(long, default_value = "auto", value_parser = crate::args::io)]
+    io: Io,
+    /// What runs the worker's loop: glommio or thread
+    #[arg(long, default_value = "glommio", value_parser = crate::args::executor)]
+    executor: Executor,
+    /// Whether the worker waits a moment for more datagrams: auto, off or microseconds
+    #[arg(long, default_value = "auto", value_parser = crate::args::coalesce)]
+    coalesce: Coalesce,
+    /// Subscribers receive with UDP_GRO
+    #[arg(long)]
+    pub gro: bool,
+    /// Seconds that are measured
+    #[arg(long, default_value_t = 10.0, value_parser = crate::args::seconds)]
+    seconds: f64,
+    /// Seconds before, which are not measured
+    #[arg(long, default_value_t = 1.0, value_parser = crate::args::seconds)]
+    warm_up: f64,
+    /// Core of the worker; by default the last one. This program itself runs on core 0
+    #[arg(long)]
+    worker_core: Option<u32>,
+    /// Measure the server that runs at this address (http://…) instead of a worker of our own; floor and steal
+    /// time are still this machine's
+    #[arg(long, value_name = "URL", conflicts_with_all = ["io", "executor", "coalesce"])]
+    target: Option<String>,
+    /// Times that a run is repeated from whose time the hypervisor took more than 2 percent
+    #[arg(long, default_value_t = 3)]
+    retries: u32,
+    /// For the publishers' phases and the sizes of frames
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Draw the distribution of latency into this file (.svg)
+    #[arg(long, value_name = "FILE", value_parser = plot::file)]
+    pub plot: Option<PathBuf>,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Setting {
+    /// Measures a load, with the floor on both sides of it if that is asked for.
+    ///
+    /// # Errors
+    /// Something could not be measured, or a subscriber got what it should not have.
+    pub fn measure(&self, load: Load, with_floor: bool) -> anyhow::Result<Outcome> {
+        let core = self.worker_core.map_or_else(cpu::last_core, Ok)?;
+        cpu::pin(GENERATOR_CORE)?;
+        let progress = Progress::new(if with_floor { 3 } else { 1 });
+        let setup = WorkerSetup { core, io: self.io, executor: self.executor, coalesce: self.coalesce };
+        let (io, warnings) = self.drivers(setup)?;
+        let run = Run {
+            load,
+            setup: WorkerSetup { io, ..setup },
+            warm_up: Duration::from_secs_f64(self.warm_up),
+            measured: Duration::from_secs_f64(self.seconds),
+            retries: self.retries,
+            progress: &progress,
+        };
+        let mut floors = Vec::new();
+        if with_floor {
+            floors.push(run.floor("the floor, before")?);
+        }
+        let window = self.window(&run)?;
+        if with_floor {
+            floors.push(run.floor("the floor, after")?);
+        }
+        progress.finish();
+        Ok(Outcome { window, floors, io, warnings })
+    }
+
+    fn window(&self, run: &Run<'_>) -> anyhow::Result<Window> {
+        match &self.target {
+            Some(url) => run.target(url, || Server::reach(url)),
+            None => run.target("the worker", || LinkedWorker::start(run.setup)),
+        }
+    }
+
+    /// The driver that is going to run, and what is to be said about it. The floor runs on the same one, and a refusal
+    /// shows at once.
+    fn drivers(&self, setup: WorkerSetup) -> anyhow::Result<(Io, Vec<String>)> {
+        if let Some(url) = &self.target {
+            return Ok((Server::reach(url)?.io()?, Vec::new()));
+        }
+        let probe = LinkedWorker::start(setup)?;
+        Ok((probe.io(), probe.warnings().to_vec()))
+    }
+}
