@@ -124,7 +124,7 @@ fn measure(args: &FloorArgs, io: Io, crypto: Crypto, train: u32, core: u32) -> a
     let mut tries = 0;
     loop {
         let mut floor = Floor::start(
-            WorkerSetup { core, io, executor: Executor::Thread, coalesce: Coalesce::Off },
+            WorkerSetup { core, io, executor: Executor::Thread, coalesce: Coalesce::Off, sound_wait_us: 0 },
             Gather::Count(train),
         )?;
         let window = Generator::connect(&load, &mut floor)?.measure(&mut floor, timing, &mut |_| {})?;

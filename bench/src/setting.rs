@@ -12,7 +12,7 @@ use crate::http::Server;
 use crate::outcome::{GENERATOR_CORE, Outcome, Run};
 use crate::plot;
 use crate::progress::Progress;
-use crate::target::WorkerSetup;
+use crate::target::{SOUND_WAIT_US, WorkerSetup};
 use crate::worker::LinkedWorker;
 
 /// How a worker is measured.
@@ -30,6 +30,9 @@ pub struct Setting {
     /// Whether the worker waits a moment for more datagrams: auto, off or microseconds
     #[arg(long, default_value = "auto", value_parser = crate::args::coalesce)]
     coalesce: Coalesce,
+    /// Most that a packet of sound waits to leave together with others, in microseconds
+    #[arg(long, default_value_t = SOUND_WAIT_US, value_parser = clap::value_parser!(u32).range(..=20_000))]
+    sound_wait: u32,
     /// Subscribers receive with UDP_GRO
     #[arg(long)]
     pub gro: bool,
@@ -44,7 +47,7 @@ pub struct Setting {
     worker_core: Option<u32>,
     /// Measure the server that runs at this address (http://…) instead of a worker of our own; floor and steal
     /// time are still this machine's
-    #[arg(long, value_name = "URL", conflicts_with_all = ["io", "executor", "coalesce"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["io", "executor", "coalesce", "sound_wait"])]
     target: Option<String>,
     /// Times that a run is repeated from whose time the hypervisor took more than 2 percent
     #[arg(long, default_value_t = 3)]
@@ -69,7 +72,13 @@ impl Setting {
         let core = self.worker_core.map_or_else(cpu::last_core, Ok)?;
         cpu::pin(GENERATOR_CORE)?;
         let progress = Progress::new(if with_floor { 3 } else { 1 });
-        let setup = WorkerSetup { core, io: self.io, executor: self.executor, coalesce: self.coalesce };
+        let setup = WorkerSetup {
+            core,
+            io: self.io,
+            executor: self.executor,
+            coalesce: self.coalesce,
+            sound_wait_us: self.sound_wait,
+        };
         let (io, warnings) = self.drivers(setup)?;
         let run = Run {
             load,

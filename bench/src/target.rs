@@ -114,6 +114,9 @@ pub trait Target {
     fn counters(&mut self) -> anyhow::Result<Counters>;
 }
 
+/// Most that a packet of sound waits by default, as in the server.
+pub const SOUND_WAIT_US: u32 = 5_000;
+
 /// How a worker, or the floor in its place, is to run.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerSetup {
@@ -125,6 +128,8 @@ pub struct WorkerSetup {
     pub executor: Executor,
     /// Whether it waits a moment for more datagrams.
     pub coalesce: Coalesce,
+    /// Most that a packet of sound waits for others, in microseconds; 0 for never.
+    pub sound_wait_us: u32,
 }
 
 /// This program once more, as a child whose standard input is a link. It dies with us.

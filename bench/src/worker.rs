@@ -49,6 +49,7 @@ impl LinkedWorker {
             port_range: PORTS,
             recv_buffer_bytes: SOCKET_BUFFER_BYTES,
             send_buffer_bytes: SOCKET_BUFFER_BYTES,
+            max_sound_wait_us: setup.sound_wait_us,
             max_media_age_ms: 200,
             max_packets_per_s: u32::MAX,
             webrtc: None,

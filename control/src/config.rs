@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::{
     CoalesceSetting, ExecutorSetting, Grace, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp, PortRange,
-    Span, Workers,
+    SoundWait, Span, Workers,
 };
 
 pub(crate) use webrtc::{Access, Dtls, Limits};
@@ -30,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) io: IoSetting,
     pub(crate) executor: ExecutorSetting,
     pub(crate) coalesce: CoalesceSetting,
+    pub(crate) sound_wait: SoundWait,
     pub(crate) gro: Gro,
     pub(crate) huge_pages: HugePagesSetting,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -283,6 +284,9 @@ pub(crate) struct Args {
     /// Wait for more datagrams: auto, off, or microseconds up to 1000 [default: auto]
     #[arg(long, env = "CORECAST_COALESCE", value_name = "HOW")]
     coalesce: Option<CoalesceSetting>,
+    /// Most that a packet of sound waits to leave together with others, 0ms to 20ms [default: 5ms]
+    #[arg(long, env = "CORECAST_SOUND_WAIT", value_name = "TIME")]
+    sound_wait: Option<SoundWait>,
     /// Receive with UDP_GRO [default: true]
     #[arg(long, env = "CORECAST_GRO", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     gro: Option<bool>,
@@ -401,6 +405,7 @@ impl Config {
         set(&mut self.io, &args.io);
         set(&mut self.executor, &args.executor);
         set(&mut self.coalesce, &args.coalesce);
+        set(&mut self.sound_wait, &args.sound_wait);
         set(&mut self.gro, &args.gro.map(Gro));
         set(&mut self.huge_pages, &args.huge_pages);
         set(&mut self.rtc.port_range, &args.rtc_port_range);
@@ -539,6 +544,7 @@ mod tests {
         for (text, part) in [
             ("[rtc]\nport_range = \"5-4\"", "port"),
             ("coalesce = 2000", "1000"),
+            ("sound_wait = \"30ms\"", "20ms"),
             ("executor = \"tokio\"", "glommio"),
             ("huge_pages = \"on\"", "off"),
             ("workers = 0", "workers"),

@@ -65,6 +65,7 @@ by_text!(
     CoalesceSetting,
     HugePagesSetting,
     PortRange,
+    SoundWait,
     Span,
     Grace,
     DtlsSetting
@@ -346,6 +347,35 @@ impl Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.0.as_millis();
         if ms.is_multiple_of(1_000) { write!(f, "{}s", ms / 1_000) } else { write!(f, "{ms}ms") }
+    }
+}
+
+/// Longest wait that an operator may choose: the time of one packet of Opus.
+const MAX_SOUND_WAIT: Duration = Duration::from_millis(20);
+
+/// Most that a packet of sound waits to leave together with others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SoundWait(pub(crate) Duration);
+
+impl Default for SoundWait {
+    fn default() -> Self {
+        Self(Duration::from_millis(5))
+    }
+}
+
+impl FromStr for SoundWait {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Span(wait) = text.parse()?;
+        let wait = Some(wait).filter(|wait| *wait <= MAX_SOUND_WAIT);
+        wait.map(Self).ok_or_else(|| format!("sound_wait {text:?} must be 0ms to 20ms"))
+    }
+}
+
+impl Display for SoundWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Span(self.0).fmt(f)
     }
 }
 

@@ -45,6 +45,7 @@ mod tests {
             port_range: (42_000, 42_010),
             recv_buffer_bytes: 1 << 20,
             send_buffer_bytes: 1 << 20,
+            max_sound_wait_us: 0,
             max_media_age_ms: 200,
             max_packets_per_s: 20_000,
             webrtc: None,

@@ -97,6 +97,7 @@ impl Pump {
             webrtc: config.webrtc.clone(),
             unix_time_ns,
             max_media_age: Duration::from_millis(config.max_media_age_ms.into()),
+            max_sound_wait: Duration::from_micros(config.max_sound_wait_us.into()),
             max_packets_per_s: config.max_packets_per_s,
             ..Config::plain(started)
         };
@@ -132,7 +133,7 @@ impl Pump {
     pub(crate) fn turn(&mut self) -> io::Result<Turn> {
         let slept_at = self.clock.now();
         let wait_budget = self.wait_budget(slept_at);
-        let plan = if wait_budget.is_zero() { Plan::default() } else { self.coalescer.plan() };
+        let plan = self.plan(slept_at, wait_budget);
         let mut wakeup = self.driver.wait(wait_budget, plan.gather)?;
         let woke_at = self.clock.now();
         let mut now = woke_at;
@@ -151,6 +152,9 @@ impl Pump {
         }
         let before = self.driver.traffic();
         self.more_pending = self.take_in(now);
+        if let Some(since) = self.worker.waiting_since(now) {
+            self.batch_at = Some(self.batch_at.map_or(since, |at| at.min(since)));
+        }
         self.forward(now);
         self.handle_timeouts();
         let traffic = self.driver.traffic();
@@ -166,6 +170,17 @@ impl Pump {
         let ticked = now.since(self.last_tick) >= TICK;
         let housekeep = wakeup.link || ticked || self.requests_wait || self.link.has_backlog();
         Ok(if housekeep { Turn::Housekeep } else { Turn::Media })
+    }
+
+    /// How to wait for the next batch. While sound waits and there is nothing else, what arrives would only wait too.
+    fn plan(&self, now: Instant, wait_budget: Duration) -> Plan {
+        if wait_budget.is_zero() {
+            return Plan::default();
+        }
+        match self.worker.sound_alone_until(now) {
+            Some(due) => Plan { gather: due.since(now).min(wait_budget), linger: Duration::ZERO },
+            None => self.coalescer.plan(),
+        }
     }
 
     /// How long there is nothing to do if nothing arrives.

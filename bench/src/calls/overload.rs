@@ -111,7 +111,8 @@ pub fn run(args: &OverloadArgs) -> anyhow::Result<()> {
     let launched = Launched::start(core, args.io, Coalesce::Auto)?;
     cpu::pin(GENERATOR_CORE)?;
     let server = Server::reach(launched.url())?;
-    let setup = WorkerSetup { core, io: server.io()?, executor: Executor::Thread, coalesce: Coalesce::Auto };
+    let setup =
+        WorkerSetup { core, io: server.io()?, executor: Executor::Thread, coalesce: Coalesce::Auto, sound_wait_us: 0 };
     let progress = Progress::new(args.ratios.len() as u64 + 3);
     let run = Run {
         load: args.load(),

@@ -31,6 +31,7 @@ pub(crate) fn config(index: u32) -> WorkerConfig {
         port_range: (40_000, 40_099),
         recv_buffer_bytes: 1,
         send_buffer_bytes: 1,
+        max_sound_wait_us: 0,
         max_media_age_ms: 200,
         max_packets_per_s: 20_000,
         webrtc: None,

@@ -41,6 +41,7 @@ pub(crate) fn all(
             port_range,
             recv_buffer_bytes: config.rtc.recv_buffer_bytes,
             send_buffer_bytes: config.rtc.send_buffer_bytes,
+            max_sound_wait_us: u32::try_from(config.sound_wait.0.as_micros()).unwrap_or(u32::MAX),
             max_media_age_ms: u32::try_from(config.limits.media_age.0.as_millis()).unwrap_or(u32::MAX),
             max_packets_per_s: config.limits.packets_per_second,
             webrtc: webrtc(config, addresses, certificate, index),

@@ -21,6 +21,8 @@ pub struct Config {
     /// Media that is older than this when its turn comes is not forwarded. What matters less goes sooner, if the worker
     /// stays behind.
     pub max_media_age: Duration,
+    /// Most that a packet of sound waits for others to leave with, if others are likely to come; zero for never.
+    pub max_sound_wait: Duration,
     /// RTP packets that are taken in of one transport, per second on average over a second.
     pub max_packets_per_s: u32,
     /// Makes what the DTLS library draws for its timers and hellos the same in every run. For simulation alone: keys
@@ -38,6 +40,7 @@ impl Config {
             webrtc: None,
             history_slots: MAX_SLOTS,
             max_media_age: Duration::MAX,
+            max_sound_wait: Duration::ZERO,
             max_packets_per_s: u32::MAX,
             handshake_seed: None,
         }

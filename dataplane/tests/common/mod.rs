@@ -36,6 +36,7 @@ pub(crate) fn config((io, executor): (Io, Executor)) -> WorkerConfig {
         port_range: (31_200, 31_299),
         recv_buffer_bytes: 1 << 20,
         send_buffer_bytes: 1 << 20,
+        max_sound_wait_us: 0,
         max_media_age_ms: 200,
         max_packets_per_s: 20_000,
         webrtc: None,

@@ -68,6 +68,8 @@ pub struct WorkerConfig {
     pub recv_buffer_bytes: u32,
     /// Wanted `SO_SNDBUF` of each media socket, in bytes.
     pub send_buffer_bytes: u32,
+    /// Most that a packet of sound waits for others to leave with, in microseconds; 0 for never.
+    pub max_sound_wait_us: u32,
     /// Media that is older than this when its turn comes is not forwarded, in milliseconds. What matters less goes
     /// sooner, if the worker stays behind.
     pub max_media_age_ms: u32,

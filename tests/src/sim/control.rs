@@ -446,6 +446,7 @@ impl<M: Machine> World<M> {
             self.now_ns = self.now_ns.max(at.as_nanos());
             let now = self.now();
             self.machine.handle_timeout(now);
+            self.machine.forward(now);
             self.flush()?;
         }
         check!(self.machine.next_timeout().is_none(), "a timer is left when everything is closed");

@@ -26,6 +26,8 @@ pub trait Machine {
     fn handle_timeout(&mut self, now: Instant);
     /// See [`Worker::next_timeout`].
     fn next_timeout(&self) -> Option<Instant>;
+    /// See [`Worker::sound_due`].
+    fn sound_due(&self) -> Option<Instant>;
     /// See [`Worker::handle_command`].
     ///
     /// # Errors
@@ -56,16 +58,17 @@ impl RealWorker {
     /// A worker with nothing in it, at a fixed wall-clock time.
     #[must_use]
     pub fn new() -> Self {
-        Self::configured(None)
+        Self::configured(None, Duration::ZERO)
     }
 
     /// The same, with WebRTC transports if a plan has them.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
-        Self { outbox: outbox(plan.outbox), ..Self::configured(plan.webrtc.map(webrtc::config)) }
+        let max_sound_wait = Duration::from_millis(plan.sound_wait_ms);
+        Self { outbox: outbox(plan.outbox), ..Self::configured(plan.webrtc.map(webrtc::config), max_sound_wait) }
     }
 
-    fn configured(webrtc: Option<WebRtcConfig>) -> Self {
+    fn configured(webrtc: Option<WebRtcConfig>, max_sound_wait: Duration) -> Self {
         let config = Config {
             unix_time_ns: super::extensions::UNIX_TIME_NS,
             webrtc,
@@ -73,6 +76,7 @@ impl RealWorker {
             // As a server's, so that it shows if anything is ever shed by a worker that is not overloaded.
             max_media_age: Duration::from_millis(200),
             max_packets_per_s: 20_000,
+            max_sound_wait,
             ..Config::plain(webrtc::started())
         };
         let words = Words::new(|count| Some(Box::leak((0..count).map(|_| AtomicU64::new(0)).collect())));
@@ -113,6 +117,10 @@ impl Machine for RealWorker {
 
     fn next_timeout(&self) -> Option<Instant> {
         self.worker.next_timeout()
+    }
+
+    fn sound_due(&self) -> Option<Instant> {
+        self.worker.sound_due()
     }
 
     fn handle_command(&mut self, now: Instant, command: &Command, opened: &[Endpoint]) -> Result<Reply, CommandError> {

@@ -127,6 +127,10 @@ impl Machine for Saboteur {
         self.worker.next_timeout()
     }
 
+    fn sound_due(&self) -> Option<Instant> {
+        self.worker.sound_due()
+    }
+
     fn handle_command(&mut self, now: Instant, command: &Command, opened: &[Endpoint]) -> Result<Reply, CommandError> {
         self.worker.handle_command(now, command, opened)
     }

@@ -36,6 +36,8 @@ pub struct Plan {
     pub outbox: OutboxSize,
     /// A pause is so long at most; short where so much is sent that the rounds would not end.
     pub pause_us: u64,
+    /// Most that sound waits for more sound.
+    pub sound_wait_ms: u64,
     /// Whether endpoint operations are carried out, as `connect` does.
     pub connect_sockets: bool,
     /// Strangers send garbage, replays and forgeries.
@@ -176,6 +178,7 @@ impl Plan {
             refuse_ppm: random.pick(&[0, 0, 1_000, 20_000]),
             outbox: random.pick(&[OutboxSize::default(), SMALL_OUTBOX, TINY_OUTBOX]),
             pause_us: if wide { 20 } else { 300 },
+            sound_wait_ms: [0, 5, 20][usize::try_from(chaos_ns / MS % 3).expect("small")],
             connect_sockets: random.percent(50),
             hostile,
             churn_ms: random.pick(&[0, 12, 60, 200, 500]),

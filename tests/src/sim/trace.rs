@@ -108,6 +108,8 @@ coverage! {
         learnt,
         /// Times that forwarding stopped because the outbox was full.
         outbox_full,
+        /// Packets of sound that waited for others when everything else had been forwarded.
+        sound_waited,
         /// Commands that came before it went on.
         between_parts,
         /// Consumers that sent something.

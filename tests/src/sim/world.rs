@@ -260,6 +260,9 @@ impl<M: Machine> World<M> {
             self.machine.handle_timeout(now);
             self.flush()?;
             self.poll()?;
+            if self.machine.sound_due().is_some_and(|at| at <= now) {
+                self.run_batch()?;
+            }
         }
         self.coverage.timeouts += 1;
         Ok(())
@@ -335,8 +338,14 @@ impl<M: Machine> World<M> {
 
     /// Every packet that arrived has been forwarded to each consumer that was ready for it.
     fn check_fresh(&mut self) -> Result<(), Broken> {
+        let sound_waits = self.machine.sound_due().is_some();
         for (source, index, order) in std::mem::take(&mut self.fresh) {
             let from = &self.sources[source];
+            if sound_waits && !from.plan.is_video() {
+                self.coverage.sound_waited += 1;
+                self.fresh.push((source, index, order));
+                continue;
+            }
             if !from.is_remembered(index) {
                 continue;
             }

@@ -41,7 +41,7 @@ impl Case {
         let new = || Stream::new(ProducerKey::for_tests(0), MediaKind::Video, &EncodingMapping::default());
         let stream = self.streams.entry(key).or_insert_with(new);
         let slot = self.history.allocate().expect("a few slots");
-        let arrival = Arrival { rtx: false, restart: false, clock_rate_hz: 90_000 };
+        let arrival = Arrival { rtx: false, restart: false, clock_rate_hz: 90_000, sound: false };
         stream.take_in(&mut self.history, slot, packet, arrival);
         if let Some(last) = self.consumer.leaves_for(key) {
             let ending = self.consumer.ending(&self.streams[&last]);

@@ -94,6 +94,8 @@ pub(crate) struct Arrival {
     pub(crate) restart: bool,
     /// RTP clock of its media, in Hz.
     pub(crate) clock_rate_hz: u32,
+    /// It is sound.
+    pub(crate) sound: bool,
 }
 
 impl Stream {

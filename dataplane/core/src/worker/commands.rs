@@ -266,6 +266,7 @@ impl Worker {
             }
         }
         self.fresh.retain(|key| !producer.streams().contains(key));
+        producer.streams().iter().for_each(|key| self.gather.forget(*key));
         self.round.retain(|key| !producer.streams().contains(key));
         if let Some(transport) = self.transports.get_mut(producer.transport()) {
             transport.remove_producer(key, producer.streams());

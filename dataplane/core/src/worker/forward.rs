@@ -31,6 +31,7 @@ impl Worker {
             while let Some(key) = self.limited.pop() {
                 self.drain(now, key, outbox);
             }
+            self.release_sound(now);
             if self.fresh.is_empty() && self.starting.is_empty() {
                 return Forward::Done;
             }

@@ -12,6 +12,7 @@ mod connect;
 mod drain;
 mod feedback;
 mod forward;
+mod gather;
 mod key_frames;
 mod layers;
 mod overload;
@@ -42,6 +43,7 @@ use crate::memory::{MemorySource, Words};
 use crate::time::Instant;
 use crate::transport::{Flow, Transport};
 use connect::WebRtcServer;
+use gather::Gather;
 use overload::Overload;
 use round::Cursor;
 
@@ -83,6 +85,7 @@ pub struct Worker {
     /// When the datagram came that is being taken in.
     arrived: Instant,
     overload: Overload,
+    gather: Gather,
     /// A slot into which the next packet is opened.
     spare: Option<u32>,
     routers: BTreeMap<RouterId, Vec<TransportKey>>,
@@ -136,6 +139,7 @@ impl Worker {
             words,
             arrived: Instant::default(),
             overload: Overload::new(config.max_media_age, config.max_packets_per_s),
+            gather: Gather::new(config.max_sound_wait),
             spare: None,
             routers: BTreeMap::new(),
             transports: Table::default(),
@@ -210,10 +214,10 @@ impl Worker {
         }
     }
 
-    /// When [`Self::handle_timeout`] is next due.
+    /// When [`Self::handle_timeout`] or, for sound that waits, [`Self::forward`] is next due.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        [self.timers.next(), self.sound_due()].into_iter().flatten().min()
     }
 
     /// The shell has an endpoint for WebRTC transports: a UDP socket, from the start, or an ICE-TCP connection that it

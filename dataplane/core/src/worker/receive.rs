@@ -3,7 +3,7 @@
 //! The order is the point. Nothing is learnt from a packet (no address, no SSRC, no index, no slot) before it has been
 //! authenticated; what fails is counted under one name and forgotten.
 
-use corecast_wire::{Codec, Discard, Event};
+use corecast_wire::{Codec, Discard, Event, MediaKind};
 
 use super::Worker;
 use super::resolve::Resolved;
@@ -250,7 +250,12 @@ impl Worker {
             extension_len: extra.extension_len,
             extension_ids: extra.extension_ids,
         };
-        let arrival = Arrival { rtx: inbound.rtx, restart: opened.restart, clock_rate_hz: codec.clock_rate_hz };
+        let arrival = Arrival {
+            rtx: inbound.rtx,
+            restart: opened.restart,
+            clock_rate_hz: codec.clock_rate_hz,
+            sound: producer.kind() == MediaKind::Audio,
+        };
         self.place(key, inbound.stream, opened.slot, &meta, arrival)
     }
 
@@ -274,8 +279,15 @@ impl Worker {
         if stream.idle_deadline().at().is_none() {
             stream.arm_idle(&mut self.timers, of);
         }
-        if stream.has_begun_batch() && !meta.frame.is_empty() {
-            self.fresh.push(of);
+        if !meta.frame.is_empty() {
+            let begins = stream.has_begun_batch();
+            if !arrival.sound {
+                self.gather.record_pictures(meta.arrived);
+            }
+            let waits = arrival.sound && self.gather.record_sound(meta.arrived, of, begins);
+            if begins && !waits {
+                self.fresh.push(of);
+            }
         }
         if meta.frame.is_empty() {
             for (subscriber, _) in stream.subscribers() {
@@ -308,6 +320,7 @@ impl Worker {
         if stream.idle_at() <= now {
             stream.close_history(&mut self.history);
             self.fresh.retain(|fresh| *fresh != key);
+            self.gather.forget(key);
         } else {
             stream.arm_idle(&mut self.timers, key);
         }

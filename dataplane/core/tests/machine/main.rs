@@ -19,6 +19,7 @@ mod ranks;
 mod reports;
 mod requests;
 mod rounds;
+mod sound;
 mod ssrc_changes;
 mod streams;
 mod temporal;
