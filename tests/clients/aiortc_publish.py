@@ -1,25 +1,22 @@
 """Publishes moving pictures and a tone by WHIP with aiortc.
 
-    aiortc_publish.py URL CODEC
+    aiortc_publish.py URL CODEC [channel]
 
-CODEC is vp8 or h264. Prints `publishing` once the connection stands, then a line of JSON twice a second: the state of the
-connection and what has been sent. When its standard input ends, it ends the session, prints `ended STATUS` and ends.
+CODEC is vp8 or h264; with `channel` a data channel is offered beside the media. Prints `publishing` once the transport
+of the media is connected, then a line of JSON twice a second: its state and what has been sent. When its standard input
+ends, it ends the session, prints `ended STATUS` and ends.
 """
 
 import asyncio
-import fractions
 import json
 import sys
 import time
 
-import av
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 
 import exchange
-
-WIDTH, HEIGHT, RATE = 320, 240, 15
-SAMPLE_RATE, SAMPLES = 48_000, 960
+import pictures
 
 
 class Paced(MediaStreamTrack):
@@ -41,37 +38,17 @@ class Paced(MediaStreamTrack):
 class Pictures(Paced):
     kind = "video"
 
-    def __init__(self):
-        super().__init__()
-        self.planes = [bytes((x + y) % 256 for x in range(WIDTH)) for y in range(512)]
-
     async def recv(self):
-        await self.pace(RATE)
-        frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
-        # A slope of grey that moves; the chroma stays in the middle.
-        shift = 4 * self.count % 256
-        stride = frame.planes[0].line_size
-        frame.planes[0].update(b"".join(row.ljust(stride, b"\0") for row in self.planes[shift : shift + HEIGHT]))
-        for plane in frame.planes[1:]:
-            plane.update(bytes([100 + self.count % 56]) * plane.buffer_size)
-        frame.pts = (self.count - 1) * 90_000 // RATE
-        frame.time_base = fractions.Fraction(1, 90_000)
-        return frame
+        await self.pace(pictures.RATE)
+        return pictures.picture(self.count - 1)
 
 
 class Tone(Paced):
     kind = "audio"
 
     async def recv(self):
-        await self.pace(SAMPLE_RATE / SAMPLES)
-        frame = av.AudioFrame(format="s16", layout="mono", samples=SAMPLES)
-        # 500 Hz, square: 48 samples up, 48 down.
-        wave = (b"\0\x20" * 48 + b"\0\xe0" * 48) * (SAMPLES // 96)
-        frame.planes[0].update(wave)
-        frame.sample_rate = SAMPLE_RATE
-        frame.pts = (self.count - 1) * SAMPLES
-        frame.time_base = fractions.Fraction(1, SAMPLE_RATE)
-        return frame
+        await self.pace(pictures.SAMPLE_RATE / pictures.SAMPLES)
+        return pictures.sound(self.count - 1)
 
 
 async def sent(pc):
@@ -80,24 +57,28 @@ async def sent(pc):
 
 
 async def main():
-    url, codec = sys.argv[1:]
+    url, codec, *more = sys.argv[1:]
     # No ICE servers: aiortc's default is one on the Internet.
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     pc.addTransceiver(Tone(), direction="sendonly")
     video = pc.addTransceiver(Pictures(), direction="sendonly")
     codecs = RTCRtpSender.getCapabilities("video").codecs
     video.setCodecPreferences([one for one in codecs if one.mimeType.lower() == f"video/{codec}"])
+    if more == ["channel"]:
+        pc.createDataChannel("channel")
     await pc.setLocalDescription(await pc.createOffer())
     answer, session = await asyncio.to_thread(exchange.exchange, url, pc.localDescription.sdp)
     await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-    while pc.connectionState != "connected":
-        if pc.connectionState in ("failed", "closed"):
-            raise RuntimeError(f"the connection is {pc.connectionState}\n{answer}")
+    # The state of the whole connection stays `connecting` if the server rejects the data channel (aiortc 1.16.0).
+    transport = video.sender.transport
+    while transport.state != "connected":
+        if transport.state in ("failed", "closed"):
+            raise RuntimeError(f"the transport is {transport.state}\n{answer}")
         await asyncio.sleep(0.05)
     print("publishing", flush=True)
     over = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
     while not over.done():
-        print(json.dumps({"state": pc.connectionState, "sent": await sent(pc)}), flush=True)
+        print(json.dumps({"state": transport.state, "sent": await sent(pc)}), flush=True)
         await asyncio.wait([over], timeout=0.5)
     print("ended", await asyncio.to_thread(exchange.end, session), flush=True)
     await pc.close()

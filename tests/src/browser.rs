@@ -15,7 +15,7 @@ const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/browser");
 /// Time that one command may take. Firefox starts in 4 s on a machine that does nothing else.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Seconds for all commands together: a test that starts a driver and dies leaves no browser behind.
-const WHOLE_LIFE: &str = "900";
+const WHOLE_LIFE: &str = "1200";
 
 /// A browser that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -24,14 +24,14 @@ pub struct Script {
 }
 
 impl Script {
-    /// Starts a program, for 150 seconds at most.
+    /// Starts a program, for four minutes at most.
     ///
     /// # Panics
     /// If `timeout` is not there.
     #[must_use]
     pub fn start(program: &str, arguments: &[String]) -> Self {
         let mut process = Command::new("timeout")
-            .args(["-k", "2", "150", program])
+            .args(["-k", "2", "240", program])
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -95,6 +95,16 @@ fn h264_between_aiortcs(bed: Bed) {
     ends(&mut publisher);
 }
 
+/// The channel is rejected, and the media goes on.
+fn aiortc_beside_a_data_channel(bed: Bed) {
+    let server = bed.server(&[]);
+    let arguments = [url(&server, "whip/d?peer=p"), "vp8".into(), "channel".into()];
+    let mut publisher = Script::client("clients/aiortc_publish.py", &arguments);
+    publishes(&publisher);
+    Watcher::aiortc(&server, "whep/d/p").decodes_and_ends();
+    ends(&mut publisher);
+}
+
 fn broadcaster_to_both(bed: Bed) {
     let server = bed.server(&[]);
     let room = Room::open(&server, "b");
@@ -117,10 +127,11 @@ fn main() -> ExitCode {
         Entered::Inside(bed) => bed,
         Entered::Ran(code) => return code,
     };
-    let tests: [Test; 4] = [
+    let tests: [Test; 5] = [
         ("aiortc_to_gstreamer", aiortc_to_gstreamer),
         ("gstreamer_to_aiortc", gstreamer_to_aiortc),
         ("h264_between_aiortcs", h264_between_aiortcs),
+        ("aiortc_beside_a_data_channel", aiortc_beside_a_data_channel),
         ("a_broadcaster_to_both", broadcaster_to_both),
     ];
     let trial = |(name, test): (&str, fn(Bed))| {

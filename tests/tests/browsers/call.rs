@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// Encoders of this many pixels leave the machine time for the server.
 const CAMERA: (u32, u32, u32) = (640, 360, 30);
 /// For what happens when it happens: a page that loads and connects while four encoders run.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One page in a room.
 pub(crate) struct Visitor<'a> {

@@ -7,6 +7,7 @@
 
 mod call;
 mod codecs;
+mod lasting;
 mod layers;
 mod recovery;
 mod together;
@@ -51,6 +52,7 @@ const TESTS: &[Test] = &[
     ("av1_in_three_spatial_layers_has_its_dependency_descriptor", codecs::av1_layers),
     ("each_viewer_gets_the_layer_that_fits", layers::sizes_that_fit),
     ("modest_cameras_arrive_in_full_size", layers::modest_cameras),
+    ("every_client_lasts", lasting::every_client_lasts),
     ("pictures_keep_coming_with_loss_each_way", recovery::loss),
     ("an_ice_restart_and_a_reload", recovery::restart_and_reload),
     ("the_server_dies_and_comes_back", recovery::server_dies),
