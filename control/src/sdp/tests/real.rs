@@ -214,15 +214,21 @@ fn reduced_size_is_answered_only_where_it_is_offered() {
 
 #[test]
 fn who_offers_data_first_and_all_else_on_its_transport_is_told_what_to_change() {
-    let text = text_of("chromium-publish");
-    let media = text.find("m=").expect("sections");
-    let data =
-        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\na=sctp-port:5000\r\n";
-    let first = format!("{}{data}{}", &text[..media], &text[media..]).replace("BUNDLE 0", "BUNDLE d 0");
-    Offer::parse(&first).expect("a transport is offered with the others too");
-    let bundled = first.replace("a=rtcp-mux\r\n", "a=rtcp-mux\r\na=bundle-only\r\n");
-    let refused = Offer::parse(&bundled).expect_err("a transport is offered with the first section alone");
-    assert_eq!(refused.fault, Fault::Unacceptable);
-    let sentence = refused.sentence;
-    assert!(sentence.contains("m= line 1 (application") && sentence.contains("offer them first"), "{sentence}");
+    let data_first = |name: &str| {
+        let text = text_of(name);
+        let media = text.find("m=").expect("sections");
+        let data =
+            "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\na=sctp-port:5000\r\n";
+        format!("{}{data}{}", &text[..media], &text[media..]).replace("BUNDLE 0", "BUNDLE d 0")
+    };
+    let balanced = data_first("chromium-publish-balanced");
+    Offer::parse(&balanced).expect("a transport is offered with the others too");
+    // Chromium with max-bundle gives candidates to the first section alone, and says a=bundle-only of none.
+    let bundled = balanced.replace("a=rtcp-mux\r\n", "a=rtcp-mux\r\na=bundle-only\r\n");
+    for offer in [data_first("chromium-publish"), bundled] {
+        let refused = Offer::parse(&offer).expect_err("a transport is offered with the first section alone");
+        assert_eq!(refused.fault, Fault::Unacceptable);
+        let sentence = refused.sentence;
+        assert!(sentence.contains("m= line 1 (application") && sentence.contains("offer them first"), "{sentence}");
+    }
 }
