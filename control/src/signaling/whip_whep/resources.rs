@@ -77,7 +77,8 @@ fn if_match(headers: &HeaderMap) -> Result<IfMatch, HttpError> {
     }
     Ok(match tags.as_slice() {
         [] => IfMatch::Absent,
-        [any] if any == "*" => IfMatch::Any,
+        // In the examples of ICE restarts in RFC 9725 and WHEP's draft it stands in quotes, and clients copy them.
+        [any] if any == "*" || any == "\"*\"" => IfMatch::Any,
         _ => IfMatch::Tags(tags),
     })
 }
