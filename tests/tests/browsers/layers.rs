@@ -133,3 +133,33 @@ pub(crate) fn modest_cameras(stage: &Stage) {
         println!("    {size:?} arrives, sent in {active} sizes");
     }
 }
+
+/// A viewer's offer, as Chromium made it.
+const OFFER: &str = include_str!("../../../control/src/sdp/offers/chromium-watch.sdp");
+
+/// The answer to a choice waits neither for the change nor for the viewer's path: here nothing can reach the viewer,
+/// who sends no checks.
+pub(crate) fn chosen_before_it_is_sent(stage: &Stage) {
+    let driver = stage.with(&[Browser::Chromium]);
+    let server = stage.bed.server(&[]);
+    let publisher = join(driver, &server, Browser::Chromium, ("chosen", "Publisher"), &Wishes::default());
+    let peer = publisher.publishes(&[]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (http, api) = (reqwest::Client::new(), format!("http://{}", server.address));
+        let offered = http.post(format!("{api}/whep/chosen/{peer}")).header("Content-Type", "application/sdp");
+        let made = offered.body(OFFER).send().await.expect("an answer");
+        assert_eq!(made.status(), 201);
+        let session = made.headers()["location"].to_str().expect("text");
+        let layer = format!("{api}{session}/layer");
+        for rid in [LOWER, HIGHER] {
+            let choice = http.post(&layer).header("Content-Type", "application/json");
+            let chosen = choice.body(json!({"encodingId": rid}).to_string()).send().await.expect("an answer");
+            assert_eq!(chosen.status(), 200, "{rid}");
+            let told = http.get(&layer).send().await.expect("an answer").text().await.expect("text");
+            let told: Value = serde_json::from_str(&told).expect("JSON");
+            let section = told.as_object().and_then(|sections| sections.values().next()).expect("a section");
+            assert_eq!(section["current"], Value::Null, "{rid} cannot be sent: {told}");
+        }
+    });
+}

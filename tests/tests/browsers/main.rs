@@ -51,6 +51,7 @@ const TESTS: &[Test] = &[
     ("h264_between_chromiums", codecs::h264),
     ("av1_in_three_spatial_layers_has_its_dependency_descriptor", codecs::av1_layers),
     ("each_viewer_gets_the_layer_that_fits", layers::sizes_that_fit),
+    ("a_layer_is_chosen_though_nothing_reaches_the_viewer", layers::chosen_before_it_is_sent),
     ("modest_cameras_arrive_in_full_size", layers::modest_cameras),
     ("every_client_lasts", lasting::every_client_lasts),
     ("pictures_keep_coming_with_loss_each_way", recovery::loss),
