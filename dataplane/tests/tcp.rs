@@ -189,6 +189,17 @@ fn a_peer_that_sends_a_packet_that_is_too_long_is_cut_off() {
 }
 
 #[test]
+fn as_many_as_the_system_lets_wait_are_taken_in_before_the_worker_accepts_them() {
+    for (name, mut driver) in drivers(1_000) {
+        let here = driver.listen(SocketAddr::new(V4, 0)).expect("a listener");
+        // Whom the kernel does not take in hears nothing, and would try again after a second.
+        let clients: Result<Vec<_>, _> =
+            (0..500).map(|_| TcpStream::connect_timeout(&here, Duration::from_millis(700))).collect();
+        assert_eq!(clients.expect(name).len(), 500);
+    }
+}
+
+#[test]
 fn a_connection_that_ends_is_told_of_once_and_its_number_is_reused() {
     for (name, mut driver) in drivers(100) {
         let here = driver.listen(SocketAddr::new(V4, 0)).expect("a listener");

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use corecast_core::{Endpoint, EndpointId, Instant, Path};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{Backlog, listen};
 
 use super::outgoing::SegmentedSend;
 use super::sockets::Sockets;
@@ -130,6 +131,9 @@ impl Tcp {
     pub(super) fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         // The standard library sets SO_REUSEADDR: connections that a worker before us closed do not keep the port.
         let listener = TcpListener::bind(address)?;
+        // The library's 128 are few: after a restart of the server all clients come at once, and who finds no room is
+        // silent for a second.
+        listen(&listener, Backlog::MAXCONN)?;
         listener.set_nonblocking(true)?;
         let local = listener.local_addr()?;
         let token = LISTENER | self.listeners.len() as u64;
