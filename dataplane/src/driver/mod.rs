@@ -77,7 +77,8 @@ pub struct Traffic {
     pub trains_sent: u64,
     /// Packets that the kernel refused.
     pub packets_refused: u64,
-    /// Datagrams lost in our sockets' receive queues (`SO_RXQ_OVFL`), as far as datagrams received since have told.
+    /// What was lost in our sockets' receive queues (`SO_RXQ_OVFL`), as far as datagrams received since have told. The
+    /// kernel counts what it queues: datagrams that it has merged (`UDP_GRO`) are one.
     pub receive_overflows: u64,
     /// Messages that did not fit their buffer and were discarded.
     pub truncated: u64,
