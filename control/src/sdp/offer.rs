@@ -135,11 +135,14 @@ fn bundle(session: Attributes<'_>, sections: &[Section]) -> Result<Option<Vec<St
 }
 
 /// With max-bundle the transport is offered with the group's first section alone. If that is one which has to be
-/// rejected, Chromium refuses the answer. Chromium 156 says `a=bundle-only` of none: the others have no candidates.
+/// rejected, Chromium refuses the answer. Chromium 156 says `a=bundle-only` of none: the others have no candidates then,
+/// though some section has. An offer that has no candidates yet tells nothing, and is taken.
 fn check_first(mids: &[String], sections: &[Section]) -> Result<(), SdpError> {
     let first = mids.first().and_then(|mid| sections.iter().find(|section| section.mid == *mid));
     let Some(first) = first.filter(|section| section.kind == SectionKind::Other) else { return Ok(()) };
-    let depend = |section: &Section| section.kind != SectionKind::Other && !section.own_transport;
+    let is_gathered = sections.iter().any(|section| section.has_candidates);
+    let depends = |section: &Section| section.bundle_only || is_gathered && !section.has_candidates;
+    let depend = |section: &Section| section.kind != SectionKind::Other && depends(section);
     if sections.iter().any(depend) {
         let cause = "is the first of a=group:BUNDLE, but only sound and pictures are taken here; offer them first \
                      (a page: add its tracks before it creates a data channel, without alwaysNegotiateDataChannels)";

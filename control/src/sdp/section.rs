@@ -116,8 +116,10 @@ pub(crate) struct Section {
     pub(super) receiver_round_trip: bool,
     /// `a=rtcp-rsize` (RFC 5506): RTCP may be of reduced size.
     pub(super) reduced_size: bool,
-    /// It is offered with candidates, so that it has a transport besides that of the group (RFC 9143 section 7.1).
-    pub(super) own_transport: bool,
+    /// `a=bundle-only` (RFC 9143 section 6): it has no transport but that of the group.
+    pub(super) bundle_only: bool,
+    /// It is offered with candidates.
+    pub(super) has_candidates: bool,
     /// The words of the `m=` line that an answer repeats: media, protocol, first format.
     pub(super) line: [String; 3],
 }
@@ -148,7 +150,8 @@ impl Section {
             msid: None,
             receiver_round_trip: false,
             reduced_size: attributes.has("rtcp-rsize"),
-            own_transport: attributes.has("candidate") && !attributes.has("bundle-only"),
+            bundle_only: attributes.has("bundle-only"),
+            has_candidates: attributes.has("candidate"),
             line,
         };
         let kind = match media.media.as_str() {

@@ -223,6 +223,9 @@ fn who_offers_data_first_and_all_else_on_its_transport_is_told_what_to_change() 
     };
     let balanced = data_first("chromium-publish-balanced");
     Offer::parse(&balanced).expect("a transport is offered with the others too");
+    let lines = balanced.lines().filter(|line| !line.starts_with("a=candidate:"));
+    let not_gathered: String = lines.flat_map(|line| [line, "\r\n"]).collect();
+    Offer::parse(&not_gathered).expect("candidates are to come");
     // Chromium with max-bundle gives candidates to the first section alone, and says a=bundle-only of none.
     let bundled = balanced.replace("a=rtcp-mux\r\n", "a=rtcp-mux\r\na=bundle-only\r\n");
     for offer in [data_first("chromium-publish"), bundled] {
