@@ -135,8 +135,8 @@ fn bundle(session: Attributes<'_>, sections: &[Section]) -> Result<Option<Vec<St
 }
 
 /// With max-bundle the transport is offered with the group's first section alone. If that is one which has to be
-/// rejected, Chromium refuses the answer. Chromium 156 says `a=bundle-only` of none: the others have no candidates then,
-/// though some section has. An offer that has no candidates yet tells nothing, and is taken.
+/// rejected, Chromium refuses the answer. Chromium 156 says `a=bundle-only` of none: the others have no candidates
+/// then, though some section has. An offer that has no candidates yet tells nothing, and is taken.
 fn check_first(mids: &[String], sections: &[Section]) -> Result<(), SdpError> {
     let first = mids.first().and_then(|mid| sections.iter().find(|section| section.mid == *mid));
     let Some(first) = first.filter(|section| section.kind == SectionKind::Other) else { return Ok(()) };

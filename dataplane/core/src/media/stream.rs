@@ -310,6 +310,11 @@ impl Stream {
         self.missing.clear();
     }
 
+    /// Packets that came since the last round began.
+    pub(crate) fn fresh(&self) -> &[SlotRef] {
+        &self.fresh
+    }
+
     /// The packets that came with the last batch become its part of the round.
     pub(crate) fn begin_round(&mut self) {
         std::mem::swap(&mut self.fresh, &mut self.round);

@@ -69,6 +69,7 @@ impl Worker {
                 self.send_nack(now, key, outbox);
             }
         }
+        self.settle_sound();
         self.record_round(now);
         self.start_consumers(now, outbox);
     }
@@ -340,7 +341,7 @@ fn replay_rate(now: Instant, stream: &Stream, history: &History, packets: &Range
 
 /// Evens out the lengths of neighbouring packets by padding, so that they can leave as one train. The last packet may
 /// be shorter as it is. Packets count, not payloads: libwebrtc shortens the payload where an extension is longer.
-fn settle(history: &mut History, round: &[SlotRef]) {
+pub(super) fn settle(history: &mut History, round: &[SlotRef]) {
     let len = |history: &History, slot: &SlotRef| history.meta(slot.index).variable_len();
     let mut rest = round;
     while let Some(first) = rest.first() {

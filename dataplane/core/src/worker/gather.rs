@@ -8,7 +8,9 @@
 use std::time::Duration;
 
 use super::Worker;
+use super::forward::settle;
 use crate::key::StreamKey;
+use crate::media::SlotRef;
 use crate::time::Instant;
 
 /// Weight of a new gap in the mean: 1 of so many.
@@ -27,6 +29,9 @@ pub(super) struct Gather {
     limit: Duration,
     /// Streams with packets that wait.
     streams: Vec<StreamKey>,
+    /// Streams whose packets are in the round that begins, after they have waited; and those packets.
+    released: Vec<StreamKey>,
+    slots: Vec<SlotRef>,
     /// Packets that wait.
     packets: usize,
     /// When the window began.
@@ -45,6 +50,8 @@ impl Gather {
         Self {
             limit,
             streams: Vec::new(),
+            released: Vec::new(),
+            slots: Vec::new(),
             packets: 0,
             opened: None,
             first: None,
@@ -102,12 +109,15 @@ impl Gather {
         self.end().filter(|_| self.first.is_some())
     }
 
-    /// What waits goes on, if the window has ended. The next one begins at once.
-    fn release(&mut self, now: Instant, fresh: &mut Vec<StreamKey>) {
+    /// What waits goes on, if the window has ended: packets that are nearly as long as each other together, by the
+    /// length of a stream's first. The next window begins at once.
+    fn release(&mut self, now: Instant, fresh: &mut Vec<StreamKey>, first_len: impl Fn(StreamKey) -> usize) {
         if self.due().is_none_or(|due| due > now) {
             return;
         }
-        fresh.append(&mut self.streams);
+        self.streams.sort_unstable_by_key(|stream| first_len(*stream));
+        fresh.extend_from_slice(&self.streams);
+        self.released.append(&mut self.streams);
         self.packets = 0;
         self.first = None;
         self.opened = Some(now).filter(|_| self.pays());
@@ -117,7 +127,22 @@ impl Gather {
 impl Worker {
     /// Sound that has waited for long enough is part of the next round.
     pub(super) fn release_sound(&mut self, now: Instant) {
-        self.gather.release(now, &mut self.fresh);
+        let Self { gather, fresh, streams, history, .. } = self;
+        gather.release(now, fresh, |stream| {
+            let first = streams.get(stream).and_then(|stream| stream.fresh().first());
+            first.map_or(0, |slot| history.meta(slot.index).variable_len())
+        });
+    }
+
+    /// Evens out the lengths of packets that have waited for each other, so that they leave as one train: before any of
+    /// the round has left.
+    pub(super) fn settle_sound(&mut self) {
+        let Gather { released, slots, .. } = &mut self.gather;
+        for stream in released.drain(..) {
+            slots.extend(self.streams.get(stream).into_iter().flat_map(|stream| stream.round()));
+        }
+        settle(&mut self.history, slots);
+        slots.clear();
     }
 
     /// When the sound that waits is to be forwarded.

@@ -39,7 +39,11 @@ fn bed() -> Bed {
 }
 
 fn speak(bed: &mut Bed, speaker: u32, sequence: u16) {
-    bed.arrive(path(speaker), &packet(ssrc(speaker), 111, sequence, &[], &[7; 40]));
+    speak_so_long(bed, speaker, sequence, 40);
+}
+
+fn speak_so_long(bed: &mut Bed, speaker: u32, sequence: u16, bytes: usize) {
+    bed.arrive(path(speaker), &packet(ssrc(speaker), 111, sequence, &[], &vec![7; bytes]));
 }
 
 /// Trains that leave for the listener now, as numbers of packets.
@@ -90,6 +94,31 @@ fn many_who_speak_leave_together_and_none_waits_longer_than_it_may() {
     // What came in the first milliseconds of 20 has left 5 ms later.
     let last = |milli: u64| u64::from(SPEAKERS) - 1 + 5 >= milli % 20;
     assert!(left.iter().all(|(milli, _)| last(*milli)), "{left:?}");
+}
+
+/// Opus of a variable bit rate, and somebody who is silent (a packet of 3 bytes).
+#[test]
+fn sound_of_nearly_equal_length_is_padded_into_one_train() {
+    let mut bed = bed();
+    conversation(&mut bed, SPEAKERS, 2_000, 1);
+    bed.now = bed.now + WAIT;
+    trains(&mut bed);
+    for (speaker, bytes) in [(1, 71), (2, 62), (3, 3), (4, 70), (5, 66)] {
+        speak_so_long(&mut bed, speaker, 101, bytes);
+    }
+    bed.now = bed.now + WAIT;
+    let sent = bed.sent();
+    let to_listener = sent.into_iter().filter(|(to, _)| *to == remote(LISTENER)).map(|(_, bytes)| bytes);
+    let mut lens: Vec<_> = to_listener
+        .map(|bytes| {
+            let view = corecast_core::rtp::RtpView::parse(&bytes).expect("RTP");
+            let padding = if view.has_padding() { usize::from(bytes[bytes.len() - 1]) } else { 0 };
+            assert!(view.body()[..view.body().len() - padding].iter().all(|byte| *byte == 7), "the sound is whole");
+            (bytes.len(), padding)
+        })
+        .collect();
+    lens.sort_unstable();
+    assert_eq!(lens, [(15, 0), (83, 0), (83, 1), (83, 5), (83, 9)]);
 }
 
 /// The shell sleeps until then, and forwards then whatever else happens.
