@@ -76,7 +76,7 @@ pub const HANDSHAKE_RESTART_INTERVAL: Duration = Duration::from_millis(100);
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Handshakes of a worker at a time.
 pub const MAX_HANDSHAKES: usize = 200;
-/// Handshakes with one address at a time.
+/// Handshakes with one address, or one /64 of IPv6, at a time.
 pub const MAX_HANDSHAKES_PER_ADDRESS: usize = 20;
 
 /// Routers of a worker.

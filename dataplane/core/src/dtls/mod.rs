@@ -209,7 +209,17 @@ impl Dtls {
     fn begin(&mut self, now: Instant) {
         if self.state == State::Idle {
             self.state = State::Handshake;
-            self.deadline = Some(now + HANDSHAKE_TIMEOUT);
+            self.deadline.get_or_insert(now + HANDSHAKE_TIMEOUT);
+        }
+    }
+
+    /// Forgets the handshake, which may begin again as if for the first time. Its time goes on.
+    pub(crate) fn put_off(&mut self, identity: &Identity, now: Instant) {
+        if self.state == State::Handshake {
+            self.state = State::Idle;
+            self.engine = Some(identity.engine(self.role, now));
+            (self.due, self.secret, self.verified) = (None, None, false);
+            (self.has_spoken, self.hello_records) = (false, 0);
         }
     }
 

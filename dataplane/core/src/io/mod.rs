@@ -6,5 +6,6 @@ mod path;
 mod timers;
 
 pub use outbox::{Outbox, OutboxSize, Piece, Train};
+pub(crate) use path::Network;
 pub use path::{Endpoint, EndpointId, EndpointOp, Path};
 pub(crate) use timers::{Deadline, Timer, Timers};

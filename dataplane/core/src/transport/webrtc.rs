@@ -1,12 +1,11 @@
 //! ICE and DTLS of one WebRTC transport.
 
-use std::net::IpAddr;
-
 use corecast_wire::{DtlsState, IceParameters, SrtpCryptoSuite, WebRtcStats};
 
-use crate::dtls::Dtls;
+use crate::dtls::{Dtls, Identity};
 use crate::ice::Ice;
-use crate::io::{Deadline, Path};
+use crate::io::{Deadline, Network, Path};
+use crate::time::Instant;
 
 /// What a WebRTC transport has beyond a plain one.
 #[derive(Debug)]
@@ -18,8 +17,8 @@ pub(crate) struct WebRtc {
     dtls_path: Option<Path>,
     dtls_deadline: Deadline,
     consent_deadline: Deadline,
-    /// Counted as a handshake with this address.
-    handshake_with: Option<IpAddr>,
+    /// Counted as a handshake with this network.
+    handshake_with: Option<Network>,
     /// Packets that its consumers had sent when that was last looked at.
     media_sent: u64,
 }
@@ -91,20 +90,28 @@ impl WebRtc {
         &mut self.consent_deadline
     }
 
-    /// A handshake with this address begins.
-    pub(crate) const fn begin_handshake(&mut self, address: IpAddr) {
-        self.handshake_with = Some(address);
+    /// A handshake with this network begins.
+    pub(crate) const fn begin_handshake(&mut self, network: Network) {
+        self.handshake_with = Some(network);
         self.dtls_state = DtlsState::Connecting;
     }
 
-    /// The address of the handshake that has just ended, once.
-    pub(crate) fn ended_handshake(&mut self) -> Option<IpAddr> {
+    /// Others take the place of its handshake, which may begin again until its time is over.
+    pub(crate) fn put_off_handshake(&mut self, identity: &Identity, now: Instant) {
+        self.handshake_with = None;
+        if let Some(dtls) = &mut self.dtls {
+            dtls.put_off(identity, now);
+        }
+    }
+
+    /// The network of the handshake that has just ended, once.
+    pub(crate) fn ended_handshake(&mut self) -> Option<Network> {
         let is_over = self.dtls.as_ref().is_none_or(|dtls| !dtls.is_handshaking());
         self.handshake_with.take_if(|_| is_over)
     }
 
-    /// The address with which a handshake is under way.
-    pub(crate) const fn handshake_with(&self) -> Option<IpAddr> {
+    /// The network with which a handshake is under way.
+    pub(crate) const fn handshake_with(&self) -> Option<Network> {
         self.handshake_with
     }
 

@@ -15,6 +15,7 @@ use corecast_wire::{
     TransportId, WebRtcConfig, WebRtcTransportOptions,
 };
 
+use super::handshakes::Handshakes;
 use super::refused::{Applied, exists, invalid, limit, not_found};
 use super::{Owner, Worker};
 use crate::config::Config;
@@ -23,9 +24,9 @@ use crate::ice::Checked;
 #[cfg(doc)]
 use crate::ice::Ice;
 use crate::io::demux::{Protocol, protocol_of};
-use crate::io::{Endpoint, EndpointId, EndpointOp, Outbox, Path, Timer};
+use crate::io::{Endpoint, EndpointId, EndpointOp, Network, Outbox, Path, Timer};
 use crate::key::TransportKey;
-use crate::limits::{MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS, MAX_STUN_ANSWER_BYTES, MAX_TRANSPORTS};
+use crate::limits::{MAX_STUN_ANSWER_BYTES, MAX_TRANSPORTS};
 use crate::srtp::{Opener, Sealer};
 use crate::stun;
 use crate::time::Instant;
@@ -40,8 +41,8 @@ pub(crate) struct WebRtcServer {
     fragments: BTreeMap<String, TransportKey>,
     /// Transport by the paths that its checks have validated.
     paths: BTreeMap<Path, TransportKey>,
-    /// Handshakes under way, by address.
-    handshakes: BTreeMap<IpAddr, usize>,
+    /// Handshakes under way.
+    handshakes: Handshakes,
 }
 
 impl WebRtcServer {
@@ -51,28 +52,8 @@ impl WebRtcServer {
             consent_timeout: Duration::from_millis(webrtc.consent_timeout_ms.into()),
             fragments: BTreeMap::new(),
             paths: BTreeMap::new(),
-            handshakes: BTreeMap::new(),
+            handshakes: Handshakes::default(),
         })
-    }
-
-    /// Makes room for one more handshake.
-    fn admit(&mut self, address: IpAddr) -> Result<(), Discard> {
-        let of_address = self.handshakes.get(&address).copied().unwrap_or(0);
-        let all: usize = self.handshakes.values().sum();
-        if all >= MAX_HANDSHAKES || of_address >= MAX_HANDSHAKES_PER_ADDRESS {
-            return Err(Discard::TooManyHandshakes);
-        }
-        self.handshakes.insert(address, of_address + 1);
-        Ok(())
-    }
-
-    fn release(&mut self, address: IpAddr) {
-        if let Some(of_address) = self.handshakes.get_mut(&address) {
-            *of_address -= 1;
-            if *of_address == 0 {
-                self.handshakes.remove(&address);
-            }
-        }
     }
 }
 
@@ -392,21 +373,25 @@ impl Worker {
         if !webrtc.ice().may_send(path, dtls.hello_bytes()) {
             return;
         }
-        if self.begin_handshake(key, path).is_err() {
+        if self.begin_handshake(now, key, path).is_err() {
             return;
         }
         self.with_dtls(now, key, path, outbox, Dtls::start);
     }
 
     /// Counts a handshake that begins.
-    fn begin_handshake(&mut self, key: TransportKey, path: Path) -> Result<(), Discard> {
+    fn begin_handshake(&mut self, now: Instant, key: TransportKey, path: Path) -> Result<(), Discard> {
         let server = self.webrtc.as_mut().ok_or(Discard::UnexpectedDtls)?;
-        let address = path.remote.ip();
-        server.admit(address)?;
+        let network = Network::of(path.remote.ip());
+        if let Some(displaced) = server.handshakes.admit(network, key)?
+            && let Some(webrtc) = self.transports.get_mut(displaced).and_then(Transport::webrtc_mut)
+        {
+            webrtc.put_off_handshake(&server.identity, now);
+        }
         let Some(transport) = self.transports.get_mut(key) else { return Ok(()) };
         let id = transport.id();
         if let Some(webrtc) = transport.webrtc_mut() {
-            webrtc.begin_handshake(address);
+            webrtc.begin_handshake(network);
         }
         let state = DtlsState::Connecting;
         self.push_event(Event::DtlsStateChanged { transport: id, state, detail: String::new() });
@@ -429,7 +414,7 @@ impl Worker {
         webrtc.ice_mut().count_received(path, datagram.len(), 0);
         let path = webrtc.path_of_dtls().unwrap_or(path);
         if begins {
-            self.begin_handshake(key, path)?;
+            self.begin_handshake(now, key, path)?;
         }
         self.with_dtls(now, key, path, outbox, |dtls, identity, now, send| {
             dtls.handle_datagram(identity, now, datagram, send)
@@ -468,10 +453,10 @@ impl Worker {
         });
         let due = dtls.next_timeout().filter(|_| !dtls.is_over());
         webrtc.dtls_deadline().set(&mut self.timers, due, Timer::Dtls(key));
-        if let Some(address) = webrtc.ended_handshake()
+        if let Some(network) = webrtc.ended_handshake()
             && let Some(server) = self.webrtc.as_mut()
         {
-            server.release(address);
+            server.handshakes.release(network, key);
         }
         match outcome {
             Some(Outcome::Connected(keys)) => {
@@ -533,8 +518,8 @@ impl Worker {
         for fragment in webrtc.ice().fragments() {
             server.fragments.remove(fragment);
         }
-        if let Some(address) = webrtc.handshake_with() {
-            server.release(address);
+        if let Some(network) = webrtc.handshake_with() {
+            server.handshakes.release(network, key);
         }
     }
 

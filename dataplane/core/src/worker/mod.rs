@@ -13,6 +13,7 @@ mod drain;
 mod feedback;
 mod forward;
 mod gather;
+mod handshakes;
 mod key_frames;
 mod layers;
 mod overload;
