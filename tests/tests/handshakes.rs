@@ -234,8 +234,6 @@ fn half_open_as_client(versions: DtlsVersions, theirs: DtlsVersion) {
     let mut bench = Bench::new(versions);
     let flood = flood();
     crowd(&mut bench);
-    // Three times what has come leaves at most, and a hello of 1.3 is long.
-    (0..3).for_each(|_| check(&mut bench));
     let unconnected = allocated();
     connect(&mut bench, DtlsRole::Server);
     // Those for whom there is no room wait, with an association that has not begun.

@@ -61,7 +61,7 @@ fn s8_another_certificate_than_announced_is_refused() {
             let right = bench.join_unconnected(2, client, theirs);
             bench.connect(2, client, vec![wrong(right)]);
             bench.publish_and_watch();
-            bench.run(Duration::from_secs(4));
+            bench.run(Duration::from_secs(1));
             assert_refused(&mut bench, 2, address(12, 5_000), &format!("{versions:?} {client} {at}"));
             assert_eq!(bench.peers[1].received, Vec::<Vec<u8>>::new());
         }
@@ -76,7 +76,7 @@ fn s8_one_of_several_fingerprints_is_enough() {
         let right = bench.join_unconnected(1, client, theirs);
         let wrong = Fingerprint { algorithm: FingerprintAlgorithm::Sha512, value: vec![1; 64] };
         bench.connect(1, client, vec![sha256(vec![7; 32]), wrong, sha256(right)]);
-        bench.run(Duration::from_secs(4));
+        bench.run(Duration::from_secs(1));
         assert_eq!(bench.state_of(1).1, DtlsState::Connected, "{versions:?} {client}: {}", bench.state_of(1).2);
     }
 }
@@ -91,7 +91,7 @@ fn s8_swapped_certificates_are_refused() {
         bench.connect(2, client, vec![sha256(third)]);
         bench.connect(3, client, vec![sha256(second)]);
         bench.publish_and_watch();
-        bench.run(Duration::from_secs(4));
+        bench.run(Duration::from_secs(1));
         for number in [2, 3] {
             assert_refused(&mut bench, number, address(number + 10, 5_000), &format!("{versions:?} {client}"));
         }
@@ -163,8 +163,7 @@ fn tries_without(versions: DtlsVersions, theirs: DtlsVersion, client: bool, mang
     peer.mangle = mangle;
     bench.publish();
     bench.watch(2);
-    // As the client of 1.3 the machine waits for four checks.
-    (0..4).for_each(|_| peer.check(&mut bench));
+    peer.check(&mut bench);
     peer.handshake(&mut bench);
     assert!(peer.sent.len() > 1 || !client, "it came no further than its hello");
     bench.run(Duration::from_secs(11));

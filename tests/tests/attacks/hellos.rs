@@ -190,7 +190,7 @@ fn s5_hellos_of_epoch_0_do_not_end_a_live_association() {
             bench.join(1, client, theirs);
             bench.join(2, client, theirs);
             bench.publish_and_watch();
-            bench.run(Duration::from_secs(4));
+            bench.run(Duration::from_secs(1));
             let mut hellos: Vec<_> = bad_hellos().into_iter().map(|(_, hello)| hello).collect();
             hellos.push(hello([0xFE, 0xFD], &[GOOD_SUITE], &EXTENSIONS));
             let handshake = |sent: &&Vec<u8>| (20..64).contains(&sent[0]);

@@ -30,9 +30,6 @@ const FLIGHT_TIMEOUT: Duration = Duration::from_millis(100);
 /// Times that one flight is sent again.
 const FLIGHT_RETRIES: usize = 7;
 
-/// Bytes of a hello of DTLS 1.2, at most.
-const HELLO_12_BYTES: usize = 180;
-
 /// What all associations of a worker share.
 #[derive(Debug)]
 pub(crate) struct Identity {
@@ -71,8 +68,6 @@ impl Identity {
     fn engine(&self, role: DtlsRole, now: Instant) -> dimpl::Dtls {
         let (config, certificate, now) = (Arc::clone(&self.config), self.certificate.clone(), self.at(now));
         let mut engine = match self.versions {
-            // A hello of 1.3 is padded to the MTU. The other side must send four checks first, and some send fewer.
-            DtlsVersions::Both if role == DtlsRole::Client => dimpl::Dtls::new_12(config, certificate, now),
             DtlsVersions::V12 => dimpl::Dtls::new_12(config, certificate, now),
             DtlsVersions::V13 => dimpl::Dtls::new_13(config, certificate, now),
             DtlsVersions::Both => dimpl::Dtls::new_auto(config, certificate, now),
@@ -183,14 +178,6 @@ impl Dtls {
 
     pub(crate) fn is_over(&self) -> bool {
         self.state == State::Over
-    }
-
-    /// Bytes of our hello, at most: the library pads one of 1.3 to the longest datagram.
-    pub(crate) fn hello_bytes(&self) -> usize {
-        match self.engine.as_ref().and_then(dimpl::Dtls::protocol_version) {
-            Some(ProtocolVersion::DTLS1_2) => HELLO_12_BYTES,
-            _ => DTLS_MTU_BYTES,
-        }
     }
 
     /// We begin.

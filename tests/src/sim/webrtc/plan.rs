@@ -91,8 +91,6 @@ impl WebRtcPlan {
             DtlsVersions::V13 => random.pick(&[DtlsVersion::Dtls13, DtlsVersion::Auto]),
             DtlsVersions::Both => random.pick(&[DtlsVersion::Dtls12, DtlsVersion::Dtls13, DtlsVersion::Auto]),
         };
-        // As the client the machine then says hello in 1.2.
-        let server_may_begin = versions != DtlsVersions::Both || version != DtlsVersion::Dtls13;
         let known = [
             HeaderExtension::Mid,
             HeaderExtension::AbsSendTime,
@@ -109,7 +107,7 @@ impl WebRtcPlan {
         moves.sort_by_key(|(at_ns, _)| *at_ns);
         let restarts = random.pick(&[0, 0, 0, 1, 1, 3]);
         Self {
-            dtls_client: random.percent(60) || !server_may_begin,
+            dtls_client: random.percent(60),
             version,
             extensions: numbered,
             renumbers: random.percent(40),

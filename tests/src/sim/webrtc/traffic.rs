@@ -147,9 +147,9 @@ impl<M: Machine> World<M> {
                 web.paths.answer(path, bytes)?;
                 self.web.answered += 1;
             }
-            Some(DatagramKind::Dtls) => web.paths.handshake(now_ns, path, bytes.len())?,
+            Some(DatagramKind::Dtls) => web.paths.handshake(now_ns, path)?,
             Some(DatagramKind::Media) => {
-                web.paths.media(now_ns, path, bytes)?;
+                web.paths.media(now_ns, path)?;
                 let plain = self.peers[at].wire.open(bytes)?;
                 check!(self.peers[at].key_known, "sent media before there were keys");
                 if is_rtcp(bytes) {
