@@ -1,10 +1,8 @@
 //! `corecast-bench fanout`: one worker in a process of its own, driven from another core, and the floor beside it.
 
-use std::net::Ipv4Addr;
-
 use crate::generator::{Load, Shape};
 use crate::schedule::{Payload, Profile};
-use crate::setting::Setting;
+use crate::setting::{Setting, Stream};
 
 /// What is measured.
 #[derive(Clone, Debug, clap::Args)]
@@ -52,18 +50,7 @@ pub fn run(args: &FanoutArgs) -> anyhow::Result<()> {
 
 impl FanoutArgs {
     const fn load(&self) -> Load {
-        Load {
-            shape: Shape::Broadcast,
-            publishers: self.publishers,
-            subscribers: self.subscribers as usize,
-            pps: self.pps,
-            profile: self.profile,
-            payload: self.payload,
-            crypto: self.setting.crypto,
-            publisher_crypto: self.setting.crypto,
-            gro: self.setting.gro,
-            seed: self.setting.seed,
-            ip: Ipv4Addr::LOCALHOST,
-        }
+        let stream = Stream { pps: self.pps, profile: self.profile, payload: self.payload };
+        self.setting.load(Shape::Broadcast, (self.publishers, self.subscribers as usize), &stream)
     }
 }

@@ -1,14 +1,12 @@
 //! `corecast-bench meeting`: everybody sends sound, and pictures, and gets those of all the others.
 
-use std::net::Ipv4Addr;
-
 use serde::Serialize;
 
 use crate::generator::{Load, Shape};
 use crate::outcome::Outcome;
 use crate::report::{Figures, duration, rounded};
 use crate::schedule::{Payload, Profile};
-use crate::setting::Setting;
+use crate::setting::{Setting, Stream};
 
 /// What is measured.
 #[derive(Clone, Debug, clap::Args)]
@@ -67,19 +65,9 @@ pub fn run(args: &MeetingArgs) -> anyhow::Result<()> {
 
 impl MeetingArgs {
     fn load(&self) -> Load {
-        Load {
-            shape: Shape::Meeting { pictures: !self.audio_only },
-            publishers: self.peers,
-            subscribers: usize::from(self.peers),
-            pps: self.pps,
-            profile: Profile::Pacer,
-            payload: self.payload,
-            crypto: self.setting.crypto,
-            publisher_crypto: self.setting.crypto,
-            gro: self.setting.gro,
-            seed: self.setting.seed,
-            ip: Ipv4Addr::LOCALHOST,
-        }
+        let pictures = Stream { pps: self.pps, profile: Profile::Pacer, payload: self.payload };
+        let shape = Shape::Meeting { pictures: !self.audio_only };
+        self.setting.load(shape, (self.peers, usize::from(self.peers)), &pictures)
     }
 
     fn figures(&self, outcome: &Outcome, load: &Load) -> anyhow::Result<MeetingFigures> {

@@ -1,5 +1,6 @@
 //! How a worker is measured, whatever it forwards.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,20 +8,32 @@ use corecast_wire::{Coalesce, Executor, Io};
 
 use crate::cpu;
 use crate::crypto::Crypto;
-use crate::generator::{Load, Window};
+use crate::generator::{Load, Shape, Window};
 use crate::http::Server;
 use crate::outcome::{GENERATOR_CORE, Outcome, Run};
 use crate::plot;
 use crate::progress::Progress;
+use crate::schedule::{Payload, Profile};
 use crate::target::{SOUND_WAIT_US, WorkerSetup};
 use crate::worker::LinkedWorker;
+
+/// What each publisher sends; in a meeting, of pictures.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    /// Packets per second.
+    pub pps: u32,
+    /// How they are spread over time.
+    pub profile: Profile,
+    /// How long they are.
+    pub payload: Payload,
+}
 
 /// How a worker is measured.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Setting {
     /// How packets are encrypted, in both directions
     #[arg(long, value_enum, default_value = "gcm128")]
-    pub crypto: Crypto,
+    crypto: Crypto,
     /// The worker's driver: auto, uring or syscalls
     #[arg(long, default_value = "auto", value_parser = crate::args::io)]
     io: Io,
@@ -35,7 +48,7 @@ pub struct Setting {
     sound_wait: u32,
     /// Subscribers receive with UDP_GRO
     #[arg(long)]
-    pub gro: bool,
+    gro: bool,
     /// Seconds that are measured
     #[arg(long, default_value_t = 10.0, value_parser = crate::args::seconds)]
     seconds: f64,
@@ -54,7 +67,7 @@ pub struct Setting {
     retries: u32,
     /// For the publishers' phases and the sizes of frames
     #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    seed: u64,
     /// Draw the distribution of latency into this file (.svg)
     #[arg(long, value_name = "FILE", value_parser = plot::file)]
     pub plot: Option<PathBuf>,
@@ -64,6 +77,24 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// A load of streams like `stream`, between so many.
+    #[must_use]
+    pub const fn load(&self, shape: Shape, (publishers, subscribers): (u16, usize), stream: &Stream) -> Load {
+        Load {
+            shape,
+            publishers,
+            subscribers,
+            pps: stream.pps,
+            profile: stream.profile,
+            payload: stream.payload,
+            crypto: self.crypto,
+            publisher_crypto: self.crypto,
+            gro: self.gro,
+            seed: self.seed,
+            ip: Ipv4Addr::LOCALHOST,
+        }
+    }
+
     /// Measures a load, with the floor on both sides of it if that is asked for.
     ///
     /// # Errors
