@@ -272,7 +272,12 @@ async fn sessions_end_when_their_transport_does() {
 #[tokio::test]
 async fn a_session_that_has_ended_says_why_and_a_farewell_by_dtls_is_no_error() {
     let server = Server::start().await;
-    for (client, why, status) in [(CLOSES, "closed DTLS", 200), (FALLS_SILENT, "nothing was heard", 404)] {
+    let ends = [
+        (CLOSES, "closed DTLS", 200),
+        (FALLS_SILENT, "nothing was heard", 404),
+        (FAILS, "must have an ECDSA key", 404),
+    ];
+    for (client, why, status) in ends {
         let session = server.sdp("/whip/r", &offer("sendonly", client)).await.location.expect("a URL");
         let gone = async || server.send("GET", &session, "", "").await.status == StatusCode::NOT_FOUND;
         server.until("the session has gone", gone).await;

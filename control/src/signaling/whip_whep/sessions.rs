@@ -22,6 +22,11 @@ use crate::rooms::{Code, Error, Joined, LayerReport, Left, PeerHandle, Room};
 use crate::sdp::{self, Bundle, Fragment, Local, RemoteIce};
 use crate::workers::TransportState;
 
+/// Why a session ends whose handshake came to nothing. What the client dislikes it seldom says, so the likeliest cause
+/// is named.
+const HANDSHAKE_FAILED: &str =
+    "the DTLS handshake failed; the client's certificate must have an ECDSA key on the curve P-256 or P-384 (no RSA)";
+
 /// Random bytes of a session URL: 192 bits.
 const SECRET_BYTES: usize = 24;
 const ETAG_BYTES: usize = 12;
@@ -314,7 +319,7 @@ impl Session {
             let TransportState { ice, dtls } = *states.borrow_and_update();
             match (ice, dtls) {
                 (IceState::Disconnected, _) => break "nothing was heard of the client",
-                (_, DtlsState::Failed) => break "the DTLS handshake failed",
+                (_, DtlsState::Failed) => break HANDSHAKE_FAILED,
                 (_, DtlsState::Closed) => break CLOSED_BY_CLIENT,
                 (_, DtlsState::Connected) if !connected => {
                     connected = true;
