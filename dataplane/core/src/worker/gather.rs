@@ -162,6 +162,6 @@ impl Worker {
     #[must_use]
     pub fn sound_alone_until(&self, now: Instant) -> Option<Instant> {
         let is_alone = self.gather.pictures.is_none_or(|at| now.since(at) >= ALONE);
-        self.gather.end().filter(|_| is_alone)
+        self.gather.end().filter(|end| is_alone && *end > now)
     }
 }

@@ -140,6 +140,7 @@ fn the_end_of_the_window_is_announced() {
     // The next window began at once. Nothing comes in it, so it wakes nobody up, and the next packet begins another.
     assert_eq!((bed.worker.sound_due(), bed.worker.sound_alone_until(bed.now)), (None, Some(at + WAIT)));
     bed.now = at + WAIT * 2;
+    assert_eq!(bed.worker.sound_alone_until(bed.now), None, "the shell waits as it does without sound");
     speak(&mut bed, 1, 102);
     assert_eq!(trains(&mut bed), []);
     assert_eq!(bed.worker.sound_due(), Some(bed.now + WAIT));
