@@ -227,7 +227,7 @@ impl<M: Machine> World<M> {
         from.key_arrived |= sent.key_start;
         from.newest_arrived = Some(newest);
         if live && from.is_remembered(index) {
-            self.fresh.push((source, index, self.arrivals));
+            self.fresh.push((source, index, self.arrivals, self.now_ns));
         }
     }
 

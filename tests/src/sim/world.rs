@@ -147,8 +147,8 @@ pub(super) struct World<M> {
     pub(super) arrivals: u64,
     /// Packets that had arrived when `forward` was last called: those that a round may hold.
     pub(super) forwarded: u64,
-    /// (source, index, order) of packets that arrived and must have been forwarded when `forward` is done.
-    pub(super) fresh: Vec<(usize, u64, u64)>,
+    /// (source, index, order, time in ns) of packets that arrived and must have been forwarded when `forward` is done.
+    pub(super) fresh: Vec<(usize, u64, u64, u64)>,
     pub(super) trace: Trace,
     pub(super) coverage: Coverage,
     pub(super) web: WebRtcCoverage,
@@ -339,11 +339,13 @@ impl<M: Machine> World<M> {
     /// Every packet that arrived has been forwarded to each consumer that was ready for it.
     fn check_fresh(&mut self) -> Result<(), Broken> {
         let sound_waits = self.machine.sound_due().is_some();
-        for (source, index, order) in std::mem::take(&mut self.fresh) {
+        // Sound may wait so long; timers are served late.
+        let wait_ns = self.plan.sound_wait_ms * 1_000_000 + self.plan.timer_slack_us * 1_000;
+        for (source, index, order, came_ns) in std::mem::take(&mut self.fresh) {
             let from = &self.sources[source];
-            if sound_waits && !from.plan.is_video() {
+            if sound_waits && !from.plan.is_video() && self.now_ns < came_ns + wait_ns {
                 self.coverage.sound_waited += 1;
-                self.fresh.push((source, index, order));
+                self.fresh.push((source, index, order, came_ns));
                 continue;
             }
             if !from.is_remembered(index) {
