@@ -21,6 +21,10 @@ use str0m::{Candidate, Event as TheirEvent, IceCreds, Input, Output, Rtc, RtcCon
 /// The one endpoint of the machine.
 pub const SERVER: EndpointId = EndpointId(0);
 
+/// Within which every handshake that can succeed has: where the machine begins in 1.3 it waits for several checks, of
+/// which str0m sends one in some seconds.
+pub const SET_UP: Duration = Duration::from_secs(10);
+
 /// An address of the network: the machine's is host 1, peer n's is host n + 10.
 #[must_use]
 pub fn address(host: u8, port: u16) -> SocketAddr {

@@ -393,7 +393,8 @@ impl<M: Machine> World<M> {
             let ready = !consumer.paused
                 && !consumer.closed
                 && self.sources[consumer.source].is_live()
-                && self.peers[consumer.peer].connected;
+                && self.peers[consumer.peer].connected
+                && self.peers[consumer.peer].web.as_ref().is_none_or(|web| web.paths.has_proven());
             if ready && consumer.ready_since_ns.is_none() {
                 self.coverage.resumed += u64::from(consumer.media_packets() > 0);
                 consumer.begin_era(&self.sources[consumer.source], self.forwarded);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use corecast_core::stun::Class;
 use corecast_tests::bare::{BarePeer, certificate, fingerprint, message};
-use corecast_tests::webrtc::{Bench, address};
+use corecast_tests::webrtc::{Bench, SET_UP, address};
 use corecast_wire::{Discard, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, RouterId};
 use dimpl::DtlsCertificate;
 use dtls::config::Config;
@@ -61,7 +61,7 @@ fn s8_another_certificate_than_announced_is_refused() {
             let right = bench.join_unconnected(2, client, theirs);
             bench.connect(2, client, vec![wrong(right)]);
             bench.publish_and_watch();
-            bench.run(Duration::from_secs(1));
+            bench.run(SET_UP);
             assert_refused(&mut bench, 2, address(12, 5_000), &format!("{versions:?} {client} {at}"));
             assert_eq!(bench.peers[1].received, Vec::<Vec<u8>>::new());
         }
@@ -76,7 +76,7 @@ fn s8_one_of_several_fingerprints_is_enough() {
         let right = bench.join_unconnected(1, client, theirs);
         let wrong = Fingerprint { algorithm: FingerprintAlgorithm::Sha512, value: vec![1; 64] };
         bench.connect(1, client, vec![sha256(vec![7; 32]), wrong, sha256(right)]);
-        bench.run(Duration::from_secs(1));
+        bench.run(SET_UP);
         assert_eq!(bench.state_of(1).1, DtlsState::Connected, "{versions:?} {client}: {}", bench.state_of(1).2);
     }
 }
@@ -91,7 +91,7 @@ fn s8_swapped_certificates_are_refused() {
         bench.connect(2, client, vec![sha256(third)]);
         bench.connect(3, client, vec![sha256(second)]);
         bench.publish_and_watch();
-        bench.run(Duration::from_secs(1));
+        bench.run(SET_UP);
         for number in [2, 3] {
             assert_refused(&mut bench, number, address(number + 10, 5_000), &format!("{versions:?} {client}"));
         }

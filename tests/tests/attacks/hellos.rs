@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use corecast_core::stun::Class;
 use corecast_tests::bare::{BarePeer, certificate, fingerprint, message};
-use corecast_tests::webrtc::Bench;
+use corecast_tests::webrtc::{Bench, SET_UP};
 use corecast_wire::{Discard, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, RouterId};
 use str0m::config::DtlsVersion;
 
@@ -190,7 +190,7 @@ fn s5_hellos_of_epoch_0_do_not_end_a_live_association() {
             bench.join(1, client, theirs);
             bench.join(2, client, theirs);
             bench.publish_and_watch();
-            bench.run(Duration::from_secs(1));
+            bench.run(SET_UP);
             let mut hellos: Vec<_> = bad_hellos().into_iter().map(|(_, hello)| hello).collect();
             hellos.push(hello([0xFE, 0xFD], &[GOOD_SUITE], &EXTENSIONS));
             let handshake = |sent: &&Vec<u8>| (20..64).contains(&sent[0]);

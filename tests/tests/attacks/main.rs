@@ -3,6 +3,7 @@
 //! to the attacker, and then for the media of the honest participants. The names are those of docs/testing.md,
 //! "Attacks".
 
+mod amplification;
 mod certificates;
 mod checks;
 mod hellos;

@@ -30,6 +30,10 @@ const FLIGHT_TIMEOUT: Duration = Duration::from_millis(100);
 /// Times that one flight is sent again.
 const FLIGHT_RETRIES: usize = 7;
 
+/// Bytes of a hello of ours in 1.2, at most. No more than three times what came may leave, and the shortest check is 80
+/// bytes.
+const HELLO_BYTES: usize = 240;
+
 /// What all associations of a worker share.
 #[derive(Debug)]
 pub(crate) struct Identity {
@@ -48,7 +52,7 @@ impl Identity {
         let mut config = dimpl::Config::builder()
             .mtu(DTLS_MTU_BYTES)
             .max_queue_rx(queue)
-            // With cookies one forged hello on a validated path would hold up the honest one: the library keeps state.
+            // With cookies a forged hello on a validated path would hold up the honest one: the library keeps state.
             .use_server_cookie(false)
             .flight_start_rto(FLIGHT_TIMEOUT)
             .flight_retries(FLIGHT_RETRIES)
@@ -67,13 +71,24 @@ impl Identity {
 
     fn engine(&self, role: DtlsRole, now: Instant) -> dimpl::Dtls {
         let (config, certificate, now) = (Arc::clone(&self.config), self.certificate.clone(), self.at(now));
+        let begins = role == DtlsRole::Client;
         let mut engine = match self.versions {
             DtlsVersions::V12 => dimpl::Dtls::new_12(config, certificate, now),
             DtlsVersions::V13 => dimpl::Dtls::new_13(config, certificate, now),
+            // The hello would be one of 1.3, for which several checks must have come.
+            DtlsVersions::Both if begins => dimpl::Dtls::new_12(config, certificate, now),
             DtlsVersions::Both => dimpl::Dtls::new_auto(config, certificate, now),
         };
-        engine.set_active(role == DtlsRole::Client);
+        engine.set_active(begins);
         engine
+    }
+
+    /// Bytes of our first datagram, if we begin, at most: the library pads a hello of 1.3 to the longest datagram.
+    pub(crate) const fn hello_bytes(&self) -> usize {
+        match self.versions {
+            DtlsVersions::V12 | DtlsVersions::Both => HELLO_BYTES,
+            DtlsVersions::V13 => DTLS_MTU_BYTES,
+        }
     }
 }
 
@@ -134,6 +149,8 @@ pub(crate) struct Dtls {
     hello_records: u8,
     /// Something has been sent.
     has_spoken: bool,
+    /// See [`Self::take_authentic`].
+    authentic: bool,
     deadline: Option<Instant>,
     /// When the library wants to be called.
     due: Option<Instant>,
@@ -157,6 +174,7 @@ impl Dtls {
             restarted: now,
             hello_records: 0,
             has_spoken: false,
+            authentic: false,
             deadline: None,
             due: None,
         }
@@ -217,6 +235,12 @@ impl Dtls {
         self.proceed(identity, now, result, send)
     }
 
+    /// Whether an authenticated record has come since the last call, after the handshake: application data, or the
+    /// other side's last flight again, to which ours is the answer.
+    pub(crate) const fn take_authentic(&mut self) -> bool {
+        std::mem::replace(&mut self.authentic, false)
+    }
+
     /// Takes in a datagram from a validated path.
     pub(crate) fn handle_datagram(
         &mut self,
@@ -231,6 +255,8 @@ impl Dtls {
         self.begin(now);
         let result = self.engine.as_mut().map_or(Ok(()), |engine| engine.handle_timeout(identity.at(now)));
         let mut outcome = self.proceed(identity, now, result, send);
+        // What a timer said answers nothing.
+        self.authentic = false;
         // One by one: the library queues what comes together as one, however much that is, until it is polled.
         for record in Records(datagram).take(MAX_RECORDS_PER_DATAGRAM).filter(|record| records::is_lawful(record)) {
             if outcome.is_none() && self.admits(identity, now, record) {
@@ -341,6 +367,7 @@ impl Dtls {
             match self.engine.as_mut()?.poll_output(&mut room) {
                 Output::Packet(packet) => {
                     self.has_spoken = true;
+                    self.authentic |= self.state == State::Connected;
                     send(packet);
                 }
                 Output::PeerCert(certificate) => {
@@ -359,8 +386,8 @@ impl Dtls {
                     self.due = Some(at).filter(|at| at.since(now) <= HANDSHAKE_TIMEOUT);
                     break;
                 }
-                // Application data belongs to data channels, which this transport has not got.
-                Output::BufferTooSmall { .. } | Output::ApplicationData(_) => {}
+                // It belongs to data channels, which this transport has not got.
+                Output::ApplicationData(_) => self.authentic |= self.state == State::Connected,
                 _ => {}
             }
         }

@@ -6,6 +6,9 @@
 //! amplification). Never looks at DTLS or media, and never at a clock: its owner asks [`Ice::last_sign_of_life`]
 //! and calls [`Ice::expire`].
 //!
+//! **Destination.** Media goes along the selected path once something has shown that the other side receives there
+//! ([`Proof`]); until then along the proven path that it went before, or one that is alive.
+//!
 //! **Selection.** The controlling side nominates with USE-CANDIDATE. One that nominates what it has checked before has
 //! made its choice and is followed at once, also to a lower priority: so libwebrtc moves from a network that fails
 //! (towards a lite agent it nominates its selected connection and no other), and mediasoup follows the same way. One
@@ -21,6 +24,8 @@
 //! **Restart** (RFC 8445 section 9). Old and new credentials are both good until a check with the new ones nominates;
 //! until then the selected path stays. Paths that the old ones validated stay until they are evicted, as in mediasoup.
 
+mod tuple;
+
 use std::time::Duration;
 
 use corecast_wire::{Discard, IceParameters, IceProtocol, IceState};
@@ -29,6 +34,7 @@ use crate::io::{EndpointId, Path};
 use crate::limits::MAX_TUPLES;
 use crate::stun::{self, BINDING, Class, ErrorCode, Message, Password};
 use crate::time::Instant;
+use tuple::{Proof, Tuple};
 
 /// Silence of the selected path after which another path that is alive takes its place. Clients send reports about
 /// once a second, and checks every 2.5 s (libwebrtc) to 6 s (RFC 7675 section 5.1).
@@ -45,6 +51,8 @@ pub(crate) struct Ice {
     /// At most [`MAX_TUPLES`].
     tuples: Vec<Tuple>,
     selected: Option<(Path, IceProtocol)>,
+    /// Along which media goes: proven, and only while one is selected.
+    destination: Option<Path>,
     state: IceState,
 }
 
@@ -64,16 +72,6 @@ impl Credentials {
     }
 }
 
-/// A path that a check has validated.
-#[derive(Clone, Copy, Debug)]
-struct Tuple {
-    path: Path,
-    protocol: IceProtocol,
-    priority: u32,
-    /// When an authenticated check or packet came along it.
-    alive: Instant,
-}
-
 /// What an authentic check changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checked {
@@ -85,6 +83,8 @@ pub(crate) struct Checked {
     pub(crate) evicted: Option<Path>,
     /// See [`Ice::selected`].
     pub(crate) selected_changed: bool,
+    /// See [`Ice::destination`].
+    pub(crate) destination_changed: bool,
     /// See [`Ice::state`].
     pub(crate) state_changed: bool,
     /// A restart is complete: this username fragment is no longer good.
@@ -98,8 +98,19 @@ pub(crate) struct Gone {
     pub(crate) paths: Vec<Path>,
     /// See [`Ice::selected`].
     pub(crate) selected_changed: bool,
+    /// There is no destination until the next sign of life.
+    pub(crate) destination_gone: bool,
     /// See [`Ice::state`].
     pub(crate) state_changed: bool,
+}
+
+/// What an authenticated packet changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// See [`Ice::selected`].
+    pub(crate) selected_changed: bool,
+    /// See [`Ice::destination`].
+    pub(crate) destination_changed: bool,
 }
 
 /// Which credentials a check was made with.
@@ -117,6 +128,7 @@ impl Ice {
             previous: None,
             tuples: Vec::with_capacity(MAX_TUPLES),
             selected: None,
+            destination: None,
             state: IceState::New,
         }
     }
@@ -163,7 +175,7 @@ impl Ice {
         let answer_len = stun::write_success(answer, message, path.remote, &credentials.password);
         let mut checked = Checked { answer_len: answer_len.ok_or(Discard::OutboxFull)?, ..Checked::default() };
         let before = self.state;
-        (checked.added, checked.evicted) = self.validate(Tuple { path, protocol, priority, alive: now });
+        (checked.added, checked.evicted) = self.validate(Tuple::new(path, protocol, priority, now));
         if self.nominates(message, path, priority, checked.added, generation) {
             checked.selected_changed = self.selected != Some((path, protocol));
             self.selected = Some((path, protocol));
@@ -175,6 +187,7 @@ impl Ice {
             self.state = IceState::Connected;
         }
         checked.selected_changed |= self.replace_silent(now, path);
+        checked.destination_changed = self.settle(now);
         checked.state_changed = self.state != before;
         Ok(checked)
     }
@@ -184,9 +197,14 @@ impl Ice {
         self.tuples.iter().any(|tuple| tuple.path == path)
     }
 
-    /// Where media goes, if anywhere.
+    /// The path that the other side has nominated, or that has taken the place of that one.
     pub(crate) const fn selected(&self) -> Option<(Path, IceProtocol)> {
         self.selected
+    }
+
+    /// Where media goes, if anywhere. See the head of the module.
+    pub(crate) const fn destination(&self) -> Option<Path> {
+        self.destination
     }
 
     /// How far it has come.
@@ -194,12 +212,65 @@ impl Ice {
         self.state
     }
 
-    /// An authenticated packet has come along a valid path. Returns whether another path is selected because of it.
-    pub(crate) fn record_packet(&mut self, now: Instant, path: Path) -> bool {
-        if let Some(tuple) = self.tuples.iter_mut().find(|tuple| tuple.path == path) {
+    /// An authenticated packet has come along a valid path.
+    pub(crate) fn record_packet(&mut self, now: Instant, path: Path) -> Moved {
+        if let Some(tuple) = self.tuple_mut(path) {
             tuple.alive = now;
+            tuple.prove(Proof::Packets);
         }
-        self.replace_silent(now, path)
+        let selected_changed = self.replace_silent(now, path);
+        Moved { selected_changed, destination_changed: self.settle(now) }
+    }
+
+    /// A DTLS handshake has ended that went along this path in both directions.
+    pub(crate) fn record_handshake(&mut self, now: Instant, path: Path) {
+        if let Some(tuple) = self.tuple_mut(path) {
+            tuple.prove(Proof::Handshake);
+        }
+        self.settle(now);
+    }
+
+    /// A check or a part of a handshake has come along a valid path, and an answer of so many bytes left at once.
+    pub(crate) fn count_received(&mut self, path: Path, bytes: usize, answer: usize) {
+        if let Some(tuple) = self.tuple_mut(path) {
+            tuple.count_received(bytes, answer);
+        }
+    }
+
+    /// Whether so many bytes may leave along a valid path: it is proven, or they are few enough.
+    pub(crate) fn may_send(&self, path: Path, bytes: usize) -> bool {
+        self.tuples.iter().any(|tuple| tuple.path == path && tuple.may_send(bytes))
+    }
+
+    /// The same. If they may, they are counted.
+    pub(crate) fn spend(&mut self, path: Path, bytes: usize) -> bool {
+        self.tuple_mut(path).is_some_and(|tuple| tuple.spend(bytes))
+    }
+
+    /// Media has left since the last call. Returns whether the destination is another one now, because no packet has
+    /// come from there for long.
+    pub(crate) fn record_media(&mut self, now: Instant) -> bool {
+        if let Some(tuple) = self.destination.and_then(|path| self.tuple_mut(path)) {
+            tuple.record_media(now);
+        }
+        self.settle(now)
+    }
+
+    fn tuple_mut(&mut self, path: Path) -> Option<&mut Tuple> {
+        self.tuples.iter_mut().find(|tuple| tuple.path == path)
+    }
+
+    /// Chooses where media goes. Returns whether that is another path than before.
+    fn settle(&mut self, now: Instant) -> bool {
+        let before = self.destination;
+        let known = |path: Path| self.tuples.iter().find(|tuple| tuple.path == path);
+        self.destination = self.selected.and_then(|(selected, _)| {
+            let selected = known(selected).filter(|tuple| tuple.is_proven());
+            let last = || before.and_then(known).filter(|tuple| tuple.is_of_use(now));
+            let others = || self.tuples.iter().filter(|tuple| tuple.is_of_use(now)).max_by_key(|tuple| tuple.alive);
+            selected.or_else(last).or_else(others).map(|tuple| tuple.path)
+        });
+        self.destination != before
     }
 
     /// Selects `path`, along which a sign of life has just come, if the selected one is silent.
@@ -229,7 +300,7 @@ impl Ice {
     /// transport back.
     pub(crate) fn expire(&mut self) {
         self.tuples.clear();
-        self.selected = None;
+        (self.selected, self.destination) = (None, None);
         self.lose();
     }
 
@@ -240,12 +311,19 @@ impl Ice {
         let paths: Vec<_> = self.paths().filter(|path| path.local == local).collect();
         self.tuples.retain(|tuple| tuple.path.local != local);
         self.selected = self.selected.filter(|(path, _)| path.local != local);
+        let destination = self.destination;
+        self.destination = destination.filter(|path| path.local != local && self.selected.is_some());
         if self.tuples.is_empty() {
             self.lose();
         } else if self.selected.is_none() {
             self.state = IceState::Connected;
         }
-        Gone { paths, selected_changed: self.selected != before.0, state_changed: self.state != before.1 }
+        Gone {
+            paths,
+            selected_changed: self.selected != before.0,
+            destination_gone: self.destination != destination,
+            state_changed: self.state != before.1,
+        }
     }
 
     /// The valid paths, at most [`MAX_TUPLES`].
@@ -291,17 +369,17 @@ impl Ice {
     }
 
     /// Records that a check came along a path. Returns whether the path is new, and which one had to go for it: the one
-    /// that has been silent for longest and is not selected.
+    /// without proof that has been silent for longest, else the proven one, and never the selected one.
     fn validate(&mut self, tuple: Tuple) -> (bool, Option<Path>) {
         if let Some(known) = self.tuples.iter_mut().find(|known| known.path == tuple.path) {
-            *known = tuple;
+            (known.protocol, known.priority, known.alive) = (tuple.protocol, tuple.priority, tuple.alive);
             return (false, None);
         }
         let mut evicted = None;
         if self.tuples.len() >= MAX_TUPLES {
             let selected = self.selected.map(|(path, _)| path);
             let others = self.tuples.iter().enumerate().filter(|(_, other)| Some(other.path) != selected);
-            if let Some((position, _)) = others.min_by_key(|(_, other)| other.alive) {
+            if let Some((position, _)) = others.min_by_key(|(_, other)| (other.is_proven(), other.alive)) {
                 evicted = Some(self.tuples.remove(position).path);
             }
         }

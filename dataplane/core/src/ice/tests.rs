@@ -398,7 +398,9 @@ fn any_check_or_packet_of_a_valid_path_is_a_sign_of_life() {
     assert_eq!(ice.last_sign_of_life(), Some(at(9)));
     check(2).send_at(&mut ice, at(30)).unwrap();
     assert_eq!(ice.last_sign_of_life(), Some(at(30)));
-    assert!(!ice.record_packet(at(40), path(1)) && !ice.record_packet(at(50), path(3)));
+    assert!(
+        !ice.record_packet(at(40), path(1)).selected_changed && !ice.record_packet(at(50), path(3)).selected_changed
+    );
     assert_eq!(ice.last_sign_of_life(), Some(at(40)), "a path that no check has validated says nothing");
 }
 
@@ -411,8 +413,8 @@ fn a_path_that_is_alive_takes_the_place_of_one_that_is_silent() {
     let (checked, _) = check(2).send_at(&mut ice, at(4_100)).unwrap();
     assert!(checked.selected_changed && !checked.state_changed);
     assert_eq!((ice.state(), selected(&ice)), (IceState::Completed, Some(2)));
-    assert!(!ice.record_packet(at(4_200), path(1)), "and stays");
-    assert!(ice.record_packet(at(8_500), path(1)), "media alone brings it back");
+    assert!(!ice.record_packet(at(4_200), path(1)).selected_changed, "and stays");
+    assert!(ice.record_packet(at(8_500), path(1)).selected_changed, "media alone brings it back");
     assert_eq!(selected(&ice), Some(1));
     check(2).nominating().send_at(&mut ice, at(8_600)).unwrap();
     assert_eq!(selected(&ice), Some(2), "what is nominated is followed at once");
@@ -423,7 +425,7 @@ fn no_path_is_selected_before_one_is_nominated() {
     let mut ice = agent();
     check(1).send_at(&mut ice, at(0)).unwrap();
     check(2).send_at(&mut ice, at(9_000)).unwrap();
-    assert!(!ice.record_packet(at(20_000), path(2)));
+    assert!(!ice.record_packet(at(20_000), path(2)).selected_changed);
     assert_eq!(ice.selected(), None);
 }
 
@@ -478,17 +480,114 @@ fn an_endpoint_that_goes_takes_its_paths_along() {
     over_tcp.clone().nominating().send(&mut ice);
     assert_eq!(ice.selected(), Some((over_tcp.path, IceProtocol::Tcp)));
     let gone = ice.forget_endpoint(TCP);
-    assert_eq!(gone, Gone { paths: vec![over_tcp.path], selected_changed: true, state_changed: true });
+    assert_eq!(
+        gone,
+        Gone { paths: vec![over_tcp.path], selected_changed: true, destination_gone: true, state_changed: true }
+    );
     assert_eq!((ice.state(), ice.selected()), (IceState::Connected, None), "another path is valid");
     assert!(ice.is_valid(path(2)) && !ice.is_valid(over_tcp.path));
 
     check(2).nominating().send(&mut ice);
     over_tcp.send(&mut ice);
     let gone = ice.forget_endpoint(TCP);
-    assert_eq!(gone, Gone { paths: vec![over_tcp.path], ..Gone::default() });
+    assert_eq!(gone, Gone { paths: vec![over_tcp.path], destination_gone: true, ..Gone::default() });
     assert_eq!((ice.state(), selected(&ice)), (IceState::Completed, Some(2)));
 
     let gone = ice.forget_endpoint(UDP);
     assert!(gone.selected_changed && gone.state_changed);
     assert_eq!((ice.state(), ice.last_sign_of_life()), (IceState::Disconnected, None));
+}
+
+/// A path from where a check has come is not one where the other side receives.
+#[test]
+fn media_goes_along_the_nominated_path_once_a_packet_has_come_by_it() {
+    let mut ice = agent();
+    check(1).nominating().send(&mut ice);
+    assert_eq!(ice.destination(), None, "a check proves nothing");
+    ice.record_handshake(at(10), path(1));
+    assert_eq!(ice.destination(), Some(path(1)));
+    for times in 0..3 {
+        let nominated = check(2).priority(200).nominating().send(&mut ice);
+        assert_eq!((nominated.selected_changed, nominated.destination_changed), (times == 0, false));
+        assert_eq!((ice.selected().unwrap().0, ice.destination()), (path(2), Some(path(1))));
+    }
+    assert_eq!(ice.record_packet(at(50), path(1)), Moved::default());
+    let moved = ice.record_packet(at(60), path(2));
+    assert_eq!(moved, Moved { selected_changed: false, destination_changed: true });
+    assert_eq!(ice.destination(), Some(path(2)));
+}
+
+#[test]
+fn the_path_before_is_no_destination_once_it_has_been_silent_for_long() {
+    let mut ice = agent();
+    check(1).nominating().send(&mut ice);
+    ice.record_handshake(at(10), path(1));
+    check(2).priority(200).nominating().send(&mut ice);
+    assert!(!check(2).send_at(&mut ice, at(30_000)).unwrap().0.destination_changed);
+    assert!(check(2).send_at(&mut ice, at(30_002)).unwrap().0.destination_changed);
+    assert_eq!((ice.selected().unwrap().0, ice.destination()), (path(2), None));
+}
+
+#[test]
+fn what_packets_have_proved_holds_while_they_answer_media() {
+    let mut ice = agent();
+    check(1).nominating().send(&mut ice);
+    ice.record_packet(at(1), path(1));
+    let alive = |ice: &mut Ice, ms| check(1).send_at(ice, at(ms)).unwrap();
+    // Nothing is sent, and so nothing needs an answer.
+    alive(&mut ice, 100_000);
+    assert_eq!(ice.destination(), Some(path(1)));
+    for second in 100..=130 {
+        alive(&mut ice, second * 1_000);
+        assert!(!ice.record_media(at(second * 1_000)), "{second}");
+    }
+    ice.record_packet(at(130_500), path(1));
+    for second in 131..=161 {
+        assert!(!ice.record_media(at(second * 1_000)), "{second}");
+    }
+    alive(&mut ice, 162_000);
+    assert!(ice.record_media(at(162_000)), "31 s without a word");
+    assert_eq!((ice.selected().unwrap().0, ice.destination()), (path(1), None));
+    assert!(ice.record_packet(at(163_000), path(1)).destination_changed);
+    // A handshake has proved more.
+    ice.record_handshake(at(164_000), path(1));
+    assert!((164..300).all(|second| !ice.record_media(at(second * 1_000))));
+}
+
+#[test]
+fn along_a_path_without_proof_three_times_what_came_may_leave() {
+    let mut ice = agent();
+    assert!(!ice.spend(path(1), 1), "no path");
+    check(1).send(&mut ice);
+    ice.count_received(path(1), 100, 90);
+    assert!(ice.spend(path(1), 200) && !ice.spend(path(1), 101) && ice.spend(path(1), 100) && !ice.spend(path(1), 1));
+    ice.count_received(path(1), 100, 110);
+    assert!(!ice.spend(path(1), 291) && ice.spend(path(1), 290), "an answer that is longer than its question counts");
+    ice.record_packet(at(5), path(1));
+    assert!(ice.spend(path(1), 1_000_000));
+}
+
+/// Those who own a session may check from as many addresses as they like.
+#[test]
+fn paths_without_proof_make_room_before_those_with_one() {
+    let mut ice = agent();
+    check(1).nominating().send(&mut ice);
+    ice.record_handshake(at(1), path(1));
+    check(2).priority(200).nominating().send(&mut ice);
+    for port in 3..40 {
+        let later = at(u64::from(port) * 10);
+        let (checked, _) = check(port).send_at(&mut ice, later).unwrap();
+        assert!(!checked.destination_changed);
+        assert_eq!(checked.evicted, (port > 8).then(|| path(port - 6)), "{port}");
+    }
+    assert!(ice.is_valid(path(1)) && ice.destination() == Some(path(1)));
+}
+
+#[test]
+fn tcp_has_proved_its_path_itself() {
+    let mut ice = agent();
+    let over_tcp = Path { local: TCP, ..path(1) };
+    Check { path: over_tcp, protocol: IceProtocol::Tcp, ..check(1) }.nominating().send(&mut ice);
+    assert_eq!(ice.destination(), Some(over_tcp));
+    assert!(ice.forget_endpoint(TCP).destination_gone && ice.destination().is_none());
 }

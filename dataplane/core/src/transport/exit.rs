@@ -61,6 +61,24 @@ impl Transport {
         self.departure().2
     }
 
+    /// Whether RTCP has a way out, or may have one.
+    pub(crate) fn has_rtcp_path(&self) -> bool {
+        let selected = self.webrtc().and_then(|webrtc| webrtc.ice().selected()).filter(|_| self.security.is_some());
+        selected.is_some() || self.path(self.rtcp_flow()).is_some()
+    }
+
+    /// Where RTCP of so many bytes goes: along the selected path, though nothing has proved it yet, if they are few
+    /// enough. Many receivers answer a report, but send none of their own accord.
+    fn rtcp_path(&mut self, bytes: usize) -> Option<Path> {
+        if let Some(webrtc) = self.webrtc.as_deref_mut()
+            && let Some((path, _)) = webrtc.ice().selected()
+            && webrtc.ice_mut().spend(path, bytes)
+        {
+            return Some(path);
+        }
+        self.path(self.rtcp_flow())
+    }
+
     /// Sends one RTCP datagram, as `write` writes it, or none if it writes nothing.
     ///
     /// # Errors
@@ -70,7 +88,9 @@ impl Transport {
         outbox: &mut Outbox,
         write: impl FnOnce(&mut Writer<'_>),
     ) -> Result<(), Discard> {
-        let path = self.path(self.rtcp_flow()).ok_or(Discard::NotConnected)?;
+        if !self.has_rtcp_path() {
+            return Err(Discard::NotConnected);
+        }
         let overhead = self.security.as_ref().map_or(0, |security| security.sealer().rtcp_overhead());
         let room = outbox.reserve(RTCP_ROOM_BYTES + overhead).ok_or(Discard::OutboxFull)?;
         let mut writer = Writer::new(room.get_mut(..RTCP_ROOM_BYTES).unwrap_or_default());
@@ -83,6 +103,7 @@ impl Transport {
             None => len,
             Some(security) => security.sealer_mut().seal_rtcp(room, len).map_err(SealError::discard)?,
         };
+        let path = self.rtcp_path(len).ok_or(Discard::NotConnected)?;
         self.push_to(path, outbox, len);
         Ok(())
     }

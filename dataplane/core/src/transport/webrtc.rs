@@ -19,6 +19,8 @@ pub(crate) struct WebRtc {
     consent_deadline: Deadline,
     /// Counted as a handshake with this network.
     handshake_with: Option<Network>,
+    /// Packets that its consumers had sent when that was last looked at.
+    media_sent: u64,
 }
 
 impl WebRtc {
@@ -31,6 +33,7 @@ impl WebRtc {
             dtls_deadline: Deadline::default(),
             consent_deadline: Deadline::default(),
             handshake_with: None,
+            media_sent: 0,
         }
     }
 
@@ -47,8 +50,9 @@ impl WebRtc {
         self.dtls.as_ref()
     }
 
-    pub(crate) const fn dtls_mut(&mut self) -> Option<&mut Dtls> {
-        self.dtls.as_mut()
+    /// The association and the agent that lets out what it says.
+    pub(crate) const fn dtls_and_ice(&mut self) -> (Option<&mut Dtls>, &mut Ice) {
+        (self.dtls.as_mut(), &mut self.ice)
     }
 
     /// The other side's fingerprints are known.
@@ -65,9 +69,20 @@ impl WebRtc {
         self.dtls_path = Some(path);
     }
 
+    /// Whether the last DTLS datagram came this way.
+    pub(crate) fn is_dtls_path(&self, path: Path) -> bool {
+        self.dtls_path == Some(path)
+    }
+
     /// When the association has something to send again.
     pub(crate) const fn dtls_deadline(&mut self) -> &mut Deadline {
         &mut self.dtls_deadline
+    }
+
+    /// Its consumers have sent so many packets. Whether they are others than at the last call.
+    pub(crate) const fn has_sent_more(&mut self, packets: u64) -> bool {
+        let last = std::mem::replace(&mut self.media_sent, packets);
+        last != packets
     }
 
     /// When consent is looked at next.

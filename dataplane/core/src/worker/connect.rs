@@ -3,7 +3,8 @@
 //!
 //! The order is the point. The username fragment of a first check says whose it is; a check that its transport's
 //! password verifies makes the path known; DTLS, RTP and RTCP are taken from known paths alone; media leaves on the
-//! nominated path alone, and only under keys of a verified handshake. Nothing else is learnt from anything.
+//! nominated path alone, once it is proven ([`Ice::destination`]), and only under keys of a verified handshake. Nothing
+//! else is learnt from anything.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,6 +21,8 @@ use super::{Owner, Worker};
 use crate::config::Config;
 use crate::dtls::{Dtls, Identity, Keys, Outcome};
 use crate::ice::Checked;
+#[cfg(doc)]
+use crate::ice::Ice;
 use crate::io::demux::{Protocol, protocol_of};
 use crate::io::{Endpoint, EndpointId, EndpointOp, Network, Outbox, Path, Timer};
 use crate::key::TransportKey;
@@ -160,9 +163,23 @@ impl Worker {
     /// An authenticated packet of a transport has come along this path.
     fn record_life(&mut self, now: Instant, key: TransportKey, path: Path, outbox: &mut Outbox) {
         let webrtc = self.transports.get_mut(key).and_then(Transport::webrtc_mut);
-        if webrtc.is_some_and(|webrtc| webrtc.ice_mut().record_packet(now, path)) {
-            self.follow_nomination(now, key, outbox);
+        let moved = webrtc.map(|webrtc| webrtc.ice_mut().record_packet(now, path)).unwrap_or_default();
+        if moved.destination_changed {
+            self.follow_destination(now, key, outbox);
+        }
+        if moved.selected_changed {
             self.report_ice_state(key);
+        }
+    }
+
+    /// Looks whether media has left since the last time, and how long the other side has said nothing to it.
+    pub(super) fn follow_media(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let sent = transport.consumers().iter().filter_map(|key| self.consumers.get(*key)?.sent().packets.into());
+        let sent = sent.sum();
+        let webrtc = transport.webrtc_mut();
+        if webrtc.is_some_and(|webrtc| webrtc.has_sent_more(sent) && webrtc.ice_mut().record_media(now)) {
+            self.follow_destination(now, key, outbox);
         }
     }
 
@@ -193,6 +210,7 @@ impl Worker {
         let webrtc = transport.webrtc_mut().ok_or(Discard::UnknownUsername)?;
         let answer = outbox.reserve(MAX_STUN_ANSWER_BYTES).ok_or(Discard::OutboxFull)?;
         let checked = webrtc.ice_mut().handle_check(now, path, protocol, &message, answer)?;
+        webrtc.ice_mut().count_received(path, datagram.len(), checked.answer_len);
         transport.push_to(path, outbox, checked.answer_len);
         self.after_check(now, key, path, (protocol, local), checked, outbox);
         Ok(())
@@ -219,8 +237,8 @@ impl Worker {
         if let Some(evicted) = checked.evicted {
             self.forget_path(key, evicted);
         }
-        if checked.selected_changed {
-            self.follow_nomination(now, key, outbox);
+        if checked.destination_changed {
+            self.follow_destination(now, key, outbox);
         }
         if checked.selected_changed || checked.state_changed {
             self.report_ice_state(key);
@@ -250,12 +268,12 @@ impl Worker {
         }
     }
 
-    /// Media goes to the nominated path from now on, if there are keys.
-    fn follow_nomination(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
+    /// Media goes where ICE says from now on, if there are keys.
+    fn follow_destination(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        let selected = transport.webrtc().and_then(|webrtc| webrtc.ice().selected());
+        let destination = transport.webrtc().and_then(|webrtc| webrtc.ice().destination());
         let had = transport.remote(Flow::Rtp).is_some();
-        let Some((path, _)) = selected.filter(|_| transport.security().is_some()) else {
+        let Some(path) = destination.filter(|_| transport.security().is_some()) else {
             self.fall_silent(key);
             return;
         };
@@ -337,7 +355,7 @@ impl Worker {
             let Some(transport) = self.transports.get_mut(key) else { continue };
             let Some(webrtc) = transport.webrtc_mut() else { continue };
             let gone = webrtc.ice_mut().forget_endpoint(endpoint);
-            if gone.selected_changed {
+            if gone.destination_gone {
                 self.fall_silent(key);
             }
             if gone.selected_changed || gone.state_changed {
@@ -346,12 +364,15 @@ impl Worker {
         }
     }
 
-    /// As the DTLS client we say hello as soon as a path is valid.
+    /// As the DTLS client we say hello as soon as a path is valid, and enough has come from there.
     fn start_dtls(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        let Some(webrtc) = transport.webrtc() else { return };
+        let Some(hello_bytes) = self.webrtc.as_ref().map(|server| server.identity.hello_bytes()) else { return };
+        let Some(webrtc) = self.transports.get(key).and_then(Transport::webrtc) else { return };
         let waits = webrtc.dtls().is_some_and(|dtls| dtls.is_client() && dtls.is_idle());
         let Some(path) = webrtc.path_of_dtls().filter(|_| waits) else { return };
+        if !webrtc.ice().may_send(path, hello_bytes) {
+            return;
+        }
         if self.begin_handshake(now, key, path).is_err() {
             return;
         }
@@ -390,13 +411,19 @@ impl Worker {
         let is_expected = |dtls: &&Dtls| if dtls.is_idle() { dtls.may_begin_with(datagram) } else { !dtls.is_over() };
         let begins = webrtc.dtls().filter(is_expected).ok_or(Discard::UnexpectedDtls)?.is_idle();
         webrtc.set_dtls_path(path);
-        let path = webrtc.path_of_dtls().unwrap_or(path);
+        webrtc.ice_mut().count_received(path, datagram.len(), 0);
+        let to = webrtc.path_of_dtls().unwrap_or(path);
         if begins {
-            self.begin_handshake(now, key, path)?;
+            self.begin_handshake(now, key, to)?;
         }
-        self.with_dtls(now, key, path, outbox, |dtls, identity, now, send| {
+        self.with_dtls(now, key, to, outbox, |dtls, identity, now, send| {
             dtls.handle_datagram(identity, now, datagram, send)
         });
+        let dtls =
+            self.transports.get_mut(key).and_then(Transport::webrtc_mut).and_then(|webrtc| webrtc.dtls_and_ice().0);
+        if dtls.is_some_and(Dtls::take_authentic) {
+            self.record_life(now, key, path, outbox);
+        }
         Ok(())
     }
 
@@ -422,8 +449,13 @@ impl Worker {
         let Some(server) = self.webrtc.as_ref() else { return };
         let Some(transport) = self.transports.get_mut(key) else { return };
         let Some((webrtc, sent)) = transport.webrtc_and_sent() else { return };
-        let Some(dtls) = webrtc.dtls_mut() else { return };
-        let outcome = call(dtls, &server.identity, now, &mut |packet| send(outbox, sent, path, packet));
+        let (Some(dtls), ice) = webrtc.dtls_and_ice() else { return };
+        // What may not leave is lost, as on the way, and sent again.
+        let outcome = call(dtls, &server.identity, now, &mut |packet| {
+            if ice.spend(path, packet.len()) {
+                send(outbox, sent, path, packet);
+            }
+        });
         let due = dtls.next_timeout().filter(|_| !dtls.is_over());
         webrtc.dtls_deadline().set(&mut self.timers, due, Timer::Dtls(key));
         if let Some(network) = webrtc.ended_handshake()
@@ -432,7 +464,14 @@ impl Worker {
             server.handshakes.release(network, key);
         }
         match outcome {
-            Some(Outcome::Connected(keys)) => self.take_keys(now, key, *keys, outbox),
+            Some(Outcome::Connected(keys)) => {
+                let webrtc = self.transports.get_mut(key).and_then(Transport::webrtc_mut);
+                // Their last flight, which answers ours, came from where ours went.
+                if let Some(webrtc) = webrtc.filter(|webrtc| webrtc.is_dtls_path(path)) {
+                    webrtc.ice_mut().record_handshake(now, path);
+                }
+                self.take_keys(now, key, *keys, outbox);
+            }
             Some(Outcome::Failed(cause)) => self.report_dtls_state(key, DtlsState::Failed, cause),
             Some(Outcome::Closed) => {
                 // The other side has withdrawn its consent (RFC 7675 section 5.2).
@@ -453,7 +492,7 @@ impl Worker {
         sealer.keep(&mut self.words);
         transport.set_security(Security::new(local.suite, sealer, Some(opener)));
         self.report_dtls_state(key, DtlsState::Connected, detail);
-        self.follow_nomination(now, key, outbox);
+        self.follow_destination(now, key, outbox);
         self.arm_reports(now, key);
     }
 

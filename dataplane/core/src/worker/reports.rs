@@ -50,6 +50,7 @@ impl Worker {
         if !transport.reports_deadline().fires(at) {
             return;
         }
+        self.follow_media(now, key, outbox);
         if let Err(why) = self.send_reports(now, key, outbox) {
             self.discard(key, why);
         }
@@ -58,7 +59,7 @@ impl Worker {
 
     fn send_reports(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) -> Result<(), Discard> {
         let Some(transport) = self.transports.get_mut(key) else { return Ok(()) };
-        if transport.path(transport.rtcp_flow()).is_none() {
+        if !transport.has_rtcp_path() {
             return Ok(());
         }
         let (consumers, streams) = (&self.consumers, &mut self.streams);

@@ -21,11 +21,15 @@ fn path_of(tuple: IceTuple) -> Result<Path, Broken> {
 
 impl<M: Machine> World<M> {
     /// A check is about to arrive. Answers what must then be selected, and for whom.
-    pub(in crate::sim) fn arriving(&mut self, path: Path, about: &About) -> Option<(usize, Path)> {
+    pub(in crate::sim) fn arriving(&mut self, path: Path, about: &About, datagram: &[u8]) -> Option<(usize, Path)> {
         keys::forget();
         let About::Check { peer, check } = about else {
+            let mut proves = false;
             for web in self.peers.iter_mut().filter_map(|peer| peer.web.as_deref_mut()) {
-                web.paths.packet(self.now_ns, path);
+                proves |= web.paths.packet(self.now_ns, path, datagram);
+            }
+            if proves {
+                self.refresh();
             }
             return None;
         };
@@ -34,7 +38,7 @@ impl<M: Machine> World<M> {
         let web = self.peers[at].web.as_deref_mut().filter(|_| joined)?;
         self.trace.note(self.now_ns, "check", at as u64, u64::from(path.remote.port()), u64::from(check.nominates));
         let before = web.paths.counts();
-        let expected = web.paths.arrive(self.now_ns, path, check);
+        let expected = web.paths.arrive(self.now_ns, path, check, datagram.len());
         let after = web.paths.counts();
         self.web.outdated += after.outdated - before.outdated;
         self.web.restarted += after.restarted - before.restarted;
@@ -98,6 +102,7 @@ impl<M: Machine> World<M> {
                 web.up = Wire::new(Some(&(theirs.clone(), ours.clone())));
                 peer.wire = Wire::new(Some(&(ours, theirs)));
                 peer.key_known = true;
+                web.paths.keyed();
                 self.web.dtls_12 += u64::from(detail.starts_with("DTLS 1.2"));
                 self.web.dtls_13 += u64::from(detail.starts_with("DTLS 1.3"));
                 self.web.server_began += u64::from(!plan.dtls_client);

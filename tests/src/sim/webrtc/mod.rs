@@ -243,7 +243,8 @@ impl<M: Machine> World<M> {
             let selected = web.paths.selected();
             peer.connected = peer.key_known && !web.closed && selected.is_some();
             peer.rtcp_connected = peer.connected;
-            let settled = peer.connected && selected.is_some_and(|path| path.remote == web.public);
+            let here = selected.is_some_and(|path| path.remote == web.public);
+            let settled = peer.connected && here && web.paths.is_settled();
             web.settled_ns = settled.then(|| web.settled_ns.unwrap_or(self.now_ns));
         }
     }
@@ -281,14 +282,16 @@ impl<M: Machine> World<M> {
         Ok(())
     }
 
-    /// Every participant that is there is reached at its address.
+    /// The address of every participant that is there is selected. (Media goes there with its next report, of which it
+    /// may send one in 5 s.)
     pub(super) fn check_settled(&self) -> Result<(), Broken> {
         for (at, peer) in self.peers.iter().enumerate() {
             let Some(web) = &peer.web else { continue };
             let (selected, public) = (web.paths.selected(), web.public);
             let waits = web.disturbed && !peer.key_known;
             let lives = peer.state == State::Joined && !web.gone && !waits;
-            check!(!lives || web.settled_ns.is_some(), "peer {at} is at {public}, selected is {selected:?}");
+            let is_found = peer.key_known && !web.closed && selected.is_some_and(|path| path.remote == public);
+            check!(!lives || is_found, "peer {at} is at {public}, selected is {selected:?}");
         }
         Ok(())
     }

@@ -1,14 +1,16 @@
 //! Where the machine may send to a WebRTC participant, as the checks say that have arrived: written against RFC 8445,
 //! RFC 7675 and what docs/rfc.md says of nomination, not against the machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use corecast_core::Path;
 use corecast_wire::IceState;
 
+use super::datagrams::{DatagramKind, kind_of};
 use super::plan::CONSENT_NS;
 use crate::sim::consumer::{Broken, check};
 use crate::sim::numbers::MS;
+use crate::sim::wire::is_rtcp;
 
 /// How much later than due a timer may be served.
 const LATE_NS: u64 = 50 * MS;
@@ -63,8 +65,19 @@ pub struct Paths {
     /// When the last packet came along a valid path that may have been authentic and new: a sign of life as well.
     packet_ns: u64,
     selected: Option<Path>,
-    /// What was selected since the outbox was last emptied.
-    lately: Vec<Path>,
+    /// Paths along which something came that only one who receives there can say: authentic media, or a handshake that
+    /// has ended. More than the machine knows of, since what came may have been neither authentic nor new.
+    proven: BTreeSet<Path>,
+    /// Where the last media went.
+    last_media: Option<Path>,
+    /// No media has left since an outage: what came may have been too old to prove a path.
+    doubtful: bool,
+    /// Paths along which parts of the handshake have come; once it has ended, since then.
+    handshake: BTreeSet<Path>,
+    /// The handshake has ended.
+    keyed: bool,
+    /// Bytes that came and that left along each, but for the answers to checks.
+    bytes: BTreeMap<Path, (usize, usize)>,
     /// Checks that may be answered.
     questions: BTreeMap<(Path, [u8; 12]), u32>,
     /// User fragments that the transport has had, and the one before the last that is good as well until a check with
@@ -111,8 +124,33 @@ impl Paths {
         self.checked.contains_key(&path)
     }
 
+    /// Whether media may have somewhere to go.
+    #[must_use]
+    pub fn has_proven(&self) -> bool {
+        self.selected.is_some() && !self.proven.is_empty()
+    }
+
+    /// Whether that is not certain yet.
+    #[must_use]
+    pub const fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
+    /// Whether media goes where is selected. What came along it may have been damaged, or a copy, and then proves
+    /// nothing.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.selected.is_some_and(|path| self.proven.contains(&path) && self.last_media.is_none_or(|last| last == path))
+    }
+
+    /// The handshake has ended.
+    pub fn keyed(&mut self) {
+        self.proven.append(&mut self.handshake);
+        self.keyed = true;
+    }
+
     /// A check is about to arrive. Answers what must be selected when the machine has taken it in, if that is certain.
-    pub fn arrive(&mut self, now_ns: u64, path: Path, check: &Check) -> Option<Path> {
+    pub fn arrive(&mut self, now_ns: u64, path: Path, check: &Check, len: usize) -> Option<Path> {
         let generation = self.fragments.iter().position(|known| *known == check.fragment)?;
         let newest = generation + 1 == self.fragments.len();
         if !newest && self.previous != Some(generation) {
@@ -121,6 +159,7 @@ impl Paths {
         }
         *self.questions.entry((path, check.transaction)).or_default() += 1;
         let known = self.checked.insert(path, now_ns).is_some();
+        self.bytes.entry(path).or_default().0 += len;
         let restarted = newest && self.previous.is_some();
         if check.nominates && restarted {
             self.counts.restarted += 1;
@@ -129,11 +168,33 @@ impl Paths {
         (check.nominates && (known || restarted || self.selected.is_none())).then_some(path)
     }
 
-    /// Media or RTCP is about to arrive.
-    pub fn packet(&mut self, now_ns: u64, path: Path) {
-        if self.is_valid(path) {
-            self.packet_ns = now_ns;
+    /// Media, RTCP or a part of a handshake is about to arrive. Answers whether the path is proven by it.
+    pub fn packet(&mut self, now_ns: u64, path: Path, datagram: &[u8]) -> bool {
+        if !self.is_valid(path) {
+            return false;
         }
+        self.packet_ns = now_ns;
+        self.bytes.entry(path).or_default().0 += datagram.len();
+        match kind_of(datagram) {
+            Some(DatagramKind::Media) => self.proven.insert(path),
+            Some(DatagramKind::Dtls) => {
+                self.handshake.insert(path);
+                false
+            }
+            Some(DatagramKind::Stun) | None => false,
+        }
+    }
+
+    /// Whether the machine may take a path for proven: also by DTLS after the handshake.
+    fn may_be_proven(&self, path: Path) -> bool {
+        self.proven.contains(&path) || self.keyed && self.handshake.contains(&path)
+    }
+
+    /// Counts what leaves. False if it is more than three times what came, along a path that nothing has proved.
+    fn spend(&mut self, path: Path, len: usize) -> bool {
+        let (came, left) = self.bytes.entry(path).or_default();
+        *left += len;
+        *left <= 3 * *came || self.may_be_proven(path)
     }
 
     /// When the other side may last have shown that it is there.
@@ -157,8 +218,10 @@ impl Paths {
     /// DTLS leaves.
     ///
     /// # Errors
-    /// If no check has validated the path, or the other side has shown no sign of life for too long.
-    pub fn handshake(&self, now_ns: u64, path: Path) -> Result<(), Broken> {
+    /// If no check has validated the path, more leaves than may, or the other side has shown no sign of life for too
+    /// long.
+    pub fn handshake(&mut self, now_ns: u64, path: Path, len: usize) -> Result<(), Broken> {
+        check!(self.spend(path, len), "sent more than three times what came from {}: {:?}", path.remote, self.bytes);
         check!(self.is_valid(path), "sent DTLS to {}, which no check has validated", path.remote);
         let since = now_ns - self.last_sign_ns();
         check!(since <= CONSENT_NS + LATE_NS, "sent DTLS {} ms after the last sign of life", since / MS);
@@ -168,18 +231,20 @@ impl Paths {
     /// Media or RTCP leaves.
     ///
     /// # Errors
-    /// If the path is not selected, or the other side has shown no sign of life for too long.
-    pub fn media(&self, now_ns: u64, path: Path) -> Result<(), Broken> {
-        check!(self.lately.contains(&path), "sent media to {}, {:?} is selected", path.remote, self.selected);
+    /// If nothing has proved the path and it is not RTCP that may leave, or the other side has shown no sign of life
+    /// for too long.
+    pub fn media(&mut self, now_ns: u64, path: Path, datagram: &[u8]) -> Result<bool, Broken> {
+        let may = self.spend(path, datagram.len()) && is_rtcp(datagram) && self.is_valid(path);
+        let may = may || self.may_be_proven(path);
+        let before = self.last_media;
+        if !is_rtcp(datagram) {
+            self.doubtful = false;
+            self.last_media = Some(path);
+        }
+        check!(may, "sent media to {}, {:?} is selected, proven are {:?}", path.remote, self.selected, self.proven);
         let since = now_ns - self.last_sign_ns();
         check!(since <= CONSENT_NS + LATE_NS, "sent media {} ms after the last sign of life", since / MS);
-        Ok(())
-    }
-
-    /// The outbox is empty.
-    pub fn flushed(&mut self) {
-        self.lately.clear();
-        self.lately.extend(self.selected);
+        Ok(self.last_media != before)
     }
 
     /// The machine tells where the transport stands.
@@ -189,7 +254,6 @@ impl Paths {
     pub fn told(&mut self, now_ns: u64, state: IceState, selected: Option<Path>) -> Result<(), Broken> {
         if let Some(path) = selected {
             check!(self.is_valid(path), "selected {}, which no check has validated", path.remote);
-            self.lately.push(path);
         }
         if state == IceState::Disconnected {
             let last_ns = self.checked.values().copied().max();
@@ -199,6 +263,9 @@ impl Paths {
             let since = now_ns - self.last_sign_ns();
             check!(since <= CONSENT_NS + LATE_NS, "lost consent {} ms after the last sign of life", since / MS);
             self.checked.clear();
+            self.proven.clear();
+            self.doubtful = true;
+            self.bytes.clear();
         }
         self.selected = selected;
         Ok(())
@@ -229,7 +296,7 @@ mod tests {
         paths.restart("first");
         let one = check("first", 1, true);
         assert!(paths.answer(path(1), &answer_to(&one)).is_err());
-        assert_eq!(paths.arrive(0, path(1), &one), Some(path(1)));
+        assert_eq!(paths.arrive(0, path(1), &one, 100), Some(path(1)));
         assert!(paths.answer(path(2), &answer_to(&one)).is_err(), "it came from elsewhere");
         assert!(paths.answer(path(1), &answer_to(&one)).is_ok());
         assert!(paths.answer(path(1), &answer_to(&one)).is_err());
@@ -240,10 +307,10 @@ mod tests {
         let mut paths = Paths::default();
         paths.restart("first");
         paths.restart("second");
-        assert!(paths.arrive(0, path(1), &check("first", 1, true)).is_some());
-        assert!(paths.arrive(0, path(1), &check("second", 2, true)).is_some());
+        assert!(paths.arrive(0, path(1), &check("first", 1, true), 100).is_some());
+        assert!(paths.arrive(0, path(1), &check("second", 2, true), 100).is_some());
         let late = check("first", 3, true);
-        assert_eq!(paths.arrive(0, path(1), &late), None);
+        assert_eq!(paths.arrive(0, path(1), &late, 100), None);
         assert!(paths.answer(path(1), &answer_to(&late)).is_err());
     }
 
@@ -251,13 +318,18 @@ mod tests {
     fn media_goes_where_is_selected_and_while_there_is_consent() {
         let mut paths = Paths::default();
         paths.restart("first");
-        paths.arrive(0, path(1), &check("first", 1, true));
+        paths.arrive(0, path(1), &check("first", 1, true), 100);
         assert!(paths.told(0, IceState::Completed, Some(path(2))).is_err());
         assert!(paths.told(0, IceState::Completed, Some(path(1))).is_ok());
-        assert!(paths.media(CONSENT_NS, path(1)).is_ok() && paths.media(0, path(2)).is_err());
-        assert!(paths.media(CONSENT_NS + LATE_NS + 1, path(1)).is_err());
+        let (rtp, rtcp) = ([0x80; 301], [&[0x80, 201][..], &[0; 298]].concat());
+        assert!(paths.media(0, path(1), &rtp).is_err(), "a check proves nothing");
+        assert!(paths.packet(0, path(1), &[0x80; 20]) && !paths.packet(0, path(1), &[0x80; 20]));
+        assert!(paths.media(CONSENT_NS, path(1), &rtp).is_ok() && paths.media(0, path(3), &rtcp).is_err());
+        paths.arrive(0, path(2), &check("first", 2, false), 100);
+        assert!(paths.media(0, path(2), &rtcp).is_ok() && paths.media(0, path(2), &rtcp[..2]).is_err(), "300 of 300");
+        assert!(paths.media(CONSENT_NS + LATE_NS + 1, path(1), &rtp).is_err());
         assert!(paths.told(CONSENT_NS - 1, IceState::Disconnected, None).is_err());
         assert!(paths.told(CONSENT_NS, IceState::Disconnected, None).is_ok());
-        assert!(paths.handshake(CONSENT_NS, path(1)).is_err());
+        assert!(paths.handshake(CONSENT_NS, path(1), 1).is_err());
     }
 }

@@ -147,9 +147,11 @@ impl<M: Machine> World<M> {
                 web.paths.answer(path, bytes)?;
                 self.web.answered += 1;
             }
-            Some(DatagramKind::Dtls) => web.paths.handshake(now_ns, path)?,
+            Some(DatagramKind::Dtls) => web.paths.handshake(now_ns, path, bytes.len())?,
             Some(DatagramKind::Media) => {
-                web.paths.media(now_ns, path)?;
+                if web.paths.media(now_ns, path, bytes)? {
+                    self.refresh();
+                }
                 let plain = self.peers[at].wire.open(bytes)?;
                 check!(self.peers[at].key_known, "sent media before there were keys");
                 if is_rtcp(bytes) {
