@@ -15,7 +15,7 @@
 
 pub mod codec;
 mod config;
-mod congestion;
+pub mod congestion;
 mod consumer;
 mod dtls;
 mod ice;
