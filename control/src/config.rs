@@ -115,6 +115,10 @@ pub(crate) struct Rtc {
     pub(crate) ice_servers: Vec<IceServer>,
     /// Most that a publisher is asked to send, in bits per second. 0 for no limit.
     pub(crate) max_incoming_bitrate: u64,
+    /// What a viewer's path is taken to carry before it has said anything, in bits per second.
+    pub(crate) initial_outgoing_bitrate: u64,
+    /// Most that a viewer is sent, in bits per second. 0 for no limit.
+    pub(crate) max_outgoing_bitrate: u64,
     /// Sliced among the workers.
     pub(crate) port_range: PortRange,
     pub(crate) recv_buffer_bytes: u32,
@@ -131,6 +135,8 @@ impl Default for Rtc {
             connect_timeout: Span::from_secs(30),
             ice_servers: Vec::new(),
             max_incoming_bitrate: 0,
+            initial_outgoing_bitrate: 1_000_000,
+            max_outgoing_bitrate: 0,
             port_range: PortRange { min: 40_000, max: 49_999 },
             recv_buffer_bytes: 1 << 20,
             send_buffer_bytes: 1 << 20,

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use common::{Control, WORKERS, config};
 use corecast_wire::{
-    Command, Discard, DtlsVersions, Event, Executor, Frame, IceParameters, IceProtocol, IceState, IceTuple, Io, Reply,
-    RouterId, TransportId, Usage, WebRtcConfig, WebRtcTransportOptions, WorkerConfig,
+    Command, Discard, DtlsVersions, Event, Executor, Frame, IceParameters, IceProtocol, IceState, IceTuple, Io,
+    OutgoingBitrates, Reply, RouterId, TransportId, Usage, WebRtcConfig, WebRtcTransportOptions, WorkerConfig,
 };
 use stun::attributes::{ATTR_ICE_CONTROLLING, ATTR_PRIORITY, ATTR_USE_CANDIDATE, ATTR_USERNAME};
 use stun::fingerprint::FINGERPRINT;
@@ -43,7 +43,12 @@ fn start(worker: (Io, Executor), port: u16, tcp: bool) -> Control {
     control.started();
     assert_eq!(control.ask(Command::CreateRouter { router: RouterId(1) }), Ok(Reply::Done));
     let ice = IceParameters { username_fragment: "one1".into(), password: PASSWORD.into() };
-    let options = WebRtcTransportOptions { ice, rtcp_ssrc: 1, max_incoming_bitrate_bps: 0 };
+    let options = WebRtcTransportOptions {
+        ice,
+        rtcp_ssrc: 1,
+        max_incoming_bitrate_bps: 0,
+        outgoing: OutgoingBitrates::default(),
+    };
     let create = Command::CreateWebRtcTransport { router: RouterId(1), transport: TransportId(1), options };
     assert!(control.ask(create).is_ok());
     control

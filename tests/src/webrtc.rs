@@ -9,8 +9,8 @@ use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path
 use corecast_wire::{
     Codec, CodecMapping, Command, CommandError, ConsumeOptions, ConsumerId, DtlsParameters, DtlsRole, DtlsState,
     DtlsVersions, EncodingMapping, Event, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol, IceState,
-    MediaKind, PayloadTypeMapping, ProduceOptions, ProducerId, Reply, RouterId, TransportId, WebRtcConfig,
-    WebRtcTransportOptions,
+    MediaKind, OutgoingBitrates, PayloadTypeMapping, ProduceOptions, ProducerId, Reply, RouterId, TransportId,
+    WebRtcConfig, WebRtcTransportOptions,
 };
 use str0m::config::{DtlsVersion, Fingerprint as TheirFingerprint};
 use str0m::media::{MediaKind as TheirKind, Mid};
@@ -281,7 +281,12 @@ impl Bench {
     /// # Panics
     /// If the machine refuses.
     pub fn create_transport(&mut self, router: RouterId, number: u8) {
-        let options = WebRtcTransportOptions { ice: Self::ice_of(number), rtcp_ssrc: 1, max_incoming_bitrate_bps: 0 };
+        let options = WebRtcTransportOptions {
+            ice: Self::ice_of(number),
+            rtcp_ssrc: 1,
+            max_incoming_bitrate_bps: 0,
+            outgoing: OutgoingBitrates::default(),
+        };
         self.must(&Command::CreateWebRtcTransport { router, transport: TransportId(number.into()), options });
     }
 

@@ -12,8 +12,8 @@ use corecast_tests::bare::{BarePeer, certificate, message};
 use corecast_tests::webrtc::Bench;
 use corecast_wire::{
     Codec, CodecMapping, Command, Discard, DtlsParameters, DtlsRole, DtlsState, DtlsVersions, EncodingMapping, Event,
-    ExtensionMapping, Fingerprint, FingerprintAlgorithm, HeaderExtension, IceParameters, MediaKind, ProduceOptions,
-    ProducerId, RouterId, TransportId, WebRtcTransportOptions,
+    ExtensionMapping, Fingerprint, FingerprintAlgorithm, HeaderExtension, IceParameters, MediaKind, OutgoingBitrates,
+    ProduceOptions, ProducerId, RouterId, TransportId, WebRtcTransportOptions,
 };
 use str0m::config::DtlsVersion;
 
@@ -49,7 +49,12 @@ fn ice_of(number: u16) -> IceParameters {
 fn crowd(bench: &mut Bench) {
     for number in FIRST..FIRST + COUNT {
         let transport = TransportId(number.into());
-        let options = WebRtcTransportOptions { ice: ice_of(number), rtcp_ssrc: 1, max_incoming_bitrate_bps: 0 };
+        let options = WebRtcTransportOptions {
+            ice: ice_of(number),
+            rtcp_ssrc: 1,
+            max_incoming_bitrate_bps: 0,
+            outgoing: OutgoingBitrates::default(),
+        };
         bench.must(&Command::CreateWebRtcTransport { router: RouterId(1), transport, options });
     }
     check(bench);
@@ -254,7 +259,12 @@ fn half_open_as_client(versions: DtlsVersions, theirs: DtlsVersion) {
 /// A session as a hostile client may ask for it: all sections, with all encodings, many codecs and extensions each.
 fn session(bench: &mut Bench, number: u16) {
     let transport = TransportId(number.into());
-    let options = WebRtcTransportOptions { ice: ice_of(number), rtcp_ssrc: 1, max_incoming_bitrate_bps: 0 };
+    let options = WebRtcTransportOptions {
+        ice: ice_of(number),
+        rtcp_ssrc: 1,
+        max_incoming_bitrate_bps: 0,
+        outgoing: OutgoingBitrates::default(),
+    };
     bench.must(&Command::CreateWebRtcTransport { router: RouterId(1), transport, options });
     let fingerprint = Fingerprint { algorithm: FingerprintAlgorithm::Sha256, value: vec![1; 32] };
     let dtls = DtlsParameters { role: DtlsRole::Client, fingerprints: vec![fingerprint] };

@@ -94,6 +94,12 @@ pub(crate) struct WebRtcArgs {
     /// Most that a publisher is asked to send, in bits per second; 0 for no limit [default: 0]
     #[arg(long, env = "CORECAST_RTC_MAX_INCOMING_BITRATE", value_name = "BPS")]
     rtc_max_incoming_bitrate: Option<u64>,
+    /// What a viewer's path is taken to carry at first, in bits per second [default: 1000000]
+    #[arg(long, env = "CORECAST_RTC_INITIAL_OUTGOING_BITRATE", value_name = "BPS")]
+    rtc_initial_outgoing_bitrate: Option<u64>,
+    /// Most that a viewer is sent, in bits per second; 0 for no limit [default: 0]
+    #[arg(long, env = "CORECAST_RTC_MAX_OUTGOING_BITRATE", value_name = "BPS")]
+    rtc_max_outgoing_bitrate: Option<u64>,
     /// "1.2", "1.3" or "both" [default: 1.2]
     #[arg(long, env = "CORECAST_DTLS_VERSIONS", value_name = "WHICH")]
     dtls_versions: Option<DtlsSetting>,
@@ -138,6 +144,8 @@ impl WebRtcArgs {
         set(&mut config.rtc.tcp, &self.rtc_tcp);
         set(&mut config.rtc.consent_timeout, &self.rtc_consent_timeout);
         set(&mut config.rtc.max_incoming_bitrate, &self.rtc_max_incoming_bitrate);
+        set(&mut config.rtc.initial_outgoing_bitrate, &self.rtc_initial_outgoing_bitrate);
+        set(&mut config.rtc.max_outgoing_bitrate, &self.rtc_max_outgoing_bitrate);
         set(&mut config.dtls.versions, &self.dtls_versions);
         set(&mut config.limits.sessions_per_second, &self.limits_sessions_per_second);
         set(&mut config.limits.sessions_per_second_per_ip, &self.limits_sessions_per_second_per_ip);

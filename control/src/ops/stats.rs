@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use corecast_wire::{ConsumerStats, Discards, ObjectStats, ProducerStats, StreamStats, TransportStats};
+use corecast_wire::{ConsumerStats, Discards, ObjectStats, OutgoingStats, ProducerStats, StreamStats, TransportStats};
 use serde_json::{Map, Value, json};
 
 /// What the API calls an object of the link, by its number. Numbers are unique over all kinds.
@@ -13,7 +13,7 @@ fn discards(discards: &Discards) -> Value {
 }
 
 fn transport(stats: &TransportStats) -> Value {
-    json!({
+    let mut entry = json!({
         "type": "plain-rtp-transport",
         "local": stats.local,
         "remote": stats.remote,
@@ -22,7 +22,19 @@ fn transport(stats: &TransportStats) -> Value {
         "packetsSent": stats.packets_sent,
         "bytesSent": stats.bytes_sent,
         "discards": discards(&stats.discards),
-    })
+    });
+    if let Some(stats) = &stats.outgoing {
+        outgoing(stats, &mut entry);
+    }
+    entry
+}
+
+/// What the path carries, where receivers say what it does.
+fn outgoing(stats: &OutgoingStats, entry: &mut Value) {
+    entry["availableOutgoingBitrate"] = json!(stats.available_bps);
+    entry["wantedOutgoingBitrate"] = json!(stats.wanted_bps);
+    entry["outgoingBitrateCause"] = json!(stats.cause);
+    entry["outgoingQueue"] = json!(ms(stats.queue_us));
 }
 
 fn stream(stats: &StreamStats, producer: &ProducerStats) -> Value {
@@ -57,6 +69,7 @@ fn consumer(stats: &ConsumerStats) -> Value {
         "type": "outbound-rtp",
         "ssrc": stats.ssrc,
         "paused": stats.paused,
+        "suspended": stats.suspended,
         "preferredSpatialLayer": stats.preferred_spatial,
         "currentSpatialLayer": stats.current_spatial,
         "packetCount": stats.packet_count,

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use corecast_wire::{Fingerprint, IceParameters, IceProtocol};
+use corecast_wire::{Fingerprint, IceParameters, IceProtocol, OutgoingBitrates};
 
 use super::draw::draw_ice;
 use super::error::{Code, Error};
@@ -37,6 +37,12 @@ impl WebRtc {
     /// What a sender may send; 0 for no limit.
     pub(super) fn max_incoming_bitrate_bps(&self) -> u64 {
         self.settings.max_incoming_bitrate
+    }
+
+    /// What a viewer's path is taken to carry at first, and at most.
+    pub(super) fn outgoing(&self) -> OutgoingBitrates {
+        let config::Rtc { initial_outgoing_bitrate: initial_bps, max_outgoing_bitrate: max_bps, .. } = self.settings;
+        OutgoingBitrates { initial_bps, min_bps: 0, max_bps }
     }
 
     /// The server's side of a new transport on this worker.

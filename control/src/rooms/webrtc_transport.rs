@@ -25,6 +25,7 @@ impl Room {
             ice: local.ice.clone(),
             rtcp_ssrc,
             max_incoming_bitrate_bps: self.webrtc().max_incoming_bitrate_bps(),
+            outgoing: self.webrtc().outgoing(),
         };
         let states = self.worker().events().transport(transport);
         let mut commands = vec![Command::CreateWebRtcTransport { router: self.router(), transport, options }];

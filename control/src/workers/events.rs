@@ -97,7 +97,10 @@ impl EventRouter {
             Event::ConsumerLayersChanged { consumer, current } => {
                 update(&self.consumers, &consumer, |told| *told = current.map(|current| current.encoding));
             }
-            Event::Started { .. } | Event::StartFailed(_) | Event::RemoteLearnt { .. } => {}
+            Event::ConsumerSuspended { .. }
+            | Event::Started { .. }
+            | Event::StartFailed(_)
+            | Event::RemoteLearnt { .. } => {}
         }
     }
 }

@@ -413,6 +413,7 @@ impl FakeWorker {
                 packets_sent: 0,
                 bytes_sent: 0,
                 discards: corecast_wire::Discards::default(),
+                outgoing: None,
                 webrtc: None,
             })
         };

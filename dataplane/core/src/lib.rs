@@ -24,6 +24,7 @@ mod key;
 pub mod limits;
 mod media;
 mod memory;
+mod ration;
 pub mod rtcp;
 pub mod rtp;
 pub mod srtp;

@@ -135,6 +135,21 @@ pub const MAX_RETRANSMITS_PER_NACK: usize = 64;
 pub const REMB_INTERVAL: Duration = Duration::from_millis(1_000);
 /// Arrival window of transport-wide feedback, in packets: 100 ms at 100 Mbit/s. A power of two.
 pub const TRANSPORT_CC_WINDOW: usize = 1_024;
+/// Trains of packets to one receiver about which its feedback can say something: some seconds.
+pub const MAX_SENT_TRAINS: usize = 512;
+/// Packets about which one feedback can say something: the rest is passed over.
+pub const MAX_FEEDBACK_STATUSES: usize = 4_096;
+/// Time after which a receiver may send one more feedback about what came, and how many at once. libwebrtc sends 10 to
+/// 20 a second.
+pub const FEEDBACK_INTERVAL: Duration = Duration::from_millis(10);
+/// See [`FEEDBACK_INTERVAL`].
+pub const FEEDBACKS_AT_ONCE: u32 = 50;
+/// Time after which what a receiver is sent is looked at again, at the earliest.
+pub const ALLOCATION_INTERVAL: Duration = Duration::from_millis(200);
+/// What a path is taken to carry before its receiver has said anything, in bits per second, unless control says so.
+pub const INITIAL_OUTGOING_BPS: u64 = 1_000_000;
+/// What a path is taken to carry at most, unless control says so.
+pub const MAX_OUTGOING_BPS: u64 = 200_000_000;
 /// Receivers on a transport whose reference times are answered at a time.
 pub const MAX_REFERENCE_TIMES: usize = 16;
 /// How old the key frame may be from which a new receiver starts: after this time its sender can be asked for the next.

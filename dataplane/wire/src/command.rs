@@ -333,6 +333,13 @@ pub enum Event {
         /// What it is sent. `None` while it gets nothing.
         current: Option<CurrentLayer>,
     },
+    /// The path to a consumer's receiver no longer carries the least that there is of it, or does again.
+    ConsumerSuspended {
+        /// Which consumer.
+        consumer: ConsumerId,
+        /// Whether nothing is sent for that.
+        suspended: bool,
+    },
 }
 
 /// Why a worker could not start.

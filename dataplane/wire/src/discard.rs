@@ -87,6 +87,8 @@ discards! {
     RetransmitTooOften = "retransmit_too_often",
     /// A receiver asked for more key frames than one may cause.
     KeyFrameTooOften = "key_frame_too_often",
+    /// A receiver said more often what it has received than is looked at.
+    FeedbackTooOften = "feedback_too_often",
     /// SRTP or SRTCP key has protected as many packets as it may (RFC 3711 section 9.2).
     KeyExhausted = "key_exhausted",
     /// Could not be sealed.

@@ -31,11 +31,11 @@ pub use rtp_parameters::{
     MediaKind, PayloadTypeMapping, ProduceOptions, RtxOptions, SrtpCryptoSuite, SrtpParameters,
 };
 pub use stats::{
-    ConsumerStats, CoreTime, Object, ObjectStats, ProducerStats, Silence, StatsPage, StreamStats, TransportStats,
-    Usage, WebRtcStats,
+    ConsumerStats, CoreTime, Object, ObjectStats, OutgoingCause, OutgoingStats, ProducerStats, Silence, StatsPage,
+    StreamStats, TransportStats, Usage, WebRtcStats,
 };
 pub use webrtc::{
     DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol,
-    IceState, IceTuple, WebRtcConfig, WebRtcTransportOptions,
+    IceState, IceTuple, OutgoingBitrates, WebRtcConfig, WebRtcTransportOptions,
 };
 pub use worker_config::{Coalesce, Executor, HugePages, Io, WorkerConfig};

@@ -99,8 +99,46 @@ pub struct TransportStats {
     pub bytes_sent: u64,
     /// Datagrams that it discarded on receipt, by reason.
     pub discards: Discards,
+    /// The path to its receivers, if they say what it does.
+    pub outgoing: Option<OutgoingStats>,
     /// What only a WebRTC transport has.
     pub webrtc: Option<WebRtcStats>,
+}
+
+/// What the path to a transport's receivers is taken to carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutgoingStats {
+    /// Bits per second of UDP and IP; `None` if the receiver says nothing of which that could be estimated
+    /// (mediasoup's `availableOutgoingBitrate`).
+    pub available_bps: Option<u64>,
+    /// Why it is that much.
+    pub cause: OutgoingCause,
+    /// How long packets wait before the bottleneck, in microseconds.
+    pub queue_us: u32,
+    /// What its consumers would take if all of it were there, in bits per second.
+    pub wanted_bps: u64,
+}
+
+/// What changed an estimate last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutgoingCause {
+    /// Nothing: it is the initial one.
+    Start,
+    /// Nothing spoke against more.
+    Increase,
+    /// The queue grew.
+    Delay,
+    /// Packets arrived marked by a congested router.
+    Ecn,
+    /// More was lost than the path loses by itself.
+    Loss,
+    /// A probe arrived.
+    Probe,
+    /// The receiver said so.
+    Remb,
+    /// Packets left, and nothing was heard of them.
+    Silence,
 }
 
 /// States of a WebRTC transport.
@@ -196,6 +234,8 @@ pub struct ConsumerStats {
     pub ssrc: u32,
     /// Whether it is paused.
     pub paused: bool,
+    /// The path to its receiver does not carry it, so nothing is sent until it does.
+    pub suspended: bool,
     /// Rank by quality of the encoding that it is to be sent at most, if that can be; the lowest is 0.
     pub preferred_spatial: u8,
     /// Rank by quality of the encoding that it is sent, of a producer with several encodings.

@@ -67,6 +67,19 @@ pub struct WebRtcTransportOptions {
     pub rtcp_ssrc: u32,
     /// Most that its producers should send together, in bits per second: what REMB tells them. 0 for no limit.
     pub max_incoming_bitrate_bps: u64,
+    /// What the path to its receivers is taken to carry.
+    pub outgoing: OutgoingBitrates,
+}
+
+/// Bounds of what the path to a transport's receivers is taken to carry, in bits per second; 0 for the worker's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutgoingBitrates {
+    /// Before the receiver has said anything (mediasoup's `initialAvailableOutgoingBitrate`).
+    pub initial_bps: u64,
+    /// At least (`minOutgoingBitrate`).
+    pub min_bps: u64,
+    /// At most (`maxOutgoingBitrate`).
+    pub max_bps: u64,
 }
 
 /// ICE states of a transport (mediasoup's).
@@ -124,7 +137,7 @@ pub enum DtlsVersions {
     V12,
     /// 1.3 alone (RFC 9147).
     V13,
-    /// What the remote side prefers. As a client we offer 1.3 and fall back.
+    /// What the remote side prefers. As a client we offer 1.2.
     Both,
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use corecast_wire::ConsumeOptions;
+use corecast_wire::{ConsumeOptions, HeaderExtension};
 use rtp::header::Header;
 
 use super::numbers::{extend, low16};
@@ -88,6 +88,8 @@ pub enum Kind {
     Repeated,
     /// Again, on the retransmission stream.
     Retransmission,
+    /// Nothing, on the retransmission stream: a probe of the path.
+    Padding,
 }
 
 /// One consumer, as control made it.
@@ -103,6 +105,8 @@ pub struct Consumer {
     pub options: ConsumeOptions,
     /// Paused by a command.
     pub paused: bool,
+    /// Not sent, since its path does not carry it: since when.
+    pub suspended_ns: Option<u64>,
     /// Closed, by itself or with something.
     pub closed: bool,
     /// The receiver behind it.
@@ -141,6 +145,7 @@ impl Consumer {
             peer,
             source,
             paused: options.paused,
+            suspended_ns: None,
             options,
             closed: false,
             sink,
@@ -265,6 +270,7 @@ impl Consumer {
     }
 
     fn saw_media(&mut self, source: &Source, index: u64, seen: &Seen<'_>) -> Result<Kind, Broken> {
+        check!(self.suspended_ns.is_none(), "sent while it was suspended");
         let header = seen.header;
         let mapped = source.plan.mapped_payload_type();
         let known = self.options.payload_types.iter().find(|one| one.router == mapped).map(|one| one.receiver);
@@ -353,6 +359,9 @@ impl Consumer {
 
     fn saw_retransmission(&mut self, source: &Source, seen: &Seen<'_>) -> Result<Kind, Broken> {
         let (header, payload) = (seen.header, seen.payload);
+        if payload.is_empty() && header.padding {
+            return self.saw_padding(header);
+        }
         let Some((original, media)) = payload.split_first_chunk::<2>() else {
             return Err("retransmission without a sequence number".to_owned());
         };
@@ -362,13 +371,7 @@ impl Consumer {
             rtx.payload_types.iter().find(|(of, _)| *of == media).map(|(_, rtx)| *rtx)
         });
         check!(Some(header.payload_type) == expected, "retransmission of type {}", header.payload_type);
-        check!(
-            header.sequence_number == self.rtx_next,
-            "retransmission numbered {} instead of {}",
-            header.sequence_number,
-            self.rtx_next
-        );
-        self.rtx_next = self.rtx_next.wrapping_add(1);
+        self.check_rtx_number(header)?;
         let Some(out) = self.sent.get_mut(&index) else {
             // It was late, or withheld until it was asked for.
             let sequence = extend(self.highest.unwrap_or_default(), u16::from_be_bytes(*original));
@@ -381,6 +384,29 @@ impl Consumer {
         check!(out.repeats < out.asked, "retransmitted packet {index}, {} times asked for", out.asked);
         out.repeats += 1;
         Ok(Kind::Retransmission)
+    }
+
+    /// The path is probed only if the receiver can say what came of it.
+    fn saw_padding(&mut self, header: &Header) -> Result<Kind, Broken> {
+        self.check_rtx_number(header)?;
+        let types = self.options.rtx.iter().flat_map(|rtx| &rtx.payload_types);
+        let is_known = types.into_iter().any(|(_, rtx)| *rtx == header.payload_type);
+        check!(is_known, "padding of type {}", header.payload_type);
+        check!(self.takes_padding(), "padding for a receiver that cannot say what came");
+        Ok(Kind::Padding)
+    }
+
+    /// Whether its path can be probed.
+    pub fn takes_padding(&self) -> bool {
+        let mut extensions = self.options.header_extensions.iter();
+        self.options.rtx.is_some() && extensions.any(|one| one.extension == HeaderExtension::TransportCc)
+    }
+
+    fn check_rtx_number(&mut self, header: &Header) -> Result<(), Broken> {
+        let (is, next) = (header.sequence_number, self.rtx_next);
+        check!(is == next, "retransmission numbered {is} instead of {next}");
+        self.rtx_next = next.wrapping_add(1);
+        Ok(())
     }
 
     /// A packet of its source arrived while it was ready, and forwarding is done.

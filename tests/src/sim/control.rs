@@ -391,6 +391,7 @@ impl<M: Machine> World<M> {
         self.refresh_webrtc();
         for consumer in &mut self.consumers {
             let ready = !consumer.paused
+                && consumer.suspended_ns.is_none()
                 && !consumer.closed
                 && self.sources[consumer.source].is_live()
                 && self.peers[consumer.peer].connected
@@ -406,10 +407,30 @@ impl<M: Machine> World<M> {
         }
     }
 
+    /// The machine says that a path no longer carries a consumer, or does again.
+    pub(super) fn suspended(&mut self, consumer: ConsumerId, suspended: bool) -> Result<(), Broken> {
+        let found = self.consumers.iter_mut().find(|one| one.number == consumer.0 && !one.closed);
+        let Some(found) = found else { return Err(format!("suspended consumer {}, which there is not", consumer.0)) };
+        let source = &self.sources[found.source];
+        check!(source.plan.is_video(), "suspended consumer {} of sound", consumer.0);
+        check!(found.suspended_ns.is_some() != suspended, "suspended consumer {} twice", consumer.0);
+        found.suspended_ns = suspended.then_some(self.now_ns);
+        self.web.suspended += u64::from(suspended);
+        self.refresh();
+        Ok(())
+    }
+
     /// The links have been good for a while: every consumer that is ready has media, video from a key frame on.
     fn check_alive(&self) -> Result<(), Broken> {
         for consumer in &self.consumers {
             let Consumer { number, peer, source, .. } = consumer;
+            // Where the path cannot be probed, what it carries is tried ever more rarely.
+            let is_found_out = !consumer.closed && consumer.takes_padding() && self.is_reachable(*peer);
+            let suspended = consumer.suspended_ns.filter(|_| is_found_out);
+            check!(
+                suspended.is_none_or(|since| since > self.plan.heal_ns + 500 * MS),
+                "consumer {number} of source {source} to peer {peer} is suspended, though the links are good again"
+            );
             let ready = consumer.ready_since_ns.is_some_and(|since| since <= self.plan.heal_ns + 500 * MS);
             if !ready || !self.is_reachable(self.sources[*source].peer) || !self.is_reachable(*peer) {
                 continue;

@@ -25,6 +25,8 @@ pub(super) enum About {
 pub(super) enum Delivered {
     /// Media of a consumer, the first time or again, by its own sequence number.
     Media { consumer: usize, sequence: u16, key_start: bool },
+    /// Padding on a retransmission stream.
+    Padding,
     /// RTCP.
     Asked(Asked),
     /// To a WebRTC participant: as it is.

@@ -94,6 +94,8 @@ coverage! {
         repeated,
         /// Packets retransmitted on a stream of their own.
         retransmitted,
+        /// Packets of padding, which probe the path.
+        padding,
         /// Packets that a receiver missed, asked for and got.
         repaired,
         /// Packets that the server asked a sender for.
@@ -142,6 +144,8 @@ coverage! {
         opened_repaired,
         /// Retransmissions of str0m senders that the server took in.
         retransmitted_upstream,
+        /// Times that a path was found not to carry a consumer.
+        suspended,
         /// Key frames that str0m senders were asked for.
         key_frames_asked,
         /// Checks that were answered.

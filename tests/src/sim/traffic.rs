@@ -81,6 +81,10 @@ impl<M: Machine> World<M> {
             .map_err(|broken| format!("consumer {number} of source {}: {broken}", source.number))?;
         self.coverage.stamped += u64::from(stamped);
         self.coverage.renumbered += u64::from(one.renumbers());
+        if kind == Kind::Padding {
+            self.coverage.padding += 1;
+            return Ok(Delivered::Padding);
+        }
         let media = if kind == Kind::Retransmission { packet.payload.get(2..) } else { packet.payload.get(..) };
         let index = media.and_then(super::source::stamp).map_or(0, |(_, index)| index);
         let sent = &source.sent[usize::try_from(index).expect("it was found")];
@@ -99,6 +103,7 @@ impl<M: Machine> World<M> {
             }
             Kind::Repeated => self.coverage.repeated += 1,
             Kind::Retransmission => self.coverage.retransmitted += 1,
+            Kind::Padding => {}
         }
         let sequence = match (kind, packet.payload.first_chunk::<2>()) {
             (Kind::Retransmission, Some(original)) => u16::from_be_bytes(*original),
@@ -127,7 +132,7 @@ impl<M: Machine> World<M> {
                     self.send_again(peer, source, index);
                 }
             }
-            Delivered::Datagram { .. } => {}
+            Delivered::Datagram { .. } | Delivered::Padding => {}
         }
         Ok(())
     }

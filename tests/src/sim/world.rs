@@ -425,6 +425,7 @@ impl<M: Machine> World<M> {
                 WorkerEvent::DtlsStateChanged { transport, state, detail } => {
                     self.dtls_told(transport, state, &detail)?;
                 }
+                WorkerEvent::ConsumerSuspended { consumer, suspended } => self.suspended(consumer, suspended)?,
                 _ => {}
             }
         }

@@ -26,6 +26,7 @@ const CORE: &[Row<'_>] = &[
     ("time", &[]),
     ("key", &[]),
     ("memory", &[]),
+    ("ration", &["time"]),
     ("rtp", &["limits", "time"]),
     ("rtcp", &["limits", "time"]),
     ("stun", &["limits", "time"]),
@@ -38,8 +39,8 @@ const CORE: &[Row<'_>] = &[
     ("config", &["limits", "time", "dtls", "ice"]),
     ("media", &["limits", "time", "key", "memory", "rtp", "rtcp", "codec", "srtp", "io/path", "io/timers"]),
     ("io", &["limits", "time", "key", "memory", "rtp", "rtcp", "stun", "media"]),
-    ("congestion", &["limits", "time", "key", "rtp", "rtcp", "io", "media"]),
-    ("consumer", &["limits", "time", "key", "memory", "rtp", "rtcp", "codec", "srtp", "io", "media"]),
+    ("congestion", &["limits", "time", "key", "ration", "rtp", "rtcp", "io", "media"]),
+    ("consumer", &["limits", "time", "key", "memory", "ration", "rtp", "rtcp", "codec", "srtp", "io", "media"]),
     (
         "transport",
         &["limits", "time", "key", "rtp", "rtcp", "srtp", "dtls", "ice", "io", "media", "congestion", "consumer"],

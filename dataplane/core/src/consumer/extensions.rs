@@ -102,10 +102,10 @@ impl ExtensionPlan {
         self.receiver_ids |= u64::from(receiver & 0x0f).checked_shl(u32::from(router) * 4).unwrap_or(0);
     }
 
-    /// The transport-wide sequence number after that of a packet. Only packets that carry theirs count: to a receiver,
-    /// a number that never comes is a loss.
-    pub(crate) fn after(&self, transport_cc: u16) -> u16 {
-        transport_cc.wrapping_add(u16::from(self.transport_cc_at != 0))
+    /// Whether packets carry a transport-wide sequence number. Only those count: to a receiver, a number that never
+    /// comes is a loss.
+    pub(crate) const fn has_transport_cc(&self) -> bool {
+        self.transport_cc_at != 0
     }
 
     /// How long a packet's extension block is; `block` and `ids` (see [`crate::media::PacketMeta::extension_ids`])
@@ -275,8 +275,8 @@ mod tests {
         assert_eq!(written(&with(true, &[(99, 98)]), &[]).0, ids_and_data(&NEW[..1]), "of another payload type");
         assert_eq!(written(&with(true, &[(100, 101)]), &[]).0, ids_and_data(&NEW));
         assert_eq!(written(&with(false, &[]), &[]).0, ids_and_data(&NEW));
-        assert_eq!(ExtensionPlan::new(&with(true, &[])).after(5), 5, "nor does it count");
-        assert_eq!(ExtensionPlan::new(&with(false, &[])).after(u16::MAX), 0);
+        assert!(!ExtensionPlan::new(&with(true, &[])).has_transport_cc(), "nor does it count");
+        assert!(ExtensionPlan::new(&with(false, &[])).has_transport_cc());
     }
 
     #[test]

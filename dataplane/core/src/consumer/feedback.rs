@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::ration::Ration;
 use crate::limits::{KEY_FRAME_RATION, KEY_FRAMES_AT_ONCE, VAIN_REQUEST_RATION, VAIN_REQUESTS_AT_ONCE};
+use crate::ration::Ration;
 use crate::rtcp::ReportBlock;
 use crate::time::{Instant, round_trip};
 

@@ -4,12 +4,12 @@
 //! with the next sequence number ([`Numbering`]), and with offsets so that timestamps and numbers of pictures go on.
 
 mod alignment;
+mod allowed;
 mod extensions;
 mod feedback;
 mod numbering;
 mod parting;
 mod payload_types;
-mod ration;
 mod replay;
 mod retransmission;
 
@@ -31,6 +31,7 @@ use payload_types::{NearPayloadTypes, OtherPayloadTypes, unknown};
 use retransmission::Retransmissions;
 
 pub(crate) use alignment::Ending;
+pub(crate) use allowed::Allowed;
 pub(crate) use extensions::{ExtensionPlan, Stamp, abs_send_time};
 pub(crate) use numbering::Numbered;
 pub(crate) use replay::GopReplay;
@@ -43,6 +44,7 @@ pub(crate) struct Consumer {
     extensions: ExtensionPlan,
     sent: Sent,
     ssrc: u32,
+    /// By request, or because its path does not carry it.
     paused: bool,
     next: Next,
     /// Key frames of the producer's media can be told apart.
@@ -75,6 +77,10 @@ pub(crate) struct Consumer {
     preferred_layer: u8,
     preferred_stream: Option<StreamKey>,
     preferred_temporal: u8,
+    /// What the path to its receiver allows; everything until that is decided.
+    allowed: Option<Allowed>,
+    /// It was asked to pause.
+    pause_asked: bool,
     /// The layer that control was last told of.
     reported_layer: Option<CurrentLayer>,
     /// Bit n is set if the stream of encoding n lists it.
@@ -152,6 +158,8 @@ impl Consumer {
             clock_rate_hz: source.clock_rate_hz(),
             next: Next::Segment,
             preferred_temporal: u8::MAX,
+            allowed: None,
+            pause_asked: options.paused,
             replaying: false,
             queued: 0,
             interruptions: 0,
@@ -180,6 +188,27 @@ impl Consumer {
     /// SSRC, payload type and index of the next packet of the retransmission stream, if `media` has one.
     pub(crate) fn next_rtx(&self, media: u8) -> Option<(u32, u8, u64)> {
         self.retransmissions.next_rtx(media)
+    }
+
+    /// Whether padding may leave on its retransmission stream, and its receiver can say what came of it.
+    pub(crate) fn can_carry_padding(&self) -> bool {
+        !self.pause_asked && self.extensions.has_transport_cc() && self.rtx_for_padding().is_some()
+    }
+
+    /// SSRC, payload type and index of the next packet of the retransmission stream, if there is one, for padding.
+    pub(crate) fn rtx_for_padding(&self) -> Option<(u32, u8, u64)> {
+        self.retransmissions.next_any()
+    }
+
+    /// Counts a packet of padding on the retransmission stream.
+    pub(crate) fn count_padding(&mut self) {
+        self.retransmissions.count_padding();
+    }
+
+    /// The newest timestamp that it has sent; `stream` is the one that is forwarded.
+    pub(crate) fn newest_timestamp(&self, stream: Option<&Stream>) -> u32 {
+        let newest = stream.and_then(|stream| stream.reception().highest_timestamp());
+        newest.unwrap_or_default().wrapping_add(self.numbering.timestamp_offset())
     }
 
     /// Counts a packet that was repeated, on the retransmission stream if `rtx`.
@@ -234,45 +263,6 @@ impl Consumer {
 
     pub(crate) const fn is_paused(&self) -> bool {
         self.paused
-    }
-
-    /// Pauses or resumes. The next packet that leaves begins a segment. False if nothing changes.
-    pub(crate) const fn set_paused(&mut self, paused: bool) -> bool {
-        let changes = self.paused != paused;
-        if changes {
-            self.paused = paused;
-            self.resynchronise();
-        }
-        changes
-    }
-
-    /// The layer that its receiver would like best.
-    pub(crate) const fn preferred_layer(&self) -> u8 {
-        self.preferred_layer
-    }
-
-    /// Its receiver would like this layer best; the stream is named if it is to be that one even when the ranks of the
-    /// streams change. False if nothing changes.
-    pub(crate) fn set_preferred_layer(&mut self, layer: u8, stream: Option<StreamKey>) -> bool {
-        let changes = self.preferred_layer != layer;
-        (self.preferred_layer, self.preferred_stream) = (layer, stream);
-        changes
-    }
-
-    /// The ranks of the producer's streams have changed.
-    pub(crate) fn follow_rank(&mut self, producer: &Producer) {
-        if let Some(layer) = self.preferred_stream.and_then(|stream| producer.layer_of(stream)) {
-            self.preferred_layer = layer;
-        }
-    }
-
-    /// The receiver is to get temporal layers up to this one: those below from the next frame on, those above where
-    /// they may be entered.
-    pub(crate) const fn set_preferred_temporal(&mut self, layer: u8) {
-        self.preferred_temporal = layer;
-        if !self.is_waiting() {
-            self.next = if self.filter.temporal == layer { Next::Packet } else { Next::Filter };
-        }
     }
 
     /// The next packet begins a segment, at a key frame if there are any.
@@ -356,7 +346,8 @@ impl Consumer {
             transport,
             producer,
             ssrc: self.ssrc,
-            paused: self.paused,
+            paused: self.pause_asked,
+            suspended: self.is_suspended(),
             preferred_spatial: self.preferred_layer,
             current_spatial: self.reported_layer.map(|current| current.spatial),
             packet_count: self.sent.packets,
@@ -512,7 +503,7 @@ impl Consumer {
         history: &History,
         packet: &PacketMeta,
     ) -> Result<(), Discard> {
-        let filter = Filter { temporal: self.preferred_temporal, ..self.filter };
+        let filter = Filter { temporal: self.wanted_temporal(), ..self.filter };
         if let Some(why) = filter.withholds(packet) {
             return Err(why);
         }
@@ -555,7 +546,7 @@ impl Consumer {
 
     /// The receiver enters or leaves temporal layers with a packet, if its frame allows that.
     fn change_filter(&mut self, (key, stream): (StreamKey, &mut Stream), history: &History, packet: &PacketMeta) {
-        let entered = packet.frame.entered_temporal(self.filter.temporal, self.preferred_temporal);
+        let entered = packet.frame.entered_temporal(self.filter.temporal, self.wanted_temporal());
         let Some(temporal) = entered else { return };
         let filter = Filter { temporal, ..self.filter };
         if self.numbering.newest_in(key, stream.withheld()).is_some_and(|newest| packet.sequence <= newest) {
@@ -565,7 +556,7 @@ impl Consumer {
         let Ok(count) = stream.withheld_mut().pass(column, &filter, packet) else { return };
         self.numbering.begin_filter(stream.withheld(), column, (packet.sequence, count));
         self.filter = filter;
-        self.next = if temporal == self.preferred_temporal { Next::Packet } else { Next::Filter };
+        self.next = if temporal == self.wanted_temporal() { Next::Packet } else { Next::Filter };
     }
 
     /// The stream of what was forwarded last.

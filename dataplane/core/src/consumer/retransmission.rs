@@ -91,6 +91,20 @@ impl Retransmissions {
         Some((rtx.ssrc, payload_type, rtx.next_out.get()))
     }
 
+    /// SSRC, payload type and index of the next packet of the stream, whatever is repeated there.
+    pub(super) fn next_any(&self) -> Option<(u32, u8, u64)> {
+        let rtx = self.rtx.as_ref()?;
+        let (_, payload_type) = *rtx.payload_types.first()?;
+        Some((rtx.ssrc, payload_type, rtx.next_out.get()))
+    }
+
+    /// A packet of padding was sent.
+    pub(super) fn count_padding(&mut self) {
+        if let Some(stream) = &mut self.rtx {
+            stream.next_out.set(stream.next_out.get() + 1);
+        }
+    }
+
     /// Whether packet `out` may be repeated now, and if so records it: once per round trip, ten times in all, within
     /// the allowance of bytes. Of the `sent_bytes` that have left so far, a quarter may be repeated.
     pub(super) fn admit(

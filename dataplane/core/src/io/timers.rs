@@ -28,6 +28,8 @@ pub(crate) enum Timer {
     Queue(TransportKey),
     /// A key frame that a stream was asked for, or will be.
     KeyFrame(StreamKey),
+    /// A look at what the path to a transport's receivers carries.
+    Sending(TransportKey),
     /// A look at whether a stream still sends.
     Idle(StreamKey),
 }

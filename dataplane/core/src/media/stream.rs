@@ -11,7 +11,8 @@ use super::history::{History, PacketMeta, SlotRef};
 use super::key_frame::KeyFrameRequests;
 use super::layers::{Activity, Quality, SILENT};
 use super::missing::{MissingList, TooMany};
-use super::reception::Reception;
+use super::rate::Rate;
+use super::reception::{Arrival, Reception};
 use super::sequence::{Extended, FIRST_CYCLE, Sequence, cycle_beyond};
 use super::share::Holder;
 use super::withheld::{Column, Filter, Withheld};
@@ -59,6 +60,8 @@ pub(crate) struct Stream {
     fir_sequence: u8,
     /// `None` before there was anything to record: an unconnected session may have many streams.
     reception: Option<Box<Reception>>,
+    /// Once somebody has asked.
+    rate: Option<Box<Rate>>,
     /// Consumers that take it, now or from its next key frame on, and their transports: what the fan-out walks. Some
     /// may have left it for another stream of the producer a moment ago; none is listed twice.
     subscribers: Vec<(ConsumerKey, TransportKey)>,
@@ -83,19 +86,6 @@ struct KeyFrame {
     sequence: u64,
     timestamp: u32,
     arrived: Instant,
-}
-
-/// How a packet came.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrival {
-    /// By the retransmission stream.
-    pub(crate) rtx: bool,
-    /// Its sender has started again, with other sequence numbers.
-    pub(crate) restart: bool,
-    /// RTP clock of its media, in Hz.
-    pub(crate) clock_rate_hz: u32,
-    /// It is sound.
-    pub(crate) sound: bool,
 }
 
 impl Stream {
@@ -123,6 +113,7 @@ impl Stream {
             key_frame: None,
             fir_sequence: 0,
             reception: None,
+            rate: None,
             subscribers: Vec::new(),
             activity: None,
             switched: false,
@@ -272,6 +263,14 @@ impl Stream {
     /// A key frame begins in its part of the round.
     pub(crate) fn has_key_frame_in_round(&self, history: &History) -> bool {
         self.round.iter().filter_map(|slot| history.current(*slot)).any(|packet| packet.frame.is_key())
+    }
+
+    /// How much it sends, measured now; `None` before it has sent anything.
+    pub(crate) fn rate(&mut self, now: Instant) -> Option<&Rate> {
+        let volume = self.reception.as_deref()?.volume();
+        let rate = self.rate.get_or_insert_with(|| Box::new(Rate::new(volume)));
+        rate.sample(now, volume);
+        Some(rate)
     }
 
     /// What is known of its quality, if it is one among several.

@@ -3,11 +3,13 @@
 use corecast_wire::Discard;
 
 use super::{Flow, Queue, Security, Traffic, Transport};
+use crate::congestion::Sending;
 use crate::io::{Outbox, Path};
 use crate::key::{ConsumerKey, StreamKey};
 use crate::media::SlotRef;
 use crate::rtcp::Writer;
 use crate::srtp::{SealError, Sealer};
+use crate::time::Instant;
 
 /// Room for the longest compound: one that is closed at 1,000 bytes, plus one sender report with its CNAME, plus
 /// answers to reference times if there is room.
@@ -19,8 +21,15 @@ pub(crate) struct Exit<'a> {
     path: Path,
     sealer: Option<&'a Sealer>,
     next_transport_cc: &'a mut u16,
+    sending: Option<&'a mut Sending>,
     sent: &'a mut Traffic,
+    /// Bytes of the last packet.
+    last_len: usize,
 }
+
+/// Headers of UDP and IP.
+const HEADERS_V4: usize = 28;
+const HEADERS_V6: usize = 48;
 
 impl<'a> Exit<'a> {
     /// Seals what leaves; `None` for plain RTP.
@@ -30,14 +39,25 @@ impl<'a> Exit<'a> {
 
     /// Transport-wide sequence number of the next packet that has one. It is not taken back if the kernel refuses the
     /// packet.
-    pub(crate) const fn next_transport_cc(&mut self) -> &mut u16 {
-        self.next_transport_cc
+    pub(crate) const fn next_transport_cc(&self) -> u16 {
+        *self.next_transport_cc
+    }
+
+    /// The last packet had that number.
+    #[inline]
+    pub(crate) fn numbered(&mut self, now: Instant) {
+        *self.next_transport_cc = self.next_transport_cc.wrapping_add(1);
+        if let Some(sending) = &mut self.sending {
+            let headers = if self.path.remote.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
+            sending.sent(now, self.last_len + headers);
+        }
     }
 
     /// Puts a packet into the outbox that was written into its last reservation, and counts it.
     #[inline]
     pub(crate) fn push(&mut self, outbox: &mut Outbox, len: usize, payload: Option<(SlotRef, usize)>) {
-        self.sent.count(len + payload.map_or(0, |(_, payload_len)| payload_len));
+        self.last_len = len + payload.map_or(0, |(_, payload_len)| payload_len);
+        self.sent.count(self.last_len);
         outbox.push(self.path, len, payload);
     }
 }
@@ -51,7 +71,9 @@ impl Transport {
             path,
             sealer,
             next_transport_cc: &mut self.next_transport_cc,
+            sending: self.sending.as_deref_mut(),
             sent: &mut self.sent,
+            last_len: 0,
         });
         (&self.pending, self.queue.as_deref_mut(), exit)
     }

@@ -12,12 +12,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use corecast_wire::{Discard, Discards, RouterId, TransportId, TransportStats};
+use corecast_wire::{Discard, Discards, OutgoingBitrates, RouterId, TransportId, TransportStats};
 
-use crate::congestion::{Arrivals, Remb};
+use crate::congestion::send::{MINIMUM_BPS, Settings};
+use crate::congestion::{Arrivals, Remb, Sending};
 use crate::io::{Deadline, Endpoint, EndpointId, Path};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey};
-use crate::limits::{MAX_REFERENCE_TIMES, MAX_SSRCS_PER_TRANSPORT};
+use crate::limits::{INITIAL_OUTGOING_BPS, MAX_OUTGOING_BPS, MAX_REFERENCE_TIMES, MAX_SSRCS_PER_TRANSPORT};
 use crate::rtcp::DlrrBlock;
 use crate::srtp::Opener;
 use crate::time::Instant;
@@ -46,6 +47,9 @@ pub(crate) struct Transport {
     sent: Traffic,
     /// Packets that wait to be sealed, while something limits what leaves.
     queue: Option<Box<Queue>>,
+    /// The path to its receivers, if they say what it does.
+    sending: Option<Box<Sending>>,
+    outgoing: Settings,
     /// Transport-wide sequence number of the next packet that has one. One that the kernel refuses was never sent.
     next_transport_cc: u16,
     remote: Option<SocketAddr>,
@@ -116,6 +120,12 @@ impl Transport {
             outbound: BTreeMap::new(),
             pending: Vec::new(),
             queue: None,
+            sending: None,
+            outgoing: Settings {
+                initial_bps: INITIAL_OUTGOING_BPS,
+                minimum_bps: MINIMUM_BPS,
+                maximum_bps: MAX_OUTGOING_BPS,
+            },
             next_transport_cc: 0,
             reports_deadline: Deadline::default(),
             reference_times: Vec::new(),
@@ -142,6 +152,20 @@ impl Transport {
     pub(crate) fn webrtc_with(mut self, webrtc: WebRtc, max_incoming_bitrate_bps: u64) -> Self {
         self.webrtc = Some(Box::new(webrtc));
         self.max_incoming_bitrate_bps = max_incoming_bitrate_bps;
+        self
+    }
+
+    /// Within what bounds the path to its receivers is estimated.
+    #[must_use]
+    pub(crate) const fn with_outgoing(mut self, asked: &OutgoingBitrates) -> Self {
+        const fn or(asked: u64, default: u64) -> u64 {
+            if asked == 0 { default } else { asked }
+        }
+        self.outgoing = Settings {
+            initial_bps: or(asked.initial_bps, INITIAL_OUTGOING_BPS),
+            minimum_bps: or(asked.min_bps, MINIMUM_BPS),
+            maximum_bps: or(asked.max_bps, MAX_OUTGOING_BPS),
+        };
         self
     }
 
@@ -378,6 +402,17 @@ impl Transport {
         &mut self.arrivals
     }
 
+    /// The path to its receivers, if they say what it does.
+    pub(crate) fn sending(&mut self) -> Option<&mut Sending> {
+        self.sending.as_deref_mut()
+    }
+
+    /// The same, made if it is not there: its receivers may be about to say something.
+    pub(crate) fn sending_or_new(&mut self, now: Instant) -> &mut Sending {
+        let (next, settings) = (self.next_transport_cc, self.outgoing);
+        self.sending.get_or_insert_with(|| Box::new(Sending::new(now, next, settings)))
+    }
+
     /// What its senders are told of the bitrate that gets through.
     pub(crate) const fn remb(&mut self) -> &mut Option<Box<Remb>> {
         &mut self.remb
@@ -408,7 +443,7 @@ impl Transport {
     }
 
     /// Its counters, for control.
-    pub(crate) fn stats(&self) -> TransportStats {
+    pub(crate) fn stats(&self, now: Instant) -> TransportStats {
         TransportStats {
             transport: self.id,
             router: self.router,
@@ -419,6 +454,7 @@ impl Transport {
             packets_sent: self.sent.packets,
             bytes_sent: self.sent.bytes,
             discards: self.discards.clone(),
+            outgoing: self.sending.as_deref().map(|sending| sending.stats(now)),
             webrtc: self.webrtc().map(|webrtc| webrtc.stats(self.security().map(Security::suite))),
         }
     }

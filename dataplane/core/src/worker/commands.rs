@@ -332,6 +332,7 @@ impl Worker {
         transport.add_consumer(key, std::iter::once(options.ssrc).chain(options.rtx.as_ref().map(|rtx| rtx.ssrc)));
         self.consumer_by_id.insert(id, key);
         self.arm_reports(now, transport_key);
+        self.expect_feedback(now, key);
         self.begin_consuming(now, key, (producer_key, stream), outbox);
         Ok(())
     }
@@ -350,6 +351,7 @@ impl Worker {
         self.subscribe(key, stream);
         self.take_layer(now, key);
         self.want_key_frame_for(now, key, outbox);
+        self.reallocate_of(now, key, outbox);
     }
 
     fn move_consumer(&mut self, now: Instant, id: ConsumerId, producer: ProducerId, outbox: &mut Outbox) -> Applied {
@@ -408,6 +410,7 @@ impl Worker {
                 producer.set_layers_dirty();
             }
             self.want_key_frame_for(now, key, outbox);
+            self.reallocate_of(now, key, outbox);
         }
         Ok(())
     }

@@ -76,7 +76,8 @@ impl Worker {
         let siblings = self.routers.get_mut(&router).ok_or_else(|| not_found("router", router.0))?;
         check_credentials(server, &options.ice)?;
         let transport = Transport::new(id, router, options.rtcp_ssrc, NOWHERE)
-            .webrtc_with(WebRtc::new(&options.ice), options.max_incoming_bitrate_bps);
+            .webrtc_with(WebRtc::new(&options.ice), options.max_incoming_bitrate_bps)
+            .with_outgoing(&options.outgoing);
         let key = self.transports.insert(transport);
         siblings.push(key);
         self.transport_by_id.insert(id, key);

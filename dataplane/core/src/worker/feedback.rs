@@ -64,8 +64,8 @@ impl Worker {
             }
             Packet::Bye { ssrcs, .. } => ssrcs.clone().for_each(|ssrc| self.take_bye(key, ssrc)),
             Packet::Xr(report) => self.take_extended_report(now, key, *report),
-            // Verified, at a cost that is bounded by their length, and not looked into: nothing is estimated from them.
-            Packet::Remb { .. } | Packet::TransportCc(_) => {}
+            Packet::Remb { bitrate_bps, .. } => self.take_remb(now, key, *bitrate_bps, outbox),
+            Packet::TransportCc(feedback) => self.take_transport_cc(now, key, feedback, outbox),
             Packet::Sdes(_) | Packet::Other { .. } => {}
         }
     }
@@ -86,6 +86,7 @@ impl Worker {
         };
         if consumer.ssrc() == report.ssrc {
             consumer.feedback_mut().report(ntp, report);
+            self.take_loss(now, key, report);
         }
     }
 

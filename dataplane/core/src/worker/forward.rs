@@ -320,10 +320,12 @@ impl Departure<'_> {
     pub(super) fn seal(&mut self, consumer: &mut Consumer, slot: SlotRef, numbered: Numbered) -> Result<(), Unsealed> {
         let exit = self.exit.as_mut().ok_or(Unsealed::Discarded(Discard::NotConnected))?;
         let meta = self.history.current(slot).ok_or(Unsealed::Discarded(Discard::LeftHistory))?;
-        let stamp = Stamp { abs_send_time: self.abs_send_time, transport_cc: *exit.next_transport_cc() };
+        let stamp = Stamp { abs_send_time: self.abs_send_time, transport_cc: exit.next_transport_cc() };
         let outgoing = Outgoing::of(consumer, stamp, &meta, numbered);
         seal(self.history, slot.index, exit, &outgoing, self.outbox)?;
-        *exit.next_transport_cc() = consumer.extensions().after(stamp.transport_cc);
+        if consumer.extensions().has_transport_cc() {
+            exit.numbered(self.now);
+        }
         consumer.count_sent(u64::from(meta.payload_len));
         Ok(())
     }

@@ -37,7 +37,7 @@ impl Worker {
     }
 
     /// The layers of a producer. With one encoding, none is known to be active.
-    fn layers(&self, now: Instant, producer: ProducerKey) -> Layers {
+    pub(super) fn layers(&self, now: Instant, producer: ProducerKey) -> Layers {
         let Some(producer) = self.producers.get(producer) else { return Layers::default() };
         let (mut layers, pictures) = (Layers::default(), producer.pictures());
         for (key, layer) in producer.by_quality().iter().zip(0_u8..) {
@@ -110,7 +110,7 @@ impl Worker {
         let Some(layer) = producer.layer_of(stream) else { return };
         let waits = |key: &ConsumerKey| {
             let consumer = self.consumers.get(*key);
-            let takes = consumer.is_some_and(|one| one.may_begin_with(stream) && layer <= one.preferred_layer());
+            let takes = consumer.is_some_and(|one| one.may_begin_with(stream) && layer <= one.highest_layer());
             takes && !self.starting.contains(key)
         };
         let waiting: Vec<_> = producer.consumers().iter().copied().filter(waits).collect();
@@ -146,12 +146,13 @@ impl Worker {
 
     /// Decides a consumer's target. Its stream lists it from now on. The stream that it leaves lists it until the next
     /// tick, and passes it over.
-    fn set_target(&mut self, key: ConsumerKey, layers: Layers) {
+    pub(super) fn set_target(&mut self, key: ConsumerKey, layers: Layers) {
         let Some(consumer) = self.consumers.get(key) else { return };
         let Some(producer) = self.producers.get_mut(consumer.producer()) else { return };
         let current = consumer.current().and_then(|stream| producer.layer_of(stream));
-        let fallback = || current.is_none().then_some(consumer.preferred_layer());
-        let Some(target) = layers.target(consumer.preferred_layer(), current).or_else(fallback) else { return };
+        let highest = consumer.highest_layer();
+        let fallback = || current.is_none().then_some(highest);
+        let Some(target) = layers.target(highest, current).or_else(fallback) else { return };
         let Some(stream) = producer.stream_of(target) else { return };
         if stream == consumer.target() {
             return;
@@ -253,6 +254,7 @@ impl Worker {
         };
         consumer.set_preferred_temporal(temporal.unwrap_or(u8::MAX));
         if !consumer.set_preferred_layer(layer, stream) {
+            self.reallocate_of(now, key, outbox);
             return Ok(());
         }
         let (producer, before) = (consumer.producer(), consumer.target());
@@ -263,6 +265,7 @@ impl Worker {
         if target != before && consumer.awaits_key_frame_of(target) && self.is_connected(consumer) {
             self.want_key_frame(now, target, outbox);
         }
+        self.reallocate_of(now, key, outbox);
         Ok(())
     }
 }

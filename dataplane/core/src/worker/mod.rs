@@ -5,6 +5,7 @@
 //! transport. What is done to it stands in the modules beside this one: `receive` (RTP in), `forward` (RTP out),
 //! `feedback` (RTCP in), `retransmit`, `reports` (RTCP out), `layers` (simulcast), `commands`, `stats`.
 
+mod allocation;
 mod checks;
 mod commands;
 mod congestion;
@@ -17,6 +18,7 @@ mod handshakes;
 mod key_frames;
 mod layers;
 mod overload;
+mod probe;
 mod receive;
 mod refused;
 mod reports;
@@ -206,6 +208,7 @@ impl Worker {
                 Timer::Dtls(key) => self.dtls_timeout(now, at, key, outbox),
                 Timer::TransportCc(key) => self.transport_cc_timeout(at, key, outbox),
                 Timer::Remb(key) => self.remb_timeout(now, at, key, outbox),
+                Timer::Sending(key) => self.sending_timeout(now, at, key, outbox),
                 Timer::Nack(key) => self.nack_timeout(now, at, key, outbox),
                 Timer::Layers(key) => self.layers_timeout(now, at, key, outbox),
                 Timer::Queue(key) => self.queue_timeout(now, at, key, outbox),

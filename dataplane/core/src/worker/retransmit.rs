@@ -49,7 +49,7 @@ impl Worker {
         }
         let rtx = consumer.next_rtx(meta.payload_type);
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
-        let stamp = Stamp { abs_send_time, transport_cc: *exit.next_transport_cc() };
+        let stamp = Stamp { abs_send_time, transport_cc: exit.next_transport_cc() };
         let mut outgoing = Outgoing::of(consumer, stamp, &meta, numbered);
         // It waits in the outbox while the rest of the batch comes in.
         outgoing.is_copied = true;
@@ -60,7 +60,9 @@ impl Worker {
             Unsealed::Full => Discard::OutboxFull,
             Unsealed::Discarded(why) => why,
         })?;
-        *exit.next_transport_cc() = consumer.extensions().after(stamp.transport_cc);
+        if consumer.extensions().has_transport_cc() {
+            exit.numbered(now);
+        }
         consumer.count_retransmitted(rtx.is_some());
         Ok(())
     }

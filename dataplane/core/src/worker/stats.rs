@@ -25,7 +25,7 @@ impl Worker {
         let transports = transport.into_iter().flat_map(|id| self.transport_by_id.range(id..)).map(|(id, key)| {
             (
                 Object::Transport(*id),
-                self.transports.get(*key).map(|transport| ObjectStats::Transport(transport.stats())),
+                self.transports.get(*key).map(|transport| ObjectStats::Transport(transport.stats(now))),
             )
         });
         let producers = self.producer_by_id.range(producer..).map(|(id, key)| {

@@ -161,5 +161,7 @@ fn what_a_receiver_estimates_is_taken_without_harm() {
         feedback.extend([0x1f, 0xff].repeat(10));
         bed.arrive(path(1), &feedback);
     }
-    assert_eq!((bed.sent(), bed.discarded()), (vec![], vec![]));
+    assert_eq!(bed.sent(), vec![]);
+    let counted: u64 = bed.discarded().iter().map(|(_, packets)| packets).sum();
+    assert!(counted > 1_900, "what comes too often, or is about nothing, is passed over: {:?}", bed.discarded());
 }

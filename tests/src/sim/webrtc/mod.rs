@@ -24,8 +24,8 @@ use std::net::SocketAddr;
 
 use corecast_core::{Endpoint, EndpointId};
 use corecast_wire::{
-    Command, ConsumeOptions, DtlsParameters, DtlsRole, Fingerprint, FingerprintAlgorithm, IceParameters, RouterId,
-    TransportId, WebRtcTransportOptions,
+    Command, ConsumeOptions, DtlsParameters, DtlsRole, Fingerprint, FingerprintAlgorithm, IceParameters,
+    OutgoingBitrates, RouterId, TransportId, WebRtcTransportOptions,
 };
 
 use super::consumer::{Broken, Consumer, Departure, check};
@@ -72,7 +72,12 @@ impl<M: Machine> World<M> {
         let plan = self.peers[at].plan.clone();
         let Some(webrtc) = plan.webrtc else { return Ok(()) };
         let ice = self.credentials(at, 0);
-        let options = WebRtcTransportOptions { ice: ice.clone(), rtcp_ssrc: SERVER_SSRC, max_incoming_bitrate_bps: 0 };
+        let options = WebRtcTransportOptions {
+            ice: ice.clone(),
+            rtcp_ssrc: SERVER_SSRC,
+            max_incoming_bitrate_bps: 0,
+            outgoing: OutgoingBitrates::default(),
+        };
         let command = |router| Command::CreateWebRtcTransport {
             router: RouterId(router),
             transport: TransportId(at as u64),

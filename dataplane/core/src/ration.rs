@@ -6,19 +6,19 @@ use crate::time::Instant;
 
 /// A ration. Full at first.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Ration {
+pub(crate) struct Ration {
     /// When all of it will be there again.
     full_at: Instant,
 }
 
 impl Ration {
     /// Whether something is left of a ration of so many at once.
-    pub(super) fn is_left(self, now: Instant, interval: Duration, at_once: u32) -> bool {
+    pub(crate) fn is_left(self, now: Instant, interval: Duration, at_once: u32) -> bool {
         self.full_at.since(now) <= interval * at_once.saturating_sub(1)
     }
 
     /// Takes one, whether it is there or not.
-    pub(super) fn take(&mut self, now: Instant, interval: Duration) {
+    pub(crate) fn take(&mut self, now: Instant, interval: Duration) {
         self.full_at = self.full_at.max(now) + interval;
     }
 }

@@ -1,0 +1,386 @@
+//! The path to one receiver: what was sent along it, what the receiver says of that, and what the path is therefore
+//! taken to carry.
+
+use std::time::Duration;
+
+use corecast_wire::{Discard, OutgoingCause, OutgoingStats};
+
+use super::allocation::Allocation;
+use super::send::{Cause, ClusterId, Estimator, PacketResult, Probe, Settings};
+use super::trains::{Train, Trains};
+use crate::io::Deadline;
+use crate::limits::{ALLOCATION_INTERVAL, FEEDBACK_INTERVAL, FEEDBACKS_AT_ONCE, MAX_FEEDBACK_STATUSES};
+use crate::ration::Ration;
+use crate::rtcp::TransportCc;
+use crate::time::Instant;
+
+/// A receiver that has been sent packets for so long and has said nothing of them estimates nothing.
+const SILENT: Duration = Duration::from_secs(2);
+/// Unit of a feedback's reference time, and of what it adds to that, in microseconds.
+const REFERENCE_US: i64 = 64_000;
+const DELTA_US: i64 = 250;
+
+/// Bytes of a packet of a probe, at least.
+const LEAST_PROBE_PACKET_BYTES: usize = 224;
+/// A probe leaves in groups, so long apart.
+const GROUP: Duration = Duration::from_millis(3);
+
+/// A probe that is under way.
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    probe: Probe,
+    bytes_left: u32,
+    packets_left: u32,
+    next_at: Instant,
+}
+
+/// What is known of the path to a receiver.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    estimator: Estimator,
+    trains: Trains,
+    arrivals: ArrivalClock,
+    deadline: Deadline,
+    /// When the first packet left.
+    begun: Option<Instant>,
+    /// The receiver has said what came, or what it estimates.
+    is_heard: bool,
+    /// Feedback that it may still send.
+    feedbacks: Ration,
+    allocation: Allocation,
+    wanted_bps: u64,
+    /// They do not have all that.
+    is_unmet: bool,
+    probe: Option<UnderWay>,
+    /// What leaves now is part of this probe.
+    cluster: Option<ClusterId>,
+    /// When what is sent is looked at next.
+    look_at: Instant,
+}
+
+impl Sending {
+    /// Nothing is known; the next packet has this transport-wide number.
+    pub(crate) fn new(now: Instant, next_transport_cc: u16, settings: Settings) -> Self {
+        Self {
+            estimator: Estimator::new(now, settings),
+            trains: Trains::new(next_transport_cc),
+            arrivals: ArrivalClock::default(),
+            deadline: Deadline::default(),
+            begun: None,
+            is_heard: false,
+            feedbacks: Ration::default(),
+            allocation: Allocation::default(),
+            wanted_bps: 0,
+            is_unmet: false,
+            probe: None,
+            cluster: None,
+            look_at: now,
+        }
+    }
+
+    /// The packet with the next transport-wide number has left, with so many bytes of UDP and IP.
+    #[inline]
+    pub(crate) fn sent(&mut self, now: Instant, bytes: usize) {
+        let bytes = u16::try_from(bytes).unwrap_or(u16::MAX);
+        if let Some(train) = self.trains.record(now, bytes, self.cluster) {
+            self.tell(train);
+        }
+    }
+
+    #[inline(never)]
+    fn tell(&mut self, train: Train) {
+        self.begun.get_or_insert(train.at);
+        self.estimator.sent(train.at, u32::from(train.packets), u32::from(train.bytes), train.cluster);
+    }
+
+    /// Takes in transport-wide feedback. What it says of packets that were not sent, or long ago, is passed over.
+    ///
+    /// # Errors
+    /// The reason if it comes too often, or begins with a packet that was not sent.
+    pub(crate) fn take_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) -> Result<(), Discard> {
+        self.take_in(now)?;
+        if let Some(train) = self.trains.take_ended() {
+            self.tell(train);
+        }
+        let base = self.trains.unwrap(feedback.base_sequence).ok_or(Discard::UnknownFeedback)?;
+        self.is_heard = true;
+        let mut walk = self.trains.from(base);
+        let mut arrival_us = self.arrivals.begin(feedback.reference_time);
+        let mut statuses = (base..).zip(feedback.statuses()).take(MAX_FEEDBACK_STATUSES);
+        let results = std::iter::from_fn(|| {
+            loop {
+                let (number, status) = statuses.next()?;
+                let arrived_at = status.delta.map(|delta| {
+                    arrival_us += i64::from(delta) * DELTA_US;
+                    Duration::from_micros(u64::try_from(arrival_us).unwrap_or(0))
+                });
+                if let Some(train) = walk.train_of(number) {
+                    let (bytes, cluster) = (u32::from(train.bytes), train.cluster);
+                    return Some(PacketResult { sent_at: train.at, bytes, arrived_at, cluster, ecn_ce: false });
+                }
+                if walk.is_over() {
+                    return None;
+                }
+            }
+        });
+        self.estimator.feedback(now, results);
+        Ok(())
+    }
+
+    /// Takes in an estimate of the receiver's own.
+    ///
+    /// # Errors
+    /// The reason if it comes too often.
+    pub(crate) fn take_remb(&mut self, now: Instant, bitrate_bps: u64) -> Result<(), Discard> {
+        self.take_in(now)?;
+        self.is_heard = true;
+        self.estimator.remb(now, bitrate_bps);
+        Ok(())
+    }
+
+    /// Takes in the loss of a receiver report. It says something only of a receiver that estimates.
+    pub(crate) fn take_loss(&mut self, now: Instant, fraction_lost: u8, round_trip: Option<Duration>) {
+        if self.is_heard {
+            self.estimator.loss_report(now, fraction_lost, round_trip);
+        }
+    }
+
+    fn take_in(&mut self, now: Instant) -> Result<(), Discard> {
+        if !self.feedbacks.is_left(now, FEEDBACK_INTERVAL, FEEDBACKS_AT_ONCE) {
+            return Err(Discard::FeedbackTooOften);
+        }
+        self.feedbacks.take(now, FEEDBACK_INTERVAL);
+        Ok(())
+    }
+
+    /// What the path carries, in bits per second of UDP and IP; `None` if the receiver does not say anything of which
+    /// that could be estimated.
+    pub(crate) fn available_bps(&self, now: Instant) -> Option<u64> {
+        let is_silent = !self.is_heard && self.begun.is_some_and(|begun| now.since(begun) > SILENT);
+        (!is_silent).then(|| self.estimator.bitrate_bps())
+    }
+
+    /// Whether the receiver has said what came, or what it estimates.
+    pub(crate) const fn is_heard(&self) -> bool {
+        self.is_heard
+    }
+
+    /// The estimate, and why it is what it is.
+    pub(crate) const fn estimator(&self) -> &Estimator {
+        &self.estimator
+    }
+
+    pub(crate) const fn estimator_mut(&mut self) -> &mut Estimator {
+        &mut self.estimator
+    }
+
+    /// What control is told of the path.
+    pub(crate) fn stats(&self, now: Instant) -> OutgoingStats {
+        let cause = match self.estimator.cause() {
+            Cause::Start => OutgoingCause::Start,
+            Cause::Increase => OutgoingCause::Increase,
+            Cause::Delay => OutgoingCause::Delay,
+            Cause::Ecn => OutgoingCause::Ecn,
+            Cause::Loss => OutgoingCause::Loss,
+            Cause::Probe => OutgoingCause::Probe,
+            Cause::Remb => OutgoingCause::Remb,
+            Cause::Silence => OutgoingCause::Silence,
+        };
+        let queue_us = u32::try_from(self.estimator.queueing_delay().as_micros()).unwrap_or(u32::MAX);
+        OutgoingStats { available_bps: self.available_bps(now), cause, queue_us, wanted_bps: self.wanted_bps }
+    }
+
+    /// What the receiver's consumers would take if all of it were there. The path is probed for it if that can be done.
+    pub(crate) fn set_wanted(&mut self, bitrate_bps: u64, can_probe: bool) {
+        self.wanted_bps = bitrate_bps;
+        // A step up needs more than it costs: the estimator must look for that much.
+        self.estimator.set_wanted(if can_probe { bitrate_bps / 5 * 6 } else { 0 });
+    }
+
+    /// Whether they do not have all that: what is sent is looked at again although nothing comes.
+    pub(crate) const fn set_unmet(&mut self, is_unmet: bool) {
+        self.is_unmet = is_unmet;
+    }
+
+    /// What each of the receiver's consumers gets.
+    pub(crate) const fn allocation_mut(&mut self) -> &mut Allocation {
+        &mut self.allocation
+    }
+
+    /// Whether it is time to look at what is sent. It is then not for a while.
+    pub(crate) fn is_look_due(&mut self, now: Instant) -> bool {
+        let is_due = self.look_at <= now;
+        if is_due {
+            self.look_at = now + ALLOCATION_INTERVAL;
+        }
+        is_due
+    }
+
+    /// What is sent is looked at as soon as possible: something has changed.
+    pub(crate) const fn look_now(&mut self, now: Instant) {
+        self.look_at = now;
+    }
+
+    /// When something is to be done next, if nothing comes.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let probe = self.probe.map(|probe| probe.next_at);
+        let look = self.is_unmet.then_some(self.look_at);
+        [self.estimator.next_timeout(), probe, look].into_iter().flatten().min()
+    }
+
+    /// So many bytes are to leave now, as part of a probe: of one that is under way, or that is due. Call
+    /// [`Self::end_probe`] when they have.
+    pub(crate) fn begin_probe(&mut self, now: Instant) -> Option<usize> {
+        if self.probe.is_none() {
+            let probe = self.estimator.poll_probe(now)?;
+            let (bytes_left, packets_left) = (probe.bytes, probe.packets);
+            self.probe = Some(UnderWay { probe, bytes_left, packets_left, next_at: now });
+        }
+        let under_way = self.probe.filter(|probe| probe.next_at <= now)?;
+        self.cluster = Some(under_way.probe.cluster);
+        let group = under_way.probe.bitrate_bps.saturating_mul(GROUP.as_micros() as u64) / 8_000_000;
+        usize::try_from(group.max(1)).ok()
+    }
+
+    /// So many bytes have left as part of the probe; if none could, then it is over.
+    pub(crate) fn end_probe(&mut self, now: Instant, bytes: usize) {
+        self.cluster = None;
+        let Some(under_way) = &mut self.probe else { return };
+        let packets = u32::try_from(bytes / LEAST_PROBE_PACKET_BYTES).unwrap_or(u32::MAX);
+        under_way.bytes_left = under_way.bytes_left.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
+        under_way.packets_left = under_way.packets_left.saturating_sub(packets);
+        // At the rate that it is to have, whatever the last group was.
+        let nanos = (bytes as u64).saturating_mul(8_000_000_000) / under_way.probe.bitrate_bps.max(1);
+        under_way.next_at = now + Duration::from_nanos(nanos);
+        if bytes == 0 || (under_way.bytes_left == 0 && under_way.packets_left == 0) {
+            self.probe = None;
+        }
+    }
+
+    /// When the estimator is to be called next.
+    pub(crate) const fn deadline(&mut self) -> &mut Deadline {
+        &mut self.deadline
+    }
+}
+
+/// A receiver's clock: 24 bits of 64 ms, unwrapped.
+#[derive(Debug, Default)]
+struct ArrivalClock {
+    /// Reference time of the last feedback.
+    last: Option<i64>,
+}
+
+impl ArrivalClock {
+    /// The time from which a feedback's first delta counts, in microseconds. The clock begins one cycle up, so that
+    /// what comes from before the first feedback has a time as well.
+    fn begin(&mut self, reference: i32) -> i64 {
+        const CYCLE: i64 = 1 << 24;
+        let last = self.last.unwrap_or_else(|| CYCLE + i64::from(reference).rem_euclid(CYCLE));
+        let ahead = (i64::from(reference) - last).rem_euclid(CYCLE);
+        let ahead = if ahead < CYCLE / 2 { ahead } else { ahead - CYCLE };
+        let now = last + ahead;
+        self.last = Some(now);
+        now * REFERENCE_US
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtcp::{self, Packet, TransportCcHead, Writer};
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    const SETTINGS: Settings = Settings { initial_bps: 600_000, minimum_bps: 30_000, maximum_bps: 20_000_000 };
+
+    #[test]
+    fn a_receivers_clock_wraps() {
+        let mut clock = ArrivalClock::default();
+        let first = clock.begin(0x7f_ffff);
+        assert_eq!(clock.begin(-0x80_0000) - first, REFERENCE_US, "24 bits, signed");
+        assert_eq!(clock.begin(0x7f_fffe) - first, -REFERENCE_US);
+        let mut clock = ArrivalClock::default();
+        let first = clock.begin(-1);
+        assert_eq!(clock.begin(1) - first, 2 * REFERENCE_US);
+        assert!(first > 0);
+    }
+
+    /// A feedback as the worker gets it: `deltas` in 250 µs.
+    fn feed(sending: &mut Sending, now: Instant, base: (u16, u64), deltas: &[Option<i16>]) -> Result<(), Discard> {
+        let (base_sequence, arrived_ms) = base;
+        let mut bytes = [0; 1_200];
+        let mut writer = Writer::new(&mut bytes);
+        let reference_time = i32::try_from(arrived_ms / 64).expect("soon");
+        let head = TransportCcHead { sender_ssrc: 1, media_ssrc: 2, base_sequence, reference_time, feedback_count: 0 };
+        assert!(writer.push_transport_cc(&head, deltas.iter().copied()));
+        let len = writer.len();
+        let Ok(mut packets) = rtcp::parse(&bytes[..len]) else { panic!("lawful") };
+        let Some(Packet::TransportCc(feedback)) = packets.next() else { panic!("what was written") };
+        sending.take_feedback(now, &feedback)
+    }
+
+    /// Ten packets of 1,000 bytes every 20 ms, 4 Mbit/s, which arrive 30 ms later and of which the receiver tells every
+    /// 60 ms; `lost` are not there.
+    fn run(sending: &mut Sending, seconds: u64, lost: impl Fn(u64) -> bool) {
+        let mut number = 0;
+        for frame in 1..=seconds * 50 {
+            let now = at(frame * 20);
+            (0..10).for_each(|_| sending.sent(now, 1_000));
+            number += 10;
+            if frame % 3 == 0 {
+                let (base, first_ms) = (number - 30, frame * 20 - 40 + 30);
+                let (mut last_ms, mut deltas) = (first_ms / 64 * 64, Vec::new());
+                for n in 0..30 {
+                    let arrived_ms = first_ms + n / 10 * 20;
+                    let delta = i16::try_from((arrived_ms - last_ms) * 4).expect("short");
+                    let is_there = !lost(base + n);
+                    last_ms = if is_there { arrived_ms } else { last_ms };
+                    deltas.push(Some(delta).filter(|_| is_there));
+                }
+                assert_eq!(feed(sending, at(frame * 20 + 40), (base as u16, first_ms), &deltas), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn the_estimate_follows_what_the_receiver_says() {
+        let mut sending = Sending::new(at(0), 0, SETTINGS);
+        assert!(!sending.is_heard());
+        assert_eq!(sending.available_bps(at(0)), Some(600_000), "what it begins with");
+        run(&mut sending, 10, |_| false);
+        let wide = sending.available_bps(at(10_000)).expect("it is heard");
+        assert!(wide > 3_500_000, "{wide}");
+        assert!(sending.estimator().acknowledged_bps().is_some_and(|bps| bps > 3_500_000));
+        let mut sending = Sending::new(at(0), 0, SETTINGS);
+        run(&mut sending, 10, |number| number.is_multiple_of(3));
+        let lossy = sending.available_bps(at(10_000)).expect("it is heard");
+        assert!(lossy < wide / 2, "{lossy} of {wide}");
+        assert_eq!(sending.stats(at(10_000)).cause, OutgoingCause::Loss);
+    }
+
+    #[test]
+    fn who_says_nothing_is_estimated_nothing() {
+        let mut sending = Sending::new(at(0), 0, SETTINGS);
+        (0..200).for_each(|n| sending.sent(at(n * 20), 1_000));
+        assert_eq!(sending.available_bps(at(1_000)), Some(600_000));
+        assert_eq!(sending.available_bps(at(4_000)), None);
+        assert_eq!(sending.take_remb(at(4_000), 900_000), Ok(()));
+        assert_eq!(sending.available_bps(at(4_000)), Some(900_000));
+    }
+
+    #[test]
+    fn feedback_of_what_was_not_sent_or_too_often_changes_nothing() {
+        let mut sending = Sending::new(at(0), 0, SETTINGS);
+        run(&mut sending, 2, |_| false);
+        let before = sending.available_bps(at(2_000));
+        assert_eq!(feed(&mut sending, at(2_100), (20_000, 2_000), &[Some(1); 100]), Err(Discard::UnknownFeedback));
+        // The last ten packets, and 90 that were not sent.
+        assert_eq!(feed(&mut sending, at(2_100), (990, 2_000), &[Some(0); 100]), Ok(()));
+        let results: Vec<_> = (0..1_000).map(|_| feed(&mut sending, at(2_101), (990, 2_000), &[Some(0); 10])).collect();
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 48, "of a thousand in a millisecond");
+        assert_eq!(results.last(), Some(&Err(Discard::FeedbackTooOften)));
+        assert!(sending.available_bps(at(2_001)) <= before.map(|bps| bps * 2));
+    }
+}

@@ -1,0 +1,113 @@
+//! What a consumer's receiver would like and what the path to it allows: of layers the lesser of both, and nothing
+//! while either says so.
+
+use super::{Consumer, Next};
+use crate::key::StreamKey;
+use crate::media::Producer;
+
+/// What a path allows a consumer to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Allowed {
+    /// Highest spatial and temporal layer.
+    pub(crate) spatial: u8,
+    pub(crate) temporal: u8,
+    /// Nothing.
+    pub(crate) suspended: bool,
+}
+
+impl Allowed {
+    /// Everything.
+    pub(crate) const ALL: Self = Self { spatial: u8::MAX, temporal: u8::MAX, suspended: false };
+}
+
+impl Consumer {
+    /// Pauses or resumes by request. False if nothing changes.
+    pub(crate) const fn set_paused(&mut self, paused: bool) -> bool {
+        self.pause_asked = paused;
+        self.settle_pause()
+    }
+
+    /// The next packet that leaves after a change begins a segment. False if nothing changes.
+    const fn settle_pause(&mut self) -> bool {
+        let paused = self.pause_asked || self.is_suspended();
+        let changes = self.paused != paused;
+        if changes {
+            self.paused = paused;
+            self.resynchronise();
+        }
+        changes
+    }
+
+    /// It was asked to pause.
+    pub(crate) const fn is_pause_asked(&self) -> bool {
+        self.pause_asked
+    }
+
+    /// What the path to its receiver allows; `None` before that is decided.
+    pub(crate) const fn allowed(&self) -> Option<Allowed> {
+        self.allowed
+    }
+
+    /// The path to its receiver does not carry it.
+    pub(crate) const fn is_suspended(&self) -> bool {
+        matches!(self.allowed, Some(Allowed { suspended: true, .. }))
+    }
+
+    /// The path to its receiver allows this from now on. Returns whether it pauses or resumes for that.
+    pub(crate) fn set_allowed(&mut self, allowed: Allowed) -> bool {
+        let before = self.wanted_temporal();
+        self.allowed = Some(allowed);
+        if self.wanted_temporal() != before {
+            self.follow_temporal();
+        }
+        self.settle_pause()
+    }
+
+    /// The highest layer that it may be sent: as its receiver would like, and the path allows.
+    pub(crate) fn highest_layer(&self) -> u8 {
+        self.preferred_layer.min(self.allowed.unwrap_or(Allowed::ALL).spatial)
+    }
+
+    /// The layer that its receiver would like best.
+    pub(crate) const fn preferred_layer(&self) -> u8 {
+        self.preferred_layer
+    }
+
+    /// The temporal layer that its receiver would like best.
+    pub(crate) const fn preferred_temporal(&self) -> u8 {
+        self.preferred_temporal
+    }
+
+    /// The highest temporal layer that it may be sent.
+    pub(super) fn wanted_temporal(&self) -> u8 {
+        self.preferred_temporal.min(self.allowed.unwrap_or(Allowed::ALL).temporal)
+    }
+
+    /// Its receiver would like this layer best; the stream is named if it is to be that one even when the ranks of the
+    /// streams change. False if nothing changes.
+    pub(crate) fn set_preferred_layer(&mut self, layer: u8, stream: Option<StreamKey>) -> bool {
+        let changes = self.preferred_layer != layer;
+        (self.preferred_layer, self.preferred_stream) = (layer, stream);
+        changes
+    }
+
+    /// The ranks of the producer's streams have changed.
+    pub(crate) fn follow_rank(&mut self, producer: &Producer) {
+        if let Some(layer) = self.preferred_stream.and_then(|stream| producer.layer_of(stream)) {
+            self.preferred_layer = layer;
+        }
+    }
+
+    /// The receiver would like temporal layers up to this one.
+    pub(crate) fn set_preferred_temporal(&mut self, layer: u8) {
+        self.preferred_temporal = layer;
+        self.follow_temporal();
+    }
+
+    /// It is to get other temporal layers: those below from the next frame on, those above where they may be entered.
+    fn follow_temporal(&mut self) {
+        if !self.is_waiting() {
+            self.next = if self.filter.temporal == self.wanted_temporal() { Next::Packet } else { Next::Filter };
+        }
+    }
+}

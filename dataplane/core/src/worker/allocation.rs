@@ -1,0 +1,220 @@
+//! What the path to a transport's receivers carries, and what each of its consumers is sent of it.
+
+use std::time::Duration;
+
+use corecast_wire::{Discard, Event, MediaKind};
+
+use super::Worker;
+use crate::congestion::send::Cause;
+use crate::congestion::{PathView, Wish};
+use crate::consumer::Allowed;
+use crate::io::{Outbox, Timer};
+use crate::key::{ConsumerKey, TransportKey};
+use crate::limits::MAX_ENCODINGS;
+use crate::media::TEMPORAL_LAYERS;
+use crate::rtcp::{ReportBlock, TransportCc};
+use crate::time::Instant;
+
+/// Priority of a consumer, unless it was given another one (mediasoup).
+const PRIORITY: u8 = 1;
+/// Temporal layers below this one are sent of the lowest spatial layer alone: of a better picture, too few a second.
+const LEAST_TEMPORAL: u8 = 1;
+
+/// Between two looks at a path that wants something to be done at once.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
+
+/// A consumer's steps: what each allows.
+struct Steps {
+    consumer: ConsumerKey,
+    wish: Wish,
+    allows: Vec<Allowed>,
+}
+
+impl Worker {
+    /// A receiver says which packets have come, and when.
+    pub(super) fn take_transport_cc(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        feedback: &TransportCc<'_>,
+        outbox: &mut Outbox,
+    ) {
+        // One that was sent nothing with a number has nothing to say.
+        let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) else { return };
+        match sending.take_feedback(now, feedback) {
+            Ok(()) => self.follow_estimate(now, key, outbox),
+            Err(why) => self.discard(key, why),
+        }
+    }
+
+    /// A receiver says what its path carries.
+    pub(super) fn take_remb(&mut self, now: Instant, key: TransportKey, bitrate_bps: u64, outbox: &mut Outbox) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        if transport.consumers().is_empty() {
+            self.discard(key, Discard::UnknownFeedback);
+            return;
+        }
+        match transport.sending_or_new(now).take_remb(now, bitrate_bps) {
+            Ok(()) => self.follow_estimate(now, key, outbox),
+            Err(why) => self.discard(key, why),
+        }
+    }
+
+    /// What a receiver report says of a path.
+    pub(super) fn take_loss(&mut self, now: Instant, key: TransportKey, report: &ReportBlock) {
+        let consumer = self.transports.get(key).and_then(|transport| transport.consumer_of(report.ssrc));
+        let consumer = consumer.and_then(|key| self.consumers.get_mut(key));
+        let round_trip = consumer.and_then(|consumer| consumer.feedback_mut().round_trip());
+        if let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) {
+            sending.take_loss(now, report.fraction_lost, round_trip);
+        }
+    }
+
+    pub(super) fn sending_timeout(&mut self, now: Instant, at: Instant, key: TransportKey, outbox: &mut Outbox) {
+        let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) else { return };
+        if sending.deadline().fires(at) {
+            sending.estimator_mut().handle_timeout(now);
+            self.follow_estimate(now, key, outbox);
+        }
+    }
+
+    /// The estimate may have changed: sees to what is sent.
+    fn follow_estimate(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
+        let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) else { return };
+        if sending.is_look_due(now) {
+            self.allocate(now, key, outbox);
+        }
+        self.probe(now, key, outbox);
+        let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) else { return };
+        let at = sending.next_timeout().map(|at| at.max(now + LEAST_WAIT));
+        sending.deadline().set(&mut self.timers, at, Timer::Sending(key));
+    }
+
+    /// A consumer's packets carry numbers of which its receiver may tell what became of them.
+    pub(super) fn expect_feedback(&mut self, now: Instant, key: ConsumerKey) {
+        let Some(consumer) = self.consumers.get(key).filter(|one| one.extensions().has_transport_cc()) else { return };
+        if let Some(transport) = self.transports.get_mut(consumer.transport()) {
+            transport.sending_or_new(now);
+        }
+    }
+
+    /// What a consumer wants has changed: what its transport's receivers are sent is looked at again.
+    pub(super) fn reallocate_of(&mut self, now: Instant, key: ConsumerKey, outbox: &mut Outbox) {
+        let Some(transport) = self.consumers.get(key).map(|consumer| consumer.transport()) else { return };
+        if let Some(sending) = self.transports.get_mut(transport).and_then(|transport| transport.sending()) {
+            sending.look_now(now);
+            self.follow_estimate(now, transport, outbox);
+        }
+    }
+
+    /// Decides what each of a transport's consumers is sent.
+    fn allocate(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
+        let Some(transport) = self.transports.get(key) else { return };
+        let consumers = transport.consumers().to_vec();
+        let sound_bps = consumers.iter().filter_map(|key| self.sound_bps(now, *key)).sum();
+        let mut steps: Vec<Steps> = consumers.iter().filter_map(|key| self.steps_of(now, *key)).collect();
+        let can_probe = self.carrier_of(key).is_some();
+        let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) else { return };
+        let (queue, is_heard) = (sending.estimator().queueing_delay(), sending.is_heard());
+        let is_proven = sending.estimator().cause() == Cause::Probe;
+        let available_bps = sending.available_bps(now);
+        let mut wishes: Vec<Wish> = steps.iter().map(|steps| steps.wish).collect();
+        sending.set_wanted(sound_bps + wishes.iter().map(Wish::wanted).sum::<u64>(), can_probe);
+        match available_bps {
+            Some(available_bps) => {
+                let path = PathView { available_bps, sound_bps, queue, is_heard, is_proven, can_probe };
+                sending.allocation_mut().decide(now, path, &mut wishes);
+            }
+            // Nothing is known of the path.
+            None => wishes.iter_mut().for_each(|wish| wish.step = wish.count().checked_sub(1)),
+        }
+        sending.set_unmet(wishes.iter().any(|wish| wish.cost() < wish.wanted()));
+        for (steps, wish) in steps.iter_mut().zip(wishes) {
+            let allowed = wish.step.and_then(|step| steps.allows.get(usize::from(step))).copied();
+            self.allow(now, steps.consumer, allowed.unwrap_or(Allowed { suspended: true, ..Allowed::ALL }), outbox);
+        }
+    }
+
+    /// What a consumer of sound takes.
+    fn sound_bps(&mut self, now: Instant, key: ConsumerKey) -> Option<u64> {
+        let consumer = self.consumers.get(key).filter(|consumer| !consumer.is_pause_asked())?;
+        let producer = self.producers.get(consumer.producer()).filter(|producer| !producer.is_paused())?;
+        if producer.kind() != MediaKind::Audio {
+            return None;
+        }
+        self.streams.get_mut(consumer.target())?.rate(now)?.needed_bps()
+    }
+
+    /// What a consumer of pictures could be sent. `None` if it is sent nothing anyway, or nothing is known yet.
+    fn steps_of(&mut self, now: Instant, key: ConsumerKey) -> Option<Steps> {
+        let consumer = self.consumers.get(key).filter(|consumer| !consumer.is_pause_asked())?;
+        let (of, allowed) = (consumer.producer(), consumer.allowed());
+        let (preferred, preferred_temporal) = (consumer.preferred_layer(), consumer.preferred_temporal());
+        let layers = self.layers(now, of);
+        let producer = self.producers.get(of).filter(|producer| !producer.is_paused())?;
+        if producer.kind() != MediaKind::Video {
+            return None;
+        }
+        let is_alone = producer.streams().len() == 1;
+        let mut steps = Steps { consumer: key, wish: Wish::new(PRIORITY), allows: Vec::new() };
+        let mut step = None;
+        for (stream, spatial) in producer.by_quality().iter().zip(0..=preferred).take(MAX_ENCODINGS) {
+            if !is_alone && !layers.is_active(spatial) {
+                continue;
+            }
+            let Some(rate) = self.streams.get_mut(*stream).and_then(|stream| stream.rate(now)) else { continue };
+            let is_lowest = steps.allows.is_empty();
+            for temporal in 0..TEMPORAL_LAYERS as u8 {
+                // Above the highest there is no more to pay, and so no step.
+                let is_last = temporal >= preferred_temporal;
+                if let Some(bps) = rate.needed_up_to_bps(temporal)
+                    && (is_lowest || temporal >= LEAST_TEMPORAL)
+                    && steps.wish.add_step(bps)
+                {
+                    steps.allows.push(Allowed { spatial, temporal, suspended: false });
+                }
+                if is_last {
+                    break;
+                }
+            }
+            // The last of an encoding is all of it.
+            if let Some(last) = steps.allows.last_mut().filter(|last| last.spatial == spatial) {
+                last.temporal = u8::MAX;
+            }
+        }
+        for (at, allows) in (0..).zip(&steps.allows) {
+            let is_had = |allowed: Allowed| {
+                !allowed.suspended && (allows.spatial, allows.temporal) <= (allowed.spatial, allowed.temporal)
+            };
+            step = if allowed.is_some_and(is_had) { Some(at) } else { step };
+        }
+        (steps.wish.step, steps.wish.is_new) = (step, allowed.is_none());
+        (steps.wish.count() > 0).then_some(steps)
+    }
+
+    /// A consumer may be sent this from now on.
+    fn allow(&mut self, now: Instant, key: ConsumerKey, allowed: Allowed, outbox: &mut Outbox) {
+        let Some(consumer) = self.consumers.get_mut(key).filter(|consumer| consumer.allowed() != Some(allowed)) else {
+            return;
+        };
+        let (of, before) = (consumer.producer(), consumer.target());
+        let pauses = consumer.set_allowed(allowed);
+        let layers = self.layers(now, of);
+        self.set_target(key, layers);
+        if pauses {
+            if let Some(producer) = self.producers.get_mut(of) {
+                producer.set_layers_dirty();
+            }
+            if let Some(consumer) = self.consumers.get(key) {
+                self.push_event(Event::ConsumerSuspended { consumer: consumer.id(), suspended: allowed.suspended });
+            }
+            self.want_key_frame_for(now, key, outbox);
+        } else if let Some(consumer) = self.consumers.get(key)
+            && consumer.target() != before
+            && consumer.awaits_key_frame_of(consumer.target())
+            && self.is_connected(consumer)
+        {
+            self.want_key_frame(now, consumer.target(), outbox);
+        }
+    }
+}
