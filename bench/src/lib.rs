@@ -13,6 +13,7 @@ pub mod floor_table;
 pub mod generator;
 pub mod http;
 pub mod meeting;
+pub mod network;
 pub mod outcome;
 pub mod packet;
 pub mod plot;

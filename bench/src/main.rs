@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use corecast_bench::calls::overload;
-use corecast_bench::{calls, fanout, flood, floor_loop, floor_table, meeting, rtp, target};
+use corecast_bench::{calls, fanout, flood, floor_loop, floor_table, meeting, network, rtp, target};
 
 /// RTP load generator for corecast
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ enum Command {
     WebRtc(calls::WebRtcArgs),
     /// Ask a worker for more than it can do: offered load against what leaves and how late
     Overload(overload::OverloadArgs),
+    /// Simulate the estimator of the path to a receiver in the cases of RFC 8867
+    Network(network::NetworkArgs),
     /// Send what attackers send to a server on this machine
     Flood(flood::FloodArgs),
     /// The server that is started for `webrtc`
@@ -64,6 +66,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Rtp(args) => rtp::run(&args),
         Command::WebRtc(args) => calls::run(&args),
         Command::Overload(args) => overload::run(&args),
+        Command::Network(args) => network::run(&args),
         Command::Flood(args) => flood::run(&args),
         Command::Exec { arguments } => calls::launch::become_program(&arguments),
         Command::FloorLoop => floor_loop::run(target::child_link()?),
