@@ -32,7 +32,7 @@ const THRESHOLD_SPIKE_MS: f64 = 15.0;
 /// The line must show overuse for this long (section 5.4).
 const OVERUSE_MS: f64 = 10.0;
 /// A shorter queue is none: the line may be noise.
-const EMPTY_QUEUE_MS: f64 = 8.0;
+const EMPTY_QUEUE_MS: f64 = 12.0;
 /// A queue that stands at this length is overuse.
 const STANDING_QUEUE_MS: f64 = 50.0;
 /// Delays that are this far from the last one belong to another clock or another path: everything begins again.
@@ -42,6 +42,8 @@ const BASE_SLICE_US: i64 = 10_000_000;
 const BASE_SLICES: usize = 6;
 /// Packets that make the minimum of one feedback safe from jitter.
 const SAFE_PACKETS: u32 = 5;
+/// How much one feedback moves the mean of the jitter.
+const JITTER_SHARE: f64 = 0.1;
 
 /// Packets that were sent together.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +77,11 @@ pub(super) struct Delay {
     /// Smallest delay of this feedback and of the one before, and how many packets gave it.
     least: Option<(i64, u32)>,
     least_before: Option<(i64, u32)>,
+    /// Largest delay of this feedback.
+    most: i64,
     queue_ms: f64,
+    /// How far the delays of one feedback lie apart.
+    jitter_ms: f64,
 }
 
 /// The smallest delay of the last minute.
@@ -105,7 +111,9 @@ impl Delay {
             last_delay_us: None,
             least: None,
             least_before: None,
+            most: i64::MIN,
             queue_ms: 0.0,
+            jitter_ms: 0.0,
         }
     }
 
@@ -121,6 +129,7 @@ impl Delay {
         self.base.record(sent_us, delay_us);
         let (least, count) = self.least.unwrap_or((i64::MAX, 0));
         self.least = Some((least.min(delay_us), count.saturating_add(1)));
+        self.most = self.most.max(delay_us);
         self.add_to_group(sent_us, arrived_us);
         jumped
     }
@@ -208,6 +217,8 @@ impl Delay {
             Some((before, _)) if count < SAFE_PACKETS => least.min(before),
             _ => least,
         };
+        let spread_ms = std::mem::replace(&mut self.most, i64::MIN).saturating_sub(least).max(0) as f64 / 1e3;
+        self.jitter_ms += JITTER_SHARE * (spread_ms - self.jitter_ms);
         self.least_before = Some((least, count));
         self.queue_ms = sample.saturating_sub(self.base.least()).max(0) as f64 / 1e3;
     }
@@ -223,6 +234,11 @@ impl Delay {
     /// Milliseconds that packets wait in the queue.
     pub(super) const fn queue_ms(&self) -> f64 {
         self.queue_ms
+    }
+
+    /// Milliseconds that the delays of one feedback lie apart, in the mean.
+    pub(super) const fn jitter_ms(&self) -> f64 {
+        self.jitter_ms
     }
 
     /// The queue is as good as empty.

@@ -3,17 +3,20 @@
 //!
 //! One probe is under way at a time. The first goes out with the first packets at three times the initial rate
 //! (libwebrtc), and while the path carries at least 70 percent of a probe the next one is twice as fast. Later a probe
-//! asks for a wish that is not met: a second after the rate has become stable, then more rarely; and after a drop for
-//! 85 percent of what there was before, since a drop may have been short. Nothing is probed while the queue is not
-//! empty or much is lost, and probes take at most 5 percent of what is sent.
+//! asks for a wish that is not met, if less is sent than the estimate allows: two seconds after the last fall, then
+//! more rarely; and after a drop for 85 percent of what there was before, since a drop may have been short. A source
+//! that uses all that is estimated needs no probes, since the rate grows by itself. Nothing is probed while the queue
+//! is not empty or much is lost, and probes take at most 5 percent of what is sent.
 
 use std::time::Duration;
 
 use super::{ClusterId, PacketResult, Usage, micros};
 use crate::time::Instant;
 
-/// How long a probe takes, and how many packets it has at least (libwebrtc: 15 ms, 5).
-const LENGTH: Duration = Duration::from_millis(25);
+/// How long a probe takes, in seconds: so many times the jitter, which falsifies it, within these bounds (libwebrtc:
+/// 15 ms). And how many packets it has at least (libwebrtc: 5).
+const JITTERS: f64 = 2.0;
+const LENGTH_S: (f64, f64) = (0.025, 0.08);
 const LEAST_PACKETS: u32 = 5;
 /// Bytes of one packet of a probe, for its least number of bytes.
 const PACKET_BYTES: u32 = 1_000;
@@ -26,6 +29,8 @@ const WISH_SCALE: f64 = 1.2;
 const FURTHER_THRESHOLD: f64 = 0.7;
 /// A wish is met if it exceeds the estimate by no more than this.
 const MET: f64 = 1.05;
+/// A fall of the estimate delays a probe for a wish by this.
+const STABLE: Duration = Duration::from_secs(2);
 /// Between two probes for a wish: at first, the factor after each in vain, and at most.
 const FIRST_INTERVAL: Duration = Duration::from_secs(1);
 const INTERVAL_GROWTH: f64 = 1.5;
@@ -74,6 +79,9 @@ pub(super) struct View {
     pub(super) is_lossy: bool,
     pub(super) is_draining: bool,
     pub(super) is_starting: bool,
+    /// Less is sent than the estimate allows.
+    pub(super) is_limited: bool,
+    pub(super) jitter_ms: f64,
 }
 
 /// A probe that is under way. The sums are those of a line of arrival times over bytes.
@@ -148,7 +156,7 @@ impl Probing {
 
     /// The rate is not stable: a probe for a wish waits.
     fn wait(&mut self, now: Instant) {
-        let due = now + FIRST_INTERVAL;
+        let due = now + STABLE;
         self.wish_at = Some(self.wish_at.map_or(due, |at| at.max(due)));
     }
 
@@ -192,7 +200,8 @@ impl Probing {
         }
         (self.has_started, self.next_id) = (true, self.next_id.wrapping_add(1));
         let least_bytes = LEAST_PACKETS * PACKET_BYTES;
-        let bytes = (bps / 8.0 * LENGTH.as_secs_f64()).min(f64::from(u32::MAX)) as u32;
+        let length_s = (view.jitter_ms / 1e3 * JITTERS).clamp(LENGTH_S.0, LENGTH_S.1);
+        let bytes = (bps / 8.0 * length_s).min(f64::from(u32::MAX)) as u32;
         let probe = Probe {
             cluster: ClusterId(self.next_id),
             bitrate_bps: bps as u64,
@@ -209,7 +218,10 @@ impl Probing {
         if !self.has_started {
             return Some((view.estimate_bps * FIRST_SCALE, true));
         }
-        if self.further.take().is_some_and(|probed| view.estimate_bps >= probed * FURTHER_THRESHOLD) {
+        // A source that uses what is estimated finds out by that whether there is more.
+        let is_useful = view.is_limited || view.is_starting;
+        let has_arrived = self.further.take().is_some_and(|probed| view.estimate_bps >= probed * FURTHER_THRESHOLD);
+        if has_arrived && is_useful {
             return Some((view.estimate_bps * FURTHER_SCALE, true));
         }
         if self.wish_at.is_some_and(|at| now < at) {
@@ -220,7 +232,8 @@ impl Probing {
             .take()
             .filter(|(before, at)| now.since(*at) < DROP_TIME && view.estimate_bps < before * DROP);
         let after_drop = dropped.map_or(0.0, |(before, _)| before * AFTER_DROP);
-        Some((after_drop.max(view.estimate_bps * FURTHER_SCALE), view.is_starting))
+        let for_wish = if is_useful { view.estimate_bps * FURTHER_SCALE } else { 0.0 };
+        Some((after_drop.max(for_wish), view.is_starting))
     }
 
     fn in_vain(&mut self, now: Instant) {
@@ -325,6 +338,8 @@ mod tests {
         is_lossy: false,
         is_draining: false,
         is_starting: false,
+        is_limited: true,
+        jitter_ms: 0.0,
     };
 
     fn at(millis: u64) -> Instant {

@@ -11,6 +11,9 @@ struct Call {
     now_us: u64,
     most_bps: f64,
     capacity_bps: f64,
+    /// One-way delay, and what others add to the queue at a time in microseconds.
+    delay_us: u64,
+    others_us: fn(u64) -> u64,
     free_at_us: f64,
     next_at_us: f64,
     probe: Option<(Probe, u32, u32)>,
@@ -28,6 +31,8 @@ impl Call {
             now_us: 0,
             most_bps,
             capacity_bps,
+            delay_us: 25_000,
+            others_us: |_| 0,
             free_at_us: 0.0,
             next_at_us: 0.0,
             probe: None,
@@ -75,7 +80,8 @@ impl Call {
         let at_us = self.now_us as f64;
         self.next_at_us = self.next_at_us.max(at_us - 5_000.0) + bits * 1e6 / bps;
         let queue_ms = (self.free_at_us - at_us).max(0.0) / 1e3;
-        let fits = queue_ms < 300.0;
+        let others_us = (self.others_us)(self.now_us);
+        let fits = queue_ms + others_us as f64 / 1e3 < 300.0;
         if fits {
             self.free_at_us = self.free_at_us.max(at_us) + bits * 1e6 / self.capacity_bps;
             self.longest_queue_ms = self.longest_queue_ms.max(queue_ms);
@@ -84,7 +90,7 @@ impl Call {
         self.results.push(PacketResult {
             sent_at: self.now(),
             bytes: PACKET_BYTES,
-            arrived_at: fits.then(|| Duration::from_micros(self.free_at_us as u64 + 25_000)),
+            arrived_at: fits.then(|| Duration::from_micros(self.free_at_us as u64 + self.delay_us + others_us)),
             cluster,
             ecn_ce: false,
         });
@@ -139,6 +145,38 @@ fn a_sender_that_sends_little_learns_by_probes_what_it_wants_to_know_and_nothing
     modest.estimator.set_wanted(500_000);
     modest.run(20_000);
     assert_eq!((modest.probes, modest.estimate()), (0, 0.6e6));
+}
+
+#[test]
+fn a_sender_of_a_fixed_rate_finds_out_that_there_is_more_again() {
+    let mut call = Call::new(0.35e6, 0.3e6);
+    call.run(10_000);
+    assert!(call.estimate() < 0.5e6, "{}", call.estimate());
+    call.capacity_bps = 5e6;
+    call.run(10_000);
+    assert!(call.estimate() > 1.5e6, "{}: sent is more than 65 percent of what can be estimated", call.estimate());
+}
+
+#[test]
+fn a_path_that_becomes_longer_is_no_queue_for_long() {
+    let mut call = Call::new(2e6, f64::MAX);
+    call.run(10_000);
+    call.delay_us += 100_000;
+    call.run(10_000);
+    assert!(call.estimate() > 1.6e6, "{}", call.estimate());
+    call.longest_queue_ms = 0.0;
+    call.run(10_000);
+    assert!(call.longest_queue_ms < 120.0, "the delay counts again: {} ms", call.longest_queue_ms);
+}
+
+#[test]
+fn a_flow_beside_one_that_fills_the_queue_does_not_starve() {
+    // As TCP alone would: the queue grows from 100 ms by 20 ms a second, and halves when it is full.
+    let mut call = Call::new(20e6, f64::MAX);
+    call.estimator.set_wanted(0);
+    call.others_us = |now_us| 100_000 + now_us % 10_050_000 / 50;
+    call.run(60_000);
+    assert!(call.estimate() > 0.4e6, "{} by {:?}", call.estimate(), call.estimator.cause());
 }
 
 #[test]
