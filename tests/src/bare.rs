@@ -196,6 +196,16 @@ impl BarePeer {
         outgoing
     }
 
+    /// The datagrams that carry application data.
+    ///
+    /// # Panics
+    /// If it is not connected.
+    pub fn application_data(&mut self, bench: &Bench, data: &[u8]) -> Vec<Vec<u8>> {
+        let accepted = self.engine.send_application_data(data).expect("connected");
+        assert_eq!(accepted, data.len());
+        self.speak(bench)
+    }
+
     /// Takes in a DTLS datagram.
     pub fn hear(&mut self, bench: &Bench, datagram: &[u8]) {
         // What the machine says cannot be wrong unless we were; then it is of no interest.

@@ -186,6 +186,7 @@ const _: () = assert!(RETRANSMIT_MEMORY.is_power_of_two() && TRANSPORT_CC_WINDOW
 const _: () = assert!(REPLAY_PACKETS <= VIDEO_HISTORY_PACKETS as u64);
 const _: () = assert!(MAX_QUEUED_PACKETS / 2 >= 16 * REPLAY_PACKETS as usize, "a meeting of some twenty can be joined");
 const _: () = assert!(MAX_QUEUED_PACKETS <= u16::MAX as usize, "a consumer counts its own");
+const _: () = assert!(DTLS_MTU_BYTES <= MAX_DTLS_BYTES, "what we send finds room where what we receive does");
 const _: () = assert!(OUTBOX_SEGMENTS >= OUTBOX_TRAINS);
 const _: () = {
     // A consumer's own extensions are 28 bytes, and the two-byte form takes one more for each that is passed on.

@@ -42,6 +42,29 @@ fn s6_forged_alerts_and_records_do_not_end_a_call() {
     call.media_goes_on();
 }
 
+/// The library was given room for as much as we send ourselves, and asked again for ever about a record that did not
+/// fit.
+#[test]
+fn s6_application_data_of_any_length_does_not_hold_up_the_worker() {
+    let mut call = Call::new();
+    for (number, version) in [(3, DtlsVersions::V12), (4, DtlsVersions::V13)] {
+        let (mut bench, own) = (Bench::new(version), certificate());
+        bench.create_transport(RouterId(1), number);
+        bench.connect(number, true, vec![fingerprint(&own)]);
+        let mut peer = BarePeer::new(&bench, number, true, version, own);
+        peer.check(&mut bench);
+        peer.handshake(&mut bench);
+        assert_eq!(bench.state_of(number.into()).1, DtlsState::Connected);
+        for len in [1, 1_150, 1_151, 1_191, 1_400, 1_450, 1_463] {
+            for datagram in peer.application_data(&bench, &vec![7; len]) {
+                bench.inject(peer.address, &datagram);
+            }
+            assert_eq!(bench.state_of(number.into()).1, DtlsState::Connected, "{len}");
+        }
+    }
+    call.media_goes_on();
+}
+
 /// A ClientHello of DTLS 1.2 (RFC 6347 section 4.2.2) in a record of its own.
 fn hello(version: [u8; 2], suites: &[u16], extensions: &[(u16, &[u8])]) -> Vec<u8> {
     let mut body = [&version[..], &[0x55; 32], &[0, 0]].concat();

@@ -360,7 +360,7 @@ impl Dtls {
     }
 
     fn drain(&mut self, identity: &Identity, now: Instant, send: &mut dyn FnMut(&[u8])) -> Option<Outcome> {
-        let mut room = [0; DTLS_MTU_BYTES];
+        let mut room = [0; MAX_DTLS_BYTES];
         let mut outcome = None;
         let mut connected = false;
         loop {
@@ -386,6 +386,8 @@ impl Dtls {
                     self.due = Some(at).filter(|at| at.since(now) <= HANDSHAKE_TIMEOUT);
                     break;
                 }
+                // There is room for what any datagram holds. If there were not, the library would say so for ever.
+                Output::BufferTooSmall { .. } => return Some(self.fail("a record is longer than a datagram")),
                 // It belongs to data channels, which this transport has not got.
                 Output::ApplicationData(_) => self.authentic |= self.state == State::Connected,
                 _ => {}
