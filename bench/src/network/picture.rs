@@ -60,7 +60,7 @@ fn rates(area: &Area<'_>, case: &Case, bins: &[Bin]) -> anyhow::Result<()> {
         .margin_right(28)
         .x_label_area_size(22)
         .y_label_area_size(64)
-        .build_cartesian_2d(0.0..case.seconds, 0.0..most * 1.25)
+        .build_cartesian_2d(0.0..case.seconds, 0.0..most * 1.4)
         .map_err(|error| failed(&error))?;
     chart
         .configure_mesh()

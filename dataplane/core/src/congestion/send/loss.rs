@@ -99,7 +99,9 @@ impl Loss {
             let scored = candidates.map(|bps| (self.score(bps), bps));
             scored.fold((f64::NEG_INFINITY, current), |best, next| if next.0 > best.0 { next } else { best }).1
         };
-        // A limit goes up no faster than its candidates do: the best explanation may change its mind.
+        // A limit is never below what gets through, and goes up no faster than its candidates do: the best explanation
+        // may change its mind.
+        let best = best.max(backed_off);
         let best = if self.limit_bps.is_some() { best.min(current * 1.1) } else { best };
         self.limit_bps = (best < unlimited_bps).then_some(best);
     }
@@ -107,17 +109,28 @@ impl Loss {
     /// How well a rate explains what was seen, with the inherent loss that suits it best.
     fn score(&self, bps: f64) -> f64 {
         let bound = INHERENT_BOUND + INHERENT_BALANCE_BPS / bps.max(1.0);
-        let believed = INHERENT.iter().filter(|inherent| **inherent <= bound);
-        let packets: f64 = self.weighted().map(|(weight, observation)| weight * observation.packets).sum();
+        // What was sent below the rate is explained by the inherent loss alone, and can be summed before.
+        let is_below = |seen: &Observation| seen.rate_bps <= bps;
+        let below = self.weighted().filter(|(_, seen)| is_below(seen)).fold((0.0, 0.0), |sum, (weight, seen)| {
+            (sum.0 + weight * seen.lost, sum.1 + weight * (seen.packets - seen.lost))
+        });
         let likelihood = |inherent: f64| -> f64 {
-            let terms = self.weighted().map(|(weight, seen)| {
-                let above = if seen.rate_bps > bps { (seen.rate_bps - bps) / seen.rate_bps } else { 0.0 };
-                let lost = (inherent + (1.0 - inherent) * above).clamp(1e-6, 1.0 - 1e-6);
-                weight * (seen.lost * lost.ln() + (seen.packets - seen.lost) * (1.0 - lost).ln())
+            let above = self.weighted().filter(|(_, seen)| !is_below(seen)).map(|(weight, seen)| {
+                let excess = (seen.rate_bps - bps) / seen.rate_bps;
+                weight * log_of(seen.lost, seen.packets - seen.lost, inherent + (1.0 - inherent) * excess)
             });
-            terms.sum()
+            above.sum::<f64>() + log_of(below.0, below.1, inherent)
         };
-        let best = believed.map(|inherent| likelihood(*inherent)).fold(f64::NEG_INFINITY, f64::max);
+        // The likelihood has one maximum: beyond it there is nothing to look for.
+        let mut best = f64::NEG_INFINITY;
+        for inherent in INHERENT.into_iter().filter(|inherent| *inherent <= bound) {
+            let next = likelihood(inherent);
+            if next < best {
+                break;
+            }
+            best = next;
+        }
+        let packets: f64 = self.weighted().map(|(weight, seen)| weight * seen.packets).sum();
         best + BIAS * packets * bps.max(1.0).ln()
     }
 
@@ -134,6 +147,13 @@ impl Loss {
             .fold((0.0, 0.0), |sum, (_, observation)| (sum.0 + observation.packets, sum.1 + observation.lost));
         lost > MUCH * packets
     }
+}
+
+/// Logarithm of the likelihood that of packets so many are lost and so many arrive, if each is lost with this
+/// probability.
+fn log_of(lost: f64, arrived: f64, probability: f64) -> f64 {
+    let probability = probability.clamp(1e-6, 1.0 - 1e-6);
+    lost * probability.ln() + arrived * (1.0 - probability).ln()
 }
 
 #[cfg(test)]

@@ -34,8 +34,8 @@ const FULL_RATE_MS: u64 = 200;
 const LIMITED_SHARE: f64 = 0.85;
 /// A probe raises the rate of a source that follows it by no more than this.
 const MOST_STEP: f64 = 1.3;
-/// Without feedback for this long, and three responses, while packets leave, the estimate falls to this share, once in
-/// that time.
+/// If no feedback comes for this long, and for three responses, after a packet left, the estimate falls to this share;
+/// and again after the next packet.
 const SILENCE: Duration = Duration::from_secs(1);
 const SILENCE_SHARE: f64 = 0.8;
 /// Share of the old value in the smoothed response time (RFC 6298: 7/8).
@@ -192,7 +192,9 @@ impl Estimator {
     pub fn feedback(&mut self, now: Instant, results: impl IntoIterator<Item = PacketResult>) {
         let (mut newest_sent, mut is_observed) = (None, false);
         let (mut is_marked, mut has_loss) = (false, false);
+        let mut is_told = false;
         for result in results {
+            is_told = true;
             is_observed |= self.loss.record(result.sent_at, result.bytes, result.arrived_at.is_none());
             self.probing.record(&result);
             has_loss |= result.arrived_at.is_none();
@@ -203,6 +205,9 @@ impl Estimator {
             }
             self.arrived.record(micros(arrived_at), u64::from(result.bytes));
             newest_sent = newest_sent.max(Some(result.sent_at));
+        }
+        if !is_told {
+            return;
         }
         (self.heard_at, self.unheard_since) = (Some(now), None);
         let Some(newest_sent) = newest_sent else {
@@ -227,7 +232,7 @@ impl Estimator {
             && found.bps > self.rate.bps()
         {
             // A source that follows at once would overrun the path if jitter has falsified what was found.
-            let is_followed = !self.rate.is_starting() && !self.is_application_limited();
+            let is_followed = !self.rate.is_starting() && !self.is_application_limited() && !found.is_idle;
             let most_bps = if is_followed { self.rate.bps() * MOST_STEP } else { f64::INFINITY };
             self.rate.set(found.bps.min(most_bps));
             self.cause = Cause::Probe;
@@ -367,16 +372,20 @@ impl Estimator {
         if self.unheard_since.is_none() && self.heard_at.is_none() {
             return None;
         }
+        self.sent.advance(now.as_nanos() / 1_000);
+        // If nothing has left for a while, what was seen last no longer counts: the queue has emptied.
+        let is_idle = self.unheard_since.is_none() && self.heard_at.is_some_and(|at| now.since(at) >= SILENCE);
         let view = View {
             estimate_bps: self.bps,
             wanted_bps: self.wanted_bps,
             maximum_bps: self.maximum_bps,
-            usage: self.delay.usage(),
-            is_empty: self.delay.is_empty(),
-            is_lossy: self.loss.is_much(),
-            is_draining: self.rate.is_draining(),
+            usage: if is_idle { Usage::Normal } else { self.delay.usage() },
+            is_empty: is_idle || self.delay.is_empty(),
+            is_lossy: !is_idle && self.loss.is_much(),
+            is_draining: !is_idle && self.rate.is_draining(),
             is_starting: self.rate.is_starting(),
-            is_limited: self.is_application_limited(),
+            is_idle,
+            is_limited: is_idle || self.is_application_limited(),
             jitter_ms: self.delay.jitter_ms(),
         };
         self.probing.poll(now, &view)
@@ -393,7 +402,7 @@ impl Estimator {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.sent.advance(now.as_nanos() / 1_000);
         if self.silent_at().is_some_and(|at| at <= now) {
-            self.unheard_since = Some(now);
+            self.unheard_since = None;
             self.probing.fell(now, self.bps);
             self.set(self.bps * SILENCE_SHARE, Cause::Silence);
         }

@@ -23,6 +23,8 @@ const PACKET_BYTES: u32 = 1_000;
 /// Faster than the estimate: the first one, and those that follow one that arrived.
 const FIRST_SCALE: f64 = 3.0;
 const FURTHER_SCALE: f64 = 2.0;
+/// No probe is slower, so that it is over soon (LiveKit: 200 kbit/s more than the estimate).
+const LEAST_BPS: f64 = 200_000.0;
 /// More than this share of the wish is not probed for.
 const WISH_SCALE: f64 = 1.2;
 /// A probe goes on if the rate has become this share of it (libwebrtc: 0.7).
@@ -48,12 +50,15 @@ const SATURATED: f64 = 0.9;
 const SATURATED_SHARE: f64 = 0.95;
 /// A probe that arrives so much faster than it was sent was held up on its way, and says nothing (libwebrtc: 2).
 const TOO_FAST: f64 = 2.0;
-/// After this time nothing more is expected of a probe (libwebrtc: 1 s).
+/// So long after its end nothing more is expected of a probe (libwebrtc: 1 s).
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Share of what is sent that probes may take, and what they may take at once: a minute's share, and enough to start.
 const SHARE: f64 = 0.05;
 const SHARE_TIME_S: f64 = 60.0;
 const START_BYTES: f64 = 150_000.0;
+/// What they may take each second even if nothing is sent: otherwise a receiver whose media are all paused for want of
+/// capacity could never learn that it has come back. It is one probe of the least size in four seconds.
+const IDLE_BYTES_PER_S: f64 = 1_250.0;
 
 /// A probe that is to be sent now: packets of one cluster, at this rate, until both numbers are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +84,8 @@ pub(super) struct View {
     pub(super) is_lossy: bool,
     pub(super) is_draining: bool,
     pub(super) is_starting: bool,
+    /// Nothing has been sent for a while.
+    pub(super) is_idle: bool,
     /// Less is sent than the estimate allows.
     pub(super) is_limited: bool,
     pub(super) jitter_ms: f64,
@@ -90,6 +97,7 @@ struct Cluster {
     probe: Probe,
     made_at: Instant,
     is_further: bool,
+    is_idle: bool,
     arrived: u32,
     bytes: u64,
     first_bytes: u32,
@@ -106,6 +114,8 @@ pub(super) struct Found {
     pub(super) bps: f64,
     /// The path carries no more than this; otherwise it carries at least this.
     pub(super) is_saturated: bool,
+    /// Nothing else was sent when it left.
+    pub(super) is_idle: bool,
 }
 
 /// The decider of one path.
@@ -122,6 +132,7 @@ pub(super) struct Probing {
     /// The highest estimate of late, and when it was.
     before_drop: Option<(f64, Instant)>,
     budget_bytes: f64,
+    polled_at: Option<Instant>,
 }
 
 impl Probing {
@@ -135,6 +146,7 @@ impl Probing {
             interval: FIRST_INTERVAL,
             before_drop: None,
             budget_bytes: START_BYTES,
+            polled_at: None,
         }
     }
 
@@ -169,13 +181,18 @@ impl Probing {
     /// When to ask again.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         match &self.cluster {
-            Some(cluster) => Some(cluster.made_at + PATIENCE),
+            Some(cluster) => Some(cluster.gives_up_at()),
             None => self.wish_at,
         }
     }
 
     /// A probe to send now, if one is due. Otherwise it is looked at again after a while.
     pub(super) fn poll(&mut self, now: Instant, view: &View) -> Option<Probe> {
+        let elapsed_s = self.polled_at.map_or(0.0, |at| now.since(at).as_secs_f64());
+        self.polled_at = Some(now);
+        if self.budget_bytes < START_BYTES {
+            self.budget_bytes = (self.budget_bytes + elapsed_s * IDLE_BYTES_PER_S).min(START_BYTES);
+        }
         let probe = self.decide(now, view);
         if probe.is_none() {
             self.wish_at = self.wish_at.map(|at| if at <= now { now + RETRY } else { at });
@@ -184,7 +201,7 @@ impl Probing {
     }
 
     fn decide(&mut self, now: Instant, view: &View) -> Option<Probe> {
-        if self.cluster.as_ref().is_some_and(|cluster| now.since(cluster.made_at) > PATIENCE) {
+        if self.cluster.as_ref().is_some_and(|cluster| now > cluster.gives_up_at()) {
             self.cluster = None;
             self.in_vain(now);
         }
@@ -194,6 +211,7 @@ impl Probing {
             return None;
         }
         let (bps, is_further) = self.due(now, view)?;
+        let bps = if bps > 0.0 { bps.max(LEAST_BPS) } else { 0.0 };
         let bps = bps.min(view.wanted_bps * WISH_SCALE).min(view.maximum_bps);
         if bps <= view.estimate_bps * MET {
             return None;
@@ -208,7 +226,7 @@ impl Probing {
             bytes: bytes.max(least_bytes),
             packets: LEAST_PACKETS,
         };
-        self.cluster = Some(Cluster::new(probe, now, is_further));
+        self.cluster = Some(Cluster::new(probe, now, is_further, view.is_idle));
         self.wish_at = Some(now + self.interval);
         Some(probe)
     }
@@ -274,11 +292,12 @@ impl Probing {
 }
 
 impl Cluster {
-    fn new(probe: Probe, now: Instant, is_further: bool) -> Self {
+    fn new(probe: Probe, now: Instant, is_further: bool, is_idle: bool) -> Self {
         Self {
             probe,
             made_at: now,
             is_further,
+            is_idle,
             arrived: 0,
             bytes: 0,
             first_bytes: 0,
@@ -302,6 +321,11 @@ impl Cluster {
         self.last_arrived = self.last_arrived.max(arrived_at);
     }
 
+    fn gives_up_at(&self) -> Instant {
+        let length_s = f64::from(self.probe.bytes) * 8.0 / (self.probe.bitrate_bps as f64).max(1.0);
+        self.made_at + PATIENCE + Duration::from_secs_f64(length_s.min(PATIENCE.as_secs_f64()))
+    }
+
     /// Enough has arrived for a verdict.
     fn is_whole(&self) -> bool {
         f64::from(self.arrived) >= f64::from(self.probe.packets) * LEAST_ARRIVED
@@ -317,10 +341,13 @@ impl Cluster {
             return None;
         }
         let (sent_bps, arrived_bps) = (sent_bytes * 8e6 / sent_us, arrived_bytes * 8e6 / arrived_us);
+        let is_idle = self.is_idle;
         match arrived_bps / sent_bps {
             ratio if !ratio.is_finite() || ratio > TOO_FAST => None,
-            ratio if ratio < SATURATED => Some(Found { bps: arrived_bps * SATURATED_SHARE, is_saturated: true }),
-            _ => Some(Found { bps: sent_bps.min(arrived_bps), is_saturated: false }),
+            ratio if ratio < SATURATED => {
+                Some(Found { bps: arrived_bps * SATURATED_SHARE, is_saturated: true, is_idle })
+            }
+            _ => Some(Found { bps: sent_bps.min(arrived_bps), is_saturated: false, is_idle }),
         }
     }
 }
@@ -338,6 +365,7 @@ mod tests {
         is_lossy: false,
         is_draining: false,
         is_starting: false,
+        is_idle: false,
         is_limited: true,
         jitter_ms: 0.0,
     };
@@ -394,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn probes_take_at_most_a_twentieth_of_what_is_sent() {
+    fn probes_take_at_most_a_twentieth_of_what_is_sent_and_a_little() {
         let mut probing = Probing::new();
         let (mut media, mut probes) = (0_u64, 0_u64);
         for millis in 0..300_000 {
@@ -407,6 +435,6 @@ mod tests {
             }
         }
         assert!(probes > 100_000, "{probes}");
-        assert!(probes as f64 <= media as f64 * 0.05 + 150_000.0, "{probes} of {media}");
+        assert!(probes as f64 <= media as f64 * 0.05 + 150_000.0 + 300.0 * 1_250.0, "{probes} of {media}");
     }
 }

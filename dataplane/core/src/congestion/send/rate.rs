@@ -237,7 +237,8 @@ impl Rate {
                 return None;
             }
             self.decreased_at = Some(now);
-            self.bps *= COMPETING_DECREASE;
+            let arriving_bps = signal.arriving_bps.unwrap_or(0.0);
+            self.bps = self.bps.min(self.bps.max(arriving_bps) * COMPETING_DECREASE);
             return Some(Cause::Loss);
         }
         let ceiling = signal.acknowledged_bps? * AHEAD + AHEAD_BPS;

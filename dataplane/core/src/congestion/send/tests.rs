@@ -10,6 +10,8 @@ struct Call {
     estimator: Estimator,
     now_us: u64,
     most_bps: f64,
+    /// It sends at most that, whatever is estimated.
+    is_deaf: bool,
     capacity_bps: f64,
     /// One-way delay, and what others add to the queue at a time in microseconds.
     delay_us: u64,
@@ -30,6 +32,7 @@ impl Call {
             estimator,
             now_us: 0,
             most_bps,
+            is_deaf: false,
             capacity_bps,
             delay_us: 25_000,
             others_us: |_| 0,
@@ -48,6 +51,7 @@ impl Call {
             self.now_us += 1_000;
             if let Some(probe) = self.estimator.poll_probe(self.now()) {
                 (self.probe, self.probes) = (Some((probe, 0, 0)), self.probes + 1);
+                self.next_at_us = self.now_us as f64;
             }
             while self.next_at_us <= self.now_us as f64 {
                 self.send();
@@ -69,7 +73,8 @@ impl Call {
     }
 
     fn send(&mut self) {
-        let mut bps = (self.estimator.bitrate_bps() as f64).min(self.most_bps);
+        let estimate_bps = self.estimator.bitrate_bps() as f64;
+        let mut bps = if self.is_deaf { self.most_bps } else { estimate_bps.min(self.most_bps) };
         let mut cluster = None;
         if let Some((probe, packets, bytes)) = &mut self.probe {
             (cluster, bps) = (Some(probe.cluster), probe.bitrate_bps as f64);
@@ -122,6 +127,20 @@ fn what_the_path_carries_is_found_at_once_and_kept_without_a_long_queue() {
 }
 
 #[test]
+fn each_capacity_from_150_kbit_to_15_mbit_is_found_within_ten_seconds() {
+    for capacity_bps in [0.15e6, 0.3e6, 0.5e6, 1e6, 5e6, 15e6] {
+        let mut call = Call::new(capacity_bps, f64::MAX);
+        call.run(10_000);
+        let mut sum = 0.0;
+        for _ in 0..50 {
+            call.run(100);
+            sum += call.estimate() / capacity_bps / 50.0;
+        }
+        assert!((0.7..1.05).contains(&sum), "{sum} of {capacity_bps}");
+    }
+}
+
+#[test]
 fn a_fall_of_the_capacity_is_followed_and_so_is_its_return() {
     let mut call = Call::new(3e6, f64::MAX);
     call.run(10_000);
@@ -158,6 +177,21 @@ fn a_sender_of_a_fixed_rate_finds_out_that_there_is_more_again() {
 }
 
 #[test]
+fn a_receiver_whose_media_are_all_paused_learns_that_its_capacity_has_come_back() {
+    let mut call = Call::new(3e6, f64::MAX);
+    call.run(5_000);
+    call.capacity_bps = 0.05e6;
+    call.run(15_000);
+    assert!(call.estimate() < 0.1e6, "{}", call.estimate());
+    // Not even the lowest layer fits: nothing is sent for two minutes, more than the first budget of probes lasts.
+    call.most_bps = 0.001;
+    call.run(120_000);
+    call.capacity_bps = 3e6;
+    call.run(5_000);
+    assert!(call.estimate() > 0.2e6, "{} by {:?}", call.estimate(), call.estimator.cause());
+}
+
+#[test]
 fn a_path_that_becomes_longer_is_no_queue_for_long() {
     let mut call = Call::new(2e6, f64::MAX);
     call.run(10_000);
@@ -180,6 +214,18 @@ fn a_flow_beside_one_that_fills_the_queue_does_not_starve() {
 }
 
 #[test]
+fn what_gets_through_is_estimated_even_if_the_sender_sends_more() {
+    let mut call = Call::new(2.5e6, 2e6);
+    call.is_deaf = true;
+    call.run(10_000);
+    call.capacity_bps = 0.6e6;
+    for second in 1..=10 {
+        call.run(1_000);
+        assert!(call.estimate() > 0.3e6, "after {second} s {} by {:?}", call.estimate(), call.estimator.cause());
+    }
+}
+
+#[test]
 fn without_feedback_the_estimate_falls_while_packets_leave() {
     let mut estimator = Estimator::new(at(0), SETTINGS);
     estimator.sent(at(0), 1, 1_000, None);
@@ -190,6 +236,8 @@ fn without_feedback_the_estimate_falls_while_packets_leave() {
     for fall in 1..=30 {
         let due = estimator.next_timeout().expect("due");
         estimator.handle_timeout(due);
+        assert_eq!(estimator.next_timeout(), None, "nothing has left since");
+        estimator.sent(due, 1, 1_000, None);
         assert_eq!(estimator.cause(), Cause::Silence);
         let expected = (600_000.0 * 0.8_f64.powi(fall)).max(30_000.0);
         assert!((estimator.bitrate_bps() as f64 - expected).abs() < 2.0);
