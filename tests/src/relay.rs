@@ -34,7 +34,14 @@ pub struct Path {
     pub reorder_percent: u32,
     /// How long those are held back on top of `delay`.
     pub reorder_by: Duration,
+    /// Bits per second for each client, with headers of UDP and IP; 0 for as many as come.
+    pub rate_bps: u64,
+    /// Longest wait for that rate. What would wait for longer is lost, as behind a queue that is full.
+    pub queue: Duration,
 }
+
+/// Headers of UDP and IP.
+const HEADER_BYTES: usize = 28;
 
 /// What has gone through one direction so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +50,8 @@ pub struct Counts {
     pub received: u64,
     /// Datagrams that were lost on purpose.
     pub lost: u64,
+    /// Datagrams for which the queue was full.
+    pub overflowed: u64,
     /// Datagrams that were held back on purpose.
     pub held_back: u64,
 }
@@ -83,16 +92,25 @@ struct Direction {
     counts: Counts,
     waiting: BinaryHeap<Reverse<Waiting>>,
     order: u64,
+    /// When the last datagram of each client will have passed the bottleneck.
+    busy_until: BTreeMap<SocketAddr, Instant>,
 }
 
 impl Direction {
     fn new(random: Random, path: Path) -> Self {
-        Self { random, path, counts: Counts::default(), waiting: BinaryHeap::new(), order: 0 }
+        Self {
+            random,
+            path,
+            counts: Counts::default(),
+            waiting: BinaryHeap::new(),
+            order: 0,
+            busy_until: BTreeMap::new(),
+        }
     }
 
     /// Decides about a datagram: not to be sent, to be sent after so long. Two draws for each, whatever comes of them,
     /// so that one setting does not move the others' choices.
-    fn decide(&mut self) -> Option<Duration> {
+    fn decide(&mut self, now: Instant, client: SocketAddr, length: usize) -> Option<Duration> {
         self.counts.received += 1;
         let lost = self.random.percent(self.path.loss_percent);
         let held_back = self.random.percent(self.path.reorder_percent);
@@ -100,11 +118,30 @@ impl Direction {
             self.counts.lost += 1;
             return None;
         }
+        let Some(queued) = self.queue(now, client, length) else {
+            self.counts.overflowed += 1;
+            return None;
+        };
         if held_back {
             self.counts.held_back += 1;
-            return Some(self.path.delay + self.path.reorder_by);
+            return Some(queued + self.path.delay + self.path.reorder_by);
         }
-        Some(self.path.delay)
+        Some(queued + self.path.delay)
+    }
+
+    /// How long a datagram waits for its turn and takes to pass; `None` if the queue is full.
+    fn queue(&mut self, now: Instant, client: SocketAddr, length: usize) -> Option<Duration> {
+        if self.path.rate_bps == 0 {
+            return Some(Duration::ZERO);
+        }
+        let busy_until = self.busy_until.entry(client).or_insert(now);
+        let begins = (*busy_until).max(now);
+        if begins - now > self.path.queue {
+            return None;
+        }
+        let bits = (length + HEADER_BYTES) as u64 * 8;
+        *busy_until = begins + Duration::from_nanos(bits * 1_000_000_000 / self.path.rate_bps);
+        Some(*busy_until - now)
     }
 }
 
@@ -144,9 +181,9 @@ impl Shared {
     }
 
     /// Sends a datagram on, now or later or never.
-    fn pass(&self, way: Way, socket: &Arc<UdpSocket>, to: SocketAddr, bytes: &[u8]) {
+    fn pass(&self, way: Way, socket: &Arc<UdpSocket>, (client, to): (SocketAddr, SocketAddr), bytes: &[u8]) {
         let mut direction = self.direction(way);
-        let Some(delay) = direction.decide() else { return };
+        let Some(delay) = direction.decide(Instant::now(), client, bytes.len()) else { return };
         if delay.is_zero() {
             drop(direction);
             // A client that has gone: its port is closed, and that is told here. So it is on a network.
@@ -266,14 +303,14 @@ fn serve(shared: &Arc<Shared>, front: &Arc<UdpSocket>) {
             threads.push(thread::spawn(move || {
                 running.read(&socket, |from, bytes| {
                     if from == running.server {
-                        running.pass(Way::ToClients, &front, client, bytes);
+                        running.pass(Way::ToClients, &front, (client, client), bytes);
                     }
                 });
             }));
             clients.insert(client, own);
         }
         if let Some(own) = clients.get(&client) {
-            shared.pass(Way::ToServer, own, shared.server, bytes);
+            shared.pass(Way::ToServer, own, (client, shared.server), bytes);
         }
     });
     for thread in threads {
@@ -423,6 +460,23 @@ mod tests {
         assert_eq!(sorted, (0..100).collect::<Vec<u8>>());
         assert_ne!(arrived, sorted);
         assert!(relay.counts().1.held_back > 0);
+    }
+
+    #[test]
+    fn a_narrow_path_delays_and_its_queue_has_an_end() {
+        let narrow = Path { rate_bps: 800_000, queue: Duration::from_millis(50), ..Path::default() };
+        let (server, client) = (socket(), socket());
+        let relay = relay(&server, 1, narrow, Path::default());
+        // A hundred bytes with their headers pass in a millisecond.
+        let begun = Instant::now();
+        for _ in 0..100 {
+            client.send_to(&[7; 72], relay.address()).expect("sent");
+        }
+        let arrived = drain(&server).len() as u64;
+        assert!(begun.elapsed() >= Duration::from_millis(50));
+        let to_server = relay.counts().0;
+        assert_eq!((to_server.received, arrived + to_server.overflowed), (100, 100));
+        assert!((50..100).contains(&arrived), "{arrived} of 100");
     }
 
     #[test]

@@ -107,6 +107,8 @@ pub struct Consumer {
     pub paused: bool,
     /// Not sent, since its path does not carry it: since when.
     pub suspended_ns: Option<u64>,
+    /// Its pictures may have to take turns: its receiver may say what has come.
+    pub is_paced: bool,
     /// Closed, by itself or with something.
     pub closed: bool,
     /// The receiver behind it.
@@ -146,6 +148,7 @@ impl Consumer {
             source,
             paused: options.paused,
             suspended_ns: None,
+            is_paced: false,
             options,
             closed: false,
             sink,
@@ -420,7 +423,8 @@ impl Consumer {
             Some((first, synced_order)) if index > first && order > synced_order => {
                 let begins = self.synced_ns.is_none_or(|since_ns| now_ns - since_ns <= CATCH_UP_NS);
                 if !self.sent.contains_key(&index) {
-                    check!(begins && source.plan.is_video(), "did not send packet {index}");
+                    let may_wait = begins || self.is_paced;
+                    check!(may_wait && source.plan.is_video(), "did not send packet {index}");
                     self.waiting.insert(index, now_ns);
                 }
             }
@@ -439,7 +443,7 @@ impl Consumer {
             Some(begun_ns) => now_ns - begun_ns <= CATCH_UP_NS,
             None => self.earliest.is_some_and(|earliest| earliest < index),
         };
-        source.plan.is_video() && (may_have_begun || !self.waiting.is_empty())
+        source.plan.is_video() && (may_have_begun || self.is_paced || !self.waiting.is_empty())
     }
 }
 

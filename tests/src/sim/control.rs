@@ -234,7 +234,9 @@ impl<M: Machine> World<M> {
             if let Some(rtx) = &options.rtx {
                 self.consumer_by_ssrc.insert((at, rtx.ssrc), key);
             }
-            self.consumers.push(Consumer::new(number, at, source, options, sink));
+            let mut consumer = Consumer::new(number, at, source, options, sink);
+            consumer.is_paced = self.peers[at].web.is_some();
+            self.consumers.push(consumer);
             self.peers[at].consumers.push(key);
             self.must(&command)?;
         }

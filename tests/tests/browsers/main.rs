@@ -9,6 +9,7 @@ mod call;
 mod codecs;
 mod lasting;
 mod layers;
+mod narrow;
 mod recovery;
 mod together;
 
@@ -53,6 +54,7 @@ const TESTS: &[Test] = &[
     ("each_viewer_gets_the_layer_that_fits", layers::sizes_that_fit),
     ("a_layer_is_chosen_though_nothing_reaches_the_viewer", layers::chosen_before_it_is_sent),
     ("modest_cameras_arrive_in_full_size", layers::modest_cameras),
+    ("a_narrow_path_gets_what_fits", narrow::gets_what_fits),
     ("every_client_lasts", lasting::every_client_lasts),
     ("pictures_keep_coming_with_loss_each_way", recovery::loss),
     ("an_ice_restart_and_a_reload", recovery::restart_and_reload),

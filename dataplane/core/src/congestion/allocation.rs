@@ -18,6 +18,10 @@ const MARGIN_PERCENT: u64 = 115;
 /// For how long it must exceed it, or have room.
 const EXCESS_TIME: Duration = Duration::from_millis(300);
 const ROOM_TIME: Duration = Duration::from_secs(1);
+/// The same where only the lowest steps are left: what an estimate falls to when the queue grows is less than the path
+/// carries, and a picture that stops is worse than one that is late.
+const LAST_EXCESS_PERCENT: u64 = 130;
+const LAST_EXCESS_TIME: Duration = Duration::from_secs(2);
 /// A queue on the path that makes a step down urgent.
 const URGENT_QUEUE: Duration = Duration::from_millis(100);
 /// Between a step down and the next: the first must have its effect, for which the other layer's key frame must come.
@@ -129,7 +133,7 @@ impl Allocation {
             let highest: Vec<_> =
                 wishes.iter().map(|wish| if wish.is_new { wish.count.checked_sub(1) } else { wish.step }).collect();
             fill(path.available_bps.saturating_sub(spent), wishes, &highest);
-        } else if spent * 100 > path.available_bps * EXCESS_PERCENT && spent > path.sound_bps && path.is_heard {
+        } else if spent * 100 > path.available_bps * excess_percent(wishes) && spent > path.sound_bps && path.is_heard {
             self.room_since = None;
             self.step_down(now, path, wishes);
         } else {
@@ -146,15 +150,21 @@ impl Allocation {
 
     fn step_down(&mut self, now: Instant, path: Path, wishes: &mut [Wish]) {
         let since = *self.over_since.get_or_insert(now);
-        let is_urgent = path.queue > URGENT_QUEUE;
+        let is_last = are_lowest(wishes);
+        let is_urgent = path.queue > URGENT_QUEUE && !is_last;
         let is_settled = self.changed_at.is_none_or(|at| now.since(at) > SETTLE_TIME);
-        if !is_settled || !(is_urgent || now.since(since) >= EXCESS_TIME) {
+        let patience = if is_last { LAST_EXCESS_TIME } else { EXCESS_TIME };
+        if !is_settled || !(is_urgent || now.since(since) >= patience) {
             return;
         }
         self.over_since = None;
         let highest: Vec<_> = wishes.iter().map(|wish| wish.step).collect();
         wishes.iter_mut().for_each(|wish| wish.step = None);
         fill(path.available_bps.saturating_sub(path.sound_bps), wishes, &highest);
+        if !is_last {
+            let lowest = wishes.iter_mut().zip(highest).filter(|(wish, had)| wish.step.is_none() && had.is_some());
+            lowest.for_each(|(wish, _)| wish.step = Some(0));
+        }
         // What was entered lately was too much.
         let failed = self.rose_at.take().is_some_and(|at| now.since(at) < PROVEN);
         self.penalty = match self.penalty {
@@ -194,6 +204,15 @@ impl Allocation {
         (self.room_since, self.rose_at) = (None, Some(now));
         (self.calm_until, self.suspended_until) = (self.calm_until.max(now + CALM), now + CALM);
     }
+}
+
+/// None gets more than its lowest step.
+fn are_lowest(wishes: &[Wish]) -> bool {
+    wishes.iter().all(|wish| wish.step.is_none_or(|step| step == 0))
+}
+
+fn excess_percent(wishes: &[Wish]) -> u64 {
+    if are_lowest(wishes) { LAST_EXCESS_PERCENT } else { EXCESS_PERCENT }
 }
 
 /// Gives all that fits into what is left, but none more than `highest`.
@@ -306,10 +325,15 @@ mod tests {
         let up = run(&mut allocation, &mut wishes, 13_000, 20_000, path(4_000));
         assert_eq!(up, [(14_000, vec![Some(1)]), (16_000, vec![Some(2)])]);
         assert_eq!(run(&mut allocation, &mut wishes, 20_000, 30_000, path(2_450)), [], "less than the excess");
-        let gone = run(&mut allocation, &mut wishes, 30_000, 31_000, path(50));
-        assert_eq!(gone, [(30_400, vec![None])]);
-        let back = run(&mut allocation, &mut wishes, 31_000, 34_000, path(300));
-        assert_eq!(back.first(), Some(&(32_400, vec![Some(0)])));
+        let gone = run(&mut allocation, &mut wishes, 30_000, 34_000, path(50));
+        assert_eq!(gone, [(30_400, vec![Some(0)]), (32_600, vec![None])], "the last step is left late");
+        let back = run(&mut allocation, &mut wishes, 34_000, 37_000, path(300));
+        assert_eq!(back, [(35_000, vec![Some(0)])]);
+        assert_eq!(
+            run(&mut allocation, &mut wishes, 37_000, 47_000, path(155)),
+            [],
+            "what little is missing comes late"
+        );
     }
 
     #[test]
@@ -351,7 +375,7 @@ mod tests {
         assert_eq!(run(&mut allocation, &mut wishes, 0, 900, mute), [], "it does not begin");
         let tries: Vec<_> =
             run(&mut allocation, &mut wishes, 900, 40_000, mute).iter().map(|(now, _)| now / 1_000).collect();
-        assert_eq!(tries, [1, 1, 3, 4, 8, 9, 17, 17, 32, 33]);
+        assert_eq!(tries, [1, 3, 5, 7, 11, 13, 21, 24, 39]);
     }
 
     #[test]
@@ -359,7 +383,7 @@ mod tests {
         let (mut allocation, mut wishes) = (Allocation::default(), [wish(1, &[2_000])]);
         let unheard = Path { is_heard: false, ..path(1_000) };
         assert_eq!(run(&mut allocation, &mut wishes, 0, 1_000, unheard), [(0, vec![Some(0)])]);
-        assert_eq!(run(&mut allocation, &mut wishes, 1_000, 2_000, path(1_000)), [(1_400, vec![None])]);
+        assert_eq!(run(&mut allocation, &mut wishes, 1_000, 4_000, path(1_000)), [(3_000, vec![None])]);
     }
 
     #[test]

@@ -20,8 +20,6 @@ const SILENT: Duration = Duration::from_secs(2);
 const REFERENCE_US: i64 = 64_000;
 const DELTA_US: i64 = 250;
 
-/// Bytes of a packet of a probe, at least.
-const LEAST_PROBE_PACKET_BYTES: usize = 224;
 /// A probe leaves in groups, so long apart.
 const GROUP: Duration = Duration::from_millis(3);
 
@@ -45,6 +43,8 @@ pub(crate) struct Sending {
     begun: Option<Instant>,
     /// The receiver has said what came, or what it estimates.
     is_heard: bool,
+    /// It has said so of single packets: what has no number does not count.
+    hears_numbers: bool,
     /// Feedback that it may still send.
     feedbacks: Ration,
     allocation: Allocation,
@@ -68,6 +68,7 @@ impl Sending {
             deadline: Deadline::default(),
             begun: None,
             is_heard: false,
+            hears_numbers: false,
             feedbacks: Ration::default(),
             allocation: Allocation::default(),
             wanted_bps: 0,
@@ -103,7 +104,7 @@ impl Sending {
             self.tell(train);
         }
         let base = self.trains.unwrap(feedback.base_sequence).ok_or(Discard::UnknownFeedback)?;
-        self.is_heard = true;
+        (self.is_heard, self.hears_numbers) = (true, true);
         let mut walk = self.trains.from(base);
         let mut arrival_us = self.arrivals.begin(feedback.reference_time);
         let mut statuses = (base..).zip(feedback.statuses()).take(MAX_FEEDBACK_STATUSES);
@@ -163,6 +164,11 @@ impl Sending {
     /// Whether the receiver has said what came, or what it estimates.
     pub(crate) const fn is_heard(&self) -> bool {
         self.is_heard
+    }
+
+    /// Whether the receiver says so of single packets: what is estimated is what those with a number may take.
+    pub(crate) const fn hears_numbers(&self) -> bool {
+        self.hears_numbers
     }
 
     /// The estimate, and why it is what it is.
@@ -242,11 +248,10 @@ impl Sending {
         usize::try_from(group.max(1)).ok()
     }
 
-    /// So many bytes have left as part of the probe; if none could, then it is over.
-    pub(crate) fn end_probe(&mut self, now: Instant, bytes: usize) {
+    /// So much has left as part of the probe; if nothing could, then it is over.
+    pub(crate) fn end_probe(&mut self, now: Instant, bytes: usize, packets: u32) {
         self.cluster = None;
         let Some(under_way) = &mut self.probe else { return };
-        let packets = u32::try_from(bytes / LEAST_PROBE_PACKET_BYTES).unwrap_or(u32::MAX);
         under_way.bytes_left = under_way.bytes_left.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
         under_way.packets_left = under_way.packets_left.saturating_sub(packets);
         // At the rate that it is to have, whatever the last group was.
@@ -358,6 +363,28 @@ mod tests {
         let lossy = sending.available_bps(at(10_000)).expect("it is heard");
         assert!(lossy < wide / 2, "{lossy} of {wide}");
         assert_eq!(sending.stats(at(10_000)).cause, OutgoingCause::Loss);
+    }
+
+    /// However slow it is: a packet may be longer than what is to leave at once.
+    #[test]
+    fn a_probe_ends() {
+        for bps in [30_000, 600_000, 5_000_000] {
+            let settings = Settings { initial_bps: bps, ..SETTINGS };
+            let mut sending = Sending::new(at(0), 0, settings);
+            sending.set_wanted(30_000_000, true);
+            sending.sent(at(0), 1_000);
+            sending.sent(at(1), 500);
+            let (mut bytes, mut now) = (0, at(2));
+            while let Some(group) = sending.begin_probe(now) {
+                let packets = group.div_ceil(300);
+                (0..packets).for_each(|_| sending.sent(now, 300));
+                sending.end_probe(now, packets * 300, u32::try_from(packets).expect("few"));
+                bytes += packets * 300;
+                now = sending.next_timeout().expect("goes on").max(now + Duration::from_millis(1));
+                assert!(bytes < 200_000, "{bps}: {sending:?}");
+            }
+            assert!(bytes >= 5_000, "{bps}: {bytes}");
+        }
     }
 
     #[test]

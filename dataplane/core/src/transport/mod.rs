@@ -354,7 +354,8 @@ impl Transport {
         self.pending.clear();
     }
 
-    /// What leaves is limited from now on: packets of consumers that have packets waiting wait as well.
+    /// What leaves is limited from now on: packets of consumers that have packets waiting wait as well. What is paced
+    /// anyway is paced as it was.
     pub(crate) fn limit(&mut self, now: Instant, rate_bps: u64) {
         match &mut self.queue {
             Some(queue) => queue.add_rate(rate_bps),
@@ -362,14 +363,20 @@ impl Transport {
         }
     }
 
+    /// What leaves is paced from now on: pictures take turns at this rate.
+    pub(crate) fn pace(&mut self, now: Instant, rate_bps: u64) {
+        let new = || Box::new(Queue::new(Budget::new(now, rate_bps)));
+        self.queue.get_or_insert_with(new).pace(rate_bps);
+    }
+
     /// Packets that wait to be sealed, while something limits what leaves.
     pub(crate) fn queue(&mut self) -> Option<&mut Queue> {
         self.queue.as_deref_mut()
     }
 
-    /// Nothing waits: nothing is limited.
+    /// Nothing waits: nothing is limited, unless all is paced.
     pub(crate) fn end_limit(&mut self) {
-        self.queue = None;
+        self.queue = self.queue.take().filter(|queue| queue.is_paced());
     }
 
     /// When its next reports are due.

@@ -61,17 +61,43 @@ impl Budget {
 pub(crate) struct Queue {
     packets: VecDeque<Queued>,
     budget: Budget,
+    /// Not only what waits already, but every picture takes its turn.
+    is_paced: bool,
     deadline: Deadline,
 }
 
 impl Queue {
     pub(crate) const fn new(budget: Budget) -> Self {
-        Self { packets: VecDeque::new(), budget, deadline: Deadline::new() }
+        Self { packets: VecDeque::new(), budget, is_paced: false, deadline: Deadline::new() }
     }
 
-    /// More is to leave in the same time.
+    /// More is to leave in the same time, unless all is paced.
     pub(crate) const fn add_rate(&mut self, rate_bps: u64) {
-        self.budget.rate_bps = self.budget.rate_bps.saturating_add(rate_bps);
+        if !self.is_paced {
+            self.budget.rate_bps = self.budget.rate_bps.saturating_add(rate_bps);
+        }
+    }
+
+    /// Every picture takes its turn at this rate from now on.
+    pub(crate) fn pace(&mut self, rate_bps: u64) {
+        (self.is_paced, self.budget.rate_bps) = (true, rate_bps.max(1));
+    }
+
+    /// Whether every picture takes its turn.
+    pub(crate) const fn is_paced(&self) -> bool {
+        self.is_paced
+    }
+
+    /// Whether a picture's packet must take its turn behind others, or wait for its time.
+    pub(crate) fn is_busy(&self, now: Instant) -> bool {
+        self.is_paced && (!self.is_empty() || self.budget.next() > now)
+    }
+
+    /// A packet has left that did not have to wait.
+    pub(crate) fn passed(&mut self, now: Instant, bytes: usize) {
+        if self.is_paced {
+            self.budget.spend(now, bytes);
+        }
     }
 
     /// Puts a packet behind the others. False if there are too many.
@@ -89,7 +115,7 @@ impl Queue {
         MAX_QUEUED_PACKETS.saturating_sub(self.packets.len())
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.packets.is_empty()
     }
 

@@ -85,9 +85,19 @@ impl Worker {
             self.allocate(now, key, outbox);
         }
         self.probe(now, key, outbox);
+        self.pace(now, key);
         let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) else { return };
         let at = sending.next_timeout().map(|at| at.max(now + LEAST_WAIT));
         sending.deadline().set(&mut self.timers, at, Timer::Sending(key));
+    }
+
+    /// Pictures leave no faster than the path carries them, and a little: a frame is short, and its queue is soon gone.
+    fn pace(&mut self, now: Instant, key: TransportKey) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let paced = transport.sending().filter(|sending| sending.is_heard()).and_then(|one| one.available_bps(now));
+        if let Some(available_bps) = paced {
+            transport.pace(now, available_bps / 2 * 3);
+        }
     }
 
     /// A consumer's packets carry numbers of which its receiver may tell what became of them.
@@ -109,9 +119,10 @@ impl Worker {
 
     /// Decides what each of a transport's consumers is sent.
     fn allocate(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
-        let Some(transport) = self.transports.get(key) else { return };
+        let Some(transport) = self.transports.get_mut(key) else { return };
         let consumers = transport.consumers().to_vec();
-        let sound_bps = consumers.iter().filter_map(|key| self.sound_bps(now, *key)).sum();
+        let hears_numbers = transport.sending().is_some_and(|sending| sending.hears_numbers());
+        let sound_bps = consumers.iter().filter_map(|key| self.sound_bps(now, *key, hears_numbers)).sum();
         let mut steps: Vec<Steps> = consumers.iter().filter_map(|key| self.steps_of(now, *key)).collect();
         let can_probe = self.carrier_of(key).is_some();
         let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) else { return };
@@ -135,9 +146,12 @@ impl Worker {
         }
     }
 
-    /// What a consumer of sound takes.
-    fn sound_bps(&mut self, now: Instant, key: ConsumerKey) -> Option<u64> {
+    /// What a consumer of sound takes of what is estimated: nothing, if its packets do not count there.
+    fn sound_bps(&mut self, now: Instant, key: ConsumerKey, hears_numbers: bool) -> Option<u64> {
         let consumer = self.consumers.get(key).filter(|consumer| !consumer.is_pause_asked())?;
+        if hears_numbers && !consumer.extensions().has_transport_cc() {
+            return None;
+        }
         let producer = self.producers.get(consumer.producer()).filter(|producer| !producer.is_paused())?;
         if producer.kind() != MediaKind::Audio {
             return None;

@@ -103,7 +103,7 @@ impl Worker {
     /// Goes on with the round. False if the outbox is full.
     fn advance_round(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
-        let Self { round_transports, transports, consumers, streams, history, discards, cursor, .. } = self;
+        let Self { round_transports, transports, consumers, streams, history, discards, cursor, limited, .. } = self;
         let mut round = Round { consumers, streams, history, discards, now, abs_send_time };
         while let Some(key) = round_transports.get(cursor.transport) {
             if let Some(transport) = transports.get_mut(*key) {
@@ -111,6 +111,10 @@ impl Worker {
                     return false;
                 }
                 transport.clear_pending();
+                // What waits is sent from now on when its turn comes.
+                if transport.queue().is_some_and(|queue| !queue.is_empty()) {
+                    limited.push(*key);
+                }
             }
             *cursor = Cursor { transport: cursor.transport + 1, ..Cursor::default() };
         }
@@ -224,7 +228,7 @@ impl Departure<'_> {
             return false;
         }
         // Most packets only go on with what their consumer is sent.
-        let packet = self.history.current(slot).filter(|_| self.exit.is_some());
+        let packet = self.history.current(slot).filter(|_| self.exit.is_some() && !self.has_to_wait(consumer));
         let numbered = packet.and_then(|packet| consumer.go_on(key, &packet));
         let sent = match numbered {
             Some(numbered) => self.seal(consumer, slot, numbered),
@@ -249,11 +253,17 @@ impl Departure<'_> {
         slot: SlotRef,
     ) -> Result<(), Unsealed> {
         let numbered = self.number(consumer, (key, stream), slot).map_err(Unsealed::Discarded)?;
-        if consumer.must_wait() {
+        if consumer.must_wait() || self.has_to_wait(consumer) {
             self.wait((consumer_key, consumer), slot, numbered)
         } else {
             self.seal(consumer, slot, numbered)
         }
+    }
+
+    /// Whether pictures are paced, and those of before have used up what may leave. Sound passes them.
+    #[inline]
+    fn has_to_wait(&self, consumer: &Consumer) -> bool {
+        self.queue.as_ref().is_some_and(|queue| consumer.has_key_frames() && queue.is_busy(self.now))
     }
 
     /// A packet that has its number waits for its turn.
@@ -327,6 +337,9 @@ impl Departure<'_> {
             exit.numbered(self.now);
         }
         consumer.count_sent(u64::from(meta.payload_len));
+        if let Some(queue) = self.queue.as_mut().filter(|_| consumer.has_key_frames()) {
+            queue.passed(self.now, usize::from(meta.payload_len));
+        }
         Ok(())
     }
 }

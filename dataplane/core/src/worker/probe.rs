@@ -24,15 +24,15 @@ impl Worker {
         let Some(carrier) = self.carrier_of(key) else { return };
         let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) else { return };
         let Some(bytes) = sending.begin_probe(now) else { return };
-        let mut left = bytes;
-        while left > 0 {
+        let (mut sent, mut packets) = (0, 0);
+        while sent < bytes {
             match self.send_padding(now, carrier, outbox) {
-                Ok(len) => left = left.saturating_sub(len),
+                Ok(len) => (sent, packets) = (sent + len, packets + 1),
                 Err(_) => break,
             }
         }
         if let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) {
-            sending.end_probe(now, bytes - left);
+            sending.end_probe(now, sent, packets);
         }
     }
 

@@ -1,0 +1,88 @@
+//! A viewer on a narrow path: it gets what fits, its sound goes on, and all comes back with the path.
+
+use std::time::Duration;
+
+use corecast_tests::browser::Browser;
+use corecast_tests::relay::{Path, Relay};
+use serde_json::Value;
+
+use crate::Stage;
+use crate::call::{Visitor, Wishes, join, rates, until};
+
+/// A path on which the queue holds 300 ms, and which carries as much as is sent.
+const WIDE: Path = Path {
+    delay: Duration::from_millis(20),
+    loss_percent: 0,
+    reorder_percent: 0,
+    reorder_by: Duration::ZERO,
+    rate_bps: 0,
+    queue: Duration::from_millis(300),
+};
+/// What carries all of the layers but the highest, the lowest alone, and not even that beside sound.
+const RATES: [(u64, u64); 2] = [(800_000, 640), (300_000, 320)];
+const SOUND_ALONE: u64 = 120_000;
+/// Least frame rate: the camera's is 30.
+const FRAMES_A_SECOND: f64 = 20.0;
+/// A packet of sound is sent every 20 ms.
+const SOUND_A_SECOND: u64 = 40;
+
+fn inbound(viewer: &Visitor<'_>, peer: &str, kind: &str) -> Value {
+    viewer.connection(Some(peer))["inbound"][kind].clone()
+}
+
+fn narrow(relay: &Relay, rate_bps: u64) {
+    relay.set(WIDE, Path { rate_bps, ..WIDE });
+}
+
+/// Waits until the picture is so wide.
+fn is_wide(viewer: &Visitor<'_>, peer: &str, width: u64) {
+    until(&format!("a picture that is {width} wide"), || {
+        let video = inbound(viewer, peer, "video");
+        if video["frameWidth"] == width { Ok(()) } else { Err(video.to_string()) }
+    });
+}
+
+/// Packets of sound that come within two seconds.
+fn sound(viewer: &Visitor<'_>, peer: &str) -> u64 {
+    let packets = || inbound(viewer, peer, "audio")["packetsReceived"].as_u64().unwrap_or_default();
+    let before = packets();
+    std::thread::sleep(Duration::from_secs(2));
+    packets() - before
+}
+
+pub(crate) fn gets_what_fits(stage: &Stage) {
+    for browser in [Browser::Chromium, Browser::Firefox] {
+        let driver = stage.with(&[Browser::Chromium, browser]);
+        let (server, bound, behind) = stage.bed.server_behind_relay(&["--rtc-tcp", "false"]);
+        let relay = bound.start(behind, 20_262, WIDE, WIDE).expect("the relay starts");
+        let sends = Wishes { camera: (1280, 720, 30), ..Wishes::default() };
+        let publisher = join(driver, &server, Browser::Chromium, ("narrow", "Publisher"), &sends);
+        let peer = publisher.publishes(&[]);
+        let watches = Wishes { watches: true, ..Wishes::default() };
+        let viewer = join(driver, &server, browser, ("narrow", "Viewer"), &watches);
+        viewer.page.resize(1280, 800);
+        is_wide(&viewer, &peer, 1280);
+        for (rate_bps, width) in RATES {
+            narrow(&relay, rate_bps);
+            is_wide(&viewer, &peer, width);
+            let found = rates(&[(&viewer, peer.as_str())], Duration::from_secs(6))[0];
+            let heard = sound(&viewer, &peer);
+            println!("    {} at {} kbit/s: {width} wide, {found:.1} frames a second", browser.name(), rate_bps / 1_000);
+            assert!(found >= FRAMES_A_SECOND, "{found:.1} at {rate_bps} bit/s: {}", viewer.figures(&peer));
+            assert!(heard >= SOUND_A_SECOND * 2, "{heard} packets of sound at {rate_bps} bit/s");
+        }
+        narrow(&relay, SOUND_ALONE);
+        until("pictures that are suspended", || {
+            let stats = server.stats();
+            let consumers = stats["consumers"].as_array().cloned().unwrap_or_default();
+            let suspended = consumers.iter().any(|consumer| consumer["suspended"] == true);
+            if suspended { Ok(()) } else { Err(stats["transports"].to_string()) }
+        });
+        let heard = sound(&viewer, &peer);
+        assert!(heard >= SOUND_A_SECOND * 2, "{heard} packets of sound where pictures do not fit");
+        narrow(&relay, 0);
+        is_wide(&viewer, &peer, 1280);
+        viewer.keeps_seeing(&peer, 30);
+        println!("    {}: sound alone at {} kbit/s, and all is back", browser.name(), SOUND_ALONE / 1_000);
+    }
+}
