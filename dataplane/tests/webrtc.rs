@@ -48,6 +48,7 @@ fn start(worker: (Io, Executor), port: u16, tcp: bool) -> Control {
         rtcp_ssrc: 1,
         max_incoming_bitrate_bps: 0,
         outgoing: OutgoingBitrates::default(),
+        sctp: None,
     };
     let create = Command::CreateWebRtcTransport { router: RouterId(1), transport: TransportId(1), options };
     assert!(control.ask(create).is_ok());

@@ -78,6 +78,7 @@ pub struct BarePeer {
     pub sent: Vec<Vec<u8>>,
     /// Explicit nonces of the machine's DTLS 1.2 records.
     pub heard_nonces: Vec<[u8; 8]>,
+    application_data: Vec<Vec<u8>>,
 }
 
 impl std::fmt::Debug for BarePeer {
@@ -114,6 +115,7 @@ impl BarePeer {
             media: Vec::new(),
             sent: Vec::new(),
             heard_nonces: Vec::new(),
+            application_data: Vec::new(),
         }
     }
 
@@ -168,6 +170,12 @@ impl BarePeer {
         }
     }
 
+    /// Application data of the machine that has come.
+    pub fn take_application_data(&mut self, bench: &Bench) -> Vec<Vec<u8>> {
+        let _ = self.speak(bench);
+        std::mem::take(&mut self.application_data)
+    }
+
     /// What DTLS has to say now.
     ///
     /// # Panics
@@ -188,6 +196,7 @@ impl BarePeer {
                     self.sealer = Some(Sealer::new(&own).expect("a key of the right length"));
                     self.keys = Some((own, other));
                 }
+                Output::ApplicationData(data) => self.application_data.push(data.to_vec()),
                 Output::Timeout(_) => break,
                 _ => {}
             }
@@ -200,7 +209,7 @@ impl BarePeer {
     ///
     /// # Panics
     /// If it is not connected.
-    pub fn application_data(&mut self, bench: &Bench, data: &[u8]) -> Vec<Vec<u8>> {
+    pub fn protect(&mut self, bench: &Bench, data: &[u8]) -> Vec<Vec<u8>> {
         let accepted = self.engine.send_application_data(data).expect("connected");
         assert_eq!(accepted, data.len());
         self.speak(bench)

@@ -9,9 +9,10 @@ use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, Path
 use corecast_wire::{
     Codec, CodecMapping, Command, CommandError, ConsumeOptions, ConsumerId, DtlsParameters, DtlsRole, DtlsState,
     DtlsVersions, EncodingMapping, Event, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol, IceState,
-    MediaKind, OutgoingBitrates, PayloadTypeMapping, ProduceOptions, ProducerId, Reply, RouterId, TransportId,
-    WebRtcConfig, WebRtcTransportOptions,
+    MediaKind, OutgoingBitrates, PayloadTypeMapping, ProduceOptions, ProducerId, Reply, RouterId, SctpOptions,
+    TransportId, WebRtcConfig, WebRtcTransportOptions,
 };
+use str0m::channel::{ChannelData, ChannelId};
 use str0m::config::{DtlsVersion, Fingerprint as TheirFingerprint};
 use str0m::media::{MediaKind as TheirKind, Mid};
 use str0m::net::{Protocol, Receive};
@@ -114,6 +115,12 @@ pub struct Peer {
     pub received: Vec<Vec<u8>>,
     /// Sequence numbers of the same.
     pub numbers: Vec<u16>,
+    /// Messages of data channels that it has received.
+    pub messages: Vec<ChannelData>,
+    /// Channels of its own that were acknowledged.
+    pub opened: Vec<ChannelId>,
+    /// Channels that were closed.
+    pub closed: Vec<ChannelId>,
     timeout: StdInstant,
 }
 
@@ -123,7 +130,7 @@ impl Peer {
     /// # Panics
     /// If str0m has given up.
     pub fn poll(&mut self) {
-        let Self { rtc, sent, outgoing, received, numbers, .. } = self;
+        let Self { rtc, sent, outgoing, received, numbers, messages, opened, closed, .. } = self;
         let again = poll(rtc, |said| match said {
             Output::Transmit(transmit) => {
                 sent.push(transmit.contents.to_vec());
@@ -133,10 +140,20 @@ impl Peer {
                 received.push(packet.payload.to_vec());
                 numbers.push(packet.header.sequence_number);
             }
+            Output::Event(TheirEvent::ChannelData(message)) => messages.push(message),
+            Output::Event(TheirEvent::ChannelOpen(id, _)) => opened.push(id),
+            Output::Event(TheirEvent::ChannelClose(id)) => closed.push(id),
             Output::Event(_) | Output::Timeout(_) => {}
         });
         self.timeout = again.expect("a live peer");
     }
+}
+
+/// Whether a datagram is the one of so many of DTLS that is lost.
+fn is_lost(datagram: &[u8], lose_each: u64, dtls_datagrams: &mut u64) -> bool {
+    let is_dtls = datagram.first().is_some_and(|first| (20..64).contains(first));
+    *dtls_datagrams += u64::from(is_dtls);
+    is_dtls && lose_each > 0 && dtls_datagrams.is_multiple_of(lose_each)
 }
 
 /// The machine with its str0m peers, on a virtual clock.
@@ -159,6 +176,14 @@ pub struct Bench {
     pub astray: Vec<(SocketAddr, Vec<u8>)>,
     /// Datagrams of RTP and RTCP that the machine has sent, by where to.
     pub media_to: BTreeMap<SocketAddr, u64>,
+    /// What the data channels of new transports are made with.
+    pub sctp: Option<SctpOptions>,
+    /// One of so many datagrams of DTLS is lost, in either direction, and what peers send comes in another order; 0 for
+    /// none.
+    pub lose_each: u64,
+    /// Datagrams of DTLS to this address are lost.
+    pub cut_off: Option<SocketAddr>,
+    dtls_datagrams: u64,
 }
 
 impl Bench {
@@ -168,10 +193,21 @@ impl Bench {
     /// If there is no certificate.
     #[must_use]
     pub fn new(versions: DtlsVersions) -> Self {
+        Self::with_config(versions, |_| {})
+    }
+
+    /// A machine that is told something else than usual.
+    ///
+    /// # Panics
+    /// If there is no certificate.
+    #[must_use]
+    pub fn with_config(versions: DtlsVersions, change: impl FnOnce(&mut Config)) -> Self {
         let started = StdInstant::now();
         let (webrtc, fingerprint) = configure(vec![address(1, 4_000)], versions);
         let unix_time_ns = 1_800_000_000_000_000_000;
-        let mut worker = Worker::new(Config { unix_time_ns, webrtc: Some(webrtc), ..Config::plain(started) });
+        let mut config = Config { unix_time_ns, webrtc: Some(webrtc), ..Config::plain(started) };
+        change(&mut config);
+        let mut worker = Worker::new(config);
         worker.open_webrtc(Endpoint { id: SERVER, local: address(1, 4_000) }, IceProtocol::Udp);
         let mut bench = Self {
             worker,
@@ -183,6 +219,10 @@ impl Bench {
             events: Vec::new(),
             astray: Vec::new(),
             media_to: BTreeMap::new(),
+            sctp: None,
+            lose_each: 0,
+            cut_off: None,
+            dtls_datagrams: 0,
         };
         bench.must(&Command::CreateRouter { router: RouterId(1) });
         bench
@@ -217,11 +257,16 @@ impl Bench {
     }
 
     fn flush(&mut self) {
-        let Self { worker, outbox, peers, started, now, astray, media_to, .. } = self;
+        let Self { worker, outbox, peers, started, now, astray, media_to, lose_each, cut_off, dtls_datagrams, .. } =
+            self;
         let at = *started + *now;
         outbox.for_each_packet(worker.history(), |path, packet| {
             if packet[0] >= 128 {
                 *media_to.entry(path.remote).or_default() += 1;
+            }
+            let lose_each = if *cut_off == Some(path.remote) { 1 } else { *lose_each };
+            if is_lost(packet, lose_each, dtls_datagrams) {
+                return;
             }
             let Some(peer) = peers.iter_mut().find(|peer| peer.address == path.remote) else {
                 astray.push((path.remote, packet.to_vec()));
@@ -286,6 +331,7 @@ impl Bench {
             rtcp_ssrc: 1,
             max_incoming_bitrate_bps: 0,
             outgoing: OutgoingBitrates::default(),
+            sctp: self.sctp,
         };
         self.must(&Command::CreateWebRtcTransport { router, transport: TransportId(number.into()), options });
     }
@@ -303,12 +349,26 @@ impl Bench {
         rtc.direct_api().declare_media(Mid::from("0"), TheirKind::Audio);
         self.create_transport(RouterId(1), number);
         let (sent, received, numbers) = (Vec::new(), Vec::new(), Vec::new());
-        let mut peer = Peer { rtc, address: own, outgoing: VecDeque::new(), sent, received, numbers, timeout: at };
+        let (messages, opened, closed) = (Vec::new(), Vec::new(), Vec::new());
+        let outgoing = VecDeque::new();
+        let mut peer =
+            Peer { rtc, address: own, outgoing, sent, received, numbers, messages, opened, closed, timeout: at };
         // Without a first look at the clock str0m, as the DTLS server, has nothing to wait for and never begins ICE.
         peer.rtc.handle_input(Input::Timeout(at)).expect("goes on");
         peer.poll();
         self.peers.push(peer);
         theirs
+    }
+
+    /// Has a peer do what its API was told, from the first one on with number 1.
+    ///
+    /// # Panics
+    /// If str0m gives up.
+    pub fn prompt(&mut self, number: usize) {
+        let at = self.started + self.now;
+        let peer = &mut self.peers[number - 1];
+        peer.rtc.handle_input(Input::Timeout(at)).expect("goes on");
+        peer.poll();
     }
 
     /// Lets `span` pass in steps of a millisecond.
@@ -327,7 +387,14 @@ impl Bench {
                     peer.poll();
                 }
                 let path = Path { local: SERVER, remote: peer.address };
-                for datagram in std::mem::take(&mut peer.outgoing) {
+                let mut outgoing = std::mem::take(&mut peer.outgoing);
+                if self.lose_each > 0 && self.now.as_millis().is_multiple_of(3) {
+                    outgoing.make_contiguous().reverse();
+                }
+                for datagram in outgoing {
+                    if is_lost(&datagram, self.lose_each, &mut self.dtls_datagrams) {
+                        continue;
+                    }
                     let now = self.now();
                     self.worker.handle_datagram(now, now, path, &datagram, &mut self.outbox);
                     self.flush();

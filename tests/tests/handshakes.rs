@@ -54,6 +54,7 @@ fn crowd(bench: &mut Bench) {
             rtcp_ssrc: 1,
             max_incoming_bitrate_bps: 0,
             outgoing: OutgoingBitrates::default(),
+            sctp: None,
         };
         bench.must(&Command::CreateWebRtcTransport { router: RouterId(1), transport, options });
     }
@@ -264,6 +265,7 @@ fn session(bench: &mut Bench, number: u16) {
         rtcp_ssrc: 1,
         max_incoming_bitrate_bps: 0,
         outgoing: OutgoingBitrates::default(),
+        sctp: None,
     };
     bench.must(&Command::CreateWebRtcTransport { router: RouterId(1), transport, options });
     let fingerprint = Fingerprint { algorithm: FingerprintAlgorithm::Sha256, value: vec![1; 32] };

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use corecast_wire::{ConsumerStats, Discards, ObjectStats, OutgoingStats, ProducerStats, StreamStats, TransportStats};
+use corecast_wire::{
+    ConsumerStats, DataConsumerStats, DataProducerStats, Discards, ObjectStats, OutgoingStats, ProducerStats,
+    StreamStats, TransportStats,
+};
 use serde_json::{Map, Value, json};
 
 /// What the API calls an object of the link, by its number. Numbers are unique over all kinds.
@@ -87,6 +90,28 @@ fn consumer(stats: &ConsumerStats) -> Value {
     })
 }
 
+fn data_producer(stats: &DataProducerStats) -> Value {
+    json!({
+        "type": "data-producer",
+        "label": stats.label,
+        "protocol": stats.protocol,
+        "paused": stats.paused,
+        "messagesReceived": stats.messages_received,
+        "bytesReceived": stats.bytes_received,
+    })
+}
+
+fn data_consumer(stats: &DataConsumerStats) -> Value {
+    json!({
+        "type": "data-consumer",
+        "paused": stats.paused,
+        "messagesSent": stats.messages_sent,
+        "bytesSent": stats.bytes_sent,
+        "bufferedAmount": stats.buffered_amount,
+        "discards": discards(&stats.discards),
+    })
+}
+
 fn kind(kind: corecast_wire::MediaKind) -> &'static str {
     match kind {
         corecast_wire::MediaKind::Audio => "audio",
@@ -114,6 +139,8 @@ pub(crate) fn mediasoup(name: &str, stats: &ObjectStats) -> Value {
         }
         ObjectStats::Producer(stats) => stats.streams.iter().map(|of| stream(of, stats)).collect(),
         ObjectStats::Consumer(stats) => vec![consumer(stats)],
+        ObjectStats::DataProducer(stats) => vec![data_producer(stats)],
+        ObjectStats::DataConsumer(stats) => vec![data_consumer(stats)],
     };
     let timestamp = now_ms();
     entries.iter_mut().for_each(|entry| entry["timestamp"] = json!(timestamp));
@@ -126,6 +153,8 @@ pub(super) struct Lists {
     pub(super) transports: Vec<Value>,
     pub(super) producers: Vec<Value>,
     pub(super) consumers: Vec<Value>,
+    pub(super) data_producers: Vec<Value>,
+    pub(super) data_consumers: Vec<Value>,
 }
 
 impl Lists {
@@ -148,6 +177,17 @@ impl Lists {
                 entry["transportId"] = json!(name(stats.transport.0));
                 entry["producerId"] = json!(name(stats.producer.0));
                 (stats.consumer.0, &mut self.consumers, entry)
+            }
+            ObjectStats::DataProducer(stats) => {
+                let mut entry = data_producer(stats);
+                entry["transportId"] = json!(name(stats.transport.0));
+                (stats.data_producer.0, &mut self.data_producers, entry)
+            }
+            ObjectStats::DataConsumer(stats) => {
+                let mut entry = data_consumer(stats);
+                entry["transportId"] = json!(name(stats.transport.0));
+                entry["dataProducerId"] = json!(name(stats.data_producer.0));
+                (stats.data_consumer.0, &mut self.data_consumers, entry)
             }
         };
         entry["id"] = json!(name(id));

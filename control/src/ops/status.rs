@@ -204,6 +204,8 @@ pub(super) async fn stats(State(app): AppState, Query(query): Query<StatsQuery>,
         body["transports"] = Value::Array(lists.transports);
         body["producers"] = Value::Array(lists.producers);
         body["consumers"] = Value::Array(lists.consumers);
+        body["dataProducers"] = Value::Array(lists.data_producers);
+        body["dataConsumers"] = Value::Array(lists.data_consumers);
     }
     Ok(answer(&body, share))
 }

@@ -26,6 +26,7 @@ impl Room {
             rtcp_ssrc,
             max_incoming_bitrate_bps: self.webrtc().max_incoming_bitrate_bps(),
             outgoing: self.webrtc().outgoing(),
+            sctp: None,
         };
         let states = self.worker().events().transport(transport);
         let mut commands = vec![Command::CreateWebRtcTransport { router: self.router(), transport, options }];

@@ -97,10 +97,7 @@ impl EventRouter {
             Event::ConsumerLayersChanged { consumer, current } => {
                 update(&self.consumers, &consumer, |told| *told = current.map(|current| current.encoding));
             }
-            Event::ConsumerSuspended { .. }
-            | Event::Started { .. }
-            | Event::StartFailed(_)
-            | Event::RemoteLearnt { .. } => {}
+            _ => {}
         }
     }
 }

@@ -242,6 +242,7 @@ impl FakeWorker {
             Command::SetPreferredLayers { consumer, spatial, .. } => self.set_preferred_layers(consumer, spatial)?,
             Command::TestHook(_) => return Err(CommandError::HooksOff),
             Command::CreateRouter { .. } | Command::Shutdown => {}
+            _ => return Err(CommandError::Invalid { field: "command".into(), cause: "is about data".into() }),
         }
         Ok(Reply::Done)
     }

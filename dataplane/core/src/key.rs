@@ -21,6 +21,13 @@ pub(crate) enum OfStream {}
 #[derive(Debug)]
 pub(crate) enum OfConsumer {}
 
+/// Marks keys of data producers.
+#[derive(Debug)]
+pub(crate) enum OfDataProducer {}
+/// Marks keys of data consumers.
+#[derive(Debug)]
+pub(crate) enum OfDataConsumer {}
+
 /// Key of a transport.
 pub(crate) type TransportKey = Key<OfTransport>;
 /// Key of a producer.
@@ -29,6 +36,11 @@ pub(crate) type ProducerKey = Key<OfProducer>;
 pub(crate) type StreamKey = Key<OfStream>;
 /// Key of a consumer.
 pub(crate) type ConsumerKey = Key<OfConsumer>;
+
+/// Key of a data producer.
+pub(crate) type DataProducerKey = Key<OfDataProducer>;
+/// Key of a data consumer.
+pub(crate) type DataConsumerKey = Key<OfDataConsumer>;
 
 /// Names one object of a [`Table`] for good.
 pub(crate) struct Key<Of> {

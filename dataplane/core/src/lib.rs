@@ -7,8 +7,8 @@
 //! The folders, from the bottom up; none imports from one further down this list:
 //!
 //! - `rtp`, `rtcp`, `stun`, `codec`: formats. They parse and write, and keep no state.
-//! - `srtp`, `dtls`, `ice`: engines, each the security or connectivity of one transport.
-//! - `media`, `io`, `consumer`, `congestion`, `transport`: the state of a worker's objects.
+//! - `srtp`, `dtls`, `ice`, `sctp`: engines, each the security, connectivity or messages of one transport.
+//! - `media`, `io`, `data`, `consumer`, `congestion`, `transport`: the state of a worker's objects.
 //! - `worker`: what is done to them, in files in the order in which a packet meets them.
 
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ pub mod codec;
 mod config;
 pub mod congestion;
 mod consumer;
+mod data;
 mod dtls;
 mod ice;
 mod io;
@@ -27,6 +28,7 @@ mod memory;
 mod ration;
 pub mod rtcp;
 pub mod rtp;
+mod sctp;
 pub mod srtp;
 pub mod stun;
 mod time;

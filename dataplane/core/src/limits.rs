@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 pub use corecast_wire::{
-    MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES, MAX_ENCODINGS,
-    MAX_HEADER_EXTENSIONS,
+    MAX_CHANNELS_PER_TRANSPORT, MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES,
+    MAX_ENCODINGS, MAX_HEADER_EXTENSIONS, MAX_LABEL_BYTES, MAX_MESSAGE_BYTES,
 };
 
 /// Longest RTP payload that is forwarded, in bytes.
@@ -78,6 +78,26 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const MAX_HANDSHAKES: usize = 200;
 /// Handshakes with one address, or one /64 of IPv6, at a time.
 pub const MAX_HANDSHAKES_PER_ADDRESS: usize = 20;
+
+/// Records of application data that one key of DTLS 1.2 protects. The library draws their explicit nonces of 64 bits at
+/// random, so that two of so many are the same with a probability of 2^-21.
+pub const MAX_DATA_RECORDS_12: u32 = 1 << 22;
+/// Longest SCTP packet that we send, in bytes: in a record of DTLS it fits [`DTLS_MTU_BYTES`].
+pub const SCTP_MTU_BYTES: usize = 1_112;
+/// Bytes that a transport's remote side may send before they are taken: twice the longest message.
+pub const SCTP_RECEIVE_WINDOW_BYTES: usize = 512 * 1024;
+/// Bytes of messages to a transport's remote side that it has not acknowledged.
+pub const SCTP_SEND_BUFFER_BYTES: usize = 1024 * 1024;
+/// The same of all transports of a worker together.
+pub const MAX_DATA_BYTES: usize = 256 * 1024 * 1024;
+/// SCTP associations of a worker: their windows together are bounded by it.
+pub const MAX_ASSOCIATIONS: usize = 4_096;
+/// Least time from the end of a transport's association to the next one.
+pub const ASSOCIATION_INTERVAL: Duration = Duration::from_secs(1);
+/// Data consumers of a transport: a publisher has one for each viewer that sends to it.
+pub const MAX_DATA_CONSUMERS_PER_TRANSPORT: usize = 4_096;
+/// Data consumers of a worker.
+pub const MAX_DATA_CONSUMERS: usize = 50_000;
 
 /// Routers of a worker.
 pub const MAX_ROUTERS: usize = 10_000;
@@ -187,6 +207,7 @@ const _: () = assert!(REPLAY_PACKETS <= VIDEO_HISTORY_PACKETS as u64);
 const _: () = assert!(MAX_QUEUED_PACKETS / 2 >= 16 * REPLAY_PACKETS as usize, "a meeting of some twenty can be joined");
 const _: () = assert!(MAX_QUEUED_PACKETS <= u16::MAX as usize, "a consumer counts its own");
 const _: () = assert!(DTLS_MTU_BYTES <= MAX_DTLS_BYTES, "what we send finds room where what we receive does");
+const _: () = assert!(SCTP_MTU_BYTES + 13 + 8 + 16 <= DTLS_MTU_BYTES, "header, nonce and tag of a record");
 const _: () = assert!(OUTBOX_SEGMENTS >= OUTBOX_TRAINS);
 const _: () = {
     // A consumer's own extensions are 28 bytes, and the two-byte form takes one more for each that is passed on.

@@ -5,8 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConsumeOptions, ConsumerId, DtlsParameters, DtlsState, IceParameters, IceState, IceTuple, Io, Object,
-    ProduceOptions, ProducerId, RouterId, Silence, SrtpCryptoSuite, SrtpParameters, StatsPage, TransportId, Usage,
+    ConsumeDataOptions, ConsumeOptions, ConsumerId, DataConsumerId, DataProducerId, DtlsParameters, DtlsState,
+    IceParameters, IceState, IceTuple, Io, Object, ProduceDataOptions, ProduceOptions, ProducerId, RouterId, SctpState,
+    SctpStreamParameters, Silence, SrtpCryptoSuite, SrtpParameters, StatsPage, TransportId, Usage,
     WebRtcTransportOptions,
 };
 
@@ -166,6 +167,73 @@ pub enum Command {
         /// Highest temporal layer, of VP8 or VP9; all of them if absent.
         temporal: Option<u8>,
     },
+    /// New data producer: messages that come on a stream of a WebRTC transport with data channels.
+    ProduceData {
+        /// Transport on which they come.
+        transport: TransportId,
+        /// Its identifier.
+        data_producer: DataProducerId,
+        /// What it is.
+        options: ProduceDataOptions,
+    },
+    /// Close a data producer and its consumers. Its stream stays open.
+    CloseDataProducer {
+        /// Which one.
+        data_producer: DataProducerId,
+    },
+    /// Stop or resume forwarding to every data consumer.
+    PauseDataProducer {
+        /// Which one.
+        data_producer: DataProducerId,
+        /// True to pause, false to resume.
+        paused: bool,
+    },
+    /// New data consumer.
+    ConsumeData {
+        /// Transport on which it leaves.
+        transport: TransportId,
+        /// Its identifier.
+        data_consumer: DataConsumerId,
+        /// Data producer whose messages it sends; of the same router.
+        data_producer: DataProducerId,
+        /// What it is.
+        options: ConsumeDataOptions,
+    },
+    /// Close a data consumer. Its stream stays open.
+    CloseDataConsumer {
+        /// Which one.
+        data_consumer: DataConsumerId,
+    },
+    /// Pause or resume a data consumer.
+    PauseDataConsumer {
+        /// Which one.
+        data_consumer: DataConsumerId,
+        /// True to pause, false to resume.
+        paused: bool,
+    },
+    /// Ask for [`Event::DataConsumerBufferedAmountLow`].
+    SetBufferedAmountLowThreshold {
+        /// Which data consumer; what shares its stream shares its threshold.
+        data_consumer: DataConsumerId,
+        /// Amount at which it is told, in bytes.
+        bytes: u32,
+    },
+    /// Acknowledge a channel that the remote side has opened ([`Event::DataChannelOpened`]). Until then nothing that
+    /// comes on its transport's channels is taken in, so what is made for it meanwhile misses nothing.
+    AcceptDataChannel {
+        /// Transport on which it was opened.
+        transport: TransportId,
+        /// Its stream.
+        stream: u16,
+    },
+    /// Close a channel, or refuse one that the remote side has opened: with its data producer, and the data consumers
+    /// that leave on its stream.
+    CloseDataChannel {
+        /// Transport on which it is.
+        transport: TransportId,
+        /// Its stream.
+        stream: u16,
+    },
     /// Misbehave on purpose; refused unless [`crate::WorkerConfig::test_hooks`] is set.
     TestHook(TestHook),
     /// Finish and end the worker in good order.
@@ -227,7 +295,7 @@ pub enum CommandError {
     /// No object of that kind and identifier.
     #[error("there is no {kind} {id}")]
     NotFound {
-        /// "router", "transport", "producer" or "consumer".
+        /// "router", "transport", "producer", "consumer", "dataProducer", "dataConsumer" or "dataChannel".
         kind: String,
         /// The identifier.
         id: u64,
@@ -235,7 +303,7 @@ pub enum CommandError {
     /// The identifier is in use.
     #[error("{kind} {id} exists already")]
     Exists {
-        /// "router", "transport", "producer" or "consumer".
+        /// "router", "transport", "producer", "consumer", "dataProducer" or "dataConsumer".
         kind: String,
         /// The identifier.
         id: u64,
@@ -325,6 +393,49 @@ pub enum Event {
         state: DtlsState,
         /// Version, cipher and SRTP profile when it is connected; the cause when it failed.
         detail: String,
+    },
+    /// The state of a transport's SCTP association has changed.
+    SctpStateChanged {
+        /// Which transport.
+        transport: TransportId,
+        /// The state that it is in.
+        state: SctpState,
+        /// Why it has closed.
+        detail: String,
+    },
+    /// The remote side has opened a channel (RFC 8832) and is answered when control has said what becomes of it.
+    DataChannelOpened {
+        /// On which transport.
+        transport: TransportId,
+        /// On which stream.
+        stream: u16,
+        /// Its label, as the remote side chose it.
+        label: String,
+        /// Name of what is spoken on it.
+        protocol: String,
+        /// How its messages are to be delivered.
+        parameters: SctpStreamParameters,
+    },
+    /// A channel was closed by the remote side, or with its association: its data producer is gone with its consumers,
+    /// and so are the data consumers that left on its stream. The stream may be used for another one.
+    DataChannelClosed {
+        /// On which transport.
+        transport: TransportId,
+        /// Its stream.
+        stream: u16,
+    },
+    /// A data consumer is not sent messages because its receiver is too slow. Told once until the amount that waits is
+    /// low again.
+    DataConsumerSendBufferFull {
+        /// Which one.
+        data_consumer: DataConsumerId,
+    },
+    /// What waits to be sent on a data consumer's stream has fallen to the threshold or below it.
+    DataConsumerBufferedAmountLow {
+        /// Which one.
+        data_consumer: DataConsumerId,
+        /// Bytes that still wait.
+        buffered_amount: u32,
     },
     /// A consumer of a producer with several encodings is sent another one, or the rank of that one has changed.
     ConsumerLayersChanged {

@@ -115,6 +115,20 @@ discards! {
     TooManySsrcs = "too_many_ssrcs",
     /// Media for which the worker was too late: it has more to forward than it can.
     Stale = "stale",
+    /// SCTP on a transport without data channels, or beyond the associations that a worker may have.
+    UnexpectedSctp = "unexpected_sctp",
+    /// A message of no kind that data channels have, or that opens a channel and does not add up (RFC 8831, 8832).
+    MalformedMessage = "malformed_message",
+    /// A message on a stream that is no data producer's.
+    UnknownDataStream = "unknown_data_stream",
+    /// A message of a data producer that is paused.
+    DataProducerPaused = "data_producer_paused",
+    /// A message that a paused data consumer is not sent.
+    DataConsumerPaused = "data_consumer_paused",
+    /// A message for a data consumer whose receiver is too slow: more may not wait for it, or for the worker's others.
+    SendBufferFull = "send_buffer_full",
+    /// A message that is longer than a data consumer's receiver takes, or for one whose association is over.
+    MessageRefused = "message_refused",
     /// RTP beyond what a transport may send per second.
     OverRate = "over_rate",
 }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod data;
 mod discard;
 mod frame;
 mod ids;
@@ -19,12 +20,16 @@ mod worker_config;
 pub use command::{
     Command, CommandError, CurrentLayer, Event, PlainTransportOptions, Reply, SpatialLayer, StartError, TestHook,
 };
+pub use data::{
+    ConsumeDataOptions, DataConsumerStats, DataProducerStats, ProduceDataOptions, SctpOptions, SctpState,
+    SctpStreamParameters,
+};
 pub use discard::{Discard, Discards};
 pub use frame::{Frame, FrameDecoder, FrameError, MAX_FRAME_BYTES, encode};
-pub use ids::{ConsumerId, ProducerId, RouterId, TransportId};
+pub use ids::{ConsumerId, DataConsumerId, DataProducerId, ProducerId, RouterId, TransportId};
 pub use maxima::{
-    MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES, MAX_ENCODINGS,
-    MAX_HEADER_EXTENSIONS, MAX_SILENCES,
+    MAX_CHANNELS_PER_TRANSPORT, MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES,
+    MAX_ENCODINGS, MAX_HEADER_EXTENSIONS, MAX_LABEL_BYTES, MAX_MESSAGE_BYTES, MAX_SILENCES,
 };
 pub use rtp_parameters::{
     Codec, CodecMapping, ConsumeOptions, ConsumerExtension, EncodingMapping, ExtensionMapping, HeaderExtension,

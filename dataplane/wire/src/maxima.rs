@@ -12,5 +12,11 @@ pub const MAX_CONSUMER_PAYLOAD_TYPES: usize = 8;
 pub const MAX_CONSUMER_MID_BYTES: usize = 16;
 /// Longest canonical name, in bytes: its length is one byte (RFC 3550 section 6.5).
 pub const MAX_CNAME_BYTES: usize = 255;
+/// Longest message of a data channel, in bytes: Chromium's maximum, and what we announce (`a=max-message-size`).
+pub const MAX_MESSAGE_BYTES: usize = 262_144;
+/// Longest label of a data channel, and longest name of its protocol, in bytes. (RFC 8832 has room for 65,535.)
+pub const MAX_LABEL_BYTES: usize = 256;
+/// Data channels that are open on a transport at a time.
+pub const MAX_CHANNELS_PER_TRANSPORT: usize = 64;
 /// Producers whose silence is asked for at once: the answer fits a frame with much to spare.
 pub const MAX_SILENCES: usize = 1_024;

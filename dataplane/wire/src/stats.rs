@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConsumerId, Discards, DtlsState, IceProtocol, IceState, MediaKind, ProducerId, RouterId, SrtpCryptoSuite,
-    TransportId,
+    ConsumerId, DataConsumerId, DataConsumerStats, DataProducerId, DataProducerStats, Discards, DtlsState, IceProtocol,
+    IceState, MediaKind, ProducerId, RouterId, SrtpCryptoSuite, TransportId,
 };
 
 /// Time of a CPU, in nanoseconds since boot, from `/proc/stat`.
@@ -76,6 +76,10 @@ pub enum Object {
     Producer(ProducerId),
     /// A consumer.
     Consumer(ConsumerId),
+    /// A data producer.
+    DataProducer(DataProducerId),
+    /// A data consumer.
+    DataConsumer(DataConsumerId),
 }
 
 /// Counters of a transport.
@@ -275,12 +279,16 @@ pub enum ObjectStats {
     Producer(ProducerStats),
     /// Statistics of a consumer.
     Consumer(ConsumerStats),
+    /// Statistics of a data producer.
+    DataProducer(DataProducerStats),
+    /// Statistics of a data consumer.
+    DataConsumer(DataConsumerStats),
 }
 
 /// One page of a worker's counters; fits a frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatsPage {
-    /// At most 64 objects, transports first, then producers, then consumers, each in the order of their identifiers.
+    /// At most 64 objects, in the order of [`Object`]: transports first, each kind in the order of its identifiers.
     pub objects: Vec<ObjectStats>,
     /// Where the next page begins, if there is one.
     pub next: Option<Object>,

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::SctpOptions;
+
 /// ICE credentials of our side (RFC 8839 section 5.4). Drawn by control.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IceParameters {
@@ -69,6 +71,8 @@ pub struct WebRtcTransportOptions {
     pub max_incoming_bitrate_bps: u64,
     /// What the path to its receivers is taken to carry.
     pub outgoing: OutgoingBitrates,
+    /// Data channels; without it the transport has none.
+    pub sctp: Option<SctpOptions>,
 }
 
 /// Bounds of what the path to a transport's receivers is taken to carry, in bits per second; 0 for the worker's own.

@@ -56,7 +56,7 @@ fn s6_application_data_of_any_length_does_not_hold_up_the_worker() {
         peer.handshake(&mut bench);
         assert_eq!(bench.state_of(number.into()).1, DtlsState::Connected);
         for len in [1, 1_150, 1_151, 1_191, 1_400, 1_450, 1_463] {
-            for datagram in peer.application_data(&bench, &vec![7; len]) {
+            for datagram in peer.protect(&bench, &vec![7; len]) {
                 bench.inject(peer.address, &datagram);
             }
             assert_eq!(bench.state_of(number.into()).1, DtlsState::Connected, "{len}");

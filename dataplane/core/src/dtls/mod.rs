@@ -6,6 +6,7 @@
 //! The randomness and the handshake bytes are the library's: they are the one part of the machine that differs from run
 //! to run. (A simulation may fix the timers' jitter: [`crate::Config::handshake_seed`].)
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,10 +42,17 @@ pub(crate) struct Identity {
     certificate: dimpl::DtlsCertificate,
     versions: DtlsVersions,
     started: SystemInstant,
+    max_data_records: u32,
 }
 
 impl Identity {
-    pub(crate) fn new(webrtc: &WebRtcConfig, started: SystemInstant, seed: Option<u64>) -> Option<Self> {
+    /// `seed` as in [`crate::Config::handshake_seed`]; a key of DTLS 1.2 protects so many records of application data.
+    pub(crate) fn new(
+        webrtc: &WebRtcConfig,
+        started: SystemInstant,
+        seed: Option<u64>,
+        max_data_records: u32,
+    ) -> Option<Self> {
         let queue = match webrtc.dtls_versions {
             DtlsVersions::V12 => MAX_QUEUED_RECORDS_12,
             DtlsVersions::V13 | DtlsVersions::Both => MAX_QUEUED_RECORDS_13,
@@ -62,7 +70,8 @@ impl Identity {
         }
         let certificate =
             dimpl::DtlsCertificate { certificate: webrtc.certificate.clone(), private_key: webrtc.private_key.clone() };
-        Some(Self { config: Arc::new(config.build().ok()?), certificate, versions: webrtc.dtls_versions, started })
+        let (config, versions) = (Arc::new(config.build().ok()?), webrtc.dtls_versions);
+        Some(Self { config, certificate, versions, started, max_data_records })
     }
 
     fn at(&self, now: Instant) -> SystemInstant {
@@ -152,6 +161,12 @@ pub(crate) struct Dtls {
     /// See [`Self::take_authentic`].
     authentic: bool,
     deadline: Option<Instant>,
+    /// Application data that has come since the last time that it was taken.
+    received: VecDeque<Vec<u8>>,
+    /// Records of application data that the key may still protect.
+    data_records_left: u32,
+    /// So many of DTLS 1.2.
+    max_data_records: u32,
     /// When the library wants to be called.
     due: Option<Instant>,
 }
@@ -176,6 +191,9 @@ impl Dtls {
             has_spoken: false,
             authentic: false,
             deadline: None,
+            received: VecDeque::new(),
+            data_records_left: 0,
+            max_data_records: identity.max_data_records,
             due: None,
         }
     }
@@ -314,6 +332,35 @@ impl Dtls {
         self.proceed(identity, now, result, send)
     }
 
+    /// Whether application data may be sent: there are keys, and they may protect more than a farewell.
+    pub(crate) fn can_send_data(&self) -> bool {
+        self.state == State::Connected && self.data_records_left > 1
+    }
+
+    /// Protects and sends application data: one record, at most what fits [`DTLS_MTU_BYTES`].
+    pub(crate) fn send_data(
+        &mut self,
+        identity: &Identity,
+        now: Instant,
+        data: &[u8],
+        send: &mut dyn FnMut(&[u8]),
+    ) -> Option<Outcome> {
+        if self.state != State::Connected || self.data_records_left == 0 || data.is_empty() {
+            return None;
+        }
+        if self.data_records_left < u32::MAX {
+            self.data_records_left -= 1;
+        }
+        let engine = self.engine.as_mut()?;
+        let result = engine.handle_timeout(identity.at(now)).and_then(|()| engine.send_application_data(data));
+        self.proceed(identity, now, result.map(drop), send)
+    }
+
+    /// Application data that has come, in order: what one record held.
+    pub(crate) fn take_data(&mut self) -> Option<Vec<u8>> {
+        self.received.pop_front()
+    }
+
     /// Says goodbye (close_notify), once.
     pub(crate) fn close(&mut self, identity: &Identity, now: Instant, send: &mut dyn FnMut(&[u8])) {
         if self.state == State::Connected
@@ -388,8 +435,13 @@ impl Dtls {
                 }
                 // There is room for what any datagram holds. If there were not, the library would say so for ever.
                 Output::BufferTooSmall { .. } => return Some(self.fail("a record is longer than a datagram")),
-                // It belongs to data channels, which this transport has not got.
-                Output::ApplicationData(_) => self.authentic |= self.state == State::Connected,
+                // Nobody knows whose it is before the certificate has been checked.
+                Output::ApplicationData(data) if self.verified => {
+                    self.authentic |= self.state == State::Connected;
+                    if self.received.len() < MAX_RECORDS_PER_DATAGRAM {
+                        self.received.push_back(data.to_vec());
+                    }
+                }
                 _ => {}
             }
         }
@@ -414,10 +466,12 @@ impl Dtls {
         let (local, remote) = if self.is_client() { (client, server) } else { (server, client) };
         self.state = State::Connected;
         self.deadline = None;
-        let version = match self.engine.as_ref().and_then(dimpl::Dtls::protocol_version) {
-            Some(ProtocolVersion::DTLS1_3) => "DTLS 1.3",
-            _ => "DTLS 1.2",
+        let (version, records) = match self.engine.as_ref().and_then(dimpl::Dtls::protocol_version) {
+            // The library changes its keys in time (RFC 9147 section 4.5.3).
+            Some(ProtocolVersion::DTLS1_3) => ("DTLS 1.3", u32::MAX),
+            _ => ("DTLS 1.2", self.max_data_records),
         };
+        self.data_records_left = records;
         let detail = format!("{version}, {}", local.suite.name());
         Outcome::Connected(Box::new(Keys { local, remote, detail }))
     }

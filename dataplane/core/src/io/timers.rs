@@ -18,6 +18,8 @@ pub(crate) enum Timer {
     Consent(TransportKey),
     /// What a DTLS association has to send again.
     Dtls(TransportKey),
+    /// What an SCTP association has to send again.
+    Sctp(TransportKey),
     /// Feedback about what arrived on a transport.
     TransportCc(TransportKey),
     /// A look at how much arrives on a transport.

@@ -1,6 +1,7 @@
 //! A transport: RTP and RTCP to and from one remote side. A plain one (mediasoup's PlainTransport) has UDP sockets of
 //! its own, with or without SRTP; what a WebRTC one has beyond that is in `webrtc`.
 
+mod channels;
 mod exit;
 mod queue;
 mod reference_time;
@@ -23,6 +24,7 @@ use crate::rtcp::DlrrBlock;
 use crate::srtp::Opener;
 use crate::time::Instant;
 
+pub(crate) use channels::{Channels, Opened};
 pub(crate) use exit::Exit;
 pub(crate) use queue::{Budget, Queue, Queued};
 pub(crate) use reference_time::ReferenceTime;
@@ -220,6 +222,15 @@ impl Transport {
 
     pub(crate) fn webrtc_mut(&mut self) -> Option<&mut WebRtc> {
         self.webrtc.as_deref_mut()
+    }
+
+    /// Its data channels.
+    pub(crate) fn channels(&self) -> Option<&Channels> {
+        self.webrtc.as_ref()?.channels()
+    }
+
+    pub(crate) fn channels_mut(&mut self) -> Option<&mut Channels> {
+        self.webrtc.as_mut()?.channels_mut()
     }
 
     /// The same, with the counter of what it sends.

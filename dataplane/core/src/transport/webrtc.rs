@@ -1,7 +1,8 @@
 //! ICE and DTLS of one WebRTC transport.
 
-use corecast_wire::{DtlsState, IceParameters, SrtpCryptoSuite, WebRtcStats};
+use corecast_wire::{DtlsState, IceParameters, SctpOptions, SrtpCryptoSuite, WebRtcStats};
 
+use super::channels::Channels;
 use crate::dtls::{Dtls, Identity};
 use crate::ice::Ice;
 use crate::io::{Deadline, Network, Path};
@@ -21,10 +22,12 @@ pub(crate) struct WebRtc {
     handshake_with: Option<Network>,
     /// Packets that its consumers had sent when that was last looked at.
     media_sent: u64,
+    /// Data channels, if it has any.
+    channels: Option<Box<Channels>>,
 }
 
 impl WebRtc {
-    pub(crate) fn new(ice: &IceParameters) -> Self {
+    pub(crate) fn new(ice: &IceParameters, sctp: Option<SctpOptions>) -> Self {
         Self {
             ice: Ice::new(ice),
             dtls: None,
@@ -34,6 +37,7 @@ impl WebRtc {
             consent_deadline: Deadline::default(),
             handshake_with: None,
             media_sent: 0,
+            channels: sctp.map(|options| Box::new(Channels::new(options))),
         }
     }
 
@@ -88,6 +92,15 @@ impl WebRtc {
     /// When consent is looked at next.
     pub(crate) const fn consent_deadline(&mut self) -> &mut Deadline {
         &mut self.consent_deadline
+    }
+
+    /// Its data channels.
+    pub(crate) fn channels(&self) -> Option<&Channels> {
+        self.channels.as_deref()
+    }
+
+    pub(crate) fn channels_mut(&mut self) -> Option<&mut Channels> {
+        self.channels.as_deref_mut()
     }
 
     /// A handshake with this network begins.

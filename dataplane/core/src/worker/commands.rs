@@ -36,6 +36,9 @@ impl Worker {
         opened: &[Endpoint],
         outbox: &mut Outbox,
     ) -> Result<Reply, CommandError> {
+        if let Some(applied) = self.data_command(now, command) {
+            return applied.map(|()| Reply::Done);
+        }
         match command {
             Command::Stats { from } => return Ok(Reply::Stats(self.stats_page(now, *from))),
             Command::Silences { producers } => return self.silences(now, producers).map(Reply::Silences),
@@ -75,9 +78,8 @@ impl Worker {
                 self.connect_webrtc_transport(now, *transport, dtls, outbox)?;
             }
             Command::RestartIce { transport, ice } => self.restart_ice(*transport, ice)?,
-            Command::Usage | Command::TestHook(_) | Command::Shutdown => {
-                return Err(invalid("command", "is the shell's to answer"));
-            }
+            // Those of the shell, and those about data, which have been answered.
+            _ => return Err(invalid("command", "is the shell's to answer")),
         }
         Ok(Reply::Done)
     }
@@ -192,6 +194,7 @@ impl Worker {
     pub(crate) fn close_transport(&mut self, key: TransportKey) {
         let Some(transport) = self.transports.get(key) else { return };
         let (producers, consumers) = (transport.producers().to_vec(), transport.consumers().to_vec());
+        self.close_channels(key);
         producers.into_iter().for_each(|key| self.close_producer(key));
         consumers.into_iter().for_each(|key| self.close_consumer(key));
         let Some(transport) = self.transports.remove(key) else { return };

@@ -48,7 +48,7 @@ pub(crate) struct WebRtcServer {
 impl WebRtcServer {
     pub(crate) fn new(webrtc: &WebRtcConfig, config: &Config) -> Option<Self> {
         Some(Self {
-            identity: Identity::new(webrtc, config.started, config.handshake_seed)?,
+            identity: Identity::new(webrtc, config.started, config.handshake_seed, config.max_data_records_per_key)?,
             consent_timeout: Duration::from_millis(webrtc.consent_timeout_ms.into()),
             fragments: BTreeMap::new(),
             paths: BTreeMap::new(),
@@ -76,7 +76,7 @@ impl Worker {
         let siblings = self.routers.get_mut(&router).ok_or_else(|| not_found("router", router.0))?;
         check_credentials(server, &options.ice)?;
         let transport = Transport::new(id, router, options.rtcp_ssrc, NOWHERE)
-            .webrtc_with(WebRtc::new(&options.ice), options.max_incoming_bitrate_bps)
+            .webrtc_with(WebRtc::new(&options.ice, options.sctp), options.max_incoming_bitrate_bps)
             .with_outgoing(&options.outgoing);
         let key = self.transports.insert(transport);
         siblings.push(key);
@@ -425,7 +425,16 @@ impl Worker {
         if dtls.is_some_and(Dtls::take_authentic) {
             self.record_life(now, key, path, outbox);
         }
-        Ok(())
+        let mut result = Ok(());
+        while let Some(packet) = self.take_application_data(key) {
+            let taken = self.receive_sctp(now, key, &packet);
+            result = result.and(taken);
+        }
+        result
+    }
+
+    fn take_application_data(&mut self, key: TransportKey) -> Option<Vec<u8>> {
+        self.transports.get_mut(key)?.webrtc_mut()?.dtls_and_ice().0?.take_data()
     }
 
     pub(crate) fn dtls_timeout(&mut self, now: Instant, at: Instant, key: TransportKey, outbox: &mut Outbox) {
@@ -439,7 +448,7 @@ impl Worker {
     }
 
     /// Calls the association, sends what it says, and follows what it has come to.
-    fn with_dtls(
+    pub(super) fn with_dtls(
         &mut self,
         now: Instant,
         key: TransportKey,
@@ -495,6 +504,7 @@ impl Worker {
         self.report_dtls_state(key, DtlsState::Connected, detail);
         self.follow_destination(now, key, outbox);
         self.arm_reports(now, key);
+        self.connect_association(now, key);
     }
 
     fn report_dtls_state(&mut self, key: TransportKey, state: DtlsState, detail: String) {

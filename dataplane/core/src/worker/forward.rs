@@ -33,7 +33,7 @@ impl Worker {
             }
             self.release_sound(now);
             if self.fresh.is_empty() && self.starting.is_empty() {
-                return Forward::Done;
+                return self.forward_messages(now, outbox);
             }
             self.begin_round(now, outbox);
         }

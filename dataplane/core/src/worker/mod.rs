@@ -10,6 +10,7 @@ mod checks;
 mod commands;
 mod congestion;
 mod connect;
+mod data_commands;
 mod drain;
 mod feedback;
 mod forward;
@@ -17,6 +18,7 @@ mod gather;
 mod handshakes;
 mod key_frames;
 mod layers;
+mod messages;
 mod overload;
 mod probe;
 mod receive;
@@ -47,6 +49,7 @@ use crate::time::Instant;
 use crate::transport::{Flow, Transport};
 use connect::WebRtcServer;
 use gather::Gather;
+use messages::Messages;
 use overload::Overload;
 use round::Cursor;
 
@@ -115,6 +118,8 @@ pub struct Worker {
     timers: Timers,
     /// `None` if WebRTC transports are not configured.
     webrtc: Option<WebRtcServer>,
+    /// Data channels.
+    messages: Messages,
     events: VecDeque<Event>,
     endpoint_ops: VecDeque<EndpointOp>,
     discards: Discards,
@@ -161,6 +166,7 @@ impl Worker {
             cursor: Cursor::default(),
             timers: Timers::default(),
             webrtc: config.webrtc.as_ref().and_then(|webrtc| WebRtcServer::new(webrtc, &config)),
+            messages: Messages::default(),
             events: VecDeque::new(),
             endpoint_ops: VecDeque::new(),
             discards: Discards::default(),
@@ -206,6 +212,7 @@ impl Worker {
                 Timer::Reports(key) => self.reports_timeout(now, at, key, outbox),
                 Timer::Consent(key) => self.consent_timeout(now, at, key),
                 Timer::Dtls(key) => self.dtls_timeout(now, at, key, outbox),
+                Timer::Sctp(key) => self.sctp_timeout(now, at, key),
                 Timer::TransportCc(key) => self.transport_cc_timeout(at, key, outbox),
                 Timer::Remb(key) => self.remb_timeout(now, at, key, outbox),
                 Timer::Sending(key) => self.sending_timeout(now, at, key, outbox),
@@ -218,10 +225,10 @@ impl Worker {
         }
     }
 
-    /// When [`Self::handle_timeout`] or, for sound that waits, [`Self::forward`] is next due.
+    /// When [`Self::handle_timeout`] or, for sound that waits and for messages, [`Self::forward`] is next due.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        [self.timers.next(), self.sound_due()].into_iter().flatten().min()
+        [self.timers.next(), self.sound_due(), self.messages_due()].into_iter().flatten().min()
     }
 
     /// The shell has an endpoint for WebRTC transports: a UDP socket, from the start, or an ICE-TCP connection that it

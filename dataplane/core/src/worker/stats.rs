@@ -1,13 +1,14 @@
 //! Counters of every object, a page at a time; and for how long producers have been silent.
 
 use corecast_wire::{
-    ConsumerId, MAX_SILENCES, Object, ObjectStats, ProducerId, ProducerStats, Silence, StatsPage, StreamStats,
-    TransportId,
+    ConsumerId, DataConsumerId, DataProducerId, MAX_SILENCES, Object, ObjectStats, ProducerId, ProducerStats, Silence,
+    StatsPage, StreamStats, TransportId,
 };
 
 use super::Worker;
 use super::refused::{Applied, limit};
 use crate::consumer::Consumer;
+use crate::data::{DataConsumer, DataProducer};
 use crate::key::{StreamKey, TransportKey};
 use crate::limits::STATS_PAGE_OBJECTS;
 use crate::media::Producer;
@@ -17,10 +18,15 @@ impl Worker {
     /// The page that begins with the first object at or after `from`: transports, then producers, then consumers.
     pub(crate) fn stats_page(&self, now: Instant, from: Option<Object>) -> StatsPage {
         let from = from.unwrap_or(Object::Transport(TransportId(0)));
-        let (transport, producer, consumer) = match from {
-            Object::Transport(id) => (Some(id), ProducerId(0), ConsumerId(0)),
-            Object::Producer(id) => (None, id, ConsumerId(0)),
-            Object::Consumer(id) => (None, ProducerId(u64::MAX), id),
+        // The first of each kind that may be on the page: the cursor, if it is of that kind, all of those kinds behind
+        // its own, and none of those before.
+        let (all, none) = (0, u64::MAX);
+        let (transport, [producer, consumer, data_producer, data_consumer]) = match from {
+            Object::Transport(id) => (Some(id), [all; 4]),
+            Object::Producer(id) => (None, [id.0, all, all, all]),
+            Object::Consumer(id) => (None, [none, id.0, all, all]),
+            Object::DataProducer(id) => (None, [none, none, id.0, all]),
+            Object::DataConsumer(id) => (None, [none, none, none, id.0]),
         };
         let transports = transport.into_iter().flat_map(|id| self.transport_by_id.range(id..)).map(|(id, key)| {
             (
@@ -28,14 +34,21 @@ impl Worker {
                 self.transports.get(*key).map(|transport| ObjectStats::Transport(transport.stats(now))),
             )
         });
-        let producers = self.producer_by_id.range(producer..).map(|(id, key)| {
+        let producers = self.producer_by_id.range(ProducerId(producer)..).map(|(id, key)| {
             (Object::Producer(*id), self.producers.get(*key).map(|producer| self.producer_stats(now, producer)))
         });
-        let consumers = self.consumer_by_id.range(consumer..).map(|(id, key)| {
+        let consumers = self.consumer_by_id.range(ConsumerId(consumer)..).map(|(id, key)| {
             (Object::Consumer(*id), self.consumers.get(*key).map(|consumer| self.consumer_stats(consumer)))
         });
+        let data_producers = self.messages.producer_by_id.range(DataProducerId(data_producer)..).map(|(id, key)| {
+            (Object::DataProducer(*id), self.messages.producers.get(*key).map(|one| self.data_producer_stats(one)))
+        });
+        let data_consumers = self.messages.consumer_by_id.range(DataConsumerId(data_consumer)..).map(|(id, key)| {
+            (Object::DataConsumer(*id), self.messages.consumers.get(*key).map(|one| self.data_consumer_stats(one)))
+        });
         let mut page = StatsPage::default();
-        for (object, stats) in transports.chain(producers).chain(consumers) {
+        for (object, stats) in transports.chain(producers).chain(consumers).chain(data_producers).chain(data_consumers)
+        {
             if page.objects.len() == STATS_PAGE_OBJECTS {
                 page.next = Some(object);
                 break;
@@ -85,5 +98,19 @@ impl Worker {
     fn consumer_stats(&self, consumer: &Consumer) -> ObjectStats {
         let producer = self.producers.get(consumer.producer()).map_or(ProducerId(0), |producer| producer.id());
         ObjectStats::Consumer(consumer.stats(self.transport_id(consumer.transport()), producer))
+    }
+
+    fn data_producer_stats(&self, producer: &DataProducer) -> ObjectStats {
+        ObjectStats::DataProducer(producer.stats(self.transport_id(producer.transport())))
+    }
+
+    fn data_consumer_stats(&self, consumer: &DataConsumer) -> ObjectStats {
+        let producer = self.messages.producers.get(consumer.producer()).map_or(DataProducerId(0), DataProducer::id);
+        let association = self.transports.get(consumer.transport()).and_then(|transport| {
+            let channels = transport.channels()?;
+            channels.association()
+        });
+        let buffered_amount = association.map_or(0, |association| association.buffered_amount(consumer.stream()));
+        ObjectStats::DataConsumer(consumer.stats(self.transport_id(consumer.transport()), producer, buffered_amount))
     }
 }

@@ -457,7 +457,7 @@ fn a_command_names_a_layer_that_there_is() {
         match object {
             ObjectStats::Consumer(consumer) => layers = Some((consumer.preferred_spatial, consumer.current_spatial)),
             ObjectStats::Producer(producer) => active = producer.streams.iter().map(|stream| stream.active).collect(),
-            ObjectStats::Transport(_) => {}
+            _ => {}
         }
     }
     assert_eq!((layers, active), (Some((0, Some(1))), vec![false, true]));

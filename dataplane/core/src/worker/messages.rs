@@ -1,0 +1,330 @@
+//! Messages of data channels: SCTP in, what is said about channels, and messages out to data consumers.
+//!
+//! What arrives is taken in at once by its association; what comes of it is done when media has had its turn: one
+//! transport after the other sends what its association has to send, as long as the outbox has room, and then one
+//! message of it is passed on. So those to whom it goes have their turn before the next one.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use corecast_wire::{DataConsumerId, DataProducerId, Discard, Event, SctpState, SctpStreamParameters};
+
+use super::Worker;
+use super::round::Forward;
+use crate::data::{DataConsumer, DataProducer};
+use crate::dtls::Dtls;
+use crate::io::{Outbox, Timer};
+use crate::key::{DataConsumerKey, DataProducerKey, OfDataConsumer, OfDataProducer, Table, TransportKey};
+use crate::limits::{MAX_ASSOCIATIONS, MAX_CHANNELS_PER_TRANSPORT};
+use crate::sctp::{Association, MessageKind, Output, SendError, dcep};
+use crate::time::Instant;
+use crate::transport::{Channels, Opened, Transport};
+
+/// What a worker has for data channels.
+#[derive(Debug, Default)]
+pub(super) struct Messages {
+    pub(super) producers: Table<OfDataProducer, DataProducer>,
+    pub(super) consumers: Table<OfDataConsumer, DataConsumer>,
+    pub(super) producer_by_id: BTreeMap<DataProducerId, DataProducerKey>,
+    pub(super) consumer_by_id: BTreeMap<DataConsumerId, DataConsumerKey>,
+    /// Transports whose associations have something to send or to pass on.
+    active: VecDeque<TransportKey>,
+    associations: usize,
+    /// Bytes of messages that no receiver has acknowledged yet.
+    held_bytes: usize,
+}
+
+impl Worker {
+    /// Takes in an SCTP packet that DTLS has authenticated.
+    pub(crate) fn receive_sctp(&mut self, now: Instant, key: TransportKey, packet: &[u8]) -> Result<(), Discard> {
+        let channels = self.transports.get_mut(key).and_then(Transport::channels_mut);
+        let channels = channels.ok_or(Discard::UnexpectedSctp)?;
+        if channels.association().is_none() {
+            if !channels.may_begin(now) {
+                return Err(Discard::UnexpectedSctp);
+            }
+            self.begin_association(now, key)?;
+        }
+        self.with_association(now, key, |association| association.handle_packet(now, packet));
+        Ok(())
+    }
+
+    /// Makes the association of a transport that has none.
+    pub(super) fn begin_association(&mut self, now: Instant, key: TransportKey) -> Result<(), Discard> {
+        if self.messages.associations >= MAX_ASSOCIATIONS {
+            return Err(Discard::UnexpectedSctp);
+        }
+        let channels = self.transports.get_mut(key).and_then(Transport::channels_mut);
+        channels.ok_or(Discard::UnexpectedSctp)?.begin(now);
+        self.messages.associations += 1;
+        self.report_sctp_state(key, SctpState::Connecting, String::new());
+        Ok(())
+    }
+
+    /// Calls an association, if there is one, and lets what comes of it have its turn.
+    pub(super) fn with_association<T>(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        call: impl FnOnce(&mut Association) -> T,
+    ) -> Option<T> {
+        let channels = self.transports.get_mut(key).and_then(Transport::channels_mut)?;
+        let association = channels.association_mut()?;
+        let held = association.held_bytes();
+        let result = call(association);
+        self.messages.held_bytes = (self.messages.held_bytes + association.held_bytes()).saturating_sub(held);
+        if let Some(due) = association.next_timeout() {
+            channels.deadline().arm(&mut self.timers, due.max(now), Timer::Sctp(key));
+        }
+        self.activate(key);
+        Some(result)
+    }
+
+    pub(crate) fn sctp_timeout(&mut self, now: Instant, at: Instant, key: TransportKey) {
+        let channels = self.transports.get_mut(key).and_then(Transport::channels_mut);
+        if channels.is_some_and(|channels| channels.deadline().fires(at)) {
+            self.with_association(now, key, |association| association.handle_timeout(now));
+        }
+    }
+
+    /// When [`Worker::forward`] is to be called for messages: at once, or not at all.
+    pub(super) fn messages_due(&self) -> Option<Instant> {
+        (!self.messages.active.is_empty()).then(Instant::default)
+    }
+
+    /// Sends what associations have to send and passes messages on, until nothing is left or the outbox is full.
+    pub(super) fn forward_messages(&mut self, now: Instant, outbox: &mut Outbox) -> Forward {
+        while let Some(key) = self.messages.active.front().copied() {
+            if !self.send_packets(now, key, outbox) {
+                return Forward::Full;
+            }
+            self.messages.active.pop_front();
+            if let Some(channels) = self.transports.get_mut(key).and_then(Transport::channels_mut) {
+                channels.rest();
+            }
+            let Some((stream, kind, payload)) = self.next_message(key) else { continue };
+            if let Err(why) = self.take_message(now, key, stream, kind, &payload) {
+                self.discard(key, why);
+            }
+            // There may be more: behind those to whom this one goes.
+            self.activate(key);
+        }
+        Forward::Done
+    }
+
+    /// A message that has come whole, unless control has to say something first.
+    fn next_message(&mut self, key: TransportKey) -> Option<(u16, Option<MessageKind>, Vec<u8>)> {
+        let channels = self.transports.get_mut(key)?.channels_mut().filter(|channels| !channels.awaits_control())?;
+        channels.association_mut()?.take_message()
+    }
+
+    /// A transport's association is to have its turn.
+    fn activate(&mut self, key: TransportKey) {
+        let channels = self.transports.get_mut(key).and_then(Transport::channels_mut);
+        if channels.is_some_and(Channels::activate) {
+            self.messages.active.push_back(key);
+        }
+    }
+
+    /// Sends what an association has to send, and follows what it tells. False if the outbox is full.
+    fn send_packets(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) -> bool {
+        loop {
+            if outbox.wants_flush() {
+                return false;
+            }
+            let Some(channels) = self.transports.get_mut(key).and_then(Transport::channels_mut) else { return true };
+            let Some(association) = channels.association_mut() else { return true };
+            let held = association.held_bytes();
+            let output = association.poll();
+            self.messages.held_bytes = (self.messages.held_bytes + association.held_bytes()).saturating_sub(held);
+            match output {
+                None => return true,
+                Some(Output::Packet(packet)) => self.send_sctp(now, key, &packet, outbox),
+                Some(Output::Connected) => self.report_sctp_state(key, SctpState::Connected, String::new()),
+                Some(Output::Ended(cause)) => self.end_association(now, key, cause),
+                Some(Output::Reset(streams)) => self.streams_reset(now, key, streams),
+                Some(Output::BufferedAmountLow(stream)) => self.buffered_amount_low(key, stream),
+            }
+        }
+    }
+
+    fn send_sctp(&mut self, now: Instant, key: TransportKey, packet: &[u8], outbox: &mut Outbox) {
+        let Some(webrtc) = self.transports.get(key).and_then(Transport::webrtc) else { return };
+        // Without a path it is lost, as on the way, and sent again.
+        let Some(path) = webrtc.path_of_dtls() else { return };
+        let is_last = !webrtc.dtls().is_some_and(Dtls::can_send_data);
+        let farewell = if is_last { self.with_association(now, key, |one| one.close(now)).flatten() } else { None };
+        let packet = if is_last { farewell.as_deref().unwrap_or_default() } else { packet };
+        self.with_dtls(now, key, path, outbox, |dtls, identity, now, send| dtls.send_data(identity, now, packet, send));
+        if is_last {
+            self.end_association(now, key, "its key has protected as many records as it may".to_owned());
+        }
+    }
+
+    /// DTLS is connected: an association that control has asked for may begin.
+    pub(super) fn connect_association(&mut self, now: Instant, key: TransportKey) {
+        self.with_association(now, key, |association| association.connect(now));
+    }
+
+    /// An association is over: its channels are closed.
+    pub(super) fn end_association(&mut self, now: Instant, key: TransportKey, cause: String) {
+        let Some(channels) = self.transports.get_mut(key).and_then(Transport::channels_mut) else { return };
+        let Some(association) = channels.association() else { return };
+        self.messages.held_bytes = self.messages.held_bytes.saturating_sub(association.held_bytes());
+        self.messages.associations = self.messages.associations.saturating_sub(1);
+        channels.end(now);
+        channels.deadline().set(&mut self.timers, None, Timer::Sctp(key));
+        for stream in channels.streams() {
+            self.stream_closed(key, stream);
+        }
+        self.report_sctp_state(key, SctpState::Closed, cause);
+    }
+
+    fn report_sctp_state(&mut self, key: TransportKey, state: SctpState, detail: String) {
+        if let Some(transport) = self.transports.get(key) {
+            let transport = transport.id();
+            self.push_event(Event::SctpStateChanged { transport, state, detail });
+        }
+    }
+
+    /// The remote side has closed streams (RFC 8831 section 6.7): our halves of them are closed as well.
+    fn streams_reset(&mut self, now: Instant, key: TransportKey, streams: Vec<u16>) {
+        let Some(channels) = self.transports.get(key).and_then(Transport::channels) else { return };
+        let known = channels.streams();
+        let streams = if streams.is_empty() { known.clone() } else { streams };
+        for stream in streams.into_iter().filter(|stream| known.contains(stream)) {
+            self.with_association(now, key, |association| association.reset(now, stream));
+            self.stream_closed(key, stream);
+        }
+    }
+
+    /// A stream that was in use is closed, and control has not asked for it.
+    fn stream_closed(&mut self, key: TransportKey, stream: u16) {
+        self.close_channel(key, stream);
+        if let Some(transport) = self.transports.get(key) {
+            let transport = transport.id();
+            self.push_event(Event::DataChannelClosed { transport, stream });
+        }
+    }
+
+    /// A message has come on a stream: about a channel, or for those who consume it.
+    fn take_message(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        stream: u16,
+        kind: Option<MessageKind>,
+        payload: &[u8],
+    ) -> Result<(), Discard> {
+        let kind = kind.ok_or(Discard::MalformedMessage)?;
+        if kind == MessageKind::Dcep {
+            return self.take_dcep(now, key, stream, payload);
+        }
+        let channels = self.transports.get(key).and_then(Transport::channels).ok_or(Discard::UnexpectedSctp)?;
+        let producer = channels.producer(stream).ok_or(Discard::UnknownDataStream)?;
+        let producer = self.messages.producers.get_mut(producer).ok_or(Discard::UnknownDataStream)?;
+        producer.count(payload.len());
+        if producer.is_paused() {
+            return Err(Discard::DataProducerPaused);
+        }
+        for consumer in producer.consumers().to_vec() {
+            if let Err(why) = self.send_message(now, consumer, kind, payload) {
+                self.discards.count(why);
+                let Some(consumer) = self.messages.consumers.get_mut(consumer) else { continue };
+                if consumer.discard(why) {
+                    let data_consumer = consumer.id();
+                    self.push_event(Event::DataConsumerSendBufferFull { data_consumer });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn send_message(
+        &mut self,
+        now: Instant,
+        key: DataConsumerKey,
+        kind: MessageKind,
+        payload: &[u8],
+    ) -> Result<(), Discard> {
+        let consumer = self.messages.consumers.get(key).ok_or(Discard::MessageRefused)?;
+        if consumer.is_paused() {
+            return Err(Discard::DataConsumerPaused);
+        }
+        if self.messages.held_bytes + payload.len() > self.config.max_data_bytes {
+            return Err(Discard::SendBufferFull);
+        }
+        let (transport, stream, parameters) = (consumer.transport(), consumer.stream(), consumer.parameters());
+        let send = |association: &mut Association| association.send(now, stream, kind, payload, parameters);
+        let sent = self.with_association(now, transport, send).ok_or(Discard::MessageRefused)?;
+        sent.map_err(|error| match error {
+            SendError::BufferFull => Discard::SendBufferFull,
+            SendError::Refused => Discard::MessageRefused,
+        })?;
+        if let Some(consumer) = self.messages.consumers.get_mut(key) {
+            consumer.count(payload.len());
+        }
+        Ok(())
+    }
+
+    /// A message of the Data Channel Establishment Protocol (RFC 8832).
+    fn take_dcep(&mut self, now: Instant, key: TransportKey, stream: u16, payload: &[u8]) -> Result<(), Discard> {
+        let open = match dcep::parse(payload).ok_or(Discard::MalformedMessage)? {
+            dcep::Message::Open(open) => open,
+            dcep::Message::Ack => return Ok(()),
+        };
+        let transport = self.transports.get_mut(key).ok_or(Discard::NoTransport)?;
+        let id = transport.id();
+        let channels = transport.channels_mut().ok_or(Discard::UnexpectedSctp)?;
+        match channels.open(stream, &open, MAX_CHANNELS_PER_TRANSPORT) {
+            Opened::New => {
+                let dcep::Open { label, protocol, parameters } = open;
+                self.push_event(Event::DataChannelOpened { transport: id, stream, label, protocol, parameters });
+            }
+            Opened::Again => self.acknowledge(now, key, stream),
+            Opened::Refused => {
+                let is_open = channels.streams().contains(&stream);
+                self.with_association(now, key, |association| association.reset(now, stream));
+                if is_open {
+                    self.stream_closed(key, stream);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the remote side that its channel is open.
+    pub(super) fn acknowledge(&mut self, now: Instant, key: TransportKey, stream: u16) {
+        self.with_association(now, key, |association| {
+            let (kind, reliable) = (MessageKind::Dcep, SctpStreamParameters::RELIABLE);
+            // Fails only behind a full buffer, and then the remote side has other worries.
+            let _ = association.send(now, stream, kind, &dcep::ACKNOWLEDGEMENT, reliable);
+        });
+    }
+
+    /// What waits on a stream has become little.
+    fn buffered_amount_low(&mut self, key: TransportKey, stream: u16) {
+        let Some(channels) = self.transports.get(key).and_then(Transport::channels) else { return };
+        let amount = channels.association().map_or(0, |association| association.buffered_amount(stream));
+        let buffered_amount = u32::try_from(amount).unwrap_or(u32::MAX);
+        for consumer in channels.consumers_on(stream) {
+            let Some(consumer) = self.messages.consumers.get_mut(consumer) else { continue };
+            if consumer.record_low() {
+                let data_consumer = consumer.id();
+                self.push_event(Event::DataConsumerBufferedAmountLow { data_consumer, buffered_amount });
+            }
+        }
+    }
+
+    /// Ends the association of a transport that is about to be closed, and what it has for data.
+    pub(super) fn close_channels(&mut self, key: TransportKey) {
+        let Some(channels) = self.transports.get_mut(key).and_then(Transport::channels_mut) else { return };
+        let producers: Vec<_> = channels.producers().collect();
+        let consumers: Vec<_> = channels.consumers().collect();
+        if let Some(association) = channels.association() {
+            self.messages.held_bytes = self.messages.held_bytes.saturating_sub(association.held_bytes());
+            self.messages.associations = self.messages.associations.saturating_sub(1);
+        }
+        producers.into_iter().for_each(|key| self.close_data_producer(key));
+        consumers.into_iter().for_each(|key| self.close_data_consumer(key));
+    }
+}

@@ -1,0 +1,107 @@
+//! Data channels: what control and a worker tell each other about SCTP (RFC 8831) and the messages that it carries.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DataConsumerId, DataProducerId, Discards, TransportId};
+
+/// What a WebRTC transport's data channels are made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SctpOptions {
+    /// SCTP port of both sides (`a=sctp-port`, RFC 8841 section 5).
+    pub port: u16,
+    /// Longest message that the remote side takes, in bytes (`a=max-message-size`, RFC 8841 section 6); 0 for any.
+    pub max_message_bytes: u32,
+}
+
+/// How messages of a stream are delivered (mediasoup's `sctpStreamParameters`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SctpStreamParameters {
+    /// They arrive in the order in which they were sent.
+    pub ordered: bool,
+    /// Time after which one that has not arrived is given up, in milliseconds.
+    pub max_packet_life_time: Option<u16>,
+    /// Times that one is sent again before it is given up.
+    pub max_retransmits: Option<u16>,
+}
+
+impl SctpStreamParameters {
+    /// In order, and as often as it takes.
+    pub const RELIABLE: Self = Self { ordered: true, max_packet_life_time: None, max_retransmits: None };
+}
+
+/// States of an SCTP association (mediasoup's).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SctpState {
+    /// Nothing has come of the other side, and nobody has asked for it.
+    New,
+    /// It is about to be established.
+    Connecting,
+    /// Messages pass.
+    Connected,
+    /// It has ended. The other side may begin another one.
+    Closed,
+}
+
+/// How a data producer is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProduceDataOptions {
+    /// Stream on which its messages come.
+    pub stream: u16,
+    /// Name of the channel, at most [`MAX_LABEL_BYTES`](crate::MAX_LABEL_BYTES).
+    pub label: String,
+    /// Name of what is spoken on it, at most the same.
+    pub protocol: String,
+    /// Its messages are not forwarded at first.
+    pub paused: bool,
+}
+
+/// How a data consumer is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsumeDataOptions {
+    /// Stream on which messages leave. Several consumers of a transport may share one.
+    pub stream: u16,
+    /// How they are delivered.
+    pub parameters: SctpStreamParameters,
+    /// It is sent nothing at first.
+    pub paused: bool,
+}
+
+/// Counters of a data producer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataProducerStats {
+    /// Which one.
+    pub data_producer: DataProducerId,
+    /// Its transport.
+    pub transport: TransportId,
+    /// Name of the channel.
+    pub label: String,
+    /// Name of what is spoken on it.
+    pub protocol: String,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// Messages received.
+    pub messages_received: u64,
+    /// Their payload, in bytes.
+    pub bytes_received: u64,
+}
+
+/// Counters of a data consumer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataConsumerStats {
+    /// Which one.
+    pub data_consumer: DataConsumerId,
+    /// Its transport.
+    pub transport: TransportId,
+    /// Its producer.
+    pub data_producer: DataProducerId,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// Messages that were given to its association to send.
+    pub messages_sent: u64,
+    /// Their payload, in bytes.
+    pub bytes_sent: u64,
+    /// Bytes that wait to be sent for the first time on its stream.
+    pub buffered_amount: u32,
+    /// What it was not sent, by reason.
+    pub discards: Discards,
+}

@@ -1,0 +1,318 @@
+//! Peers with keys and no manners: what they send is built by hand or by an association of the crate `dcsctp`, and
+//! reaches the machine in proper records of DTLS.
+
+use std::time::Duration;
+
+use corecast_tests::bare::{BarePeer, certificate, fingerprint};
+use corecast_tests::webrtc::Bench;
+use corecast_wire::{Command, Discard, DtlsState, DtlsVersions, Event, RouterId, SctpState, TransportId};
+use dcsctp::api::{DcSctpSocket, Message, Options, PpId, SendOptions, SocketEvent, SocketState, SocketTime, StreamId};
+
+use crate::Room;
+
+/// A bare peer with an association of its own.
+struct Peer {
+    bare: BarePeer,
+    socket: Box<dyn DcSctpSocket>,
+    received: Vec<(u16, u32, Vec<u8>)>,
+    /// The verification tag that the machine expects (RFC 9260 section 3.1).
+    tag: u32,
+}
+
+impl Peer {
+    fn join(room: &mut Room, number: u8) -> Self {
+        let own = certificate();
+        room.bench.create_transport(RouterId(1), number);
+        room.bench.connect(number, true, vec![fingerprint(&own)]);
+        let mut bare = BarePeer::new(&room.bench, number, true, DtlsVersions::V12, own);
+        bare.check(&mut room.bench);
+        bare.handshake(&mut room.bench);
+        assert_eq!(room.bench.state_of(number.into()).1, DtlsState::Connected);
+        let mut peer = Self { bare, socket: Self::socket(), received: Vec::new(), tag: 0 };
+        peer.socket.connect();
+        peer.exchange(room, 20);
+        peer
+    }
+
+    fn socket() -> Box<dyn DcSctpSocket> {
+        dcsctp::new_socket("peer", &Options { mtu: 1_100, ..Options::default() })
+    }
+
+    /// Sends an SCTP packet as it is.
+    fn inject(&mut self, room: &mut Room, packet: &[u8]) {
+        for datagram in self.bare.protect(&room.bench, packet) {
+            room.bench.inject(self.bare.address, &datagram);
+        }
+    }
+
+    /// Lets so many milliseconds pass.
+    fn exchange(&mut self, room: &mut Room, ms: u64) {
+        for _ in 0..ms {
+            while let Some(event) = self.socket.poll_event() {
+                if let SocketEvent::SendPacket(packet) = event {
+                    self.tag = u32::from_be_bytes(*packet[4..].first_chunk().expect("a header"));
+                    self.inject(room, &packet);
+                }
+            }
+            room.bench.skip(Duration::from_millis(1));
+            room.follow();
+            for datagram in self.bare.arrived(&mut room.bench) {
+                self.bare.hear(&room.bench, &datagram);
+            }
+            for packet in self.bare.take_application_data(&room.bench) {
+                self.socket.handle_input(&packet);
+            }
+            self.socket.advance_time(SocketTime::zero() + room.bench.now);
+            while let Some(message) = self.socket.get_next_message() {
+                self.received.push((message.stream_id.0, message.ppid.0, message.payload));
+            }
+        }
+    }
+
+    fn send(&mut self, stream: u16, identifier: u32, payload: &[u8]) {
+        let message = Message::new(StreamId(stream), PpId(identifier), payload.to_vec());
+        self.socket.send(message, &SendOptions::default()).expect("room");
+    }
+
+    /// Opens a channel by hand.
+    fn open(&mut self, stream: u16, label: &str) {
+        let len = u16::try_from(label.len()).expect("short").to_be_bytes();
+        self.send(stream, 50, &[&[3, 0, 0, 0, 0, 0, 0, 0], &len[..], &[0, 0], label.as_bytes()].concat());
+    }
+}
+
+fn room() -> Room {
+    Room::new(Bench::new(DtlsVersions::V12))
+}
+
+fn opened(room: &Room) -> usize {
+    room.bench.events.iter().filter(|event| matches!(event, Event::DataChannelOpened { .. })).count()
+}
+
+#[test]
+fn messages_of_the_largest_size_and_empty_ones_pass_as_they_are() {
+    let mut room = room();
+    let (mut one, mut two) = (Peer::join(&mut room, 1), Peer::join(&mut room, 2));
+    one.open(0, "chat");
+    two.open(6, "chat");
+    for _ in 0..50 {
+        one.exchange(&mut room, 1);
+        two.exchange(&mut room, 1);
+    }
+    assert_eq!(one.received, [(0, 50, vec![2])]);
+    assert_eq!(two.received.split_off(0), [(6, 50, vec![2])]);
+    let messages = [(56, vec![0]), (57, vec![0]), (51, b"a".to_vec()), (53, vec![9; 262_144])];
+    for (identifier, payload) in &messages {
+        one.send(0, *identifier, payload);
+    }
+    for _ in 0..2_000 {
+        one.exchange(&mut room, 1);
+        two.exchange(&mut room, 1);
+    }
+    let expected: Vec<_> = messages.into_iter().map(|(identifier, payload)| (6, identifier, payload)).collect();
+    assert!(two.received == expected, "{:?}", two.received.iter().map(|(_, id, p)| (*id, p.len())).collect::<Vec<_>>());
+}
+
+/// The first messages come before control has said what becomes of the channel: they wait.
+#[test]
+fn what_is_sent_before_control_has_answered_is_not_lost() {
+    let mut room = room();
+    let (mut one, mut two) = (Peer::join(&mut room, 1), Peer::join(&mut room, 2));
+    two.open(0, "chat");
+    two.exchange(&mut room, 20);
+    // Control does not look for a while.
+    let seen = std::mem::replace(&mut room.followed, usize::MAX);
+    one.open(0, "chat");
+    for number in 0..20 {
+        one.send(0, 51, format!("{number}").as_bytes());
+    }
+    one.exchange(&mut room, 50);
+    room.followed = seen;
+    for _ in 0..100 {
+        one.exchange(&mut room, 1);
+        two.exchange(&mut room, 1);
+    }
+    let texts: Vec<_> =
+        two.received.iter().filter(|message| message.1 == 51).map(|message| message.2.clone()).collect();
+    assert_eq!(texts, (0..20).map(|number| format!("{number}").into_bytes()).collect::<Vec<_>>());
+}
+
+/// It begins again with the same ports, as one whose process was started again: channels go on, or are opened again.
+#[test]
+fn an_association_that_begins_again_goes_on() {
+    let mut room = room();
+    let (mut one, mut two) = (Peer::join(&mut room, 1), Peer::join(&mut room, 2));
+    one.open(0, "chat");
+    two.open(0, "chat");
+    for _ in 0..50 {
+        one.exchange(&mut room, 1);
+        two.exchange(&mut room, 1);
+    }
+    one.socket = Peer::socket();
+    one.socket.connect();
+    one.exchange(&mut room, 50);
+    one.open(0, "chat");
+    one.send(0, 51, b"here again");
+    two.send(0, 51, b"welcome");
+    for _ in 0..100 {
+        one.exchange(&mut room, 1);
+        two.exchange(&mut room, 1);
+    }
+    assert_eq!(opened(&room), 2, "the channel that is open already was acknowledged again");
+    assert_eq!(two.received.last(), Some(&(0, 51, b"here again".to_vec())));
+    assert_eq!(one.received.last(), Some(&(0, 51, b"welcome".to_vec())));
+}
+
+#[test]
+fn a_label_that_is_wrong_and_kinds_that_are_none_are_counted_and_open_nothing() {
+    let mut room = room();
+    let mut one = Peer::join(&mut room, 1);
+    one.send(0, 50, &[3, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0xFF, 0xFE]);
+    one.send(0, 50, &[9]);
+    one.send(0, 52, b"partial");
+    one.send(0, 46, b"of another protocol");
+    one.send(4, 51, b"on a stream without a channel");
+    one.exchange(&mut room, 50);
+    let discards = room.bench.worker.totals().discards;
+    assert_eq!((discards.get(Discard::MalformedMessage), discards.get(Discard::UnknownDataStream)), (4, 1));
+    assert_eq!(opened(&room), 0);
+}
+
+#[test]
+fn channels_are_bounded_and_a_stream_has_one() {
+    let mut room = room();
+    let mut one = Peer::join(&mut room, 1);
+    for stream in 0..100 {
+        one.open(stream, "chat");
+        one.exchange(&mut room, 3);
+    }
+    assert_eq!((opened(&room), room.open.len()), (64, 64));
+    // Another label on a stream that is in use: both are gone.
+    one.open(5, "other");
+    one.exchange(&mut room, 50);
+    assert_eq!(room.open.len(), 63);
+    let closed = Event::DataChannelClosed { transport: TransportId(1), stream: 5 };
+    assert_eq!(room.bench.events.iter().filter(|event| **event == closed).count(), 1);
+    assert_eq!(opened(&room), 64);
+}
+
+#[test]
+fn sctp_for_a_transport_without_channels_is_counted() {
+    let mut room = room();
+    room.bench.sctp = None;
+    let mut one = Peer::join(&mut room, 1);
+    one.exchange(&mut room, 10);
+    assert!(room.bench.worker.totals().discards.get(Discard::UnexpectedSctp) > 0);
+    assert!(!room.bench.events.iter().any(|event| matches!(event, Event::SctpStateChanged { .. })));
+}
+
+/// Who ends its association again and again may begin one a second: control is told of each.
+#[test]
+fn associations_do_not_begin_as_often_as_a_peer_likes() {
+    let mut room = room();
+    let mut one = Peer::join(&mut room, 1);
+    for _ in 0..200 {
+        one.socket.close();
+        one.exchange(&mut room, 1);
+        one.socket = Peer::socket();
+        one.socket.connect();
+        one.exchange(&mut room, 4);
+    }
+    let begun = |event: &&Event| matches!(event, Event::SctpStateChanged { state: SctpState::Connecting, .. });
+    assert!(room.bench.events.iter().filter(begun).count() <= 3);
+}
+
+/// Records of DTLS 1.2 have nonces that are drawn: a key protects so many, and then the channels close. DTLS does not.
+#[test]
+fn a_key_protects_so_many_records_and_no_more() {
+    let mut room = Room::new(Bench::with_config(DtlsVersions::V12, |config| config.max_data_records_per_key = 60));
+    let (mut one, mut two) = (Peer::join(&mut room, 1), Peer::join(&mut room, 2));
+    one.open(0, "chat");
+    two.open(0, "chat");
+    for _ in 0..50 {
+        one.exchange(&mut room, 1);
+        two.exchange(&mut room, 1);
+    }
+    two.bare.heard_nonces.clear();
+    for _ in 0..100 {
+        one.send(0, 53, &[7; 1_000]);
+        one.exchange(&mut room, 1);
+        two.exchange(&mut room, 1);
+    }
+    let closed = |event: &Event| match event {
+        Event::SctpStateChanged { transport: TransportId(2), state: SctpState::Closed, detail } => Some(detail.clone()),
+        _ => None,
+    };
+    let causes: Vec<_> = room.bench.events.iter().filter_map(closed).collect();
+    assert_eq!(causes, ["its key has protected as many records as it may"]);
+    assert_eq!(two.socket.state(), SocketState::Closed, "it was told");
+    let arrived = two.received.iter().filter(|message| message.1 == 53).count();
+    assert!((20..60).contains(&arrived), "{arrived}");
+    assert!(two.bare.heard_nonces.len() < 60);
+    assert_eq!(room.bench.state_of(2).1, DtlsState::Connected);
+}
+
+/// Chunks of every type, built with lengths and numbers that are often wrong, in packets with the right tag and
+/// checksum. Nothing panics, nothing takes memory without end, and another participant's channel goes on.
+#[test]
+fn packets_that_are_nearly_right_do_no_harm() {
+    let mut room = room();
+    let (mut one, mut two) = (Peer::join(&mut room, 1), Peer::join(&mut room, 2));
+    let mut three = Peer::join(&mut room, 3);
+    two.open(0, "chat");
+    three.open(0, "chat");
+    for _ in 0..50 {
+        two.exchange(&mut room, 1);
+        three.exchange(&mut room, 1);
+    }
+    let mut random = fastrand::Rng::with_seed(7);
+    for round in 0..20_000_u32 {
+        let packet = packet(&mut random, one.tag);
+        one.inject(&mut room, &packet);
+        if round.is_multiple_of(200) {
+            one.socket = Peer::socket();
+            one.socket.connect();
+            one.exchange(&mut room, 10);
+            room.bench.skip(Duration::from_secs(1));
+            for peer in [&mut one, &mut two, &mut three] {
+                peer.bare.check(&mut room.bench);
+                peer.exchange(&mut room, 1);
+            }
+        }
+    }
+    two.send(0, 51, b"hello");
+    for _ in 0..100 {
+        two.exchange(&mut room, 1);
+        three.exchange(&mut room, 1);
+    }
+    assert_eq!(three.received.last(), Some(&(0, 51, b"hello".to_vec())));
+    room.bench.must(&Command::CloseTransport { transport: TransportId(1) });
+}
+
+/// A packet of one to six chunks.
+fn packet(random: &mut fastrand::Rng, tag: u32) -> Vec<u8> {
+    let mut packet = [&[0x13, 0x88, 0x13, 0x88], &tag.to_be_bytes()[..], &[0; 4]].concat();
+    for _ in 0..random.usize(1..=6) {
+        let kinds = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 64, 130, 192, 194, random.u8(..)];
+        let kind = kinds[random.usize(..kinds.len())];
+        let mut body: Vec<u8> = (0..random.usize(0..64)).map(|_| random.u8(..)).collect();
+        // Numbers that are near each other, as honest ones are.
+        if let (true, Some(number)) = (random.bool(), body.first_chunk_mut::<4>()) {
+            *number = random.u32(0..2_000).to_be_bytes();
+        }
+        let len = if random.u8(..10) == 0 { random.u16(..) } else { u16::try_from(body.len() + 4).expect("short") };
+        packet.extend([kind, random.u8(..)]);
+        packet.extend(len.to_be_bytes());
+        packet.extend(&body);
+        packet.resize(packet.len().next_multiple_of(4), 0);
+    }
+    let checksum = crc32c(&packet).to_le_bytes();
+    packet[8..12].copy_from_slice(&checksum);
+    packet
+}
+
+/// CRC-32C (RFC 9260 appendix A), bit by bit.
+fn crc32c(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82F6_3B78 } else { crc >> 1 };
+    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+}
