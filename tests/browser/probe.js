@@ -141,5 +141,108 @@
     return press('camera-button');
   }
 
-  window.probe = { wishes, look, agreed, restartIce, press, changeCamera, summary };
+  // Sessions of a test's own, without the page: a connection each, and what was heard on its data channels.
+  const sessions = new Map();
+
+  const soon = (what, check) => new Promise((resolve, reject) => {
+    const end = Date.now() + 20_000;
+    const look = () => {
+      if (check()) resolve(true);
+      else if (Date.now() > end) reject(new Error(`not within 20 s: ${what}`));
+      else setTimeout(look, 20);
+    };
+    look();
+  });
+
+  const sessionOf = (name) => sessions.get(name) ?? sessions.set(name, { channels: new Map() }).get(name);
+
+  /** A message as a test compares it: text, or length and sum of binary data. */
+  function described(data) {
+    if (typeof data === 'string') return data.length > 1_000 ? { text: data.length } : data;
+    const bytes = new Uint8Array(data);
+    return { bytes: bytes.length, sum: bytes.reduce((sum, byte) => sum + byte, 0) };
+  }
+
+  /** Opens a channel in a session; several of one label have different names. */
+  function openChannel(name, channel, label, init) {
+    const opened = sessionOf(name).pc.createDataChannel(label, init ?? {});
+    const kept = { channel: opened, heard: [] };
+    opened.binaryType = 'arraybuffer';
+    opened.onmessage = ({ data }) => kept.heard.push(described(data));
+    sessionOf(name).channels.set(channel, kept);
+    return true;
+  }
+
+  /** Publishes to, or watches, `url`, with a channel of this label. Returns the offer's and the answer's m= lines. */
+  async function startSession(name, url, publishes, label, config) {
+    const session = sessionOf(name);
+    const pc = session.pc = new RTCPeerConnection(config ?? {});
+    openChannel(name, label, label);
+    if (publishes) {
+      const media = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 320, height: 180 } });
+      media.getTracks().forEach((track) => pc.addTransceiver(track, { direction: 'sendonly', streams: [media] }));
+    } else {
+      ['audio', 'video'].forEach((kind) => pc.addTransceiver(kind, { direction: 'recvonly' }));
+    }
+    await pc.setLocalDescription(await pc.createOffer());
+    await soon('candidates', () => pc.iceGatheringState === 'complete');
+    const offer = pc.localDescription.sdp;
+    const headers = { 'Content-Type': 'application/sdp' };
+    const response = await fetch(url, { method: 'POST', headers, body: offer });
+    const answer = await response.text();
+    if (response.status !== 201) throw new Error(`${response.status} ${answer}`);
+    session.location = response.headers.get('location');
+    await pc.setRemoteDescription({ type: 'answer', sdp: answer });
+    await soon(`${name} is connected`, () => pc.connectionState === 'connected');
+    await channelOpens(name, label);
+    const lines = (sdp) => sdp.split('\r\n').filter((line) => line.startsWith('m=')).map((line) => line.slice(2, 13));
+    return { offer: lines(offer), answer: lines(answer), max: pc.sctp.maxMessageSize };
+  }
+
+  async function channelOpens(name, channel) {
+    const { channel: opened } = sessionOf(name).channels.get(channel);
+    await soon(`${name}'s ${channel} is open`, () => opened.readyState === 'open');
+    return opened.id;
+  }
+
+  /** Sends text, or so many bytes of binary data of value 7. */
+  function say(name, channel, message) {
+    const { channel: opened } = sessionOf(name).channels.get(channel);
+    opened.send(typeof message === 'string' ? message : new Uint8Array(message).fill(7));
+    return true;
+  }
+
+  /** What was heard on a channel, once it is so many messages. */
+  async function heard(name, channel, count) {
+    const kept = sessionOf(name).channels.get(channel);
+    await soon(`${count} messages for ${name}, of ${kept.heard.length}`, () => kept.heard.length >= count);
+    return kept.heard;
+  }
+
+  /** Closes a channel, and waits until it is. */
+  async function closeChannel(name, channel) {
+    const { channel: opened } = sessionOf(name).channels.get(channel);
+    opened.close();
+    return channelCloses(name, channel);
+  }
+
+  async function channelCloses(name, channel) {
+    const { channel: opened } = sessionOf(name).channels.get(channel);
+    await soon(`${name}'s ${channel} is closed`, () => opened.readyState === 'closed');
+    return true;
+  }
+
+  /** Ends a session. */
+  async function endSession(name) {
+    const { pc, location } = sessionOf(name);
+    await fetch(location, { method: 'DELETE' });
+    pc.close();
+    sessions.delete(name);
+    return true;
+  }
+
+  window.probe = {
+    wishes, look, agreed, restartIce, press, changeCamera, summary, startSession, openChannel, channelOpens, say, heard,
+    closeChannel, channelCloses, endSession,
+  };
 })();

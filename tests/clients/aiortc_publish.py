@@ -3,7 +3,7 @@
     aiortc_publish.py URL CODEC [channel]
 
 CODEC is vp8 or h264; with `channel` a data channel is offered beside the media. Prints `publishing` once the transport
-of the media is connected, then a line of JSON twice a second: its state and what has been sent. When its standard input
+of the media is connected, and the channel is open and with it the whole connection connected, then a line of JSON twice a second: its state and what has been sent. When its standard input
 ends, it ends the session, prints `ended STATUS` and ends.
 """
 
@@ -64,16 +64,16 @@ async def main():
     video = pc.addTransceiver(Pictures(), direction="sendonly")
     codecs = RTCRtpSender.getCapabilities("video").codecs
     video.setCodecPreferences([one for one in codecs if one.mimeType.lower() == f"video/{codec}"])
-    if more == ["channel"]:
-        pc.createDataChannel("channel")
+    channel = pc.createDataChannel("channel") if more == ["channel"] else None
     await pc.setLocalDescription(await pc.createOffer())
     answer, session = await asyncio.to_thread(exchange.exchange, url, pc.localDescription.sdp)
     await pc.setRemoteDescription(RTCSessionDescription(answer, "answer"))
-    # The state of the whole connection stays `connecting` if the server rejects the data channel (aiortc 1.16.0).
     transport = video.sender.transport
     while transport.state != "connected":
         if transport.state in ("failed", "closed"):
             raise RuntimeError(f"the transport is {transport.state}\n{answer}")
+        await asyncio.sleep(0.05)
+    while channel and (channel.readyState != "open" or pc.connectionState != "connected"):
         await asyncio.sleep(0.05)
     print("publishing", flush=True)
     over = asyncio.create_task(asyncio.to_thread(sys.stdin.read))

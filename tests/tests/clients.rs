@@ -95,7 +95,7 @@ fn h264_between_aiortcs(bed: Bed) {
     ends(&mut publisher);
 }
 
-/// The channel is rejected, and the media goes on.
+/// The channel opens, and the whole connection is connected.
 fn aiortc_beside_a_data_channel(bed: Bed) {
     let server = bed.server(&[]);
     let arguments = [url(&server, "whip/d?peer=p"), "vp8".into(), "channel".into()];

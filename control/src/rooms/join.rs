@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use corecast_wire::{Command, ConsumeOptions, ConsumerId, DtlsParameters, TransportId};
+use corecast_wire::{Command, ConsumeOptions, ConsumerId, TransportId};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -17,9 +17,9 @@ use super::peers::ProducerInfo;
 use super::room::Room;
 use super::state::{State, close_transport};
 use super::transport::{Transport, TransportKind};
-use super::webrtc::LocalParameters;
+use super::webrtc::{LocalParameters, RemoteParameters};
 use crate::ortc::{Kind, Produced};
-use crate::workers::{TransportState, TransportStates};
+use crate::workers::{ChannelEvents, TransportState, TransportStates};
 
 /// A peer that has joined, with its transport.
 #[derive(Clone, Debug)]
@@ -52,13 +52,14 @@ pub(crate) struct Given {
 }
 
 impl Room {
-    /// A peer comes and publishes.
+    /// A peer comes and publishes. What becomes of its data channels, if it has asked for any, is for
+    /// [`Self::follow_channel`].
     pub(crate) async fn publish(
         &self,
         new: NewPeer,
         producers: Vec<(Kind, Produced)>,
-        dtls: DtlsParameters,
-    ) -> Result<Joined, Error> {
+        remote: RemoteParameters,
+    ) -> Result<(Joined, Option<ChannelEvents>), Error> {
         // The name is taken from here on.
         let (peer, left) = match self.add_peer(new.clone()).await {
             Err(error) if error.code() == Code::NameTaken && self.vacate(&new).await? => self.add_peer(new).await?,
@@ -70,7 +71,8 @@ impl Room {
         let commands = producers.iter().zip(options);
         let commands = commands.map(|(of, options)| Command::Produce { transport: id, producer: of.id, options });
         let ssrc = draw_ssrc(&HashSet::new());
-        let (local, states) = match self.make_webrtc(id, ssrc, commands.collect(), dtls).await {
+        let channels = remote.sctp.map(|_| self.worker().events().channels(id));
+        let (local, states) = match self.make_webrtc(id, ssrc, commands.collect(), remote).await {
             Ok(made) => made,
             Err(error) => {
                 self.state().await.remove_peers(std::slice::from_ref(&peer), "its transport could not be made");
@@ -87,7 +89,7 @@ impl Room {
         state.producers.extend(producers.into_iter().map(|producer| (object_name(), producer)));
         tracing::info!("{:?} publishes in room {:?}, transport {id}", peer.name(), self.id());
         self.succeed(&mut state).await;
-        Ok(Joined { peer, transport: name, local, states: receiver, left })
+        Ok((Joined { peer, transport: name, local, states: receiver, left }, channels))
     }
 
     /// What there is to watch: the name of the wanted peer, or of the one that has been publishing longest and whose
@@ -111,8 +113,8 @@ impl Room {
         asked: Option<&str>,
         watched: &str,
         wanted: Vec<Wanted>,
-        dtls: DtlsParameters,
-    ) -> Result<(Joined, Vec<Given>), Error> {
+        remote: RemoteParameters,
+    ) -> Result<(Joined, Option<ChannelEvents>, Vec<Given>), Error> {
         let gone = || Error::no_stream(self.id(), Some(watched));
         let (id, name) = (TransportId(next_id()), object_name());
         let (mut peer, left) = Peer::new(viewer());
@@ -141,7 +143,8 @@ impl Room {
                 });
             }
         }
-        let (local, states) = match self.make_webrtc(id, rtcp_ssrc, commands, dtls).await {
+        let channels = remote.sctp.map(|_| self.worker().events().channels(id));
+        let (local, states) = match self.make_webrtc(id, rtcp_ssrc, commands, remote).await {
             Ok(made) => made,
             Err(error) if error.code() == Code::NotFound => {
                 self.state().await.check_open()?;
@@ -173,7 +176,7 @@ impl Room {
             self.succeed(&mut state).await;
         }
         tracing::debug!("a viewer watches {watched:?} in room {:?}, transport {id}", self.id());
-        Ok((Joined { peer: handle, transport: name, local, states: receiver, left }, given))
+        Ok((Joined { peer: handle, transport: name, local, states: receiver, left }, channels, given))
     }
 }
 

@@ -1,8 +1,8 @@
-//! Producers and consumers as a room keeps them.
+//! Producers, consumers and data channels as a room keeps them.
 
 use std::sync::Arc;
 
-use corecast_wire::{ConsumerId, ProduceOptions, ProducerId};
+use corecast_wire::{ConsumerId, DataProducerId, ProduceOptions, ProducerId, SctpStreamParameters, TransportId};
 use serde_json::Value;
 
 use super::draw::next_id;
@@ -83,4 +83,19 @@ impl Consumer {
         let preferred = consumable.codecs.first().map(|codec| codec.payload_type);
         preferred.is_some_and(|preferred| self.takes.as_ref().is_some_and(|takes| takes.contains(&preferred)))
     }
+}
+
+/// A data channel's place: its transport and its stream.
+pub(super) type ChannelKey = (TransportId, u16);
+
+/// A data channel that is open.
+#[derive(Debug)]
+pub(super) struct Channel {
+    /// Name of its peer.
+    pub(super) owner: Arc<str>,
+    pub(super) label: String,
+    pub(super) parameters: SctpStreamParameters,
+    pub(super) producer: DataProducerId,
+    /// A viewer's: the publisher's channel with which it exchanges messages.
+    pub(super) linked: Option<ChannelKey>,
 }

@@ -7,9 +7,11 @@
 //!
 //! From the outside in: `registry` (all rooms; `waiting` for one), `room` (the lock, the end), `peers`, then `join` (a
 //! peer with a WebRTC transport and everything inside at once) or `plain` and `produce_consume` (step by step),
-//! `silence` (publishers that have vanished), `succession` (what their viewers see next), `layers`, `listener`. The
+//! `silence` (publishers that have vanished), `succession` (what their viewers see next), `layers`, `channels` (data),
+//! `listener`. The
 //! tables are in `state`, their rows in `peer`, `transport` and `media`.
 
+mod channels;
 mod draw;
 mod error;
 mod events;
@@ -48,4 +50,4 @@ pub(crate) use plain::{NewPlainTransport, PlainRemote};
 pub(crate) use produce_consume::{NewConsumer, NewProducer};
 pub(crate) use registry::Rooms;
 pub(crate) use room::Room;
-pub(crate) use webrtc::{LocalParameters, WebRtc};
+pub(crate) use webrtc::{LocalParameters, RemoteParameters, WebRtc};

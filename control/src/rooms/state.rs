@@ -8,7 +8,7 @@ use corecast_wire::{Command, ProducerId, TransportId};
 
 use super::error::Error;
 use super::events::{EventSender, Presence, RoomEvent};
-use super::media::{Consumer, Producer};
+use super::media::{Channel, ChannelKey, Consumer, Producer};
 use super::peer::{Peer, PeerHandle};
 
 use super::transport::Transport;
@@ -27,6 +27,8 @@ pub(super) struct State {
     pub(super) transports: HashMap<String, Transport>,
     pub(super) producers: HashMap<String, Producer>,
     pub(super) consumers: HashMap<String, Consumer>,
+    /// Data channels that are open.
+    pub(super) channels: BTreeMap<ChannelKey, Channel>,
     pub(super) events: EventSender,
     /// Some viewer has nothing to see just now.
     pub(super) has_stranded: bool,
@@ -42,6 +44,7 @@ impl State {
             transports: HashMap::new(),
             producers: HashMap::new(),
             consumers: HashMap::new(),
+            channels: BTreeMap::new(),
             events: EventSender::default(),
             has_stranded: false,
             closed: false,
@@ -99,6 +102,7 @@ impl State {
                 self.events.send(RoomEvent::Left(peer.name().to_owned()));
             }
         }
+        self.remove_channels_without_peer();
         if self.peers.is_empty() {
             self.empty_since.get_or_insert_with(Instant::now);
         }

@@ -40,6 +40,7 @@ impl Room {
             let of_room = self.liveliest(state.publishers(None)).await?;
             self.apply_moves(state, state.moves(of_room.as_deref())).await?;
         }
+        self.link_channels(state).await?;
         self.remove_stranded(state).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use corecast_wire::{Fingerprint, IceParameters, IceProtocol, OutgoingBitrates};
+use corecast_wire::{DtlsParameters, Fingerprint, IceParameters, IceProtocol, OutgoingBitrates, SctpOptions};
 
 use super::draw::draw_ice;
 use super::error::{Code, Error};
@@ -27,6 +27,14 @@ pub(crate) struct LocalParameters {
     pub(crate) fingerprint: Fingerprint,
     /// Candidates in the order of preference.
     pub(crate) candidates: Vec<Candidate>,
+}
+
+/// What a client says of its side of a WebRTC transport.
+#[derive(Clone, Debug)]
+pub(crate) struct RemoteParameters {
+    pub(crate) dtls: DtlsParameters,
+    /// Data channels, if it wants any.
+    pub(crate) sctp: Option<SctpOptions>,
 }
 
 impl WebRtc {

@@ -1,13 +1,13 @@
 //! WebRTC transports of a peer: made with what is inside, and their ICE restarted.
 
-use corecast_wire::{Command, DtlsParameters, IceParameters, TransportId, WebRtcTransportOptions};
+use corecast_wire::{Command, IceParameters, TransportId, WebRtcTransportOptions};
 
 use super::draw::draw_ice;
 use super::error::Error;
 use super::peer::PeerHandle;
 use super::room::Room;
 use super::state::close_transport;
-use super::webrtc::LocalParameters;
+use super::webrtc::{LocalParameters, RemoteParameters};
 use crate::workers::TransportStates;
 
 impl Room {
@@ -18,7 +18,7 @@ impl Room {
         transport: TransportId,
         rtcp_ssrc: u32,
         inside: Vec<Command>,
-        dtls: DtlsParameters,
+        remote: RemoteParameters,
     ) -> Result<(LocalParameters, TransportStates), Error> {
         let local = self.webrtc().local(self.worker().index())?;
         let options = WebRtcTransportOptions {
@@ -26,13 +26,13 @@ impl Room {
             rtcp_ssrc,
             max_incoming_bitrate_bps: self.webrtc().max_incoming_bitrate_bps(),
             outgoing: self.webrtc().outgoing(),
-            sctp: None,
+            sctp: remote.sctp,
         };
         let states = self.worker().events().transport(transport);
         let mut commands = vec![Command::CreateWebRtcTransport { router: self.router(), transport, options }];
         commands.extend(inside);
         // Connected last: media that arrives finds its producers, and the first key frame its consumers.
-        commands.push(Command::ConnectWebRtcTransport { transport, dtls });
+        commands.push(Command::ConnectWebRtcTransport { transport, dtls: remote.dtls });
         self.worker().apply_all(commands, close_transport(transport)).await?;
         Ok((local, states))
     }

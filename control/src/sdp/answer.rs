@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use corecast_wire::{DtlsRole, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol};
+use corecast_wire::{
+    DtlsRole, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol, MAX_MESSAGE_BYTES, SctpOptions,
+};
 use serde_json::{Map, Value};
 
 use super::Offer;
@@ -110,7 +112,9 @@ fn completed(offer: &Offer, accepted: &[AnsweredSection]) -> Vec<AnsweredSection
 /// The accepted sections in the order of the offer's group (RFC 9143 section 7.3), without a group in that of the `m=`
 /// lines.
 fn bundled<'a>(offer: &'a Offer, accepted: &[AnsweredSection]) -> Vec<&'a Section> {
-    let is_accepted = |section: &&Section| accepted.iter().any(|one| one.index == section.index);
+    let is_accepted = |section: &&Section| {
+        matches!(section.kind, SectionKind::Data(_)) || accepted.iter().any(|one| one.index == section.index)
+    };
     match &offer.bundle {
         Some(mids) => {
             let of_mid = |mid: &String| offer.sections.iter().find(|section| section.mid == *mid);
@@ -121,7 +125,7 @@ fn bundled<'a>(offer: &'a Offer, accepted: &[AnsweredSection]) -> Vec<&'a Sectio
 }
 
 /// The answer to an offer. Of the sections that are not accepted those of sound and pictures are inactive, the others
-/// rejected (port 0).
+/// rejected (port 0); data channels are taken.
 pub(crate) fn answer(offer: &Offer, local: &Local, accepted: &[AnsweredSection]) -> String {
     let accepted = completed(offer, accepted);
     let bundled = bundled(offer, &accepted);
@@ -138,14 +142,13 @@ pub(crate) fn answer(offer: &Offer, local: &Local, accepted: &[AnsweredSection])
     }
     let tagged = bundled.first().map(|section| section.index);
     for section in &offer.sections {
-        match accepted.iter().find(|one| one.index == section.index) {
-            Some(answered) => {
-                write_section(&mut text, section, answered, offer, local);
-                if tagged == Some(section.index) {
-                    write_candidates(&mut text, local);
-                }
-            }
-            None => write_rejected(&mut text, section, offer, local),
+        match (section.kind, accepted.iter().find(|one| one.index == section.index)) {
+            (SectionKind::Data(sctp), _) => write_data(&mut text, section, sctp, offer, local),
+            (_, Some(answered)) => write_section(&mut text, section, answered, offer, local),
+            (_, None) => write_rejected(&mut text, section, offer, local),
+        }
+        if tagged == Some(section.index) {
+            write_candidates(&mut text, local);
         }
     }
     text
@@ -165,18 +168,32 @@ fn write_rejected(text: &mut String, section: &Section, offer: &Offer, local: &L
     text.push_str("a=rtcp-mux\r\n");
 }
 
-fn write_section(text: &mut String, section: &Section, answered: &AnsweredSection, offer: &Offer, local: &Local) {
-    let [media, protocol, _] = &section.line;
+/// Data channels (RFC 8841).
+fn write_data(text: &mut String, section: &Section, sctp: SctpOptions, offer: &Offer, local: &Local) {
+    let [media, protocol, format] = &section.line;
+    write_line(text, section, &format!("m={media} {} {protocol} {format}", default_address(local).port()), local);
+    write_credentials(text, local);
+    write_dtls(text, offer, local);
+    let _ = write!(text, "a=sctp-port:{}\r\na=max-message-size:{MAX_MESSAGE_BYTES}\r\n", sctp.port);
+}
+
+/// An `m=` line of an accepted section, its default address and its MID.
+fn write_line(text: &mut String, section: &Section, line: &str, local: &Local) {
     let default = default_address(local);
-    let _ = write!(text, "m={media} {} {protocol}", default.port());
-    for codec in &answered.codecs {
-        let _ = write!(text, " {}", codec.payload_type);
-    }
     let family = if default.is_ipv4() { "IP4" } else { "IP6" };
-    let _ = write!(text, "\r\nc=IN {family} {}\r\n", default.ip());
+    let _ = write!(text, "{line}\r\nc=IN {family} {}\r\n", default.ip());
     if !section.mid.is_empty() {
         let _ = write!(text, "a=mid:{}\r\n", section.mid);
     }
+}
+
+fn write_section(text: &mut String, section: &Section, answered: &AnsweredSection, offer: &Offer, local: &Local) {
+    let [media, protocol, _] = &section.line;
+    let mut line = format!("m={media} {} {protocol}", default_address(local).port());
+    for codec in &answered.codecs {
+        let _ = write!(line, " {}", codec.payload_type);
+    }
+    write_line(text, section, &line, local);
     let _ = write!(text, "a={}\r\n", answered.direction.name());
     write_credentials(text, local);
     write_dtls(text, offer, local);

@@ -38,7 +38,7 @@ pub(crate) struct Consumed {
 /// # Errors
 /// Unacceptable if there is none, or one that only sends (draft-ietf-wish-whep, section on setting up).
 pub(crate) fn viewing(offer: &Offer) -> Result<Vec<&Section>, SdpError> {
-    let media = offer.sections.iter().filter(|section| section.kind != SectionKind::Other);
+    let media = offer.sections.iter().filter(|section| matches!(section.kind, SectionKind::Media(_)));
     let sections: Vec<_> = media.collect();
     if let Some(section) = sections.iter().find(|section| !section.direction.receives()) {
         let cause = format!("a={} watches nothing; offer recvonly", section.direction.name());

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use corecast_wire::{DtlsParameters, DtlsRole, Fingerprint, FingerprintAlgorithm};
+use corecast_wire::{DtlsParameters, DtlsRole, Fingerprint, FingerprintAlgorithm, SctpOptions};
 use sdp_types::Attribute;
 
 use super::SdpError;
@@ -51,6 +51,14 @@ impl std::fmt::Debug for RemoteIce {
 }
 
 impl Offer {
+    /// Data channels, if they are offered and taken.
+    pub(crate) fn sctp(&self) -> Option<SctpOptions> {
+        self.sections.iter().find_map(|section| match section.kind {
+            SectionKind::Data(sctp) => Some(sctp),
+            _ => None,
+        })
+    }
+
     /// Parses an offer.
     ///
     /// # Errors
@@ -69,11 +77,13 @@ impl Offer {
         }
         let direction = section::direction_of(own).unwrap_or(Direction::SendRecv);
         let parse = |(index, media)| Section::parse(index, media, direction);
-        let sections = session.medias.iter().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let mut sections = session.medias.iter().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
         if let Some(section) = repeated(&sections, |section| (!section.mid.is_empty()).then_some(&section.mid)) {
             return Err(section.place().wrong("another section has the same a=mid"));
         }
         let bundle = bundle(own, &sections)?;
+        reject_data(&mut sections, bundle.as_deref());
+        check_first(bundle.as_deref().unwrap_or_default(), &sections)?;
         check_shared(&sections)?;
         // RFC 9143 section 7.3.2: the transport is that of the first section of the group which is not rejected.
         let tagged = tagged(&sections, bundle.as_deref());
@@ -86,6 +96,19 @@ impl Offer {
         let extmap_allow_mixed =
             own.has("extmap-allow-mixed") || all.clone().all(|section| section.has("extmap-allow-mixed"));
         Ok(Self { ice, dtls: DtlsParameters { role, fingerprints }, sections, bundle, extmap_allow_mixed })
+    }
+}
+
+/// Rejects all sections of data channels but the first one in the bundle: a transport has one association.
+fn reject_data(sections: &mut [Section], bundle: Option<&[String]>) {
+    let is_alone = sections.len() == 1;
+    let mut taken = false;
+    for section in sections.iter_mut().filter(|section| matches!(section.kind, SectionKind::Data(_))) {
+        let is_bundled = bundle.map_or(is_alone, |mids| mids.contains(&section.mid));
+        if taken || !is_bundled {
+            section.kind = SectionKind::Other;
+        }
+        taken |= is_bundled;
     }
 }
 
@@ -102,7 +125,7 @@ fn repeated<'a, K: Eq + std::hash::Hash>(
 fn bundle(session: Attributes<'_>, sections: &[Section]) -> Result<Option<Vec<String>>, SdpError> {
     let is_bundle = |attribute: &&Attribute| value(attribute).split(' ').next() == Some("BUNDLE");
     let mut groups = session.all("group").filter(is_bundle);
-    let live = || sections.iter().filter(|section| section.kind != SectionKind::Other);
+    let live = || sections.iter().filter(|section| matches!(section.kind, SectionKind::Media(_)));
     let Some(group) = groups.next() else {
         if live().count() <= 1 {
             return Ok(None);
@@ -130,7 +153,6 @@ fn bundle(session: Attributes<'_>, sections: &[Section]) -> Result<Option<Vec<St
             "is not in a=group:BUNDLE, but all sections share one transport here; offer bundlePolicy max-bundle";
         return Err(outside.place().unacceptable(cause));
     }
-    check_first(&mids, sections)?;
     Ok(Some(mids))
 }
 
@@ -142,10 +164,9 @@ fn check_first(mids: &[String], sections: &[Section]) -> Result<(), SdpError> {
     let Some(first) = first.filter(|section| section.kind == SectionKind::Other) else { return Ok(()) };
     let is_gathered = sections.iter().any(|section| section.has_candidates);
     let depends = |section: &Section| section.bundle_only || is_gathered && !section.has_candidates;
-    let depend = |section: &Section| section.kind != SectionKind::Other && depends(section);
+    let depend = |section: &Section| matches!(section.kind, SectionKind::Media(_)) && depends(section);
     if sections.iter().any(depend) {
-        let cause = "is the first of a=group:BUNDLE, but only sound and pictures are taken here; offer them first \
-                     (a page: add its tracks before it creates a data channel, without alwaysNegotiateDataChannels)";
+        let cause = "is the first of a=group:BUNDLE, but cannot be taken; offer sound, pictures or data channels first";
         return Err(first.place().unacceptable(cause));
     }
     Ok(())

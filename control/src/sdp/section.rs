@@ -1,6 +1,6 @@
 //! One `m=` line with what belongs to it.
 
-use corecast_wire::{MAX_CNAME_BYTES, MAX_ENCODINGS};
+use corecast_wire::{MAX_CNAME_BYTES, MAX_ENCODINGS, SctpOptions};
 use sdp_types::{Attribute, Media};
 
 use super::SdpError;
@@ -25,12 +25,17 @@ const RENUMBERED: std::ops::RangeInclusive<u16> = 4_096..=4_351;
 const SECURE: [&str; 6] =
     ["UDP/TLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP", "RTP/SAVPF", "RTP/SAVP"];
 
+/// Transports of data channels (RFC 8841 section 4.1).
+const DATA: [&str; 2] = ["UDP/DTLS/SCTP", "TCP/DTLS/SCTP"];
+
 /// What an `m=` line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SectionKind {
     /// Sound or pictures over DTLS-SRTP.
     Media(Kind),
-    /// Anything else (data channels for one), or refused by the offer itself (port 0): it is rejected in the answer.
+    /// Data channels: SCTP over DTLS (RFC 8841).
+    Data(SctpOptions),
+    /// Anything else, or refused by the offer itself (port 0): it is rejected in the answer.
     Other,
 }
 
@@ -157,6 +162,10 @@ impl Section {
         let kind = match media.media.as_str() {
             "audio" => Kind::Audio,
             "video" => Kind::Video,
+            "application" => {
+                section.kind = data(media, attributes, &place)?;
+                return Ok(section);
+            }
             _ => return Ok(section),
         };
         if media.port == 0 && !attributes.has("bundle-only") {
@@ -239,6 +248,30 @@ impl Section {
         }
         Ok(())
     }
+}
+
+/// What an application section is about. The port and the longest message have values where the lines are missing
+/// (RFC 8841 sections 5.1 and 6.1).
+fn data(media: &Media, attributes: Attributes<'_>, place: &Place) -> Result<SectionKind, SdpError> {
+    let is_data = DATA.contains(&media.proto.as_str()) && media.fmt.trim() == "webrtc-datachannel";
+    if !is_data || (media.port == 0 && !attributes.has("bundle-only")) {
+        return Ok(SectionKind::Other);
+    }
+    let port = match attributes.first("sctp-port") {
+        None => 5_000,
+        Some(attribute) => {
+            let port = value(attribute).parse().ok().filter(|port| *port > 0);
+            port.ok_or_else(|| place.malformed(attribute, "must be a number from 1 to 65535"))?
+        }
+    };
+    let max_message_bytes = match attributes.first("max-message-size") {
+        None => 65_536,
+        Some(attribute) => {
+            let size: u64 = value(attribute).parse().map_err(|_| place.malformed(attribute, "must be a number"))?;
+            u32::try_from(size).unwrap_or(u32::MAX)
+        }
+    };
+    Ok(SectionKind::Data(SctpOptions { port, max_message_bytes }))
 }
 
 /// The words that an answer repeats, checked: they go back on a line of ours.

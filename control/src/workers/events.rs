@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use corecast_wire::{ConsumerId, DtlsState, Event, IceState, TransportId};
-use tokio::sync::watch;
+use corecast_wire::{ConsumerId, DtlsState, Event, IceState, SctpStreamParameters, TransportId};
+use tokio::sync::{mpsc, watch};
 
 /// The state of a WebRTC transport, as its worker last told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,43 @@ impl Default for TransportState {
     }
 }
 
+/// What a client has done with a data channel of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ChannelEvent {
+    /// It has opened one (RFC 8832). The worker takes in nothing more of that transport until it is answered.
+    Opened { stream: u16, label: String, protocol: String, parameters: SctpStreamParameters },
+    /// It has closed one, or its association is over.
+    Closed { stream: u16 },
+}
+
+/// Where each transport's channel events go.
+type Channels = Arc<Mutex<HashMap<TransportId, mpsc::UnboundedSender<ChannelEvent>>>>;
+
+/// What becomes of a transport's data channels, until this is dropped. None of it is missed. What waits is bounded by
+/// the worker: a client opens the next channel when the last one has been answered, and has few.
+#[derive(Debug)]
+pub(crate) struct ChannelEvents {
+    table: Channels,
+    transport: TransportId,
+    receiver: mpsc::UnboundedReceiver<ChannelEvent>,
+}
+
+impl ChannelEvents {
+    /// The next one. Waits for ever once there can be none.
+    pub(crate) async fn next(&mut self) -> ChannelEvent {
+        match self.receiver.recv().await {
+            Some(event) => event,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for ChannelEvents {
+    fn drop(&mut self) {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.transport);
+    }
+}
+
 /// Subscribers of one kind of objects. There are as many as there are objects.
 type Table<K, T> = Arc<Mutex<HashMap<K, watch::Sender<T>>>>;
 
@@ -32,6 +69,7 @@ pub(crate) struct EventRouter {
     transports: Table<TransportId, TransportState>,
     /// Index of the encoding that a consumer is sent.
     consumers: Table<ConsumerId, Option<u8>>,
+    channels: Channels,
 }
 
 /// What becomes of one object, until this is dropped.
@@ -85,8 +123,35 @@ impl EventRouter {
         Subscription::new(&self.consumers, consumer)
     }
 
+    /// What becomes of the data channels of a transport that is about to be made.
+    pub(crate) fn channels(&self, transport: TransportId) -> ChannelEvents {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner).insert(transport, sender);
+        ChannelEvents { table: Arc::clone(&self.channels), transport, receiver }
+    }
+
+    fn route_channel(&self, transport: TransportId, event: ChannelEvent) {
+        if let Some(subscriber) = self.channels.lock().unwrap_or_else(PoisonError::into_inner).get(&transport) {
+            // Fails if the subscription is about to be dropped.
+            let _ = subscriber.send(event);
+        }
+    }
+
     /// Tells the subscribers of the object that an event is about. Events of the worker itself are not for them.
     pub(super) fn route(&self, event: &Event) {
+        match event {
+            Event::DataChannelOpened { transport, stream, label, protocol, parameters } => {
+                let (label, protocol) = (label.clone(), protocol.clone());
+                let opened = ChannelEvent::Opened { stream: *stream, label, protocol, parameters: *parameters };
+                self.route_channel(*transport, opened);
+                return;
+            }
+            Event::DataChannelClosed { transport, stream } => {
+                self.route_channel(*transport, ChannelEvent::Closed { stream: *stream });
+                return;
+            }
+            _ => {}
+        }
         match *event {
             Event::IceStateChanged { transport, state, .. } => {
                 update(&self.transports, &transport, |told| told.ice = state);

@@ -7,6 +7,7 @@
 
 mod call;
 mod codecs;
+mod data;
 mod lasting;
 mod layers;
 mod narrow;
@@ -55,6 +56,9 @@ const TESTS: &[Test] = &[
     ("a_layer_is_chosen_though_nothing_reaches_the_viewer", layers::chosen_before_it_is_sent),
     ("modest_cameras_arrive_in_full_size", layers::modest_cameras),
     ("a_narrow_path_gets_what_fits", narrow::gets_what_fits),
+    ("messages_from_chromium_to_firefox_and_back", data::chromium_to_firefox),
+    ("messages_from_firefox_to_chromium_and_back", data::firefox_to_chromium),
+    ("data_channels_that_are_offered_first", data::data_first),
     ("every_client_lasts", lasting::every_client_lasts),
     ("pictures_keep_coming_with_loss_each_way", recovery::loss),
     ("an_ice_restart_and_a_reload", recovery::restart_and_reload),

@@ -44,11 +44,14 @@ fn every_answer_has_what_a_client_needs() {
                 "a=ice-pwd:",
                 "a=fingerprint:sha-256 AB:AB:",
                 "a=setup:",
-                "a=rtcp-mux",
                 "c=IN IP4 192.0.2.1",
             ] {
                 assert_eq!(count(part, start), 1, "{name}: {start} in {}", part[0]);
             }
+            if part[0].starts_with("m=application ") {
+                continue;
+            }
+            assert_eq!(count(part, "a=rtcp-mux"), 1, "{name}: in {}", part[0]);
             assert!(part[0].contains(" 44300 UDP/TLS/RTP/SAVPF"), "{name}: {}", part[0]);
             let media = part.iter().filter(|line| line.starts_with("a=rtpmap:") && !line.contains(" rtx/")).count();
             assert_eq!(media, 1, "{name}: one media codec in {}", part[0]);
@@ -174,15 +177,40 @@ fn candidates_are_ranked() {
 }
 
 #[test]
-fn data_is_rejected_and_the_rest_is_not() {
+fn data_channels_are_taken_in_the_bundle() {
     for name in ["chromium-both", "firefox-both", "aiortc-both"] {
         let answer = answered(name);
         let parts = sections(&answer);
         let last = parts.last().expect("sections");
-        assert!(last[0].starts_with("m=application 0 UDP/DTLS/SCTP webrtc-datachannel"), "{name}: {}", last[0]);
-        assert_eq!(count(last, "a=mid:2"), 1, "{name}");
-        assert!(answer.contains("a=group:BUNDLE 0 1\r\n"), "{name}: a rejected section is not in the group");
+        assert_eq!(last[0], "m=application 44300 UDP/DTLS/SCTP webrtc-datachannel", "{name}");
+        for line in ["a=mid:2", "a=sctp-port:5000", "a=max-message-size:262144", "a=setup:passive"] {
+            assert_eq!(count(last, line), 1, "{name}: {line}");
+        }
+        assert!(answer.contains("a=group:BUNDLE 0 1 2\r\n"), "{name}");
         assert_eq!(answer.matches("a=recvonly\r\n").count(), 2, "{name}: sendrecv publishes");
+        assert_eq!(answer.matches("a=candidate:").count(), 3, "{name}: once, with the first section");
+    }
+    let announced = [("chromium-both", 262_144), ("firefox-both", 1_073_741_823), ("aiortc-both", 262_144)];
+    for (name, max_message_bytes) in announced {
+        assert_eq!(offer(name).sctp(), Some(SctpOptions { port: 5_000, max_message_bytes }), "{name}");
+    }
+    assert_eq!(offer("chromium-publish").sctp(), None);
+}
+
+#[test]
+fn a_second_section_of_data_channels_and_one_outside_of_the_bundle_are_rejected() {
+    let text = text_of("chromium-both");
+    let at = text.rfind("m=application").expect("data");
+    let second = text[at..].replace("a=mid:2", "a=mid:3");
+    let twice = format!("{text}{second}").replace("BUNDLE 0 1 2", "BUNDLE 0 1 2 3");
+    let outside = text.replace("BUNDLE 0 1 2", "BUNDLE 0 1");
+    for (text, rejected, taken) in [(twice, "a=mid:3", true), (outside, "a=mid:2", false)] {
+        let offer = Offer::parse(&text).expect("well-formed");
+        assert_eq!(offer.sctp().is_some(), taken, "{text}");
+        let accepted: Vec<_> = publish(&offer).expect("publishes").into_iter().map(|one| one.answer).collect();
+        let answer = answer(&offer, &local(), &accepted);
+        let last = sections(&answer).pop().expect("sections");
+        assert!(last[0].starts_with("m=application 0 ") && last.contains(&rejected), "{last:?}");
     }
 }
 

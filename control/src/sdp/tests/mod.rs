@@ -5,7 +5,7 @@ mod hostile;
 mod real;
 mod wrong;
 
-use corecast_wire::{Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol};
+use corecast_wire::{Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol, SctpOptions};
 
 use super::consume::Consumed;
 use super::publish::Publication;

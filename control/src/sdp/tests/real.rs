@@ -212,13 +212,35 @@ fn reduced_size_is_answered_only_where_it_is_offered() {
     assert_eq!(sections, [false, true]);
 }
 
+/// Chromium with max-bundle and alwaysNegotiateDataChannels offers the transport with the data section alone.
 #[test]
-fn who_offers_data_first_and_all_else_on_its_transport_is_told_what_to_change() {
+fn data_channels_may_come_first() {
+    let text = text_of("chromium-publish");
+    let media = text.find("m=").expect("sections");
+    let of_media =
+        |line: &&str| ["a=ice-", "a=fingerprint", "a=setup", "a=candidate"].iter().any(|of| line.starts_with(of));
+    let mut transport: Vec<_> = text[media..].lines().filter(of_media).collect();
+    transport.dedup();
+    let data = format!(
+        "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\na=sctp-port:5000\r\n{}\r\n",
+        transport.join("\r\n")
+    );
+    let rest: String = text[media..].split_inclusive("\r\n").filter(|line| !line.starts_with("a=candidate")).collect();
+    let offer = Offer::parse(&format!("{}{data}{rest}", &text[..media]).replace("BUNDLE 0", "BUNDLE d 0"));
+    let offer = offer.expect("data channels are taken");
+    let accepted: Vec<_> = publish(&offer).expect("publishes").into_iter().map(|one| one.answer).collect();
+    let answer = answer(&offer, &local(), &accepted);
+    let first = answer.split("m=").nth(1).expect("sections");
+    assert!(first.starts_with("application 44300 ") && first.contains("a=candidate:1 "), "{answer}");
+    assert!(answer.contains("a=group:BUNDLE d 0 1\r\n"));
+}
+
+#[test]
+fn who_offers_what_is_not_taken_first_and_all_else_on_its_transport_is_told_what_to_change() {
     let data_first = |name: &str| {
         let text = text_of(name);
         let media = text.find("m=").expect("sections");
-        let data =
-            "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\na=sctp-port:5000\r\n";
+        let data = "m=application 9 UDP/BFCP *\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\n";
         format!("{}{data}{}", &text[..media], &text[media..]).replace("BUNDLE 0", "BUNDLE d 0")
     };
     let balanced = data_first("chromium-publish-balanced");
@@ -232,6 +254,6 @@ fn who_offers_data_first_and_all_else_on_its_transport_is_told_what_to_change() 
         let refused = Offer::parse(&offer).expect_err("a transport is offered with the first section alone");
         assert_eq!(refused.fault, Fault::Unacceptable);
         let sentence = refused.sentence;
-        assert!(sentence.contains("m= line 1 (application") && sentence.contains("offer them first"), "{sentence}");
+        assert!(sentence.contains("m= line 1 (application") && sentence.contains("cannot be taken"), "{sentence}");
     }
 }

@@ -223,6 +223,17 @@ const MEDIA: &[Case] = &[
     ),
 ];
 
+const DATA: &[Case] = &[
+    ("no port", |sdp| replaced(sdp, "a=sctp-port:5000", "a=sctp-port:0"), Malformed, &["a=sctp-port", "65535"]),
+    ("a port that is none", |sdp| replaced(sdp, "a=sctp-port:5000", "a=sctp-port:x"), Malformed, &["a=sctp-port"]),
+    (
+        "a size that is none",
+        |sdp| replaced(sdp, "a=max-message-size:262144", "a=max-message-size:-1"),
+        Malformed,
+        &["a=max-message-size", "number"],
+    ),
+];
+
 const SIMULCAST: &[Case] = &[
     (
         "a RID without a line",
@@ -255,7 +266,9 @@ const SIMULCAST: &[Case] = &[
 fn each_is_refused_with_a_sentence() {
     let (plain, simulcast) = (text_of("chromium-publish"), text_of("chromium-publish-simulcast"));
     let on_plain = GRAMMAR.iter().chain(TRANSPORT).chain(MEDIA).map(|case| (case, plain));
-    for ((name, change, fault, words), text) in on_plain.chain(SIMULCAST.iter().map(|case| (case, simulcast))) {
+    let on_others = SIMULCAST.iter().map(|case| (case, simulcast));
+    let on_others = on_others.chain(DATA.iter().map(|case| (case, text_of("chromium-both"))));
+    for ((name, change, fault, words), text) in on_plain.chain(on_others) {
         let error = Offer::parse(&change(text)).and_then(|offer| publish(&offer)).expect_err(name);
         assert_eq!(error.fault, *fault, "{name}: {error}");
         for word in *words {

@@ -8,10 +8,11 @@ use uuid::Uuid;
 use crate::http::HttpError;
 use crate::ortc::{Carrier, Kind, Produced, produce};
 use crate::rooms::{
-    self, Code, Credential, Error, Given, Joined, LocalParameters, NewPeer, PeerKind, ProducerInfo, Room, Wanted,
-    draw_cname, draw_first_sequence, draw_ssrc,
+    self, Code, Credential, Error, Given, Joined, LocalParameters, NewPeer, PeerKind, ProducerInfo, RemoteParameters,
+    Room, Wanted, draw_cname, draw_first_sequence, draw_ssrc,
 };
 use crate::sdp::{self, AnsweredSection, Bundle, Local, Offer, RemoteIce};
+use crate::workers::ChannelEvents;
 
 /// Characters of a name that the server draws.
 const DRAWN_NAME_CHARS: usize = 12;
@@ -20,6 +21,8 @@ const DRAWN_NAME_CHARS: usize = 12;
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) joined: Joined,
+    /// What becomes of its data channels, if it has asked for any.
+    pub(super) channels: Option<ChannelEvents>,
     /// Who publishes, or is watched.
     pub(super) peer: String,
     pub(super) answer: String,
@@ -90,11 +93,12 @@ impl Publishing {
             joined: false,
             credential,
         };
-        let joined = room.publish(new, parts, offer.dtls.clone()).await.map_err(|error| match error.code() {
-            Code::NameTaken => HttpError::from(Error::new(Code::NameTaken, format!("peer: {error}"))),
-            _ => error.into(),
-        })?;
-        Ok(Answered::new(joined, peer, offer, &answers, Vec::new()))
+        let (joined, channels) =
+            room.publish(new, parts, remote(&offer)).await.map_err(|error| match error.code() {
+                Code::NameTaken => HttpError::from(Error::new(Code::NameTaken, format!("peer: {error}"))),
+                _ => error.into(),
+            })?;
+        Ok(Answered::new((joined, channels), peer, offer, &answers, Vec::new()))
     }
 }
 
@@ -117,20 +121,20 @@ impl Viewing {
         let Self { offer } = self;
         let (watched, producers) = room.streams(peer).await?;
         let Negotiated { wanted, answers, sections } = negotiate(&offer, &watched, producers)?;
-        let (joined, given) = room.view(peer, &watched, wanted, offer.dtls.clone()).await?;
+        let (joined, channels, given) = room.view(peer, &watched, wanted, remote(&offer)).await?;
         let layered =
             given.into_iter().filter(|one| one.is_layered).filter_map(|Given { consumer, producer, .. }| {
                 let (index, _) = sections.iter().find(|(_, of)| *of == producer)?;
                 Some(LayeredSection { index: *index, consumer })
             });
         let layered = layered.collect();
-        Ok(Answered::new(joined, watched, offer, &answers, layered))
+        Ok(Answered::new((joined, channels), watched, offer, &answers, layered))
     }
 }
 
 impl Answered {
     fn new(
-        joined: Joined,
+        (joined, channels): (Joined, Option<ChannelEvents>),
         peer: String,
         offer: Offer,
         answers: &[AnsweredSection],
@@ -142,11 +146,16 @@ impl Answered {
             bundle: Bundle::of(&offer, answers),
             remote: offer.ice,
             joined,
+            channels,
             peer,
             local,
             layered,
         }
     }
+}
+
+fn remote(offer: &Offer) -> RemoteParameters {
+    RemoteParameters { dtls: offer.dtls.clone(), sctp: offer.sctp() }
 }
 
 fn local(parameters: &LocalParameters) -> Local {

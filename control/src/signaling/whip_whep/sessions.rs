@@ -20,7 +20,7 @@ use crate::http::{Bucket, HttpError, path_segment};
 use crate::ops::access::Scope;
 use crate::rooms::{Code, Error, Joined, LayerReport, Left, PeerHandle, Room};
 use crate::sdp::{self, Bundle, Fragment, Local, RemoteIce};
-use crate::workers::TransportState;
+use crate::workers::{ChannelEvent, ChannelEvents, TransportState};
 
 /// Why a session ends whose handshake came to nothing. What the client dislikes it seldom says, so the likeliest cause
 /// is named.
@@ -217,7 +217,7 @@ impl Sessions {
 
     /// Gives a new session its URL and waits, in the background, for its end.
     pub(super) fn open(self: &Arc<Self>, endpoint: Endpoint, room: Arc<Room>, answered: Answered) -> CreatedSession {
-        let Answered { joined, peer, answer, local, remote, bundle, layered } = answered;
+        let Answered { joined, channels, peer, answer, local, remote, bundle, layered } = answered;
         let Joined { peer: handle, transport, states, left, .. } = joined;
         let (secret, etag) = (draw::<SECRET_BYTES>(), draw_etag());
         let room_segment = path_segment(room.id());
@@ -240,7 +240,7 @@ impl Sessions {
         self.table().insert(secret.clone(), Entry::Open(Arc::clone(&session)));
         let (sessions, waiting) = (Arc::clone(self), Arc::clone(&session));
         tokio::spawn(async move {
-            waiting.until_end(states, left.clone(), sessions.connect_timeout).await;
+            waiting.until_end(states, channels, left.clone(), sessions.connect_timeout).await;
             let (endpoint, room) = (waiting.endpoint, waiting.room.id().to_owned());
             drop(waiting);
             sessions.table().insert(secret.clone(), Entry::Ended { endpoint, room, why: left.why() });
@@ -311,7 +311,13 @@ impl Session {
     }
 
     /// Returns when the session has ended, having ended it if its transport has.
-    async fn until_end(&self, mut states: watch::Receiver<TransportState>, mut left: Left, connect_timeout: Duration) {
+    async fn until_end(
+        &self,
+        mut states: watch::Receiver<TransportState>,
+        mut channels: Option<ChannelEvents>,
+        mut left: Left,
+        connect_timeout: Duration,
+    ) {
         let connect = tokio::time::sleep(connect_timeout);
         tokio::pin!(connect);
         let mut connected = false;
@@ -332,6 +338,9 @@ impl Session {
             }
             tokio::select! {
                 () = left.over() => return,
+                event = next(&mut channels) => {
+                    self.room.follow_channel(&self.peer, &self.transport, event).await;
+                }
                 () = &mut connect, if !connected => break "it was not connected in time",
                 changed = states.changed() => if changed.is_err() {
                     // The room has closed the transport, so the session has ended or is about to.
@@ -372,5 +381,13 @@ impl Session {
     pub(super) fn may_ask(&self) -> bool {
         let mut patches = self.patches.lock().unwrap_or_else(PoisonError::into_inner);
         patches.try_take(Instant::now(), PATCHES_PER_SECOND)
+    }
+}
+
+/// What becomes next of a session's data channels: nothing ever, if it has none.
+async fn next(channels: &mut Option<ChannelEvents>) -> ChannelEvent {
+    match channels {
+        Some(channels) => channels.next().await,
+        None => std::future::pending().await,
     }
 }
