@@ -2,9 +2,11 @@
 //! its corpora is replayed by an ordinary test. A target fails by panicking.
 
 mod parsers;
+mod sctp;
 pub mod stage;
 
 pub use parsers::{frames, rtcp, rtp, stun};
+pub use sctp::sctp;
 
 use stage::Stage;
 

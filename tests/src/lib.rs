@@ -1,5 +1,6 @@
 //! corecast's tests that need more than one package: simulation, fuzz targets, and what the tests share.
 
+pub mod association;
 pub mod bare;
 pub mod bed;
 pub mod broadcaster;

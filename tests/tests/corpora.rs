@@ -41,3 +41,8 @@ fn stun() {
 fn frames() {
     replay("frames", fuzz::frames);
 }
+
+#[test]
+fn sctp() {
+    replay("sctp", fuzz::sctp);
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use corecast_core::limits::{MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS, MAX_PRODUCERS_PER_TRANSPORT};
 use corecast_core::stun::Class;
+use corecast_tests::association::associate;
 use corecast_tests::bare::{BarePeer, certificate, message};
 use corecast_tests::webrtc::Bench;
 use corecast_wire::{
@@ -15,7 +16,6 @@ use corecast_wire::{
     ExtensionMapping, Fingerprint, FingerprintAlgorithm, HeaderExtension, IceParameters, MediaKind, OutgoingBitrates,
     ProduceOptions, ProducerId, RouterId, SctpOptions, TransportId, WebRtcTransportOptions,
 };
-use dcsctp::api::{SocketEvent, SocketState};
 use str0m::config::DtlsVersion;
 
 /// Those who do not mean well. Honest ones have small numbers.
@@ -316,27 +316,6 @@ fn sessions_that_nobody_connects_take_little_memory_and_leave_none() {
     assert!(left <= MAX_BYTES / 16, "{left} bytes for a session that has ended");
 }
 
-/// Establishes an association of the crate dcsctp with the machine, of which nothing is left on the peer's side.
-fn associate(bench: &mut Bench, peer: &mut BarePeer) {
-    let mut socket = dcsctp::new_socket("", &dcsctp::api::Options { mtu: 1_100, ..Default::default() });
-    socket.connect();
-    for _ in 0..10 {
-        while let Some(event) = socket.poll_event() {
-            if let SocketEvent::SendPacket(packet) = event {
-                for datagram in peer.protect(bench, &packet) {
-                    bench.inject(peer.address, &datagram);
-                }
-            }
-        }
-        bench.skip(Duration::from_millis(1));
-        for datagram in peer.arrived(bench) {
-            peer.hear(bench, &datagram);
-        }
-        peer.take_application_data(bench).iter().for_each(|packet| socket.handle_input(packet));
-    }
-    assert_eq!(socket.state(), SocketState::Connected);
-}
-
 /// What a transport's data channels take up while nothing is said on them.
 #[test]
 fn an_idle_association_takes_little_memory() {
@@ -347,11 +326,13 @@ fn an_idle_association_takes_little_memory() {
     bench.sctp = Some(SctpOptions { port: 5_000, max_message_bytes: 0 });
     let mut peers: Vec<_> = (1..=PEERS).map(|number| BarePeer::join(&mut bench, RouterId(1), number)).collect();
     // Whatever is made once in a process is made now.
-    associate(&mut bench, &mut peers[0]);
+    let _ = associate(&mut bench, &mut peers[0]);
     peers.iter_mut().for_each(BarePeer::forget_what_was_sent);
     tidy(&mut bench);
     let before = allocated();
-    peers[1..].iter_mut().for_each(|peer| associate(&mut bench, peer));
+    for peer in &mut peers[1..] {
+        let _ = associate(&mut bench, peer);
+    }
     peers.iter_mut().for_each(BarePeer::forget_what_was_sent);
     tidy(&mut bench);
     let each = allocated().saturating_sub(before) / usize::from(PEERS - 1);

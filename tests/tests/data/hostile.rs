@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use corecast_tests::association::{inject, packet};
 use corecast_tests::bare::{BarePeer, certificate, fingerprint};
 use corecast_tests::webrtc::Bench;
 use corecast_wire::{Command, Discard, DtlsState, DtlsVersions, Event, RouterId, SctpState, TransportId};
@@ -38,20 +39,13 @@ impl Peer {
         dcsctp::new_socket("peer", &Options { mtu: 1_100, ..Options::default() })
     }
 
-    /// Sends an SCTP packet as it is.
-    fn inject(&mut self, room: &mut Room, packet: &[u8]) {
-        for datagram in self.bare.protect(&room.bench, packet) {
-            room.bench.inject(self.bare.address, &datagram);
-        }
-    }
-
     /// Lets so many milliseconds pass.
     fn exchange(&mut self, room: &mut Room, ms: u64) {
         for _ in 0..ms {
             while let Some(event) = self.socket.poll_event() {
                 if let SocketEvent::SendPacket(packet) = event {
                     self.tag = u32::from_be_bytes(*packet[4..].first_chunk().expect("a header"));
-                    self.inject(room, &packet);
+                    inject(&mut room.bench, &mut self.bare, &packet);
                 }
             }
             room.bench.skip(Duration::from_millis(1));
@@ -267,8 +261,8 @@ fn packets_that_are_nearly_right_do_no_harm() {
     }
     let mut random = fastrand::Rng::with_seed(7);
     for round in 0..20_000_u32 {
-        let packet = packet(&mut random, one.tag);
-        one.inject(&mut room, &packet);
+        let packet = packet(one.tag, &chunks(&mut random));
+        inject(&mut room.bench, &mut one.bare, &packet);
         if round.is_multiple_of(200) {
             one.socket = Peer::socket();
             one.socket.connect();
@@ -289,9 +283,9 @@ fn packets_that_are_nearly_right_do_no_harm() {
     room.bench.must(&Command::CloseTransport { transport: TransportId(1) });
 }
 
-/// A packet of one to six chunks.
-fn packet(random: &mut fastrand::Rng, tag: u32) -> Vec<u8> {
-    let mut packet = [&[0x13, 0x88, 0x13, 0x88], &tag.to_be_bytes()[..], &[0; 4]].concat();
+/// One to six chunks.
+fn chunks(random: &mut fastrand::Rng) -> Vec<u8> {
+    let mut chunks = Vec::new();
     for _ in 0..random.usize(1..=6) {
         let kinds = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 64, 130, 192, 194, random.u8(..)];
         let kind = kinds[random.usize(..kinds.len())];
@@ -301,18 +295,10 @@ fn packet(random: &mut fastrand::Rng, tag: u32) -> Vec<u8> {
             *number = random.u32(0..2_000).to_be_bytes();
         }
         let len = if random.u8(..10) == 0 { random.u16(..) } else { u16::try_from(body.len() + 4).expect("short") };
-        packet.extend([kind, random.u8(..)]);
-        packet.extend(len.to_be_bytes());
-        packet.extend(&body);
-        packet.resize(packet.len().next_multiple_of(4), 0);
+        chunks.extend([kind, random.u8(..)]);
+        chunks.extend(len.to_be_bytes());
+        chunks.extend(&body);
+        chunks.resize(chunks.len().next_multiple_of(4), 0);
     }
-    let checksum = crc32c(&packet).to_le_bytes();
-    packet[8..12].copy_from_slice(&checksum);
-    packet
-}
-
-/// CRC-32C (RFC 9260 appendix A), bit by bit.
-fn crc32c(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82F6_3B78 } else { crc >> 1 };
-    !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+    chunks
 }
