@@ -171,11 +171,13 @@ impl Delay {
         self.accumulated_ms += arrived_ms - sent_ms;
         self.smoothed_ms = SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.accumulated_ms;
         let at_ms = (group.last_arrived_us - self.origin_us) as f64 / 1e3;
-        self.points[self.groups as usize % LINE_POINTS] = (at_ms, self.smoothed_ms);
+        if let Some(point) = self.points.get_mut(self.groups as usize % LINE_POINTS) {
+            *point = (at_ms, self.smoothed_ms);
+        }
         self.groups = self.groups.saturating_add(1);
         let count = (self.groups as usize).min(LINE_POINTS);
         if count >= LEAST_POINTS {
-            let slope = slope(&self.points[..count]).unwrap_or(self.slope);
+            let slope = self.points.get(..count).and_then(slope).unwrap_or(self.slope);
             self.detect(slope, sent_ms, at_ms);
         }
     }
@@ -264,10 +266,17 @@ impl Base {
         }
         while self.slice < slice {
             self.slice += 1;
-            self.slices[self.slice.unsigned_abs() as usize % BASE_SLICES] = i64::MAX;
+            if let Some(least) = self.current() {
+                *least = i64::MAX;
+            }
         }
-        let least = &mut self.slices[self.slice.unsigned_abs() as usize % BASE_SLICES];
-        *least = (*least).min(delay_us);
+        if let Some(least) = self.current() {
+            *least = (*least).min(delay_us);
+        }
+    }
+
+    fn current(&mut self) -> Option<&mut i64> {
+        self.slices.get_mut(self.slice.unsigned_abs() as usize % BASE_SLICES)
     }
 
     fn least(&self) -> i64 {

@@ -66,11 +66,10 @@ impl Loss {
         let elapsed_us = micros(sent_at.since(since));
         let is_complete = elapsed_us >= OBSERVATION_US && self.packets > 0;
         if is_complete {
-            self.observations[self.count % OBSERVATIONS] = Observation {
-                packets: self.packets as f64,
-                lost: self.lost as f64,
-                rate_bps: self.bytes as f64 * 8e6 / elapsed_us as f64,
-            };
+            if let Some(place) = self.observations.get_mut(self.count % OBSERVATIONS) {
+                let rate_bps = self.bytes as f64 * 8e6 / elapsed_us as f64;
+                *place = Observation { packets: self.packets as f64, lost: self.lost as f64, rate_bps };
+            }
             self.count = self.count.wrapping_add(1);
             (self.since, self.packets, self.lost, self.bytes) = (Some(sent_at), 0, 0, 0);
         }
@@ -83,7 +82,8 @@ impl Loss {
     /// Observations that count, the newest first, each with its weight.
     fn weighted(&self) -> impl Iterator<Item = (f64, Observation)> {
         let held = self.count.min(OBSERVATIONS);
-        let newest_first = (1..=held).map(move |age| self.observations[(self.count - age) % OBSERVATIONS]);
+        let place = |age: usize| self.count.wrapping_sub(age) % OBSERVATIONS;
+        let newest_first = (1..=held).filter_map(move |age| self.observations.get(place(age)).copied());
         newest_first.scan(1.0, |weight, observation| Some((std::mem::replace(weight, *weight * AGEING), observation)))
     }
 

@@ -35,7 +35,9 @@ impl ByteWindow {
         }
         while self.newest < bucket {
             self.newest += 1;
-            self.buckets[place(self.newest)] = 0;
+            if let Some(held) = self.buckets.get_mut(place(self.newest)) {
+                *held = 0;
+            }
         }
     }
 
@@ -45,8 +47,9 @@ impl ByteWindow {
         if self.is_empty || bucket > self.newest {
             self.advance(at_us);
         }
-        if bucket.saturating_add(BUCKETS as u64) > self.newest {
-            let held = &mut self.buckets[place(bucket)];
+        if bucket.saturating_add(BUCKETS as u64) > self.newest
+            && let Some(held) = self.buckets.get_mut(place(bucket))
+        {
             *held = held.saturating_add(bytes);
         }
     }
@@ -58,7 +61,7 @@ impl ByteWindow {
         if self.is_empty || self.newest < self.first.saturating_add(count) {
             return None;
         }
-        let bytes = (self.newest - count..self.newest).map(|bucket| self.buckets[place(bucket)]);
+        let bytes = (self.newest - count..self.newest).filter_map(|bucket| self.buckets.get(place(bucket)).copied());
         let bytes = bytes.fold(0_u64, u64::saturating_add);
         Some(bytes as f64 * 8e6 / (count * BUCKET_US) as f64)
     }
