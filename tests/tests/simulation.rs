@@ -201,7 +201,7 @@ fn checkers_notice_what_is_done_wrong() {
 fn checkers_notice_what_is_done_wrong_to_webrtc_participants() {
     let cases = [
         (Wrong::Duplicate, "again, 0 times asked for"),
-        (Wrong::Omit, "did not send packet"),
+        (Wrong::Omit, "have left"),
         (Wrong::Corrupt, "cannot be opened"),
         (Wrong::Reuse, "was used for two different packets"),
         (Wrong::WrongRemote, "from where nobody has sent"),

@@ -427,7 +427,8 @@ impl<M: Machine> World<M> {
         for consumer in &self.consumers {
             let Consumer { number, peer, source, .. } = consumer;
             // Where the path cannot be probed, what it carries is tried ever more rarely.
-            let is_found_out = !consumer.closed && consumer.takes_padding() && self.is_reachable(*peer);
+            let is_wanted = !consumer.closed && !consumer.paused && self.sources[*source].is_live();
+            let is_found_out = is_wanted && consumer.takes_padding() && self.is_reachable(*peer);
             let suspended = consumer.suspended_ns.filter(|_| is_found_out);
             check!(
                 suspended.is_none_or(|since| since > self.plan.heal_ns + 500 * MS),

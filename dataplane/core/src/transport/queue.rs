@@ -18,6 +18,9 @@ use crate::time::Instant;
 /// What a budget may save up while nothing is sent: packets leave in groups of about this length, as trains.
 const BURST: Duration = Duration::from_millis(5);
 
+/// A packet whose time comes so soon does not wait for it: nobody looks more often.
+const SOON: Duration = Duration::from_millis(1);
+
 /// A packet that has its number and waits to be sealed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Queued {
@@ -90,7 +93,7 @@ impl Queue {
 
     /// Whether a picture's packet must take its turn behind others, or wait for its time.
     pub(crate) fn is_busy(&self, now: Instant) -> bool {
-        self.is_paced && (!self.is_empty() || self.budget.next() > now)
+        self.is_paced && (!self.is_empty() || self.budget.next() > now + SOON)
     }
 
     /// A packet has left that did not have to wait.
