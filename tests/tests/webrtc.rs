@@ -45,7 +45,8 @@ fn both_versions_as_server_to_a_client_of_either() {
 #[test]
 fn both_roles() {
     publishes_and_watches(DtlsVersions::V12, false, DtlsVersion::Dtls12, "DTLS 1.2, AEAD_AES_256_GCM");
-    publishes_and_watches(DtlsVersions::Both, false, DtlsVersion::Auto, "DTLS 1.3, AEAD_AES_256_GCM");
+    // Where the machine begins, it begins in 1.2: a hello of 1.3 is longer than one check pays for.
+    publishes_and_watches(DtlsVersions::Both, false, DtlsVersion::Auto, "DTLS 1.2, AEAD_AES_256_GCM");
 }
 
 /// What a receiver missed while its consent was lost was withheld: no gap in its numbers, which after 2^15 packets
