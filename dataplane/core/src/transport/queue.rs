@@ -2,8 +2,9 @@
 //!
 //! Media is sealed as soon as it is forwarded unless something limits it. Then it waits here, and is sealed and stamped
 //! when its turn comes, so that its time and its transport-wide number are those of its departure. A consumer's packets
-//! stay in their order. Today one thing limits: what a consumer is sent of the time before it joined must not leave in
-//! one burst that overflows its receiver's path.
+//! stay in their order. Two things limit: what a consumer is sent of the time before it joined must not leave in one
+//! burst that overflows its receiver's path; and once a receiver has said what came, its pictures leave no faster than
+//! its path carries them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
