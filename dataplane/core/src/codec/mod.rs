@@ -8,24 +8,62 @@ mod dependency_descriptor;
 mod frame;
 mod h264;
 mod h265;
+mod pictures;
 mod rewrite;
 mod vp8;
 mod vp9;
 
 use corecast_wire::Codec;
 
+pub(crate) use dependency_descriptor::Structure;
 pub use frame::Frame;
+pub(crate) use pictures::PictureIds;
 pub(crate) use rewrite::{Change, Rewrite};
-pub(crate) use vp8::PictureIds;
 
-/// What `payload` (of one RTP packet, decrypted, without padding) of `codec` says about its frame. For AV1 and VP9 the
-/// dependency descriptor, if there is one, says where a key frame starts: the payload may be encrypted from end to end.
-/// Codecs without key frames and payloads that are too short say nothing; no payload is [`Frame::EMPTY`].
+/// What one packet says.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) frame: Frame,
+    /// Width and height of the key frame that it starts, of its highest spatial layer, where the first packet tells
+    /// them.
+    pub(crate) picture: Option<(u16, u16)>,
+    /// What the dependency descriptors of later packets refer to.
+    pub(crate) structure: Option<Box<Structure>>,
+}
+
+/// What `payload` (of one RTP packet, decrypted, without padding) of `codec` says about its frame. A dependency
+/// descriptor, if there is one, says it for AV1, H.264 and H.265, and for VP9 where a key frame starts: the payload may be
+/// encrypted from end to end. Codecs without key frames and payloads that are too short say nothing; no payload is
+/// [`Frame::EMPTY`].
 #[must_use]
 pub fn frame(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>) -> Frame {
+    read(codec, payload, descriptor, None).frame
+}
+
+/// The same for a packet of a stream whose newest structure is `known`.
+pub(crate) fn read(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>, known: Option<&Structure>) -> Said {
     if payload.is_empty() {
-        return Frame::EMPTY;
+        return Said { frame: Frame::EMPTY, ..Said::default() };
     }
+    let frame = of_payload(codec, payload);
+    let is_described = matches!(codec, Codec::Vp9 | Codec::H264 | Codec::H265 | Codec::Av1);
+    let (frame, described, structure) = match descriptor.filter(|_| is_described) {
+        None => (frame, None, None),
+        Some(descriptor) => match dependency_descriptor::read(descriptor, known) {
+            // A receiver that reads descriptors cannot begin with one that refers to what it does not have.
+            None if dependency_descriptor::refers(descriptor) => (frame.key(false), None, None),
+            None => (frame, None, None),
+            Some(said) => {
+                let frame = if codec == Codec::Vp9 { frame.key(said.frame.is_key()) } else { said.frame };
+                (frame, said.picture, said.structure)
+            }
+        },
+    };
+    let size = if frame.is_key() { described.or_else(|| picture_size(codec, payload)) } else { None };
+    Said { frame, picture: size.filter(|(width, height)| *width > 0 && *height > 0), structure }
+}
+
+fn of_payload(codec: Codec, payload: &[u8]) -> Frame {
     let frame = match codec {
         Codec::Vp8 => vp8::frame(payload),
         Codec::Vp9 => vp9::frame(payload),
@@ -33,29 +71,19 @@ pub fn frame(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>) -> Frame {
         Codec::H265 => h265::starts_key_frame(payload).map(|key| Frame::default().key(key)),
         Codec::Av1 => av1::starts_key_frame(payload).map(|key| Frame::default().key(key)),
         Codec::Other | Codec::Rtx { .. } => None,
-    }
-    .unwrap_or_default();
-    let described = descriptor.filter(|_| matches!(codec, Codec::Av1 | Codec::Vp9));
-    match described.and_then(dependency_descriptor::starts_key_frame) {
-        Some(key) => frame.key(key),
-        None => frame,
-    }
+    };
+    frame.unwrap_or_default()
 }
 
-/// Width and height of the key frame that `payload` starts, of its highest spatial layer, where the first packet tells
-/// them. For AV1 and VP9 the dependency descriptor, if there is one, is asked first.
-#[must_use]
-pub fn picture_size(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>) -> Option<(u16, u16)> {
-    let described = || descriptor.and_then(dependency_descriptor::picture_size);
-    let (width, height) = match codec {
+fn picture_size(codec: Codec, payload: &[u8]) -> Option<(u16, u16)> {
+    match codec {
         Codec::Vp8 => vp8::picture_size(payload),
-        Codec::Vp9 => described().or_else(|| vp9::picture_size(payload)),
+        Codec::Vp9 => vp9::picture_size(payload),
         Codec::H264 => h264::picture_size(payload),
         Codec::H265 => h265::picture_size(payload),
-        Codec::Av1 => described().or_else(|| av1::picture_size(payload)),
+        Codec::Av1 => av1::picture_size(payload),
         Codec::Other | Codec::Rtx { .. } => None,
-    }?;
-    (width > 0 && height > 0).then_some((width, height))
+    }
 }
 
 /// A NAL unit without its emulation prevention bytes: the 3 of each 0, 0, 3 (ITU-T H.264 and H.265 section 7.3.1).
@@ -133,7 +161,7 @@ mod tests {
             }
             for codec in ALL {
                 let _ = is_key_frame(codec, &payload[..round % 65]);
-                let _ = picture_size(codec, &payload[..round % 65], None);
+                let _ = picture_size(codec, &payload[..round % 65]);
             }
         }
     }

@@ -1,27 +1,32 @@
-//! What a consumer changes in the payloads of its stream.
+//! What a consumer changes in the packets of its stream.
 //!
-//! VP8 numbers its pictures: PictureID counts all, TL0PICIDX those of the lowest temporal layer (RFC 7741 section 4.2).
-//! Receivers (libwebrtc's for one) drop for seconds what seems to be older than what they had, and hold back what
-//! follows a hole. So the numbers go on across a switch of streams, and without holes where pictures are withheld.
+//! VP8 and VP9 number their pictures: the picture ID counts all, TL0PICIDX those of the lowest temporal layer (RFC 7741
+//! section 4.2, RFC 9628 section 4.2). Receivers (libwebrtc's for one) drop for seconds what seems to be older than what
+//! they had. So the numbers go on across a switch of streams. With VP8 they also hold back what follows a hole, so there
+//! are none where pictures are withheld; VP9's frames name those that they need by the differences of numbers, which
+//! must stay.
+//!
+//! The last packet of a picture has the marker. Where upper spatial layers are withheld, the last packet of the highest
+//! that is not gets it instead.
 
 use corecast_wire::Codec;
 
-use super::Frame;
-use super::vp8::{PictureIds, picture_ids, set_picture_ids};
+use super::{Frame, PictureIds};
 
 /// What a consumer's receiver needs changed. Chosen once, when the consumer is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rewrite {
     /// Payloads leave as they came.
     Nothing,
-    /// VP8's pictures get numbers of the consumer's.
+    /// Pictures get numbers of the consumer's.
     PictureNumbers,
 }
 
 impl Rewrite {
     /// What media of these codecs needs.
     pub(crate) fn of(mut codecs: impl Iterator<Item = Codec>) -> Self {
-        if codecs.any(|codec| codec == Codec::Vp8) { Self::PictureNumbers } else { Self::Nothing }
+        let is_numbered = |codec| matches!(codec, Codec::Vp8 | Codec::Vp9);
+        if codecs.any(is_numbered) { Self::PictureNumbers } else { Self::Nothing }
     }
 
     /// What makes a stream that begins with the numbers `first` go on behind `last`, of what was sent before.
@@ -33,13 +38,17 @@ impl Rewrite {
     }
 }
 
-/// What is added to the numbers of a packet's picture: to PictureID in the lower 16 bits, to TL0PICIDX in the 8 above.
-/// One word, since every packet of every consumer has one.
+/// What is added to the numbers of a packet's picture: to the picture ID in the lower 16 bits, to TL0PICIDX in the 8
+/// above. In the highest 8, one more than the spatial layer that gets the marker; 0 for none. One word, since every
+/// packet of every consumer has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change(u32);
 
+/// The part of a change that is not about the payload.
+const MARKS: u32 = 0xff << 24;
+
 impl Change {
-    /// The payload stays as it is.
+    /// The packet stays as it is.
     pub(crate) const NONE: Self = Self::new(0, 0);
 
     const fn new(picture: u16, tl0: u8) -> Self {
@@ -66,15 +75,36 @@ impl Change {
     /// The same where so many more pictures have been withheld. None of them is of the lowest temporal layer, the only
     /// one that TL0PICIDX counts.
     pub(crate) const fn after_withheld(self, pictures: u16) -> Self {
-        Self::new(self.picture().wrapping_sub(pictures), self.tl0())
+        let numbers = Self::new(self.picture().wrapping_sub(pictures), self.tl0());
+        Self(numbers.0 | self.0 & MARKS)
     }
 
-    /// The change that this packet's payload needs: none if it has no numbers.
-    pub(crate) fn of(self, frame: Frame) -> Self {
-        if frame.is_numbered() { self } else { Self::NONE }
+    /// The same where spatial layers up to this one are sent; [`u8::MAX`] for all.
+    pub(crate) const fn up_to(self, spatial: u8) -> Self {
+        Self(self.0 & !MARKS | (spatial.wrapping_add(1) as u32) << 24)
     }
 
-    /// Takes it back.
+    /// The change that this packet needs: of its numbers, if it has some; of its marker, if it is the last of a picture
+    /// whose upper layers are withheld.
+    #[inline]
+    pub(crate) const fn of(self, frame: Frame) -> Self {
+        let numbers = if frame.is_numbered() { self.0 & !MARKS } else { 0 };
+        let marks = self.0 & MARKS;
+        let is_last = marks != 0 && frame.is_last() && (frame.spatial() as u32 + 1) << 24 == marks;
+        Self(if is_last { numbers | marks } else { numbers })
+    }
+
+    /// Whether it sets the marker of the packet that it is [`Self::of`].
+    pub(crate) const fn marks(self) -> bool {
+        self.0 & MARKS != 0
+    }
+
+    /// Whether the payload of a packet is another one.
+    pub(crate) const fn alters_payload(self) -> bool {
+        self.0 & !MARKS != 0
+    }
+
+    /// Takes back what is changed in the payload.
     pub(crate) const fn inverse(self) -> Self {
         Self::new(self.picture().wrapping_neg(), self.tl0().wrapping_neg())
     }
@@ -87,17 +117,10 @@ impl Change {
         }
     }
 
-    /// Changes a payload that has numbers.
-    pub(crate) fn apply(self, payload: &mut [u8]) {
-        let ids = self.applied_to(picture_ids(payload));
-        set_picture_ids(payload, ids);
-    }
-}
-
-impl Frame {
-    /// The numbers of the packet's picture, if a rewrite changes them.
-    pub(crate) fn picture_ids(self, payload: &[u8]) -> PictureIds {
-        if self.is_numbered() { picture_ids(payload) } else { PictureIds::default() }
+    /// Changes the payload of a packet of this frame.
+    pub(crate) fn apply(self, frame: Frame, payload: &mut [u8]) {
+        let ids = self.applied_to(frame.picture_ids(payload));
+        frame.set_picture_ids(payload, ids);
     }
 }
 
@@ -112,8 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn only_vp8_is_rewritten() {
+    fn vp8_and_vp9_are_rewritten() {
         assert_eq!(Rewrite::of([Codec::H264, Codec::Vp8].into_iter()), Rewrite::PictureNumbers);
+        assert_eq!(Rewrite::of([Codec::Vp9].into_iter()), Rewrite::PictureNumbers);
         assert_eq!(Rewrite::of([Codec::H264, Codec::Other].into_iter()), Rewrite::Nothing);
         let last = PictureIds { picture: Some(500), tl0: Some(50) };
         let first = numbered().picture_ids(&NUMBERED);
@@ -127,12 +151,26 @@ mod tests {
         let last = PictureIds { picture: Some(500), tl0: Some(50) };
         let change = Rewrite::PictureNumbers.behind(last, numbered().picture_ids(&NUMBERED));
         let mut later = [0x90, 0xe0, 0x80, 0x0d, 8, 0x20, 1];
-        change.of(numbered()).apply(&mut later);
-        assert_eq!(picture_ids(&later), PictureIds { picture: Some(505), tl0: Some(52) });
+        change.of(numbered()).apply(numbered(), &mut later);
+        let ids = |payload: &[u8]| numbered().picture_ids(payload);
+        assert_eq!(ids(&later), PictureIds { picture: Some(505), tl0: Some(52) });
         assert_eq!(change.of(Frame::default()), Change::NONE);
-        change.inverse().apply(&mut later);
-        change.after_withheld(3).apply(&mut later);
-        assert_eq!(picture_ids(&later), PictureIds { picture: Some(502), tl0: Some(52) }, "three were withheld");
+        change.inverse().apply(numbered(), &mut later);
+        change.after_withheld(3).apply(numbered(), &mut later);
+        assert_eq!(ids(&later), PictureIds { picture: Some(502), tl0: Some(52) }, "three were withheld");
+    }
+
+    #[test]
+    fn the_last_packet_of_the_highest_layer_that_is_sent_gets_the_marker() {
+        let change = Change::behind(PictureIds::default(), PictureIds::default()).up_to(1);
+        let frame = |spatial| Frame::of_layers(spatial, 0).numbered(true);
+        let marks = |frame| change.of(frame).marks();
+        assert!(marks(frame(1).ends(true)) && !marks(frame(1)) && !marks(frame(0).ends(true)));
+        assert!(marks(Frame::of_layers(1, 0).ends(true)), "without numbers");
+        assert!(change.after_withheld(2).of(frame(1).ends(true)).marks());
+        assert!(!change.up_to(u8::MAX).of(frame(1).ends(true)).marks(), "all layers: the sender's markers");
+        assert!(!change.of(frame(1).ends(true)).alters_payload());
+        assert!(change.after_withheld(2).of(frame(1)).alters_payload());
     }
 
     #[test]
@@ -163,17 +201,18 @@ mod tests {
             (&[0x90, 0x20, 0x08, 0x55, 0x55, 0x01], ids(None, None), (Some(1), Some(8)), [0x08, 0x55, 0x55]),
             (&[0x10, 0xe0, 0x08, 0x55, 0x55, 0x01], ids(None, None), (Some(1), Some(8)), [0x08, 0x55, 0x55]),
         ] {
-            assert_eq!(picture_ids(payload), before);
+            let frame = Frame::default().numbered(true).counts_pictures();
+            assert_eq!(frame.picture_ids(payload), before);
             let mut bytes = payload.to_vec();
             let by = shift(ids(last.0, last.1), before);
-            by.apply(&mut bytes);
+            by.apply(frame, &mut bytes);
             assert_eq!((&bytes[..2], &bytes[2..5]), (&payload[..2], &after[..]), "{payload:x?}");
-            by.inverse().apply(&mut bytes);
+            by.inverse().apply(frame, &mut bytes);
             assert_eq!(bytes, payload, "back again");
             for len in 0..payload.len() {
                 let mut short = payload[..len].to_vec();
-                by.apply(&mut short);
-                by.inverse().apply(&mut short);
+                by.apply(frame, &mut short);
+                by.inverse().apply(frame, &mut short);
                 assert_eq!(short, payload[..len]);
             }
         }

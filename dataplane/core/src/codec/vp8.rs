@@ -12,7 +12,8 @@ pub(super) fn frame(payload: &[u8]) -> Option<Frame> {
         .begins(begins)
         .enters(enters)
         .discardable(descriptor & 0x20 != 0)
-        .numbered(places(payload) != (None, None));
+        .numbered(places(payload) != (None, None))
+        .counts_pictures();
     Some(frame.key(begins && behind_descriptor(descriptor, rest)?.first()? & 0x01 == 0))
 }
 
@@ -38,43 +39,8 @@ pub(super) fn picture_size(payload: &[u8]) -> Option<(u16, u16)> {
     Some((side(w0, w1), side(h0, h1)))
 }
 
-/// The numbers of a picture in the payload descriptor (RFC 7741 section 4.2), as far as they are there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct PictureIds {
-    /// PictureID, of 7 or 15 bits.
-    pub(crate) picture: Option<u16>,
-    /// TL0PICIDX: which base layer picture.
-    pub(crate) tl0: Option<u8>,
-}
-
-/// The numbers of a packet's picture.
-pub(super) fn picture_ids(payload: &[u8]) -> PictureIds {
-    let (picture_at, tl0_at) = places(payload);
-    let picture = picture_at.and_then(|at| match *payload.get(at..)? {
-        [high, low, ..] if high & 0x80 != 0 => Some(u16::from_be_bytes([high & 0x7f, low])),
-        [short, ..] if short & 0x80 == 0 => Some(u16::from(short)),
-        _ => None,
-    });
-    PictureIds { picture, tl0: tl0_at.and_then(|at| payload.get(at).copied()) }
-}
-
-/// Gives a packet's picture other numbers, each in as many bits as it has.
-pub(super) fn set_picture_ids(payload: &mut [u8], ids: PictureIds) {
-    let (picture_at, tl0_at) = places(payload);
-    if let Some((at, [high, low])) = picture_at.zip(ids.picture.map(u16::to_be_bytes)) {
-        match payload.get_mut(at..).unwrap_or_default() {
-            [first, second, ..] if *first & 0x80 != 0 => (*first, *second) = (high | 0x80, low),
-            [short, ..] => *short = low & 0x7f,
-            [] => {}
-        }
-    }
-    if let Some((place, tl0)) = tl0_at.and_then(|at| payload.get_mut(at)).zip(ids.tl0) {
-        *place = tl0;
-    }
-}
-
 /// Where PictureID and TL0PICIDX are.
-fn places(payload: &[u8]) -> (Option<usize>, Option<usize>) {
+pub(super) fn places(payload: &[u8]) -> (Option<usize>, Option<usize>) {
     let &[descriptor, present, ..] = payload else { return (None, None) };
     if descriptor & 0x80 == 0 {
         return (None, None);

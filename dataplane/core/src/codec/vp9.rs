@@ -3,12 +3,13 @@
 use super::Frame;
 use super::bits::Bits;
 
-/// What the payload descriptor says (RFC 9628 section 4.2). A key frame starts at the start (B) of a frame of the
+/// What the payload descriptor says (RFC 9628 section 4.2): Z is set where no frame of a higher layer needs this one,
+/// as between the key frames of a sender whose layers need each other there only. A key frame starts at the start (B) of a frame of the
 /// lowest spatial layer that is not predicted from earlier pictures (P clear).
 pub(super) fn frame(payload: &[u8]) -> Option<Frame> {
     let (&descriptor, mut rest) = payload.split_first()?;
-    let [has_picture_id, predicted, has_layers, flexible, begins, ends] =
-        [0x80, 0x40, 0x20, 0x10, 0x08, 0x04].map(|bit| descriptor & bit != 0);
+    let [has_picture_id, predicted, has_layers, flexible, begins, ends, unreferenced] =
+        [0x80, 0x40, 0x20, 0x10, 0x08, 0x04, 0x01].map(|bit| descriptor & bit != 0);
     if has_picture_id {
         // The picture id has 15 bits if M is set.
         let id_len = if rest.first()? & 0x80 == 0 { 1 } else { 2 };
@@ -23,7 +24,19 @@ pub(super) fn frame(payload: &[u8]) -> Option<Frame> {
     }
     // Scalability structure or frame: something must follow.
     let key = begins && !predicted && frame.spatial() == 0 && !rest.is_empty();
-    Some(frame.begins(begins).ends(ends).enters(!predicted).key(key))
+    let frame = frame.begins(begins).ends(ends).enters(!predicted).key(key);
+    Some(frame.unreferenced(has_layers && unreferenced).numbered(has_picture_id))
+}
+
+/// Where picture ID and TL0PICIDX are.
+pub(super) fn places(payload: &[u8]) -> (Option<usize>, Option<usize>) {
+    let &[descriptor, first, ..] = payload else { return (None, None) };
+    if descriptor & 0x80 == 0 {
+        return (None, None);
+    }
+    // TL0PICIDX is behind the layers, in non-flexible mode alone.
+    let id_len = if first & 0x80 == 0 { 1 } else { 2 };
+    (Some(1), (descriptor & 0x30 == 0x20).then_some(1 + id_len + 1))
 }
 
 /// Width and height of a key frame: what the scalability structure says of the highest layer (RFC 9628 section 4.2.1),
@@ -89,6 +102,7 @@ fn size_in_header(bits: &mut Bits<'_>) -> Option<(u16, u16)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::PictureIds;
     use super::super::bits::tests::written;
     use super::*;
 
@@ -137,13 +151,29 @@ mod tests {
         let frame = |payload: &[u8]| frame(payload).expect("not cut off");
         let upper = frame(&[0xa8, 0x91, 0x22, 0x03, 0x01, 0x82]);
         assert_eq!((upper.spatial(), upper.temporal(), upper.is_first(), upper.is_last()), (1, 0, true, false));
-        assert!(upper.enters_spatial(), "needs the layer below only");
+        assert!(!upper.is_unreferenced());
         let predicted = frame(&[0xec, 0x91, 0x22, 0x43, 0x01, 0x82]);
         assert_eq!((predicted.spatial(), predicted.temporal(), predicted.is_last()), (1, 2, true));
-        assert!(!predicted.enters_spatial());
+        assert!(frame(&[0xed, 0x91, 0x22, 0x43, 0x01, 0x82]).is_unreferenced(), "Z");
         let base = frame(&[0xe8, 0x91, 0x22, 0x10, 0x01, 0x82]);
         assert_eq!(base.entered_temporal(0, 2), Some(2), "U");
         assert_eq!(frame(&[0xe8, 0x91, 0x22, 0x00, 0x01, 0x82]).entered_temporal(0, 2), None);
+    }
+
+    #[test]
+    fn numbers_of_pictures_are_where_the_mode_puts_them() {
+        let ids = |payload: &[u8]| {
+            let ids = frame(payload).unwrap_or_default().picture_ids(payload);
+            (ids.picture, ids.tl0)
+        };
+        assert_eq!(ids(&[0xa8, 0x91, 0x22, 0x00, 7, 0x82]), (Some(0x1122), Some(7)));
+        assert_eq!(ids(&[0xa8, 0x11, 0x00, 7, 0x82]), (Some(0x11), Some(7)), "7 bits");
+        assert_eq!(ids(&[0xb8, 0x91, 0x22, 0x00, 0x82]), (Some(0x1122), None), "flexible");
+        assert_eq!(ids(&[0x88, 0x91, 0x22, 0x82]), (Some(0x1122), None), "no layers");
+        assert_eq!(ids(&[0x08, 0x82]), (None, None), "none");
+        let mut payload = [0xa8, 0x91, 0x22, 0x00, 7, 0x82];
+        frame(&payload).expect("whole").set_picture_ids(&mut payload, PictureIds { picture: Some(3), tl0: Some(9) });
+        assert_eq!(payload, [0xa8, 0x80, 3, 0x00, 9, 0x82]);
     }
 
     #[test]

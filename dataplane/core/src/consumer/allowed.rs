@@ -58,7 +58,7 @@ impl Consumer {
         let before = self.wanted_temporal();
         self.allowed = Some(allowed);
         if self.wanted_temporal() != before {
-            self.follow_temporal();
+            self.follow_layers();
         }
         self.settle_pause()
     }
@@ -66,6 +66,25 @@ impl Consumer {
     /// The highest layer that it may be sent: as its receiver would like, and the path allows.
     pub(crate) fn highest_layer(&self) -> u8 {
         self.preferred_layer.min(self.allowed.unwrap_or(Allowed::ALL).spatial)
+    }
+
+    /// The highest spatial layer within one encoding that its receiver can decode.
+    pub(crate) const fn decodable_spatial(&self) -> u8 {
+        self.decodable_spatial
+    }
+
+    /// It is to get this spatial layer within one encoding; [`u8::MAX`] for all. `is_independent` if layers need each
+    /// other at key frames only.
+    pub(crate) fn set_spatial(&mut self, spatial: u8, is_independent: bool) {
+        (self.spatial, self.is_independent) = (spatial, is_independent);
+        self.follow_layers();
+    }
+
+    /// It waits for a key frame with which to enter another spatial layer of its encoding.
+    pub(crate) const fn awaits_layer(&self) -> bool {
+        let (has, wants) = (self.filter.spatial, self.spatial);
+        let waits = has != u8::MAX && (wants > has || (wants < has && self.is_independent));
+        matches!(self.next, Next::Filter) && waits
     }
 
     /// The layer that its receiver would like best.
@@ -101,13 +120,17 @@ impl Consumer {
     /// The receiver would like temporal layers up to this one.
     pub(crate) fn set_preferred_temporal(&mut self, layer: u8) {
         self.preferred_temporal = layer;
-        self.follow_temporal();
+        self.follow_layers();
     }
 
-    /// It is to get other temporal layers: those below from the next frame on, those above where they may be entered.
-    fn follow_temporal(&mut self) {
-        if !self.is_waiting() {
-            self.next = if self.filter.temporal == self.wanted_temporal() { Next::Packet } else { Next::Filter };
+    /// It may be to get other layers: those below as soon as the structure of frames allows, those above where they may
+    /// be entered.
+    pub(super) fn follow_layers(&mut self) {
+        let has_all = self.filter.temporal == self.wanted_temporal() && self.filter.spatial == self.spatial;
+        match self.next {
+            Next::Filter if has_all => self.next = Next::Packet,
+            Next::Packet | Next::Count if !has_all => self.next = Next::Filter,
+            Next::Packet | Next::Count | Next::Filter | Next::Segment => {}
         }
     }
 }

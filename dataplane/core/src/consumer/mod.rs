@@ -7,6 +7,7 @@ mod alignment;
 mod allowed;
 mod extensions;
 mod feedback;
+mod filtering;
 mod numbering;
 mod parting;
 mod payload_types;
@@ -14,12 +15,13 @@ mod replay;
 mod retransmission;
 
 use corecast_wire::{
-    ConsumeOptions, ConsumerId, ConsumerStats, CurrentLayer, Discard, Discards, ProducerId, TransportId,
+    Codec, ConsumeOptions, ConsumerId, ConsumerStats, CurrentLayer, Discard, Discards, HeaderExtension, ProducerId,
+    TransportId,
 };
 
 use crate::codec::{PictureIds, Rewrite};
 use crate::key::{ProducerKey, StreamKey, TransportKey};
-use crate::media::{Column, Filter, History, PacketMeta, Producer, Reception, Stream, bit};
+use crate::media::{Filter, History, PacketMeta, Producer, Reception, Stream, bit};
 use crate::memory::Words;
 use crate::rtcp::SenderInfo;
 use crate::time::Instant;
@@ -77,6 +79,12 @@ pub(crate) struct Consumer {
     preferred_layer: u8,
     preferred_stream: Option<StreamKey>,
     preferred_temporal: u8,
+    /// The highest spatial layer within one encoding that its receiver can decode.
+    decodable_spatial: u8,
+    /// The spatial layer within one encoding that it is to get; [`u8::MAX`] for all. And whether it has to wait for a
+    /// key frame for a lower one as well.
+    spatial: u8,
+    is_independent: bool,
     /// What the path to its receiver allows; everything until that is decided.
     allowed: Option<Allowed>,
     /// It was asked to pause.
@@ -110,7 +118,7 @@ enum Next {
     Packet,
     /// Numbers that count what has no payload.
     Count,
-    /// Numbers through another filter, as soon as a frame lets the receiver change its temporal layers.
+    /// Numbers through another filter, as soon as a frame lets the receiver change its layers.
     Filter,
     /// A segment, at a key frame if there are any.
     Segment,
@@ -158,6 +166,9 @@ impl Consumer {
             clock_rate_hz: source.clock_rate_hz(),
             next: Next::Segment,
             preferred_temporal: u8::MAX,
+            decodable_spatial: decodable_spatial(source, options),
+            spatial: u8::MAX,
+            is_independent: false,
             allowed: None,
             pause_asked: options.paused,
             replaying: false,
@@ -339,8 +350,8 @@ impl Consumer {
         self.clock_rate_hz
     }
 
-    /// Its counters, for control.
-    pub(crate) fn stats(&self, transport: TransportId, producer: ProducerId) -> ConsumerStats {
+    /// Its counters, for control; `highest_layer` is the producer's.
+    pub(crate) fn stats(&self, transport: TransportId, (producer, highest_layer): (ProducerId, u8)) -> ConsumerStats {
         ConsumerStats {
             consumer: self.id,
             transport,
@@ -348,7 +359,7 @@ impl Consumer {
             ssrc: self.ssrc,
             paused: self.pause_asked,
             suspended: self.is_suspended(),
-            preferred_spatial: self.preferred_layer,
+            preferred_spatial: self.preferred_layer.min(highest_layer),
             current_spatial: self.reported_layer.map(|current| current.spatial),
             packet_count: self.sent.packets,
             byte_count: self.sent.bytes,
@@ -375,6 +386,11 @@ impl Consumer {
         (!self.is_waiting()).then_some(self.numbering.stream())
     }
 
+    /// The stream that is being forwarded, if one is, and up to which spatial layer within it.
+    pub(crate) fn current_layer(&self) -> Option<(StreamKey, u8)> {
+        self.current().map(|stream| (stream, self.filter.spatial))
+    }
+
     /// The stream whose key frame helps the receiver soonest.
     pub(crate) fn decoded_stream(&self) -> StreamKey {
         self.current().unwrap_or(self.target)
@@ -398,8 +414,8 @@ impl Consumer {
 
     /// Waits for a key frame of a stream, to begin or to switch.
     pub(crate) fn awaits_key_frame_of(&self, stream: StreamKey) -> bool {
-        let awaits = self.target == stream && (self.is_waiting() || self.numbering.stream() != stream);
-        awaits && self.has_key_frames && !self.paused
+        let begins = self.is_waiting() || self.numbering.stream() != stream || self.awaits_layer();
+        self.target == stream && begins && self.has_key_frames && !self.paused
     }
 
     /// From the target's next key frame on, that is what is sent.
@@ -503,7 +519,7 @@ impl Consumer {
         history: &History,
         packet: &PacketMeta,
     ) -> Result<(), Discard> {
-        let filter = Filter { temporal: self.wanted_temporal(), ..self.filter };
+        let filter = Filter { spatial: self.spatial, temporal: self.wanted_temporal(), ..self.filter };
         if let Some(why) = filter.withholds(packet) {
             return Err(why);
         }
@@ -523,40 +539,9 @@ impl Consumer {
         if let Some((timestamp_offset, _)) = offsets {
             self.exact_offset = self.alignment.exact.unwrap_or(timestamp_offset);
         }
-        self.numbering.begin((key, column), (packet.sequence, count), offsets);
+        self.numbering.begin((key, column, filter.spatial), (packet.sequence, count), offsets);
         (self.filter, self.next, self.beginning, self.restarted) = (filter, Next::Packet, None, false);
         Ok(())
-    }
-
-    /// A packet without payload has come on the stream that is forwarded. It is not sent on, so numbers must count it.
-    pub(crate) fn count_empty(&mut self) {
-        if self.next == Next::Packet && self.numbering.column() == Column::NONE {
-            self.next = Next::Count;
-        }
-    }
-
-    /// From this packet on numbers count what has no payload.
-    fn begin_counting(&mut self, stream: &mut Stream, history: &History, packet: &PacketMeta) {
-        self.next = Next::Packet;
-        let column = stream.column(history, &self.filter);
-        if let Ok(count) = stream.withheld_mut().pass(column, &self.filter, packet) {
-            self.numbering.begin_column(column, (packet.sequence, count), stream.withheld());
-        }
-    }
-
-    /// The receiver enters or leaves temporal layers with a packet, if its frame allows that.
-    fn change_filter(&mut self, (key, stream): (StreamKey, &mut Stream), history: &History, packet: &PacketMeta) {
-        let entered = packet.frame.entered_temporal(self.filter.temporal, self.wanted_temporal());
-        let Some(temporal) = entered else { return };
-        let filter = Filter { temporal, ..self.filter };
-        if self.numbering.newest_in(key, stream.withheld()).is_some_and(|newest| packet.sequence <= newest) {
-            return;
-        }
-        let column = stream.column(history, &filter);
-        let Ok(count) = stream.withheld_mut().pass(column, &filter, packet) else { return };
-        self.numbering.begin_filter(stream.withheld(), column, (packet.sequence, count));
-        self.filter = filter;
-        self.next = if temporal == self.wanted_temporal() { Next::Packet } else { Next::Filter };
     }
 
     /// The stream of what was forwarded last.
@@ -569,6 +554,15 @@ impl Consumer {
         self.sent.packets += 1;
         self.sent.bytes += payload_bytes;
     }
+}
+
+/// The highest spatial layer within one encoding that a receiver can decode. What a frame of AV1 needs is told by its
+/// dependency descriptor alone: without it libwebrtc takes each frame to need the one before, and shows nothing.
+fn decodable_spatial(source: &Producer, options: &ConsumeOptions) -> u8 {
+    let is_described =
+        options.header_extensions.iter().any(|one| one.extension == HeaderExtension::DependencyDescriptor);
+    let is_av1 = source.media_codecs().any(|mapping| mapping.codec == Codec::Av1);
+    if is_av1 && !is_described { 0 } else { u8::MAX }
 }
 
 #[cfg(test)]

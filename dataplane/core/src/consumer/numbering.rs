@@ -200,15 +200,16 @@ impl Numbering {
         Err(Discard::BeforeSync)
     }
 
-    /// Begins a segment with a packet of a stream, which gets the next number. Its timestamps and its payloads go on as
+    /// Begins a segment with a packet of a stream, which gets the next number, of spatial layers up to `spatial`. Its timestamps and its payloads go on as
     /// those of the segment before, unless `offsets` says how they differ.
     pub(crate) fn begin(
         &mut self,
-        (stream, column): (StreamKey, Column),
+        (stream, column, spatial): (StreamKey, Column, u8),
         (sequence, count): (u64, Count),
         offsets: Option<(u32, Change)>,
     ) {
         let (timestamp_offset, change) = offsets.unwrap_or((self.segment.timestamp_offset, self.segment.change));
+        let change = change.up_to(spatial);
         let first_out = self.next_out.get();
         let base = sequence.wrapping_sub(count.packets).wrapping_sub(first_out);
         let pictures = count.pictures;
@@ -217,7 +218,12 @@ impl Numbering {
 
     /// Begins a segment of the same stream through another filter, with a packet that this one lets pass. The numbers
     /// go on as they would have without it, so that losses stay gaps.
-    pub(crate) fn begin_filter(&mut self, withheld: &Withheld, column: Column, (sequence, count): (u64, Count)) {
+    pub(crate) fn begin_filter(
+        &mut self,
+        withheld: &Withheld,
+        (column, spatial): (Column, u8),
+        (sequence, count): (u64, Count),
+    ) {
         let Segment { stream, timestamp_offset, .. } = self.segment;
         // The old filter may withhold the packet itself, so its position is reckoned from the number before.
         let (before, next_out) = (sequence.saturating_sub(1), self.next_out.get());
@@ -225,7 +231,7 @@ impl Numbering {
         let next = previous.map_or(next_out, |count| self.segment.index(before, count).wrapping_add(1));
         let first_out = if is_before(next, next_out) { next_out } else { next };
         self.next_out.set(first_out);
-        let change = previous.map_or(self.segment.change, |count| self.segment.change(count));
+        let change = previous.map_or(self.segment.change, |count| self.segment.change(count)).up_to(spatial);
         let base = sequence.wrapping_sub(count.packets).wrapping_sub(first_out);
         let pictures = count.pictures;
         self.push(Segment { base, first_out, stream, column, timestamp_offset, change, pictures });

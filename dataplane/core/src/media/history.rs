@@ -213,8 +213,9 @@ impl History {
 
     /// Changes a packet's payload for one receiver. The inverse of the change takes it back.
     pub(crate) fn change(&mut self, index: u32, change: Change) {
-        let len = usize::from(self.meta(index).payload_len);
-        change.apply(self.bytes_mut(index).get_mut(PAYLOAD_AT..PAYLOAD_AT + len).unwrap_or_default());
+        let PacketMeta { frame, payload_len, .. } = self.meta(index);
+        let len = usize::from(payload_len);
+        change.apply(frame, self.bytes_mut(index).get_mut(PAYLOAD_AT..PAYLOAD_AT + len).unwrap_or_default());
     }
 
     /// Writes the original sequence number of an RTX packet before the payload.

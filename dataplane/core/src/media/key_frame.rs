@@ -5,8 +5,34 @@
 //! counts as one to all encodings. It is repeated after [`KEY_FRAME_RETRY`] for those from which no key frame has come;
 //! after an answer the next one leaves [`KEY_FRAME_INTERVAL`] after the last.
 
+use super::history::PacketMeta;
 use crate::limits::{KEY_FRAME_INTERVAL, KEY_FRAME_RETRY};
 use crate::time::Instant;
+
+/// First packet of a key frame that has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyFrame {
+    sequence: u64,
+    timestamp: u32,
+    arrived: Instant,
+}
+
+impl KeyFrame {
+    /// The newest, when a packet has come that starts one. Several may, of one frame: the first counts.
+    pub(super) fn begun(newest: Option<Self>, meta: &PacketMeta) -> Self {
+        let PacketMeta { sequence, timestamp, arrived, .. } = *meta;
+        let stays = |known: &Self| match known.timestamp == timestamp {
+            true => known.sequence <= sequence,
+            false => known.sequence >= sequence,
+        };
+        newest.filter(stays).unwrap_or(Self { sequence, timestamp, arrived })
+    }
+
+    /// Its first packet, and when that came.
+    pub(super) const fn first(self) -> (u64, Instant) {
+        (self.sequence, self.arrived)
+    }
+}
 
 /// State of the requests of one stream.
 #[derive(Clone, Copy, Debug, Default)]

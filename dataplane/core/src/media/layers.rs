@@ -9,7 +9,8 @@
 //! switch itself is made where packets are rewritten ([`crate::consumer`]), at the target's next key frame: until then
 //! the layer of before is forwarded, and nothing of it afterwards.
 //!
-//! Producers with one encoding have none of this.
+//! The encodings of a producer are its layers, or, if it has one, the spatial layers within that one (SVC): see
+//! [`super::measured`].
 
 use std::time::Duration;
 
@@ -18,12 +19,12 @@ use crate::time::Instant;
 
 /// A layer that has sent nothing for so long is dead if others of its producer have sent [`OTHERS`] pictures meanwhile.
 /// Where none sends, the source is slow (a screen that does not change), and nothing is dead yet.
-const QUIET: Duration = Duration::from_millis(1_500);
+pub(super) const QUIET: Duration = Duration::from_millis(1_500);
 const OTHERS: u64 = 8;
 /// One that has sent nothing for so long is dead in any case.
 pub(crate) const SILENT: Duration = Duration::from_secs(5);
 /// A consumer that gets media goes up to a layer that has been active for this long (mediasoup: 2 s).
-const STEADY: Duration = Duration::from_secs(2);
+pub(super) const STEADY: Duration = Duration::from_secs(2);
 
 /// Time over which a bitrate is measured.
 const MEASURED: Duration = Duration::from_secs(1);
@@ -177,6 +178,24 @@ pub(crate) const fn bit(layer: u8) -> u8 {
 impl Layers {
     pub(crate) const fn is_active(self, layer: u8) -> bool {
         self.active & bit(layer) != 0
+    }
+
+    /// The highest active layer.
+    pub(crate) fn highest_active(self) -> Option<u8> {
+        (0..8).rev().find(|layer| self.is_active(*layer))
+    }
+
+    /// The best active layer of those up to one.
+    pub(crate) fn lower_of(self, layer: u8) -> Option<u8> {
+        self.highest_active().map(|highest| highest.min(layer))
+    }
+
+    /// The spatial layer within an encoding to send, or [`u8::MAX`] where that is all of it. `is_independent` if the best
+    /// does without those below.
+    pub(crate) fn spatial_target(self, preferred: u8, current: Option<u8>, is_independent: bool) -> u8 {
+        let highest = self.highest_active().filter(|highest| *highest > 0);
+        let target = highest.and_then(|_| self.target(preferred, current)).unwrap_or(u8::MAX);
+        if Some(target) == highest && !is_independent { u8::MAX } else { target }
     }
 
     /// The layer to send; `None` if none is active. `current` is the one from which the receiver gets media, if it

@@ -189,6 +189,18 @@ impl Producer {
         changed
     }
 
+    /// Its stream of the highest quality, and which layer that is; of an only encoding, the best layer within it.
+    pub(crate) fn best(&self) -> Option<(StreamKey, u8)> {
+        let is_alone = self.by_quality.len() == 1;
+        self.highest().map(|(stream, layer)| (stream, if is_alone { u8::MAX } else { layer }))
+    }
+
+    /// Whether it has one encoding, of a codec that can have spatial layers within it.
+    pub(crate) fn may_have_spatial_layers(&self) -> bool {
+        let is_scalable = |codec| matches!(codec, Codec::Vp9 | Codec::Av1);
+        self.streams.len() == 1 && self.media_codecs().any(|mapping| is_scalable(mapping.codec))
+    }
+
     /// Its stream of the highest quality, and which layer that is.
     pub(crate) fn highest(&self) -> Option<(StreamKey, u8)> {
         let layer = u8::try_from(self.by_quality.len().saturating_sub(1)).unwrap_or(u8::MAX);

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::volume::{ByTemporal, SPATIAL_LAYERS, TEMPORAL_LAYERS, Volume};
 use crate::time::Instant;
 
 /// Time of one sample.
@@ -12,38 +13,6 @@ const SECOND: usize = 5;
 const SAMPLES: usize = 15;
 /// Share of the busiest second, of the last three, that a stream is taken to need.
 const PEAK_SHARE: (u64, u64) = (4, 5);
-/// Bytes of a packet around its payload: headers of IP, UDP and RTP, extensions, the tag.
-const OVERHEAD_BYTES: u64 = 68;
-/// Temporal layers that are told apart.
-pub(crate) const TEMPORAL_LAYERS: usize = 4;
-
-/// What a stream has sent since it began.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Volume {
-    since: Instant,
-    packets: u64,
-    /// Payload by temporal layer.
-    bytes: [u64; TEMPORAL_LAYERS],
-}
-
-impl Volume {
-    /// One packet, which came at `arrived`.
-    #[inline]
-    pub(crate) fn count(&mut self, arrived: Instant, payload_bytes: u16, temporal: u8) {
-        if self.packets == 0 {
-            self.since = arrived;
-        }
-        self.packets += 1;
-        if let Some(bytes) = self.bytes.get_mut(usize::from(temporal).min(TEMPORAL_LAYERS - 1)) {
-            *bytes += u64::from(payload_bytes);
-        }
-    }
-
-    fn on_the_wire(&self) -> u64 {
-        self.packets * OVERHEAD_BYTES + self.bytes.iter().sum::<u64>()
-    }
-}
-
 /// How much a stream sends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {
@@ -53,15 +22,15 @@ pub(crate) struct Rate {
     samples: [u64; SAMPLES],
     count: usize,
     /// Share of the layers up to each, in 1/256.
-    shares: [u64; TEMPORAL_LAYERS],
+    shares: [ByTemporal; SPATIAL_LAYERS],
 }
 
 impl Rate {
     /// That of a stream that has sent so much, and is looked at for the first time.
     pub(crate) const fn new(volume: &Volume) -> Self {
-        let nothing = Volume { since: volume.since, packets: 0, bytes: [0; TEMPORAL_LAYERS] };
-        let shares = [256; TEMPORAL_LAYERS];
-        Self { last: nothing, sampled_at: volume.since, samples: [0; SAMPLES], count: 0, shares }
+        let shares = [[256; TEMPORAL_LAYERS]; SPATIAL_LAYERS];
+        let since = volume.since();
+        Self { last: Volume::beginning(since), sampled_at: since, samples: [0; SAMPLES], count: 0, shares }
     }
 
     /// Takes a sample, if it is time for one.
@@ -84,20 +53,15 @@ impl Rate {
     }
 
     fn learn_shares(&mut self, volume: &Volume) {
-        let new = |at: usize| {
-            let (now, before) = (volume.bytes.get(at), self.last.bytes.get(at));
-            now.copied().unwrap_or(0).saturating_sub(before.copied().unwrap_or(0))
-        };
-        let all: u64 = (0..TEMPORAL_LAYERS).map(new).sum();
+        let all = volume.payload().saturating_sub(self.last.payload());
         if all == 0 {
             return;
         }
-        let is_first = self.last.packets == 0;
-        let mut up_to = 0;
-        for at in 0..TEMPORAL_LAYERS {
-            up_to += new(at);
-            let share = up_to * 256 / all;
-            if let Some(known) = self.shares.get_mut(at) {
+        let is_first = self.last.payload() == 0;
+        for (spatial, layer) in self.shares.iter_mut().enumerate() {
+            for (temporal, known) in layer.iter_mut().enumerate() {
+                let new = volume.up_to(spatial, temporal).saturating_sub(self.last.up_to(spatial, temporal));
+                let share = new * 256 / all;
                 *known = if is_first { share } else { (3 * *known + share) / 4 };
             }
         }
@@ -113,9 +77,11 @@ impl Rate {
         (!known.is_empty()).then(|| mean(last).max(peak * PEAK_SHARE.0 / PEAK_SHARE.1))
     }
 
-    /// The same for temporal layers up to one.
-    pub(crate) fn needed_up_to_bps(&self, temporal: u8) -> Option<u64> {
-        let share = self.shares.get(usize::from(temporal)).copied().unwrap_or(256);
+    /// The same for a receiver of a spatial layer and what that needs of those below (of all, if there are fewer), up to
+    /// a temporal layer.
+    pub(crate) fn needed_up_to_bps(&self, spatial: u8, temporal: u8) -> Option<u64> {
+        let layer = self.shares.get(usize::from(spatial)).or(self.shares.last());
+        let share = layer.and_then(|layer| layer.get(usize::from(temporal))).copied().unwrap_or(256);
         self.needed_bps().map(|bps| bps * share / 256)
     }
 }
@@ -123,6 +89,7 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::Frame;
 
     fn at(millis: u64) -> Instant {
         Instant::from_nanos(millis * 1_000_000)
@@ -131,7 +98,8 @@ mod tests {
     /// Ten packets a sample for so long, of `bytes` each, the temporal layers in turn.
     fn send(rate: &mut Rate, volume: &mut Volume, from: u64, to: u64, bytes: u16) {
         for millis in (from + 200..=to).step_by(200) {
-            (0..12_u8).for_each(|n| volume.count(at(millis), bytes - 68, [0, 2, 1, 2][usize::from(n % 4)]));
+            let temporal = |n: u8| Frame::of_layers(0, [0, 2, 1, 2][usize::from(n % 4)]);
+            (0..12).for_each(|n| volume.count(at(millis), bytes - 68, temporal(n)));
             rate.sample(at(millis), volume);
         }
     }
@@ -156,7 +124,22 @@ mod tests {
     fn temporal_layers_have_shares() {
         let (mut rate, mut volume) = (Rate::new(&Volume::default()), Volume::default());
         send(&mut rate, &mut volume, 0, 2_000, 1_000);
-        let up_to = [0, 1, 2, 3].map(|temporal| rate.needed_up_to_bps(temporal).expect("sampled"));
+        let up_to = [0, 1, 2, 3].map(|temporal| rate.needed_up_to_bps(0, temporal).expect("sampled"));
         assert_eq!(up_to, [120_000, 240_000, 480_000, 480_000]);
+    }
+
+    #[test]
+    fn spatial_layers_cost_what_they_need_of_those_below() {
+        let (mut rate, mut volume) = (Rate::new(&Volume::default()), Volume::default());
+        for millis in (200..=1_000).step_by(200) {
+            for n in 0..12_u8 {
+                // Of layer 0 every second frame is needed by layer 1.
+                let frame = Frame::of_layers(n % 2, 0).unreferenced(n % 4 == 0);
+                volume.count(at(millis), 1_000 - 68, frame);
+            }
+            rate.sample(at(millis), &volume);
+        }
+        let up_to = [0, 1].map(|spatial| rate.needed_up_to_bps(spatial, 0).expect("sampled"));
+        assert_eq!(up_to, [240_000, 360_000]);
     }
 }

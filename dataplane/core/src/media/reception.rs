@@ -5,7 +5,6 @@ use std::time::Duration;
 use corecast_wire::StreamStats;
 
 use super::history::PacketMeta;
-use super::rate::Volume;
 use super::sequence::FIRST_CYCLE;
 use crate::codec::PictureIds;
 use crate::rtcp::ReportBlock;
@@ -55,7 +54,6 @@ const MAX_DISAGREEMENT_S: u32 = 5;
 pub(crate) struct Reception {
     packets: u64,
     bytes: u64,
-    volume: Volume,
     repeated: u64,
     repaired: u64,
     nacks: u64,
@@ -86,7 +84,6 @@ impl Reception {
     pub(crate) fn packet(&mut self, meta: &PacketMeta, clock_rate_hz: u32, rtx: bool) {
         self.packets += 1;
         self.bytes += u64::from(meta.payload_len);
-        self.volume.count(meta.arrived, meta.payload_len, meta.frame.temporal());
         if rtx {
             return;
         }
@@ -94,11 +91,6 @@ impl Reception {
         self.base = Some(self.base.map_or(meta.sequence, |base| base.min(meta.sequence)));
         self.follow_clock(meta, clock_rate_hz);
         self.measure_jitter(meta, clock_rate_hz);
-    }
-
-    /// What the stream has sent.
-    pub(super) const fn volume(&self) -> &Volume {
-        &self.volume
     }
 
     /// A packet came that was there already.

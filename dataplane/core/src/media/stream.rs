@@ -8,15 +8,16 @@ use corecast_wire::{Discard, EncodingMapping, MediaKind, StreamStats};
 
 use super::held::Held;
 use super::history::{History, PacketMeta, SlotRef};
-use super::key_frame::KeyFrameRequests;
+use super::key_frame::{KeyFrame, KeyFrameRequests};
 use super::layers::{Activity, Quality, SILENT};
+use super::measured::Measured;
 use super::missing::{MissingList, TooMany};
 use super::rate::Rate;
 use super::reception::{Arrival, Reception};
 use super::sequence::{Extended, FIRST_CYCLE, Sequence, cycle_beyond};
 use super::share::Holder;
 use super::withheld::{Column, Filter, Withheld};
-use crate::codec::PictureIds;
+use crate::codec::{PictureIds, Structure};
 use crate::io::{Deadline, Timer, Timers};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey, TransportKey};
 use crate::limits::{IDLE_TIME, REPLAY_AGE, REPLAY_PACKETS};
@@ -60,8 +61,7 @@ pub(crate) struct Stream {
     fir_sequence: u8,
     /// `None` before there was anything to record: an unconnected session may have many streams.
     reception: Option<Box<Reception>>,
-    /// Once somebody has asked.
-    rate: Option<Box<Rate>>,
+    measured: Option<Box<Measured>>,
     /// Consumers that take it, now or from its next key frame on, and their transports: what the fan-out walks. Some
     /// may have left it for another stream of the producer a moment ago; none is listed twice.
     subscribers: Vec<(ConsumerKey, TransportKey)>,
@@ -71,6 +71,8 @@ pub(crate) struct Stream {
     switched: bool,
     /// Width and height of its newest key frame, if its codec shows them.
     picture: Option<(u16, u16)>,
+    /// What dependency descriptors refer to, and the packet that attached it.
+    structure: Option<(u64, Box<Structure>)>,
     /// Its source has left (BYE) and not come back.
     has_ended: bool,
     /// Highest sequence number taken in.
@@ -78,14 +80,6 @@ pub(crate) struct Stream {
     /// When its last packet came, and when it counts as idle.
     last_arrival: Instant,
     idle_deadline: Deadline,
-}
-
-/// First packet of a key frame.
-#[derive(Clone, Copy, Debug)]
-struct KeyFrame {
-    sequence: u64,
-    timestamp: u32,
-    arrived: Instant,
 }
 
 impl Stream {
@@ -113,11 +107,12 @@ impl Stream {
             key_frame: None,
             fir_sequence: 0,
             reception: None,
-            rate: None,
+            measured: None,
             subscribers: Vec::new(),
             activity: None,
             switched: false,
             picture: None,
+            structure: None,
             has_ended: false,
             highest: None,
             last_arrival: Instant::default(),
@@ -267,10 +262,16 @@ impl Stream {
 
     /// How much it sends, measured now; `None` before it has sent anything.
     pub(crate) fn rate(&mut self, now: Instant) -> Option<&Rate> {
-        let volume = self.reception.as_deref()?.volume();
-        let rate = self.rate.get_or_insert_with(|| Box::new(Rate::new(volume)));
-        rate.sample(now, volume);
-        Some(rate)
+        self.measured.as_mut().map(|measured| measured.rate(now))
+    }
+
+    /// What is measured of it; `None` before it has sent anything.
+    pub(crate) fn measured(&self) -> Option<&Measured> {
+        self.measured.as_deref()
+    }
+
+    pub(crate) fn measured_mut(&mut self) -> Option<&mut Measured> {
+        self.measured.as_deref_mut()
     }
 
     /// What is known of its quality, if it is one among several.
@@ -296,6 +297,18 @@ impl Stream {
     /// Width and height of a key frame that has come.
     pub(crate) const fn set_picture(&mut self, picture: (u16, u16)) {
         self.picture = Some(picture);
+    }
+
+    /// What the dependency descriptors of its packets refer to.
+    pub(crate) fn structure(&self) -> Option<&Structure> {
+        self.structure.as_ref().map(|(_, structure)| &**structure)
+    }
+
+    /// A packet has attached a structure, which counts if it is not older than the one that is known.
+    pub(crate) fn remember_structure(&mut self, sequence: u64, structure: Box<Structure>) {
+        if self.structure.as_ref().is_none_or(|(known, _)| *known <= sequence) {
+            self.structure = Some((sequence, structure));
+        }
     }
 
     /// Its source has left (BYE) and not come back.
@@ -497,13 +510,14 @@ impl Stream {
         if self.activity.is_some() && self.highest == Some(meta.sequence) && !meta.frame.is_empty() {
             self.reception_mut().set_picture_ids(meta.frame.picture_ids(history.sealable(index, false)));
         }
+        self.measured.get_or_insert_default().count(meta);
         let reception = self.reception_mut();
         reception.packet(meta, arrival.clock_rate_hz, arrival.rtx);
         reception.count_repaired(repaired);
         if meta.frame.is_key() {
             self.reception_mut().count_key_frame();
             self.key_frames.received();
-            self.record_key_frame(meta);
+            self.key_frame = Some(KeyFrame::begun(self.key_frame, meta));
         }
         if too_many_missing && !self.subscribers.is_empty() {
             self.key_frames.want();
@@ -541,18 +555,6 @@ impl Stream {
         (repaired, too_many_missing, spare)
     }
 
-    /// A packet that starts a key frame. Several may, of one frame: the first counts.
-    fn record_key_frame(&mut self, meta: &PacketMeta) {
-        let PacketMeta { sequence, timestamp, arrived, .. } = *meta;
-        let is_first = self.key_frame.is_none_or(|known| match known.timestamp == timestamp {
-            true => sequence < known.sequence,
-            false => sequence > known.sequence,
-        });
-        if is_first {
-            self.key_frame = Some(KeyFrame { sequence, timestamp, arrived });
-        }
-    }
-
     /// No consumer may begin with what came so far.
     pub(crate) const fn forget_key_frame(&mut self) {
         self.key_frame = None;
@@ -561,7 +563,7 @@ impl Stream {
     /// The packets since the newest key frame, if it came so lately that a receiver may begin with it instead of
     /// waiting for the next one.
     pub(crate) fn since_key_frame(&self, now: Instant, history: &History) -> Option<Range<u64>> {
-        let KeyFrame { sequence, arrived, .. } = self.key_frame?;
+        let (sequence, arrived) = self.key_frame?.first();
         let end = self.highest? + 1;
         let is_held = self.slot(history, sequence).is_some_and(|index| history.meta(index).settled);
         let is_near = now.since(arrived) <= REPLAY_AGE && end.saturating_sub(sequence) <= REPLAY_PACKETS;

@@ -20,8 +20,9 @@ const IDLE_WINDOWS: u64 = 8;
 /// Which packets of a stream a consumer withholds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Filter {
-    /// Highest spatial and temporal layer that pass.
+    /// The spatial layer that passes, with those below as far as it needs them; [`u8::MAX`] for all.
     pub(crate) spatial: u8,
+    /// Highest temporal layer that passes.
     pub(crate) temporal: u8,
     /// Bit n is set if the router's payload type n does not pass.
     pub(crate) payload_types: u128,
@@ -39,7 +40,9 @@ impl Filter {
         if self.payload_types.checked_shr(u32::from(packet.payload_type)).is_some_and(|types| types & 1 == 1) {
             return Some(Discard::PayloadTypeNotNegotiated);
         }
-        let passes = packet.frame.spatial() <= self.spatial && packet.frame.temporal() <= self.temporal;
+        let frame = packet.frame;
+        let is_below = frame.spatial() < self.spatial && (self.spatial == u8::MAX || !frame.is_unreferenced());
+        let passes = (is_below || frame.spatial() == self.spatial) && frame.temporal() <= self.temporal;
         (!passes).then_some(Discard::LayerNotWanted)
     }
 }
@@ -59,7 +62,7 @@ impl Column {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) packets: u64,
-    /// Pictures of which it withheld packets, modulo 2^16.
+    /// Pictures of which it withheld packets, modulo 2^16, of a codec that must not have holes.
     pub(crate) pictures: u16,
 }
 
@@ -233,7 +236,7 @@ impl Counts {
         let before = self.newest;
         if self.filter.withholds(packet).is_some() {
             self.newest.packets += 1;
-            let is_picture = !packet.frame.is_empty();
+            let is_picture = packet.frame.has_counted_pictures();
             let is_new = is_picture && self.newest_picture.replace(packet.timestamp) != Some(packet.timestamp);
             self.newest.pictures = before.pictures.wrapping_add(u16::from(is_new));
         }

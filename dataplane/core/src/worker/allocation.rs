@@ -9,9 +9,9 @@ use crate::congestion::send::Cause;
 use crate::congestion::{PathView, Wish};
 use crate::consumer::Allowed;
 use crate::io::{Outbox, Timer};
-use crate::key::{ConsumerKey, TransportKey};
+use crate::key::{ConsumerKey, StreamKey, TransportKey};
 use crate::limits::MAX_ENCODINGS;
-use crate::media::TEMPORAL_LAYERS;
+use crate::media::{Layers, Producer, TEMPORAL_LAYERS};
 use crate::rtcp::{ReportBlock, TransportCc};
 use crate::time::Instant;
 
@@ -28,6 +28,32 @@ struct Steps {
     consumer: ConsumerKey,
     wish: Wish,
     allows: Vec<Allowed>,
+}
+
+/// A spatial layer that a consumer could be sent.
+#[derive(Clone, Copy, Debug)]
+struct Choice {
+    stream: StreamKey,
+    layer: u8,
+    /// The spatial layer within the stream; all, if the layers are encodings.
+    within: u8,
+    /// What is allowed with it.
+    allowed: u8,
+}
+
+/// The active layers of a producer, from the lowest on. An only encoding of one layer is one, whatever it does.
+fn choices(producer: &Producer, layers: Layers) -> Vec<Choice> {
+    let by_quality = producer.by_quality();
+    if let [stream] = *by_quality {
+        let within = |layer| Choice { stream, layer, within: layer, allowed: layer };
+        let found: Vec<_> = (0..8).filter(|layer| layers.is_active(*layer)).map(within).collect();
+        return match found.is_empty() {
+            true => vec![Choice { stream, layer: 0, within: u8::MAX, allowed: u8::MAX }],
+            false => found,
+        };
+    }
+    let encodings = by_quality.iter().zip(0..).take(MAX_ENCODINGS).filter(|(_, layer)| layers.is_active(*layer));
+    encodings.map(|(stream, layer)| Choice { stream: *stream, layer, within: u8::MAX, allowed: layer }).collect()
 }
 
 impl Worker {
@@ -164,24 +190,22 @@ impl Worker {
         let consumer = self.consumers.get(key).filter(|consumer| !consumer.is_pause_asked())?;
         let (of, allowed) = (consumer.producer(), consumer.allowed());
         let (preferred, preferred_temporal) = (consumer.preferred_layer(), consumer.preferred_temporal());
+        let decodable = consumer.decodable_spatial();
         let layers = self.layers(now, of);
         let producer = self.producers.get(of).filter(|producer| !producer.is_paused())?;
         if producer.kind() != MediaKind::Video {
             return None;
         }
-        let is_alone = producer.streams().len() == 1;
+        let preferred = preferred.min(if producer.streams().len() == 1 { decodable } else { u8::MAX });
         let mut steps = Steps { consumer: key, wish: Wish::new(PRIORITY), allows: Vec::new() };
         let mut step = None;
-        for (stream, spatial) in producer.by_quality().iter().zip(0..=preferred).take(MAX_ENCODINGS) {
-            if !is_alone && !layers.is_active(spatial) {
-                continue;
-            }
-            let Some(rate) = self.streams.get_mut(*stream).and_then(|stream| stream.rate(now)) else { continue };
-            let is_lowest = steps.allows.is_empty();
+        for choice in choices(producer, layers).into_iter().filter(|choice| choice.layer <= preferred) {
+            let Some(rate) = self.streams.get_mut(choice.stream).and_then(|stream| stream.rate(now)) else { continue };
+            let (spatial, is_lowest) = (choice.allowed, steps.allows.is_empty());
             for temporal in 0..TEMPORAL_LAYERS as u8 {
                 // Above the highest there is no more to pay, and so no step.
                 let is_last = temporal >= preferred_temporal;
-                if let Some(bps) = rate.needed_up_to_bps(temporal)
+                if let Some(bps) = rate.needed_up_to_bps(choice.within, temporal)
                     && (is_lowest || temporal >= LEAST_TEMPORAL)
                     && steps.wish.add_step(bps)
                 {
@@ -191,7 +215,7 @@ impl Worker {
                     break;
                 }
             }
-            // The last of an encoding is all of it.
+            // The last of a layer is all of it.
             if let Some(last) = steps.allows.last_mut().filter(|last| last.spatial == spatial) {
                 last.temporal = u8::MAX;
             }
@@ -224,7 +248,7 @@ impl Worker {
             }
             self.want_key_frame_for(now, key, outbox);
         } else if let Some(consumer) = self.consumers.get(key)
-            && consumer.target() != before
+            && (consumer.target() != before || consumer.awaits_layer())
             && consumer.awaits_key_frame_of(consumer.target())
             && self.is_connected(consumer)
         {

@@ -319,7 +319,7 @@ impl Worker {
         self.rank_layers(producer_key);
         let Some(source) = self.producers.get(producer_key) else { return Err(not_found("producer", producer.0)) };
         let source_router = self.transports.get(source.transport()).map(|transport| transport.router());
-        let (stream, highest_layer) = source.highest().ok_or_else(|| not_found("producer", producer.0))?;
+        let (stream, highest_layer) = source.best().ok_or_else(|| not_found("producer", producer.0))?;
         let Some(transport) = self.transports.get_mut(transport_key) else {
             return Err(not_found("transport", transport.0));
         };
@@ -372,7 +372,7 @@ impl Worker {
         if !consumer.can_take(source) {
             return Err(invalid("producerId", "sends a codec that the consumer has no payload type for"));
         }
-        let (stream, highest_layer) = source.highest().ok_or_else(|| not_found("producer", producer.0))?;
+        let (stream, highest_layer) = source.best().ok_or_else(|| not_found("producer", producer.0))?;
         consumer.follow((producer_key, stream, highest_layer), source);
         self.begin_consuming(now, key, (producer_key, stream), outbox);
         Ok(())

@@ -163,9 +163,9 @@ impl Round<'_> {
                 if let Some(ending) = ending {
                     consumer.align(&ending, &stream.reception());
                 }
-                let before = consumer.current();
+                let before = consumer.current_layer();
                 done = departure.serve((consumer_key, consumer), (key, stream), cursor);
-                if consumer.current() != before {
+                if consumer.current_layer() != before {
                     stream.set_switched();
                 }
             }

@@ -1,11 +1,13 @@
-//! Simulcast: which of a producer's encodings ("spatial layers", lowest quality first) a consumer is sent.
+//! Which of a producer's spatial layers, lowest quality first, a consumer is sent: of its encodings (simulcast), or, if
+//! there is only one, of the layers within that (SVC).
 //!
 //! A consumer has a preferred layer, and a *target*: the highest active layer up to the preferred one, else the lowest
 //! active one above it. Targets are decided on a slow tick, when a layer awakes, and by command; never per packet. The
 //! switch itself is made where packets are rewritten ([`crate::consumer`]), at the target's next key frame: until then
-//! the layer of before is forwarded, and nothing of it afterwards.
+//! the layer of before is forwarded, and nothing of it afterwards. Within one encoding a lower layer is entered without a
+//! key frame, if the sender makes them so that each needs the one below.
 //!
-//! Producers with one encoding have none of this.
+//! Producers with one encoding of one layer have none of this.
 
 use corecast_wire::{ConsumerId, CurrentLayer, Event, SpatialLayer};
 
@@ -14,7 +16,7 @@ use super::refused::{Applied, invalid, not_found};
 use crate::io::{Outbox, Timer};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey};
 use crate::limits::MAX_LAYER_EVENTS;
-use crate::media::{Layers, bit};
+use crate::media::{Layers, Measured, bit};
 use crate::time::Instant;
 
 /// The tick, on a grid of its own length: the layers of many producers are looked at in one wake-up.
@@ -36,9 +38,13 @@ impl Worker {
         }
     }
 
-    /// The layers of a producer. With one encoding, none is known to be active.
+    /// The layers of a producer. With one encoding of one layer, none is known to be active.
     pub(super) fn layers(&self, now: Instant, producer: ProducerKey) -> Layers {
         let Some(producer) = self.producers.get(producer) else { return Layers::default() };
+        if let [only] = producer.streams() {
+            let measured = self.streams.get(*only).and_then(|stream| stream.measured());
+            return measured.map(Measured::layers).unwrap_or_default();
+        }
         let (mut layers, pictures) = (Layers::default(), producer.pictures());
         for (key, layer) in producer.by_quality().iter().zip(0_u8..) {
             let activity = self.streams.get(*key).map(|stream| stream.activity()).unwrap_or_default();
@@ -48,10 +54,43 @@ impl Worker {
         layers
     }
 
+    /// The highest layer of a producer that is known.
+    pub(super) fn highest_layer(&self, producer: ProducerKey) -> u8 {
+        let Some(producer) = self.producers.get(producer) else { return 0 };
+        match producer.streams() {
+            [only] => {
+                let measured = self.streams.get(*only).and_then(|stream| stream.measured());
+                measured.and_then(|measured| measured.layers().highest_active()).unwrap_or_default()
+            }
+            _ => producer.highest().map_or(0, |(_, layer)| layer),
+        }
+    }
+
+    /// Looks at the layers of a producer's only encoding. False if there is but one layer.
+    fn look_at_spatial(&mut self, now: Instant, key: ProducerKey) -> bool {
+        let only = self.producers.get(key).and_then(|producer| match producer.streams() {
+            [only] => Some(*only),
+            _ => None,
+        });
+        let Some(measured) = only.and_then(|only| self.streams.get_mut(only)).and_then(|one| one.measured_mut()) else {
+            return false;
+        };
+        let has_layers = measured.has_layers();
+        if has_layers {
+            measured.look(now);
+        }
+        has_layers
+    }
+
     /// Sets the time of a producer's next tick, if it has layers and somebody watches.
     pub(crate) fn arm_layers(&mut self, now: Instant, key: ProducerKey) {
         let Some(producer) = self.producers.get_mut(key) else { return };
-        if producer.streams().len() < 2 || producer.consumers().is_empty() {
+        let measured = || match producer.streams() {
+            [only] => self.streams.get(*only).and_then(|stream| stream.measured()),
+            _ => None,
+        };
+        let has_layers = producer.streams().len() > 1 || measured().is_some_and(Measured::has_layers);
+        if !has_layers || producer.consumers().is_empty() {
             return;
         }
         let at = Instant::from_nanos((now.as_nanos() / TICK_NS + 1) * TICK_NS);
@@ -61,6 +100,7 @@ impl Worker {
     /// A new consumer takes the best layer that there is.
     pub(crate) fn take_layer(&mut self, now: Instant, key: ConsumerKey) {
         let Some(producer) = self.consumers.get(key).map(|consumer| consumer.producer()) else { return };
+        self.look_at_spatial(now, producer);
         let layers = self.layers(now, producer);
         self.set_target(key, layers);
         self.arm_layers(now, producer);
@@ -71,6 +111,7 @@ impl Worker {
             return;
         }
         self.rank_layers(key);
+        self.look_at_spatial(now, key);
         let layers = self.layers(now, key);
         let Some(producer) = self.producers.get_mut(key) else { return };
         let mut dirty = producer.update_layers(layers);
@@ -90,8 +131,14 @@ impl Worker {
     /// A stream has packets in the round that begins. If it is one of several, it may be active again, and who gets
     /// nothing yet may begin with it.
     pub(super) fn record_activity(&mut self, now: Instant, key: StreamKey) {
-        let Some(stream) = self.streams.get_mut(key).filter(|stream| stream.is_layer()) else { return };
+        let Some(stream) = self.streams.get_mut(key) else { return };
         let of = stream.producer();
+        if !stream.is_layer() {
+            if stream.measured_mut().is_some_and(Measured::has_new_layers) {
+                self.arm_layers(now, of);
+            }
+            return;
+        }
         let Some(producer) = self.producers.get_mut(of) else { return };
         let awakes = stream.record_activity(now, producer.pictures_mut());
         let has_key_frame = stream.has_key_frame_in_round(&self.history);
@@ -149,6 +196,17 @@ impl Worker {
     pub(super) fn set_target(&mut self, key: ConsumerKey, layers: Layers) {
         let Some(consumer) = self.consumers.get(key) else { return };
         let Some(producer) = self.producers.get_mut(consumer.producer()) else { return };
+        if let [only] = producer.streams() {
+            let measured = self.streams.get(*only).and_then(|stream| stream.measured());
+            let is_independent = measured.is_some_and(Measured::is_independent);
+            let highest = consumer.highest_layer().min(consumer.decodable_spatial());
+            let current = consumer.current_layer().and_then(|(_, spatial)| layers.lower_of(spatial));
+            let spatial = layers.spatial_target(highest, current, is_independent);
+            if let Some(consumer) = self.consumers.get_mut(key) {
+                consumer.set_spatial(spatial, is_independent);
+            }
+            return;
+        }
         let current = consumer.current().and_then(|stream| producer.layer_of(stream));
         let highest = consumer.highest_layer();
         let fallback = || current.is_none().then_some(highest);
@@ -198,8 +256,11 @@ impl Worker {
         for key in producer.consumers() {
             let Some(consumer) = self.consumers.get_mut(*key) else { continue };
             let current = consumer.current().filter(|_| !consumer.is_paused());
+            let is_alone = producer.streams().len() == 1;
             let layer = current.and_then(|stream| {
-                let (encoding, spatial) = (producer.encoding_of(stream)?, producer.layer_of(stream)?);
+                let within = || consumer.current_layer().and_then(|(_, spatial)| layers.lower_of(spatial));
+                let spatial = if is_alone { within() } else { producer.layer_of(stream) };
+                let (encoding, spatial) = (producer.encoding_of(stream)?, spatial?);
                 layers.is_active(spatial).then_some(CurrentLayer { encoding, spatial })
             });
             if consumer.reported_layer() == layer {
@@ -242,6 +303,9 @@ impl Worker {
         let Some(consumer) = self.consumers.get_mut(key) else { return Err(not_found("consumer", id.0)) };
         let Some(producer) = self.producers.get(consumer.producer()) else { return Err(not_found("consumer", id.0)) };
         let chosen = match spatial {
+            // Of an only encoding, the layers within it: as many as it will turn out to have.
+            SpatialLayer::Quality(layer) if producer.may_have_spatial_layers() => Some((layer, None)),
+            SpatialLayer::Encoding(0) if producer.streams().len() == 1 => Some((u8::MAX, None)),
             SpatialLayer::Quality(layer) => producer.stream_of(layer).map(|_| (layer, None)),
             SpatialLayer::Encoding(encoding) => {
                 let stream = producer.streams().get(usize::from(encoding)).copied();
@@ -262,7 +326,8 @@ impl Worker {
         self.set_target(key, layers);
         let Some(consumer) = self.consumers.get(key) else { return Ok(()) };
         let target = consumer.target();
-        if target != before && consumer.awaits_key_frame_of(target) && self.is_connected(consumer) {
+        let changes = target != before || consumer.awaits_layer();
+        if changes && consumer.awaits_key_frame_of(target) && self.is_connected(consumer) {
             self.want_key_frame(now, target, outbox);
         }
         self.reallocate_of(now, key, outbox);

@@ -7,7 +7,7 @@ use corecast_wire::{Codec, Discard, Event, MediaKind};
 
 use super::Worker;
 use super::resolve::Resolved;
-use crate::codec::{frame, picture_size};
+use crate::codec::read;
 use crate::io::demux::{Protocol, protocol_of};
 use crate::io::{EndpointOp, Outbox, Path};
 use crate::key::{StreamKey, TransportKey};
@@ -228,11 +228,12 @@ impl Worker {
             why => why,
         })?;
         let descriptor = view.extension(producer.ids().dependency_descriptor);
-        let frame = frame(codec.codec, payload, descriptor);
-        if frame.is_key()
-            && let Some(picture) = picture_size(codec.codec, payload, descriptor)
-        {
+        let said = read(codec.codec, payload, descriptor, stream.structure());
+        if let Some(picture) = said.picture {
             stream.set_picture(picture);
+        }
+        if let Some(structure) = said.structure {
+            stream.remember_structure(sequence, structure);
         }
         let payload_len = u16::try_from(payload.len()).map_err(|_| Discard::TooLong)?;
         let extra = write_extra(producer, view, self.history.extra_mut(opened.slot));
@@ -245,7 +246,7 @@ impl Worker {
             settled: false,
             payload_type: codec.mapped_payload_type,
             marker: view.marker(),
-            frame,
+            frame: said.frame,
             csrc_count: extra.csrc_count,
             extension_len: extra.extension_len,
             extension_ids: extra.extension_ids,

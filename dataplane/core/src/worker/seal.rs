@@ -18,7 +18,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) index: u64,
     /// Added to the packet's timestamp.
     pub(crate) timestamp_offset: u32,
-    /// What is changed in the payload.
+    /// What is changed in the packet.
     pub(crate) change: Change,
     pub(crate) extensions: &'a ExtensionPlan,
     pub(crate) stamp: Stamp,
@@ -71,7 +71,7 @@ pub(crate) fn seal(
     outbox: &mut Outbox,
 ) -> Result<(), Unsealed> {
     let change = outgoing.change;
-    if change == Change::NONE {
+    if !change.alters_payload() {
         return seal_as_it_is(history, slot, exit, outgoing, outbox);
     }
     history.change(slot, change);
@@ -92,7 +92,7 @@ fn seal_as_it_is(
     #[expect(clippy::cast_possible_truncation, reason = "RTP carries the lower 16 bits")]
     let header = Header {
         payload_type: outgoing.payload_type,
-        marker: meta.marker,
+        marker: meta.marker || outgoing.change.marks(),
         padding: meta.pad > 0,
         sequence: outgoing.index as u16,
         timestamp: meta.timestamp.wrapping_add(outgoing.timestamp_offset),
@@ -109,7 +109,7 @@ fn seal_as_it_is(
     let payload = history.sealable(slot, outgoing.original.is_some());
     let header_len = FIXED_HEADER_BYTES + csrcs.len() + block_len;
     // Plain RTP leaves its payload in history, but for an original sequence number, unless it is changed or copied.
-    let is_copied = outgoing.is_copied || outgoing.change != Change::NONE;
+    let is_copied = outgoing.is_copied || outgoing.change.alters_payload();
     let stays = if is_copied { 0 } else { usize::from(meta.payload_len) + usize::from(meta.pad) };
     let copied = payload.len() - stays;
     let len = header_len + sealer.map_or(copied, |sealer| payload.len() + sealer.rtp_overhead());

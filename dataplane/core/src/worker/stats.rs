@@ -97,7 +97,8 @@ impl Worker {
 
     fn consumer_stats(&self, consumer: &Consumer) -> ObjectStats {
         let producer = self.producers.get(consumer.producer()).map_or(ProducerId(0), |producer| producer.id());
-        ObjectStats::Consumer(consumer.stats(self.transport_id(consumer.transport()), producer))
+        let from = (producer, self.highest_layer(consumer.producer()));
+        ObjectStats::Consumer(consumer.stats(self.transport_id(consumer.transport()), from))
     }
 
     fn data_producer_stats(&self, producer: &DataProducer) -> ObjectStats {

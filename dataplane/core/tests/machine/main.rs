@@ -20,6 +20,7 @@ mod reports;
 mod requests;
 mod rounds;
 mod sound;
+mod spatial;
 mod ssrc_changes;
 mod streams;
 mod temporal;
