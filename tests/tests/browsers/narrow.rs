@@ -86,3 +86,34 @@ pub(crate) fn gets_what_fits(stage: &Stage) {
         println!("    {}: sound alone at {} kbit/s, and all is back", browser.name(), SOUND_ALONE / 1_000);
     }
 }
+
+/// Modes in which one encoding has spatial layers, with the width of each, and what carries the one below the best.
+const SPATIAL: [(&str, &str, u64); 3] =
+    [("vp9", "L3T3_KEY", 600_000), ("vp9", "L3T3", 600_000), ("av1", "L2T2", 500_000)];
+/// Half of the camera's 15: temporal layers are left out before a picture of half the size is.
+const SPATIAL_FRAMES: f64 = 7.0;
+
+/// A viewer of one encoding with spatial layers gets those that fit.
+pub(crate) fn spatial_layers(stage: &Stage) {
+    for (codec, mode, rate_bps) in SPATIAL {
+        let driver = stage.with(&[Browser::Chromium]);
+        let (server, bound, behind) = stage.bed.server_behind_relay(&["--rtc-tcp", "false"]);
+        let relay = bound.start(behind, 20_262, WIDE, WIDE).expect("the relay starts");
+        let sends = Wishes { codec, camera: (960, 540, 15), scalability_mode: Some(mode), ..Wishes::default() };
+        let publisher = join(driver, &server, Browser::Chromium, ("spatial", "Publisher"), &sends);
+        let peer = publisher.publishes(&[]);
+        let watches = Wishes { watches: true, ..Wishes::default() };
+        let viewer = join(driver, &server, Browser::Chromium, ("spatial", "Viewer"), &watches);
+        viewer.page.resize(1280, 800);
+        is_wide(&viewer, &peer, 960);
+        narrow(&relay, rate_bps);
+        is_wide(&viewer, &peer, 480);
+        let found = rates(&[(&viewer, peer.as_str())], Duration::from_secs(6))[0];
+        assert!(found >= SPATIAL_FRAMES, "{found:.1} at {rate_bps} bit/s: {}", viewer.figures(&peer));
+        narrow(&relay, 0);
+        is_wide(&viewer, &peer, 960);
+        viewer.keeps_seeing(&peer, 30);
+        let freezes = inbound(&viewer, &peer, "video")["freezeCount"].clone();
+        println!("    {codec} {mode}: 480 wide at {} kbit/s, {found:.1} a second, {freezes} freezes", rate_bps / 1_000);
+    }
+}
