@@ -140,6 +140,7 @@ impl Room {
                     producer: from,
                     layer: producer.is_layered().then(|| self.worker().events().consumer(consumer)),
                     takes: Some(takes),
+                    wishes_less: false,
                 });
             }
         }
@@ -164,13 +165,9 @@ impl Room {
         state.add_webrtc(&name, id, &handle, ssrcs, states);
         let mut given = Vec::new();
         for consumer in consumers {
-            let one = Given {
-                consumer: object_name(),
-                producer: consumer.producer.clone(),
-                is_layered: consumer.layer.is_some(),
-            };
-            state.consumers.insert(one.consumer.clone(), consumer);
-            given.push(one);
+            let (name, producer, is_layered) = (object_name(), consumer.producer.clone(), consumer.layer.is_some());
+            state.consumers.insert(name.clone(), consumer);
+            given.push(Given { consumer: name, producer, is_layered });
         }
         if !given.iter().all(|one| state.producers.contains_key(&one.producer)) {
             self.succeed(&mut state).await;

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use corecast_wire::{ConsumerId, DataProducerId, ProduceOptions, ProducerId, SctpStreamParameters, TransportId};
+use corecast_wire::{
+    ConsumerId, DataProducerId, ProduceOptions, ProducerId, SctpStreamParameters, SpatialLayer, TransportId,
+};
 use serde_json::Value;
 
 use super::draw::next_id;
 use super::sample::Sample;
 use crate::ortc::{Kind, Produced, RtpParameters};
-use crate::workers::ConsumerLayers;
+use crate::workers::ConsumerStates;
 
 /// Media that a peer sends.
 #[derive(Debug)]
@@ -49,9 +51,24 @@ impl Producer {
         (producer, options)
     }
 
-    /// Whether it is sent in several encodings, of which a consumer gets one.
+    /// Whether its consumers may be sent less than all of it: some layers, or nothing if their path carries no more.
     pub(super) fn is_layered(&self) -> bool {
-        self.encodings.len() > 1
+        self.kind == Kind::Video
+    }
+}
+
+impl Producer {
+    /// Whether it has one encoding, of a codec that can have spatial layers within it.
+    pub(super) fn may_have_spatial_layers(&self) -> bool {
+        let is_scalable = |mime: &str| ["video/VP9", "video/AV1"].iter().any(|known| known.eq_ignore_ascii_case(mime));
+        self.encodings.len() == 1 && self.consumable.codecs.iter().any(|codec| is_scalable(&codec.mime_type))
+    }
+
+    /// The spatial layer of this number or, if there is none, the highest.
+    pub(super) fn spatial_layer(&self, spatial: u8) -> SpatialLayer {
+        let highest = u8::try_from(self.encodings.len().saturating_sub(1)).unwrap_or(0);
+        // Nobody announces how many layers there are within an encoding.
+        SpatialLayer::Quality(if self.may_have_spatial_layers() { spatial } else { spatial.min(highest) })
     }
 }
 
@@ -71,8 +88,10 @@ pub(super) struct Consumer {
     pub(super) owner: Arc<str>,
     /// Name of its producer.
     pub(super) producer: String,
-    /// The layer that it is sent, of a producer with several encodings.
-    pub(super) layer: Option<ConsumerLayers>,
+    /// What it is sent of a producer of pictures.
+    pub(super) layer: Option<ConsumerStates>,
+    /// Its receiver has asked for less than the best.
+    pub(super) wishes_less: bool,
     /// The router's payload types that its receiver takes, if it outlives its producer.
     pub(super) takes: Option<Vec<u8>>,
 }

@@ -40,7 +40,7 @@ pub(crate) use draw::{draw_cname, draw_first_sequence, draw_ssrc};
 pub(crate) use error::{Code, Error};
 pub(crate) use events::{Presence, RoomEvent};
 pub(crate) use join::{Given, Joined, Wanted};
-pub(crate) use layers::LayerReport;
+pub(crate) use layers::{LayerReport, LayerWish};
 pub(crate) use listener::Listener;
 pub(crate) use names::{check_display_name, check_name};
 pub(crate) use overview::Overview;

@@ -121,6 +121,7 @@ impl Room {
             producer: new.producer,
             layer,
             takes: None,
+            wishes_less: false,
         };
         state.consumers.insert(created.name.clone(), consumer);
         Ok(created)

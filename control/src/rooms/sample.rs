@@ -23,6 +23,8 @@ pub(crate) struct EncodingState {
     pub(crate) bitrate_bps: Option<u64>,
     /// Width and height of its picture, if they are known.
     pub(crate) picture: Option<(u16, u16)>,
+    /// Spatial layers within it; 0 if it is not known to have several.
+    pub(crate) spatial_layers: u8,
 }
 
 impl Sample {
@@ -40,6 +42,7 @@ impl Sample {
                 bytes: stream.byte_count,
                 bitrate_bps: since,
                 picture: stream.picture,
+                spatial_layers: stream.spatial_layers,
             }
         });
         Self { at, encodings: encodings.collect() }

@@ -126,6 +126,12 @@ impl State {
         found.ok_or_else(|| Error::not_found("consumer", name))
     }
 
+    pub(super) fn consumer_of_mut(&mut self, peer: &PeerHandle, name: &str) -> Result<&mut Consumer, Error> {
+        self.peer(peer)?;
+        let found = self.consumers.get_mut(name).filter(|found| *found.owner == *peer.name());
+        found.ok_or_else(|| Error::not_found("consumer", name))
+    }
+
     pub(super) fn producer(&self, name: &str) -> Result<&Producer, Error> {
         self.producers.get(name).ok_or_else(|| Error::not_found("producer", name))
     }

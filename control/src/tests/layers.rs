@@ -35,15 +35,17 @@ async fn a_session_of_several_encodings_links_to_its_extensions() {
     let rel = "urn:ietf:params:whep:ext:core:server-sent-events";
     let events = format!("<{session}/events>; rel=\"{rel}\"; events=\"active,ended,inactive,layers\"");
     assert_eq!(links, [layer, events]);
-    // One encoding: nothing to choose, but an end.
-    assert_eq!(server.sdp("/whip/r?peer=one", &offer("sendonly", STAYS)).await.status, StatusCode::CREATED);
-    let plain = server.sdp("/whep/r/one", &offer("recvonly", STAYS)).await;
+    // Sound alone: nothing to choose, but an end.
+    let sound = |offer: String| offer.split("m=video").next().expect("a part").replace("BUNDLE 0 1", "BUNDLE 0");
+    let publishes = server.sdp("/whip/r?peer=one", &sound(offer("sendonly", STAYS))).await;
+    assert_eq!(publishes.status, StatusCode::CREATED, "{}", publishes.text);
+    let plain = server.sdp("/whep/r/one", &sound(offer("recvonly", STAYS))).await;
     assert_eq!((plain.status, plain.all("link").len()), (StatusCode::CREATED, 1));
     let session = plain.location.expect("a URL");
     for method in ["POST", "GET", "DELETE"] {
         let answer = server.send(method, &format!("{session}/layer"), "", "").await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method}: {}", answer.text);
-        assert!(answer.text.contains("several encodings"), "{}", answer.text);
+        assert!(answer.text.contains("no pictures"), "{}", answer.text);
     }
     let mut events = Events::open(&server, &format!("{session}/events")).await;
     assert_eq!(server.send("DELETE", &session, "", "").await.status, StatusCode::OK);
@@ -77,8 +79,9 @@ async fn every_answer_of_the_layer_resource() {
         (JSON, "{\"mediaId\": \"0\"}", 422, "mediaId"),
         (JSON, "{\"mediaId\": \"01\"}", 422, "mediaId"),
         (JSON, "{\"spatialLayerId\": 1}", 422, "spatialLayerId"),
-        (JSON, "{\"temporalLayerId\": 0}", 422, "temporalLayerId"),
-        (JSON, "{\"encodingId\": \"q\", \"maxTemporalLayerId\": 1}", 422, "maxTemporalLayerId"),
+        (JSON, "{\"temporalLayerId\": 0}", 200, ""),
+        (JSON, "{\"encodingId\": \"q\", \"maxTemporalLayerId\": 1}", 200, ""),
+        (JSON, "{\"temporalLayerId\": 18446744073709551615}", 200, ""),
         ("Content-Type: text/plain\r\n", "{}", 415, "application/json"),
         ("", "{}", 415, "application/json"),
         ("Origin: https://elsewhere.example\r\nContent-Type: application/json\r\n", "{}", 403, "elsewhere"),
@@ -159,6 +162,8 @@ fn described(current: &Value) -> Value {
             { "encodingId": "q", "simulcastIdx": 0, "width": 160, "height": 90 },
         ],
         "current": current,
+        "suspended": false,
+        "limitedBy": if current.is_null() { "publisher" } else { "preference" },
     } })
 }
 
@@ -249,4 +254,30 @@ async fn a_broadcaster_consumes_what_is_sent_in_several_encodings() {
     server.wrong(&path, json!({}), 400, "spatialLayer").await;
     server.wrong(&path, json!({ "spatialLayer": -1 }), 400, "spatialLayer").await;
     server.wrong(&format!("{of}/consumers/x/setPreferredLayers"), json!({ "spatialLayer": 0 }), 404, "x").await;
+}
+
+/// An offer of VP9 alone.
+fn vp9(direction: &str) -> String {
+    offer(direction, STAYS).replace("VP8/90000", "VP9/90000")
+}
+
+#[tokio::test]
+async fn one_encoding_of_vp9_may_have_spatial_layers() {
+    let server = Server::start().await;
+    let publishes = server.sdp("/whip/r?peer=cam", &vp9("sendonly")).await;
+    assert_eq!(publishes.status, StatusCode::CREATED, "{}", publishes.text);
+    let watches = server.sdp("/whep/r/cam", &vp9("recvonly")).await;
+    let layer = format!("{}/layer", watches.location.expect("a URL"));
+    let section = async || server.get(&layer).await.json()["1"].clone();
+    for (body, status, limit) in [
+        ("{\"spatialLayerId\": 0}", 200, "preference"),
+        ("{\"encodingId\": \"0\", \"spatialLayerId\": 0, \"temporalLayerId\": 1}", 200, "preference"),
+        ("{\"encodingId\": \"1\"}", 422, "preference"),
+        ("{}", 200, "publisher"),
+    ] {
+        let answer = server.send("POST", &layer, JSON, body).await;
+        assert_eq!(answer.status.as_u16(), status, "{body}: {}", answer.text);
+        assert_eq!(section().await["limitedBy"], limit, "{body}");
+    }
+    assert_eq!(section().await["currentSpatialLayerId"], 2);
 }

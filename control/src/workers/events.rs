@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use corecast_wire::{ConsumerId, DtlsState, Event, IceState, SctpStreamParameters, TransportId};
+use corecast_wire::{ConsumerId, CurrentLayer, DtlsState, Event, IceState, SctpStreamParameters, TransportId};
 use tokio::sync::{mpsc, watch};
 
 /// The state of a WebRTC transport, as its worker last told it.
@@ -21,6 +21,17 @@ impl Default for TransportState {
     fn default() -> Self {
         Self { ice: IceState::New, dtls: DtlsState::New }
     }
+}
+
+/// What a consumer is sent, as its worker last told it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ConsumerState {
+    /// The layer that it is sent, of a producer with several.
+    pub(crate) current: Option<CurrentLayer>,
+    /// Its path keeps it from being sent all the layers that it prefers.
+    pub(crate) limited: bool,
+    /// Its path does not carry the least that there is of it, so nothing is sent.
+    pub(crate) suspended: bool,
 }
 
 /// What a client has done with a data channel of its own.
@@ -67,8 +78,7 @@ type Table<K, T> = Arc<Mutex<HashMap<K, watch::Sender<T>>>>;
 #[derive(Debug, Default)]
 pub(crate) struct EventRouter {
     transports: Table<TransportId, TransportState>,
-    /// Index of the encoding that a consumer is sent.
-    consumers: Table<ConsumerId, Option<u8>>,
+    consumers: Table<ConsumerId, ConsumerState>,
     channels: Channels,
 }
 
@@ -82,8 +92,8 @@ pub(crate) struct Subscription<K: Eq + Hash, T> {
 
 /// The states of a WebRTC transport.
 pub(crate) type TransportStates = Subscription<TransportId, TransportState>;
-/// Index of the encoding that a consumer is sent.
-pub(crate) type ConsumerLayers = Subscription<ConsumerId, Option<u8>>;
+/// What a consumer is sent.
+pub(crate) type ConsumerStates = Subscription<ConsumerId, ConsumerState>;
 
 impl<K: Copy + Eq + Hash, T: Default> Subscription<K, T> {
     fn new(table: &Table<K, T>, key: K) -> Self {
@@ -118,8 +128,8 @@ impl EventRouter {
         Subscription::new(&self.transports, transport)
     }
 
-    /// The encodings that a consumer, which is about to be made, is sent.
-    pub(crate) fn consumer(&self, consumer: ConsumerId) -> ConsumerLayers {
+    /// What a consumer, which is about to be made, is sent.
+    pub(crate) fn consumer(&self, consumer: ConsumerId) -> ConsumerStates {
         Subscription::new(&self.consumers, consumer)
     }
 
@@ -160,7 +170,13 @@ impl EventRouter {
                 update(&self.transports, &transport, |told| told.dtls = state);
             }
             Event::ConsumerLayersChanged { consumer, current } => {
-                update(&self.consumers, &consumer, |told| *told = current.map(|current| current.encoding));
+                update(&self.consumers, &consumer, |told| told.current = current);
+            }
+            Event::ConsumerLimited { consumer, limited } => {
+                update(&self.consumers, &consumer, |told| told.limited = limited);
+            }
+            Event::ConsumerSuspended { consumer, suspended } => {
+                update(&self.consumers, &consumer, |told| told.suspended = suspended);
             }
             _ => {}
         }
@@ -170,7 +186,6 @@ impl EventRouter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use corecast_wire::CurrentLayer;
 
     #[test]
     fn events_reach_the_subscriber_of_their_object_and_no_other() {
@@ -184,7 +199,8 @@ mod tests {
         router.route(&Event::ConsumerLayersChanged { consumer: ConsumerId(1), current });
         assert_eq!(one.receiver().borrow().dtls, DtlsState::Failed);
         assert_eq!(*other.receiver().borrow(), TransportState::default());
-        assert_eq!(*layers.receiver().borrow(), Some(2));
+        router.route(&Event::ConsumerSuspended { consumer: ConsumerId(1), suspended: true });
+        assert_eq!(*layers.receiver().borrow(), ConsumerState { current, limited: false, suspended: true });
     }
 
     #[tokio::test]

@@ -293,10 +293,16 @@ impl FakeWorker {
     fn set_preferred_layers(&mut self, consumer: ConsumerId, spatial: SpatialLayer) -> Result<(), CommandError> {
         let (SpatialLayer::Quality(encoding) | SpatialLayer::Encoding(encoding)) = spatial;
         let (_, producer) = self.consumers.get(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
-        if usize::from(encoding) >= self.encodings[producer].len() {
+        let count = self.encodings[producer].len();
+        // One encoding has three layers within it.
+        let current = match spatial {
+            SpatialLayer::Quality(spatial) if count == 1 => CurrentLayer { encoding: 0, spatial: spatial.min(2) },
+            _ => CurrentLayer { encoding, spatial: encoding },
+        };
+        if usize::from(current.encoding) >= count {
             return Err(CommandError::Invalid { field: "spatialLayer".into(), cause: "is too high".into() });
         }
-        let current = Some(CurrentLayer { encoding, spatial: encoding });
+        let current = Some(current);
         self.events.push(Event::ConsumerLayersChanged { consumer, current });
         Ok(())
     }

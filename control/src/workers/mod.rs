@@ -12,6 +12,6 @@ mod pool;
 pub(crate) mod spawn;
 mod usage;
 
-pub(crate) use events::{ChannelEvent, ChannelEvents, ConsumerLayers, TransportState, TransportStates};
+pub(crate) use events::{ChannelEvent, ChannelEvents, ConsumerState, ConsumerStates, TransportState, TransportStates};
 pub(crate) use link::RequestError;
 pub(crate) use pool::{Death, DeathCause, Pool, Spawned, Watch, Worker};

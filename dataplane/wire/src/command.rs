@@ -240,21 +240,22 @@ pub enum Command {
     Shutdown,
 }
 
-/// Names one of a producer's encodings.
+/// Names one of a producer's encodings, or of the layers within an only one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SpatialLayer {
-    /// By quality, the lowest is 0. Which encoding that is may change as more is seen of them.
+    /// By quality, the lowest is 0. Which encoding that is may change as more is seen of them. Where there is one
+    /// encoding, of VP9 or AV1, the spatial layer within it; more than there are stand for all.
     Quality(u8),
     /// By its index in [`ProduceOptions::encodings`], whatever its quality turns out to be.
     Encoding(u8),
 }
 
-/// The encoding that a consumer is sent.
+/// The spatial layer that a consumer is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CurrentLayer {
-    /// Its index in [`ProduceOptions::encodings`].
+    /// Index of its encoding in [`ProduceOptions::encodings`].
     pub encoding: u8,
-    /// Its rank by quality among them, the lowest is 0.
+    /// The encoding's rank by quality, the lowest is 0; of an only encoding, the layer within it.
     pub spatial: u8,
 }
 
@@ -443,6 +444,14 @@ pub enum Event {
         consumer: ConsumerId,
         /// What it is sent. `None` while it gets nothing.
         current: Option<CurrentLayer>,
+    },
+    /// The path to a consumer's receiver is what keeps it from being sent all the layers that it prefers, or no longer
+    /// is.
+    ConsumerLimited {
+        /// Which consumer.
+        consumer: ConsumerId,
+        /// Whether it is.
+        limited: bool,
     },
     /// The path to a consumer's receiver no longer carries the least that there is of it, or does again.
     ConsumerSuspended {

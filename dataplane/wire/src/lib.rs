@@ -36,8 +36,8 @@ pub use rtp_parameters::{
     MediaKind, PayloadTypeMapping, ProduceOptions, RtxOptions, SrtpCryptoSuite, SrtpParameters,
 };
 pub use stats::{
-    ConsumerStats, CoreTime, Object, ObjectStats, OutgoingCause, OutgoingStats, ProducerStats, Silence, StatsPage,
-    StreamStats, TransportStats, Usage, WebRtcStats,
+    ConsumerStats, CoreTime, Limit, Object, ObjectStats, OutgoingCause, OutgoingStats, ProducerStats, Silence,
+    StatsPage, StreamStats, TransportStats, Usage, WebRtcStats,
 };
 pub use webrtc::{
     DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol,

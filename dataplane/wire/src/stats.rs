@@ -169,6 +169,8 @@ pub struct StreamStats {
     pub active: bool,
     /// Width and height of its newest key frame, where its first packet tells them.
     pub picture: Option<(u16, u16)>,
+    /// Spatial layers within it (SVC) that send; 0 if it has not been seen to have several.
+    pub spatial_layers: u8,
     /// SSRC, once known.
     pub ssrc: Option<u32>,
     /// RTX SSRC, once known.
@@ -240,10 +242,13 @@ pub struct ConsumerStats {
     pub paused: bool,
     /// The path to its receiver does not carry it, so nothing is sent until it does.
     pub suspended: bool,
-    /// Rank by quality of the encoding that it is to be sent at most, if that can be; the lowest is 0.
+    /// Spatial layer that it is to be sent at most, if that can be; the lowest is 0. The rank by quality of an encoding
+    /// or, of an only encoding, a layer within it.
     pub preferred_spatial: u8,
-    /// Rank by quality of the encoding that it is sent, of a producer with several encodings.
+    /// Spatial layer that it is sent, of a producer with several.
     pub current_spatial: Option<u8>,
+    /// What keeps it from being sent more, of pictures.
+    pub limited_by: Option<Limit>,
     /// RTP packets sent, retransmissions not included.
     pub packet_count: u64,
     /// Their payload, in bytes.
@@ -268,6 +273,17 @@ pub struct ConsumerStats {
     pub round_trip_us: Option<u32>,
     /// What was withheld from it or could not be sent, by reason.
     pub discards: Discards,
+}
+
+/// What keeps a consumer of pictures from being sent more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Limit {
+    /// The path to its receiver.
+    Path,
+    /// What its receiver has asked for.
+    Preference,
+    /// What the producer's sender sends.
+    Source,
 }
 
 /// Counters of one object.

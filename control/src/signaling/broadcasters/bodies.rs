@@ -213,4 +213,5 @@ pub(super) struct ResumeBody {
 #[serde(rename_all = "camelCase")]
 pub(super) struct PreferredLayersBody {
     pub(super) spatial_layer: u8,
+    pub(super) temporal_layer: Option<u8>,
 }

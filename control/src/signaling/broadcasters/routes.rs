@@ -312,7 +312,8 @@ pub(super) async fn set_preferred_layers(
     let body: PreferredLayersBody = parse(&body)?;
     complete(async move {
         let of = Broadcaster::find(&app, &room, &of).await?;
-        of.room.set_preferred_layer(&of.peer, &consumer, body.spatial_layer).await?;
+        let layers = (body.spatial_layer, body.temporal_layer);
+        of.room.set_preferred_layers(&of.peer, &consumer, layers).await?;
         Ok(text(StatusCode::OK, "preferred layers set"))
     })
     .await

@@ -252,8 +252,11 @@ export class Call {
       const pc = peer === "" ? this.publisher.pc : this.viewers.get(peer)?.pc;
       const figures = await person.figures.read(pc);
       if (!figures) continue;
-      person.tile.figures = { ...figures, layer: this.viewers.get(peer)?.layerWords };
+      const viewer = this.viewers.get(peer);
+      const limited = viewer ? viewer.limitWords : figures.limited;
+      person.tile.figures = { ...figures, limited, layer: viewer?.layerWords };
       if (peer === "") continue;
+      person.tile.note = note(viewer.session) || undecodable(viewer) || suspended(viewer);
       person.quiet = figures.packets.audio ? 0 : person.quiet + 1;
       person.still = figures.frames ? 0 : person.still + 1;
       person.tile.silent = person.quiet >= GONE_AFTER;
@@ -267,6 +270,10 @@ function note(session) {
   if (session.state === "restoring") return "Connection interrupted, restoring it…";
   if (session.state === "refused") return session.error.message;
   return "";
+}
+
+function suspended({ suspended: isSuspended }) {
+  return isSuspended ? "Your network is too slow for this picture; the sound goes on." : "";
 }
 
 function undecodable({ undecodable: kinds }) {

@@ -5,10 +5,13 @@ import { Session } from "./session.js";
 
 /** After the element was resized, or the session has begun. */
 const SETTLE_MS = 400;
-/** While a layer is silent, or its size is not known yet, what there is is asked for again. */
+/** What there is, and what keeps it from being more, is asked for again. */
 const AGAIN_MS = 5_000;
 /** A picture may be stretched by as much before it is too small. */
 const STRETCH = 1.3;
+
+/** What the server says limits a picture. A picture in the size that was asked for is limited by nobody. */
+const LIMITS = { network: "your network", publisher: "", preference: "the size of the tile" };
 
 export class Viewer {
   session;
@@ -19,6 +22,9 @@ export class Viewer {
   /** Name of the layer that fits, and its place among those that are sent in words; empty where there is one size. */
   layer = "";
   layerWords = "";
+  /** What keeps the picture from being better, in words; and whether there is none, for the network carries none. */
+  limitWords = "";
+  suspended = false;
   /** Name of the layer that the server was told; empty for the best one. */
   #told = "";
 
@@ -58,7 +64,8 @@ export class Viewer {
   }
 
   #prepare(pc) {
-    this.layer = this.layerWords = this.#told = "";
+    this.layer = this.layerWords = this.limitWords = this.#told = "";
+    this.suspended = false;
     this.stream = new MediaStream();
     this.video.srcObject = this.stream;
     pc.addTransceiver("audio", { direction: "recvonly" });
@@ -81,26 +88,43 @@ export class Viewer {
   /** Asks for the smallest layer that fills the element, of those that are sent; or for the best, whichever that is. */
   async #choose() {
     const sections = Object.entries((await this.session.ask("layer")) ?? {});
+    // A publisher may send more later, another camera for one, and a network carry more or less.
+    if (this.session.state === "connected") this.#chooseIn(AGAIN_MS);
     if (!sections.length) return;
-    const [mediaId, { active, inactive }] = sections[0];
-    const sized = active.filter(({ width }) => width).sort((a, b) => b.simulcastIdx - a.simulcastIdx);
-    // A publisher may send more later: another camera, or a better network.
-    if (inactive.length || sized.length < active.length) this.#chooseIn(AGAIN_MS);
+    const [mediaId, section] = sections[0];
+    this.suspended = section.suspended;
+    this.limitWords = LIMITS[section.limitedBy] ?? "";
+    const sized = sizes(section);
     if (!sized.length) return;
     const { clientWidth, clientHeight } = this.video;
     const [wide, high] = [clientWidth, clientHeight].map((side) => (side * devicePixelRatio) / STRETCH);
     const fits = sized.findLastIndex(({ width, height }) => width >= wide && height >= high);
     const place = Math.max(fits, 0);
-    const chosen = sized[place].id;
+    const { encodingId, spatialLayerId } = sized[place];
+    const chosen = [encodingId, spatialLayerId].filter((name) => name !== undefined).join(", layer ");
     const told = place === 0 ? "" : chosen;
     if (told !== this.#told) {
-      const wish = told ? { mediaId, encodingId: told } : { mediaId };
+      const wish = told ? { mediaId, encodingId, spatialLayerId } : { mediaId };
       if (!(await this.session.ask("layer", wish))) return;
       this.#told = told;
     }
     this.layer = chosen;
     this.layerWords = `${sized.length - place} of ${sized.length}`;
   }
+}
+
+/**
+ * The layers of which a size is known, the best first. Within one encoding only that of the best is told; each below is
+ * taken for half of it, as browsers make them.
+ */
+function sizes({ layers }) {
+  const best = (id) => Math.max(...layers.filter(({ encodingId }) => encodingId === id).map((one) => one.spatialLayerId ?? 0));
+  const scaled = ({ width, height, ...layer }) => {
+    const by = layer.spatialLayerId === undefined ? 1 : 2 ** (best(layer.encodingId) - layer.spatialLayerId);
+    return { ...layer, width: width / by, height: height / by };
+  };
+  const order = (a, b) => b.simulcastIdx - a.simulcastIdx || (b.spatialLayerId ?? 0) - (a.spatialLayerId ?? 0);
+  return layers.filter(({ width }) => width).map(scaled).sort(order);
 }
 
 /** AV1 in spatial layers cannot be decoded without it, and Chromium offers it to receive only if told to. */

@@ -2,7 +2,8 @@
 //! server-sent events (`…/events`), the session's end among them. Both as drafts of WHEP up to draft-ietf-wish-whep-02
 //! define them.
 //!
-//! A layer is an encoding of simulcast, known by its RID.
+//! A layer is an encoding of simulcast, known by its RID, or a spatial layer within an only encoding (SVC), known by
+//! its number. An addition tells what keeps a viewer from getting more.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -26,8 +27,9 @@ use super::request;
 use super::request::{ACCEPT_POST, WhipWhep, may_ask};
 use super::sessions::{Endpoint, Session};
 use crate::http::{Answer, HttpError, ListenQuery, check_type, complete, parse, path_segment, sse, text};
-use crate::rooms::{LayerReport, Left};
+use crate::rooms::{LayerReport, LayerWish, Left};
 use crate::shares::Share;
+use crate::workers::ConsumerState;
 
 const JSON: &str = "application/json";
 /// At least between two looks at what has changed by itself.
@@ -43,32 +45,32 @@ struct LayerBody {
     encoding_id: Option<String>,
     spatial_layer_id: Option<u64>,
     temporal_layer_id: Option<u64>,
-    /// An encoding has no more than one spatial layer: any value is well.
-    #[serde(rename = "maxSpatialLayerId")]
-    _max_spatial_layer_id: Option<u64>,
+    max_spatial_layer_id: Option<u64>,
     max_temporal_layer_id: Option<u64>,
 }
+
+/// More layers than any codec has: the highest.
+const ALL: u8 = 7;
 
 fn unprocessable(field: &str, cause: impl std::fmt::Display) -> HttpError {
     HttpError::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{field}: {cause}"))
 }
 
 impl LayerBody {
-    /// What is well-formed and not done here.
-    fn check(&self) -> Result<(), HttpError> {
-        if self.temporal_layer_id.is_some() || self.max_temporal_layer_id.is_some() {
-            let field = if self.temporal_layer_id.is_some() { "temporalLayerId" } else { "maxTemporalLayerId" };
-            return Err(unprocessable(field, "temporal layers cannot be chosen here"));
+    /// What it asks for. A layer is the highest that is wanted; what is called the maximum counts where no layer is
+    /// named.
+    fn wish(&self) -> LayerWish<'_> {
+        let layer =
+            |layer: Option<u64>, max: Option<u64>| layer.or(max).map(|id| u8::try_from(id).unwrap_or(ALL).min(ALL));
+        LayerWish {
+            encoding: self.encoding_id.as_deref(),
+            spatial: layer(self.spatial_layer_id, self.max_spatial_layer_id.filter(|_| self.encoding_id.is_none())),
+            temporal: layer(self.temporal_layer_id, self.max_temporal_layer_id),
         }
-        if self.spatial_layer_id.is_some_and(|id| id > 0) {
-            return Err(unprocessable("spatialLayerId", "an encoding has no spatial layers here; give encodingId"));
-        }
-        Ok(())
     }
 
     /// The client chooses; with an empty body it leaves the choice to the server again, which is the best.
     async fn apply(&self, session: &Session) -> Result<(), HttpError> {
-        self.check()?;
         let layered = session.layered();
         if layered.is_empty() {
             return Err(nothing_layered());
@@ -78,14 +80,14 @@ impl LayerBody {
         let section = found.ok_or_else(|| {
             let there: Vec<_> = layered.iter().map(|section| section.index.to_string()).collect();
             let there = there.join(", ");
-            unprocessable("mediaId", format!("is the index of no m= line with several encodings; there are {there}"))
+            unprocessable("mediaId", format!("is the index of no m= line of pictures; there are {there}"))
         })?;
-        Ok(session.select_layer(&section.consumer, self.encoding_id.as_deref()).await?)
+        Ok(session.select_layer(&section.consumer, self.wish()).await?)
     }
 }
 
 fn nothing_layered() -> HttpError {
-    HttpError::new(StatusCode::NOT_FOUND, "this session watches nothing that is sent in several encodings")
+    HttpError::new(StatusCode::NOT_FOUND, "this session watches no pictures, so there are no layers")
 }
 
 /// The data of a "layers" event: what a session may choose from.
@@ -120,13 +122,36 @@ fn section(report: &LayerReport) -> Value {
         };
         if encoding.active {
             active.push(with("id"));
-            layers.push(with("encodingId"));
+            let mut one = with("encodingId");
+            match encoding.spatial_layers {
+                0 => layers.push(one),
+                count => layers.extend((0..count).rev().map(|spatial| {
+                    one["spatialLayerId"] = json!(spatial);
+                    one.clone()
+                })),
+            }
         } else {
             inactive.push(with("id"));
         }
     }
-    let current = report.current.and_then(|index| report.names.get(usize::from(index)));
-    json!({ "active": active, "inactive": inactive, "layers": layers, "current": current })
+    let state = report.state;
+    let current = state.current.and_then(|current| report.names.get(usize::from(current.encoding)));
+    let mut section = json!({ "active": active, "inactive": inactive, "layers": layers, "current": current });
+    if let Some(current) = state.current.filter(|_| report.names.len() == 1) {
+        section["currentSpatialLayerId"] = json!(current.spatial);
+    }
+    section["suspended"] = json!(state.suspended);
+    section["limitedBy"] = json!(limited_by(report));
+    section
+}
+
+/// What keeps a viewer from getting more.
+fn limited_by(report: &LayerReport) -> &'static str {
+    match (report.state.limited, report.wishes_less) {
+        (true, _) => "network",
+        (false, true) => "preference",
+        (false, false) => "publisher",
+    }
 }
 
 /// `Link` headers of a session; `location` is its URL. Not every one has layers to choose from.
@@ -189,7 +214,7 @@ pub(super) async fn unselect(
     }
     let all = async move {
         for section in session.layered() {
-            session.select_layer(&section.consumer, None).await?;
+            session.select_layer(&section.consumer, LayerWish::default()).await?;
         }
         Ok(())
     };
@@ -275,8 +300,8 @@ struct Listening {
     wanted: BTreeSet<&'static str>,
     /// Tells of the session's end, which has not been told yet.
     left: Option<Left>,
-    /// Which layers it is sent.
-    current: Vec<watch::Receiver<Option<u8>>>,
+    /// What it is sent.
+    current: Vec<watch::Receiver<ConsumerState>>,
     /// What it was told last.
     told: Option<Value>,
     active: bool,
@@ -286,7 +311,7 @@ struct Listening {
 }
 
 /// Something of them has changed, or a while has passed.
-async fn change(current: &mut [watch::Receiver<Option<u8>>]) {
+async fn change(current: &mut [watch::Receiver<ConsumerState>]) {
     let mut changes: Vec<_> = current.iter_mut().map(|one| Box::pin(one.changed())).collect();
     let any = poll_fn(|cx| {
         let mut ready = changes.iter_mut().filter_map(|change| match change.as_mut().poll(cx) {

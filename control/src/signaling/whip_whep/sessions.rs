@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use super::join::{Answered, LayeredSection};
 use crate::http::{Bucket, HttpError, path_segment};
 use crate::ops::access::Scope;
-use crate::rooms::{Code, Error, Joined, LayerReport, Left, PeerHandle, Room};
+use crate::rooms::{Code, Error, Joined, LayerReport, LayerWish, Left, PeerHandle, Room};
 use crate::sdp::{self, Bundle, Fragment, Local, RemoteIce};
-use crate::workers::{ChannelEvent, ChannelEvents, TransportState};
+use crate::workers::{ChannelEvent, ChannelEvents, ConsumerState, TransportState};
 
 /// Why a session ends whose handshake came to nothing. What the client dislikes it seldom says, so the likeliest cause
 /// is named.
@@ -262,14 +262,14 @@ impl Session {
         self.peer.name()
     }
 
-    /// Its sections whose consumers can be sent one of several encodings.
+    /// Its sections of pictures, of which there may be several layers.
     pub(super) fn layered(&self) -> &[LayeredSection] {
         &self.layered
     }
 
-    /// Its client chooses an encoding for a consumer by name, or leaves the choice to the server.
-    pub(super) async fn select_layer(&self, consumer: &str, encoding: Option<&str>) -> Result<(), Error> {
-        self.room.set_preferred_encoding(&self.peer, consumer, encoding).await
+    /// Its client chooses layers for a consumer, or leaves the choice to the server.
+    pub(super) async fn select_layer(&self, consumer: &str, wish: LayerWish<'_>) -> Result<(), Error> {
+        self.room.wish_layers(&self.peer, consumer, wish).await
     }
 
     /// The encodings that each of its sections may be sent, with the sections' indices. None of what has gone; an error
@@ -287,8 +287,8 @@ impl Session {
         Ok(reports)
     }
 
-    /// Tells when it is sent another layer.
-    pub(super) async fn watch_layers(&self) -> Result<Vec<watch::Receiver<Option<u8>>>, Error> {
+    /// Tells when it is sent another layer, or nothing.
+    pub(super) async fn watch_layers(&self) -> Result<Vec<watch::Receiver<ConsumerState>>, Error> {
         let mut receivers = Vec::new();
         for section in &self.layered {
             match self.room.watch_layer(&self.peer, &section.consumer).await {

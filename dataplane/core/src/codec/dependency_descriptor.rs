@@ -2,9 +2,9 @@
 //! appendix A): all that is to be seen of a stream whose payload is encrypted from end to end.
 //!
 //! Most descriptors only name one of the *templates* of a structure, which the first packet of a key frame attaches. So
-//! each stream remembers its newest [`Structure`]; a descriptor that has none to refer to says little. A *decode target*
-//! is what a receiver may want, layers up to a spatial and a temporal one, and a frame says for each target what it is to
-//! it. Everything is bounded by the bits that there are and by 64 templates of 32 targets.
+//! each stream remembers its newest [`Structure`]; a descriptor that has none to refer to says little. A *decode
+//! target* is what a receiver may want, layers up to a spatial and a temporal one, and a frame says for each target
+//! what it is to it. Everything is bounded by the bits that there are and by 64 templates of 32 targets.
 
 use super::Frame;
 use super::bits::Bits;
@@ -175,7 +175,7 @@ impl Structure {
         let present = || to().filter(|(_, indication)| *indication != NOT_PRESENT);
         let mut above = to().filter(|((other, _), _)| *other > spatial).peekable();
         let is_unreferenced = above.peek().is_some() && above.all(|(_, indication)| indication == NOT_PRESENT);
-        // Of the targets to which it is something, those that `concerns` says: a receiver may switch to all of them.
+        // Whether a receiver may switch to all targets to which it is something, of those that `concerns` says.
         let switches = |concerns: fn(u8, u8) -> bool| {
             let mut some = present().filter(|((_, other), _)| concerns(*other, temporal)).peekable();
             some.peek().is_some() && some.all(|(_, indication)| indication == SWITCH)

@@ -20,30 +20,23 @@ pub use frame::Frame;
 pub(crate) use pictures::PictureIds;
 pub(crate) use rewrite::{Change, Rewrite};
 
-/// What one packet says.
-#[derive(Debug, Default)]
-pub(crate) struct Said {
-    pub(crate) frame: Frame,
-    /// Width and height of the key frame that it starts, of its highest spatial layer, where the first packet tells
-    /// them.
-    pub(crate) picture: Option<(u16, u16)>,
-    /// What the dependency descriptors of later packets refer to.
-    pub(crate) structure: Option<Box<Structure>>,
-}
+/// What one packet says: its frame; width and height of the key frame that it starts, of its highest spatial layer,
+/// where the first packet tells them; what the dependency descriptors of later packets refer to.
+pub(crate) type Said = (Frame, Option<(u16, u16)>, Option<Box<Structure>>);
 
 /// What `payload` (of one RTP packet, decrypted, without padding) of `codec` says about its frame. A dependency
-/// descriptor, if there is one, says it for AV1, H.264 and H.265, and for VP9 where a key frame starts: the payload may be
-/// encrypted from end to end. Codecs without key frames and payloads that are too short say nothing; no payload is
+/// descriptor, if there is one, says it for AV1, H.264 and H.265, and for VP9 where a key frame starts: the payload may
+/// be encrypted from end to end. Codecs without key frames and payloads that are too short say nothing; no payload is
 /// [`Frame::EMPTY`].
 #[must_use]
 pub fn frame(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>) -> Frame {
-    read(codec, payload, descriptor, None).frame
+    read(codec, payload, descriptor, None).0
 }
 
 /// The same for a packet of a stream whose newest structure is `known`.
 pub(crate) fn read(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>, known: Option<&Structure>) -> Said {
     if payload.is_empty() {
-        return Said { frame: Frame::EMPTY, ..Said::default() };
+        return (Frame::EMPTY, None, None);
     }
     let frame = of_payload(codec, payload);
     let is_described = matches!(codec, Codec::Vp9 | Codec::H264 | Codec::H265 | Codec::Av1);
@@ -60,7 +53,7 @@ pub(crate) fn read(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>, know
         },
     };
     let size = if frame.is_key() { described.or_else(|| picture_size(codec, payload)) } else { None };
-    Said { frame, picture: size.filter(|(width, height)| *width > 0 && *height > 0), structure }
+    (frame, size.filter(|(width, height)| *width > 0 && *height > 0), structure)
 }
 
 fn of_payload(codec: Codec, payload: &[u8]) -> Frame {

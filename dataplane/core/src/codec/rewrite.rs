@@ -1,10 +1,10 @@
 //! What a consumer changes in the packets of its stream.
 //!
 //! VP8 and VP9 number their pictures: the picture ID counts all, TL0PICIDX those of the lowest temporal layer (RFC 7741
-//! section 4.2, RFC 9628 section 4.2). Receivers (libwebrtc's for one) drop for seconds what seems to be older than what
-//! they had. So the numbers go on across a switch of streams. With VP8 they also hold back what follows a hole, so there
-//! are none where pictures are withheld; VP9's frames name those that they need by the differences of numbers, which
-//! must stay.
+//! section 4.2, RFC 9628 section 4.2). Receivers (libwebrtc's for one) drop for seconds what seems to be older than
+//! what they had. So the numbers go on across a switch of streams. With VP8 they also hold back what follows a hole, so
+//! there are none where pictures are withheld; VP9's frames name those that they need by the differences of numbers,
+//! which must stay.
 //!
 //! The last packet of a picture has the marker. Where upper spatial layers are withheld, the last packet of the highest
 //! that is not gets it instead.

@@ -4,8 +4,8 @@ use super::Frame;
 use super::bits::Bits;
 
 /// What the payload descriptor says (RFC 9628 section 4.2): Z is set where no frame of a higher layer needs this one,
-/// as between the key frames of a sender whose layers need each other there only. A key frame starts at the start (B) of a frame of the
-/// lowest spatial layer that is not predicted from earlier pictures (P clear).
+/// as between the key frames of a sender whose layers need each other there only. A key frame starts at the start (B)
+/// of a frame of the lowest spatial layer that is not predicted from earlier pictures (P clear).
 pub(super) fn frame(payload: &[u8]) -> Option<Frame> {
     let (&descriptor, mut rest) = payload.split_first()?;
     let [has_picture_id, predicted, has_layers, flexible, begins, ends, unreferenced] =

@@ -1,9 +1,11 @@
 //! What a consumer's receiver would like and what the path to it allows: of layers the lesser of both, and nothing
 //! while either says so.
 
+use corecast_wire::Limit;
+
 use super::{Consumer, Next};
 use crate::key::StreamKey;
-use crate::media::Producer;
+use crate::media::{Producer, TEMPORAL_LAYERS};
 
 /// What a path allows a consumer to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,26 @@ impl Consumer {
     /// The highest layer that it may be sent: as its receiver would like, and the path allows.
     pub(crate) fn highest_layer(&self) -> u8 {
         self.preferred_layer.min(self.allowed.unwrap_or(Allowed::ALL).spatial)
+    }
+
+    /// Whether its path limits it, if that is not what control was told last; `highest` is the producer's best layer.
+    pub(crate) fn report_limited(&mut self, highest: u8) -> Option<bool> {
+        let limited = self.limited_by(highest) == Limit::Path;
+        (std::mem::replace(&mut self.reported_limited, limited) != limited).then_some(limited)
+    }
+
+    /// What keeps it from being sent more; `highest` is the producer's best layer.
+    pub(super) fn limited_by(&self, highest: u8) -> Limit {
+        let preferred = self.preferred_layer.min(highest);
+        let leaves_out = |allowed: Allowed| {
+            let temporal = self.preferred_temporal.min(TEMPORAL_LAYERS as u8 - 1);
+            allowed.suspended || allowed.spatial < preferred || allowed.temporal < temporal
+        };
+        match self.allowed {
+            Some(allowed) if leaves_out(allowed) => Limit::Path,
+            _ if preferred < highest || self.preferred_temporal != u8::MAX => Limit::Preference,
+            _ => Limit::Source,
+        }
     }
 
     /// The highest spatial layer within one encoding that its receiver can decode.

@@ -89,8 +89,9 @@ pub(crate) struct Consumer {
     allowed: Option<Allowed>,
     /// It was asked to pause.
     pause_asked: bool,
-    /// The layer that control was last told of.
+    /// The layer that control was last told of, and whether its path limits it.
     reported_layer: Option<CurrentLayer>,
+    reported_limited: bool,
     /// Bit n is set if the stream of encoding n lists it.
     subscribed: u8,
     id: ConsumerId,
@@ -154,6 +155,7 @@ impl Consumer {
             preferred_layer,
             preferred_stream: None,
             reported_layer: None,
+            reported_limited: false,
             subscribed: 0,
             ssrc: options.ssrc,
             nack: options.nack,
@@ -361,6 +363,7 @@ impl Consumer {
             suspended: self.is_suspended(),
             preferred_spatial: self.preferred_layer.min(highest_layer),
             current_spatial: self.reported_layer.map(|current| current.spatial),
+            limited_by: self.has_key_frames.then(|| self.limited_by(highest_layer)),
             packet_count: self.sent.packets,
             byte_count: self.sent.bytes,
             packets_retransmitted: self.retransmissions.packets(),

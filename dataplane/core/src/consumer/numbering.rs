@@ -200,8 +200,8 @@ impl Numbering {
         Err(Discard::BeforeSync)
     }
 
-    /// Begins a segment with a packet of a stream, which gets the next number, of spatial layers up to `spatial`. Its timestamps and its payloads go on as
-    /// those of the segment before, unless `offsets` says how they differ.
+    /// Begins a segment with a packet of a stream, which gets the next number, of spatial layers up to `spatial`. Its
+    /// timestamps and its payloads go on as those of the segment before, unless `offsets` says how they differ.
     pub(crate) fn begin(
         &mut self,
         (stream, column, spatial): (StreamKey, Column, u8),

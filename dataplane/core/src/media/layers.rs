@@ -190,8 +190,8 @@ impl Layers {
         self.highest_active().map(|highest| highest.min(layer))
     }
 
-    /// The spatial layer within an encoding to send, or [`u8::MAX`] where that is all of it. `is_independent` if the best
-    /// does without those below.
+    /// The spatial layer within an encoding to send, or [`u8::MAX`] where that is all of it. `is_independent` if the
+    /// best does without those below.
     pub(crate) fn spatial_target(self, preferred: u8, current: Option<u8>, is_independent: bool) -> u8 {
         let highest = self.highest_active().filter(|highest| *highest > 0);
         let target = highest.and_then(|_| self.target(preferred, current)).unwrap_or(u8::MAX);

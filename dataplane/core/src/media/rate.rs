@@ -77,10 +77,10 @@ impl Rate {
         (!known.is_empty()).then(|| mean(last).max(peak * PEAK_SHARE.0 / PEAK_SHARE.1))
     }
 
-    /// The same for a receiver of a spatial layer and what that needs of those below (of all, if there are fewer), up to
-    /// a temporal layer.
+    /// The same for a receiver of a spatial layer and what that needs of those below (of all, if there are fewer), up
+    /// to a temporal layer.
     pub(crate) fn needed_up_to_bps(&self, spatial: u8, temporal: u8) -> Option<u64> {
-        let layer = self.shares.get(usize::from(spatial)).or(self.shares.last());
+        let layer = self.shares.get(usize::from(spatial)).or_else(|| self.shares.last());
         let share = layer.and_then(|layer| layer.get(usize::from(temporal))).copied().unwrap_or(256);
         self.needed_bps().map(|bps| bps * share / 256)
     }
@@ -133,7 +133,7 @@ mod tests {
         let (mut rate, mut volume) = (Rate::new(&Volume::default()), Volume::default());
         for millis in (200..=1_000).step_by(200) {
             for n in 0..12_u8 {
-                // Of layer 0 every second frame is needed by layer 1.
+                // Layer 1 needs every second frame of layer 0.
                 let frame = Frame::of_layers(n % 2, 0).unreferenced(n % 4 == 0);
                 volume.count(at(millis), 1_000 - 68, frame);
             }

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use corecast_wire::{Discard, EncodingMapping, MediaKind, StreamStats};
+use corecast_wire::{Codec, Discard, EncodingMapping, MediaKind, StreamStats};
 
 use super::held::Held;
 use super::history::{History, PacketMeta, SlotRef};
@@ -17,7 +17,7 @@ use super::reception::{Arrival, Reception};
 use super::sequence::{Extended, FIRST_CYCLE, Sequence, cycle_beyond};
 use super::share::Holder;
 use super::withheld::{Column, Filter, Withheld};
-use crate::codec::{PictureIds, Structure};
+use crate::codec::{self, Frame, PictureIds, Structure};
 use crate::io::{Deadline, Timer, Timers};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey, TransportKey};
 use crate::limits::{IDLE_TIME, REPLAY_AGE, REPLAY_PACKETS};
@@ -294,21 +294,16 @@ impl Stream {
         std::mem::replace(&mut self.switched, false)
     }
 
-    /// Width and height of a key frame that has come.
-    pub(crate) const fn set_picture(&mut self, picture: (u16, u16)) {
-        self.picture = Some(picture);
-    }
-
-    /// What the dependency descriptors of its packets refer to.
-    pub(crate) fn structure(&self) -> Option<&Structure> {
-        self.structure.as_ref().map(|(_, structure)| &**structure)
-    }
-
-    /// A packet has attached a structure, which counts if it is not older than the one that is known.
-    pub(crate) fn remember_structure(&mut self, sequence: u64, structure: Box<Structure>) {
+    /// What a packet's payload and dependency descriptor say about its frame. A structure that a descriptor attaches
+    /// counts if it is not older than the one that is known.
+    pub(crate) fn read(&mut self, sequence: u64, codec: Codec, payload: &[u8], descriptor: Option<&[u8]>) -> Frame {
+        let known = self.structure.as_ref().map(|(_, structure)| &**structure);
+        let (frame, picture, structure) = codec::read(codec, payload, descriptor, known);
+        self.picture = picture.or(self.picture);
         if self.structure.as_ref().is_none_or(|(known, _)| *known <= sequence) {
-            self.structure = Some((sequence, structure));
+            self.structure = structure.map(|structure| (sequence, structure)).or_else(|| self.structure.take());
         }
+        frame
     }
 
     /// Its source has left (BYE) and not come back.
@@ -407,6 +402,7 @@ impl Stream {
             rid: self.rid.clone(),
             active: self.activity.map_or_else(was_heard, |activity| activity.is_active(now, pictures)),
             picture: self.picture,
+            spatial_layers: self.measured().and_then(|one| one.layers().highest_active()).map_or(0, |layer| layer + 1),
             ssrc: self.ssrc,
             rtx_ssrc: self.rtx_ssrc,
             ..self.reception().stats(self.highest)

@@ -230,6 +230,17 @@ impl Worker {
         (steps.wish.count() > 0).then_some(steps)
     }
 
+    /// Control is told whether a consumer's path limits it, if that has changed.
+    pub(super) fn report_limited(&mut self, key: ConsumerKey) {
+        let Some(of) = self.consumers.get(key).map(|consumer| consumer.producer()) else { return };
+        let highest = self.highest_layer(of);
+        let Some(consumer) = self.consumers.get_mut(key) else { return };
+        let id = consumer.id();
+        if let Some(limited) = consumer.report_limited(highest) {
+            self.push_event(Event::ConsumerLimited { consumer: id, limited });
+        }
+    }
+
     /// A consumer may be sent this from now on.
     fn allow(&mut self, now: Instant, key: ConsumerKey, allowed: Allowed, outbox: &mut Outbox) {
         let Some(consumer) = self.consumers.get_mut(key).filter(|consumer| consumer.allowed() != Some(allowed)) else {
@@ -237,6 +248,7 @@ impl Worker {
         };
         let (of, before) = (consumer.producer(), consumer.target());
         let pauses = consumer.set_allowed(allowed);
+        self.report_limited(key);
         let layers = self.layers(now, of);
         self.set_target(key, layers);
         if pauses {

@@ -4,8 +4,8 @@
 //! A consumer has a preferred layer, and a *target*: the highest active layer up to the preferred one, else the lowest
 //! active one above it. Targets are decided on a slow tick, when a layer awakes, and by command; never per packet. The
 //! switch itself is made where packets are rewritten ([`crate::consumer`]), at the target's next key frame: until then
-//! the layer of before is forwarded, and nothing of it afterwards. Within one encoding a lower layer is entered without a
-//! key frame, if the sender makes them so that each needs the one below.
+//! the layer of before is forwarded, and nothing of it afterwards. Within one encoding a lower layer is entered without
+//! a key frame, if the sender makes them so that each needs the one below.
 //!
 //! Producers with one encoding of one layer have none of this.
 
@@ -303,7 +303,7 @@ impl Worker {
         let Some(consumer) = self.consumers.get_mut(key) else { return Err(not_found("consumer", id.0)) };
         let Some(producer) = self.producers.get(consumer.producer()) else { return Err(not_found("consumer", id.0)) };
         let chosen = match spatial {
-            // Of an only encoding, the layers within it: as many as it will turn out to have.
+            // The layers within an only encoding: as many as it will turn out to have.
             SpatialLayer::Quality(layer) if producer.may_have_spatial_layers() => Some((layer, None)),
             SpatialLayer::Encoding(0) if producer.streams().len() == 1 => Some((u8::MAX, None)),
             SpatialLayer::Quality(layer) => producer.stream_of(layer).map(|_| (layer, None)),
@@ -317,10 +317,13 @@ impl Worker {
             return Err(invalid("spatialLayer", format!("must be below {count}, the number of encodings")));
         };
         consumer.set_preferred_temporal(temporal.unwrap_or(u8::MAX));
-        if !consumer.set_preferred_layer(layer, stream) {
+        let changes = consumer.set_preferred_layer(layer, stream);
+        self.report_limited(key);
+        if !changes {
             self.reallocate_of(now, key, outbox);
             return Ok(());
         }
+        let Some(consumer) = self.consumers.get(key) else { return Ok(()) };
         let (producer, before) = (consumer.producer(), consumer.target());
         let layers = self.layers(now, producer);
         self.set_target(key, layers);

@@ -7,7 +7,6 @@ use corecast_wire::{Codec, Discard, Event, MediaKind};
 
 use super::Worker;
 use super::resolve::Resolved;
-use crate::codec::read;
 use crate::io::demux::{Protocol, protocol_of};
 use crate::io::{EndpointOp, Outbox, Path};
 use crate::key::{StreamKey, TransportKey};
@@ -228,13 +227,7 @@ impl Worker {
             why => why,
         })?;
         let descriptor = view.extension(producer.ids().dependency_descriptor);
-        let said = read(codec.codec, payload, descriptor, stream.structure());
-        if let Some(picture) = said.picture {
-            stream.set_picture(picture);
-        }
-        if let Some(structure) = said.structure {
-            stream.remember_structure(sequence, structure);
-        }
+        let frame = stream.read(sequence, codec.codec, payload, descriptor);
         let payload_len = u16::try_from(payload.len()).map_err(|_| Discard::TooLong)?;
         let extra = write_extra(producer, view, self.history.extra_mut(opened.slot));
         let meta = PacketMeta {
@@ -246,7 +239,7 @@ impl Worker {
             settled: false,
             payload_type: codec.mapped_payload_type,
             marker: view.marker(),
-            frame: said.frame,
+            frame,
             csrc_count: extra.csrc_count,
             extension_len: extra.extension_len,
             extension_ids: extra.extension_ids,

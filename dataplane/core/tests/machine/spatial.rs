@@ -35,7 +35,7 @@ struct Stage {
     picture: u16,
     got: Vec<Got>,
     numbers: Vec<u16>,
-    /// Of each picture, its layer of which the last packet had the marker.
+    /// Pictures, and the layer of each of which the last packet had the marker.
     ends: Vec<Got>,
     asked: usize,
 }
