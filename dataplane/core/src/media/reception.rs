@@ -246,6 +246,21 @@ impl Reception {
         Some(if is_believed { by_report } else { by_arrival })
     }
 
+    /// RTP time at `now`, when the sender's NTP clock shows `ntp`: as its report tells or, if there is none, as the
+    /// newest packet's arrival does.
+    pub(crate) fn timestamp_at(&self, now: Instant, ntp: Option<u64>, clock_rate_hz: u32) -> Option<u32> {
+        let (timestamp, at) = self.newest()?;
+        #[expect(clippy::cast_possible_truncation, reason = "RTP time wraps")]
+        let by_arrival = timestamp.wrapping_add(now.ticks_since(at, clock_rate_hz) as u32);
+        let Some((report, ntp)) = self.sender_report.zip(ntp) else { return Some(by_arrival) };
+        let later = i128::from(ntp.wrapping_sub(report.ntp).cast_signed());
+        #[expect(clippy::cast_possible_truncation, reason = "RTP time wraps")]
+        let by_report = report.rtp_timestamp.wrapping_add(((later * i128::from(clock_rate_hz)) >> 32) as u32);
+        let disagreement = by_report.wrapping_sub(by_arrival).cast_signed().unsigned_abs();
+        let is_believed = disagreement <= clock_rate_hz.saturating_mul(MAX_DISAGREEMENT_S);
+        Some(if is_believed { by_report } else { by_arrival })
+    }
+
     /// Packets that should have come since the first.
     fn expected(&self, highest: u64) -> u64 {
         self.base.map_or(0, |base| highest.saturating_sub(base) + 1)

@@ -20,6 +20,7 @@ use crate::congestion::{Arrivals, Remb, Sending};
 use crate::io::{Deadline, Endpoint, EndpointId, Path};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey};
 use crate::limits::{INITIAL_OUTGOING_BPS, MAX_OUTGOING_BPS, MAX_REFERENCE_TIMES, MAX_SSRCS_PER_TRANSPORT};
+use crate::media::SenderClock;
 use crate::rtcp::DlrrBlock;
 use crate::srtp::Opener;
 use crate::time::Instant;
@@ -80,6 +81,7 @@ pub(crate) struct Transport {
     reports_deadline: Deadline,
     /// Clocks of its receivers, to be answered with the next reports.
     reference_times: Vec<ReferenceTime>,
+    sender_clock: SenderClock,
     /// What its senders are told about congestion.
     arrivals: Option<Box<Arrivals>>,
     remb: Option<Box<Remb>>,
@@ -131,6 +133,7 @@ impl Transport {
             next_transport_cc: 0,
             reports_deadline: Deadline::default(),
             reference_times: Vec::new(),
+            sender_clock: SenderClock::default(),
             arrivals: None,
             remb: None,
             max_incoming_bitrate_bps: 0,
@@ -393,6 +396,15 @@ impl Transport {
     /// When its next reports are due.
     pub(crate) const fn reports_deadline(&mut self) -> &mut Deadline {
         &mut self.reports_deadline
+    }
+
+    /// The clock of the peer, to which the reports of all its streams refer.
+    pub(crate) const fn sender_clock(&self) -> &SenderClock {
+        &self.sender_clock
+    }
+
+    pub(crate) const fn sender_clock_mut(&mut self) -> &mut SenderClock {
+        &mut self.sender_clock
     }
 
     /// Keeps a receiver's clock, to be answered with the next reports: the last one of each receiver, and of a few

@@ -49,7 +49,7 @@ impl Worker {
         match packet {
             Packet::SenderReport { ssrc, ntp, rtp_timestamp, reports, .. } => {
                 let report = SenderReport { ntp: *ntp, rtp_timestamp: *rtp_timestamp, at: now };
-                self.take_sender_report(key, *ssrc, report);
+                self.take_sender_report(now, key, *ssrc, report);
                 reports.clone().for_each(|report| self.take_report(now, key, &report));
             }
             Packet::ReceiverReport { reports, .. } => {
@@ -70,11 +70,14 @@ impl Worker {
         }
     }
 
-    fn take_sender_report(&mut self, key: TransportKey, ssrc: u32, report: SenderReport) {
+    fn take_sender_report(&mut self, now: Instant, key: TransportKey, ssrc: u32, report: SenderReport) {
         let inbound = self.transports.get(key).and_then(|transport| transport.inbound_of(ssrc));
         let stream = inbound.filter(|inbound| !inbound.rtx).and_then(|inbound| self.streams.get_mut(inbound.stream));
         if let Some(stream) = stream {
             stream.reception_mut().set_sender_report(report);
+            if let Some(transport) = self.transports.get_mut(key) {
+                transport.sender_clock_mut().record(now, ntp_time(self.config.unix_time_ns, now), report.ntp);
+            }
         }
     }
 

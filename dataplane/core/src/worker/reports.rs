@@ -10,10 +10,9 @@ use corecast_wire::{Discard, MediaKind};
 use super::Worker;
 use crate::consumer::Consumer;
 use crate::io::{Outbox, Timer};
-use crate::key::{OfStream, StreamKey, Table, TransportKey};
+use crate::key::{ConsumerKey, StreamKey, TransportKey};
 use crate::limits::NACK_INTERVAL;
-use crate::media::Stream;
-use crate::rtcp::Writer;
+use crate::rtcp::SenderInfo;
 use crate::time::{Instant, ntp_time};
 
 /// Interval of reports about video, and of those about audio alone (mediasoup: 1 s and 5 s).
@@ -58,12 +57,14 @@ impl Worker {
     }
 
     fn send_reports(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) -> Result<(), Discard> {
-        let Some(transport) = self.transports.get_mut(key) else { return Ok(()) };
-        if !transport.has_rtcp_path() {
+        let Some(transport) = self.transports.get(key).filter(|transport| transport.has_rtcp_path()) else {
             return Ok(());
-        }
-        let (consumers, streams) = (&self.consumers, &mut self.streams);
+        };
         let ntp = ntp_time(self.config.unix_time_ns, now);
+        let reporting: Vec<_> =
+            transport.consumers().iter().filter_map(|key| self.sender_info(now, ntp, *key)).collect();
+        let Some(transport) = self.transports.get_mut(key) else { return Ok(()) };
+        let (consumers, streams) = (&self.consumers, &mut self.streams);
         let media = transport.inbound().iter().filter(|inbound| !inbound.rtx);
         let blocks: Vec<_> = media
             .filter_map(|inbound| {
@@ -72,9 +73,6 @@ impl Worker {
                 Some(stream.reception_mut().report(now, inbound.ssrc, highest))
             })
             .collect();
-        let senders = transport.consumers().iter().filter_map(|key| consumers.get(*key));
-        let sends = |consumer: &&Consumer| consumer.sent().packets > 0 && streams.get(consumer.last_stream()).is_some();
-        let reporting: Vec<_> = senders.filter(sends).collect();
         let ssrc = transport.rtcp_ssrc();
         // As many as one packet can have: more would not fit a compound.
         for blocks in blocks.chunks(MAX_REPORT_BLOCKS) {
@@ -88,8 +86,10 @@ impl Worker {
         let mut answers: Vec<_> = transport.reference_time_answers(now);
         while !rest.is_empty() {
             transport.send_rtcp(outbox, |writer| {
-                while let Some((consumer, others)) = rest.split_first() {
-                    push_sender_report(writer, now, ntp, consumer, streams);
+                while let Some(((consumer, info), others)) = rest.split_first() {
+                    writer.push_sender_report(info, []);
+                    let cname = consumers.get(*consumer).map_or("", |consumer| consumer.cname());
+                    writer.push_sdes_cname(info.ssrc, cname);
                     rest = others;
                     if writer.len() > COMPOUND_BYTES {
                         break;
@@ -105,6 +105,19 @@ impl Worker {
             transport.clear_reference_times();
         }
         Ok(())
+    }
+
+    /// What a consumer reports of its clocks: which of its RTP times is now (RFC 3550 section 6.4.1). All that one
+    /// sender sends goes by that sender's own clock, so that sound and pictures stay together however long each was on
+    /// its way.
+    fn sender_info(&self, now: Instant, ntp: u64, key: ConsumerKey) -> Option<(ConsumerKey, SenderInfo)> {
+        let consumer = self.consumers.get(key).filter(|consumer| consumer.sent().packets > 0)?;
+        let stream = self.streams.get(consumer.last_stream())?;
+        let producer = self.producers.get(stream.producer());
+        let sender = producer.and_then(|producer| self.transports.get(producer.transport()));
+        let theirs = sender.and_then(|sender| sender.sender_clock().at(ntp));
+        let timestamp = stream.reception().timestamp_at(now, theirs, consumer.clock_rate_hz())?;
+        Some((key, consumer.sender_info(ntp, timestamp)))
     }
 
     pub(crate) fn nack_timeout(&mut self, now: Instant, at: Instant, key: StreamKey, outbox: &mut Outbox) {
@@ -144,21 +157,4 @@ impl Worker {
             stream.nack_deadline().arm(&mut self.timers, now + NACK_INTERVAL, Timer::Nack(key));
         }
     }
-}
-
-/// A sender report that extrapolates from the stream's newest packet (RFC 3550 section 6.4.1), and the CNAME.
-fn push_sender_report(
-    writer: &mut Writer<'_>,
-    now: Instant,
-    ntp: u64,
-    consumer: &Consumer,
-    streams: &Table<OfStream, Box<Stream>>,
-) {
-    let newest = streams.get(consumer.last_stream()).and_then(|stream| stream.reception().newest());
-    let Some((timestamp, at)) = newest else { return };
-    let elapsed = now.ticks_since(at, consumer.clock_rate_hz());
-    #[expect(clippy::cast_possible_truncation, reason = "RTP time wraps")]
-    let info = consumer.sender_info(ntp, timestamp.wrapping_add(elapsed as u32));
-    writer.push_sender_report(&info, []);
-    writer.push_sdes_cname(consumer.ssrc(), consumer.cname());
 }

@@ -24,3 +24,4 @@ mod spatial;
 mod ssrc_changes;
 mod streams;
 mod temporal;
+mod together;
