@@ -9,6 +9,7 @@ use axum::response::Response;
 
 use super::error::HttpError;
 use super::rates::{Rates, source, within};
+use super::refused::Refused;
 use crate::addresses::Addresses;
 use crate::certificate::Certificate;
 use crate::config::Config;
@@ -41,6 +42,7 @@ pub(crate) struct App {
     listeners: Arc<Shares>,
     /// Long answers, while they are made and taken.
     long_answers: Arc<Shares>,
+    refused_origins: Refused,
     started: Instant,
 }
 
@@ -58,6 +60,7 @@ impl App {
             bounds,
             listeners: Shares::new(listeners, listeners_of_one),
             long_answers: Shares::new(long_answers, long_answers_of_one),
+            refused_origins: Refused::default(),
             started: Instant::now(),
             config,
             pool,
@@ -67,6 +70,11 @@ impl App {
     /// The settings.
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Origins that were refused.
+    pub(super) fn refused_origins(&self) -> &Refused {
+        &self.refused_origins
     }
 
     pub(crate) fn pool(&self) -> &Pool {

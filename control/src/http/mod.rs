@@ -7,6 +7,7 @@ mod body;
 mod error;
 mod origins;
 mod rates;
+mod refused;
 mod sse;
 
 use std::sync::Arc;

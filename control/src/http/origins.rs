@@ -36,8 +36,12 @@ enum Access {
 /// one.
 pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let scheme = request.extensions().get().copied().unwrap_or(Scheme::Http);
-    let access = access(app.config(), request.headers(), scheme, request.uri().path());
+    let access = access(app.config(), request.headers(), scheme, (request.method(), request.uri().path()));
     if let Access::None(origin) = access {
+        if app.refused_origins().is_new(&origin) {
+            let cure = "if people call this server by that, or the page is yours, add it to http.origins";
+            tracing::warn!("requests by pages of {origin:?} are refused: {cure}");
+        }
         let sentence = format!("Origin: {origin:?} may not use this API (http.origins)");
         return HttpError::new(StatusCode::FORBIDDEN, sentence).into_response();
     }
@@ -70,13 +74,18 @@ pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: N
     response
 }
 
+/// The files of the page, which anybody may have. Browsers name an origin when they load modules.
+fn is_page(method: &Method, path: &str) -> bool {
+    matches!(*method, Method::GET | Method::HEAD) && (path == "/" || path.starts_with("/assets/"))
+}
+
 /// Whether a browser asks before the real request; it sends no credentials with this one.
 pub(crate) fn is_preflight(headers: &HeaderMap) -> bool {
     headers.contains_key(header::ORIGIN) && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-fn access(config: &Config, headers: &HeaderMap, scheme: Scheme, path: &str) -> Access {
-    let Some(origin) = headers.get(header::ORIGIN) else { return Access::Own };
+fn access(config: &Config, headers: &HeaderMap, scheme: Scheme, (method, path): (&Method, &str)) -> Access {
+    let Some(origin) = headers.get(header::ORIGIN).filter(|_| !is_page(method, path)) else { return Access::Own };
     let text = origin.to_str().unwrap_or("(unreadable)");
     if is_ours(text, headers, scheme) {
         return Access::Own;

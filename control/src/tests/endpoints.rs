@@ -205,6 +205,10 @@ async fn pages_of_other_origins() {
     for path in ["/whip/r", "/whep/r", "/rooms/r/events"] {
         assert_eq!(open.send("OPTIONS", path, &preflight, "").await.status, StatusCode::FORBIDDEN, "{path}");
     }
+    // The page's own files are no secret: called by a name, or through a proxy, it must not stay blank.
+    for path in ["/", "/assets/main.js"] {
+        assert_eq!(open.send("GET", path, foreign, "").await.status, StatusCode::OK, "{path}");
+    }
     // With tokens a page of any origin may ask; without one it gets nothing.
     let guarded = Server::start_with(with_tokens()).await;
     let answer = guarded.send("OPTIONS", "/whip/r", &preflight, "").await;
