@@ -319,3 +319,79 @@ fn statistics_tell_the_layers_that_are_preferred_and_sent() {
     });
     assert_eq!(told, Some((1, Some(1))));
 }
+
+/// Numbers that are the same for the same seed (xorshift64).
+struct Dice(u64);
+
+impl Dice {
+    /// Below `below`.
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % below
+    }
+}
+
+/// Whether all frames that a frame needs are among those that came, of a picture that is a key frame or not.
+fn is_decodable(mode: Mode, came: &[Got], (picture, spatial): Got, is_key: bool) -> bool {
+    let has = |got: Got| came.contains(&got);
+    let below = spatial == 0 || has((picture, spatial - 1));
+    let before = has((picture.wrapping_sub(1), spatial));
+    match (is_key, mode) {
+        (true, _) => below,
+        (false, Mode::Full) => below && before,
+        (false, Mode::Independent | Mode::Av1) => before,
+    }
+}
+
+/// A sender whose best layers come and go, and a receiver who changes its mind and pauses. Frames that came.
+fn play_at_random(mode: Mode, seed: u64) -> usize {
+    let (mut stage, mut dice) = (Stage::new(mode), Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
+    let best = if mode == Mode::Av1 { 1 } else { 2 };
+    let (mut highest, mut keys, mut asked) = (best, Vec::new(), 0);
+    for picture in 0..240 {
+        let wanted = if dice.roll(40) == 0 { dice.roll(u64::from(best) + 1) as u8 } else { highest };
+        // A layer that comes back begins at a key frame; so does what was asked for, at last.
+        let is_key =
+            picture == 0 || wanted > highest || dice.roll(60) == 0 || (stage.asked > asked && dice.roll(3) == 0);
+        if is_key {
+            (asked, highest) = (stage.asked, wanted);
+            keys.push(stage.picture);
+        } else {
+            highest = highest.min(wanted);
+        }
+        stage.picture(highest, is_key);
+        match dice.roll(30) {
+            0 => stage.prefer(dice.roll(4) as u8),
+            1 => {
+                let (consumer, paused) = (ConsumerId(OUT.into()), dice.roll(2) == 0);
+                stage.bed.command(&Command::PauseConsumer { consumer, paused }).expect("there");
+                stage.take();
+            }
+            _ => {}
+        }
+    }
+    for pair in stage.numbers.windows(2) {
+        assert_eq!(pair[1], pair[0].wrapping_add(1), "{mode:?} {seed}");
+    }
+    for (at, got) in stage.got.iter().enumerate() {
+        let came = &stage.got[..at];
+        assert!(
+            is_decodable(mode, came, *got, keys.contains(&got.0)),
+            "{mode:?} {seed}: {got:?} {:?}",
+            &came[at.saturating_sub(12)..]
+        );
+        let is_last = stage.got.get(at + 1).is_none_or(|next| next.0 != got.0);
+        assert_eq!(stage.ends.contains(got), is_last, "{mode:?} {seed}: {got:?}");
+    }
+    stage.got.len()
+}
+
+#[test]
+fn whatever_is_sent_can_be_decoded() {
+    for mode in [Mode::Full, Mode::Independent, Mode::Av1] {
+        let came: usize = (0..200).map(|seed| play_at_random(mode, seed)).sum();
+        assert!(came > 200 * 100, "{mode:?}: {came}");
+    }
+}
