@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod stats;
 mod status;
+mod trace;
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use axum::routing::{get, post};
 
 use crate::http::App;
 
-/// `/status`, `/health`, `/stats`, `/rooms`, and the test hooks.
+/// `/status`, `/health`, `/stats`, `/rooms`, traces of decisions, and the test hooks.
 pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/status", get(status::page))
@@ -19,5 +20,6 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/stats", get(status::stats))
         .route("/test-hooks/worker/{index}", post(status::test_hook))
         .route("/rooms", get(status::rooms))
+        .route("/rooms/{room}/transports/{transport}/trace", get(trace::trace))
         .with_state(app)
 }

@@ -2,9 +2,10 @@
 //!
 //! What the worker counts is asked for at most once a second for each producer, however many want to know.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use corecast_wire::{Command, Object, ObjectStats, SpatialLayer};
+use corecast_wire::{Command, ConsumerId, Decision, Object, ObjectStats, SpatialLayer};
 use tokio::sync::watch;
 
 use super::error::{Code, Error};
@@ -101,6 +102,15 @@ impl Room {
         let sample = producer.sample.as_ref().ok_or_else(missing)?;
         let (names, encodings) = (producer.encodings.clone(), sample.encodings.clone());
         Ok(LayerReport { names, encodings, state: layer, wishes_less })
+    }
+
+    /// What was seen of the path to the peer of a transport and decided for it, oldest first, and what consumers are
+    /// called.
+    pub(crate) async fn trace(&self, transport: &str) -> Result<(Vec<Decision>, HashMap<ConsumerId, String>), Error> {
+        let state = self.state().await;
+        let found = state.transports.get(transport).ok_or_else(|| Error::not_found("transport", transport))?;
+        let names = state.consumers.iter().map(|(name, consumer)| (consumer.id, name.clone())).collect();
+        Ok((self.worker().trace(found.id).await?, names))
     }
 
     /// Tells when a consumer is sent another layer, or nothing.

@@ -3,7 +3,7 @@
 //! A worker applies each command completely or not at all, and it knows no batch. So what a batch has done until one of
 //! its commands was refused is undone here.
 
-use corecast_wire::{Command, CommandError, Object, ObjectStats, ProducerId, Reply, Silence};
+use corecast_wire::{Command, CommandError, Decision, Object, ObjectStats, ProducerId, Reply, Silence, TransportId};
 
 use super::link::RequestError;
 use super::pool::Worker;
@@ -73,6 +73,14 @@ impl Worker {
     pub(crate) async fn silences(&self, producers: Vec<ProducerId>) -> Result<Vec<Silence>, RequestError> {
         match self.request(Command::Silences { producers }).await? {
             Reply::Silences(silences) => Ok(silences),
+            _ => Err(RequestError::WrongReply),
+        }
+    }
+
+    /// What was seen of the path to a transport's receivers, and decided for them, oldest first.
+    pub(crate) async fn trace(&self, transport: TransportId) -> Result<Vec<Decision>, RequestError> {
+        match self.request(Command::Trace { transport }).await? {
+            Reply::Trace(decisions) => Ok(decisions),
             _ => Err(RequestError::WrongReply),
         }
     }

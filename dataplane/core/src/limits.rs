@@ -166,6 +166,8 @@ pub const FEEDBACK_INTERVAL: Duration = Duration::from_millis(10);
 pub const FEEDBACKS_AT_ONCE: u32 = 50;
 /// Time after which what a receiver is sent is looked at again, at the earliest.
 pub const ALLOCATION_INTERVAL: Duration = Duration::from_millis(200);
+/// What is remembered of a path and of what was decided for it: two minutes and more.
+pub const MAX_DECISIONS: usize = 160;
 /// What a path is taken to carry before its receiver has said anything, in bits per second, unless control says so.
 pub const INITIAL_OUTGOING_BPS: u64 = 1_000_000;
 /// What a path is taken to carry at most, unless control says so.

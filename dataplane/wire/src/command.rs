@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConsumeDataOptions, ConsumeOptions, ConsumerId, DataConsumerId, DataProducerId, DtlsParameters, DtlsState,
-    IceParameters, IceState, IceTuple, Io, Object, ProduceDataOptions, ProduceOptions, ProducerId, RouterId, SctpState,
-    SctpStreamParameters, Silence, SrtpCryptoSuite, SrtpParameters, StatsPage, TransportId, Usage,
+    ConsumeDataOptions, ConsumeOptions, ConsumerId, DataConsumerId, DataProducerId, Decision, DtlsParameters,
+    DtlsState, IceParameters, IceState, IceTuple, Io, Object, ProduceDataOptions, ProduceOptions, ProducerId, RouterId,
+    SctpState, SctpStreamParameters, Silence, SrtpCryptoSuite, SrtpParameters, StatsPage, TransportId, Usage,
     WebRtcTransportOptions,
 };
 
@@ -42,6 +42,11 @@ pub enum Command {
     Silences {
         /// At most [`MAX_SILENCES`](crate::MAX_SILENCES).
         producers: Vec<ProducerId>,
+    },
+    /// Answers [`Reply::Trace`]: what was seen of the path to a transport's receivers, and decided for them.
+    Trace {
+        /// Which transport.
+        transport: TransportId,
     },
     /// New router.
     CreateRouter {
@@ -288,6 +293,8 @@ pub enum Reply {
     Stats(StatsPage),
     /// Answer to [`Command::Silences`]: one for each producer, in their order.
     Silences(Vec<Silence>),
+    /// Answer to [`Command::Trace`]: oldest first.
+    Trace(Vec<Decision>),
 }
 
 /// Why a command was not applied. Nothing has changed.

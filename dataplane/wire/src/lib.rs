@@ -14,6 +14,7 @@ mod ids;
 mod maxima;
 mod rtp_parameters;
 mod stats;
+mod trace;
 mod webrtc;
 mod worker_config;
 
@@ -39,6 +40,7 @@ pub use stats::{
     ConsumerStats, CoreTime, Limit, Object, ObjectStats, OutgoingCause, OutgoingStats, ProducerStats, Silence,
     StatsPage, StreamStats, TransportStats, Usage, WebRtcStats,
 };
+pub use trace::{Decided, Decision};
 pub use webrtc::{
     DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol,
     IceState, IceTuple, OutgoingBitrates, WebRtcConfig, WebRtcTransportOptions,

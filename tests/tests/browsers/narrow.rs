@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use corecast_tests::browser::Browser;
 use corecast_tests::relay::{Path, Relay};
+use corecast_tests::server::Server;
 use serde_json::Value;
 
 use crate::Stage;
@@ -87,6 +88,21 @@ pub(crate) fn gets_what_fits(stage: &Stage) {
     }
 }
 
+/// The server tells what it has decided for the viewer, and why.
+fn traces(server: &Server) {
+    let stats = server.stats();
+    let transports = stats["transports"].as_array().cloned().unwrap_or_default();
+    let viewed = transports.iter().find(|one| one["availableOutgoingBitrate"].is_u64()).expect("a viewer's transport");
+    let of = |name: &str| viewed[name].as_str().expect("a name").to_owned();
+    let path = format!("/rooms/{}/transports/{}/trace", of("roomId"), of("id"));
+    let trace = server.json("GET", &path, "").expect("a trace");
+    let decisions = trace["decisions"].as_array().expect("a list");
+    let has = |what: &str| decisions.iter().any(|decision| decision["type"] == what);
+    assert!(has("path") && has("layers"), "{trace}");
+    let (status, picture) = server.get(&format!("{path}?format=svg")).expect("an answer");
+    assert!(status == 200 && picture.starts_with("<svg"), "{status} {picture}");
+}
+
 /// Modes in which one encoding has spatial layers, with the width of each, and what carries the one below the best.
 const SPATIAL: [(&str, &str, u64); 3] =
     [("vp9", "L3T3_KEY", 600_000), ("vp9", "L3T3", 600_000), ("av1", "L2T2", 500_000)];
@@ -113,6 +129,7 @@ pub(crate) fn spatial_layers(stage: &Stage) {
         narrow(&relay, 0);
         is_wide(&viewer, &peer, 960);
         viewer.keeps_seeing(&peer, 30);
+        traces(&server);
         let freezes = inbound(&viewer, &peer, "video")["freezeCount"].clone();
         println!("    {codec} {mode}: 480 wide at {} kbit/s, {found:.1} a second, {freezes} freezes", rate_bps / 1_000);
     }

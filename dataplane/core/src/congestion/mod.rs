@@ -3,6 +3,7 @@
 
 mod allocation;
 mod arrivals;
+mod decisions;
 mod remb;
 pub mod send;
 mod sending;

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use corecast_wire::{Discard, OutgoingCause, OutgoingStats};
+use corecast_wire::{Decided, Discard, OutgoingCause, OutgoingStats};
 
 use super::allocation::Allocation;
+use super::decisions::Decisions;
 use super::send::{Cause, ClusterId, Estimator, PacketResult, Probe, Settings};
 use super::trains::{Train, Trains};
 use crate::io::Deadline;
@@ -48,6 +49,7 @@ pub(crate) struct Sending {
     /// Feedback that it may still send.
     feedbacks: Ration,
     allocation: Allocation,
+    decisions: Decisions,
     wanted_bps: u64,
     /// They do not have all that.
     is_unmet: bool,
@@ -71,6 +73,7 @@ impl Sending {
             hears_numbers: false,
             feedbacks: Ration::default(),
             allocation: Allocation::default(),
+            decisions: Decisions::default(),
             wanted_bps: 0,
             is_unmet: false,
             probe: None,
@@ -211,6 +214,22 @@ impl Sending {
     /// What each of the receiver's consumers gets.
     pub(crate) const fn allocation_mut(&mut self) -> &mut Allocation {
         &mut self.allocation
+    }
+
+    /// The consumers may take so much.
+    pub(crate) fn note_given(&mut self, now: Instant, given_bps: u64) {
+        let OutgoingStats { available_bps, cause, queue_us, wanted_bps } = self.stats(now);
+        let queue_ms = queue_us / 1_000;
+        self.decisions.push_path(now, Decided::Path { available_bps, given_bps, wanted_bps, queue_ms, cause });
+    }
+
+    /// What was seen of the path, and decided.
+    pub(crate) const fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    pub(crate) const fn decisions_mut(&mut self) -> &mut Decisions {
+        &mut self.decisions
     }
 
     /// Whether it is time to look at what is sent. It is then not for a while.

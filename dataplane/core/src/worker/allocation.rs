@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use corecast_wire::{Discard, Event, MediaKind};
+use corecast_wire::{Decided, Decision, Discard, Event, MediaKind, TransportId};
 
 use super::Worker;
+use super::refused::Applied;
 use crate::congestion::send::Cause;
 use crate::congestion::{PathView, Wish};
 use crate::consumer::Allowed;
@@ -165,6 +166,7 @@ impl Worker {
             // Nothing is known of the path.
             None => wishes.iter_mut().for_each(|wish| wish.step = wish.count().checked_sub(1)),
         }
+        sending.note_given(now, sound_bps + wishes.iter().map(Wish::cost).sum::<u64>());
         sending.set_unmet(wishes.iter().any(|wish| wish.cost() < wish.wanted()));
         for (steps, wish) in steps.iter_mut().zip(wishes) {
             let allowed = wish.step.and_then(|step| steps.allows.get(usize::from(step))).copied();
@@ -230,6 +232,13 @@ impl Worker {
         (steps.wish.count() > 0).then_some(steps)
     }
 
+    /// What was seen of the path to a transport's receivers, and decided for them.
+    pub(super) fn trace(&mut self, now: Instant, transport: TransportId) -> Applied<Vec<Decision>> {
+        let key = self.transport_key(transport)?;
+        let sending = self.transports.get_mut(key).and_then(|transport| transport.sending());
+        Ok(sending.map(|sending| sending.decisions().told(now)).unwrap_or_default())
+    }
+
     /// Control is told whether a consumer's path limits it, if that has changed.
     pub(super) fn report_limited(&mut self, key: ConsumerKey) {
         let Some(of) = self.consumers.get(key).map(|consumer| consumer.producer()) else { return };
@@ -247,7 +256,13 @@ impl Worker {
             return;
         };
         let (of, before) = (consumer.producer(), consumer.target());
+        let (id, transport) = (consumer.id(), consumer.transport());
         let pauses = consumer.set_allowed(allowed);
+        if let Some(sending) = self.transports.get_mut(transport).and_then(|transport| transport.sending()) {
+            let Allowed { spatial, temporal, suspended } = allowed;
+            let decided = Decided::Layers { consumer: id, spatial, temporal, suspended };
+            sending.decisions_mut().push(now, decided);
+        }
         self.report_limited(key);
         let layers = self.layers(now, of);
         self.set_target(key, layers);

@@ -42,6 +42,7 @@ impl Worker {
         match command {
             Command::Stats { from } => return Ok(Reply::Stats(self.stats_page(now, *from))),
             Command::Silences { producers } => return self.silences(now, producers).map(Reply::Silences),
+            Command::Trace { transport } => return self.trace(now, *transport).map(Reply::Trace),
             Command::CreatePlainTransport { router, transport, options } => {
                 return self.create_plain_transport(now, *router, *transport, options, opened);
             }
