@@ -5,6 +5,7 @@ pub mod calls;
 pub mod clock;
 pub mod cpu;
 pub mod crypto;
+pub mod data;
 pub mod fanout;
 pub mod flood;
 pub mod floor;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use corecast_bench::calls::overload;
-use corecast_bench::{calls, fanout, flood, floor_loop, floor_table, meeting, network, rtp, target};
+use corecast_bench::{calls, data, fanout, flood, floor_loop, floor_table, meeting, network, rtp, target};
 
 /// RTP load generator for corecast
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Command {
     /// Measure a server with publishers and subscribers that join as browsers do
     #[command(name = "webrtc")]
     WebRtc(calls::WebRtcArgs),
+    /// Measure the data channels of a server: one publisher's messages to all who watch it
+    Data(data::DataArgs),
     /// Ask a worker for more than it can do: offered load against what leaves and how late
     Overload(overload::OverloadArgs),
     /// Simulate the estimator of the path to a receiver in the cases of RFC 8867
@@ -65,6 +67,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Floor(args) => floor_table::run(&args),
         Command::Rtp(args) => rtp::run(&args),
         Command::WebRtc(args) => calls::run(&args),
+        Command::Data(args) => data::run(&args),
         Command::Overload(args) => overload::run(&args),
         Command::Network(args) => network::run(&args),
         Command::Flood(args) => flood::run(&args),

@@ -2,6 +2,7 @@
 
 use std::net::UdpSocket;
 use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -32,6 +33,9 @@ const FIELDS: [&str; 23] = [
     "subscribers",
     "publishers",
 ];
+
+/// Who starts a server looks for free ports first: two at a time would find the same.
+static SERVER: Mutex<()> = Mutex::new(());
 
 fn program(args: &[&str]) -> Output {
     // A measuring run takes seconds; one that hangs must not hang the tests.
@@ -161,6 +165,7 @@ fn what_cannot_be_is_refused_in_one_line() {
 fn webrtc(args: &[&str]) -> Value {
     let small = ["webrtc", "--json", "--subscribers", "3", "--joins-per-second", "10", "--no-floor"];
     let short = ["--warm-up", "0.3", "--seconds", "1", "--retries", "0"];
+    let _alone = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
     json(&[&small[..], &short, args].concat())
 }
 
@@ -205,4 +210,35 @@ fn a_flood_gets_no_answer_and_media_goes_on() {
         assert_eq!((&figures["lost"], &flood["lost_server_with"]), (&0.into(), &0.into()), "{figures}");
         assert!(!flood["discards"].as_object().expect("by name").is_empty(), "{figures}");
     }
+}
+
+/// Figures of `data --json`, by order: a real server, real sessions, SCTP of another library than the server's.
+fn data(args: &[&str]) -> Vec<Value> {
+    let _alone = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    let output = program(&[&["data", "--json", "--subscribers", "3", "--seconds", "1"], args].concat());
+    let problem = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {problem}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn messages_reach_all_who_listen_in_both_orders() {
+    let figures = data(&["--rate", "40"]);
+    assert_eq!(figures.iter().map(|of| &of["order"]).collect::<Vec<_>>(), ["ordered", "unordered"]);
+    for of in &figures {
+        assert_eq!((&of["sent"], &of["delivered"], &of["lost"]), (&40.into(), &120.into(), &0.into()), "{of}");
+        assert_eq!((&of["repeated"], &of["media"]), (&0.into(), &Value::Null), "{of}");
+        assert!(of["cpu_us_per_message"].as_f64().expect("measured") > 0.0);
+    }
+    assert_eq!(figures[0]["overtaken"], 0, "{figures:?}");
+}
+
+#[test]
+fn messages_of_many_packets_pass_as_fast_as_they_arrive_beside_media() {
+    let figures = data(&["--size", "60000", "--in-flight", "2", "--order", "ordered", "--media", "2"]);
+    let [of] = figures.as_slice() else { panic!("{figures:?}") };
+    assert!(of["sent"].as_u64().expect("a number") > 10, "{of}");
+    assert_eq!(of["lost"], 0, "{of}");
+    assert!(of["media"]["p99_us_with"].as_f64().expect("measured") > 0.0, "{of}");
 }

@@ -14,7 +14,9 @@ use crate::generator::{Beside, Ends};
 use crate::packet::FIRST_SSRC;
 use crate::subscribers::Promised;
 use crate::webrtc::dtls::Terms;
+use crate::webrtc::records;
 use crate::webrtc::sdp::{Kind, Media};
+use crate::webrtc::talking::Talking;
 use crate::webrtc::upkeep::Upkeep;
 use crate::webrtc::{Identity, JoinError, Options, Phase, Session, Times, join};
 
@@ -23,6 +25,9 @@ const FIRST_RTP_WITHIN: Duration = Duration::from_secs(10);
 const LEAVE_WITHIN: Duration = Duration::from_secs(20);
 /// How often the runtime runs while no endpoint joins or leaves.
 const IDLE_TURN_NS: u64 = 10_000_000;
+/// Who publishes messages, and the stream of sound that it announces and never sends.
+const TALKER: &str = "talker";
+const TALKER_SSRC: u32 = 7;
 /// Longest reason that is reported, in characters.
 const REASON_CHARS: usize = 160;
 
@@ -92,6 +97,25 @@ impl Joiner {
         let url = format!("{}/whip/{}?peer=publisher-{number}", self.base, self.room);
         let media = Media::plain(self.kind, true, Some(FIRST_SSRC + u32::from(number)));
         self.runtime.block_on(join(&self.client, &url, self.options(media)))
+    }
+
+    /// Has an endpoint with data channels join, and waits for it: the publisher of messages, or one who watches it.
+    ///
+    /// # Errors
+    /// A step failed.
+    pub fn talk(&self, publishes: bool, now_ns: u64) -> anyhow::Result<Talking> {
+        let url = match publishes {
+            true => format!("{}/whip/{}?peer={TALKER}", self.base, self.room),
+            false => format!("{}/whep/{}/{TALKER}", self.base, self.room),
+        };
+        let media = Media::plain(Kind::Audio, publishes, Some(TALKER_SSRC));
+        let mut options = self.options(media);
+        options.data = true;
+        options.terms.cipher_suites = vec![records::SUITE];
+        self.runtime.block_on(async {
+            let session = join(&self.client, &url, options).await?;
+            Talking::begin(session.into_parts(), now_ns).await
+        })
     }
 
     /// Starts an endpoint that watches publisher `number`; the result comes on `done`.

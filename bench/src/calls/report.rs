@@ -143,7 +143,9 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    fn new(without: &Window, with: &Window) -> Self {
+    /// Compares two windows.
+    #[must_use]
+    pub fn new(without: &Window, with: &Window) -> Self {
         let (p99_us_without, p99_us_with) = (quantile_us(without, 0.99), quantile_us(with, 0.99));
         Self {
             p99_us_without,
@@ -156,7 +158,8 @@ impl Comparison {
         }
     }
 
-    fn print(&self) {
+    /// Prints it.
+    pub fn print(&self) {
         println!(
             "media beside it: p99 {} without, {} with; lost by the server {} without, {} with",
             duration(self.p99_us_without * 1e3),

@@ -16,6 +16,7 @@ use webrtc_util::conn::Conn;
 use webrtc_util::{Error, KeyingMaterialExporter as _};
 
 use super::identity::{self, Identity};
+use super::records::Records;
 
 /// Datagrams that wait for the crate; what is more is lost, as on a network.
 const MAX_WAITING: usize = 64;
@@ -197,6 +198,8 @@ pub struct Association {
     pub(super) keys: Option<Keys>,
     /// The other side's certificate in DER.
     pub(super) certificate: Vec<u8>,
+    /// We are the client.
+    client: bool,
 }
 
 impl std::fmt::Debug for Association {
@@ -251,7 +254,7 @@ impl Handshake {
                 Some(split(suite, &material.context("SRTP keys")?, client)?)
             }
         };
-        Ok(Association { connection, feed: self.feed, keys, certificate })
+        Ok(Association { connection, feed: self.feed, keys, certificate, client })
     }
 }
 
@@ -272,6 +275,16 @@ impl Association {
     pub async fn ended(&self) {
         let mut record = vec![0; RECORD_BYTES];
         while self.connection.read(&mut record, None).await.is_ok() {}
+    }
+
+    /// Records of application data, for a loop without a runtime. Its cipher suite must be [`records::SUITE`], which is
+    /// all that the terms may have allowed.
+    ///
+    /// # Errors
+    /// The crate does not tell its secrets.
+    pub(super) async fn records(&self) -> anyhow::Result<Records> {
+        let secrets = self.connection.connection_state().await.key_log_data().context("secrets of DTLS")?;
+        Records::new(&secrets, self.client)
     }
 
     /// Says that we are leaving (`close_notify`).

@@ -49,6 +49,7 @@ impl Joining {
             fingerprint: options.fingerprint.as_deref().unwrap_or(&truth),
             setup: options.setup,
             media: &options.media,
+            data: options.data,
         };
         let posted = whip::post(client, url, &options, offer.to_text()).await;
         let (resource, answer_text) = posted.map_err(failed(Phase::Http))?;

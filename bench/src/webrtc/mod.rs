@@ -1,18 +1,21 @@
 //! A WebRTC endpoint that shares no protocol code with the server: ICE by the crate `stun`, DTLS by `dtls`, SRTP by
-//! `webrtc-srtp`, offers as plain text. It publishes over WHIP (RFC 9725) and watches over WHEP.
+//! `webrtc-srtp`, SCTP by `sctp-proto`, offers as plain text. It publishes over WHIP (RFC 9725) and watches over WHEP.
 //!
 //! The load generator joins with it, and so do tests: every step can be taken alone ([`Joining`]), and what an
 //! endpoint says of itself can be a lie ([`Options`]).
 //!
 //! It never resists an attack: the crates that it stands on panic on hostile input (`tests/tests/listed_crates*.rs`).
 
+pub mod channels;
 pub mod dtls;
 pub mod ice;
 pub mod identity;
 pub mod joining;
 pub mod options;
+pub mod records;
 pub mod sdp;
 pub mod session;
+pub mod talking;
 pub mod upkeep;
 pub mod whip;
 mod wire;

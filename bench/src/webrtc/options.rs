@@ -64,6 +64,8 @@ pub struct Times {
 pub struct Options {
     /// Sections of the offer.
     pub media: Vec<Media>,
+    /// Behind them one for data channels.
+    pub data: bool,
     /// The certificate that it shows.
     pub identity: Arc<Identity>,
     /// What the offer says instead of that certificate's fingerprint.
@@ -90,6 +92,7 @@ impl Options {
     pub fn new(identity: &Arc<Identity>, media: Vec<Media>) -> Self {
         Self {
             media,
+            data: false,
             identity: Arc::clone(identity),
             fingerprint: None,
             token: None,

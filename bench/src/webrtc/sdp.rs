@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, bail};
 
+use super::channels::{MAX_MESSAGE_BYTES, SCTP_PORT};
 use super::ice::Credentials;
 
 /// Sound or pictures.
@@ -137,6 +138,8 @@ pub struct Offer<'a> {
     pub setup: Setup,
     /// The sections, in order; all in one bundle (RFC 9143).
     pub media: &'a [Media],
+    /// Behind them one for data channels (RFC 8841).
+    pub data: bool,
 }
 
 impl Offer<'_> {
@@ -144,7 +147,8 @@ impl Offer<'_> {
     #[must_use]
     pub fn to_text(&self) -> String {
         let session: u32 = rand::random();
-        let mids: Vec<_> = (0..self.media.len()).map(|mid| mid.to_string()).collect();
+        let sections = self.media.len() + usize::from(self.data);
+        let mids: Vec<_> = (0..sections).map(|mid| mid.to_string()).collect();
         let mut out = format!(
             "v=0\r\no=- {session} 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n\
             a=group:BUNDLE {}\r\na=msid-semantic: WMS *\r\n",
@@ -157,6 +161,14 @@ impl Offer<'_> {
         );
         for (mid, media) in self.media.iter().enumerate() {
             media.write(mid, &transport, &mut out);
+        }
+        if self.data {
+            let _ = write!(
+                out,
+                "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n{transport}a=mid:{}\r\n\
+                a=sctp-port:{SCTP_PORT}\r\na=max-message-size:{MAX_MESSAGE_BYTES}\r\n",
+                self.media.len()
+            );
         }
         out
     }
@@ -312,13 +324,14 @@ mod tests {
         video.rtx = Some(97);
         video.extensions.push((3, "urn:ietf:params:rtp-hdrext:sdes:mid".into()));
         let media = [Media::plain(Kind::Audio, false, Some(5)), video];
-        let offer = Offer { ice: &ice, fingerprint: "sha-256 AA", setup: Setup::Passive, media: &media };
+        let offer = Offer { ice: &ice, fingerprint: "sha-256 AA", setup: Setup::Passive, media: &media, data: true };
         let text = offer.to_text();
-        assert!(text.contains("a=group:BUNDLE 0 1\r\n") && text.ends_with("\r\n") && !text.contains("\r\n\r\n"));
+        assert!(text.contains("a=group:BUNDLE 0 1 2\r\n") && text.ends_with("\r\n") && !text.contains("\r\n\r\n"));
         assert!(text.contains("m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\n") && text.contains("a=fmtp:97 apt=96\r\n"));
         assert!(text.contains("a=ssrc-group:FID 7 8\r\n") && !text.contains("ssrc:5"), "who receives has no SSRC");
         assert!(text.contains("a=extmap:3 urn:ietf:params:rtp-hdrext:sdes:mid\r\n"));
-        assert_eq!(text.matches("a=setup:passive\r\n").count(), 2);
+        assert_eq!(text.matches("a=setup:passive\r\n").count(), 3);
+        assert!(text.ends_with("a=mid:2\r\na=sctp-port:5000\r\na=max-message-size:262144\r\n"));
     }
 
     #[test]

@@ -59,7 +59,11 @@ impl std::fmt::Debug for Upkeep {
 type Rest = (Arc<UdpSocket>, Context, Context);
 
 impl Upkeep {
-    fn new(parts: Parts, now_ns: u64) -> anyhow::Result<(Self, Rest)> {
+    /// Takes a session over.
+    ///
+    /// # Errors
+    /// The socket is not connected.
+    pub(super) fn new(parts: Parts, now_ns: u64) -> anyhow::Result<(Self, Rest)> {
         let Parts { socket, seal, open, checks, association, resource } = parts;
         let remote = socket.peer_addr().context("a connected socket")?;
         // Many join together; their reports and checks are spread from the start.
@@ -86,7 +90,7 @@ impl Upkeep {
     }
 
     /// Sends a check if one is due; whether a report is.
-    fn turn(&mut self, now_ns: u64, socket: &UdpSocket) -> anyhow::Result<bool> {
+    pub(super) fn turn(&mut self, now_ns: u64, socket: &UdpSocket) -> anyhow::Result<bool> {
         if now_ns >= self.next_check_ns {
             send(socket, &self.checks.request()?);
             self.next_check_ns = now_ns + consent_interval().as_nanos() as u64;
@@ -98,7 +102,8 @@ impl Upkeep {
         Ok(report)
     }
 
-    fn take(&mut self, datagram: &[u8], socket: &UdpSocket) {
+    /// Takes in what is neither media nor data.
+    pub(super) fn take(&mut self, datagram: &[u8], socket: &UdpSocket) {
         if is_dtls(datagram) {
             self.association.feed.take(datagram);
         } else if is_stun(datagram)
