@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use corecast_wire::{
-    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, Event, Frame, FrameDecoder, HugePages,
-    Io, MediaKind, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId, TransportId,
-    Usage, WorkerConfig, encode,
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, DataLimits, EncodingMapping, Event, Frame, FrameDecoder,
+    HugePages, Io, MediaKind, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId,
+    TransportId, Usage, WorkerConfig, encode,
 };
 
 use crate::packet::{FIRST_SSRC, PAYLOAD_TYPE};
@@ -52,6 +52,7 @@ impl LinkedWorker {
             max_sound_wait_us: setup.sound_wait_us,
             max_media_age_ms: 200,
             max_packets_per_s: u32::MAX,
+            data: DataLimits::DEFAULT,
             webrtc: None,
             test_hooks: false,
         };

@@ -16,7 +16,7 @@ use crate::settings::{
     SoundWait, Span, Workers,
 };
 
-pub(crate) use webrtc::{Access, Dtls, Limits};
+pub(crate) use webrtc::{Access, Dtls, Limits, Sctp};
 
 /// Files that are read when `--config` names none; the first that exists.
 const DEFAULT_FILES: [&str; 2] = ["corecast.toml", "/etc/corecast.toml"];
@@ -38,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     pub(crate) rtc: Rtc,
     pub(crate) dtls: Dtls,
+    pub(crate) sctp: Sctp,
     pub(crate) whip: Access,
     pub(crate) whep: Access,
     pub(crate) limits: Limits,

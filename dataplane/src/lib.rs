@@ -48,6 +48,7 @@ mod tests {
             max_sound_wait_us: 0,
             max_media_age_ms: 200,
             max_packets_per_s: 20_000,
+            data: corecast_wire::DataLimits::DEFAULT,
             webrtc: None,
             test_hooks: false,
         }

@@ -99,6 +99,7 @@ impl Pump {
             max_media_age: Duration::from_millis(config.max_media_age_ms.into()),
             max_sound_wait: Duration::from_micros(config.max_sound_wait_us.into()),
             max_packets_per_s: config.max_packets_per_s,
+            data: config.data,
             ..Config::plain(started)
         };
         let source = MemorySource::new(move |bytes| memory.take(bytes));

@@ -1,9 +1,11 @@
 //! What the operator may set about WebRTC: DTLS, access to the WHIP and WHEP endpoints, and limits of what comes in by
 //! them.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use clap::Parser;
+use corecast_wire::{DataLimits, MAX_MESSAGE_BYTES};
 use serde::{Deserialize, Serialize};
 
 use super::{Config, ConfigError};
@@ -12,19 +14,60 @@ use crate::settings::{DtlsSetting, IceServer, Span};
 /// Longest bearer token: no client sends a longer one in a header.
 const MAX_TOKEN_BYTES: usize = 1_024;
 /// At most what the parser takes.
-const SDP_BYTES: std::ops::RangeInclusive<usize> = 1_024..=crate::sdp::MAX_BYTES;
-const CONNECTIONS: std::ops::RangeInclusive<usize> = 16..=1 << 20;
+const SDP_BYTES: RangeInclusive<usize> = 1_024..=crate::sdp::MAX_BYTES;
+const CONNECTIONS: RangeInclusive<usize> = 16..=1 << 20;
 /// A round of a busy worker takes some milliseconds.
-const MEDIA_AGE_MS: std::ops::RangeInclusive<u128> = 50..=10_000;
+const MEDIA_AGE_MS: RangeInclusive<u128> = 50..=10_000;
 /// A call's sound and picture.
 const LEAST_PACKETS_PER_SECOND: u32 = 100;
-const CONSENT_SECS: std::ops::RangeInclusive<u64> = 10..=60;
+/// A message is taken while another one waits; 5 MiB is what browsers announce.
+const RECV_WINDOW_BYTES: RangeInclusive<u64> = 2 * MAX_MESSAGE_BYTES as u64..=16 << 20;
+const SEND_BUFFER_BYTES: RangeInclusive<u64> = MAX_MESSAGE_BYTES as u64..=64 << 20;
+const MAX_WORKER_BYTES: u64 = 64 << 30;
+const CONSENT_SECS: RangeInclusive<u64> = 10..=60;
 
 /// DTLS of WebRTC transports.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Dtls {
     pub(crate) versions: DtlsSetting,
+}
+
+/// What data channels may hold of messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Sctp {
+    /// Window that each client is announced, in bytes.
+    pub(crate) recv_window_bytes: u32,
+    /// What may wait for one client, in bytes.
+    pub(crate) send_buffer_bytes: u32,
+    /// What may wait for all clients of a worker together, in bytes.
+    pub(crate) worker_bytes: u64,
+}
+
+impl Default for Sctp {
+    fn default() -> Self {
+        let DataLimits { recv_window_bytes, send_buffer_bytes, worker_bytes } = DataLimits::DEFAULT;
+        Self { recv_window_bytes, send_buffer_bytes, worker_bytes }
+    }
+}
+
+impl Sctp {
+    /// What a worker is told.
+    pub(crate) const fn limits(&self) -> DataLimits {
+        let Self { recv_window_bytes, send_buffer_bytes, worker_bytes } = *self;
+        DataLimits { recv_window_bytes, send_buffer_bytes, worker_bytes }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let within = |name: &str, bytes: u64, range: &RangeInclusive<u64>| match range.contains(&bytes) {
+            true => Ok(()),
+            false => Err(ConfigError(format!("sctp.{name} must be {} to {}", range.start(), range.end()))),
+        };
+        within("recv_window_bytes", self.recv_window_bytes.into(), &RECV_WINDOW_BYTES)?;
+        within("send_buffer_bytes", self.send_buffer_bytes.into(), &SEND_BUFFER_BYTES)?;
+        within("worker_bytes", self.worker_bytes, &(self.send_buffer_bytes.into()..=MAX_WORKER_BYTES))
+    }
 }
 
 /// Who may use the WHIP or the WHEP endpoint.
@@ -103,6 +146,15 @@ pub(crate) struct WebRtcArgs {
     /// "1.2", "1.3" or "both" [default: 1.2]
     #[arg(long, env = "CORECAST_DTLS_VERSIONS", value_name = "WHICH")]
     dtls_versions: Option<DtlsSetting>,
+    /// Window of data channels that each client is announced, in bytes [default: 524288]
+    #[arg(long, env = "CORECAST_SCTP_RECV_WINDOW_BYTES", value_name = "BYTES")]
+    sctp_recv_window_bytes: Option<u32>,
+    /// Messages of data channels that may wait for one client, in bytes [default: 1048576]
+    #[arg(long, env = "CORECAST_SCTP_SEND_BUFFER_BYTES", value_name = "BYTES")]
+    sctp_send_buffer_bytes: Option<u32>,
+    /// The same for all clients of a worker together, in bytes [default: 268435456]
+    #[arg(long, env = "CORECAST_SCTP_WORKER_BYTES", value_name = "BYTES")]
+    sctp_worker_bytes: Option<u64>,
     /// Bearer tokens of publishers; without any everybody may publish
     #[arg(long, env = "CORECAST_WHIP_TOKENS", value_name = "TOKEN", value_delimiter = ',', hide_env_values = true)]
     whip_tokens: Vec<String>,
@@ -147,6 +199,9 @@ impl WebRtcArgs {
         set(&mut config.rtc.initial_outgoing_bitrate, &self.rtc_initial_outgoing_bitrate);
         set(&mut config.rtc.max_outgoing_bitrate, &self.rtc_max_outgoing_bitrate);
         set(&mut config.dtls.versions, &self.dtls_versions);
+        set(&mut config.sctp.recv_window_bytes, &self.sctp_recv_window_bytes);
+        set(&mut config.sctp.send_buffer_bytes, &self.sctp_send_buffer_bytes);
+        set(&mut config.sctp.worker_bytes, &self.sctp_worker_bytes);
         set(&mut config.limits.sessions_per_second, &self.limits_sessions_per_second);
         set(&mut config.limits.sessions_per_second_per_ip, &self.limits_sessions_per_second_per_ip);
         set(&mut config.limits.sdp_bytes, &self.limits_sdp_bytes);
@@ -204,6 +259,7 @@ impl Config {
         if self.limits.packets_per_second < LEAST_PACKETS_PER_SECOND {
             return wrong(format!("limits.packets_per_second must be {LEAST_PACKETS_PER_SECOND} or more"));
         }
+        self.sctp.check()?;
         for (name, access) in [("whip.tokens", &self.whip), ("whep.tokens", &self.whep)] {
             if access.tokens.iter().any(|token| !is_token(token)) {
                 let sentence = "tokens are 1 to 1024 letters, digits and -._~+/ (RFC 6750 section 2.1)";
@@ -236,6 +292,9 @@ mod tests {
             ("[limits]\nmedia_age = \"20ms\"", "limits.media_age"),
             ("[limits]\nmedia_age = \"11s\"", "limits.media_age"),
             ("[limits]\npackets_per_second = 0", "limits.packets_per_second"),
+            ("[sctp]\nrecv_window_bytes = 300000", "sctp.recv_window_bytes"),
+            ("[sctp]\nsend_buffer_bytes = 262143", "sctp.send_buffer_bytes"),
+            ("[sctp]\nsend_buffer_bytes = 2000000\nworker_bytes = 1999999", "sctp.worker_bytes"),
             ("[whip]\ntokens = [\"a b\"]", "whip.tokens"),
             ("[whep]\ntokens = [\"\"]", "whep.tokens"),
         ] {
@@ -253,10 +312,16 @@ mod tests {
     fn flags_lie_over_the_file() {
         let mut config = Config::parse("[whip]\ntokens = [\"file\"]\n[limits]\nsdp_bytes = 4096").expect("file");
         let flags = ["corecast", "--whip-tokens", "a,b", "--dtls-versions", "both", "--rtc-tcp", "false"];
+        let sctp = ["--sctp-recv-window-bytes", "1048576", "--sctp-send-buffer-bytes", "300000"];
+        let total = ["--sctp-worker-bytes", "8589934592"];
         let ice = ["--rtc-ice-servers", "stun:s.example,turn:t.example user secret"];
-        WebRtcArgs::try_parse_from(flags.iter().chain(&ice)).expect("flags").overlay(&mut config);
+        WebRtcArgs::try_parse_from(flags.iter().chain(&sctp).chain(&total).chain(&ice))
+            .expect("flags")
+            .overlay(&mut config);
         assert_eq!(config.whip.tokens, ["a", "b"]);
         assert_eq!((config.limits.sdp_bytes, config.rtc.tcp), (4_096, false));
+        let limits = DataLimits { recv_window_bytes: 1 << 20, send_buffer_bytes: 300_000, worker_bytes: 1 << 33 };
+        assert_eq!(config.sctp.limits(), limits);
         assert_eq!(config.dtls.versions.to_string(), "both");
         assert_eq!(config.rtc.ice_servers[1].credential.as_deref(), Some("secret"));
         let written = toml::to_string(&config).expect("writes");

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corecast_wire::{
-    Coalesce, Command, CommandError, ConsumerId, CurrentLayer, DtlsParameters, DtlsState, EncodingMapping, Event,
-    Executor, Frame, FrameDecoder, HugePages, IceState, Io, MediaKind, Object, ObjectStats, ProducerId, ProducerStats,
-    Reply, RouterId, Silence, SpatialLayer, StatsPage, StreamStats, TransportId, TransportStats, Usage,
+    Coalesce, Command, CommandError, ConsumerId, CurrentLayer, DataLimits, DtlsParameters, DtlsState, EncodingMapping,
+    Event, Executor, Frame, FrameDecoder, HugePages, IceState, Io, MediaKind, Object, ObjectStats, ProducerId,
+    ProducerStats, Reply, RouterId, Silence, SpatialLayer, StatsPage, StreamStats, TransportId, TransportStats, Usage,
     WebRtcTransportOptions, WorkerConfig, encode,
 };
 use tokio::sync::mpsc;
@@ -34,6 +34,7 @@ pub(crate) fn config(index: u32) -> WorkerConfig {
         max_sound_wait_us: 0,
         max_media_age_ms: 200,
         max_packets_per_s: 20_000,
+        data: DataLimits::DEFAULT,
         webrtc: None,
         test_hooks: false,
     }

@@ -44,6 +44,7 @@ pub(crate) fn all(
             max_sound_wait_us: u32::try_from(config.sound_wait.0.as_micros()).unwrap_or(u32::MAX),
             max_media_age_ms: u32::try_from(config.limits.media_age.0.as_millis()).unwrap_or(u32::MAX),
             max_packets_per_s: config.limits.packets_per_second,
+            data: config.sctp.limits(),
             webrtc: webrtc(config, addresses, certificate, index),
             test_hooks: config.test_hooks,
         };

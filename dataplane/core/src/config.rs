@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use corecast_wire::WebRtcConfig;
+use corecast_wire::{DataLimits, WebRtcConfig};
 
-use crate::limits::{MAX_DATA_BYTES, MAX_DATA_RECORDS_12, MAX_SLOTS};
+use crate::limits::{MAX_DATA_RECORDS_12, MAX_SLOTS};
 use crate::time::SystemInstant;
 
 /// What a worker is told when it is made.
@@ -25,8 +25,8 @@ pub struct Config {
     pub max_sound_wait: Duration,
     /// RTP packets that are taken in of one transport, per second on average over a second.
     pub max_packets_per_s: u32,
-    /// Bytes of messages of data channels that wait for all receivers together.
-    pub max_data_bytes: usize,
+    /// What data channels may hold.
+    pub data: DataLimits,
     /// Records of application data that one key of DTLS 1.2 protects; then the transport's data channels are closed.
     pub max_data_records_per_key: u32,
     /// Makes what the DTLS library draws for its timers and hellos the same in every run. For simulation alone: keys
@@ -46,7 +46,7 @@ impl Config {
             max_media_age: Duration::MAX,
             max_sound_wait: Duration::ZERO,
             max_packets_per_s: u32::MAX,
-            max_data_bytes: MAX_DATA_BYTES,
+            data: DataLimits::DEFAULT,
             max_data_records_per_key: MAX_DATA_RECORDS_12,
             handshake_seed: None,
         }

@@ -84,12 +84,6 @@ pub const MAX_HANDSHAKES_PER_ADDRESS: usize = 20;
 pub const MAX_DATA_RECORDS_12: u32 = 1 << 22;
 /// Longest SCTP packet that we send, in bytes: in a record of DTLS it fits [`DTLS_MTU_BYTES`].
 pub const SCTP_MTU_BYTES: usize = 1_112;
-/// Bytes that a transport's remote side may send before they are taken: twice the longest message.
-pub const SCTP_RECEIVE_WINDOW_BYTES: usize = 512 * 1024;
-/// Bytes of messages to a transport's remote side that it has not acknowledged.
-pub const SCTP_SEND_BUFFER_BYTES: usize = 1024 * 1024;
-/// The same of all transports of a worker together.
-pub const MAX_DATA_BYTES: usize = 256 * 1024 * 1024;
 /// SCTP associations of a worker: their windows together are bounded by it.
 pub const MAX_ASSOCIATIONS: usize = 4_096;
 /// Least time from the end of a transport's association to the next one.

@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use corecast_wire::{
-    Coalesce, Command, CommandError, Event, Executor, Frame, FrameDecoder, HugePages, Io, Reply, StartError,
-    WorkerConfig, encode,
+    Coalesce, Command, CommandError, DataLimits, Event, Executor, Frame, FrameDecoder, HugePages, Io, Reply,
+    StartError, WorkerConfig, encode,
 };
 
 /// Each driver with each executor that can run it. `Auto` is io_uring where the host allows it.
@@ -39,6 +39,7 @@ pub(crate) fn config((io, executor): (Io, Executor)) -> WorkerConfig {
         max_sound_wait_us: 0,
         max_media_age_ms: 200,
         max_packets_per_s: 20_000,
+        data: DataLimits::DEFAULT,
         webrtc: None,
         test_hooks: false,
     }

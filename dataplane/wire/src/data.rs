@@ -13,6 +13,30 @@ pub struct SctpOptions {
     pub max_message_bytes: u32,
 }
 
+/// What data channels may hold of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataLimits {
+    /// Bytes that a transport's remote side may send before they are taken: the window that is announced. Twice
+    /// [`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES) at least.
+    pub recv_window_bytes: u32,
+    /// Bytes of messages to a transport's remote side that it has not acknowledged; one message at least.
+    pub send_buffer_bytes: u32,
+    /// The same of all transports of a worker together.
+    pub worker_bytes: u64,
+}
+
+impl DataLimits {
+    /// 512 KiB, 1 MiB and 256 MiB.
+    pub const DEFAULT: Self =
+        Self { recv_window_bytes: 512 << 10, send_buffer_bytes: 1 << 20, worker_bytes: 256 << 20 };
+}
+
+impl Default for DataLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
 /// How messages of a stream are delivered (mediasoup's `sctpStreamParameters`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SctpStreamParameters {

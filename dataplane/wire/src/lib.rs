@@ -22,7 +22,7 @@ pub use command::{
     Command, CommandError, CurrentLayer, Event, PlainTransportOptions, Reply, SpatialLayer, StartError, TestHook,
 };
 pub use data::{
-    ConsumeDataOptions, DataConsumerStats, DataProducerStats, ProduceDataOptions, SctpOptions, SctpState,
+    ConsumeDataOptions, DataConsumerStats, DataLimits, DataProducerStats, ProduceDataOptions, SctpOptions, SctpState,
     SctpStreamParameters,
 };
 pub use discard::{Discard, Discards};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::WebRtcConfig;
+use crate::{DataLimits, WebRtcConfig};
 
 /// How a worker talks to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +75,8 @@ pub struct WorkerConfig {
     pub max_media_age_ms: u32,
     /// RTP packets that are taken in of one transport, per second on average over a second.
     pub max_packets_per_s: u32,
+    /// What data channels may hold.
+    pub data: DataLimits,
     /// WebRTC transports; without it the worker has none.
     pub webrtc: Option<WebRtcConfig>,
     /// Answer [`crate::Command::TestHook`].

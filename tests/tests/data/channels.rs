@@ -158,10 +158,29 @@ fn a_receiver_that_is_gone_loses_new_messages_and_takes_no_memory() {
     assert_eq!(room.bench.events.iter().filter(told).count(), 1);
 }
 
+/// What waits for one receiver is what the operator allows.
+#[test]
+fn the_send_buffer_is_that_of_the_settings() {
+    let bench = Bench::with_config(DtlsVersions::V12, |config| config.data.send_buffer_bytes = 300_000);
+    let mut room = Room::new(bench);
+    room.bench.join(1, true, DtlsVersion::Dtls12);
+    room.bench.join(2, true, DtlsVersion::Dtls12);
+    room.run(2_000);
+    room.start();
+    let (one, _) = (room.open(1, labelled("chat")), room.open(2, labelled("chat")));
+    room.run(500);
+    room.bench.cut_off = Some(room.bench.peers[1].address);
+    for _ in 0..20 {
+        room.send(1, one, true, &[7; 30_000]);
+        room.run(20);
+    }
+    assert_eq!(room.bench.worker.totals().discards.get(Discard::SendBufferFull), 10);
+}
+
 /// The total of a worker holds where no single receiver is at its limit.
 #[test]
 fn a_workers_total_bounds_what_waits() {
-    let bench = Bench::with_config(DtlsVersions::V12, |config| config.max_data_bytes = 100_000);
+    let bench = Bench::with_config(DtlsVersions::V12, |config| config.data.worker_bytes = 100_000);
     let mut room = Room::new(bench);
     room.bench.join(1, true, DtlsVersion::Dtls12);
     room.bench.join(2, true, DtlsVersion::Dtls12);

@@ -18,6 +18,8 @@ struct Peer {
     received: Vec<(u16, u32, Vec<u8>)>,
     /// The verification tag that the machine expects (RFC 9260 section 3.1).
     tag: u32,
+    /// The window that the machine has announced (RFC 9260 section 3.3.3).
+    window: u32,
 }
 
 impl Peer {
@@ -29,7 +31,7 @@ impl Peer {
         bare.check(&mut room.bench);
         bare.handshake(&mut room.bench);
         assert_eq!(room.bench.state_of(number.into()).1, DtlsState::Connected);
-        let mut peer = Self { bare, socket: Self::socket(), received: Vec::new(), tag: 0 };
+        let mut peer = Self { bare, socket: Self::socket(), received: Vec::new(), tag: 0, window: 0 };
         peer.socket.connect();
         peer.exchange(room, 20);
         peer
@@ -54,6 +56,9 @@ impl Peer {
                 self.bare.hear(&room.bench, &datagram);
             }
             for packet in self.bare.take_application_data(&room.bench) {
+                if let [2, _, _, _, _, _, _, _, a, b, c, d, ..] = packet[12..] {
+                    self.window = u32::from_be_bytes([a, b, c, d]);
+                }
                 self.socket.handle_input(&packet);
             }
             self.socket.advance_time(SocketTime::zero() + room.bench.now);
@@ -105,6 +110,13 @@ fn messages_of_the_largest_size_and_empty_ones_pass_as_they_are() {
     }
     let expected: Vec<_> = messages.into_iter().map(|(identifier, payload)| (6, identifier, payload)).collect();
     assert!(two.received == expected, "{:?}", two.received.iter().map(|(_, id, p)| (*id, p.len())).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_window_is_that_of_the_settings() {
+    assert_eq!(Peer::join(&mut room(), 1).window, 512 << 10);
+    let bench = Bench::with_config(DtlsVersions::V12, |config| config.data.recv_window_bytes = 3 << 20);
+    assert_eq!(Peer::join(&mut Room::new(bench), 1).window, 3 << 20);
 }
 
 /// The first messages come before control has said what becomes of the channel: they wait.

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use corecast_wire::SctpStreamParameters;
+use corecast_wire::{DataLimits, SctpOptions, SctpStreamParameters};
 use dcsctp::api::{
     DcSctpSocket, LifecycleId, Message, Options, PpId, SendOptions, SocketEvent, SocketState, SocketTime, StreamId,
 };
 
 use super::MessageKind;
-use crate::limits::{MAX_MESSAGE_BYTES, SCTP_MTU_BYTES, SCTP_RECEIVE_WINDOW_BYTES, SCTP_SEND_BUFFER_BYTES};
+use crate::limits::{MAX_MESSAGE_BYTES, SCTP_MTU_BYTES};
 use crate::time::Instant;
 
 /// Bits of a message's number that tell its length.
@@ -45,6 +45,8 @@ pub(crate) struct Association {
     made: Instant,
     /// Most bytes of a message that the other side takes.
     max_message_bytes: usize,
+    /// Most of [`Self::held_bytes`].
+    max_held_bytes: usize,
     /// Bytes of messages that were given to the socket and are neither acknowledged nor given up.
     held_bytes: usize,
     /// Messages that were given to the socket.
@@ -58,24 +60,25 @@ impl fmt::Debug for Association {
 }
 
 impl Association {
-    /// One that waits for the other side. `port` is both sides' (RFC 8841); the other side takes messages of at most so
-    /// many bytes, 0 for any.
-    pub(crate) fn new(port: u16, remote_max_message_bytes: u32, now: Instant) -> Self {
-        let remote = usize::try_from(remote_max_message_bytes).unwrap_or(usize::MAX);
+    /// One that waits for the other side.
+    pub(crate) fn new(sctp: SctpOptions, limits: DataLimits, now: Instant) -> Self {
+        let size = |bytes: u32| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let (port, remote) = (sctp.port, size(sctp.max_message_bytes));
+        let max_held_bytes = size(limits.send_buffer_bytes);
         let max_message_bytes = if remote == 0 { MAX_MESSAGE_BYTES } else { remote.min(MAX_MESSAGE_BYTES) };
         let options = Options {
             local_port: port,
             remote_port: port,
             mtu: SCTP_MTU_BYTES,
             max_message_size: max_message_bytes,
-            max_receiver_window_buffer_size: SCTP_RECEIVE_WINDOW_BYTES,
-            max_send_buffer_size: SCTP_SEND_BUFFER_BYTES,
-            per_stream_send_queue_limit: SCTP_SEND_BUFFER_BYTES,
+            max_receiver_window_buffer_size: size(limits.recv_window_bytes),
+            max_send_buffer_size: max_held_bytes,
+            per_stream_send_queue_limit: max_held_bytes,
             enable_message_interleaving: true,
             ..Options::default()
         };
         let socket = dcsctp::new_socket("", &options);
-        Self { socket, made: now, max_message_bytes, held_bytes: 0, sent: 0 }
+        Self { socket, made: now, max_message_bytes, max_held_bytes, held_bytes: 0, sent: 0 }
     }
 
     /// Begins by itself (RFC 9260 section 5.1). Without effect if it has begun.
@@ -128,7 +131,7 @@ impl Association {
         if len == 0 || len > self.max_message_bytes {
             return Err(SendError::Refused);
         }
-        if self.held_bytes + len > SCTP_SEND_BUFFER_BYTES {
+        if self.held_bytes + len > self.max_held_bytes {
             return Err(SendError::BufferFull);
         }
         self.advance(now);

@@ -2,15 +2,13 @@
 //! reset of streams (RFC 6525) and interleaving of messages (RFC 8260).
 //!
 //! Owns what is between messages and packets; the protocol itself is dcsctp's. It takes packets that DTLS has
-//! authenticated and gives packets for DTLS to protect. What it holds of either direction is bounded: what arrives by
-//! the window that it announces, what leaves by [`SCTP_SEND_BUFFER_BYTES`].
+//! authenticated and gives packets for DTLS to protect. What it holds of either direction is bounded by
+//! [`DataLimits`](corecast_wire::DataLimits): what arrives by the window that it announces, what leaves by its buffer.
 
 mod association;
 pub(crate) mod dcep;
 
 pub(crate) use association::{Association, Output, SendError};
-
-use crate::limits::{MAX_MESSAGE_BYTES, SCTP_RECEIVE_WINDOW_BYTES, SCTP_SEND_BUFFER_BYTES};
 
 /// What a message is, by its payload protocol identifier (RFC 8831 section 8). It is passed on as it came: an empty
 /// message has a byte of payload, which says nothing.
@@ -46,6 +44,3 @@ impl MessageKind {
         }
     }
 }
-
-const _: () = assert!(SCTP_RECEIVE_WINDOW_BYTES >= 2 * MAX_MESSAGE_BYTES, "a message is taken while another waits");
-const _: () = assert!(SCTP_SEND_BUFFER_BYTES >= MAX_MESSAGE_BYTES);

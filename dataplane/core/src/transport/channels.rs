@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use corecast_wire::SctpOptions;
+use corecast_wire::{DataLimits, SctpOptions};
 
 use crate::io::Deadline;
 use crate::key::{DataConsumerKey, DataProducerKey};
@@ -73,8 +73,8 @@ impl Channels {
     }
 
     /// A new association, in the place of none.
-    pub(crate) fn begin(&mut self, now: Instant) {
-        self.association = Some(Box::new(Association::new(self.options.port, self.options.max_message_bytes, now)));
+    pub(crate) fn begin(&mut self, limits: DataLimits, now: Instant) {
+        self.association = Some(Box::new(Association::new(self.options, limits, now)));
     }
 
     /// The association is over.

@@ -54,7 +54,7 @@ impl Worker {
             return Err(Discard::UnexpectedSctp);
         }
         let channels = self.transports.get_mut(key).and_then(Transport::channels_mut);
-        channels.ok_or(Discard::UnexpectedSctp)?.begin(now);
+        channels.ok_or(Discard::UnexpectedSctp)?.begin(self.config.data, now);
         self.messages.associations += 1;
         self.report_sctp_state(key, SctpState::Connecting, String::new());
         Ok(())
@@ -250,7 +250,7 @@ impl Worker {
         if consumer.is_paused() {
             return Err(Discard::DataConsumerPaused);
         }
-        if self.messages.held_bytes + payload.len() > self.config.max_data_bytes {
+        if (self.messages.held_bytes + payload.len()) as u64 > self.config.data.worker_bytes {
             return Err(Discard::SendBufferFull);
         }
         let (transport, stream, parameters) = (consumer.transport(), consumer.stream(), consumer.parameters());
