@@ -12,6 +12,7 @@ use corecast_wire::{
     MediaKind, OutgoingBitrates, PayloadTypeMapping, ProduceOptions, ProducerId, Reply, RouterId, SctpOptions,
     TransportId, WebRtcConfig, WebRtcTransportOptions,
 };
+use str0m::bwe::Bitrate;
 use str0m::channel::{ChannelData, ChannelId};
 use str0m::config::{DtlsVersion, Fingerprint as TheirFingerprint};
 use str0m::media::{MediaKind as TheirKind, Mid};
@@ -462,6 +463,33 @@ impl Bench {
             ProduceOptions::new(MediaKind::Audio, vec![codec(111, 100)], vec![EncodingMapping::announced(42)]);
         self.must(&Command::Produce { transport: TransportId(1), producer: ProducerId(1), options });
         self.peers[0].rtc.direct_api().declare_stream_tx(42.into(), None, Mid::from("0"), None);
+    }
+
+    /// Peer 1 publishes pictures with SSRC 43, of which no packet comes, and peer 2 watches them as 4343.
+    ///
+    /// # Panics
+    /// If the machine refuses.
+    pub fn publish_video_and_watch(&mut self) {
+        let codec =
+            CodecMapping { payload_type: 96, mapped_payload_type: 101, codec: Codec::Vp8, clock_rate_hz: 90_000 };
+        let options = ProduceOptions::new(MediaKind::Video, vec![codec], vec![EncodingMapping::announced(43)]);
+        let producer = ProducerId(1);
+        self.must(&Command::Produce { transport: TransportId(1), producer, options });
+        let options =
+            ConsumeOptions::new(4_343, vec![PayloadTypeMapping { router: 101, receiver: 96 }], "one".to_owned());
+        let (transport, consumer) = (TransportId(2), ConsumerId(2));
+        self.must(&Command::Consume { transport, consumer, producer, options });
+        self.peers[1].rtc.direct_api().expect_stream_rx(4_343.into(), None, Mid::from("0"), None);
+    }
+
+    /// A peer that watches those pictures says what its path carries (REMB).
+    ///
+    /// # Panics
+    /// If it does not watch them.
+    pub fn tell_remb(&mut self, number: usize, bitrate_bps: u64) {
+        let mut api = self.peers[number - 1].rtc.direct_api();
+        api.stream_rx(&4_343.into()).expect("it watches").request_remb(Bitrate::bps(bitrate_bps));
+        self.prompt(number);
     }
 
     /// A transport watches what peer 1 publishes, as 4242.

@@ -86,6 +86,10 @@ pub const MAX_DATA_RECORDS_12: u32 = 1 << 22;
 pub const SCTP_MTU_BYTES: usize = 1_112;
 /// SCTP associations of a worker: their windows together are bounded by it.
 pub const MAX_ASSOCIATIONS: usize = 4_096;
+/// Part of what a path carries that data may take while its receiver wants pictures, in percent.
+pub const DATA_SHARE_PERCENT: u64 = 30;
+/// Longest time that an SCTP packet waits for its turn while data is held to that share.
+pub const MAX_DATA_QUEUE_TIME: Duration = Duration::from_millis(200);
 /// Least time from the end of a transport's association to the next one.
 pub const ASSOCIATION_INTERVAL: Duration = Duration::from_secs(1);
 /// Data consumers of a transport: a publisher has one for each viewer that sends to it.

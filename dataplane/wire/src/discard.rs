@@ -127,6 +127,9 @@ discards! {
     DataConsumerPaused = "data_consumer_paused",
     /// A message for a data consumer whose receiver is too slow: more may not wait for it, or for the worker's others.
     SendBufferFull = "send_buffer_full",
+    /// An SCTP packet that would have waited too long while data is held to its share of what the path carries. SCTP
+    /// sends it again, and slows down.
+    DataOverShare = "data_over_share",
     /// A message that is longer than a data consumer's receiver takes, or for one whose association is over.
     MessageRefused = "message_refused",
     /// RTP beyond what a transport may send per second.

@@ -2,12 +2,15 @@
 
 use corecast_tests::webrtc::Bench;
 use corecast_wire::{
-    Command, DataConsumerId, Discard, DtlsVersions, Event, ObjectStats, Reply, SctpState, TransportId,
+    Command, ConsumerId, DataConsumerId, Discard, DtlsVersions, Event, ObjectStats, Reply, SctpState, TransportId,
 };
 use str0m::channel::{ChannelConfig, Reliability};
 use str0m::config::DtlsVersion;
 
 use crate::{Room, labelled};
+
+/// What a receiver says that its path carries.
+const ESTIMATE_BPS: u64 = 1_000_000;
 
 /// Text, binary data and empty messages, in both directions.
 fn talk(room: &mut Room) {
@@ -175,6 +178,39 @@ fn the_send_buffer_is_that_of_the_settings() {
         room.run(20);
     }
     assert_eq!(room.bench.worker.totals().discards.get(Discard::SendBufferFull), 10);
+}
+
+/// Beside wanted pictures data takes at most 30 percent of what the path carries, and without them leaves as it comes.
+#[test]
+fn data_takes_at_most_its_share_while_pictures_are_wanted() {
+    let mut room = Room::of_two(DtlsVersions::V12, DtlsVersion::Dtls12);
+    let config = ChannelConfig { ordered: false, ..labelled("game") };
+    let (one, _) = (room.open(1, config.clone()), room.open(2, config));
+    room.bench.publish_video_and_watch();
+    room.run(500);
+    room.bench.tell_remb(2, ESTIMATE_BPS);
+    // 8 Mbit/s are offered for ten seconds.
+    let seconds = |room: &mut Room, seconds: u64| {
+        let mut bytes = 0;
+        for ms in 0..seconds * 1_000 {
+            if ms.is_multiple_of(1_000) {
+                room.bench.tell_remb(2, ESTIMATE_BPS);
+            }
+            room.send(1, one, true, &[7; 1_000]);
+            room.run(1);
+            bytes += room.received(2).iter().map(|(_, data)| data.len() as u64).sum::<u64>();
+        }
+        bytes * 8 / seconds
+    };
+    let beside = seconds(&mut room, 10);
+    let share = ESTIMATE_BPS * 3 / 10;
+    assert!((share / 2..=share).contains(&beside), "{beside} of {share} bit/s");
+    let discards = room.bench.worker.totals().discards;
+    assert!(discards.get(Discard::DataOverShare) > 0 && discards.get(Discard::SendBufferFull) > 0, "{discards:?}");
+    room.bench.must(&Command::PauseConsumer { consumer: ConsumerId(2), paused: true });
+    room.run(20_000);
+    let alone = seconds(&mut room, 5);
+    assert!(alone > 7_000_000, "{alone} bit/s");
 }
 
 /// The total of a worker holds where no single receiver is at its limit.

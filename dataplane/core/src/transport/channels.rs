@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use corecast_wire::{DataLimits, SctpOptions};
 
+use super::data_queue::DataQueue;
 use crate::io::Deadline;
 use crate::key::{DataConsumerKey, DataProducerKey};
 use crate::limits::ASSOCIATION_INTERVAL;
@@ -42,6 +43,8 @@ pub(crate) struct Channels {
     consumers: Vec<(u16, DataConsumerKey)>,
     /// The stream of a channel of which control has not said yet what becomes of it.
     awaited: Option<u16>,
+    /// Packets that wait for their turn.
+    queue: DataQueue,
     /// When the association before this one ended.
     ended: Option<Instant>,
     /// It is in the worker's list of those that have something to send or to take in.
@@ -50,7 +53,7 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
-    pub(crate) const fn new(options: SctpOptions) -> Self {
+    pub(crate) fn new(options: SctpOptions) -> Self {
         Self {
             options,
             association: None,
@@ -58,6 +61,7 @@ impl Channels {
             producers: BTreeMap::new(),
             consumers: Vec::new(),
             awaited: None,
+            queue: DataQueue::default(),
             ended: None,
             is_active: false,
             deadline: Deadline::new(),
@@ -80,11 +84,17 @@ impl Channels {
     /// The association is over.
     pub(crate) fn end(&mut self, now: Instant) {
         (self.association, self.awaited, self.ended) = (None, None, Some(now));
+        self.queue.clear();
     }
 
     /// Whether the remote side may begin another association: not as often as it likes, since control is told of each.
     pub(crate) fn may_begin(&self, now: Instant) -> bool {
         self.ended.is_none_or(|ended| now >= ended + ASSOCIATION_INTERVAL)
+    }
+
+    /// Packets that wait for their turn.
+    pub(crate) const fn queue(&mut self) -> &mut DataQueue {
+        &mut self.queue
     }
 
     /// When the association has something to send again.

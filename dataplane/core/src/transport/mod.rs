@@ -2,6 +2,7 @@
 //! its own, with or without SRTP; what a WebRTC one has beyond that is in `webrtc`.
 
 mod channels;
+mod data_queue;
 mod exit;
 mod queue;
 mod reference_time;

@@ -49,14 +49,27 @@ impl Budget {
     }
 
     /// When the next packet may leave.
-    const fn next(self) -> Instant {
+    pub(crate) const fn next(self) -> Instant {
         self.free_at
     }
 
+    /// What leaves from now on leaves at this rate.
+    pub(crate) fn set_rate(&mut self, rate_bps: u64) {
+        self.rate_bps = rate_bps.max(1);
+    }
+
+    /// How long a packet waits behind so many bytes.
+    pub(crate) fn wait(self, now: Instant, bytes: usize) -> Duration {
+        self.free_at.since(now) + self.span(bytes)
+    }
+
+    const fn span(self, bytes: usize) -> Duration {
+        Duration::from_nanos((bytes as u64).saturating_mul(8_000_000_000) / self.rate_bps)
+    }
+
     /// A packet of so many bytes leaves.
-    fn spend(&mut self, now: Instant, bytes: usize) {
-        let nanos = (bytes as u64).saturating_mul(8_000_000_000) / self.rate_bps;
-        self.free_at = self.free_at.max(now - BURST) + Duration::from_nanos(nanos);
+    pub(crate) fn spend(&mut self, now: Instant, bytes: usize) {
+        self.free_at = self.free_at.max(now - BURST) + self.span(bytes);
     }
 }
 
@@ -214,6 +227,19 @@ mod tests {
         assert_eq!((queue.remove(ConsumerKey::for_tests(1)), queue.remove(ConsumerKey::for_tests(9))), (3, 0));
         assert_eq!(leave(&mut queue, at(10)), [1, 3, 5]);
         assert!(queue.is_empty() && queue.next_turn().is_none());
+    }
+
+    /// Sound and data do not wait, but what they take pictures do not have.
+    #[test]
+    fn pictures_make_room_for_what_passes_them() {
+        let mut queue = Queue::new(Budget::new(at(10), 8_000_000));
+        queue.passed(at(10), 20_000);
+        assert!(!queue.is_busy(at(10)), "nothing is paced");
+        queue.pace(8_000_000);
+        assert!(!queue.is_busy(at(10)));
+        queue.passed(at(10), 20_000);
+        assert!(queue.is_busy(at(10)) && queue.is_busy(at(23)), "20 ms, less what it had saved up");
+        assert!(!queue.is_busy(at(24)));
     }
 
     #[test]

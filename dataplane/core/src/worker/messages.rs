@@ -11,11 +11,10 @@ use corecast_wire::{DataConsumerId, DataProducerId, Discard, Event, SctpState, S
 use super::Worker;
 use super::round::Forward;
 use crate::data::{DataConsumer, DataProducer};
-use crate::dtls::Dtls;
 use crate::io::{Outbox, Timer};
 use crate::key::{DataConsumerKey, DataProducerKey, OfDataConsumer, OfDataProducer, Table, TransportKey};
 use crate::limits::{MAX_ASSOCIATIONS, MAX_CHANNELS_PER_TRANSPORT};
-use crate::sctp::{Association, MessageKind, Output, SendError, dcep};
+use crate::sctp::{Association, MessageKind, SendError, dcep};
 use crate::time::Instant;
 use crate::transport::{Channels, Opened, Transport};
 
@@ -30,7 +29,7 @@ pub(super) struct Messages {
     active: VecDeque<TransportKey>,
     associations: usize,
     /// Bytes of messages that no receiver has acknowledged yet.
-    held_bytes: usize,
+    pub(super) held_bytes: usize,
 }
 
 impl Worker {
@@ -125,41 +124,6 @@ impl Worker {
         }
     }
 
-    /// Sends what an association has to send, and follows what it tells. False if the outbox is full.
-    fn send_packets(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) -> bool {
-        loop {
-            if outbox.wants_flush() {
-                return false;
-            }
-            let Some(channels) = self.transports.get_mut(key).and_then(Transport::channels_mut) else { return true };
-            let Some(association) = channels.association_mut() else { return true };
-            let held = association.held_bytes();
-            let output = association.poll();
-            self.messages.held_bytes = (self.messages.held_bytes + association.held_bytes()).saturating_sub(held);
-            match output {
-                None => return true,
-                Some(Output::Packet(packet)) => self.send_sctp(now, key, &packet, outbox),
-                Some(Output::Connected) => self.report_sctp_state(key, SctpState::Connected, String::new()),
-                Some(Output::Ended(cause)) => self.end_association(now, key, cause),
-                Some(Output::Reset(streams)) => self.streams_reset(now, key, streams),
-                Some(Output::BufferedAmountLow(stream)) => self.buffered_amount_low(key, stream),
-            }
-        }
-    }
-
-    fn send_sctp(&mut self, now: Instant, key: TransportKey, packet: &[u8], outbox: &mut Outbox) {
-        let Some(webrtc) = self.transports.get(key).and_then(Transport::webrtc) else { return };
-        // Without a path it is lost, as on the way, and sent again.
-        let Some(path) = webrtc.path_of_dtls() else { return };
-        let is_last = !webrtc.dtls().is_some_and(Dtls::can_send_data);
-        let farewell = if is_last { self.with_association(now, key, |one| one.close(now)).flatten() } else { None };
-        let packet = if is_last { farewell.as_deref().unwrap_or_default() } else { packet };
-        self.with_dtls(now, key, path, outbox, |dtls, identity, now, send| dtls.send_data(identity, now, packet, send));
-        if is_last {
-            self.end_association(now, key, "its key has protected as many records as it may".to_owned());
-        }
-    }
-
     /// DTLS is connected: an association that control has asked for may begin.
     pub(super) fn connect_association(&mut self, now: Instant, key: TransportKey) {
         self.with_association(now, key, |association| association.connect(now));
@@ -179,7 +143,7 @@ impl Worker {
         self.report_sctp_state(key, SctpState::Closed, cause);
     }
 
-    fn report_sctp_state(&mut self, key: TransportKey, state: SctpState, detail: String) {
+    pub(super) fn report_sctp_state(&mut self, key: TransportKey, state: SctpState, detail: String) {
         if let Some(transport) = self.transports.get(key) {
             let transport = transport.id();
             self.push_event(Event::SctpStateChanged { transport, state, detail });
@@ -187,7 +151,7 @@ impl Worker {
     }
 
     /// The remote side has closed streams (RFC 8831 section 6.7): our halves of them are closed as well.
-    fn streams_reset(&mut self, now: Instant, key: TransportKey, streams: Vec<u16>) {
+    pub(super) fn streams_reset(&mut self, now: Instant, key: TransportKey, streams: Vec<u16>) {
         let Some(channels) = self.transports.get(key).and_then(Transport::channels) else { return };
         let known = channels.streams();
         let streams = if streams.is_empty() { known.clone() } else { streams };
@@ -302,7 +266,7 @@ impl Worker {
     }
 
     /// What waits on a stream has become little.
-    fn buffered_amount_low(&mut self, key: TransportKey, stream: u16) {
+    pub(super) fn buffered_amount_low(&mut self, key: TransportKey, stream: u16) {
         let Some(channels) = self.transports.get(key).and_then(Transport::channels) else { return };
         let amount = channels.association().map_or(0, |association| association.buffered_amount(stream));
         let buffered_amount = u32::try_from(amount).unwrap_or(u32::MAX);

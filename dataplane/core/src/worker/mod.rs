@@ -11,6 +11,7 @@ mod commands;
 mod congestion;
 mod connect;
 mod data_commands;
+mod data_packets;
 mod drain;
 mod feedback;
 mod forward;
