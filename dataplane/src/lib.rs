@@ -2,7 +2,8 @@
 //!
 //! From the outside in: [`run`] starts a worker (`start`), an `executor` drives its `pump`, and the pump turns round
 //! and round: it sleeps in the [`driver`], hands the machine the datagrams that arrived, and sends what the machine
-//! puts into the outbox. `coalesce` decides whether to wait a moment for more datagrams; `link` speaks with control;
+//! puts into the outbox. `coalesce` decides whether to wait a moment for more datagrams; `control` is the face of the
+//! one that commands the worker, and `link` that of the control plane;
 //! `usage` measures the thread.
 //!
 //! Never here: anything about RTP. Unsafe code is in the driver only, in `ring` and `mmsg`.
@@ -10,6 +11,7 @@
 #![deny(unsafe_code)]
 
 pub mod coalesce;
+mod control;
 pub mod driver;
 mod executor;
 mod link;
@@ -20,6 +22,8 @@ mod usage;
 
 use std::os::unix::net::UnixStream;
 
+pub use control::{Control, Machine, Served};
+
 /// Runs a worker on the calling thread until its link ends or it is told to shut down.
 ///
 /// The first frame on the link is its [`corecast_wire::WorkerConfig`]. The thread is pinned to the core named there.
@@ -28,6 +32,17 @@ use std::os::unix::net::UnixStream;
 /// The reason why the worker could not start; control has been told by [`corecast_wire::Event::StartFailed`].
 pub fn run(link: UnixStream) -> Result<(), corecast_wire::StartError> {
     start::run(link)
+}
+
+/// Runs a worker on the calling thread, commanded from the same thread, until [`Control::serve`] ends it.
+///
+/// # Errors
+/// The reason why the worker could not start; `control` has been told by [`corecast_wire::Event::StartFailed`].
+pub fn run_with(
+    config: corecast_wire::WorkerConfig,
+    control: Box<dyn Control>,
+) -> Result<(), corecast_wire::StartError> {
+    start::run_with(config, control)
 }
 
 #[cfg(test)]

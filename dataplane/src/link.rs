@@ -8,6 +8,8 @@ use std::os::unix::net::UnixStream;
 
 use corecast_wire::{Command, CommandError, Event, Frame, FrameDecoder, Reply, StartError, WorkerConfig, encode};
 
+use crate::control::{Control, Machine, Served};
+
 /// Control is dead if it leaves more than this unread, in bytes.
 const MAX_BACKLOG_BYTES: usize = 1024 * 1024;
 /// Bytes read at most in one turn, so that a flood of commands cannot keep media waiting.
@@ -55,12 +57,8 @@ impl Link {
         }
     }
 
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
-    }
-
     /// Reads from the stream. Its end is noticed here and reported once the requests before it have been read.
-    pub(crate) fn read(&mut self) {
+    fn read(&mut self) {
         match self.stream.read(&mut self.room) {
             Ok(0) => self.ended = true,
             Ok(count) => self.decoder.push(self.room.get(..count).unwrap_or_default()),
@@ -70,7 +68,7 @@ impl Link {
     }
 
     /// The next request, if a whole one is there.
-    pub(crate) fn next_request(&mut self) -> Result<Option<(u64, Command)>, Ended> {
+    fn next_request(&mut self) -> Result<Option<(u64, Command)>, Ended> {
         match self.decoder.next_frame() {
             Ok(Some(Frame::Request { id, command })) => Ok(Some((id, command))),
             Ok(None) if !self.ended => Ok(None),
@@ -87,7 +85,7 @@ impl Link {
     }
 
     /// Queues the answer to a request.
-    pub(crate) fn reply(&mut self, id: u64, result: Result<Reply, CommandError>) {
+    fn reply(&mut self, id: u64, result: Result<Reply, CommandError>) {
         if let Err(error) = encode(&Frame::Reply { id, result }, &mut self.backlog) {
             let limit = CommandError::Invalid { field: "reply".into(), cause: error.to_string() };
             // An error message is short.
@@ -95,15 +93,8 @@ impl Link {
         }
     }
 
-    /// Queues an event.
-    pub(crate) fn event(&mut self, event: Event) {
-        if let Err(error) = encode(&Frame::Event(event), &mut self.backlog) {
-            tracing::error!(%error, "an event does not fit a frame");
-        }
-    }
-
     /// Writes as many bytes as the stream takes without blocking.
-    pub(crate) fn flush(&mut self) -> Result<(), Ended> {
+    fn flush(&mut self) -> Result<(), Ended> {
         while let Some(rest) = self.backlog.get(self.written..).filter(|rest| !rest.is_empty()) {
             match self.stream.write(rest) {
                 Ok(0) => return Err(Ended),
@@ -121,14 +112,52 @@ impl Link {
         }
         Ok(())
     }
+}
 
-    /// Whether something waits to be written.
-    pub(crate) const fn has_backlog(&self) -> bool {
+impl Control for Link {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    fn serve(&mut self, machine: &mut dyn Machine) -> Served {
+        self.read();
+        let mut served = Served::All;
+        loop {
+            if !machine.has_time() {
+                served = Served::More;
+                break;
+            }
+            match self.next_request() {
+                Ok(Some((id, Command::Shutdown))) => {
+                    self.reply(id, Ok(Reply::Done));
+                    self.drain();
+                    return Served::Ended;
+                }
+                Ok(Some((id, command))) => {
+                    let result = machine.execute(&command);
+                    while let Some(event) = machine.next_event() {
+                        self.tell(event);
+                    }
+                    self.reply(id, result);
+                }
+                Ok(None) => break,
+                Err(Ended) => return Served::Ended,
+            }
+        }
+        if self.flush().is_err() { Served::Ended } else { served }
+    }
+
+    fn tell(&mut self, event: Event) {
+        if let Err(error) = encode(&Frame::Event(event), &mut self.backlog) {
+            tracing::error!(%error, "an event does not fit a frame");
+        }
+    }
+
+    fn has_backlog(&self) -> bool {
         !self.backlog.is_empty()
     }
 
-    /// Writes everything, waiting for at most a second: for the last words of a worker.
-    pub(crate) fn drain(&mut self) {
+    fn drain(&mut self) {
         let waits = self.stream.set_nonblocking(false).is_ok()
             && self.stream.set_write_timeout(Some(std::time::Duration::from_secs(1))).is_ok();
         if waits && self.flush().is_err() {
@@ -152,7 +181,7 @@ mod tests {
             || Event::Started { io: corecast_wire::Io::Syscalls, reason: "x".repeat(60_000), warnings: Vec::new() };
         let mut events = 0;
         let ended = loop {
-            link.event(event());
+            link.tell(event());
             events += 1;
             if let Err(ended) = link.flush() {
                 break ended;

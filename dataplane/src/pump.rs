@@ -1,6 +1,6 @@
 //! The pump: in every turn it moves datagrams that arrived into the machine, and the machine's outbox to the kernel.
 //!
-//! Owns driver, machine, outbox and link of a worker. The only place where the clock is read, once per batch.
+//! Owns driver, machine, outbox and control of a worker. The only place where the clock is read, once per batch.
 
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,18 +10,20 @@ use corecast_core::{
     Config, Endpoint, EndpointOp, Forward, Instant, Memory, MemorySource, Outbox, OutboxSize, Path, Piece, Words,
     Worker,
 };
-use corecast_wire::{Command, CommandError, IceProtocol, PlainTransportOptions, Reply, TestHook, Usage, WorkerConfig};
+use corecast_wire::{
+    Command, CommandError, Event, IceProtocol, PlainTransportOptions, Reply, TestHook, Usage, WorkerConfig,
+};
 
 use crate::coalesce::{Coalescer, NO_SLEEP, Plan, TurnRecord};
+use crate::control::{Control, Machine, Served};
 use crate::driver::arena::Region;
 use crate::driver::{Change, Driver, OpenError, Port, SegmentedSend};
-use crate::link::{Ended, Link};
 use crate::memory::WorkerMemory;
 use crate::usage::{Latency, sample};
 
 /// Housekeeping is done this often even if nothing asks for it, and so a sleep is never longer.
 const TICK: Duration = Duration::from_millis(100);
-/// A sleep is not longer than this while the link has something to be written.
+/// A sleep is not longer than this while control has something to be written.
 const BACKLOG_TICK: Duration = Duration::from_millis(5);
 /// Commands of one housekeeping, and time for them: whichever limit is reached first.
 const MAX_COMMANDS: usize = 32;
@@ -46,7 +48,7 @@ pub(crate) enum Turn {
 pub(crate) enum Life {
     /// The worker goes on.
     GoesOn,
-    /// The worker was told to end, or its link has ended.
+    /// The worker was told to end, or control has gone.
     Ends,
 }
 
@@ -67,7 +69,8 @@ pub(crate) struct Pump {
     driver: Driver,
     worker: Worker,
     outbox: Outbox,
-    link: Link,
+    /// Taken out while it is served.
+    control: Option<Box<dyn Control>>,
     coalescer: Coalescer,
     latency: Latency,
     /// When the oldest batch came in that has not been forwarded completely.
@@ -79,13 +82,15 @@ pub(crate) struct Pump {
     /// Requests wait that the last housekeeping had no time for.
     requests_wait: bool,
     last_tick: Instant,
+    /// Commands of this housekeeping.
+    commands: usize,
     /// Packets of the outbox being sent that the kernel refused, by path.
     refused: Vec<(Path, u64)>,
 }
 
 impl Pump {
-    /// `driver` watches `link` already, and has opened `webrtc` for all WebRTC transports together.
-    pub(crate) fn new(config: WorkerConfig, driver: Driver, link: Link, webrtc: &[Endpoint]) -> Self {
+    /// `driver` watches `control` already, and has opened `webrtc` for all WebRTC transports together.
+    pub(crate) fn new(config: WorkerConfig, driver: Driver, control: Box<dyn Control>, webrtc: &[Endpoint]) -> Self {
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started = std::time::Instant::now();
         let clock = Clock(started);
@@ -113,7 +118,7 @@ impl Pump {
             driver,
             worker,
             outbox,
-            link,
+            control: Some(control),
             coalescer: Coalescer::new(config.coalesce),
             latency: Latency::new(),
             batch_at: None,
@@ -122,6 +127,7 @@ impl Pump {
             // Requests may have come with the configuration.
             requests_wait: true,
             last_tick: Instant::default(),
+            commands: 0,
             refused: Vec::with_capacity(OUTBOX_TRAINS),
             config,
         }
@@ -169,7 +175,7 @@ impl Pump {
             sent: traffic.packets_sent - before.packets_sent,
         });
         let ticked = now.since(self.last_tick) >= TICK;
-        let housekeep = wakeup.link || ticked || self.requests_wait || self.link.has_backlog();
+        let housekeep = wakeup.link || ticked || self.requests_wait || self.has_backlog();
         Ok(if housekeep { Turn::Housekeep } else { Turn::Media })
     }
 
@@ -184,12 +190,16 @@ impl Pump {
         }
     }
 
+    fn has_backlog(&self) -> bool {
+        self.control.as_ref().is_some_and(|control| control.has_backlog())
+    }
+
     /// How long there is nothing to do if nothing arrives.
     fn wait_budget(&self, now: Instant) -> Duration {
         if self.more_pending || self.requests_wait {
             return Duration::ZERO;
         }
-        let tick = if self.link.has_backlog() { BACKLOG_TICK } else { TICK };
+        let tick = if self.has_backlog() { BACKLOG_TICK } else { TICK };
         self.worker.next_timeout().map_or(tick, |due| due.since(now).min(tick))
     }
 
@@ -291,6 +301,14 @@ impl Pump {
 
     /// Carries out the endpoint operations that the machine wants, and passes its events on.
     fn apply_effects(&mut self) {
+        self.apply_endpoint_ops();
+        let Some(control) = &mut self.control else { return };
+        while let Some(event) = self.worker.poll_event() {
+            control.tell(event);
+        }
+    }
+
+    fn apply_endpoint_ops(&mut self) {
         self.record_connections();
         while let Some(op) = self.worker.poll_endpoint_op() {
             match op {
@@ -303,66 +321,21 @@ impl Pump {
                 EndpointOp::Close(id) => self.driver.close(id),
             }
         }
-        while let Some(event) = self.worker.poll_event() {
-            self.link.event(event);
-        }
     }
 
-    /// Reads the link, executes the requests, and writes what the link takes.
+    /// Serves control: executes what it asks for, and lets it write.
     pub(crate) fn housekeep(&mut self) -> Life {
-        let begun = self.clock.now();
-        self.last_tick = begun;
-        self.requests_wait = false;
-        self.driver.tick(begun);
-        self.link.read();
-        let mut life = Ok(Life::GoesOn);
-        for executed in 1..=MAX_COMMANDS {
-            match self.link.next_request() {
-                Ok(Some((id, command))) => life = Ok(self.execute(id, &command)),
-                Ok(None) => break,
-                Err(ended) => life = Err(ended),
-            }
-            if life != Ok(Life::GoesOn) {
-                break;
-            }
-            if executed == MAX_COMMANDS || self.clock.now().since(begun) >= MAX_COMMANDS_TIME {
-                self.requests_wait = true;
-                break;
-            }
-        }
+        self.last_tick = self.clock.now();
+        self.commands = 0;
+        self.driver.tick(self.last_tick);
+        let Some(mut control) = self.control.take() else { return Life::Ends };
+        let served = control.serve(self);
+        self.control = Some(control);
         if let Some(warning) = self.driver.take_warning() {
             tracing::warn!(worker = self.config.index, "{warning}");
         }
-        match (life, self.link.flush()) {
-            (Ok(Life::GoesOn), Ok(())) => Life::GoesOn,
-            (Ok(Life::Ends), _) => {
-                self.link.drain();
-                Life::Ends
-            }
-            (Err(Ended), _) | (_, Err(Ended)) => Life::Ends,
-        }
-    }
-
-    fn execute(&mut self, id: u64, command: &Command) -> Life {
-        let result = match command {
-            Command::Shutdown => {
-                self.link.reply(id, Ok(Reply::Done));
-                return Life::Ends;
-            }
-            Command::Usage => Ok(Reply::Usage(Box::new(self.usage()))),
-            Command::TestHook(hook) if self.config.test_hooks => {
-                run_test_hook(*hook);
-                Ok(Reply::Done)
-            }
-            Command::TestHook(_) => Err(CommandError::HooksOff),
-            Command::CreatePlainTransport { options, .. } => self.create_plain_transport(command, options),
-            _ => self.worker.handle_command(self.clock.now(), command, &[], &mut self.outbox),
-        };
-        // Packets that the command causes (a BYE, say) leave before their endpoint closes.
-        self.flush();
-        self.apply_effects();
-        self.link.reply(id, result);
-        Life::GoesOn
+        self.requests_wait = served == Served::More;
+        if served == Served::Ended { Life::Ends } else { Life::GoesOn }
     }
 
     /// Opens the sockets first, so that the machine never holds a transport without them.
@@ -412,6 +385,34 @@ impl Pump {
             consumers: totals.consumers,
             ..sample(self.config.core, &self.latency)
         }
+    }
+}
+
+impl Machine for Pump {
+    fn execute(&mut self, command: &Command) -> Result<Reply, CommandError> {
+        self.commands += 1;
+        let result = match command {
+            Command::Usage => Ok(Reply::Usage(Box::new(self.usage()))),
+            Command::TestHook(hook) if self.config.test_hooks => {
+                run_test_hook(*hook);
+                Ok(Reply::Done)
+            }
+            Command::TestHook(_) => Err(CommandError::HooksOff),
+            Command::CreatePlainTransport { options, .. } => self.create_plain_transport(command, options),
+            _ => self.worker.handle_command(self.clock.now(), command, &[], &mut self.outbox),
+        };
+        // Packets that the command causes (a BYE, say) leave before their endpoint closes.
+        self.flush();
+        self.apply_endpoint_ops();
+        result
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
+        self.worker.poll_event()
+    }
+
+    fn has_time(&mut self) -> bool {
+        self.commands < MAX_COMMANDS && self.clock.now().since(self.last_tick) < MAX_COMMANDS_TIME
     }
 }
 

@@ -7,6 +7,7 @@ use corecast_core::Endpoint;
 use corecast_wire::{Event, Executor, Io, StartError, WebRtcConfig, WorkerConfig};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::control::Control;
 use crate::driver::{Driver, DriverOptions, MAX_CONNECTIONS, MAX_SOCKETS, OpenError, Port, SocketOptions};
 use crate::executor::{self, Runner};
 use crate::link::Link;
@@ -28,15 +29,20 @@ const PROBE_IP: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCA
 /// Runs a worker on the calling thread until its link ends.
 pub(crate) fn run(link: UnixStream) -> Result<(), StartError> {
     // If the first frame does not come, there is no control to tell.
-    let (mut link, config) = Link::accept(link)?;
-    match prepare(&config, &link) {
+    let (link, config) = Link::accept(link)?;
+    run_with(config, Box::new(link))
+}
+
+/// Runs a worker on the calling thread until the one that commands it ends it.
+pub(crate) fn run_with(config: WorkerConfig, mut control: Box<dyn Control>) -> Result<(), StartError> {
+    match prepare(&config, &*control) {
         Ok(Ready { driver, webrtc, runner, io, reason, warnings }) => {
-            link.event(Event::Started { io, reason, warnings });
-            executor::run(runner, Box::new(Pump::new(config, driver, link, &webrtc)))
+            control.tell(Event::Started { io, reason, warnings });
+            executor::run(runner, Box::new(Pump::new(config, driver, control, &webrtc)))
         }
         Err(error) => {
-            link.event(Event::StartFailed(error.clone()));
-            link.drain();
+            control.tell(Event::StartFailed(error.clone()));
+            control.drain();
             Err(error)
         }
     }
@@ -51,7 +57,7 @@ struct Ready {
     warnings: Vec<String>,
 }
 
-fn prepare(config: &WorkerConfig, link: &Link) -> Result<Ready, StartError> {
+fn prepare(config: &WorkerConfig, control: &dyn Control) -> Result<Ready, StartError> {
     pin(config.core)?;
     // Timers as precise as the hardware's: the default slack of 50 us is as long as some of our sleeps.
     let _ = nix::sys::prctl::set_timerslack(1);
@@ -64,7 +70,7 @@ fn prepare(config: &WorkerConfig, link: &Link) -> Result<Ready, StartError> {
     };
     let options = DriverOptions { sockets, max_sockets, huge_pages: config.huge_pages };
     let (mut driver, io, reason) = choose(config, options)?;
-    driver.watch_link(link.fd()).map_err(|error| StartError::Other(format!("cannot watch the link: {error}")))?;
+    driver.watch_link(control.fd()).map_err(|error| StartError::Other(format!("cannot watch the link: {error}")))?;
     let webrtc = config.webrtc.as_ref().map_or(Ok(Vec::new()), |webrtc| open_webrtc(&mut driver, webrtc))?;
     try_buffers(&mut driver, &mut warnings);
     let runner = executor::make(config.executor, io, config.core)?;
