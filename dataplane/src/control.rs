@@ -18,7 +18,8 @@ pub enum Served {
 
 /// The worker, as the one that commands it sees it during [`Control::serve`].
 pub trait Machine {
-    /// Applies a command completely or not at all. [`Command::Shutdown`] is not for the machine: answer [`Served::Ended`].
+    /// Applies a command completely or not at all. [`Command::Shutdown`] is not for the machine: answer it with
+    /// [`Served::Ended`].
     ///
     /// # Errors
     /// Every error leaves the worker as it was.
@@ -33,8 +34,8 @@ pub trait Machine {
 pub trait Control {
     /// Readable when there is something to serve.
     fn fd(&self) -> BorrowedFd<'_>;
-    /// Reads what has come, executes it, and writes as much as can be written. Called when [`Self::fd`] is readable, and
-    /// ten times a second.
+    /// Reads what has come, executes it, and writes as much as can be written. Called when [`Self::fd`] is readable,
+    /// and ten times a second.
     fn serve(&mut self, machine: &mut dyn Machine) -> Served;
     /// Takes in what the worker tells by itself.
     fn tell(&mut self, event: Event);

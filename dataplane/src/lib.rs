@@ -17,6 +17,7 @@ mod executor;
 mod link;
 mod memory;
 mod pump;
+mod servers;
 mod start;
 mod usage;
 

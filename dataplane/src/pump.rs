@@ -11,14 +11,16 @@ use corecast_core::{
     Worker,
 };
 use corecast_wire::{
-    Command, CommandError, Event, IceProtocol, PlainTransportOptions, Reply, TestHook, Usage, WorkerConfig,
+    Command, CommandError, Event, IceProtocol, ListenInfo, PlainTransportOptions, Reply, TestHook, Usage,
+    WebRtcServerId, WorkerConfig,
 };
 
 use crate::coalesce::{Coalescer, NO_SLEEP, Plan, TurnRecord};
 use crate::control::{Control, Machine, Served};
 use crate::driver::arena::Region;
-use crate::driver::{Change, Driver, OpenError, Port, SegmentedSend};
+use crate::driver::{Change, Driver, Port, SegmentedSend};
 use crate::memory::WorkerMemory;
+use crate::servers::{self, Opened, Servers, command_error};
 use crate::usage::{Latency, sample};
 
 /// Housekeeping is done this often even if nothing asks for it, and so a sleep is never longer.
@@ -69,6 +71,7 @@ pub(crate) struct Pump {
     driver: Driver,
     worker: Worker,
     outbox: Outbox,
+    servers: Servers,
     /// Taken out while it is served.
     control: Option<Box<dyn Control>>,
     coalescer: Coalescer,
@@ -118,6 +121,7 @@ impl Pump {
             driver,
             worker,
             outbox,
+            servers: Servers::default(),
             control: Some(control),
             coalescer: Coalescer::new(config.coalesce),
             latency: Latency::new(),
@@ -344,13 +348,14 @@ impl Pump {
         command: &Command,
         options: &PlainTransportOptions,
     ) -> Result<Reply, CommandError> {
-        let range = || Port::Range(self.config.port_range.0, self.config.port_range.1);
+        let (first, last) = options.port_range.unwrap_or(self.config.port_range);
+        let port = |given: Option<u16>| given.map_or(Port::Range(first, last), Port::Given);
         let ip = options.listen_ip;
-        let rtp = self.driver.open(ip, options.port.map_or_else(range, Port::Given)).map_err(command_error)?;
+        let rtp = self.driver.open(ip, port(options.port)).map_err(command_error)?;
         let mut opened = [rtp; 2];
         let mut count = 1;
         if let (false, [_, second]) = (options.rtcp_mux, &mut opened) {
-            *second = self.driver.open(ip, range()).map_err(|error| {
+            *second = self.driver.open(ip, port(options.rtcp_port)).map_err(|error| {
                 self.driver.close(rtp.id);
                 command_error(error)
             })?;
@@ -364,6 +369,26 @@ impl Pump {
             }
         }
         result
+    }
+
+    fn open_webrtc_server(&mut self, server: WebRtcServerId, listen: &[ListenInfo]) -> Result<Reply, CommandError> {
+        let opened = self.servers.open(&mut self.driver, server, listen)?;
+        for one in opened {
+            if let Opened::Udp(endpoint) = one {
+                self.worker.open_webrtc(*endpoint, IceProtocol::Udp);
+            }
+        }
+        Ok(Reply::Listening(opened.iter().map(|one| one.local()).collect()))
+    }
+
+    fn close_webrtc_server(&mut self, server: WebRtcServerId) -> Result<Reply, CommandError> {
+        for opened in self.servers.take(server)? {
+            if let Some(endpoint) = opened.endpoint() {
+                self.worker.endpoint_closed(endpoint);
+            }
+            servers::close(&mut self.driver, opened);
+        }
+        Ok(Reply::Done)
     }
 
     fn usage(&self) -> Usage {
@@ -399,6 +424,8 @@ impl Machine for Pump {
             }
             Command::TestHook(_) => Err(CommandError::HooksOff),
             Command::CreatePlainTransport { options, .. } => self.create_plain_transport(command, options),
+            Command::OpenWebRtcServer { server, listen } => self.open_webrtc_server(*server, listen),
+            Command::CloseWebRtcServer { server } => self.close_webrtc_server(*server),
             _ => self.worker.handle_command(self.clock.now(), command, &[], &mut self.outbox),
         };
         // Packets that the command causes (a BYE, say) leave before their endpoint closes.
@@ -413,13 +440,6 @@ impl Machine for Pump {
 
     fn has_time(&mut self) -> bool {
         self.commands < MAX_COMMANDS && self.clock.now().since(self.last_tick) < MAX_COMMANDS_TIME
-    }
-}
-
-fn command_error(error: OpenError) -> CommandError {
-    match error {
-        OpenError::RangeExhausted { ip, min, max } => CommandError::PortRangeExhausted { ip, min, max },
-        OpenError::Refused { address, cause } => CommandError::CannotListen { address, cause: cause.to_string() },
     }
 }
 

@@ -173,7 +173,8 @@ fn raise_locked_memory_limit() -> Result<(), String> {
 fn open_webrtc(driver: &mut Driver, config: &WebRtcConfig) -> Result<Vec<Endpoint>, StartError> {
     let mut opened = Vec::new();
     for address in &config.listen {
-        let endpoint = retry_bind(|| driver.open_shared(*address)).map_err(|error| cannot_listen("UDP", &error))?;
+        let endpoint = retry_bind(|| driver.open_shared(address.ip(), Port::Given(address.port())))
+            .map_err(|error| cannot_listen("UDP", &error))?;
         opened.push(endpoint);
         if config.tcp {
             retry_bind(|| driver.listen(endpoint.local)).map_err(|error| cannot_listen("TCP", &error))?;

@@ -142,7 +142,7 @@ fn a_narrow_path_costs_the_others_of_a_shared_socket_nothing() {
     on_veth(1_500, 1 << 20, |name, driver, path, there| {
         let v6 = path.remote.is_ipv6();
         let from: IpAddr = SENDERS[usize::from(v6)].parse().expect("an address");
-        let shared = driver.open_shared(SocketAddr::new(from, 0)).expect("a socket");
+        let shared = driver.open_shared(from, Port::Given(0)).expect("a socket");
         driver.connect(shared.id, path.remote).expect_err("it has many remote sides");
         let wide = Path { local: shared.id, ..path };
         let narrow = Path { remote: narrow_path(v6), ..wide };

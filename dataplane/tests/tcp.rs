@@ -6,7 +6,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use corecast_core::{Endpoint, EndpointId, Path};
-use corecast_dataplane::driver::{Change, Datagram, Driver, DriverOptions, OpenError, SegmentedSend, SocketOptions};
+use corecast_dataplane::driver::{
+    Change, Datagram, Driver, DriverOptions, OpenError, Port, SegmentedSend, SocketOptions,
+};
 use corecast_wire::HugePages;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
 
@@ -148,7 +150,7 @@ fn packets_come_and_go_whole_however_the_stream_is_cut() {
 #[test]
 fn udp_and_tcp_share_an_address() {
     for (name, mut driver) in drivers(100) {
-        let shared = driver.open_shared(SocketAddr::new(V4, 0)).expect("a socket");
+        let shared = driver.open_shared(V4, Port::Given(0)).expect("a socket");
         let here = driver.listen(shared.local).expect("the same port");
         let (mut client, path) = join(&mut driver, here);
         let there = UdpSocket::bind((V4, 0)).expect("a socket");
@@ -337,9 +339,9 @@ fn there_is_a_most_and_room_for_sockets_beside_it() {
         heard.until(&mut driver, |heard| gone(&heard.changes).len() == 10);
         join(&mut driver, here);
         for _ in 0..39 {
-            driver.open_shared(SocketAddr::new(V4, 0)).expect("a socket");
+            driver.open_shared(V4, Port::Given(0)).expect("a socket");
         }
-        driver.open_shared(SocketAddr::new(V4, 0)).expect_err("forty endpoints");
+        driver.open_shared(V4, Port::Given(0)).expect_err("forty endpoints");
     }
 }
 

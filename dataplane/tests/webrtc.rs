@@ -11,7 +11,8 @@ use std::time::Duration;
 use common::{Control, WORKERS, config};
 use corecast_wire::{
     Command, Discard, DtlsVersions, Event, Executor, Frame, IceParameters, IceProtocol, IceState, IceTuple, Io,
-    OutgoingBitrates, Reply, RouterId, TransportId, Usage, WebRtcConfig, WebRtcTransportOptions, WorkerConfig,
+    ListenInfo, OutgoingBitrates, Reply, RouterId, TransportId, Usage, WebRtcConfig, WebRtcServerId,
+    WebRtcTransportOptions, WorkerConfig,
 };
 use stun::attributes::{ATTR_ICE_CONTROLLING, ATTR_PRIORITY, ATTR_USE_CANDIDATE, ATTR_USERNAME};
 use stun::fingerprint::FINGERPRINT;
@@ -48,6 +49,7 @@ fn start(worker: (Io, Executor), port: u16, tcp: bool) -> Control {
         rtcp_ssrc: 1,
         max_incoming_bitrate_bps: 0,
         outgoing: OutgoingBitrates::default(),
+        consent_timeout_ms: None,
         sctp: None,
     };
     let create = Command::CreateWebRtcTransport { router: RouterId(1), transport: TransportId(1), options };
@@ -301,5 +303,34 @@ fn a_flood_over_one_does_not_silence_the_other() {
             }
             stop.store(true, Ordering::Relaxed);
         });
+    }
+}
+
+/// A server that is opened while the worker runs is another door to the same transports, over UDP and TCP; when it is
+/// closed its ports are free again.
+#[test]
+fn a_server_is_opened_and_closed_while_the_worker_runs() {
+    for (worker, port) in WORKERS.into_iter().zip(31_950..) {
+        let mut control = start(worker, port, false);
+        let (server, ports) = (WebRtcServerId(5), (31_960, 31_969));
+        let listen = |protocol| ListenInfo { protocol, ip: V4, ports };
+        let open =
+            Command::OpenWebRtcServer { server, listen: [IceProtocol::Udp, IceProtocol::Tcp].map(listen).into() };
+        let Ok(Reply::Listening(locals)) = control.ask(open.clone()) else { panic!("not opened") };
+        assert_eq!(locals.len(), 2);
+        check_by_udp(&udp_to(locals[0]));
+        let stream = tcp_to(locals[1]);
+        check_by_tcp(&stream);
+        assert!(control.ask(open).is_err(), "the number is taken");
+        let two = [
+            listen(IceProtocol::Udp),
+            ListenInfo { ports: (locals[0].port(), locals[0].port()), ..listen(IceProtocol::Udp) },
+        ];
+        let refused = control.ask(Command::OpenWebRtcServer { server: WebRtcServerId(6), listen: two.into() });
+        assert!(refused.is_err(), "one of its addresses is taken");
+        assert_eq!(control.ask(Command::CloseWebRtcServer { server }), Ok(Reply::Done));
+        assert!(control.ask(Command::CloseWebRtcServer { server }).is_err(), "it has gone");
+        TcpListener::bind(locals[1]).expect("nobody listens");
+        let _ = until(&mut control, |_| UdpSocket::bind(locals[0]).is_ok());
     }
 }

@@ -332,6 +332,7 @@ impl Bench {
             rtcp_ssrc: 1,
             max_incoming_bitrate_bps: 0,
             outgoing: OutgoingBitrates::default(),
+            consent_timeout_ms: None,
             sctp: self.sctp,
         };
         self.must(&Command::CreateWebRtcTransport { router, transport: TransportId(number.into()), options });
@@ -429,7 +430,7 @@ impl Bench {
         for event in &self.events {
             match event {
                 Event::IceStateChanged { transport, state, .. } if transport.0 == number => ice = *state,
-                Event::DtlsStateChanged { transport, state, detail } if transport.0 == number => {
+                Event::DtlsStateChanged { transport, state, detail, .. } if transport.0 == number => {
                     dtls = (*state, detail.clone());
                 }
                 _ => {}

@@ -55,6 +55,7 @@ fn crowd(bench: &mut Bench) {
             rtcp_ssrc: 1,
             max_incoming_bitrate_bps: 0,
             outgoing: OutgoingBitrates::default(),
+            consent_timeout_ms: None,
             sctp: None,
         };
         bench.must(&Command::CreateWebRtcTransport { router: RouterId(1), transport, options });
@@ -266,6 +267,7 @@ fn session(bench: &mut Bench, number: u16) {
         rtcp_ssrc: 1,
         max_incoming_bitrate_bps: 0,
         outgoing: OutgoingBitrates::default(),
+        consent_timeout_ms: None,
         sctp: None,
     };
     bench.must(&Command::CreateWebRtcTransport { router: RouterId(1), transport, options });

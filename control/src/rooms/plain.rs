@@ -61,6 +61,8 @@ impl Room {
         let options = PlainTransportOptions {
             listen_ip: listen.ip,
             port: None,
+            rtcp_port: None,
+            port_range: None,
             rtcp_mux: new.rtcp_mux,
             comedia: new.comedia,
             srtp: own_srtp.clone(),

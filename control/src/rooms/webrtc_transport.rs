@@ -26,6 +26,7 @@ impl Room {
             rtcp_ssrc,
             max_incoming_bitrate_bps: self.webrtc().max_incoming_bitrate_bps(),
             outgoing: self.webrtc().outgoing(),
+            consent_timeout_ms: None,
             sctp: remote.sctp,
         };
         let states = self.worker().events().transport(transport);

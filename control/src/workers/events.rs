@@ -192,8 +192,12 @@ mod tests {
         let router = EventRouter::default();
         let (one, other) = (router.transport(TransportId(1)), router.transport(TransportId(2)));
         let layers = router.consumer(ConsumerId(1));
-        let failed =
-            Event::DtlsStateChanged { transport: TransportId(1), state: DtlsState::Failed, detail: String::new() };
+        let failed = Event::DtlsStateChanged {
+            transport: TransportId(1),
+            state: DtlsState::Failed,
+            detail: String::new(),
+            certificate: Vec::new(),
+        };
         router.route(&failed);
         let current = Some(CurrentLayer { encoding: 2, spatial: 0 });
         router.route(&Event::ConsumerLayersChanged { consumer: ConsumerId(1), current });

@@ -348,7 +348,8 @@ impl FakeWorker {
     /// What the client does, by the first byte of its fingerprint.
     fn play_client(&mut self, transport: TransportId, dtls: &DtlsParameters) {
         let ice = |state| Event::IceStateChanged { transport, state, tuple: None };
-        let dtls_is = |state| Event::DtlsStateChanged { transport, state, detail: "a fake".into() };
+        let dtls_is =
+            |state| Event::DtlsStateChanged { transport, state, detail: "a fake".into(), certificate: Vec::new() };
         let connected = [ice(IceState::Completed), dtls_is(DtlsState::Connected)];
         match dtls.fingerprints.first().and_then(|fingerprint| fingerprint.value.first()).copied() {
             Some(NEVER_COMES) => {}

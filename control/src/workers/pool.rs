@@ -240,7 +240,7 @@ fn log(event: &Event) {
             tracing::debug!("transport {transport} sends to {remote}{}", if *rtcp { " (RTCP)" } else { "" });
         }
         Event::IceStateChanged { transport, state, .. } => tracing::debug!("transport {transport}: ICE is {state:?}"),
-        Event::DtlsStateChanged { transport, state, detail } => {
+        Event::DtlsStateChanged { transport, state, detail, .. } => {
             tracing::debug!("transport {transport}: DTLS is {state:?} {detail}");
         }
         _ => {}

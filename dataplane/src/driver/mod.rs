@@ -165,8 +165,8 @@ impl Driver {
     ///
     /// # Errors
     /// [`OpenError`]; nothing has changed.
-    pub fn open_shared(&mut self, address: SocketAddr) -> Result<Endpoint, OpenError> {
-        let endpoint = self.sockets.open_shared(address)?;
+    pub fn open_shared(&mut self, ip: IpAddr, port: Port) -> Result<Endpoint, OpenError> {
+        let endpoint = self.sockets.open_shared(ip, port)?;
         self.receive_from(endpoint)
     }
 
@@ -199,6 +199,13 @@ impl Driver {
             self.tcp = Some(Box::new(tcp));
         }
         self.tcp.as_mut().map_or(Ok(address), |tcp| tcp.listen(address).map_err(refused))
+    }
+
+    /// Listens no longer. Connections that were accepted stay.
+    pub fn stop_listening(&mut self, local: SocketAddr) {
+        if let Some(tcp) = &mut self.tcp {
+            tcp.stop_listening(local);
+        }
     }
 
     /// From now on the endpoint exchanges datagrams with `remote` only. Optional: sends become cheaper.

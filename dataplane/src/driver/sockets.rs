@@ -154,20 +154,23 @@ impl Sockets {
         let id = self.number().ok_or_else(|| self.too_many(SocketAddr::new(ip, 0)))?;
         let bound = match port {
             Port::Given(port) => self.bind_given(SocketAddr::new(ip, port), self.options),
-            Port::Range(min, max) => self.bind_in_range(ip, min, max),
+            Port::Range(min, max) => self.bind_in_range(ip, (min, max), self.options),
         };
         self.keep(id, bound, false)
     }
 
     /// Opens a socket for any number of remote sides, with buffers for all of them.
-    pub(super) fn open_shared(&mut self, address: SocketAddr) -> Result<Endpoint, OpenError> {
-        let id = self.number().ok_or_else(|| self.too_many(address))?;
+    pub(super) fn open_shared(&mut self, ip: IpAddr, port: Port) -> Result<Endpoint, OpenError> {
+        let id = self.number().ok_or_else(|| self.too_many(SocketAddr::new(ip, 0)))?;
         let options = SocketOptions {
             recv_buffer_bytes: self.options.recv_buffer_bytes.max(SHARED_BUFFER_BYTES),
             send_buffer_bytes: self.options.send_buffer_bytes.max(SHARED_BUFFER_BYTES),
             ..self.options
         };
-        let bound = self.bind_given(address, options);
+        let bound = match port {
+            Port::Given(port) => self.bind_given(SocketAddr::new(ip, port), options),
+            Port::Range(min, max) => self.bind_in_range(ip, (min, max), options),
+        };
         self.keep(id, bound, true)
     }
 
@@ -205,12 +208,17 @@ impl Sockets {
     }
 
     /// Takes the next free port after the one given last, so that a port rests before it is used again.
-    fn bind_in_range(&mut self, ip: IpAddr, min: u16, max: u16) -> Result<(OwnedFd, SocketAddr), OpenError> {
+    fn bind_in_range(
+        &mut self,
+        ip: IpAddr,
+        (min, max): (u16, u16),
+        options: SocketOptions,
+    ) -> Result<(OwnedFd, SocketAddr), OpenError> {
         let ports = usize::from(max.saturating_sub(min)) + 1;
         let from = if (min..=max).contains(&self.next_port) { self.next_port } else { min };
         for port in (min..=max).cycle().skip(usize::from(from - min)).take(ports) {
             let address = SocketAddr::new(ip, port);
-            match self.bind(address, self.options) {
+            match self.bind(address, options) {
                 Ok(bound) => {
                     self.next_port = port.wrapping_add(1);
                     return Ok(bound);
@@ -346,9 +354,9 @@ mod tests {
     #[test]
     fn a_shared_socket_is_not_connected() {
         let mut sockets = sockets();
-        let shared = sockets.open_shared(SocketAddr::new(LOOPBACK, 0)).expect("a socket");
+        let shared = sockets.open_shared(LOOPBACK, Port::Given(0)).expect("a socket");
         sockets.connect(shared.id, shared.local).expect_err("it has many remote sides");
-        let twice = sockets.open_shared(shared.local).expect_err("taken");
+        let twice = sockets.open_shared(shared.local.ip(), Port::Given(shared.local.port())).expect_err("taken");
         assert!(matches!(twice, OpenError::Refused { address, .. } if address == shared.local));
         assert_eq!(sockets.number(), Some(EndpointId(1)), "a socket that is refused keeps no number");
     }

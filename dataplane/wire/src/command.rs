@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ConsumeDataOptions, ConsumeOptions, ConsumerId, DataConsumerId, DataProducerId, Decision, DtlsParameters,
-    DtlsState, IceParameters, IceState, IceTuple, Io, Object, ProduceDataOptions, ProduceOptions, ProducerId, RouterId,
-    SctpState, SctpStreamParameters, Silence, SrtpCryptoSuite, SrtpParameters, StatsPage, TransportId, Usage,
-    WebRtcTransportOptions,
+    DtlsState, IceParameters, IceState, IceTuple, Io, ListenInfo, Object, ObjectStats, OutgoingBitrates,
+    ProduceDataOptions, ProduceOptions, ProducerId, RouterId, SctpState, SctpStreamParameters, Silence,
+    SrtpCryptoSuite, SrtpParameters, StatsPage, TransportId, Usage, WebRtcServerId, WebRtcTransportOptions,
 };
 
 /// How a plain transport is made.
@@ -16,8 +16,12 @@ use crate::{
 pub struct PlainTransportOptions {
     /// Local address to bind. Not a wildcard: control names one.
     pub listen_ip: IpAddr,
-    /// Port to bind; without one the worker picks from its range.
+    /// Port to bind; without one the worker picks from the range.
     pub port: Option<u16>,
+    /// The same for RTCP, where it has a port of its own.
+    pub rtcp_port: Option<u16>,
+    /// First and last port of the range; without it the worker's own.
+    pub port_range: Option<(u16, u16)>,
     /// RTP and RTCP on one port (RFC 5761). Otherwise RTCP gets a port of its own.
     pub rtcp_mux: bool,
     /// The remote address is learnt from the first valid packet (with SRTP: the first authenticated one).
@@ -37,6 +41,24 @@ pub enum Command {
     Stats {
         /// `None` for the first page, then what the page before named.
         from: Option<Object>,
+    },
+    /// Answers [`Reply::ObjectStats`]: counters of one object.
+    ObjectStats {
+        /// Which one.
+        object: Object,
+    },
+    /// Open sockets that WebRTC transports share from now on, beside those of [`crate::WebRtcConfig::listen`]. Answers
+    /// [`Reply::Listening`].
+    OpenWebRtcServer {
+        /// Its identifier.
+        server: WebRtcServerId,
+        /// Where: 1 to [`MAX_LISTEN_INFOS`](crate::MAX_LISTEN_INFOS).
+        listen: Vec<ListenInfo>,
+    },
+    /// Close such sockets. Transports that are reached there alone no longer are.
+    CloseWebRtcServer {
+        /// Its identifier.
+        server: WebRtcServerId,
     },
     /// Answers [`Reply::Silences`]: for how long nothing has come of these producers.
     Silences {
@@ -100,6 +122,21 @@ pub enum Command {
         transport: TransportId,
         /// Our new credentials.
         ice: IceParameters,
+    },
+    /// What the producers of a WebRTC transport should send together at most (REMB).
+    SetMaxIncomingBitrate {
+        /// Which transport.
+        transport: TransportId,
+        /// In bits per second; 0 for no limit.
+        bps: u64,
+    },
+    /// Bounds of what the path to a WebRTC transport's receivers is taken to carry. The initial one counts only if
+    /// nothing was sent yet.
+    SetOutgoingBitrates {
+        /// Which transport.
+        transport: TransportId,
+        /// The new bounds.
+        outgoing: OutgoingBitrates,
     },
     /// Close a transport with its producers and consumers (and the consumers of its producers).
     CloseTransport {
@@ -287,6 +324,10 @@ pub enum Reply {
         /// RTCP if not multiplexed.
         rtcp_local: Option<SocketAddr>,
     },
+    /// Answer to [`Command::OpenWebRtcServer`]: where each of them listens, in their order.
+    Listening(Vec<SocketAddr>),
+    /// Answer to [`Command::ObjectStats`].
+    ObjectStats(Box<ObjectStats>),
     /// Answer to [`Command::Usage`].
     Usage(Box<Usage>),
     /// Answer to [`Command::Stats`].
@@ -303,7 +344,8 @@ pub enum CommandError {
     /// No object of that kind and identifier.
     #[error("there is no {kind} {id}")]
     NotFound {
-        /// "router", "transport", "producer", "consumer", "dataProducer", "dataConsumer" or "dataChannel".
+        /// "router", "webRtcServer", "transport", "producer", "consumer", "dataProducer", "dataConsumer" or
+        /// "dataChannel".
         kind: String,
         /// The identifier.
         id: u64,
@@ -311,7 +353,7 @@ pub enum CommandError {
     /// The identifier is in use.
     #[error("{kind} {id} exists already")]
     Exists {
-        /// "router", "transport", "producer", "consumer", "dataProducer" or "dataConsumer".
+        /// "router", "webRtcServer", "transport", "producer", "consumer", "dataProducer" or "dataConsumer".
         kind: String,
         /// The identifier.
         id: u64,
@@ -401,6 +443,8 @@ pub enum Event {
         state: DtlsState,
         /// Version, cipher and SRTP profile when it is connected; the cause when it failed.
         detail: String,
+        /// The remote side's certificate in DER when it is connected, if it is not very long; empty otherwise.
+        certificate: Vec<u8>,
     },
     /// The state of a transport's SCTP association has changed.
     SctpStateChanged {
@@ -484,7 +528,16 @@ impl PlainTransportOptions {
     /// A transport with one port for RTP and RTCP, whose remote side is told later. Callers set the rest by name.
     #[must_use]
     pub const fn new(listen_ip: IpAddr, rtcp_ssrc: u32) -> Self {
-        Self { listen_ip, port: None, rtcp_mux: true, comedia: false, srtp: None, rtcp_ssrc }
+        Self {
+            listen_ip,
+            port: None,
+            rtcp_port: None,
+            port_range: None,
+            rtcp_mux: true,
+            comedia: false,
+            srtp: None,
+            rtcp_ssrc,
+        }
     }
 
     /// The suite, if SRTP is on.

@@ -20,6 +20,8 @@ macro_rules! id {
 id! {
     /// A router: the set of producers and consumers that may reach each other.
     RouterId,
+    /// Sockets that WebRTC transports share (mediasoup's WebRtcServer).
+    WebRtcServerId,
     /// A transport of a router.
     TransportId,
     /// A producer: one media source received on a transport.

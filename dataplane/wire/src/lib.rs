@@ -27,10 +27,10 @@ pub use data::{
 };
 pub use discard::{Discard, Discards};
 pub use frame::{Frame, FrameDecoder, FrameError, MAX_FRAME_BYTES, encode};
-pub use ids::{ConsumerId, DataConsumerId, DataProducerId, ProducerId, RouterId, TransportId};
+pub use ids::{ConsumerId, DataConsumerId, DataProducerId, ProducerId, RouterId, TransportId, WebRtcServerId};
 pub use maxima::{
     MAX_CHANNELS_PER_TRANSPORT, MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES,
-    MAX_ENCODINGS, MAX_HEADER_EXTENSIONS, MAX_LABEL_BYTES, MAX_MESSAGE_BYTES, MAX_SILENCES,
+    MAX_ENCODINGS, MAX_HEADER_EXTENSIONS, MAX_LABEL_BYTES, MAX_LISTEN_INFOS, MAX_MESSAGE_BYTES, MAX_SILENCES,
 };
 pub use rtp_parameters::{
     Codec, CodecMapping, ConsumeOptions, ConsumerExtension, EncodingMapping, ExtensionMapping, HeaderExtension,
@@ -43,6 +43,6 @@ pub use stats::{
 pub use trace::{Decided, Decision};
 pub use webrtc::{
     DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol,
-    IceState, IceTuple, OutgoingBitrates, WebRtcConfig, WebRtcTransportOptions,
+    IceState, IceTuple, ListenInfo, OutgoingBitrates, WebRtcConfig, WebRtcTransportOptions,
 };
 pub use worker_config::{Coalesce, Executor, HugePages, Io, WorkerConfig};

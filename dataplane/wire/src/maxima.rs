@@ -20,3 +20,5 @@ pub const MAX_LABEL_BYTES: usize = 256;
 pub const MAX_CHANNELS_PER_TRANSPORT: usize = 64;
 /// Producers whose silence is asked for at once: the answer fits a frame with much to spare.
 pub const MAX_SILENCES: usize = 1_024;
+/// Addresses on which WebRTC transports listen together.
+pub const MAX_LISTEN_INFOS: usize = 32;

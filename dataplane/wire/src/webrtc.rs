@@ -1,6 +1,6 @@
 //! WebRTC transports: what control and a worker tell each other about ICE (RFC 8445, lite) and DTLS (RFC 8842).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,9 @@ pub struct WebRtcTransportOptions {
     pub max_incoming_bitrate_bps: u64,
     /// What the path to its receivers is taken to carry.
     pub outgoing: OutgoingBitrates,
+    /// Without a valid check for this long it is disconnected, in milliseconds: 0 for never, `None` for the worker's
+    /// own ([`WebRtcConfig::consent_timeout_ms`]).
+    pub consent_timeout_ms: Option<u32>,
     /// Data channels; without it the transport has none.
     pub sctp: Option<SctpOptions>,
 }
@@ -121,6 +124,17 @@ pub enum IceProtocol {
     Udp,
     /// TCP, framed (RFC 4571, RFC 6544).
     Tcp,
+}
+
+/// Where something listens (mediasoup's `listenInfo`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenInfo {
+    /// What comes there.
+    pub protocol: IceProtocol,
+    /// Local address.
+    pub ip: IpAddr,
+    /// First and last port: the next free one of them is bound.
+    pub ports: (u16, u16),
 }
 
 /// A pair of addresses that checks have validated.

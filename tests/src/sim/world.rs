@@ -422,7 +422,7 @@ impl<M: Machine> World<M> {
             match event {
                 WorkerEvent::RemoteLearnt { transport, remote, rtcp } => self.learnt(transport, remote, rtcp)?,
                 WorkerEvent::IceStateChanged { transport, state, tuple } => self.ice_told(transport, state, tuple)?,
-                WorkerEvent::DtlsStateChanged { transport, state, detail } => {
+                WorkerEvent::DtlsStateChanged { transport, state, detail, .. } => {
                     self.dtls_told(transport, state, &detail)?;
                 }
                 WorkerEvent::ConsumerSuspended { consumer, suspended } => self.suspended(consumer, suspended)?,

@@ -82,6 +82,12 @@ impl Sending {
         }
     }
 
+    /// Other bounds of the estimate.
+    pub(crate) fn set_bounds(&mut self, now: Instant, settings: Settings) {
+        self.estimator.set_bounds(settings);
+        self.look_at = now;
+    }
+
     /// The packet with the next transport-wide number has left, with so many bytes of UDP and IP.
     #[inline]
     pub(crate) fn sent(&mut self, now: Instant, bytes: usize) {

@@ -34,6 +34,8 @@ const FLIGHT_RETRIES: usize = 7;
 /// Bytes of a hello of ours in 1.2, at most. No more than three times what came may leave, and the shortest check is 80
 /// bytes.
 const HELLO_BYTES: usize = 240;
+/// Longest certificate that is told: a chain of any length verifies, but one event fits one frame.
+const MAX_CERTIFICATE_BYTES: usize = 16 * 1_024;
 
 /// What all associations of a worker share.
 #[derive(Debug)]
@@ -121,12 +123,14 @@ pub(crate) struct Keys {
     remote: SrtpParameters,
     /// For the operator: version and suite.
     detail: String,
+    /// The other side's certificate in DER, unless it is very long.
+    certificate: Vec<u8>,
 }
 
 impl Keys {
-    /// Keys of our side, keys of the other side, and what was agreed, in words.
-    pub(crate) fn into_parts(self) -> (SrtpParameters, SrtpParameters, String) {
-        (self.local, self.remote, self.detail)
+    /// Keys of our side, keys of the other side, what was agreed, in words, and the other side's certificate.
+    pub(crate) fn into_parts(self) -> (SrtpParameters, SrtpParameters, String, Vec<u8>) {
+        (self.local, self.remote, self.detail, self.certificate)
     }
 }
 
@@ -150,6 +154,8 @@ pub(crate) struct Dtls {
     fingerprints: Vec<Fingerprint>,
     state: State,
     verified: bool,
+    /// What was verified, until the handshake is over.
+    certificate: Vec<u8>,
     secret: Option<(dimpl::KeyingMaterial, SrtpProfile)>,
     /// Times that the handshake has begun again, and when it last did.
     restarts: u8,
@@ -184,6 +190,7 @@ impl Dtls {
             fingerprints: remote.fingerprints.clone(),
             state: State::Idle,
             verified: false,
+            certificate: Vec::new(),
             secret: None,
             restarts: 0,
             restarted: now,
@@ -422,6 +429,8 @@ impl Dtls {
                         return Some(self.fail("the certificate has another fingerprint than was announced"));
                     }
                     self.verified = true;
+                    self.certificate =
+                        if certificate.len() <= MAX_CERTIFICATE_BYTES { certificate.to_vec() } else { Vec::new() };
                 }
                 Output::KeyingMaterial(secret, profile) => self.secret = Some((secret, profile)),
                 Output::Connected => connected = true,
@@ -473,7 +482,8 @@ impl Dtls {
         };
         self.data_records_left = records;
         let detail = format!("{version}, {}", local.suite.name());
-        Outcome::Connected(Box::new(Keys { local, remote, detail }))
+        let certificate = std::mem::take(&mut self.certificate);
+        Outcome::Connected(Box::new(Keys { local, remote, detail, certificate }))
     }
 }
 

@@ -164,15 +164,16 @@ impl Transport {
     /// Within what bounds the path to its receivers is estimated.
     #[must_use]
     pub(crate) const fn with_outgoing(mut self, asked: &OutgoingBitrates) -> Self {
-        const fn or(asked: u64, default: u64) -> u64 {
-            if asked == 0 { default } else { asked }
-        }
-        self.outgoing = Settings {
-            initial_bps: or(asked.initial_bps, INITIAL_OUTGOING_BPS),
-            minimum_bps: or(asked.min_bps, MINIMUM_BPS),
-            maximum_bps: or(asked.max_bps, MAX_OUTGOING_BPS),
-        };
+        self.outgoing = settings(asked);
         self
+    }
+
+    /// Changes them.
+    pub(crate) fn set_outgoing(&mut self, now: Instant, asked: &OutgoingBitrates) {
+        self.outgoing = settings(asked);
+        if let Some(sending) = &mut self.sending {
+            sending.set_bounds(now, self.outgoing);
+        }
     }
 
     /// Identifier, as control knows it.
@@ -454,6 +455,11 @@ impl Transport {
         Some(self.max_incoming_bitrate_bps).filter(|limit| *limit > 0)
     }
 
+    /// Changes it; 0 for no limit.
+    pub(crate) const fn set_max_incoming_bitrate_bps(&mut self, bps: u64) {
+        self.max_incoming_bitrate_bps = bps;
+    }
+
     /// Whether an RTP packet may be taken in, of which one may come per `interval` on average over a second.
     pub(crate) fn take_in_packet(&mut self, now: Instant, interval: Duration) -> bool {
         let may = self.paid_until < now + Duration::from_secs(1);
@@ -545,5 +551,16 @@ impl Transport {
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = (EndpointId, Flow)> {
         let rtp = self.webrtc.is_none().then_some((self.local.id, Flow::Rtp));
         rtp.into_iter().chain(self.rtcp_local.map(|endpoint| (endpoint.id, Flow::Rtcp)))
+    }
+}
+
+const fn settings(asked: &OutgoingBitrates) -> Settings {
+    const fn or(asked: u64, default: u64) -> u64 {
+        if asked == 0 { default } else { asked }
+    }
+    Settings {
+        initial_bps: or(asked.initial_bps, INITIAL_OUTGOING_BPS),
+        minimum_bps: or(asked.min_bps, MINIMUM_BPS),
+        maximum_bps: or(asked.max_bps, MAX_OUTGOING_BPS),
     }
 }

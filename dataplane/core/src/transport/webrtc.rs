@@ -1,5 +1,7 @@
 //! ICE and DTLS of one WebRTC transport.
 
+use std::time::Duration;
+
 use corecast_wire::{DtlsState, IceParameters, SctpOptions, SrtpCryptoSuite, WebRtcStats};
 
 use super::channels::Channels;
@@ -18,6 +20,8 @@ pub(crate) struct WebRtc {
     dtls_path: Option<Path>,
     dtls_deadline: Deadline,
     consent_deadline: Deadline,
+    /// Time without a sign of life after which there is no consent; `None` for ever.
+    consent_timeout: Option<Duration>,
     /// Counted as a handshake with this network.
     handshake_with: Option<Network>,
     /// Packets that its consumers had sent when that was last looked at.
@@ -27,7 +31,7 @@ pub(crate) struct WebRtc {
 }
 
 impl WebRtc {
-    pub(crate) fn new(ice: &IceParameters, sctp: Option<SctpOptions>) -> Self {
+    pub(crate) fn new(ice: &IceParameters, consent_timeout: Option<Duration>, sctp: Option<SctpOptions>) -> Self {
         Self {
             ice: Ice::new(ice),
             dtls: None,
@@ -35,6 +39,7 @@ impl WebRtc {
             dtls_path: None,
             dtls_deadline: Deadline::default(),
             consent_deadline: Deadline::default(),
+            consent_timeout,
             handshake_with: None,
             media_sent: 0,
             channels: sctp.map(|options| Box::new(Channels::new(options))),
@@ -92,6 +97,11 @@ impl WebRtc {
     /// When consent is looked at next.
     pub(crate) const fn consent_deadline(&mut self) -> &mut Deadline {
         &mut self.consent_deadline
+    }
+
+    /// Time without a sign of life after which there is no consent (RFC 7675); `None` for ever.
+    pub(crate) const fn consent_timeout(&self) -> Option<Duration> {
+        self.consent_timeout
     }
 
     /// Its data channels.

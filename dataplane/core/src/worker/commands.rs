@@ -41,6 +41,9 @@ impl Worker {
         }
         match command {
             Command::Stats { from } => return Ok(Reply::Stats(self.stats_page(now, *from))),
+            Command::ObjectStats { object } => {
+                return self.object_stats(now, *object).map(|stats| Reply::ObjectStats(Box::new(stats)));
+            }
             Command::Silences { producers } => return self.silences(now, producers).map(Reply::Silences),
             Command::Trace { transport } => return self.trace(now, *transport).map(Reply::Trace),
             Command::CreatePlainTransport { router, transport, options } => {
@@ -77,6 +80,10 @@ impl Worker {
             }
             Command::ConnectWebRtcTransport { transport, dtls } => {
                 self.connect_webrtc_transport(now, *transport, dtls, outbox)?;
+            }
+            Command::SetMaxIncomingBitrate { transport, bps } => self.set_max_incoming_bitrate(*transport, *bps)?,
+            Command::SetOutgoingBitrates { transport, outgoing } => {
+                self.set_outgoing_bitrates(now, *transport, outgoing)?;
             }
             Command::RestartIce { transport, ice } => self.restart_ice(*transport, ice)?,
             // Those of the shell, and those about data, which have been answered.

@@ -1,16 +1,40 @@
 //! Congestion feedback to senders: transport-wide, and REMB.
 
-use corecast_wire::Discard;
+use corecast_wire::{Discard, OutgoingBitrates, TransportId};
 
 use super::Worker;
+use super::refused::{Applied, invalid};
 use crate::congestion::{Arrivals, Remb};
 use crate::io::{Outbox, Timer};
 use crate::key::TransportKey;
 use crate::rtp::RtpView;
 use crate::time::Instant;
-use crate::transport::Inbound;
+use crate::transport::{Inbound, Transport};
 
 impl Worker {
+    /// What the senders of a transport are told to send at most, from the next REMB on.
+    pub(crate) fn set_max_incoming_bitrate(&mut self, id: TransportId, bps: u64) -> Applied {
+        self.need_webrtc(id)?.set_max_incoming_bitrate_bps(bps);
+        Ok(())
+    }
+
+    /// Bounds of what the path to a transport's receivers is taken to carry, from the next estimate on.
+    pub(crate) fn set_outgoing_bitrates(
+        &mut self,
+        now: Instant,
+        id: TransportId,
+        outgoing: &OutgoingBitrates,
+    ) -> Applied {
+        self.need_webrtc(id)?.set_outgoing(now, outgoing);
+        Ok(())
+    }
+
+    fn need_webrtc(&mut self, id: TransportId) -> Applied<&mut Transport> {
+        let key = self.transport_key(id)?;
+        let transport = self.transports.get_mut(key).filter(|transport| transport.webrtc().is_some());
+        transport.ok_or_else(|| invalid("transportId", "is not a WebRTC transport"))
+    }
+
     /// Notes an authentic RTP packet of `len` bytes for feedback about congestion.
     ///
     /// # Errors

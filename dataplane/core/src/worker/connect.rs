@@ -75,8 +75,11 @@ impl Worker {
         let server = self.webrtc.as_mut().ok_or_else(|| invalid("webRtc", "is not configured on this worker"))?;
         let siblings = self.routers.get_mut(&router).ok_or_else(|| not_found("router", router.0))?;
         check_credentials(server, &options.ice)?;
+        let asked = options.consent_timeout_ms.map(|ms| Duration::from_millis(ms.into()));
+        let consent_timeout = Some(asked.unwrap_or(server.consent_timeout)).filter(|timeout| !timeout.is_zero());
+        let webrtc = WebRtc::new(&options.ice, consent_timeout, options.sctp);
         let transport = Transport::new(id, router, options.rtcp_ssrc, NOWHERE)
-            .webrtc_with(WebRtc::new(&options.ice, options.sctp), options.max_incoming_bitrate_bps)
+            .webrtc_with(webrtc, options.max_incoming_bitrate_bps)
             .with_outgoing(&options.outgoing);
         let key = self.transports.insert(transport);
         siblings.push(key);
@@ -244,12 +247,12 @@ impl Worker {
         if checked.selected_changed || checked.state_changed {
             self.report_ice_state(key);
         }
-        let consent_timeout = self.webrtc.as_ref().map_or(Duration::ZERO, |server| server.consent_timeout);
         let Some(transport) = self.transports.get_mut(key) else { return };
         if transport.local() == NOWHERE {
             transport.set_local(Endpoint { id: path.local, local });
         }
         if let Some(webrtc) = transport.webrtc_mut()
+            && let Some(consent_timeout) = webrtc.consent_timeout()
             && webrtc.consent_deadline().at().is_none()
             && webrtc.ice().last_sign_of_life().is_some()
         {
@@ -317,14 +320,13 @@ impl Worker {
     /// The other side has shown no sign of life for too long: sending stops (RFC 7675 section 5.1; as a lite agent we
     /// send no checks of our own).
     pub(crate) fn consent_timeout(&mut self, now: Instant, at: Instant, key: TransportKey) {
-        let Some(timeout) = self.webrtc.as_ref().map(|server| server.consent_timeout) else { return };
         let webrtc = self.transports.get_mut(key).and_then(Transport::webrtc_mut);
         let Some(webrtc) = webrtc else { return };
         if !webrtc.consent_deadline().fires(at) {
             return;
         }
         let Some(alive) = webrtc.ice().last_sign_of_life() else { return };
-        let due = alive + timeout;
+        let Some(due) = webrtc.consent_timeout().map(|timeout| alive + timeout) else { return };
         if due > now {
             webrtc.consent_deadline().arm(&mut self.timers, due, Timer::Consent(key));
             return;
@@ -394,8 +396,8 @@ impl Worker {
         if let Some(webrtc) = transport.webrtc_mut() {
             webrtc.begin_handshake(network);
         }
-        let state = DtlsState::Connecting;
-        self.push_event(Event::DtlsStateChanged { transport: id, state, detail: String::new() });
+        let (state, detail, certificate) = (DtlsState::Connecting, String::new(), Vec::new());
+        self.push_event(Event::DtlsStateChanged { transport: id, state, detail, certificate });
         Ok(())
     }
 
@@ -494,26 +496,30 @@ impl Worker {
 
     fn take_keys(&mut self, now: Instant, key: TransportKey, keys: Keys, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        let (local, remote, detail) = keys.into_parts();
+        let (local, remote, detail, certificate) = keys.into_parts();
         let (Ok(mut sealer), Ok(opener)) = (Sealer::new(&local), Opener::new(&remote)) else {
             self.report_dtls_state(key, DtlsState::Failed, "the keys cannot be used".to_owned());
             return;
         };
         sealer.keep(&mut self.words);
         transport.set_security(Security::new(local.suite, sealer, Some(opener)));
-        self.report_dtls_state(key, DtlsState::Connected, detail);
+        self.report_dtls(key, DtlsState::Connected, detail, certificate);
         self.follow_destination(now, key, outbox);
         self.arm_reports(now, key);
         self.connect_association(now, key);
     }
 
     fn report_dtls_state(&mut self, key: TransportKey, state: DtlsState, detail: String) {
+        self.report_dtls(key, state, detail, Vec::new());
+    }
+
+    fn report_dtls(&mut self, key: TransportKey, state: DtlsState, detail: String, certificate: Vec<u8>) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let id = transport.id();
         if let Some(webrtc) = transport.webrtc_mut() {
             webrtc.set_dtls_state(state);
         }
-        self.push_event(Event::DtlsStateChanged { transport: id, state, detail });
+        self.push_event(Event::DtlsStateChanged { transport: id, state, detail, certificate });
     }
 
     /// Says goodbye to the other side of a transport that is about to be closed.

@@ -232,13 +232,14 @@ impl Worker {
         [self.timers.next(), self.sound_due(), self.messages_due()].into_iter().flatten().min()
     }
 
-    /// The shell has an endpoint for WebRTC transports: a UDP socket, from the start, or an ICE-TCP connection that it
-    /// has accepted (the path's remote side is then always the same).
+    /// The shell has an endpoint for WebRTC transports: a UDP socket, or an ICE-TCP connection that it has accepted
+    /// (the path's remote side is then always the same).
     pub fn open_webrtc(&mut self, endpoint: Endpoint, protocol: IceProtocol) {
         self.own(endpoint.id, Some(Owner::WebRtc(protocol, endpoint.local)));
     }
 
-    /// An endpoint has gone without being asked to: an ICE-TCP connection was closed by the other side or broke.
+    /// An endpoint has gone without the machine's asking: an ICE-TCP connection was closed by the other side or broke,
+    /// or control has closed the sockets of a WebRTC server.
     pub fn endpoint_closed(&mut self, endpoint: EndpointId) {
         self.own(endpoint, None);
         self.webrtc_endpoint_closed(endpoint);

@@ -6,7 +6,7 @@ use corecast_wire::{
 };
 
 use super::Worker;
-use super::refused::{Applied, limit};
+use super::refused::{Applied, limit, not_found};
 use crate::consumer::Consumer;
 use crate::data::{DataConsumer, DataProducer};
 use crate::key::{StreamKey, TransportKey};
@@ -56,6 +56,33 @@ impl Worker {
             page.objects.extend(stats);
         }
         page
+    }
+
+    /// Counters of one object.
+    pub(crate) fn object_stats(&self, now: Instant, object: Object) -> Applied<ObjectStats> {
+        let (kind, id, stats) = match object {
+            Object::Transport(id) => {
+                let found = self.transport_by_id.get(&id).and_then(|key| self.transports.get(*key));
+                ("transport", id.0, found.map(|transport| ObjectStats::Transport(transport.stats(now))))
+            }
+            Object::Producer(id) => {
+                let found = self.producer_by_id.get(&id).and_then(|key| self.producers.get(*key));
+                ("producer", id.0, found.map(|producer| self.producer_stats(now, producer)))
+            }
+            Object::Consumer(id) => {
+                let found = self.consumer_by_id.get(&id).and_then(|key| self.consumers.get(*key));
+                ("consumer", id.0, found.map(|consumer| self.consumer_stats(consumer)))
+            }
+            Object::DataProducer(id) => {
+                let found = self.messages.producer_by_id.get(&id).and_then(|key| self.messages.producers.get(*key));
+                ("dataProducer", id.0, found.map(|producer| self.data_producer_stats(producer)))
+            }
+            Object::DataConsumer(id) => {
+                let found = self.messages.consumer_by_id.get(&id).and_then(|key| self.messages.consumers.get(*key));
+                ("dataConsumer", id.0, found.map(|consumer| self.data_consumer_stats(consumer)))
+            }
+        };
+        stats.ok_or_else(|| not_found(kind, id))
     }
 
     /// For how long nothing has come of each of these.

@@ -76,7 +76,8 @@ struct Reading {
 #[derive(Debug)]
 pub(super) struct Tcp {
     epoll: Epoll,
-    listeners: Vec<TcpListener>,
+    /// By the number by which epoll names them; those that were closed leave their place.
+    listeners: Vec<Option<TcpListener>>,
     /// Listeners rest until the next tick, because the system could not accept.
     resting: bool,
     /// The operator has been warned that listeners rest.
@@ -136,10 +137,26 @@ impl Tcp {
         listen(&listener, Backlog::MAXCONN)?;
         listener.set_nonblocking(true)?;
         let local = listener.local_addr()?;
-        let token = LISTENER | self.listeners.len() as u64;
-        self.epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, token))?;
-        self.listeners.push(listener);
+        let free = self.listeners.iter().position(Option::is_none);
+        let place = free.unwrap_or_else(|| {
+            self.listeners.push(None);
+            self.listeners.len() - 1
+        });
+        self.epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER | place as u64))?;
+        if let Some(entry) = self.listeners.get_mut(place) {
+            *entry = Some(listener);
+        }
         Ok(local)
+    }
+
+    /// Closes the listener at this address, if there is one.
+    pub(super) fn stop_listening(&mut self, local: SocketAddr) {
+        for entry in &mut self.listeners {
+            let is_it = |listener: &TcpListener| listener.local_addr().is_ok_and(|address| address == local);
+            if entry.as_ref().is_some_and(is_it) {
+                *entry = None;
+            }
+        }
     }
 
     /// Something was read, or is to be read, that has not been handed out.
@@ -177,7 +194,7 @@ impl Tcp {
 
     fn accept(&mut self, listener: u64, sockets: &mut Sockets) {
         for _ in 0..MAX_ACCEPTED {
-            let listener = usize::try_from(listener).ok().and_then(|index| self.listeners.get(index));
+            let listener = usize::try_from(listener).ok().and_then(|index| self.listeners.get(index)?.as_ref());
             let Some(accepted) = listener.map(TcpListener::accept) else { return };
             match accepted {
                 Ok((stream, remote)) => {
@@ -206,6 +223,7 @@ impl Tcp {
 
     fn watch_listeners(&self, flags: EpollFlags) {
         for (index, listener) in self.listeners.iter().enumerate() {
+            let Some(listener) = listener else { continue };
             // Cannot fail: it was added when it was made.
             let _ = self.epoll.modify(listener, &mut EpollEvent::new(flags, LISTENER | index as u64));
         }

@@ -77,6 +77,7 @@ impl<M: Machine> World<M> {
             rtcp_ssrc: SERVER_SSRC,
             max_incoming_bitrate_bps: 0,
             outgoing: OutgoingBitrates::default(),
+            consent_timeout_ms: None,
             sctp: None,
         };
         let command = |router| Command::CreateWebRtcTransport {

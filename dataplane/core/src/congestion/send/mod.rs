@@ -178,6 +178,14 @@ impl Estimator {
         }
     }
 
+    /// Other bounds from now on: the estimate is brought within them. What the settings say of the beginning is passed
+    /// over.
+    pub fn set_bounds(&mut self, settings: Settings) {
+        self.minimum_bps = settings.minimum_bps.max(1) as f64;
+        self.maximum_bps = (settings.maximum_bps as f64).max(self.minimum_bps);
+        self.bps = self.bps.clamp(self.minimum_bps, self.maximum_bps);
+    }
+
     /// A train of packets left, all equally long, with headers of UDP and IP; of a probe, if `cluster` says so. All
     /// that is sent to the receiver counts.
     pub fn sent(&mut self, now: Instant, packets: u32, bytes_each: u32, cluster: Option<ClusterId>) {

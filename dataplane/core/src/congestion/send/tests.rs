@@ -346,3 +346,12 @@ fn settings_that_contradict_each_other_are_put_right() {
     let settings = Settings { initial_bps: u64::MAX, minimum_bps: 50_000, maximum_bps: 10 };
     assert_eq!(Estimator::new(at(0), settings).bitrate_bps(), 50_000);
 }
+
+#[test]
+fn the_estimate_is_brought_within_new_bounds() {
+    let mut estimator = Estimator::new(at(0), SETTINGS);
+    estimator.set_bounds(Settings { maximum_bps: 200_000, ..SETTINGS });
+    assert_eq!(estimator.bitrate_bps(), 200_000);
+    estimator.set_bounds(Settings { minimum_bps: 300_000, ..SETTINGS });
+    assert_eq!(estimator.bitrate_bps(), 300_000);
+}
