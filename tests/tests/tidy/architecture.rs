@@ -13,11 +13,19 @@ use crate::workspace::{assert_none, files, read, rust_files};
 const NOT_YET: &[(&str, &str)] = &[];
 
 /// Packages' sources without circles.
-const PACKAGES: &[&str] =
-    &["dataplane/wire/src", "dataplane/core/src", "dataplane/src", "control/src", "bench/src", "tests/src"];
+const PACKAGES: &[&str] = &[
+    "dataplane/wire/src",
+    "dataplane/core/src",
+    "dataplane/src",
+    "dataplane/mediasoup/src",
+    "control/src",
+    "bench/src",
+    "tests/src",
+];
 
 /// Packages' sources in which fields are private to their folder. (What wire holds is written out as it is.)
-const PRIVATE: &[&str] = &["dataplane/core/src", "dataplane/src", "control/src", "bench/src"];
+const PRIVATE: &[&str] =
+    &["dataplane/core/src", "dataplane/src", "dataplane/mediasoup/src", "control/src", "bench/src"];
 
 /// Folder or file of the core, and what it may use beside itself, from the bottom to the top: formats, engines, what is
 /// known of transports and media, and behaviour.

@@ -42,6 +42,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("dataplane", &["corecast", "corecast-bench", "corecast-tests", "tokio", "axum"]),
+    (
+        "dataplane/mediasoup",
+        &["corecast", "corecast-core", "corecast-bench", "corecast-tests", "glommio", "io-uring", "tokio", "axum"],
+    ),
     ("control", &["corecast-core", "corecast-bench", "corecast-tests", "io-uring", "glommio"]),
     ("bench", &["corecast", "corecast-tests"]),
     ("tests", &[]),
@@ -55,6 +59,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("dataplane/src/driver/ring/submit.rs", "submissions hold pointers"),
     ("dataplane/src/driver/ring/receive.rs", "receives point to a template and to buffers"),
     ("dataplane/src/driver/ring/buffers.rs", "shares memory with the kernel"),
+    ("dataplane/mediasoup/src/descriptors.rs", "the channel's descriptors are known by number alone"),
     ("control/src/supervisor/fatal.rs", "a handler of fatal signals has no safe interface"),
     ("bench/src/ring.rs", "the floor is measured over the same ring"),
     ("bench/src/sockets.rs", "segmented sends, receive time stamps and pinning without the product's code"),

@@ -1,0 +1,156 @@
+//! What the worker tells by itself, as the library's notifications.
+
+use corecast_mediasoup_worker::fbs::consumer::{ConsumerLayers, LayersChangeNotification};
+use corecast_mediasoup_worker::fbs::data_consumer::BufferedAmountLowNotification;
+use corecast_mediasoup_worker::fbs::plain_transport::{RtcpTupleNotification, TupleNotification};
+use corecast_mediasoup_worker::fbs::transport::SctpStateChangeNotification;
+use corecast_mediasoup_worker::fbs::web_rtc_transport::{
+    DtlsStateChangeNotification, IceSelectedTupleChangeNotification, IceStateChangeNotification,
+};
+use corecast_wire::{Command, ConsumerId, CurrentLayer, DtlsState, Event, IceState, IceTuple, SctpState, TransportId};
+
+use super::transport::sctp_state;
+use super::webrtc::{dtls_state, ice_state};
+use super::{Door, Tells, Told, listen};
+use crate::certificate::pem;
+
+impl Door {
+    /// Tells the library, if it knows what this is about: an object may have closed meanwhile.
+    pub(super) fn hear(&mut self, event: Event) {
+        match event {
+            Event::Started { reason, warnings, .. } => {
+                tracing::debug!("{reason}");
+                warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                self.notify(&std::process::id().to_string(), Tells::WorkerRunning, None);
+            }
+            Event::StartFailed(error) => eprintln!("{error}"),
+            Event::RemoteLearnt { transport, remote, rtcp } => self.hear_remote(transport, remote, rtcp),
+            Event::IceStateChanged { transport, state, tuple } => self.hear_ice(transport, state, tuple),
+            Event::DtlsStateChanged { transport, state, detail, certificate } => {
+                self.hear_dtls(transport, state, &detail, &certificate);
+            }
+            Event::SctpStateChanged { transport, state, .. } => self.hear_sctp(transport, state),
+            Event::DataChannelOpened { transport, stream, .. } => {
+                // mediasoup's channels are negotiated by the application, and those that a client opens itself wait for
+                // a data producer of their stream.
+                self.waiting.push(Command::AcceptDataChannel { transport, stream });
+            }
+            Event::DataChannelClosed { transport, stream } => self.hear_channel_closed(transport, stream),
+            Event::DataConsumerSendBufferFull { data_consumer } => {
+                if let Some(consumer) = self.objects.data_consumers.get(&data_consumer) {
+                    let name = consumer.name.clone();
+                    self.notify(&name, Tells::DataconsumerSctpSendbufferFull, None);
+                }
+            }
+            Event::DataConsumerBufferedAmountLow { data_consumer, buffered_amount } => {
+                if let Some(consumer) = self.objects.data_consumers.get(&data_consumer) {
+                    let name = consumer.name.clone();
+                    let body = Box::new(BufferedAmountLowNotification { buffered_amount });
+                    let body = Told::DataConsumerBufferedAmountLowNotification(body);
+                    self.notify(&name, Tells::DataconsumerBufferedAmountLow, Some(body));
+                }
+            }
+            Event::ConsumerLayersChanged { consumer, current } => self.hear_layers(consumer, current),
+            // mediasoup tells it as layers that change to none, which comes beside this.
+            Event::ConsumerSuspended { .. } => {}
+        }
+    }
+
+    fn hear_remote(&mut self, id: TransportId, remote: std::net::SocketAddr, is_rtcp: bool) {
+        let Ok(transport) = self.objects.transport(id) else { return };
+        let name = transport.name.clone();
+        let Ok(plain) = transport.plain() else { return };
+        if is_rtcp {
+            plain.rtcp_remote = Some(remote);
+            let Some(rtcp) = &plain.rtcp else { return };
+            let tuple = Box::new(listen::tuple(rtcp, Some(remote)));
+            let body = Told::PlainTransportRtcpTupleNotification(Box::new(RtcpTupleNotification { tuple }));
+            self.notify(&name, Tells::PlaintransportRtcpTuple, Some(body));
+        } else {
+            plain.remote = Some(remote);
+            let tuple = Box::new(listen::tuple(&plain.rtp, Some(remote)));
+            let body = Told::PlainTransportTupleNotification(Box::new(TupleNotification { tuple }));
+            self.notify(&name, Tells::PlaintransportTuple, Some(body));
+        }
+    }
+
+    fn hear_ice(&mut self, id: TransportId, state: IceState, tuple: Option<IceTuple>) {
+        let Ok(transport) = self.objects.transport(id) else { return };
+        let name = transport.name.clone();
+        let Ok(webrtc) = transport.webrtc() else { return };
+        let (has_moved, has_changed) = (tuple.is_some() && webrtc.tuple != tuple, webrtc.ice_state != state);
+        (webrtc.tuple, webrtc.ice_state) = (tuple, state);
+        let server = webrtc.server;
+        if let Some(selected) = tuple.filter(|_| has_moved) {
+            let tuple = Box::new(listen::ice_tuple(self.sockets_of(server), &selected));
+            let body = Box::new(IceSelectedTupleChangeNotification { tuple });
+            let body = Told::WebRtcTransportIceSelectedTupleChangeNotification(body);
+            self.notify(&name, Tells::WebrtctransportIceSelectedTupleChange, Some(body));
+        }
+        if has_changed {
+            let body = Box::new(IceStateChangeNotification { ice_state: ice_state(state) });
+            let body = Told::WebRtcTransportIceStateChangeNotification(body);
+            self.notify(&name, Tells::WebrtctransportIceStateChange, Some(body));
+        }
+    }
+
+    fn hear_dtls(&mut self, id: TransportId, state: DtlsState, detail: &str, certificate: &[u8]) {
+        let Ok(transport) = self.objects.transport(id) else { return };
+        let name = transport.name.clone();
+        let Ok(webrtc) = transport.webrtc() else { return };
+        if std::mem::replace(&mut webrtc.dtls_state, state) == state {
+            return;
+        }
+        if state == DtlsState::Failed {
+            tracing::warn!(transport = name, "DTLS failed: {detail}");
+        }
+        let remote_cert = (!certificate.is_empty()).then(|| pem(certificate));
+        let body = Box::new(DtlsStateChangeNotification { dtls_state: dtls_state(state), remote_cert });
+        let body = Told::WebRtcTransportDtlsStateChangeNotification(body);
+        self.notify(&name, Tells::WebrtctransportDtlsStateChange, Some(body));
+    }
+
+    fn hear_sctp(&mut self, id: TransportId, state: SctpState) {
+        let Ok(transport) = self.objects.transport(id) else { return };
+        let name = transport.name.clone();
+        let Ok(webrtc) = transport.webrtc() else { return };
+        webrtc.sctp_state = state;
+        let body = Box::new(SctpStateChangeNotification { sctp_state: sctp_state(state) });
+        let body = Told::TransportSctpStateChangeNotification(body);
+        self.notify(&name, Tells::TransportSctpStateChange, Some(body));
+    }
+
+    /// The other side has closed a stream, or its association is over: what was on it has closed in the worker. The
+    /// library is told of the consumers of what has closed.
+    fn hear_channel_closed(&mut self, id: TransportId, stream: u16) {
+        let Some(transport) = self.objects.transports.get(&id) else { return };
+        let is_on = |parameters: &Option<corecast_mediasoup_worker::fbs::sctp_parameters::SctpStreamParameters>| {
+            parameters.as_ref().is_some_and(|parameters| parameters.stream_id == stream)
+        };
+        let producers = transport.data_producers.iter().copied();
+        let producers =
+            producers.filter(|id| self.objects.data_producers.get(id).is_some_and(|one| is_on(&one.stream)));
+        let consumers = transport.data_consumers.iter().copied();
+        let consumers =
+            consumers.filter(|id| self.objects.data_consumers.get(id).is_some_and(|one| is_on(&one.stream)));
+        let (producers, consumers): (Vec<_>, Vec<_>) = (producers.collect(), consumers.collect());
+        producers.into_iter().for_each(|producer| self.forget_data_producer(producer));
+        for consumer in consumers {
+            if let Some(name) = self.objects.data_consumers.get(&consumer).map(|consumer| consumer.name.clone()) {
+                self.notify(&name, Tells::DataconsumerDataproducerClose, None);
+            }
+            self.forget_data_consumer(consumer);
+        }
+    }
+
+    fn hear_layers(&mut self, id: ConsumerId, current: Option<CurrentLayer>) {
+        let Ok(consumer) = self.objects.consumer(id) else { return };
+        consumer.current = current;
+        let temporal_layer = consumer.preferred.as_ref().and_then(|layers| layers.temporal_layer);
+        let layers =
+            current.map(|current| Box::new(ConsumerLayers { spatial_layer: current.encoding, temporal_layer }));
+        let name = consumer.name.clone();
+        let body = Told::ConsumerLayersChangeNotification(Box::new(LayersChangeNotification { layers }));
+        self.notify(&name, Tells::ConsumerLayersChange, Some(body));
+    }
+}

@@ -1,0 +1,304 @@
+//! Requests about producers and consumers.
+
+use std::collections::BTreeSet;
+
+use corecast_dataplane::Machine;
+use corecast_mediasoup_worker::fbs::consumer::{
+    BaseConsumerDump, ConsumerDump, ConsumerLayers, ConsumerScore, DumpResponse as ConsumerDumpResponse,
+    SetPreferredLayersResponse, SetPriorityResponse,
+};
+use corecast_mediasoup_worker::fbs::producer::DumpResponse;
+use corecast_mediasoup_worker::fbs::rtp_parameters::{RtpMapping, Type};
+use corecast_mediasoup_worker::fbs::transport::{ConsumeResponse, ProduceResponse};
+use corecast_wire::{Command, ConsumerId, ProducerId, SpatialLayer};
+
+use super::objects::{Consumer, Named, Producer};
+use super::rates::Rate;
+use super::{Answer, Answered, Asked, Door, Tells, done, other_body, rtp};
+use crate::refusal::{Outcome, Refusal};
+
+/// Score of a stream of which nothing bad is known (mediasoup's best).
+const BEST_SCORE: u8 = 10;
+
+impl Door {
+    pub(super) fn produce(&mut self, machine: &mut dyn Machine, transport: &str, body: Option<Asked>) -> Answered {
+        let Some(Asked::TransportProduceRequest(request)) = body else {
+            return Err(other_body("TRANSPORT_PRODUCE"));
+        };
+        let transport = self.objects.transport_number(transport)?;
+        self.objects.check_free("Producer", &request.producer_id)?;
+        let type_ = rtp::type_of(&request.rtp_parameters.encodings)?;
+        check_mapping(request.rtp_parameters.mid.as_deref(), &request.rtp_mapping)?;
+        if request.key_frame_request_delay > 0 {
+            self.say_once("keyFrameRequestDelay is not kept: requests for key frames have their own limits here");
+        }
+        let options = rtp::produce(request.kind, &request.rtp_parameters, &request.rtp_mapping, request.paused)?;
+        let id = ProducerId(self.objects.number());
+        machine.execute(&Command::Produce { transport, producer: id, options })?;
+        self.objects.add(&request.producer_id, Named::Producer(id));
+        self.objects.transport(transport)?.producers.insert(id);
+        let encodings = request.rtp_parameters.encodings.len();
+        let producer = Producer {
+            name: request.producer_id,
+            transport,
+            kind: request.kind,
+            type_,
+            rtp_parameters: *request.rtp_parameters,
+            rtp_mapping: *request.rtp_mapping,
+            is_paused: request.paused,
+            consumers: BTreeSet::new(),
+            scores: vec![0; encodings],
+            rates: vec![Rate::new(); encodings],
+        };
+        self.objects.producers.insert(id, producer);
+        Ok(Some(Answer::TransportProduceResponse(Box::new(ProduceResponse { type_ }))))
+    }
+
+    pub(super) fn consume(&mut self, machine: &mut dyn Machine, transport: &str, body: Option<Asked>) -> Answered {
+        let Some(Asked::TransportConsumeRequest(request)) = body else {
+            return Err(other_body("TRANSPORT_CONSUME"));
+        };
+        let transport = self.objects.transport_number(transport)?;
+        self.objects.check_free("Consumer", &request.consumer_id)?;
+        let producer = self.objects.producer_number(&request.producer_id)?;
+        if request.type_ == Type::Pipe {
+            return Err(Refusal::Error("consumers of type pipe are not there yet".into()));
+        }
+        if request.ignore_dtx {
+            self.say_once("ignoreDtx is not kept: packets without sound are forwarded");
+        }
+        let options = rtp::consume(&request.rtp_parameters, request.paused)?;
+        let id = ConsumerId(self.objects.number());
+        machine.execute(&Command::Consume { transport, consumer: id, producer, options })?;
+        let type_ = match request.consumable_rtp_encodings.as_slice() {
+            [_, _, ..] => Type::Simulcast,
+            [one] if rtp::layers(one) != (1, 1) => Type::Svc,
+            _ => Type::Simple,
+        };
+        let consumer = Consumer {
+            name: request.consumer_id.clone(),
+            transport,
+            producer,
+            kind: request.kind,
+            type_,
+            rtp_parameters: *request.rtp_parameters,
+            consumable: request.consumable_rtp_encodings,
+            is_paused: request.paused,
+            priority: 1,
+            preferred: None,
+            current: None,
+            score: BEST_SCORE,
+            rate: Rate::new(),
+        };
+        self.objects.add(&request.consumer_id, Named::Consumer(id));
+        self.objects.transport(transport)?.consumers.insert(id);
+        self.objects.producer(producer)?.consumers.insert(id);
+        self.objects.consumers.insert(id, consumer);
+        let preferred = self.prefer(machine, id, request.preferred_layers.as_deref())?;
+        let source = self.objects.producer(producer)?;
+        let (producer_paused, scores) = (source.is_paused, source.scores.clone());
+        Ok(Some(Answer::TransportConsumeResponse(Box::new(ConsumeResponse {
+            paused: request.paused,
+            producer_paused,
+            score: Box::new(score(BEST_SCORE, scores)),
+            preferred_layers: preferred.map(Box::new),
+        }))))
+    }
+
+    /// Sets what a consumer prefers, the best if nothing is named; what is too high becomes the highest that there is.
+    fn prefer(
+        &mut self,
+        machine: &mut dyn Machine,
+        id: ConsumerId,
+        wanted: Option<&ConsumerLayers>,
+    ) -> Outcome<Option<ConsumerLayers>> {
+        let consumer = self.objects.consumer(id)?;
+        if consumer.type_ == Type::Simple {
+            return Ok(None);
+        }
+        let (spatial_layers, temporal_layers) = consumer.rtp_parameters.encodings.first().map_or((1, 1), rtp::layers);
+        let (top_spatial, top_temporal) = (spatial_layers - 1, temporal_layers - 1);
+        let spatial_layer = wanted.map_or(top_spatial, |layers| layers.spatial_layer.min(top_spatial));
+        let temporal_layer = wanted.and_then(|layers| layers.temporal_layer);
+        let temporal_layer = temporal_layer.map_or(top_temporal, |layer| layer.min(top_temporal));
+        let spatial = match consumer.type_ {
+            Type::Simulcast => SpatialLayer::Encoding(spatial_layer),
+            _ => SpatialLayer::Quality(spatial_layer),
+        };
+        let temporal = (temporal_layer < top_temporal).then_some(temporal_layer);
+        let preferred = ConsumerLayers { spatial_layer, temporal_layer: Some(temporal_layer) };
+        machine.execute(&Command::SetPreferredLayers { consumer: id, spatial, temporal })?;
+        self.objects.consumer(id)?.preferred = Some(preferred.clone());
+        Ok(Some(preferred))
+    }
+
+    pub(super) fn close_producer(&mut self, machine: &mut dyn Machine, body: Option<Asked>) -> Answered {
+        let Some(Asked::TransportCloseProducerRequest(request)) = body else {
+            return Err(other_body("TRANSPORT_CLOSE_PRODUCER"));
+        };
+        let id = self.objects.producer_number(&request.producer_id)?;
+        machine.execute(&Command::CloseProducer { producer: id })?;
+        self.forget_producer(id);
+        Ok(None)
+    }
+
+    pub(super) fn close_consumer(&mut self, machine: &mut dyn Machine, body: Option<Asked>) -> Answered {
+        let Some(Asked::TransportCloseConsumerRequest(request)) = body else {
+            return Err(other_body("TRANSPORT_CLOSE_CONSUMER"));
+        };
+        let id = self.objects.consumer_number(&request.consumer_id)?;
+        machine.execute(&Command::CloseConsumer { consumer: id })?;
+        self.forget_consumer(id);
+        Ok(None)
+    }
+
+    pub(super) fn pause_producer(&mut self, machine: &mut dyn Machine, name: &str, paused: bool) -> Answered {
+        let id = self.objects.producer_number(name)?;
+        machine.execute(&Command::PauseProducer { producer: id, paused })?;
+        let producer = self.objects.producer(id)?;
+        if std::mem::replace(&mut producer.is_paused, paused) == paused {
+            return Ok(None);
+        }
+        let event = if paused { Tells::ConsumerProducerPause } else { Tells::ConsumerProducerResume };
+        for consumer in producer.consumers.clone() {
+            let name = self.objects.consumer(consumer)?.name.clone();
+            self.notify(&name, event, None);
+        }
+        Ok(None)
+    }
+
+    pub(super) fn pause_consumer(&mut self, machine: &mut dyn Machine, name: &str, paused: bool) -> Answered {
+        let id = self.objects.consumer_number(name)?;
+        machine.execute(&Command::PauseConsumer { consumer: id, paused })?;
+        self.objects.consumer(id)?.is_paused = paused;
+        Ok(None)
+    }
+
+    pub(super) fn request_key_frame(&self, machine: &mut dyn Machine, name: &str) -> Answered {
+        done(machine, &Command::RequestKeyFrame { consumer: self.objects.consumer_number(name)? })
+    }
+
+    pub(super) fn set_preferred_layers(
+        &mut self,
+        machine: &mut dyn Machine,
+        name: &str,
+        body: Option<Asked>,
+    ) -> Answered {
+        let Some(Asked::ConsumerSetPreferredLayersRequest(request)) = body else {
+            return Err(other_body("CONSUMER_SET_PREFERRED_LAYERS"));
+        };
+        let id = self.objects.consumer_number(name)?;
+        let preferred_layers = self.prefer(machine, id, Some(&request.preferred_layers))?.map(Box::new);
+        let response = SetPreferredLayersResponse { preferred_layers };
+        Ok(Some(Answer::ConsumerSetPreferredLayersResponse(Box::new(response))))
+    }
+
+    pub(super) fn set_priority(&mut self, name: &str, body: Option<Asked>) -> Answered {
+        let Some(Asked::ConsumerSetPriorityRequest(request)) = body else {
+            return Err(other_body("CONSUMER_SET_PRIORITY"));
+        };
+        let id = self.objects.consumer_number(name)?;
+        if request.priority < 1 {
+            return Err(Refusal::wrong("wrong priority (must be higher than 0)"));
+        }
+        self.say_once("priority is not kept: a path's bitrate is shared by what each layer adds");
+        self.objects.consumer(id)?.priority = request.priority;
+        let response = SetPriorityResponse { priority: request.priority };
+        Ok(Some(Answer::ConsumerSetPriorityResponse(Box::new(response))))
+    }
+
+    pub(super) fn dump_producer(&mut self, machine: &mut dyn Machine, name: &str) -> Answered {
+        let id = self.objects.producer_number(name)?;
+        let rtp_streams = self.producer_streams(machine, id)?;
+        let producer = self.objects.producer(id)?.clone();
+        Ok(Some(Answer::ProducerDumpResponse(Box::new(DumpResponse {
+            id: producer.name,
+            kind: producer.kind,
+            type_: producer.type_,
+            rtp_parameters: Box::new(producer.rtp_parameters),
+            rtp_mapping: Box::new(producer.rtp_mapping),
+            rtp_streams,
+            trace_event_types: Vec::new(),
+            paused: producer.is_paused,
+        }))))
+    }
+
+    pub(super) fn dump_consumer(&mut self, name: &str) -> Answered {
+        let id = self.objects.consumer_number(name)?;
+        let consumer = self.objects.consumer(id)?.clone();
+        let producer = self.objects.producer(consumer.producer)?;
+        let (producer_id, producer_paused) = (producer.name.clone(), producer.is_paused);
+        let media = consumer.rtp_parameters.codecs.iter().filter(|codec| !codec.mime_type.ends_with("/rtx"));
+        let supported_codec_payload_types = media.map(|codec| codec.payload_type).collect();
+        let preferred = consumer.preferred.as_ref();
+        let current = consumer.current.map(|current| i16::from(current.encoding));
+        let has_layers = consumer.type_ != Type::Simple;
+        let layer = |layer: Option<i16>| has_layers.then(|| layer.unwrap_or(-1));
+        let temporal = preferred.and_then(|layers| layers.temporal_layer).map(i16::from);
+        let data = ConsumerDump {
+            preferred_spatial_layer: layer(preferred.map(|layers| i16::from(layers.spatial_layer))),
+            target_spatial_layer: layer(current),
+            current_spatial_layer: layer(current),
+            preferred_temporal_layer: layer(temporal),
+            target_temporal_layer: layer(current.and(temporal)),
+            current_temporal_layer: layer(current.and(temporal)),
+            rtp_streams: super::stats::sent_streams(&consumer),
+            base: Box::new(BaseConsumerDump {
+                id: consumer.name,
+                type_: consumer.type_,
+                producer_id,
+                kind: consumer.kind,
+                rtp_parameters: Box::new(consumer.rtp_parameters),
+                consumable_rtp_encodings: consumer.consumable,
+                supported_codec_payload_types,
+                trace_event_types: Vec::new(),
+                paused: consumer.is_paused,
+                producer_paused,
+                priority: consumer.priority,
+            }),
+        };
+        Ok(Some(Answer::ConsumerDumpResponse(Box::new(ConsumerDumpResponse { data: Box::new(data) }))))
+    }
+
+    /// Traces of packets, of producers and consumers alike: only their absence can be had.
+    pub(super) fn trace_media(&self, name: &str, body: Option<Asked>) -> Answered {
+        let wanted = match body {
+            Some(Asked::ProducerEnableTraceEventRequest(request)) => {
+                self.objects.producer_number(name)?;
+                request.events.len()
+            }
+            Some(Asked::ConsumerEnableTraceEventRequest(request)) => {
+                self.objects.consumer_number(name)?;
+                request.events.len()
+            }
+            _ => return Err(other_body("ENABLE_TRACE_EVENT")),
+        };
+        if wanted > 0 {
+            return Err(Refusal::Error(
+                "corecast's worker does not trace the packets of producers and consumers".into(),
+            ));
+        }
+        Ok(None)
+    }
+}
+
+/// mediasoup's rules about what tells a producer's packets.
+fn check_mapping(mid: Option<&str>, mapping: &RtpMapping) -> Outcome<()> {
+    let is_named = |encoding: &corecast_mediasoup_worker::fbs::rtp_parameters::EncodingMapping| {
+        encoding.ssrc.is_some() || encoding.rid.as_deref().is_some_and(|rid| !rid.is_empty())
+    };
+    let needs_names = mapping.encodings.len() > 1 || mid.is_none_or(str::is_empty);
+    if needs_names && !mapping.encodings.iter().all(is_named) {
+        return Err(Refusal::wrong("wrong entry in rtpMapping.encodings (missing ssrc or rid, or rtpParameters.mid)"));
+    }
+    if mapping.encodings.iter().any(|encoding| encoding.mapped_ssrc == 0) {
+        return Err(Refusal::wrong("wrong entry in rtpMapping.encodings (missing mappedSsrc)"));
+    }
+    Ok(())
+}
+
+/// A consumer's score beside those of its producer.
+pub(super) fn score(score: u8, producer_scores: Vec<u8>) -> ConsumerScore {
+    let producer_score = producer_scores.iter().copied().max().unwrap_or(0);
+    ConsumerScore { score, producer_score, producer_scores }
+}

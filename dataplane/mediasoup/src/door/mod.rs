@@ -1,0 +1,276 @@
+//! The door: takes the library's requests from the channel, says them to the worker as commands, and answers; tells the
+//! library what the worker tells.
+//!
+//! Owns the names: the library knows objects by text, the worker by number. What the library gave when an object was
+//! made is kept here (`objects`), because a dump gives it back. Each request is applied completely or refused with a
+//! reason; one that is not known here is refused as well.
+
+mod closing;
+mod data;
+mod events;
+mod listen;
+mod media;
+mod objects;
+mod plain;
+mod rates;
+mod router;
+mod rtp;
+mod secrets;
+mod stats;
+mod traces;
+mod transport;
+mod webrtc;
+mod worker;
+
+use std::collections::BTreeSet;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use corecast_dataplane::{Control, Machine, Served};
+use corecast_mediasoup_worker::fbs::{log, message, notification, request, response};
+use corecast_wire::{Command, Event};
+use planus::ReadAsRoot;
+
+use crate::certificate::Certificate;
+use crate::channel::Channel;
+use crate::log::Log;
+use crate::refusal::{Outcome, Refusal};
+use objects::Objects;
+
+pub(crate) use notification::{Body as Told, Event as Tells};
+pub(crate) use request::{Body as Asked, Method};
+pub(crate) use response::Body as Answer;
+
+/// What a request is answered with, if it is accepted: some have nothing to say.
+type Answered = Outcome<Option<Answer>>;
+
+/// One library's door to one worker.
+pub(crate) struct Door {
+    channel: Channel,
+    log: Arc<Log>,
+    closing: Arc<AtomicBool>,
+    certificate: Certificate,
+    /// Ports from which those are given theirs that name none.
+    ports: (u16, u16),
+    objects: Objects,
+    /// What is to be said to the worker because of what it told.
+    waiting: Vec<Command>,
+    /// Sentences that have been said once.
+    said: BTreeSet<&'static str>,
+    traced_at: Option<Instant>,
+}
+
+impl Door {
+    /// `closing` is set when a signal asks the worker to close.
+    pub(crate) fn new(
+        channel: Channel,
+        log: Arc<Log>,
+        closing: Arc<AtomicBool>,
+        certificate: Certificate,
+        ports: (u16, u16),
+    ) -> Self {
+        Self {
+            channel,
+            log,
+            closing,
+            certificate,
+            ports,
+            objects: Objects::default(),
+            waiting: Vec::new(),
+            said: BTreeSet::new(),
+            traced_at: None,
+        }
+    }
+
+    /// Takes one message. True if the library wants the worker to close.
+    fn take(&mut self, machine: &mut dyn Machine, bytes: &[u8]) -> bool {
+        let data = message::MessageRef::read_as_root(bytes).and_then(|message| message.data());
+        match data {
+            Ok(message::BodyRef::Request(request)) => self.take_request(machine, request),
+            Ok(message::BodyRef::Notification(notification)) => {
+                match notification.try_into() {
+                    Ok(notification::Notification { event: Tells::WorkerClose, .. }) => return true,
+                    Ok(notification) => self.take_notification(&notification),
+                    Err(error) => tracing::error!(%error, "a notification cannot be read"),
+                };
+            }
+            Ok(_) => tracing::error!("a message that is neither request nor notification"),
+            Err(error) => tracing::error!(%error, "a message cannot be read"),
+        }
+        false
+    }
+
+    fn take_request(&mut self, machine: &mut dyn Machine, request: request::RequestRef<'_>) {
+        let Ok(id) = request.id() else {
+            tracing::error!("a request without a number cannot be answered");
+            return;
+        };
+        let answer = request::Request::try_from(request).map_err(Refusal::from);
+        let answer = answer.and_then(|request| self.answer(machine, request));
+        let refusal = answer.as_ref().err().map(|refusal| (refusal.kind().to_owned(), refusal.to_string()));
+        let (error, reason) = refusal.unzip();
+        let response =
+            response::Response { id, accepted: answer.is_ok(), body: answer.unwrap_or_default(), error, reason };
+        self.channel.send(message::Body::Response(Box::new(response)));
+        while let Some(event) = machine.next_event() {
+            self.hear(event);
+        }
+    }
+
+    fn answer(&mut self, machine: &mut dyn Machine, request: request::Request) -> Answered {
+        let request::Request { method, handler_id: name, body, .. } = request;
+        match method {
+            Method::WorkerDump => Ok(Some(self.dump_worker())),
+            Method::WorkerGetResourceUsage => worker::resource_usage().map(Some),
+            Method::WorkerUpdateSettings => self.update_settings(body),
+            Method::WorkerCreateWebrtcserver => self.create_webrtc_server(machine, body),
+            Method::WorkerWebrtcserverClose => self.close_webrtc_server(machine, body),
+            Method::WorkerCreateRouter => self.create_router(machine, body),
+            Method::WorkerCloseRouter => self.close_router(machine, body),
+            Method::WebrtcserverDump => self.dump_webrtc_server(&name),
+            Method::RouterDump => self.dump_router(&name),
+            Method::RouterCreateWebrtctransport | Method::RouterCreateWebrtctransportWithServer => {
+                self.create_webrtc_transport(machine, &name, body)
+            }
+            Method::RouterCreatePlaintransport => self.create_plain_transport(machine, &name, body),
+            Method::RouterCloseTransport => self.close_transport_of(machine, &name, body),
+            Method::TransportDump => self.dump_transport(&name),
+            Method::TransportGetStats => self.transport_stats(machine, &name),
+            Method::TransportSetMaxIncomingBitrate
+            | Method::TransportSetMaxOutgoingBitrate
+            | Method::TransportSetMinOutgoingBitrate => self.set_bitrate(machine, &name, body),
+            Method::TransportRestartIce => self.restart_ice(machine, &name),
+            Method::TransportEnableTraceEvent => self.trace_transport(&name, body),
+            Method::WebrtctransportConnect => self.connect_webrtc(machine, &name, body),
+            Method::PlaintransportConnect => self.connect_plain(machine, &name, body),
+            _ => self.answer_media(machine, method, &name, body),
+        }
+    }
+
+    fn answer_media(&mut self, machine: &mut dyn Machine, method: Method, name: &str, body: Option<Asked>) -> Answered {
+        match method {
+            Method::TransportProduce => self.produce(machine, name, body),
+            Method::TransportConsume => self.consume(machine, name, body),
+            Method::TransportProduceData => self.produce_data(machine, name, body),
+            Method::TransportConsumeData => self.consume_data(machine, name, body),
+            Method::TransportCloseProducer => self.close_producer(machine, body),
+            Method::TransportCloseConsumer => self.close_consumer(machine, body),
+            Method::TransportCloseDataproducer => self.close_data_producer(machine, body),
+            Method::TransportCloseDataconsumer => self.close_data_consumer(machine, body),
+            Method::ProducerDump => self.dump_producer(machine, name),
+            Method::ProducerGetStats => self.producer_stats(machine, name),
+            Method::ProducerPause => self.pause_producer(machine, name, true),
+            Method::ProducerResume => self.pause_producer(machine, name, false),
+            Method::ConsumerDump => self.dump_consumer(name),
+            Method::ConsumerGetStats => self.consumer_stats(machine, name),
+            Method::ConsumerPause => self.pause_consumer(machine, name, true),
+            Method::ConsumerResume => self.pause_consumer(machine, name, false),
+            Method::ConsumerSetPreferredLayers => self.set_preferred_layers(machine, name, body),
+            Method::ConsumerSetPriority => self.set_priority(name, body),
+            Method::ConsumerRequestKeyFrame => self.request_key_frame(machine, name),
+            Method::ProducerEnableTraceEvent | Method::ConsumerEnableTraceEvent => self.trace_media(name, body),
+            Method::DataproducerDump => self.dump_data_producer(name),
+            Method::DataproducerGetStats => self.data_producer_stats(machine, name),
+            Method::DataproducerPause => self.pause_data_producer(machine, name, true),
+            Method::DataproducerResume => self.pause_data_producer(machine, name, false),
+            Method::DataconsumerDump => {
+                let id = self.objects.data_consumer_number(name)?;
+                self.dump_data_consumer(machine, id).map(Some)
+            }
+            Method::DataconsumerGetStats => self.data_consumer_stats(machine, name),
+            Method::DataconsumerPause => self.pause_data_consumer(machine, name, true),
+            Method::DataconsumerResume => self.pause_data_consumer(machine, name, false),
+            Method::DataconsumerGetBufferedAmount => self.buffered_amount(machine, name),
+            Method::DataconsumerSetBufferedAmountLowThreshold => self.set_low_threshold(machine, name, body),
+            _ => Err(Refusal::Error(format!("corecast's worker does not have this method yet [method:{method:?}]"))),
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "none is taken yet")]
+    fn take_notification(&self, notification: &notification::Notification) {
+        tracing::error!(event = ?notification.event, "corecast's worker does not take this notification yet");
+    }
+
+    /// Logs something that an operator should know, once.
+    fn say_once(&mut self, sentence: &'static str) {
+        if self.said.insert(sentence) {
+            tracing::warn!("{sentence}");
+        }
+    }
+
+    /// Says to the worker what follows from what it told.
+    fn follow_up(&mut self, machine: &mut dyn Machine) {
+        for command in std::mem::take(&mut self.waiting) {
+            // What it is about may have closed meanwhile.
+            if let Err(error) = machine.execute(&command) {
+                tracing::debug!(%error, ?command, "too late");
+            }
+        }
+        while let Some(event) = machine.next_event() {
+            self.hear(event);
+        }
+    }
+
+    /// Tells the library something about the object of this name.
+    fn notify(&mut self, handler_id: &str, event: Tells, body: Option<Told>) {
+        let notification = notification::Notification { handler_id: handler_id.to_owned(), event, body };
+        self.channel.send(message::Body::Notification(Box::new(notification)));
+    }
+}
+
+/// The answer to a request that changes something and has nothing to say.
+fn done(machine: &mut dyn Machine, command: &Command) -> Answered {
+    machine.execute(command)?;
+    Ok(None)
+}
+
+/// The refusal of a request whose body is another method's, or missing.
+fn other_body(method: &str) -> Refusal {
+    Refusal::wrong(format!("the request has no body of its method [method:{method}]"))
+}
+
+impl Control for Door {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.channel.fd()
+    }
+
+    fn serve(&mut self, machine: &mut dyn Machine) -> Served {
+        self.channel.read();
+        let mut served = Served::All;
+        loop {
+            if !machine.has_time() {
+                served = Served::More;
+                break;
+            }
+            let Some(message) = self.channel.next_message() else { break };
+            if self.take(machine, &message) {
+                return Served::Ended;
+            }
+        }
+        self.follow_up(machine);
+        self.trace(machine);
+        while let Some(data) = self.log.next() {
+            self.channel.send(message::Body::Log(Box::new(log::Log { data })));
+        }
+        self.channel.flush();
+        if self.channel.has_ended() && served == Served::All {
+            eprintln!("channel remotely closed, closing myself");
+            return Served::Ended;
+        }
+        if self.closing.load(Ordering::Relaxed) { Served::Ended } else { served }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.hear(event);
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.channel.has_backlog() || !self.waiting.is_empty()
+    }
+
+    fn drain(&mut self) {
+        self.channel.flush();
+    }
+}

@@ -1,0 +1,256 @@
+//! What there is, by the library's names and by the worker's numbers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use corecast_mediasoup_worker::fbs::rtp_parameters::{
+    MediaKind, RtpEncodingParameters, RtpMapping, RtpParameters, Type,
+};
+use corecast_mediasoup_worker::fbs::sctp_parameters::SctpStreamParameters;
+use corecast_mediasoup_worker::fbs::srtp_parameters::SrtpParameters;
+use corecast_mediasoup_worker::fbs::transport::{Options, Protocol, TraceEventType};
+use corecast_mediasoup_worker::fbs::web_rtc_transport::{DtlsRole, IceCandidate};
+use corecast_mediasoup_worker::fbs::{consumer, data_consumer, data_producer};
+use corecast_wire::{
+    ConsumerId, CurrentLayer, DataConsumerId, DataProducerId, DtlsState, IceParameters, IceState, IceTuple,
+    OutgoingBitrates, ProducerId, RouterId, SctpState, TransportId, WebRtcServerId,
+};
+
+use super::rates::Rate;
+use crate::refusal::{Outcome, Refusal};
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    WebRtcServer(WebRtcServerId),
+    Router(RouterId),
+    Transport(TransportId),
+    Producer(ProducerId),
+    Consumer(ConsumerId),
+    DataProducer(DataProducerId),
+    DataConsumer(DataConsumerId),
+}
+
+/// A socket, and what the library calls its address.
+#[derive(Clone, Debug)]
+pub(super) struct Listening {
+    pub(super) protocol: Protocol,
+    pub(super) local: SocketAddr,
+    pub(super) announced: Option<String>,
+    pub(super) exposes_internal_ip: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct WebRtcServer {
+    pub(super) name: String,
+    pub(super) listening: Vec<Listening>,
+    pub(super) transports: BTreeSet<TransportId>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Router {
+    pub(super) name: String,
+    pub(super) transports: BTreeSet<TransportId>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Transport {
+    pub(super) name: String,
+    pub(super) router: RouterId,
+    pub(super) kind: Kind,
+    pub(super) options: Options,
+    pub(super) producers: BTreeSet<ProducerId>,
+    pub(super) consumers: BTreeSet<ConsumerId>,
+    pub(super) data_producers: BTreeSet<DataProducerId>,
+    pub(super) data_consumers: BTreeSet<DataConsumerId>,
+    pub(super) is_connected: bool,
+    pub(super) traces: Vec<TraceEventType>,
+    pub(super) received: Rate,
+    pub(super) sent: Rate,
+}
+
+/// What a transport has that others have not.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    WebRtc(Box<WebRtc>),
+    Plain(Box<Plain>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct WebRtc {
+    /// Where it is reached, and whether that is its own alone.
+    pub(super) server: WebRtcServerId,
+    pub(super) owns_server: bool,
+    pub(super) ice: IceParameters,
+    pub(super) candidates: Vec<IceCandidate>,
+    pub(super) ice_state: IceState,
+    pub(super) tuple: Option<IceTuple>,
+    pub(super) role: DtlsRole,
+    pub(super) dtls_state: DtlsState,
+    pub(super) sctp_state: SctpState,
+    pub(super) max_incoming_bps: u64,
+    pub(super) outgoing: OutgoingBitrates,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Plain {
+    pub(super) rtp: Listening,
+    pub(super) rtcp: Option<Listening>,
+    pub(super) is_comedia: bool,
+    pub(super) remote: Option<SocketAddr>,
+    pub(super) rtcp_remote: Option<SocketAddr>,
+    pub(super) srtp: Option<SrtpParameters>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Producer {
+    pub(super) name: String,
+    pub(super) transport: TransportId,
+    pub(super) kind: MediaKind,
+    pub(super) type_: Type,
+    pub(super) rtp_parameters: RtpParameters,
+    pub(super) rtp_mapping: RtpMapping,
+    pub(super) is_paused: bool,
+    pub(super) consumers: BTreeSet<ConsumerId>,
+    /// One for each encoding.
+    pub(super) scores: Vec<u8>,
+    pub(super) rates: Vec<Rate>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Consumer {
+    pub(super) name: String,
+    pub(super) transport: TransportId,
+    pub(super) producer: ProducerId,
+    pub(super) kind: MediaKind,
+    pub(super) type_: Type,
+    pub(super) rtp_parameters: RtpParameters,
+    pub(super) consumable: Vec<RtpEncodingParameters>,
+    pub(super) is_paused: bool,
+    pub(super) priority: u8,
+    pub(super) preferred: Option<consumer::ConsumerLayers>,
+    pub(super) current: Option<CurrentLayer>,
+    pub(super) score: u8,
+    pub(super) rate: Rate,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct DataProducer {
+    pub(super) name: String,
+    pub(super) transport: TransportId,
+    pub(super) type_: data_producer::Type,
+    pub(super) stream: Option<SctpStreamParameters>,
+    pub(super) label: String,
+    pub(super) protocol: String,
+    pub(super) is_paused: bool,
+    pub(super) consumers: BTreeSet<DataConsumerId>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct DataConsumer {
+    pub(super) name: String,
+    pub(super) transport: TransportId,
+    pub(super) producer: DataProducerId,
+    pub(super) type_: data_consumer::Type,
+    pub(super) stream: Option<SctpStreamParameters>,
+    pub(super) label: String,
+    pub(super) protocol: String,
+    pub(super) is_paused: bool,
+    pub(super) low_threshold: u32,
+}
+
+/// All objects of the worker.
+#[derive(Debug, Default)]
+pub(super) struct Objects {
+    names: BTreeMap<String, Named>,
+    pub(super) servers: BTreeMap<WebRtcServerId, WebRtcServer>,
+    /// Sockets of transports that share them with no other.
+    pub(super) own_servers: BTreeMap<WebRtcServerId, WebRtcServer>,
+    pub(super) routers: BTreeMap<RouterId, Router>,
+    pub(super) transports: BTreeMap<TransportId, Transport>,
+    pub(super) producers: BTreeMap<ProducerId, Producer>,
+    pub(super) consumers: BTreeMap<ConsumerId, Consumer>,
+    pub(super) data_producers: BTreeMap<DataProducerId, DataProducer>,
+    pub(super) data_consumers: BTreeMap<DataConsumerId, DataConsumer>,
+    last_number: u64,
+}
+
+/// For each kind, the number of the object of a name, and the object of a number.
+macro_rules! find {
+    ($($number:ident, $get:ident, $table:ident, $variant:ident, $id:ident, $record:ident;)*) => {$(
+        pub(super) fn $number(&self, name: &str) -> Outcome<$id> {
+            match self.names.get(name) {
+                Some(Named::$variant(id)) => Ok(*id),
+                _ => Err(Refusal::NotFound(format!("{} with ID {name} not found", stringify!($variant)))),
+            }
+        }
+
+        pub(super) fn $get(&mut self, id: $id) -> Outcome<&mut $record> {
+            let missing = || Refusal::NotFound(format!("{} {id} not found", stringify!($variant)));
+            self.$table.get_mut(&id).ok_or_else(missing)
+        }
+    )*};
+}
+
+impl Objects {
+    /// A number that no object has had.
+    pub(super) const fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// Refuses a name that is taken.
+    pub(super) fn check_free(&self, kind: &str, name: &str) -> Outcome<()> {
+        if self.names.contains_key(name) {
+            return Err(Refusal::Error(format!("a {kind} with same id already exists: {name}")));
+        }
+        Ok(())
+    }
+
+    pub(super) fn add(&mut self, name: &str, named: Named) {
+        self.names.insert(name.to_owned(), named);
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        self.names.remove(name);
+    }
+
+    /// Every name.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&String, &Named)> {
+        self.names.iter()
+    }
+
+    find! {
+        server_number, server, servers, WebRtcServer, WebRtcServerId, WebRtcServer;
+        router_number, router, routers, Router, RouterId, Router;
+        transport_number, transport, transports, Transport, TransportId, Transport;
+        producer_number, producer, producers, Producer, ProducerId, Producer;
+        consumer_number, consumer, consumers, Consumer, ConsumerId, Consumer;
+        data_producer_number, data_producer, data_producers, DataProducer, DataProducerId, DataProducer;
+        data_consumer_number, data_consumer, data_consumers, DataConsumer, DataConsumerId, DataConsumer;
+    }
+}
+
+impl Transport {
+    /// What only a WebRTC transport has.
+    ///
+    /// # Errors
+    /// It is another kind.
+    pub(super) fn webrtc(&mut self) -> Outcome<&mut WebRtc> {
+        match &mut self.kind {
+            Kind::WebRtc(webrtc) => Ok(webrtc),
+            Kind::Plain(_) => Err(Refusal::Error("the transport is no WebRtcTransport".into())),
+        }
+    }
+
+    /// What only a plain transport has.
+    ///
+    /// # Errors
+    /// It is another kind.
+    pub(super) fn plain(&mut self) -> Outcome<&mut Plain> {
+        match &mut self.kind {
+            Kind::Plain(plain) => Ok(plain),
+            Kind::WebRtc(_) => Err(Refusal::Error("the transport is no PlainTransport".into())),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! RTP parameters: the library's, which a client knows, as the numbers that the worker needs.
+
+use corecast_mediasoup_worker::fbs::rtp_parameters::{
+    MediaKind, RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtensionUri, RtpMapping, RtpParameters, Type, Value,
+};
+use corecast_wire::{
+    Codec, CodecMapping, ConsumeOptions, ConsumerExtension, EncodingMapping, ExtensionMapping, HeaderExtension,
+    PayloadTypeMapping, ProduceOptions, RtxOptions,
+};
+
+use super::secrets;
+use crate::refusal::{Outcome, Refusal};
+
+/// Sound or pictures.
+pub(super) const fn kind(kind: MediaKind) -> corecast_wire::MediaKind {
+    match kind {
+        MediaKind::Audio => corecast_wire::MediaKind::Audio,
+        MediaKind::Video => corecast_wire::MediaKind::Video,
+    }
+}
+
+/// A header extension and the id that mediasoup's routers have for it; its debugging aid `packet-id` is not known.
+const fn extension(uri: RtpHeaderExtensionUri) -> Option<(HeaderExtension, u8)> {
+    Some(match uri {
+        RtpHeaderExtensionUri::Mid => (HeaderExtension::Mid, 1),
+        RtpHeaderExtensionUri::RtpStreamId => (HeaderExtension::Rid, 2),
+        RtpHeaderExtensionUri::RepairRtpStreamId => (HeaderExtension::RepairedRid, 3),
+        RtpHeaderExtensionUri::AbsSendTime => (HeaderExtension::AbsSendTime, 4),
+        RtpHeaderExtensionUri::TransportWideCcDraft01 => (HeaderExtension::TransportCc, 5),
+        RtpHeaderExtensionUri::SsrcAudioLevel => (HeaderExtension::AudioLevel, 6),
+        RtpHeaderExtensionUri::DependencyDescriptor => (HeaderExtension::DependencyDescriptor, 7),
+        RtpHeaderExtensionUri::VideoOrientation => (HeaderExtension::VideoOrientation, 8),
+        RtpHeaderExtensionUri::TimeOffset => (HeaderExtension::TimeOffset, 9),
+        RtpHeaderExtensionUri::AbsCaptureTime => (HeaderExtension::AbsCaptureTime, 10),
+        RtpHeaderExtensionUri::PlayoutDelay => (HeaderExtension::PlayoutDelay, 11),
+        RtpHeaderExtensionUri::MediasoupPacketId => return None,
+    })
+}
+
+/// Spatial and temporal layers of a scalability mode: `L2T3`, `S3T3`, `L3T3_KEY`; one of each otherwise.
+pub(super) fn layers(encoding: &RtpEncodingParameters) -> (u8, u8) {
+    let read = |mode: &str| {
+        let (spatial, rest) = mode.strip_prefix(['L', 'S'])?.split_once('T')?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let number = |text: &str| text.parse::<u8>().ok().filter(|number| (1..=99).contains(number));
+        Some((number(spatial)?, number(rest.get(..digits)?)?))
+    };
+    encoding.scalability_mode.as_deref().and_then(read).unwrap_or((1, 1))
+}
+
+/// What mediasoup calls a producer with these encodings.
+pub(super) fn type_of(encodings: &[RtpEncodingParameters]) -> Outcome<Type> {
+    match encodings {
+        [] => Err(Refusal::wrong("empty rtpParameters.encodings")),
+        [one] if layers(one) != (1, 1) => Ok(Type::Svc),
+        [_] => Ok(Type::Simple),
+        _ => Ok(Type::Simulcast),
+    }
+}
+
+fn is_rtx(codec: &RtpCodecParameters) -> bool {
+    codec.mime_type.split_once('/').is_some_and(|(_, subtype)| subtype.eq_ignore_ascii_case("rtx"))
+}
+
+fn apt(codec: &RtpCodecParameters) -> Outcome<u8> {
+    let parameters = codec.parameters.iter().flatten();
+    let value = parameters.filter(|parameter| parameter.name == "apt").find_map(|parameter| match &parameter.value {
+        Value::Integer32(number) => u8::try_from(number.value).ok(),
+        _ => None,
+    });
+    value.ok_or_else(|| Refusal::wrong("missing apt parameter in an RTX codec"))
+}
+
+fn codec_of(codec: &RtpCodecParameters) -> Outcome<Codec> {
+    if is_rtx(codec) {
+        return Ok(Codec::Rtx { apt: apt(codec)? });
+    }
+    Ok(match codec.mime_type.to_ascii_lowercase().as_str() {
+        "video/vp8" => Codec::Vp8,
+        "video/vp9" => Codec::Vp9,
+        "video/h264" => Codec::H264,
+        "video/h265" => Codec::H265,
+        "video/av1" => Codec::Av1,
+        _ => Codec::Other,
+    })
+}
+
+/// Whether any codec but RTX has this feedback.
+fn has_feedback(parameters: &RtpParameters, kind: &str, parameter: &str) -> bool {
+    let feedback = parameters.codecs.iter().filter_map(|codec| codec.rtcp_feedback.as_ref()).flatten();
+    feedback.into_iter().any(|one| one.type_ == kind && one.parameter.as_deref().unwrap_or_default() == parameter)
+}
+
+/// The first codec that is no RTX.
+pub(super) fn media_codec(parameters: &RtpParameters) -> Option<&RtpCodecParameters> {
+    parameters.codecs.iter().find(|codec| !is_rtx(codec))
+}
+
+/// The first RTX codec.
+pub(super) fn rtx_codec(parameters: &RtpParameters) -> Option<&RtpCodecParameters> {
+    parameters.codecs.iter().find(|codec| is_rtx(codec))
+}
+
+/// A producer's parameters and the library's mapping of them.
+pub(super) fn produce(
+    media: MediaKind,
+    parameters: &RtpParameters,
+    mapping: &RtpMapping,
+    is_paused: bool,
+) -> Outcome<ProduceOptions> {
+    if parameters.encodings.len() != mapping.encodings.len() {
+        return Err(Refusal::wrong("rtpParameters.encodings size does not match rtpMapping.encodings size"));
+    }
+    let mapped = |payload_type: u8| {
+        let found = mapping.codecs.iter().find(|codec| codec.payload_type == payload_type);
+        let missing = || Refusal::wrong(format!("rtpMapping.codecs has no payload type {payload_type}"));
+        found.map(|codec| codec.mapped_payload_type).ok_or_else(missing)
+    };
+    let mut codecs = Vec::new();
+    for codec in &parameters.codecs {
+        codecs.push(CodecMapping {
+            payload_type: codec.payload_type,
+            mapped_payload_type: mapped(codec.payload_type)?,
+            codec: codec_of(codec)?,
+            clock_rate_hz: codec.clock_rate,
+        });
+    }
+    let known = parameters.header_extensions.iter().filter_map(|one| Some((one.id, extension(one.uri)?)));
+    let header_extensions: Vec<_> =
+        known.map(|(id, (extension, mapped_id))| ExtensionMapping { extension, id, mapped_id }).collect();
+    let has = |wanted| header_extensions.iter().any(|one| one.extension == wanted);
+    let encodings = parameters.encodings.iter().map(|encoding| EncodingMapping {
+        ssrc: encoding.ssrc,
+        rtx_ssrc: encoding.rtx.as_ref().map(|rtx| rtx.ssrc),
+        rid: encoding.rid.clone().filter(|rid| !rid.is_empty()),
+    });
+    Ok(ProduceOptions {
+        kind: kind(media),
+        codecs,
+        encodings: encodings.collect(),
+        mid: parameters.mid.clone().filter(|mid| !mid.is_empty()),
+        nack: has_feedback(parameters, "nack", ""),
+        pli: has_feedback(parameters, "nack", "pli"),
+        fir: has_feedback(parameters, "ccm", "fir"),
+        transport_cc: has(HeaderExtension::TransportCc) && has_feedback(parameters, "transport-cc", ""),
+        remb: has(HeaderExtension::AbsSendTime) && has_feedback(parameters, "goog-remb", ""),
+        paused: is_paused,
+        header_extensions,
+    })
+}
+
+/// A consumer's parameters, as its client will see them. What a router calls a payload type and an extension, its
+/// receivers call the same, but for extensions of pipes.
+pub(super) fn consume(parameters: &RtpParameters, is_paused: bool) -> Outcome<ConsumeOptions> {
+    let encoding = parameters.encodings.first().ok_or_else(|| Refusal::wrong("empty rtpParameters.encodings"))?;
+    let ssrc = encoding.ssrc.filter(|ssrc| *ssrc != 0);
+    let ssrc = ssrc.ok_or_else(|| Refusal::wrong("invalid encoding in rtpParameters (missing ssrc)"))?;
+    let media = parameters.codecs.iter().filter(|codec| !is_rtx(codec));
+    let mut rtx_types = Vec::new();
+    for codec in parameters.codecs.iter().filter(|codec| is_rtx(codec)) {
+        rtx_types.push((apt(codec)?, codec.payload_type));
+    }
+    let rtx = encoding.rtx.as_ref().filter(|_| !rtx_types.is_empty()).map(|rtx| rtx.ssrc);
+    let rtx = match rtx {
+        Some(ssrc) => Some(RtxOptions { ssrc, payload_types: rtx_types, first_sequence: secrets::first_sequence()? }),
+        None => None,
+    };
+    let known = parameters.header_extensions.iter().filter_map(|one| Some((one.id, extension(one.uri)?)));
+    let extensions =
+        known.map(|(receiver_id, (extension, router_id))| ConsumerExtension { extension, router_id, receiver_id });
+    Ok(ConsumeOptions {
+        ssrc,
+        rtx,
+        payload_types: media.map(|codec| PayloadTypeMapping::same(codec.payload_type)).collect(),
+        header_extensions: extensions.collect(),
+        mid: parameters.mid.clone().filter(|mid| !mid.is_empty()),
+        nack: has_feedback(parameters, "nack", ""),
+        first_sequence: secrets::first_sequence()?,
+        cname: parameters.rtcp.cname.clone().unwrap_or_default(),
+        paused: is_paused,
+        outlives_producer: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(text: &str) -> RtpEncodingParameters {
+        RtpEncodingParameters { scalability_mode: Some(text.into()), ..RtpEncodingParameters::default() }
+    }
+
+    #[test]
+    fn layers_are_read_as_mediasoup_reads_them() {
+        let cases = [
+            ("L1T3", (1, 3)),
+            ("S3T3", (3, 3)),
+            ("L3T2_KEY", (3, 2)),
+            ("L0T1", (1, 1)),
+            ("", (1, 1)),
+            ("X1T2", (1, 1)),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(layers(&mode(text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_type_follows_from_the_encodings() {
+        assert_eq!(type_of(&[mode("L1T1")]), Ok(Type::Simple));
+        assert_eq!(type_of(&[mode("L1T3")]), Ok(Type::Svc));
+        assert_eq!(type_of(&[mode("L1T3"), mode("L1T3")]), Ok(Type::Simulcast));
+        assert!(type_of(&[]).is_err());
+    }
+}

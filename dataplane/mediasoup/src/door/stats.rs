@@ -1,0 +1,221 @@
+//! Statistics and dumps of streams.
+
+use corecast_dataplane::Machine;
+use corecast_mediasoup_worker::fbs::rtp_parameters::RtpParameters;
+use corecast_mediasoup_worker::fbs::rtp_stream::{
+    BaseStats, BitrateByLayer, Dump, Params, RecvStats, SendStats, Stats, StatsData,
+};
+use corecast_mediasoup_worker::fbs::{consumer, producer, rtx_stream};
+use corecast_wire::{Command, ConsumerStats, Object, ObjectStats, ProducerId, ProducerStats, Reply, StreamStats};
+
+use super::objects::{Consumer, Producer};
+use super::transport::now_ms;
+use super::{Answer, Answered, Door, rtp};
+use crate::refusal::{Outcome, Refusal};
+
+impl Door {
+    pub(super) fn producer_stats(&mut self, machine: &mut dyn Machine, name: &str) -> Answered {
+        let id = self.objects.producer_number(name)?;
+        let stats = self.received(machine, id)?;
+        Ok(Some(Answer::ProducerGetStatsResponse(Box::new(producer::GetStatsResponse { stats }))))
+    }
+
+    /// Statistics of a producer's streams that have come.
+    fn received(&mut self, machine: &mut dyn Machine, id: ProducerId) -> Outcome<Vec<Stats>> {
+        let streams = producer_of(machine.execute(&Command::ObjectStats { object: Object::Producer(id) })?)?.streams;
+        let producer = self.objects.producer(id)?;
+        let mut stats = Vec::new();
+        for (index, stream) in streams.iter().enumerate().filter(|(_, stream)| stream.ssrc.is_some()) {
+            let bitrate = producer.rates.get_mut(index).map_or(0, |rate| rate.of(stream.byte_count));
+            let score = producer.scores.get(index).copied().unwrap_or(0);
+            stats.push(received_stats(producer, stream, bitrate, score));
+        }
+        Ok(stats)
+    }
+
+    pub(super) fn consumer_stats(&mut self, machine: &mut dyn Machine, name: &str) -> Answered {
+        let id = self.objects.consumer_number(name)?;
+        let reply = machine.execute(&Command::ObjectStats { object: Object::Consumer(id) })?;
+        let Reply::ObjectStats(object) = reply else { return Err(none()) };
+        let ObjectStats::Consumer(sent) = *object else { return Err(none()) };
+        let consumer = self.objects.consumer(id)?;
+        let bitrate = consumer.rate.of(sent.byte_count);
+        let mut stats = vec![sent_stats(consumer, &sent, bitrate)];
+        let (source, current) = (consumer.producer, consumer.current);
+        let received = self.received(machine, source)?;
+        // The one that is sent, if the producer has several.
+        let at = current.map_or(0, |current| usize::from(current.encoding));
+        stats.extend(received.into_iter().nth(at));
+        Ok(Some(Answer::ConsumerGetStatsResponse(Box::new(consumer::GetStatsResponse { stats }))))
+    }
+
+    /// Streams of a producer that have come, as dumps have them.
+    pub(super) fn producer_streams(&mut self, machine: &mut dyn Machine, id: ProducerId) -> Outcome<Vec<Dump>> {
+        let streams = producer_of(machine.execute(&Command::ObjectStats { object: Object::Producer(id) })?)?.streams;
+        let producer = self.objects.producer(id)?;
+        let mut dumps = Vec::new();
+        for (index, stream) in (0..).zip(&streams) {
+            let Some(ssrc) = stream.ssrc else { continue };
+            let place = usize::try_from(index).unwrap_or(usize::MAX);
+            let encoding = producer.rtp_parameters.encodings.get(place);
+            let (spatial_layers, temporal_layers) = encoding.map_or((1, 1), rtp::layers);
+            let params = Params {
+                encoding_idx: index,
+                ssrc,
+                rid: Some(stream.rid.clone().unwrap_or_default()),
+                rtx_ssrc: stream.rtx_ssrc,
+                use_dtx: encoding.is_some_and(|encoding| encoding.dtx),
+                spatial_layers,
+                temporal_layers,
+                ..params(&producer.rtp_parameters)
+            };
+            let score = producer.scores.get(place).copied().unwrap_or(0);
+            dumps.push(dump(params, score));
+        }
+        Ok(dumps)
+    }
+}
+
+/// The stream that a consumer sends.
+pub(super) fn sent_streams(consumer: &Consumer) -> Vec<Dump> {
+    let Some(encoding) = consumer.rtp_parameters.encodings.first() else { return Vec::new() };
+    let (spatial_layers, temporal_layers) = rtp::layers(encoding);
+    let params = Params {
+        encoding_idx: 0,
+        ssrc: encoding.ssrc.unwrap_or(0),
+        rtx_ssrc: encoding.rtx.as_ref().map(|rtx| rtx.ssrc),
+        use_dtx: encoding.dtx,
+        spatial_layers,
+        temporal_layers,
+        ..params(&consumer.rtp_parameters)
+    };
+    vec![dump(params, consumer.score)]
+}
+
+/// What all streams with these parameters share.
+fn params(parameters: &RtpParameters) -> Params {
+    let codec = rtp::media_codec(parameters);
+    let feedback = codec.and_then(|codec| codec.rtcp_feedback.as_ref());
+    let has = |kind: &str, parameter: &str| {
+        feedback
+            .into_iter()
+            .flatten()
+            .any(|one| one.type_ == kind && one.parameter.as_deref().unwrap_or_default() == parameter)
+    };
+    Params {
+        payload_type: codec.map_or(0, |codec| codec.payload_type),
+        mime_type: codec.map_or_else(String::new, |codec| codec.mime_type.clone()),
+        clock_rate: codec.map_or(0, |codec| codec.clock_rate),
+        cname: parameters.rtcp.cname.clone().unwrap_or_default(),
+        // The library reads it where there is none, too.
+        rid: Some(String::new()),
+        rtx_payload_type: rtp::rtx_codec(parameters).map(|codec| codec.payload_type),
+        use_nack: has("nack", ""),
+        use_pli: has("nack", "pli"),
+        use_fir: has("ccm", "fir"),
+        ..Params::default()
+    }
+}
+
+fn dump(params: Params, score: u8) -> Dump {
+    let rtx = params.rtx_ssrc.zip(params.rtx_payload_type).map(|(ssrc, payload_type)| rtx_stream::RtxDump {
+        params: Box::new(rtx_stream::Params {
+            ssrc,
+            payload_type,
+            mime_type: params.mime_type.split('/').next().unwrap_or_default().to_owned() + "/rtx",
+            clock_rate: params.clock_rate,
+            rrid: params.rid.clone(),
+            cname: params.cname.clone(),
+        }),
+    });
+    Dump { params: Box::new(params), score, rtx_stream: rtx.map(Box::new) }
+}
+
+fn base(parameters: &RtpParameters) -> BaseStats {
+    BaseStats {
+        timestamp: now_ms(),
+        mime_type: rtp::media_codec(parameters).map_or_else(String::new, |codec| codec.mime_type.clone()),
+        ..BaseStats::default()
+    }
+}
+
+fn received_stats(producer: &Producer, stream: &StreamStats, bitrate: u64, score: u8) -> Stats {
+    let base = BaseStats {
+        ssrc: stream.ssrc.unwrap_or(0),
+        kind: producer.kind,
+        packets_lost: i32::try_from(stream.packets_lost).unwrap_or(i32::MAX),
+        fraction_lost: stream.fraction_lost,
+        jitter: stream.jitter,
+        packets_discarded: stream.packets_repeated,
+        packets_retransmitted: stream.packets_repaired,
+        packets_repaired: stream.packets_repaired,
+        nack_count: stream.nack_count,
+        nack_packet_count: stream.nack_packet_count,
+        pli_count: stream.pli_count,
+        fir_count: stream.fir_count,
+        rid: stream.rid.clone(),
+        rtx_ssrc: stream.rtx_ssrc,
+        round_trip_time: millis(stream.round_trip_us),
+        score,
+        ..base(&producer.rtp_parameters)
+    };
+    Stats {
+        data: StatsData::RecvStats(Box::new(RecvStats {
+            base: wrapped(base),
+            packet_count: stream.packet_count,
+            byte_count: stream.byte_count,
+            bitrate,
+            bitrate_by_layer: vec![BitrateByLayer { layer: "0.0".into(), bitrate }],
+        })),
+    }
+}
+
+fn sent_stats(consumer: &Consumer, sent: &ConsumerStats, bitrate: u64) -> Stats {
+    let encoding = consumer.rtp_parameters.encodings.first();
+    let base = BaseStats {
+        ssrc: sent.ssrc,
+        kind: consumer.kind,
+        packets_lost: i32::try_from(sent.packets_lost).unwrap_or(i32::MAX),
+        fraction_lost: sent.fraction_lost,
+        jitter: sent.jitter,
+        packets_retransmitted: sent.packets_retransmitted,
+        nack_count: sent.nack_count,
+        nack_packet_count: sent.nack_packet_count,
+        pli_count: sent.pli_count,
+        fir_count: sent.fir_count,
+        rtx_ssrc: encoding.and_then(|encoding| encoding.rtx.as_ref()).map(|rtx| rtx.ssrc),
+        round_trip_time: millis(sent.round_trip_us),
+        score: consumer.score,
+        ..base(&consumer.rtp_parameters)
+    };
+    Stats {
+        data: StatsData::SendStats(Box::new(SendStats {
+            base: wrapped(base),
+            packet_count: sent.packet_count,
+            byte_count: sent.byte_count,
+            bitrate,
+        })),
+    }
+}
+
+fn wrapped(base: BaseStats) -> Box<Stats> {
+    Box::new(Stats { data: StatsData::BaseStats(Box::new(base)) })
+}
+
+/// The library has milliseconds.
+fn millis(us: Option<u32>) -> f32 {
+    #[expect(clippy::cast_possible_truncation, reason = "the field has no more digits")]
+    us.map_or(0.0, |us| (f64::from(us) / 1_000.0) as f32)
+}
+
+fn producer_of(reply: Reply) -> Outcome<ProducerStats> {
+    let Reply::ObjectStats(stats) = reply else { return Err(none()) };
+    match *stats {
+        ObjectStats::Producer(stats) => Ok(stats),
+        _ => Err(none()),
+    }
+}
+
+fn none() -> Refusal {
+    Refusal::Error("the worker gave no statistics".into())
+}

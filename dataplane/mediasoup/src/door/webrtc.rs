@@ -1,0 +1,269 @@
+//! Requests about WebRTC transports: made on a WebRTC server or with sockets of their own, connected, restarted.
+
+use aws_lc_rs::digest;
+use corecast_dataplane::Machine;
+use corecast_mediasoup_worker::fbs::router::CreateWebRtcTransportRequest;
+use corecast_mediasoup_worker::fbs::transport::{Options, RestartIceResponse};
+use corecast_mediasoup_worker::fbs::web_rtc_transport::{
+    self as fbs, ConnectResponse, DtlsParameters, DtlsRole, DumpResponse, Fingerprint, FingerprintAlgorithm, IceRole,
+    Listen, WebRtcTransportOptions,
+};
+use corecast_wire::{
+    Command, DtlsState, IceParameters, IceState, OutgoingBitrates, RouterId, SctpOptions, SctpState, TransportId,
+    WebRtcServerId,
+};
+
+use super::objects::{Kind, Listening, WebRtc, WebRtcServer};
+use super::{Answer, Answered, Asked, Door, listen, other_body, secrets};
+use crate::certificate::Certificate;
+use crate::refusal::{Outcome, Refusal};
+
+/// SCTP port of data channels (mediasoup's).
+const SCTP_PORT: u16 = 5_000;
+/// Letters of ICE credentials (mediasoup's).
+const CREDENTIAL_LETTERS: usize = 32;
+
+/// Where a new transport is reached.
+struct Reached {
+    server: WebRtcServerId,
+    owns_server: bool,
+    candidates: Vec<fbs::IceCandidate>,
+}
+
+impl Door {
+    pub(super) fn create_webrtc_transport(
+        &mut self,
+        machine: &mut dyn Machine,
+        router: &str,
+        body: Option<Asked>,
+    ) -> Answered {
+        let Some(Asked::RouterCreateWebRtcTransportRequest(request)) = body else {
+            return Err(other_body("ROUTER_CREATE_WEBRTCTRANSPORT"));
+        };
+        let CreateWebRtcTransportRequest { transport_id: name, options } = *request;
+        let router = self.router_for(router, "Transport", &name)?;
+        let ice = draw_ice()?;
+        let reached = self.reach(machine, &name, &options)?;
+        if let Err(refusal) = self.make_webrtc(machine, router, &name, *options, &ice, &reached) {
+            if reached.owns_server {
+                self.objects.own_servers.remove(&reached.server);
+                machine.execute(&Command::CloseWebRtcServer { server: reached.server })?;
+            }
+            return Err(refusal);
+        }
+        let id = self.objects.transport_number(&name)?;
+        self.dump_webrtc(id).map(Some)
+    }
+
+    /// Finds the server, or opens sockets for this transport alone.
+    fn reach(&mut self, machine: &mut dyn Machine, name: &str, options: &WebRtcTransportOptions) -> Outcome<Reached> {
+        match &options.listen {
+            Listen::ListenServer(listen) => {
+                let server = self.objects.server_number(&listen.web_rtc_server_id);
+                let missing = |_| Refusal::Error("wrong webRtcServerId (no associated WebRtcServer found)".into());
+                let server = server.map_err(missing)?;
+                let wishes = listen::Wishes {
+                    udp: options.enable_udp,
+                    tcp: options.enable_tcp,
+                    prefer_udp: options.prefer_udp,
+                    prefer_tcp: options.prefer_tcp,
+                };
+                let candidates = listen::candidates(&self.objects.server(server)?.listening, wishes);
+                if candidates.is_empty() {
+                    return Err(Refusal::wrong("empty iceCandidates"));
+                }
+                Ok(Reached { server, owns_server: false, candidates })
+            }
+            Listen::ListenIndividual(listen) => {
+                let (server, listening) = self.open_server(machine, &listen.listen_infos)?;
+                let candidates = listen::candidates(&listening, listen::Wishes::ALL);
+                let record =
+                    WebRtcServer { name: name.to_owned(), listening, transports: std::collections::BTreeSet::new() };
+                self.objects.own_servers.insert(server, record);
+                Ok(Reached { server, owns_server: true, candidates })
+            }
+        }
+    }
+
+    fn make_webrtc(
+        &mut self,
+        machine: &mut dyn Machine,
+        router: RouterId,
+        name: &str,
+        options: WebRtcTransportOptions,
+        ice: &IceParameters,
+        reached: &Reached,
+    ) -> Outcome<()> {
+        let id = TransportId(self.objects.number());
+        let base = *options.base;
+        let outgoing = OutgoingBitrates {
+            initial_bps: base.initial_available_outgoing_bitrate.unwrap_or(0),
+            ..OutgoingBitrates::default()
+        };
+        let command = Command::CreateWebRtcTransport {
+            router,
+            transport: id,
+            options: corecast_wire::WebRtcTransportOptions {
+                ice: ice.clone(),
+                rtcp_ssrc: secrets::ssrc()?,
+                max_incoming_bitrate_bps: 0,
+                outgoing,
+                consent_timeout_ms: Some(u32::from(options.ice_consent_timeout) * 1_000),
+                sctp: sctp(&base),
+            },
+        };
+        machine.execute(&command)?;
+        let webrtc = WebRtc {
+            server: reached.server,
+            owns_server: reached.owns_server,
+            ice: ice.clone(),
+            candidates: reached.candidates.clone(),
+            ice_state: IceState::New,
+            tuple: None,
+            role: DtlsRole::Auto,
+            dtls_state: DtlsState::New,
+            sctp_state: SctpState::New,
+            max_incoming_bps: 0,
+            outgoing,
+        };
+        self.add_transport(router, id, name, base, Kind::WebRtc(Box::new(webrtc)));
+        if let Some(server) = self.objects.servers.get_mut(&reached.server) {
+            server.transports.insert(id);
+        }
+        Ok(())
+    }
+
+    /// The sockets on which a WebRTC transport is reached.
+    pub(super) fn sockets_of(&self, server: WebRtcServerId) -> &[Listening] {
+        let found = self.objects.servers.get(&server).or_else(|| self.objects.own_servers.get(&server));
+        found.map_or(&[], |server| &server.listening)
+    }
+
+    pub(super) fn dump_webrtc(&mut self, id: TransportId) -> Outcome<Answer> {
+        let base = self.dump_base(id)?;
+        let webrtc = self.objects.transport(id)?.webrtc()?.clone();
+        let tuple = webrtc.tuple.as_ref().map(|tuple| listen::ice_tuple(self.sockets_of(webrtc.server), tuple));
+        Ok(Answer::WebRtcTransportDumpResponse(Box::new(DumpResponse {
+            base: Box::new(base),
+            ice_role: IceRole::Controlled,
+            ice_parameters: Box::new(fbs::IceParameters {
+                username_fragment: webrtc.ice.username_fragment,
+                password: webrtc.ice.password,
+                ice_lite: true,
+            }),
+            ice_candidates: webrtc.candidates,
+            ice_state: ice_state(webrtc.ice_state),
+            ice_selected_tuple: tuple.map(Box::new),
+            dtls_parameters: Box::new(DtlsParameters {
+                fingerprints: fingerprints(&self.certificate),
+                role: webrtc.role,
+            }),
+            dtls_state: dtls_state(webrtc.dtls_state),
+        })))
+    }
+
+    pub(super) fn connect_webrtc(&mut self, machine: &mut dyn Machine, name: &str, body: Option<Asked>) -> Answered {
+        let Some(Asked::WebRtcTransportConnectRequest(request)) = body else {
+            return Err(other_body("WEBRTCTRANSPORT_CONNECT"));
+        };
+        let id = self.objects.transport_number(name)?;
+        let transport = self.objects.transport(id)?;
+        if transport.is_connected {
+            return Err(Refusal::Error("connect() already called".into()));
+        }
+        transport.webrtc()?;
+        let dtls = remote_dtls(&request.dtls_parameters)?;
+        let role = match dtls.role {
+            corecast_wire::DtlsRole::Client => DtlsRole::Server,
+            corecast_wire::DtlsRole::Server => DtlsRole::Client,
+        };
+        machine.execute(&Command::ConnectWebRtcTransport { transport: id, dtls })?;
+        let transport = self.objects.transport(id)?;
+        transport.is_connected = true;
+        transport.webrtc()?.role = role;
+        Ok(Some(Answer::WebRtcTransportConnectResponse(Box::new(ConnectResponse { dtls_local_role: role }))))
+    }
+
+    pub(super) fn restart_ice(&mut self, machine: &mut dyn Machine, name: &str) -> Answered {
+        let id = self.objects.transport_number(name)?;
+        self.objects.transport(id)?.webrtc()?;
+        let ice = draw_ice()?;
+        machine.execute(&Command::RestartIce { transport: id, ice: ice.clone() })?;
+        self.objects.transport(id)?.webrtc()?.ice = ice.clone();
+        Ok(Some(Answer::TransportRestartIceResponse(Box::new(RestartIceResponse {
+            username_fragment: ice.username_fragment,
+            password: ice.password,
+            ice_lite: true,
+        }))))
+    }
+}
+
+fn draw_ice() -> Outcome<IceParameters> {
+    Ok(IceParameters {
+        username_fragment: secrets::text(CREDENTIAL_LETTERS)?,
+        password: secrets::text(CREDENTIAL_LETTERS)?,
+    })
+}
+
+fn sctp(base: &Options) -> Option<SctpOptions> {
+    base.enable_sctp.then_some(SctpOptions { port: SCTP_PORT, max_message_bytes: base.max_send_message_size })
+}
+
+/// What the remote side said of itself. Who says `auto` is answered as a client, since we are the controlled side.
+fn remote_dtls(parameters: &DtlsParameters) -> Outcome<corecast_wire::DtlsParameters> {
+    let role = match parameters.role {
+        DtlsRole::Client => corecast_wire::DtlsRole::Client,
+        DtlsRole::Server | DtlsRole::Auto => corecast_wire::DtlsRole::Server,
+    };
+    if parameters.fingerprints.is_empty() {
+        return Err(Refusal::wrong("empty dtlsParameters.fingerprints array"));
+    }
+    let mut fingerprints = Vec::new();
+    for fingerprint in &parameters.fingerprints {
+        let algorithm = match fingerprint.algorithm {
+            FingerprintAlgorithm::Sha256 => corecast_wire::FingerprintAlgorithm::Sha256,
+            FingerprintAlgorithm::Sha384 => corecast_wire::FingerprintAlgorithm::Sha384,
+            FingerprintAlgorithm::Sha512 => corecast_wire::FingerprintAlgorithm::Sha512,
+            FingerprintAlgorithm::Sha1 | FingerprintAlgorithm::Sha224 => continue,
+        };
+        let hex = fingerprint.value.split(':').map(|byte| u8::from_str_radix(byte, 16));
+        let value = hex.collect::<Result<Vec<u8>, _>>().map_err(|_| Refusal::wrong("a fingerprint is no hash"))?;
+        fingerprints.push(corecast_wire::Fingerprint { algorithm, value });
+    }
+    if fingerprints.is_empty() {
+        return Err(Refusal::wrong("dtlsParameters.fingerprints: one with sha-256, sha-384 or sha-512 is needed"));
+    }
+    Ok(corecast_wire::DtlsParameters { role, fingerprints })
+}
+
+fn fingerprints(certificate: &Certificate) -> Vec<Fingerprint> {
+    let hashes: [(FingerprintAlgorithm, &'static digest::Algorithm); 5] = [
+        (FingerprintAlgorithm::Sha1, &digest::SHA1_FOR_LEGACY_USE_ONLY),
+        (FingerprintAlgorithm::Sha224, &digest::SHA224),
+        (FingerprintAlgorithm::Sha256, &digest::SHA256),
+        (FingerprintAlgorithm::Sha384, &digest::SHA384),
+        (FingerprintAlgorithm::Sha512, &digest::SHA512),
+    ];
+    hashes.map(|(algorithm, hash)| Fingerprint { algorithm, value: certificate.fingerprint(hash) }).into()
+}
+
+/// The library's word for a state.
+pub(super) const fn ice_state(state: IceState) -> fbs::IceState {
+    match state {
+        IceState::New => fbs::IceState::New,
+        IceState::Connected => fbs::IceState::Connected,
+        IceState::Completed => fbs::IceState::Completed,
+        IceState::Disconnected => fbs::IceState::Disconnected,
+    }
+}
+
+/// The library's word for a state.
+pub(super) const fn dtls_state(state: DtlsState) -> fbs::DtlsState {
+    match state {
+        DtlsState::New => fbs::DtlsState::New,
+        DtlsState::Connecting => fbs::DtlsState::Connecting,
+        DtlsState::Connected => fbs::DtlsState::Connected,
+        DtlsState::Failed => fbs::DtlsState::Failed,
+        DtlsState::Closed => fbs::DtlsState::Closed,
+    }
+}

@@ -1,0 +1,198 @@
+// A call through a server as they are usually written with mediasoup: a pool of workers made in a loop, each with a
+// WebRtcServer, the next one taken in turn for every new room, resource usage printed at an interval, exit when one has
+// died. Two pages of Chromium with mediasoup-client meet in a room: one publishes VP8 in three sizes, Opus and a data
+// channel, the other one watches.
+
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import { build } from 'esbuild';
+import puppeteer from 'puppeteer-core';
+import { AUDIO, VIDEO, assert, mediasoup, next, startWorker, until } from './common.mjs';
+
+const WORKERS = 2;
+const CODECS = [AUDIO, VIDEO, { kind: 'video', mimeType: 'video/VP9', clockRate: 90000, parameters: { 'profile-id': 0 } }];
+
+// The pool.
+const workers = [];
+for (let at = 0; at < WORKERS; at++) {
+  const worker = await startWorker({ logLevel: 'warn', rtcMinPort: 34_000, rtcMaxPort: 34_999 });
+  worker.appData.webRtcServer = await worker.createWebRtcServer({ listenInfos: [
+    { protocol: 'udp', ip: '127.0.0.1', port: 34_100 + at }, { protocol: 'tcp', ip: '127.0.0.1', port: 34_100 + at }] });
+  workers.push(worker);
+}
+const usages = [];
+const usageTimer = setInterval(async () => {
+  for (const worker of workers) usages.push(await worker.getResourceUsage());
+}, 500);
+let nextWorker = 0;
+const takeWorker = () => workers[nextWorker++ % workers.length];
+
+async function createRoom() {
+  const worker = takeWorker();
+  return { worker, router: await worker.createRouter({ mediaCodecs: CODECS }) };
+}
+
+/** What a page may ask of the server. */
+function peer(room) {
+  const made = new Map();
+  return { made, states: [],
+    async rtpCapabilities() { return room.router.rtpCapabilities; },
+    async createTransport(direction) {
+      const transport = await room.router.createWebRtcTransport({ webRtcServer: room.worker.appData.webRtcServer,
+        enableUdp: true, enableTcp: true, preferUdp: true, initialAvailableOutgoingBitrate: 1_000_000, enableSctp: true });
+      await transport.enableTraceEvent(['bwe']);
+      await transport.setMaxIncomingBitrate(5_000_000);
+      transport.on('icestatechange', (state) => this.states.push(`ice ${state}`));
+      transport.on('dtlsstatechange', (state) => this.states.push(`dtls ${state}`));
+      transport.on('sctpstatechange', (state) => this.states.push(`sctp ${state}`));
+      transport.on('iceselectedtuplechange', () => this.states.push('tuple'));
+      transport.on('trace', (trace) => this.states.push(`trace ${trace.type}`));
+      made.set(transport.id, transport);
+      this[direction] = transport;
+      const { id, iceParameters, iceCandidates, dtlsParameters, sctpParameters } = transport;
+      return { id, iceParameters, iceCandidates, dtlsParameters, sctpParameters };
+    },
+    async connect(id, dtlsParameters) { await made.get(id).connect({ dtlsParameters }); },
+    async produce(id, kind, rtpParameters) {
+      const producer = await made.get(id).produce({ kind, rtpParameters });
+      made.set(producer.id, producer);
+      return producer.id;
+    },
+    async consume(id, producerId, rtpCapabilities) {
+      assert.ok(room.router.canConsume({ producerId, rtpCapabilities }));
+      const consumer = await made.get(id).consume({ producerId, rtpCapabilities, paused: true });
+      made.set(consumer.id, consumer);
+      const { kind, rtpParameters } = consumer;
+      return { id: consumer.id, producerId, kind, rtpParameters };
+    },
+    async resume(id) { await made.get(id).resume(); },
+    async produceData(id, sctpStreamParameters, label, protocol) {
+      const producer = await made.get(id).produceData({ sctpStreamParameters, label, protocol });
+      made.set(producer.id, producer);
+      return producer.id;
+    },
+    async consumeData(id, dataProducerId) {
+      const consumer = await made.get(id).consumeData({ dataProducerId });
+      made.set(consumer.id, consumer);
+      const { sctpStreamParameters, label, protocol } = consumer;
+      return { id: consumer.id, dataProducerId, sctpStreamParameters, label, protocol };
+    },
+  };
+}
+
+// Pages.
+const bundle = await build({ entryPoints: [new URL('page.js', import.meta.url).pathname], bundle: true, write: false });
+const web = createServer((_, response) =>
+  response.setHeader('content-type', 'text/html').end(`<!doctype html><body><script>${bundle.outputFiles[0].text}</script>`));
+web.listen(0, '127.0.0.1');
+await once(web, 'listening');
+const browser = await puppeteer.launch({ browser: 'chrome', executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  headless: true, args: ['--no-sandbox', '--disable-gpu', '--use-fake-device-for-media-stream=fps=30',
+    '--use-fake-ui-for-media-stream', '--autoplay-policy=no-user-gesture-required',
+    '--disable-features=WebRtcHideLocalIpsWithMdns', '--allow-loopback-in-peer-connection'] });
+
+async function open(name, server) {
+  const page = await (await browser.createBrowserContext()).newPage();
+  page.on('console', (message) => process.stderr.write(`${name}: ${message.text()}\n`));
+  page.on('pageerror', (error) => process.stderr.write(`${name}: uncaught: ${error}\n`));
+  await page.exposeFunction('ask', (method, ...args) => server[method](...args));
+  await page.goto(`http://127.0.0.1:${web.address().port}/`);
+  return (wanted, ...args) => page.evaluate((method, given) => window.page[method](...given), wanted, args);
+}
+
+const rooms = [await createRoom(), await createRoom()];
+assert.notEqual(rooms[0].worker, rooms[1].worker, 'rooms are on workers in turn');
+const [room] = rooms;
+const [alice, bob] = [peer(room), peer(room)];
+const [publisher, viewer] = [await open('publisher', alice), await open('viewer', bob)];
+
+const sizes = [4, 2, 1].map((scaleResolutionDownBy, at) =>
+  ({ scaleResolutionDownBy, scalabilityMode: 'L1T3', maxBitrate: [150_000, 500_000, 1_500_000][at] }));
+const published = await publisher('publish', 'video/vp8', sizes);
+assert.equal(alice.made.get(published.video).type, 'simulcast');
+const [video, audio] = [await viewer('consume', published.video), await viewer('consume', published.audio)];
+const consumer = bob.made.get(video);
+let layers;
+consumer.on('layerschange', (now) => { layers = now; });
+const pictures = async (count) => until(`${count} more pictures`, async () => {
+  const { framesDecoded = 0 } = await viewer('received', video);
+  return framesDecoded >= count && framesDecoded;
+});
+const first = await pictures(30);
+await until('sound', async () => (await viewer('received', audio)).totalSamplesReceived > 48_000);
+
+// What the server is told of both transports.
+for (const state of ['ice connected', 'ice completed', 'dtls connecting', 'dtls connected', 'tuple']) {
+  assert.ok(alice.states.includes(state) || state === 'ice connected', `${state} in ${alice.states}`);
+  assert.ok(bob.states.includes(state) || state === 'ice connected', `${state} in ${bob.states}`);
+}
+assert.match(alice.send.dtlsRemoteCert, /^-----BEGIN CERTIFICATE-----\n/);
+assert.equal(alice.send.iceSelectedTuple.protocol, 'udp');
+const [stats] = await bob.recv.getStats();
+assert.deepEqual([stats.type, stats.iceState, stats.dtlsState], ['webrtc-transport', 'completed', 'connected']);
+assert.ok(stats.bytesSent > 10_000 && stats.availableOutgoingBitrate > 0, JSON.stringify(stats));
+await until('a trace of the bitrate', () => bob.states.includes('trace bwe'));
+
+// Layers: the highest at first, the lowest when it is asked for, and back.
+const width = (wanted) => until(`pictures of ${wanted}`, async () => (await viewer('received', video)).frameWidth === wanted);
+await until('three layers come', async () => (await alice.made.get(published.video).getStats()).length === 3);
+await consumer.setPreferredLayers({ spatialLayer: 0 });
+await until('the lowest layer', () => layers?.spatialLayer === 0);
+await width(320);
+await consumer.setPreferredLayers({ spatialLayer: 1, temporalLayer: 2 });
+await until('the middle layer', () => layers?.spatialLayer === 1);
+await width(640);
+
+// Pauses are told and stop the pictures; with the end of a pause they come again.
+const paused = next(consumer, 'producerpause');
+await alice.made.get(published.video).pause();
+await paused;
+const { framesDecoded: still } = await viewer('received', video);
+const resumed = next(consumer, 'producerresume');
+await alice.made.get(published.video).resume();
+await resumed;
+await pictures(still + 30);
+
+// Data.
+const dataProducer = await publisher('publishData', 'chat');
+const dataConsumer = bob.made.get(await viewer('consumeData', dataProducer));
+await until('data flows', async () => {
+  await publisher('say', 'hello');
+  return (await viewer('messages')).includes('hello');
+});
+assert.ok((await dataConsumer.getStats())[0].messagesSent > 0);
+assert.ok((await alice.made.get(dataProducer).getStats())[0].messagesReceived > 0);
+assert.ok(bob.states.includes('sctp connected'), bob.states.join());
+await dataConsumer.setBufferedAmountLowThreshold(1_000);
+assert.equal(await dataConsumer.getBufferedAmount(), 0);
+
+// ICE restarts, and pictures go on.
+const iceParameters = await bob.recv.restartIce();
+await viewer('restartIce', 'recv', iceParameters);
+await pictures((await viewer('received', video)).framesDecoded + 60);
+assert.equal(await viewer('state', 'recv'), 'connected');
+assert.ok(first > 0);
+
+console.log(JSON.stringify({ layers, received: await viewer('received', video), stats, alice: alice.states, bob: bob.states }));
+
+// A transport closes with what is inside it.
+const closed = next(consumer, 'producerclose');
+alice.send.close();
+await closed;
+assert.ok(usages.length > WORKERS && usages.every(({ ru_utime: time }) => time >= 0));
+
+// The server that closes closes its transports.
+const gone = next(bob.recv, 'listenserverclose');
+room.worker.appData.webRtcServer.close();
+await gone;
+
+// When a worker has died the program of such a server exits.
+clearInterval(usageTimer);
+await browser.close();
+web.close();
+workers[1].removeAllListeners('died');
+const died = next(workers[1], 'died');
+process.kill(workers[1].pid, 'SIGKILL');
+await died;
+workers[0].close();
+process.exit(0);

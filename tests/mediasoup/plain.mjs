@@ -1,0 +1,146 @@
+// Plain transports: real RTP through the worker, pauses, closures, statistics, SRTP keys, refusals.
+
+import { AUDIO, LOCAL, Peer, VIDEO, assert, next, opus, refused, rtp, startWorker, until, vp8 } from './common.mjs';
+
+const worker = await startWorker();
+const router = await worker.createRouter({ mediaCodecs: [AUDIO, VIDEO] });
+const [sender, receiver] = [await Peer.open(), await Peer.open()];
+
+const ingress = await router.createPlainTransport({ listenInfo: LOCAL, comedia: true });
+assert.equal(ingress.tuple.localAddress, '127.0.0.1');
+assert.equal(ingress.tuple.remoteIp, undefined);
+const producer = await ingress.produce({ kind: 'audio', rtpParameters: opus(1111) });
+assert.equal(producer.type, 'simple');
+const egress = await router.createPlainTransport({ listenInfo: { ...LOCAL, announcedAddress: 'media.example' } });
+await egress.connect({ ip: '127.0.0.1', port: receiver.port });
+assert.deepEqual([egress.tuple.localAddress, egress.tuple.remoteIp, egress.tuple.remotePort],
+  ['media.example', '127.0.0.1', receiver.port]);
+assert.match((await refused(egress.connect({ ip: '127.0.0.1', port: 1 }))).message, /connect\(\) already called/);
+const consumer = await egress.consume({ producerId: producer.id, rtpCapabilities: router.rtpCapabilities, paused: true });
+assert.deepEqual([consumer.paused, consumer.producerPaused, consumer.kind, consumer.type], [true, false, 'audio', 'simple']);
+const out = consumer.rtpParameters.encodings[0].ssrc;
+
+let sequence = 100;
+const speak = (count = 5) => {
+  for (let at = 0; at < count; at++, sequence++) {
+    const payload = Buffer.from(`packet ${sequence}`);
+    sender.send(rtp({ payloadType: 111, sequence, timestamp: sequence * 960, ssrc: 1111, payload }), ingress.tuple.localPort);
+  }
+};
+const learnt = next(ingress, 'tuple');
+speak();
+assert.equal((await learnt).remotePort, sender.port);
+await until('the packets are counted', async () => (await producer.getStats())[0]?.packetCount === 5);
+assert.equal(receiver.rtp(out).length, 0, 'the consumer is paused');
+
+await consumer.resume();
+speak();
+await until('they are forwarded', () => receiver.rtp(out).length === 5);
+const payloadType = consumer.rtpParameters.codecs[0].payloadType;
+for (const [at, packet] of receiver.rtp(out).entries()) {
+  assert.equal(packet[1] & 0x7f, payloadType);
+  assert.equal(packet.subarray(12).toString().split(' ')[1], String(105 + at));
+}
+
+// What the producer does, the consumer hears of.
+const paused = next(consumer, 'producerpause');
+await producer.pause();
+await paused;
+assert.equal(consumer.producerPaused, true);
+const resumed = next(consumer, 'producerresume');
+await producer.resume();
+await resumed;
+const late = await egress.consume({ producerId: producer.id, rtpCapabilities: router.rtpCapabilities });
+speak();
+await until('both consumers get it', () => receiver.rtp(late.rtpParameters.encodings[0].ssrc).length === 5);
+
+// Dumps and statistics.
+const [received] = await producer.getStats();
+assert.deepEqual([received.type, received.kind, received.mimeType, received.ssrc, received.packetCount],
+  ['inbound-rtp', 'audio', 'audio/opus', 1111, 15]);
+const [sent, source] = await consumer.getStats();
+assert.deepEqual([sent.type, sent.ssrc, sent.packetCount, source.type], ['outbound-rtp', out, 10, 'inbound-rtp']);
+const [transport] = await ingress.getStats();
+assert.equal(transport.type, 'plain-rtp-transport');
+assert.ok(transport.bytesReceived >= received.byteCount, JSON.stringify(transport));
+const dump = await router.dump();
+assert.deepEqual(new Set(dump.transportIds), new Set([ingress.id, egress.id]));
+assert.deepEqual(dump.mapConsumerIdProducerId.find(({ key }) => key === consumer.id).value, producer.id);
+assert.deepEqual((await egress.dump()).consumerIds.length, 2);
+assert.deepEqual((await ingress.dump()).rtpListener.ssrcTable, [{ key: 1111, value: producer.id }]);
+const [produced, consumed] = [await producer.dump(), await consumer.dump()];
+assert.deepEqual([produced.type, produced.rtpStreams.length, consumed.producerId], ['simple', 1, producer.id]);
+assert.deepEqual(consumed.supportedCodecPayloadTypes, [payloadType]);
+
+// Refusals change nothing.
+assert.match((await refused(ingress.produce({ kind: 'audio', rtpParameters: opus(1111) }))).message, /1111/);
+assert.match((await refused(consumer.enableTraceEvent(['rtp']))).message, /trace/);
+await consumer.enableTraceEvent([]);
+assert.equal((await refused(egress.connect({ ip: 'x', port: 1 }))).name, 'Error');
+const unconnected = await router.createPlainTransport({ listenInfo: LOCAL });
+assert.equal((await refused(unconnected.connect({ ip: 'nowhere', port: 1 }))).name, 'TypeError');
+assert.equal((await refused(unconnected.connect({}))).name, 'TypeError');
+await unconnected.connect({ ip: '127.0.0.1', port: receiver.port });
+unconnected.close();
+
+// RTCP on a port of its own, SRTP with a key, a port that is asked for.
+const two = await router.createPlainTransport({ listenInfo: LOCAL, rtcpMux: false });
+assert.ok(two.rtcpTuple.localPort !== two.tuple.localPort);
+await two.connect({ ip: '127.0.0.1', port: receiver.port, rtcpPort: receiver.port + 1 });
+assert.equal(two.rtcpTuple.remotePort, receiver.port + 1);
+const srtp = await router.createPlainTransport({ listenInfo: LOCAL, enableSrtp: true, srtpCryptoSuite: 'AEAD_AES_128_GCM' });
+assert.equal(Buffer.from(srtp.srtpParameters.keyBase64, 'base64').length, 28);
+assert.equal((await refused(srtp.connect({ ip: '127.0.0.1', port: receiver.port }))).name, 'TypeError');
+await srtp.connect({ ip: '127.0.0.1', port: receiver.port, srtpParameters:
+  { cryptoSuite: 'AEAD_AES_128_GCM', keyBase64: Buffer.alloc(28, 7).toString('base64') } });
+await srtp.consume({ producerId: producer.id, rtpCapabilities: router.rtpCapabilities });
+const given = await router.createPlainTransport({ listenInfo: { ...LOCAL, portRange: { min: 33_100, max: 33_110 } } });
+assert.ok(given.tuple.localPort >= 33_100 && given.tuple.localPort <= 33_110);
+const taken = router.createPlainTransport({ listenInfo: { ...LOCAL, port: given.tuple.localPort } });
+assert.match((await refused(taken)).message, /listen/);
+
+// Simulcast: one of three encodings is sent, as its consumer prefers, and the choice is told.
+const video = await ingress.produce({ kind: 'video', rtpParameters: vp8(2000, 2010, 2020) });
+assert.equal(video.type, 'simulcast');
+const watcher = await egress.consume({ producerId: video.id, rtpCapabilities: router.rtpCapabilities,
+  preferredLayers: { spatialLayer: 1 } });
+assert.deepEqual(watcher.preferredLayers, { spatialLayer: 1, temporalLayer: 0 });
+const keyFrame = Buffer.from([0x10, 0x00, 0x00, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xb4, 0x00]);
+let frame = 0;
+const film = () => {
+  frame++;
+  for (const ssrc of [2000, 2010, 2020]) {
+    sender.send(rtp({ payloadType: 96, sequence: frame, timestamp: frame * 3000, ssrc, marker: true, payload: keyFrame }),
+      ingress.tuple.localPort);
+  }
+};
+const filming = setInterval(film, 33);
+let layers;
+watcher.on('layerschange', (now) => { layers = now; });
+await until('the preferred layer is sent', () => layers?.spatialLayer === 1);
+await watcher.setPreferredLayers({ spatialLayer: 0 });
+await until('the lowest layer is sent', () => layers?.spatialLayer === 0);
+assert.equal((await watcher.dump()).currentSpatialLayer, 0);
+assert.equal((await video.getStats()).length, 3);
+await watcher.requestKeyFrame();
+await watcher.setPriority(5);
+assert.equal(watcher.priority, 5);
+await until('the sender is asked for a key frame', () => sender.rtcp.length > 0);
+clearInterval(filming);
+
+// Closures: consumers of what closes are told, and nothing is left.
+const closed = Promise.all([next(consumer, 'producerclose'), next(late, 'producerclose')]);
+producer.close();
+await closed;
+assert.ok(consumer.closed && late.closed);
+const gone = next(watcher, 'producerclose');
+ingress.close();
+await gone;
+const rest = await router.dump();
+assert.deepEqual([rest.mapProducerIdConsumerIds, rest.mapConsumerIdProducerId], [[], []]);
+router.close();
+const end = await worker.dump();
+assert.deepEqual([end.routerIds, end.channelMessageHandlers.channelRequestHandlers], [[], []]);
+sender.close();
+receiver.close();
+worker.close();

@@ -1,0 +1,59 @@
+//! mediasoup's own Node library with corecast as its worker: programs of `tests/mediasoup` that use the library as
+//! applications do, each of which ends without an error if all is as it should be.
+//!
+//! `tests/run setup` installs the library, without its own worker. The worker is the release build, or what
+//! `MEDIASOUP_WORKER_BIN` names.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mediasoup");
+/// Seconds that one program may take.
+const PATIENCE: &str = "150";
+
+fn worker() -> PathBuf {
+    let built = Path::new(DIRECTORY).join("../../target/release/corecast-mediasoup-worker");
+    let path = std::env::var_os("MEDIASOUP_WORKER_BIN").map_or(built, PathBuf::from);
+    assert!(path.exists(), "{} is missing: build it (cargo build --release --workspace)", path.display());
+    path
+}
+
+/// Runs one of the programs, and shows what it said if it fails.
+fn run(program: &str) {
+    let packages = Path::new(DIRECTORY).join("node_modules/mediasoup");
+    assert!(packages.exists(), "{} is missing: tests/run setup installs it", packages.display());
+    let output = Command::new("timeout")
+        .args(["-k", "5", PATIENCE, "node", program])
+        .current_dir(DIRECTORY)
+        .env("MEDIASOUP_WORKER_BIN", worker())
+        .env("DEBUG", "mediasoup:ERROR*,mediasoup:WARN*")
+        .output()
+        .expect("timeout runs");
+    let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{program}: {said}");
+    assert!(output.status.success(), "{program} ended with {}:\n{said}\n{log}", output.status);
+}
+
+/// Start, settings, exit codes, signals, messages that cannot be read.
+#[test]
+fn the_worker_is_a_process_as_mediasoups_is() {
+    run("process.mjs");
+}
+
+/// Plain transports with real RTP: pauses, layers, closures, statistics, refusals.
+#[test]
+fn rtp_goes_through_plain_transports() {
+    run("plain.mjs");
+}
+
+/// A pool of workers, rooms on them in turn, and two pages of Chromium with mediasoup-client.
+#[test]
+fn browsers_meet_through_a_server_with_a_pool_of_workers() {
+    run("call.mjs");
+}
+
+/// The schemas' methods and notifications, the page that lists them, and what the worker says of each.
+#[test]
+fn every_method_and_notification_is_named() {
+    run("methods.mjs");
+}
