@@ -46,6 +46,12 @@ fn rtp_goes_through_plain_transports() {
     run("plain.mjs");
 }
 
+/// Audio level and active speaker, from levels in real packets.
+#[test]
+fn observers_hear_who_is_loud_and_who_speaks() {
+    run("observers.mjs");
+}
+
 /// A pool of workers, rooms on them in turn, and two pages of Chromium with mediasoup-client.
 #[test]
 fn browsers_meet_through_a_server_with_a_pool_of_workers() {

@@ -25,6 +25,7 @@ mod key;
 pub mod limits;
 mod media;
 mod memory;
+mod observers;
 mod ration;
 pub mod rtcp;
 pub mod rtp;

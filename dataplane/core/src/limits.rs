@@ -120,6 +120,12 @@ pub const MAX_RTCP_SOURCES_PER_KEY: usize = 64;
 /// Events that wait to be polled; more than that and the oldest are dropped. Timers leave room for those of datagrams
 /// and commands.
 pub const MAX_EVENTS: usize = 4_096;
+/// Observers of sound of a worker.
+pub const MAX_OBSERVERS: usize = 20_000;
+/// Producers to which one of them listens.
+pub const MAX_OBSERVED_PRODUCERS: usize = 4_096;
+/// Observers that listen to one producer.
+pub const MAX_OBSERVERS_PER_PRODUCER: usize = 8;
 /// Layer-change events per producer and tick; the rest wait for the next tick.
 pub const MAX_LAYER_EVENTS: usize = 1_024;
 /// Objects on one page of statistics.

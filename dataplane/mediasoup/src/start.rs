@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use corecast_wire::{Coalesce, DtlsVersions, Executor, HugePages, Io, WebRtcConfig, WorkerConfig};
+use corecast_wire::{Coalesce, DataLimits, DtlsVersions, Executor, HugePages, Io, WebRtcConfig, WorkerConfig};
 use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::certificate::Certificate;
@@ -89,6 +89,7 @@ fn serve(options: &Options, certificate: Certificate) -> Result<(), String> {
         max_sound_wait_us: MAX_SOUND_WAIT_US,
         max_media_age_ms: MAX_MEDIA_AGE_MS,
         max_packets_per_s: MAX_PACKETS_PER_S,
+        data: DataLimits::DEFAULT,
         webrtc: Some(WebRtcConfig {
             listen: Vec::new(),
             tcp: false,

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ConsumeDataOptions, ConsumeOptions, ConsumerId, DataConsumerId, DataProducerId, Decision, DtlsParameters,
     DtlsState, IceParameters, IceState, IceTuple, Io, ListenInfo, Object, ObjectStats, OutgoingBitrates,
-    ProduceDataOptions, ProduceOptions, ProducerId, RouterId, SctpState, SctpStreamParameters, Silence,
-    SrtpCryptoSuite, SrtpParameters, StatsPage, TransportId, Usage, WebRtcServerId, WebRtcTransportOptions,
+    ProduceDataOptions, ProduceOptions, ProducerId, RouterId, RtpObserverId, RtpObserverOptions, SctpState,
+    SctpStreamParameters, Silence, SrtpCryptoSuite, SrtpParameters, StatsPage, TransportId, Usage, Volume,
+    WebRtcServerId, WebRtcTransportOptions,
 };
 
 /// How a plain transport is made.
@@ -209,6 +210,36 @@ pub enum Command {
         /// Highest temporal layer, of VP8 or VP9; all of them if absent.
         temporal: Option<u8>,
     },
+    /// New observer of a router's sound.
+    CreateRtpObserver {
+        /// Router that it belongs to.
+        router: RouterId,
+        /// Its identifier.
+        observer: RtpObserverId,
+        /// What it is.
+        options: RtpObserverOptions,
+    },
+    /// Close an observer.
+    CloseRtpObserver {
+        /// Which one.
+        observer: RtpObserverId,
+    },
+    /// Pause or resume an observer.
+    PauseRtpObserver {
+        /// Which one.
+        observer: RtpObserverId,
+        /// True to pause, false to resume.
+        paused: bool,
+    },
+    /// Have an observer listen to a producer of sound of its router, or no longer.
+    ObserveProducer {
+        /// Which observer.
+        observer: RtpObserverId,
+        /// Which producer.
+        producer: ProducerId,
+        /// True to listen, false to stop.
+        observed: bool,
+    },
     /// New data producer: messages that come on a stream of a WebRTC transport with data channels.
     ProduceData {
         /// Transport on which they come.
@@ -353,7 +384,8 @@ pub enum CommandError {
     /// The identifier is in use.
     #[error("{kind} {id} exists already")]
     Exists {
-        /// "router", "webRtcServer", "transport", "producer", "consumer", "dataProducer" or "dataConsumer".
+        /// "router", "webRtcServer", "transport", "producer", "consumer", "dataProducer", "dataConsumer" or
+        /// "rtpObserver".
         kind: String,
         /// The identifier.
         id: u64,
@@ -503,6 +535,20 @@ pub enum Event {
         consumer: ConsumerId,
         /// Whether it is.
         limited: bool,
+    },
+    /// An observer's interval is over: the loudest of its producers, loudest first; none, once, when all are silent.
+    AudioLevels {
+        /// Which observer.
+        observer: RtpObserverId,
+        /// The producers and how loud they are.
+        volumes: Vec<Volume>,
+    },
+    /// Another producer's speaker dominates.
+    DominantSpeaker {
+        /// Which observer.
+        observer: RtpObserverId,
+        /// The producer.
+        producer: ProducerId,
     },
     /// The path to a consumer's receiver no longer carries the least that there is of it, or does again.
     ConsumerSuspended {

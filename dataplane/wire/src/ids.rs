@@ -28,6 +28,8 @@ id! {
     ProducerId,
     /// A consumer: one producer's media sent out on a transport.
     ConsumerId,
+    /// An observer of a router's sound.
+    RtpObserverId,
     /// A data producer: messages received on one stream of a transport.
     DataProducerId,
     /// A data consumer: one data producer's messages sent out on a transport.

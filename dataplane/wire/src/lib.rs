@@ -12,6 +12,7 @@ mod discard;
 mod frame;
 mod ids;
 mod maxima;
+mod observers;
 mod rtp_parameters;
 mod stats;
 mod trace;
@@ -27,11 +28,14 @@ pub use data::{
 };
 pub use discard::{Discard, Discards};
 pub use frame::{Frame, FrameDecoder, FrameError, MAX_FRAME_BYTES, encode};
-pub use ids::{ConsumerId, DataConsumerId, DataProducerId, ProducerId, RouterId, TransportId, WebRtcServerId};
+pub use ids::{
+    ConsumerId, DataConsumerId, DataProducerId, ProducerId, RouterId, RtpObserverId, TransportId, WebRtcServerId,
+};
 pub use maxima::{
     MAX_CHANNELS_PER_TRANSPORT, MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES,
     MAX_ENCODINGS, MAX_HEADER_EXTENSIONS, MAX_LABEL_BYTES, MAX_LISTEN_INFOS, MAX_MESSAGE_BYTES, MAX_SILENCES,
 };
+pub use observers::{RtpObserverOptions, Volume};
 pub use rtp_parameters::{
     Codec, CodecMapping, ConsumeOptions, ConsumerExtension, EncodingMapping, ExtensionMapping, HeaderExtension,
     MediaKind, PayloadTypeMapping, ProduceOptions, RtxOptions, SrtpCryptoSuite, SrtpParameters,

@@ -69,6 +69,7 @@ const CORE: &[Row<'_>] = &[
             "consumer",
         ],
     ),
+    ("observers", &["limits", "time", "key", "io"]),
     ("worker", &["*"]),
 ];
 

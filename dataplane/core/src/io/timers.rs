@@ -4,6 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use corecast_wire::RtpObserverId;
+
 use crate::key::{ProducerKey, StreamKey, TransportKey};
 use crate::time::Instant;
 
@@ -32,6 +34,8 @@ pub(crate) enum Timer {
     KeyFrame(StreamKey),
     /// A look at what the path to a transport's receivers carries.
     Sending(TransportKey),
+    /// An observer's interval.
+    Observer(RtpObserverId),
     /// A look at whether a stream still sends.
     Idle(StreamKey),
 }

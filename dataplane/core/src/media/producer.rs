@@ -1,6 +1,6 @@
 //! A producer: one media source received on a transport, in one or more streams, and the consumers that send it on.
 
-use corecast_wire::{Codec, CodecMapping, HeaderExtension, MediaKind, ProduceOptions, ProducerId};
+use corecast_wire::{Codec, CodecMapping, HeaderExtension, MediaKind, ProduceOptions, ProducerId, RtpObserverId};
 
 use super::layers::{Layers, Quality, rank};
 use crate::io::Deadline;
@@ -19,6 +19,8 @@ pub(crate) struct Producer {
     by_quality: Vec<StreamKey>,
     /// Keys of its consumers.
     consumers: Vec<ConsumerKey>,
+    /// Observers that listen to it.
+    observers: Vec<RtpObserverId>,
     /// Which of its streams were active at the last tick, and when the next one is.
     layers: Layers,
     /// Pictures of all its layers that have come.
@@ -47,6 +49,7 @@ pub(crate) struct Ids {
     pub(crate) rid: u8,
     pub(crate) repaired_rid: u8,
     pub(crate) dependency_descriptor: u8,
+    pub(crate) audio_level: u8,
     /// 0 also if the sender takes no transport-wide feedback.
     pub(crate) transport_cc: u8,
 }
@@ -62,6 +65,7 @@ impl Ids {
             rid: id(HeaderExtension::Rid),
             repaired_rid: id(HeaderExtension::RepairedRid),
             dependency_descriptor: id(HeaderExtension::DependencyDescriptor),
+            audio_level: id(HeaderExtension::AudioLevel),
             transport_cc: if options.transport_cc { id(HeaderExtension::TransportCc) } else { 0 },
         }
     }
@@ -90,6 +94,7 @@ impl Producer {
             streams: Vec::new(),
             by_quality: Vec::new(),
             consumers: Vec::new(),
+            observers: Vec::new(),
             layers: Layers::default(),
             pictures: 0,
             layers_deadline: Deadline::default(),
@@ -109,6 +114,16 @@ impl Producer {
     /// Identifier, as control knows it.
     pub(crate) const fn id(&self) -> ProducerId {
         self.id
+    }
+
+    /// Observers that listen to it.
+    pub(crate) fn observers(&self) -> &[RtpObserverId] {
+        &self.observers
+    }
+
+    /// The same, to change which they are.
+    pub(crate) const fn observers_mut(&mut self) -> &mut Vec<RtpObserverId> {
+        &mut self.observers
     }
 
     /// The transport on which it is received.

@@ -85,6 +85,14 @@ impl Worker {
             Command::SetOutgoingBitrates { transport, outgoing } => {
                 self.set_outgoing_bitrates(now, *transport, outgoing)?;
             }
+            Command::CreateRtpObserver { router, observer, options } => {
+                self.create_observer(now, *router, *observer, options)?;
+            }
+            Command::CloseRtpObserver { observer } => self.close_observer(*observer)?,
+            Command::PauseRtpObserver { observer, paused } => self.pause_observer(now, *observer, *paused)?,
+            Command::ObserveProducer { observer, producer, observed } => {
+                self.observe_producer(now, *observer, *producer, *observed)?;
+            }
             Command::RestartIce { transport, ice } => self.restart_ice(*transport, ice)?,
             // Those of the shell, and those about data, which have been answered.
             _ => return Err(invalid("command", "is the shell's to answer")),
@@ -119,6 +127,7 @@ impl Worker {
             self.say_goodbye(now, key, outbox);
             self.close_transport(key);
         }
+        self.close_observers_of(id);
         Ok(())
     }
 
@@ -271,6 +280,7 @@ impl Worker {
         consumers.into_iter().for_each(|key| self.part(key));
         let Some(producer) = self.producers.remove(key) else { return };
         self.producer_by_id.remove(&producer.id());
+        self.hear_end(key, producer.observers());
         for key in producer.streams() {
             if let Some(mut stream) = self.streams.remove(*key) {
                 stream.close_history(&mut self.history);
@@ -291,6 +301,8 @@ impl Worker {
             return Ok(());
         }
         producer.set_layers_dirty();
+        self.hear_pause(key);
+        let Some(producer) = self.producers.get_mut(key) else { return Err(not_found("producer", id.0)) };
         // What came during a pause was meant for nobody, and what a round has not sent yet no longer is.
         for stream in producer.streams() {
             if let Some(stream) = self.streams.get_mut(*stream) {

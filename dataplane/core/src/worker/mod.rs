@@ -20,6 +20,7 @@ mod handshakes;
 mod key_frames;
 mod layers;
 mod messages;
+mod observe;
 mod overload;
 mod probe;
 mod receive;
@@ -35,7 +36,9 @@ mod stats;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use corecast_wire::{ConsumerId, Discard, Discards, Event, IceProtocol, ProducerId, RouterId, TransportId};
+use corecast_wire::{
+    ConsumerId, Discard, Discards, Event, IceProtocol, ProducerId, RouterId, RtpObserverId, TransportId,
+};
 
 use crate::config::Config;
 use crate::consumer::Consumer;
@@ -46,6 +49,7 @@ use crate::key::{
 use crate::limits::{MAX_EVENTS, MAX_LAYER_EVENTS, MAX_PAYLOAD_BYTES, MAX_SLOTS};
 use crate::media::{History, Producer, Stream};
 use crate::memory::{MemorySource, Words};
+use crate::observers::Observer;
 use crate::time::Instant;
 use crate::transport::{Flow, Transport};
 use connect::WebRtcServer;
@@ -105,6 +109,8 @@ pub struct Worker {
     transport_by_id: BTreeMap<TransportId, TransportKey>,
     producer_by_id: BTreeMap<ProducerId, ProducerKey>,
     consumer_by_id: BTreeMap<ConsumerId, ConsumerKey>,
+    /// Observers of sound.
+    observers: BTreeMap<RtpObserverId, Observer>,
     /// By endpoint number.
     endpoints: Vec<Option<Owner>>,
     /// Streams with packets of the current batch, of the round that is being forwarded, and the round's transports.
@@ -158,6 +164,7 @@ impl Worker {
             transport_by_id: BTreeMap::new(),
             producer_by_id: BTreeMap::new(),
             consumer_by_id: BTreeMap::new(),
+            observers: BTreeMap::new(),
             endpoints: Vec::new(),
             fresh: Vec::new(),
             round: Vec::new(),
@@ -221,6 +228,7 @@ impl Worker {
                 Timer::Layers(key) => self.layers_timeout(now, at, key, outbox),
                 Timer::Queue(key) => self.queue_timeout(now, at, key, outbox),
                 Timer::KeyFrame(key) => self.key_frame_timeout(now, at, key, outbox),
+                Timer::Observer(id) => self.observer_timeout(now, at, id),
                 Timer::Idle(key) => self.idle_timeout(now, at, key),
             }
         }

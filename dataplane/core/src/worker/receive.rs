@@ -229,6 +229,7 @@ impl Worker {
         let descriptor = view.extension(producer.ids().dependency_descriptor);
         let frame = stream.read(sequence, codec.codec, payload, descriptor);
         let payload_len = u16::try_from(payload.len()).map_err(|_| Discard::TooLong)?;
+        let level = level_of(producer, view).map(|level| (stream.producer(), level));
         let extra = write_extra(producer, view, self.history.extra_mut(opened.slot));
         let meta = PacketMeta {
             sequence,
@@ -250,6 +251,7 @@ impl Worker {
             clock_rate_hz: codec.clock_rate_hz,
             sound: producer.kind() == MediaKind::Audio,
         };
+        self.hear_level(meta.arrived, level);
         self.place(key, inbound.stream, opened.slot, &meta, arrival)
     }
 
@@ -319,6 +321,14 @@ impl Worker {
             stream.arm_idle(&mut self.timers, key);
         }
     }
+}
+
+/// How loud a packet says that it is, in -dBov (RFC 6464 section 3), if anybody listens to its producer.
+fn level_of(producer: &Producer, view: &RtpView<'_>) -> Option<u8> {
+    if producer.observers().is_empty() {
+        return None;
+    }
+    view.extension(producer.ids().audio_level)?.first().map(|level| level & 0x7f)
 }
 
 /// What is in the extra bytes of a slot; see [`PacketMeta`].

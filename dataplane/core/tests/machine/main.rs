@@ -10,6 +10,7 @@ mod headers;
 mod history;
 mod key_frames;
 mod layers;
+mod observers;
 mod overload;
 mod padding;
 mod parting;

@@ -14,11 +14,13 @@ impl Door {
             return Err(other_body("WORKER_CLOSE_ROUTER"));
         };
         let id = self.objects.router_number(&request.router_id)?;
-        let transports = self.objects.router(id)?.transports.clone();
+        let router = self.objects.router(id)?;
+        let (transports, observers) = (router.transports.clone(), router.observers.clone());
         machine.execute(&Command::CloseRouter { router: id })?;
         for transport in transports {
             self.forget_transport(machine, transport)?;
         }
+        observers.into_iter().for_each(|observer| self.forget_observer(observer));
         self.objects.remove(&request.router_id);
         self.objects.routers.remove(&id);
         Ok(None)
@@ -75,6 +77,9 @@ impl Door {
         self.objects.remove(&producer.name);
         if let Some(transport) = self.objects.transports.get_mut(&producer.transport) {
             transport.producers.remove(&id);
+        }
+        for observer in self.objects.observers.values_mut() {
+            observer.producers.remove(&id);
         }
         for consumer in producer.consumers {
             if let Some(name) = self.objects.consumers.get(&consumer).map(|consumer| consumer.name.clone()) {

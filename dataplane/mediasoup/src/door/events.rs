@@ -50,9 +50,13 @@ impl Door {
                     self.notify(&name, Tells::DataconsumerBufferedAmountLow, Some(body));
                 }
             }
+            Event::AudioLevels { observer, volumes } => self.hear_levels(observer, &volumes),
+            Event::DominantSpeaker { observer, producer } => self.hear_dominant(observer, producer),
             Event::ConsumerLayersChanged { consumer, current } => self.hear_layers(consumer, current),
             // mediasoup tells it as layers that change to none, which comes beside this.
             Event::ConsumerSuspended { .. } => {}
+            // mediasoup does not tell why a layer is not a better one.
+            Event::ConsumerLimited { .. } => {}
         }
     }
 

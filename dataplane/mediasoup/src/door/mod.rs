@@ -11,6 +11,7 @@ mod events;
 mod listen;
 mod media;
 mod objects;
+mod observers;
 mod plain;
 mod rates;
 mod router;
@@ -135,6 +136,13 @@ impl Door {
                 self.create_webrtc_transport(machine, &name, body)
             }
             Method::RouterCreatePlaintransport => self.create_plain_transport(machine, &name, body),
+            Method::RouterCreateActivespeakerobserver | Method::RouterCreateAudiolevelobserver => {
+                self.create_observer(machine, &name, body)
+            }
+            Method::RouterCloseRtpobserver => self.close_observer(machine, body),
+            Method::RtpobserverPause => self.pause_observer(machine, &name, true),
+            Method::RtpobserverResume => self.pause_observer(machine, &name, false),
+            Method::RtpobserverAddProducer | Method::RtpobserverRemoveProducer => self.observe(machine, &name, body),
             Method::RouterCloseTransport => self.close_transport_of(machine, &name, body),
             Method::TransportDump => self.dump_transport(&name),
             Method::TransportGetStats => self.transport_stats(machine, &name),

@@ -13,7 +13,7 @@ use corecast_mediasoup_worker::fbs::web_rtc_transport::{DtlsRole, IceCandidate};
 use corecast_mediasoup_worker::fbs::{consumer, data_consumer, data_producer};
 use corecast_wire::{
     ConsumerId, CurrentLayer, DataConsumerId, DataProducerId, DtlsState, IceParameters, IceState, IceTuple,
-    OutgoingBitrates, ProducerId, RouterId, SctpState, TransportId, WebRtcServerId,
+    OutgoingBitrates, ProducerId, RouterId, RtpObserverId, SctpState, TransportId, WebRtcServerId,
 };
 
 use super::rates::Rate;
@@ -29,6 +29,7 @@ pub(super) enum Named {
     Consumer(ConsumerId),
     DataProducer(DataProducerId),
     DataConsumer(DataConsumerId),
+    RtpObserver(RtpObserverId),
 }
 
 /// A socket, and what the library calls its address.
@@ -51,6 +52,14 @@ pub(super) struct WebRtcServer {
 pub(super) struct Router {
     pub(super) name: String,
     pub(super) transports: BTreeSet<TransportId>,
+    pub(super) observers: BTreeSet<RtpObserverId>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct RtpObserver {
+    pub(super) name: String,
+    pub(super) router: RouterId,
+    pub(super) producers: BTreeSet<ProducerId>,
 }
 
 #[derive(Clone, Debug)]
@@ -172,6 +181,7 @@ pub(super) struct Objects {
     pub(super) consumers: BTreeMap<ConsumerId, Consumer>,
     pub(super) data_producers: BTreeMap<DataProducerId, DataProducer>,
     pub(super) data_consumers: BTreeMap<DataConsumerId, DataConsumer>,
+    pub(super) observers: BTreeMap<RtpObserverId, RtpObserver>,
     last_number: u64,
 }
 
@@ -227,6 +237,7 @@ impl Objects {
         producer_number, producer, producers, Producer, ProducerId, Producer;
         consumer_number, consumer, consumers, Consumer, ConsumerId, Consumer;
         data_producer_number, data_producer, data_producers, DataProducer, DataProducerId, DataProducer;
+        observer_number, observer, observers, RtpObserver, RtpObserverId, RtpObserver;
         data_consumer_number, data_consumer, data_consumers, DataConsumer, DataConsumerId, DataConsumer;
     }
 }

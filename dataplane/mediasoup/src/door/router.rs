@@ -7,7 +7,7 @@ use corecast_mediasoup_worker::fbs::router::DumpResponse;
 use corecast_mediasoup_worker::fbs::transport::Options;
 use corecast_wire::{RouterId, TransportId};
 
-use super::objects::{Kind, Named, Transport};
+use super::objects::{Kind, Named, RtpObserver, Transport};
 use super::rates::Rate;
 use super::{Answer, Answered, Door};
 use crate::refusal::Outcome;
@@ -45,10 +45,13 @@ impl Door {
 
     pub(super) fn dump_router(&mut self, name: &str) -> Answered {
         let id = self.objects.router_number(name)?;
-        let transports = self.objects.router(id)?.transports.clone();
+        let router = self.objects.router(id)?;
+        let (transports, observers) = (router.transports.clone(), router.observers.clone());
         let objects = &self.objects;
         let transports: Vec<&Transport> = transports.iter().filter_map(|id| objects.transports.get(id)).collect();
+        let observers: Vec<&RtpObserver> = observers.iter().filter_map(|id| objects.observers.get(id)).collect();
         let mut dump = DumpResponse { id: name.to_owned(), ..DumpResponse::default() };
+        dump.rtp_observer_ids = observers.iter().map(|observer| observer.name.clone()).collect();
         for transport in transports {
             dump.transport_ids.push(transport.name.clone());
             for producer in transport.producers.iter().filter_map(|id| objects.producers.get(id)) {
@@ -57,8 +60,11 @@ impl Door {
                     key: producer.name.clone(),
                     values: consumers.map(|consumer| consumer.name.clone()).collect(),
                 });
-                dump.map_producer_id_observer_ids
-                    .push(StringStringArray { key: producer.name.clone(), values: Vec::new() });
+            }
+            for (id, producer) in transport.producers.iter().filter_map(|id| Some((id, objects.producers.get(id)?))) {
+                let observers = observers.iter().filter(|observer| observer.producers.contains(id));
+                let values = observers.map(|observer| observer.name.clone()).collect();
+                dump.map_producer_id_observer_ids.push(StringStringArray { key: producer.name.clone(), values });
             }
             for consumer in transport.consumers.iter().filter_map(|id| objects.consumers.get(id)) {
                 let Some(producer) = objects.producers.get(&consumer.producer) else { continue };

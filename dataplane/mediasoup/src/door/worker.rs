@@ -49,7 +49,8 @@ impl Door {
         let id = RouterId(self.objects.number());
         machine.execute(&Command::CreateRouter { router: id })?;
         self.objects.add(&request.router_id, Named::Router(id));
-        self.objects.routers.insert(id, Router { name: request.router_id, transports: BTreeSet::new() });
+        let router = Router { name: request.router_id, transports: BTreeSet::new(), observers: BTreeSet::new() };
+        self.objects.routers.insert(id, router);
         Ok(None)
     }
 
