@@ -240,6 +240,13 @@ pub enum Command {
         /// True to listen, false to stop.
         observed: bool,
     },
+    /// Which of a receiver's pictures come first where its path does not carry all.
+    SetPriority {
+        /// Which consumer.
+        consumer: ConsumerId,
+        /// The higher comes first; without this command it is 1 (mediasoup).
+        priority: u8,
+    },
     /// New data producer: messages that come on a stream of a WebRTC transport with data channels.
     ProduceData {
         /// Transport on which they come.

@@ -50,6 +50,11 @@ impl Consumer {
         self.allowed
     }
 
+    /// What it is allowed is to be decided as if nothing had been. Until then nothing changes.
+    pub(crate) const fn forget_allowed(&mut self) {
+        self.allowed = None;
+    }
+
     /// The path to its receiver does not carry it.
     pub(crate) const fn is_suspended(&self) -> bool {
         matches!(self.allowed, Some(Allowed { suspended: true, .. }))
@@ -137,6 +142,15 @@ impl Consumer {
         if let Some(layer) = self.preferred_stream.and_then(|stream| producer.layer_of(stream)) {
             self.preferred_layer = layer;
         }
+    }
+
+    /// The higher comes first where the path does not carry all.
+    pub(crate) const fn priority(&self) -> u8 {
+        self.priority
+    }
+
+    pub(crate) const fn set_priority(&mut self, priority: u8) {
+        self.priority = priority;
     }
 
     /// The receiver would like temporal layers up to this one.

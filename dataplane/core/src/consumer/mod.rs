@@ -79,6 +79,8 @@ pub(crate) struct Consumer {
     preferred_layer: u8,
     preferred_stream: Option<StreamKey>,
     preferred_temporal: u8,
+    /// The higher comes first where the path does not carry all.
+    priority: u8,
     /// The highest spatial layer within one encoding that its receiver can decode.
     decodable_spatial: u8,
     /// The spatial layer within one encoding that it is to get; [`u8::MAX`] for all. And whether it has to wait for a
@@ -111,6 +113,9 @@ const _: () = assert!(
     std::mem::offset_of!(Consumer, numbering) + Numbering::HOT_BYTES <= 128,
     "what every packet needs is on two lines"
 );
+
+/// Priority of a consumer, unless it was given another one (mediasoup).
+const PRIORITY: u8 = 1;
 
 /// What begins with the next packet that leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +173,7 @@ impl Consumer {
             clock_rate_hz: source.clock_rate_hz(),
             next: Next::Segment,
             preferred_temporal: u8::MAX,
+            priority: PRIORITY,
             decodable_spatial: decodable_spatial(source, options),
             spatial: u8::MAX,
             is_independent: false,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corecast_wire::{Decided, Decision, Discard, Event, MediaKind, TransportId};
+use corecast_wire::{ConsumerId, Decided, Decision, Discard, Event, MediaKind, TransportId};
 
 use super::Worker;
 use super::refused::Applied;
@@ -16,8 +16,6 @@ use crate::media::{Layers, Producer, TEMPORAL_LAYERS};
 use crate::rtcp::{ReportBlock, TransportCc};
 use crate::time::Instant;
 
-/// Priority of a consumer, unless it was given another one (mediasoup).
-const PRIORITY: u8 = 1;
 /// Temporal layers below this one are sent of the lowest spatial layer alone: of a better picture, too few a second.
 const LEAST_TEMPORAL: u8 = 1;
 
@@ -192,14 +190,14 @@ impl Worker {
         let consumer = self.consumers.get(key).filter(|consumer| !consumer.is_pause_asked())?;
         let (of, allowed) = (consumer.producer(), consumer.allowed());
         let (preferred, preferred_temporal) = (consumer.preferred_layer(), consumer.preferred_temporal());
-        let decodable = consumer.decodable_spatial();
+        let (decodable, priority) = (consumer.decodable_spatial(), consumer.priority());
         let layers = self.layers(now, of);
         let producer = self.producers.get(of).filter(|producer| !producer.is_paused())?;
         if producer.kind() != MediaKind::Video {
             return None;
         }
         let preferred = preferred.min(if producer.streams().len() == 1 { decodable } else { u8::MAX });
-        let mut steps = Steps { consumer: key, wish: Wish::new(PRIORITY), allows: Vec::new() };
+        let mut steps = Steps { consumer: key, wish: Wish::new(priority), allows: Vec::new() };
         let mut step = None;
         for choice in choices(producer, layers).into_iter().filter(|choice| choice.layer <= preferred) {
             let Some(rate) = self.streams.get_mut(choice.stream).and_then(|stream| stream.rate(now)) else { continue };
@@ -230,6 +228,22 @@ impl Worker {
         }
         (steps.wish.step, steps.wish.is_new) = (step, allowed.is_none());
         (steps.wish.count() > 0).then_some(steps)
+    }
+
+    /// A consumer comes before others, or after them, where their receiver's path does not carry all.
+    pub(super) fn set_priority(&mut self, now: Instant, id: ConsumerId, priority: u8, outbox: &mut Outbox) -> Applied {
+        let key = self.consumer_key(id)?;
+        let Some(consumer) = self.consumers.get_mut(key) else { return Ok(()) };
+        consumer.set_priority(priority);
+        // What the path carries is shared out again: one that comes first now takes from those that had it.
+        let all = self.transports.get(consumer.transport()).map(|transport| transport.consumers());
+        for other in all.unwrap_or_default() {
+            if let Some(other) = self.consumers.get_mut(*other) {
+                other.forget_allowed();
+            }
+        }
+        self.reallocate_of(now, key, outbox);
+        Ok(())
     }
 
     /// What was seen of the path to a transport's receivers, and decided for them.

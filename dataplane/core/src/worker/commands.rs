@@ -72,6 +72,7 @@ impl Worker {
                 let key = self.consumer_key(*consumer)?;
                 self.want_key_frame_for(now, key, outbox);
             }
+            Command::SetPriority { consumer, priority } => self.set_priority(now, *consumer, *priority, outbox)?,
             Command::SetPreferredLayers { consumer, spatial, temporal } => {
                 self.set_preferred_layers(now, *consumer, (*spatial, *temporal), outbox)?;
             }

@@ -15,6 +15,7 @@ mod overload;
 mod padding;
 mod parting;
 mod pictures;
+mod priorities;
 mod queue;
 mod ranks;
 mod reports;

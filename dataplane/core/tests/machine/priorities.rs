@@ -1,0 +1,112 @@
+//! Which of a receiver's pictures come first where its path does not carry all.
+
+use std::time::Duration;
+
+use corecast_core::rtcp::Writer;
+use corecast_core::rtp::{Header, write_header};
+use corecast_wire::{Command, ConsumerId, EncodingMapping, Event, ProduceOptions};
+
+use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, path, receiver, video};
+
+/// Two producers, and what the receiver calls their media.
+const SENT: [u32; 2] = [1_000, 2_000];
+const RECEIVED: [u32; 2] = [21, 22];
+/// A picture of one packet every 40 ms: 240 kbit/s.
+const PICTURE_BYTES: usize = 1_200;
+/// What the receiver says that its path carries: one of the two.
+const PATH_BPS: u64 = 330_000;
+
+struct Stage {
+    bed: Bed,
+    sequence: u16,
+    suspended: [bool; 2],
+}
+
+impl Stage {
+    fn new() -> Self {
+        let mut bed = Bed::new();
+        bed.transport(0, false, false);
+        bed.transport(1, false, false);
+        for (number, (sent, received)) in (1..).zip(SENT.into_iter().zip(RECEIVED)) {
+            let encodings = vec![EncodingMapping { ssrc: Some(sent), ..EncodingMapping::default() }];
+            let options = ProduceOptions { encodings, mid: Some(number.to_string()), ..video() };
+            bed.produce_as(0, number, options).expect("new");
+            bed.consume_as(1, number, receiver(received)).expect("new");
+        }
+        Self { bed, sequence: 0, suspended: [false; 2] }
+    }
+
+    /// Both send for so many seconds, and the receiver says five times a second what its path carries.
+    fn play(&mut self, seconds: u32) {
+        for step in 0..seconds * 25 {
+            for ssrc in SENT {
+                let header = Header {
+                    payload_type: 96,
+                    sequence: self.sequence,
+                    timestamp: u32::from(self.sequence) * 3_600,
+                    ssrc,
+                    ..Header::default()
+                };
+                let mut bytes = vec![0; 12 + PICTURE_BYTES];
+                let at = write_header(&mut bytes, &header, &[], &[]).expect("room");
+                let start = if step % 25 == 0 { KEY_FRAME } else { DELTA_FRAME };
+                bytes[at..at + 4].copy_from_slice(&start);
+                self.bed.arrive(path(0), &bytes);
+            }
+            self.sequence += 1;
+            if step % 5 == 0 {
+                let mut bytes = [0; 256];
+                let mut writer = Writer::new(&mut bytes);
+                writer.push_remb(9, PATH_BPS, RECEIVED);
+                let len = writer.len();
+                self.bed.arrive(path(1), &bytes[..len]);
+            }
+            self.bed.sent();
+            self.bed.now = self.bed.now + Duration::from_millis(40);
+            self.bed.worker.handle_timeout(self.bed.now, &mut self.bed.outbox);
+            self.bed.sent();
+        }
+        while let Some(event) = self.bed.worker.poll_event() {
+            if let Event::ConsumerSuspended { consumer, suspended } = event {
+                let at = RECEIVED.iter().position(|ssrc| u64::from(*ssrc) == consumer.0).expect("one of both");
+                self.suspended[at] = suspended;
+            }
+        }
+    }
+
+    fn prefer(&mut self, which: usize, priority: u8) {
+        let consumer = ConsumerId(RECEIVED[which].into());
+        self.bed.command(&Command::SetPriority { consumer, priority }).expect("there");
+    }
+}
+
+#[test]
+fn the_higher_priority_gets_what_the_path_carries() {
+    for first in [0, 1] {
+        let mut stage = Stage::new();
+        stage.prefer(first, 2);
+        stage.play(10);
+        let mut expected = [true; 2];
+        expected[first] = false;
+        assert_eq!(stage.suspended, expected);
+    }
+}
+
+#[test]
+fn one_that_comes_first_later_takes_from_the_other() {
+    let mut stage = Stage::new();
+    stage.play(10);
+    stage.prefer(1, 200);
+    stage.play(5);
+    assert_eq!(stage.suspended, [true, false]);
+    stage.prefer(0, 255);
+    stage.play(5);
+    assert_eq!(stage.suspended, [false, true]);
+}
+
+#[test]
+fn without_priorities_the_first_stays() {
+    let mut stage = Stage::new();
+    stage.play(10);
+    assert_eq!(stage.suspended, [false, true]);
+}
