@@ -535,8 +535,7 @@ pub enum Event {
         /// What it is sent. `None` while it gets nothing.
         current: Option<CurrentLayer>,
     },
-    /// The path to a consumer's receiver is what keeps it from being sent all the layers that it prefers, or no longer
-    /// is.
+    /// A consumer's path is what keeps it from being sent all the layers that it prefers, or no longer is.
     ConsumerLimited {
         /// Which consumer.
         consumer: ConsumerId,

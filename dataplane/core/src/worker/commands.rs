@@ -39,13 +39,10 @@ impl Worker {
         if let Some(applied) = self.data_command(now, command) {
             return applied.map(|()| Reply::Done);
         }
+        if let Some(answered) = self.answer(now, command) {
+            return answered;
+        }
         match command {
-            Command::Stats { from } => return Ok(Reply::Stats(self.stats_page(now, *from))),
-            Command::ObjectStats { object } => {
-                return self.object_stats(now, *object).map(|stats| Reply::ObjectStats(Box::new(stats)));
-            }
-            Command::Silences { producers } => return self.silences(now, producers).map(Reply::Silences),
-            Command::Trace { transport } => return self.trace(now, *transport).map(Reply::Trace),
             Command::CreatePlainTransport { router, transport, options } => {
                 return self.create_plain_transport(now, *router, *transport, options, opened);
             }
@@ -95,10 +92,23 @@ impl Worker {
                 self.observe_producer(now, *observer, *producer, *observed)?;
             }
             Command::RestartIce { transport, ice } => self.restart_ice(*transport, ice)?,
-            // Those of the shell, and those about data, which have been answered.
+            // Those of the shell; questions and those about data have been answered.
             _ => return Err(invalid("command", "is the shell's to answer")),
         }
         Ok(Reply::Done)
+    }
+
+    /// Answers a question; nothing if it is none.
+    fn answer(&mut self, now: Instant, command: &Command) -> Option<Result<Reply, CommandError>> {
+        Some(match command {
+            Command::Stats { from } => Ok(Reply::Stats(self.stats_page(now, *from))),
+            Command::ObjectStats { object } => {
+                self.object_stats(now, *object).map(|stats| Reply::ObjectStats(Box::new(stats)))
+            }
+            Command::Silences { producers } => self.silences(now, producers).map(Reply::Silences),
+            Command::Trace { transport } => self.trace(now, *transport).map(Reply::Trace),
+            _ => return None,
+        })
     }
 
     pub(crate) fn transport_key(&self, id: TransportId) -> Applied<TransportKey> {
