@@ -144,6 +144,15 @@ impl Consumer {
         }
     }
 
+    /// What its receiver's path would carry of it, in bits per second; `None` if that is not known.
+    pub(crate) const fn usable_bps(&self) -> Option<u64> {
+        self.usable_bps
+    }
+
+    pub(crate) const fn set_usable_bps(&mut self, usable_bps: Option<u64>) {
+        self.usable_bps = usable_bps;
+    }
+
     /// The higher comes first where the path does not carry all.
     pub(crate) const fn priority(&self) -> u8 {
         self.priority

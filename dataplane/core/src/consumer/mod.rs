@@ -89,6 +89,8 @@ pub(crate) struct Consumer {
     is_independent: bool,
     /// What the path to its receiver allows; everything until that is decided.
     allowed: Option<Allowed>,
+    /// What its receiver's path would carry of it, in bits per second; `None` if that is not known.
+    usable_bps: Option<u64>,
     /// It was asked to pause.
     pause_asked: bool,
     /// The layer that control was last told of, and whether its path limits it.
@@ -178,6 +180,7 @@ impl Consumer {
             spatial: u8::MAX,
             is_independent: false,
             allowed: None,
+            usable_bps: None,
             pause_asked: options.paused,
             replaying: false,
             queued: 0,

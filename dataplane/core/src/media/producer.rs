@@ -40,6 +40,7 @@ pub(crate) struct Producer {
     pli: bool,
     fir: bool,
     remb: bool,
+    demand_bps: Option<u64>,
 }
 
 /// The sender's ids of the header extensions that are read here; 0 for those that it does not send.
@@ -108,6 +109,7 @@ impl Producer {
             pli: options.pli,
             fir: options.fir,
             remb: options.remb,
+            demand_bps: None,
         }
     }
 
@@ -174,6 +176,16 @@ impl Producer {
         let changes = self.paused != paused;
         self.paused = paused;
         changes
+    }
+
+    /// What it sent when that was found to be more than any of its viewers could take, in bits per second: its sender is
+    /// asked for less until so much fits again.
+    pub(crate) const fn demand_bps(&self) -> Option<u64> {
+        self.demand_bps
+    }
+
+    pub(crate) const fn set_demand_bps(&mut self, demand_bps: Option<u64>) {
+        self.demand_bps = demand_bps;
     }
 
     /// Its streams, one per encoding, in the order in which they were announced.

@@ -27,6 +27,8 @@ struct Steps {
     consumer: ConsumerKey,
     wish: Wish,
     allows: Vec<Allowed>,
+    /// What the producer's sender would send, was it not asked for less.
+    demand_bps: u64,
 }
 
 /// A spatial layer that a consumer could be sent.
@@ -155,7 +157,9 @@ impl Worker {
         let is_proven = sending.estimator().cause() == Cause::Probe;
         let available_bps = sending.available_bps(now);
         let mut wishes: Vec<Wish> = steps.iter().map(|steps| steps.wish).collect();
-        sending.set_wanted(sound_bps + wishes.iter().map(Wish::wanted).sum::<u64>(), can_probe);
+        let demand = |(steps, wish): (&Steps, &Wish)| wish.wanted().max(steps.demand_bps);
+        let wanted_bps: u64 = steps.iter().zip(&wishes).map(demand).sum();
+        sending.set_wanted(sound_bps + wanted_bps, can_probe);
         match available_bps {
             Some(available_bps) => {
                 let path = PathView { available_bps, sound_bps, queue, is_heard, is_proven, can_probe };
@@ -164,9 +168,19 @@ impl Worker {
             // Nothing is known of the path.
             None => wishes.iter_mut().for_each(|wish| wish.step = wish.count().checked_sub(1)),
         }
-        sending.note_given(now, sound_bps + wishes.iter().map(Wish::cost).sum::<u64>());
-        sending.set_unmet(wishes.iter().any(|wish| wish.cost() < wish.wanted()));
+        let given_bps: u64 = wishes.iter().map(Wish::cost).sum();
+        sending.note_given(now, sound_bps + given_bps);
+        sending.set_unmet(given_bps < wanted_bps);
+        let left_bps = available_bps.map(|available_bps| available_bps.saturating_sub(sound_bps + given_bps));
+        let suspended = wishes.iter().filter(|wish| wish.step.is_none()).count() as u64;
         for (steps, wish) in steps.iter_mut().zip(wishes) {
+            let usable_bps = left_bps.map(|left_bps| match wish.step {
+                Some(_) => left_bps + wish.cost(),
+                None => left_bps / suspended.max(1),
+            });
+            if let Some(consumer) = self.consumers.get_mut(steps.consumer) {
+                consumer.set_usable_bps(usable_bps);
+            }
             let allowed = wish.step.and_then(|step| steps.allows.get(usize::from(step))).copied();
             self.allow(now, steps.consumer, allowed.unwrap_or(Allowed { suspended: true, ..Allowed::ALL }), outbox);
         }
@@ -197,7 +211,8 @@ impl Worker {
             return None;
         }
         let preferred = preferred.min(if producer.streams().len() == 1 { decodable } else { u8::MAX });
-        let mut steps = Steps { consumer: key, wish: Wish::new(priority), allows: Vec::new() };
+        let demand_bps = producer.demand_bps().unwrap_or(0);
+        let mut steps = Steps { consumer: key, wish: Wish::new(priority), allows: Vec::new(), demand_bps };
         let mut step = None;
         for choice in choices(producer, layers).into_iter().filter(|choice| choice.layer <= preferred) {
             let Some(rate) = self.streams.get_mut(choice.stream).and_then(|stream| stream.rate(now)) else { continue };

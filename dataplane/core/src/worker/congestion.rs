@@ -1,15 +1,19 @@
 //! Congestion feedback to senders: transport-wide, and REMB.
 
-use corecast_wire::{Discard, OutgoingBitrates, TransportId};
+use corecast_wire::{Discard, MediaKind, OutgoingBitrates, TransportId};
 
 use super::Worker;
 use super::refused::{Applied, invalid};
 use crate::congestion::{Arrivals, Remb};
+use crate::consumer::Consumer;
 use crate::io::{Outbox, Timer};
-use crate::key::TransportKey;
+use crate::key::{ProducerKey, TransportKey};
 use crate::rtp::RtpView;
 use crate::time::Instant;
 use crate::transport::{Inbound, Transport};
+
+/// Senders are not asked for less than this: a picture of less is none.
+const LEAST_ASKED_BPS: u64 = 60_000;
 
 impl Worker {
     /// What the senders of a transport are told to send at most, from the next REMB on.
@@ -90,7 +94,50 @@ impl Worker {
         remb.deadline().arm(&mut self.timers, at, Timer::Remb(key));
     }
 
+    /// What a transport's senders are asked for at most since none of their viewers could take more; `None` where one
+    /// can, or where nothing is known of that.
+    fn usable_bps(&mut self, now: Instant, key: TransportKey) -> Option<u64> {
+        let producers = self.transports.get(key).map(|transport| transport.producers().to_vec())?;
+        let mut all_bps = 0;
+        let mut is_capped = false;
+        for key in producers {
+            let producer = self.producers.get(key).filter(|producer| producer.takes_remb());
+            let Some(producer) = producer else { continue };
+            if producer.kind() == MediaKind::Audio {
+                let stream = producer.streams().first().and_then(|stream| self.streams.get_mut(*stream));
+                all_bps += stream.and_then(|stream| stream.rate(now)?.needed_bps()).unwrap_or(0);
+            } else {
+                all_bps += self.usable_of(now, key)?;
+                is_capped = true;
+            }
+        }
+        is_capped.then_some(all_bps)
+    }
+
+    /// The same of one producer of pictures. One that sends several encodings leaves it to its viewers' paths which of
+    /// them they get.
+    fn usable_of(&mut self, now: Instant, key: ProducerKey) -> Option<u64> {
+        let producer = self.producers.get(key).filter(|producer| producer.streams().len() == 1)?;
+        let viewers = || producer.consumers().iter().filter_map(|key| self.consumers.get(*key));
+        let viewers = || viewers().filter(|consumer| !consumer.is_pause_asked());
+        let all_suspended = viewers().next().is_some() && viewers().all(Consumer::is_suspended);
+        let usable = viewers().try_fold(0, |most: u64, consumer| Some(most.max(consumer.usable_bps()?)));
+        let stream = producer.streams().first().copied();
+        let mut demand_bps = producer.demand_bps();
+        if demand_bps.is_none() && all_suspended {
+            let stream = stream.and_then(|stream| self.streams.get_mut(stream));
+            demand_bps = stream.and_then(|stream| stream.rate(now)?.needed_bps());
+        }
+        // So much that what it sent before fits again, and a little.
+        let usable = usable.filter(|usable| demand_bps.is_some_and(|demand_bps| *usable < demand_bps / 20 * 23));
+        let producer = self.producers.get_mut(key)?;
+        producer.set_demand_bps(demand_bps.filter(|_| usable.is_some()));
+        // Some of the path is left for what is repeated, and for the estimate to be sure.
+        usable.map(|usable| (usable / 5 * 4).max(LEAST_ASKED_BPS))
+    }
+
     pub(crate) fn remb_timeout(&mut self, now: Instant, at: Instant, key: TransportKey, outbox: &mut Outbox) {
+        let usable = self.usable_bps(now, key);
         let Some(transport) = self.transports.get_mut(key) else { return };
         // Taken out while it is changed, so that the transport can send.
         let Some(mut remb) = transport.remb().take_if(|remb| remb.deadline().fires(at)) else { return };
@@ -106,7 +153,7 @@ impl Worker {
         remb.estimate(now, expected, received);
         // A sender that takes transport-wide feedback estimates for itself: it is told the limit alone.
         let is_estimated = takes_any && told.iter().any(|producer| producer.ids().transport_cc == 0);
-        let limit = transport.max_incoming_bitrate_bps().filter(|_| takes_any);
+        let limit = transport.max_incoming_bitrate_bps().into_iter().chain(usable).min().filter(|_| takes_any);
         let estimate = Some(remb.estimate_bps()).filter(|_| is_estimated);
         let mut result = Ok(());
         if let Some(bps) = limit.into_iter().chain(estimate).min().or_else(|| remb.lifted())

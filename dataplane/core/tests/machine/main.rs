@@ -1,6 +1,7 @@
 //! The machine as its shell sees it: datagrams in, datagrams out.
 
 mod active_layers;
+mod asking_for_less;
 mod bed;
 mod catching_up;
 mod clocks;
