@@ -47,7 +47,12 @@ pub(crate) fn publish(offer: &Offer) -> Result<Vec<Publication>, SdpError> {
 fn publication(section: &Section, kind: Kind) -> Result<Publication, SdpError> {
     let (mut codec, rtx) = choose(section)?;
     let extensions = extensions(section, kind);
-    restrict(&mut codec.rtcp_feedback, |uri| extensions.iter().any(|extension| extension.uri == uri));
+    let negotiated = |uri: &str| extensions.iter().any(|extension| extension.uri == uri);
+    // A sender that estimates by transport-wide feedback takes REMB as a limit: it is asked for less by that.
+    let remb = codec.rtcp_feedback.iter().find(|entry| entry.kind == "goog-remb").cloned();
+    restrict(&mut codec.rtcp_feedback, negotiated);
+    let estimates = codec.rtcp_feedback.iter().any(|entry| entry.kind == "transport-cc");
+    codec.rtcp_feedback.extend(remb.filter(|_| estimates));
     let rids = rids(section, &extensions);
     let encodings = encodings(section, rtx.is_some(), &rids)?;
     let codecs: Vec<_> = std::iter::once(codec).chain(rtx).collect();

@@ -57,6 +57,7 @@ const TESTS: &[Test] = &[
     ("modest_cameras_arrive_in_full_size", layers::modest_cameras),
     ("a_narrow_path_gets_what_fits", narrow::gets_what_fits),
     ("a_narrow_path_gets_the_spatial_layers_that_fit", narrow::spatial_layers),
+    ("a_publisher_of_one_encoding_sends_what_a_narrow_path_takes", narrow::one_encoding),
     ("messages_from_chromium_to_firefox_and_back", data::chromium_to_firefox),
     ("messages_from_firefox_to_chromium_and_back", data::firefox_to_chromium),
     ("data_channels_that_are_offered_first", data::data_first),

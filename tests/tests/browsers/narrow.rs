@@ -134,3 +134,39 @@ pub(crate) fn spatial_layers(stage: &Stage) {
         println!("    {codec} {mode}: 480 wide at {} kbit/s, {found:.1} a second, {freezes} freezes", rate_bps / 1_000);
     }
 }
+
+/// What a publisher of one encoding sends of its own accord, at least; and what it sends for the narrow path, at most.
+const OWN_BPS: u64 = 900_000;
+const ASKED_BPS: u64 = 400_000;
+/// Least frame rate where it has been asked for less.
+const FEWER_FRAMES: f64 = 5.0;
+
+/// One encoding of one layer, whose only viewer is on a narrow path: its sender sends less.
+pub(crate) fn one_encoding(stage: &Stage) {
+    let driver = stage.with(&[Browser::Chromium]);
+    let (server, bound, behind) = stage.bed.server_behind_relay(&["--rtc-tcp", "false"]);
+    let relay = bound.start(behind, 20_262, WIDE, WIDE).expect("the relay starts");
+    let sends = Wishes { camera: (1280, 720, 30), scalability_mode: Some("L1T1"), ..Wishes::default() };
+    let publisher = join(driver, &server, Browser::Chromium, ("single", "Publisher"), &sends);
+    let peer = publisher.publishes(&[]);
+    let watches = Wishes { watches: true, ..Wishes::default() };
+    let viewer = join(driver, &server, Browser::Chromium, ("single", "Viewer"), &watches);
+    viewer.page.resize(1280, 800);
+    is_wide(&viewer, &peer, 1280);
+    let target_bps = || {
+        let sent = publisher.connection(None)["outbound"].clone();
+        let video = sent.as_array().and_then(|all| all.iter().find(|stream| stream["kind"] == "video").cloned());
+        video.and_then(|video| video["targetBitrate"].as_f64()).unwrap_or_default() as u64
+    };
+    until("all that it sends", || if target_bps() >= OWN_BPS { Ok(()) } else { Err(target_bps().to_string()) });
+    narrow(&relay, ASKED_BPS);
+    until("less", || if target_bps() < ASKED_BPS { Ok(()) } else { Err(target_bps().to_string()) });
+    until("a picture again", || {
+        let found = rates(&[(&viewer, peer.as_str())], Duration::from_secs(3))[0];
+        if found >= FEWER_FRAMES { Ok(()) } else { Err(viewer.figures(&peer)) }
+    });
+    println!("    {} kbit/s asked for {}", target_bps() / 1_000, ASKED_BPS / 1_000);
+    narrow(&relay, 0);
+    until("all that it sends again", || if target_bps() >= OWN_BPS { Ok(()) } else { Err(target_bps().to_string()) });
+    viewer.keeps_seeing(&peer, 30);
+}

@@ -38,7 +38,7 @@ fn chromium_publishes_opus_and_vp8() {
     let video = of_kind(&producers, MediaKind::Video);
     let codecs: Vec<_> = video.codecs.iter().map(|codec| (codec.payload_type, codec.codec)).collect();
     assert_eq!(codecs, [(96, Codec::Vp8), (97, Codec::Rtx { apt: 96 })]);
-    assert!(video.nack && video.pli && video.fir && video.transport_cc && !video.remb, "transport-cc before REMB");
+    assert!(video.nack && video.pli && video.fir && video.transport_cc && video.remb, "REMB as a limit beside it");
     let [encoding] = video.encodings.as_slice() else { panic!("one stream") };
     assert!(encoding.ssrc.is_some() && encoding.rtx_ssrc.is_some() && encoding.rid.is_none());
 }
