@@ -178,8 +178,8 @@ impl Producer {
         changes
     }
 
-    /// What it sent when that was found to be more than any of its viewers could take, in bits per second: its sender is
-    /// asked for less until so much fits again.
+    /// What it sent when that was found to be more than any of its viewers could take, in bits per second: its sender
+    /// is asked for less until so much fits again.
     pub(crate) const fn demand_bps(&self) -> Option<u64> {
         self.demand_bps
     }
