@@ -9,7 +9,7 @@ use corecast_wire::{
 
 use super::draw::next_id;
 use super::error::Error;
-use super::media::{Channel, ChannelKey};
+use super::media::{Channel, ChannelKey, Link};
 use super::peer::PeerHandle;
 use super::room::Room;
 use super::state::State;
@@ -46,8 +46,8 @@ impl Room {
             self.worker().close(vec![Command::CloseDataChannel { transport, stream }]).await?;
             return Err(refused.into());
         }
-        let (owner, linked) = (peer.shared_name(), None);
-        state.channels.insert((transport, stream), Channel { owner, label, parameters, producer, linked });
+        let (owner, link) = (peer.shared_name(), None);
+        state.channels.insert((transport, stream), Channel { owner, label, parameters, producer, link });
         self.link_channels(&mut state).await?;
         // Acknowledged last: until then the worker keeps back what its client sends.
         Ok(self.worker().apply(Command::AcceptDataChannel { transport, stream }).await?)
@@ -63,17 +63,18 @@ impl Room {
 
     /// Viewers' channels that are not linked are linked with their publishers'.
     pub(super) async fn link_channels(&self, state: &mut State) -> Result<(), Error> {
-        let links = state.missing_links();
+        let links: Vec<_> = state.missing_links().into_iter().map(|(viewer, to)| (viewer, Link::new(to))).collect();
         let mut commands = Vec::new();
-        for (viewer, publisher) in &links {
-            for (receiver, sender) in [(viewer, publisher), (publisher, viewer)] {
+        for (viewer, link) in &links {
+            let ways = [(viewer, &link.to, link.down), (&link.to, viewer, link.up)];
+            for (receiver, sender, data_consumer) in ways {
                 let (Some(to), Some(from)) = (state.channels.get(receiver), state.channels.get(sender)) else {
                     continue;
                 };
                 let (transport, stream) = *receiver;
                 commands.push(Command::ConsumeData {
                     transport,
-                    data_consumer: DataConsumerId(next_id()),
+                    data_consumer,
                     data_producer: from.producer,
                     options: ConsumeDataOptions { stream, parameters: to.parameters, paused: false },
                 });
@@ -86,16 +87,35 @@ impl Room {
         for refused in self.worker().try_all(commands).await?.into_iter().filter_map(Result::err) {
             tracing::debug!("a data consumer in room {:?}: {refused}", self.id());
         }
-        for (viewer, publisher) in links {
+        for (viewer, link) in links {
             if let Some(channel) = state.channels.get_mut(&viewer) {
-                channel.linked = Some(publisher);
+                channel.link = Some(link);
             }
         }
         Ok(())
     }
 }
 
+impl Link {
+    fn new(to: ChannelKey) -> Self {
+        Self { to, down: DataConsumerId(next_id()), up: DataConsumerId(next_id()) }
+    }
+}
+
 impl State {
+    /// Names of data producers and data consumers by their number on the link: a channel is called by its peer and its
+    /// label, what goes from one to another by both.
+    pub(super) fn data_names(&self) -> impl Iterator<Item = (u64, String)> {
+        let producers = self.channels.values().map(|channel| (channel.producer.0, channel.name()));
+        let links = self.channels.values().filter_map(|channel| Some((channel, channel.link?)));
+        let consumers = links.filter_map(|(viewer, link)| {
+            let publisher = self.channels.get(&link.to)?;
+            let way = |from: &Channel, to: &Channel| format!("{} to {}", from.name(), to.owner);
+            Some([(link.down.0, way(publisher, viewer)), (link.up.0, way(viewer, publisher))])
+        });
+        producers.chain(consumers.flatten())
+    }
+
     /// Channels of peers that have left are forgotten.
     pub(super) fn remove_channels_without_peer(&mut self) {
         let peers = &self.peers;
@@ -106,12 +126,12 @@ impl State {
     /// Links to channels that are closed are gone.
     fn unlink_channels(&mut self) {
         let closed: Vec<_> = {
-            let linked = self.channels.iter().filter_map(|(key, channel)| Some((*key, channel.linked?)));
+            let linked = self.channels.iter().filter_map(|(key, channel)| Some((*key, channel.link?.to)));
             linked.filter(|(_, to)| !self.channels.contains_key(to)).map(|(key, _)| key).collect()
         };
         for key in closed {
             if let Some(channel) = self.channels.get_mut(&key) {
-                channel.linked = None;
+                channel.link = None;
             }
         }
     }
@@ -132,7 +152,7 @@ impl State {
                 watched.insert(&consumer.owner, &producer.owner);
             }
         }
-        let unlinked = self.channels.iter().filter(|(_, channel)| channel.linked.is_none());
+        let unlinked = self.channels.iter().filter(|(_, channel)| channel.link.is_none());
         let link = |(key, channel): (&ChannelKey, &Channel)| {
             let publisher = *watched.get(&*channel.owner).filter(|_| is_viewer(&channel.owner))?;
             Some((*key, *by_label.get(&(publisher, channel.label.as_str()))?))

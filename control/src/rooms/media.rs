@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use corecast_wire::{
-    ConsumerId, DataProducerId, ProduceOptions, ProducerId, SctpStreamParameters, SpatialLayer, TransportId,
+    ConsumerId, DataConsumerId, DataProducerId, ProduceOptions, ProducerId, SctpStreamParameters, SpatialLayer,
+    TransportId,
 };
 use serde_json::Value;
 
@@ -115,6 +116,24 @@ pub(super) struct Channel {
     pub(super) label: String,
     pub(super) parameters: SctpStreamParameters,
     pub(super) producer: DataProducerId,
-    /// A viewer's: the publisher's channel with which it exchanges messages.
-    pub(super) linked: Option<ChannelKey>,
+    /// A viewer's: its link to the publisher's channel of the same label.
+    pub(super) link: Option<Link>,
+}
+
+impl Channel {
+    /// What people and statistics call its data producer: whose it is, and its label.
+    pub(super) fn name(&self) -> String {
+        format!("{}/{}", self.owner, self.label)
+    }
+}
+
+/// Two channels that exchange messages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    /// The publisher's channel.
+    pub(super) to: ChannelKey,
+    /// What the viewer is sent of it.
+    pub(super) down: DataConsumerId,
+    /// What it is sent of the viewer's.
+    pub(super) up: DataConsumerId,
 }

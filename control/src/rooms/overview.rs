@@ -18,7 +18,8 @@ pub(crate) struct Overview {
     pub(crate) transports: usize,
     pub(crate) producers: usize,
     pub(crate) consumers: usize,
-    /// Names of transports, producers and consumers by their number on the link. Numbers are unique over all kinds.
+    /// Names of transports, producers, consumers, data producers and data consumers by their number on the link, which
+    /// is unique over all kinds.
     pub(crate) names: HashMap<u64, String>,
 }
 
@@ -45,7 +46,7 @@ impl Room {
             transports: state.transports.len(),
             producers: state.producers.len(),
             consumers: state.consumers.len(),
-            names: transports.chain(producers).chain(consumers).collect(),
+            names: transports.chain(producers).chain(consumers).chain(state.data_names()).collect(),
         }
     }
 }
