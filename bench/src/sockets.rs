@@ -107,6 +107,17 @@ pub fn thread_cpu_time() -> io::Result<Duration> {
     Ok(time(usage.ru_utime) + time(usage.ru_stime))
 }
 
+/// The same by the thread's own clock, to the nanosecond: for what takes microseconds.
+///
+/// # Errors
+/// None that Linux documents.
+pub fn thread_cpu_clock() -> io::Result<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable for the length of the call.
+    check(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) })?;
+    Ok(Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_nanos(time.tv_nsec.unsigned_abs()))
+}
+
 /// Has the kernel kill this process when the thread that started it ends, and ends it at once if that is over already.
 pub fn die_with_parent(parent: u32) {
     // SAFETY: takes plain values only.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dcsctp::api::{Options, SocketEvent, SocketState};
 
 use crate::bare::BarePeer;
+use crate::chunks::Numbers;
 use crate::webrtc::Bench;
 
 /// SCTP port of both sides.
@@ -14,18 +15,19 @@ const PORT: u16 = 5_000;
 const ROUNDS: u32 = 10;
 
 /// Establishes an association, of which nothing is left on the peer's side but the verification tag that the machine
-/// expects (RFC 9260 section 3.1).
+/// expects (RFC 9260 section 3.1) and what both sides count from.
 ///
 /// # Panics
 /// If it is not established.
-pub fn associate(bench: &mut Bench, peer: &mut BarePeer) -> u32 {
+pub fn associate(bench: &mut Bench, peer: &mut BarePeer) -> (u32, Numbers) {
     let mut socket = dcsctp::new_socket("", &Options { mtu: 1_100, ..Options::default() });
     socket.connect();
-    let mut tag = 0;
+    let (mut tag, mut numbers) = (0, Numbers::default());
     for _ in 0..ROUNDS {
         while let Some(event) = socket.poll_event() {
             if let SocketEvent::SendPacket(packet) = event {
                 tag = u32::from_be_bytes(*packet[4..].first_chunk().expect("a header"));
+                numbers.learn(&packet);
                 inject(bench, peer, &packet);
             }
         }
@@ -33,10 +35,13 @@ pub fn associate(bench: &mut Bench, peer: &mut BarePeer) -> u32 {
         for datagram in peer.arrived(bench) {
             peer.hear(bench, &datagram);
         }
-        peer.take_application_data(bench).iter().for_each(|packet| socket.handle_input(packet));
+        for packet in peer.take_application_data(bench) {
+            numbers.learn(&packet);
+            socket.handle_input(&packet);
+        }
     }
     assert_eq!(socket.state(), SocketState::Connected);
-    tag
+    (tag, numbers)
 }
 
 /// Sends an SCTP packet as it is.

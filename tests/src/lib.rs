@@ -5,6 +5,7 @@ pub mod bare;
 pub mod bed;
 pub mod broadcaster;
 pub mod browser;
+pub mod chunks;
 pub mod fuzz;
 pub mod relay;
 pub mod script;

@@ -286,6 +286,12 @@ impl Bench {
         while self.worker.poll_endpoint_op().is_some() {}
     }
 
+    /// Forgets what the machine has told and sent astray, for tests that go on for long.
+    pub fn forget(&mut self) {
+        self.events.clear();
+        self.astray.clear();
+    }
+
     /// A datagram from anywhere.
     pub fn inject(&mut self, from: SocketAddr, datagram: &[u8]) {
         let now = self.now();
