@@ -134,6 +134,31 @@
     return true;
   }
 
+  /** Writes something into the chat and sends it, as a person does. */
+  function chat(text) {
+    const field = document.getElementById('chat-field');
+    field.value = text;
+    field.form.requestSubmit();
+    return field.value === '';
+  }
+
+  /** Presses one of the reactions that are shown. */
+  function react(emoji) {
+    [...document.querySelectorAll('#reactions button')].find(({ textContent }) => textContent === emoji).click();
+    return true;
+  }
+
+  /** What is shown of a room's talk: lines of the chat, hands by tile, reactions, new lines, and elements in the chat. */
+  function talk() {
+    const of = (selector, show) => [...document.querySelectorAll(selector)].map(show);
+    const lines = of('#chat-log > li', (line) => [...line.children].map(({ textContent }) => textContent));
+    const hands = of('#grid > .tile[data-hand="up"]', ({ dataset }) => ('self' in dataset ? 'self' : dataset.peer));
+    const reactions = of('.reaction', ({ textContent }) => textContent);
+    const badge = document.getElementById('chat-badge');
+    const foreign = document.querySelectorAll('#chat-log > li > :not(p, strong), #chat-log > li > * > *').length;
+    return { lines, hands, reactions, unread: badge.hidden ? '' : badge.textContent, foreign };
+  }
+
   /** Gives the page another camera, as large as this: it is turned off and on again by its button. */
   function changeCamera(camera) {
     wishes.camera = camera;
@@ -242,7 +267,7 @@
   }
 
   window.probe = {
-    wishes, look, agreed, restartIce, press, changeCamera, summary, startSession, openChannel, channelOpens, say, heard,
+    wishes, look, agreed, restartIce, press, chat, react, talk, changeCamera, summary, startSession, openChannel, channelOpens, say, heard,
     closeChannel, channelCloses, endSession,
   };
 })();

@@ -12,6 +12,7 @@ mod lasting;
 mod layers;
 mod narrow;
 mod recovery;
+mod talk;
 mod together;
 
 use std::process::ExitCode;
@@ -61,6 +62,7 @@ const TESTS: &[Test] = &[
     ("messages_from_chromium_to_firefox_and_back", data::chromium_to_firefox),
     ("messages_from_firefox_to_chromium_and_back", data::firefox_to_chromium),
     ("data_channels_that_are_offered_first", data::data_first),
+    ("chat_hands_and_reactions_between_browsers", talk::between_browsers),
     ("every_client_lasts", lasting::every_client_lasts),
     ("pictures_keep_coming_with_loss_each_way", recovery::loss),
     ("an_ice_restart_and_a_reload", recovery::restart_and_reload),

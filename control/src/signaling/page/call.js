@@ -4,6 +4,7 @@ import { Figures } from "./figures.js";
 import { Presence } from "./presence.js";
 import { CODEC_NAMES, Publisher, canSend } from "./publisher.js";
 import { levelOf, loudness, meterOf } from "./speaking.js";
+import { Talk } from "./talk.js";
 import { Viewer } from "./viewer.js";
 
 const LEVELS_EVERY_MS = 150;
@@ -18,6 +19,7 @@ export class Call {
   state = "joining";
   publisher = null;
   viewers = new Map();
+  talk;
 
   #what;
   #people = new Map();
@@ -32,17 +34,18 @@ export class Call {
 
   /**
    * @param what room, name, token, options { codec, simulcast }, media (null: watches only), grid, notices,
-   * speaker() (id of an output, if one was chosen), changed(), refused(error)
+   * speaker() (id of an output, if one was chosen), said({ name, text }), changed(), refused(error)
    */
   constructor(what) {
     this.#what = what;
     const { room, name, token, media, options, grid } = what;
+    this.talk = new Talk({ name, heard: (message) => this.#heard(message) });
     if (media) {
       const tile = grid.add({ peer: "", name, self: true });
       this.#people.set("", { tile, figures: new Figures(), quiet: 0, still: 0 });
       media.addEventListener("change", this.#showSelf);
       const changed = (session) => this.#published(session);
-      this.publisher = new Publisher({ room, name, token, media, options, changed });
+      this.publisher = new Publisher({ room, name, token, media, options, talk: this.talk, changed });
       this.#showSelf();
       if (!canSend(options.codec)) {
         const name = CODEC_NAMES[options.codec];
@@ -93,6 +96,27 @@ export class Call {
       video.play().catch(() => {});
     }
     this.#what.notices.clear("autoplay");
+  }
+
+  /** Shows on our own tile what the others are shown. */
+  raise(up) {
+    this.talk.raise(up);
+    this.#people.get("").tile.hand = up;
+  }
+
+  react(emoji) {
+    if (this.talk.react(emoji)) this.#people.get("").tile.react(emoji);
+  }
+
+  #heard({ peer, name, kind, text, up, emoji }) {
+    const tile = peer ? this.#people.get(peer)?.tile : null;
+    if (kind === "chat") {
+      this.#what.said({ name: tile?.name ?? `${name || "Guest"} (watching)`, text });
+    } else if (tile && kind === "reaction") {
+      tile.react(emoji);
+    } else if (tile) {
+      tile.hand = up;
+    }
   }
 
   #set(state) {
@@ -195,7 +219,8 @@ export class Call {
     const person = { tile, figures: new Figures(), quiet: 0, still: 0 };
     this.#people.set(peer, person);
     const changed = (session) => this.#watched(peer, session);
-    const viewer = new Viewer({ room, peer, tracks: tracks ?? ["audio", "video"], token, video: tile.video, changed });
+    const [{ talk }, kinds] = [this, tracks ?? ["audio", "video"]];
+    const viewer = new Viewer({ room, peer, tracks: kinds, token, video: tile.video, talk, changed });
     this.viewers.set(peer, viewer);
     if (speaker()) tile.video.setSinkId?.(speaker()).catch(() => {});
     tile.video.addEventListener("loadedmetadata", () => this.#play(tile.video));
@@ -226,6 +251,7 @@ export class Call {
   #forget(peer) {
     this.viewers.get(peer)?.close();
     this.viewers.delete(peer);
+    this.talk.forget(peer);
     const person = this.#people.get(peer);
     if (person) this.#what.grid.remove(person.tile);
     this.#people.delete(peer);

@@ -10,12 +10,15 @@
 //   window.corecast.restartIce()  restarts ICE of every session; a promise
 //   window.corecast.leave()       as the button does
 // and on each tile (`#grid > .tile`) data-peer, data-state ("connecting", "connected", "restoring", "refused"),
-// data-picture ("yes", "no"), data-level (0 to 100); data-self on one's own. Messages have data-notice.
+// data-picture ("yes", "no"), data-level (0 to 100), data-hand ("up", "down"); data-self on one's own. Messages have
+// data-notice, what was said is in #chat-log.
 
 import { Call } from "./call.js";
+import { Chat } from "./chat.js";
 import { Lobby, press } from "./lobby.js";
 import { Media } from "./media.js";
 import { Notices } from "./notices.js";
+import { REACTIONS } from "./talk.js";
 import { Grid } from "./tiles.js";
 
 const JOINED = "corecast.joined";
@@ -31,6 +34,24 @@ const options = {
 const media = new Media();
 const notices = new Notices(at("notices"));
 const grid = new Grid(at("grid"));
+const chat = new Chat({
+  panel: at("chat"),
+  log: at("chat-log"),
+  form: at("chat-form"),
+  field: at("chat-field"),
+  button: at("chat-button"),
+  badge: at("chat-badge"),
+  close: at("chat-close"),
+  call: at("call"),
+  sends: (text) => {
+    if (!call?.talk.say(text)) {
+      notices.show("chat", "warning", "Nobody can be reached just now.", { passing: true });
+      return false;
+    }
+    chat.add({ name: "You", text, own: true });
+    return true;
+  },
+});
 const before = stored();
 let token = new URLSearchParams(location.hash.slice(1)).get("token") ?? before.token ?? "";
 let call = null;
@@ -90,7 +111,8 @@ function join({ room, name, watch }) {
   document.body.classList.toggle("watching", watch);
   const speaker = () => media.chosen.audiooutput;
   const own = watch ? null : media;
-  call = new Call({ room, name, token, options, grid, notices, media: own, speaker, changed: show, refused });
+  const said = (line) => chat.add(line);
+  call = new Call({ room, name, token, options, grid, notices, media: own, speaker, said, changed: show, refused });
   show();
   at("call-room").focus();
 }
@@ -110,6 +132,9 @@ function end() {
   call = null;
   media.close();
   notices.clearAll();
+  chat.clear();
+  showReactions(false);
+  raise(false);
   store(null);
 }
 
@@ -162,12 +187,39 @@ async function invite() {
   }
 }
 
+function raise(up) {
+  call?.raise(up);
+  at("hand-button").setAttribute("aria-pressed", String(up));
+  at("hand-button").classList.toggle("active", up);
+}
+
+function showReactions(open) {
+  at("reactions").hidden = !open;
+  at("react-button").setAttribute("aria-expanded", String(open));
+  at("react-button").classList.toggle("active", open);
+}
+
+/** The row of reactions, which closes when one was chosen. */
+function prepareReactions() {
+  for (const emoji of REACTIONS) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: emoji });
+    button.addEventListener("click", () => {
+      call?.react(emoji);
+      showReactions(false);
+    });
+    at("reactions").append(button);
+  }
+}
+
 function listen() {
+  prepareReactions();
   const click = (id, action) => at(id).addEventListener("click", action);
   click("microphone-button", () => attempt(() => media.setMicrophone(!media.audio)));
   click("camera-button", () => attempt(() => media.setCamera(!(media.cameraOn && media.camera))));
   click("screen-button", () => attempt(() => (media.screen ? media.stopScreen() : media.shareScreen())));
   click("leave-button", () => leave());
+  click("hand-button", () => raise(!call?.talk.hand));
+  click("react-button", () => showReactions(at("reactions").hidden));
   for (const button of document.querySelectorAll(".invite")) button.addEventListener("click", invite);
   click("figures-button", ({ currentTarget }) => {
     const shown = document.body.classList.toggle("with-figures");

@@ -46,10 +46,12 @@ export class Publisher {
   #name;
   #options;
   #media;
+  #talk;
   #senders = {};
   #replacing = Promise.resolve();
 
-  constructor({ room, name, token, media, options, changed }) {
+  constructor({ room, name, token, media, options, talk, changed }) {
+    this.#talk = talk;
     this.#room = room;
     this.#name = name;
     this.#options = options;
@@ -92,6 +94,7 @@ export class Publisher {
     const video = pc.addTransceiver("video", { direction, streams: [stream], ...this.#encodings() });
     this.#preferCodec(video);
     this.#senders = { audio: audio.sender, video: video.sender };
+    this.#talk.publish(pc);
     await this.#replace();
   }
 

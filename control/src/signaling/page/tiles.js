@@ -8,6 +8,9 @@ const LEAST_WIDTH = 150;
 const GAP = 8;
 /** A picture is cropped to its tile if no more than this goes; a screen or an upright phone is shown whole. */
 const CROP = 1.4;
+const REACTION_MS = 4_000;
+/** Reactions that are shown on a tile at a time. */
+const MOST_REACTIONS = 5;
 
 /** One of the drawings in index.html. */
 export function icon(name) {
@@ -36,13 +39,14 @@ export class Tile {
   #name;
   #avatar;
   #silent;
+  #hand;
   #note;
   #figures;
   #pin;
 
   /**
    * Attributes for tests and style: data-peer, data-state (the state of its session), data-level (0 to 100),
-   * data-picture ("yes", "no"), data-self on one's own.
+   * data-picture ("yes", "no"), data-hand ("up", "down"), data-self on one's own.
    */
   constructor({ peer, name, self, pinned }) {
     this.video = element("video", { autoplay: true, playsInline: true, muted: self });
@@ -51,11 +55,13 @@ export class Tile {
     this.#avatar.setAttribute("aria-hidden", "true");
     this.#silent = element("span", { className: "silent", hidden: true, title: "No sound" }, icon("mic-off"),
       element("span", { className: "unseen", textContent: "no sound" }));
+    this.#hand = element("span", { className: "hand", hidden: true, title: "Hand raised" }, icon("hand"),
+      element("span", { className: "unseen", textContent: "hand raised" }));
     this.#note = element("p", { className: "note", hidden: true });
     this.#figures = element("dl", { className: "figures" });
     this.#pin = element("button", { type: "button", className: "pin" }, icon("enlarge"));
     this.#pin.addEventListener("click", () => pinned(this));
-    const label = element("div", { className: "label" }, this.#silent, this.#name);
+    const label = element("div", { className: "label" }, this.#hand, this.#silent, this.#name);
     const parts = [this.video, this.#avatar, this.#note, this.#figures, label, this.#pin];
     this.item = element("li", { className: "tile" }, ...parts);
     this.item.dataset.peer = peer;
@@ -69,6 +75,7 @@ export class Tile {
     this.picture = false;
     this.state = "connecting";
     this.level = 0;
+    this.hand = false;
   }
 
   rename(name) {
@@ -85,6 +92,22 @@ export class Tile {
   set silent(silent) { this.#silent.hidden = !silent; }
   set speaking(speaking) { this.item.classList.toggle("speaking", speaking); }
   set mirrored(mirrored) { this.video.classList.toggle("mirrored", mirrored); }
+
+  /** Whether its hand is up. */
+  set hand(up) {
+    this.#hand.hidden = !up;
+    this.item.dataset.hand = up ? "up" : "down";
+  }
+
+  /** Shows a reaction for a moment. */
+  react(emoji) {
+    const shown = element("span", { className: "reaction", textContent: emoji });
+    shown.setAttribute("role", "status");
+    this.item.append(shown);
+    const all = [...this.item.querySelectorAll(".reaction")];
+    for (const old of all.slice(0, -MOST_REACTIONS)) old.remove();
+    setTimeout(() => shown.remove(), REACTION_MS);
+  }
 
   set note(text) {
     this.#note.hidden = !text;

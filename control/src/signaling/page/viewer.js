@@ -35,13 +35,16 @@ export class Viewer {
    * @param tracks kinds that the peer sends
    * @param video the element that plays them
    */
-  constructor({ room, peer, tracks, token, video, changed }) {
+  constructor({ room, peer, tracks, token, video, talk, changed }) {
     this.video = video;
     this.tracks = tracks;
     this.session = new Session({
       token,
       address: () => `/whep/${encodeURIComponent(room)}/${encodeURIComponent(peer)}`,
-      prepare: (pc) => this.#prepare(pc),
+      prepare: (pc) => {
+        this.#prepare(pc);
+        talk.watch(pc, peer);
+      },
       answered: (pc) => this.#answered(pc),
       changed: (session) => {
         changed(session);
