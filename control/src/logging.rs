@@ -38,10 +38,14 @@ pub(crate) fn open() -> io::Result<()> {
     LOG.set(outlet).map_err(|_| io::Error::other("the log is open already"))
 }
 
+/// What is not traced unless the operator's filter names it: the library of data channels writes out every packet at
+/// the level "info", with what people say in it.
+const QUIET: &str = "dcsctp=off";
+
 /// Passes what the program traces to the log. The filter has been checked with the settings.
 pub(crate) fn start(filter: &str) {
     let Some(log) = LOG.get() else { return };
-    let filter = EnvFilter::try_new(filter).unwrap_or_default();
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).unwrap_or_default();
     let ansi = io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -60,6 +60,8 @@ fn data_producers_and_consumers_have_names_in_the_statistics() {
     pair.until("open", |pair| pair.ends.iter().all(|end| end.channels().is_open(STREAM)));
     pair.ends[0].channels_mut().send(STREAM, b"hello").expect("sends");
     pair.until("received", |pair| pair.received == [b"hello"]);
+    // The filter is the default, "info", at which the library would write out every packet.
+    assert_eq!(server.lines(&["SCTP_PACKET"]), [], "what goes over channels is not logged");
     let objects = |name: &str, stats: &Value| stats[name].as_array().expect("a list").clone();
     let stats = wait_for("statistics", || {
         let stats = server.json("GET", "/stats", "").filter(|stats| objects("dataConsumers", stats).len() == 2)?;
