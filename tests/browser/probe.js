@@ -237,6 +237,16 @@
     return true;
   }
 
+  /** Sends texts one after the other, as many at a time as the browser takes. */
+  async function sayAll(name, channel, texts) {
+    const { channel: opened } = sessionOf(name).channels.get(channel);
+    for (const text of texts) {
+      await soon('room to send', () => opened.bufferedAmount < 100_000);
+      opened.send(text);
+    }
+    return true;
+  }
+
   /** What was heard on a channel, once it is so many messages. */
   async function heard(name, channel, count) {
     const kept = sessionOf(name).channels.get(channel);
@@ -267,7 +277,7 @@
   }
 
   window.probe = {
-    wishes, look, agreed, restartIce, press, chat, react, talk, changeCamera, summary, startSession, openChannel, channelOpens, say, heard,
+    wishes, look, agreed, restartIce, press, chat, react, talk, changeCamera, summary, startSession, openChannel, channelOpens, say, sayAll, heard,
     closeChannel, channelCloses, endSession,
   };
 })();

@@ -1,6 +1,8 @@
 //! Data channels of browsers: a publisher's messages reach who watches it, and theirs reach the publisher.
 
 use corecast_tests::browser::{Browser, Driver, Page};
+use corecast_tests::relay::Path;
+use corecast_tests::script::Script;
 use corecast_tests::server::Server;
 use serde_json::{Value, json};
 
@@ -118,4 +120,79 @@ pub(crate) fn data_first(stage: &Stage) {
     two.start("first", false, &config);
     one.say(&[json!("hello")]);
     two.hears(&[json!("hello")]);
+}
+
+/// Messages of a test with loss.
+const NUMBERED: usize = 300;
+/// An unordered channel beside the first.
+const LOOSE: &str = "loose";
+
+/// One of twenty datagrams is lost each way, and reliable channels of both orders lose nothing, both ways.
+pub(crate) fn under_loss(stage: &Stage) {
+    let driver = stage.with(&[Browser::Chromium, Browser::Firefox]);
+    let (server, bound, behind) = stage.bed.server_behind_relay(&["--rtc-tcp", "false"]);
+    let lossy = Path { loss_percent: 5, ..Path::default() };
+    let relay = bound.start(behind, 20_264, lossy, lossy).expect("the relay starts");
+    let one = Talker::new(driver, &server, Browser::Chromium, "one");
+    let two = Talker::new(driver, &server, Browser::Firefox, "two");
+    one.start("lossy", true, &json!({}));
+    two.start("lossy", false, &json!({}));
+    for talker in [&one, &two] {
+        talker.call("openChannel", &[json!(LOOSE), json!(LOOSE), json!({"ordered": false})]);
+    }
+    for talker in [&one, &two] {
+        talker.call("channelOpens", &[json!(LOOSE)]);
+    }
+    let numbered: Vec<_> = (0..NUMBERED).map(|number| json!(format!("{number:04}{}", "x".repeat(900)))).collect();
+    for talker in [&one, &two] {
+        for channel in [LABEL, LOOSE] {
+            talker.call("sayAll", &[json!(channel), json!(numbered)]);
+        }
+    }
+    for talker in [&one, &two] {
+        let heard = |channel| talker.call("heard", &[json!(channel), json!(NUMBERED)]);
+        assert_eq!(heard(LABEL), json!(numbered), "{}: in order", talker.name);
+        let mut loose = heard(LOOSE).as_array().expect("a list").clone();
+        let number = |message: &Value| message.as_str().and_then(|text| text.get(..4)).map(str::to_owned);
+        loose.sort_by_key(number);
+        assert_eq!(loose, numbered, "{}: all of them, once", talker.name);
+    }
+    let (up, down) = relay.counts();
+    assert!(up.lost > 20 && down.lost > 20, "packets were lost each way: {up:?} {down:?}");
+}
+
+/// A program that sends back what it hears.
+fn echo(program: &str, what: &str, url: &str) -> Script {
+    let libdatachannel = concat!(env!("CARGO_MANIFEST_DIR"), "/browser/libdatachannel_talk.mjs");
+    let arguments = [libdatachannel, what, url, LABEL].map(str::to_owned);
+    let script = match program {
+        "aiortc" => Script::client("clients/aiortc_talk.py", &arguments[1..]),
+        _ => Script::start("node", &arguments),
+    };
+    assert_eq!(script.line(), "open", "{program}: {}", script.errors());
+    script
+}
+
+/// What Chromium and Firefox say comes back from aiortc and libdatachannel as it was, also where these publish.
+pub(crate) fn other_clients(stage: &Stage) {
+    let driver = stage.with(&[Browser::Chromium, Browser::Firefox]);
+    let server = stage.bed.server(&[]);
+    let (said, heard) = messages();
+    for (program, browser) in [("aiortc", Browser::Chromium), ("libdatachannel", Browser::Firefox)] {
+        let url = |path: &str, room: &str| format!("http://{}/{path}/{program}{room}", server.address);
+        let one = Talker::new(driver, &server, browser, "one");
+        one.start(&format!("{program}1"), true, &json!({}));
+        let viewer = echo(program, "watch", &url("whep", "1"));
+        one.say(&said);
+        one.hears(&heard);
+        drop(viewer);
+        one.call("endSession", &[]);
+        let publisher = echo(program, "publish", &url("whip", "2"));
+        let two = Talker::new(driver, &server, browser, "two");
+        two.start(&format!("{program}2"), false, &json!({}));
+        two.say(&said);
+        two.hears(&heard);
+        two.call("endSession", &[]);
+        drop(publisher);
+    }
 }

@@ -62,6 +62,8 @@ const TESTS: &[Test] = &[
     ("messages_from_chromium_to_firefox_and_back", data::chromium_to_firefox),
     ("messages_from_firefox_to_chromium_and_back", data::firefox_to_chromium),
     ("data_channels_that_are_offered_first", data::data_first),
+    ("messages_under_loss_in_both_orders", data::under_loss),
+    ("messages_to_aiortc_and_libdatachannel_and_back", data::other_clients),
     ("chat_hands_and_reactions_between_browsers", talk::between_browsers),
     ("every_client_lasts", lasting::every_client_lasts),
     ("pictures_keep_coming_with_loss_each_way", recovery::loss),
