@@ -52,6 +52,12 @@ fn observers_hear_who_is_loud_and_who_speaks() {
     run("observers.mjs");
 }
 
+/// Rooms wider than a worker: pipes between routers of two workers.
+#[test]
+fn a_pipe_joins_routers_of_two_workers() {
+    run("pipe.mjs");
+}
+
 /// A pool of workers, rooms on them in turn, and two pages of Chromium with mediasoup-client.
 #[test]
 fn browsers_meet_through_a_server_with_a_pool_of_workers() {

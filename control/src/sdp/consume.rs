@@ -109,6 +109,7 @@ pub(crate) fn consume(
         first_sequence: request.first_sequence,
         cname: cname.clone(),
         paused: request.paused,
+        encoding: None,
         outlives_producer: false,
     };
     let answer = AnsweredSection {

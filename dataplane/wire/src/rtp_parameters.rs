@@ -228,6 +228,9 @@ pub struct ConsumeOptions {
     pub first_sequence: u16,
     /// Canonical name for SDES (RFC 3550 section 6.5.1), at most 255 bytes.
     pub cname: String,
+    /// If the producer has several encodings, it is sent this one alone, whichever others are active: an index in
+    /// [`ProduceOptions::encodings`]. A pipe to another router has a consumer for each.
+    pub encoding: Option<u8>,
     /// Start paused.
     pub paused: bool,
     /// When its producer closes, the consumer stays and sends nothing until it is moved to another
@@ -249,6 +252,7 @@ impl ConsumeOptions {
             nack: false,
             first_sequence: 0,
             cname,
+            encoding: None,
             paused: false,
             outlives_producer: false,
         }

@@ -87,6 +87,8 @@ pub(crate) struct Consumer {
     /// key frame for a lower one as well.
     spatial: u8,
     is_independent: bool,
+    /// Its target stays what it is: it sends one encoding alone.
+    pinned: bool,
     /// What the path to its receiver allows; everything until that is decided.
     allowed: Option<Allowed>,
     /// What its receiver's path would carry of it, in bits per second; `None` if that is not known.
@@ -179,6 +181,7 @@ impl Consumer {
             decodable_spatial: decodable_spatial(source, options),
             spatial: u8::MAX,
             is_independent: false,
+            pinned: options.encoding.is_some(),
             allowed: None,
             usable_bps: None,
             pause_asked: options.paused,
@@ -416,7 +419,13 @@ impl Consumer {
 
     /// Whether it gets nothing yet, and could have a key frame of this stream instead of waiting for its target's.
     pub(crate) fn may_begin_with(&self, stream: StreamKey) -> bool {
-        self.is_waiting() && self.awaits_key_frame_of(self.target) && self.target != stream && !self.replaying
+        let awaits = self.is_waiting() && self.awaits_key_frame_of(self.target) && !self.pinned;
+        awaits && self.target != stream && !self.replaying
+    }
+
+    /// It sends one encoding alone.
+    pub(crate) const fn is_pinned(&self) -> bool {
+        self.pinned
     }
 
     /// It may begin with the next key frame of this stream. The target stays what it is.

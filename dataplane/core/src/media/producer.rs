@@ -234,6 +234,12 @@ impl Producer {
         self.by_quality.last().map(|stream| (*stream, layer))
     }
 
+    /// The stream of an encoding, and its layer.
+    pub(crate) fn encoding(&self, encoding: u8) -> Option<(StreamKey, u8)> {
+        let stream = *self.streams.get(usize::from(encoding))?;
+        Some((stream, self.layer_of(stream)?))
+    }
+
     /// The layer of a stream: its rank by quality.
     pub(crate) fn layer_of(&self, stream: StreamKey) -> Option<u8> {
         place_in(&self.by_quality, stream)

@@ -350,7 +350,9 @@ impl Worker {
         self.rank_layers(producer_key);
         let Some(source) = self.producers.get(producer_key) else { return Err(not_found("producer", producer.0)) };
         let source_router = self.transports.get(source.transport()).map(|transport| transport.router());
-        let (stream, highest_layer) = source.best().ok_or_else(|| not_found("producer", producer.0))?;
+        let chosen = options.encoding.map_or_else(|| source.best(), |encoding| source.encoding(encoding));
+        let missing = || invalid("encoding", "the producer has no such encoding");
+        let (stream, highest_layer) = chosen.ok_or_else(missing)?;
         let Some(transport) = self.transports.get_mut(transport_key) else {
             return Err(not_found("transport", transport.0));
         };

@@ -194,7 +194,7 @@ impl Worker {
     /// Decides a consumer's target. Its stream lists it from now on. The stream that it leaves lists it until the next
     /// tick, and passes it over.
     pub(super) fn set_target(&mut self, key: ConsumerKey, layers: Layers) {
-        let Some(consumer) = self.consumers.get(key) else { return };
+        let Some(consumer) = self.consumers.get(key).filter(|consumer| !consumer.is_pinned()) else { return };
         let Some(producer) = self.producers.get_mut(consumer.producer()) else { return };
         if let [only] = producer.streams() {
             let measured = self.streams.get(*only).and_then(|stream| stream.measured());
@@ -301,6 +301,9 @@ impl Worker {
     ) -> Applied {
         let key = self.consumer_key(id)?;
         let Some(consumer) = self.consumers.get_mut(key) else { return Err(not_found("consumer", id.0)) };
+        if consumer.is_pinned() {
+            return Err(invalid("spatialLayer", "the consumer is of one encoding alone"));
+        }
         let Some(producer) = self.producers.get(consumer.producer()) else { return Err(not_found("consumer", id.0)) };
         let chosen = match spatial {
             // The layers within an only encoding: as many as it will turn out to have.

@@ -17,6 +17,7 @@ mod padding;
 mod parting;
 mod pictures;
 mod priorities;
+mod pinned;
 mod queue;
 mod ranks;
 mod reports;

@@ -3,6 +3,7 @@
 use corecast_mediasoup_worker::fbs::consumer::{ConsumerLayers, LayersChangeNotification};
 use corecast_mediasoup_worker::fbs::data_consumer::BufferedAmountLowNotification;
 use corecast_mediasoup_worker::fbs::plain_transport::{RtcpTupleNotification, TupleNotification};
+use corecast_mediasoup_worker::fbs::rtp_parameters::Type;
 use corecast_mediasoup_worker::fbs::transport::SctpStateChangeNotification;
 use corecast_mediasoup_worker::fbs::web_rtc_transport::{
     DtlsStateChangeNotification, IceSelectedTupleChangeNotification, IceStateChangeNotification,
@@ -148,7 +149,9 @@ impl Door {
     }
 
     fn hear_layers(&mut self, id: ConsumerId, current: Option<CurrentLayer>) {
-        let Ok(consumer) = self.objects.consumer(id) else { return };
+        let Some(consumer) = self.objects.consumers.get_mut(&id).filter(|consumer| consumer.type_ != Type::Pipe) else {
+            return;
+        };
         consumer.current = current;
         let temporal_layer = consumer.preferred.as_ref().and_then(|layers| layers.temporal_layer);
         let layers =

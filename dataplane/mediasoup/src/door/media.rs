@@ -9,12 +9,12 @@ use corecast_mediasoup_worker::fbs::consumer::{
 };
 use corecast_mediasoup_worker::fbs::producer::DumpResponse;
 use corecast_mediasoup_worker::fbs::rtp_parameters::{RtpMapping, Type};
-use corecast_mediasoup_worker::fbs::transport::{ConsumeResponse, ProduceResponse};
-use corecast_wire::{Command, ConsumerId, ProducerId, SpatialLayer};
+use corecast_mediasoup_worker::fbs::transport::{ConsumeRequest, ConsumeResponse, ProduceResponse};
+use corecast_wire::{Command, ConsumerId, ProducerId, SpatialLayer, TransportId};
 
 use super::objects::{Consumer, Named, Producer};
 use super::rates::Rate;
-use super::{Answer, Answered, Asked, Door, Tells, done, other_body, rtp};
+use super::{Answer, Answered, Asked, Door, Tells, other_body, rtp};
 use crate::refusal::{Outcome, Refusal};
 
 /// Score of a stream of which nothing bad is known (mediasoup's best).
@@ -61,16 +61,13 @@ impl Door {
         let transport = self.objects.transport_number(transport)?;
         self.objects.check_free("Consumer", &request.consumer_id)?;
         let producer = self.objects.producer_number(&request.producer_id)?;
-        if request.type_ == Type::Pipe {
-            return Err(Refusal::Error("consumers of type pipe are not there yet".into()));
-        }
         if request.ignore_dtx {
             self.say_once("ignoreDtx is not kept: packets without sound are forwarded");
         }
-        let options = rtp::consume(&request.rtp_parameters, request.paused)?;
-        let id = ConsumerId(self.objects.number());
-        machine.execute(&Command::Consume { transport, consumer: id, producer, options })?;
+        let parts = self.consume_parts(machine, transport, producer, &request)?;
+        let Some(id) = parts.first().copied() else { return Err(Refusal::wrong("empty rtpParameters.encodings")) };
         let type_ = match request.consumable_rtp_encodings.as_slice() {
+            _ if request.type_ == Type::Pipe => Type::Pipe,
             [_, _, ..] => Type::Simulcast,
             [one] if rtp::layers(one) != (1, 1) => Type::Svc,
             _ => Type::Simple,
@@ -88,7 +85,8 @@ impl Door {
             preferred: None,
             current: None,
             score: BEST_SCORE,
-            rate: Rate::new(),
+            rates: vec![Rate::new(); parts.len()],
+            parts,
         };
         self.objects.add(&request.consumer_id, Named::Consumer(id));
         self.objects.transport(transport)?.consumers.insert(id);
@@ -105,6 +103,45 @@ impl Door {
         }))))
     }
 
+    /// Makes the worker's consumers: one, and for a pipe one for each encoding.
+    fn consume_parts(
+        &mut self,
+        machine: &mut dyn Machine,
+        transport: TransportId,
+        producer: ProducerId,
+        request: &ConsumeRequest,
+    ) -> Outcome<Vec<ConsumerId>> {
+        let mut options = rtp::consume(&request.rtp_parameters, request.paused)?;
+        if request.type_ != Type::Pipe {
+            options.truncate(1);
+        } else if options.len() != request.consumable_rtp_encodings.len() {
+            return Err(Refusal::wrong("number of rtpParameters.encodings and consumableRtpEncodings do not match"));
+        }
+        if options.len() > 1 {
+            for (options, encoding) in options.iter_mut().zip(0..) {
+                options.encoding = Some(encoding);
+            }
+        }
+        let mut parts = Vec::new();
+        for options in options {
+            let consumer = ConsumerId(self.objects.number());
+            if let Err(error) = machine.execute(&Command::Consume { transport, consumer, producer, options }) {
+                for consumer in parts {
+                    machine.execute(&Command::CloseConsumer { consumer })?;
+                }
+                return Err(error.into());
+            }
+            parts.push(consumer);
+        }
+        Ok(parts)
+    }
+
+    /// The worker's consumers of one of the library's.
+    fn parts_of(&mut self, name: &str) -> Outcome<(ConsumerId, Vec<ConsumerId>)> {
+        let id = self.objects.consumer_number(name)?;
+        Ok((id, self.objects.consumer(id)?.parts.clone()))
+    }
+
     /// Sets what a consumer prefers, the best if nothing is named; what is too high becomes the highest that there is.
     fn prefer(
         &mut self,
@@ -113,7 +150,7 @@ impl Door {
         wanted: Option<&ConsumerLayers>,
     ) -> Outcome<Option<ConsumerLayers>> {
         let consumer = self.objects.consumer(id)?;
-        if consumer.type_ == Type::Simple {
+        if matches!(consumer.type_, Type::Simple | Type::Pipe) {
             return Ok(None);
         }
         let (spatial_layers, temporal_layers) = consumer.rtp_parameters.encodings.first().map_or((1, 1), rtp::layers);
@@ -146,8 +183,10 @@ impl Door {
         let Some(Asked::TransportCloseConsumerRequest(request)) = body else {
             return Err(other_body("TRANSPORT_CLOSE_CONSUMER"));
         };
-        let id = self.objects.consumer_number(&request.consumer_id)?;
-        machine.execute(&Command::CloseConsumer { consumer: id })?;
+        let (id, parts) = self.parts_of(&request.consumer_id)?;
+        for consumer in parts {
+            machine.execute(&Command::CloseConsumer { consumer })?;
+        }
         self.forget_consumer(id);
         Ok(None)
     }
@@ -168,14 +207,19 @@ impl Door {
     }
 
     pub(super) fn pause_consumer(&mut self, machine: &mut dyn Machine, name: &str, paused: bool) -> Answered {
-        let id = self.objects.consumer_number(name)?;
-        machine.execute(&Command::PauseConsumer { consumer: id, paused })?;
+        let (id, parts) = self.parts_of(name)?;
+        for consumer in parts {
+            machine.execute(&Command::PauseConsumer { consumer, paused })?;
+        }
         self.objects.consumer(id)?.is_paused = paused;
         Ok(None)
     }
 
-    pub(super) fn request_key_frame(&self, machine: &mut dyn Machine, name: &str) -> Answered {
-        done(machine, &Command::RequestKeyFrame { consumer: self.objects.consumer_number(name)? })
+    pub(super) fn request_key_frame(&mut self, machine: &mut dyn Machine, name: &str) -> Answered {
+        for consumer in self.parts_of(name)?.1 {
+            machine.execute(&Command::RequestKeyFrame { consumer })?;
+        }
+        Ok(None)
     }
 
     pub(super) fn set_preferred_layers(
@@ -232,7 +276,7 @@ impl Door {
         let supported_codec_payload_types = media.map(|codec| codec.payload_type).collect();
         let preferred = consumer.preferred.as_ref();
         let current = consumer.current.map(|current| i16::from(current.encoding));
-        let has_layers = consumer.type_ != Type::Simple;
+        let has_layers = matches!(consumer.type_, Type::Simulcast | Type::Svc);
         let layer = |layer: Option<i16>| has_layers.then(|| layer.unwrap_or(-1));
         let temporal = preferred.and_then(|layers| layers.temporal_layer).map(i16::from);
         let data = ConsumerDump {

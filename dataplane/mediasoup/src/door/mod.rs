@@ -12,6 +12,7 @@ mod listen;
 mod media;
 mod objects;
 mod observers;
+mod pipe;
 mod plain;
 mod rates;
 mod router;
@@ -135,6 +136,7 @@ impl Door {
             Method::RouterCreateWebrtctransport | Method::RouterCreateWebrtctransportWithServer => {
                 self.create_webrtc_transport(machine, &name, body)
             }
+            Method::RouterCreatePipetransport => self.create_pipe_transport(machine, &name, body),
             Method::RouterCreatePlaintransport => self.create_plain_transport(machine, &name, body),
             Method::RouterCreateActivespeakerobserver | Method::RouterCreateAudiolevelobserver => {
                 self.create_observer(machine, &name, body)
@@ -152,6 +154,7 @@ impl Door {
             Method::TransportRestartIce => self.restart_ice(machine, &name),
             Method::TransportEnableTraceEvent => self.trace_transport(&name, body),
             Method::WebrtctransportConnect => self.connect_webrtc(machine, &name, body),
+            Method::PipetransportConnect => self.connect_pipe(machine, &name, body),
             Method::PlaintransportConnect => self.connect_plain(machine, &name, body),
             _ => self.answer_media(machine, method, &name, body),
         }

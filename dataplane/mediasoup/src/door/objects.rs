@@ -83,6 +83,7 @@ pub(super) struct Transport {
 pub(super) enum Kind {
     WebRtc(Box<WebRtc>),
     Plain(Box<Plain>),
+    Pipe(Box<Plain>),
 }
 
 #[derive(Clone, Debug)]
@@ -106,6 +107,8 @@ pub(super) struct Plain {
     pub(super) rtp: Listening,
     pub(super) rtcp: Option<Listening>,
     pub(super) is_comedia: bool,
+    /// A pipe's consumers retransmit on streams of their own.
+    pub(super) has_rtx: bool,
     pub(super) remote: Option<SocketAddr>,
     pub(super) rtcp_remote: Option<SocketAddr>,
     pub(super) srtp: Option<SrtpParameters>,
@@ -135,12 +138,15 @@ pub(super) struct Consumer {
     pub(super) type_: Type,
     pub(super) rtp_parameters: RtpParameters,
     pub(super) consumable: Vec<RtpEncodingParameters>,
+    /// The worker's consumers: its own number, and for a pipe one more for each further encoding.
+    pub(super) parts: Vec<ConsumerId>,
     pub(super) is_paused: bool,
     pub(super) priority: u8,
     pub(super) preferred: Option<consumer::ConsumerLayers>,
     pub(super) current: Option<CurrentLayer>,
     pub(super) score: u8,
-    pub(super) rate: Rate,
+    /// One for each part.
+    pub(super) rates: Vec<Rate>,
 }
 
 #[derive(Clone, Debug)]
@@ -250,17 +256,17 @@ impl Transport {
     pub(super) fn webrtc(&mut self) -> Outcome<&mut WebRtc> {
         match &mut self.kind {
             Kind::WebRtc(webrtc) => Ok(webrtc),
-            Kind::Plain(_) => Err(Refusal::Error("the transport is no WebRtcTransport".into())),
+            Kind::Plain(_) | Kind::Pipe(_) => Err(Refusal::Error("the transport is no WebRtcTransport".into())),
         }
     }
 
-    /// What only a plain transport has.
+    /// What a plain transport has, and a pipe.
     ///
     /// # Errors
     /// It is another kind.
     pub(super) fn plain(&mut self) -> Outcome<&mut Plain> {
         match &mut self.kind {
-            Kind::Plain(plain) => Ok(plain),
+            Kind::Plain(plain) | Kind::Pipe(plain) => Ok(plain),
             Kind::WebRtc(_) => Err(Refusal::Error("the transport is no PlainTransport".into())),
         }
     }

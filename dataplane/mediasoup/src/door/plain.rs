@@ -40,6 +40,7 @@ impl Door {
             rtp: listen::listening(&options.listen_info, local),
             rtcp: rtcp_local.map(|local| listen::listening(rtcp_info, local)),
             is_comedia: options.comedia,
+            has_rtx: false,
             remote: None,
             rtcp_remote: None,
             srtp: key,
@@ -100,22 +101,31 @@ impl Door {
         })))
     }
 
+    /// The key of the other side of a transport that is to be connected.
+    pub(super) fn remote_key(
+        &mut self,
+        id: TransportId,
+        theirs: Option<&SrtpParameters>,
+    ) -> Outcome<Option<corecast_wire::SrtpParameters>> {
+        let transport = self.objects.transport(id)?;
+        if transport.is_connected {
+            return Err(Refusal::Error("connect() already called".into()));
+        }
+        match (&transport.plain()?.srtp, theirs) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(Refusal::wrong("invalid srtpParameters (SRTP not enabled)")),
+            (Some(_), None) => Err(Refusal::wrong("missing srtpParameters (SRTP enabled)")),
+            (Some(_), Some(theirs)) => srtp(theirs).map(Some),
+        }
+    }
+
     pub(super) fn connect_plain(&mut self, machine: &mut dyn Machine, name: &str, body: Option<Asked>) -> Answered {
         let Some(Asked::PlainTransportConnectRequest(request)) = body else {
             return Err(other_body("PLAINTRANSPORT_CONNECT"));
         };
         let id = self.objects.transport_number(name)?;
-        let transport = self.objects.transport(id)?;
-        if transport.is_connected {
-            return Err(Refusal::Error("connect() already called".into()));
-        }
-        let plain = transport.plain()?;
-        let key = match (&plain.srtp, &request.srtp_parameters) {
-            (None, None) => None,
-            (None, Some(_)) => return Err(Refusal::wrong("invalid srtpParameters (SRTP not enabled)")),
-            (Some(_), None) => return Err(Refusal::wrong("missing srtpParameters (SRTP enabled)")),
-            (Some(_), Some(theirs)) => Some(srtp(theirs)?),
-        };
+        let key = self.remote_key(id, request.srtp_parameters.as_deref())?;
+        let plain = self.objects.transport(id)?.plain()?;
         let (mut remote, mut rtcp_remote) = (None, None);
         if !plain.is_comedia {
             let missing = |what: &str| Refusal::wrong(format!("missing {what}"));
@@ -146,7 +156,8 @@ impl Door {
     }
 }
 
-fn suite(suite: SrtpCryptoSuite) -> Outcome<corecast_wire::SrtpCryptoSuite> {
+/// The worker's word for a suite.
+pub(super) fn suite(suite: SrtpCryptoSuite) -> Outcome<corecast_wire::SrtpCryptoSuite> {
     match suite {
         SrtpCryptoSuite::AeadAes256Gcm => Ok(corecast_wire::SrtpCryptoSuite::AeadAes256Gcm),
         SrtpCryptoSuite::AeadAes128Gcm => Ok(corecast_wire::SrtpCryptoSuite::AeadAes128Gcm),
@@ -157,7 +168,8 @@ fn suite(suite: SrtpCryptoSuite) -> Outcome<corecast_wire::SrtpCryptoSuite> {
     }
 }
 
-fn srtp(parameters: &SrtpParameters) -> Outcome<corecast_wire::SrtpParameters> {
+/// A suite with its key.
+pub(super) fn srtp(parameters: &SrtpParameters) -> Outcome<corecast_wire::SrtpParameters> {
     let suite = suite(parameters.crypto_suite)?;
     let key_and_salt = STANDARD.decode(&parameters.key_base64);
     let key_and_salt = key_and_salt.map_err(|_| Refusal::wrong("srtpParameters.keyBase64 is no Base64"))?;

@@ -149,10 +149,20 @@ pub(super) fn produce(
     })
 }
 
-/// A consumer's parameters, as its client will see them. What a router calls a payload type and an extension, its
-/// receivers call the same, but for extensions of pipes.
-pub(super) fn consume(parameters: &RtpParameters, is_paused: bool) -> Outcome<ConsumeOptions> {
-    let encoding = parameters.encodings.first().ok_or_else(|| Refusal::wrong("empty rtpParameters.encodings"))?;
+/// A consumer's parameters, as its client will see them: one for each encoding. What a router calls a payload type and
+/// an extension, its receivers call the same, but for extensions of pipes.
+pub(super) fn consume(parameters: &RtpParameters, is_paused: bool) -> Outcome<Vec<ConsumeOptions>> {
+    if parameters.encodings.is_empty() {
+        return Err(Refusal::wrong("empty rtpParameters.encodings"));
+    }
+    parameters.encodings.iter().map(|encoding| consume_encoding(parameters, encoding, is_paused)).collect()
+}
+
+fn consume_encoding(
+    parameters: &RtpParameters,
+    encoding: &RtpEncodingParameters,
+    is_paused: bool,
+) -> Outcome<ConsumeOptions> {
     let ssrc = encoding.ssrc.filter(|ssrc| *ssrc != 0);
     let ssrc = ssrc.ok_or_else(|| Refusal::wrong("invalid encoding in rtpParameters (missing ssrc)"))?;
     let media = parameters.codecs.iter().filter(|codec| !is_rtx(codec));
@@ -160,9 +170,10 @@ pub(super) fn consume(parameters: &RtpParameters, is_paused: bool) -> Outcome<Co
     for codec in parameters.codecs.iter().filter(|codec| is_rtx(codec)) {
         rtx_types.push((apt(codec)?, codec.payload_type));
     }
-    let rtx = encoding.rtx.as_ref().filter(|_| !rtx_types.is_empty()).map(|rtx| rtx.ssrc);
-    let rtx = match rtx {
-        Some(ssrc) => Some(RtxOptions { ssrc, payload_types: rtx_types, first_sequence: secrets::first_sequence()? }),
+    let rtx = match encoding.rtx.as_ref().filter(|_| !rtx_types.is_empty()) {
+        Some(rtx) => {
+            Some(RtxOptions { ssrc: rtx.ssrc, payload_types: rtx_types, first_sequence: secrets::first_sequence()? })
+        }
         None => None,
     };
     let known = parameters.header_extensions.iter().filter_map(|one| Some((one.id, extension(one.uri)?)));
@@ -177,6 +188,7 @@ pub(super) fn consume(parameters: &RtpParameters, is_paused: bool) -> Outcome<Co
         nack: has_feedback(parameters, "nack", ""),
         first_sequence: secrets::first_sequence()?,
         cname: parameters.rtcp.cname.clone().unwrap_or_default(),
+        encoding: None,
         paused: is_paused,
         outlives_producer: false,
     })

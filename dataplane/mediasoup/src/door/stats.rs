@@ -1,7 +1,7 @@
 //! Statistics and dumps of streams.
 
 use corecast_dataplane::Machine;
-use corecast_mediasoup_worker::fbs::rtp_parameters::RtpParameters;
+use corecast_mediasoup_worker::fbs::rtp_parameters::{RtpParameters, Type};
 use corecast_mediasoup_worker::fbs::rtp_stream::{
     BaseStats, BitrateByLayer, Dump, Params, RecvStats, SendStats, Stats, StatsData,
 };
@@ -35,17 +35,23 @@ impl Door {
 
     pub(super) fn consumer_stats(&mut self, machine: &mut dyn Machine, name: &str) -> Answered {
         let id = self.objects.consumer_number(name)?;
-        let reply = machine.execute(&Command::ObjectStats { object: Object::Consumer(id) })?;
-        let Reply::ObjectStats(object) = reply else { return Err(none()) };
-        let ObjectStats::Consumer(sent) = *object else { return Err(none()) };
+        let parts = self.objects.consumer(id)?.parts.clone();
+        let mut stats = Vec::new();
+        for (at, part) in parts.into_iter().enumerate() {
+            let reply = machine.execute(&Command::ObjectStats { object: Object::Consumer(part) })?;
+            let Reply::ObjectStats(object) = reply else { return Err(none()) };
+            let ObjectStats::Consumer(sent) = *object else { return Err(none()) };
+            let consumer = self.objects.consumer(id)?;
+            let bitrate = consumer.rates.get_mut(at).map_or(0, |rate| rate.of(sent.byte_count));
+            stats.push(sent_stats(consumer, at, &sent, bitrate));
+        }
         let consumer = self.objects.consumer(id)?;
-        let bitrate = consumer.rate.of(sent.byte_count);
-        let mut stats = vec![sent_stats(consumer, &sent, bitrate)];
-        let (source, current) = (consumer.producer, consumer.current);
-        let received = self.received(machine, source)?;
-        // The one that is sent, if the producer has several.
-        let at = current.map_or(0, |current| usize::from(current.encoding));
-        stats.extend(received.into_iter().nth(at));
+        if consumer.type_ != Type::Pipe {
+            let (source, current) = (consumer.producer, consumer.current);
+            // The one that is sent, if the producer has several.
+            let at = current.map_or(0, |current| usize::from(current.encoding));
+            stats.extend(self.received(machine, source)?.into_iter().nth(at));
+        }
         Ok(Some(Answer::ConsumerGetStatsResponse(Box::new(consumer::GetStatsResponse { stats }))))
     }
 
@@ -76,20 +82,23 @@ impl Door {
     }
 }
 
-/// The stream that a consumer sends.
+/// The streams that a consumer sends: one, or those of a pipe.
 pub(super) fn sent_streams(consumer: &Consumer) -> Vec<Dump> {
-    let Some(encoding) = consumer.rtp_parameters.encodings.first() else { return Vec::new() };
-    let (spatial_layers, temporal_layers) = rtp::layers(encoding);
-    let params = Params {
-        encoding_idx: 0,
-        ssrc: encoding.ssrc.unwrap_or(0),
-        rtx_ssrc: encoding.rtx.as_ref().map(|rtx| rtx.ssrc),
-        use_dtx: encoding.dtx,
-        spatial_layers,
-        temporal_layers,
-        ..params(&consumer.rtp_parameters)
-    };
-    vec![dump(params, consumer.score)]
+    let encodings = (0..).zip(&consumer.rtp_parameters.encodings);
+    let streams = encodings.map(|(encoding_idx, encoding)| {
+        let (spatial_layers, temporal_layers) = rtp::layers(encoding);
+        let params = Params {
+            encoding_idx,
+            ssrc: encoding.ssrc.unwrap_or(0),
+            rtx_ssrc: encoding.rtx.as_ref().map(|rtx| rtx.ssrc),
+            use_dtx: encoding.dtx,
+            spatial_layers,
+            temporal_layers,
+            ..params(&consumer.rtp_parameters)
+        };
+        dump(params, consumer.score)
+    });
+    streams.collect()
 }
 
 /// What all streams with these parameters share.
@@ -170,8 +179,8 @@ fn received_stats(producer: &Producer, stream: &StreamStats, bitrate: u64, score
     }
 }
 
-fn sent_stats(consumer: &Consumer, sent: &ConsumerStats, bitrate: u64) -> Stats {
-    let encoding = consumer.rtp_parameters.encodings.first();
+fn sent_stats(consumer: &Consumer, at: usize, sent: &ConsumerStats, bitrate: u64) -> Stats {
+    let encoding = consumer.rtp_parameters.encodings.get(at);
     let base = BaseStats {
         ssrc: sent.ssrc,
         kind: consumer.kind,

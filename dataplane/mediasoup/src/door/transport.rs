@@ -10,7 +10,7 @@ use corecast_mediasoup_worker::fbs::sctp_parameters::SctpParameters;
 use corecast_mediasoup_worker::fbs::transport::{
     Dump, RecvRtpHeaderExtensions, RtpListener, SctpListener, Stats, TraceEventType,
 };
-use corecast_mediasoup_worker::fbs::{plain_transport, web_rtc_transport};
+use corecast_mediasoup_worker::fbs::{pipe_transport, plain_transport, web_rtc_transport};
 use corecast_wire::{Command, MAX_CHANNELS_PER_TRANSPORT, Object, ObjectStats, Reply, TransportId, TransportStats};
 use nix::time::{ClockId, clock_gettime};
 
@@ -29,6 +29,7 @@ impl Door {
         match self.objects.transport(id)?.kind {
             Kind::WebRtc(_) => self.dump_webrtc(id).map(Some),
             Kind::Plain(_) => self.dump_plain(id).map(Some),
+            Kind::Pipe(_) => self.dump_pipe(id).map(Some),
         }
     }
 
@@ -112,6 +113,11 @@ impl Door {
                     dtls_state: dtls_state(webrtc.dtls_state),
                 }))
             }
+            Kind::Pipe(pipe) => {
+                let tuple = Box::new(listen::tuple(&pipe.rtp, pipe.remote));
+                let stats = pipe_transport::GetStatsResponse { base: Box::new(base), tuple };
+                Answer::PipeTransportGetStatsResponse(Box::new(stats))
+            }
             Kind::Plain(plain) => Answer::PlainTransportGetStatsResponse(Box::new(plain_transport::GetStatsResponse {
                 base: Box::new(base),
                 rtcp_mux: plain.rtcp.is_none(),
@@ -159,7 +165,7 @@ impl Door {
         let webrtc = match &mut self.objects.transport(id)?.kind {
             Kind::WebRtc(webrtc) => webrtc,
             // Nothing is estimated there, in mediasoup as here.
-            Kind::Plain(_) => return Ok(None),
+            Kind::Plain(_) | Kind::Pipe(_) => return Ok(None),
         };
         let mut outgoing = webrtc.outgoing;
         match body {
