@@ -164,6 +164,27 @@ assert.ok((await dataConsumer.getStats())[0].messagesSent > 0);
 assert.ok((await alice.made.get(dataProducer).getStats())[0].messagesReceived > 0);
 assert.ok(bob.states.includes('sctp connected'), bob.states.join());
 await dataConsumer.setBufferedAmountLowThreshold(1_000);
+
+// A bot on a direct transport says something to the viewer, and hears what the publisher says.
+const bot = await room.router.createDirectTransport({ maxMessageSize: 512 });
+const voice = await bot.produceData({ label: 'bot' });
+assert.equal(voice.type, 'direct');
+const toViewer = bob.made.get(await viewer('consumeData', voice.id));
+await until('the bot is heard', async () => {
+  voice.send('from the bot');
+  return (await viewer('messages')).includes('from the bot');
+});
+await toViewer.send('to you alone');
+await until('what is for one alone', async () => (await viewer('messages')).includes('to you alone'));
+const ear = await bot.consumeData({ dataProducerId: dataProducer });
+const heard = next(ear, 'message');
+await publisher('say', 'to the bot');
+assert.equal(String(await heard), 'to the bot');
+assert.equal((await bot.getStats())[0].type, 'direct-transport');
+assert.deepEqual((await bot.dump()).dataProducerIds, [voice.id]);
+const silenced = next(toViewer, 'dataproducerclose');
+bot.close();
+await silenced;
 assert.equal(await dataConsumer.getBufferedAmount(), 0);
 
 // ICE restarts, and pictures go on.

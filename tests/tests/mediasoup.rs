@@ -52,6 +52,12 @@ fn observers_hear_who_is_loud_and_who_speaks() {
     run("observers.mjs");
 }
 
+/// Messages between the application and data producers and consumers.
+#[test]
+fn messages_go_through_direct_transports() {
+    run("direct.mjs");
+}
+
 /// Rooms wider than a worker: pipes between routers of two workers.
 #[test]
 fn a_pipe_joins_routers_of_two_workers() {

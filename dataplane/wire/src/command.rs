@@ -7,31 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ConsumeDataOptions, ConsumeOptions, ConsumerId, DataConsumerId, DataProducerId, Decision, DtlsParameters,
     DtlsState, IceParameters, IceState, IceTuple, Io, ListenInfo, Object, ObjectStats, OutgoingBitrates,
-    ProduceDataOptions, ProduceOptions, ProducerId, RouterId, RtpObserverId, RtpObserverOptions, SctpState,
-    SctpStreamParameters, Silence, SrtpCryptoSuite, SrtpParameters, StatsPage, TransportId, Usage, Volume,
-    WebRtcServerId, WebRtcTransportOptions,
+    PlainTransportOptions, ProduceDataOptions, ProduceOptions, ProducerId, RouterId, RtpObserverId, RtpObserverOptions,
+    SctpState, SctpStreamParameters, Silence, SrtpParameters, StatsPage, TransportId, Usage, Volume, WebRtcServerId,
+    WebRtcTransportOptions,
 };
-
-/// How a plain transport is made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlainTransportOptions {
-    /// Local address to bind. Not a wildcard: control names one.
-    pub listen_ip: IpAddr,
-    /// Port to bind; without one the worker picks from the range.
-    pub port: Option<u16>,
-    /// The same for RTCP, where it has a port of its own.
-    pub rtcp_port: Option<u16>,
-    /// First and last port of the range; without it the worker's own.
-    pub port_range: Option<(u16, u16)>,
-    /// RTP and RTCP on one port (RFC 5761). Otherwise RTCP gets a port of its own.
-    pub rtcp_mux: bool,
-    /// The remote address is learnt from the first valid packet (with SRTP: the first authenticated one).
-    pub comedia: bool,
-    /// With SRTP: the suite and the key with which we send.
-    pub srtp: Option<SrtpParameters>,
-    /// SSRC under which we send RTCP that belongs to no consumer (receiver reports, NACK, PLI).
-    pub rtcp_ssrc: u32,
-}
 
 /// What control may ask of a worker. Applies completely or not at all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +117,14 @@ pub enum Command {
         transport: TransportId,
         /// The new bounds.
         outgoing: OutgoingBitrates,
+    },
+    /// New direct transport: it has no sockets. What its data producers send, control says ([`Self::SendData`]); what
+    /// its data consumers are sent, control is told ([`Event::DataMessage`]). Neither fits a link if it is very long.
+    CreateDirectTransport {
+        /// Router that it belongs to.
+        router: RouterId,
+        /// Its identifier.
+        transport: TransportId,
     },
     /// Close a transport with its producers and consumers (and the consumers of its producers).
     CloseTransport {
@@ -297,6 +284,24 @@ pub enum Command {
         data_consumer: DataConsumerId,
         /// Amount at which it is told, in bytes.
         bytes: u32,
+    },
+    /// A message of a data producer, beside those that come by SCTP.
+    SendData {
+        /// Which data producer.
+        data_producer: DataProducerId,
+        /// What it is (RFC 8831 section 8): 51, 53, 56 or 57.
+        ppid: u32,
+        /// 1 to [`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES).
+        payload: Vec<u8>,
+    },
+    /// A message to one data consumer alone.
+    SendDataTo {
+        /// Which data consumer.
+        data_consumer: DataConsumerId,
+        /// As with [`Self::SendData`].
+        ppid: u32,
+        /// As with [`Self::SendData`].
+        payload: Vec<u8>,
     },
     /// Acknowledge a channel that the remote side has opened ([`Event::DataChannelOpened`]). Until then nothing that
     /// comes on its transport's channels is taken in, so what is made for it meanwhile misses nothing.
@@ -515,6 +520,15 @@ pub enum Event {
         /// Its stream.
         stream: u16,
     },
+    /// A message for a data consumer of a direct transport.
+    DataMessage {
+        /// Which one.
+        data_consumer: DataConsumerId,
+        /// What it is (RFC 8831 section 8).
+        ppid: u32,
+        /// What it says.
+        payload: Vec<u8>,
+    },
     /// A data consumer is not sent messages because its receiver is too slow. Told once until the amount that waits is
     /// low again.
     DataConsumerSendBufferFull {
@@ -574,27 +588,4 @@ pub enum StartError {
     /// Anything else.
     #[error("{0}")]
     Other(String),
-}
-
-impl PlainTransportOptions {
-    /// A transport with one port for RTP and RTCP, whose remote side is told later. Callers set the rest by name.
-    #[must_use]
-    pub const fn new(listen_ip: IpAddr, rtcp_ssrc: u32) -> Self {
-        Self {
-            listen_ip,
-            port: None,
-            rtcp_port: None,
-            port_range: None,
-            rtcp_mux: true,
-            comedia: false,
-            srtp: None,
-            rtcp_ssrc,
-        }
-    }
-
-    /// The suite, if SRTP is on.
-    #[must_use]
-    pub fn suite(&self) -> Option<SrtpCryptoSuite> {
-        self.srtp.as_ref().map(|srtp| srtp.suite)
-    }
 }

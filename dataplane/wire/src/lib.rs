@@ -13,15 +13,14 @@ mod frame;
 mod ids;
 mod maxima;
 mod observers;
+mod plain;
 mod rtp_parameters;
 mod stats;
 mod trace;
 mod webrtc;
 mod worker_config;
 
-pub use command::{
-    Command, CommandError, CurrentLayer, Event, PlainTransportOptions, Reply, SpatialLayer, StartError, TestHook,
-};
+pub use command::{Command, CommandError, CurrentLayer, Event, Reply, SpatialLayer, StartError, TestHook};
 pub use data::{
     ConsumeDataOptions, DataConsumerStats, DataLimits, DataProducerStats, ProduceDataOptions, SctpOptions, SctpState,
     SctpStreamParameters,
@@ -36,6 +35,7 @@ pub use maxima::{
     MAX_ENCODINGS, MAX_HEADER_EXTENSIONS, MAX_LABEL_BYTES, MAX_LISTEN_INFOS, MAX_MESSAGE_BYTES, MAX_SILENCES,
 };
 pub use observers::{RtpObserverOptions, Volume};
+pub use plain::PlainTransportOptions;
 pub use rtp_parameters::{
     Codec, CodecMapping, ConsumeOptions, ConsumerExtension, EncodingMapping, ExtensionMapping, HeaderExtension,
     MediaKind, PayloadTypeMapping, ProduceOptions, RtxOptions, SrtpCryptoSuite, SrtpParameters,

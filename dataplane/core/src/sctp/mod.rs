@@ -23,7 +23,7 @@ pub(crate) enum MessageKind {
 }
 
 impl MessageKind {
-    const fn of(identifier: u32) -> Option<Self> {
+    pub(crate) const fn of(identifier: u32) -> Option<Self> {
         match identifier {
             50 => Some(Self::Dcep),
             51 => Some(Self::Text),
@@ -34,7 +34,7 @@ impl MessageKind {
         }
     }
 
-    const fn identifier(self) -> u32 {
+    pub(crate) const fn identifier(self) -> u32 {
         match self {
             Self::Dcep => 50,
             Self::Text => 51,

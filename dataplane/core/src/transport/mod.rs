@@ -3,6 +3,7 @@
 
 mod channels;
 mod data_queue;
+mod direct;
 mod exit;
 mod queue;
 mod reference_time;
@@ -27,6 +28,7 @@ use crate::srtp::Opener;
 use crate::time::Instant;
 
 pub(crate) use channels::{Channels, Opened};
+pub(crate) use direct::Direct;
 pub(crate) use exit::Exit;
 pub(crate) use queue::{Budget, Queue, Queued};
 pub(crate) use reference_time::ReferenceTime;
@@ -67,6 +69,8 @@ pub(crate) struct Transport {
     /// What a WebRTC transport has beyond a plain one. Its remote side is known only while a path is nominated and
     /// there are keys: without them nothing can be sent, and so nothing in the clear.
     webrtc: Option<Box<WebRtc>>,
+    /// What a transport without sockets has.
+    direct: Option<Box<Direct>>,
     connected: bool,
     rtcp_remote: Option<SocketAddr>,
     rtcp_ssrc: u32,
@@ -112,6 +116,7 @@ impl Transport {
             rtcp_local: None,
             comedia: false,
             webrtc: None,
+            direct: None,
             connected: false,
             remote: None,
             rtcp_remote: None,
@@ -159,6 +164,23 @@ impl Transport {
         self.webrtc = Some(Box::new(webrtc));
         self.max_incoming_bitrate_bps = max_incoming_bitrate_bps;
         self
+    }
+
+    /// A transport without sockets.
+    #[must_use]
+    pub(crate) fn direct(mut self) -> Self {
+        self.direct = Some(Box::default());
+        self
+    }
+
+    /// What only a transport without sockets has.
+    pub(crate) fn direct_ref(&self) -> Option<&Direct> {
+        self.direct.as_deref()
+    }
+
+    /// The same, to change it.
+    pub(crate) fn direct_mut(&mut self) -> Option<&mut Direct> {
+        self.direct.as_deref_mut()
     }
 
     /// Within what bounds the path to its receivers is estimated.
@@ -549,7 +571,8 @@ impl Transport {
 
     /// The endpoints that it has for itself.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = (EndpointId, Flow)> {
-        let rtp = self.webrtc.is_none().then_some((self.local.id, Flow::Rtp));
+        let has_own = self.webrtc.is_none() && self.direct.is_none();
+        let rtp = has_own.then_some((self.local.id, Flow::Rtp));
         rtp.into_iter().chain(self.rtcp_local.map(|endpoint| (endpoint.id, Flow::Rtcp)))
     }
 }

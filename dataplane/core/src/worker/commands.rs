@@ -186,6 +186,9 @@ impl Worker {
         if transport.webrtc().is_some() {
             return Err(invalid("transportId", "is a WebRTC transport: it is connected with dtlsParameters"));
         }
+        if transport.direct_ref().is_some() {
+            return Err(invalid("transportId", "is a direct transport, which is never connected"));
+        }
         if transport.is_connected() {
             return Err(CommandError::AlreadyConnected);
         }

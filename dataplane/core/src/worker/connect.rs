@@ -58,7 +58,7 @@ impl WebRtcServer {
 }
 
 /// The address by which a transport is named before anything is nominated.
-const NOWHERE: Endpoint =
+pub(super) const NOWHERE: Endpoint =
     Endpoint { id: EndpointId(u32::MAX), local: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0) };
 
 impl Worker {

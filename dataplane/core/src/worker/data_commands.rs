@@ -38,6 +38,11 @@ impl Worker {
             Command::SetBufferedAmountLowThreshold { data_consumer, bytes } => {
                 self.set_buffered_amount_low_threshold(now, *data_consumer, *bytes)
             }
+            Command::CreateDirectTransport { router, transport } => self.create_direct_transport(*router, *transport),
+            Command::SendData { data_producer, ppid, payload } => self.send_data(now, *data_producer, *ppid, payload),
+            Command::SendDataTo { data_consumer, ppid, payload } => {
+                self.send_data_to(now, *data_consumer, *ppid, payload)
+            }
             Command::AcceptDataChannel { transport, stream } => self.accept_data_channel(now, *transport, *stream),
             Command::CloseDataChannel { transport, stream } => self.close_data_channel(now, *transport, *stream),
             _ => return None,
@@ -83,12 +88,15 @@ impl Worker {
         if self.messages.producer_by_id.contains_key(&id) {
             return Err(exists("dataProducer", id.0));
         }
-        check_stream(options.stream)?;
         for (field, text) in [("label", &options.label), ("protocol", &options.protocol)] {
             if text.len() > MAX_LABEL_BYTES {
                 return Err(invalid(field, format!("must have at most {MAX_LABEL_BYTES} bytes")));
             }
         }
+        if let Some((key, _)) = self.direct_of(transport) {
+            return self.produce_direct(key, id, options);
+        }
+        check_stream(options.stream)?;
         let (key, channels) = self.channels_of(transport)?;
         limit(channels.producer_count(), MAX_CHANNELS_PER_TRANSPORT, "data producers on a transport")?;
         if channels.producer(options.stream).is_some() {
@@ -114,19 +122,23 @@ impl Worker {
         if self.messages.consumer_by_id.contains_key(&id) {
             return Err(exists("dataConsumer", id.0));
         }
-        check_stream(options.stream)?;
         if options.parameters.max_packet_life_time.is_some() && options.parameters.max_retransmits.is_some() {
             let cause = "maxPacketLifeTime and maxRetransmits exclude each other";
             return Err(invalid("sctpStreamParameters", cause));
         }
         limit(self.messages.consumers.len(), MAX_DATA_CONSUMERS, "data consumers on a worker")?;
-        let (key, channels) = self.channels_of(transport)?;
-        limit(channels.consumers().count(), MAX_DATA_CONSUMERS_PER_TRANSPORT, "data consumers on a transport")?;
+        let key = self.transport_key(transport)?;
         let router_of = |key| self.transports.get(key).map(|transport| transport.router());
         let source = self.messages.producers.get(producer_key).map(DataProducer::transport);
         if source.and_then(router_of) != router_of(key) {
             return Err(invalid("dataProducerId", "belongs to another router"));
         }
+        if self.direct_of(transport).is_some() {
+            return self.consume_direct(key, id, producer_key, options);
+        }
+        check_stream(options.stream)?;
+        let (_, channels) = self.channels_of(transport)?;
+        limit(channels.consumers().count(), MAX_DATA_CONSUMERS_PER_TRANSPORT, "data consumers on a transport")?;
         self.need_association(now, key)?;
         let consumer = self.messages.consumers.insert(DataConsumer::new(id, key, producer_key, options));
         self.messages.consumer_by_id.insert(id, consumer);
@@ -201,6 +213,9 @@ impl Worker {
         if let Some(channels) = self.transports.get_mut(producer.transport()).and_then(Transport::channels_mut) {
             channels.remove_producer(producer.stream());
         }
+        if let Some(direct) = self.transports.get_mut(producer.transport()).and_then(Transport::direct_mut) {
+            direct.remove_producer(key);
+        }
     }
 
     pub(super) fn close_data_consumer(&mut self, key: DataConsumerKey) {
@@ -211,6 +226,9 @@ impl Worker {
         }
         if let Some(channels) = self.transports.get_mut(consumer.transport()).and_then(Transport::channels_mut) {
             channels.remove_consumer(key);
+        }
+        if let Some(direct) = self.transports.get_mut(consumer.transport()).and_then(Transport::direct_mut) {
+            direct.remove_consumer(key);
         }
     }
 }

@@ -185,6 +185,17 @@ impl Worker {
         }
         let channels = self.transports.get(key).and_then(Transport::channels).ok_or(Discard::UnexpectedSctp)?;
         let producer = channels.producer(stream).ok_or(Discard::UnknownDataStream)?;
+        self.pass_on(now, producer, kind, payload)
+    }
+
+    /// A message of a data producer goes to those who consume it.
+    pub(super) fn pass_on(
+        &mut self,
+        now: Instant,
+        producer: DataProducerKey,
+        kind: MessageKind,
+        payload: &[u8],
+    ) -> Result<(), Discard> {
         let producer = self.messages.producers.get_mut(producer).ok_or(Discard::UnknownDataStream)?;
         producer.count(payload.len());
         if producer.is_paused() {
@@ -203,7 +214,7 @@ impl Worker {
         Ok(())
     }
 
-    fn send_message(
+    pub(super) fn send_message(
         &mut self,
         now: Instant,
         key: DataConsumerKey,
@@ -214,6 +225,10 @@ impl Worker {
         if consumer.is_paused() {
             return Err(Discard::DataConsumerPaused);
         }
+        if self.deliver(key, kind, payload) {
+            return Ok(());
+        }
+        let consumer = self.messages.consumers.get(key).ok_or(Discard::MessageRefused)?;
         if (self.messages.held_bytes + payload.len()) as u64 > self.config.data.worker_bytes {
             return Err(Discard::SendBufferFull);
         }
@@ -281,6 +296,12 @@ impl Worker {
 
     /// Ends the association of a transport that is about to be closed, and what it has for data.
     pub(super) fn close_channels(&mut self, key: TransportKey) {
+        if let Some(direct) = self.transports.get(key).and_then(Transport::direct_ref) {
+            let (producers, consumers) = (direct.producers().to_vec(), direct.consumers().to_vec());
+            producers.into_iter().for_each(|key| self.close_data_producer(key));
+            consumers.into_iter().for_each(|key| self.close_data_consumer(key));
+            return;
+        }
         let Some(channels) = self.transports.get_mut(key).and_then(Transport::channels_mut) else { return };
         let producers: Vec<_> = channels.producers().collect();
         let consumers: Vec<_> = channels.consumers().collect();

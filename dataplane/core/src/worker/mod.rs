@@ -12,6 +12,7 @@ mod congestion;
 mod connect;
 mod data_commands;
 mod data_packets;
+mod direct;
 mod drain;
 mod feedback;
 mod forward;

@@ -6,6 +6,7 @@ mod bed;
 mod catching_up;
 mod clocks;
 mod congestion;
+mod direct;
 mod forwarding;
 mod headers;
 mod history;

@@ -22,11 +22,8 @@ impl Door {
         };
         let transport = self.objects.transport_number(transport)?;
         self.objects.check_free("DataProducer", &request.data_producer_id)?;
-        if request.type_ == data_producer::Type::Direct {
-            return Err(Refusal::Error("data producers of type direct are not there yet".into()));
-        }
-        let stream = request.sctp_stream_parameters.as_deref();
-        let stream = stream.ok_or_else(|| Refusal::wrong("missing sctpStreamParameters"))?.stream_id;
+        let is_direct = request.type_ == data_producer::Type::Direct;
+        let stream = stream_of(is_direct, request.sctp_stream_parameters.as_deref())?.stream_id;
         let (label, protocol) = (request.label.unwrap_or_default(), request.protocol.unwrap_or_default());
         let id = DataProducerId(self.objects.number());
         let options =
@@ -56,17 +53,11 @@ impl Door {
         let transport = self.objects.transport_number(transport)?;
         self.objects.check_free("DataConsumer", &request.data_consumer_id)?;
         let producer = self.objects.data_producer_number(&request.data_producer_id)?;
-        if request.type_ == data_consumer::Type::Direct {
-            return Err(Refusal::Error("data consumers of type direct are not there yet".into()));
-        }
-        if request.subchannels.as_ref().is_some_and(|subchannels| !subchannels.is_empty()) {
-            return Err(Refusal::Error("subchannels are not there yet".into()));
-        }
-        let stream = request.sctp_stream_parameters.as_deref();
-        let stream = stream.ok_or_else(|| Refusal::wrong("missing sctpStreamParameters"))?;
+        let is_direct = request.type_ == data_consumer::Type::Direct;
+        let stream = stream_of(is_direct, request.sctp_stream_parameters.as_deref())?;
         let id = DataConsumerId(self.objects.number());
         let options =
-            ConsumeDataOptions { stream: stream.stream_id, parameters: delivery(stream), paused: request.paused };
+            ConsumeDataOptions { stream: stream.stream_id, parameters: delivery(&stream), paused: request.paused };
         let command = Command::ConsumeData { transport, data_consumer: id, data_producer: producer, options };
         machine.execute(&command)?;
         self.objects.add(&request.data_consumer_id, Named::DataConsumer(id));
@@ -84,6 +75,7 @@ impl Door {
             protocol: request.protocol.unwrap_or_default(),
             is_paused: request.paused,
             low_threshold,
+            subchannels: request.subchannels.unwrap_or_default().into_iter().collect(),
         };
         self.objects.data_consumers.insert(id, consumer);
         self.dump_data_consumer(machine, id).map(Some)
@@ -110,7 +102,7 @@ impl Door {
             buffered_amount_low_threshold: consumer.low_threshold,
             paused: consumer.is_paused,
             data_producer_paused: producer.is_paused,
-            subchannels: Vec::new(),
+            subchannels: consumer.subchannels.into_iter().collect(),
         })))
     }
 
@@ -217,12 +209,22 @@ fn dump_data_producer(producer: &DataProducer) -> Answer {
     }))
 }
 
-fn sent_data(machine: &mut dyn Machine, id: DataConsumerId) -> Outcome<DataConsumerStats> {
+/// Counters of a data consumer.
+pub(super) fn sent_data(machine: &mut dyn Machine, id: DataConsumerId) -> Outcome<DataConsumerStats> {
     let reply = machine.execute(&Command::ObjectStats { object: Object::DataConsumer(id) })?;
     let Reply::ObjectStats(stats) = reply else { return Err(none()) };
     match *stats {
         ObjectStats::DataConsumer(stats) => Ok(stats),
         _ => Err(none()),
+    }
+}
+
+/// A stream's parameters, which direct transports do without.
+fn stream_of(is_direct: bool, given: Option<&SctpStreamParameters>) -> Outcome<SctpStreamParameters> {
+    match given {
+        _ if is_direct => Ok(SctpStreamParameters::default()),
+        Some(given) => Ok(given.clone()),
+        None => Err(Refusal::wrong("missing sctpStreamParameters")),
     }
 }
 

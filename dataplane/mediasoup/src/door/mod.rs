@@ -7,6 +7,7 @@
 
 mod closing;
 mod data;
+mod direct;
 mod events;
 mod listen;
 mod media;
@@ -28,7 +29,7 @@ use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use corecast_dataplane::{Control, Machine, Served};
 use corecast_mediasoup_worker::fbs::{log, message, notification, request, response};
@@ -44,6 +45,10 @@ use objects::Objects;
 pub(crate) use notification::{Body as Told, Event as Tells};
 pub(crate) use request::{Body as Asked, Method};
 pub(crate) use response::Body as Answer;
+
+/// Between two looks at what is told by time.
+const TICK: Duration = Duration::from_millis(100);
+const TICKS_PER_SECOND: u64 = 10;
 
 /// What a request is answered with, if it is accepted: some have nothing to say.
 type Answered = Outcome<Option<Answer>>;
@@ -61,7 +66,9 @@ pub(crate) struct Door {
     waiting: Vec<Command>,
     /// Sentences that have been said once.
     said: BTreeSet<&'static str>,
-    traced_at: Option<Instant>,
+    /// Ticks so far, and when the last one was.
+    ticks: u64,
+    ticked_at: Instant,
 }
 
 impl Door {
@@ -82,7 +89,8 @@ impl Door {
             objects: Objects::default(),
             waiting: Vec::new(),
             said: BTreeSet::new(),
-            traced_at: None,
+            ticks: 0,
+            ticked_at: Instant::now(),
         }
     }
 
@@ -94,7 +102,7 @@ impl Door {
             Ok(message::BodyRef::Notification(notification)) => {
                 match notification.try_into() {
                     Ok(notification::Notification { event: Tells::WorkerClose, .. }) => return true,
-                    Ok(notification) => self.take_notification(&notification),
+                    Ok(notification) => self.take_notification(machine, notification),
                     Err(error) => tracing::error!(%error, "a notification cannot be read"),
                 };
             }
@@ -137,6 +145,7 @@ impl Door {
                 self.create_webrtc_transport(machine, &name, body)
             }
             Method::RouterCreatePipetransport => self.create_pipe_transport(machine, &name, body),
+            Method::RouterCreateDirecttransport => self.create_direct_transport(machine, &name, body),
             Method::RouterCreatePlaintransport => self.create_plain_transport(machine, &name, body),
             Method::RouterCreateActivespeakerobserver | Method::RouterCreateAudiolevelobserver => {
                 self.create_observer(machine, &name, body)
@@ -193,21 +202,43 @@ impl Door {
             Method::DataconsumerGetStats => self.data_consumer_stats(machine, name),
             Method::DataconsumerPause => self.pause_data_consumer(machine, name, true),
             Method::DataconsumerResume => self.pause_data_consumer(machine, name, false),
+            Method::DataconsumerSend => self.send_data_to(machine, name, body),
+            Method::DataconsumerSetSubchannels
+            | Method::DataconsumerAddSubchannel
+            | Method::DataconsumerRemoveSubchannel => self.change_subchannels(name, body),
             Method::DataconsumerGetBufferedAmount => self.buffered_amount(machine, name),
             Method::DataconsumerSetBufferedAmountLowThreshold => self.set_low_threshold(machine, name, body),
             _ => Err(Refusal::Error(format!("corecast's worker does not have this method yet [method:{method:?}]"))),
         }
     }
 
-    #[expect(clippy::unused_self, reason = "none is taken yet")]
-    fn take_notification(&self, notification: &notification::Notification) {
-        tracing::error!(event = ?notification.event, "corecast's worker does not take this notification yet");
+    fn take_notification(&mut self, machine: &mut dyn Machine, notification: notification::Notification) {
+        let notification::Notification { handler_id, event, body } = notification;
+        let taken = match event {
+            Tells::DataproducerSend => self.send_data(machine, &handler_id, body),
+            _ => Err(Refusal::Error("corecast's worker does not take this notification yet".into())),
+        };
+        if let Err(refusal) = taken {
+            tracing::error!(?event, %refusal, "a notification failed");
+        }
     }
 
     /// Logs something that an operator should know, once.
     fn say_once(&mut self, sentence: &'static str) {
         if self.said.insert(sentence) {
             tracing::warn!("{sentence}");
+        }
+    }
+
+    /// What the library is told by time.
+    fn tick(&mut self, machine: &mut dyn Machine) {
+        if self.ticked_at.elapsed() < TICK {
+            return;
+        }
+        self.ticked_at = Instant::now();
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(TICKS_PER_SECOND) {
+            self.trace(machine);
         }
     }
 
@@ -261,7 +292,7 @@ impl Control for Door {
             }
         }
         self.follow_up(machine);
-        self.trace(machine);
+        self.tick(machine);
         while let Some(data) = self.log.next() {
             self.channel.send(message::Body::Log(Box::new(log::Log { data })));
         }

@@ -84,6 +84,7 @@ pub(super) enum Kind {
     WebRtc(Box<WebRtc>),
     Plain(Box<Plain>),
     Pipe(Box<Plain>),
+    Direct,
 }
 
 #[derive(Clone, Debug)]
@@ -172,6 +173,8 @@ pub(super) struct DataConsumer {
     pub(super) protocol: String,
     pub(super) is_paused: bool,
     pub(super) low_threshold: u32,
+    /// Messages of these are for it, of those that the application sends.
+    pub(super) subchannels: BTreeSet<u16>,
 }
 
 /// All objects of the worker.
@@ -256,7 +259,9 @@ impl Transport {
     pub(super) fn webrtc(&mut self) -> Outcome<&mut WebRtc> {
         match &mut self.kind {
             Kind::WebRtc(webrtc) => Ok(webrtc),
-            Kind::Plain(_) | Kind::Pipe(_) => Err(Refusal::Error("the transport is no WebRtcTransport".into())),
+            Kind::Plain(_) | Kind::Pipe(_) | Kind::Direct => {
+                Err(Refusal::Error("the transport is no WebRtcTransport".into()))
+            }
         }
     }
 
@@ -267,7 +272,7 @@ impl Transport {
     pub(super) fn plain(&mut self) -> Outcome<&mut Plain> {
         match &mut self.kind {
             Kind::Plain(plain) | Kind::Pipe(plain) => Ok(plain),
-            Kind::WebRtc(_) => Err(Refusal::Error("the transport is no PlainTransport".into())),
+            Kind::WebRtc(_) | Kind::Direct => Err(Refusal::Error("the transport is no PlainTransport".into())),
         }
     }
 }

@@ -217,7 +217,8 @@ fn millis(us: Option<u32>) -> f32 {
     us.map_or(0.0, |us| (f64::from(us) / 1_000.0) as f32)
 }
 
-fn producer_of(reply: Reply) -> Outcome<ProducerStats> {
+/// What the worker answered about a producer.
+pub(super) fn producer_of(reply: Reply) -> Outcome<ProducerStats> {
     let Reply::ObjectStats(stats) = reply else { return Err(none()) };
     match *stats {
         ObjectStats::Producer(stats) => Ok(stats),

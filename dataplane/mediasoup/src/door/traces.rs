@@ -1,7 +1,5 @@
 //! Trace events: what a transport's path is taken to carry, for applications that have asked for it.
 
-use std::time::{Duration, Instant};
-
 use corecast_dataplane::Machine;
 use corecast_mediasoup_worker::fbs::common::TraceDirection;
 use corecast_mediasoup_worker::fbs::transport::{BweTraceInfo, BweType, TraceEventType, TraceInfo, TraceNotification};
@@ -11,17 +9,9 @@ use super::objects::Kind;
 use super::transport::{now_ms, transport_of};
 use super::{Door, Tells, Told};
 
-/// Time between two of a transport (mediasoup's least).
-const INTERVAL: Duration = Duration::from_secs(1);
-
 impl Door {
-    /// Tells of the transports whose estimates are traced, if it is time.
+    /// Tells of the transports whose estimates are traced. Called once a second, which is mediasoup's least.
     pub(super) fn trace(&mut self, machine: &mut dyn Machine) {
-        let now = Instant::now();
-        if self.traced_at.is_some_and(|at| now - at < INTERVAL) {
-            return;
-        }
-        self.traced_at = Some(now);
         let traced = self.objects.transports.iter().filter(|(_, one)| one.traces.contains(&TraceEventType::Bwe));
         let traced: Vec<TransportId> = traced.map(|(id, _)| *id).collect();
         for id in traced {

@@ -10,7 +10,7 @@ use corecast_mediasoup_worker::fbs::sctp_parameters::SctpParameters;
 use corecast_mediasoup_worker::fbs::transport::{
     Dump, RecvRtpHeaderExtensions, RtpListener, SctpListener, Stats, TraceEventType,
 };
-use corecast_mediasoup_worker::fbs::{pipe_transport, plain_transport, web_rtc_transport};
+use corecast_mediasoup_worker::fbs::{direct_transport, pipe_transport, plain_transport, web_rtc_transport};
 use corecast_wire::{Command, MAX_CHANNELS_PER_TRANSPORT, Object, ObjectStats, Reply, TransportId, TransportStats};
 use nix::time::{ClockId, clock_gettime};
 
@@ -30,6 +30,7 @@ impl Door {
             Kind::WebRtc(_) => self.dump_webrtc(id).map(Some),
             Kind::Plain(_) => self.dump_plain(id).map(Some),
             Kind::Pipe(_) => self.dump_pipe(id).map(Some),
+            Kind::Direct => self.dump_direct(id).map(Some),
         }
     }
 
@@ -113,6 +114,10 @@ impl Door {
                     dtls_state: dtls_state(webrtc.dtls_state),
                 }))
             }
+            Kind::Direct => {
+                let stats = direct_transport::GetStatsResponse { base: Box::new(base) };
+                Answer::DirectTransportGetStatsResponse(Box::new(stats))
+            }
             Kind::Pipe(pipe) => {
                 let tuple = Box::new(listen::tuple(&pipe.rtp, pipe.remote));
                 let stats = pipe_transport::GetStatsResponse { base: Box::new(base), tuple };
@@ -165,7 +170,7 @@ impl Door {
         let webrtc = match &mut self.objects.transport(id)?.kind {
             Kind::WebRtc(webrtc) => webrtc,
             // Nothing is estimated there, in mediasoup as here.
-            Kind::Plain(_) | Kind::Pipe(_) => return Ok(None),
+            Kind::Plain(_) | Kind::Pipe(_) | Kind::Direct => return Ok(None),
         };
         let mut outgoing = webrtc.outgoing;
         match body {

@@ -1,0 +1,110 @@
+//! Requests about direct transports, and messages between the library and data producers and consumers.
+
+use std::collections::BTreeSet;
+
+use corecast_dataplane::Machine;
+use corecast_mediasoup_worker::fbs::data_consumer::{
+    AddSubchannelResponse, MessageNotification, RemoveSubchannelResponse, SendResponse, SetSubchannelsResponse,
+};
+use corecast_mediasoup_worker::fbs::direct_transport::DumpResponse;
+use corecast_wire::{Command, DataConsumerId, TransportId};
+
+use super::objects::Kind;
+use super::{Answer, Answered, Asked, Door, Tells, Told, other_body};
+use crate::refusal::Outcome;
+
+impl Door {
+    pub(super) fn create_direct_transport(
+        &mut self,
+        machine: &mut dyn Machine,
+        router: &str,
+        body: Option<Asked>,
+    ) -> Answered {
+        let Some(Asked::RouterCreateDirectTransportRequest(request)) = body else {
+            return Err(other_body("ROUTER_CREATE_DIRECTTRANSPORT"));
+        };
+        let router = self.router_for(router, "Transport", &request.transport_id)?;
+        let id = TransportId(self.objects.number());
+        machine.execute(&Command::CreateDirectTransport { router, transport: id })?;
+        let base = *request.options.base;
+        self.add_transport(router, id, &request.transport_id, base, Kind::Direct);
+        self.dump_direct(id).map(Some)
+    }
+
+    pub(super) fn dump_direct(&mut self, id: TransportId) -> Outcome<Answer> {
+        let base = Box::new(self.dump_base(id)?);
+        Ok(Answer::DirectTransportDumpResponse(Box::new(DumpResponse { base })))
+    }
+
+    /// A message of a data producer that the application sends.
+    pub(super) fn send_data(&mut self, machine: &mut dyn Machine, name: &str, body: Option<Told>) -> Outcome<()> {
+        let Some(Told::DataProducerSendNotification(message)) = body else {
+            return Err(other_body("DATAPRODUCER_SEND"));
+        };
+        let id = self.objects.data_producer_number(name)?;
+        let subchannels = message.subchannels.clone().unwrap_or_default();
+        let is_for_all =
+            subchannels.is_empty() && message.required_subchannel.is_none() && message.ignored_subchannel.is_none();
+        let (ppid, payload) = (message.ppid, message.data);
+        if is_for_all {
+            machine.execute(&Command::SendData { data_producer: id, ppid, payload })?;
+            return Ok(());
+        }
+        let producer = self.objects.data_producer(id)?;
+        let consumers = if producer.is_paused { BTreeSet::new() } else { producer.consumers.clone() };
+        for data_consumer in consumers {
+            let own = &self.objects.data_consumer(data_consumer)?.subchannels;
+            let is_wanted = message.required_subchannel.is_none_or(|one| own.contains(&one))
+                && !message.ignored_subchannel.is_some_and(|one| own.contains(&one))
+                && (subchannels.is_empty() || subchannels.iter().any(|one| own.contains(one)));
+            if is_wanted {
+                // Who is paused, or too slow, goes without.
+                let _ = machine.execute(&Command::SendDataTo { data_consumer, ppid, payload: payload.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Which subchannels a data consumer listens to.
+    pub(super) fn change_subchannels(&mut self, name: &str, body: Option<Asked>) -> Answered {
+        let id = self.objects.data_consumer_number(name)?;
+        let own = &mut self.objects.data_consumer(id)?.subchannels;
+        let now = |own: &BTreeSet<u16>| own.iter().copied().collect();
+        Ok(Some(match body {
+            Some(Asked::DataConsumerSetSubchannelsRequest(request)) => {
+                *own = request.subchannels.into_iter().collect();
+                let response = SetSubchannelsResponse { subchannels: now(own) };
+                Answer::DataConsumerSetSubchannelsResponse(Box::new(response))
+            }
+            Some(Asked::DataConsumerAddSubchannelRequest(request)) => {
+                own.insert(request.subchannel);
+                let response = AddSubchannelResponse { subchannels: now(own) };
+                Answer::DataConsumerAddSubchannelResponse(Box::new(response))
+            }
+            Some(Asked::DataConsumerRemoveSubchannelRequest(request)) => {
+                own.remove(&request.subchannel);
+                let response = RemoveSubchannelResponse { subchannels: now(own) };
+                Answer::DataConsumerRemoveSubchannelResponse(Box::new(response))
+            }
+            _ => return Err(other_body("DATACONSUMER_SET_SUBCHANNELS")),
+        }))
+    }
+
+    /// A message to one data consumer.
+    pub(super) fn send_data_to(&mut self, machine: &mut dyn Machine, name: &str, body: Option<Asked>) -> Answered {
+        let Some(Asked::DataConsumerSendRequest(message)) = body else {
+            return Err(other_body("DATACONSUMER_SEND"));
+        };
+        let data_consumer = self.objects.data_consumer_number(name)?;
+        let (ppid, payload) = (message.ppid, message.data);
+        machine.execute(&Command::SendDataTo { data_consumer, ppid, payload })?;
+        let buffered_amount = super::data::sent_data(machine, data_consumer)?.buffered_amount;
+        Ok(Some(Answer::DataConsumerSendResponse(Box::new(SendResponse { buffered_amount }))))
+    }
+
+    pub(super) fn hear_message(&mut self, id: DataConsumerId, ppid: u32, data: Vec<u8>) {
+        let Some(name) = self.objects.data_consumers.get(&id).map(|consumer| consumer.name.clone()) else { return };
+        let body = Told::DataConsumerMessageNotification(Box::new(MessageNotification { ppid, data }));
+        self.notify(&name, Tells::DataconsumerMessage, Some(body));
+    }
+}
