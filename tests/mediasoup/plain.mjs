@@ -27,11 +27,15 @@ const speak = (count = 5) => {
     sender.send(rtp({ payloadType: 111, sequence, timestamp: sequence * 960, ssrc: 1111, payload }), ingress.tuple.localPort);
   }
 };
+const scored = next(producer, 'score');
 const learnt = next(ingress, 'tuple');
 speak();
 assert.equal((await learnt).remotePort, sender.port);
 await until('the packets are counted', async () => (await producer.getStats())[0]?.packetCount === 5);
 assert.equal(receiver.rtp(out).length, 0, 'the consumer is paused');
+assert.deepEqual(await scored, [{ encodingIdx: 0, ssrc: 1111, rid: undefined, score: 10 }]);
+await until('its consumer hears of it', () => consumer.score.producerScore === 10);
+assert.deepEqual(consumer.score, { score: 10, producerScore: 10, producerScores: [10] });
 
 await consumer.resume();
 speak();

@@ -18,6 +18,7 @@ mod plain;
 mod rates;
 mod router;
 mod rtp;
+mod scores;
 mod secrets;
 mod stats;
 mod traces;
@@ -237,6 +238,7 @@ impl Door {
         }
         self.ticked_at = Instant::now();
         self.ticks += 1;
+        self.follow_scores(machine, self.ticks);
         if self.ticks.is_multiple_of(TICKS_PER_SECOND) {
             self.trace(machine);
         }
