@@ -179,6 +179,8 @@ pub struct Bench {
     pub media_to: BTreeMap<SocketAddr, u64>,
     /// What the data channels of new transports are made with.
     pub sctp: Option<SctpOptions>,
+    /// Time after which transports made from now on lose consent, in milliseconds.
+    pub consent_timeout_ms: Option<u32>,
     /// One of so many datagrams of DTLS is lost, in either direction, and what peers send comes in another order; 0 for
     /// none.
     pub lose_each: u64,
@@ -221,6 +223,7 @@ impl Bench {
             astray: Vec::new(),
             media_to: BTreeMap::new(),
             sctp: None,
+            consent_timeout_ms: None,
             lose_each: 0,
             cut_off: None,
             dtls_datagrams: 0,
@@ -338,7 +341,7 @@ impl Bench {
             rtcp_ssrc: 1,
             max_incoming_bitrate_bps: 0,
             outgoing: OutgoingBitrates::default(),
-            consent_timeout_ms: None,
+            consent_timeout_ms: self.consent_timeout_ms,
             sctp: self.sctp,
         };
         self.must(&Command::CreateWebRtcTransport { router, transport: TransportId(number.into()), options });

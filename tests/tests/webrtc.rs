@@ -71,3 +71,23 @@ fn who_comes_back_after_its_consent_was_lost_finds_no_gap() {
     assert_eq!(watcher.numbers, (7..27).collect::<Vec<_>>());
     assert_eq!(watcher.received[10..], [b"after"; 10]);
 }
+
+/// A transport may have a consent timeout of its own, and none.
+#[test]
+fn a_transports_own_consent_timeout_counts() {
+    for (own, silent_s, state) in [
+        (None, 20, IceState::Completed),
+        (Some(5_000), 8, IceState::Disconnected),
+        (Some(60_000), 40, IceState::Completed),
+        (Some(0), 200, IceState::Completed),
+    ] {
+        let mut bench = Bench::new(DtlsVersions::V12);
+        bench.consent_timeout_ms = own;
+        bench.join(1, true, DtlsVersion::Dtls12);
+        bench.run(Duration::from_secs(2));
+        assert_eq!(bench.state_of(1).0, IceState::Completed);
+        bench.peers.clear();
+        bench.run(Duration::from_secs(silent_s));
+        assert_eq!(bench.state_of(1).0, state, "{own:?} after {silent_s} s");
+    }
+}
