@@ -65,6 +65,7 @@ impl Room {
             port_range: None,
             rtcp_mux: new.rtcp_mux,
             comedia: new.comedia,
+            pipe: false,
             srtp: own_srtp.clone(),
             rtcp_ssrc,
         };

@@ -105,6 +105,10 @@ pub const MAX_TRANSPORTS: usize = 10_000;
 pub const MAX_PRODUCERS_PER_TRANSPORT: usize = 16;
 /// SSRCs from which the producers of a transport receive, retransmissions included.
 pub const MAX_SSRCS_PER_TRANSPORT: usize = 64;
+/// The same of a pipe between two routers, which carries what whole rooms send.
+pub const MAX_PRODUCERS_PER_PIPE: usize = 1_024;
+/// See [`MAX_PRODUCERS_PER_PIPE`].
+pub const MAX_SSRCS_PER_PIPE: usize = 4_096;
 /// Longest MID or RID of a producer, in bytes: that of the two-byte form (RFC 8285 section 4.3).
 pub const MAX_NAME_BYTES: usize = 255;
 /// Consumers of a transport.

@@ -21,6 +21,8 @@ pub struct PlainTransportOptions {
     pub rtcp_mux: bool,
     /// The remote address is learnt from the first valid packet (with SRTP: the first authenticated one).
     pub comedia: bool,
+    /// It joins two routers: it may have many producers.
+    pub pipe: bool,
     /// With SRTP: the suite and the key with which we send.
     pub srtp: Option<SrtpParameters>,
     /// SSRC under which we send RTCP that belongs to no consumer (receiver reports, NACK, PLI).
@@ -38,6 +40,7 @@ impl PlainTransportOptions {
             port_range: None,
             rtcp_mux: true,
             comedia: false,
+            pipe: false,
             srtp: None,
             rtcp_ssrc,
         }

@@ -21,7 +21,10 @@ use crate::congestion::send::{MINIMUM_BPS, Settings};
 use crate::congestion::{Arrivals, Remb, Sending};
 use crate::io::{Deadline, Endpoint, EndpointId, Path};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey};
-use crate::limits::{INITIAL_OUTGOING_BPS, MAX_OUTGOING_BPS, MAX_REFERENCE_TIMES, MAX_SSRCS_PER_TRANSPORT};
+use crate::limits::{
+    INITIAL_OUTGOING_BPS, MAX_OUTGOING_BPS, MAX_PRODUCERS_PER_PIPE, MAX_PRODUCERS_PER_TRANSPORT, MAX_REFERENCE_TIMES,
+    MAX_SSRCS_PER_PIPE, MAX_SSRCS_PER_TRANSPORT,
+};
 use crate::media::SenderClock;
 use crate::rtcp::DlrrBlock;
 use crate::srtp::Opener;
@@ -66,6 +69,8 @@ pub(crate) struct Transport {
     /// `None` with RTCP on the RTP port (RFC 5761).
     rtcp_local: Option<Endpoint>,
     comedia: bool,
+    /// It joins two routers.
+    pipe: bool,
     /// What a WebRTC transport has beyond a plain one. Its remote side is known only while a path is nominated and
     /// there are keys: without them nothing can be sent, and so nothing in the clear.
     webrtc: Option<Box<WebRtc>>,
@@ -75,6 +80,7 @@ pub(crate) struct Transport {
     rtcp_remote: Option<SocketAddr>,
     rtcp_ssrc: u32,
     producers: Vec<ProducerKey>,
+    /// By SSRC.
     inbound: Vec<Inbound>,
     /// SSRCs that have lost their place to others. Under SRTP they do not come back: their replay windows are gone.
     retired: Vec<u32>,
@@ -115,6 +121,7 @@ impl Transport {
             local,
             rtcp_local: None,
             comedia: false,
+            pipe: false,
             webrtc: None,
             direct: None,
             connected: false,
@@ -164,6 +171,21 @@ impl Transport {
         self.webrtc = Some(Box::new(webrtc));
         self.max_incoming_bitrate_bps = max_incoming_bitrate_bps;
         self
+    }
+
+    /// Whether it joins two routers, and so may have many producers.
+    #[must_use]
+    pub(crate) const fn piping(mut self, pipe: bool) -> Self {
+        self.pipe = pipe;
+        self
+    }
+
+    /// Producers that it may have, and SSRCs from which they may receive.
+    pub(crate) const fn maxima(&self) -> (usize, usize) {
+        if self.pipe {
+            return (MAX_PRODUCERS_PER_PIPE, MAX_SSRCS_PER_PIPE);
+        }
+        (MAX_PRODUCERS_PER_TRANSPORT, MAX_SSRCS_PER_TRANSPORT)
     }
 
     /// A transport without sockets.
@@ -336,13 +358,15 @@ impl Transport {
 
     /// One more SSRC belongs to a stream.
     pub(crate) fn add_inbound(&mut self, inbound: Inbound) {
-        self.inbound.push(inbound);
+        let place = self.inbound.partition_point(|other| other.ssrc < inbound.ssrc);
+        self.inbound.insert(place, inbound);
     }
 
     /// The stream of an SSRC, if it is known.
     #[inline]
     pub(crate) fn inbound_of(&self, ssrc: u32) -> Option<&Inbound> {
-        self.inbound.iter().find(|inbound| inbound.ssrc == ssrc)
+        let place = self.inbound.binary_search_by_key(&ssrc, |inbound| inbound.ssrc).ok()?;
+        self.inbound.get(place)
     }
 
     /// Its consumers.

@@ -15,9 +15,7 @@ use super::{Owner, Worker};
 use crate::consumer::Consumer;
 use crate::io::{Endpoint, EndpointOp, Outbox};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey, TransportKey};
-use crate::limits::{
-    MAX_CONSUMERS, MAX_CONSUMERS_PER_TRANSPORT, MAX_PRODUCERS_PER_TRANSPORT, MAX_ROUTERS, MAX_TRANSPORTS,
-};
+use crate::limits::{MAX_CONSUMERS, MAX_CONSUMERS_PER_TRANSPORT, MAX_ROUTERS, MAX_TRANSPORTS};
 use crate::media::{Producer, Stream};
 use crate::srtp::Opener;
 use crate::time::Instant;
@@ -161,8 +159,8 @@ impl Worker {
             _ => return Err(invalid("rtcpMux", "needs another number of endpoints than were opened")),
         };
         let security = options.srtp.as_ref().map(|srtp| security(srtp, &mut self.words)).transpose()?;
-        let transport =
-            Transport::new(id, router, options.rtcp_ssrc, local).plain(options.comedia, rtcp_local, security);
+        let transport = Transport::new(id, router, options.rtcp_ssrc, local);
+        let transport = transport.plain(options.comedia, rtcp_local, security).piping(options.pipe);
         let endpoints: Vec<_> = transport.endpoints().collect();
         let key = self.transports.insert(transport);
         siblings.push(key);
@@ -250,7 +248,7 @@ impl Worker {
         let Some(transport) = self.transports.get_mut(transport_key) else {
             return Err(not_found("transport", transport.0));
         };
-        limit(transport.producers().len(), MAX_PRODUCERS_PER_TRANSPORT, "producers on a transport")?;
+        limit(transport.producers().len(), transport.maxima().0, "producers on a transport")?;
         check_produce(transport, options)?;
         check_names(transport, &self.producers, options)?;
         if !self.history.has_room(options.kind, options.encodings.len()) {

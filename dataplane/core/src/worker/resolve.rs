@@ -15,7 +15,7 @@ use corecast_wire::{Codec, CommandError, Discard, ProduceOptions};
 
 use super::Worker;
 use crate::key::{OfProducer, OfStream, Table, TransportKey};
-use crate::limits::{MAX_NAME_BYTES, MAX_SSRCS_PER_TRANSPORT};
+use crate::limits::MAX_NAME_BYTES;
 use crate::media::{Producer, Stream};
 use crate::rtp::RtpView;
 use crate::srtp::ReplayWindow;
@@ -40,7 +40,7 @@ impl Worker {
     #[cold]
     pub(crate) fn resolve(&self, now: Instant, key: TransportKey, view: &RtpView<'_>) -> Result<Resolved, Discard> {
         let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
-        if transport.inbound_count() >= MAX_SSRCS_PER_TRANSPORT {
+        if transport.inbound_count() >= transport.maxima().1 {
             return Err(Discard::TooManySsrcs);
         }
         if transport.has_retired(view.ssrc()) {
@@ -174,8 +174,8 @@ pub(crate) fn check_names(
         }
     }
     let announced = options.encodings.iter().flat_map(|encoding| [encoding.ssrc, encoding.rtx_ssrc]).flatten();
-    if transport.inbound_count() + announced.count() > MAX_SSRCS_PER_TRANSPORT {
-        let max = MAX_SSRCS_PER_TRANSPORT as u64;
+    if transport.inbound_count() + announced.count() > transport.maxima().1 {
+        let max = transport.maxima().1 as u64;
         return Err(CommandError::Limit { what: "SSRCs of producers on a transport".into(), max });
     }
     Ok(())

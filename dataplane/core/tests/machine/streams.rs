@@ -2,9 +2,13 @@
 
 use corecast_core::rtp::RtpView;
 use corecast_core::srtp::Sealer;
-use corecast_wire::{CommandError, EncodingMapping, ExtensionMapping, HeaderExtension, ProduceOptions, ProducerId};
+use corecast_core::{Endpoint, EndpointId};
+use corecast_wire::{
+    Command, CommandError, EncodingMapping, ExtensionMapping, HeaderExtension, PlainTransportOptions, ProduceOptions,
+    ProducerId, RouterId, TransportId,
+};
 
-use crate::bed::{Bed, KEY_FRAME, packet, path, receiver, remote, srtp, video};
+use crate::bed::{Bed, KEY_FRAME, local, packet, path, receiver, remote, srtp, video};
 
 const MID: u8 = 3;
 const RID: u8 = 4;
@@ -142,7 +146,7 @@ fn names_that_would_find_two_are_refused() {
     bed.produce_as(0, 3, named(Some("c"), &[Some("r0"), Some("r1")])).expect("nothing was left behind");
     bed.transport(2, false, false);
     bed.produce_as(2, 4, named(Some("a"), &[None])).expect("a MID is its transport's own");
-    bed.command(&corecast_wire::Command::CloseProducer { producer: ProducerId(1) }).expect("there");
+    bed.command(&Command::CloseProducer { producer: ProducerId(1) }).expect("there");
     bed.produce_as(0, 1, named(Some("a"), &[None])).expect("free again");
 }
 
@@ -164,4 +168,31 @@ fn a_transport_has_a_bounded_number_of_ssrcs() {
     assert!(matches!(result, Err(CommandError::Limit { max: 64, .. })), "{result:?}");
     bed.arrive(path(0), &packet(700, 96, 1, &[(MID, b"a")], &KEY_FRAME));
     assert_eq!(bed.discarded(), [("too_many_ssrcs", 1)]);
+}
+
+/// A pipe carries what a whole room sends: more producers than a client may have, and their packets find them.
+#[test]
+fn a_pipe_has_many_producers() {
+    let mut bed = Bed::new();
+    let (transport, options) = (TransportId(0), PlainTransportOptions::new(local(0).ip(), 7));
+    let options = PlainTransportOptions { pipe: true, ..options };
+    let create = Command::CreatePlainTransport { router: RouterId(1), transport, options };
+    let opened = [Endpoint { id: EndpointId(0), local: local(0) }];
+    bed.worker.handle_command(bed.now, &create, &opened, &mut bed.outbox).expect("new");
+    let remote = Some(remote(0));
+    bed.command(&Command::ConnectPlainTransport { transport, remote, rtcp_remote: None, srtp: None }).expect("once");
+    bed.transport(1, false, false);
+    // Not in the order of their SSRCs.
+    let ssrc = |number: u64| 1_000 + (number as u32 * 7_919) % 10_000 * 2;
+    for number in 0..300 {
+        let encoding = EncodingMapping { ssrc: Some(ssrc(number)), rtx_ssrc: None, rid: None };
+        bed.produce_as(0, number, ProduceOptions { encodings: vec![encoding], ..video() }).expect("many");
+        bed.consume_as(1, number, receiver(100_000 + number as u32)).expect("new");
+    }
+    bed.sent();
+    for number in 0..300 {
+        bed.arrive(path(0), &packet(ssrc(number), 96, 1, &[], &KEY_FRAME));
+    }
+    let media = bed.sent().into_iter().filter(|(_, bytes)| bytes[1] & 0x7f == 101).count();
+    assert_eq!((media, bed.discarded()), (300, vec![]));
 }

@@ -46,6 +46,7 @@ impl Door {
         let asked = PlainTransportOptions {
             port: (info.ports.0 == info.ports.1).then_some(info.ports.0),
             port_range: Some(info.ports),
+            pipe: true,
             srtp: key.as_ref().map(plain::srtp).transpose()?,
             ..PlainTransportOptions::new(info.ip, secrets::ssrc()?)
         };

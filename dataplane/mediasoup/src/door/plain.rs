@@ -82,6 +82,7 @@ impl Door {
             port_range: Some(if given(rtp.ports).is_some() { self.ports } else { rtp.ports }),
             rtcp_mux: options.rtcp_mux,
             comedia: options.comedia,
+            pipe: false,
             srtp: key.as_ref().map(srtp).transpose()?,
             rtcp_ssrc: secrets::ssrc()?,
         };
