@@ -161,6 +161,52 @@ fn a_receiver_that_is_gone_loses_new_messages_and_takes_no_memory() {
     assert_eq!(room.bench.events.iter().filter(told).count(), 1);
 }
 
+/// Control is told when what waits has fallen to the threshold, and a paused data consumer is sent nothing.
+#[test]
+fn control_is_told_when_little_waits_and_may_pause_a_data_consumer() {
+    let mut room = Room::of_two(DtlsVersions::V12, DtlsVersion::Dtls12);
+    let (one, _) = (room.open(1, labelled("chat")), room.open(2, labelled("chat")));
+    room.run(500);
+    let stats = |room: &mut Room| match room.bench.ask(&Command::Stats { from: None }) {
+        Ok(Reply::Stats(page)) => page.objects.into_iter().find_map(|stats| match stats {
+            ObjectStats::DataConsumer(stats) if stats.transport == TransportId(2) => Some(stats),
+            _ => None,
+        }),
+        answer => panic!("{answer:?}"),
+    };
+    let data_consumer = stats(&mut room).expect("linked").data_consumer;
+    room.bench.must(&Command::SetBufferedAmountLowThreshold { data_consumer, bytes: 50_000 });
+    room.bench.cut_off = Some(room.bench.peers[1].address);
+    for _ in 0..10 {
+        room.send(1, one, true, &[7; 30_000]);
+        room.run(20);
+    }
+    let low = |room: &Room| {
+        let of = |event: &Event| match event {
+            Event::DataConsumerBufferedAmountLow { data_consumer: of, buffered_amount } if *of == data_consumer => {
+                Some(*buffered_amount)
+            }
+            _ => None,
+        };
+        room.bench.events.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    let waits = stats(&mut room).expect("linked").buffered_amount;
+    assert!(waits > 50_000 && low(&room).is_empty(), "{waits} wait");
+    room.bench.cut_off = None;
+    room.run(20_000);
+    let told = low(&room);
+    assert!(told.len() == 1 && told[0] <= 50_000, "{told:?}");
+    assert_eq!((room.received(2).len(), stats(&mut room).expect("linked").buffered_amount), (10, 0));
+    room.bench.must(&Command::PauseDataConsumer { data_consumer, paused: true });
+    room.send(1, one, false, b"unheard");
+    room.run(100);
+    room.bench.must(&Command::PauseDataConsumer { data_consumer, paused: false });
+    room.send(1, one, false, b"heard");
+    room.run(100);
+    assert_eq!(room.received(2), [(false, b"heard".to_vec())]);
+    assert_eq!(room.bench.worker.totals().discards.get(Discard::DataConsumerPaused), 1);
+}
+
 /// What waits for one receiver is what the operator allows.
 #[test]
 fn the_send_buffer_is_that_of_the_settings() {
