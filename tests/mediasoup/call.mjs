@@ -38,7 +38,11 @@ function peer(room) {
   return { made, states: [],
     async rtpCapabilities() { return room.router.rtpCapabilities; },
     async createTransport(direction) {
-      const transport = await room.router.createWebRtcTransport({ webRtcServer: room.worker.appData.webRtcServer,
+      // Who sends is reached on the worker's server, and who receives on ports of the transport's own.
+      const announced = { ip: '0.0.0.0', announcedAddress: '127.0.0.1' };
+      const where = direction === 'send' ? { webRtcServer: room.worker.appData.webRtcServer }
+        : { listenInfos: [{ protocol: 'udp', ...announced }, { protocol: 'tcp', ...announced }] };
+      const transport = await room.router.createWebRtcTransport({ ...where,
         enableUdp: true, enableTcp: true, preferUdp: true, initialAvailableOutgoingBitrate: 1_000_000, enableSctp: true });
       await transport.enableTraceEvent(['bwe']);
       await transport.setMaxIncomingBitrate(5_000_000);
@@ -128,6 +132,10 @@ for (const state of ['ice connected', 'ice completed', 'dtls connecting', 'dtls 
 }
 assert.match(alice.send.dtlsRemoteCert, /^-----BEGIN CERTIFICATE-----\n/);
 assert.equal(alice.send.iceSelectedTuple.protocol, 'udp');
+assert.deepEqual(bob.recv.iceCandidates.map(({ address, protocol }) => `${protocol} ${address}`),
+  ['udp 127.0.0.1', 'tcp 127.0.0.1']);
+assert.deepEqual([bob.recv.iceSelectedTuple.localAddress, bob.recv.iceSelectedTuple.localPort],
+  ['127.0.0.1', bob.recv.iceCandidates[0].port]);
 const [stats] = await bob.recv.getStats();
 assert.deepEqual([stats.type, stats.iceState, stats.dtlsState], ['webrtc-transport', 'completed', 'connected']);
 assert.ok(stats.bytesSent > 10_000 && stats.availableOutgoingBitrate > 0, JSON.stringify(stats));
@@ -203,7 +211,9 @@ await closed;
 assert.ok(usages.length > WORKERS && usages.every(({ ru_utime: time }) => time >= 0));
 
 // The server that closes closes its transports.
-const gone = next(bob.recv, 'listenserverclose');
+await peer(room).createTransport('send');
+const [last] = [...room.router.transportsForTesting.values()].slice(-1);
+const gone = next(last, 'listenserverclose');
 room.worker.appData.webRtcServer.close();
 await gone;
 
