@@ -64,6 +64,14 @@ impl Wish {
         true
     }
 
+    /// The last step costs so much, if that is more than was known.
+    pub(crate) fn raise_last(&mut self, bps: u64) {
+        let last = self.count.checked_sub(1).and_then(|last| self.costs.get_mut(usize::from(last)));
+        if let Some(last) = last {
+            *last = bps.max(*last);
+        }
+    }
+
     /// How many steps it has.
     pub(crate) const fn count(&self) -> u8 {
         self.count

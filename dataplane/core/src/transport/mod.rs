@@ -2,11 +2,11 @@
 //! its own, with or without SRTP; what a WebRTC one has beyond that is in `webrtc`.
 
 mod channels;
+mod clocks;
 mod data_queue;
 mod direct;
 mod exit;
 mod queue;
-mod reference_time;
 mod security;
 mod traffic;
 mod webrtc;
@@ -22,19 +22,17 @@ use crate::congestion::{Arrivals, Remb, Sending};
 use crate::io::{Deadline, Endpoint, EndpointId, Path};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey};
 use crate::limits::{
-    INITIAL_OUTGOING_BPS, MAX_OUTGOING_BPS, MAX_PRODUCERS_PER_PIPE, MAX_PRODUCERS_PER_TRANSPORT, MAX_REFERENCE_TIMES,
-    MAX_SSRCS_PER_PIPE, MAX_SSRCS_PER_TRANSPORT,
+    INITIAL_OUTGOING_BPS, MAX_OUTGOING_BPS, MAX_PRODUCERS_PER_PIPE, MAX_PRODUCERS_PER_TRANSPORT, MAX_SSRCS_PER_PIPE,
+    MAX_SSRCS_PER_TRANSPORT,
 };
-use crate::media::SenderClock;
-use crate::rtcp::DlrrBlock;
 use crate::srtp::Opener;
 use crate::time::Instant;
 
 pub(crate) use channels::{Channels, Opened};
+pub(crate) use clocks::{Clocks, ReferenceTime};
 pub(crate) use direct::Direct;
 pub(crate) use exit::Exit;
 pub(crate) use queue::{Budget, Queue, Queued};
-pub(crate) use reference_time::ReferenceTime;
 pub(crate) use security::Security;
 pub(crate) use traffic::Traffic;
 pub(crate) use webrtc::WebRtc;
@@ -91,8 +89,7 @@ pub(crate) struct Transport {
     outbound: BTreeMap<u32, ConsumerKey>,
     reports_deadline: Deadline,
     /// Clocks of its receivers, to be answered with the next reports.
-    reference_times: Vec<ReferenceTime>,
-    sender_clock: SenderClock,
+    clocks: Clocks,
     /// What its senders are told about congestion.
     arrivals: Option<Box<Arrivals>>,
     remb: Option<Box<Remb>>,
@@ -145,8 +142,7 @@ impl Transport {
             },
             next_transport_cc: 0,
             reports_deadline: Deadline::default(),
-            reference_times: Vec::new(),
-            sender_clock: SenderClock::default(),
+            clocks: Clocks::default(),
             arrivals: None,
             remb: None,
             max_incoming_bitrate_bps: 0,
@@ -446,33 +442,13 @@ impl Transport {
         &mut self.reports_deadline
     }
 
-    /// The clock of the peer, to which the reports of all its streams refer.
-    pub(crate) const fn sender_clock(&self) -> &SenderClock {
-        &self.sender_clock
+    /// The clocks of its peer and of those whom it is sent reports of.
+    pub(crate) const fn clocks(&self) -> &Clocks {
+        &self.clocks
     }
 
-    pub(crate) const fn sender_clock_mut(&mut self) -> &mut SenderClock {
-        &mut self.sender_clock
-    }
-
-    /// Keeps a receiver's clock, to be answered with the next reports: the last one of each receiver, and of a few
-    /// receivers only.
-    pub(crate) fn record_reference_time(&mut self, time: ReferenceTime) {
-        if let Some(known) = self.reference_times.iter_mut().find(|known| known.is_of(time)) {
-            *known = time;
-        } else if self.reference_times.len() < MAX_REFERENCE_TIMES {
-            self.reference_times.push(time);
-        }
-    }
-
-    /// Answers to the clocks of receivers.
-    pub(crate) fn reference_time_answers(&self, now: Instant) -> Vec<DlrrBlock> {
-        self.reference_times.iter().map(|time| time.answer(now)).collect()
-    }
-
-    /// The clocks of receivers have been answered.
-    pub(crate) fn clear_reference_times(&mut self) {
-        self.reference_times.clear();
+    pub(crate) const fn clocks_mut(&mut self) -> &mut Clocks {
+        &mut self.clocks
     }
 
     /// When what arrived with transport-wide sequence numbers did, for feedback to its senders.

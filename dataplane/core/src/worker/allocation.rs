@@ -230,6 +230,13 @@ impl Worker {
                     break;
                 }
             }
+            // One that takes no more than what is below it is to be had instead of that.
+            if let (Some(last), Some(bps)) = (steps.allows.last_mut(), rate.needed_bps())
+                && last.spatial != spatial
+            {
+                *last = Allowed { spatial, temporal: u8::MAX, suspended: false };
+                steps.wish.raise_last(bps);
+            }
             // The last of a layer is all of it.
             if let Some(last) = steps.allows.last_mut().filter(|last| last.spatial == spatial) {
                 last.temporal = u8::MAX;

@@ -76,7 +76,7 @@ impl Worker {
         if let Some(stream) = stream {
             stream.reception_mut().set_sender_report(report);
             if let Some(transport) = self.transports.get_mut(key) {
-                transport.sender_clock_mut().record(now, ntp_time(self.config.unix_time_ns, now), report.ntp);
+                transport.clocks_mut().sender_mut().record(now, ntp_time(self.config.unix_time_ns, now), report.ntp);
             }
         }
     }

@@ -83,7 +83,7 @@ impl Worker {
             })?;
         }
         let mut rest = reporting.as_slice();
-        let mut answers: Vec<_> = transport.reference_time_answers(now);
+        let mut answers: Vec<_> = transport.clocks().answers(now);
         while !rest.is_empty() {
             transport.send_rtcp(outbox, |writer| {
                 while let Some(((consumer, info), others)) = rest.split_first() {
@@ -102,7 +102,7 @@ impl Worker {
             })?;
         }
         if answers.is_empty() {
-            transport.clear_reference_times();
+            transport.clocks_mut().clear();
         }
         Ok(())
     }
@@ -115,7 +115,7 @@ impl Worker {
         let stream = self.streams.get(consumer.last_stream())?;
         let producer = self.producers.get(stream.producer());
         let sender = producer.and_then(|producer| self.transports.get(producer.transport()));
-        let theirs = sender.and_then(|sender| sender.sender_clock().at(ntp));
+        let theirs = sender.and_then(|sender| sender.clocks().sender().at(ntp));
         let timestamp = stream.reception().timestamp_at(now, theirs, consumer.clock_rate_hz())?;
         Some((key, consumer.sender_info(ntp, timestamp)))
     }

@@ -15,7 +15,7 @@ impl Worker {
             match block {
                 XrBlock::ReceiverReferenceTime { ntp } => {
                     if let Some(transport) = self.transports.get_mut(key) {
-                        transport.record_reference_time(ReferenceTime::new(report.sender_ssrc, middle(ntp), now));
+                        transport.clocks_mut().record(ReferenceTime::new(report.sender_ssrc, middle(ntp), now));
                     }
                 }
                 XrBlock::Dlrr(blocks) => blocks.for_each(|block| self.take_dlrr(now, key, block)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use corecast_core::rtcp::Writer;
 use corecast_core::rtp::{Header, write_header};
-use corecast_wire::{Command, ConsumerId, EncodingMapping, Event, ProduceOptions};
+use corecast_wire::{Command, ConsumerId, EncodingMapping, Event, ProduceOptions, ProducerId};
 
 use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, path, receiver, video};
 
@@ -13,13 +13,17 @@ const SENT: [u32; 2] = [1_000, 2_000];
 const RECEIVED: [u32; 2] = [21, 22];
 /// A picture of one packet every 40 ms: 240 kbit/s.
 const PICTURE_BYTES: usize = 1_200;
-/// What the receiver says that its path carries: one of the two.
+/// What carries one of the two.
 const PATH_BPS: u64 = 330_000;
 
 struct Stage {
     bed: Bed,
     sequence: u16,
     suspended: [bool; 2],
+    /// What the receiver says that its path carries.
+    path_bps: u64,
+    /// The layer that it is sent.
+    layer: Option<u8>,
 }
 
 impl Stage {
@@ -33,7 +37,7 @@ impl Stage {
             bed.produce_as(0, number, options).expect("new");
             bed.consume_as(1, number, receiver(received)).expect("new");
         }
-        Self { bed, sequence: 0, suspended: [false; 2] }
+        Self { bed, sequence: 0, suspended: [false; 2], path_bps: PATH_BPS, layer: None }
     }
 
     /// Both send for so many seconds, and the receiver says five times a second what its path carries.
@@ -57,7 +61,7 @@ impl Stage {
             if step % 5 == 0 {
                 let mut bytes = [0; 256];
                 let mut writer = Writer::new(&mut bytes);
-                writer.push_remb(9, PATH_BPS, RECEIVED);
+                writer.push_remb(9, self.path_bps, RECEIVED);
                 let len = writer.len();
                 self.bed.arrive(path(1), &bytes[..len]);
             }
@@ -67,6 +71,9 @@ impl Stage {
             self.bed.sent();
         }
         while let Some(event) = self.bed.worker.poll_event() {
+            if let Event::ConsumerLayersChanged { current, .. } = &event {
+                self.layer = current.map(|current| current.spatial);
+            }
             if let Event::ConsumerSuspended { consumer, suspended } = event {
                 let at = RECEIVED.iter().position(|ssrc| u64::from(*ssrc) == consumer.0).expect("one of both");
                 self.suspended[at] = suspended;
@@ -109,4 +116,18 @@ fn without_priorities_the_first_stays() {
     let mut stage = Stage::new();
     stage.play(10);
     assert_eq!(stage.suspended, [false, true]);
+}
+
+#[test]
+fn of_two_encodings_that_take_the_same_the_better_one_is_sent() {
+    let mut stage = Stage::new();
+    let encoding = |ssrc| EncodingMapping { ssrc: Some(ssrc), ..EncodingMapping::default() };
+    stage.bed.command(&Command::CloseProducer { producer: ProducerId(1) }).expect("there");
+    stage.bed.command(&Command::CloseProducer { producer: ProducerId(2) }).expect("there");
+    let options = ProduceOptions { encodings: SENT.map(encoding).to_vec(), ..video() };
+    stage.bed.produce_as(0, 3, options).expect("new");
+    stage.bed.consume_as(1, 3, receiver(RECEIVED[0])).expect("new");
+    stage.path_bps = 5_000_000;
+    stage.play(10);
+    assert_eq!(stage.layer, Some(1));
 }

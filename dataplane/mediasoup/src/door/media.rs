@@ -237,15 +237,18 @@ impl Door {
         Ok(Some(Answer::ConsumerSetPreferredLayersResponse(Box::new(response))))
     }
 
-    pub(super) fn set_priority(&mut self, name: &str, body: Option<Asked>) -> Answered {
+    pub(super) fn set_priority(&mut self, machine: &mut dyn Machine, name: &str, body: Option<Asked>) -> Answered {
         let Some(Asked::ConsumerSetPriorityRequest(request)) = body else {
             return Err(other_body("CONSUMER_SET_PRIORITY"));
         };
-        let id = self.objects.consumer_number(name)?;
-        if request.priority < 1 {
+        let (id, parts) = self.parts_of(name)?;
+        let priority = request.priority;
+        if priority < 1 {
             return Err(Refusal::wrong("wrong priority (must be higher than 0)"));
         }
-        self.say_once("priority is not kept: a path's bitrate is shared by what each layer adds");
+        for consumer in parts {
+            machine.execute(&Command::SetPriority { consumer, priority })?;
+        }
         self.objects.consumer(id)?.priority = request.priority;
         let response = SetPriorityResponse { priority: request.priority };
         Ok(Some(Answer::ConsumerSetPriorityResponse(Box::new(response))))

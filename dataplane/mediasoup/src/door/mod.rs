@@ -189,7 +189,7 @@ impl Door {
             Method::ConsumerPause => self.pause_consumer(machine, name, true),
             Method::ConsumerResume => self.pause_consumer(machine, name, false),
             Method::ConsumerSetPreferredLayers => self.set_preferred_layers(machine, name, body),
-            Method::ConsumerSetPriority => self.set_priority(name, body),
+            Method::ConsumerSetPriority => self.set_priority(machine, name, body),
             Method::ConsumerRequestKeyFrame => self.request_key_frame(machine, name),
             Method::ProducerEnableTraceEvent | Method::ConsumerEnableTraceEvent => self.trace_media(name, body),
             Method::DataproducerDump => self.dump_data_producer(name),
