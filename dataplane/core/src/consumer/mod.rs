@@ -401,6 +401,12 @@ impl Consumer {
         (!self.is_waiting()).then_some(self.numbering.stream())
     }
 
+    /// The stream that is being forwarded, if one is, and the number with which that began, or began to be less or more
+    /// of it. All of it is on the lines that every packet needs.
+    pub(crate) fn segment(&self) -> (Option<StreamKey>, u64) {
+        (self.current(), self.numbering.first_out())
+    }
+
     /// The stream that is being forwarded, if one is, and up to which spatial layer within it.
     pub(crate) fn current_layer(&self) -> Option<(StreamKey, u8)> {
         self.current().map(|stream| (stream, self.filter.spatial))

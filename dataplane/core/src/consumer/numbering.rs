@@ -121,6 +121,11 @@ impl Numbering {
         self.segment.stream
     }
 
+    /// The first number of the current segment.
+    pub(crate) const fn first_out(&self) -> u64 {
+        self.segment.first_out
+    }
+
     /// Names the stream that comes first.
     pub(crate) const fn name_stream(&mut self, stream: StreamKey) {
         if self.segment.is_none() {

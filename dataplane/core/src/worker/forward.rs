@@ -163,9 +163,9 @@ impl Round<'_> {
                 if let Some(ending) = ending {
                     consumer.align(&ending, &stream.reception());
                 }
-                let before = consumer.current_layer();
+                let before = consumer.segment();
                 done = departure.serve((consumer_key, consumer), (key, stream), cursor);
-                if consumer.current_layer() != before {
+                if consumer.segment() != before {
                     stream.set_switched();
                 }
             }
