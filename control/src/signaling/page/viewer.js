@@ -27,6 +27,8 @@ export class Viewer {
   suspended = false;
   /** Name of the layer that the server was told; empty for the best one. */
   #told = "";
+  /** The tile's size and the number of layers, when they were last chosen by. */
+  #settled = "";
 
   #timer = 0;
   #observer;
@@ -67,7 +69,7 @@ export class Viewer {
   }
 
   #prepare(pc) {
-    this.layer = this.layerWords = this.limitWords = this.#told = "";
+    this.layer = this.layerWords = this.limitWords = this.#told = this.#settled = "";
     this.suspended = false;
     this.stream = new MediaStream();
     this.video.srcObject = this.stream;
@@ -99,6 +101,12 @@ export class Viewer {
     this.limitWords = LIMITS[section.limitedBy] ?? "";
     const sized = sizes(section);
     if (!sized.length) return;
+    // Once all sizes are known only the tile's own decides: each change costs the viewer a key frame.
+    const { inactive, layers } = section;
+    const isSettled = !inactive.length && sized.length === layers.length;
+    const tile = `${this.video.clientWidth} ${this.video.clientHeight} ${sized.length}`;
+    if (isSettled && tile === this.#settled) return;
+    this.#settled = isSettled ? tile : "";
     const { clientWidth, clientHeight } = this.video;
     const [wide, high] = [clientWidth, clientHeight].map((side) => (side * devicePixelRatio) / STRETCH);
     const fits = sized.findLastIndex(({ width, height }) => width >= wide && height >= high);
