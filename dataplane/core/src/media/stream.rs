@@ -35,7 +35,7 @@ pub(crate) struct Stream {
     ssrc: Option<u32>,
     rtx_ssrc: Option<u32>,
     /// Restriction identifier (RFC 8852), if it has one.
-    rid: Option<String>,
+    rid: Option<Box<str>>,
     /// Plain RTP only.
     sequence: Sequence,
     /// SRTP only: indexes of the media SSRC, and of the RTX SSRC.
@@ -72,7 +72,7 @@ pub(crate) struct Stream {
     /// Width and height of its newest key frame, if its codec shows them.
     picture: Option<(u16, u16)>,
     /// What dependency descriptors refer to, and the packet that attached it.
-    structure: Option<(u64, Box<Structure>)>,
+    structure: Option<Box<(u64, Structure)>>,
     /// Its source has left (BYE) and not come back.
     has_ended: bool,
     /// Highest sequence number taken in.
@@ -89,7 +89,7 @@ impl Stream {
             producer,
             ssrc: encoding.ssrc,
             rtx_ssrc: encoding.rtx_ssrc,
-            rid: encoding.rid.clone(),
+            rid: encoding.rid.as_deref().map(Box::from),
             sequence: Sequence::default(),
             window: ReplayWindow::default(),
             cycle: FIRST_CYCLE,
@@ -297,11 +297,12 @@ impl Stream {
     /// What a packet's payload and dependency descriptor say about its frame. A structure that a descriptor attaches
     /// counts if it is not older than the one that is known.
     pub(crate) fn read(&mut self, sequence: u64, codec: Codec, payload: &[u8], descriptor: Option<&[u8]>) -> Frame {
-        let known = self.structure.as_ref().map(|(_, structure)| &**structure);
+        let known = self.structure.as_deref().map(|(_, structure)| structure);
         let (frame, picture, structure) = codec::read(codec, payload, descriptor, known);
         self.picture = picture.or(self.picture);
-        if self.structure.as_ref().is_none_or(|(known, _)| *known <= sequence) {
-            self.structure = structure.map(|structure| (sequence, structure)).or_else(|| self.structure.take());
+        if self.structure.as_ref().is_none_or(|known| known.0 <= sequence) {
+            self.structure =
+                structure.map(|structure| Box::new((sequence, *structure))).or_else(|| self.structure.take());
         }
         frame
     }
@@ -399,7 +400,7 @@ impl Stream {
     pub(crate) fn stats(&self, now: Instant, pictures: u64) -> StreamStats {
         let was_heard = || self.reception().newest().is_some_and(|(_, at)| now.since(at) <= SILENT);
         StreamStats {
-            rid: self.rid.clone(),
+            rid: self.rid.as_deref().map(str::to_owned),
             active: self.activity.map_or_else(was_heard, |activity| activity.is_active(now, pictures)),
             picture: self.picture,
             spatial_layers: self.measured().and_then(|one| one.layers().highest_active()).map_or(0, |layer| layer + 1),
