@@ -1,9 +1,9 @@
 //! What the operator may set, and from where: a flag wins over an environment variable, that over the file, that over
 //! the default. Owns the names; starts nothing.
 
+mod http;
 mod webrtc;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +16,9 @@ use crate::settings::{
     SoundWait, Span, Workers,
 };
 
-pub(crate) use webrtc::{Access, Dtls, Limits, Sctp};
+use http::Access;
+pub(crate) use http::Http;
+pub(crate) use webrtc::{Dtls, Limits, Sctp};
 
 /// Files that are read when `--config` names none; the first that exists.
 const DEFAULT_FILES: [&str; 2] = ["corecast.toml", "/etc/corecast.toml"];
@@ -36,6 +38,7 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) test_hooks: bool,
     pub(crate) http: Http,
+    pub(crate) api: Access,
     pub(crate) rtc: Rtc,
     pub(crate) dtls: Dtls,
     pub(crate) sctp: Sctp,
@@ -58,42 +61,6 @@ pub(crate) struct Gro(pub(crate) bool);
 impl Default for Gro {
     fn default() -> Self {
         Self(true)
-    }
-}
-
-/// The HTTP API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Http {
-    /// On loopback by default: who reaches the API can aim media anywhere.
-    pub(crate) listen: SocketAddr,
-    /// Origins of web pages that may call the API, beside the server's own.
-    pub(crate) origins: Vec<String>,
-    /// HTTPS with this certificate chain, a PEM file, the server's own certificate first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tls_cert: Option<PathBuf>,
-    /// Its private key, a PEM file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tls_key: Option<PathBuf>,
-    /// HTTPS with a certificate that is made at each start of the supervisor.
-    pub(crate) tls_self_signed: bool,
-}
-
-impl Http {
-    pub(crate) fn is_https(&self) -> bool {
-        self.tls_self_signed || self.tls_cert.is_some()
-    }
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4080)),
-            origins: Vec::new(),
-            tls_cert: None,
-            tls_key: None,
-            tls_self_signed: false,
-        }
     }
 }
 
@@ -261,21 +228,6 @@ pub(crate) struct Args {
     /// Show the effective settings as TOML and end
     #[arg(long)]
     pub(crate) print_config: bool,
-    /// Address of the pages and the HTTP API [default: 127.0.0.1:4080]
-    #[arg(long, env = "CORECAST_HTTP_LISTEN", value_name = "IP:PORT")]
-    http_listen: Option<SocketAddr>,
-    /// Further origins of web pages that may call the API
-    #[arg(long, env = "CORECAST_HTTP_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
-    http_origins: Vec<String>,
-    /// HTTPS with this certificate chain (PEM)
-    #[arg(long, env = "CORECAST_TLS_CERT", value_name = "FILE")]
-    tls_cert: Option<PathBuf>,
-    /// Private key of that certificate (PEM)
-    #[arg(long, env = "CORECAST_TLS_KEY", value_name = "FILE")]
-    tls_key: Option<PathBuf>,
-    /// HTTPS with a certificate made at start: browsers warn, and then allow camera and microphone
-    #[arg(long, env = "CORECAST_TLS_SELF_SIGNED", num_args = 0..=1, default_missing_value = "true")]
-    tls_self_signed: Option<bool>,
     /// "auto" (one per core), how many, or which cores (0,2-3 or [1])
     #[arg(long, env = "CORECAST_WORKERS", value_name = "WHICH")]
     workers: Option<Workers>,
@@ -338,6 +290,8 @@ pub(crate) struct Args {
     #[arg(long, env = "CORECAST_TEST_HOOKS", hide = true, num_args = 0..=1, default_missing_value = "true")]
     test_hooks: Option<bool>,
     #[command(flatten)]
+    http: http::HttpArgs,
+    #[command(flatten)]
     webrtc: webrtc::WebRtcArgs,
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
@@ -382,6 +336,12 @@ fn set<T: Clone>(to: &mut T, from: &Option<T>) {
     }
 }
 
+fn set_list<T: Clone>(to: &mut Vec<T>, from: &[T]) {
+    if !from.is_empty() {
+        *to = from.to_vec();
+    }
+}
+
 impl Config {
     /// Settings of the file, overlaid by environment and flags.
     pub(crate) fn load(args: &Args) -> Result<Self, ConfigError> {
@@ -403,10 +363,6 @@ impl Config {
     }
 
     fn overlay(&mut self, args: &Args) {
-        set(&mut self.http.listen, &args.http_listen);
-        set(&mut self.http.tls_cert, &args.tls_cert.clone().map(Some));
-        set(&mut self.http.tls_key, &args.tls_key.clone().map(Some));
-        set(&mut self.http.tls_self_signed, &args.tls_self_signed);
         set(&mut self.workers, &args.workers);
         set(&mut self.isolation, &args.isolation);
         set(&mut self.io, &args.io);
@@ -426,12 +382,8 @@ impl Config {
         set(&mut self.failover.grace, &args.failover_grace);
         set(&mut self.log.filter, &args.log);
         set(&mut self.test_hooks, &args.test_hooks);
-        if !args.http_origins.is_empty() {
-            self.http.origins.clone_from(&args.http_origins);
-        }
-        if !args.rtc_listen_ips.is_empty() {
-            self.rtc.listen_ips.clone_from(&args.rtc_listen_ips);
-        }
+        set_list(&mut self.rtc.listen_ips, &args.rtc_listen_ips);
+        args.http.overlay(self);
         args.webrtc.overlay(self);
     }
 
@@ -451,6 +403,7 @@ impl Config {
             return Err(ConfigError(format!("log.filter {:?} cannot be read: {error}", self.log.filter)));
         }
         let cores = self.cores()?;
+        self.check_tokens()?;
         self.check_webrtc(cores.len())?;
         self.port_slices(cores.len()).map(drop)
     }

@@ -1,5 +1,5 @@
-//! What the operator may set about WebRTC: DTLS, access to the WHIP and WHEP endpoints, and limits of what comes in by
-//! them.
+//! What the operator may set about WebRTC: DTLS, data channels, and limits of what comes in by the WHIP and WHEP
+//! endpoints.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -8,11 +8,9 @@ use clap::Parser;
 use corecast_wire::{DataLimits, MAX_MESSAGE_BYTES};
 use serde::{Deserialize, Serialize};
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, set, set_list};
 use crate::settings::{DtlsSetting, IceServer, Span};
 
-/// Longest bearer token: no client sends a longer one in a header.
-const MAX_TOKEN_BYTES: usize = 1_024;
 /// At most what the parser takes.
 const SDP_BYTES: RangeInclusive<usize> = 1_024..=crate::sdp::MAX_BYTES;
 const CONNECTIONS: RangeInclusive<usize> = 16..=1 << 20;
@@ -67,21 +65,6 @@ impl Sctp {
         within("recv_window_bytes", self.recv_window_bytes.into(), &RECV_WINDOW_BYTES)?;
         within("send_buffer_bytes", self.send_buffer_bytes.into(), &SEND_BUFFER_BYTES)?;
         within("worker_bytes", self.worker_bytes, &(self.send_buffer_bytes.into()..=MAX_WORKER_BYTES))
-    }
-}
-
-/// Who may use the WHIP or the WHEP endpoint.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Access {
-    /// Bearer tokens, one of which a client must have. Without any every client may come.
-    pub(crate) tokens: Vec<String>,
-}
-
-impl std::fmt::Debug for Access {
-    /// Tokens are not for logs.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Access").field("tokens", &self.tokens.len()).finish()
     }
 }
 
@@ -155,12 +138,6 @@ pub(crate) struct WebRtcArgs {
     /// The same for all clients of a worker together, in bytes [default: 268435456]
     #[arg(long, env = "CORECAST_SCTP_WORKER_BYTES", value_name = "BYTES")]
     sctp_worker_bytes: Option<u64>,
-    /// Bearer tokens of publishers; without any everybody may publish
-    #[arg(long, env = "CORECAST_WHIP_TOKENS", value_name = "TOKEN", value_delimiter = ',', hide_env_values = true)]
-    whip_tokens: Vec<String>,
-    /// Bearer tokens of viewers; without any everybody may watch
-    #[arg(long, env = "CORECAST_WHEP_TOKENS", value_name = "TOKEN", value_delimiter = ',', hide_env_values = true)]
-    whep_tokens: Vec<String>,
     /// New WebRTC sessions per second; 0 for no limit [default: 200]
     #[arg(long, env = "CORECAST_LIMITS_SESSIONS_PER_SECOND", value_name = "NUMBER")]
     limits_sessions_per_second: Option<u32>,
@@ -186,12 +163,6 @@ pub(crate) struct WebRtcArgs {
 
 impl WebRtcArgs {
     pub(super) fn overlay(&self, config: &mut Config) {
-        use super::set;
-        fn set_list<T: Clone>(to: &mut Vec<T>, from: &[T]) {
-            if !from.is_empty() {
-                *to = from.to_vec();
-            }
-        }
         set(&mut config.rtc.webrtc_port, &self.rtc_webrtc_port);
         set(&mut config.rtc.tcp, &self.rtc_tcp);
         set(&mut config.rtc.consent_timeout, &self.rtc_consent_timeout);
@@ -210,16 +181,7 @@ impl WebRtcArgs {
         set(&mut config.limits.packets_per_second, &self.limits_packets_per_second);
         set(&mut config.limits.media_age, &self.limits_media_age);
         set_list(&mut config.rtc.ice_servers, &self.rtc_ice_servers);
-        set_list(&mut config.whip.tokens, &self.whip_tokens);
-        set_list(&mut config.whep.tokens, &self.whep_tokens);
     }
-}
-
-/// RFC 6750 section 2.1: `b64token`.
-fn is_token(text: &str) -> bool {
-    let body = text.trim_end_matches('=');
-    let char = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
-    !body.is_empty() && text.len() <= MAX_TOKEN_BYTES && body.chars().all(char)
 }
 
 impl Config {
@@ -259,14 +221,7 @@ impl Config {
         if self.limits.packets_per_second < LEAST_PACKETS_PER_SECOND {
             return wrong(format!("limits.packets_per_second must be {LEAST_PACKETS_PER_SECOND} or more"));
         }
-        self.sctp.check()?;
-        for (name, access) in [("whip.tokens", &self.whip), ("whep.tokens", &self.whep)] {
-            if access.tokens.iter().any(|token| !is_token(token)) {
-                let sentence = "tokens are 1 to 1024 letters, digits and -._~+/ (RFC 6750 section 2.1)";
-                return wrong(format!("{name}: {sentence}"));
-            }
-        }
-        Ok(())
+        self.sctp.check()
     }
 }
 
@@ -295,30 +250,25 @@ mod tests {
             ("[sctp]\nrecv_window_bytes = 300000", "sctp.recv_window_bytes"),
             ("[sctp]\nsend_buffer_bytes = 262143", "sctp.send_buffer_bytes"),
             ("[sctp]\nsend_buffer_bytes = 2000000\nworker_bytes = 1999999", "sctp.worker_bytes"),
-            ("[whip]\ntokens = [\"a b\"]", "whip.tokens"),
-            ("[whep]\ntokens = [\"\"]", "whep.tokens"),
         ] {
             let error = check(text, 2).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
         }
-        for right in
-            ["", "[rtc]\nwebrtc_port = 0", "[rtc]\nwebrtc_port = 39998", "[whip]\ntokens = [\"a-b.c_d~e+f/==\"]"]
-        {
+        for right in ["", "[rtc]\nwebrtc_port = 0", "[rtc]\nwebrtc_port = 39998"] {
             assert_eq!(check(right, 2), Ok(()), "{right}");
         }
     }
 
     #[test]
     fn flags_lie_over_the_file() {
-        let mut config = Config::parse("[whip]\ntokens = [\"file\"]\n[limits]\nsdp_bytes = 4096").expect("file");
-        let flags = ["corecast", "--whip-tokens", "a,b", "--dtls-versions", "both", "--rtc-tcp", "false"];
+        let mut config = Config::parse("[limits]\nsdp_bytes = 4096").expect("file");
+        let flags = ["corecast", "--dtls-versions", "both", "--rtc-tcp", "false"];
         let sctp = ["--sctp-recv-window-bytes", "1048576", "--sctp-send-buffer-bytes", "300000"];
         let total = ["--sctp-worker-bytes", "8589934592"];
         let ice = ["--rtc-ice-servers", "stun:s.example,turn:t.example user secret"];
         WebRtcArgs::try_parse_from(flags.iter().chain(&sctp).chain(&total).chain(&ice))
             .expect("flags")
             .overlay(&mut config);
-        assert_eq!(config.whip.tokens, ["a", "b"]);
         assert_eq!((config.limits.sdp_bytes, config.rtc.tcp), (4_096, false));
         let limits = DataLimits { recv_window_bytes: 1 << 20, send_buffer_bytes: 300_000, worker_bytes: 1 << 33 };
         assert_eq!(config.sctp.limits(), limits);

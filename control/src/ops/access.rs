@@ -1,17 +1,23 @@
 //! Who may do what: bearer tokens (RFC 6750).
 
 use aws_lc_rs::{constant_time, digest};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
 
 use crate::config::Config;
-use crate::http::HttpError;
+use crate::http::{Answer, AppState, HttpError, is_preflight};
 use crate::rooms::Credential;
 
 /// What a client wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
+    /// By WHIP.
     Publish,
+    /// By WHEP.
     Watch,
+    /// Everything else: broadcasters, rooms as a whole, counters.
+    Operate,
 }
 
 /// Whether one of them is the one given, in a time that tells nothing of where they differ.
@@ -37,8 +43,9 @@ fn refused(status: StatusCode, challenge: &'static str, sentence: &str) -> HttpE
 /// Whether a client may do this. `token` is one that came in another way than by the header.
 pub(crate) fn check(config: &Config, scope: Scope, headers: &HeaderMap, token: Option<&str>) -> Result<(), HttpError> {
     let (ours, others) = match scope {
-        Scope::Publish => (&config.whip.tokens, &config.whep.tokens),
-        Scope::Watch => (&config.whep.tokens, &config.whip.tokens),
+        Scope::Publish => (config.whip.tokens.as_slice(), [&config.whep.tokens, &config.api.tokens]),
+        Scope::Watch => (config.whep.tokens.as_slice(), [&config.whip.tokens, &config.api.tokens]),
+        Scope::Operate => (config.api_tokens(), [&config.whip.tokens, &config.whep.tokens]),
     };
     if ours.is_empty() {
         return Ok(());
@@ -47,11 +54,12 @@ pub(crate) fn check(config: &Config, scope: Scope, headers: &HeaderMap, token: O
         let sentence = "Authorization: give a bearer token";
         return Err(refused(StatusCode::UNAUTHORIZED, "Bearer realm=\"corecast\"", sentence));
     };
-    match (is_among(ours, token), is_among(others, token)) {
+    let is_for_others = others.into_iter().fold(false, |found, tokens| found | is_among(tokens, token));
+    match (is_among(ours, token), is_for_others) {
         (true, _) => Ok(()),
         (false, true) => {
             let challenge = "Bearer realm=\"corecast\", error=\"insufficient_scope\"";
-            Err(refused(StatusCode::FORBIDDEN, challenge, "Authorization: this token is for the other endpoint"))
+            Err(refused(StatusCode::FORBIDDEN, challenge, "Authorization: this token is for something else"))
         }
         (false, false) => {
             let challenge = "Bearer realm=\"corecast\", error=\"invalid_token\"";
@@ -60,13 +68,26 @@ pub(crate) fn check(config: &Config, scope: Scope, headers: &HeaderMap, token: O
     }
 }
 
+/// Lets a request to the rest of the API pass if its token is right, or if none is asked for. A client that tries one
+/// token after the other is slowed down. A preflight comes without a token.
+pub(crate) async fn operate(State(app): AppState, request: Request, next: Next) -> Answer {
+    if request.method() == Method::OPTIONS && is_preflight(request.headers()) {
+        return Ok(next.run(request).await);
+    }
+    check(app.config(), Scope::Operate, request.headers(), None).or_else(|refused| {
+        app.admit_guess(request.extensions(), "requests without a right token")?;
+        Err(refused)
+    })?;
+    Ok(next.run(request).await)
+}
+
 /// What a client has shown, whether or not it was asked for.
 pub(crate) fn credential(headers: &HeaderMap) -> Option<Credential> {
     let hash = digest::digest(&digest::SHA256, bearer(headers)?.as_bytes());
     hash.as_ref().try_into().ok().map(Credential)
 }
 
-/// Whether a client may know who is in a room: it may if it may watch or publish.
+/// Whether a client may know who is in a room: it may if it may watch, publish, or use the rest of the API.
 pub(crate) fn check_listener(config: &Config, headers: &HeaderMap, token: Option<&str>) -> Result<(), HttpError> {
     match check(config, Scope::Watch, headers, token) {
         Err(error) if error.status() != StatusCode::FORBIDDEN => Err(error),

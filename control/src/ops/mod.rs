@@ -8,18 +8,20 @@ mod trace;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware;
 use axum::routing::{get, post};
 
 use crate::http::App;
 
-/// `/status`, `/health`, `/stats`, `/rooms`, traces of decisions, and the test hooks.
+/// `/status`, `/health`, and for those who have a token `/stats`, `/rooms`, traces of decisions, and the test hooks.
 pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
-        .route("/status", get(status::page))
-        .route("/health", get(status::health))
         .route("/stats", get(status::stats))
         .route("/test-hooks/worker/{index}", post(status::test_hook))
         .route("/rooms", get(status::rooms))
         .route("/rooms/{room}/transports/{transport}/trace", get(trace::trace))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), access::operate))
+        .route("/status", get(status::page))
+        .route("/health", get(status::health))
         .with_state(app)
 }

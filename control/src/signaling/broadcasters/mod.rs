@@ -9,9 +9,11 @@ mod srtp;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware;
 use axum::routing::{delete, get, post};
 
 use crate::http::App;
+use crate::ops::access;
 
 /// `/rooms/{room}` and what is below, presence aside.
 pub(super) fn routes(app: Arc<App>) -> Router {
@@ -45,5 +47,6 @@ pub(super) fn routes(app: Arc<App>) -> Router {
         .route("/rooms/{room}", get(r::capabilities).delete(r::close_room))
         .route("/rooms/{room}/broadcasters", post(r::create))
         .nest("/rooms/{room}/broadcasters/{broadcaster}", broadcaster)
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), access::operate))
         .with_state(app)
 }

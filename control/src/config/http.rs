@@ -1,0 +1,166 @@
+//! What the operator may set about HTTP: where it listens, HTTPS, pages of other origins, and who may do what.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::Parser;
+use serde::{Deserialize, Serialize};
+
+use super::{Config, ConfigError, set, set_list};
+
+/// Longest bearer token: no client sends a longer one in a header.
+const MAX_TOKEN_BYTES: usize = 1_024;
+
+/// The pages and the HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    /// On loopback by default: who reaches the API can aim media anywhere.
+    pub(crate) listen: SocketAddr,
+    /// Origins of web pages that may call the API, beside the server's own.
+    pub(crate) origins: Vec<String>,
+    /// HTTPS with this certificate chain, a PEM file, the server's own certificate first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key, a PEM file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// HTTPS with a certificate that is made at each start of the supervisor.
+    pub(crate) tls_self_signed: bool,
+}
+
+impl Http {
+    pub(crate) fn is_https(&self) -> bool {
+        self.tls_self_signed || self.tls_cert.is_some()
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4080)),
+            origins: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
+            tls_self_signed: false,
+        }
+    }
+}
+
+/// Who may use the WHIP endpoint, the WHEP endpoint, or the rest of the API.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Access {
+    /// Bearer tokens, one of which a client must have. Without any every client may come.
+    pub(crate) tokens: Vec<String>,
+}
+
+impl std::fmt::Debug for Access {
+    /// Tokens are not for logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").field("tokens", &self.tokens.len()).finish()
+    }
+}
+
+impl Config {
+    /// Tokens that open the API beside WHIP and WHEP: those of `api.tokens`; if there are none, the publishers'; if
+    /// there are none of these either, the viewers'. Without any token at all every client may use it.
+    pub(crate) fn api_tokens(&self) -> &[String] {
+        let lists = [&self.api.tokens, &self.whip.tokens, &self.whep.tokens];
+        lists.into_iter().find(|tokens| !tokens.is_empty()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Checks that tokens can be sent in a header.
+    pub(super) fn check_tokens(&self) -> Result<(), ConfigError> {
+        let lists = [("api.tokens", &self.api), ("whip.tokens", &self.whip), ("whep.tokens", &self.whep)];
+        match lists.iter().find(|(_, access)| access.tokens.iter().any(|token| !is_token(token))) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let sentence = "tokens are 1 to 1024 letters, digits and -._~+/ (RFC 6750 section 2.1)";
+                Err(ConfigError(format!("{name}: {sentence}")))
+            }
+        }
+    }
+}
+
+/// RFC 6750 section 2.1: `b64token`.
+fn is_token(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    let char = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
+    !body.is_empty() && text.len() <= MAX_TOKEN_BYTES && body.chars().all(char)
+}
+
+/// Flags of these settings.
+#[derive(Clone, Debug, Parser)]
+pub(crate) struct HttpArgs {
+    /// Address of the pages and the HTTP API [default: 127.0.0.1:4080]
+    #[arg(long, env = "CORECAST_HTTP_LISTEN", value_name = "IP:PORT")]
+    http_listen: Option<SocketAddr>,
+    /// Further origins of web pages that may call the API
+    #[arg(long, env = "CORECAST_HTTP_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    http_origins: Vec<String>,
+    /// HTTPS with this certificate chain (PEM)
+    #[arg(long, env = "CORECAST_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of that certificate (PEM)
+    #[arg(long, env = "CORECAST_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// HTTPS with a certificate made at start: browsers warn, and then allow camera and microphone
+    #[arg(long, env = "CORECAST_TLS_SELF_SIGNED", num_args = 0..=1, default_missing_value = "true")]
+    tls_self_signed: Option<bool>,
+    /// Bearer tokens of publishers; without any everybody may publish
+    #[arg(long, env = "CORECAST_WHIP_TOKENS", value_name = "TOKEN", value_delimiter = ',', hide_env_values = true)]
+    whip_tokens: Vec<String>,
+    /// Bearer tokens of viewers; without any everybody may watch
+    #[arg(long, env = "CORECAST_WHEP_TOKENS", value_name = "TOKEN", value_delimiter = ',', hide_env_values = true)]
+    whep_tokens: Vec<String>,
+    /// Bearer tokens of the rest of the API [default: the tokens of publishers, or else of viewers]
+    #[arg(long, env = "CORECAST_API_TOKENS", value_name = "TOKEN", value_delimiter = ',', hide_env_values = true)]
+    api_tokens: Vec<String>,
+}
+
+impl HttpArgs {
+    pub(super) fn overlay(&self, config: &mut Config) {
+        set(&mut config.http.listen, &self.http_listen);
+        set(&mut config.http.tls_cert, &self.tls_cert.clone().map(Some));
+        set(&mut config.http.tls_key, &self.tls_key.clone().map(Some));
+        set(&mut config.http.tls_self_signed, &self.tls_self_signed);
+        set_list(&mut config.http.origins, &self.http_origins);
+        set_list(&mut config.whip.tokens, &self.whip_tokens);
+        set_list(&mut config.whep.tokens, &self.whep_tokens);
+        set_list(&mut config.api.tokens, &self.api_tokens);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_must_fit_into_a_header() {
+        for (text, part) in [
+            ("[whip]\ntokens = [\"a b\"]", "whip.tokens"),
+            ("[whep]\ntokens = [\"\"]", "whep.tokens"),
+            ("[api]\ntokens = [\"a,b\"]", "api.tokens"),
+        ] {
+            let error = Config::parse(text).expect(text).check_tokens().expect_err(text);
+            assert!(error.0.contains(part), "{text}: {}", error.0);
+        }
+        assert_eq!(Config::parse("[whip]\ntokens = [\"a-b.c_d~e+f/==\"]").expect("file").check_tokens(), Ok(()));
+    }
+
+    #[test]
+    fn flags_lie_over_the_file_and_tokens_of_the_api_fall_back_on_the_others() {
+        let mut config = Config::parse("[whep]\ntokens = [\"watch\"]").expect("file");
+        assert_eq!(config.api_tokens(), ["watch"]);
+        let overlay = |config: &mut Config, flags: &[&str]| {
+            let flags = std::iter::once(&"corecast").chain(flags);
+            HttpArgs::try_parse_from(flags).expect("flags").overlay(config);
+        };
+        overlay(&mut config, &["--whip-tokens", "a,b"]);
+        assert_eq!(config.api_tokens(), ["a", "b"]);
+        overlay(&mut config, &["--api-tokens", "c"]);
+        assert_eq!((config.api_tokens(), config.whip.tokens.len()), (["c".to_owned()].as_slice(), 2));
+        assert!(Config::default().api_tokens().is_empty());
+    }
+}
