@@ -129,11 +129,13 @@ pub(crate) struct Rooms {
     pub(crate) viewer_grace: Span,
     /// Most rooms at a time.
     pub(crate) max: usize,
+    /// Most rooms at a time that one IP address (IPv6: one /64) has made. 0 for no limit.
+    pub(crate) max_per_ip: usize,
 }
 
 impl Default for Rooms {
     fn default() -> Self {
-        Self { idle: Span::from_secs(60), viewer_grace: Span::from_secs(15), max: 10_000 }
+        Self { idle: Span::from_secs(60), viewer_grace: Span::from_secs(15), max: 10_000, max_per_ip: 1_000 }
     }
 }
 
@@ -271,6 +273,9 @@ pub(crate) struct Args {
     /// End a viewer that has had nothing to see for this long since its publisher left [default: 15s]
     #[arg(long, env = "CORECAST_ROOMS_VIEWER_GRACE", value_name = "TIME")]
     rooms_viewer_grace: Option<Span>,
+    /// Most rooms that one IP address may have made; 0 for no limit [default: 1000]
+    #[arg(long, env = "CORECAST_ROOMS_MAX_PER_IP", value_name = "NUMBER")]
+    rooms_max_per_ip: Option<usize>,
     /// Interval of the usage log [default: 120s]
     #[arg(long, env = "CORECAST_USAGE_INTERVAL", value_name = "TIME")]
     usage_interval: Option<Span>,
@@ -376,6 +381,7 @@ impl Config {
         set(&mut self.rtc.send_buffer_bytes, &args.rtc_send_buffer_bytes);
         set(&mut self.rooms.idle, &args.rooms_idle);
         set(&mut self.rooms.viewer_grace, &args.rooms_viewer_grace);
+        set(&mut self.rooms.max_per_ip, &args.rooms_max_per_ip);
         set(&mut self.usage.interval, &args.usage_interval);
         set(&mut self.worker.heartbeat, &args.worker_heartbeat);
         set(&mut self.worker.timeout, &args.worker_timeout);

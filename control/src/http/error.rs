@@ -81,6 +81,7 @@ impl From<rooms::Error> for HttpError {
             Code::WrongState | Code::NameTaken | Code::NoStream => StatusCode::CONFLICT,
             Code::Unacceptable => StatusCode::UNPROCESSABLE_ENTITY,
             Code::NotSupported => StatusCode::NOT_IMPLEMENTED,
+            Code::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -21,7 +21,7 @@ pub(crate) use app::{Answer, App, AppState};
 pub(crate) use body::{check_type, parse, text};
 pub(crate) use error::HttpError;
 pub(crate) use origins::is_preflight;
-pub(crate) use rates::{Bucket, RATE_RETRY_SECS};
+pub(crate) use rates::{Bucket, RATE_RETRY_SECS, source};
 pub(crate) use sse::{ListenQuery, sse};
 
 /// Routes, with what holds for each of them.

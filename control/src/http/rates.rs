@@ -100,7 +100,7 @@ impl Rates {
 }
 
 /// Address of the client. A request that came without an address shares one bucket with all others of that sort.
-pub(super) fn source(extensions: &Extensions) -> IpAddr {
+pub(crate) fn source(extensions: &Extensions) -> IpAddr {
     extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(|| Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip())
 }
 

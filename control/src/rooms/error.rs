@@ -23,6 +23,8 @@ pub(crate) enum Code {
     Unacceptable,
     /// May come in a later version.
     NotSupported,
+    /// This client has too many of these.
+    TooMany,
     /// Not now: a maximum is reached, the room has just closed, or its worker has gone.
     Unavailable,
     /// The server's own fault.

@@ -1,6 +1,7 @@
 //! All rooms by name: made when somebody comes, closed when nobody has been there for a while.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,13 +9,14 @@ use corecast_wire::{Command, RouterId};
 use tokio::sync::Mutex;
 
 use super::draw::next_id;
-use super::error::Error;
+use super::error::{Code, Error};
 use super::names::check_name;
 use super::room::Room;
 use super::waiting::Waiting;
 use super::webrtc::WebRtc;
 use crate::addresses::Addresses;
 use crate::config;
+use crate::shares::{Share, Shares, TooMany};
 use crate::workers::Pool;
 
 /// Interval at which rooms without peers are looked for.
@@ -28,27 +30,41 @@ pub(crate) struct Rooms {
     webrtc: Arc<WebRtc>,
     settings: config::Rooms,
     /// Locked while a room is made, so that two first comers do not make two.
-    rooms: Mutex<HashMap<String, Arc<Room>>>,
+    rooms: Mutex<HashMap<String, Entry>>,
+    /// Who has made how many of them.
+    shares: Arc<Shares>,
     waiting: Waiting,
+}
+
+/// A room, and its place among those that one address has made.
+#[derive(Debug)]
+struct Entry {
+    room: Arc<Room>,
+    _share: Share,
 }
 
 impl Rooms {
     pub(crate) fn new(pool: Arc<Pool>, addresses: Addresses, webrtc: WebRtc, settings: config::Rooms) -> Self {
+        let of_one = if settings.max_per_ip == 0 { settings.max } else { settings.max_per_ip };
+        let shares = Shares::new(settings.max, of_one);
         let (rooms, waiting) = (Mutex::default(), Waiting::default());
-        Self { pool, addresses, webrtc: Arc::new(webrtc), settings, rooms, waiting }
+        Self { pool, addresses, webrtc: Arc::new(webrtc), settings, rooms, shares, waiting }
     }
 
-    /// The room of that name, made on the worker whose turn it is if there is none yet.
-    pub(crate) async fn get_or_create(&self, id: &str) -> Result<Arc<Room>, Error> {
+    /// The room of that name. If there is none yet it is made, on the worker whose turn it is, and counts as this
+    /// client's for as long as it is there.
+    pub(crate) async fn get_or_create(&self, id: &str, client: IpAddr) -> Result<Arc<Room>, Error> {
         check_name("roomId", id)?;
         let mut rooms = self.rooms.lock().await;
-        if let Some(room) = rooms.get(id) {
+        if let Some(Entry { room, .. }) = rooms.get(id) {
             return Ok(Arc::clone(room));
         }
-        if rooms.len() >= self.settings.max {
-            let sentence = format!("there are {} rooms already (rooms.max)", rooms.len());
-            return Err(Error::unavailable(sentence));
-        }
+        let share = self.shares.take(client).map_err(|full| match full {
+            TooMany::OfOne => {
+                Error::new(Code::TooMany, "your address has made too many rooms already (rooms.max_per_ip)")
+            }
+            TooMany::OfAll => Error::unavailable(format!("there are {} rooms already (rooms.max)", rooms.len())),
+        })?;
         let gone = || Error::unavailable("there is no worker");
         let worker = self.pool.take_turn().ok_or_else(gone)?;
         let router = RouterId(next_id());
@@ -56,14 +72,15 @@ impl Rooms {
         tracing::info!("room {id:?} is on worker {}", worker.index());
         let (addresses, webrtc) = (self.addresses.clone(), Arc::clone(&self.webrtc));
         let room = Arc::new(Room::new(id, worker, router, addresses, webrtc, self.settings.viewer_grace.0));
-        rooms.insert(id.to_owned(), Arc::clone(&room));
+        rooms.insert(id.to_owned(), Entry { room: Arc::clone(&room), _share: share });
         self.waiting.tell(id);
         Ok(room)
     }
 
     /// The room of that name.
     pub(crate) async fn get(&self, id: &str) -> Result<Arc<Room>, Error> {
-        self.rooms.lock().await.get(id).cloned().ok_or_else(|| Error::not_found("room", id))
+        let rooms = self.rooms.lock().await;
+        rooms.get(id).map(|entry| Arc::clone(&entry.room)).ok_or_else(|| Error::not_found("room", id))
     }
 
     /// Waits for the room of that name, which others make. None if everything ends.
@@ -79,7 +96,7 @@ impl Rooms {
 
     /// Every room, by name.
     pub(crate) async fn all(&self) -> Vec<Arc<Room>> {
-        let mut rooms: Vec<_> = self.rooms.lock().await.values().cloned().collect();
+        let mut rooms: Vec<_> = self.rooms.lock().await.values().map(|entry| Arc::clone(&entry.room)).collect();
         rooms.sort_by(|a, b| a.id().cmp(b.id()));
         rooms
     }
@@ -87,8 +104,8 @@ impl Rooms {
     /// Closes a room and everything in it.
     pub(crate) async fn close(&self, id: &str) -> Result<(), Error> {
         let mut rooms = self.rooms.lock().await;
-        let room = rooms.get(id).ok_or_else(|| Error::not_found("room", id))?;
-        room.close().await?;
+        let entry = rooms.get(id).ok_or_else(|| Error::not_found("room", id))?;
+        entry.room.close().await?;
         rooms.remove(id);
         Ok(())
     }
@@ -97,8 +114,8 @@ impl Rooms {
     pub(crate) async fn close_all(&self) {
         let mut rooms = self.rooms.lock().await;
         self.waiting.close();
-        for (id, room) in rooms.drain() {
-            if let Err(error) = room.close().await {
+        for (id, entry) in rooms.drain() {
+            if let Err(error) = entry.room.close().await {
                 tracing::warn!("room {id:?} cannot be closed: {error}");
             }
         }

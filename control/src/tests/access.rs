@@ -1,4 +1,4 @@
-//! What strangers may not do where the server asks for tokens.
+//! What strangers may not do where the server asks for tokens, and what one address may not do anywhere.
 
 use super::*;
 
@@ -85,4 +85,38 @@ async fn tokens_of_the_api_cannot_be_guessed_fast() {
         refused = server.send("GET", "/stats", &bearer(&format!("guess{attempt}")), "").await.status;
     }
     assert_eq!(refused, StatusCode::TOO_MANY_REQUESTS);
+}
+
+/// A request for a broadcaster from this address of loopback.
+async fn post_from(server: &Server, from: [u8; 4], room: &str) -> Answer {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind((from, 0).into()).expect("binds");
+    let stream = socket.connect(server.address).await.expect("connects");
+    let body = r#"{"id":"b","displayName":"B","device":{"name":"test"}}"#;
+    server.send_on(stream, "POST", &format!("/rooms/{room}/broadcasters"), "", body).await
+}
+
+#[tokio::test]
+async fn one_address_leaves_rooms_for_others() {
+    let mut config = Config::default();
+    config.rooms.max = 5;
+    config.rooms.max_per_ip = 3;
+    let server = Server::start_with(config).await;
+    let (one, other) = ([127, 0, 0, 1], [127, 0, 0, 2]);
+    for room in ["a", "b", "c"] {
+        assert_eq!(post_from(&server, one, room).await.status, StatusCode::OK);
+    }
+    let refused = post_from(&server, one, "d").await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{}", refused.text);
+    assert!(refused.text.contains("rooms.max_per_ip") && refused.header("retry-after").is_some(), "{}", refused.text);
+    // Another address has its own, until there are no more for anybody.
+    assert_eq!(post_from(&server, other, "d").await.status, StatusCode::OK);
+    assert_eq!(post_from(&server, other, "e").await.status, StatusCode::OK);
+    let full = post_from(&server, other, "f").await;
+    assert_eq!(full.status, StatusCode::SERVICE_UNAVAILABLE, "{}", full.text);
+    // A room that is there already is no new one, and one that has closed counts no longer.
+    let there = post_from(&server, one, "d").await;
+    assert_eq!(there.status, StatusCode::CONFLICT, "the name is taken, the room is not refused: {}", there.text);
+    assert_eq!(server.send("DELETE", "/rooms/a", "", "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(post_from(&server, one, "g").await.status, StatusCode::OK);
 }

@@ -77,7 +77,11 @@ impl Server {
     }
 
     async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.address).await.expect("connects");
+        let stream = TcpStream::connect(self.address).await.expect("connects");
+        self.send_on(stream, method, path, headers, body).await
+    }
+
+    async fn send_on(&self, mut stream: TcpStream, method: &str, path: &str, headers: &str, body: &str) -> Answer {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
             self.address,

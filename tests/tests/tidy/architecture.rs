@@ -90,7 +90,7 @@ const CONTROL: &[Row<'_>] = &[
     ("supervisor", &["exit", "logging", "settings", "config", "addresses", "tls"]),
     ("workers", &["settings", "config", "addresses", "certificate", "supervisor"]),
     ("heart", &["supervisor", "workers"]),
-    ("rooms", &["settings", "config", "addresses", "certificate", "ortc", "sdp", "workers"]),
+    ("rooms", &["settings", "shares", "config", "addresses", "certificate", "ortc", "sdp", "workers"]),
     ("http", &["shares", "config", "addresses", "certificate", "connections", "sdp", "workers", "rooms"]),
     ("ops", &["logging", "shares", "config", "workers", "rooms", "http"]),
     ("signaling", &["*"]),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Extensions, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use super::bodies::{
     BroadcasterBody, ConnectBody, ConsumeBody, PreferredLayersBody, ProduceBody, ResumeBody, TransportBody,
 };
 use super::srtp::SrtpJson;
-use crate::http::{Answer, App, AppState, HttpError, complete, parse, path_segment};
+use crate::http::{Answer, App, AppState, HttpError, complete, parse, path_segment, source};
 use crate::ops::stats;
 use crate::ortc::{RtpParameters, can_consume, router_capabilities};
 use crate::rooms::{Code, NewConsumer, NewProducer, PeerHandle, PeerInfo, PeerKind, ProducerInfo, Room, check_name};
@@ -96,11 +96,17 @@ fn others(peers: Vec<PeerInfo>) -> impl Iterator<Item = PeerInfo> {
     broadcasters.into_iter().filter(|peer| peer.joined).chain(publishers)
 }
 
-pub(super) async fn create(State(app): AppState, Path(room): Path<String>, body: Bytes) -> Answer {
+pub(super) async fn create(
+    State(app): AppState,
+    Path(room): Path<String>,
+    extensions: Extensions,
+    body: Bytes,
+) -> Answer {
     let body: BroadcasterBody = parse(&body)?;
     let (new, field) = body.read()?;
+    let client = source(&extensions);
     complete(async move {
-        let room = app.rooms().get_or_create(&room).await?;
+        let room = app.rooms().get_or_create(&room, client).await?;
         let (name, capabilities) = (new.name.clone(), new.rtp_capabilities.clone());
         let is_legacy = new.kind == PeerKind::LegacyBroadcaster;
         let peers = others(room.peers().await).filter(|peer| peer.name != name);

@@ -15,7 +15,7 @@ use super::join::{Publishing, Viewing};
 use super::layers;
 use super::request::{ACCEPT_PATCH, ACCEPT_POST, FRAGMENT, REPLACES, SDP, WhipWhep, authorize, header_value, options};
 use super::sessions::{CreatedSession, Endpoint, Session};
-use crate::http::{Answer, App, HttpError, aside, check_type, path_segment, text};
+use crate::http::{Answer, App, HttpError, aside, check_type, path_segment, source, text};
 use crate::ops::access;
 use crate::rooms::{Error, check_name};
 
@@ -82,6 +82,7 @@ pub(super) async fn publish(
     Query(query): Query<PublishQuery>,
     request: Request,
 ) -> Answer {
+    let client = source(request.extensions());
     let (credential, replaced) = (access::credential(request.headers()), replaced(&at, &room, request.headers()));
     let offer = offer(&at.app, Endpoint::Whip, request).await?;
     check_name("roomId", &room)?;
@@ -89,7 +90,7 @@ pub(super) async fn publish(
     let publishing = aside(move || Publishing::read(peer, query.name, &offer)).await?;
     let app = Arc::clone(&at.app);
     let opened = open(async move {
-        let room = at.app.rooms().get_or_create(&room).await?;
+        let room = at.app.rooms().get_or_create(&room, client).await?;
         if let Some(session) = replaced {
             session.end("its client came again").await?;
         }
