@@ -127,6 +127,8 @@ pub(crate) struct Rooms {
     pub(crate) idle: Span,
     /// A viewer whose publisher has left is ended if there has been nothing to see for this long.
     pub(crate) viewer_grace: Span,
+    /// A room in which only broadcasters are, of none of which anything has come for this long, is closed.
+    pub(crate) silence: Span,
     /// Most rooms at a time.
     pub(crate) max: usize,
     /// Most rooms at a time that one IP address (IPv6: one /64) has made. 0 for no limit.
@@ -135,7 +137,13 @@ pub(crate) struct Rooms {
 
 impl Default for Rooms {
     fn default() -> Self {
-        Self { idle: Span::from_secs(60), viewer_grace: Span::from_secs(15), max: 10_000, max_per_ip: 1_000 }
+        Self {
+            idle: Span::from_secs(60),
+            viewer_grace: Span::from_secs(15),
+            silence: Span::from_secs(600),
+            max: 10_000,
+            max_per_ip: 1_000,
+        }
     }
 }
 
@@ -273,6 +281,9 @@ pub(crate) struct Args {
     /// End a viewer that has had nothing to see for this long since its publisher left [default: 15s]
     #[arg(long, env = "CORECAST_ROOMS_VIEWER_GRACE", value_name = "TIME")]
     rooms_viewer_grace: Option<Span>,
+    /// Close a room in which only broadcasters are, if nothing comes of them for this long [default: 600s]
+    #[arg(long, env = "CORECAST_ROOMS_SILENCE", value_name = "TIME")]
+    rooms_silence: Option<Span>,
     /// Most rooms that one IP address may have made; 0 for no limit [default: 1000]
     #[arg(long, env = "CORECAST_ROOMS_MAX_PER_IP", value_name = "NUMBER")]
     rooms_max_per_ip: Option<usize>,
@@ -381,6 +392,7 @@ impl Config {
         set(&mut self.rtc.send_buffer_bytes, &args.rtc_send_buffer_bytes);
         set(&mut self.rooms.idle, &args.rooms_idle);
         set(&mut self.rooms.viewer_grace, &args.rooms_viewer_grace);
+        set(&mut self.rooms.silence, &args.rooms_silence);
         set(&mut self.rooms.max_per_ip, &args.rooms_max_per_ip);
         set(&mut self.usage.interval, &args.usage_interval);
         set(&mut self.worker.heartbeat, &args.worker_heartbeat);

@@ -121,21 +121,27 @@ impl Rooms {
         }
     }
 
-    /// Closes rooms that no peer has used for a while, and ends what waits in the others. Does not return.
+    /// Closes rooms that no peer has used for a while, or whose broadcasters have fallen silent, and ends what waits in
+    /// the others. Does not return.
     pub(crate) async fn close_idle(self: Arc<Self>) {
-        let idle = self.settings.idle.0;
+        let (idle, silence) = (self.settings.idle.0, self.settings.silence.0);
         loop {
             tokio::time::sleep(IDLE_CHECK).await;
             for room in self.all().await {
                 if let Err(error) = room.end_grace().await {
                     tracing::warn!("viewers in room {:?} cannot be ended: {error}", room.id());
                 }
-                if !room.is_idle(Instant::now(), idle).await {
+                let is_silent = room.is_silent(silence).await.unwrap_or(false);
+                if !is_silent && !room.is_idle(Instant::now(), idle).await {
                     continue;
                 }
                 let mut rooms = self.rooms.lock().await;
                 // Somebody may have come meanwhile; nobody can while the rooms are locked and the room is closed.
-                match room.close_if_idle(Instant::now(), idle).await {
+                let closed = match is_silent {
+                    true => room.close_if_silent(silence).await,
+                    false => room.close_if_idle(Instant::now(), idle).await,
+                };
+                match closed {
                     Ok(true) => drop(rooms.remove(room.id())),
                     Ok(false) => {}
                     Err(error) => tracing::warn!("room {:?} cannot be closed: {error}", room.id()),

@@ -89,7 +89,7 @@ impl Room {
         self.close_locked(&mut state).await.map(|()| true)
     }
 
-    async fn close_locked(&self, state: &mut State) -> Result<(), Error> {
+    pub(super) async fn close_locked(&self, state: &mut State) -> Result<(), Error> {
         self.worker.close(vec![Command::CloseRouter { router: self.router }]).await?;
         tracing::info!("room {:?} is closed", self.id);
         state.close();

@@ -1,14 +1,16 @@
 //! Publishers of whom nothing comes: a worker gives one up after a long silence only, and until then it is in the
-//! room. Who comes to watch is given another, and its client may have its name again.
+//! room. Who comes to watch is given another, and its client may have its name again. Broadcasters are never given up
+//! one by one, since one that only receives is silent by nature; a room that has nothing else, and in which nothing
+//! comes, is closed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corecast_wire::{MAX_SILENCES, ProducerId, Silence};
 
 use super::error::Error;
 use super::peer::{NewPeer, PeerHandle};
 use super::room::Room;
-use super::state::Publisher;
+use super::state::{Publisher, State};
 
 /// A publisher of whom nothing has come for so long has vanished, as far as can be known: clients that send media also
 /// send reports or checks more often.
@@ -62,6 +64,36 @@ impl Room {
         self.remove_peer(&holder, "it fell silent, and its client came again").await
     }
 
+    /// Whether only broadcasters are here, and nothing has come of any of them for so long. The worker is asked at most
+    /// once in that time for as long as something comes.
+    pub(super) async fn is_silent(&self, limit: Duration) -> Result<bool, Error> {
+        let producers = {
+            let state = self.state().await;
+            if !state.may_be_silent(limit) {
+                return Ok(false);
+            }
+            state.producers.values().map(|producer| producer.id).collect::<Vec<_>>()
+        };
+        let mut silence = None;
+        for some in producers.chunks(MAX_SILENCES) {
+            let media = least(&self.silences(some.to_vec()).await?, |of| of.media_ms);
+            silence = [silence, media].into_iter().flatten().min();
+        }
+        let Some(silence) = silence.map(|ms| Duration::from_millis(ms.into())) else { return Ok(true) };
+        self.state().await.heard_at = Instant::now().checked_sub(silence);
+        Ok(silence >= limit)
+    }
+
+    /// Closes the room, unless somebody has come since it was found silent. True if it is closed now.
+    pub(super) async fn close_if_silent(&self, limit: Duration) -> Result<bool, Error> {
+        let mut state = self.state().await;
+        if !state.may_be_silent(limit) {
+            return Ok(false);
+        }
+        tracing::info!("room {:?}: nothing has come of its broadcasters for {} s", self.id(), limit.as_secs());
+        self.close_locked(&mut state).await.map(|()| true)
+    }
+
     /// The peer whose name a newcomer wants, if the newcomer may take it: how old it is, and what it publishes.
     async fn holder(&self, newcomer: &NewPeer) -> Option<(PeerHandle, Duration, Vec<ProducerId>)> {
         let state = self.state().await;
@@ -69,5 +101,16 @@ impl Room {
         let is_same = peer.kind == newcomer.kind && peer.credential == newcomer.credential;
         let producers = state.producer_ids(&newcomer.name).take(MAX_SILENCES).collect();
         is_same.then(|| (peer.handle.clone(), peer.since.elapsed(), producers))
+    }
+}
+
+impl State {
+    /// Whether only broadcasters are here, all for at least so long, and nothing is known to have come of them since.
+    fn may_be_silent(&self, limit: Duration) -> bool {
+        let is_old = |at: Instant| at.elapsed() >= limit;
+        self.events.listeners() == 0
+            && !self.peers.is_empty()
+            && self.peers.values().all(|peer| peer.kind.is_broadcaster() && is_old(peer.since))
+            && self.heard_at.is_none_or(is_old)
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct State {
     closed: bool,
     /// Since when there has been no peer.
     empty_since: Option<Instant>,
+    /// When something of a broadcaster is known to have come last.
+    pub(super) heard_at: Option<Instant>,
 }
 
 impl State {
@@ -49,6 +51,7 @@ impl State {
             has_stranded: false,
             closed: false,
             empty_since: Some(Instant::now()),
+            heard_at: None,
         }
     }
 
