@@ -101,14 +101,14 @@ fn raise_file_limit() -> u64 {
 
 /// A warning that may be due very often.
 #[derive(Debug, Default)]
-struct Warning {
+pub(crate) struct Warning {
     last: Option<Instant>,
     since: u32,
 }
 
 impl Warning {
     /// How many there were since the last that was told, if one may be told now.
-    fn due(&mut self, now: Instant) -> Option<u32> {
+    pub(crate) fn due(&mut self, now: Instant) -> Option<u32> {
         self.since = self.since.saturating_add(1);
         if self.last.is_some_and(|last| now.duration_since(last) < QUIET) {
             return None;

@@ -131,9 +131,15 @@ impl Server {
     /// Status and body; none while no server answers.
     #[must_use]
     pub fn ask(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+        self.ask_with(method, path, "", body)
+    }
+
+    /// The same with further lines of the head, each with its line end.
+    #[must_use]
+    pub fn ask_with(&self, method: &str, path: &str, headers: &str, body: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}", self.address);
         stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;

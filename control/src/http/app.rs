@@ -9,7 +9,7 @@ use axum::response::Response;
 
 use super::error::HttpError;
 use super::rates::{Rates, source, within};
-use super::refused::Refused;
+use super::refused::{Refusals, Refused};
 use crate::addresses::Addresses;
 use crate::certificate::Certificate;
 use crate::config::Config;
@@ -43,6 +43,7 @@ pub(crate) struct App {
     /// Long answers, while they are made and taken.
     long_answers: Arc<Shares>,
     refused_origins: Refused,
+    refusals: Refusals,
     started: Instant,
 }
 
@@ -61,6 +62,7 @@ impl App {
             listeners: Shares::new(listeners, listeners_of_one),
             long_answers: Shares::new(long_answers, long_answers_of_one),
             refused_origins: Refused::default(),
+            refusals: Refusals::default(),
             started: Instant::now(),
             config,
             pool,
@@ -75,6 +77,11 @@ impl App {
     /// Origins that were refused.
     pub(super) fn refused_origins(&self) -> &Refused {
         &self.refused_origins
+    }
+
+    /// Requests that were refused.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     pub(crate) fn pool(&self) -> &Pool {

@@ -20,16 +20,32 @@ const NAME_TAKEN_RETRY_SECS: u32 = 3;
 #[error("{sentence}")]
 pub(crate) struct HttpError {
     status: StatusCode,
+    /// One word for what stands in the way, for counters.
+    cause: &'static str,
     sentence: String,
     /// A header that says more, such as `Retry-After`.
     header: Option<(HeaderName, HeaderValue)>,
 }
 
+/// Goes with the answer to a refused request, in its extensions.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    /// One word, see docs/operations.md.
+    pub(super) cause: &'static str,
+    /// What the client is told.
+    pub(super) sentence: String,
+}
+
 impl HttpError {
     pub(crate) fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
         let lack = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
-        let error = Self { status, sentence: sentence.into(), header: None };
+        let error = Self { status, cause: usual_cause(status), sentence: sentence.into(), header: None };
         if lack { error.retry_after(RETRY_AFTER_SECS) } else { error }
+    }
+
+    /// Names the cause more exactly than the status does.
+    pub(crate) fn because(self, cause: &'static str) -> Self {
+        Self { cause, ..self }
     }
 
     /// Says when to try again.
@@ -73,6 +89,18 @@ impl HttpError {
     }
 }
 
+/// What a refusal counts as that has no cause of its own.
+fn usual_cause(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "no_token",
+        403 => "other_token",
+        409 => "wrong_state",
+        422 => "unacceptable",
+        429 => "too_many_of_address",
+        _ => "unavailable",
+    }
+}
+
 impl From<rooms::Error> for HttpError {
     fn from(error: rooms::Error) -> Self {
         let status = match error.code() {
@@ -87,8 +115,8 @@ impl From<rooms::Error> for HttpError {
         };
         let answer = Self::new(status, error.to_string());
         match error.code() {
-            Code::NoStream => answer.retry_after(NO_STREAM_RETRY_SECS),
-            Code::NameTaken => answer.retry_after(NAME_TAKEN_RETRY_SECS),
+            Code::NoStream => answer.retry_after(NO_STREAM_RETRY_SECS).because("no_stream"),
+            Code::NameTaken => answer.retry_after(NAME_TAKEN_RETRY_SECS).because("name_taken"),
             _ => answer,
         }
     }
@@ -117,6 +145,7 @@ impl IntoResponse for HttpError {
         let mut response =
             (self.status, [(header::CONTENT_TYPE, text)], format!("{}\n", self.sentence)).into_response();
         response.headers_mut().extend(self.header);
+        response.extensions_mut().insert(Refusal { cause: self.cause, sentence: self.sentence });
         response
     }
 }

@@ -7,6 +7,7 @@ mod body;
 mod error;
 mod origins;
 mod rates;
+mod refusals;
 mod refused;
 mod sse;
 
@@ -34,6 +35,7 @@ pub(crate) fn bounded(routes: Router, app: &Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(body::MAX_BODY_BYTES))
         .layer(middleware::map_request(body::bound_body))
         .layer(middleware::from_fn_with_state(Arc::clone(app), origins::check))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), refusals::watch))
 }
 
 /// Does work that may take a while on a thread that no other request waits for.

@@ -43,7 +43,7 @@ pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: N
             tracing::warn!("requests by pages of {origin:?} are refused: {cure}");
         }
         let sentence = format!("Origin: {origin:?} may not use this API (http.origins)");
-        return HttpError::new(StatusCode::FORBIDDEN, sentence).into_response();
+        return HttpError::new(StatusCode::FORBIDDEN, sentence).because("origin").into_response();
     }
     let asks = request.method() == Method::OPTIONS && is_preflight(request.headers());
     let mut response = next.run(request).await;

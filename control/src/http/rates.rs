@@ -106,12 +106,18 @@ pub(crate) fn source(extensions: &Extensions) -> IpAddr {
 
 /// Counts one of these requests, or refuses it.
 pub(super) fn within(rates: &Rates, source: IpAddr, what: &str) -> Result<(), HttpError> {
-    let (status, sentence) = match rates.take(source, Instant::now()) {
+    let error = match rates.take(source, Instant::now()) {
         Ok(()) => return Ok(()),
-        Err(TooMany::OfOne) => (StatusCode::TOO_MANY_REQUESTS, format!("too many {what} from your address; slow down")),
-        Err(TooMany::OfAll) => (StatusCode::SERVICE_UNAVAILABLE, format!("too many {what} just now; try again")),
+        Err(TooMany::OfOne) => {
+            let sentence = format!("too many {what} from your address; slow down");
+            HttpError::new(StatusCode::TOO_MANY_REQUESTS, sentence).because("too_fast_of_address")
+        }
+        Err(TooMany::OfAll) => {
+            let sentence = format!("too many {what} just now; try again");
+            HttpError::new(StatusCode::SERVICE_UNAVAILABLE, sentence).because("too_fast")
+        }
     };
-    Err(HttpError::new(status, sentence).retry_after(RATE_RETRY_SECS))
+    Err(error.retry_after(RATE_RETRY_SECS))
 }
 
 #[cfg(test)]

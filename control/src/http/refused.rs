@@ -1,6 +1,11 @@
-//! Which origins were refused.
+//! What was refused so far: origins, and how often each cause came up.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::connections::Warning;
 
 /// Origins that were refused, so that each is logged once.
 #[derive(Debug, Default)]
@@ -18,5 +23,32 @@ impl Refused {
             known.push(origin.to_owned());
         }
         is_new
+    }
+}
+
+/// The refusals of one cause.
+#[derive(Debug, Default)]
+struct Cause {
+    times: u64,
+    warning: Warning,
+}
+
+/// All refusals since the start. Causes are words of the program, so there are few.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(Mutex<BTreeMap<&'static str, Cause>>);
+
+impl Refusals {
+    /// How often each cause came up.
+    pub(crate) fn counts(&self) -> Vec<(&'static str, u64)> {
+        let causes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        causes.iter().map(|(cause, of)| (*cause, of.times)).collect()
+    }
+
+    /// Counts one. How many there were since the last that was told, if this one may be told.
+    pub(super) fn count(&self, cause: &'static str, now: Instant) -> Option<u32> {
+        let mut causes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = causes.entry(cause).or_default();
+        of.times += 1;
+        of.warning.due(now)
     }
 }

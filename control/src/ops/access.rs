@@ -63,7 +63,8 @@ pub(crate) fn check(config: &Config, scope: Scope, headers: &HeaderMap, token: O
         }
         (false, false) => {
             let challenge = "Bearer realm=\"corecast\", error=\"invalid_token\"";
-            Err(refused(StatusCode::UNAUTHORIZED, challenge, "Authorization: this token is not known"))
+            let unknown = refused(StatusCode::UNAUTHORIZED, challenge, "Authorization: this token is not known");
+            Err(unknown.because("unknown_token"))
         }
     }
 }

@@ -12,7 +12,7 @@ use axum::response::{Html, IntoResponse, Response};
 use corecast_wire::{Command, Io, TestHook};
 use futures_util::stream;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::stats::{Lists, Names};
 use crate::http::{Answer, App, AppState, HttpError, parse};
@@ -70,7 +70,7 @@ fn worker(worker: &Worker) -> Value {
         "warnings": started.as_ref().map(|started| &started.warnings),
     });
     if let Some((usage, rates)) = worker.usage() {
-        let discards: serde_json::Map<_, _> =
+        let discards: Map<_, _> =
             usage.discards.iter().map(|(name, packets)| (name.to_owned(), json!(packets))).collect();
         value["usage"] = json!({
             "atNs": usage.at_ns,
@@ -185,12 +185,15 @@ pub(super) async fn stats(State(app): AppState, Query(query): Query<StatsQuery>,
     let share = share(&app, &extensions, rooms.len() + if with_objects { objects as usize } else { 0 })?;
     let mut names = Names::new();
     let list = list(&rooms, &mut names).await;
+    let refusals: Map<_, _> =
+        app.refusals().counts().into_iter().map(|(cause, times)| (cause.to_owned(), json!(times))).collect();
     let mut body = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "uptimeMs": ms(app.uptime()),
         "isolation": app.config().isolation.to_string(),
         "lostLogLines": logging::lost_lines(),
+        "refusals": refusals,
         "workers": workers.iter().map(|of| worker(of)).collect::<Vec<_>>(),
         "rooms": list,
     });

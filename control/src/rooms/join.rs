@@ -4,6 +4,7 @@
 //! before anything is entered into the tables.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use corecast_wire::{Command, ConsumeOptions, ConsumerId, TransportId};
 use serde_json::Value;
@@ -87,7 +88,7 @@ impl Room {
         let receiver = states.receiver();
         state.add_webrtc(&name, id, &peer, HashSet::from([ssrc]), states);
         state.producers.extend(producers.into_iter().map(|producer| (object_name(), producer)));
-        tracing::info!("{:?} publishes in room {:?}, transport {id}", peer.name(), self.id());
+        state.peer_mut(&peer)?.begins(self.id(), Some(&name));
         self.succeed(&mut state).await;
         Ok((Joined { peer, transport: name, local, states: receiver, left }, channels))
     }
@@ -113,11 +114,11 @@ impl Room {
         asked: Option<&str>,
         watched: &str,
         wanted: Vec<Wanted>,
-        remote: RemoteParameters,
+        (remote, client): (RemoteParameters, IpAddr),
     ) -> Result<(Joined, Option<ChannelEvents>, Vec<Given>), Error> {
         let gone = || Error::no_stream(self.id(), Some(watched));
         let (id, name) = (TransportId(next_id()), object_name());
-        let (mut peer, left) = Peer::new(viewer());
+        let (mut peer, left) = Peer::new(viewer(client));
         peer.wanted = asked.map(str::to_owned);
         let handle = peer.handle.clone();
         let mut ssrcs: HashSet<u32> = wanted.iter().flat_map(|of| own_ssrcs(&of.options)).collect();
@@ -161,6 +162,7 @@ impl Room {
             return Err(gone());
         }
         let receiver = states.receiver();
+        peer.begins(self.id(), Some(&name));
         state.add_peer(peer);
         state.add_webrtc(&name, id, &handle, ssrcs, states);
         let mut given = Vec::new();
@@ -172,7 +174,6 @@ impl Room {
         if !given.iter().all(|one| state.producers.contains_key(&one.producer)) {
             self.succeed(&mut state).await;
         }
-        tracing::debug!("a viewer watches {watched:?} in room {:?}, transport {id}", self.id());
         Ok((Joined { peer: handle, transport: name, local, states: receiver, left }, channels, given))
     }
 }
@@ -193,7 +194,7 @@ impl State {
 }
 
 /// A viewer: a peer without a name that others know.
-fn viewer() -> NewPeer {
+fn viewer(client: IpAddr) -> NewPeer {
     NewPeer {
         name: object_name(),
         kind: PeerKind::Whep,
@@ -202,6 +203,7 @@ fn viewer() -> NewPeer {
         rtp_capabilities: None,
         joined: false,
         credential: None,
+        client,
     }
 }
 

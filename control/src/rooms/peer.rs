@@ -1,5 +1,6 @@
 //! Who is in a room.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,6 +35,15 @@ impl PeerKind {
     }
 
     /// For people.
+    fn name(self) -> &'static str {
+        match self {
+            Self::LegacyBroadcaster | Self::TypedBroadcaster => "broadcaster",
+            Self::Whip => "publisher",
+            Self::Whep => "viewer",
+        }
+    }
+
+    /// For people.
     pub(super) fn plural(self) -> &'static str {
         match self {
             Self::LegacyBroadcaster | Self::TypedBroadcaster => "broadcasters",
@@ -42,6 +52,9 @@ impl PeerKind {
         }
     }
 }
+
+/// Why a peer leaves that has been given no reason of its own.
+const ROOM_CLOSED: &str = "its room was closed";
 
 /// What a client has shown to be let in, as a digest. Who shows the same may take the place of one that has vanished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +74,8 @@ pub(crate) struct NewPeer {
     pub(crate) joined: bool,
     /// What it was let in by, if it showed anything.
     pub(crate) credential: Option<Credential>,
+    /// Address of its client.
+    pub(crate) client: IpAddr,
 }
 
 /// One coming of a peer. A later peer of the same name has another handle.
@@ -94,7 +109,7 @@ impl Left {
 
     /// Why it has left.
     pub(crate) fn why(&self) -> &'static str {
-        self.0.borrow().unwrap_or("its room was closed")
+        self.0.borrow().unwrap_or(ROOM_CLOSED)
     }
 }
 
@@ -114,8 +129,26 @@ pub(super) struct Peer {
     pub(super) wanted: Option<String>,
     /// Since when there has been nothing to see for a viewer.
     pub(super) stranded_since: Option<Instant>,
+    client: IpAddr,
     /// Told why when the peer leaves, and dropped then.
     present: watch::Sender<Option<&'static str>>,
+    /// None before it has been told in the log that the peer is there.
+    session: Option<Session>,
+}
+
+/// One peer's life in a room as the log tells it: one line at its beginning, and one at its end.
+#[derive(Debug)]
+struct Session {
+    what: String,
+    begun: Instant,
+    left: watch::Receiver<Option<&'static str>>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let why = self.left.borrow().unwrap_or(ROOM_CLOSED);
+        tracing::info!("session ends: {}, after {:.1} s: {why}", self.what, self.begun.elapsed().as_secs_f32());
+    }
 }
 
 impl Peer {
@@ -133,9 +166,21 @@ impl Peer {
             since: Instant::now(),
             wanted: None,
             stranded_since: None,
+            client: new.client,
             present,
+            session: None,
         };
         (peer, Left(left))
+    }
+
+    /// It is there from now on; the log says so, and when it leaves. The transport is that which it came with, by the
+    /// name that `/stats` has.
+    pub(super) fn begins(&mut self, room: &str, transport: Option<&str>) {
+        let (kind, name, client) = (self.kind.name(), self.handle.name(), self.client);
+        let transport = transport.map(|transport| format!(", transport {transport}")).unwrap_or_default();
+        let what = format!("{kind} {name:?} in room {room:?}, address {client}{transport}");
+        tracing::info!("session begins: {what}");
+        self.session = Some(Session { what, begun: Instant::now(), left: self.present.subscribe() });
     }
 
     /// It leaves, for this reason.

@@ -49,7 +49,11 @@ impl Room {
             let reason = format!("the room has {MAX_PEERS} {} already", new.kind.plural());
             return Err(Error::unavailable(reason));
         }
-        let (peer, left) = Peer::new(new);
+        let (mut peer, left) = Peer::new(new);
+        if peer.kind.is_broadcaster() {
+            // Others come with a transport, and are told of when it is there.
+            peer.begins(self.id(), None);
+        }
         let handle = peer.handle.clone();
         state.add_peer(peer);
         state.tell_joined(handle.name());
@@ -84,7 +88,6 @@ impl Room {
         if state.peer(peer).is_err() {
             return Ok(false);
         }
-        tracing::info!("room {:?}: {:?} leaves: {why}", self.id(), peer.name());
         let gone = std::slice::from_ref(peer);
         self.worker().close(state.closings(gone)).await?;
         state.remove_peers(gone, why);

@@ -107,7 +107,7 @@ pub(crate) fn server_dies(stage: &Stage) {
             if seen["state"] == "in" { Ok(()) } else { Err(seen["state"].to_string()) }
         });
     }
-    let joined = server.lines(&["publishes in room"]);
+    let joined = server.lines(&["session begins: publisher"]);
     assert_eq!(joined.len(), 4, "each joins once before and once after: {joined:#?}");
 }
 

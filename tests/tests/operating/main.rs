@@ -2,3 +2,4 @@
 //! codes, signals, settings that are shown.
 
 mod rooms;
+mod told;

@@ -61,7 +61,7 @@ fn check_capabilities(capabilities: Option<&RtpCapabilities>) -> Result<(), Http
 
 impl BroadcasterBody {
     /// The peer, and the field of its name. Nothing is asked of the room: a wrong body makes none.
-    pub(super) fn read(self) -> Result<(NewPeer, &'static str), HttpError> {
+    pub(super) fn read(self, client: IpAddr) -> Result<(NewPeer, &'static str), HttpError> {
         let (name, kind, field) = match (self.id, self.peer_id) {
             (Some(id), None) => (id, PeerKind::LegacyBroadcaster, "id"),
             (None, Some(id)) => (id, PeerKind::TypedBroadcaster, "peerId"),
@@ -85,6 +85,7 @@ impl BroadcasterBody {
             // The newer form joins in a request of its own.
             joined: is_legacy,
             credential: None,
+            client,
         };
         Ok((peer, field))
     }

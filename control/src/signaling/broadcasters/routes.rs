@@ -103,8 +103,8 @@ pub(super) async fn create(
     body: Bytes,
 ) -> Answer {
     let body: BroadcasterBody = parse(&body)?;
-    let (new, field) = body.read()?;
     let client = source(&extensions);
+    let (new, field) = body.read(client)?;
     complete(async move {
         let room = app.rooms().get_or_create(&room, client).await?;
         let (name, capabilities) = (new.name.clone(), new.rtp_capabilities.clone());

@@ -94,7 +94,7 @@ pub(super) async fn publish(
         if let Some(session) = replaced {
             session.end("its client came again").await?;
         }
-        let joined = publishing.join(&room, credential).await?;
+        let joined = publishing.join(&room, (credential, client)).await?;
         Ok(at.sessions.open(Endpoint::Whip, room, joined))
     });
     let opened = opened.await?;
@@ -104,6 +104,7 @@ pub(super) async fn publish(
 }
 
 async fn view(at: WhipWhep, room: String, peer: Option<String>, request: Request) -> Answer {
+    let client = source(request.extensions());
     let offer = offer(&at.app, Endpoint::Whep, request).await?;
     check_name("roomId", &room)?;
     peer.as_deref().map_or(Ok(()), |peer| check_name("peer", peer))?;
@@ -112,7 +113,7 @@ async fn view(at: WhipWhep, room: String, peer: Option<String>, request: Request
     let opened = open(async move {
         // A room that is not there is one where nobody publishes yet; asking does not make it.
         let found = at.app.rooms().get(&room).await.map_err(|_| Error::no_stream(&room, peer.as_deref()))?;
-        let joined = viewing.join(&found, peer.as_deref()).await?;
+        let joined = viewing.join(&found, peer.as_deref(), client).await?;
         Ok(at.sessions.open(Endpoint::Whep, found, joined))
     });
     let opened = opened.await?;

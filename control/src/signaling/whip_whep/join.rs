@@ -1,6 +1,7 @@
 //! From an offer to a peer in a room to an answer.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use serde_json::json;
 use uuid::Uuid;
@@ -82,7 +83,11 @@ impl Publishing {
     }
 
     /// The publisher joins a room.
-    pub(super) async fn join(self, room: &Room, credential: Option<Credential>) -> Result<Answered, HttpError> {
+    pub(super) async fn join(
+        self,
+        room: &Room,
+        (credential, client): (Option<Credential>, IpAddr),
+    ) -> Result<Answered, HttpError> {
         let Self { peer, display_name, offer, parts, answers } = self;
         let new = NewPeer {
             name: peer.clone(),
@@ -92,6 +97,7 @@ impl Publishing {
             rtp_capabilities: None,
             joined: false,
             credential,
+            client,
         };
         let (joined, channels) =
             room.publish(new, parts, remote(&offer)).await.map_err(|error| match error.code() {
@@ -117,11 +123,11 @@ impl Viewing {
     }
 
     /// The viewer joins a room: it watches this peer, or the one that has been publishing longest.
-    pub(super) async fn join(self, room: &Room, peer: Option<&str>) -> Result<Answered, HttpError> {
+    pub(super) async fn join(self, room: &Room, peer: Option<&str>, client: IpAddr) -> Result<Answered, HttpError> {
         let Self { offer } = self;
         let (watched, producers) = room.streams(peer).await?;
         let Negotiated { wanted, answers, sections } = negotiate(&offer, &watched, producers)?;
-        let (joined, channels, given) = room.view(peer, &watched, wanted, remote(&offer)).await?;
+        let (joined, channels, given) = room.view(peer, &watched, wanted, (remote(&offer), client)).await?;
         let layered =
             given.into_iter().filter(|one| one.is_layered).filter_map(|Given { consumer, producer, .. }| {
                 let (index, _) = sections.iter().find(|(_, of)| *of == producer)?;

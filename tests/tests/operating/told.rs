@@ -1,0 +1,96 @@
+//! What the log and the counters tell of clients: each refusal by its cause, each session's beginning and end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use corecast_bench::webrtc::sdp::{Kind, Media};
+use corecast_bench::webrtc::{Identity, Joining, Options, Session, join};
+use corecast_tests::broadcaster::Room;
+use corecast_tests::server::{Server, wait_for};
+use serde_json::json;
+
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(90), test).await.expect("in time") });
+}
+
+pub(crate) fn options(send: bool) -> Options {
+    let identity = Arc::new(Identity::new().expect("made"));
+    Options::new(&identity, vec![Media::plain(Kind::Audio, send, send.then_some(7))])
+}
+
+async fn joined(server: &Server, path: &str, send: bool) -> Session {
+    let url = format!("http://{}/{path}", server.address);
+    join(&reqwest::Client::new(), &url, options(send)).await.expect("joins")
+}
+
+#[test]
+fn each_session_is_one_line_at_its_beginning_and_one_at_its_end_with_the_ids_of_stats() {
+    let server = Server::start(&["--workers", "1"]);
+    run(async {
+        let ann = joined(&server, "whip/r?peer=ann", true).await;
+        let viewer = joined(&server, "whep/r/ann", false).await;
+        let _ = Room::open(&server, "r").join("bot");
+        let ids: Vec<_> = server.stats()["transports"].as_array().expect("a list").to_vec();
+        let ids: Vec<_> = ids.iter().map(|one| one["id"].as_str().expect("an id").to_owned()).collect();
+        let begun = |kind: &str| server.lines(&["session begins: ", kind, "in room \"r\", address 127.0.0.1"]);
+        for (kind, name) in [("publisher", "\"ann\""), ("viewer", "\""), ("broadcaster", "\"bot\"")] {
+            let lines = begun(&format!("{kind} {name}"));
+            assert_eq!(lines.len(), 1, "{kind}: {lines:?}");
+        }
+        let of = |line: &str| ids.iter().find(|id| line.ends_with(&format!("transport {id}"))).cloned();
+        let publisher = of(&begun("publisher")[0].1).expect("the id that /stats has");
+        let watching = of(&begun("viewer")[0].1).expect("the id that /stats has");
+        assert_ne!(publisher, watching);
+        viewer.leave().await.expect("leaves");
+        ann.leave().await.expect("leaves");
+        assert_eq!(server.ask("DELETE", "/rooms/r", "").expect("answers").0, 204);
+        for (part, why) in [
+            (format!("transport {publisher}, after "), ": its client asked for it"),
+            (format!("transport {watching}, after "), ": its client asked for it"),
+            ("broadcaster \"bot\" in room \"r\", address 127.0.0.1, after ".into(), ": its room was closed"),
+        ] {
+            let line = wait_for("the end", || server.lines(&["INFO", "session ends: ", &part]).pop()).1;
+            assert!(line.ends_with(why), "{line}");
+        }
+        assert_eq!((server.lines(&["session begins"]).len(), server.lines(&["session ends"]).len()), (3, 3));
+    });
+}
+
+#[test]
+fn refusals_are_counted_by_cause_and_told_once_in_a_while() {
+    let server = Server::start(&["--workers", "1", "--whip-tokens", "publish", "--api-tokens", "operate"]);
+    let operate = "Authorization: Bearer operate\r\n";
+    run(async {
+        for _ in 0..5 {
+            assert_eq!(server.ask("DELETE", "/rooms/r", "").expect("answers").0, 401);
+        }
+        let client = reqwest::Client::new();
+        let post = async |path: &str, token: &str, send: bool| {
+            let mut options = options(send);
+            options.token = Some(token.to_owned());
+            let error = Joining::post(&client, &format!("http://{}/{path}", server.address), options).await;
+            error.expect_err("refused").refused().expect("an answer").status.as_u16()
+        };
+        assert_eq!(post("whip/r", "wrong", true).await, 401);
+        assert_eq!(post("whip/r", "operate", true).await, 403);
+        assert_eq!(post("whep/r", "none", false).await, 409);
+        assert_eq!(post("whip/r", "publish", false).await, 422);
+        let stats = wait_for("/stats", || server.ask_with("GET", "/stats", operate, ""));
+        let stats: serde_json::Value = serde_json::from_str(&stats.1).expect("JSON");
+        let counts = json!({"no_token": 5, "unknown_token": 1, "other_token": 1, "no_stream": 1, "unacceptable": 1});
+        assert_eq!(stats["refusals"], counts, "{}", stats["refusals"]);
+        for (cause, level, route, status) in [
+            ("no_token", "WARN", "DELETE /rooms/{room}", "401"),
+            ("unknown_token", "WARN", "POST /whip/{room}", "401"),
+            ("other_token", "WARN", "POST /whip/{room}", "403"),
+            ("no_stream", "INFO", "POST /whep/{room}", "409"),
+            ("unacceptable", "WARN", "POST /whip/{room}", "422"),
+        ] {
+            let parts = [level, &format!("refused ({cause}), the last of 127.0.0.1, {route}: {status} ")];
+            let lines = wait_for("the line", || Some(server.lines(&parts)).filter(|lines| !lines.is_empty()));
+            assert_eq!(lines.len(), 1, "{lines:?}");
+        }
+        assert!(server.lines(&["wrong"]).is_empty(), "a token is not logged");
+    });
+}
