@@ -82,6 +82,7 @@ impl Launched {
             ("--rtc-send-buffer-bytes", SOCKET_BUFFER_BYTES),
             ("--limits-sessions-per-second", "0"),
             ("--limits-sessions-per-second-per-ip", "0"),
+            ("--limits-sessions-per-ip", "0"),
             ("--limits-connections-per-ip", "0"),
             ("--log", "warn"),
         ];

@@ -74,8 +74,10 @@ impl Sctp {
 pub(crate) struct Limits {
     /// New sessions per second, of all clients together. 0 for no limit.
     pub(crate) sessions_per_second: u32,
-    /// New sessions per second of one IP address (IPv6: of one /64). 0 for no limit.
+    /// New sessions per second of one IP address (IPv6: of one /64) that are not connected. 0 for no limit.
     pub(crate) sessions_per_second_per_ip: u32,
+    /// Sessions of one IP address (IPv6: of one /64) at a time. 0 for no limit.
+    pub(crate) sessions_per_ip: usize,
     /// Longest session description, in bytes.
     pub(crate) sdp_bytes: usize,
     /// HTTP connections at a time.
@@ -92,7 +94,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             sessions_per_second: 200,
-            sessions_per_second_per_ip: 10,
+            sessions_per_second_per_ip: 50,
+            sessions_per_ip: 2_000,
             sdp_bytes: 64 << 10,
             connections: 4_096,
             connections_per_ip: 1_024,
@@ -141,9 +144,12 @@ pub(crate) struct WebRtcArgs {
     /// New WebRTC sessions per second; 0 for no limit [default: 200]
     #[arg(long, env = "CORECAST_LIMITS_SESSIONS_PER_SECOND", value_name = "NUMBER")]
     limits_sessions_per_second: Option<u32>,
-    /// New WebRTC sessions per second of one IP address; 0 for no limit [default: 10]
+    /// New WebRTC sessions per second of one IP address that do not connect; 0 for no limit [default: 50]
     #[arg(long, env = "CORECAST_LIMITS_SESSIONS_PER_SECOND_PER_IP", value_name = "NUMBER")]
     limits_sessions_per_second_per_ip: Option<u32>,
+    /// WebRTC sessions of one IP address at a time; 0 for no limit [default: 2000]
+    #[arg(long, env = "CORECAST_LIMITS_SESSIONS_PER_IP", value_name = "NUMBER")]
+    limits_sessions_per_ip: Option<usize>,
     /// Longest session description, in bytes [default: 65536]
     #[arg(long, env = "CORECAST_LIMITS_SDP_BYTES", value_name = "BYTES")]
     limits_sdp_bytes: Option<usize>,
@@ -175,6 +181,7 @@ impl WebRtcArgs {
         set(&mut config.sctp.worker_bytes, &self.sctp_worker_bytes);
         set(&mut config.limits.sessions_per_second, &self.limits_sessions_per_second);
         set(&mut config.limits.sessions_per_second_per_ip, &self.limits_sessions_per_second_per_ip);
+        set(&mut config.limits.sessions_per_ip, &self.limits_sessions_per_ip);
         set(&mut config.limits.sdp_bytes, &self.limits_sdp_bytes);
         set(&mut config.limits.connections, &self.limits_connections);
         set(&mut config.limits.connections_per_ip, &self.limits_connections_per_ip);

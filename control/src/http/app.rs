@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{Extensions, StatusCode};
 use axum::response::Response;
 
+use super::admission::{Admission, Admitted};
 use super::error::HttpError;
 use super::rates::{Rates, source, within};
 use super::refused::{Refusals, Refused};
@@ -21,6 +22,9 @@ use crate::workers::Pool;
 /// Long answers, such as `/stats` with every object, at a time; and those of one address.
 const MAX_LONG_ANSWERS: (usize, usize) = (4, 2);
 
+/// Wrong tokens, and URLs of sessions that do not exist, of one address per second.
+const GUESSES_PER_SECOND: u32 = 10;
+
 /// State of the routes.
 pub(crate) type AppState = State<Arc<App>>;
 /// What a route answers.
@@ -33,7 +37,7 @@ pub(crate) struct App {
     pool: Arc<Pool>,
     rooms: Arc<Rooms>,
     /// New sessions.
-    session_rates: Rates,
+    admission: Admission,
     /// Requests that look like guesses: of session URLs that do not exist, of tokens.
     guess_rates: Rates,
     /// Bounds of HTTP's connections.
@@ -56,8 +60,8 @@ impl App {
         let (long_answers, long_answers_of_one) = MAX_LONG_ANSWERS;
         Self {
             rooms: Arc::new(Rooms::new(Arc::clone(&pool), addresses, webrtc, config.rooms.clone())),
-            session_rates: Rates::new(all, each),
-            guess_rates: Rates::new(all, each),
+            admission: Admission::new(&config.limits),
+            guess_rates: Rates::new(all, each.min(GUESSES_PER_SECOND)),
             bounds,
             listeners: Shares::new(listeners, listeners_of_one),
             long_answers: Shares::new(long_answers, long_answers_of_one),
@@ -93,8 +97,8 @@ impl App {
     }
 
     /// Counts a new session, or refuses it.
-    pub(crate) fn admit_session(&self, extensions: &Extensions) -> Result<(), HttpError> {
-        within(&self.session_rates, source(extensions), "new sessions")
+    pub(crate) fn admit_session(&self, extensions: &Extensions) -> Result<Admitted, HttpError> {
+        self.admission.admit(source(extensions))
     }
 
     /// Counts a request that looks like a guess, or refuses it.

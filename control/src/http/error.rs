@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use rand::RngExt as _;
 
 use crate::rooms::{self, Code};
 use crate::sdp::{self, SdpError};
@@ -9,6 +10,8 @@ use crate::workers::RequestError;
 
 /// Seconds after which a client that was refused for lack of room may try again.
 const RETRY_AFTER_SECS: u32 = 5;
+/// Clients that were refused together come again within so many seconds, at the least.
+const RETRY_SPREAD_SECS: u32 = 2;
 /// Seconds after which a viewer may ask again for a stream that is not there.
 const NO_STREAM_RETRY_SECS: u32 = 2;
 
@@ -40,7 +43,7 @@ impl HttpError {
     pub(crate) fn new(status: StatusCode, sentence: impl Into<String>) -> Self {
         let lack = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
         let error = Self { status, cause: usual_cause(status), sentence: sentence.into(), header: None };
-        if lack { error.retry_after(RETRY_AFTER_SECS) } else { error }
+        if lack { error.retry_about(RETRY_AFTER_SECS) } else { error }
     }
 
     /// Names the cause more exactly than the status does.
@@ -51,6 +54,12 @@ impl HttpError {
     /// Says when to try again.
     pub(crate) fn retry_after(self, secs: u32) -> Self {
         self.with_header(header::RETRY_AFTER, HeaderValue::from(secs))
+    }
+
+    /// Says when to try again, at the earliest after so many seconds, to each client something else: those who were
+    /// refused together must not come again together.
+    pub(crate) fn retry_about(self, secs: u32) -> Self {
+        self.retry_after(secs + rand::rng().random_range(0..=secs.max(RETRY_SPREAD_SECS)))
     }
 
     /// Says more in a header. There is one at most.

@@ -2,6 +2,7 @@
 //!
 //! Knows no route, and of rooms only where they are and why they refuse something.
 
+mod admission;
 mod app;
 mod body;
 mod error;
@@ -18,6 +19,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware;
 
+pub(crate) use admission::Admitted;
 pub(crate) use app::{Answer, App, AppState};
 pub(crate) use body::{check_type, parse, text};
 pub(crate) use error::HttpError;

@@ -19,7 +19,7 @@ const MAX_SOURCES: usize = 16_384;
 /// A bucket holds what comes in by itself in this time: joining a room of twenty opens twenty sessions at once.
 const BURST: Duration = Duration::from_secs(5);
 
-/// Seconds after which a client that was too fast may try again.
+/// Seconds after which a client that was too fast may try again, at the least.
 pub(crate) const RATE_RETRY_SECS: u32 = 1;
 
 /// A token bucket.
@@ -43,6 +43,12 @@ impl Bucket {
     fn take(&mut self, now: Instant, per_second: u32) {
         let cost = Duration::from_secs(1).checked_div(per_second).unwrap_or_default();
         self.full_at = self.full_at.max(now) + cost;
+    }
+
+    /// Puts one back that was taken.
+    fn give_back(&mut self, per_second: u32) {
+        let cost = Duration::from_secs(1).checked_div(per_second).unwrap_or_default();
+        self.full_at = self.full_at.checked_sub(cost).unwrap_or(self.full_at);
     }
 
     /// Takes one if there is one. No limit where `per_second` is 0.
@@ -99,6 +105,16 @@ impl Rates {
     }
 }
 
+impl Rates {
+    /// One of this source does not count any longer towards what the source may have.
+    pub(super) fn give_back(&self, source: IpAddr) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = buckets.sources.get_mut(&source_of(source)) {
+            own.give_back(self.per_second_and_source);
+        }
+    }
+}
+
 /// Address of the client. A request that came without an address shares one bucket with all others of that sort.
 pub(crate) fn source(extensions: &Extensions) -> IpAddr {
     extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(|| Ipv4Addr::UNSPECIFIED.into(), |info| info.0.ip())
@@ -117,7 +133,7 @@ pub(super) fn within(rates: &Rates, source: IpAddr, what: &str) -> Result<(), Ht
             HttpError::new(StatusCode::SERVICE_UNAVAILABLE, sentence).because("too_fast")
         }
     };
-    Err(error.retry_after(RATE_RETRY_SECS))
+    Err(error.retry_about(RATE_RETRY_SECS))
 }
 
 #[cfg(test)]

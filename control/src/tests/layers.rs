@@ -146,7 +146,7 @@ async fn tokens_and_rates_are_those_of_the_session() {
     }
     let slowed = answers.iter().filter(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS).count();
     assert!(slowed > 0, "50 at once, and 10 a second");
-    assert!(answers.iter().filter(|a| a.status.as_u16() == 429).all(|a| a.header("retry-after") == Some("1")));
+    assert!(answers.iter().filter(|a| a.status.as_u16() == 429).all(|a| is_soon(a.header("retry-after"))));
 }
 
 /// As the fake worker has it: all but the highest are active, and the size of the lowest is known.

@@ -129,6 +129,11 @@ impl Server {
     }
 }
 
+/// Whether a client is told to come again after some seconds.
+fn is_soon(retry_after: Option<&str>) -> bool {
+    retry_after.is_some_and(|secs| secs.parse().is_ok_and(|secs: u32| (1..=3).contains(&secs)))
+}
+
 fn opus() -> Value {
     json!({ "kind": "audio", "rtpParameters": {
         "codecs": [{ "mimeType": "audio/opus", "payloadType": 100, "clockRate": 48000, "channels": 2,

@@ -1,5 +1,6 @@
 //! What an operator sees of the built binary and does to it: rooms that nobody uses, what is logged and counted, exit
 //! codes, signals, settings that are shown.
 
+mod people;
 mod rooms;
 mod told;

@@ -15,7 +15,7 @@ use super::join::{Publishing, Viewing};
 use super::layers;
 use super::request::{ACCEPT_PATCH, ACCEPT_POST, FRAGMENT, REPLACES, SDP, WhipWhep, authorize, header_value, options};
 use super::sessions::{CreatedSession, Endpoint, Session};
-use crate::http::{Answer, App, HttpError, aside, check_type, path_segment, source, text};
+use crate::http::{Admitted, Answer, App, HttpError, aside, check_type, path_segment, source, text};
 use crate::ops::access;
 use crate::rooms::{Error, check_name};
 
@@ -28,13 +28,13 @@ pub(super) struct PublishQuery {
 }
 
 /// A description that asks for a session, when all checks that need no room have passed.
-async fn offer(app: &App, endpoint: Endpoint, request: Request) -> Result<String, HttpError> {
+async fn offer(app: &App, endpoint: Endpoint, request: Request) -> Result<(String, Admitted), HttpError> {
     let (parts, body) = request.into_parts();
     // First, so that strangers take nothing of what clients with a token may ask for: they are counted apart.
     authorize(app, endpoint, (&parts.headers, &parts.extensions), None)?;
-    app.admit_session(&parts.extensions)?;
+    let admitted = app.admit_session(&parts.extensions)?;
     check_type(&parts.headers, SDP)?;
-    text(app.config().limits.sdp_bytes, body).await
+    Ok((text(app.config().limits.sdp_bytes, body).await?, admitted))
 }
 
 /// Runs to its end even if the client hangs up; but what has been made then does not stay.
@@ -84,7 +84,7 @@ pub(super) async fn publish(
 ) -> Answer {
     let client = source(request.extensions());
     let (credential, replaced) = (access::credential(request.headers()), replaced(&at, &room, request.headers()));
-    let offer = offer(&at.app, Endpoint::Whip, request).await?;
+    let (offer, admitted) = offer(&at.app, Endpoint::Whip, request).await?;
     check_name("roomId", &room)?;
     let peer = query.peer.or_else(|| replaced.as_ref().map(|session| session.peer_name().to_owned()));
     let publishing = aside(move || Publishing::read(peer, query.name, &offer)).await?;
@@ -95,7 +95,7 @@ pub(super) async fn publish(
             session.end("its client came again").await?;
         }
         let joined = publishing.join(&room, (credential, client)).await?;
-        Ok(at.sessions.open(Endpoint::Whip, room, joined))
+        Ok(at.sessions.open(Endpoint::Whip, room, joined, admitted))
     });
     let opened = opened.await?;
     let room = path_segment(opened.session.room_id());
@@ -105,7 +105,7 @@ pub(super) async fn publish(
 
 async fn view(at: WhipWhep, room: String, peer: Option<String>, request: Request) -> Answer {
     let client = source(request.extensions());
-    let offer = offer(&at.app, Endpoint::Whep, request).await?;
+    let (offer, admitted) = offer(&at.app, Endpoint::Whep, request).await?;
     check_name("roomId", &room)?;
     peer.as_deref().map_or(Ok(()), |peer| check_name("peer", peer))?;
     let viewing = aside(move || Viewing::read(&offer)).await?;
@@ -114,7 +114,7 @@ async fn view(at: WhipWhep, room: String, peer: Option<String>, request: Request
         // A room that is not there is one where nobody publishes yet; asking does not make it.
         let found = at.app.rooms().get(&room).await.map_err(|_| Error::no_stream(&room, peer.as_deref()))?;
         let joined = viewing.join(&found, peer.as_deref(), client).await?;
-        Ok(at.sessions.open(Endpoint::Whep, found, joined))
+        Ok(at.sessions.open(Endpoint::Whep, found, joined, admitted))
     });
     let opened = opened.await?;
     let links = layers::links(&opened.location, opened.has_layers);

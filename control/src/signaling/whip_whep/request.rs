@@ -74,7 +74,7 @@ pub(super) fn may_ask(session: &Session) -> Result<(), HttpError> {
         return Ok(());
     }
     let sentence = "too many requests for this session; slow down";
-    Err(HttpError::new(StatusCode::TOO_MANY_REQUESTS, sentence).retry_after(RATE_RETRY_SECS))
+    Err(HttpError::new(StatusCode::TOO_MANY_REQUESTS, sentence).retry_about(RATE_RETRY_SECS))
 }
 
 /// The answer to `OPTIONS`, which asks for no token.

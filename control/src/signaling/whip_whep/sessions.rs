@@ -16,7 +16,7 @@ use rand::RngExt as _;
 use tokio::sync::watch;
 
 use super::join::{Answered, LayeredSection};
-use crate::http::{Bucket, HttpError, path_segment};
+use crate::http::{Admitted, Bucket, HttpError, path_segment};
 use crate::ops::access::Scope;
 use crate::rooms::{Code, Error, Joined, LayerReport, LayerWish, Left, PeerHandle, Room};
 use crate::sdp::{self, Bundle, Fragment, Local, RemoteIce};
@@ -216,7 +216,13 @@ impl Sessions {
     }
 
     /// Gives a new session its URL and waits, in the background, for its end.
-    pub(super) fn open(self: &Arc<Self>, endpoint: Endpoint, room: Arc<Room>, answered: Answered) -> CreatedSession {
+    pub(super) fn open(
+        self: &Arc<Self>,
+        endpoint: Endpoint,
+        room: Arc<Room>,
+        answered: Answered,
+        admitted: Admitted,
+    ) -> CreatedSession {
         let Answered { joined, channels, peer, answer, local, remote, bundle, layered } = answered;
         let Joined { peer: handle, transport, states, left, .. } = joined;
         let (secret, etag) = (draw::<SECRET_BYTES>(), draw_etag());
@@ -240,7 +246,7 @@ impl Sessions {
         self.table().insert(secret.clone(), Entry::Open(Arc::clone(&session)));
         let (sessions, waiting) = (Arc::clone(self), Arc::clone(&session));
         tokio::spawn(async move {
-            waiting.until_end(states, channels, left.clone(), sessions.connect_timeout).await;
+            waiting.until_end((states, channels), left.clone(), admitted, sessions.connect_timeout).await;
             let (endpoint, room) = (waiting.endpoint, waiting.room.id().to_owned());
             drop(waiting);
             sessions.table().insert(secret.clone(), Entry::Ended { endpoint, room, why: left.why() });
@@ -313,9 +319,9 @@ impl Session {
     /// Returns when the session has ended, having ended it if its transport has.
     async fn until_end(
         &self,
-        mut states: watch::Receiver<TransportState>,
-        mut channels: Option<ChannelEvents>,
+        (mut states, mut channels): (watch::Receiver<TransportState>, Option<ChannelEvents>),
         mut left: Left,
+        mut admitted: Admitted,
         connect_timeout: Duration,
     ) {
         let connect = tokio::time::sleep(connect_timeout);
@@ -329,6 +335,7 @@ impl Session {
                 (_, DtlsState::Closed) => break CLOSED_BY_CLIENT,
                 (_, DtlsState::Connected) if !connected => {
                     connected = true;
+                    admitted.connects();
                     if self.endpoint == Endpoint::Whip {
                         // Others are told of it. An error: it has left.
                         let _ = self.room.join(&self.peer).await;

@@ -1,0 +1,73 @@
+//! How many sessions clients may make and hold. Limits count people: a session that connects has done no harm, and of
+//! thirty people behind one address each makes thirty when they meet. A client that makes sessions and never connects
+//! them is stopped soon, and none takes all that there is (RFC 9725 section 5).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+
+use super::error::HttpError;
+use super::rates::{Rates, within};
+use crate::config::Limits;
+use crate::shares::{Share, Shares};
+
+const WHAT: &str = "new sessions";
+
+/// The limits, and what is counted towards them.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    /// New sessions. One address has at most half of what all have together.
+    all: Rates,
+    /// New sessions of each address that are not connected.
+    unconnected: Arc<Rates>,
+    /// Sessions that are there, of each address.
+    open: Arc<Shares>,
+}
+
+/// The right to a session, for as long as it is there.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    unconnected: Arc<Rates>,
+    client: IpAddr,
+    is_connected: bool,
+    _share: Share,
+}
+
+impl Admission {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let each = limits.sessions_per_second_per_ip;
+        let half = if each == 0 { 0 } else { limits.sessions_per_second.div_ceil(2) };
+        let open = if limits.sessions_per_ip == 0 { usize::MAX } else { limits.sessions_per_ip };
+        Self {
+            all: Rates::new(limits.sessions_per_second, half),
+            unconnected: Arc::new(Rates::new(0, each)),
+            open: Shares::new(usize::MAX, open),
+        }
+    }
+
+    /// Counts a new session, or refuses it.
+    pub(super) fn admit(&self, client: IpAddr) -> Result<Admitted, HttpError> {
+        within(&self.unconnected, client, WHAT)?;
+        let refused = |error| {
+            self.unconnected.give_back(client);
+            error
+        };
+        let full = |_| {
+            let sentence = "your address has too many sessions already (limits.sessions_per_ip)";
+            refused(HttpError::new(StatusCode::TOO_MANY_REQUESTS, sentence))
+        };
+        let share = self.open.take(client).map_err(full)?;
+        within(&self.all, client, WHAT).map_err(refused)?;
+        Ok(Admitted { unconnected: Arc::clone(&self.unconnected), client, is_connected: false, _share: share })
+    }
+}
+
+impl Admitted {
+    /// The session is connected, and counts no longer as one that is not.
+    pub(crate) fn connects(&mut self) {
+        if !std::mem::replace(&mut self.is_connected, true) {
+            self.unconnected.give_back(self.client);
+        }
+    }
+}
