@@ -237,7 +237,7 @@ fn meaning(ipv4: bool, name: &str, found: &LookedUp, known: &Names) -> io::Resul
     };
     let place = format!("rtc.listen_ips: announced {name:?}: {cause}");
     let before = known.iter().filter(|(known, _)| known == name).map(|(_, ip)| ip).find(of_family);
-    let ip = before.ok_or_else(|| io::Error::other(place.clone()))?;
+    let ip = before.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, place.clone()))?;
     tracing::warn!("{place}; {ip}, which it meant before, is used");
     Ok(*ip)
 }

@@ -226,7 +226,8 @@ impl Default for Log {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 stopped as asked; 1 anything else; 2 a flag or setting is wrong; \
-3 the HTTP address cannot be bound; 4 --io uring and the host refuses io_uring; 5 the server never came up.";
+3 the HTTP address cannot be bound; 4 --io uring and the host refuses io_uring; 5 the server never came up; \
+6 a media address or port cannot be had; 7 an announced name means nothing; 8 too few files may be opened.";
 
 /// corecast, a WebRTC SFU: one pinned worker per core, watched by a supervisor.
 #[derive(Clone, Debug, Parser)]

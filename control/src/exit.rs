@@ -12,3 +12,9 @@ pub(crate) const CANNOT_LISTEN: u8 = 3;
 pub(crate) const IO_URING_REFUSED: u8 = 4;
 /// The server died before it was ready, too often in a row.
 pub(crate) const NEVER_CAME_UP: u8 = 5;
+/// A media address or port cannot be had.
+pub(crate) const CANNOT_LISTEN_FOR_MEDIA: u8 = 6;
+/// An announced name means nothing.
+pub(crate) const NAME_UNKNOWN: u8 = 7;
+/// Too few files may be opened.
+pub(crate) const TOO_FEW_FILES: u8 = 8;

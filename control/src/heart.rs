@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
+use crate::exit;
 use crate::supervisor::report::{Died, Report, send};
 use crate::workers::{Death, DeathCause, Pool, Spawned, Watch};
 
@@ -121,7 +122,11 @@ pub(crate) async fn report_worker_death(report: &UnixStream, death: Death) -> io
     };
     let told = match cause {
         DeathCause::StartFailed(error) => Report::StartFailed {
-            refused: matches!(error, StartError::IoUringRefused(_)),
+            exit: match error {
+                StartError::IoUringRefused(_) => Some(exit::IO_URING_REFUSED),
+                StartError::CannotListen(_) => Some(exit::CANNOT_LISTEN_FOR_MEDIA),
+                StartError::Other(_) => None,
+            },
             cause: format!("worker {worker} (core {core}) cannot start: {error}"),
         },
         DeathCause::Ended(why) => died(why),

@@ -1,7 +1,7 @@
 //! The server: workers, rooms and the HTTP API, in the process that the supervisor starts.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -25,7 +25,7 @@ use crate::supervisor::fatal;
 use crate::supervisor::report::{Report, send};
 use crate::tls::Identity;
 use crate::workers::{Pool, Spawned, Watch, spawn};
-use crate::{http, logging, ops, signaling};
+use crate::{exit, http, logging, ops, signaling};
 
 /// For the HTTP requests that are being answered, then for the workers.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -45,7 +45,7 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
         fatal::install(libc::STDOUT_FILENO)?;
         let report = UnixStream::from(std::io::stdout().as_fd().try_clone_to_owned()?);
         let mut told = BufReader::new(&report).lines();
-        let mut line = || told.next().unwrap_or_else(|| Err(std::io::ErrorKind::UnexpectedEof.into()));
+        let mut line = || told.next().unwrap_or_else(|| Err(ErrorKind::UnexpectedEof.into()));
         let config: Config = serde_json::from_str(&line()?)?;
         let identity: Option<Identity> = serde_json::from_str(&line()?)?;
         let known: Names = serde_json::from_str(&line()?)?;
@@ -54,7 +54,18 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
         let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         listener.set_nonblocking(true)?;
         let certificate = Certificate::draw()?;
-        let addresses = Addresses::find_again(&config.rtc.listen_ips, &known)?;
+        let addresses = match Addresses::find_again(&config.rtc.listen_ips, &known) {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                let exit = match error.kind() {
+                    ErrorKind::NotFound => exit::NAME_UNKNOWN,
+                    _ => exit::CANNOT_LISTEN_FOR_MEDIA,
+                };
+                send(&report, &Report::StartFailed { exit: Some(exit), cause: error.to_string() })?;
+                // The supervisor has said it.
+                return Ok(());
+            }
+        };
         let spawned = spawn::all(&config, &addresses, &certificate, &report)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -186,7 +186,15 @@ fn open_webrtc(driver: &mut Driver, config: &WebRtcConfig) -> Result<Vec<Endpoin
 /// Tries again for a while if the error may pass.
 fn retry_bind<T>(mut open: impl FnMut() -> Result<T, OpenError>) -> Result<T, OpenError> {
     let end = Instant::now() + BIND_TIME;
-    let may_pass = |error: &OpenError| matches!(errno(error), Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL));
+    // A port may be a predecessor's still, and an IPv6 address may be tentative; an IPv4 address is there or is not.
+    let may_pass = |error: &OpenError| match error {
+        OpenError::Refused { address, cause } => match cause.raw_os_error() {
+            Some(libc::EADDRINUSE) => true,
+            Some(libc::EADDRNOTAVAIL) => address.is_ipv6(),
+            _ => false,
+        },
+        OpenError::RangeExhausted { .. } => false,
+    };
     loop {
         let done = open();
         if Instant::now() >= end || !done.as_ref().is_err_and(may_pass) {
@@ -212,7 +220,7 @@ fn cannot_listen(protocol: &str, error: &OpenError) -> StartError {
         Some(libc::EACCES) => "; only CAP_NET_BIND_SERVICE may have this port: choose a higher rtc.webrtc_port",
         _ => "",
     };
-    StartError::Other(format!("WebRTC over {protocol}: {error}{hint}"))
+    StartError::CannotListen(format!("WebRTC over {protocol}: {error}{hint}"))
 }
 
 /// Checks whether the system gives the socket buffers that are wanted. WebRTC's sockets have the largest; if there are

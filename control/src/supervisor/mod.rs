@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{Backlog, listen};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
@@ -35,6 +36,8 @@ const BACKLOG: i32 = 4_096;
 /// A server before us, or something of it, may not have let go of the address yet.
 const LISTEN_LIMIT: Duration = Duration::from_secs(3);
 const LISTEN_RETRY: Duration = Duration::from_millis(20);
+/// What a worker keeps for other things than sockets (256), its sockets of WebRTC, and a few of HTTP.
+const MIN_FILES: u64 = 288;
 
 /// Signals as readable sockets.
 #[derive(Debug)]
@@ -105,14 +108,18 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = loop {
         match TcpListener::bind(address) {
             Ok(listener) => break listener,
-            // An IPv6 address may be tentative.
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
-                    && Instant::now() < until =>
-            {
+            Err(error) => {
+                let may_pass = match error.kind() {
+                    io::ErrorKind::AddrInUse => true,
+                    // An IPv6 address may be tentative.
+                    io::ErrorKind::AddrNotAvailable => address.is_ipv6(),
+                    _ => false,
+                };
+                if !may_pass || Instant::now() >= until {
+                    return Err(error);
+                }
                 std::thread::sleep(LISTEN_RETRY);
             }
-            Err(error) => return Err(error),
         }
     };
     // std asks for 128; asked again, the kernel takes the new number.
@@ -120,9 +127,20 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
+/// The limit of open files, if it is too low for any server.
+fn too_few_files() -> Option<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    (hard < MIN_FILES).then_some(hard)
+}
+
 /// Runs until told to stop, or until it makes no sense to go on.
 pub(crate) fn supervise(config: &Config, identity: Option<&Identity>) -> ExitCode {
     fatal::die_of_faults();
+    if let Some(files) = too_few_files() {
+        let cure = "raise RLIMIT_NOFILE (LimitNOFILE=, ulimit -Hn)";
+        logging::say(&format!("{files} open files are allowed, at least {MIN_FILES} are needed: {cure}"));
+        return ExitCode::from(exit::TOO_FEW_FILES);
+    }
     let listener = match bind(config.http.listen) {
         Ok(listener) => listener,
         Err(error) => {
@@ -145,6 +163,7 @@ fn supervise_on(config: &Config, identity: Option<&Identity>, listener: &TcpList
     let mut notify = Notify::new();
     let mut backoff = Backoff::new(config.restart.clone());
     let mut names = Names::new();
+    let mut was_ready = false;
     loop {
         let end = match Run::start(config, identity, listener, &names) {
             Ok(run) => live(run, &signals, &mut notify, &mut names)?,
@@ -153,12 +172,15 @@ fn supervise_on(config: &Config, identity: Option<&Identity>, listener: &TcpList
         };
         let death = match end {
             End::Asked => return Ok(exit::STOPPED),
-            End::Refused(cause) => {
-                logging::say(&cause);
-                return Ok(exit::IO_URING_REFUSED);
-            }
             End::Died(death) => death,
         };
+        was_ready |= death.was_ready;
+        // What does not pass by itself ends a start at once. A server that was there once comes again when it can; but
+        // without io_uring it was told to be none.
+        if let Some(code) = death.exit.filter(|code| !was_ready || *code == exit::IO_URING_REFUSED) {
+            logging::say(&death.cause);
+            return Ok(code);
+        }
         let Some(wait) = backoff.after_death(Instant::now(), death.was_ready) else {
             let attempts = config.restart.attempts;
             logging::say(&format!("the server never came up, {attempts} times in a row: {}", death.cause));

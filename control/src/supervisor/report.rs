@@ -28,10 +28,10 @@ pub(crate) enum Report {
     },
     /// The control plane lives.
     Beat,
-    /// A worker could not start. Written by the server.
+    /// The server or a worker could not start. Written by the server.
     StartFailed {
-        /// Whether trying again could help.
-        refused: bool,
+        /// The exit code of a program that has never been ready; none if trying again may help.
+        exit: Option<u8>,
         /// A sentence for the operator.
         cause: String,
     },

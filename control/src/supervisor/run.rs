@@ -26,6 +26,8 @@ use crate::tls::Identity;
 const START_LIMIT: Duration = Duration::from_secs(15);
 /// Time to end in good order.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// Signals that come within this time of the first say the same.
+const SAME_WISH: Duration = Duration::from_secs(1);
 /// Between last words and the end of a process.
 const LAST_WORDS_LIMIT: Duration = Duration::from_millis(300);
 /// For the kernel to end what was killed.
@@ -41,8 +43,6 @@ const TICK: Duration = Duration::from_millis(2);
 pub(super) enum End {
     /// As asked.
     Asked,
-    /// The host refuses io_uring and nothing else is wanted.
-    Refused(String),
     Died(Death),
 }
 
@@ -52,12 +52,19 @@ pub(super) struct Death {
     pub(super) cause: String,
     pub(super) at: Instant,
     pub(super) was_ready: bool,
+    /// The exit code for it, unless it can pass.
+    pub(super) exit: Option<u8>,
 }
 
 impl Death {
     /// The death of a server that could not even be started.
     pub(super) fn of_start(error: &std::io::Error) -> Self {
-        Self { cause: format!("the server cannot be started: {error}"), at: Instant::now(), was_ready: false }
+        Self {
+            cause: format!("the server cannot be started: {error}"),
+            at: Instant::now(),
+            was_ready: false,
+            exit: None,
+        }
     }
 }
 
@@ -76,7 +83,8 @@ pub(super) struct Run {
     died: Option<(String, Instant, Instant)>,
     /// The names that it has looked up, once it is ready.
     names: Option<Names>,
-    refused: Option<String>,
+    /// The exit code for why it could not start.
+    exit: Option<u8>,
     ended: Option<WaitStatus>,
     /// Told to stop, and when to wait no longer.
     stopping: Option<Instant>,
@@ -117,7 +125,7 @@ impl Run {
             ports: config.rtc.port_range,
             died: None,
             names: None,
-            refused: None,
+            exit: None,
             ended: None,
             stopping: None,
         })
@@ -183,9 +191,12 @@ impl Run {
 
     fn stop(&mut self, notify: &Notify) {
         notify.stopping();
-        if self.stopping.is_some() {
-            // Told twice.
-            self.stopping = Some(Instant::now());
+        if let Some(until) = self.stopping {
+            // Told twice. A terminal, a shell and systemd may each pass on the same wish.
+            let told_for = STOP_LIMIT.saturating_sub(until.saturating_duration_since(Instant::now()));
+            if told_for >= SAME_WISH {
+                self.stopping = Some(Instant::now());
+            }
             return;
         }
         tracing::info!("stopping");
@@ -219,8 +230,10 @@ impl Run {
                 }
             }
             Report::Beat => self.beat = Instant::now(),
-            Report::StartFailed { refused: true, cause } => self.refused = Some(cause),
-            Report::StartFailed { refused: false, cause } => self.note_death(cause, Duration::ZERO),
+            Report::StartFailed { exit, cause } => {
+                self.exit = exit;
+                self.note_death(cause, Duration::ZERO);
+            }
             Report::LastWords(died) => self.note_death(died.to_string(), LAST_WORDS_LIMIT.max(self.grace)),
             Report::Died(died) => self.note_death(died.to_string(), Duration::ZERO),
         }
@@ -254,9 +267,6 @@ impl Run {
     }
 
     fn end(&mut self) -> Option<End> {
-        if let Some(cause) = self.refused.take() {
-            return Some(End::Refused(cause));
-        }
         if let Some(until) = self.stopping {
             let late = Instant::now() >= until;
             if late && self.ended.is_none() {
@@ -264,14 +274,14 @@ impl Run {
             }
             return (late || self.ended.is_some()).then_some(End::Asked);
         }
-        let was_ready = self.ready;
+        let (was_ready, exit) = (self.ready, self.exit);
         match (self.died.take(), self.ended) {
             (Some((cause, at, until)), ended) if ended.is_some() || Instant::now() >= until => {
-                Some(End::Died(Death { cause, at, was_ready }))
+                Some(End::Died(Death { cause, at, was_ready, exit }))
             }
             (None, Some(status)) => {
                 let cause = format!("server (pid {}) died: {}", self.server, how(status));
-                Some(End::Died(Death { cause, at: Instant::now(), was_ready }))
+                Some(End::Died(Death { cause, at: Instant::now(), was_ready, exit }))
             }
             (died, _) => {
                 self.died = died;

@@ -585,6 +585,9 @@ pub enum StartError {
     /// `--io uring` was asked for and the host refuses it.
     #[error("io_uring is refused: {0}")]
     IoUringRefused(String),
+    /// An address or port of WebRTC cannot be had.
+    #[error("{0}")]
+    CannotListen(String),
     /// Anything else.
     #[error("{0}")]
     Other(String),

@@ -89,7 +89,7 @@ const CONTROL: &[Row<'_>] = &[
     ("connections", &["settings", "shares", "config"]),
     ("supervisor", &["exit", "logging", "settings", "config", "addresses", "tls"]),
     ("workers", &["settings", "config", "addresses", "certificate", "supervisor"]),
-    ("heart", &["supervisor", "workers"]),
+    ("heart", &["exit", "supervisor", "workers"]),
     ("rooms", &["settings", "shares", "config", "addresses", "certificate", "ortc", "sdp", "workers"]),
     ("http", &["shares", "config", "addresses", "certificate", "connections", "sdp", "workers", "rooms"]),
     ("ops", &["logging", "shares", "config", "workers", "rooms", "http"]),
