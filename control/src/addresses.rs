@@ -146,6 +146,14 @@ impl fmt::Display for Addresses {
     }
 }
 
+/// The addresses that reach a listener on this one: itself, or if it is a wildcard every address of its family.
+pub(crate) fn reaching(ip: IpAddr) -> Vec<IpAddr> {
+    if !ip.is_unspecified() {
+        return vec![ip];
+    }
+    local().unwrap_or_default().into_iter().filter(|local| local.is_ipv4() == ip.is_ipv4()).collect()
+}
+
 /// Every address of this machine, those first that others can reach: a transport that names no address gets the first.
 fn local() -> io::Result<Vec<IpAddr>> {
     let mut local: Vec<IpAddr> = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, ErrorKind};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use axum::Router;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
-use crate::addresses::{Addresses, Names};
+use crate::addresses::{Addresses, Names, reaching};
 use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::connections;
@@ -109,7 +109,8 @@ async fn serve(
         }
     }
     let pool = Arc::new(pool);
-    let ready = Report::Ready { summary: summary(&config, &pool, &addresses), names: addresses.names().clone() };
+    let summary = summary(&config, listener.local_addr()?, &pool, &addresses);
+    let ready = Report::Ready { summary, names: addresses.names().clone() };
     let heartbeat = config.worker.heartbeat.0;
     let app = Arc::new(App::new(config, Arc::clone(&pool), addresses, certificate));
     let rooms = Arc::clone(app.rooms());
@@ -135,16 +136,22 @@ async fn serve(
     Ok(())
 }
 
-fn summary(config: &Config, pool: &Pool, addresses: &Addresses) -> String {
+fn summary(config: &Config, listen: SocketAddr, pool: &Pool, addresses: &Addresses) -> String {
     let mut text = format!("corecast {} is ready\n", env!("CARGO_PKG_VERSION"));
-    let listen = config.http.listen;
     let scheme = if config.http.is_https() { "https" } else { "http" };
-    let _ = writeln!(text, "  page     {scheme}://{listen}/  (video call; /status, /stats, /health, /rooms)");
+    let urls =
+        reaching(listen.ip()).into_iter().map(|ip| format!("{scheme}://{}/", SocketAddr::new(ip, listen.port())));
+    let urls: Vec<_> = urls.collect();
+    let _ = writeln!(text, "  page     {}  (video call; /status, /stats, /health, /rooms)", urls.join(" "));
     let _ = writeln!(text, "  media    {addresses}, UDP ports {}", config.rtc.port_range);
     if let Some(port) = config.rtc.webrtc_port(0) {
         let listen: Vec<_> = addresses.webrtc_ips().iter().map(ToString::to_string).collect();
         let protocol = if config.rtc.tcp { "UDP and TCP" } else { "UDP" };
         let _ = writeln!(text, "  WebRTC   {}, {protocol} port {port} and one more per worker", listen.join(", "));
+        let told = addresses.told();
+        let told = told.iter().map(|at| SocketAddr::new(at.announced, at.announced_port.unwrap_or(port)).to_string());
+        let told: Vec<_> = told.collect();
+        let _ = writeln!(text, "  clients  are told {}, and the next port for each further worker", told.join(", "));
     }
     let cores: Vec<_> = pool.workers().iter().map(|worker| worker.core().to_string()).collect();
     let plural = |one: &str, many: &str| if cores.len() == 1 { one.to_owned() } else { many.to_owned() };

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 
 use corecast_wire::{
-    ConsumerStats, DataConsumerStats, DataProducerStats, Discards, ObjectStats, OutgoingStats, ProducerStats,
-    StreamStats, TransportStats,
+    ConsumerStats, DataConsumerStats, DataProducerStats, Discards, DtlsState, IceProtocol, IceState, ObjectStats,
+    OutgoingStats, ProducerStats, SrtpCryptoSuite, StreamStats, TransportStats, WebRtcStats,
 };
 use serde_json::{Map, Value, json};
 
-/// What the API calls an object of the link, by its number. Numbers are unique over all kinds.
-pub(super) type Names = HashMap<u64, (String, String)>;
+use crate::rooms::Named;
+
+/// What the API calls an object of the link, and its room, by its number. Numbers are unique over all kinds.
+pub(super) type Names = HashMap<u64, (Named, String)>;
 
 fn discards(discards: &Discards) -> Value {
     Value::Object(discards.iter().map(|(name, packets)| (name.to_owned(), json!(packets))).collect::<Map<_, _>>())
@@ -17,7 +19,7 @@ fn discards(discards: &Discards) -> Value {
 
 fn transport(stats: &TransportStats) -> Value {
     let mut entry = json!({
-        "type": "plain-rtp-transport",
+        "type": if stats.webrtc.is_some() { "webrtc-transport" } else { "plain-rtp-transport" },
         "local": stats.local,
         "remote": stats.remote,
         "packetsReceived": stats.packets_received,
@@ -29,7 +31,32 @@ fn transport(stats: &TransportStats) -> Value {
     if let Some(stats) = &stats.outgoing {
         outgoing(stats, &mut entry);
     }
+    if let Some(stats) = &stats.webrtc {
+        webrtc(stats, &mut entry);
+    }
     entry
+}
+
+/// States by mediasoup's names.
+fn webrtc(stats: &WebRtcStats, entry: &mut Value) {
+    entry["iceState"] = json!(match stats.ice_state {
+        IceState::New => "new",
+        IceState::Connected => "connected",
+        IceState::Completed => "completed",
+        IceState::Disconnected => "disconnected",
+    });
+    entry["dtlsState"] = json!(match stats.dtls_state {
+        DtlsState::New => "new",
+        DtlsState::Connecting => "connecting",
+        DtlsState::Connected => "connected",
+        DtlsState::Failed => "failed",
+        DtlsState::Closed => "closed",
+    });
+    entry["protocol"] = json!(stats.protocol.map(|protocol| match protocol {
+        IceProtocol::Udp => "udp",
+        IceProtocol::Tcp => "tcp",
+    }));
+    entry["srtpCryptoSuite"] = json!(stats.suite.map(SrtpCryptoSuite::name));
 }
 
 /// What the path carries, where receivers say what it does.
@@ -158,8 +185,9 @@ pub(super) struct Lists {
 }
 
 impl Lists {
+    /// Adds an object. One that its room does not know, since it is being made or closed, has no owner and is left out.
     pub(super) fn push(&mut self, worker: u32, stats: &ObjectStats, names: &Names) {
-        let name = |id: u64| names.get(&id).map(|(name, _)| name);
+        let name = |id: u64| names.get(&id).map(|(named, _)| &named.name);
         let (id, list, mut entry) = match stats {
             ObjectStats::Transport(stats) => (stats.transport.0, &mut self.transports, transport(stats)),
             ObjectStats::Producer(stats) => {
@@ -190,9 +218,17 @@ impl Lists {
                 (stats.data_consumer.0, &mut self.data_consumers, entry)
             }
         };
-        entry["id"] = json!(name(id));
-        entry["roomId"] = json!(names.get(&id).map(|(_, room)| room));
+        let Some((named, room)) = names.get(&id) else { return };
+        entry["id"] = json!(named.name);
+        entry["roomId"] = json!(room);
+        entry["peerId"] = json!(named.peer);
         entry["worker"] = json!(worker);
+        if let Some(codec) = &named.codec {
+            entry["codec"] = json!(codec);
+        }
+        if let Some(suite) = named.suite {
+            entry["srtpCryptoSuite"] = json!(suite.name());
+        }
         list.push(entry);
     }
 }

@@ -107,7 +107,7 @@ fn io_name(io: Io) -> &'static str {
 
 /// A room for the list, and what its objects are called.
 fn room(room: &Overview, names: &mut Names) -> Value {
-    names.extend(room.names.iter().map(|(id, name)| (*id, (name.clone(), room.id.clone()))));
+    names.extend(room.objects.iter().map(|(id, named)| (*id, (named.clone(), room.id.clone()))));
     let (broadcasters, peers): (Vec<_>, Vec<_>) = room.peers.iter().partition(|peer| peer.kind.is_broadcaster());
     let broadcaster = |peer: &&PeerInfo| {
         json!({

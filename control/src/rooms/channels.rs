@@ -10,6 +10,7 @@ use corecast_wire::{
 use super::draw::next_id;
 use super::error::Error;
 use super::media::{Channel, ChannelKey, Link};
+use super::overview::Named;
 use super::peer::PeerHandle;
 use super::room::Room;
 use super::state::State;
@@ -105,12 +106,13 @@ impl Link {
 impl State {
     /// Names of data producers and data consumers by their number on the link: a channel is called by its peer and its
     /// label, what goes from one to another by both.
-    pub(super) fn data_names(&self) -> impl Iterator<Item = (u64, String)> {
-        let producers = self.channels.values().map(|channel| (channel.producer.0, channel.name()));
+    pub(super) fn data_names(&self) -> impl Iterator<Item = (u64, Named)> {
+        let named = |name: String, owner: &Channel| Named::new(&name, &owner.owner);
+        let producers = self.channels.values().map(move |channel| (channel.producer.0, named(channel.name(), channel)));
         let links = self.channels.values().filter_map(|channel| Some((channel, channel.link?)));
-        let consumers = links.filter_map(|(viewer, link)| {
+        let consumers = links.filter_map(move |(viewer, link)| {
             let publisher = self.channels.get(&link.to)?;
-            let way = |from: &Channel, to: &Channel| format!("{} to {}", from.name(), to.owner);
+            let way = |from: &Channel, to: &Channel| named(format!("{} to {}", from.name(), to.owner), to);
             Some([(link.down.0, way(publisher, viewer)), (link.up.0, way(viewer, publisher))])
         });
         producers.chain(consumers.flatten())

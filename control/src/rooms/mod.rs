@@ -43,7 +43,7 @@ pub(crate) use join::{Given, Joined, Wanted};
 pub(crate) use layers::{LayerReport, LayerWish};
 pub(crate) use listener::Listener;
 pub(crate) use names::{check_display_name, check_name};
-pub(crate) use overview::Overview;
+pub(crate) use overview::{Named, Overview};
 pub(crate) use peer::{Credential, Left, NewPeer, PeerHandle, PeerKind};
 pub(crate) use peers::{PeerInfo, ProducerInfo};
 pub(crate) use plain::{NewPlainTransport, PlainRemote};

@@ -2,8 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use corecast_wire::SrtpCryptoSuite;
+
+use super::media::Producer;
 use super::peers::PeerInfo;
 use super::room::Room;
+use super::state::State;
+use super::transport::TransportKind;
 
 /// What is in a room just now.
 #[derive(Clone, Debug)]
@@ -18,9 +23,50 @@ pub(crate) struct Overview {
     pub(crate) transports: usize,
     pub(crate) producers: usize,
     pub(crate) consumers: usize,
-    /// Names of transports, producers, consumers, data producers and data consumers by their number on the link, which
-    /// is unique over all kinds.
-    pub(crate) names: HashMap<u64, String>,
+    /// Transports, producers, consumers, data producers and data consumers by their number on the link, which is unique
+    /// over all kinds.
+    pub(crate) objects: HashMap<u64, Named>,
+}
+
+/// What an object of the link is called, and what only the room knows of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) name: String,
+    /// Name of its peer.
+    pub(crate) peer: String,
+    /// MIME type of what a producer sends, or a consumer is sent.
+    pub(crate) codec: Option<String>,
+    /// SRTP suite of a plain transport that has one.
+    pub(crate) suite: Option<SrtpCryptoSuite>,
+}
+
+impl Named {
+    pub(super) fn new(name: &str, peer: &str) -> Self {
+        Self { name: name.to_owned(), peer: peer.to_owned(), codec: None, suite: None }
+    }
+}
+
+impl State {
+    fn objects(&self) -> HashMap<u64, Named> {
+        let codec = |producer: Option<&Producer>| {
+            producer.and_then(|producer| Some(producer.consumable.codecs.first()?.mime_type.clone()))
+        };
+        let transports = self.transports.iter().map(|(name, of)| {
+            let suite = match &of.kind {
+                TransportKind::Plain(plain) => plain.suite,
+                TransportKind::WebRtc { .. } => None,
+            };
+            (of.id.0, Named { suite, ..Named::new(name, &of.owner) })
+        });
+        let producers = self.producers.iter();
+        let producers =
+            producers.map(|(name, of)| (of.id.0, Named { codec: codec(Some(of)), ..Named::new(name, &of.owner) }));
+        let consumers = self.consumers.iter().map(|(name, of)| {
+            let codec = codec(self.producers.get(&of.producer));
+            (of.id.0, Named { codec, ..Named::new(name, &of.owner) })
+        });
+        transports.chain(producers).chain(consumers).chain(self.data_names()).collect()
+    }
 }
 
 impl Room {
@@ -34,9 +80,6 @@ impl Room {
                 watching.entry(&*producer.owner).or_default().insert(&*consumer.owner);
             }
         }
-        let transports = state.transports.iter().map(|(name, of)| (of.id.0, name.clone()));
-        let producers = state.producers.iter().map(|(name, of)| (of.id.0, name.clone()));
-        let consumers = state.consumers.iter().map(|(name, of)| (of.id.0, name.clone()));
         Overview {
             id: self.id().to_owned(),
             worker: self.worker().index(),
@@ -46,7 +89,7 @@ impl Room {
             transports: state.transports.len(),
             producers: state.producers.len(),
             consumers: state.consumers.len(),
-            names: transports.chain(producers).chain(consumers).chain(state.data_names()).collect(),
+            objects: state.objects(),
         }
     }
 }

@@ -4,4 +4,5 @@
 mod ends;
 mod people;
 mod rooms;
+mod shown;
 mod told;

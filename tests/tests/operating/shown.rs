@@ -1,0 +1,102 @@
+//! What the program shows: its summary, its counters, its settings.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+
+use corecast_bench::webrtc::join;
+use corecast_tests::broadcaster::{Kind, Room};
+use corecast_tests::server::{Server, binary};
+use serde_json::{Value, json};
+
+use super::told::{options, run};
+
+/// The summary of a server that this starts and ends, and what `ask` makes of it meanwhile.
+fn summary<T>(flags: &[&str], ask: impl FnOnce(&[String]) -> T) -> T {
+    let mut child = Command::new(binary())
+        .args(["--workers", "1", "--rtc-webrtc-port", "20880", "--rtc-port-range", "20800-20879"])
+        .args(flags)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let mut summary = Vec::new();
+    for line in lines {
+        let is_last = line.starts_with("  driver");
+        summary.push(line);
+        if is_last {
+            break;
+        }
+    }
+    let asked = ask(&summary);
+    child.kill().expect("is ours");
+    child.wait().expect("is ours");
+    asked
+}
+
+#[test]
+fn the_summary_has_addresses_that_can_be_opened_and_those_that_clients_are_told() {
+    let flags = ["--http-listen", "0.0.0.0:0", "--rtc-listen-ips", "127.0.0.1=198.51.100.7:50000"];
+    let (urls, text) = summary(&flags, |lines| {
+        let text = lines.join("\n");
+        let page = lines.iter().find(|line| line.starts_with("  page")).expect("a line");
+        let urls: Vec<_> = page.split_whitespace().filter_map(|word| word.strip_prefix("http://")).collect();
+        let answers = urls.iter().map(|url| {
+            let address: SocketAddr = url.trim_end_matches('/').parse().unwrap_or_else(|_| panic!("{url} in {text}"));
+            let mut stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{url}: {error}"));
+            let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).expect("writes");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("reads");
+            assert!(answer.starts_with("HTTP/1.1 200"), "{url}: {answer}");
+            (*url).to_owned()
+        });
+        (answers.collect::<Vec<_>>(), text.clone())
+    });
+    assert!(urls.iter().any(|url| url.starts_with("127.0.0.1:")), "{text}");
+    assert!(!text.contains("0.0.0.0"), "{text}");
+    assert!(text.contains("  clients  are told 198.51.100.7:50000, and the next port"), "{text}");
+}
+
+#[test]
+fn stats_say_of_each_object_whose_it_is_and_what_it_speaks() {
+    let server = Server::start(&["--workers", "1"]);
+    run(async {
+        let client = reqwest::Client::new();
+        let url = |path: &str| format!("http://{}/{path}", server.address);
+        let ann = join(&client, &url("whip/r?peer=ann"), options(true)).await.expect("joins");
+        let viewer = join(&client, &url("whep/r/ann"), options(false)).await.expect("joins");
+        let room = Room::open(&server, "r");
+        let transports = room.join("bot");
+        let _ = room.produce(&transports, Kind::Vp8);
+        let suite = "AEAD_AES_128_GCM";
+        let _ = server.post(&transports, &json!({"type": "plain", "rtcpMux": true, "srtpCryptoSuite": suite}));
+        let stats = server.stats();
+        let list = |name: &str| stats[name].as_array().unwrap_or_else(|| panic!("{name} in {stats}")).clone();
+        let of = |name: &str, peer: &str| -> Vec<Value> {
+            list(name).into_iter().filter(|one| one["peerId"] == peer).collect()
+        };
+        let webrtc = json!(["webrtc-transport", "completed", "connected", "udp"]);
+        let shown = |one: &Value| json!([one["type"], one["iceState"], one["dtlsState"], one["protocol"]]);
+        let [publishing] = of("transports", "ann").try_into().expect("one");
+        assert_eq!(shown(&publishing), webrtc, "{publishing}");
+        assert!(publishing["srtpCryptoSuite"].as_str().is_some_and(|suite| suite.contains("AES")), "{publishing}");
+        let plain = of("transports", "bot");
+        assert!(plain.iter().all(|one| one["type"] == "plain-rtp-transport" && one["iceState"].is_null()));
+        let suites: Vec<_> = plain.iter().map(|one| one["srtpCryptoSuite"].clone()).collect();
+        assert!(suites.contains(&json!(suite)) && suites.contains(&Value::Null), "{suites:?}");
+        assert_eq!(of("producers", "ann")[0]["codec"], "audio/opus");
+        assert_eq!(of("producers", "bot")[0]["codec"], "video/VP8");
+        let consumers = list("consumers");
+        assert_eq!(consumers[0]["codec"], "audio/opus");
+        let watching = list("transports").into_iter().find(|one| one["id"] == consumers[0]["transportId"]);
+        assert_eq!(watching.expect("its transport")["peerId"], consumers[0]["peerId"]);
+        for kind in ["transports", "producers", "consumers"] {
+            for one in list(kind) {
+                assert!(one["id"].is_string() && one["peerId"].is_string() && one["roomId"] == "r", "{one}");
+            }
+        }
+        drop((ann, viewer));
+    });
+}
