@@ -7,7 +7,7 @@ mod webrtc;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use corecast_wire::Io;
 use serde::{Deserialize, Serialize};
 
@@ -231,7 +231,7 @@ const EXIT_CODES: &str = "Exit codes: 0 stopped as asked; 1 anything else; 2 a f
 
 /// corecast, a WebRTC SFU: one pinned worker per core, watched by a supervisor.
 #[derive(Clone, Debug, Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(version = env!("CORECAST_VERSION"), after_help = EXIT_CODES)]
 pub(crate) struct Args {
     /// Settings file (TOML) [default: corecast.toml, then /etc/corecast.toml, where they exist]
     #[arg(long, env = "CORECAST_CONFIG", value_name = "FILE")]
@@ -312,6 +312,33 @@ pub(crate) struct Args {
     webrtc: webrtc::WebRtcArgs,
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
+}
+
+impl Args {
+    /// The command line. Help has a group of flags for each table of the settings file, which has the keys that the
+    /// flags have behind the table's name.
+    pub(crate) fn read() -> Self {
+        let matches = Self::command().mut_args(|arg| match group(arg.get_id().as_str()) {
+            Some(group) => arg.help_heading(group),
+            None => arg,
+        });
+        Self::from_arg_matches(&matches.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// The heading of a flag; none for those that are no settings.
+fn group(id: &str) -> Option<&'static str> {
+    Some(match id.split('_').next()? {
+        "config" | "print" | "version" | "help" => return None,
+        "http" | "tls" => "[http]: pages and API",
+        "whip" | "whep" | "api" => "[whip], [whep], [api]: who may do what",
+        "rtc" => "[rtc]: media",
+        "dtls" | "sctp" => "[dtls], [sctp]: security and data channels",
+        "limits" => "[limits]: what clients may ask",
+        "rooms" => "[rooms]: life of rooms",
+        "worker" | "usage" | "failover" | "log" => "[worker], [usage], [failover], [log]: supervision",
+        _ => "Workers",
+    })
 }
 
 /// What this process is; without one it is the supervisor. Not for operators.

@@ -32,12 +32,10 @@ mod workers;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use config::{Args, Config, Role};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::read();
     if let Err(error) = logging::open() {
         let _ = writeln!(std::io::stderr(), "corecast: cannot log: {error}");
         return ExitCode::from(exit::FAILED);
@@ -64,7 +62,7 @@ fn run(args: &Args) -> ExitCode {
         }
     };
     if args.print_config {
-        let text = toml::to_string_pretty(&config).unwrap_or_default();
+        let text = toml::to_string_pretty(&config.without_secrets()).unwrap_or_default();
         let printed = std::io::stdout().write_all(text.as_bytes());
         return printed.map_or_else(|_| ExitCode::from(exit::FAILED), |()| ExitCode::SUCCESS);
     }

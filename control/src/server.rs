@@ -137,7 +137,7 @@ async fn serve(
 }
 
 fn summary(config: &Config, listen: SocketAddr, pool: &Pool, addresses: &Addresses) -> String {
-    let mut text = format!("corecast {} is ready\n", env!("CARGO_PKG_VERSION"));
+    let mut text = format!("corecast {} is ready\n", env!("CORECAST_VERSION"));
     let scheme = if config.http.is_https() { "https" } else { "http" };
     let urls =
         reaching(listen.ip()).into_iter().map(|ip| format!("{scheme}://{}/", SocketAddr::new(ip, listen.port())));

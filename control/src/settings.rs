@@ -10,7 +10,7 @@ use corecast_wire::{Coalesce, DtlsVersions, Executor, HugePages, Io};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
-pub(crate) use address::{IceServer, ListenIp};
+pub(crate) use address::{IceServer, Listen, ListenIp};
 
 /// Reading and writing a setting as text: TOML may hold a string, a number, or a list of them.
 struct AsText;
@@ -68,7 +68,8 @@ by_text!(
     SoundWait,
     Span,
     Grace,
-    DtlsSetting
+    DtlsSetting,
+    Listen
 );
 
 /// How many workers, or where.
@@ -314,7 +315,7 @@ impl Display for PortRange {
     }
 }
 
-/// A time: `120s`, `500ms`, `2m`; a bare number is seconds.
+/// A time: `120s`, `500ms`, `2m`, `1h`; a bare number is seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
 
@@ -333,13 +334,14 @@ impl FromStr for Span {
             _ if text.ends_with("ms") => (text.strip_suffix("ms"), 0.001),
             _ if text.ends_with('s') => (text.strip_suffix('s'), 1.0),
             _ if text.ends_with('m') => (text.strip_suffix('m'), 60.0),
+            _ if text.ends_with('h') => (text.strip_suffix('h'), 3_600.0),
             _ => (Some(text), 1.0),
         };
         let seconds = number.and_then(|number| number.trim().parse::<f64>().ok()).map(|number| number * unit_s);
         seconds
             .filter(|seconds| (0.0..=86_400.0).contains(seconds))
             .map(|seconds| Self(Duration::from_millis((seconds * 1_000.0).round() as u64)))
-            .ok_or_else(|| format!("time {text:?} must be such as 500ms, 3s or 2m, at most a day"))
+            .ok_or_else(|| format!("time {text:?} must be such as 500ms, 3s, 2m or 1h, at most a day"))
     }
 }
 
@@ -450,11 +452,13 @@ mod tests {
 
     #[test]
     fn times_keep_their_value_when_written() {
-        for (text, ms, written) in [("3s", 3_000, "3s"), ("0.5", 500, "500ms"), ("2m", 120_000, "120s")] {
+        for (text, ms, written) in
+            [("3s", 3_000, "3s"), ("0.5", 500, "500ms"), ("2m", 120_000, "120s"), ("1h", 3_600_000, "3600s")]
+        {
             let span: Span = text.parse().expect(text);
             assert_eq!((span.0.as_millis(), span.to_string().as_str()), (ms, written));
         }
-        for wrong in ["-1s", "s", "1h", "NaN", "1e9"] {
+        for wrong in ["-1s", "s", "h", "25h", "NaN", "1e9"] {
             assert!(wrong.parse::<Span>().is_err(), "{wrong}");
         }
     }

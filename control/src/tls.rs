@@ -147,7 +147,7 @@ fn names(config: &Config) -> Vec<String> {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     names.extend(host.filter(|host| is_name(host)));
     // What is configured first: it says how an address is announced.
-    let http = ListenIp::plain(config.http.listen.ip());
+    let http = ListenIp::plain(config.http.listen.0.ip());
     let listen: Vec<_> = config.rtc.listen_ips.iter().cloned().chain([http]).collect();
     // Without addresses the names remain.
     if let Ok(addresses) = Addresses::find(&listen) {

@@ -7,6 +7,7 @@ use clap::Parser;
 use serde::{Deserialize, Serialize};
 
 use super::{Config, ConfigError, set, set_list};
+use crate::settings::Listen;
 
 /// Longest bearer token: no client sends a longer one in a header.
 const MAX_TOKEN_BYTES: usize = 1_024;
@@ -16,7 +17,7 @@ const MAX_TOKEN_BYTES: usize = 1_024;
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
     /// On loopback by default: who reaches the API can aim media anywhere.
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: Listen,
     /// Origins of web pages that may call the API, beside the server's own.
     pub(crate) origins: Vec<String>,
     /// HTTPS with this certificate chain, a PEM file, the server's own certificate first.
@@ -38,7 +39,7 @@ impl Http {
 impl Default for Http {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4080)),
+            listen: Listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 4080))),
             origins: Vec::new(),
             tls_cert: None,
             tls_key: None,
@@ -62,7 +63,23 @@ impl std::fmt::Debug for Access {
     }
 }
 
+/// Stands for a secret where settings are shown. It is no token, so that settings that were shown and are given back
+/// are refused, and do not become ones that everybody knows the token of.
+const HIDDEN: &str = "(hidden)";
+
 impl Config {
+    /// The settings as people may see them.
+    pub(crate) fn without_secrets(&self) -> Self {
+        let mut shown = self.clone();
+        for access in [&mut shown.api, &mut shown.whip, &mut shown.whep] {
+            access.tokens.iter_mut().for_each(|token| HIDDEN.clone_into(token));
+        }
+        for credential in shown.rtc.ice_servers.iter_mut().filter_map(|server| server.credential.as_mut()) {
+            HIDDEN.clone_into(credential);
+        }
+        shown
+    }
+
     /// Tokens that open the API beside WHIP and WHEP: those of `api.tokens`; if there are none, the publishers'; if
     /// there are none of these either, the viewers'. Without any token at all every client may use it.
     pub(crate) fn api_tokens(&self) -> &[String] {
@@ -95,7 +112,7 @@ fn is_token(text: &str) -> bool {
 pub(crate) struct HttpArgs {
     /// Address of the pages and the HTTP API [default: 127.0.0.1:4080]
     #[arg(long, env = "CORECAST_HTTP_LISTEN", value_name = "IP:PORT")]
-    http_listen: Option<SocketAddr>,
+    http_listen: Option<Listen>,
     /// Further origins of web pages that may call the API
     #[arg(long, env = "CORECAST_HTTP_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     http_origins: Vec<String>,
@@ -147,6 +164,18 @@ mod tests {
             assert!(error.0.contains(part), "{text}: {}", error.0);
         }
         assert_eq!(Config::parse("[whip]\ntokens = [\"a-b.c_d~e+f/==\"]").expect("file").check_tokens(), Ok(()));
+    }
+
+    #[test]
+    fn secrets_are_not_shown_and_what_is_shown_is_no_token() {
+        let text = "[whip]\ntokens = [\"s3cret1\"]\n[whep]\ntokens = [\"s3cret2\"]\n\
+                    [api]\ntokens = [\"s3cret3\", \"s3cret4\"]\n\
+                    [rtc]\nice_servers = [\"turn:turn.example user s3cret5\"]";
+        let config = Config::parse(text).expect("file");
+        let shown = toml::to_string_pretty(&config.without_secrets()).expect("prints");
+        assert!(!shown.contains("s3cret") && shown.contains("turn:turn.example"), "{shown}");
+        let back = Config::parse(&shown).expect("reads");
+        assert_eq!((back.api.tokens.len(), back.check_tokens().is_err()), (2, true));
     }
 
     #[test]

@@ -188,7 +188,7 @@ pub(super) async fn stats(State(app): AppState, Query(query): Query<StatsQuery>,
     let refusals: Map<_, _> =
         app.refusals().counts().into_iter().map(|(cause, times)| (cause.to_owned(), json!(times))).collect();
     let mut body = json!({
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": env!("CORECAST_VERSION"),
         "pid": std::process::id(),
         "uptimeMs": ms(app.uptime()),
         "isolation": app.config().isolation.to_string(),

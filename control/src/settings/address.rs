@@ -1,11 +1,36 @@
 //! Settings that name an address: where media listens and what clients are told instead, and ICE servers.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 use serde::Serialize;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+
+/// Where HTTP listens: `127.0.0.1:4080`, `[::1]:4080`, `localhost:4080`, or `:4080` for every IPv4 address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Listen(pub(crate) SocketAddr);
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = |name: &str, ip: Ipv4Addr| {
+            let port = text.trim().strip_prefix(name)?.strip_prefix(':')?.parse().ok()?;
+            Some(SocketAddr::from((ip, port)))
+        };
+        let address = text.trim().parse().ok();
+        let address = address.or_else(|| named("localhost", Ipv4Addr::LOCALHOST));
+        let address = address.or_else(|| named("", Ipv4Addr::UNSPECIFIED)).map(Self);
+        address.ok_or_else(|| format!("address {text:?} must be IP:PORT, localhost:PORT or :PORT"))
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// An address of media sockets: `"10.0.0.1"`, `"10.0.0.1=203.0.113.7"`, `"10.0.0.1=203.0.113.7:50000"` or
 /// `{ ip, announced_address, announced_port }`.
@@ -197,6 +222,21 @@ mod tests {
         assert_eq!(read("10.0.0.1=sfu.example:50000"), (some("sfu.example"), Some(50_000)));
         for wrong in ["nowhere", "10.0.0.1=a b", "10.0.0.1=1.2.3.4:0", "10.0.0.1=1.2.3.4:70000", "10.0.0.1=x:y"] {
             assert!(wrong.parse::<ListenIp>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn where_http_listens_is_read_in_each_form() {
+        for (text, address) in [
+            ("127.0.0.1:4080", "127.0.0.1:4080"),
+            ("[::1]:4080", "[::1]:4080"),
+            ("localhost:4080", "127.0.0.1:4080"),
+            (":4080", "0.0.0.0:4080"),
+        ] {
+            assert_eq!(text.parse::<Listen>().expect(text).to_string(), address);
+        }
+        for wrong in ["", ":", "4080", "localhost", "localhost:70000", "sfu.example:4080", "127.0.0.1"] {
+            assert!(wrong.parse::<Listen>().expect_err(wrong).contains("IP:PORT"));
         }
     }
 

@@ -141,7 +141,7 @@ pub(crate) fn supervise(config: &Config, identity: Option<&Identity>) -> ExitCod
         logging::say(&format!("{files} open files are allowed, at least {MIN_FILES} are needed: {cure}"));
         return ExitCode::from(exit::TOO_FEW_FILES);
     }
-    let listener = match bind(config.http.listen) {
+    let listener = match bind(config.http.listen.0) {
         Ok(listener) => listener,
         Err(error) => {
             logging::say(&format!("cannot listen on http.listen = {}: {error}", config.http.listen));

@@ -100,3 +100,27 @@ fn stats_say_of_each_object_whose_it_is_and_what_it_speaks() {
         drop((ann, viewer));
     });
 }
+
+#[test]
+fn settings_are_shown_without_secrets_help_has_groups_and_the_version_its_revision() {
+    let run = |flags: &[&str]| {
+        let output = Command::new(binary()).args(flags).output().expect("runs");
+        assert!(output.status.success(), "{flags:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let turn = "turn:turn.example user s3cret";
+    let times = ["--rooms-idle", "1h", "--http-listen", "localhost:4080"];
+    let secrets = ["--print-config", "--whip-tokens", "s3cret", "--api-tokens", "s3cret", "--rtc-ice-servers", turn];
+    let shown = run(&[secrets.as_slice(), &times].concat());
+    assert!(!shown.contains("s3cret") && shown.contains("(hidden)"), "{shown}");
+    assert!(shown.contains("idle = \"3600s\"") && shown.contains("listen = \"127.0.0.1:4080\""), "{shown}");
+    let everywhere = run(&["--print-config", "--http-listen", ":4080"]);
+    assert!(everywhere.contains("listen = \"0.0.0.0:4080\""), "{everywhere}");
+    let help = run(&["--help"]);
+    let at = |text: &str| help.find(text).unwrap_or_else(|| panic!("no {text} in {help}"));
+    let order = ["Workers:", "--workers", "[rtc]: media:", "--rtc-tcp", "[http]: pages and API:", "--http-listen"];
+    assert!(order.map(at).is_sorted(), "{help}");
+    let version = run(&["--version"]);
+    let (name, revision) = version.trim().split_once(" (").unwrap_or_else(|| panic!("{version}"));
+    assert!(name.starts_with("corecast ") && revision.trim_end_matches(')').len() == 12, "{version}");
+}
