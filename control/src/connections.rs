@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
 use crate::config::Limits;
-use crate::settings::Isolation;
+use crate::settings::{Isolation, Proxy};
 use crate::shares::{Shares, TooMany};
 
 /// First byte of a TLS connection: the content type of a handshake record (RFC 8446 section 5.1).
@@ -124,6 +124,7 @@ pub(crate) async fn serve(
     tls: Option<TlsAcceptor>,
     routes: Router,
     bounds: Bounds,
+    proxies: &[Proxy],
     mut stop: watch::Receiver<bool>,
 ) {
     if let Err(error) = bound_sockets(&listener) {
@@ -146,7 +147,8 @@ pub(crate) async fn serve(
                     continue;
                 }
             };
-            let share = match shares.take(remote.ip()) {
+            // A proxy's connections are those of many clients.
+            let share = match (!Proxy::is_any(proxies, remote.ip())).then(|| shares.take(remote.ip())).transpose() {
                 Ok(share) => share,
                 Err(TooMany::OfOne | TooMany::OfAll) => {
                     if let Some(times) = greedy.due(Instant::now()) {
@@ -293,7 +295,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound");
         let (stop, stopping) = watch::channel(false);
-        (address, stop, tokio::spawn(serve(listener, None, routes, bounds, stopping)))
+        (address, stop, tokio::spawn(serve(listener, None, routes, bounds, &[], stopping)))
     }
 
     fn who() -> Router {
@@ -404,7 +406,7 @@ mod tests {
         let identity = crate::tls::Identity::of(&config).expect("made").expect("asked for");
         let tls = identity.acceptor().expect("usable");
         let (_stop, stopping) = watch::channel(false);
-        tokio::spawn(serve(listener, Some(tls), Router::new(), BOUNDS, stopping));
+        tokio::spawn(serve(listener, Some(tls), Router::new(), BOUNDS, &[], stopping));
         let mut stream = TcpStream::connect(address).await.expect("connects");
         stream.write_all(b"GET /?room=a HTTP/1.1\r\nHost: sfu.example:4080\r\n\r\n").await.expect("writes");
         let mut answer = String::new();

@@ -119,7 +119,13 @@ async fn serve(
     let mut terminate = signal(SignalKind::terminate())?;
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let serving = tokio::spawn(connections::serve(listener, tls, router(&app), app.bounds(), stopping));
+    let serving = {
+        let app = Arc::clone(&app);
+        tokio::spawn(async move {
+            let proxies = &app.config().http.trusted_proxies;
+            connections::serve(listener, tls, router(&app), app.bounds(), proxies, stopping).await;
+        })
+    };
     send(report, &ready)?;
 
     let (pulse, beating) = heart.beat(report.try_clone()?, deaths, heartbeat);

@@ -10,7 +10,7 @@ use corecast_wire::{Coalesce, DtlsVersions, Executor, HugePages, Io};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
-pub(crate) use address::{IceServer, Listen, ListenIp};
+pub(crate) use address::{BasePath, IceServer, Listen, ListenIp, Proxy};
 
 /// Reading and writing a setting as text: TOML may hold a string, a number, or a list of them.
 struct AsText;
@@ -69,7 +69,9 @@ by_text!(
     Span,
     Grace,
     DtlsSetting,
-    Listen
+    Listen,
+    BasePath,
+    Proxy
 );
 
 /// How many workers, or where.

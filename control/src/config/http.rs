@@ -7,7 +7,7 @@ use clap::Parser;
 use serde::{Deserialize, Serialize};
 
 use super::{Config, ConfigError, set, set_list};
-use crate::settings::Listen;
+use crate::settings::{BasePath, Listen, Proxy};
 
 /// Longest bearer token: no client sends a longer one in a header.
 const MAX_TOKEN_BYTES: usize = 1_024;
@@ -20,6 +20,10 @@ pub(crate) struct Http {
     pub(crate) listen: Listen,
     /// Origins of web pages that may call the API, beside the server's own.
     pub(crate) origins: Vec<String>,
+    /// Proxies in front, whose word about clients is believed.
+    pub(crate) trusted_proxies: Vec<Proxy>,
+    /// Path below which a proxy shows the server.
+    pub(crate) base_path: BasePath,
     /// HTTPS with this certificate chain, a PEM file, the server's own certificate first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tls_cert: Option<PathBuf>,
@@ -41,6 +45,8 @@ impl Default for Http {
         Self {
             listen: Listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 4080))),
             origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            base_path: BasePath::default(),
             tls_cert: None,
             tls_key: None,
             tls_self_signed: false,
@@ -116,6 +122,12 @@ pub(crate) struct HttpArgs {
     /// Further origins of web pages that may call the API
     #[arg(long, env = "CORECAST_HTTP_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     http_origins: Vec<String>,
+    /// Proxies in front that say who the client is (Forwarded, X-Forwarded-For), addresses or networks
+    #[arg(long, env = "CORECAST_HTTP_TRUSTED_PROXIES", value_name = "NET", value_delimiter = ',')]
+    http_trusted_proxies: Vec<Proxy>,
+    /// Path below which a proxy shows the server, such as /sfu
+    #[arg(long, env = "CORECAST_HTTP_BASE_PATH", value_name = "PATH")]
+    http_base_path: Option<BasePath>,
     /// HTTPS with this certificate chain (PEM)
     #[arg(long, env = "CORECAST_TLS_CERT", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
@@ -142,6 +154,8 @@ impl HttpArgs {
         set(&mut config.http.tls_cert, &self.tls_cert.clone().map(Some));
         set(&mut config.http.tls_key, &self.tls_key.clone().map(Some));
         set(&mut config.http.tls_self_signed, &self.tls_self_signed);
+        set_list(&mut config.http.trusted_proxies, &self.http_trusted_proxies);
+        set(&mut config.http.base_path, &self.http_base_path);
         set_list(&mut config.http.origins, &self.http_origins);
         set_list(&mut config.whip.tokens, &self.whip_tokens);
         set_list(&mut config.whep.tokens, &self.whep_tokens);

@@ -7,6 +7,7 @@ mod app;
 mod body;
 mod error;
 mod origins;
+mod proxy;
 mod rates;
 mod refusals;
 mod refused;
@@ -18,6 +19,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware;
+use tower::Layer;
 
 pub(crate) use admission::Admitted;
 pub(crate) use app::{Answer, App, AppState};
@@ -27,9 +29,9 @@ pub(crate) use origins::is_preflight;
 pub(crate) use rates::{Bucket, RATE_RETRY_SECS, source};
 pub(crate) use sse::{ListenQuery, sse};
 
-/// Routes, with what holds for each of them.
+/// Routes, with what holds for each of them. What proxies say is looked at before a route is chosen.
 pub(crate) fn bounded(routes: Router, app: &Arc<App>) -> Router {
-    routes
+    let routes = routes
         .fallback(async || HttpError::no_path())
         .method_not_allowed_fallback(async || {
             HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
@@ -37,7 +39,8 @@ pub(crate) fn bounded(routes: Router, app: &Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(body::MAX_BODY_BYTES))
         .layer(middleware::map_request(body::bound_body))
         .layer(middleware::from_fn_with_state(Arc::clone(app), origins::check))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), refusals::watch))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), refusals::watch));
+    Router::new().fallback_service(middleware::from_fn_with_state(Arc::clone(app), proxy::resolve).layer(routes))
 }
 
 /// Does work that may take a while on a thread that no other request waits for.

@@ -4,8 +4,78 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use serde::Serialize;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+
+/// A path below which a proxy shows the server: `/sfu`, or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BasePath(String);
+
+/// Longest base path.
+const MAX_BASE_PATH_BYTES: usize = 256;
+
+impl BasePath {
+    /// Without a slash at its end.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromStr for BasePath {
+    type Err = String;
+
+    /// It stands in headers and before paths, so it has nothing that would mean something else there.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let path = text.trim().trim_end_matches('/');
+        let is_segment = |segment: &str| {
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
+            !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(is_plain)
+        };
+        let is_path = path.is_empty() || path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_segment));
+        if is_path && path.len() <= MAX_BASE_PATH_BYTES {
+            return Ok(Self(path.to_owned()));
+        }
+        Err(format!("base path {text:?} must be such as /sfu, of letters, digits and -._~%"))
+    }
+}
+
+impl fmt::Display for BasePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Proxies: an address, or a network such as `10.0.0.0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Proxy(pub(crate) IpNet);
+
+impl Proxy {
+    /// Whether an address is one of theirs.
+    pub(crate) fn is_any(proxies: &[Self], ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        proxies.iter().any(|Self(net)| net.contains(&ip))
+    }
+}
+
+impl FromStr for Proxy {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let net = text.trim().parse().ok().or_else(|| Some(IpNet::from(text.trim().parse::<IpAddr>().ok()?)));
+        net.map(Self).ok_or_else(|| format!("proxy {text:?} must be an address, or a network such as 10.0.0.0/8"))
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Where HTTP listens: `127.0.0.1:4080`, `[::1]:4080`, `localhost:4080`, or `:4080` for every IPv4 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -91,7 +91,7 @@ const CONTROL: &[Row<'_>] = &[
     ("workers", &["settings", "config", "addresses", "certificate", "supervisor"]),
     ("heart", &["exit", "supervisor", "workers"]),
     ("rooms", &["settings", "shares", "config", "addresses", "certificate", "ortc", "sdp", "workers"]),
-    ("http", &["shares", "config", "addresses", "certificate", "connections", "sdp", "workers", "rooms"]),
+    ("http", &["settings", "shares", "config", "addresses", "certificate", "connections", "sdp", "workers", "rooms"]),
     ("ops", &["logging", "shares", "config", "workers", "rooms", "http"]),
     ("signaling", &["*"]),
     ("server", &["*"]),

@@ -108,7 +108,7 @@ export class Presence {
     };
     alive();
     try {
-      const response = await fetch(`/rooms/${encodeURIComponent(this.#room)}/events`, {
+      const response = await fetch(`rooms/${encodeURIComponent(this.#room)}/events`, {
         headers: { ...bearer(this.#token), Accept: "text/event-stream" },
         cache: "no-store",
         signal: AbortSignal.any([this.#stop.signal, this.#again.signal, silence.signal]),

@@ -83,7 +83,7 @@ export class Publisher {
     this.peer = random.map((byte) => byte.toString(16).padStart(2, "0")).join("");
     this.names.add(this.peer);
     const query = new URLSearchParams({ peer: this.peer, name: this.#name });
-    return `/whip/${encodeURIComponent(this.#room)}?${query}`;
+    return `whip/${encodeURIComponent(this.#room)}?${query}`;
   }
 
   /** Both kinds from the start, with or without a track: what is turned on later needs no new offer. */

@@ -42,7 +42,7 @@ export class Viewer {
     this.tracks = tracks;
     this.session = new Session({
       token,
-      address: () => `/whep/${encodeURIComponent(room)}/${encodeURIComponent(peer)}`,
+      address: () => `whep/${encodeURIComponent(room)}/${encodeURIComponent(peer)}`,
       prepare: (pc) => {
         this.#prepare(pc);
         talk.watch(pc, peer);
