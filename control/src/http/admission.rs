@@ -4,9 +4,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::http::StatusCode;
 
+use super::counts::SessionCounts;
 use super::error::HttpError;
 use super::rates::{Rates, within};
 use crate::config::Limits;
@@ -23,6 +25,7 @@ pub(crate) struct Admission {
     unconnected: Arc<Rates>,
     /// Sessions that are there, of each address.
     open: Arc<Shares>,
+    counts: Arc<SessionCounts>,
 }
 
 /// The right to a session, for as long as it is there.
@@ -30,6 +33,9 @@ pub(crate) struct Admission {
 pub(crate) struct Admitted {
     unconnected: Arc<Rates>,
     client: IpAddr,
+    counts: Arc<SessionCounts>,
+    /// What it is of, and since when it has been there; none before it is.
+    begun: Option<(&'static str, Instant)>,
     is_connected: bool,
     _share: Share,
 }
@@ -43,6 +49,7 @@ impl Admission {
             all: Rates::new(limits.sessions_per_second, half),
             unconnected: Arc::new(Rates::new(0, each)),
             open: Shares::new(usize::MAX, open),
+            counts: Arc::default(),
         }
     }
 
@@ -59,15 +66,37 @@ impl Admission {
         };
         let share = self.open.take(client).map_err(full)?;
         within(&self.all, client, WHAT).map_err(refused)?;
-        Ok(Admitted { unconnected: Arc::clone(&self.unconnected), client, is_connected: false, _share: share })
+        let (unconnected, counts) = (Arc::clone(&self.unconnected), Arc::clone(&self.counts));
+        Ok(Admitted { unconnected, client, counts, begun: None, is_connected: false, _share: share })
+    }
+
+    /// What became of sessions.
+    pub(super) fn counts(&self) -> &SessionCounts {
+        &self.counts
     }
 }
 
 impl Admitted {
+    /// The session is there: a "publisher" or a "viewer".
+    pub(crate) fn begins(&mut self, kind: &'static str) {
+        self.begun = Some((kind, Instant::now()));
+        self.counts.begins(kind);
+    }
+
+    /// The session has ended, by a cause of one word.
+    pub(crate) fn ends(self, cause: &'static str) {
+        if let Some((kind, _)) = self.begun {
+            self.counts.ends(kind, cause);
+        }
+    }
+
     /// The session is connected, and counts no longer as one that is not.
     pub(crate) fn connects(&mut self) {
         if !std::mem::replace(&mut self.is_connected, true) {
             self.unconnected.give_back(self.client);
+            if let Some((kind, since)) = self.begun {
+                self.counts.connects(kind, since.elapsed());
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use axum::http::{Extensions, StatusCode};
 use axum::response::Response;
 
 use super::admission::{Admission, Admitted};
+use super::counts::SessionCounts;
 use super::error::HttpError;
 use super::rates::{Rates, source, within};
 use super::refused::{Refusals, Refused};
@@ -99,6 +100,11 @@ impl App {
     /// Counts a new session, or refuses it.
     pub(crate) fn admit_session(&self, extensions: &Extensions) -> Result<Admitted, HttpError> {
         self.admission.admit(source(extensions))
+    }
+
+    /// What became of sessions.
+    pub(crate) fn session_counts(&self) -> &SessionCounts {
+        self.admission.counts()
     }
 
     /// Counts a request that looks like a guess, or refuses it.

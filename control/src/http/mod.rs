@@ -5,6 +5,7 @@
 mod admission;
 mod app;
 mod body;
+mod counts;
 mod error;
 mod origins;
 mod proxy;
@@ -24,6 +25,7 @@ use tower::Layer;
 pub(crate) use admission::Admitted;
 pub(crate) use app::{Answer, App, AppState};
 pub(crate) use body::{check_type, parse, text};
+pub(crate) use counts::{SETUP_BOUNDS_S, Sessions as SessionTotals};
 pub(crate) use error::HttpError;
 pub(crate) use origins::is_preflight;
 pub(crate) use rates::{Bucket, RATE_RETRY_SECS, source};

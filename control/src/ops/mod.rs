@@ -1,6 +1,7 @@
 //! What operators see and decide: the status page, counters as JSON, health, and who may do what.
 
 pub(crate) mod access;
+mod metrics;
 pub(crate) mod stats;
 mod status;
 mod trace;
@@ -13,10 +14,12 @@ use axum::routing::{get, post};
 
 use crate::http::App;
 
-/// `/status`, `/health`, and for those who have a token `/stats`, `/rooms`, traces of decisions, and the test hooks.
+/// `/status`, `/health`, and for those who have a token `/stats`, `/metrics`, `/rooms`, traces of decisions, and the
+/// test hooks.
 pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/stats", get(status::stats))
+        .route("/metrics", get(metrics::metrics))
         .route("/test-hooks/worker/{index}", post(status::test_hook))
         .route("/rooms", get(status::rooms))
         .route("/rooms/{room}/transports/{transport}/trace", get(trace::trace))

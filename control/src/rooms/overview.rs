@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use corecast_wire::SrtpCryptoSuite;
 
 use super::media::Producer;
+use super::peer::PeerKind;
 use super::peers::PeerInfo;
 use super::room::Room;
 use super::state::State;
@@ -69,7 +70,40 @@ impl State {
     }
 }
 
+/// How much is in a room just now.
+#[derive(Clone, Debug)]
+pub(crate) struct Size {
+    /// The room's name.
+    pub(crate) name: String,
+    pub(crate) worker: u32,
+    pub(crate) broadcasters: usize,
+    pub(crate) publishers: usize,
+    pub(crate) viewers: usize,
+    pub(crate) consumers: usize,
+}
+
 impl Room {
+    /// How much is in it.
+    pub(crate) async fn size(&self) -> Size {
+        let state = self.state().await;
+        let mut size = Size {
+            name: self.id().to_owned(),
+            worker: self.worker().index(),
+            broadcasters: 0,
+            publishers: 0,
+            viewers: 0,
+            consumers: state.consumers.len(),
+        };
+        for peer in state.peers.values() {
+            match peer.kind {
+                PeerKind::LegacyBroadcaster | PeerKind::TypedBroadcaster => size.broadcasters += 1,
+                PeerKind::Whip => size.publishers += 1,
+                PeerKind::Whep => size.viewers += 1,
+            }
+        }
+        size
+    }
+
     /// What is in it.
     pub(crate) async fn overview(&self) -> Overview {
         let state = self.state().await;

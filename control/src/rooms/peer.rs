@@ -54,7 +54,7 @@ impl PeerKind {
 }
 
 /// Why a peer leaves that has been given no reason of its own.
-const ROOM_CLOSED: &str = "its room was closed";
+pub(crate) const ROOM_CLOSED: &str = "its room was closed";
 
 /// What a client has shown to be let in, as a digest. Who shows the same may take the place of one that has vanished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

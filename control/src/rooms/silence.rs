@@ -16,6 +16,9 @@ use super::state::{Publisher, State};
 /// send reports or checks more often.
 const VANISHED: Duration = Duration::from_secs(3);
 
+/// Why such a publisher leaves.
+pub(crate) const FELL_SILENT: &str = "it fell silent, and its client came again";
+
 fn is_recent(since_ms: Option<u32>) -> bool {
     since_ms.is_some_and(|ms| Duration::from_millis(ms.into()) < VANISHED)
 }
@@ -61,7 +64,7 @@ impl Room {
         if silence < VANISHED {
             return Ok(false);
         }
-        self.remove_peer(&holder, "it fell silent, and its client came again").await
+        self.remove_peer(&holder, FELL_SILENT).await
     }
 
     /// Whether only broadcasters are here, and nothing has come of any of them for so long. The worker is asked at most

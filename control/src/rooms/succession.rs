@@ -32,6 +32,9 @@ struct Watching<'a> {
     waiting: Vec<(&'a String, &'a Consumer)>,
 }
 
+/// Why a viewer is ended.
+pub(crate) const NOTHING_TO_SEE: &str = "its publisher left, and did not come again in time";
+
 impl Room {
     /// Publishers have come or gone: consumers without a producer get one if there is one for them, and viewers that
     /// have had nothing to see for the grace leave.
@@ -81,7 +84,7 @@ impl Room {
             return Ok(());
         }
         self.worker().close(state.closings(&stranded)).await?;
-        state.remove_peers(&stranded, "its publisher left, and did not come again in time");
+        state.remove_peers(&stranded, NOTHING_TO_SEE);
         Ok(())
     }
 

@@ -3,8 +3,9 @@
 use super::*;
 
 /// Every call of the API beside WHIP, WHEP, the page and health.
-const GUARDED: [(&str, &str); 9] = [
+const GUARDED: [(&str, &str); 10] = [
     ("GET", "/stats"),
+    ("GET", "/metrics"),
     ("GET", "/rooms"),
     ("GET", "/rooms/r"),
     ("DELETE", "/rooms/r"),

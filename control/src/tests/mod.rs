@@ -11,6 +11,7 @@ mod access;
 mod endpoints;
 mod joins;
 mod layers;
+mod metrics;
 mod proxies;
 mod sessions;
 

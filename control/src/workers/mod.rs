@@ -15,3 +15,4 @@ mod usage;
 pub(crate) use events::{ChannelEvent, ChannelEvents, ConsumerState, ConsumerStates, TransportState, TransportStates};
 pub(crate) use link::RequestError;
 pub(crate) use pool::{Death, DeathCause, Pool, Spawned, Watch, Worker};
+pub(crate) use usage::{LATENCY_BOUNDS_US, latency_buckets};

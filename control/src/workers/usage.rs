@@ -50,6 +50,23 @@ fn histogram(bytes: &[u8]) -> Option<Histogram<u64>> {
     Deserializer::new().deserialize(&mut std::io::Cursor::new(bytes)).ok()
 }
 
+/// Upper bounds of the buckets of latency, in microseconds.
+pub(crate) const LATENCY_BOUNDS_US: [u64; 12] =
+    [50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000];
+
+/// How many values of a serialized histogram are within each of these bounds and not within the one before, then how
+/// many are above all; and the mean in microseconds. None if it cannot be read.
+pub(crate) fn latency_buckets(bytes: &[u8]) -> Option<(Vec<u64>, f64)> {
+    let latencies = histogram(bytes)?;
+    let mut counts = vec![0; LATENCY_BOUNDS_US.len() + 1];
+    for value in latencies.iter_recorded() {
+        let us = value.value_iterated_to();
+        let at = LATENCY_BOUNDS_US.iter().position(|bound| us <= *bound).unwrap_or(LATENCY_BOUNDS_US.len());
+        *counts.get_mut(at)? += value.count_since_last_iteration();
+    }
+    Some((counts, latencies.mean()))
+}
+
 impl Latency {
     fn between(earlier: &[u8], later: &[u8]) -> Option<Self> {
         let mut later = histogram(later)?;
@@ -218,6 +235,15 @@ mod tests {
         let latency = rates.latency.expect("sends were made");
         assert_eq!((latency.count, latency.p50_us), (4, 100));
         assert!((400..=401).contains(&latency.max_us), "what came before the interval is not in it");
+    }
+
+    #[test]
+    fn latencies_fall_into_buckets() {
+        let (counts, mean_us) = latency_buckets(&latencies(&[50, 51, 400, 600_000])).expect("a histogram");
+        assert_eq!((counts.iter().sum::<u64>(), counts[0], counts[1], counts[3]), (4, 1, 1, 1));
+        assert_eq!(counts.last(), Some(&1), "above all bounds");
+        assert!((149_000.0..152_000.0).contains(&mean_us), "{mean_us}");
+        assert_eq!(latency_buckets(&[]), None);
     }
 
     #[test]

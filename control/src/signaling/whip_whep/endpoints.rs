@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::join::{Publishing, Viewing};
 use super::layers;
 use super::request::{ACCEPT_PATCH, ACCEPT_POST, FRAGMENT, REPLACES, SDP, WhipWhep, authorize, header_value, options};
-use super::sessions::{CreatedSession, Endpoint, Session};
+use super::sessions::{CAME_AGAIN, CreatedSession, Endpoint, HUNG_UP, Session};
 use crate::http::{Admitted, Answer, App, HttpError, aside, check_type, path_segment, source, text};
 use crate::ops::access;
 use crate::rooms::{Error, check_name};
@@ -44,7 +44,7 @@ async fn open(
     let (tell, told) = oneshot::channel();
     tokio::spawn(async move {
         if let Err(Ok(opened)) = tell.send(work.await)
-            && let Err(error) = opened.session.end("its client hung up").await
+            && let Err(error) = opened.session.end(HUNG_UP).await
         {
             tracing::warn!("{error}");
         }
@@ -92,7 +92,7 @@ pub(super) async fn publish(
     let opened = open(async move {
         let room = at.app.rooms().get_or_create(&room, client).await?;
         if let Some(session) = replaced {
-            session.end("its client came again").await?;
+            session.end(CAME_AGAIN).await?;
         }
         let joined = publishing.join(&room, (credential, client)).await?;
         Ok(at.sessions.open(Endpoint::Whip, room, joined, admitted))

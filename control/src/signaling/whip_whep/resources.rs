@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 
 use super::request::{ACCEPT_PATCH, FRAGMENT, WhipWhep, authorize, header_value, may_ask, options, session, unknown};
-use super::sessions::{Endpoint, IfMatch, Patched};
+use super::sessions::{ASKED_FOR, Endpoint, IfMatch, Patched};
 use crate::http::{Answer, HttpError, check_type, complete, text};
 use crate::sdp::parse_fragment;
 
@@ -91,7 +91,7 @@ async fn end(at: WhipWhep, endpoint: Endpoint, path: &(String, String), request:
         return Ok(StatusCode::OK.into_response());
     }
     let session = session(&at, endpoint, path, asks, None)?;
-    match complete(async move { Ok(session.end("its client asked for it").await?) }).await? {
+    match complete(async move { Ok(session.end(ASKED_FOR).await?) }).await? {
         true => Ok(StatusCode::OK.into_response()),
         false => Err(unknown()),
     }

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::join::{Answered, LayeredSection};
 use crate::http::{Admitted, Bucket, HttpError, path_segment};
 use crate::ops::access::Scope;
-use crate::rooms::{Code, Error, Joined, LayerReport, LayerWish, Left, PeerHandle, Room};
+use crate::rooms::{self, Code, Error, Joined, LayerReport, LayerWish, Left, PeerHandle, Room};
 use crate::sdp::{self, Bundle, Fragment, Local, RemoteIce};
 use crate::workers::{ChannelEvent, ChannelEvents, ConsumerState, TransportState};
 
@@ -33,6 +33,14 @@ const ETAG_BYTES: usize = 12;
 /// For so long it is remembered that a session has ended, and why.
 const REMEMBERED: Duration = Duration::from_secs(60);
 const CLOSED_BY_CLIENT: &str = "its client closed DTLS";
+/// Why a session ends whose client has ended it by `DELETE`.
+pub(super) const ASKED_FOR: &str = "its client asked for it";
+/// Why a session ends whose client did not wait for the answer.
+pub(super) const HUNG_UP: &str = "its client hung up";
+/// Why a session ends whose client has another one in its place.
+pub(super) const CAME_AGAIN: &str = "its client came again";
+const SILENT: &str = "nothing was heard of the client";
+const NOT_CONNECTED: &str = "it was not connected in time";
 /// A client trickles a few times and restarts ICE when its network changes.
 const PATCHES_PER_SECOND: u32 = 10;
 
@@ -221,7 +229,7 @@ impl Sessions {
         endpoint: Endpoint,
         room: Arc<Room>,
         answered: Answered,
-        admitted: Admitted,
+        mut admitted: Admitted,
     ) -> CreatedSession {
         let Answered { joined, channels, peer, answer, local, remote, bundle, layered } = answered;
         let Joined { peer: handle, transport, states, left, .. } = joined;
@@ -246,7 +254,9 @@ impl Sessions {
         self.table().insert(secret.clone(), Entry::Open(Arc::clone(&session)));
         let (sessions, waiting) = (Arc::clone(self), Arc::clone(&session));
         tokio::spawn(async move {
-            waiting.until_end((states, channels), left.clone(), admitted, sessions.connect_timeout).await;
+            admitted.begins(if endpoint == Endpoint::Whip { "publisher" } else { "viewer" });
+            waiting.until_end((states, channels), left.clone(), &mut admitted, sessions.connect_timeout).await;
+            admitted.ends(cause(left.why()));
             let (endpoint, room) = (waiting.endpoint, waiting.room.id().to_owned());
             drop(waiting);
             sessions.table().insert(secret.clone(), Entry::Ended { endpoint, room, why: left.why() });
@@ -321,7 +331,7 @@ impl Session {
         &self,
         (mut states, mut channels): (watch::Receiver<TransportState>, Option<ChannelEvents>),
         mut left: Left,
-        mut admitted: Admitted,
+        admitted: &mut Admitted,
         connect_timeout: Duration,
     ) {
         let connect = tokio::time::sleep(connect_timeout);
@@ -330,7 +340,7 @@ impl Session {
         let why = loop {
             let TransportState { ice, dtls } = *states.borrow_and_update();
             match (ice, dtls) {
-                (IceState::Disconnected, _) => break "nothing was heard of the client",
+                (IceState::Disconnected, _) => break SILENT,
                 (_, DtlsState::Failed) => break HANDSHAKE_FAILED,
                 (_, DtlsState::Closed) => break CLOSED_BY_CLIENT,
                 (_, DtlsState::Connected) if !connected => {
@@ -348,7 +358,7 @@ impl Session {
                 event = next(&mut channels) => {
                     self.room.follow_channel(&self.peer, &self.transport, event).await;
                 }
-                () = &mut connect, if !connected => break "it was not connected in time",
+                () = &mut connect, if !connected => break NOT_CONNECTED,
                 changed = states.changed() => if changed.is_err() {
                     // The room has closed the transport, so the session has ended or is about to.
                     left.over().await;
@@ -388,6 +398,20 @@ impl Session {
     pub(super) fn may_ask(&self) -> bool {
         let mut patches = self.patches.lock().unwrap_or_else(PoisonError::into_inner);
         patches.try_take(Instant::now(), PATCHES_PER_SECOND)
+    }
+}
+
+/// One word for why a session has ended, for counters.
+fn cause(why: &str) -> &'static str {
+    match why {
+        ASKED_FOR | CLOSED_BY_CLIENT | HUNG_UP => "client",
+        SILENT => "silence",
+        HANDSHAKE_FAILED => "handshake",
+        NOT_CONNECTED => "not_connected",
+        CAME_AGAIN | rooms::FELL_SILENT => "replaced",
+        rooms::NOTHING_TO_SEE => "nothing_to_see",
+        rooms::ROOM_CLOSED => "room",
+        _ => "other",
     }
 }
 
