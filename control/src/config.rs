@@ -12,8 +12,8 @@ use corecast_wire::Io;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{
-    CoalesceSetting, ExecutorSetting, Grace, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp, PortRange,
-    SoundWait, Span, Workers,
+    CoalesceSetting, ExecutorSetting, Grace, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp, LogFormat,
+    PortRange, SoundWait, Span, Workers,
 };
 
 use http::Access;
@@ -217,11 +217,12 @@ impl Default for Restart {
 pub(crate) struct Log {
     /// As `tracing-subscriber` reads it: `info`, `corecast=debug,warn`.
     pub(crate) filter: String,
+    pub(crate) format: LogFormat,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".into() }
+        Self { filter: "info".into(), format: LogFormat::Text }
     }
 }
 
@@ -303,6 +304,9 @@ pub(crate) struct Args {
     /// Log filter, as in RUST_LOG [default: info]
     #[arg(long, env = "CORECAST_LOG", value_name = "FILTER")]
     log: Option<String>,
+    /// Lines of the log: text or json [default: text]
+    #[arg(long, env = "CORECAST_LOG_FORMAT", value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     /// Let POST /test-hooks kill workers (for tests of supervision)
     #[arg(long, env = "CORECAST_TEST_HOOKS", hide = true, num_args = 0..=1, default_missing_value = "true")]
     test_hooks: Option<bool>,
@@ -366,6 +370,9 @@ pub(crate) enum Role {
         /// Log filter.
         #[arg(long)]
         filter: String,
+        /// How lines are written.
+        #[arg(long)]
+        format: LogFormat,
     },
 }
 
@@ -427,6 +434,7 @@ impl Config {
         set(&mut self.worker.timeout, &args.worker_timeout);
         set(&mut self.failover.grace, &args.failover_grace);
         set(&mut self.log.filter, &args.log);
+        set(&mut self.log.format, &args.log_format);
         set(&mut self.test_hooks, &args.test_hooks);
         set_list(&mut self.rtc.listen_ips, &args.rtc_listen_ips);
         args.http.overlay(self);

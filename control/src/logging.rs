@@ -14,9 +14,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+use crate::settings::LogFormat;
 
 /// Lines that wait to be written.
 const MAX_LINES: usize = 1_024;
@@ -42,25 +45,74 @@ pub(crate) fn open() -> io::Result<()> {
 /// the level "info", with what people say in it.
 const QUIET: &str = "dcsctp=off";
 
+/// What replaces the filter of a log that has been started.
+type SetFilter = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+fn env_filter(filter: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| error.to_string())
+}
+
 /// Passes what the program traces to the log. The filter has been checked with the settings.
-pub(crate) fn start(filter: &str) {
+pub(crate) fn start(filter: &str, format: LogFormat) {
     let Some(log) = LOG.get() else { return };
-    let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).unwrap_or_default();
-    let ansi = io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let _ = FORMAT.set(format);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(env_filter(filter).unwrap_or_default())
         .with_writer(move || log)
-        .with_ansi(ansi)
+        .with_ansi(format == LogFormat::Text && io::stderr().is_terminal())
         .with_target(false)
         // By default an event that cannot be written is told on standard error, by a macro that panics.
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    let set: SetFilter = match format {
+        LogFormat::Text => {
+            let builder = builder.with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |filter| handle.reload(filter).is_ok())
+        }
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_filter_reloading();
+            let handle = builder.reload_handle();
+            builder.init();
+            Box::new(move |filter| handle.reload(filter).is_ok())
+        }
+    };
+    let _ = SET_FILTER.set(set);
+}
+
+/// Another filter holds from now on, in this process.
+///
+/// # Errors
+/// It cannot be read, and the one before holds.
+pub(crate) fn set_filter(filter: &str) -> Result<(), String> {
+    let filter = env_filter(filter)?;
+    match SET_FILTER.get() {
+        Some(set) if set(filter) => Ok(()),
+        _ => Err("this process has no log whose filter could be set".into()),
+    }
+}
+
+/// A line of this program's own making, in the form of the others.
+fn line(level: &str, sentence: &str) -> String {
+    let mut time = String::new();
+    let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+    match FORMAT.get() {
+        Some(LogFormat::Json) => json!({ "timestamp": time, "level": level, "message": sentence }).to_string() + "\n",
+        _ => format!("{time} {level:>5} {sentence}\n"),
+    }
 }
 
 /// A sentence for the operator, whatever the filter: why the program ends.
 pub(crate) fn say(sentence: &str) {
     if let Some(log) = LOG.get() {
-        log.put(format!("corecast: {sentence}\n").as_bytes());
+        let said = match FORMAT.get() {
+            Some(LogFormat::Json) => line("ERROR", sentence),
+            _ => format!("corecast: {sentence}\n"),
+        };
+        log.put(said.as_bytes());
     }
 }
 
@@ -170,11 +222,8 @@ fn write_lines(to: &File, queued: &Receiver<Item>, lost: &AtomicU64) {
     }
 }
 
-/// A line in the form of the others.
 fn notice(lines: u64) -> String {
-    let mut text = String::new();
-    let _ = SystemTime.format_time(&mut Writer::new(&mut text));
-    text + &format!("  WARN {lines} lines of this log could not be written and are lost\n")
+    line("WARN", &format!("{lines} lines of this log could not be written and are lost"))
 }
 
 /// A write that may take for ever, also where somebody has made the stream non-blocking.

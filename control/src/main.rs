@@ -48,8 +48,8 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> ExitCode {
     match args.role {
         Some(Role::Server { parent }) => return server::run_server(parent),
-        Some(Role::Worker { parent, index, core, ref filter }) => {
-            logging::start(filter);
+        Some(Role::Worker { parent, index, core, ref filter, format }) => {
+            logging::start(filter, format);
             return workers::spawn::run_worker(parent, index, core);
         }
         None => {}
@@ -73,6 +73,6 @@ fn run(args: &Args) -> ExitCode {
             return ExitCode::from(exit::WRONG_SETTING);
         }
     };
-    logging::start(&config.log.filter);
+    logging::start(&config.log.filter, config.log.format);
     supervisor::supervise(&config, identity.as_ref())
 }

@@ -50,7 +50,7 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
         let identity: Option<Identity> = serde_json::from_str(&line()?)?;
         let known: Names = serde_json::from_str(&line()?)?;
         let tls = identity.map(|identity| identity.acceptor()).transpose()?;
-        logging::start(&config.log.filter);
+        logging::start(&config.log.filter, config.log.format);
         let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         listener.set_nonblocking(true)?;
         let certificate = Certificate::draw()?;

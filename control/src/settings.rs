@@ -71,7 +71,8 @@ by_text!(
     DtlsSetting,
     Listen,
     BasePath,
-    Proxy
+    Proxy,
+    LogFormat
 );
 
 /// How many workers, or where.
@@ -401,6 +402,37 @@ impl Display for Grace {
             None => f.write_str("none"),
             Some(grace) => Span(grace).fmt(f),
         }
+    }
+}
+
+/// How lines of the log are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("log.format {text:?} must be \"text\" or \"json\"")),
+        }
+    }
+}
+
+impl Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
     }
 }
 

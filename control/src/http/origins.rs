@@ -98,7 +98,7 @@ fn access(config: &Config, headers: &HeaderMap, scheme: Scheme, (method, path): 
         Some("whip") => !config.whip.tokens.is_empty(),
         Some("whep") => !config.whep.tokens.is_empty(),
         Some("rooms") if path.ends_with("/events") => !config.whep.tokens.is_empty(),
-        Some("rooms" | "stats" | "metrics") => !config.api_tokens().is_empty(),
+        Some("rooms" | "stats" | "metrics" | "log-filter") => !config.api_tokens().is_empty(),
         _ => false,
     };
     if guarded { Access::Anyone } else { Access::None(text.to_owned()) }

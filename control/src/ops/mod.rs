@@ -5,21 +5,23 @@ mod metrics;
 pub(crate) mod stats;
 mod status;
 mod trace;
+mod verbosity;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
 use crate::http::App;
 
-/// `/status`, `/health`, and for those who have a token `/stats`, `/metrics`, `/rooms`, traces of decisions, and the
-/// test hooks.
+/// `/status`, `/health`, and for those who have a token `/stats`, `/metrics`, `/rooms`, the filter of the log, traces
+/// of decisions, and the test hooks.
 pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/stats", get(status::stats))
         .route("/metrics", get(metrics::metrics))
+        .route("/log-filter", put(verbosity::set))
         .route("/test-hooks/worker/{index}", post(status::test_hook))
         .route("/rooms", get(status::rooms))
         .route("/rooms/{room}/transports/{transport}/trace", get(trace::trace))

@@ -3,9 +3,10 @@
 use super::*;
 
 /// Every call of the API beside WHIP, WHEP, the page and health.
-const GUARDED: [(&str, &str); 10] = [
+const GUARDED: [(&str, &str); 11] = [
     ("GET", "/stats"),
     ("GET", "/metrics"),
+    ("PUT", "/log-filter"),
     ("GET", "/rooms"),
     ("GET", "/rooms/r"),
     ("DELETE", "/rooms/r"),

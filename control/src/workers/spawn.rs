@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use super::pool::Spawned;
 use crate::addresses::Addresses;
 use crate::certificate::Certificate;
-use crate::config::Config;
+use crate::config::{Config, Log};
 use crate::settings::Isolation;
 use crate::supervisor::fatal;
 
@@ -54,7 +54,7 @@ pub(crate) fn all(
                 thread(index, core, theirs)?;
                 None
             }
-            Isolation::Process => Some(process(index, core, theirs, report, &config.log.filter)?),
+            Isolation::Process => Some(process(index, core, theirs, report, &config.log)?),
         };
         spawned.push(Spawned { config: worker, link, child });
     }
@@ -90,12 +90,13 @@ fn process(
     core: u32,
     link: UnixStream,
     report: &UnixStream,
-    filter: &str,
+    log: &Log,
 ) -> std::io::Result<std::process::Child> {
     Command::new("/proc/self/exe")
         .arg0("corecast")
         .args(["worker", "--parent", &std::process::id().to_string()])
-        .args(["--index", &index.to_string(), "--core", &core.to_string(), "--filter", filter])
+        .args(["--index", &index.to_string(), "--core", &core.to_string()])
+        .args(["--filter", &log.filter, "--format", &log.format.to_string()])
         .stdin(Stdio::from(OwnedFd::from(link)))
         .stdout(Stdio::from(report.as_fd().try_clone_to_owned()?))
         .spawn()

@@ -1,5 +1,7 @@
 //! What the log and the counters tell of clients: each refusal by its cause, each session's beginning and end.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +57,32 @@ fn each_session_is_one_line_at_its_beginning_and_one_at_its_end_with_the_ids_of_
         }
         assert_eq!((server.lines(&["session begins"]).len(), server.lines(&["session ends"]).len()), (3, 3));
     });
+}
+
+#[test]
+fn the_log_is_json_if_that_is_wanted_and_says_more_when_it_is_told_to() {
+    let server = Server::start(&["--workers", "1", "--log-format", "json"]);
+    let debug = || server.lines(&["\"level\":\"DEBUG\""]);
+    let _ = Room::open(&server, "r").join("bot");
+    assert!(debug().is_empty(), "{:?}", debug());
+    for (filter, status) in [("", 400), ("corecast=loud", 400), ("debug", 204)] {
+        assert_eq!(server.ask("PUT", "/log-filter", filter).expect("answers").0, status, "{filter}");
+    }
+    // A connection that ends in the middle of a request is told at this level.
+    wait_for("a line at level debug", || {
+        let mut stream = TcpStream::connect(server.address).expect("connects");
+        stream.write_all(b"nonsense\r\n\r\n").expect("writes");
+        (!debug().is_empty()).then_some(())
+    });
+    assert_eq!(server.ask("PUT", "/log-filter", "error").expect("answers").0, 204);
+    let _ = Room::open(&server, "quiet").join("bot");
+    assert!(server.lines(&["session begins", "quiet"]).is_empty());
+    let log: Vec<_> = server.log().into_iter().map(|(_, line)| line).filter(|line| line.starts_with('{')).collect();
+    assert!(log.len() >= 4, "{log:#?}");
+    for line in log {
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(line["timestamp"].is_string() && line["level"].is_string() && line["message"].is_string(), "{line}");
+    }
 }
 
 #[test]

@@ -77,8 +77,8 @@ const CORE: &[Row<'_>] = &[
 /// sessions, workers, the domain, what all HTTP shares, operators, and the ways of signaling.
 const CONTROL: &[Row<'_>] = &[
     ("exit", &[]),
-    ("logging", &[]),
     ("settings", &[]),
+    ("logging", &["settings"]),
     ("shares", &[]),
     ("ortc", &[]),
     ("sdp", &["ortc"]),
