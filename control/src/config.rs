@@ -50,7 +50,22 @@ pub(crate) struct Config {
     pub(crate) usage: UsageLog,
     pub(crate) failover: Failover,
     pub(crate) restart: Restart,
+    pub(crate) drain: Drain,
     pub(crate) log: Log,
+}
+
+/// What happens at SIGTERM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Drain {
+    /// For so long those who are in rooms may stay.
+    pub(crate) deadline: Span,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { deadline: Span::from_secs(5) }
+    }
 }
 
 /// Receive with `UDP_GRO`; on unless turned off.
@@ -301,6 +316,9 @@ pub(crate) struct Args {
     /// Wait before the restart that follows a death [default: none]
     #[arg(long, env = "CORECAST_FAILOVER_GRACE", value_name = "TIME")]
     failover_grace: Option<Grace>,
+    /// At SIGTERM, let those who are in rooms stay for at most this long [default: 5s]
+    #[arg(long, env = "CORECAST_DRAIN_DEADLINE", value_name = "TIME")]
+    drain_deadline: Option<Span>,
     /// Log filter, as in RUST_LOG [default: info]
     #[arg(long, env = "CORECAST_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -340,7 +358,9 @@ fn group(id: &str) -> Option<&'static str> {
         "dtls" | "sctp" => "[dtls], [sctp]: security and data channels",
         "limits" => "[limits]: what clients may ask",
         "rooms" => "[rooms]: life of rooms",
-        "worker" | "usage" | "failover" | "log" => "[worker], [usage], [failover], [log]: supervision",
+        "worker" | "usage" | "failover" | "drain" | "log" => {
+            "[worker], [usage], [failover], [drain], [log]: supervision"
+        }
         _ => "Workers",
     })
 }
@@ -433,6 +453,7 @@ impl Config {
         set(&mut self.worker.heartbeat, &args.worker_heartbeat);
         set(&mut self.worker.timeout, &args.worker_timeout);
         set(&mut self.failover.grace, &args.failover_grace);
+        set(&mut self.drain.deadline, &args.drain_deadline);
         set(&mut self.log.filter, &args.log);
         set(&mut self.log.format, &args.log_format);
         set(&mut self.test_hooks, &args.test_hooks);

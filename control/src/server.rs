@@ -111,12 +111,12 @@ async fn serve(
     let pool = Arc::new(pool);
     let summary = summary(&config, listener.local_addr()?, &pool, &addresses);
     let ready = Report::Ready { summary, names: addresses.names().clone() };
-    let heartbeat = config.worker.heartbeat.0;
+    let (heartbeat, deadline) = (config.worker.heartbeat.0, config.drain.deadline.0);
     let app = Arc::new(App::new(config, Arc::clone(&pool), addresses, certificate));
     let rooms = Arc::clone(app.rooms());
     tokio::spawn(Rooms::close_idle(Arc::clone(&rooms)));
 
-    let mut terminate = signal(SignalKind::terminate())?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let serving = {
@@ -130,8 +130,18 @@ async fn serve(
 
     let (pulse, beating) = heart.beat(report.try_clone()?, deaths, heartbeat);
     tokio::spawn(async move { pulse.keep().await });
+    let asked = async {
+        tokio::select! {
+            _ = interrupt.recv() => return,
+            _ = terminate.recv() => {}
+        }
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            () = rooms.drain(deadline) => {}
+        }
+    };
     tokio::select! {
-        _ = terminate.recv() => {}
+        () = asked => {}
         ended = beating => match ended?? {},
     }
     stop.send_replace(true);

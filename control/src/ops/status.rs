@@ -38,14 +38,16 @@ pub(super) async fn page() -> Response {
     (headers, Html(PAGE)).into_response()
 }
 
-/// 200 once every worker has answered a heartbeat. One that stops answering ends the server anyway.
+/// 200 once every worker has answered a heartbeat, until the server is to stop. A worker that stops answering ends the
+/// server anyway.
 pub(super) async fn health(State(app): AppState) -> Response {
     let workers = app.pool().workers();
     let answering = workers.iter().filter(|worker| worker.usage().is_some()).count();
-    let healthy = answering == workers.len();
+    let draining = app.rooms().is_draining();
+    let healthy = answering == workers.len() && !draining;
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
-        "status": if healthy { "ok" } else { "starting" },
+        "status": if draining { "draining" } else if healthy { "ok" } else { "starting" },
         "workers": workers.len(),
         "answering": answering,
         "uptimeMs": ms(app.uptime()),

@@ -1,6 +1,7 @@
 //! What a room tells its listeners: who is there, who joins, leaves, or changes what it publishes.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::broadcast;
 
@@ -26,6 +27,8 @@ pub(crate) enum RoomEvent {
     Changed(Presence),
     /// The peer of this name.
     Left(String),
+    /// The server stops, at this time at the latest.
+    Closing(Instant),
 }
 
 /// Where a room sends its events.

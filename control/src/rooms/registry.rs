@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use corecast_wire::{Command, RouterId};
@@ -22,6 +22,9 @@ use crate::workers::Pool;
 /// Interval at which rooms without peers are looked for.
 const IDLE_CHECK: Duration = Duration::from_secs(1);
 
+/// Interval at which it is looked whether rooms are empty, once the server is to stop.
+const DRAIN_CHECK: Duration = Duration::from_millis(50);
+
 /// All rooms.
 #[derive(Debug)]
 pub(crate) struct Rooms {
@@ -34,6 +37,8 @@ pub(crate) struct Rooms {
     /// Who has made how many of them.
     shares: Arc<Shares>,
     waiting: Waiting,
+    /// Those who come are sent elsewhere, and the rooms that are there go on until this.
+    drained_at: OnceLock<Instant>,
 }
 
 /// A room, and its place among those that one address has made.
@@ -48,7 +53,8 @@ impl Rooms {
         let of_one = if settings.max_per_ip == 0 { settings.max } else { settings.max_per_ip };
         let shares = Shares::new(settings.max, of_one);
         let (rooms, waiting) = (Mutex::default(), Waiting::default());
-        Self { pool, addresses, webrtc: Arc::new(webrtc), settings, rooms, shares, waiting }
+        let (webrtc, drained_at) = (Arc::new(webrtc), OnceLock::new());
+        Self { pool, addresses, webrtc, settings, rooms, shares, waiting, drained_at }
     }
 
     /// The room of that name. If there is none yet it is made, on the worker whose turn it is, and counts as this
@@ -58,6 +64,9 @@ impl Rooms {
         let mut rooms = self.rooms.lock().await;
         if let Some(Entry { room, .. }) = rooms.get(id) {
             return Ok(Arc::clone(room));
+        }
+        if self.is_draining() {
+            return Err(Error::unavailable("the server is about to stop and makes no new rooms"));
         }
         let share = self.shares.take(client).map_err(|full| match full {
             TooMany::OfOne => {
@@ -108,6 +117,30 @@ impl Rooms {
         entry.room.close().await?;
         rooms.remove(id);
         Ok(())
+    }
+
+    /// Whether the server is about to stop.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drained_at.get().is_some()
+    }
+
+    /// Makes no new rooms from now on and tells those who listen. Returns when nobody is in a room any longer, or after
+    /// this time.
+    pub(crate) async fn drain(&self, limit: Duration) {
+        let until = *self.drained_at.get_or_init(|| Instant::now() + limit);
+        for room in self.all().await {
+            room.tell_closing(until).await;
+        }
+        while Instant::now() < until {
+            let mut is_empty = true;
+            for room in self.all().await {
+                is_empty &= room.is_empty().await;
+            }
+            if is_empty {
+                return;
+            }
+            tokio::time::sleep(DRAIN_CHECK).await;
+        }
     }
 
     /// Closes every room: peers and listeners are told at once, and not by silence.

@@ -11,6 +11,7 @@ use corecast_wire::{Command, RouterId};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::error::Error;
+use super::events::RoomEvent;
 use super::state::State;
 use super::webrtc::WebRtc;
 use crate::addresses::Addresses;
@@ -78,6 +79,16 @@ impl Room {
 
     pub(super) async fn is_idle(&self, now: Instant, idle: Duration) -> bool {
         self.state().await.is_idle(now, idle)
+    }
+
+    /// Nobody is in it.
+    pub(super) async fn is_empty(&self) -> bool {
+        self.state().await.peers.is_empty()
+    }
+
+    /// Tells those who listen that it will close.
+    pub(super) async fn tell_closing(&self, at: Instant) {
+        self.state().await.events.send(RoomEvent::Closing(at));
     }
 
     /// True if it is closed now.

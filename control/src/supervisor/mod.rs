@@ -14,6 +14,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -39,40 +41,48 @@ const LISTEN_RETRY: Duration = Duration::from_millis(20);
 /// What a worker keeps for other things than sockets (256), its sockets of WebRTC, and a few of HTTP.
 const MIN_FILES: u64 = 288;
 
-/// Signals as readable sockets.
+/// Signals that have come, and a socket that can be read when one has. It is one for all of them: poll(2) refuses more
+/// sockets than a process may open files.
 #[derive(Debug)]
 struct Signals {
-    /// SIGTERM, SIGINT, SIGHUP.
-    stop: UnixStream,
-    child: UnixStream,
+    came: UnixStream,
+    /// SIGTERM: drain.
+    drain: Arc<AtomicBool>,
+    /// SIGINT, SIGHUP.
+    stop: Arc<AtomicBool>,
 }
 
 impl Signals {
     fn catch() -> io::Result<Self> {
-        let socket = |signals: &[i32]| {
-            let (read, write) = UnixStream::pair()?;
-            read.set_nonblocking(true)?;
-            for signal in signals {
-                signal_hook::low_level::pipe::register(*signal, write.try_clone()?)?;
-            }
-            Ok::<_, io::Error>(read)
+        let (came, write) = UnixStream::pair()?;
+        came.set_nonblocking(true)?;
+        let wake = |signal| signal_hook::low_level::pipe::register(signal, write.try_clone()?);
+        let caught = |signal| {
+            let flag = Arc::default();
+            // First the flag: who is woken finds it.
+            signal_hook::flag::register(signal, Arc::clone(&flag))?;
+            wake(signal)?;
+            Ok::<_, io::Error>(flag)
         };
-        let mut stop = vec![SIGTERM, SIGINT];
+        let (drain, stop) = (caught(SIGTERM)?, caught(SIGINT)?);
+        wake(SIGCHLD)?;
         // nohup(1) asks for this.
         if !fatal::is_ignored(SIGHUP) {
-            stop.push(SIGHUP);
+            signal_hook::flag::register(SIGHUP, Arc::clone(&stop))?;
+            wake(SIGHUP)?;
         }
-        Ok(Self { stop: socket(&stop)?, child: socket(&[SIGCHLD])? })
+        Ok(Self { came, drain, stop })
     }
 
-    /// Whether one of them has come since the last call.
-    fn taken(mut socket: &UnixStream) -> bool {
-        let mut bytes = [0; 64];
-        let mut any = false;
-        while let Ok(1..) = socket.read(&mut bytes) {
-            any = true;
-        }
-        any
+    /// Forgets that one has come: to be called before it is looked which.
+    fn clear(&self) {
+        let (mut came, mut bytes) = (&self.came, [0; 64]);
+        while let Ok(1..) = came.read(&mut bytes) {}
+    }
+
+    /// Whether this one has come since the last call.
+    fn taken(signal: &AtomicBool) -> bool {
+        signal.swap(false, Ordering::Relaxed)
     }
 
     /// Waits; true if told to stop meanwhile.
@@ -80,14 +90,15 @@ impl Signals {
         let until = Instant::now() + wait;
         loop {
             notify.keep_alive();
-            if Self::taken(&self.stop) {
+            self.clear();
+            if Self::taken(&self.stop) | Self::taken(&self.drain) {
                 return Ok(true);
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(false);
             }
-            readable(&[&self.stop], left.min(notify.interval()))?;
+            readable(&[&self.came], left.min(notify.interval()))?;
         }
     }
 }

@@ -86,8 +86,19 @@ pub(super) struct Run {
     /// The exit code for why it could not start.
     exit: Option<u8>,
     ended: Option<WaitStatus>,
-    /// Told to stop, and when to wait no longer.
-    stopping: Option<Instant>,
+    /// How it was told to end, and when to wait no longer.
+    stopping: Option<Stopping>,
+    /// For so long those who are in rooms may stay once it is told to drain.
+    drain: Duration,
+}
+
+/// An end that was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Stopping {
+    /// Those who are in rooms may stay for a while.
+    is_draining: bool,
+    asked_at: Instant,
+    until: Instant,
 }
 
 impl Run {
@@ -128,6 +139,7 @@ impl Run {
             exit: None,
             ended: None,
             stopping: None,
+            drain: config.drain.deadline.0,
         })
     }
 
@@ -138,10 +150,13 @@ impl Run {
             notify.keep_alive();
             // A machine that was halted halted the server too: it has not missed its beat.
             self.beat += waited.0.elapsed().saturating_sub(waited.1 + SLACK);
-            if Signals::taken(&signals.stop) {
-                self.stop(notify);
+            signals.clear();
+            if Signals::taken(&signals.drain) {
+                self.stop(true, notify);
             }
-            Signals::taken(&signals.child);
+            if Signals::taken(&signals.stop) {
+                self.stop(false, notify);
+            }
             self.reap();
             // After the reaping: what a process wrote before its end is there by now.
             for report in self.reports.take() {
@@ -152,7 +167,7 @@ impl Run {
                 return Ok(end);
             }
             waited = (Instant::now(), self.next_check().min(notify.interval()));
-            readable(&[&signals.stop, &signals.child, self.reports.stream()], waited.1)?;
+            readable(&[&signals.came, self.reports.stream()], waited.1)?;
         }
     }
 
@@ -189,19 +204,24 @@ impl Run {
         }
     }
 
-    fn stop(&mut self, notify: &Notify) {
+    /// Asked to end: first a drain, if that is what is wanted, then at once, then by force.
+    fn stop(&mut self, drain: bool, notify: &Notify) {
         notify.stopping();
-        if let Some(until) = self.stopping {
-            // Told twice. A terminal, a shell and systemd may each pass on the same wish.
-            let told_for = STOP_LIMIT.saturating_sub(until.saturating_duration_since(Instant::now()));
-            if told_for >= SAME_WISH {
-                self.stopping = Some(Instant::now());
-            }
-            return;
+        let now = Instant::now();
+        let (is_draining, limit) = match self.stopping {
+            None => (drain, if drain { self.drain + STOP_LIMIT } else { STOP_LIMIT }),
+            // A terminal, a shell and systemd may each pass on the same wish.
+            Some(Stopping { asked_at, .. }) if now.duration_since(asked_at) < SAME_WISH => return,
+            Some(Stopping { is_draining: true, .. }) => (false, STOP_LIMIT),
+            Some(Stopping { is_draining: false, .. }) => (false, Duration::ZERO),
+        };
+        self.stopping = Some(Stopping { is_draining, asked_at: now, until: now + limit });
+        if is_draining {
+            tracing::info!("draining: rooms that are there may go on for {:.0} s", self.drain.as_secs_f32());
+        } else if !limit.is_zero() {
+            tracing::info!("stopping");
         }
-        tracing::info!("stopping");
-        self.stopping = Some(Instant::now() + STOP_LIMIT);
-        let _ = kill(self.server, Signal::SIGTERM);
+        let _ = kill(self.server, if is_draining { Signal::SIGTERM } else { Signal::SIGINT });
     }
 
     fn reap(&mut self) {
@@ -267,7 +287,7 @@ impl Run {
     }
 
     fn end(&mut self) -> Option<End> {
-        if let Some(until) = self.stopping {
+        if let Some(Stopping { until, .. }) = self.stopping {
             let late = Instant::now() >= until;
             if late && self.ended.is_none() {
                 tracing::warn!("the server did not stop by itself and is killed");
@@ -293,7 +313,7 @@ impl Run {
     fn next_check(&self) -> Duration {
         let deadlines = [
             self.died.as_ref().map(|(.., until)| *until),
-            self.stopping,
+            self.stopping.map(|stopping| stopping.until),
             (!self.ready).then(|| self.started + START_LIMIT),
             self.ready.then(|| self.beat + self.beat_limit),
         ];

@@ -53,11 +53,11 @@ fn two_signals_close_together_are_one() {
     let mut held = TcpStream::connect(server.address).expect("connects");
     held.write_all(b"GET /health HTTP/1.1\r\n").expect("writes");
     wait_for("work", || server.work("r"));
-    server.signal_supervisor("TERM");
-    wait_for("the first", || server.lines(&["stopping"]).pop());
-    server.signal_supervisor("TERM");
-    sleep(Duration::from_millis(100));
     server.signal_supervisor("INT");
+    wait_for("the first", || server.lines(&["stopping"]).pop());
+    server.signal_supervisor("INT");
+    sleep(Duration::from_millis(100));
+    server.signal_supervisor("TERM");
     assert_eq!(server.exit_code(), Some(0));
     assert!(server.lines(&["is killed"]).is_empty(), "it ended by itself");
     assert_eq!(server.lines(&["session ends", "its room was closed"]).len(), 1, "in good order");
@@ -68,12 +68,12 @@ fn a_second_signal_that_means_it_ends_the_server_at_once() {
     let mut server = Server::start(&["--workers", "1"]);
     // It does not hear of the first one.
     kill("STOP", server.pid());
-    server.signal_supervisor("TERM");
+    server.signal_supervisor("INT");
     let first = wait_for("the first", || server.lines(&["stopping"]).pop()).0;
     while first.elapsed() < Duration::from_millis(1_200) {
         sleep(Duration::from_millis(20));
     }
-    server.signal_supervisor("TERM");
+    server.signal_supervisor("INT");
     assert_eq!(server.exit_code(), Some(0));
     assert_eq!(server.lines(&["is killed"]).len(), 1);
 }

@@ -163,8 +163,13 @@ export class Call {
     this.#what.refused(error);
   }
 
-  #present({ state, peers, error }) {
+  #present({ state, peers, error, seconds }) {
     const { notices } = this.#what;
+    if (state === "closing") {
+      const words = `The server stops in ${seconds} seconds. The call may be interrupted then, and goes on by itself.`;
+      notices.show("closing", "warning", words);
+      return;
+    }
     if (state === "refused") return this.#refused(error);
     if (state === "away") {
       this.#set("away");

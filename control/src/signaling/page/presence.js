@@ -129,6 +129,13 @@ export class Presence {
   }
 
   #event(event, data) {
+    if (event === "closing") {
+      // Passes by: what the page knows of the room stays true.
+      const said = { state: "closing", seconds: data.seconds };
+      this.#channel?.postMessage(said);
+      this.#hear(said);
+      return;
+    }
     if (event === "peers") this.#peers = new Map(data.map((peer) => [peer.peer, peer]));
     else if (event === "left") this.#peers.delete(data.peer);
     else if (event === "joined" || event === "changed") {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{Path, Query, State};
 use axum::http::{Extensions, HeaderMap};
@@ -82,5 +83,9 @@ fn describe(event: &RoomEvent) -> (&'static str, Value) {
         RoomEvent::Joined(of) => ("joined", peer(of)),
         RoomEvent::Changed(of) => ("changed", peer(of)),
         RoomEvent::Left(name) => ("left", json!({ "peer": name })),
+        RoomEvent::Closing(at) => {
+            let left = at.saturating_duration_since(Instant::now());
+            ("closing", json!({ "seconds": left.as_secs_f64().round() }))
+        }
     }
 }
