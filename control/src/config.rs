@@ -2,6 +2,7 @@
 //! the default. Owns the names; starts nothing.
 
 mod http;
+mod renew;
 mod webrtc;
 
 use std::path::{Path, PathBuf};

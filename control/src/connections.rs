@@ -6,7 +6,7 @@
 
 use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
 use crate::config::Limits;
-use crate::settings::{Isolation, Proxy};
+use crate::settings::Isolation;
 use crate::shares::{Shares, TooMany};
 
 /// First byte of a TLS connection: the content type of a handshake record (RFC 8446 section 5.1).
@@ -118,13 +118,14 @@ impl Warning {
     }
 }
 
-/// Serves until told to stop, then lets requests end that are under way.
+/// Serves until told to stop, each connection by the certificate that there is when it comes. Then lets requests end
+/// that are under way.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: watch::Receiver<Option<TlsAcceptor>>,
     routes: Router,
     bounds: Bounds,
-    proxies: &[Proxy],
+    is_proxy: impl Fn(IpAddr) -> bool,
     mut stop: watch::Receiver<bool>,
 ) {
     if let Err(error) = bound_sockets(&listener) {
@@ -148,7 +149,7 @@ pub(crate) async fn serve(
                 }
             };
             // A proxy's connections are those of many clients.
-            let share = match (!Proxy::is_any(proxies, remote.ip())).then(|| shares.take(remote.ip())).transpose() {
+            let share = match (!is_proxy(remote.ip())).then(|| shares.take(remote.ip())).transpose() {
                 Ok(share) => share,
                 Err(TooMany::OfOne | TooMany::OfAll) => {
                     if let Some(times) = greedy.due(Instant::now()) {
@@ -160,7 +161,7 @@ pub(crate) async fn serve(
                 }
             };
             let connection = Connection { remote, bounds, stop: stopping.clone() };
-            let (tls, routes) = (tls.clone(), routes.clone());
+            let (tls, routes) = (tls.borrow().clone(), routes.clone());
             tokio::spawn(async move {
                 if let Err(error) = connection.run(stream, tls, routes).await {
                     tracing::debug!("HTTP connection of {remote}: {error}");
@@ -295,7 +296,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound");
         let (stop, stopping) = watch::channel(false);
-        (address, stop, tokio::spawn(serve(listener, None, routes, bounds, &[], stopping)))
+        (address, stop, tokio::spawn(serve(listener, watch::channel(None).1, routes, bounds, |_| false, stopping)))
     }
 
     fn who() -> Router {
@@ -406,7 +407,7 @@ mod tests {
         let identity = crate::tls::Identity::of(&config).expect("made").expect("asked for");
         let tls = identity.acceptor().expect("usable");
         let (_stop, stopping) = watch::channel(false);
-        tokio::spawn(serve(listener, Some(tls), Router::new(), BOUNDS, &[], stopping));
+        tokio::spawn(serve(listener, watch::channel(Some(tls)).1, Router::new(), BOUNDS, |_| false, stopping));
         let mut stream = TcpStream::connect(address).await.expect("connects");
         stream.write_all(b"GET /?room=a HTTP/1.1\r\nHost: sfu.example:4080\r\n\r\n").await.expect("writes");
         let mut answer = String::new();

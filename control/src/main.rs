@@ -61,6 +61,11 @@ fn run(args: &Args) -> ExitCode {
             return ExitCode::from(exit::WRONG_SETTING);
         }
     };
+    let read = || {
+        let config = Config::load(args).map_err(|error| error.to_string())?;
+        let identity = tls::Identity::of(&config)?;
+        Ok((config, identity))
+    };
     if args.print_config {
         let text = toml::to_string_pretty(&config.without_secrets()).unwrap_or_default();
         let printed = std::io::stdout().write_all(text.as_bytes());
@@ -74,5 +79,5 @@ fn run(args: &Args) -> ExitCode {
         }
     };
     logging::start(&config.log.filter, config.log.format);
-    supervisor::supervise(&config, identity.as_ref())
+    supervisor::supervise(supervisor::Settings::new(config, identity, &read))
 }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 use crate::addresses::{Addresses, Names, reaching};
@@ -20,7 +22,7 @@ use crate::connections;
 use crate::heart::{self, Heart};
 use crate::http::App;
 use crate::rooms::Rooms;
-use crate::settings::Isolation;
+use crate::settings::{Isolation, Proxy};
 use crate::supervisor::fatal;
 use crate::supervisor::report::{Report, send};
 use crate::tls::Identity;
@@ -44,8 +46,8 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
         spawn::die_with(parent)?;
         fatal::install(libc::STDOUT_FILENO)?;
         let report = UnixStream::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-        let mut told = BufReader::new(&report).lines();
-        let mut line = || told.next().unwrap_or_else(|| Err(ErrorKind::UnexpectedEof.into()));
+        let mut told = BufReader::new(report.try_clone()?).lines();
+        let mut line = move || told.next().unwrap_or_else(|| Err(ErrorKind::UnexpectedEof.into()));
         let config: Config = serde_json::from_str(&line()?)?;
         let identity: Option<Identity> = serde_json::from_str(&line()?)?;
         let known: Names = serde_json::from_str(&line()?)?;
@@ -72,7 +74,8 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
             .max_blocking_threads(MAX_ASIDE)
             .thread_keep_alive(FOR_EVER)
             .build()?;
-        runtime.block_on(serve(config, addresses, &certificate, (listener, tls), &report, spawned))
+        let told = renewals(line);
+        runtime.block_on(serve(config, addresses, &certificate, (listener, tls), (&report, told), spawned))
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -83,12 +86,54 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
     }
 }
 
+/// What the supervisor says to a running server: settings and certificate, as they are after a SIGHUP.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Renewal {
+    pub(crate) config: Config,
+    pub(crate) identity: Option<Identity>,
+}
+
+/// Takes over what is renewed, until the supervisor says nothing more.
+async fn take_renewals(
+    app: Arc<App>,
+    mut told: mpsc::UnboundedReceiver<Renewal>,
+    tls: tokio::sync::watch::Sender<Option<TlsAcceptor>>,
+) {
+    while let Some(Renewal { config, identity }) = told.recv().await {
+        match identity.map(|identity| identity.acceptor()).transpose() {
+            Ok(acceptor) => drop(tls.send_replace(acceptor)),
+            Err(sentence) => tracing::error!("the certificate stays as it was: {sentence}"),
+        }
+        if let Err(sentence) = logging::set_filter(&config.log.filter) {
+            tracing::error!("log.filter: {sentence}");
+        }
+        app.set_config(config);
+        tracing::info!("settings were read again");
+    }
+}
+
+/// Lines from the supervisor, as they come, on a thread that waits for them.
+fn renewals(mut line: impl FnMut() -> std::io::Result<String> + Send + 'static) -> mpsc::UnboundedReceiver<Renewal> {
+    let (tell, told) = mpsc::unbounded_channel();
+    let read = move || {
+        while let Ok(text) = line() {
+            match serde_json::from_str(&text) {
+                Ok(renewal) => drop(tell.send(renewal)),
+                Err(error) => tracing::error!("the supervisor says what is not understood: {error}"),
+            }
+        }
+    };
+    // Without a thread there are no renewals.
+    let _ = std::thread::Builder::new().name("renewals".into()).spawn(read);
+    told
+}
+
 async fn serve(
     config: Config,
     addresses: Addresses,
     certificate: &Certificate,
     (listener, tls): (TcpListener, Option<TlsAcceptor>),
-    report: &UnixStream,
+    (report, told): (&UnixStream, mpsc::UnboundedReceiver<Renewal>),
     spawned: Vec<Spawned>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let watch = Watch {
@@ -119,13 +164,13 @@ async fn serve(
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let listener = tokio::net::TcpListener::from_std(listener)?;
+    let (renew, tls) = tokio::sync::watch::channel(tls);
     let serving = {
-        let app = Arc::clone(&app);
-        tokio::spawn(async move {
-            let proxies = &app.config().http.trusted_proxies;
-            connections::serve(listener, tls, router(&app), app.bounds(), proxies, stopping).await;
-        })
+        let (routes, bounds, app) = (router(&app), app.bounds(), Arc::clone(&app));
+        let is_proxy = move |ip| Proxy::is_any(&app.config().http.trusted_proxies, ip);
+        tokio::spawn(connections::serve(listener, tls, routes, bounds, is_proxy, stopping))
     };
+    tokio::spawn(take_renewals(Arc::clone(&app), told, renew));
     send(report, &ready)?;
 
     let (pulse, beating) = heart.beat(report.try_clone()?, deaths, heartbeat);

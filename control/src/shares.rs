@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Which limit was met.
@@ -28,7 +29,7 @@ pub(crate) fn source_of(ip: IpAddr) -> IpAddr {
 #[derive(Debug)]
 pub(crate) struct Shares {
     all: usize,
-    each: usize,
+    each: AtomicUsize,
     held: Mutex<Held>,
 }
 
@@ -48,7 +49,12 @@ pub(crate) struct Share {
 impl Shares {
     /// So many for all, and for one address (IPv6: for one /64).
     pub(crate) fn new(all: usize, each: usize) -> Arc<Self> {
-        Arc::new(Self { all, each, held: Mutex::default() })
+        Arc::new(Self { all, each: AtomicUsize::new(each), held: Mutex::default() })
+    }
+
+    /// From now on one address may take so many. What it has by then it keeps.
+    pub(crate) fn set_each(&self, each: usize) {
+        self.each.store(each, Ordering::Relaxed);
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -60,7 +66,7 @@ impl Shares {
         let source = source_of(source);
         let mut held = self.held();
         let own = held.by.get(&source).copied().unwrap_or(0);
-        if own >= self.each {
+        if own >= self.each.load(Ordering::Relaxed) {
             return Err(TooMany::OfOne);
         }
         if held.all >= self.all {

@@ -42,15 +42,20 @@ pub(crate) struct Admitted {
 
 impl Admission {
     pub(super) fn new(limits: &Limits) -> Self {
+        let unlimited = || Rates::new(0, 0);
+        let (all, unconnected, open) = (unlimited(), Arc::new(unlimited()), Shares::new(usize::MAX, usize::MAX));
+        let admission = Self { all, unconnected, open, counts: Arc::default() };
+        admission.set(limits);
+        admission
+    }
+
+    /// These limits hold from now on. Sessions that are there stay.
+    pub(super) fn set(&self, limits: &Limits) {
         let each = limits.sessions_per_second_per_ip;
         let half = if each == 0 { 0 } else { limits.sessions_per_second.div_ceil(2) };
-        let open = if limits.sessions_per_ip == 0 { usize::MAX } else { limits.sessions_per_ip };
-        Self {
-            all: Rates::new(limits.sessions_per_second, half),
-            unconnected: Arc::new(Rates::new(0, each)),
-            open: Shares::new(usize::MAX, open),
-            counts: Arc::default(),
-        }
+        self.all.set(limits.sessions_per_second, half);
+        self.unconnected.set(0, each);
+        self.open.set_each(if limits.sessions_per_ip == 0 { usize::MAX } else { limits.sessions_per_ip });
     }
 
     /// Counts a new session, or refuses it.

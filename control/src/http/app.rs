@@ -1,6 +1,6 @@
 //! Everything that a request may need.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
@@ -14,7 +14,7 @@ use super::rates::{Rates, source, within};
 use super::refused::{Refusals, Refused};
 use crate::addresses::Addresses;
 use crate::certificate::Certificate;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::connections::Bounds;
 use crate::rooms::{Rooms, WebRtc};
 use crate::shares::{Share, Shares, TooMany};
@@ -34,7 +34,7 @@ pub(crate) type Answer = Result<Response, HttpError>;
 /// The server as its routes see it.
 #[derive(Debug)]
 pub(crate) struct App {
-    config: Config,
+    config: RwLock<Arc<Config>>,
     pool: Arc<Pool>,
     rooms: Arc<Rooms>,
     /// New sessions.
@@ -52,31 +52,42 @@ pub(crate) struct App {
     started: Instant,
 }
 
+/// Guesses of one address per second; 0 for no limit.
+fn guesses(limits: &Limits) -> u32 {
+    limits.sessions_per_second_per_ip.min(GUESSES_PER_SECOND)
+}
+
 impl App {
     pub(crate) fn new(config: Config, pool: Arc<Pool>, addresses: Addresses, certificate: &Certificate) -> Self {
         let webrtc = WebRtc::new(&config, &addresses, certificate);
-        let (all, each) = (config.limits.sessions_per_second, config.limits.sessions_per_second_per_ip);
         let bounds = Bounds::new(&config.limits, config.isolation);
         let (listeners, listeners_of_one) = bounds.listeners();
         let (long_answers, long_answers_of_one) = MAX_LONG_ANSWERS;
         Self {
             rooms: Arc::new(Rooms::new(Arc::clone(&pool), addresses, webrtc, config.rooms.clone())),
             admission: Admission::new(&config.limits),
-            guess_rates: Rates::new(all, each.min(GUESSES_PER_SECOND)),
+            guess_rates: Rates::new(config.limits.sessions_per_second, guesses(&config.limits)),
             bounds,
             listeners: Shares::new(listeners, listeners_of_one),
             long_answers: Shares::new(long_answers, long_answers_of_one),
             refused_origins: Refused::default(),
             refusals: Refusals::default(),
             started: Instant::now(),
-            config,
+            config: RwLock::new(Arc::new(config)),
             pool,
         }
     }
 
     /// The settings.
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
+    pub(crate) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// These settings hold from now on, as far as they can change.
+    pub(crate) fn set_config(&self, config: Config) {
+        self.admission.set(&config.limits);
+        self.guess_rates.set(config.limits.sessions_per_second, guesses(&config.limits));
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 
     /// Origins that were refused.

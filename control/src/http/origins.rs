@@ -36,7 +36,7 @@ enum Access {
 /// one.
 pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let scheme = request.extensions().get().copied().unwrap_or(Scheme::Http);
-    let access = access(app.config(), request.headers(), scheme, (request.method(), request.uri().path()));
+    let access = access(&app.config(), request.headers(), scheme, (request.method(), request.uri().path()));
     if let Access::None(origin) = access {
         if app.refused_origins().is_new(&origin) {
             let cure = "if people call this server by that, or the page is yours, add it to http.origins";

@@ -116,7 +116,8 @@ fn told(proxies: &[Proxy], headers: &HeaderMap) -> Told {
 
 /// Tells the routes who the client is, takes the base path off, and puts it before what the client is told to call.
 pub(super) async fn resolve(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let http = &app.config().http;
+    let config = app.config();
+    let http = &config.http;
     let mut base = http.base_path.clone();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     if peer.is_some_and(|peer| Proxy::is_any(&http.trusted_proxies, peer)) {

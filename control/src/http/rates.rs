@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -64,8 +65,8 @@ impl Bucket {
 /// One bucket for all, and one for each source.
 #[derive(Debug)]
 pub(crate) struct Rates {
-    per_second: u32,
-    per_second_and_source: u32,
+    per_second: AtomicU32,
+    per_second_and_source: AtomicU32,
     buckets: Mutex<Buckets>,
 }
 
@@ -79,27 +80,40 @@ impl Rates {
     /// Rates of all sources together and of each; 0 for no limit.
     pub(crate) fn new(per_second: u32, per_second_and_source: u32) -> Self {
         let buckets = Buckets { all: Bucket::new(Instant::now()), sources: HashMap::new() };
+        let (per_second, per_second_and_source) = (AtomicU32::new(per_second), AtomicU32::new(per_second_and_source));
         Self { per_second, per_second_and_source, buckets: Mutex::new(buckets) }
+    }
+
+    /// Other rates hold from now on.
+    pub(super) fn set(&self, per_second: u32, per_second_and_source: u32) {
+        self.per_second.store(per_second, Ordering::Relaxed);
+        self.per_second_and_source.store(per_second_and_source, Ordering::Relaxed);
+    }
+
+    /// Rates of all sources together and of each.
+    fn rates(&self) -> (u32, u32) {
+        (self.per_second.load(Ordering::Relaxed), self.per_second_and_source.load(Ordering::Relaxed))
     }
 
     /// Counts one of this source, unless that would be too many: then nothing is counted.
     fn take(&self, source: IpAddr, now: Instant) -> Result<(), TooMany> {
+        let (per_second, per_second_and_source) = self.rates();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let Buckets { all, sources } = &mut *buckets;
         let source = source_of(source);
         let own = sources.get(&source).copied().unwrap_or_else(|| Bucket::new(now));
-        if !own.has_one(now, self.per_second_and_source) {
+        if !own.has_one(now, per_second_and_source) {
             return Err(TooMany::OfOne);
         }
         if sources.len() >= MAX_SOURCES {
             sources.retain(|_, bucket| bucket.full_at > now);
         }
-        if sources.len() >= MAX_SOURCES || !all.has_one(now, self.per_second) {
+        if sources.len() >= MAX_SOURCES || !all.has_one(now, per_second) {
             return Err(TooMany::OfAll);
         }
-        all.take(now, self.per_second);
-        if self.per_second_and_source > 0 {
-            sources.entry(source).or_insert(own).take(now, self.per_second_and_source);
+        all.take(now, per_second);
+        if per_second_and_source > 0 {
+            sources.entry(source).or_insert(own).take(now, per_second_and_source);
         }
         Ok(())
     }
@@ -110,7 +124,7 @@ impl Rates {
     pub(super) fn give_back(&self, source: IpAddr) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = buckets.sources.get_mut(&source_of(source)) {
-            own.give_back(self.per_second_and_source);
+            own.give_back(self.rates().1);
         }
     }
 }

@@ -75,7 +75,7 @@ pub(crate) async fn operate(State(app): AppState, request: Request, next: Next) 
     if request.method() == Method::OPTIONS && is_preflight(request.headers()) {
         return Ok(next.run(request).await);
     }
-    check(app.config(), Scope::Operate, request.headers(), None).or_else(|refused| {
+    check(&app.config(), Scope::Operate, request.headers(), None).or_else(|refused| {
         app.admit_guess(request.extensions(), "requests without a right token")?;
         Err(refused)
     })?;

@@ -48,8 +48,10 @@ struct Signals {
     came: UnixStream,
     /// SIGTERM: drain.
     drain: Arc<AtomicBool>,
-    /// SIGINT, SIGHUP.
+    /// SIGINT.
     stop: Arc<AtomicBool>,
+    /// SIGHUP: read the settings again.
+    renew: Arc<AtomicBool>,
 }
 
 impl Signals {
@@ -67,11 +69,8 @@ impl Signals {
         let (drain, stop) = (caught(SIGTERM)?, caught(SIGINT)?);
         wake(SIGCHLD)?;
         // nohup(1) asks for this.
-        if !fatal::is_ignored(SIGHUP) {
-            signal_hook::flag::register(SIGHUP, Arc::clone(&stop))?;
-            wake(SIGHUP)?;
-        }
-        Ok(Self { came, drain, stop })
+        let renew = if fatal::is_ignored(SIGHUP) { Arc::default() } else { caught(SIGHUP)? };
+        Ok(Self { came, drain, stop, renew })
     }
 
     /// Forgets that one has come: to be called before it is looked which.
@@ -144,8 +143,43 @@ fn too_few_files() -> Option<u64> {
     (hard < MIN_FILES).then_some(hard)
 }
 
+/// What servers are started with, and how it is read again.
+pub(crate) struct Settings<'a> {
+    config: Config,
+    identity: Option<Identity>,
+    read: &'a dyn Fn() -> Result<(Config, Option<Identity>), String>,
+}
+
+impl<'a> Settings<'a> {
+    /// `read` reads file, environment, flags and certificate again; its error is a sentence for the operator.
+    pub(crate) fn new(
+        config: Config,
+        identity: Option<Identity>,
+        read: &'a dyn Fn() -> Result<(Config, Option<Identity>), String>,
+    ) -> Self {
+        Self { config, identity, read }
+    }
+
+    /// Takes over what can change while a server runs. An error leaves everything as it was.
+    fn renew(&mut self) -> Result<(), String> {
+        let (new, identity) = (self.read)()?;
+        let (config, others_differ) = self.config.renewed(&new);
+        if others_differ {
+            tracing::warn!("some of the changed settings can only be taken over by a new start of corecast");
+        }
+        // One that was made at start is kept; and HTTPS stays on or off.
+        if !config.http.tls_self_signed && self.identity.is_some() && identity.is_some() {
+            self.identity = identity;
+        }
+        logging::set_filter(&config.log.filter)?;
+        self.config = config;
+        Ok(())
+    }
+}
+
 /// Runs until told to stop, or until it makes no sense to go on.
-pub(crate) fn supervise(config: &Config, identity: Option<&Identity>) -> ExitCode {
+pub(crate) fn supervise(settings: Settings<'_>) -> ExitCode {
+    let config = &settings.config;
     fatal::die_of_faults();
     if let Some(files) = too_few_files() {
         let cure = "raise RLIMIT_NOFILE (LimitNOFILE=, ulimit -Hn)";
@@ -159,7 +193,7 @@ pub(crate) fn supervise(config: &Config, identity: Option<&Identity>) -> ExitCod
             return ExitCode::from(exit::CANNOT_LISTEN);
         }
     };
-    match supervise_on(config, identity, &listener) {
+    match supervise_on(settings, &listener) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             logging::say(&format!("the supervisor failed: {error}"));
@@ -168,16 +202,16 @@ pub(crate) fn supervise(config: &Config, identity: Option<&Identity>) -> ExitCod
     }
 }
 
-fn supervise_on(config: &Config, identity: Option<&Identity>, listener: &TcpListener) -> io::Result<u8> {
+fn supervise_on(mut settings: Settings<'_>, listener: &TcpListener) -> io::Result<u8> {
     prctl::set_child_subreaper(true)?;
     let signals = Signals::catch()?;
     let mut notify = Notify::new();
-    let mut backoff = Backoff::new(config.restart.clone());
+    let mut backoff = Backoff::new(settings.config.restart.clone());
     let mut names = Names::new();
     let mut was_ready = false;
     loop {
-        let end = match Run::start(config, identity, listener, &names) {
-            Ok(run) => live(run, &signals, &mut notify, &mut names)?,
+        let end = match Run::start(&settings, listener, &names) {
+            Ok(run) => live(run, (&signals, &mut settings), &mut notify, &mut names)?,
             // The system has no process or file descriptor left for it just now.
             Err(error) => End::Died(Death::of_start(&error)),
         };
@@ -193,11 +227,11 @@ fn supervise_on(config: &Config, identity: Option<&Identity>, listener: &TcpList
             return Ok(code);
         }
         let Some(wait) = backoff.after_death(Instant::now(), death.was_ready) else {
-            let attempts = config.restart.attempts;
+            let attempts = settings.config.restart.attempts;
             logging::say(&format!("the server never came up, {attempts} times in a row: {}", death.cause));
             return Ok(exit::NEVER_CAME_UP);
         };
-        let grace = config.failover.grace.0.unwrap_or_default().saturating_sub(death.at.elapsed());
+        let grace = settings.config.failover.grace.0.unwrap_or_default().saturating_sub(death.at.elapsed());
         let wait = wait.max(grace);
         let when = if wait.is_zero() { "now".into() } else { format!("in {:.1} s", wait.as_secs_f32()) };
         tracing::error!("{}; the whole server restarts {when}", death.cause);
@@ -209,8 +243,13 @@ fn supervise_on(config: &Config, identity: Option<&Identity>, listener: &TcpList
 }
 
 /// One life of the server. `names` become those that it has looked up.
-fn live(mut run: Run, signals: &Signals, notify: &mut Notify, names: &mut Names) -> io::Result<End> {
-    let end = run.watch(signals, notify)?;
+fn live(
+    mut run: Run,
+    (signals, settings): (&Signals, &mut Settings<'_>),
+    notify: &mut Notify,
+    names: &mut Names,
+) -> io::Result<End> {
+    let end = run.watch(signals, settings, notify)?;
     run.clean_up();
     if let Some(found) = run.into_names() {
         *names = found;

@@ -12,15 +12,14 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use serde_json::json;
 
 use super::notify::Notify;
 use super::report::{Died, Report, Reports};
-use super::{Signals, readable};
+use super::{Settings, Signals, readable};
 use crate::addresses::Names;
-use crate::config::Config;
 use crate::logging;
 use crate::settings::PortRange;
-use crate::tls::Identity;
 
 /// A server that is not ready by then never will be.
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -105,13 +104,9 @@ impl Run {
     /// Starts the server: this program again, with the listener as its standard input and our socket as its output.
     /// Through the socket it is told its settings, its certificate, and what names meant to the server before it, one
     /// line each.
-    pub(super) fn start(
-        config: &Config,
-        identity: Option<&Identity>,
-        listener: &TcpListener,
-        names: &Names,
-    ) -> std::io::Result<Self> {
-        let told = [serde_json::to_string(config)?, serde_json::to_string(&identity)?, serde_json::to_string(names)?];
+    pub(super) fn start(settings: &Settings<'_>, listener: &TcpListener, names: &Names) -> std::io::Result<Self> {
+        let Settings { config, identity, .. } = settings;
+        let told = [serde_json::to_string(config)?, serde_json::to_string(identity)?, serde_json::to_string(names)?];
         let (mut ours, theirs) = UnixStream::pair()?;
         let child = Command::new("/proc/self/exe")
             .arg0("corecast")
@@ -144,7 +139,12 @@ impl Run {
     }
 
     /// Watches until the server has died, has been declared dead, or has stopped as asked.
-    pub(super) fn watch(&mut self, signals: &Signals, notify: &mut Notify) -> std::io::Result<End> {
+    pub(super) fn watch(
+        &mut self,
+        signals: &Signals,
+        settings: &mut Settings<'_>,
+        notify: &mut Notify,
+    ) -> std::io::Result<End> {
         let mut waited = (Instant::now(), Duration::ZERO);
         loop {
             notify.keep_alive();
@@ -156,6 +156,9 @@ impl Run {
             }
             if Signals::taken(&signals.stop) {
                 self.stop(false, notify);
+            }
+            if Signals::taken(&signals.renew) {
+                self.renew(settings);
             }
             self.reap();
             // After the reaping: what a process wrote before its end is there by now.
@@ -201,6 +204,21 @@ impl Run {
                 return;
             }
             std::thread::sleep(TICK);
+        }
+    }
+
+    /// Reads the settings again and tells the server of those that it can take over.
+    fn renew(&self, settings: &mut Settings<'_>) {
+        let told = settings.renew().and_then(|()| {
+            let Settings { config, identity, .. } = &*settings;
+            let told = json!({ "config": config, "identity": identity });
+            let mut stream = self.reports.stream();
+            stream
+                .write_all(format!("{told}\n").as_bytes())
+                .map_err(|error| format!("the server cannot be told: {error}"))
+        });
+        if let Err(sentence) = told {
+            tracing::error!("the settings stay as they were: {sentence}");
         }
     }
 

@@ -4,6 +4,7 @@
 mod drain;
 mod ends;
 mod people;
+mod reload;
 mod rooms;
 mod shown;
 mod told;

@@ -51,10 +51,14 @@ fn nohup_holds_sighup() {
 }
 
 #[test]
-fn sighup_stops_it_otherwise() {
+fn sighup_lets_it_read_its_settings_again_otherwise() {
     // Also where these tests themselves run under nohup.
     let mut server = Server::start_command(Command::new("env").arg("--default-signal=HUP").arg(binary()), &[]);
     wait_for("ready", || server.get("/health").filter(|(status, _)| *status == 200));
+    let pid = server.pid();
     server.signal_supervisor("HUP");
+    wait_for("the renewal", || server.lines(&["settings were read again"]).pop());
+    assert_eq!(server.pid(), pid, "it goes on");
+    server.signal_supervisor("TERM");
     assert_eq!(server.exit_code(), Some(0));
 }

@@ -23,7 +23,7 @@ pub(super) async fn listen(
     extensions: Extensions,
     headers: HeaderMap,
 ) -> Answer {
-    access::check_listener(app.config(), &headers, query.token.as_deref()).or_else(|refused| {
+    access::check_listener(&app.config(), &headers, query.token.as_deref()).or_else(|refused| {
         app.admit_guess(&extensions, "requests without a right token")?;
         Err(refused)
     })?;

@@ -36,7 +36,7 @@ pub(super) fn authorize(
     (headers, extensions): (&HeaderMap, &Extensions),
     token: Option<&str>,
 ) -> Result<(), HttpError> {
-    access::check(app.config(), endpoint.scope(), headers, token).or_else(|refused| {
+    access::check(&app.config(), endpoint.scope(), headers, token).or_else(|refused| {
         app.admit_guess(extensions, "requests without a right token")?;
         Err(refused)
     })
@@ -90,7 +90,7 @@ pub(super) fn options(
     ours.insert(header::ALLOW, HeaderValue::from_static(allow));
     ours.insert(accept.0, HeaderValue::from_static(accept.1));
     // Credentials of ICE servers are for clients that the endpoint lets in, and a preflight is asked by anyone.
-    if !is_preflight(headers) && access::check(app.config(), endpoint.scope(), headers, None).is_ok() {
+    if !is_preflight(headers) && access::check(&app.config(), endpoint.scope(), headers, None).is_ok() {
         for server in &app.config().rtc.ice_servers {
             ours.append(header::LINK, header_value(&server.link())?);
         }
