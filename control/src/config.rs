@@ -366,9 +366,11 @@ fn group(id: &str) -> Option<&'static str> {
     })
 }
 
-/// What this process is; without one it is the supervisor. Not for operators.
+/// What this process is; without one it is the supervisor.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub(crate) enum Role {
+    /// Look at this machine: what keeps a server from being fast, and what to change; 1 if there is anything
+    Check,
     /// The server that the supervisor starts.
     #[command(hide = true)]
     Server {

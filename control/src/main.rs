@@ -9,6 +9,7 @@
 
 mod addresses;
 mod certificate;
+mod check;
 mod config;
 mod connections;
 mod exit;
@@ -52,7 +53,7 @@ fn run(args: &Args) -> ExitCode {
             logging::start(filter, format);
             return workers::spawn::run_worker(parent, index, core);
         }
-        None => {}
+        Some(Role::Check) | None => {}
     }
     let config = match Config::load(args) {
         Ok(config) => config,
@@ -61,6 +62,12 @@ fn run(args: &Args) -> ExitCode {
             return ExitCode::from(exit::WRONG_SETTING);
         }
     };
+    if matches!(args.role, Some(Role::Check)) {
+        let findings = check::look(&config);
+        let is_good = !findings.iter().any(check::Finding::is_bad);
+        let printed = std::io::stdout().write_all(check::page(&findings).as_bytes()).is_ok();
+        return if printed && is_good { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) };
+    }
     let read = || {
         let config = Config::load(args).map_err(|error| error.to_string())?;
         let identity = tls::Identity::of(&config)?;

@@ -18,6 +18,8 @@ use super::notify::Notify;
 use super::report::{Died, Report, Reports};
 use super::{Settings, Signals, readable};
 use crate::addresses::Names;
+use crate::check;
+use crate::config::Config;
 use crate::logging;
 use crate::settings::PortRange;
 
@@ -163,7 +165,7 @@ impl Run {
             self.reap();
             // After the reaping: what a process wrote before its end is there by now.
             for report in self.reports.take() {
-                self.hear(report, notify);
+                self.hear(report, &settings.config, notify);
             }
             self.check_time();
             if let Some(end) = self.end() {
@@ -252,7 +254,7 @@ impl Run {
         }
     }
 
-    fn hear(&mut self, report: Report, notify: &mut Notify) {
+    fn hear(&mut self, report: Report, config: &Config, notify: &mut Notify) {
         match report {
             Report::Ready { summary, names } => {
                 self.ready = true;
@@ -260,6 +262,10 @@ impl Run {
                 self.beat = Instant::now();
                 if notify.ready() {
                     logging::print(summary.trim_end());
+                    let findings = check::look(config).into_iter();
+                    for finding in findings.filter(|finding| finding.is_bad() && !finding.is_in_summary()) {
+                        tracing::warn!("{finding} (corecast check)");
+                    }
                 } else {
                     tracing::info!(
                         "the server is ready again, {} ms after its start",

@@ -124,3 +124,25 @@ fn settings_are_shown_without_secrets_help_has_groups_and_the_version_its_revisi
     let (name, revision) = version.trim().split_once(" (").unwrap_or_else(|| panic!("{version}"));
     assert!(name.starts_with("corecast ") && revision.trim_end_matches(')').len() == 12, "{version}");
 }
+
+#[test]
+fn check_looks_at_the_machine_and_says_what_to_change() {
+    let check = |shell: &str| {
+        let output = Command::new("sh").args(["-c", shell]).arg(binary()).output().expect("runs");
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+    };
+    let (code, page) = check("exec \"$0\" check");
+    let looked_at = ["kernel", "io_uring", "locked memory", "open files", "socket buffers", "UDP GSO, GRO", "clock"];
+    for what in looked_at.iter().chain(&["CPU governor"]) {
+        let line = page.lines().find(|line| line.get(8..).is_some_and(|rest| rest.starts_with(what)));
+        assert!(line.is_some_and(|line| line.starts_with("ok") || line.starts_with("CHANGE")), "{what} in {page}");
+    }
+    assert_eq!(code, Some(i32::from(page.contains("CHANGE"))), "{page}");
+    let (code, page) = check("ulimit -n 1000; ulimit -l 64; exec \"$0\" check");
+    assert_eq!(code, Some(1), "{page}");
+    for (what, cure) in [("locked memory", "LimitMEMLOCK=8M"), ("open files", "LimitNOFILE=65536")] {
+        let mut lines = page.lines().skip_while(|line| !line.contains(what));
+        assert!(lines.next().is_some_and(|line| line.starts_with("CHANGE")), "{what} in {page}");
+        assert!(lines.next().is_some_and(|line| line.contains(cure)), "{cure} in {page}");
+    }
+}
