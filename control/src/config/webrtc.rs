@@ -78,6 +78,10 @@ pub(crate) struct Limits {
     pub(crate) sessions_per_second_per_ip: u32,
     /// Sessions of one IP address (IPv6: of one /64) at a time. 0 for no limit.
     pub(crate) sessions_per_ip: usize,
+    /// No new rooms while every worker uses more of its core than this, in percent. 0 for no limit.
+    pub(crate) cpu_percent: u8,
+    /// No new rooms while more of the machine's memory is in use than this, in percent. 0 for no limit.
+    pub(crate) memory_percent: u8,
     /// Longest session description, in bytes.
     pub(crate) sdp_bytes: usize,
     /// HTTP connections at a time.
@@ -96,6 +100,8 @@ impl Default for Limits {
             sessions_per_second: 200,
             sessions_per_second_per_ip: 50,
             sessions_per_ip: 2_000,
+            cpu_percent: 90,
+            memory_percent: 95,
             sdp_bytes: 64 << 10,
             connections: 4_096,
             connections_per_ip: 1_024,
@@ -150,6 +156,12 @@ pub(crate) struct WebRtcArgs {
     /// WebRTC sessions of one IP address at a time; 0 for no limit [default: 2000]
     #[arg(long, env = "CORECAST_LIMITS_SESSIONS_PER_IP", value_name = "NUMBER")]
     limits_sessions_per_ip: Option<usize>,
+    /// Make no new rooms while every worker uses more of its core, in percent; 0 for no limit [default: 90]
+    #[arg(long, env = "CORECAST_LIMITS_CPU_PERCENT", value_name = "PERCENT")]
+    limits_cpu_percent: Option<u8>,
+    /// Make no new rooms while more of the memory is in use, in percent; 0 for no limit [default: 95]
+    #[arg(long, env = "CORECAST_LIMITS_MEMORY_PERCENT", value_name = "PERCENT")]
+    limits_memory_percent: Option<u8>,
     /// Longest session description, in bytes [default: 65536]
     #[arg(long, env = "CORECAST_LIMITS_SDP_BYTES", value_name = "BYTES")]
     limits_sdp_bytes: Option<usize>,
@@ -182,6 +194,8 @@ impl WebRtcArgs {
         set(&mut config.limits.sessions_per_second, &self.limits_sessions_per_second);
         set(&mut config.limits.sessions_per_second_per_ip, &self.limits_sessions_per_second_per_ip);
         set(&mut config.limits.sessions_per_ip, &self.limits_sessions_per_ip);
+        set(&mut config.limits.cpu_percent, &self.limits_cpu_percent);
+        set(&mut config.limits.memory_percent, &self.limits_memory_percent);
         set(&mut config.limits.sdp_bytes, &self.limits_sdp_bytes);
         set(&mut config.limits.connections, &self.limits_connections);
         set(&mut config.limits.connections_per_ip, &self.limits_connections_per_ip);
@@ -222,6 +236,9 @@ impl Config {
             let sentence = format!("limits.connections must be {} to {}", CONNECTIONS.start(), CONNECTIONS.end());
             return wrong(sentence);
         }
+        if self.limits.cpu_percent > 100 || self.limits.memory_percent > 100 {
+            return wrong("limits.cpu_percent and limits.memory_percent must be 0 to 100".into());
+        }
         if !MEDIA_AGE_MS.contains(&self.limits.media_age.0.as_millis()) {
             return wrong("limits.media_age must be 50ms to 10s".into());
         }
@@ -251,6 +268,7 @@ mod tests {
             ("[rtc]\nconsent_timeout = \"60500ms\"", "rtc.consent_timeout"),
             ("[limits]\nsdp_bytes = 10", "limits.sdp_bytes"),
             ("[limits]\nconnections = 1", "limits.connections"),
+            ("[limits]\ncpu_percent = 101", "limits.cpu_percent"),
             ("[limits]\nmedia_age = \"20ms\"", "limits.media_age"),
             ("[limits]\nmedia_age = \"11s\"", "limits.media_age"),
             ("[limits]\npackets_per_second = 0", "limits.packets_per_second"),

@@ -16,7 +16,7 @@ use crate::addresses::Addresses;
 use crate::certificate::Certificate;
 use crate::config::{Config, Limits};
 use crate::connections::Bounds;
-use crate::rooms::{Rooms, WebRtc};
+use crate::rooms::{Marks, Rooms, WebRtc};
 use crate::shares::{Share, Shares, TooMany};
 use crate::workers::Pool;
 
@@ -59,12 +59,13 @@ fn guesses(limits: &Limits) -> u32 {
 
 impl App {
     pub(crate) fn new(config: Config, pool: Arc<Pool>, addresses: Addresses, certificate: &Certificate) -> Self {
+        let marks = Marks { cpu: config.limits.cpu_percent, memory: config.limits.memory_percent };
         let webrtc = WebRtc::new(&config, &addresses, certificate);
         let bounds = Bounds::new(&config.limits, config.isolation);
         let (listeners, listeners_of_one) = bounds.listeners();
         let (long_answers, long_answers_of_one) = MAX_LONG_ANSWERS;
         Self {
-            rooms: Arc::new(Rooms::new(Arc::clone(&pool), addresses, webrtc, config.rooms.clone())),
+            rooms: Arc::new(Rooms::new(Arc::clone(&pool), addresses, webrtc, config.rooms.clone(), marks)),
             admission: Admission::new(&config.limits),
             guess_rates: Rates::new(config.limits.sessions_per_second, guesses(&config.limits)),
             bounds,

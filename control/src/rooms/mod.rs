@@ -8,7 +8,7 @@
 //! From the outside in: `registry` (all rooms; `waiting` for one), `room` (the lock, the end), `peers`, then `join` (a
 //! peer with a WebRTC transport and everything inside at once) or `plain` and `produce_consume` (step by step),
 //! `silence` (publishers that have vanished), `succession` (what their viewers see next), `layers`, `channels` (data),
-//! `listener`. The
+//! `listener`, `load` (whether there is room for more). The
 //! tables are in `state`, their rows in `peer`, `transport` and `media`.
 
 mod channels;
@@ -18,6 +18,7 @@ mod events;
 mod join;
 mod layers;
 mod listener;
+mod load;
 mod media;
 mod names;
 mod overview;
@@ -42,6 +43,7 @@ pub(crate) use events::{Presence, RoomEvent};
 pub(crate) use join::{Given, Joined, Wanted};
 pub(crate) use layers::{LayerReport, LayerWish};
 pub(crate) use listener::Listener;
+pub(crate) use load::Marks;
 pub(crate) use names::{check_display_name, check_name};
 pub(crate) use overview::{Named, Overview, Size};
 pub(crate) use peer::{Credential, Left, NewPeer, PeerHandle, PeerKind, ROOM_CLOSED};

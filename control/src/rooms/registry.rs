@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use super::draw::next_id;
 use super::error::{Code, Error};
+use super::load::Marks;
 use super::names::check_name;
 use super::room::Room;
 use super::waiting::Waiting;
@@ -32,6 +33,7 @@ pub(crate) struct Rooms {
     addresses: Addresses,
     webrtc: Arc<WebRtc>,
     settings: config::Rooms,
+    marks: Marks,
     /// Locked while a room is made, so that two first comers do not make two.
     rooms: Mutex<HashMap<String, Entry>>,
     /// Who has made how many of them.
@@ -49,12 +51,18 @@ struct Entry {
 }
 
 impl Rooms {
-    pub(crate) fn new(pool: Arc<Pool>, addresses: Addresses, webrtc: WebRtc, settings: config::Rooms) -> Self {
+    pub(crate) fn new(
+        pool: Arc<Pool>,
+        addresses: Addresses,
+        webrtc: WebRtc,
+        settings: config::Rooms,
+        marks: Marks,
+    ) -> Self {
         let of_one = if settings.max_per_ip == 0 { settings.max } else { settings.max_per_ip };
         let shares = Shares::new(settings.max, of_one);
         let (rooms, waiting) = (Mutex::default(), Waiting::default());
         let (webrtc, drained_at) = (Arc::new(webrtc), OnceLock::new());
-        Self { pool, addresses, webrtc, settings, rooms, shares, waiting, drained_at }
+        Self { pool, addresses, webrtc, settings, marks, rooms, shares, waiting, drained_at }
     }
 
     /// The room of that name. If there is none yet it is made, on the worker whose turn it is, and counts as this
@@ -68,6 +76,7 @@ impl Rooms {
         if self.is_draining() {
             return Err(Error::unavailable("the server is about to stop and makes no new rooms"));
         }
+        self.marks.check(&self.pool)?;
         let share = self.shares.take(client).map_err(|full| match full {
             TooMany::OfOne => {
                 Error::new(Code::TooMany, "your address has made too many rooms already (rooms.max_per_ip)")

@@ -46,3 +46,16 @@ fn broadcasters_that_send_nothing_do_not_keep_their_room_and_one_that_sends_keep
     // Once nothing comes any longer it goes as well.
     wait_for("the end of the room that was busy", || rooms(&server).is_empty().then_some(()));
 }
+
+#[test]
+fn past_the_mark_of_memory_no_new_room_is_made() {
+    // One percent is in use on every machine.
+    let server = Server::start(&["--workers", "1", "--limits-memory-percent", "1"]);
+    let body = r#"{"id":"b","displayName":"b","device":{"name":"test"}}"#;
+    let (status, sentence) = server.ask("POST", "/rooms/r/broadcasters", body).expect("answers");
+    assert!(status == 503 && sentence.contains("limits.memory_percent"), "{status} {sentence}");
+    assert!(rooms(&server).is_empty());
+    wait_for("the log", || server.lines(&["WARN", "refused (unavailable)", "limits.memory_percent"]).pop());
+    let server = Server::start(&["--workers", "1", "--limits-memory-percent", "0"]);
+    assert!(server.work("r").is_some(), "no limit");
+}
