@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket}
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::settings::ListenIp;
+use crate::settings::{ListenIp, Network};
 
 /// Addresses to which nothing is sent: the kernel is asked for the way to them (RFC 5737, RFC 3849).
 const ELSEWHERE: [IpAddr; 2] =
@@ -25,6 +25,8 @@ pub(crate) struct Addresses {
     webrtc: Vec<WebRtcAddress>,
     /// Announced names and what they mean.
     names: Names,
+    /// Networks that plain transports may send to, if they are bounded.
+    to: Vec<Network>,
 }
 
 /// Announced names, each with one address of a family.
@@ -53,7 +55,7 @@ impl Addresses {
         if configured.is_empty() {
             let all: Vec<_> = std::iter::once(LOOPBACK).chain(outward().ok()).map(ListenIp::plain).collect();
             let (webrtc, names) = announced(&all, known)?;
-            return Ok(Self { plain: vec![ListenIp::plain(LOOPBACK)], webrtc, names });
+            return Ok(Self { plain: vec![ListenIp::plain(LOOPBACK)], webrtc, names, to: Vec::new() });
         }
         let local = match configured.iter().any(|listen| listen.ip.is_unspecified()) {
             true => local()?,
@@ -62,7 +64,30 @@ impl Addresses {
         let plain = Self::expand(configured, &local)
             .ok_or_else(|| io::Error::other("rtc.listen_ips: no such local address"))?;
         let (webrtc, names) = announced(&plain, known)?;
-        Ok(Self { plain, webrtc, names })
+        Ok(Self { plain, webrtc, names, to: Vec::new() })
+    }
+
+    /// Plain transports send to these networks only, if there are any.
+    pub(crate) fn sending_to(self, to: &[Network]) -> Self {
+        Self { to: to.to_vec(), ..self }
+    }
+
+    /// Whether a plain transport that listens on `local` may be told to send to `to`. Without networks in the settings
+    /// it may send to any other host, and only from loopback to loopback: what listens there trusts this machine.
+    pub(crate) fn may_send(&self, local: IpAddr, to: IpAddr) -> bool {
+        let is_multicast = to.to_canonical().is_multicast();
+        match (to.to_canonical(), self.to.as_slice()) {
+            _ if is_multicast => false,
+            (IpAddr::V4(v4), _) if v4.is_broadcast() || v4.is_unspecified() => false,
+            (IpAddr::V6(v6), _) if v6.is_unspecified() => false,
+            (to, []) => match to {
+                to if to.is_loopback() => local.to_canonical().is_loopback(),
+                // "This network" and what is reserved (RFC 6890).
+                IpAddr::V4(v4) => !v4.is_link_local() && v4.octets()[0] != 0 && v4.octets()[0] < 240,
+                IpAddr::V6(v6) => !v6.is_unicast_link_local(),
+            },
+            (to, networks) => Network::is_any(networks, to),
+        }
     }
 
     fn expand(configured: &[ListenIp], local: &[IpAddr]) -> Option<Vec<ListenIp>> {
@@ -255,12 +280,48 @@ mod tests {
     use super::*;
 
     #[test]
+    fn plain_transports_send_to_other_hosts_only_or_to_what_is_configured() {
+        let found = |to: &[&str]| {
+            let networks: Vec<_> = to.iter().map(|net| net.parse().expect("a network")).collect();
+            Addresses::find(&[ListenIp::plain(LOOPBACK)]).expect("loopback").sending_to(&networks)
+        };
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let (here, outside) = (LOOPBACK, ip("192.0.2.1"));
+        let never = ["0.0.0.0", "255.255.255.255", "224.0.0.1", "ff02::1", "::", "::ffff:224.0.0.1", "::ffff:0.0.0.0"];
+        for (networks, local, may, may_not) in [
+            (
+                vec![],
+                outside,
+                vec!["192.0.2.7", "10.1.2.3", "2001:db8::7", "::ffff:10.1.2.3"],
+                vec!["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1", "169.254.169.254", "::ffff:169.254.1.1"],
+            ),
+            (vec![], outside, vec![], vec!["fe80::1", "0.1.2.3", "240.0.0.1"]),
+            (vec![], here, vec!["127.0.0.1", "::ffff:127.0.0.1"], vec!["169.254.169.254"]),
+            (
+                vec!["10.0.0.0/8", "127.0.0.1", "fe80::/10"],
+                outside,
+                vec!["10.1.2.3", "::ffff:10.1.2.3", "127.0.0.1", "fe80::1"],
+                vec!["192.0.2.7", "127.0.0.2", "169.254.169.254", "2001:db8::7"],
+            ),
+            (vec!["0.0.0.0/0", "::/0"], outside, vec!["127.0.0.1", "192.0.2.7", "::1"], vec![]),
+        ] {
+            let addresses = found(&networks);
+            for to in may {
+                assert!(addresses.may_send(local, ip(to)), "{to} of {networks:?} from {local}");
+            }
+            for to in may_not.into_iter().chain(never) {
+                assert!(!addresses.may_send(local, ip(to)), "{to} of {networks:?} from {local}");
+            }
+        }
+    }
+
+    #[test]
     fn a_wildcard_becomes_every_address_of_its_family() {
         let configured: Vec<ListenIp> = ["0.0.0.0=203.0.113.9", "10.0.0.1"].map(|ip| ip.parse().expect(ip)).into();
         let local = ["192.0.2.1", "10.0.0.1", "2001:db8::1"].map(|ip| ip.parse().expect(ip));
         let plain = Addresses::expand(&configured, &local).expect("some");
         let (webrtc, names) = announced(&plain, &Names::new()).expect("addresses");
-        let addresses = Addresses { plain, webrtc, names };
+        let addresses = Addresses { plain, webrtc, names, to: Vec::new() };
         let text = "192.0.2.1 (announced as 203.0.113.9), 10.0.0.1 (announced as 203.0.113.9), 10.0.0.1";
         assert_eq!(addresses.to_string(), text);
         assert_eq!(addresses.choose(None).map(|listen| listen.ip), Some(local[0]));

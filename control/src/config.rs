@@ -1,6 +1,7 @@
 //! What the operator may set, and from where: a flag wins over an environment variable, that over the file, that over
 //! the default. Owns the names; starts nothing.
 
+mod ends;
 mod http;
 mod renew;
 mod webrtc;
@@ -14,9 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::{
     CoalesceSetting, ExecutorSetting, Grace, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp, LogFormat,
-    PortRange, SoundWait, Span, Workers,
+    Network, PortRange, SoundWait, Span, Workers,
 };
 
+pub(crate) use ends::{Drain, Failover, Restart};
 use http::Access;
 pub(crate) use http::Http;
 pub(crate) use webrtc::{Dtls, Limits, Sctp};
@@ -55,20 +57,6 @@ pub(crate) struct Config {
     pub(crate) log: Log,
 }
 
-/// What happens at SIGTERM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Drain {
-    /// For so long those who are in rooms may stay.
-    pub(crate) deadline: Span,
-}
-
-impl Default for Drain {
-    fn default() -> Self {
-        Self { deadline: Span::from_secs(5) }
-    }
-}
-
 /// Receive with `UDP_GRO`; on unless turned off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -103,6 +91,8 @@ pub(crate) struct Rtc {
     pub(crate) initial_outgoing_bitrate: u64,
     /// Most that a viewer is sent, in bits per second. 0 for no limit.
     pub(crate) max_outgoing_bitrate: u64,
+    /// Networks that plain transports may send to. Empty: everywhere but to addresses that are no other host's.
+    pub(crate) plain_networks: Vec<Network>,
     /// Sliced among the workers.
     pub(crate) port_range: PortRange,
     pub(crate) recv_buffer_bytes: u32,
@@ -121,6 +111,7 @@ impl Default for Rtc {
             max_incoming_bitrate: 0,
             initial_outgoing_bitrate: 1_000_000,
             max_outgoing_bitrate: 0,
+            plain_networks: Vec::new(),
             port_range: PortRange { min: 40_000, max: 49_999 },
             recv_buffer_bytes: 1 << 20,
             send_buffer_bytes: 1 << 20,
@@ -193,40 +184,6 @@ impl Default for UsageLog {
     }
 }
 
-/// What happens when a worker dies.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Failover {
-    /// Wait before the restart: for a core dump, or for a load balancer to notice.
-    pub(crate) grace: Grace,
-}
-
-/// How often the supervisor tries again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Restart {
-    /// Deaths within `window` that are followed by a restart at once.
-    pub(crate) free: u32,
-    pub(crate) window: Span,
-    /// First delay after those; it doubles with each further death.
-    pub(crate) backoff_min: Span,
-    pub(crate) backoff_max: Span,
-    /// Starts in a row that never come up before the supervisor gives up.
-    pub(crate) attempts: u32,
-}
-
-impl Default for Restart {
-    fn default() -> Self {
-        Self {
-            free: 3,
-            window: Span::from_secs(60),
-            backoff_min: Span::from_secs(1),
-            backoff_max: Span::from_secs(30),
-            attempts: 5,
-        }
-    }
-}
-
 /// The log, on standard error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -284,6 +241,9 @@ pub(crate) struct Args {
     /// machine's first other address]
     #[arg(long, env = "CORECAST_RTC_LISTEN_IPS", value_name = "IP", value_delimiter = ',')]
     rtc_listen_ips: Vec<ListenIp>,
+    /// Networks that plain transports may send to [default: all but loopback, link-local and the like]
+    #[arg(long, env = "CORECAST_RTC_PLAIN_NETWORKS", value_name = "NET", value_delimiter = ',')]
+    rtc_plain_networks: Vec<Network>,
     /// Ports of media sockets [default: 40000-49999]
     #[arg(long, env = "CORECAST_RTC_PORT_RANGE", value_name = "MIN-MAX")]
     rtc_port_range: Option<PortRange>,
@@ -460,6 +420,7 @@ impl Config {
         set(&mut self.log.filter, &args.log);
         set(&mut self.log.format, &args.log_format);
         set(&mut self.test_hooks, &args.test_hooks);
+        set_list(&mut self.rtc.plain_networks, &args.rtc_plain_networks);
         set_list(&mut self.rtc.listen_ips, &args.rtc_listen_ips);
         args.http.overlay(self);
         args.webrtc.overlay(self);

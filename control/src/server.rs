@@ -22,7 +22,7 @@ use crate::connections;
 use crate::heart::{self, Heart};
 use crate::http::App;
 use crate::rooms::Rooms;
-use crate::settings::{Isolation, Proxy};
+use crate::settings::{Isolation, Network};
 use crate::supervisor::fatal;
 use crate::supervisor::report::{Report, send};
 use crate::tls::Identity;
@@ -57,7 +57,7 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
         listener.set_nonblocking(true)?;
         let certificate = Certificate::draw()?;
         let addresses = match Addresses::find_again(&config.rtc.listen_ips, &known) {
-            Ok(addresses) => addresses,
+            Ok(addresses) => addresses.sending_to(&config.rtc.plain_networks),
             Err(error) => {
                 let exit = match error.kind() {
                     ErrorKind::NotFound => exit::NAME_UNKNOWN,
@@ -167,7 +167,7 @@ async fn serve(
     let (renew, tls) = tokio::sync::watch::channel(tls);
     let serving = {
         let (routes, bounds, app) = (router(&app), app.bounds(), Arc::clone(&app));
-        let is_proxy = move |ip| Proxy::is_any(&app.config().http.trusted_proxies, ip);
+        let is_proxy = move |ip| Network::is_any(&app.config().http.trusted_proxies, ip);
         tokio::spawn(connections::serve(listener, tls, routes, bounds, is_proxy, stopping))
     };
     tokio::spawn(take_renewals(Arc::clone(&app), told, renew));

@@ -10,7 +10,7 @@ use corecast_wire::{Coalesce, DtlsVersions, Executor, HugePages, Io};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
-pub(crate) use address::{BasePath, IceServer, Listen, ListenIp, Proxy};
+pub(crate) use address::{BasePath, IceServer, Listen, ListenIp, Network};
 
 /// Reading and writing a setting as text: TOML may hold a string, a number, or a list of them.
 struct AsText;
@@ -71,7 +71,7 @@ by_text!(
     DtlsSetting,
     Listen,
     BasePath,
-    Proxy,
+    Network,
     LogFormat
 );
 

@@ -7,7 +7,7 @@ use clap::Parser;
 use serde::{Deserialize, Serialize};
 
 use super::{Config, ConfigError, set, set_list};
-use crate::settings::{BasePath, Listen, Proxy};
+use crate::settings::{BasePath, Listen, Network};
 
 /// Longest bearer token: no client sends a longer one in a header.
 const MAX_TOKEN_BYTES: usize = 1_024;
@@ -21,7 +21,7 @@ pub(crate) struct Http {
     /// Origins of web pages that may call the API, beside the server's own.
     pub(crate) origins: Vec<String>,
     /// Proxies in front, whose word about clients is believed.
-    pub(crate) trusted_proxies: Vec<Proxy>,
+    pub(crate) trusted_proxies: Vec<Network>,
     /// Path below which a proxy shows the server.
     pub(crate) base_path: BasePath,
     /// HTTPS with this certificate chain, a PEM file, the server's own certificate first.
@@ -124,7 +124,7 @@ pub(crate) struct HttpArgs {
     http_origins: Vec<String>,
     /// Proxies in front that say who the client is (Forwarded, X-Forwarded-For), addresses or networks
     #[arg(long, env = "CORECAST_HTTP_TRUSTED_PROXIES", value_name = "NET", value_delimiter = ',')]
-    http_trusted_proxies: Vec<Proxy>,
+    http_trusted_proxies: Vec<Network>,
     /// Path below which a proxy shows the server, such as /sfu
     #[arg(long, env = "CORECAST_HTTP_BASE_PATH", value_name = "PATH")]
     http_base_path: Option<BasePath>,

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::app::App;
 use crate::connections::Scheme;
-use crate::settings::{BasePath, Proxy};
+use crate::settings::{BasePath, Network};
 
 /// Addresses of `Forwarded` and `X-Forwarded-For` that are read at most.
 const MAX_HOPS: usize = 16;
@@ -89,14 +89,14 @@ fn hops(headers: &HeaderMap) -> Vec<Hop> {
 }
 
 /// What headers say of the client, where the connection is a trusted proxy's.
-fn told(proxies: &[Proxy], headers: &HeaderMap) -> Told {
+fn told(proxies: &[Network], headers: &HeaderMap) -> Told {
     let hops = hops(headers);
     let mut found = Hop::default();
     for hop in hops.into_iter().rev().take(MAX_HOPS) {
         // Who hides itself is behind the last one that is known.
         let Some(from) = hop.from else { break };
         found = hop;
-        if !Proxy::is_any(proxies, from) {
+        if !Network::is_any(proxies, from) {
             break;
         }
     }
@@ -120,7 +120,7 @@ pub(super) async fn resolve(State(app): State<Arc<App>>, mut request: Request, n
     let http = &config.http;
     let mut base = http.base_path.clone();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    if peer.is_some_and(|peer| Proxy::is_any(&http.trusted_proxies, peer)) {
+    if peer.is_some_and(|peer| Network::is_any(&http.trusted_proxies, peer)) {
         let Told { client, scheme, host, prefix } = told(&http.trusted_proxies, request.headers());
         if let Some(client) = client {
             request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, 0)));

@@ -11,6 +11,7 @@ use super::peer::PeerHandle;
 use super::room::Room;
 use super::state::close_transport;
 use super::transport::{Plain, Transport, TransportKind};
+use crate::addresses::Addresses;
 use crate::workers::RequestError;
 
 /// A plain transport that is to be made.
@@ -125,7 +126,8 @@ impl Room {
         if plain.connected {
             return Err(Error::wrong_state("the transport is connected already"));
         }
-        let (rtp, rtcp) = if plain.comedia { remote.learnt(plain)? } else { remote.addresses(plain)? };
+        let (rtp, rtcp) =
+            if plain.comedia { remote.learnt(plain)? } else { remote.addresses(plain, self.addresses())? };
         let srtp = match (remote.srtp, &plain.remote_srtp, plain.suite) {
             (Some(_), _, None) => {
                 return Err(Error::field("srtpParameters", "the transport was made without enableSrtp"));
@@ -168,11 +170,11 @@ fn connect(
     Command::ConnectPlainTransport { transport, remote, rtcp_remote, srtp }
 }
 
-type Addresses = (Option<SocketAddr>, Option<SocketAddr>);
+type Remotes = (Option<SocketAddr>, Option<SocketAddr>);
 
 impl PlainRemote {
     /// With comedia the address is learnt; only a key may be named.
-    fn learnt(&self, transport: &Plain) -> Result<Addresses, Error> {
+    fn learnt(&self, transport: &Plain) -> Result<Remotes, Error> {
         let absent = "must be absent: the transport learns its remote side (comedia)";
         for (field, given) in
             [("ip", self.ip.is_some()), ("port", self.port.is_some()), ("rtcpPort", self.rtcp_port.is_some())]
@@ -188,11 +190,11 @@ impl PlainRemote {
         Ok((None, None))
     }
 
-    fn addresses(&self, transport: &Plain) -> Result<Addresses, Error> {
+    fn addresses(&self, transport: &Plain, addresses: &Addresses) -> Result<Remotes, Error> {
         let ip = self.ip.ok_or_else(|| Error::field("ip", "is missing"))?;
-        let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-        if ip.is_unspecified() || ip.is_multicast() || broadcast {
-            return Err(Error::field("ip", format!("{ip} is not the address of one host")));
+        if !addresses.may_send(transport.local.ip(), ip) {
+            let cause = format!("{ip} is not an address that plain transports may send to (rtc.plain_networks)");
+            return Err(Error::field("ip", cause));
         }
         if ip.is_ipv4() != transport.local.is_ipv4() {
             let cause = format!("{ip} is of another family than the transport's {}", transport.local.ip());

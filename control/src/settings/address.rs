@@ -50,28 +50,28 @@ impl fmt::Display for BasePath {
     }
 }
 
-/// Proxies: an address, or a network such as `10.0.0.0/8`.
+/// An address, or a network such as `10.0.0.0/8`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Proxy(pub(crate) IpNet);
+pub(crate) struct Network(pub(crate) IpNet);
 
-impl Proxy {
-    /// Whether an address is one of theirs.
-    pub(crate) fn is_any(proxies: &[Self], ip: IpAddr) -> bool {
+impl Network {
+    /// Whether an address is in one of them; one that is IPv4's by another name counts as that.
+    pub(crate) fn is_any(networks: &[Self], ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
-        proxies.iter().any(|Self(net)| net.contains(&ip))
+        networks.iter().any(|Self(net)| net.contains(&ip))
     }
 }
 
-impl FromStr for Proxy {
+impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let net = text.trim().parse().ok().or_else(|| Some(IpNet::from(text.trim().parse::<IpAddr>().ok()?)));
-        net.map(Self).ok_or_else(|| format!("proxy {text:?} must be an address, or a network such as 10.0.0.0/8"))
+        net.map(Self).ok_or_else(|| format!("network {text:?} must be an address, or a network such as 10.0.0.0/8"))
     }
 }
 
-impl fmt::Display for Proxy {
+impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

@@ -89,6 +89,30 @@ async fn tokens_of_the_api_cannot_be_guessed_fast() {
     assert_eq!(refused, StatusCode::TOO_MANY_REQUESTS);
 }
 
+#[tokio::test]
+async fn plain_transports_send_only_where_they_may() {
+    for (networks, to, status) in [
+        (vec![], "169.254.169.254", 400),
+        (vec![], "::ffff:169.254.169.254", 400),
+        (vec![], "127.0.0.1", 200),
+        (vec![], "192.0.2.7", 200),
+        (vec!["192.0.2.0/24"], "192.0.2.7", 200),
+        (vec!["192.0.2.0/24"], "127.0.0.1", 400),
+        (vec!["192.0.2.0/24"], "198.51.100.7", 400),
+    ] {
+        let mut config = Config::default();
+        config.rtc.plain_networks = networks.iter().map(|net| net.parse().expect("a network")).collect();
+        let server = Server::start_with(config).await;
+        let (of, _) = legacy(&server, "r", None).await;
+        let body = json!({ "type": "plain", "comedia": false, "rtcpMux": true });
+        let transport = server.made(&format!("{of}/transports"), body).await;
+        let connect = format!("{of}/transports/{}/connect", transport["id"].as_str().expect("an id"));
+        let answer = server.post(&connect, json!({ "ip": to, "port": 5_004 })).await;
+        assert_eq!(answer.status.as_u16(), status, "{to} of {networks:?}: {}", answer.text);
+        assert_eq!(answer.text.contains("rtc.plain_networks"), status == 400, "{}", answer.text);
+    }
+}
+
 /// A request for a broadcaster from this address of loopback.
 async fn post_from(server: &Server, from: [u8; 4], room: &str) -> Answer {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");

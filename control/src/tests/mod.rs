@@ -68,7 +68,8 @@ impl Server {
         };
         let (pool, _deaths, _starts) = Pool::open(spawned, watch).expect("opens");
         let pool = Arc::new(pool);
-        let addresses = Addresses::find(&config.rtc.listen_ips).expect("loopback");
+        let addresses =
+            Addresses::find(&config.rtc.listen_ips).expect("loopback").sending_to(&config.rtc.plain_networks);
         let certificate = Certificate::draw().expect("draws");
         let app = Arc::new(App::new(config, pool, addresses, &certificate));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
@@ -351,9 +352,9 @@ async fn connect_takes_addresses_that_media_can_be_sent_to() {
         (json!({ "ip": "127.0.0.1", "port": 65_536, "rtcpPort": 6 }), "port: "),
         (json!({ "ip": "localhost", "port": 5, "rtcpPort": 6 }), "ip: "),
         (json!({ "ip": "::1", "port": 5, "rtcpPort": 6 }), "family"),
-        (json!({ "ip": "224.0.0.1", "port": 5, "rtcpPort": 6 }), "one host"),
-        (json!({ "ip": "0.0.0.0", "port": 5, "rtcpPort": 6 }), "one host"),
-        (json!({ "ip": "255.255.255.255", "port": 5, "rtcpPort": 6 }), "one host"),
+        (json!({ "ip": "224.0.0.1", "port": 5, "rtcpPort": 6 }), "rtc.plain_networks"),
+        (json!({ "ip": "0.0.0.0", "port": 5, "rtcpPort": 6 }), "rtc.plain_networks"),
+        (json!({ "ip": "255.255.255.255", "port": 5, "rtcpPort": 6 }), "rtc.plain_networks"),
         (json!({ "ip": "127.0.0.1", "port": 5, "rtcpPort": 6, "dtlsParameters": {} }), "dtlsParameters"),
     ] {
         server.wrong(&connect, body, 400, part).await;
