@@ -30,6 +30,8 @@ enum Access {
     Anyone,
     /// Nothing.
     None(String),
+    /// Nothing: the page came by this host name, which may be a foreign one that was made to point here.
+    NoneBy(String),
 }
 
 /// A web page of another origin may not use the API, unless it is named. Programs send no Origin and are not asked for
@@ -45,6 +47,14 @@ pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: N
         let sentence = format!("Origin: {origin:?} may not use this API (http.origins)");
         return HttpError::new(StatusCode::FORBIDDEN, sentence).because("origin").into_response();
     }
+    if let Access::NoneBy(host) = access {
+        if app.refused_origins().is_new(&host) {
+            let cure = "if people call this server by that, add http://HOST to http.origins, or use https or a token";
+            tracing::warn!("reads by the host name {host:?} are refused: {cure}");
+        }
+        let sentence = format!("Host: {host:?} is not known to be this server's (http.origins)");
+        return HttpError::new(StatusCode::FORBIDDEN, sentence).because("host").into_response();
+    }
     let asks = request.method() == Method::OPTIONS && is_preflight(request.headers());
     let mut response = next.run(request).await;
     let allowed = match access {
@@ -53,7 +63,7 @@ pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: N
             origin
         }
         Access::Anyone => HeaderValue::from_static("*"),
-        Access::Own | Access::None(_) => return response,
+        Access::Own | Access::None(_) | Access::NoneBy(_) => return response,
     };
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
@@ -85,7 +95,18 @@ pub(crate) fn is_preflight(headers: &HeaderMap) -> bool {
 }
 
 fn access(config: &Config, headers: &HeaderMap, scheme: Scheme, (method, path): (&Method, &str)) -> Access {
-    let Some(origin) = headers.get(header::ORIGIN).filter(|_| !is_page(method, path)) else { return Access::Own };
+    if is_page(method, path) {
+        return Access::Own;
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        let host = host(headers);
+        let is_read = matches!(*method, Method::GET | Method::HEAD) && path != "/health";
+        let is_known = scheme == Scheme::Https || is_literal(host) || is_named(config, host);
+        return match is_read && !is_known && !is_guarded(config, path) {
+            true => Access::NoneBy(host.to_owned()),
+            false => Access::Own,
+        };
+    };
     let text = origin.to_str().unwrap_or("(unreadable)");
     if is_ours(text, headers, scheme) {
         return Access::Own;
@@ -93,26 +114,46 @@ fn access(config: &Config, headers: &HeaderMap, scheme: Scheme, (method, path): 
     if config.http.origins.iter().any(|named| named.trim_end_matches('/') == text) {
         return Access::Named(origin.clone());
     }
-    // Without a token the network keeps strangers out, and a page that somebody inside opens would let them in.
-    let guarded = match path.split('/').nth(1) {
+    if is_guarded(config, path) { Access::Anyone } else { Access::None(text.to_owned()) }
+}
+
+/// Whether the path asks for a token. Without one the network keeps strangers out, and a page that somebody inside
+/// opens would let them in.
+fn is_guarded(config: &Config, path: &str) -> bool {
+    match path.split('/').nth(1) {
         Some("whip") => !config.whip.tokens.is_empty(),
         Some("whep") => !config.whep.tokens.is_empty(),
         Some("rooms") if path.ends_with("/events") => !config.whep.tokens.is_empty(),
         Some("rooms" | "stats" | "metrics" | "log-filter") => !config.api_tokens().is_empty(),
         _ => false,
-    };
-    if guarded { Access::Anyone } else { Access::None(text.to_owned()) }
+    }
+}
+
+fn host(headers: &HeaderMap) -> &str {
+    headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
+}
+
+/// Whether a host, perhaps with a port, is one that no foreign page can have for its name: an IP address or localhost.
+/// (Without any it is no browser that asks.)
+fn is_literal(host: &str) -> bool {
+    let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
+    let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+    literal || name == "localhost" || host.is_empty()
+}
+
+/// Whether a host is that of an origin in the settings.
+fn is_named(config: &Config, host: &str) -> bool {
+    let of = |origin: &String| origin.trim_end_matches('/').rsplit_once("://").is_some_and(|(_, named)| named == host);
+    config.http.origins.iter().any(of)
 }
 
 /// Whether an origin is the server's own: it is the address that was called, and one that no foreign page can have for
 /// a name, an IP address or localhost. (Another name may have been made to point here: DNS rebinding.) By https every
 /// name that was called is the server's own: the browser has found it in the certificate.
 fn is_ours(origin: &str, headers: &HeaderMap, scheme: Scheme) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = host(headers);
     if scheme == Scheme::Https {
         return origin.strip_prefix("https://") == Some(host);
     }
-    let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
-    let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
-    (literal || name == "localhost") && origin.strip_prefix("http://") == Some(host)
+    is_literal(host) && origin.strip_prefix("http://") == Some(host)
 }

@@ -113,6 +113,43 @@ async fn plain_transports_send_only_where_they_may() {
     }
 }
 
+/// A read by a host name, as a page makes it whose name was made to point to this server: without an origin.
+async fn read_by(server: &Server, host: &str, path: &str) -> Answer {
+    let mut stream = TcpStream::connect(server.address).await.expect("connects");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("writes");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("reads");
+    let (head, text) = answer.split_once("\r\n\r\n").expect("a whole answer");
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("status");
+    Answer { status, location: None, head: Vec::new(), text: text.to_owned() }
+}
+
+#[tokio::test]
+async fn a_page_whose_name_was_made_to_point_here_reads_nothing() {
+    let mut config = Config::default();
+    config.http.origins = vec!["http://sfu.example:4080".into()];
+    let server = Server::start_with(config).await;
+    for path in ["/rooms", "/stats", "/metrics", "/rooms/r", "/whep/r/s/secret"] {
+        let refused = read_by(&server, "evil.example:4080", path).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path}: {}", refused.text);
+        for host in ["127.0.0.1", "127.0.0.1:4080", "[::1]:4080", "localhost:4080", "sfu.example:4080"] {
+            let answer = read_by(&server, host, path).await;
+            assert_ne!(answer.status, StatusCode::FORBIDDEN, "{path} by {host}: {}", answer.text);
+        }
+    }
+    // The page's files and health hold nothing.
+    for path in ["/", "/assets/main.js", "/health"] {
+        assert_ne!(read_by(&server, "evil.example", path).await.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    let guarded = with(&[], &[], &["operate"]).await;
+    assert_eq!(
+        read_by(&guarded, "evil.example", "/rooms").await.status,
+        StatusCode::UNAUTHORIZED,
+        "a token is asked for"
+    );
+}
+
 /// A request for a broadcaster from this address of loopback.
 async fn post_from(server: &Server, from: [u8; 4], room: &str) -> Answer {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
