@@ -12,6 +12,7 @@ mod endpoints;
 mod joins;
 mod layers;
 mod metrics;
+mod packaging;
 mod proxies;
 mod sessions;
 
