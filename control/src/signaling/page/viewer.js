@@ -129,7 +129,10 @@ export class Viewer {
  * taken for half of it, as browsers make them.
  */
 function sizes({ layers }) {
-  const best = (id) => Math.max(...layers.filter(({ encodingId }) => encodingId === id).map((one) => one.spatialLayerId ?? 0));
+  const best = (id) => {
+    const own = layers.filter(({ encodingId }) => encodingId === id);
+    return Math.max(...own.map((one) => one.spatialLayerId ?? 0));
+  };
   const scaled = ({ width, height, ...layer }) => {
     const by = layer.spatialLayerId === undefined ? 1 : 2 ** (best(layer.encodingId) - layer.spatialLayerId);
     return { ...layer, width: width / by, height: height / by };
