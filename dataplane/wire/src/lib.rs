@@ -14,6 +14,7 @@ mod ids;
 mod maxima;
 mod observers;
 mod plain;
+mod records;
 mod rtp_parameters;
 mod stats;
 mod trace;
@@ -36,6 +37,7 @@ pub use maxima::{
 };
 pub use observers::{RtpObserverOptions, Volume};
 pub use plain::PlainTransportOptions;
+pub use records::{Change, FormerSsrc, Record, Records, Subject};
 pub use rtp_parameters::{
     Codec, CodecMapping, ConsumeOptions, ConsumerExtension, EncodingMapping, ExtensionMapping, HeaderExtension,
     MediaKind, PayloadTypeMapping, ProduceOptions, RtxOptions, SrtpCryptoSuite, SrtpParameters,
