@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast_core::limits::OUTBOX_TRAINS;
 use corecast_core::{
-    Config, Endpoint, EndpointOp, Forward, Instant, Memory, MemorySource, Outbox, OutboxSize, Path, Piece, Words,
-    Worker,
+    Config, Endpoint, EndpointOp, Forward, Instant, Memory, MemorySource, Outbox, OutboxSize, PLACES, Path, Piece,
+    Words, Worker,
 };
 use corecast_wire::{
     Command, CommandError, Event, IceProtocol, ListenInfo, PlainTransportOptions, Reply, TestHook, Usage,
@@ -111,7 +111,7 @@ impl Pump {
             ..Config::plain(started)
         };
         let source = MemorySource::new(move |bytes| memory.take(bytes));
-        let words = Words::new(|count| Region::words_of_process(count).ok());
+        let words = Words::new(|| Region::words_of_process(PLACES).ok());
         let mut worker = Worker::with_memory(core_config, source, words);
         for endpoint in webrtc {
             worker.open_webrtc(*endpoint, IceProtocol::Udp);

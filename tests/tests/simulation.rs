@@ -12,11 +12,14 @@ use corecast_tests::sim::sabotage::{Saboteur, Wrong};
 use corecast_tests::sim::scenario::Plan;
 use corecast_tests::sim::trace::{Coverage, WebRtcCoverage};
 use corecast_tests::sim::webrtc::plan::LATE_DELAY_US;
-use corecast_tests::sim::{Failed, Passed, run, run_late, run_webrtc, run_with};
+use corecast_tests::sim::{Failed, Passed, run, run_crashing, run_late, run_webrtc, run_webrtc_crashing, run_with};
 
 const SEEDS: u64 = 1_000;
 /// With WebRTC participants: a handshake each, and checks until they have gone.
 const WEBRTC_SEEDS: u64 = 800;
+/// With a worker that dies.
+const CRASH_SEEDS: u64 = 400;
+const WEBRTC_CRASH_SEEDS: u64 = 300;
 
 fn setting(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
@@ -28,6 +31,7 @@ fn setting(name: &str) -> Option<u64> {
 struct Total {
     coverage: Coverage,
     webrtc: WebRtcCoverage,
+    crashes: u64,
 }
 
 /// Runs the seeds that were asked for, or `seeds` of them. Nothing is returned of a single one.
@@ -77,6 +81,7 @@ fn work(
                 let mut total = total.lock().expect("no thread panicked");
                 total.coverage.add(&passed.coverage);
                 total.webrtc.add(&passed.webrtc);
+                total.crashes += passed.crashes;
             }
             Err(failed) => failures.lock().expect("no thread panicked").push(*failed),
         }
@@ -101,6 +106,22 @@ fn webrtc_seeds_break_no_rule() {
     if let Some(total) = run_seeds("WebRTC", WEBRTC_SEEDS, run_webrtc) {
         all_happened(&total.coverage.figures());
         all_happened(&total.webrtc.figures());
+    }
+}
+
+/// The worker dies once to three times, anywhere in its work, and another one takes its place. The rules are the same:
+/// no (key, SSRC, index) twice, nothing to the wrong one, and everybody has media in the end.
+#[test]
+fn seeds_with_crashes_break_no_rule() {
+    if let Some(total) = run_seeds("plain, crashing", CRASH_SEEDS, run_crashing) {
+        assert!(total.crashes > CRASH_SEEDS, "{} crashes", total.crashes);
+    }
+}
+
+#[test]
+fn webrtc_seeds_with_crashes_break_no_rule() {
+    if let Some(total) = run_seeds("WebRTC, crashing", WEBRTC_CRASH_SEEDS, run_webrtc_crashing) {
+        assert!(total.crashes > WEBRTC_CRASH_SEEDS, "{} crashes", total.crashes);
     }
 }
 

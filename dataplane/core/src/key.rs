@@ -54,6 +54,9 @@ impl<Of> Key<Of> {
         Self { index, generation, of: PhantomData }
     }
 
+    /// A key that finds nothing.
+    pub(crate) const GONE: Self = Self::new(u32::MAX, 0);
+
     /// The object's place: small and dense, given to another object once this one is gone.
     pub(crate) const fn index(self) -> u32 {
         self.index

@@ -39,6 +39,6 @@ mod worker;
 pub use config::Config;
 pub use io::{Endpoint, EndpointId, EndpointOp, Outbox, OutboxSize, Path, Piece, Train, demux};
 pub use media::{History, SlotRef};
-pub use memory::{Memory, MemorySource, Words};
+pub use memory::{Memory, MemorySource, PLACES, Words};
 pub use time::{Instant, SystemInstant};
 pub use worker::{Forward, Totals, Worker};

@@ -1,6 +1,7 @@
 //! Memory that the shell hands in: bytes for what is large (history, outbox), and places for the numbers on which a
-//! call depends. The shell decides where it is (huge pages, or later a file that outlives the process).
+//! call depends. The shell decides where it is (huge pages, a file that outlives the process).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,10 +81,50 @@ impl fmt::Debug for MemorySource {
     }
 }
 
-/// What a place holds that no word has. No number of a call gets so high: the longest have 48 bits.
+/// What a place holds that no word has. No number of a call gets so high.
 const FREE: u64 = u64::MAX;
-/// Places that are asked for at once, at least.
-const LEAST_PLACES: usize = 512;
+/// Places that are asked for at once. A half of them is for numbers, the other for their names.
+pub const PLACES: usize = 512;
+
+/// Which number of which object lies in a place: by its name the next worker finds it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Name(u64);
+
+/// What a number is of its object.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub(crate) enum What {
+    /// Unix time in nanoseconds at which the worker's clock began.
+    Started = 1,
+    /// The next index out of a consumer, of its media and of its retransmissions; how its last segment was made.
+    NextOut,
+    NextRtxOut,
+    Segment,
+    /// The index after the highest in of a stream, by its place among its producer's: of its media and of its
+    /// retransmissions; its SSRCs; what is added to its indexes; the number after its highest; its newest picture, and
+    /// when that came.
+    EndIn,
+    EndRtxIn,
+    Ssrcs,
+    Cycle,
+    End,
+    Newest,
+    Arrived,
+    /// The next RTCP index out of a transport; its senders of RTCP, each with the index after its highest; the next
+    /// transport-wide number.
+    NextRtcpOut,
+    RtcpIn,
+    TransportCc,
+}
+
+impl Name {
+    /// The number `what` of object `id`, of which 48 bits count: no worker lives to see so many objects. `place` says
+    /// which, where an object has several.
+    pub(crate) const fn new(what: What, id: u64, place: u8) -> Self {
+        let [.., a, b, c, d, e, f] = id.to_be_bytes();
+        Self(u64::from_be_bytes([what as u8, a, b, c, d, e, f, place]))
+    }
+}
 
 /// A number on which a call depends and that changes with its packets: the next index out, the highest index in.
 ///
@@ -150,48 +191,88 @@ impl Drop for Word {
     }
 }
 
-/// Gives so many places, all zero, or none.
-type Places = Box<dyn FnMut(usize) -> Option<&'static [AtomicU64]> + Send>;
+/// Gives [`PLACES`] places, all zero, or none.
+type Places = Box<dyn FnMut() -> Option<&'static [AtomicU64]> + Send>;
+
+/// A place for a name, and one for its number.
+type Pair = (&'static AtomicU64, &'static AtomicU64);
 
 /// Where the numbers lie on which a worker's calls depend: next indexes out, highest indexes in.
 #[derive(Default)]
 pub struct Words {
     source: Option<Places>,
     blocks: Vec<&'static [AtomicU64]>,
-    free: Vec<&'static AtomicU64>,
+    free: Vec<Pair>,
+    /// Numbers of a worker that is no more, whose place this one takes.
+    left: BTreeMap<Name, u64>,
+}
+
+/// The places of a block.
+fn places_of(block: &[AtomicU64]) -> impl Iterator<Item = (&AtomicU64, &AtomicU64)> {
+    let (numbers, names) = block.split_at(block.len() / 2);
+    names.iter().zip(numbers)
 }
 
 impl Words {
-    /// In memory of the shell. `source` answers with so many places as it is asked for, all zero, which nobody else
-    /// writes to, or with `None` if there is no memory. Without a source ([`Words::default`]) each number lies in its
-    /// owner.
+    /// In memory of the shell. `source` answers with [`PLACES`] places, all zero, which nobody else writes to, or with
+    /// `None` if there is no memory. Without a source ([`Words::default`]) each number lies in its owner.
     #[must_use]
-    pub fn new(source: impl FnMut(usize) -> Option<&'static [AtomicU64]> + Send + 'static) -> Self {
+    pub fn new(source: impl FnMut() -> Option<&'static [AtomicU64]> + Send + 'static) -> Self {
         Self { source: Some(Box::new(source)), ..Self::default() }
     }
 
-    /// Gives a number a place, if it has none and there is one.
-    pub(crate) fn keep(&mut self, word: &mut Word) {
+    /// The same, of a worker that takes the place of one that is no more. `left` are all the places that that one was
+    /// given, as it left them: what it kept there, this one's objects of the same names begin with.
+    #[must_use]
+    pub fn following<'a>(mut self, left: impl IntoIterator<Item = &'a [AtomicU64]>) -> Self {
+        let places = left.into_iter().flat_map(|block| block.chunks_exact(PLACES)).flat_map(places_of);
+        let words = places.map(|(name, word)| (Name(name.load(Ordering::Relaxed)), word.load(Ordering::Relaxed)));
+        self.left = words.filter(|(name, word)| name.0 != 0 && *word != FREE).collect();
+        self
+    }
+
+    /// Gives a number a place, if it has none and there is one. If the worker before kept a number of this name, it is
+    /// that one from now on.
+    pub(crate) fn keep(&mut self, word: &mut Word, name: Name) {
         let Lies::Here(value) = word.0 else { return };
+        let value = self.left.remove(&name).unwrap_or(value);
+        word.set(value);
         if self.free.is_empty() {
             self.find_places();
         }
-        if let Some(place) = self.free.pop() {
-            place.store(value, Ordering::Relaxed);
+        if let Some((name_place, place)) = self.free.pop() {
+            name_place.store(name.0, Ordering::Relaxed);
+            place.store(value, Ordering::Release);
             word.0 = Lies::There(place);
         }
+    }
+
+    /// Whether numbers are kept where somebody else can read them.
+    pub(crate) const fn are_kept(&self) -> bool {
+        self.source.is_some()
+    }
+
+    /// A number that the worker before kept under this name and that nobody has taken over.
+    pub(crate) fn left(&self, name: Name) -> Option<u64> {
+        self.left.get(&name).copied()
+    }
+
+    /// Everything has been taken over: nothing is left of the worker before.
+    pub(crate) fn forget_left(&mut self) {
+        self.left.clear();
     }
 
     /// Looks for the places of words that are gone. If those are few, asks for more, so that the search is worth it.
     fn find_places(&mut self) {
         let Some(source) = &mut self.source else { return };
-        let all = self.blocks.iter().copied().flatten();
-        self.free.extend(all.filter(|place| place.load(Ordering::Relaxed) == FREE));
-        let places: usize = self.blocks.iter().map(|block| block.len()).sum();
-        if self.free.len() < places / 4 || places == 0 {
-            let more = source(LEAST_PLACES.max(places / 2)).unwrap_or_default();
-            more.iter().for_each(|place| place.store(FREE, Ordering::Relaxed));
-            self.free.extend(more);
+        let all = self.blocks.iter().copied().flat_map(places_of);
+        self.free.extend(all.filter(|(_, place)| place.load(Ordering::Relaxed) == FREE));
+        let wanted = (self.blocks.len() * PLACES / 8).max(1);
+        while self.free.len() < wanted
+            && let Some(more) = source()
+        {
+            places_of(more).for_each(|(_, place)| place.store(FREE, Ordering::Relaxed));
+            self.free.extend(places_of(more));
             self.blocks.push(more);
         }
     }
@@ -199,8 +280,8 @@ impl Words {
     /// Words that have a place.
     #[cfg(test)]
     pub(crate) fn kept(&self) -> usize {
-        let all = self.blocks.iter().copied().flatten();
-        all.filter(|place| place.load(Ordering::Relaxed) != FREE).count()
+        let all = self.blocks.iter().copied().flat_map(places_of);
+        all.filter(|(_, place)| place.load(Ordering::Relaxed) != FREE).count()
     }
 }
 
@@ -215,15 +296,19 @@ mod tests {
     use super::*;
 
     /// Places for tests, which stay.
-    pub(crate) fn places(count: usize) -> Option<&'static [AtomicU64]> {
-        Some(Box::leak((0..count).map(|_| AtomicU64::new(0)).collect()))
+    fn places() -> Option<&'static [AtomicU64]> {
+        Some(Box::leak((0..PLACES).map(|_| AtomicU64::new(0)).collect()))
+    }
+
+    fn name(id: u64) -> Name {
+        Name::new(What::NextOut, id, 0)
     }
 
     #[test]
     fn a_number_goes_on_in_its_place_and_leaves_it_when_it_is_dropped() {
         let mut words = Words::new(places);
         let mut kept: Vec<Word> = (0..10_000).map(Word::new).collect();
-        kept.iter_mut().for_each(|word| words.keep(word));
+        (0..).zip(&mut kept).for_each(|(id, word)| words.keep(word, name(id)));
         assert_eq!(words.kept(), 10_000);
         for (value, word) in (0..).zip(&mut kept) {
             assert_eq!(word.get(), value, "a place that two have");
@@ -232,7 +317,7 @@ mod tests {
         for (value, word) in (1..).zip(&kept) {
             assert_eq!(word.get(), value, "a place that two have");
         }
-        words.keep(&mut kept[0]);
+        words.keep(&mut kept[0], name(0));
         assert_eq!(words.kept(), 10_000, "it has a place already");
         let copy = kept[9].clone();
         kept.truncate(10);
@@ -243,14 +328,14 @@ mod tests {
     #[test]
     fn places_are_used_again() {
         let mut asked = 0;
-        let mut words = Words::new(move |count| {
-            asked += count;
-            if asked > 2 * LEAST_PLACES { None } else { places(count) }
+        let mut words = Words::new(move || {
+            asked += 1;
+            if asked > 2 { None } else { places() }
         });
         let mut kept: Vec<Word> = Vec::new();
         for value in 0..100_000 {
             let mut word = Word::new(value);
-            words.keep(&mut word);
+            words.keep(&mut word, name(value));
             assert!(matches!(word.0, Lies::There(_)), "{value}");
             kept.push(word);
             if kept.len() == 400 {
@@ -262,11 +347,40 @@ mod tests {
 
     #[test]
     fn without_memory_a_number_stays_with_its_owner() {
-        for mut words in [Words::default(), Words::new(|_| None)] {
+        for mut words in [Words::default(), Words::new(|| None)] {
             let mut word = Word::new(7);
-            words.keep(&mut word);
+            words.keep(&mut word, name(1));
             word.set(8);
             assert_eq!((word.get(), words.kept()), (8, 0));
         }
+    }
+
+    #[test]
+    fn who_follows_finds_what_is_kept_by_its_name_and_nothing_that_is_gone() {
+        let block = places().expect("places");
+        let mut given = Some(block);
+        let mut words = Words::new(move || given.take());
+        let mut kept: Vec<Word> = (0..40).map(|_| Word::new(3)).collect();
+        (0..).zip(&mut kept).for_each(|(id, word)| words.keep(word, name(id)));
+        (100..).zip(&mut kept).for_each(|(value, word)| word.set(value));
+        drop(kept.pop());
+        // It dies: nothing is dropped, and nothing more is written.
+        std::mem::forget(kept);
+        let mut next = Words::new(places).following([block]);
+        let take_over = |next: &mut Words, name| {
+            let mut word = Word::new(1);
+            next.keep(&mut word, name);
+            word.get()
+        };
+        assert_eq!(next.left(name(7)), Some(107));
+        assert_eq!(take_over(&mut next, name(7)), 107);
+        assert_eq!(take_over(&mut next, name(7)), 1, "once");
+        assert_eq!(take_over(&mut next, name(39)), 1, "gone before");
+        for (what, id, place) in [(What::NextRtxOut, 8, 0), (What::NextOut, 8, 1), (What::NextOut, 8 << 8, 0)] {
+            assert_eq!(take_over(&mut next, Name::new(what, id, place)), 1, "another number");
+        }
+        assert_eq!(take_over(&mut next, name(8)), 108);
+        next.forget_left();
+        assert_eq!(take_over(&mut next, name(9)), 1, "too late");
     }
 }

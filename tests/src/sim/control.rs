@@ -37,6 +37,9 @@ impl<M: Machine> World<M> {
         if self.plan.hostile {
             self.act_in(100 * MS, Act::Hostile);
         }
+        for crash_ns in self.plan.crashes_ns.clone() {
+            self.act_in(crash_ns, Act::Crash);
+        }
         let (heal_ns, quiet_ns, close_ns) = (self.plan.heal_ns, self.plan.quiet_ns, self.plan.close_ns);
         self.act_in(heal_ns, Act::Heal);
         self.act_in(quiet_ns, Act::Quiet);
@@ -49,6 +52,7 @@ impl<M: Machine> World<M> {
             Act::Media(source) => return self.media(source),
             Act::Tick(peer) => return self.tick(peer),
             Act::Web(peer, act) => return self.web_act(peer, act),
+            Act::Crash => return self.plan_death(),
             Act::Hostile => self.hostile(),
             Act::Join(peer) => return self.join(peer),
             Act::Connect(peer) => return self.connect(peer),
@@ -486,7 +490,8 @@ impl<M: Machine> World<M> {
         let slots = self.machine.slots_in_use();
         check!(slots <= 1, "{slots} slots of history are left when everything is closed");
         let refused = totals.discards.get(corecast_wire::Discard::SendRefused);
-        check!(refused == self.coverage.refused, "{refused} refused sends counted of {}", self.coverage.refused);
+        let expected = self.coverage.refused - self.refused_before;
+        check!(refused == expected, "{refused} refused sends counted of {expected}");
         for consumer in &self.consumers {
             self.coverage.consumers += u64::from(consumer.media_packets() > 0);
             self.coverage.repaired += consumer.sink.repaired;

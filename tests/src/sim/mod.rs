@@ -6,6 +6,7 @@
 
 pub mod consumer;
 mod control;
+mod crash;
 mod delivery;
 pub mod extensions;
 pub mod feedback;
@@ -41,6 +42,8 @@ pub struct Passed {
     pub coverage: Coverage,
     /// What was put to the test of WebRTC.
     pub webrtc: WebRtcCoverage,
+    /// Times that the worker died and another one took its place.
+    pub crashes: u64,
 }
 
 /// A run that broke a rule.
@@ -84,6 +87,29 @@ pub fn run_webrtc(seed: u64) -> Result<Passed, Box<Failed>> {
     run_with(seed, plan, machine, random)
 }
 
+/// The same scenarios as [`run`], with a worker that dies now and then.
+///
+/// # Errors
+/// The rule that was broken.
+pub fn run_crashing(seed: u64) -> Result<Passed, Box<Failed>> {
+    crashing(seed, Plan::draw)
+}
+
+/// The same as [`run_crashing`] with WebRTC participants.
+///
+/// # Errors
+/// The rule that was broken.
+pub fn run_webrtc_crashing(seed: u64) -> Result<Passed, Box<Failed>> {
+    crashing(seed, Plan::draw_webrtc)
+}
+
+fn crashing(seed: u64, draw: fn(&mut Random) -> Plan) -> Result<Passed, Box<Failed>> {
+    let mut random = Random::new(seed);
+    let plan = draw(&mut random).crashing(&mut Random::new(!seed));
+    let machine = RealWorker::of(&plan);
+    run_with(seed, plan, machine, random)
+}
+
 /// Runs any machine through any scenario.
 ///
 /// # Errors
@@ -119,7 +145,12 @@ pub fn run_late(seed: u64) -> Result<Late, Box<Failed>> {
 
 fn finish<M: Machine>(seed: u64, world: &mut World<M>) -> Result<Passed, Box<Failed>> {
     match world.run() {
-        Ok(()) => Ok(Passed { trace: world.trace.hash(), coverage: world.coverage, webrtc: world.web }),
+        Ok(()) => Ok(Passed {
+            trace: world.trace.hash(),
+            coverage: world.coverage,
+            webrtc: world.web,
+            crashes: world.crashes,
+        }),
         Err(broken) => {
             let broken = format!("{broken} (at {:.3} ms)", world.now_ns as f64 / 1e6);
             Err(Box::new(Failed { seed, broken, trace: world.trace.to_string() }))

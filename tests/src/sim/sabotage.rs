@@ -1,7 +1,7 @@
 //! A worker that is wrong on purpose, so that it can be seen that the checkers see it.
 
 use corecast_core::{Endpoint, EndpointOp, Forward, Instant, Path, Totals};
-use corecast_wire::{Command, CommandError, Event, IceState, Reply};
+use corecast_wire::{Command, CommandError, Event, IceState, Reply, TransportId};
 
 use super::machine::{Machine, RealWorker};
 use super::wire::is_rtcp;
@@ -151,5 +151,9 @@ impl Machine for Saboteur {
 
     fn slots_in_use(&self) -> usize {
         self.worker.slots_in_use()
+    }
+
+    fn crash(&mut self, now: Instant, opened: &dyn Fn(TransportId) -> Vec<Endpoint>) -> Result<(), String> {
+        self.worker.crash(now, opened)
     }
 }

@@ -48,6 +48,8 @@ pub struct Plan {
     pub replicas: u64,
     /// Versions of DTLS that the server speaks, if there are WebRTC participants.
     pub webrtc: Option<DtlsVersions>,
+    /// When the worker dies and another one takes its place.
+    pub crashes_ns: Vec<u64>,
 }
 
 /// A few packets.
@@ -184,6 +186,7 @@ impl Plan {
             churn_ms: random.pick(&[0, 12, 60, 200, 500]),
             replicas: if wide { random.range(4..=16) } else { 1 },
             webrtc: None,
+            crashes_ns: Vec::new(),
         }
     }
 

@@ -74,6 +74,8 @@ pub struct Source {
     pub key_arrived: bool,
     /// Newest packet that the machine took in.
     pub newest_arrived: Option<u64>,
+    /// What is before this was to come to a worker that has died: the one after it refuses it.
+    pub refused_below: u64,
     timestamp: u32,
     kept: VecDeque<(u64, Bytes, Bytes)>,
     rtx_sequence: u16,
@@ -126,6 +128,7 @@ impl Source {
             key_asked_ns: None,
             key_arrived: false,
             newest_arrived: None,
+            refused_below: 0,
             timestamp: random.next_u32(),
             kept: VecDeque::new(),
             rtx_sequence: u16::try_from(random.range(0..=20_000)).expect("small"),
@@ -142,7 +145,7 @@ impl Source {
     #[must_use]
     pub fn is_remembered(&self, index: u64) -> bool {
         let history = if self.plan.is_video() { 400 } else { 48 };
-        self.newest_arrived.is_none_or(|newest| newest < index + history)
+        index >= self.refused_below && self.newest_arrived.is_none_or(|newest| newest < index + history)
     }
 
     /// Position in the stream of the newest key frame that the machine took in.

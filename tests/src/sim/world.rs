@@ -54,6 +54,7 @@ pub(super) enum Act {
     Web(usize, WebAct),
     Churn,
     Change,
+    Crash,
     Media(usize),
     Tick(usize),
     Hostile,
@@ -68,6 +69,17 @@ pub(super) enum State {
     Absent,
     Joined,
     Left,
+}
+
+/// Where in its work the worker dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Death {
+    /// While nothing is to be done.
+    Idle,
+    /// With packets that it has taken in and not sent on.
+    TakenIn,
+    /// With packets in the outbox.
+    Forwarded,
 }
 
 /// A participant at work.
@@ -149,6 +161,11 @@ pub(super) struct World<M> {
     pub(super) forwarded: u64,
     /// (source, index, order, time in ns) of packets that arrived and must have been forwarded when `forward` is done.
     pub(super) fresh: Vec<(usize, u64, u64, u64)>,
+    /// Where the worker is to die.
+    pub(super) dies: Option<Death>,
+    pub(super) crashes: u64,
+    /// Sends of workers before this one that were refused.
+    pub(super) refused_before: u64,
     pub(super) trace: Trace,
     pub(super) coverage: Coverage,
     pub(super) web: WebRtcCoverage,
@@ -208,6 +225,9 @@ impl<M: Machine> World<M> {
             arrivals: 0,
             forwarded: 0,
             fresh: Vec::new(),
+            dies: None,
+            crashes: 0,
+            refused_before: 0,
             trace: Trace::default(),
             coverage: Coverage::default(),
             web: WebRtcCoverage::default(),
@@ -316,8 +336,14 @@ impl<M: Machine> World<M> {
                 self.flush()?;
             }
         }
+        if self.dies_at(Death::TakenIn) {
+            return self.crash(Death::TakenIn);
+        }
         self.forwarded = self.arrivals;
         let forward = self.machine.forward(now);
+        if self.dies_at(Death::Forwarded) {
+            return self.crash(Death::Forwarded);
+        }
         self.flush()?;
         self.poll()?;
         if forward == Forward::Full {
@@ -373,6 +399,27 @@ impl<M: Machine> World<M> {
 
     /// Sends what is in the outbox: checks it, then lets the kernel refuse some of it.
     pub(super) fn flush(&mut self) -> Result<(), Broken> {
+        for (path, peer, len, packet) in self.check_outbox()? {
+            if self.random.chance_ppm(self.plan.refuse_ppm) {
+                self.machine.send_refused(path, 1);
+                self.coverage.refused += 1;
+                continue;
+            }
+            let arrivals = self.peers[peer].down.send(self.now_ns, len, &mut self.random);
+            for at_ns in arrivals.into_iter().flatten() {
+                self.at(at_ns, Event::ToPeer { peer, packet: packet.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// What is in the outbox is lost with its worker. It has numbers all the same.
+    pub(super) fn lose_outbox(&mut self) -> Result<(), Broken> {
+        self.check_outbox().map(drop)
+    }
+
+    /// Takes out what is in the outbox, and checks it: where it goes, to whom, how long it is.
+    fn check_outbox(&mut self) -> Result<Vec<(Path, usize, usize, Delivered)>, Broken> {
         let mut packets = Vec::new();
         self.machine.drain(&mut |path, bytes| packets.push((path, Bytes::copy_from_slice(bytes))));
         let mut leaving = Vec::new();
@@ -395,21 +442,12 @@ impl<M: Machine> World<M> {
             leaving.push((order, path, peer, len, packet));
         }
         leaving.sort_by_key(|(order, ..)| *order);
-        for (_, path, peer, len, packet) in leaving {
-            if let Delivered::Datagram { to, .. } = &packet {
-                self.trace.note(self.now_ns, "out", peer as u64, len as u64, u64::from(to.port()));
-            }
-            if self.random.chance_ppm(self.plan.refuse_ppm) {
-                self.machine.send_refused(path, 1);
-                self.coverage.refused += 1;
-                continue;
-            }
-            let arrivals = self.peers[peer].down.send(self.now_ns, len, &mut self.random);
-            for at_ns in arrivals.into_iter().flatten() {
-                self.at(at_ns, Event::ToPeer { peer, packet: packet.clone() });
+        for (_, _, peer, len, packet) in &leaving {
+            if let Delivered::Datagram { to, .. } = packet {
+                self.trace.note(self.now_ns, "out", *peer as u64, *len as u64, u64::from(to.port()));
             }
         }
-        Ok(())
+        Ok(leaving.into_iter().map(|(_, path, peer, len, packet)| (path, peer, len, packet)).collect())
     }
 
     pub(super) fn socket(&self, endpoint: EndpointId) -> Option<Socket> {

@@ -57,6 +57,7 @@ const CORE: &[Row<'_>] = &[
             "limits",
             "time",
             "key",
+            "memory",
             "rtp",
             "rtcp",
             "srtp",

@@ -55,6 +55,16 @@ impl Change {
         Self((tl0 as u32) << 16 | picture as u32)
     }
 
+    /// What it does to the numbers of pictures, in 24 bits.
+    pub(crate) const fn of_numbers(self) -> u32 {
+        self.0 & !MARKS
+    }
+
+    /// One that does this to the numbers of pictures, and nothing else.
+    pub(crate) const fn with_numbers(numbers: u32) -> Self {
+        Self(numbers & !MARKS)
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "the lower bits")]
     const fn picture(self) -> u16 {
         self.0 as u16

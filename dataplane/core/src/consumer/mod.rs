@@ -22,7 +22,6 @@ use corecast_wire::{
 use crate::codec::{PictureIds, Rewrite};
 use crate::key::{ProducerKey, StreamKey, TransportKey};
 use crate::media::{Filter, History, PacketMeta, Producer, Reception, Stream, bit};
-use crate::memory::Words;
 use crate::rtcp::SenderInfo;
 use crate::time::Instant;
 
@@ -197,12 +196,6 @@ impl Consumer {
             feedback: Feedback::default(),
             discards: Discards::default(),
         }
-    }
-
-    /// Keeps its next numbers among the worker's words.
-    pub(crate) fn keep(&mut self, words: &mut Words) {
-        self.numbering.keep(words);
-        self.retransmissions.keep(words);
     }
 
     /// Whether packet `out` may be repeated now; see [`Retransmissions::admit`].
@@ -566,7 +559,8 @@ impl Consumer {
         if let Some((timestamp_offset, _)) = offsets {
             self.exact_offset = self.alignment.exact.unwrap_or(timestamp_offset);
         }
-        self.numbering.begin((key, column, filter.spatial), (packet.sequence, count), offsets);
+        let from = (key, stream.place());
+        self.numbering.begin(from, (column, filter.spatial), (packet.sequence, count), offsets);
         (self.filter, self.next, self.beginning, self.restarted) = (filter, Next::Packet, None, false);
         Ok(())
     }

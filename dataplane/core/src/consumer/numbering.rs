@@ -10,12 +10,12 @@
 //! remembered. No number is ever given to two packets: the sequence number is the SRTP index, and sealing other bytes
 //! under the same index breaks GCM.
 
-use corecast_wire::Discard;
+use corecast_wire::{ConsumerId, Discard};
 
 use crate::codec::Change;
 use crate::key::StreamKey;
 use crate::media::{Column, Count, Filter, PacketMeta, Withheld, nearest};
-use crate::memory::{Word, Words};
+use crate::memory::{Name, What, Word, Words};
 
 /// Segments before the current one that are remembered: packets of older ones cannot be retransmitted.
 const MAX_OLDER_SEGMENTS: usize = 15;
@@ -59,6 +59,32 @@ pub(crate) struct Numbering {
     next_out: Word,
     /// The segments before, oldest first.
     older: Vec<Segment>,
+    /// The place of the current segment's stream among its producer's, and what of the segment the next worker has to
+    /// know.
+    place: u8,
+    kept: Word,
+}
+
+/// What is kept of the segment in which a worker ended: of which stream it was, by its place among its producer's, and
+/// by what it differed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Last {
+    pub(super) place: u8,
+    pub(super) timestamp_offset: u32,
+    pub(super) change: Change,
+}
+
+impl Last {
+    /// As a word; 0 is for none.
+    fn word(self) -> u64 {
+        u64::from(self.place + 1) << 56 | u64::from(self.change.of_numbers()) << 32 | u64::from(self.timestamp_offset)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the lower bits")]
+    fn of(word: u64) -> Option<Self> {
+        let place = ((word >> 56) as u8).checked_sub(1)?;
+        Some(Self { place, timestamp_offset: word as u32, change: Change::with_numbers((word >> 32) as u32) })
+    }
 }
 
 impl Segment {
@@ -108,12 +134,37 @@ impl Numbering {
     pub(crate) const HOT_BYTES: usize = std::mem::offset_of!(Self, older);
 
     pub(crate) const fn new(stream: StreamKey, first_out: u64) -> Self {
-        Self { segment: Segment::none(stream), next_out: Word::new(first_out), older: Vec::new() }
+        Self {
+            segment: Segment::none(stream),
+            next_out: Word::new(first_out),
+            older: Vec::new(),
+            place: 0,
+            kept: Word::new(0),
+        }
     }
 
-    /// Keeps the next number among the worker's words.
-    pub(crate) fn keep(&mut self, words: &mut Words) {
-        words.keep(&mut self.next_out);
+    /// Keeps the next number among the worker's words, and how the current segment is made. If a worker before left
+    /// them there, says how its last segment was made.
+    pub(super) fn keep(&mut self, words: &mut Words, consumer: ConsumerId) -> Option<Last> {
+        words.keep(&mut self.next_out, Name::new(What::NextOut, consumer.0, 0));
+        words.keep(&mut self.kept, Name::new(What::Segment, consumer.0, 0));
+        Last::of(self.kept.get())
+    }
+
+    /// Goes on after the last segment of a worker before, which was of this stream. Nothing is left of what it sent.
+    pub(super) fn follow(&mut self, last: Last, stream: StreamKey) {
+        let Last { place, timestamp_offset, change } = last;
+        let first_out = self.next_out.get();
+        // No packet of the stream is at or before the newest number.
+        let base = 1_u64.wrapping_sub(first_out);
+        self.place = place;
+        self.segment = Segment { base, first_out, timestamp_offset, change, ..Segment::none(stream) };
+    }
+
+    /// The next worker is to know how the current segment is made.
+    fn keep_segment(&mut self) {
+        let Segment { timestamp_offset, change, .. } = self.segment;
+        self.kept.set(Last { place: self.place, timestamp_offset, change }.word());
     }
 
     /// The stream of the current segment; before the first packet, the one that was named last.
@@ -184,9 +235,10 @@ impl Numbering {
             if count.pictures != segment.pictures {
                 segment.change = segment.change(count);
                 segment.pictures = count.pictures;
+                self.keep_segment();
             }
         }
-        Ok(segment.numbered(index, count))
+        Ok(self.segment.numbered(index, count))
     }
 
     fn number_late(&self, withheld: &mut Withheld, filter: &Filter, packet: &PacketMeta) -> Result<Numbered, Discard> {
@@ -209,10 +261,12 @@ impl Numbering {
     /// timestamps and its payloads go on as those of the segment before, unless `offsets` says how they differ.
     pub(crate) fn begin(
         &mut self,
-        (stream, column, spatial): (StreamKey, Column, u8),
+        (stream, place): (StreamKey, u8),
+        (column, spatial): (Column, u8),
         (sequence, count): (u64, Count),
         offsets: Option<(u32, Change)>,
     ) {
+        self.place = place;
         let (timestamp_offset, change) = offsets.unwrap_or((self.segment.timestamp_offset, self.segment.change));
         let change = change.up_to(spatial);
         let first_out = self.next_out.get();
@@ -262,6 +316,7 @@ impl Numbering {
 
     fn push(&mut self, segment: Segment) {
         let ended = std::mem::replace(&mut self.segment, segment);
+        self.keep_segment();
         if ended.is_none() {
             return;
         }

@@ -1,11 +1,12 @@
-//! A consumer that outlives its producer: what it keeps of that one's last stream, and how it goes on with another
-//! producer, under the same SSRCs and payload types.
+//! A consumer that outlives its producer, or its worker: what it keeps of what it sent last, and how it goes on with
+//! another producer's media, or the same one's, under the same SSRCs and payload types.
 
 use super::payload_types::unknown;
 use super::{Consumer, Ending};
 use crate::codec::Rewrite;
 use crate::key::{ProducerKey, StreamKey};
 use crate::media::{Producer, Reception, Stream};
+use crate::memory::Words;
 
 impl Consumer {
     /// It stays when its producer closes.
@@ -23,7 +24,23 @@ impl Consumer {
         self.resynchronise();
     }
 
-    /// What a switch needs of a stream that is no longer there.
+    /// Keeps its next numbers among the worker's words. If a worker before left them there, it goes on after what that
+    /// one sent last. `stream_at` says which stream that was of, by its place among its producer's, and what it was at.
+    pub(crate) fn keep(
+        &mut self,
+        words: &mut Words,
+        stream_at: impl FnOnce(u8) -> Option<(StreamKey, Option<Reception>)>,
+    ) {
+        self.retransmissions.keep(words, self.id);
+        let Some(last) = self.numbering.keep(words, self.id) else { return };
+        let (stream, reception) = stream_at(last.place).unwrap_or((StreamKey::GONE, None));
+        self.numbering.follow(last, stream);
+        self.exact_offset = last.timestamp_offset;
+        self.parting = reception
+            .map(|reception| Box::new(Ending { reception, picture: last.change.applied_to(reception.picture_ids()) }));
+    }
+
+    /// What a switch needs of a stream that is no longer there, or of which nothing has come to this worker.
     pub(crate) fn parting(&self) -> Option<Ending> {
         self.parting.as_deref().copied()
     }

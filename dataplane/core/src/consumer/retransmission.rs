@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use corecast_wire::RtxOptions;
+use corecast_wire::{ConsumerId, RtxOptions};
 
 use super::Consumer;
 use super::numbering::{Located, Numbered};
 use crate::limits::{MAX_RETRANSMITS, RETRANSMIT_MEMORY};
 use crate::media::{PacketMeta, Stream};
-use crate::memory::{Word, Words};
+use crate::memory::{Name, What, Word, Words};
 use crate::time::Instant;
 
 /// Round trip assumed until a receiver report tells.
@@ -65,9 +65,9 @@ impl Retransmissions {
     }
 
     /// Keeps the retransmission stream's next number among the worker's words.
-    pub(super) fn keep(&mut self, words: &mut Words) {
+    pub(super) fn keep(&mut self, words: &mut Words, consumer: ConsumerId) {
         if let Some(rtx) = &mut self.rtx {
-            words.keep(&mut rtx.next_out);
+            words.keep(&mut rtx.next_out, Name::new(What::NextRtxOut, consumer.0, 0));
         }
     }
 

@@ -207,6 +207,15 @@ impl Ice {
         self.destination
     }
 
+    /// Goes on along the path along which an agent sent that is no more, with the same credentials.
+    pub(crate) fn restore(&mut self, now: Instant, path: Path, protocol: IceProtocol) {
+        let mut tuple = Tuple::new(path, protocol, 0, now);
+        tuple.prove(Proof::Handshake);
+        self.tuples = vec![tuple];
+        (self.selected, self.state) = (Some((path, protocol)), IceState::Completed);
+        self.settle(now);
+    }
+
     /// How far it has come.
     pub(crate) const fn state(&self) -> IceState {
         self.state

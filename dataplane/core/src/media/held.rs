@@ -53,6 +53,11 @@ impl Held {
         Ok(())
     }
 
+    /// Packets below `next` were another worker's: they are refused.
+    pub(super) const fn refuse_below(&mut self, next: u64) {
+        self.oldest = next;
+    }
+
     /// The stream has its share.
     pub(super) const fn is_open(&self) -> bool {
         self.holder.is_some()

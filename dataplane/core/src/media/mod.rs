@@ -25,6 +25,6 @@ pub(crate) use reception::{Arrival, Reception, SenderReport};
 pub(crate) use sender_clock::SenderClock;
 pub(crate) use sequence::{Extended, FIRST_CYCLE, nearest};
 pub(crate) use share::Holder;
-pub(crate) use stream::Stream;
+pub(crate) use stream::{Before, Stream};
 pub(crate) use volume::TEMPORAL_LAYERS;
 pub(crate) use withheld::{Column, Count, Filter, Withheld};

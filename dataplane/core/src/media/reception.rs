@@ -127,6 +127,11 @@ impl Reception {
         self.picture_ids
     }
 
+    /// What one was at `now` whose newest timestamp was this, of a picture with these numbers.
+    pub(super) fn ended(now: Instant, timestamp: u32, picture_ids: PictureIds) -> Self {
+        Self { newest: Some(Newest { sequence: 0, timestamp, at: now }), picture_ids, ..Self::default() }
+    }
+
     /// The same without what the sender said of its clocks.
     pub(super) const fn without_report(mut self) -> Self {
         self.sender_report = None;

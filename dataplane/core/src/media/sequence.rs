@@ -45,6 +45,11 @@ impl Sequence {
         Self { cycle, highest: None, suspect: None }
     }
 
+    /// The numbers of a stream that goes on after this one.
+    pub(crate) const fn after(highest: u64) -> Self {
+        Self { cycle: FIRST_CYCLE, highest: Some(highest), suspect: None }
+    }
+
     /// Extends `sequence`. `window` packets behind the highest are still part of the stream.
     pub(crate) fn extend(&mut self, sequence: u16, window: u64) -> Extended {
         let Some(highest) = self.highest else {

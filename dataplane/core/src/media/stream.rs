@@ -1,6 +1,9 @@
 //! One stream that a producer's sender sends: its sequence numbers, its history, what it misses, its reception
 //! statistics (RFC 3550 appendix A.3, A.8).
 
+mod idle;
+mod kept;
+
 use std::ops::Range;
 use std::time::Duration;
 
@@ -15,18 +18,16 @@ use super::missing::{MissingList, TooMany};
 use super::rate::Rate;
 use super::reception::{Arrival, Reception};
 use super::sequence::{Extended, FIRST_CYCLE, Sequence, cycle_beyond};
-use super::share::Holder;
 use super::withheld::{Column, Filter, Withheld};
 use crate::codec::{self, Frame, PictureIds, Structure};
-use crate::io::{Deadline, Timer, Timers};
-use crate::key::{ConsumerKey, ProducerKey, StreamKey, TransportKey};
-use crate::limits::{IDLE_TIME, REPLAY_AGE, REPLAY_PACKETS};
-use crate::memory::Words;
+use crate::io::Deadline;
+use crate::key::{ConsumerKey, ProducerKey, TransportKey};
+use crate::limits::{REPLAY_AGE, REPLAY_PACKETS};
 use crate::srtp::ReplayWindow;
 use crate::time::Instant;
 
-/// Idle streams are looked for at multiples of this.
-const IDLE_GRID_NS: u64 = 1_000_000_000;
+pub(crate) use kept::Before;
+use kept::Kept;
 
 /// A stream. Owns its part of history.
 #[derive(Debug)]
@@ -75,6 +76,9 @@ pub(crate) struct Stream {
     structure: Option<Box<(u64, Structure)>>,
     /// Its source has left (BYE) and not come back.
     has_ended: bool,
+    /// Its place among its producer's streams, and what is kept of it once it sends.
+    place: u8,
+    kept: Option<Box<Kept>>,
     /// Highest sequence number taken in.
     highest: Option<u64>,
     /// When its last packet came, and when it counts as idle.
@@ -83,7 +87,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(producer: ProducerKey, kind: MediaKind, encoding: &EncodingMapping) -> Self {
+    /// The stream of an encoding, which has this place among its producer's.
+    pub(crate) fn new(producer: ProducerKey, kind: MediaKind, (place, encoding): (u8, &EncodingMapping)) -> Self {
         let held = Held::new(kind);
         Self {
             producer,
@@ -114,6 +119,8 @@ impl Stream {
             picture: None,
             structure: None,
             has_ended: false,
+            place,
+            kept: None,
             highest: None,
             last_arrival: Instant::default(),
             idle_deadline: Deadline::default(),
@@ -130,6 +137,11 @@ impl Stream {
     /// The producer whose media it is.
     pub(crate) const fn producer(&self) -> ProducerKey {
         self.producer
+    }
+
+    /// Its place among its producer's streams.
+    pub(crate) const fn place(&self) -> u8 {
+        self.place
     }
 
     /// SSRC of its media, once that is known.
@@ -185,12 +197,6 @@ impl Stream {
     /// SRTP indexes of its media, or of its retransmissions.
     pub(crate) const fn window(&mut self, rtx: bool) -> &mut ReplayWindow {
         if rtx { &mut self.rtx_window } else { &mut self.window }
-    }
-
-    /// Keeps its highest SRTP indexes among the worker's words.
-    pub(crate) fn keep(&mut self, words: &mut Words) {
-        self.window.keep(words);
-        self.rtx_window.keep(words);
     }
 
     /// What a sequence number of plain RTP means.
@@ -440,14 +446,6 @@ impl Stream {
         self.withheld.column(filter, self.highest.unwrap_or_default(), held)
     }
 
-    /// An authentic packet has come: it has its share of history from now on.
-    ///
-    /// # Errors
-    /// [`Discard::NoHistory`] if all shares of history are taken.
-    pub(crate) fn open_history(&mut self, history: &mut History, holder: Holder) -> Result<(), Discard> {
-        self.held.open(history, holder)
-    }
-
     /// Whether a packet may join history. What is refused here once is refused for ever.
     pub(crate) fn admit(&mut self, history: &History, sequence: u64) -> Result<(), Discard> {
         let admitted = self.held.admit(history, self.highest, sequence);
@@ -455,32 +453,6 @@ impl Stream {
             self.reception_mut().count_repeated();
         }
         admitted
-    }
-
-    /// It sends, and so has its share of history.
-    pub(crate) const fn has_history(&self) -> bool {
-        self.held.is_open()
-    }
-
-    /// When it is to be looked at whether it still sends.
-    pub(crate) const fn idle_deadline(&mut self) -> &mut Deadline {
-        &mut self.idle_deadline
-    }
-
-    /// When its last packet came, if one has.
-    pub(crate) fn last_arrival(&self) -> Option<Instant> {
-        self.highest.map(|_| self.last_arrival)
-    }
-
-    /// When it counts as idle if nothing comes.
-    pub(crate) fn idle_at(&self) -> Instant {
-        self.last_arrival + IDLE_TIME
-    }
-
-    /// Looks then whether it still sends: on a grid, many streams in one wake-up.
-    pub(crate) fn arm_idle(&mut self, timers: &mut Timers, key: StreamKey) {
-        let at = Instant::from_nanos(self.idle_at().as_nanos().next_multiple_of(IDLE_GRID_NS));
-        self.idle_deadline.arm(timers, at, Timer::Idle(key));
     }
 
     /// Takes a packet in: slot `index`, written and admitted. Says which slot is for the next packet that comes to the
@@ -507,6 +479,7 @@ impl Stream {
         if self.activity.is_some() && self.highest == Some(meta.sequence) && !meta.frame.is_empty() {
             self.reception_mut().set_picture_ids(meta.frame.picture_ids(history.sealable(index, false)));
         }
+        self.record_newest(history, index, meta);
         self.measured.get_or_insert_default().count(meta);
         let reception = self.reception_mut();
         reception.packet(meta, arrival.clock_rate_hz, arrival.rtx);
@@ -581,16 +554,5 @@ impl Stream {
         self.held.clear(history, sequence);
         self.highest = Some(sequence.saturating_sub(1));
         self.reception_mut().restart();
-    }
-
-    /// Gives back every slot, its share of history and the memory for batches: it does not send.
-    pub(crate) fn close_history(&mut self, history: &mut History) {
-        if let Some(picture) = self.newest_picture(history) {
-            self.reception_mut().set_picture_ids(picture);
-        }
-        self.held.close(history, self.highest.map_or(0, |highest| highest + 1));
-        self.missing.clear();
-        self.fresh = Vec::new();
-        self.round = Vec::new();
     }
 }

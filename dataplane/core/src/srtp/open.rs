@@ -1,6 +1,6 @@
 //! Opening what arrives. Every byte here may be hostile.
 
-use corecast_wire::SrtpParameters;
+use corecast_wire::{SrtpParameters, TransportId};
 
 use super::cipher::{Cipher, gcm_nonce, gcm_open};
 use super::error::{KeyError, OpenError};
@@ -10,15 +10,43 @@ use super::{
     rtcp_ssrc,
 };
 use crate::limits::MAX_RTCP_SOURCES_PER_KEY;
-use crate::memory::Words;
+use crate::memory::{Name, What, Word, Words};
 
 /// Opens RTP and RTCP under one master key, in one direction.
 pub struct Opener {
     pub(super) rtp: Cipher,
     pub(super) rtcp: Cipher,
     /// Only SSRCs that have authenticated. Few, so it is searched from the front.
-    sources: Vec<(u32, ReplayWindow)>,
+    sources: Vec<Source>,
 }
+
+/// A sender of RTCP.
+struct Source {
+    ssrc: u32,
+    window: ReplayWindow,
+    /// The SSRC and the end of the window, as they are kept.
+    kept: Word,
+}
+
+impl Source {
+    fn new(ssrc: u32, window: ReplayWindow) -> Self {
+        Self { ssrc, window, kept: Word::default() }
+    }
+
+    fn accept(&mut self, index: u64) {
+        self.window.accept(index);
+        let end = self.window.highest().map_or(0, |highest| highest + 1);
+        self.kept.set(u64::from(self.ssrc) << 32 | end);
+    }
+}
+
+/// The senders of RTCP of a transport are kept in the order in which they came.
+const fn name_of(transport: TransportId, place: usize) -> Name {
+    #[expect(clippy::cast_possible_truncation, reason = "few sources")]
+    Name::new(What::RtcpIn, transport.0, place as u8)
+}
+
+const _: () = assert!(MAX_RTCP_SOURCES_PER_KEY <= 1 << 8, "a place has eight bits");
 
 impl std::fmt::Debug for Opener {
     /// Keys are not for logs.
@@ -101,9 +129,9 @@ impl Opener {
         }
         let index = u64::from(word & !RTCP_ENCRYPTED);
         let ssrc = rtcp_ssrc(header);
-        let source = self.sources.iter().position(|(known, _)| *known == ssrc);
+        let source = self.sources.iter().position(|known| known.ssrc == ssrc);
         match source.and_then(|at| self.sources.get(at)) {
-            Some((_, window)) => window.check(index)?,
+            Some(known) => known.window.check(index)?,
             None if self.sources.len() >= MAX_RTCP_SOURCES_PER_KEY => return Err(OpenError::TooManySources),
             None => {}
         }
@@ -128,41 +156,36 @@ impl Opener {
 
     /// Remembers a compound that has authenticated.
     fn accept_rtcp(&mut self, source: Option<usize>, ssrc: u32, index: u64) {
-        if let Some((_, window)) = source.and_then(|at| self.sources.get_mut(at)) {
-            window.accept(index);
+        if let Some(known) = source.and_then(|at| self.sources.get_mut(at)) {
+            known.accept(index);
             return;
         }
-        let mut window = ReplayWindow::default();
-        window.accept(index);
-        self.sources.push((ssrc, window));
+        let mut source = Source::new(ssrc, ReplayWindow::default());
+        source.accept(index);
+        self.sources.push(source);
     }
 
-    /// Keeps the highest index of the newest sender of RTCP among the worker's words.
-    pub(crate) fn keep_newest(&mut self, words: &mut Words) {
-        if let Some((_, window)) = self.sources.last_mut() {
-            window.keep(words);
+    /// Keeps the highest index of the newest sender of RTCP among the worker's words, as that of a transport.
+    pub(crate) fn keep_newest(&mut self, words: &mut Words, transport: TransportId) {
+        let place = self.sources.len().saturating_sub(1);
+        if let Some(source) = self.sources.last_mut() {
+            words.keep(&mut source.kept, name_of(transport, place));
         }
     }
 
-    /// (SSRC, highest index) of every sender of RTCP, for a restart.
+    /// Goes on after the worker whose words are left: what was taken in then of a transport's RTCP counts as seen.
+    pub(crate) fn follow(&mut self, words: &mut Words, transport: TransportId) {
+        while self.sources.len() < MAX_RTCP_SOURCES_PER_KEY
+            && let Some(kept) = words.left(name_of(transport, self.sources.len()))
+        {
+            let (ssrc, end) = ((kept >> 32) as u32, kept & u64::from(u32::MAX));
+            self.sources.push(Source::new(ssrc, ReplayWindow::restore(end.saturating_sub(1))));
+            self.keep_newest(words, transport);
+        }
+    }
+
+    /// (SSRC, highest index) of every sender of RTCP.
     pub fn rtcp_sources(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
-        self.sources.iter().filter_map(|(ssrc, window)| Some((*ssrc, window.highest()?)))
-    }
-
-    /// Continues after a restart: compounds of `ssrc` up to `highest` count as seen.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError::TooManySources`] if [`MAX_RTCP_SOURCES_PER_KEY`] are known already.
-    pub fn restore_rtcp_source(&mut self, ssrc: u32, highest: u64) -> Result<(), OpenError> {
-        let window = ReplayWindow::restore(highest);
-        if let Some((_, known)) = self.sources.iter_mut().find(|(known, _)| *known == ssrc) {
-            *known = window;
-        } else if self.sources.len() >= MAX_RTCP_SOURCES_PER_KEY {
-            return Err(OpenError::TooManySources);
-        } else {
-            self.sources.push((ssrc, window));
-        }
-        Ok(())
+        self.sources.iter().filter_map(|source| Some((source.ssrc, source.window.highest()?)))
     }
 }

@@ -3,7 +3,7 @@
 use corecast_wire::Discard;
 
 use super::END_OF_RTP_INDEXES;
-use crate::memory::{Word, Words};
+use crate::memory::{Name, Word, Words};
 
 /// Indexes that a window covers, the highest included.
 const WINDOW: u64 = 2_048;
@@ -61,9 +61,14 @@ impl ReplayWindow {
         self.end.get().checked_sub(1)
     }
 
-    /// Keeps the highest index among the worker's words.
-    pub(crate) fn keep(&mut self, words: &mut Words) {
-        words.keep(&mut self.end);
+    /// Keeps the highest index among the worker's words. All before one that was left there count as seen.
+    pub(crate) fn keep(&mut self, words: &mut Words, name: Name) {
+        if let Some(end) = words.left(name)
+            && let Some(highest) = end.checked_sub(1)
+        {
+            *self = Self::restore(highest);
+        }
+        words.keep(&mut self.end, name);
     }
 
     /// The 48-bit index (rollover counter, then sequence number) that a packet most likely has (RFC 3711 appendix A).

@@ -1,6 +1,6 @@
 //! Sealing what we send.
 
-use corecast_wire::SrtpParameters;
+use corecast_wire::{SrtpParameters, TransportId};
 
 use super::cipher::{Cipher, gcm_nonce, gcm_seal, gcm_seal_in_place};
 use super::error::{KeyError, SealError};
@@ -8,7 +8,7 @@ use super::{
     END_OF_RTCP_INDEXES, END_OF_RTP_INDEXES, RTCP_ENCRYPTED, RTCP_HEADER_BYTES, RTCP_TRAILER_BYTES, keys, rollover,
     rtcp_associated, rtcp_ssrc,
 };
-use crate::memory::{Word, Words};
+use crate::memory::{Name, What, Word, Words};
 
 /// Seals RTP and RTCP under one master key, in one direction.
 pub struct Sealer {
@@ -40,9 +40,9 @@ impl Sealer {
         Self { rtp, rtcp, next_rtcp_index: Word::new(0) }
     }
 
-    /// Keeps the next index among the worker's words.
-    pub(crate) fn keep(&mut self, words: &mut Words) {
-        words.keep(&mut self.next_rtcp_index);
+    /// Keeps the next index among the worker's words, as that of a transport.
+    pub(crate) fn keep(&mut self, words: &mut Words, transport: TransportId) {
+        words.keep(&mut self.next_rtcp_index, Name::new(What::NextRtcpOut, transport.0, 0));
     }
 
     /// Bytes by which RTP grows: the tag.

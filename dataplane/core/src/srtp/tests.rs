@@ -1,10 +1,13 @@
 //! The RFCs' own vectors, and what must be refused.
 
-use corecast_wire::{SrtpCryptoSuite, SrtpParameters};
+use std::sync::atomic::AtomicU64;
+
+use corecast_wire::{SrtpCryptoSuite, SrtpParameters, TransportId};
 
 use super::cipher::Cipher;
 use super::{OpenError, Opener, Replay, SealError, Sealer};
 use crate::limits::MAX_RTCP_SOURCES_PER_KEY;
+use crate::memory::{PLACES, Words};
 
 /// Bytes of a hexadecimal text.
 pub(super) fn hex(text: &str) -> Vec<u8> {
@@ -270,6 +273,11 @@ fn stops_when_the_key_is_exhausted() {
     }
 }
 
+/// Places for words, which stay.
+fn places() -> Option<&'static [AtomicU64]> {
+    Some(Box::leak((0..PLACES).map(|_| AtomicU64::new(0)).collect()))
+}
+
 #[test]
 fn rtcp_sources_have_a_maximum_and_survive_a_restart() {
     let (mut sealer, mut opener) = pair(SrtpCryptoSuite::AeadAes128Gcm);
@@ -277,16 +285,20 @@ fn rtcp_sources_have_a_maximum_and_survive_a_restart() {
     let packets: Vec<_> =
         (0..MAX_RTCP_SOURCES_PER_KEY as u32 + 1).map(|ssrc| sealed_rtcp(&mut sealer, ssrc, 20)).collect();
     let (one_more, first) = packets.split_last().unwrap();
+    let block = places().unwrap();
+    let mut given = Some(block);
+    let mut words = Words::new(move || given.take());
     for packet in first {
         assert_eq!(opener.open_rtcp(packet, &mut out), Ok(20));
+        opener.keep_newest(&mut words, TransportId(7));
     }
     assert_eq!(opener.open_rtcp(one_more, &mut out), Err(OpenError::TooManySources));
 
     let (_, mut restored) = pair(SrtpCryptoSuite::AeadAes128Gcm);
-    for (ssrc, highest) in opener.rtcp_sources() {
-        restored.restore_rtcp_source(ssrc, highest).unwrap();
-    }
-    assert_eq!(restored.restore_rtcp_source(1_000, 0), Err(OpenError::TooManySources));
+    restored.follow(&mut Words::new(places).following([block]), TransportId(9));
+    assert_eq!(restored.rtcp_sources().count(), 0, "another transport's");
+    restored.follow(&mut Words::new(places).following([block]), TransportId(7));
+    assert_eq!(restored.open_rtcp(one_more, &mut out), Err(OpenError::TooManySources));
     for packet in first {
         assert_eq!(restored.open_rtcp(packet, &mut out), Err(OpenError::Replay(Replay::Seen)));
     }

@@ -7,6 +7,7 @@ use crate::congestion::Sending;
 use crate::io::{Outbox, Path};
 use crate::key::{ConsumerKey, StreamKey};
 use crate::media::SlotRef;
+use crate::memory::Word;
 use crate::rtcp::Writer;
 use crate::srtp::{SealError, Sealer};
 use crate::time::Instant;
@@ -20,7 +21,7 @@ const RTCP_ROOM_BYTES: usize = 1_400;
 pub(crate) struct Exit<'a> {
     path: Path,
     sealer: Option<&'a Sealer>,
-    next_transport_cc: &'a mut u16,
+    next_transport_cc: &'a mut Word,
     sending: Option<&'a mut Sending>,
     sent: &'a mut Traffic,
     /// Bytes of the last packet.
@@ -39,14 +40,15 @@ impl<'a> Exit<'a> {
 
     /// Transport-wide sequence number of the next packet that has one. It is not taken back if the kernel refuses the
     /// packet.
-    pub(crate) const fn next_transport_cc(&self) -> u16 {
-        *self.next_transport_cc
+    #[expect(clippy::cast_possible_truncation, reason = "it wraps")]
+    pub(crate) fn next_transport_cc(&self) -> u16 {
+        self.next_transport_cc.get() as u16
     }
 
     /// The last packet had that number.
     #[inline]
     pub(crate) fn numbered(&mut self, now: Instant) {
-        *self.next_transport_cc = self.next_transport_cc.wrapping_add(1);
+        self.next_transport_cc.set(self.next_transport_cc.get() + 1);
         if let Some(sending) = &mut self.sending {
             let headers = if self.path.remote.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
             sending.sent(now, self.last_len + headers);

@@ -8,6 +8,7 @@ mod direct;
 mod exit;
 mod queue;
 mod security;
+mod ssrcs;
 mod traffic;
 mod webrtc;
 
@@ -25,6 +26,7 @@ use crate::limits::{
     INITIAL_OUTGOING_BPS, MAX_OUTGOING_BPS, MAX_PRODUCERS_PER_PIPE, MAX_PRODUCERS_PER_TRANSPORT, MAX_SSRCS_PER_PIPE,
     MAX_SSRCS_PER_TRANSPORT,
 };
+use crate::memory::{Name, What, Word, Words};
 use crate::srtp::Opener;
 use crate::time::Instant;
 
@@ -34,16 +36,9 @@ pub(crate) use direct::Direct;
 pub(crate) use exit::Exit;
 pub(crate) use queue::{Budget, Queue, Queued};
 pub(crate) use security::Security;
+pub(crate) use ssrcs::Inbound;
 pub(crate) use traffic::Traffic;
 pub(crate) use webrtc::WebRtc;
-
-/// An SSRC that a producer's sender uses.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Inbound {
-    pub(crate) ssrc: u32,
-    pub(crate) stream: StreamKey,
-    pub(crate) rtx: bool,
-}
 
 /// A transport. What every train needs comes first (see [`crate::consumer::Consumer`]).
 #[derive(Debug)]
@@ -58,7 +53,7 @@ pub(crate) struct Transport {
     sending: Option<Box<Sending>>,
     outgoing: Settings,
     /// Transport-wide sequence number of the next packet that has one. One that the kernel refuses was never sent.
-    next_transport_cc: u16,
+    next_transport_cc: Word,
     remote: Option<SocketAddr>,
     local: Endpoint,
     security: Option<Security>,
@@ -140,7 +135,7 @@ impl Transport {
                 minimum_bps: MINIMUM_BPS,
                 maximum_bps: MAX_OUTGOING_BPS,
             },
-            next_transport_cc: 0,
+            next_transport_cc: Word::default(),
             reports_deadline: Deadline::default(),
             clocks: Clocks::default(),
             arrivals: None,
@@ -214,6 +209,11 @@ impl Transport {
         if let Some(sending) = &mut self.sending {
             sending.set_bounds(now, self.outgoing);
         }
+    }
+
+    /// Keeps its next transport-wide number among the worker's words.
+    pub(crate) fn keep(&mut self, words: &mut Words) {
+        words.keep(&mut self.next_transport_cc, Name::new(What::TransportCc, self.id.0, 0));
     }
 
     /// Identifier, as control knows it.
@@ -315,85 +315,9 @@ impl Transport {
         self.producers.push(key);
     }
 
-    /// Forgets a producer and the SSRCs of its streams.
-    pub(crate) fn remove_producer(&mut self, key: ProducerKey, streams: &[StreamKey]) {
-        self.producers.retain(|producer| *producer != key);
-        let leaves = |inbound: &Inbound| streams.contains(&inbound.stream);
-        self.left.extend(self.inbound.iter().filter(|inbound| leaves(inbound)).map(|inbound| inbound.ssrc));
-        self.left.drain(..self.left.len().saturating_sub(MAX_SSRCS_PER_TRANSPORT));
-        self.inbound.retain(|inbound| !leaves(inbound));
-    }
-
-    /// Whether an SSRC was a closed producer's: its sender may not have noticed yet.
-    pub(crate) fn has_left(&self, ssrc: u32) -> bool {
-        self.left.contains(&ssrc)
-    }
-
-    /// The SSRCs that its producers' senders use.
-    pub(crate) fn inbound(&self) -> &[Inbound] {
-        &self.inbound
-    }
-
-    /// So many SSRCs belong to streams, or did under the same key.
-    pub(crate) fn inbound_count(&self) -> usize {
-        self.inbound.len() + self.retired.len()
-    }
-
-    /// Whether an SSRC has lost its place under SRTP.
-    pub(crate) fn has_retired(&self, ssrc: u32) -> bool {
-        self.retired.contains(&ssrc)
-    }
-
-    /// The SSRCs of a stream lose their place.
-    pub(crate) fn retire_inbound(&mut self, stream: StreamKey) {
-        if self.security.is_some() {
-            self.retired.extend(self.inbound.iter().filter(|one| one.stream == stream).map(|one| one.ssrc));
-        }
-        self.inbound.retain(|inbound| inbound.stream != stream);
-    }
-
-    /// One more SSRC belongs to a stream.
-    pub(crate) fn add_inbound(&mut self, inbound: Inbound) {
-        let place = self.inbound.partition_point(|other| other.ssrc < inbound.ssrc);
-        self.inbound.insert(place, inbound);
-    }
-
-    /// The stream of an SSRC, if it is known.
-    #[inline]
-    pub(crate) fn inbound_of(&self, ssrc: u32) -> Option<&Inbound> {
-        let place = self.inbound.binary_search_by_key(&ssrc, |inbound| inbound.ssrc).ok()?;
-        self.inbound.get(place)
-    }
-
     /// Its consumers.
     pub(crate) fn consumers(&self) -> &[ConsumerKey] {
         &self.consumers
-    }
-
-    /// A consumer sends under these SSRCs from now on.
-    pub(crate) fn add_consumer(&mut self, key: ConsumerKey, ssrcs: impl Iterator<Item = u32>) {
-        for ssrc in ssrcs {
-            self.outbound.insert(ssrc, key);
-            if let Some(security) = &mut self.security {
-                security.use_ssrc(ssrc);
-            }
-        }
-        self.consumers.push(key);
-    }
-
-    pub(crate) fn remove_consumer(&mut self, key: ConsumerKey) {
-        self.consumers.retain(|consumer| *consumer != key);
-        self.outbound.retain(|_, consumer| *consumer != key);
-    }
-
-    /// The consumer that sends under an SSRC, of its media or its retransmissions.
-    pub(crate) fn consumer_of(&self, ssrc: u32) -> Option<ConsumerKey> {
-        self.outbound.get(&ssrc).copied()
-    }
-
-    /// Whether an SSRC cannot be given to a new consumer: it sends now, or has sent under the same key.
-    pub(crate) fn has_sent_as(&self, ssrc: u32) -> bool {
-        self.outbound.contains_key(&ssrc) || self.security.as_ref().is_some_and(|security| security.has_used(ssrc))
     }
 
     /// A consumer has packets of a stream to send in the current round. True if it is the transport's first.
@@ -463,7 +387,8 @@ impl Transport {
 
     /// The same, made if it is not there: its receivers may be about to say something.
     pub(crate) fn sending_or_new(&mut self, now: Instant) -> &mut Sending {
-        let (next, settings) = (self.next_transport_cc, self.outgoing);
+        #[expect(clippy::cast_possible_truncation, reason = "it wraps")]
+        let (next, settings) = (self.next_transport_cc.get() as u16, self.outgoing);
         self.sending.get_or_insert_with(|| Box::new(Sending::new(now, next, settings)))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use corecast_wire::{Codec, CommandError, ConsumeOptions, ProduceOptions, SrtpParameters};
+use corecast_wire::{Codec, CommandError, ConsumeOptions, ProduceOptions, SrtpParameters, TransportId};
 
 use super::refused::{Applied, invalid, limit};
 use crate::limits::{
@@ -14,9 +14,9 @@ use crate::memory::Words;
 use crate::srtp::Sealer;
 use crate::transport::{Security, Transport};
 
-pub(super) fn security(srtp: &SrtpParameters, words: &mut Words) -> Applied<Security> {
+pub(super) fn security(srtp: &SrtpParameters, words: &mut Words, id: TransportId) -> Applied<Security> {
     let mut sealer = Sealer::new(srtp).map_err(|error| invalid("srtpParameters.keyBase64", error.to_string()))?;
-    sealer.keep(words);
+    sealer.keep(words, id);
     Ok(Security::new(srtp.suite, sealer, None))
 }
 

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 
 use corecast_wire::{
-    Command, CommandError, ConsumeOptions, ConsumerId, Discard, PlainTransportOptions, ProduceOptions, ProducerId,
-    Reply, RouterId, SrtpParameters, TransportId,
+    Command, CommandError, ConsumeOptions, ConsumerId, Discard, FormerSsrc, PlainTransportOptions, ProduceOptions,
+    ProducerId, Reply, RouterId, SrtpParameters, TransportId,
 };
 
 use super::checks::{check_consume, check_produce, check_remotes, security};
@@ -158,8 +158,9 @@ impl Worker {
             ([local, rtcp_local], false) => (*local, Some(*rtcp_local)),
             _ => return Err(invalid("rtcpMux", "needs another number of endpoints than were opened")),
         };
-        let security = options.srtp.as_ref().map(|srtp| security(srtp, &mut self.words)).transpose()?;
-        let transport = Transport::new(id, router, options.rtcp_ssrc, local);
+        let security = options.srtp.as_ref().map(|srtp| security(srtp, &mut self.words, id)).transpose()?;
+        let mut transport = Transport::new(id, router, options.rtcp_ssrc, local);
+        transport.keep(&mut self.words);
         let transport = transport.plain(options.comedia, rtcp_local, security).piping(options.pipe);
         let endpoints: Vec<_> = transport.endpoints().collect();
         let key = self.transports.insert(transport);
@@ -204,7 +205,8 @@ impl Worker {
                 Some(Opener::new(srtp).map_err(|error| invalid("srtpParameters.keyBase64", error.to_string()))?)
             }
         };
-        if let (Some(security), Some(opener)) = (transport.security_mut(), opener) {
+        if let (Some(security), Some(mut opener)) = (transport.security_mut(), opener) {
+            opener.follow(&mut self.words, id);
             security.set_opener(opener);
         }
         transport.set_connected();
@@ -259,15 +261,15 @@ impl Worker {
             });
         }
         let key = self.producers.insert(Box::new(Producer::new(id, transport_key, options)));
-        for encoding in &options.encodings {
-            let mut stream = Stream::new(key, options.kind, encoding);
-            stream.keep(&mut self.words);
+        for (place, encoding) in (0..).zip(&options.encodings) {
+            let mut stream = Stream::new(key, options.kind, (place, encoding));
+            stream.keep(&mut self.words, id, now);
             if options.encodings.len() > 1 {
                 stream = stream.among_others();
             }
+            let ssrcs = stream.ssrcs();
             let stream = self.streams.insert(Box::new(stream));
-            let announced = [(encoding.ssrc, false), (encoding.rtx_ssrc, true)];
-            for (ssrc, rtx) in announced.into_iter().filter_map(|(ssrc, rtx)| Some((ssrc?, rtx))) {
+            for (ssrc, rtx) in ssrcs {
                 transport.add_inbound(Inbound { ssrc, stream, rtx });
             }
             if let Some(producer) = self.producers.get_mut(key) {
@@ -302,7 +304,8 @@ impl Worker {
         producer.streams().iter().for_each(|key| self.gather.forget(*key));
         self.round.retain(|key| !producer.streams().contains(key));
         if let Some(transport) = self.transports.get_mut(producer.transport()) {
-            transport.remove_producer(key, producer.streams());
+            let (id, left) = (transport.id(), transport.remove_producer(key, producer.streams()));
+            self.push_ssrcs(id, left, FormerSsrc::Left);
         }
     }
 
@@ -364,7 +367,11 @@ impl Worker {
         check_consume(transport, options)?;
         let from = (producer_key, stream, highest_layer);
         let mut consumer = Consumer::new(id, transport_key, from, source, options);
-        consumer.keep(&mut self.words);
+        consumer.keep(&mut self.words, |place| {
+            let key = *source.streams().get(usize::from(place))?;
+            let last = || self.streams.get(key)?.last_before(now, self.before?, source.clock_rate_hz());
+            Some((key, last()))
+        });
         let key = self.consumers.insert(consumer);
         transport.add_consumer(key, std::iter::once(options.ssrc).chain(options.rtx.as_ref().map(|rtx| rtx.ssrc)));
         self.consumer_by_id.insert(id, key);
@@ -435,7 +442,8 @@ impl Worker {
             }
         }
         if let Some(transport) = self.transports.get_mut(consumer.transport()) {
-            transport.remove_consumer(key);
+            let (id, sent) = (transport.id(), transport.remove_consumer(key));
+            self.push_ssrcs(id, sent, FormerSsrc::Sent);
         }
     }
 

@@ -11,12 +11,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use corecast_wire::{
-    CommandError, Discard, DtlsParameters, DtlsState, Event, IceParameters, IceProtocol, IceTuple, RouterId,
-    TransportId, WebRtcConfig, WebRtcTransportOptions,
+    CommandError, Discard, DtlsParameters, DtlsState, Event, IceProtocol, IceTuple, Record, TransportId, WebRtcConfig,
 };
 
 use super::handshakes::Handshakes;
-use super::refused::{Applied, exists, invalid, limit, not_found};
+use super::refused::{Applied, invalid};
 use super::{Owner, Worker};
 use crate::config::Config;
 use crate::dtls::{Dtls, Identity, Keys, Outcome};
@@ -26,7 +25,7 @@ use crate::ice::Ice;
 use crate::io::demux::{Protocol, protocol_of};
 use crate::io::{Endpoint, EndpointId, EndpointOp, Network, Outbox, Path, Timer};
 use crate::key::TransportKey;
-use crate::limits::{MAX_STUN_ANSWER_BYTES, MAX_TRANSPORTS};
+use crate::limits::MAX_STUN_ANSWER_BYTES;
 use crate::srtp::{Opener, Sealer};
 use crate::stun;
 use crate::time::Instant;
@@ -55,6 +54,21 @@ impl WebRtcServer {
             handshakes: Handshakes::default(),
         })
     }
+
+    /// Time without a sign of life after which there is no consent, of transports that were given none; zero for ever.
+    pub(super) const fn consent_timeout(&self) -> Duration {
+        self.consent_timeout
+    }
+
+    /// Transports by the username fragments that their checks may name.
+    pub(super) const fn fragments_mut(&mut self) -> &mut BTreeMap<String, TransportKey> {
+        &mut self.fragments
+    }
+
+    /// A path is a transport's, also if it was another's.
+    pub(super) fn add_path(&mut self, path: Path, key: TransportKey) {
+        self.paths.insert(path, key);
+    }
 }
 
 /// The address by which a transport is named before anything is nominated.
@@ -62,32 +76,6 @@ pub(super) const NOWHERE: Endpoint =
     Endpoint { id: EndpointId(u32::MAX), local: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0) };
 
 impl Worker {
-    pub(crate) fn create_webrtc_transport(
-        &mut self,
-        router: RouterId,
-        id: TransportId,
-        options: &WebRtcTransportOptions,
-    ) -> Applied {
-        limit(self.transports.len(), MAX_TRANSPORTS, "transports on a worker")?;
-        if self.transport_by_id.contains_key(&id) {
-            return Err(exists("transport", id.0));
-        }
-        let server = self.webrtc.as_mut().ok_or_else(|| invalid("webRtc", "is not configured on this worker"))?;
-        let siblings = self.routers.get_mut(&router).ok_or_else(|| not_found("router", router.0))?;
-        check_credentials(server, &options.ice)?;
-        let asked = options.consent_timeout_ms.map(|ms| Duration::from_millis(ms.into()));
-        let consent_timeout = Some(asked.unwrap_or(server.consent_timeout)).filter(|timeout| !timeout.is_zero());
-        let webrtc = WebRtc::new(&options.ice, consent_timeout, options.sctp);
-        let transport = Transport::new(id, router, options.rtcp_ssrc, NOWHERE)
-            .webrtc_with(webrtc, options.max_incoming_bitrate_bps)
-            .with_outgoing(&options.outgoing);
-        let key = self.transports.insert(transport);
-        siblings.push(key);
-        self.transport_by_id.insert(id, key);
-        server.fragments.insert(options.ice.username_fragment.clone(), key);
-        Ok(())
-    }
-
     pub(crate) fn connect_webrtc_transport(
         &mut self,
         now: Instant,
@@ -100,29 +88,17 @@ impl Worker {
             return Err(invalid("dtlsParameters.fingerprints", "must not be empty"));
         }
         let identity = self.webrtc.as_ref().map(|server| &server.identity);
-        let webrtc = self.transports.get_mut(key).and_then(Transport::webrtc_mut);
-        let (Some(identity), Some(webrtc)) = (identity, webrtc) else {
+        let transport = self.transports.get_mut(key);
+        // The keys may be of a handshake with a worker before this one.
+        let has_keys = transport.as_ref().is_some_and(|transport| transport.security().is_some());
+        let (Some(identity), Some(webrtc)) = (identity, transport.and_then(Transport::webrtc_mut)) else {
             return Err(invalid("transportId", "is not a WebRTC transport"));
         };
-        if webrtc.dtls().is_some() {
+        if webrtc.dtls().is_some() || has_keys {
             return Err(CommandError::AlreadyConnected);
         }
         webrtc.set_dtls(Dtls::new(identity, dtls, now));
         self.start_dtls(now, key, outbox);
-        Ok(())
-    }
-
-    pub(crate) fn restart_ice(&mut self, id: TransportId, ice: &IceParameters) -> Applied {
-        let key = self.transport_key(id)?;
-        let webrtc = self.transports.get_mut(key).and_then(Transport::webrtc_mut);
-        let (Some(server), Some(webrtc)) = (self.webrtc.as_mut(), webrtc) else {
-            return Err(invalid("transportId", "is not a WebRTC transport"));
-        };
-        check_credentials(server, ice)?;
-        if let Some(forgotten) = webrtc.ice_mut().restart(ice) {
-            server.fragments.remove(&forgotten);
-        }
-        server.fragments.insert(ice.username_fragment.clone(), key);
         Ok(())
     }
 
@@ -231,12 +207,15 @@ impl Worker {
     ) {
         let Some(server) = self.webrtc.as_mut() else { return };
         // Also if the path was valid before: another transport without keys may have taken it since.
-        server.paths.insert(path, key);
+        server.add_path(path, key);
         if checked.added && protocol == IceProtocol::Tcp {
             self.endpoint_ops.push_back(EndpointOp::Authenticated(path.local));
         }
         if let Some(forgotten) = checked.forgotten {
             server.fragments.remove(&forgotten);
+            if let Some(transport) = self.transports.get(key).map(Transport::id) {
+                self.push_record(Record::IceRestarted { transport });
+            }
         }
         if let Some(evicted) = checked.evicted {
             self.forget_path(key, evicted);
@@ -273,7 +252,7 @@ impl Worker {
     }
 
     /// Media goes where ICE says from now on, if there are keys.
-    fn follow_destination(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
+    pub(super) fn follow_destination(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let destination = transport.webrtc().and_then(|webrtc| webrtc.ice().destination());
         let had = transport.remote(Flow::Rtp).is_some();
@@ -286,10 +265,9 @@ impl Worker {
             transport.set_local(Endpoint { id: path.local, local });
         }
         transport.set_remote(Flow::Rtp, path.remote);
-        if !had {
-            let consumers = transport.consumers().to_vec();
-            consumers.into_iter().for_each(|key| self.want_key_frame_for(now, key, outbox));
-        }
+        let consumers = if had { Vec::new() } else { transport.consumers().to_vec() };
+        self.push_path(key, Some(path));
+        consumers.into_iter().for_each(|key| self.want_key_frame_for(now, key, outbox));
     }
 
     /// Stops sending until there is a path again. Consumers resynchronise then: after a gap the receiver would ask for
@@ -302,9 +280,10 @@ impl Worker {
                 consumer.resynchronise();
             }
         }
+        self.push_path(key, None);
     }
 
-    fn report_ice_state(&mut self, key: TransportKey) {
+    pub(super) fn report_ice_state(&mut self, key: TransportKey) {
         let Some(transport) = self.transports.get(key) else { return };
         let Some(webrtc) = transport.webrtc() else { return };
         let tuple = webrtc.ice().selected().and_then(|(path, protocol)| {
@@ -488,6 +467,9 @@ impl Worker {
             Some(Outcome::Closed) => {
                 // The other side has withdrawn its consent (RFC 7675 section 5.2).
                 self.fall_silent(key);
+                if let Some(transport) = self.transports.get(key).map(Transport::id) {
+                    self.push_record(Record::Closed { transport });
+                }
                 self.report_dtls_state(key, DtlsState::Closed, String::new());
             }
             None => {}
@@ -501,8 +483,10 @@ impl Worker {
             self.report_dtls_state(key, DtlsState::Failed, "the keys cannot be used".to_owned());
             return;
         };
-        sealer.keep(&mut self.words);
+        let id = transport.id();
+        sealer.keep(&mut self.words, id);
         transport.set_security(Security::new(local.suite, sealer, Some(opener)));
+        self.push_keys(id, &local, &remote);
         self.report_dtls(key, DtlsState::Connected, detail, certificate);
         self.follow_destination(now, key, outbox);
         self.arm_reports(now, key);
@@ -561,21 +545,4 @@ fn send(outbox: &mut Outbox, sent: &mut Traffic, path: Path, packet: &[u8]) {
         sent.count(packet.len());
         outbox.push(path, packet.len(), None);
     }
-}
-
-/// RFC 8839 section 5.4: 4 to 256 ice-chars of user fragment (here at most 32), 22 to 256 of password.
-fn check_credentials(server: &WebRtcServer, ice: &IceParameters) -> Applied {
-    let is_ice_char = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
-    let is_lawful =
-        |text: &str, lens: std::ops::RangeInclusive<usize>| lens.contains(&text.len()) && text.bytes().all(is_ice_char);
-    if !is_lawful(&ice.username_fragment, 4..=32) {
-        return Err(invalid("iceParameters.usernameFragment", "must be 4 to 32 ice-chars"));
-    }
-    if !is_lawful(&ice.password, 22..=256) {
-        return Err(invalid("iceParameters.password", "must be 22 to 256 ice-chars"));
-    }
-    if server.fragments.contains_key(&ice.username_fragment) {
-        return Err(invalid("iceParameters.usernameFragment", "is another transport's"));
-    }
-    Ok(())
 }

@@ -21,11 +21,11 @@ impl Worker {
         outbox: &mut Outbox,
     ) -> Result<(), Discard> {
         let transport = self.transports.get_mut(key).ok_or(Discard::NoTransport)?;
-        let flow = transport.rtcp_flow();
+        let (flow, id) = (transport.rtcp_flow(), transport.id());
         let len = if let Some(security) = transport.security_mut() {
             let opener = security.opener_mut().ok_or(Discard::NoKey)?;
             let len = opener.open_rtcp(datagram, &mut self.rtcp).map_err(OpenError::discard)?;
-            opener.keep_newest(&mut self.words);
+            opener.keep_newest(&mut self.words, id);
             len
         } else {
             self.rtcp.get_mut(..datagram.len()).ok_or(Discard::TooLong)?.copy_from_slice(datagram);

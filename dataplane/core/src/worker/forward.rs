@@ -156,8 +156,8 @@ impl Round<'_> {
             // The consumer may have gone since the round began, or switched.
             let consumer = consumers.get_mut(consumer_key).filter(|consumer| consumer.takes(key));
             let ending = consumer.as_ref().and_then(|consumer| match streams.get(consumer.leaves_for(key)?) {
-                Some(last) => Some(consumer.ending(last)),
-                None => consumer.parting(),
+                Some(last) if last.highest().is_some() => Some(consumer.ending(last)),
+                _ => consumer.parting(),
             });
             if let (Some(consumer), Some(stream)) = (consumer, streams.get_mut(key)) {
                 if let Some(ending) = ending {

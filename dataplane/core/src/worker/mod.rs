@@ -3,13 +3,15 @@
 //!
 //! All state is here, in tables, addressed by key (`key.rs`). A producer lists its consumers; a consumer names its
 //! transport. What is done to it stands in the modules beside this one: `receive` (RTP in), `forward` (RTP out),
-//! `feedback` (RTCP in), `retransmit`, `reports` (RTCP out), `layers` (simulcast), `commands`, `stats`.
+//! `feedback` (RTCP in), `retransmit`, `reports` (RTCP out), `layers` (simulcast), `commands`, `stats`, `restore` (in
+//! the place of a worker that has died).
 
 mod allocation;
 mod checks;
 mod commands;
 mod congestion;
 mod connect;
+mod credentials;
 mod data_commands;
 mod data_packets;
 mod direct;
@@ -28,6 +30,7 @@ mod receive;
 mod refused;
 mod reports;
 mod resolve;
+mod restore;
 mod retransmit;
 mod round;
 mod round_trip;
@@ -38,7 +41,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use corecast_wire::{
-    ConsumerId, Discard, Discards, Event, IceProtocol, ProducerId, RouterId, RtpObserverId, TransportId,
+    ConsumerId, Discard, Discards, Event, IceProtocol, ProducerId, Record, RouterId, RtpObserverId, TransportId,
 };
 
 use crate::config::Config;
@@ -48,8 +51,8 @@ use crate::key::{
     ConsumerKey, OfConsumer, OfProducer, OfStream, OfTransport, ProducerKey, StreamKey, Table, TransportKey,
 };
 use crate::limits::{MAX_EVENTS, MAX_LAYER_EVENTS, MAX_PAYLOAD_BYTES, MAX_SLOTS};
-use crate::media::{History, Producer, Stream};
-use crate::memory::{MemorySource, Words};
+use crate::media::{Before, History, Producer, Stream};
+use crate::memory::{MemorySource, Word, Words};
 use crate::observers::Observer;
 use crate::time::Instant;
 use crate::transport::{Flow, Transport};
@@ -94,6 +97,11 @@ pub struct Worker {
     history: History,
     /// Where next indexes out and highest indexes in lie.
     words: Words,
+    /// Unix time at which its clock began, and the worker whose place it takes.
+    _started: Word,
+    before: Option<Before>,
+    /// What it has learnt that the worker that takes its place is to be told.
+    records: VecDeque<Record>,
     /// When the datagram came that is being taken in.
     arrived: Instant,
     overload: Overload,
@@ -149,10 +157,14 @@ impl Worker {
     /// The same, with a history that gets its memory from `memory`, and with `words` for the numbers on which calls
     /// depend.
     #[must_use]
-    pub fn with_memory(config: Config, memory: MemorySource, words: Words) -> Self {
+    pub fn with_memory(config: Config, memory: MemorySource, mut words: Words) -> Self {
+        let (started, before) = restore::begin(&mut words, config.unix_time_ns);
         Self {
             history: History::new(config.history_slots.min(MAX_SLOTS), memory),
             words,
+            _started: started,
+            before,
+            records: VecDeque::new(),
             arrived: Instant::default(),
             overload: Overload::new(config.max_media_age, config.max_packets_per_s),
             gather: Gather::new(config.max_sound_wait),

@@ -3,7 +3,7 @@
 //! The order is the point. Nothing is learnt from a packet (no address, no SSRC, no index, no slot) before it has been
 //! authenticated; what fails is counted under one name and forgotten.
 
-use corecast_wire::{Codec, Discard, Event, MediaKind};
+use corecast_wire::{Codec, Discard, Event, MediaKind, Record};
 
 use super::Worker;
 use super::resolve::Resolved;
@@ -181,8 +181,9 @@ impl Worker {
             return;
         }
         transport.set_remote(flow, path.remote);
-        let event = Event::RemoteLearnt { transport: transport.id(), remote: path.remote, rtcp: flow == Flow::Rtcp };
-        self.push_event(event);
+        let (transport, remote, rtcp) = (transport.id(), path.remote, flow == Flow::Rtcp);
+        self.push_event(Event::RemoteLearnt { transport, remote, rtcp });
+        self.push_record(Record::Remote { transport, remote, rtcp });
         self.endpoint_ops.push_back(EndpointOp::Connect(path.local, path.remote));
     }
 
@@ -269,6 +270,9 @@ impl Worker {
         if !stream.has_history() {
             let router = self.transports.get(key).ok_or(Discard::NoTransport)?.router();
             stream.open_history(&mut self.history, Holder { transport: key, router })?;
+            if let Some(producer) = self.producers.get(stream.producer()) {
+                stream.keep_newest(&mut self.words, producer.id());
+            }
         }
         let last = arrival.restart.then(|| stream.reception());
         self.spare = stream.take_in(&mut self.history, slot, meta, arrival);

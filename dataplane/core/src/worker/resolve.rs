@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use corecast_wire::{Codec, CommandError, Discard, ProduceOptions};
+use corecast_wire::{Codec, CommandError, Discard, FormerSsrc, ProduceOptions};
 
 use super::Worker;
 use crate::key::{OfProducer, OfStream, Table, TransportKey};
@@ -88,15 +88,20 @@ impl Worker {
         else {
             return;
         };
+        let mut retired = Vec::new();
         if replaces {
             stream.replace(inbound.ssrc, window);
-            transport.retire_inbound(inbound.stream);
+            retired = transport.retire_inbound(inbound.stream);
         } else {
             stream.bind(inbound.ssrc, inbound.rtx);
             *stream.window(inbound.rtx) = window;
         }
-        stream.keep(&mut self.words);
+        if let Some(producer) = self.producers.get(stream.producer()) {
+            stream.keep(&mut self.words, producer.id(), self.arrived);
+        }
         transport.add_inbound(inbound);
+        let id = transport.id();
+        self.push_ssrcs(id, retired, FormerSsrc::Retired);
     }
 }
 

@@ -12,7 +12,7 @@ use corecast_wire::{
 };
 
 use crate::limits::{MAX_EVENTS, MAX_LAYER_EVENTS};
-use crate::memory::{Memory, MemorySource, Words};
+use crate::memory::{Memory, MemorySource, PLACES, Words};
 use crate::srtp::{ReplayWindow, Sealer};
 use crate::{Config, Endpoint, EndpointId, Forward, Instant, Outbox, OutboxSize, Path, SystemInstant, Worker};
 
@@ -289,13 +289,14 @@ fn a_stream_that_turns_idle_while_its_packets_wait_goes_on_afterwards() {
 /// What a call needs to go on after its process has died lies in the shell's memory, and is given back.
 #[test]
 fn numbers_of_a_call_lie_where_the_shell_says() {
-    let places: &'static [AtomicU64] = Box::leak((0..600).map(|_| AtomicU64::new(0)).collect());
+    let places: &'static [AtomicU64] = Box::leak((0..PLACES).map(|_| AtomicU64::new(0)).collect());
     for suite in SUITES {
         let mut left = Some(places);
-        let mut call = Call::with_words(suite, Words::new(move |_| left.take()));
+        let mut call = Call::with_words(suite, Words::new(move || left.take()));
         let has = |value: u64| places.iter().filter(|place| place.load(Ordering::Relaxed) == value).count();
         (3..=9).for_each(|index| assert_eq!(call.send(index), 1));
         assert_eq!(has(9 + 1), 1, "behind the highest index in");
+        assert_eq!(has((1 << 16) + 9 + 1), 1, "behind the stream's highest number");
         assert_eq!(has(AHEAD + 7), 1, "the next index out");
         let (from, outbox) = (TransportId(1), &mut call.outbox);
         let key = call.worker.transport_key(from).expect("a transport");
@@ -307,6 +308,7 @@ fn numbers_of_a_call_lie_where_the_shell_says() {
         assert_eq!(has(5), 1, "the next index of RTCP");
         let kept = call.worker.words.kept();
         call.must(&Command::CloseRouter { router: RouterId(1) }, &[]);
-        assert_eq!((kept, call.worker.words.kept()), (5, 0), "of two sealers, two windows and a consumer");
+        // Two sealers, two windows, two transports, a consumer (2), a stream that sends (5); and since when it lives.
+        assert_eq!((kept, call.worker.words.kept()), (14, 1));
     }
 }

@@ -55,3 +55,12 @@ pub(in crate::sim) struct Web {
     /// When it has opened which packets, by consumer.
     pub(super) opened: HashMap<usize, HashMap<u64, u64>>,
 }
+
+impl Web {
+    /// The worker has died. A handshake that is under way does not go on. Returns whether it is, for the participant.
+    pub(in crate::sim) fn worker_died(&mut self, is_shaking_hands: bool) -> bool {
+        self.paths.crashed();
+        self.disturbed |= is_shaking_hands;
+        !self.client.is_connected()
+    }
+}

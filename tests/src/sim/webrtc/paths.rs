@@ -62,6 +62,8 @@ impl Check {
 pub struct Paths {
     /// When each was last checked.
     checked: BTreeMap<Path, u64>,
+    /// The same of the machine before, until this one has told which of them it goes on with.
+    before: BTreeMap<Path, u64>,
     /// When the last packet came along a valid path that may have been authentic and new: a sign of life as well.
     packet_ns: u64,
     selected: Option<Path>,
@@ -110,6 +112,13 @@ impl Paths {
     #[must_use]
     pub const fn selected(&self) -> Option<Path> {
         self.selected
+    }
+
+    /// The machine has died. The one that takes its place tells which path it knows, if any, and knows no other.
+    pub fn crashed(&mut self) {
+        self.selected = None;
+        self.before = std::mem::take(&mut self.checked);
+        self.doubtful = true;
     }
 
     /// What has happened so far.
@@ -253,6 +262,10 @@ impl Paths {
     /// If it selects what no check has validated, or gives up too early or too late.
     pub fn told(&mut self, now_ns: u64, state: IceState, selected: Option<Path>) -> Result<(), Broken> {
         if let Some(path) = selected {
+            if let Some(checked_ns) = self.before.remove(&path) {
+                self.checked.insert(path, checked_ns);
+                self.packet_ns = now_ns;
+            }
             check!(self.is_valid(path), "selected {}, which no check has validated", path.remote);
         }
         if state == IceState::Disconnected {
