@@ -57,6 +57,7 @@ fn run_loop(mut pump: Box<Pump>) -> Result<(), StartError> {
     loop {
         let turn = pump.turn().map_err(|error| cannot_wait(&error))?;
         if turn == Turn::Housekeep && pump.housekeep() == Life::Ends {
+            pump.end();
             return Ok(());
         }
     }
@@ -86,6 +87,7 @@ async fn pump_media(mut pump: Box<Pump>, housekeeping: glommio::TaskQueueHandle)
             .map_err(|error| StartError::Other(format!("cannot start housekeeping: {error}")))?;
         let (returned, life) = done.await;
         if life == Life::Ends {
+            returned.end();
             return Ok(());
         }
         pump = returned;

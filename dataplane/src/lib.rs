@@ -4,7 +4,7 @@
 //! and round: it sleeps in the [`driver`], hands the machine the datagrams that arrived, and sends what the machine
 //! puts into the outbox. `coalesce` decides whether to wait a moment for more datagrams; `control` is the face of the
 //! one that commands the worker, and `link` that of the control plane;
-//! `usage` measures the thread.
+//! `usage` measures the thread; `keep` is what outlives it.
 //!
 //! Never here: anything about RTP. Unsafe code is in the driver only, in `ring` and `mmsg`.
 
@@ -14,6 +14,7 @@ pub mod coalesce;
 mod control;
 pub mod driver;
 mod executor;
+mod keep;
 mod link;
 mod memory;
 mod pump;
@@ -24,6 +25,7 @@ mod usage;
 use std::os::unix::net::UnixStream;
 
 pub use control::{Control, Machine, Served};
+pub use keep::Keep;
 
 /// Runs a worker on the calling thread until its link ends or it is told to shut down.
 ///
@@ -32,7 +34,16 @@ pub use control::{Control, Machine, Served};
 /// # Errors
 /// The reason why the worker could not start; control has been told by [`corecast_wire::Event::StartFailed`].
 pub fn run(link: UnixStream) -> Result<(), corecast_wire::StartError> {
-    start::run(link)
+    start::run(link, None)
+}
+
+/// The same, of a worker that keeps what outlives it. If the worker before left something there, this one goes on with
+/// the calls of that one: with the keys, the numbers and the paths that they had.
+///
+/// # Errors
+/// As of [`run`].
+pub fn run_keeping(link: UnixStream, keep: Keep) -> Result<(), corecast_wire::StartError> {
+    start::run(link, Some(keep))
 }
 
 /// Runs a worker on the calling thread, commanded from the same thread, until [`Control::serve`] ends it.
@@ -43,7 +54,7 @@ pub fn run_with(
     config: corecast_wire::WorkerConfig,
     control: Box<dyn Control>,
 ) -> Result<(), corecast_wire::StartError> {
-    start::run_with(config, control)
+    start::run_with(config, control, None)
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 //!
 //! Owns driver, machine, outbox and control of a worker. The only place where the clock is read, once per batch.
 
+mod keeping;
+
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast_core::limits::OUTBOX_TRAINS;
 use corecast_core::{
-    Config, Endpoint, EndpointOp, Forward, Instant, Memory, MemorySource, Outbox, OutboxSize, PLACES, Path, Piece,
-    Words, Worker,
+    Config, Endpoint, EndpointOp, Forward, Instant, Memory, MemorySource, Outbox, OutboxSize, Path, Piece, Words,
+    Worker,
 };
 use corecast_wire::{
     Command, CommandError, Event, IceProtocol, ListenInfo, PlainTransportOptions, Reply, TestHook, Usage,
@@ -17,8 +19,8 @@ use corecast_wire::{
 
 use crate::coalesce::{Coalescer, NO_SLEEP, Plan, TurnRecord};
 use crate::control::{Control, Machine, Served};
-use crate::driver::arena::Region;
 use crate::driver::{Change, Driver, Port, SegmentedSend};
+use crate::keep::Kept;
 use crate::memory::WorkerMemory;
 use crate::servers::{self, Opened, Servers, command_error};
 use crate::usage::{Latency, sample};
@@ -89,11 +91,19 @@ pub(crate) struct Pump {
     commands: usize,
     /// Packets of the outbox being sent that the kernel refused, by path.
     refused: Vec<(Path, u64)>,
+    /// What outlives the worker, if anything does.
+    kept: Option<Kept>,
 }
 
 impl Pump {
     /// `driver` watches `control` already, and has opened `webrtc` for all WebRTC transports together.
-    pub(crate) fn new(config: WorkerConfig, driver: Driver, control: Box<dyn Control>, webrtc: &[Endpoint]) -> Self {
+    pub(crate) fn new(
+        config: WorkerConfig,
+        driver: Driver,
+        control: Box<dyn Control>,
+        webrtc: &[Endpoint],
+        kept: Option<(Kept, Words)>,
+    ) -> Self {
         let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started = std::time::Instant::now();
         let clock = Clock(started);
@@ -111,7 +121,7 @@ impl Pump {
             ..Config::plain(started)
         };
         let source = MemorySource::new(move |bytes| memory.take(bytes));
-        let words = Words::new(|| Region::words_of_process(PLACES).ok());
+        let (kept, words) = kept.map_or_else(|| (None, Words::default()), |(kept, words)| (Some(kept), words));
         let mut worker = Worker::with_memory(core_config, source, words);
         for endpoint in webrtc {
             worker.open_webrtc(*endpoint, IceProtocol::Udp);
@@ -133,6 +143,7 @@ impl Pump {
             last_tick: Instant::default(),
             commands: 0,
             refused: Vec::with_capacity(OUTBOX_TRAINS),
+            kept,
             config,
         }
     }
@@ -282,6 +293,7 @@ impl Pump {
 
     /// Sends the outbox and empties it. All sends are complete when this returns.
     fn flush(&mut self) {
+        self.keep_learnt();
         if self.outbox.is_empty() {
             return;
         }
@@ -345,8 +357,8 @@ impl Pump {
     /// Opens the sockets first, so that the machine never holds a transport without them.
     fn create_plain_transport(
         &mut self,
-        command: &Command,
         options: &PlainTransportOptions,
+        create: impl FnOnce(&mut Self, &[Endpoint]) -> Result<Reply, CommandError>,
     ) -> Result<Reply, CommandError> {
         let (first, last) = options.port_range.unwrap_or(self.config.port_range);
         let port = |given: Option<u16>| given.map_or(Port::Range(first, last), Port::Given);
@@ -362,7 +374,7 @@ impl Pump {
             count = 2;
         }
         let opened: &[Endpoint] = opened.get(..count).unwrap_or_default();
-        let result = self.worker.handle_command(self.clock.now(), command, opened, &mut self.outbox);
+        let result = create(self, opened);
         if result.is_err() {
             for endpoint in opened {
                 self.driver.close(endpoint.id);
@@ -423,11 +435,16 @@ impl Machine for Pump {
                 Ok(Reply::Done)
             }
             Command::TestHook(_) => Err(CommandError::HooksOff),
-            Command::CreatePlainTransport { options, .. } => self.create_plain_transport(command, options),
+            Command::CreatePlainTransport { options, .. } => self.create_plain_transport(options, |pump, opened| {
+                pump.worker.handle_command(pump.clock.now(), command, opened, &mut pump.outbox)
+            }),
             Command::OpenWebRtcServer { server, listen } => self.open_webrtc_server(*server, listen),
             Command::CloseWebRtcServer { server } => self.close_webrtc_server(*server),
             _ => self.worker.handle_command(self.clock.now(), command, &[], &mut self.outbox),
         };
+        if let Ok(reply) = &result {
+            self.keep_applied(command, reply);
+        }
         // Packets that the command causes (a BYE, say) leave before their endpoint closes.
         self.flush();
         self.apply_endpoint_ops();

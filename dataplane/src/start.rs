@@ -3,13 +3,14 @@
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use corecast_core::Endpoint;
-use corecast_wire::{Event, Executor, Io, StartError, WebRtcConfig, WorkerConfig};
+use corecast_core::{Endpoint, Words};
+use corecast_wire::{Event, Executor, Io, Record, StartError, WebRtcConfig, WorkerConfig};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::control::Control;
 use crate::driver::{Driver, DriverOptions, MAX_CONNECTIONS, MAX_SOCKETS, OpenError, Port, SocketOptions};
 use crate::executor::{self, Runner};
+use crate::keep::{Keep, Kept};
 use crate::link::Link;
 use crate::pump::Pump;
 
@@ -26,19 +27,28 @@ const BIND_INTERVAL: Duration = Duration::from_millis(20);
 /// Address of the socket that is opened to see which buffers the system gives.
 const PROBE_IP: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-/// Runs a worker on the calling thread until its link ends.
-pub(crate) fn run(link: UnixStream) -> Result<(), StartError> {
+/// Runs a worker on the calling thread until its link ends. If the worker before left something in what is kept, this
+/// one goes on with that one's calls.
+pub(crate) fn run(link: UnixStream, keep: Option<Keep>) -> Result<(), StartError> {
     // If the first frame does not come, there is no control to tell.
     let (link, config) = Link::accept(link)?;
-    run_with(config, Box::new(link))
+    run_with(config, Box::new(link), keep)
 }
 
 /// Runs a worker on the calling thread until the one that commands it ends it.
-pub(crate) fn run_with(config: WorkerConfig, mut control: Box<dyn Control>) -> Result<(), StartError> {
-    match prepare(&config, &*control) {
-        Ok(Ready { driver, webrtc, runner, io, reason, warnings }) => {
+pub(crate) fn run_with(
+    config: WorkerConfig,
+    mut control: Box<dyn Control>,
+    keep: Option<Keep>,
+) -> Result<(), StartError> {
+    match prepare(&config, &*control, keep) {
+        Ok(Ready { driver, webrtc, runner, io, reason, warnings, kept }) => {
             control.tell(Event::Started { io, reason, warnings });
-            executor::run(runner, Box::new(Pump::new(config, driver, control, &webrtc)))
+            let (kept, records) =
+                kept.map_or((None, Vec::new()), |(kept, words, records)| (Some((kept, words)), records));
+            let mut pump = Box::new(Pump::new(config, driver, control, &webrtc, kept));
+            pump.take_over(&records);
+            executor::run(runner, pump)
         }
         Err(error) => {
             control.tell(Event::StartFailed(error.clone()));
@@ -55,9 +65,10 @@ struct Ready {
     io: Io,
     reason: String,
     warnings: Vec<String>,
+    kept: Option<(Kept, Words, Vec<Record>)>,
 }
 
-fn prepare(config: &WorkerConfig, control: &dyn Control) -> Result<Ready, StartError> {
+fn prepare(config: &WorkerConfig, control: &dyn Control, keep: Option<Keep>) -> Result<Ready, StartError> {
     pin(config.core)?;
     // Timers as precise as the hardware's: the default slack of 50 us is as long as some of our sleeps.
     let _ = nix::sys::prctl::set_timerslack(1);
@@ -71,10 +82,12 @@ fn prepare(config: &WorkerConfig, control: &dyn Control) -> Result<Ready, StartE
     let options = DriverOptions { sockets, max_sockets, huge_pages: config.huge_pages };
     let (mut driver, io, reason) = choose(config, options)?;
     driver.watch_link(control.fd()).map_err(|error| StartError::Other(format!("cannot watch the link: {error}")))?;
+    let kept = keep.map(|keep| open_kept(&mut driver, keep)).transpose();
+    let kept = kept.map_err(|error| StartError::Other(format!("what is kept cannot be used: {error}")))?;
     let webrtc = config.webrtc.as_ref().map_or(Ok(Vec::new()), |webrtc| open_webrtc(&mut driver, webrtc))?;
     try_buffers(&mut driver, &mut warnings);
     let runner = executor::make(config.executor, io, config.core)?;
-    Ok(Ready { driver, webrtc, runner, io, reason, warnings })
+    Ok(Ready { driver, webrtc, runner, io, reason, warnings, kept })
 }
 
 fn pin(core: u32) -> Result<(), StartError> {
@@ -167,6 +180,15 @@ fn raise_locked_memory_limit() -> Result<(), String> {
         "{limit} bytes of locked memory are allowed, {MIN_LOCKED_BYTES} are needed: raise RLIMIT_MEMLOCK \
          (LimitMEMLOCK=, ulimit -l)"
     ))
+}
+
+/// What the worker before left, where this one keeps the same, and the sockets at whose addresses it may listen.
+fn open_kept(driver: &mut Driver, keep: Keep) -> std::io::Result<(Kept, Words, Vec<Record>)> {
+    let (memory, sockets) = keep.into_parts();
+    driver.inherit(sockets)?;
+    let (kept, (left, records)) = Kept::open(memory)?;
+    let words = kept.words()?.following([left]);
+    Ok((kept, words, records))
 }
 
 /// Opens the sockets that all WebRTC transports share.

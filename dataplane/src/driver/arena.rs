@@ -4,6 +4,7 @@
 //! owns a `Box<[u8]>`. Regions that were split from each other never overlap.
 
 use std::ffi::c_void;
+use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::{Deref, DerefMut};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use corecast_wire::HugePages;
-use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munmap};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 
 /// Size of a huge page where pages have 4 KiB.
 const HUGE_PAGE_BYTES: usize = 2 << 20;
@@ -98,15 +99,22 @@ impl Region {
         Ok(&mut **Box::leak(Box::new(Self::new(bytes, huge_pages)?)))
     }
 
-    /// The same as numbers, so many of them, which others may read while they change.
+    /// A part of a file as numbers, for as long as the process lives: who opens the file later finds them there.
+    /// `offset` is a multiple of a page.
     ///
     /// # Errors
-    /// If the system has no memory.
-    pub(crate) fn words_of_process(count: usize) -> io::Result<&'static [AtomicU64]> {
-        let bytes = Self::of_process(count.saturating_mul(size_of::<AtomicU64>()), HugePages::Off)?;
-        // SAFETY: a region begins with a page, and all bytes make numbers.
-        let (_, words, _) = unsafe { bytes.align_to::<AtomicU64>() };
-        Ok(words)
+    /// If the file is shorter, or the system has no room for the mapping.
+    pub(crate) fn words_of_file(file: &File, offset: u64, count: usize) -> io::Result<&'static [AtomicU64]> {
+        let bytes = count.saturating_mul(size_of::<AtomicU64>());
+        let end = offset.checked_add(bytes as u64).filter(|end| file.metadata().is_ok_and(|file| file.len() >= *end));
+        let length = NonZeroUsize::new(bytes).filter(|_| end.is_some()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let offset = i64::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: the kernel chooses a place where nothing is mapped.
+        let start = unsafe { mmap(None, length, protection, MapFlags::MAP_SHARED, file, offset) }?;
+        // SAFETY: it is mapped for as long as the process lives, begins with a page, and is only ever used as atomic
+        // numbers; all bytes make some. The file is as long (it is sealed against being made shorter).
+        Ok(unsafe { std::slice::from_raw_parts(start.cast::<AtomicU64>().as_ptr(), count) })
     }
 
     /// Where the region begins. For memory that the kernel may be writing to, of which no slice must be made.
@@ -134,8 +142,6 @@ impl DerefMut for Region {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-
     use super::*;
 
     #[test]
@@ -167,16 +173,6 @@ mod tests {
         drop(first);
         let second = std::thread::spawn(move || second).join().expect("a region may change its thread");
         assert!(second.iter().all(|byte| *byte == 2));
-    }
-
-    #[test]
-    fn words_are_as_many_as_asked_for_and_zero() {
-        let words = Region::words_of_process(5_000).expect("memory");
-        assert_eq!(words.len(), 5_000);
-        for (number, word) in (1..).zip(words) {
-            assert_eq!(word.swap(number, Ordering::Relaxed), 0);
-        }
-        assert!((1..).zip(words).all(|(number, word)| word.load(Ordering::Relaxed) == number));
     }
 
     /// Whether the mapping at `address` is marked for huge pages (`hg`, proc_pid_smaps(5)).

@@ -28,7 +28,7 @@ mod tcp;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use corecast_core::{Endpoint, EndpointId, Instant, Path};
@@ -150,6 +150,20 @@ impl Driver {
             tcp_ready: false,
             backend,
         }
+    }
+
+    /// UDP sockets that are bound already, which somebody else keeps open when this process ends: who opens the address
+    /// of one gets it, with what it has received meanwhile.
+    ///
+    /// # Errors
+    /// If one of them is not bound.
+    pub fn inherit(&mut self, sockets: Vec<OwnedFd>) -> io::Result<()> {
+        self.sockets.inherit(sockets)
+    }
+
+    /// Closes those whose address nobody has opened.
+    pub fn forget_inherited(&mut self) {
+        self.sockets.forget_inherited();
     }
 
     /// Opens a UDP socket and receives from it. IPv6 sockets take IPv6 only.

@@ -136,12 +136,39 @@ pub(super) struct Sockets {
     next_port: u16,
     max: usize,
     warning: Option<String>,
+    /// Sockets that are bound already, by their address: somebody else keeps them open when this process ends.
+    inherited: BTreeMap<SocketAddr, OwnedFd>,
 }
 
 impl Sockets {
     /// Holds at most `max` sockets.
     pub(super) const fn new(options: SocketOptions, max: usize) -> Self {
-        Self { entries: Vec::new(), free: Vec::new(), options, next_port: 0, max, warning: None }
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            options,
+            next_port: 0,
+            max,
+            warning: None,
+            inherited: BTreeMap::new(),
+        }
+    }
+
+    /// Sockets that are bound already: who opens the address of one gets it. What it has received waits in it.
+    ///
+    /// # Errors
+    /// If one of them is not bound.
+    pub(super) fn inherit(&mut self, sockets: Vec<OwnedFd>) -> io::Result<()> {
+        for fd in sockets {
+            let local = local_address(&fd)?;
+            self.inherited.insert(local, fd);
+        }
+        Ok(())
+    }
+
+    /// Closes those whose address nobody has opened.
+    pub(super) fn forget_inherited(&mut self) {
+        self.inherited.clear();
     }
 
     /// Most endpoints that there may be.
@@ -231,21 +258,29 @@ impl Sockets {
     }
 
     fn bind(&mut self, address: SocketAddr, options: SocketOptions) -> nix::Result<(OwnedFd, SocketAddr)> {
+        if let Some(fd) = self.inherited.remove(&address) {
+            self.set_options(&fd, options)?;
+            return Ok((fd, address));
+        }
         let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(family, SockType::Datagram, flags, None)?;
         if address.is_ipv6() {
             setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
         }
-        self.set_buffers(&fd, options)?;
-        // Refused by kernels before 5.0: datagrams then come one by one, which is correct as well.
-        let _ = options.gro.then(|| setsockopt(&fd, sockopt::UdpGroSegment, &true));
-        setsockopt(&fd, sockopt::RxqOvfl, &1)?;
-        // How long a datagram has waited says whether the worker is behind.
-        setsockopt(&fd, sockopt::ReceiveTimestampns, &true)?;
+        self.set_options(&fd, options)?;
         bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
         let local = local_address(&fd)?;
         Ok((fd, local))
+    }
+
+    fn set_options(&mut self, fd: &OwnedFd, options: SocketOptions) -> nix::Result<()> {
+        self.set_buffers(fd, options)?;
+        // Refused by kernels before 5.0: datagrams then come one by one, which is correct as well.
+        let _ = options.gro.then(|| setsockopt(fd, sockopt::UdpGroSegment, &true));
+        setsockopt(fd, sockopt::RxqOvfl, &1)?;
+        // How long a datagram has waited says whether the worker is behind.
+        setsockopt(fd, sockopt::ReceiveTimestampns, &true)
     }
 
     /// Beyond the system's maximum where we may (CAP_NET_ADMIN), up to it otherwise. Linux doubles what it is given and
@@ -310,7 +345,7 @@ fn local_address(fd: &OwnedFd) -> nix::Result<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, UdpSocket};
 
     use super::*;
 
@@ -359,6 +394,27 @@ mod tests {
         let twice = sockets.open_shared(shared.local.ip(), Port::Given(shared.local.port())).expect_err("taken");
         assert!(matches!(twice, OpenError::Refused { address, .. } if address == shared.local));
         assert_eq!(sockets.number(), Some(EndpointId(1)), "a socket that is refused keeps no number");
+    }
+
+    #[test]
+    fn who_opens_the_address_of_an_inherited_socket_gets_it_with_what_it_has_received() {
+        let before = UdpSocket::bind((LOOPBACK, 0)).expect("a socket");
+        let local = before.local_addr().expect("bound");
+        UdpSocket::bind((LOOPBACK, 0)).expect("a socket").send_to(b"meanwhile", local).expect("loopback");
+        let mut sockets = sockets();
+        let unused = UdpSocket::bind((LOOPBACK, 0)).expect("a socket");
+        let address = unused.local_addr().expect("bound");
+        sockets.inherit(vec![before.try_clone().expect("a descriptor").into(), unused.into()]).expect("they are bound");
+        let other = sockets.open(LOOPBACK, Port::Given(0)).expect("a socket");
+        assert_ne!(other.local, local);
+        let opened = sockets.open_shared(LOOPBACK, Port::Given(local.port())).expect("the same");
+        assert_eq!(opened.local, local);
+        let socket = UdpSocket::from(sockets.take(opened.id).expect("open").fd().try_clone().expect("a descriptor"));
+        let mut room = [0; 20];
+        assert_eq!(socket.recv(&mut room).expect("it waits"), 9);
+        UdpSocket::bind(address).expect_err("it is open still");
+        sockets.forget_inherited();
+        UdpSocket::bind(address).expect("it is closed");
     }
 
     #[test]

@@ -22,6 +22,11 @@ pub(crate) struct Control {
     next_id: u64,
 }
 
+/// For a worker whose thread is not ours.
+fn nobody() -> JoinHandle<Result<(), StartError>> {
+    std::thread::spawn(|| Ok(()))
+}
+
 /// A configuration that works.
 pub(crate) fn config((io, executor): (Io, Executor)) -> WorkerConfig {
     WorkerConfig {
@@ -48,9 +53,14 @@ pub(crate) fn config((io, executor): (Io, Executor)) -> WorkerConfig {
 impl Control {
     pub(crate) fn start(config: WorkerConfig) -> Self {
         let (stream, theirs) = UnixStream::pair().expect("a socket pair");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
         let worker = std::thread::spawn(move || corecast_dataplane::run(theirs));
-        let mut control = Self { stream, decoder: FrameDecoder::default(), worker, next_id: 0 };
+        Self { worker, ..Self::over(stream, config) }
+    }
+
+    /// Over a link to a worker of another process.
+    pub(crate) fn over(stream: UnixStream, config: WorkerConfig) -> Self {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        let mut control = Self { stream, decoder: FrameDecoder::default(), worker: nobody(), next_id: 0 };
         control.write(&[Frame::Config(config)]);
         control
     }

@@ -17,6 +17,7 @@ use crate::io::{Endpoint, EndpointOp, Outbox};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey, TransportKey};
 use crate::limits::{MAX_CONSUMERS, MAX_CONSUMERS_PER_TRANSPORT, MAX_ROUTERS, MAX_TRANSPORTS};
 use crate::media::{Producer, Stream};
+use crate::memory::{Name, What};
 use crate::srtp::Opener;
 use crate::time::Instant;
 use crate::transport::{Flow, Inbound, Transport};
@@ -151,6 +152,9 @@ impl Worker {
         limit(self.transports.len(), MAX_TRANSPORTS, "transports on a worker")?;
         if self.transport_by_id.contains_key(&id) {
             return Err(exists("transport", id.0));
+        }
+        if options.srtp.is_some() {
+            self.check_number(Name::new(What::NextRtcpOut, id.0, 0))?;
         }
         let siblings = self.routers.get_mut(&router).ok_or_else(|| not_found("router", router.0))?;
         let (local, rtcp_local) = match (opened, options.rtcp_mux) {
@@ -351,6 +355,7 @@ impl Worker {
             return Err(exists("consumer", id.0));
         }
         limit(self.consumers.len(), MAX_CONSUMERS, "consumers on a worker")?;
+        self.check_number(Name::new(What::NextOut, id.0, 0))?;
         self.rank_layers(producer_key);
         let Some(source) = self.producers.get(producer_key) else { return Err(not_found("producer", producer.0)) };
         let source_router = self.transports.get(source.transport()).map(|transport| transport.router());

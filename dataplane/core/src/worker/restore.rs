@@ -84,6 +84,13 @@ impl Worker {
     /// Every record has been applied.
     pub fn restored(&mut self) {
         self.words.forget_left();
+        self.before = None;
+    }
+
+    /// What sends under a key goes on only if its numbers are known: none is ever used twice.
+    pub(super) fn check_number(&self, name: Name) -> Applied {
+        let is_known = self.before.is_none() || self.words.left(name).is_some();
+        if is_known { Ok(()) } else { Err(invalid("numbers", "are not known of what the worker before has sent")) }
     }
 
     fn restore_keys(
@@ -93,6 +100,7 @@ impl Worker {
         (sending, receiving): (&SrtpParameters, &SrtpParameters),
     ) -> Applied {
         let key = self.transport_key(id)?;
+        self.check_number(Name::new(What::NextRtcpOut, id.0, 0))?;
         let unusable = |error: crate::srtp::KeyError| invalid("keys", error.to_string());
         let (mut sealer, mut opener) =
             (Sealer::new(sending).map_err(unusable)?, Opener::new(receiving).map_err(unusable)?);
