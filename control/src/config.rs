@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::{
     CoalesceSetting, ExecutorSetting, Grace, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp, LogFormat,
-    Network, PortRange, SoundWait, Span, Workers,
+    Network, Placement, PortRange, SoundWait, Span, Workers,
 };
 
 pub(crate) use ends::{Drain, Failover, Restart};
@@ -24,6 +24,8 @@ pub(crate) use http::Http;
 pub(crate) use webrtc::{Dtls, Limits, Sctp};
 
 /// Files that are read when `--config` names none; the first that exists.
+/// Most that a worker can weigh.
+const MAX_WEIGHT: u32 = 100;
 const DEFAULT_FILES: [&str; 2] = ["corecast.toml", "/etc/corecast.toml"];
 
 /// The effective settings.
@@ -136,6 +138,8 @@ pub(crate) struct Rooms {
     pub(crate) viewer_grace: Span,
     /// A room in which only broadcasters are, of none of which anything has come for this long, is closed.
     pub(crate) silence: Span,
+    /// On which worker a room is made.
+    pub(crate) placement: Placement,
     /// Most rooms at a time.
     pub(crate) max: usize,
     /// Most rooms at a time that one IP address (IPv6: one /64) has made. 0 for no limit.
@@ -148,6 +152,7 @@ impl Default for Rooms {
             idle: Span::from_secs(60),
             viewer_grace: Span::from_secs(15),
             silence: Span::from_secs(600),
+            placement: Placement::default(),
             max: 10_000,
             max_per_ip: 1_000,
         }
@@ -162,11 +167,14 @@ pub(crate) struct WorkerWatch {
     pub(crate) heartbeat: Span,
     /// A worker that has not answered for this long is declared dead.
     pub(crate) timeout: Span,
+    /// How much each worker's core can do beside the others, in the order of the workers; 1 for those that are not
+    /// there.
+    pub(crate) weights: Vec<u32>,
 }
 
 impl Default for WorkerWatch {
     fn default() -> Self {
-        Self { heartbeat: Span::from_secs(1), timeout: Span::from_secs(3) }
+        Self { heartbeat: Span::from_secs(1), timeout: Span::from_secs(3), weights: Vec::new() }
     }
 }
 
@@ -265,6 +273,9 @@ pub(crate) struct Args {
     /// Most rooms that one IP address may have made; 0 for no limit [default: 1000]
     #[arg(long, env = "CORECAST_ROOMS_MAX_PER_IP", value_name = "NUMBER")]
     rooms_max_per_ip: Option<usize>,
+    /// On which worker a room is made: round-robin, least-loaded or power-of-two [default: round-robin]
+    #[arg(long, env = "CORECAST_ROOMS_PLACEMENT", value_name = "HOW")]
+    rooms_placement: Option<Placement>,
     /// Interval of the usage log [default: 120s]
     #[arg(long, env = "CORECAST_USAGE_INTERVAL", value_name = "TIME")]
     usage_interval: Option<Span>,
@@ -412,6 +423,7 @@ impl Config {
         set(&mut self.rooms.viewer_grace, &args.rooms_viewer_grace);
         set(&mut self.rooms.silence, &args.rooms_silence);
         set(&mut self.rooms.max_per_ip, &args.rooms_max_per_ip);
+        set(&mut self.rooms.placement, &args.rooms_placement);
         set(&mut self.usage.interval, &args.usage_interval);
         set(&mut self.worker.heartbeat, &args.worker_heartbeat);
         set(&mut self.worker.timeout, &args.worker_timeout);
@@ -429,6 +441,9 @@ impl Config {
     /// Checks what settings must not be together.
     fn check(&self) -> Result<(), ConfigError> {
         let wrong = |sentence: &str| Err(ConfigError(sentence.to_owned()));
+        if self.worker.weights.iter().any(|weight| !(1..=MAX_WEIGHT).contains(weight)) {
+            return wrong("worker.weights must be 1 to 100 each");
+        }
         if self.worker.heartbeat.0.is_zero() || self.usage.interval.0.is_zero() {
             return wrong("worker.heartbeat and usage.interval must be longer than nothing");
         }

@@ -60,6 +60,7 @@ macro_rules! by_text {
 by_text!(
     Workers,
     Isolation,
+    Placement,
     IoSetting,
     ExecutorSetting,
     CoalesceSetting,
@@ -128,6 +129,41 @@ impl Display for Workers {
                 write!(f, "[{}]", cores.iter().map(u32::to_string).collect::<Vec<_>>().join(","))
             }
         }
+    }
+}
+
+/// On which worker a new room is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// On one after the other.
+    #[default]
+    RoundRobin,
+    /// On the one that uses the least of its core.
+    LeastLoaded,
+    /// On the less busy of two that are drawn.
+    PowerOfTwo,
+}
+
+impl FromStr for Placement {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "round-robin" => Ok(Self::RoundRobin),
+            "least-loaded" => Ok(Self::LeastLoaded),
+            "power-of-two" => Ok(Self::PowerOfTwo),
+            _ => Err(format!("placement {text:?} must be \"round-robin\", \"least-loaded\" or \"power-of-two\"")),
+        }
+    }
+}
+
+impl Display for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RoundRobin => "round-robin",
+            Self::LeastLoaded => "least-loaded",
+            Self::PowerOfTwo => "power-of-two",
+        })
     }
 }
 

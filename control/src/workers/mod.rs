@@ -8,6 +8,7 @@ mod events;
 #[cfg(test)]
 pub(crate) mod fake_worker;
 mod link;
+mod placement;
 mod pool;
 pub(crate) mod spawn;
 mod usage;

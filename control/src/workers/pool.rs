@@ -14,7 +14,9 @@ use tokio::time::{MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::events::EventRouter;
 use super::link::{Link, LinkEvent, RequestError};
+use super::placement::{self, Load};
 use super::usage::Rates;
+use crate::settings::Placement;
 
 /// Time after the timeout in which a reply that has long arrived may still be read: perhaps it was control that slept.
 const LAST_CHANCE: Duration = Duration::from_millis(50);
@@ -70,6 +72,8 @@ struct State {
     before: Option<Usage>,
     /// Where the interval of the usage log began.
     logged: Option<Usage>,
+    /// Rooms that were made there since the latest heartbeat.
+    new_rooms: u32,
 }
 
 /// How the pool watches.
@@ -93,6 +97,9 @@ pub(crate) struct Spawned {
 pub(crate) struct Pool {
     workers: Vec<Arc<Worker>>,
     turn: AtomicUsize,
+    placement: Placement,
+    /// How much each worker's core can do beside the others; 1 for those that are not there.
+    weights: Vec<u32>,
 }
 
 impl Worker {
@@ -142,6 +149,12 @@ impl Worker {
         Some((latest.clone(), Rates::between(before, latest)))
     }
 
+    /// How busy it is, as far as the latest heartbeats tell.
+    fn load(&self, weight: u32) -> Load {
+        let cpu_percent = self.usage().map_or(0.0, |(_, rates)| rates.cpu_percent);
+        Load { cpu_percent, new_rooms: self.state().new_rooms, weight }
+    }
+
     fn death(&self, cause: DeathCause) -> Death {
         Death { worker: self.index, core: self.core, pid: self.pid, cause }
     }
@@ -175,17 +188,32 @@ impl Pool {
             tokio::spawn(beat(Arc::clone(&worker), watch, deaths.clone()));
             workers.push(worker);
         }
-        Ok((Self { workers, turn: AtomicUsize::new(0) }, died, started))
+        Ok((
+            Self { workers, turn: AtomicUsize::new(0), placement: Placement::default(), weights: Vec::new() },
+            died,
+            started,
+        ))
     }
 
     pub(crate) fn workers(&self) -> &[Arc<Worker>] {
         &self.workers
     }
 
-    /// The worker whose turn it is; then it is the next one's.
+    /// The same, in which rooms are made on workers as these two say.
+    #[must_use]
+    pub(crate) fn placing(self, placement: Placement, weights: Vec<u32>) -> Self {
+        Self { placement, weights, ..self }
+    }
+
+    /// The worker on which the next room is made.
     pub(crate) fn take_turn(&self) -> Option<Arc<Worker>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.workers.get(turn.checked_rem(self.workers.len())?).cloned()
+        let weights = self.weights.iter().copied().chain(std::iter::repeat(1));
+        let loads: Vec<_> = self.workers.iter().zip(weights).map(|(worker, weight)| worker.load(weight)).collect();
+        let draw = std::array::from_fn(|_| usize::try_from(rand::random::<u32>()).unwrap_or_default());
+        let worker = self.workers.get(placement::choose(self.placement, turn, draw, &loads)?)?;
+        worker.state().new_rooms += 1;
+        Some(Arc::clone(worker))
     }
 
     /// Asks every worker to end in good order.
@@ -299,6 +327,7 @@ fn note(worker: &Worker, usage: Usage, watch: Watch) {
         *logged = usage.clone();
     }
     state.before = state.latest.replace(usage);
+    state.new_rooms = 0;
 }
 
 #[cfg(test)]
