@@ -31,7 +31,7 @@ pub(super) fn choose(placement: Placement, turn: usize, draw: [usize; 2], loads:
     let count = loads.len();
     let found = match placement {
         Placement::RoundRobin => return in_turn(turn, loads),
-        // Of those that are equally busy the one whose turn it is.
+        // If some are equally busy, the one whose turn it is.
         Placement::LeastLoaded => least(&mut (0..count).map(|at| turn.wrapping_add(at) % count)),
         Placement::PowerOfTwo => {
             let [first, second] = draw;
