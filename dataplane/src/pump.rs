@@ -363,11 +363,11 @@ impl Pump {
         let (first, last) = options.port_range.unwrap_or(self.config.port_range);
         let port = |given: Option<u16>| given.map_or(Port::Range(first, last), Port::Given);
         let ip = options.listen_ip;
-        let rtp = self.driver.open(ip, port(options.port)).map_err(command_error)?;
+        let rtp = self.driver.open(ip, port(options.port), options.socket).map_err(command_error)?;
         let mut opened = [rtp; 2];
         let mut count = 1;
         if let (false, [_, second]) = (options.rtcp_mux, &mut opened) {
-            *second = self.driver.open(ip, port(options.rtcp_port)).map_err(|error| {
+            *second = self.driver.open(ip, port(options.rtcp_port), options.rtcp_socket).map_err(|error| {
                 self.driver.close(rtp.id);
                 command_error(error)
             })?;

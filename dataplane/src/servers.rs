@@ -89,8 +89,8 @@ impl Servers {
 fn open(driver: &mut Driver, info: &ListenInfo) -> Result<Opened, OpenError> {
     let (min, max) = info.ports;
     match info.protocol {
-        IceProtocol::Udp if min == max => driver.open_shared(info.ip, Port::Given(min)).map(Opened::Udp),
-        IceProtocol::Udp => driver.open_shared(info.ip, Port::Range(min, max)).map(Opened::Udp),
+        IceProtocol::Udp if min == max => driver.open_shared(info.ip, Port::Given(min), info.socket).map(Opened::Udp),
+        IceProtocol::Udp => driver.open_shared(info.ip, Port::Range(min, max), info.socket).map(Opened::Udp),
         IceProtocol::Tcp => {
             for port in min..=max {
                 match driver.listen(SocketAddr::new(info.ip, port)) {

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use corecast_core::{Endpoint, Words};
-use corecast_wire::{Event, Executor, Io, Record, StartError, WebRtcConfig, WorkerConfig};
+use corecast_wire::{Event, Executor, Io, Record, SocketSettings, StartError, WebRtcConfig, WorkerConfig};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::control::Control;
@@ -78,6 +78,7 @@ fn prepare(config: &WorkerConfig, control: &dyn Control, keep: Option<Keep>) -> 
         gro: config.gro,
         recv_buffer_bytes: config.recv_buffer_bytes as usize,
         send_buffer_bytes: config.send_buffer_bytes as usize,
+        reuse_port: false,
     };
     let options = DriverOptions { sockets, max_sockets, huge_pages: config.huge_pages };
     let (mut driver, io, reason) = choose(config, options)?;
@@ -195,8 +196,9 @@ fn open_kept(driver: &mut Driver, keep: Keep) -> std::io::Result<(Kept, Words, V
 fn open_webrtc(driver: &mut Driver, config: &WebRtcConfig) -> Result<Vec<Endpoint>, StartError> {
     let mut opened = Vec::new();
     for address in &config.listen {
-        let endpoint = retry_bind(|| driver.open_shared(address.ip(), Port::Given(address.port())))
-            .map_err(|error| cannot_listen("UDP", &error))?;
+        let endpoint =
+            retry_bind(|| driver.open_shared(address.ip(), Port::Given(address.port()), SocketSettings::default()))
+                .map_err(|error| cannot_listen("UDP", &error))?;
         opened.push(endpoint);
         if config.tcp {
             retry_bind(|| driver.listen(endpoint.local)).map_err(|error| cannot_listen("TCP", &error))?;
@@ -250,7 +252,7 @@ fn cannot_listen(protocol: &str, error: &OpenError) -> StartError {
 fn try_buffers(driver: &mut Driver, warnings: &mut Vec<String>) {
     let mut warning = driver.take_warning();
     if warning.is_none() {
-        if let Ok(endpoint) = driver.open(PROBE_IP, Port::Given(0)) {
+        if let Ok(endpoint) = driver.open(PROBE_IP, Port::Given(0), SocketSettings::default()) {
             driver.close(endpoint.id);
         }
         warning = driver.take_warning();
@@ -291,7 +293,8 @@ mod tests {
 
     #[test]
     fn buffers_that_the_system_does_not_give_are_warned_of() {
-        let sockets = SocketOptions { gro: true, recv_buffer_bytes: 1 << 30, send_buffer_bytes: 1 << 16 };
+        let sockets =
+            SocketOptions { gro: true, recv_buffer_bytes: 1 << 30, send_buffer_bytes: 1 << 16, reuse_port: false };
         let options = DriverOptions { sockets, max_sockets: 16, huge_pages: HugePages::Off };
         let mut driver = Driver::syscalls(options).expect("epoll");
         let mut warnings = Vec::new();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::{Control, WORKERS, config};
 use corecast_wire::{
     Command, Discard, DtlsVersions, Event, Executor, Frame, IceParameters, IceProtocol, IceState, IceTuple, Io,
-    ListenInfo, OutgoingBitrates, Reply, RouterId, TransportId, Usage, WebRtcConfig, WebRtcServerId,
+    ListenInfo, OutgoingBitrates, Reply, RouterId, SocketSettings, TransportId, Usage, WebRtcConfig, WebRtcServerId,
     WebRtcTransportOptions, WorkerConfig,
 };
 use stun::attributes::{ATTR_ICE_CONTROLLING, ATTR_PRIORITY, ATTR_USE_CANDIDATE, ATTR_USERNAME};
@@ -313,7 +313,7 @@ fn a_server_is_opened_and_closed_while_the_worker_runs() {
     for (worker, port) in WORKERS.into_iter().zip(31_950..) {
         let mut control = start(worker, port, false);
         let (server, ports) = (WebRtcServerId(5), (31_960, 31_969));
-        let listen = |protocol| ListenInfo { protocol, ip: V4, ports };
+        let listen = |protocol| ListenInfo { protocol, ip: V4, ports, socket: SocketSettings::default() };
         let open =
             Command::OpenWebRtcServer { server, listen: [IceProtocol::Udp, IceProtocol::Tcp].map(listen).into() };
         let Ok(Reply::Listening(locals)) = control.ask(open.clone()) else { panic!("not opened") };

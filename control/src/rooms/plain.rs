@@ -60,15 +60,10 @@ impl Room {
         let rtcp_ssrc = draw_ssrc(&HashSet::new());
         let id = TransportId(next_id());
         let options = PlainTransportOptions {
-            listen_ip: listen.ip,
-            port: None,
-            rtcp_port: None,
-            port_range: None,
             rtcp_mux: new.rtcp_mux,
             comedia: new.comedia,
-            pipe: false,
             srtp: own_srtp.clone(),
-            rtcp_ssrc,
+            ..PlainTransportOptions::new(listen.ip, rtcp_ssrc)
         };
         let mut commands = vec![Command::CreatePlainTransport { router: self.router(), transport: id, options }];
         // With comedia nothing but the key is missing, and here it is.

@@ -14,6 +14,8 @@ pub(crate) struct Certificate {
     pub(crate) der: Vec<u8>,
     /// The key, in PKCS #8 DER.
     pub(crate) private_key: Vec<u8>,
+    /// It was drawn at the start.
+    pub(crate) is_drawn: bool,
 }
 
 impl Certificate {
@@ -22,10 +24,12 @@ impl Certificate {
     /// # Errors
     /// A sentence about what is wrong with the files.
     pub(crate) fn of(options: &Options) -> Result<Self, String> {
-        match (&options.certificate_file, &options.private_key_file) {
-            (Some(certificate), Some(key)) => Self::read(certificate, key),
-            _ => Self::draw().map_err(|error| format!("cannot draw a certificate: {error}")),
-        }
+        let read = match (&options.certificate_file, &options.private_key_file) {
+            (Some(certificate), Some(key)) => Self::read(certificate, key)?,
+            _ => None,
+        };
+        let draw = || Self::draw().map_err(|error| format!("cannot draw a certificate: {error}"));
+        read.map_or_else(draw, Ok)
     }
 
     fn draw() -> Result<Self, rcgen::Error> {
@@ -33,15 +37,16 @@ impl Certificate {
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name.push(DnType::CommonName, "corecast");
         let certificate = parameters.self_signed(&key)?;
-        Ok(Self { der: certificate.der().to_vec(), private_key: key.serialize_der() })
+        Ok(Self { der: certificate.der().to_vec(), private_key: key.serialize_der(), is_drawn: true })
     }
 
-    fn read(certificate: &str, key: &str) -> Result<Self, String> {
+    /// The certificate of these files; `None` if its key is of a kind that DTLS does not take here.
+    fn read(certificate: &str, key: &str) -> Result<Option<Self>, String> {
         let text = |file: &str| std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"));
         let der = unwrap_pem(&text(certificate)?, "CERTIFICATE").ok_or_else(|| format!("{certificate}: no PEM"))?;
-        let refused = |error: rcgen::Error| format!("{key}: {error}; the key must be on P-256, in PKCS #8 or SEC 1");
-        let pair = KeyPair::from_pem_and_sign_algo(&text(key)?, &PKCS_ECDSA_P256_SHA256).map_err(refused)?;
-        Ok(Self { der, private_key: pair.serialize_der() })
+        let pair = KeyPair::from_pem(&text(key)?).map_err(|error| format!("{key}: {error}"))?;
+        let is_on_p256 = pair.is_compatible(&PKCS_ECDSA_P256_SHA256);
+        Ok(is_on_p256.then(|| Self { der, private_key: pair.serialize_der(), is_drawn: false }))
     }
 
     /// Its fingerprint under a hash function, as in `a=fingerprint` (RFC 8122 section 5).

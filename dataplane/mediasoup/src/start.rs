@@ -75,6 +75,11 @@ fn serve(options: &Options, certificate: Certificate) -> Result<(), String> {
     log::start(&log);
     tracing::debug!("starting corecast as mediasoup's worker on core {core}");
     options.ignored.iter().for_each(|ignored| tracing::warn!("{ignored} has no meaning here and is ignored"));
+    if certificate.is_drawn && options.private_key_file.is_some() {
+        tracing::warn!(
+            "dtlsPrivateKeyFile is no key on P-256, which DTLS needs here: a new certificate is used instead"
+        );
+    }
     let config = WorkerConfig {
         index: 0,
         core,

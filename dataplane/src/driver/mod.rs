@@ -32,7 +32,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use corecast_core::{Endpoint, EndpointId, Instant, Path};
-use corecast_wire::HugePages;
+use corecast_wire::{HugePages, SocketSettings};
 
 use arena::Region;
 use intake::{ReceiveBuffers, Watch};
@@ -170,8 +170,8 @@ impl Driver {
     ///
     /// # Errors
     /// [`OpenError`]; nothing has changed.
-    pub fn open(&mut self, ip: IpAddr, port: Port) -> Result<Endpoint, OpenError> {
-        let endpoint = self.sockets.open(ip, port)?;
+    pub fn open(&mut self, ip: IpAddr, port: Port, settings: SocketSettings) -> Result<Endpoint, OpenError> {
+        let endpoint = self.sockets.open(ip, port, settings)?;
         self.receive_from(endpoint)
     }
 
@@ -179,8 +179,8 @@ impl Driver {
     ///
     /// # Errors
     /// [`OpenError`]; nothing has changed.
-    pub fn open_shared(&mut self, ip: IpAddr, port: Port) -> Result<Endpoint, OpenError> {
-        let endpoint = self.sockets.open_shared(ip, port)?;
+    pub fn open_shared(&mut self, ip: IpAddr, port: Port, settings: SocketSettings) -> Result<Endpoint, OpenError> {
+        let endpoint = self.sockets.open_shared(ip, port, settings)?;
         self.receive_from(endpoint)
     }
 

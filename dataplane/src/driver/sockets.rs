@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use corecast_core::{Endpoint, EndpointId};
+use corecast_wire::SocketSettings;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, getsockname, getsockopt, setsockopt, socket,
@@ -24,7 +25,28 @@ pub struct SocketOptions {
     pub recv_buffer_bytes: usize,
     /// Wanted `SO_SNDBUF`, in bytes.
     pub send_buffer_bytes: usize,
+    /// Others may bind the same address.
+    pub reuse_port: bool,
 }
+
+impl SocketOptions {
+    /// These options, but for what one socket is to have otherwise.
+    fn with(self, settings: SocketSettings) -> Self {
+        let or = |bytes: u32, configured: usize| match usize::try_from(bytes) {
+            Ok(bytes) if bytes > 0 => bytes.min(MAX_BUFFER_BYTES),
+            _ => configured,
+        };
+        Self {
+            recv_buffer_bytes: or(settings.recv_buffer_bytes, self.recv_buffer_bytes),
+            send_buffer_bytes: or(settings.send_buffer_bytes, self.send_buffer_bytes),
+            reuse_port: settings.reuse_port,
+            ..self
+        }
+    }
+}
+
+/// Largest buffer that is asked of the system for one socket, in bytes.
+const MAX_BUFFER_BYTES: usize = 64 << 20;
 
 /// Wanted buffers of a socket that many remote sides share, in bytes, if no more is configured.
 const SHARED_BUFFER_BYTES: usize = 8 << 20;
@@ -177,23 +199,30 @@ impl Sockets {
     }
 
     /// Opens a socket. Its number is the smallest that is free, or close to it.
-    pub(super) fn open(&mut self, ip: IpAddr, port: Port) -> Result<Endpoint, OpenError> {
+    pub(super) fn open(&mut self, ip: IpAddr, port: Port, settings: SocketSettings) -> Result<Endpoint, OpenError> {
         let id = self.number().ok_or_else(|| self.too_many(SocketAddr::new(ip, 0)))?;
+        let options = self.options.with(settings);
         let bound = match port {
-            Port::Given(port) => self.bind_given(SocketAddr::new(ip, port), self.options),
-            Port::Range(min, max) => self.bind_in_range(ip, (min, max), self.options),
+            Port::Given(port) => self.bind_given(SocketAddr::new(ip, port), options),
+            Port::Range(min, max) => self.bind_in_range(ip, (min, max), options),
         };
         self.keep(id, bound, false)
     }
 
     /// Opens a socket for any number of remote sides, with buffers for all of them.
-    pub(super) fn open_shared(&mut self, ip: IpAddr, port: Port) -> Result<Endpoint, OpenError> {
+    pub(super) fn open_shared(
+        &mut self,
+        ip: IpAddr,
+        port: Port,
+        settings: SocketSettings,
+    ) -> Result<Endpoint, OpenError> {
         let id = self.number().ok_or_else(|| self.too_many(SocketAddr::new(ip, 0)))?;
         let options = SocketOptions {
             recv_buffer_bytes: self.options.recv_buffer_bytes.max(SHARED_BUFFER_BYTES),
             send_buffer_bytes: self.options.send_buffer_bytes.max(SHARED_BUFFER_BYTES),
             ..self.options
-        };
+        }
+        .with(settings);
         let bound = match port {
             Port::Given(port) => self.bind_given(SocketAddr::new(ip, port), options),
             Port::Range(min, max) => self.bind_in_range(ip, (min, max), options),
@@ -267,6 +296,9 @@ impl Sockets {
         let fd = socket(family, SockType::Datagram, flags, None)?;
         if address.is_ipv6() {
             setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+        }
+        if options.reuse_port {
+            setsockopt(&fd, sockopt::ReuseAddr, &true)?;
         }
         self.set_options(&fd, options)?;
         bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
@@ -349,26 +381,32 @@ mod tests {
 
     use super::*;
 
+    const AS_CONFIGURED: SocketSettings =
+        SocketSettings { reuse_port: false, recv_buffer_bytes: 0, send_buffer_bytes: 0 };
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn sockets() -> Sockets {
-        Sockets::new(SocketOptions { gro: true, recv_buffer_bytes: 65_536, send_buffer_bytes: 65_536 }, 8)
+        Sockets::new(
+            SocketOptions { gro: true, recv_buffer_bytes: 65_536, send_buffer_bytes: 65_536, reuse_port: false },
+            8,
+        )
     }
 
     #[test]
     fn ports_rotate_numbers_are_reused_and_an_exhausted_range_says_so() {
         let mut sockets = sockets();
         let range = Port::Range(31_100, 31_102);
-        let first = sockets.open(LOOPBACK, range).expect("a free port");
+        let first = sockets.open(LOOPBACK, range, AS_CONFIGURED).expect("a free port");
         assert_eq!((first.id, first.local.port()), (EndpointId(0), 31_100));
         sockets.take(first.id);
         sockets.free(first.id);
-        let ports: Vec<_> = (0..3).map(|_| sockets.open(LOOPBACK, range).expect("a free port")).collect();
+        let ports: Vec<_> =
+            (0..3).map(|_| sockets.open(LOOPBACK, range, AS_CONFIGURED).expect("a free port")).collect();
         let numbers: Vec<_> = ports.iter().map(|endpoint| (endpoint.id.0, endpoint.local.port())).collect();
         assert_eq!(numbers, [(0, 31_101), (1, 31_102), (2, 31_100)], "a port rests, a number is reused at once");
-        let exhausted = sockets.open(LOOPBACK, range).expect_err("all three are taken");
+        let exhausted = sockets.open(LOOPBACK, range, AS_CONFIGURED).expect_err("all three are taken");
         assert!(matches!(exhausted, OpenError::RangeExhausted { min: 31_100, max: 31_102, .. }));
-        let taken = sockets.open(LOOPBACK, Port::Given(31_101)).expect_err("taken");
+        let taken = sockets.open(LOOPBACK, Port::Given(31_101), AS_CONFIGURED).expect_err("taken");
         assert!(matches!(taken, OpenError::Refused { address, .. } if address.port() == 31_101));
     }
 
@@ -389,9 +427,10 @@ mod tests {
     #[test]
     fn a_shared_socket_is_not_connected() {
         let mut sockets = sockets();
-        let shared = sockets.open_shared(LOOPBACK, Port::Given(0)).expect("a socket");
+        let shared = sockets.open_shared(LOOPBACK, Port::Given(0), AS_CONFIGURED).expect("a socket");
         sockets.connect(shared.id, shared.local).expect_err("it has many remote sides");
-        let twice = sockets.open_shared(shared.local.ip(), Port::Given(shared.local.port())).expect_err("taken");
+        let twice =
+            sockets.open_shared(shared.local.ip(), Port::Given(shared.local.port()), AS_CONFIGURED).expect_err("taken");
         assert!(matches!(twice, OpenError::Refused { address, .. } if address == shared.local));
         assert_eq!(sockets.number(), Some(EndpointId(1)), "a socket that is refused keeps no number");
     }
@@ -405,9 +444,9 @@ mod tests {
         let unused = UdpSocket::bind((LOOPBACK, 0)).expect("a socket");
         let address = unused.local_addr().expect("bound");
         sockets.inherit(vec![before.try_clone().expect("a descriptor").into(), unused.into()]).expect("they are bound");
-        let other = sockets.open(LOOPBACK, Port::Given(0)).expect("a socket");
+        let other = sockets.open(LOOPBACK, Port::Given(0), AS_CONFIGURED).expect("a socket");
         assert_ne!(other.local, local);
-        let opened = sockets.open_shared(LOOPBACK, Port::Given(local.port())).expect("the same");
+        let opened = sockets.open_shared(LOOPBACK, Port::Given(local.port()), AS_CONFIGURED).expect("the same");
         assert_eq!(opened.local, local);
         let socket = UdpSocket::from(sockets.take(opened.id).expect("open").fd().try_clone().expect("a descriptor"));
         let mut room = [0; 20];
@@ -421,8 +460,8 @@ mod tests {
     fn there_is_a_most() {
         let mut sockets = sockets();
         for _ in 0..8 {
-            sockets.open(LOOPBACK, Port::Given(0)).expect("a socket");
+            sockets.open(LOOPBACK, Port::Given(0), AS_CONFIGURED).expect("a socket");
         }
-        assert!(matches!(sockets.open(LOOPBACK, Port::Given(0)), Err(OpenError::Refused { .. })));
+        assert!(matches!(sockets.open(LOOPBACK, Port::Given(0), AS_CONFIGURED), Err(OpenError::Refused { .. })));
     }
 }

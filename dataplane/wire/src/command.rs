@@ -1,15 +1,16 @@
-//! Commands from control, replies to them, and events that control did not ask for.
+//! Commands from control, and the replies to them.
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(doc)]
+use crate::Event;
 use crate::{
     ConsumeDataOptions, ConsumeOptions, ConsumerId, DataConsumerId, DataProducerId, Decision, DtlsParameters,
-    DtlsState, IceParameters, IceState, IceTuple, Io, ListenInfo, Object, ObjectStats, OutgoingBitrates,
-    PlainTransportOptions, ProduceDataOptions, ProduceOptions, ProducerId, RouterId, RtpObserverId, RtpObserverOptions,
-    SctpState, SctpStreamParameters, Silence, SrtpParameters, StatsPage, TransportId, Usage, Volume, WebRtcServerId,
-    WebRtcTransportOptions,
+    IceParameters, ListenInfo, Object, ObjectStats, OutgoingBitrates, PlainTransportOptions, ProduceDataOptions,
+    ProduceOptions, ProducerId, RouterId, RtpObserverId, RtpObserverOptions, Silence, SrtpParameters, StatsPage,
+    Subchannels, TransportId, Usage, WebRtcServerId, WebRtcTransportOptions,
 };
 
 /// What control may ask of a worker. Applies completely or not at all.
@@ -79,6 +80,13 @@ pub enum Command {
         rtcp_remote: Option<SocketAddr>,
         /// Key with which the remote side sends.
         srtp: Option<SrtpParameters>,
+    },
+    /// Replace the key with which a plain transport sends that is not connected yet. The suite may be another one.
+    RekeyPlainTransport {
+        /// Which one, made with SRTP.
+        transport: TransportId,
+        /// The new suite and key.
+        srtp: SrtpParameters,
     },
     /// New WebRTC transport on the worker's WebRTC port.
     CreateWebRtcTransport {
@@ -293,6 +301,15 @@ pub enum Command {
         ppid: u32,
         /// 1 to [`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES).
         payload: Vec<u8>,
+        /// To which of its data consumers it goes.
+        to: Subchannels,
+    },
+    /// Choose the subchannels that a data consumer listens to, in the place of those before; none at first.
+    SetSubchannels {
+        /// Which data consumer.
+        data_consumer: DataConsumerId,
+        /// Their numbers, at most [`MAX_SUBCHANNELS`](crate::MAX_SUBCHANNELS).
+        subchannels: Vec<u16>,
     },
     /// A message to one data consumer alone.
     SendDataTo {
@@ -445,150 +462,4 @@ pub enum CommandError {
     /// Test hooks are off.
     #[error("test hooks are off")]
     HooksOff,
-}
-
-/// What a worker tells without being asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Event {
-    /// The worker runs.
-    Started {
-        /// Which driver (never [`Io::Auto`]).
-        io: Io,
-        /// Why this one, in a sentence for the operator.
-        reason: String,
-        /// Things that the operator should change, a sentence each (sysctls, limits).
-        warnings: Vec<String>,
-    },
-    /// The worker could not start; the link ends after this.
-    StartFailed(StartError),
-    /// A comedia transport has learnt where its remote side is.
-    RemoteLearnt {
-        /// Which transport.
-        transport: TransportId,
-        /// The address.
-        remote: SocketAddr,
-        /// True if it is the RTCP address of a transport without `rtcp_mux`.
-        rtcp: bool,
-    },
-    /// A WebRTC transport's ICE state or selected pair has changed.
-    IceStateChanged {
-        /// Which transport.
-        transport: TransportId,
-        /// The state that it is in.
-        state: IceState,
-        /// The pair in use, if there is one.
-        tuple: Option<IceTuple>,
-    },
-    /// A WebRTC transport's DTLS state has changed.
-    DtlsStateChanged {
-        /// Which transport.
-        transport: TransportId,
-        /// The state that it is in.
-        state: DtlsState,
-        /// Version, cipher and SRTP profile when it is connected; the cause when it failed.
-        detail: String,
-        /// The remote side's certificate in DER when it is connected, if it is not very long; empty otherwise.
-        certificate: Vec<u8>,
-    },
-    /// The state of a transport's SCTP association has changed.
-    SctpStateChanged {
-        /// Which transport.
-        transport: TransportId,
-        /// The state that it is in.
-        state: SctpState,
-        /// Why it has closed.
-        detail: String,
-    },
-    /// The remote side has opened a channel (RFC 8832) and is answered when control has said what becomes of it.
-    DataChannelOpened {
-        /// On which transport.
-        transport: TransportId,
-        /// On which stream.
-        stream: u16,
-        /// Its label, as the remote side chose it.
-        label: String,
-        /// Name of what is spoken on it.
-        protocol: String,
-        /// How its messages are to be delivered.
-        parameters: SctpStreamParameters,
-    },
-    /// A channel was closed by the remote side, or with its association: its data producer is gone with its consumers,
-    /// and so are the data consumers that left on its stream. The stream may be used for another one.
-    DataChannelClosed {
-        /// On which transport.
-        transport: TransportId,
-        /// Its stream.
-        stream: u16,
-    },
-    /// A message for a data consumer of a direct transport.
-    DataMessage {
-        /// Which one.
-        data_consumer: DataConsumerId,
-        /// What it is (RFC 8831 section 8).
-        ppid: u32,
-        /// What it says.
-        payload: Vec<u8>,
-    },
-    /// A data consumer is not sent messages because its receiver is too slow. Told once until the amount that waits is
-    /// low again.
-    DataConsumerSendBufferFull {
-        /// Which one.
-        data_consumer: DataConsumerId,
-    },
-    /// What waits to be sent on a data consumer's stream has fallen to the threshold or below it.
-    DataConsumerBufferedAmountLow {
-        /// Which one.
-        data_consumer: DataConsumerId,
-        /// Bytes that still wait.
-        buffered_amount: u32,
-    },
-    /// A consumer of a producer with several encodings is sent another one, or the rank of that one has changed.
-    ConsumerLayersChanged {
-        /// Which consumer.
-        consumer: ConsumerId,
-        /// What it is sent. `None` while it gets nothing.
-        current: Option<CurrentLayer>,
-    },
-    /// A consumer's path is what keeps it from being sent all the layers that it prefers, or no longer is.
-    ConsumerLimited {
-        /// Which consumer.
-        consumer: ConsumerId,
-        /// Whether it is.
-        limited: bool,
-    },
-    /// An observer's interval is over: the loudest of its producers, loudest first; none, once, when all are silent.
-    AudioLevels {
-        /// Which observer.
-        observer: RtpObserverId,
-        /// The producers and how loud they are.
-        volumes: Vec<Volume>,
-    },
-    /// Another producer's speaker dominates.
-    DominantSpeaker {
-        /// Which observer.
-        observer: RtpObserverId,
-        /// The producer.
-        producer: ProducerId,
-    },
-    /// The path to a consumer's receiver no longer carries the least that there is of it, or does again.
-    ConsumerSuspended {
-        /// Which consumer.
-        consumer: ConsumerId,
-        /// Whether nothing is sent for that.
-        suspended: bool,
-    },
-}
-
-/// Why a worker could not start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum StartError {
-    /// `--io uring` was asked for and the host refuses it.
-    #[error("io_uring is refused: {0}")]
-    IoUringRefused(String),
-    /// An address or port of WebRTC cannot be had.
-    #[error("{0}")]
-    CannotListen(String),
-    /// Anything else.
-    #[error("{0}")]
-    Other(String),
 }

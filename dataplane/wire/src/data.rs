@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DataConsumerId, DataProducerId, Discards, TransportId};
 
-/// What a WebRTC transport's data channels are made with.
+/// What a transport's SCTP association is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SctpOptions {
     /// SCTP port of both sides (`a=sctp-port`, RFC 8841 section 5).
@@ -88,6 +88,26 @@ pub struct ConsumeDataOptions {
     pub parameters: SctpStreamParameters,
     /// It is sent nothing at first.
     pub paused: bool,
+}
+
+/// To which data consumers a message of control's goes (mediasoup's subchannels); the default is all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subchannels {
+    /// Those that listen to one of these at least, if any is named. At most
+    /// [`MAX_SUBCHANNELS`](crate::MAX_SUBCHANNELS).
+    pub any: Vec<u16>,
+    /// Those that listen to this one.
+    pub required: Option<u16>,
+    /// Those that do not listen to this one.
+    pub ignored: Option<u16>,
+}
+
+impl Subchannels {
+    /// Whether nobody is left out.
+    #[must_use]
+    pub const fn is_all(&self) -> bool {
+        self.any.is_empty() && self.required.is_none() && self.ignored.is_none()
+    }
 }
 
 /// Counters of a data producer.

@@ -9,6 +9,7 @@
 mod command;
 mod data;
 mod discard;
+mod event;
 mod frame;
 mod ids;
 mod maxima;
@@ -21,12 +22,13 @@ mod trace;
 mod webrtc;
 mod worker_config;
 
-pub use command::{Command, CommandError, CurrentLayer, Event, Reply, SpatialLayer, StartError, TestHook};
+pub use command::{Command, CommandError, CurrentLayer, Reply, SpatialLayer, TestHook};
 pub use data::{
     ConsumeDataOptions, DataConsumerStats, DataLimits, DataProducerStats, ProduceDataOptions, SctpOptions, SctpState,
-    SctpStreamParameters,
+    SctpStreamParameters, Subchannels,
 };
 pub use discard::{Discard, Discards};
+pub use event::{Event, StartError};
 pub use frame::{Frame, FrameDecoder, FrameError, MAX_FRAME_BYTES, encode};
 pub use ids::{
     ConsumerId, DataConsumerId, DataProducerId, ProducerId, RouterId, RtpObserverId, TransportId, WebRtcServerId,
@@ -34,6 +36,7 @@ pub use ids::{
 pub use maxima::{
     MAX_CHANNELS_PER_TRANSPORT, MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES,
     MAX_ENCODINGS, MAX_HEADER_EXTENSIONS, MAX_LABEL_BYTES, MAX_LISTEN_INFOS, MAX_MESSAGE_BYTES, MAX_SILENCES,
+    MAX_SUBCHANNELS,
 };
 pub use observers::{RtpObserverOptions, Volume};
 pub use plain::PlainTransportOptions;
@@ -49,6 +52,6 @@ pub use stats::{
 pub use trace::{Decided, Decision};
 pub use webrtc::{
     DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol,
-    IceState, IceTuple, ListenInfo, OutgoingBitrates, WebRtcConfig, WebRtcTransportOptions,
+    IceState, IceTuple, ListenInfo, OutgoingBitrates, SocketSettings, WebRtcConfig, WebRtcTransportOptions,
 };
 pub use worker_config::{Coalesce, Executor, HugePages, Io, WorkerConfig};

@@ -22,3 +22,5 @@ pub const MAX_CHANNELS_PER_TRANSPORT: usize = 64;
 pub const MAX_SILENCES: usize = 1_024;
 /// Addresses on which WebRTC transports listen together.
 pub const MAX_LISTEN_INFOS: usize = 32;
+/// Subchannels of a message, and of a data consumer.
+pub const MAX_SUBCHANNELS: usize = 1_024;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{SrtpCryptoSuite, SrtpParameters};
+use crate::{SctpOptions, SocketSettings, SrtpCryptoSuite, SrtpParameters};
 
 /// How a plain transport is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,10 @@ pub struct PlainTransportOptions {
     pub rtcp_port: Option<u16>,
     /// First and last port of the range; without it the worker's own.
     pub port_range: Option<(u16, u16)>,
+    /// How the socket is made.
+    pub socket: SocketSettings,
+    /// The same for RTCP, where it has a port of its own.
+    pub rtcp_socket: SocketSettings,
     /// RTP and RTCP on one port (RFC 5761). Otherwise RTCP gets a port of its own.
     pub rtcp_mux: bool,
     /// The remote address is learnt from the first valid packet (with SRTP: the first authenticated one).
@@ -25,6 +29,8 @@ pub struct PlainTransportOptions {
     pub pipe: bool,
     /// With SRTP: the suite and the key with which we send.
     pub srtp: Option<SrtpParameters>,
+    /// With messages by SCTP, which nothing protects, not even where RTP is protected (mediasoup).
+    pub sctp: Option<SctpOptions>,
     /// SSRC under which we send RTCP that belongs to no consumer (receiver reports, NACK, PLI).
     pub rtcp_ssrc: u32,
 }
@@ -38,10 +44,13 @@ impl PlainTransportOptions {
             port: None,
             rtcp_port: None,
             port_range: None,
+            socket: SocketSettings { reuse_port: false, recv_buffer_bytes: 0, send_buffer_bytes: 0 },
+            rtcp_socket: SocketSettings { reuse_port: false, recv_buffer_bytes: 0, send_buffer_bytes: 0 },
             rtcp_mux: true,
             comedia: false,
             pipe: false,
             srtp: None,
+            sctp: None,
             rtcp_ssrc,
         }
     }

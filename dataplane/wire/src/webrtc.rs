@@ -135,6 +135,19 @@ pub struct ListenInfo {
     pub ip: IpAddr,
     /// First and last port: the next free one of them is bound.
     pub ports: (u16, u16),
+    /// How the socket is made.
+    pub socket: SocketSettings,
+}
+
+/// How a socket is made (mediasoup's `flags` and buffer sizes); the default is as the worker is configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketSettings {
+    /// Others may bind the same address: several take what is sent to one multicast group. UDP alone.
+    pub reuse_port: bool,
+    /// `SO_RCVBUF`, in bytes; 0 for what is configured.
+    pub recv_buffer_bytes: u32,
+    /// `SO_SNDBUF`, in bytes; 0 for what is configured.
+    pub send_buffer_bytes: u32,
 }
 
 /// A pair of addresses that checks have validated.

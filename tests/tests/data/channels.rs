@@ -36,6 +36,7 @@ fn messages_pass_in_every_version_and_role() {
             transport: TransportId(number),
             state: SctpState::Connected,
             detail: String::new(),
+            streams: Some((u16::MAX, u16::MAX)),
         };
         assert!(room.bench.events.contains(&connected(1)) && room.bench.events.contains(&connected(2)));
         assert_eq!(room.bench.worker.totals().discards.iter().count(), 0);

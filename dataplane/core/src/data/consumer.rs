@@ -1,10 +1,14 @@
 //! A data consumer: one data producer's messages, sent out on a stream of a transport.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use corecast_wire::{
     ConsumeDataOptions, DataConsumerId, DataConsumerStats, DataProducerId, Discard, Discards, SctpStreamParameters,
-    TransportId,
+    Subchannels, TransportId,
 };
 
+use super::subchannels;
 use crate::key::{DataProducerKey, TransportKey};
 
 /// A data consumer.
@@ -14,6 +18,9 @@ pub(crate) struct DataConsumer {
     transport: TransportKey,
     producer: DataProducerKey,
     options: ConsumeDataOptions,
+    /// It leaves through a pipe, which carries subchannels on.
+    pipe: bool,
+    subchannels: BTreeSet<u16>,
     /// Messages were lost because its receiver is slow, and it has been told.
     is_full: bool,
     /// It was asked to be told when little waits.
@@ -30,8 +37,40 @@ impl DataConsumer {
         producer: DataProducerKey,
         options: ConsumeDataOptions,
     ) -> Self {
-        let (is_full, tells_low, discards) = (false, false, Discards::default());
-        Self { id, transport, producer, options, is_full, tells_low, messages_sent: 0, bytes_sent: 0, discards }
+        Self {
+            id,
+            transport,
+            producer,
+            options,
+            pipe: false,
+            subchannels: BTreeSet::new(),
+            is_full: false,
+            tells_low: false,
+            messages_sent: 0,
+            bytes_sent: 0,
+            discards: Discards::default(),
+        }
+    }
+
+    /// Whether it leaves through a pipe.
+    #[must_use]
+    pub(crate) const fn piping(mut self, pipe: bool) -> Self {
+        self.pipe = pipe;
+        self
+    }
+
+    /// The subchannels that it listens to from now on.
+    pub(crate) fn set_subchannels(&mut self, subchannels: &[u16]) {
+        self.subchannels = subchannels.iter().copied().collect();
+    }
+
+    /// A message as it is sent to this consumer; `None` if it is not meant.
+    pub(crate) fn address<'a>(&self, to: &Subchannels, payload: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        if !to.is_all() && !subchannels::is_meant(&self.subchannels, self.pipe, to) {
+            return None;
+        }
+        let carried = if self.pipe { subchannels::carry(&self.subchannels, to, payload) } else { None };
+        Some(carried.map_or(Cow::Borrowed(payload), Cow::Owned))
     }
 
     pub(crate) const fn id(&self) -> DataConsumerId {

@@ -3,6 +3,7 @@
 
 mod consumer;
 mod producer;
+pub(crate) mod subchannels;
 
 pub(crate) use consumer::DataConsumer;
 pub(crate) use producer::DataProducer;

@@ -89,6 +89,12 @@ impl Association {
         }
     }
 
+    /// Streams that both sides may use: to the other side, and from it. `None` before it is established.
+    pub(crate) fn streams(&self) -> Option<(u16, u16)> {
+        let metrics = self.socket.get_metrics()?;
+        Some((metrics.negotiated_maximum_outgoing_streams, metrics.negotiated_maximum_incoming_streams))
+    }
+
     /// Bytes of messages that the other side has not acknowledged.
     pub(crate) const fn held_bytes(&self) -> usize {
         self.held_bytes

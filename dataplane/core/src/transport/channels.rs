@@ -1,4 +1,4 @@
-//! What a WebRTC transport has for data channels: its association, the channels that are open on it, and who takes and
+//! What a transport has for data channels: its association, the channels that are open on it, and who takes and
 //! sends messages there.
 
 use std::collections::BTreeMap;

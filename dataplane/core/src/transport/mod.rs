@@ -16,10 +16,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use corecast_wire::{Discard, Discards, OutgoingBitrates, RouterId, TransportId, TransportStats};
+use corecast_wire::{Discard, Discards, OutgoingBitrates, RouterId, SctpOptions, TransportId, TransportStats};
 
 use crate::congestion::send::{MINIMUM_BPS, Settings};
 use crate::congestion::{Arrivals, Remb, Sending};
+use crate::dtls::Dtls;
 use crate::io::{Deadline, Endpoint, EndpointId, Path};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey};
 use crate::limits::{
@@ -69,6 +70,8 @@ pub(crate) struct Transport {
     webrtc: Option<Box<WebRtc>>,
     /// What a transport without sockets has.
     direct: Option<Box<Direct>>,
+    /// Its SCTP association and what uses it, if it may have one.
+    channels: Option<Box<Channels>>,
     connected: bool,
     rtcp_remote: Option<SocketAddr>,
     rtcp_ssrc: u32,
@@ -116,6 +119,7 @@ impl Transport {
             pipe: false,
             webrtc: None,
             direct: None,
+            channels: None,
             connected: false,
             remote: None,
             rtcp_remote: None,
@@ -171,12 +175,32 @@ impl Transport {
         self
     }
 
+    /// Whether it joins two routers.
+    pub(crate) const fn is_pipe(&self) -> bool {
+        self.pipe
+    }
+
     /// Producers that it may have, and SSRCs from which they may receive.
     pub(crate) const fn maxima(&self) -> (usize, usize) {
         if self.pipe {
             return (MAX_PRODUCERS_PER_PIPE, MAX_SSRCS_PER_PIPE);
         }
         (MAX_PRODUCERS_PER_TRANSPORT, MAX_SSRCS_PER_TRANSPORT)
+    }
+
+    /// It may have an SCTP association, if there are options for one.
+    #[must_use]
+    pub(crate) fn with_sctp(mut self, options: Option<SctpOptions>) -> Self {
+        self.channels = options.map(|options| Box::new(Channels::new(options)));
+        self
+    }
+
+    /// Whether SCTP packets find a way: through DTLS, or to a remote side that is known.
+    pub(crate) fn can_send_sctp(&self) -> bool {
+        match self.webrtc() {
+            Some(webrtc) => webrtc.dtls().is_some_and(Dtls::can_send_data),
+            None => self.path(Flow::Rtp).is_some(),
+        }
     }
 
     /// A transport without sockets.
@@ -269,13 +293,13 @@ impl Transport {
         self.webrtc.as_deref_mut()
     }
 
-    /// Its data channels.
+    /// Its SCTP association and what uses it.
     pub(crate) fn channels(&self) -> Option<&Channels> {
-        self.webrtc.as_ref()?.channels()
+        self.channels.as_deref()
     }
 
     pub(crate) fn channels_mut(&mut self) -> Option<&mut Channels> {
-        self.webrtc.as_mut()?.channels_mut()
+        self.channels.as_deref_mut()
     }
 
     /// The same, with the counter of what it sends.

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use corecast_wire::{DtlsState, IceParameters, SctpOptions, SrtpCryptoSuite, WebRtcStats};
+use corecast_wire::{DtlsState, IceParameters, SrtpCryptoSuite, WebRtcStats};
 
-use super::channels::Channels;
 use crate::dtls::{Dtls, Identity};
 use crate::ice::Ice;
 use crate::io::{Deadline, Network, Path};
@@ -26,12 +25,10 @@ pub(crate) struct WebRtc {
     handshake_with: Option<Network>,
     /// Packets that its consumers had sent when that was last looked at.
     media_sent: u64,
-    /// Data channels, if it has any.
-    channels: Option<Box<Channels>>,
 }
 
 impl WebRtc {
-    pub(crate) fn new(ice: &IceParameters, consent_timeout: Option<Duration>, sctp: Option<SctpOptions>) -> Self {
+    pub(crate) fn new(ice: &IceParameters, consent_timeout: Option<Duration>) -> Self {
         Self {
             ice: Ice::new(ice),
             dtls: None,
@@ -42,7 +39,6 @@ impl WebRtc {
             consent_timeout,
             handshake_with: None,
             media_sent: 0,
-            channels: sctp.map(|options| Box::new(Channels::new(options))),
         }
     }
 
@@ -102,15 +98,6 @@ impl WebRtc {
     /// Time without a sign of life after which there is no consent (RFC 7675); `None` for ever.
     pub(crate) const fn consent_timeout(&self) -> Option<Duration> {
         self.consent_timeout
-    }
-
-    /// Its data channels.
-    pub(crate) fn channels(&self) -> Option<&Channels> {
-        self.channels.as_deref()
-    }
-
-    pub(crate) fn channels_mut(&mut self) -> Option<&mut Channels> {
-        self.channels.as_deref_mut()
     }
 
     /// A handshake with this network begins.

@@ -48,8 +48,9 @@ impl Worker {
             Command::CreateRouter { router } => self.create_router(*router)?,
             Command::CloseRouter { router } => self.close_router(now, *router, outbox)?,
             Command::ConnectPlainTransport { transport, remote, rtcp_remote, srtp } => {
-                self.connect_plain_transport(*transport, *remote, *rtcp_remote, srtp.as_ref())?;
+                self.connect_plain_transport(now, *transport, *remote, *rtcp_remote, srtp.as_ref())?;
             }
+            Command::RekeyPlainTransport { transport, srtp } => self.rekey_plain_transport(*transport, srtp)?,
             Command::CloseTransport { transport } => {
                 let key = self.transport_key(*transport)?;
                 self.say_goodbye(now, key, outbox);
@@ -165,7 +166,8 @@ impl Worker {
         let security = options.srtp.as_ref().map(|srtp| security(srtp, &mut self.words, id)).transpose()?;
         let mut transport = Transport::new(id, router, options.rtcp_ssrc, local);
         transport.keep(&mut self.words);
-        let transport = transport.plain(options.comedia, rtcp_local, security).piping(options.pipe);
+        let transport =
+            transport.plain(options.comedia, rtcp_local, security).piping(options.pipe).with_sctp(options.sctp);
         let endpoints: Vec<_> = transport.endpoints().collect();
         let key = self.transports.insert(transport);
         siblings.push(key);
@@ -177,8 +179,23 @@ impl Worker {
         Ok(Reply::PlainTransport { local: local.local, rtcp_local: rtcp_local.map(|endpoint| endpoint.local) })
     }
 
+    fn rekey_plain_transport(&mut self, id: TransportId, srtp: &SrtpParameters) -> Applied {
+        let key = self.transport_key(id)?;
+        let Some(transport) = self.transports.get_mut(key) else { return Err(not_found("transport", id.0)) };
+        if transport.webrtc().is_some() || transport.security().is_none() {
+            return Err(invalid("srtpParameters", "the transport was made without enableSrtp"));
+        }
+        if transport.is_connected() {
+            return Err(CommandError::AlreadyConnected);
+        }
+        let security = security(srtp, &mut self.words)?;
+        transport.set_security(security);
+        Ok(())
+    }
+
     fn connect_plain_transport(
         &mut self,
+        now: Instant,
         id: TransportId,
         remote: Option<SocketAddr>,
         rtcp_remote: Option<SocketAddr>,
@@ -223,6 +240,7 @@ impl Worker {
                 self.endpoint_ops.push_back(EndpointOp::Connect(endpoint.id, remote));
             }
         }
+        self.begin_plain_association(now, key);
         Ok(())
     }
 

@@ -27,9 +27,10 @@ impl Worker {
         let asked = options.consent_timeout_ms.map(|ms| Duration::from_millis(ms.into()));
         let consent_timeout =
             Some(asked.unwrap_or_else(|| server.consent_timeout())).filter(|timeout| !timeout.is_zero());
-        let webrtc = WebRtc::new(&options.ice, consent_timeout, options.sctp);
+        let webrtc = WebRtc::new(&options.ice, consent_timeout);
         let mut transport = Transport::new(id, router, options.rtcp_ssrc, NOWHERE)
             .webrtc_with(webrtc, options.max_incoming_bitrate_bps)
+            .with_sctp(options.sctp)
             .with_outgoing(&options.outgoing);
         transport.keep(&mut self.words);
         let key = self.transports.insert(transport);

@@ -9,7 +9,8 @@ use super::refused::{Applied, exists, invalid, limit, not_found};
 use crate::data::{DataConsumer, DataProducer};
 use crate::key::{DataConsumerKey, DataProducerKey, TransportKey};
 use crate::limits::{
-    MAX_ASSOCIATIONS, MAX_CHANNELS_PER_TRANSPORT, MAX_DATA_CONSUMERS, MAX_DATA_CONSUMERS_PER_TRANSPORT, MAX_LABEL_BYTES,
+    MAX_ASSOCIATIONS, MAX_CHANNELS_PER_TRANSPORT, MAX_DATA_CONSUMERS, MAX_DATA_CONSUMERS_PER_TRANSPORT,
+    MAX_LABEL_BYTES, MAX_SUBCHANNELS,
 };
 use crate::time::Instant;
 use crate::transport::{Channels, Transport};
@@ -39,7 +40,10 @@ impl Worker {
                 self.set_buffered_amount_low_threshold(now, *data_consumer, *bytes)
             }
             Command::CreateDirectTransport { router, transport } => self.create_direct_transport(*router, *transport),
-            Command::SendData { data_producer, ppid, payload } => self.send_data(now, *data_producer, *ppid, payload),
+            Command::SendData { data_producer, ppid, payload, to } => {
+                self.send_data(now, *data_producer, *ppid, payload, to)
+            }
+            Command::SetSubchannels { data_consumer, subchannels } => self.set_subchannels(*data_consumer, subchannels),
             Command::SendDataTo { data_consumer, ppid, payload } => {
                 self.send_data_to(now, *data_consumer, *ppid, payload)
             }
@@ -70,8 +74,7 @@ impl Worker {
             let full =
                 || CommandError::Limit { what: "SCTP associations on a worker".into(), max: MAX_ASSOCIATIONS as u64 };
             self.begin_association(now, key).map_err(|_| full())?;
-            let webrtc = self.transports.get(key).and_then(Transport::webrtc);
-            if webrtc.and_then(|webrtc| webrtc.dtls()).is_some_and(|dtls| dtls.can_send_data()) {
+            if self.transports.get(key).is_some_and(Transport::can_send_sctp) {
                 self.connect_association(now, key);
             }
         }
@@ -98,7 +101,11 @@ impl Worker {
         }
         check_stream(options.stream)?;
         let (key, channels) = self.channels_of(transport)?;
-        limit(channels.producer_count(), MAX_CHANNELS_PER_TRANSPORT, "data producers on a transport")?;
+        let count = channels.producer_count();
+        let is_pipe = self.transports.get(key).is_some_and(Transport::is_pipe);
+        let max = if is_pipe { MAX_DATA_CONSUMERS_PER_TRANSPORT } else { MAX_CHANNELS_PER_TRANSPORT };
+        limit(count, max, "data producers on a transport")?;
+        let (_, channels) = self.channels_of(transport)?;
         if channels.producer(options.stream).is_some() {
             return Err(invalid("sctpStreamParameters.streamId", "is another data producer's"));
         }
@@ -140,7 +147,9 @@ impl Worker {
         let (_, channels) = self.channels_of(transport)?;
         limit(channels.consumers().count(), MAX_DATA_CONSUMERS_PER_TRANSPORT, "data consumers on a transport")?;
         self.need_association(now, key)?;
-        let consumer = self.messages.consumers.insert(DataConsumer::new(id, key, producer_key, options));
+        let is_pipe = self.transports.get(key).is_some_and(Transport::is_pipe);
+        let consumer = DataConsumer::new(id, key, producer_key, options).piping(is_pipe);
+        let consumer = self.messages.consumers.insert(consumer);
         self.messages.consumer_by_id.insert(id, consumer);
         let (_, channels) = self.channels_of(transport)?;
         channels.add_consumer(options.stream, consumer);
@@ -162,6 +171,15 @@ impl Worker {
         let key = self.data_consumer_key(id)?;
         if let Some(consumer) = self.messages.consumers.get_mut(key) {
             consumer.set_paused(paused);
+        }
+        Ok(())
+    }
+
+    fn set_subchannels(&mut self, id: DataConsumerId, subchannels: &[u16]) -> Applied {
+        let key = self.data_consumer_key(id)?;
+        check_subchannels(subchannels)?;
+        if let Some(consumer) = self.messages.consumers.get_mut(key) {
+            consumer.set_subchannels(subchannels);
         }
         Ok(())
     }
@@ -231,6 +249,13 @@ impl Worker {
             direct.remove_consumer(key);
         }
     }
+}
+
+pub(super) fn check_subchannels(subchannels: &[u16]) -> Applied {
+    if subchannels.len() > MAX_SUBCHANNELS {
+        return Err(invalid("subchannels", format!("must be at most {MAX_SUBCHANNELS}")));
+    }
+    Ok(())
 }
 
 fn check_stream(stream: u16) -> Applied {

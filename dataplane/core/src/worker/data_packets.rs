@@ -1,4 +1,5 @@
-//! SCTP packets out: what associations have to send leaves through DTLS, as fast as data may.
+//! SCTP packets out: what associations have to send leaves through DTLS, or as it is from plain transports, as fast as
+//! data may.
 
 use corecast_wire::{Discard, SctpState};
 
@@ -10,7 +11,7 @@ use crate::key::TransportKey;
 use crate::limits::DATA_SHARE_PERCENT;
 use crate::sctp::Output;
 use crate::time::Instant;
-use crate::transport::Transport;
+use crate::transport::{Flow, Transport};
 
 impl Worker {
     /// What data may take of what the path to a receiver carries, in bits per second, while it wants pictures.
@@ -64,7 +65,8 @@ impl Worker {
     }
 
     fn send_sctp(&mut self, now: Instant, key: TransportKey, packet: &[u8], outbox: &mut Outbox) {
-        let Some(webrtc) = self.transports.get(key).and_then(Transport::webrtc) else { return };
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let Some(webrtc) = transport.webrtc() else { return send_plainly(transport, packet, outbox) };
         // Without a path it is lost, as on the way, and sent again.
         let Some(path) = webrtc.path_of_dtls() else { return };
         let is_last = !webrtc.dtls().is_some_and(Dtls::can_send_data);
@@ -78,5 +80,14 @@ impl Worker {
         if is_last {
             self.end_association(now, key, "its key has protected as many records as it may".to_owned());
         }
+    }
+}
+
+/// Sends a packet of a plain transport. Without a path or room it is lost, as on the way, and sent again.
+fn send_plainly(transport: &mut Transport, packet: &[u8], outbox: &mut Outbox) {
+    let Some(path) = transport.path(Flow::Rtp) else { return };
+    if let Some(room) = outbox.reserve(packet.len()) {
+        room.copy_from_slice(packet);
+        transport.push_to(path, outbox, packet.len());
     }
 }

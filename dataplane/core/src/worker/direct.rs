@@ -2,11 +2,12 @@
 
 use corecast_wire::{
     CommandError, ConsumeDataOptions, DataConsumerId, DataProducerId, Discard, Event, ProduceDataOptions, RouterId,
-    TransportId,
+    Subchannels, TransportId,
 };
 
 use super::Worker;
 use super::connect::NOWHERE;
+use super::data_commands::check_subchannels;
 use super::refused::{Applied, exists, invalid, limit, not_found};
 use crate::data::{DataConsumer, DataProducer};
 use crate::key::{DataConsumerKey, DataProducerKey, TransportKey};
@@ -75,11 +76,19 @@ impl Worker {
     }
 
     /// A message of a data producer that control sends. Who cannot take it goes without, as when it comes by SCTP.
-    pub(super) fn send_data(&mut self, now: Instant, id: DataProducerId, ppid: u32, payload: &[u8]) -> Applied {
+    pub(super) fn send_data(
+        &mut self,
+        now: Instant,
+        id: DataProducerId,
+        ppid: u32,
+        payload: &[u8],
+        to: &Subchannels,
+    ) -> Applied {
         let kind = check_message(ppid, payload)?;
+        check_subchannels(&to.any)?;
         let missing = || not_found("dataProducer", id.0);
         let key = self.messages.producer_by_id.get(&id).copied().ok_or_else(missing)?;
-        if let Err(why) = self.pass_on(now, key, kind, payload) {
+        if let Err(why) = self.pass_on(now, key, kind, payload, to) {
             self.discards.count(why);
         }
         Ok(())

@@ -35,7 +35,7 @@ impl Worker {
         let opened = std::mem::take(&mut self.rtcp);
         let result = match opened.get(..len).map(rtcp::parse) {
             Some(Ok(packets)) => {
-                self.learn_remote(key, flow, path);
+                self.learn_remote(now, key, flow, path);
                 packets.for_each(|packet| self.take_feedback(now, key, &packet, outbox));
                 Ok(())
             }

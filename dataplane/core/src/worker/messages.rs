@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use corecast_wire::{DataConsumerId, DataProducerId, Discard, Event, SctpState, SctpStreamParameters};
+use corecast_wire::{DataConsumerId, DataProducerId, Discard, Event, SctpState, SctpStreamParameters, Subchannels};
 
 use super::Worker;
 use super::round::Forward;
-use crate::data::{DataConsumer, DataProducer};
+use crate::data::{DataConsumer, DataProducer, subchannels};
 use crate::io::{Outbox, Timer};
 use crate::key::{DataConsumerKey, DataProducerKey, OfDataConsumer, OfDataProducer, Table, TransportKey};
 use crate::limits::{MAX_ASSOCIATIONS, MAX_CHANNELS_PER_TRANSPORT};
@@ -33,7 +33,7 @@ pub(super) struct Messages {
 }
 
 impl Worker {
-    /// Takes in an SCTP packet that DTLS has authenticated.
+    /// Takes in an SCTP packet: one that DTLS has authenticated, or a plain transport's.
     pub(crate) fn receive_sctp(&mut self, now: Instant, key: TransportKey, packet: &[u8]) -> Result<(), Discard> {
         let channels = self.transports.get_mut(key).and_then(Transport::channels_mut);
         let channels = channels.ok_or(Discard::UnexpectedSctp)?;
@@ -124,6 +124,16 @@ impl Worker {
         }
     }
 
+    /// The remote side of a plain transport is known: its association begins, as mediasoup's does.
+    pub(super) fn begin_plain_association(&mut self, now: Instant, key: TransportKey) {
+        let channels = self.transports.get(key).and_then(Transport::channels);
+        if channels.is_some_and(|channels| channels.association().is_none()) {
+            // Without room for one more, what needs it is refused later.
+            let _ = self.begin_association(now, key);
+        }
+        self.connect_association(now, key);
+    }
+
     /// DTLS is connected: an association that control has asked for may begin.
     pub(super) fn connect_association(&mut self, now: Instant, key: TransportKey) {
         self.with_association(now, key, |association| association.connect(now));
@@ -145,8 +155,10 @@ impl Worker {
 
     pub(super) fn report_sctp_state(&mut self, key: TransportKey, state: SctpState, detail: String) {
         if let Some(transport) = self.transports.get(key) {
+            let association = transport.channels().and_then(Channels::association);
+            let streams = association.filter(|_| state == SctpState::Connected).and_then(Association::streams);
             let transport = transport.id();
-            self.push_event(Event::SctpStateChanged { transport, state, detail });
+            self.push_event(Event::SctpStateChanged { transport, state, detail, streams });
         }
     }
 
@@ -185,7 +197,11 @@ impl Worker {
         }
         let channels = self.transports.get(key).and_then(Transport::channels).ok_or(Discard::UnexpectedSctp)?;
         let producer = channels.producer(stream).ok_or(Discard::UnknownDataStream)?;
-        self.pass_on(now, producer, kind, payload)
+        let is_pipe = self.transports.get(key).is_some_and(Transport::is_pipe);
+        let whole = || Some((Subchannels::default(), payload));
+        let brought = if is_pipe { subchannels::decode(payload) } else { whole() };
+        let (to, payload) = brought.ok_or(Discard::MalformedMessage)?;
+        self.pass_on(now, producer, kind, payload, &to)
     }
 
     /// A message of a data producer goes to those who consume it.
@@ -195,6 +211,7 @@ impl Worker {
         producer: DataProducerKey,
         kind: MessageKind,
         payload: &[u8],
+        to: &Subchannels,
     ) -> Result<(), Discard> {
         let producer = self.messages.producers.get_mut(producer).ok_or(Discard::UnknownDataStream)?;
         producer.count(payload.len());
@@ -202,7 +219,9 @@ impl Worker {
             return Err(Discard::DataProducerPaused);
         }
         for consumer in producer.consumers().to_vec() {
-            if let Err(why) = self.send_message(now, consumer, kind, payload) {
+            let addressed = self.messages.consumers.get(consumer).and_then(|consumer| consumer.address(to, payload));
+            let Some(payload) = addressed else { continue };
+            if let Err(why) = self.send_message(now, consumer, kind, &payload) {
                 self.discards.count(why);
                 let Some(consumer) = self.messages.consumers.get_mut(consumer) else { continue };
                 if consumer.discard(why) {

@@ -44,6 +44,10 @@ impl Worker {
         match protocol_of(datagram) {
             Protocol::Rtp if flow == Flow::Rtp => self.receive_rtp(now, key, path, datagram),
             Protocol::Rtcp if flow == transport.rtcp_flow() => self.receive_rtcp(now, key, path, datagram, outbox),
+            // The ports of SCTP are those of data channels, whose first byte is 19 (mediasoup's pipes and plain ones).
+            Protocol::Zrtp if flow == Flow::Rtp && transport.channels().is_some() => {
+                self.receive_plain_sctp(now, key, path, datagram)
+            }
             Protocol::Unknown => Err(Discard::UnknownProtocol),
             _ => Err(Discard::UnexpectedProtocol),
         }
@@ -63,10 +67,28 @@ impl Worker {
         let learns = transport.learns_remote(Flow::Rtp);
         let opened = self.open(key, inbound, &view)?;
         if learns {
-            self.learn_remote(key, Flow::Rtp, path);
+            self.learn_remote(now, key, Flow::Rtp, path);
         }
         self.record_arrival(now, key, inbound, &view, datagram.len())?;
         self.take_in(key, inbound, &view, opened)
+    }
+
+    /// Takes in an SCTP packet that nothing protects. Where RTP is protected it does not tell the remote side.
+    fn receive_plain_sctp(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        path: Path,
+        datagram: &[u8],
+    ) -> Result<(), Discard> {
+        let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
+        if transport.learns_remote(Flow::Rtp) {
+            if transport.security().is_some() {
+                return Err(Discard::WrongRemote);
+            }
+            self.learn_remote(now, key, Flow::Rtp, path);
+        }
+        self.receive_sctp(now, key, datagram)
     }
 
     /// Takes in a packet of an SSRC that is not known.
@@ -82,12 +104,12 @@ impl Worker {
         let resolved = match self.resolve(now, key, view) {
             Ok(resolved) => resolved,
             Err(why) => {
-                self.learn_from_unknown(key, path, view)?;
+                self.learn_from_unknown(now, key, path, view)?;
                 return Err(why);
             }
         };
         let (opened, window) = self.open_first(key, resolved, view)?;
-        self.learn_remote(key, Flow::Rtp, path);
+        self.learn_remote(now, key, Flow::Rtp, path);
         self.bind(key, resolved, window);
         self.record_arrival(now, key, resolved.inbound, view, len)?;
         self.take_in(key, resolved.inbound, view, opened)
@@ -127,7 +149,13 @@ impl Worker {
 
     /// A packet of no stream of ours still tells where its sender is, if it is authentic (a receiver behind comedia
     /// sends such packets to open its path).
-    fn learn_from_unknown(&mut self, key: TransportKey, path: Path, view: &RtpView<'_>) -> Result<(), Discard> {
+    fn learn_from_unknown(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        path: Path,
+        view: &RtpView<'_>,
+    ) -> Result<(), Discard> {
         let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
         if !transport.learns_remote(Flow::Rtp) {
             return Ok(());
@@ -139,7 +167,7 @@ impl Worker {
             let out = self.history.bytes_mut(slot);
             opener.open_rtp(view.ssrc(), index, view.header(), view.body(), out).map_err(OpenError::discard)?;
         }
-        self.learn_remote(key, Flow::Rtp, path);
+        self.learn_remote(now, key, Flow::Rtp, path);
         Ok(())
     }
 
@@ -175,7 +203,7 @@ impl Worker {
     }
 
     /// Learns the remote side of a comedia transport, from a packet that has been authenticated.
-    pub(crate) fn learn_remote(&mut self, key: TransportKey, flow: Flow, path: Path) {
+    pub(crate) fn learn_remote(&mut self, now: Instant, key: TransportKey, flow: Flow, path: Path) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         if !transport.learns_remote(flow) {
             return;
@@ -185,6 +213,9 @@ impl Worker {
         self.push_event(Event::RemoteLearnt { transport, remote, rtcp });
         self.push_record(Record::Remote { transport, remote, rtcp });
         self.endpoint_ops.push_back(EndpointOp::Connect(path.local, path.remote));
+        if flow == Flow::Rtp {
+            self.begin_plain_association(now, key);
+        }
     }
 
     /// Makes an opened packet part of its stream.

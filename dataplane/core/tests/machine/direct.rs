@@ -3,7 +3,7 @@
 use corecast_core::{EndpointId, EndpointOp};
 use corecast_wire::{
     Command, CommandError, ConsumeDataOptions, DataConsumerId, DataProducerId, Event, ProduceDataOptions, Reply,
-    RouterId, SctpStreamParameters, TransportId,
+    RouterId, SctpStreamParameters, Subchannels, TransportId,
 };
 
 use crate::bed::{Bed, receiver, video};
@@ -22,7 +22,7 @@ fn consume(transport: u64, data_consumer: DataConsumerId, data_producer: DataPro
 }
 
 fn say(ppid: u32, text: &[u8]) -> Command {
-    Command::SendData { data_producer: PRODUCER, ppid, payload: text.to_vec() }
+    Command::SendData { data_producer: PRODUCER, ppid, payload: text.to_vec(), to: Subchannels::default() }
 }
 
 /// A router with two direct transports, a data producer on one and its consumer on the other.

@@ -60,6 +60,12 @@ impl Door {
             ConsumeDataOptions { stream: stream.stream_id, parameters: delivery(&stream), paused: request.paused };
         let command = Command::ConsumeData { transport, data_consumer: id, data_producer: producer, options };
         machine.execute(&command)?;
+        let subchannels: BTreeSet<u16> = request.subchannels.unwrap_or_default().into_iter().collect();
+        let listened = subchannels.iter().copied().collect();
+        if let Err(error) = machine.execute(&Command::SetSubchannels { data_consumer: id, subchannels: listened }) {
+            machine.execute(&Command::CloseDataConsumer { data_consumer: id })?;
+            return Err(error.into());
+        }
         self.objects.add(&request.data_consumer_id, Named::DataConsumer(id));
         self.objects.transport(transport)?.data_consumers.insert(id);
         self.objects.data_producer(producer)?.consumers.insert(id);
@@ -75,7 +81,7 @@ impl Door {
             protocol: request.protocol.unwrap_or_default(),
             is_paused: request.paused,
             low_threshold,
-            subchannels: request.subchannels.unwrap_or_default().into_iter().collect(),
+            subchannels,
         };
         self.objects.data_consumers.insert(id, consumer);
         self.dump_data_consumer(machine, id).map(Some)

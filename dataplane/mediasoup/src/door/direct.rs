@@ -1,13 +1,11 @@
 //! Requests about direct transports, and messages between the library and data producers and consumers.
 
-use std::collections::BTreeSet;
-
 use corecast_dataplane::Machine;
 use corecast_mediasoup_worker::fbs::data_consumer::{
     AddSubchannelResponse, MessageNotification, RemoveSubchannelResponse, SendResponse, SetSubchannelsResponse,
 };
 use corecast_mediasoup_worker::fbs::direct_transport::DumpResponse;
-use corecast_wire::{Command, DataConsumerId, TransportId};
+use corecast_wire::{Command, DataConsumerId, Subchannels, TransportId};
 
 use super::objects::Kind;
 use super::{Answer, Answered, Asked, Door, Tells, Told, other_body};
@@ -42,51 +40,48 @@ impl Door {
             return Err(other_body("DATAPRODUCER_SEND"));
         };
         let id = self.objects.data_producer_number(name)?;
-        let subchannels = message.subchannels.clone().unwrap_or_default();
-        let is_for_all =
-            subchannels.is_empty() && message.required_subchannel.is_none() && message.ignored_subchannel.is_none();
+        let to = Subchannels {
+            any: message.subchannels.unwrap_or_default(),
+            required: message.required_subchannel,
+            ignored: message.ignored_subchannel,
+        };
         let (ppid, payload) = (message.ppid, message.data);
-        if is_for_all {
-            machine.execute(&Command::SendData { data_producer: id, ppid, payload })?;
-            return Ok(());
-        }
-        let producer = self.objects.data_producer(id)?;
-        let consumers = if producer.is_paused { BTreeSet::new() } else { producer.consumers.clone() };
-        for data_consumer in consumers {
-            let own = &self.objects.data_consumer(data_consumer)?.subchannels;
-            let is_wanted = message.required_subchannel.is_none_or(|one| own.contains(&one))
-                && !message.ignored_subchannel.is_some_and(|one| own.contains(&one))
-                && (subchannels.is_empty() || subchannels.iter().any(|one| own.contains(one)));
-            if is_wanted {
-                // Who is paused, or too slow, goes without.
-                let _ = machine.execute(&Command::SendDataTo { data_consumer, ppid, payload: payload.clone() });
-            }
-        }
+        machine.execute(&Command::SendData { data_producer: id, ppid, payload, to })?;
         Ok(())
     }
 
     /// Which subchannels a data consumer listens to.
-    pub(super) fn change_subchannels(&mut self, name: &str, body: Option<Asked>) -> Answered {
-        let id = self.objects.data_consumer_number(name)?;
-        let own = &mut self.objects.data_consumer(id)?.subchannels;
-        let now = |own: &BTreeSet<u16>| own.iter().copied().collect();
-        Ok(Some(match body {
+    pub(super) fn change_subchannels(
+        &mut self,
+        machine: &mut dyn Machine,
+        name: &str,
+        body: Option<Asked>,
+    ) -> Answered {
+        let data_consumer = self.objects.data_consumer_number(name)?;
+        let mut own = self.objects.data_consumer(data_consumer)?.subchannels.clone();
+        match &body {
             Some(Asked::DataConsumerSetSubchannelsRequest(request)) => {
-                *own = request.subchannels.into_iter().collect();
-                let response = SetSubchannelsResponse { subchannels: now(own) };
-                Answer::DataConsumerSetSubchannelsResponse(Box::new(response))
+                own = request.subchannels.iter().copied().collect();
             }
             Some(Asked::DataConsumerAddSubchannelRequest(request)) => {
                 own.insert(request.subchannel);
-                let response = AddSubchannelResponse { subchannels: now(own) };
-                Answer::DataConsumerAddSubchannelResponse(Box::new(response))
             }
             Some(Asked::DataConsumerRemoveSubchannelRequest(request)) => {
                 own.remove(&request.subchannel);
-                let response = RemoveSubchannelResponse { subchannels: now(own) };
-                Answer::DataConsumerRemoveSubchannelResponse(Box::new(response))
             }
             _ => return Err(other_body("DATACONSUMER_SET_SUBCHANNELS")),
+        }
+        let subchannels: Vec<u16> = own.iter().copied().collect();
+        machine.execute(&Command::SetSubchannels { data_consumer, subchannels: subchannels.clone() })?;
+        self.objects.data_consumer(data_consumer)?.subchannels = own;
+        Ok(Some(match body {
+            Some(Asked::DataConsumerAddSubchannelRequest(_)) => {
+                Answer::DataConsumerAddSubchannelResponse(Box::new(AddSubchannelResponse { subchannels }))
+            }
+            Some(Asked::DataConsumerRemoveSubchannelRequest(_)) => {
+                Answer::DataConsumerRemoveSubchannelResponse(Box::new(RemoveSubchannelResponse { subchannels }))
+            }
+            _ => Answer::DataConsumerSetSubchannelsResponse(Box::new(SetSubchannelsResponse { subchannels })),
         }))
     }
 

@@ -4,13 +4,13 @@ use corecast_mediasoup_worker::fbs::consumer::{ConsumerLayers, LayersChangeNotif
 use corecast_mediasoup_worker::fbs::data_consumer::BufferedAmountLowNotification;
 use corecast_mediasoup_worker::fbs::plain_transport::{RtcpTupleNotification, TupleNotification};
 use corecast_mediasoup_worker::fbs::rtp_parameters::Type;
-use corecast_mediasoup_worker::fbs::transport::SctpStateChangeNotification;
+use corecast_mediasoup_worker::fbs::transport::{SctpNegotiatedCapabilitiesNotification, SctpStateChangeNotification};
 use corecast_mediasoup_worker::fbs::web_rtc_transport::{
     DtlsStateChangeNotification, IceSelectedTupleChangeNotification, IceStateChangeNotification,
 };
 use corecast_wire::{Command, ConsumerId, CurrentLayer, DtlsState, Event, IceState, IceTuple, SctpState, TransportId};
 
-use super::transport::sctp_state;
+use super::transport::{negotiated, sctp_state};
 use super::webrtc::{dtls_state, ice_state};
 use super::{Door, Tells, Told, listen};
 use crate::certificate::pem;
@@ -30,7 +30,7 @@ impl Door {
             Event::DtlsStateChanged { transport, state, detail, certificate } => {
                 self.hear_dtls(transport, state, &detail, &certificate);
             }
-            Event::SctpStateChanged { transport, state, .. } => self.hear_sctp(transport, state),
+            Event::SctpStateChanged { transport, state, streams, .. } => self.hear_sctp(transport, state, streams),
             Event::DataChannelOpened { transport, stream, .. } => {
                 // mediasoup's channels are negotiated by the application, and those that a client opens itself wait for
                 // a data producer of their stream.
@@ -86,6 +86,7 @@ impl Door {
         let Ok(webrtc) = transport.webrtc() else { return };
         let (has_moved, has_changed) = (tuple.is_some() && webrtc.tuple != tuple, webrtc.ice_state != state);
         (webrtc.tuple, webrtc.ice_state) = (tuple, state);
+        webrtc.last_fragment = None;
         let server = webrtc.server;
         if let Some(selected) = tuple.filter(|_| has_moved) {
             let tuple = Box::new(listen::ice_tuple(self.sockets_of(server), &selected));
@@ -116,11 +117,17 @@ impl Door {
         self.notify(&name, Tells::WebrtctransportDtlsStateChange, Some(body));
     }
 
-    fn hear_sctp(&mut self, id: TransportId, state: SctpState) {
+    fn hear_sctp(&mut self, id: TransportId, state: SctpState, streams: Option<(u16, u16)>) {
         let Ok(transport) = self.objects.transport(id) else { return };
         let name = transport.name.clone();
-        let Ok(webrtc) = transport.webrtc() else { return };
-        webrtc.sctp_state = state;
+        transport.sctp_state = Some(state);
+        transport.sctp_streams = streams.unwrap_or_default();
+        if streams.is_some() {
+            let negotiated_capabilities = Some(Box::new(negotiated(transport.sctp_streams)));
+            let body = Box::new(SctpNegotiatedCapabilitiesNotification { negotiated_capabilities });
+            let body = Told::TransportSctpNegotiatedCapabilitiesNotification(body);
+            self.notify(&name, Tells::TransportSctpNegotiatedCapabilities, Some(body));
+        }
         let body = Box::new(SctpStateChangeNotification { sctp_state: sctp_state(state) });
         let body = Told::TransportSctpStateChangeNotification(body);
         self.notify(&name, Tells::TransportSctpStateChange, Some(body));

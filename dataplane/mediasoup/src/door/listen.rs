@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use corecast_mediasoup_worker::fbs::transport::{self, Protocol, Tuple};
 use corecast_mediasoup_worker::fbs::web_rtc_transport::{IceCandidate, IceCandidateTcpType, IceCandidateType};
-use corecast_wire::{IceProtocol, IceTuple, ListenInfo};
+use corecast_wire::{IceProtocol, IceTuple, ListenInfo, SocketSettings};
 
 use super::objects::Listening;
 use crate::refusal::{Outcome, Refusal};
@@ -42,9 +42,6 @@ pub(super) fn listen_info(info: &transport::ListenInfo, worker_ports: (u16, u16)
         Protocol::Udp => IceProtocol::Udp,
         Protocol::Tcp => IceProtocol::Tcp,
     };
-    if info.flags.udp_reuse_port {
-        return Err(Refusal::wrong("flags.udpReusePort: corecast's worker does not share ports"));
-    }
     let range = (info.port_range.min, info.port_range.max);
     let ports = match (range, info.port) {
         ((min, max), _) if min != 0 && max != 0 => range,
@@ -54,7 +51,13 @@ pub(super) fn listen_info(info: &transport::ListenInfo, worker_ports: (u16, u16)
     if ports.1 < ports.0 {
         return Err(Refusal::wrong("portRange: max is below min"));
     }
-    Ok(ListenInfo { protocol, ip: ip(&info.ip)?, ports })
+    let socket = SocketSettings {
+        // It means nothing for TCP, and there it is passed over, as mediasoup does.
+        reuse_port: info.flags.udp_reuse_port && protocol == IceProtocol::Udp,
+        recv_buffer_bytes: info.recv_buffer_size,
+        send_buffer_bytes: info.send_buffer_size,
+    };
+    Ok(ListenInfo { protocol, ip: ip(&info.ip)?, ports, socket })
 }
 
 /// A socket that was opened for this.

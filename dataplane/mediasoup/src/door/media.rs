@@ -22,9 +22,10 @@ const BEST_SCORE: u8 = 10;
 
 impl Door {
     pub(super) fn produce(&mut self, machine: &mut dyn Machine, transport: &str, body: Option<Asked>) -> Answered {
-        let Some(Asked::TransportProduceRequest(request)) = body else {
+        let Some(Asked::TransportProduceRequest(mut request)) = body else {
             return Err(other_body("TRANSPORT_PRODUCE"));
         };
+        rtp::normalise(&mut request.rtp_parameters)?;
         let transport = self.objects.transport_number(transport)?;
         self.objects.check_free("Producer", &request.producer_id)?;
         let type_ = rtp::type_of(&request.rtp_parameters.encodings)?;
@@ -55,9 +56,10 @@ impl Door {
     }
 
     pub(super) fn consume(&mut self, machine: &mut dyn Machine, transport: &str, body: Option<Asked>) -> Answered {
-        let Some(Asked::TransportConsumeRequest(request)) = body else {
+        let Some(Asked::TransportConsumeRequest(mut request)) = body else {
             return Err(other_body("TRANSPORT_CONSUME"));
         };
+        rtp::normalise(&mut request.rtp_parameters)?;
         let transport = self.objects.transport_number(transport)?;
         self.objects.check_free("Consumer", &request.consumer_id)?;
         let producer = self.objects.producer_number(&request.producer_id)?;
@@ -98,7 +100,7 @@ impl Door {
         Ok(Some(Answer::TransportConsumeResponse(Box::new(ConsumeResponse {
             paused: request.paused,
             producer_paused,
-            score: Box::new(score(BEST_SCORE, scores)),
+            score: Box::new(score(type_, BEST_SCORE, scores)),
             preferred_layers: preferred.map(Box::new),
         }))))
     }
@@ -279,13 +281,13 @@ impl Door {
         let supported_codec_payload_types = media.map(|codec| codec.payload_type).collect();
         let preferred = consumer.preferred.as_ref();
         let current = consumer.current.map(|current| i16::from(current.encoding));
+        let layer = |layer: Option<i16>| Some(layer.unwrap_or(-1));
         let has_layers = matches!(consumer.type_, Type::Simulcast | Type::Svc);
-        let layer = |layer: Option<i16>| has_layers.then(|| layer.unwrap_or(-1));
         let temporal = preferred.and_then(|layers| layers.temporal_layer).map(i16::from);
         let data = ConsumerDump {
             preferred_spatial_layer: layer(preferred.map(|layers| i16::from(layers.spatial_layer))),
-            target_spatial_layer: layer(current),
-            current_spatial_layer: layer(current),
+            target_spatial_layer: layer(current.filter(|_| has_layers)),
+            current_spatial_layer: layer(current.filter(|_| has_layers)),
             preferred_temporal_layer: layer(temporal),
             target_temporal_layer: layer(current.and(temporal)),
             current_temporal_layer: layer(current.and(temporal)),
@@ -344,8 +346,9 @@ fn check_mapping(mid: Option<&str>, mapping: &RtpMapping) -> Outcome<()> {
     Ok(())
 }
 
-/// A consumer's score beside those of its producer.
-pub(super) fn score(score: u8, producer_scores: Vec<u8>) -> ConsumerScore {
-    let producer_score = producer_scores.iter().copied().max().unwrap_or(0);
+/// A consumer's score beside those of its producer. A pipe's is always the best, as mediasoup's.
+pub(super) fn score(type_: Type, score: u8, producer_scores: Vec<u8>) -> ConsumerScore {
+    let best = producer_scores.iter().copied().max().unwrap_or(0);
+    let producer_score = if type_ == Type::Pipe { BEST_SCORE } else { best };
     ConsumerScore { score, producer_score, producer_scores }
 }

@@ -206,7 +206,7 @@ impl Door {
             Method::DataconsumerSend => self.send_data_to(machine, name, body),
             Method::DataconsumerSetSubchannels
             | Method::DataconsumerAddSubchannel
-            | Method::DataconsumerRemoveSubchannel => self.change_subchannels(name, body),
+            | Method::DataconsumerRemoveSubchannel => self.change_subchannels(machine, name, body),
             Method::DataconsumerGetBufferedAmount => self.buffered_amount(machine, name),
             Method::DataconsumerSetBufferedAmountLowThreshold => self.set_low_threshold(machine, name, body),
             _ => Err(Refusal::Error(format!("corecast's worker does not have this method yet [method:{method:?}]"))),

@@ -73,6 +73,10 @@ pub(super) struct Transport {
     pub(super) data_producers: BTreeSet<DataProducerId>,
     pub(super) data_consumers: BTreeSet<DataConsumerId>,
     pub(super) is_connected: bool,
+    /// `None` without SCTP.
+    pub(super) sctp_state: Option<SctpState>,
+    /// Streams that both sides may use, to the other side and from it, when it is connected.
+    pub(super) sctp_streams: (u16, u16),
     pub(super) traces: Vec<TraceEventType>,
     pub(super) received: Rate,
     pub(super) sent: Rate,
@@ -93,12 +97,13 @@ pub(super) struct WebRtc {
     pub(super) server: WebRtcServerId,
     pub(super) owns_server: bool,
     pub(super) ice: IceParameters,
+    /// The fragment of before a restart, while the new one has not been used.
+    pub(super) last_fragment: Option<String>,
     pub(super) candidates: Vec<IceCandidate>,
     pub(super) ice_state: IceState,
     pub(super) tuple: Option<IceTuple>,
     pub(super) role: DtlsRole,
     pub(super) dtls_state: DtlsState,
-    pub(super) sctp_state: SctpState,
     pub(super) max_incoming_bps: u64,
     pub(super) outgoing: OutgoingBitrates,
 }

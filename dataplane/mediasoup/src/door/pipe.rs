@@ -11,7 +11,7 @@ use corecast_mediasoup_worker::fbs::transport::Protocol;
 use corecast_wire::{Command, PlainTransportOptions, Reply, TransportId};
 
 use super::objects::{Kind, Plain};
-use super::{Answer, Answered, Asked, Door, listen, other_body, plain, secrets};
+use super::{Answer, Answered, Asked, Door, listen, other_body, plain, secrets, webrtc};
 use crate::refusal::{Outcome, Refusal};
 
 /// The suite of pipes with SRTP (mediasoup's).
@@ -32,9 +32,6 @@ impl Door {
         if options.listen_info.protocol != Protocol::Udp {
             return Err(Refusal::wrong("unsupported listen protocol"));
         }
-        if options.base.enable_sctp {
-            self.say_once("enableSctp of a pipe is not kept: its data producers and consumers are refused");
-        }
         let info = listen::listen_info(&options.listen_info, self.ports)?;
         let key = match options.enable_srtp {
             true => {
@@ -46,8 +43,10 @@ impl Door {
         let asked = PlainTransportOptions {
             port: (info.ports.0 == info.ports.1).then_some(info.ports.0),
             port_range: Some(info.ports),
+            socket: info.socket,
             pipe: true,
             srtp: key.as_ref().map(plain::srtp).transpose()?,
+            sctp: webrtc::sctp(&options.base),
             ..PlainTransportOptions::new(info.ip, secrets::ssrc()?)
         };
         let id = TransportId(self.objects.number());

@@ -11,7 +11,7 @@ use corecast_mediasoup_worker::fbs::transport::Protocol;
 use corecast_wire::{Command, Reply, TransportId};
 
 use super::objects::{Kind, Plain};
-use super::{Answer, Answered, Asked, Door, listen, other_body, secrets};
+use super::{Answer, Answered, Asked, Door, listen, other_body, secrets, webrtc};
 use crate::refusal::{Outcome, Refusal};
 
 impl Door {
@@ -26,9 +26,6 @@ impl Door {
         };
         let router = self.router_for(router, "Transport", &request.transport_id)?;
         let options = *request.options;
-        if options.base.enable_sctp {
-            return Err(Refusal::Error("enableSctp: corecast's plain transports have no SCTP".into()));
-        }
         let (asked, key) = self.plain_options(&options)?;
         let id = TransportId(self.objects.number());
         let command = Command::CreatePlainTransport { router, transport: id, options: asked };
@@ -70,20 +67,20 @@ impl Door {
         let key = match (options.enable_srtp, options.srtp_crypto_suite) {
             (false, _) => None,
             (true, None) => return Err(Refusal::wrong("missing srtpCryptoSuite")),
-            (true, Some(crypto_suite)) => {
-                let bytes = secrets::bytes(suite(crypto_suite)?.key_and_salt_len())?;
-                Some(SrtpParameters { crypto_suite, key_base64: STANDARD.encode(bytes) })
-            }
+            (true, Some(crypto_suite)) => Some(draw_key(crypto_suite)?),
         };
         let asked = corecast_wire::PlainTransportOptions {
             listen_ip: rtp.ip,
             port: given(rtp.ports),
             rtcp_port: rtcp.and_then(|rtcp| given(rtcp.ports)),
             port_range: Some(if given(rtp.ports).is_some() { self.ports } else { rtp.ports }),
+            socket: rtp.socket,
+            rtcp_socket: rtcp.map(|rtcp| rtcp.socket).unwrap_or_default(),
             rtcp_mux: options.rtcp_mux,
             comedia: options.comedia,
             pipe: false,
             srtp: key.as_ref().map(srtp).transpose()?,
+            sctp: webrtc::sctp(&options.base),
             rtcp_ssrc: secrets::ssrc()?,
         };
         Ok((asked, key))
@@ -139,13 +136,28 @@ impl Door {
                 (Some(_), Some(port)) => Some(SocketAddr::new(ip, port)),
             };
         }
+        // The other side may choose another suite, and then we draw a key for that.
+        let ours = plain.srtp.clone();
+        let theirs = request.srtp_parameters.as_deref().map(|theirs| theirs.crypto_suite);
+        let other = theirs.filter(|theirs| ours.as_ref().is_some_and(|ours| ours.crypto_suite != *theirs));
+        let drawn = other.map(draw_key).transpose()?;
+        if let Some(drawn) = &drawn {
+            machine.execute(&Command::RekeyPlainTransport { transport: id, srtp: srtp(drawn)? })?;
+        }
         // With comedia and without keys there is nothing to tell the worker.
         if remote.is_some() || key.is_some() {
-            machine.execute(&Command::ConnectPlainTransport { transport: id, remote, rtcp_remote, srtp: key })?;
+            let connect = Command::ConnectPlainTransport { transport: id, remote, rtcp_remote, srtp: key };
+            if let Err(error) = machine.execute(&connect) {
+                if let Some(ours) = ours.filter(|_| drawn.is_some()) {
+                    machine.execute(&Command::RekeyPlainTransport { transport: id, srtp: srtp(&ours)? })?;
+                }
+                return Err(error.into());
+            }
         }
         let transport = self.objects.transport(id)?;
         transport.is_connected = true;
         let plain = transport.plain()?;
+        plain.srtp = drawn.or(ours);
         (plain.remote, plain.rtcp_remote) = (remote.or(plain.remote), rtcp_remote.or(plain.rtcp_remote));
         let tuple = plain.remote.map(|remote| Box::new(listen::tuple(&plain.rtp, Some(remote))));
         let rtcp = plain.rtcp.as_ref().zip(plain.rtcp_remote);
@@ -155,6 +167,12 @@ impl Door {
             srtp_parameters: plain.srtp.clone().map(Box::new),
         }))))
     }
+}
+
+/// A key of our own for a suite.
+fn draw_key(crypto_suite: SrtpCryptoSuite) -> Outcome<SrtpParameters> {
+    let bytes = secrets::bytes(suite(crypto_suite)?.key_and_salt_len())?;
+    Ok(SrtpParameters { crypto_suite, key_base64: STANDARD.encode(bytes) })
 }
 
 /// The worker's word for a suite.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use corecast_mediasoup_worker::fbs::common::{StringString, StringStringArray};
 use corecast_mediasoup_worker::fbs::router::DumpResponse;
 use corecast_mediasoup_worker::fbs::transport::Options;
-use corecast_wire::{RouterId, TransportId};
+use corecast_wire::{RouterId, SctpState, TransportId};
 
 use super::objects::{Kind, Named, RtpObserver, Transport};
 use super::rates::Rate;
@@ -30,15 +30,17 @@ impl Door {
             name: name.to_owned(),
             router,
             kind,
-            options,
             producers: BTreeSet::new(),
             consumers: BTreeSet::new(),
             data_producers: BTreeSet::new(),
             data_consumers: BTreeSet::new(),
             is_connected: false,
+            sctp_streams: (0, 0),
+            sctp_state: options.enable_sctp.then_some(SctpState::New),
             traces: Vec::new(),
             received: Rate::new(),
             sent: Rate::new(),
+            options,
         };
         self.objects.transports.insert(id, transport);
     }

@@ -58,6 +58,57 @@ pub(super) fn type_of(encodings: &[RtpEncodingParameters]) -> Outcome<Type> {
     }
 }
 
+/// Subtypes as mediasoup writes them in what it tells, whatever the case in which they were given.
+const SUBTYPES: [&str; 18] = [
+    "opus",
+    "multiopus",
+    "PCMA",
+    "PCMU",
+    "ISAC",
+    "G722",
+    "iLBC",
+    "SILK",
+    "VP8",
+    "VP9",
+    "H264",
+    "AV1",
+    "CN",
+    "telephone-event",
+    "rtx",
+    "ulpfec",
+    "flexfec",
+    "red",
+];
+/// Those that are no media by themselves.
+const NO_MEDIA: [&str; 6] = ["CN", "telephone-event", "rtx", "ulpfec", "flexfec", "red"];
+
+/// Fills in what mediasoup's worker does: names of codecs in its writing, and the first media codec for encodings that
+/// name none.
+pub(super) fn normalise(parameters: &mut RtpParameters) -> Outcome<()> {
+    for codec in &mut parameters.codecs {
+        let Some((kind, subtype)) = codec.mime_type.split_once('/') else {
+            return Err(Refusal::wrong("wrong codec MIME"));
+        };
+        let written = SUBTYPES.iter().find(|written| written.eq_ignore_ascii_case(subtype));
+        codec.mime_type = format!("{}/{}", kind.to_ascii_lowercase(), written.unwrap_or(&subtype));
+        codec.channels = codec.channels.filter(|channels| *channels > 1);
+        for feedback in codec.rtcp_feedback.iter_mut().flatten() {
+            feedback.parameter = feedback.parameter.take().filter(|parameter| !parameter.is_empty());
+        }
+    }
+    let is_media = |codec: &&RtpCodecParameters| {
+        !NO_MEDIA.iter().any(|no_media| codec.mime_type.ends_with(&format!("/{no_media}")))
+    };
+    let media: Vec<u8> = parameters.codecs.iter().filter(is_media).map(|codec| codec.payload_type).collect();
+    let first = media.first().copied().ok_or_else(|| Refusal::wrong("no media codecs found"))?;
+    for encoding in &mut parameters.encodings {
+        if !media.contains(encoding.codec_payload_type.get_or_insert(first)) {
+            return Err(Refusal::wrong("unknown codecPayloadType"));
+        }
+    }
+    Ok(())
+}
+
 fn is_rtx(codec: &RtpCodecParameters) -> bool {
     codec.mime_type.split_once('/').is_some_and(|(_, subtype)| subtype.eq_ignore_ascii_case("rtx"))
 }

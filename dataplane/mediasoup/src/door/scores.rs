@@ -41,7 +41,8 @@ impl Door {
         self.notify(&name, Tells::ProducerScore, Some(body));
         for consumer in consumers {
             let Some(consumer) = self.objects.consumers.get(&consumer) else { continue };
-            let (name, score) = (consumer.name.clone(), Box::new(media::score(consumer.score, scores.clone())));
+            let (name, score) =
+                (consumer.name.clone(), Box::new(media::score(consumer.type_, consumer.score, scores.clone())));
             let body = Told::ConsumerScoreNotification(Box::new(ConsumerScoreNotification { score }));
             self.notify(&name, Tells::ConsumerScore, Some(body));
         }

@@ -16,19 +16,21 @@ use crate::refusal::{Outcome, Refusal};
 impl Door {
     pub(super) fn producer_stats(&mut self, machine: &mut dyn Machine, name: &str) -> Answered {
         let id = self.objects.producer_number(name)?;
-        let stats = self.received(machine, id)?;
+        let stats = self.received(machine, id)?.into_iter().map(|(_, stats)| stats).collect();
         Ok(Some(Answer::ProducerGetStatsResponse(Box::new(producer::GetStatsResponse { stats }))))
     }
 
-    /// Statistics of a producer's streams that have come.
-    fn received(&mut self, machine: &mut dyn Machine, id: ProducerId) -> Outcome<Vec<Stats>> {
+    /// Statistics of a producer's streams that have come, each with the place of its encoding.
+    fn received(&mut self, machine: &mut dyn Machine, id: ProducerId) -> Outcome<Vec<(usize, Stats)>> {
         let streams = producer_of(machine.execute(&Command::ObjectStats { object: Object::Producer(id) })?)?.streams;
         let producer = self.objects.producer(id)?;
         let mut stats = Vec::new();
-        for (index, stream) in streams.iter().enumerate().filter(|(_, stream)| stream.ssrc.is_some()) {
+        // As mediasoup does, of those alone that have come.
+        let come = |stream: &StreamStats| stream.ssrc.is_some() && stream.packet_count > 0;
+        for (index, stream) in streams.iter().enumerate().filter(|(_, stream)| come(stream)) {
             let bitrate = producer.rates.get_mut(index).map_or(0, |rate| rate.of(stream.byte_count));
             let score = producer.scores.get(index).copied().unwrap_or(0);
-            stats.push(received_stats(producer, stream, bitrate, score));
+            stats.push((index, received_stats(producer, stream, bitrate, score)));
         }
         Ok(stats)
     }
@@ -50,7 +52,8 @@ impl Door {
             let (source, current) = (consumer.producer, consumer.current);
             // The one that is sent, if the producer has several.
             let at = current.map_or(0, |current| usize::from(current.encoding));
-            stats.extend(self.received(machine, source)?.into_iter().nth(at));
+            let received = self.received(machine, source)?;
+            stats.extend(received.into_iter().find(|(index, _)| *index == at).map(|(_, stats)| stats));
         }
         Ok(Some(Answer::ConsumerGetStatsResponse(Box::new(consumer::GetStatsResponse { stats }))))
     }
@@ -61,7 +64,7 @@ impl Door {
         let producer = self.objects.producer(id)?;
         let mut dumps = Vec::new();
         for (index, stream) in (0..).zip(&streams) {
-            let Some(ssrc) = stream.ssrc else { continue };
+            let Some(ssrc) = stream.ssrc.filter(|_| stream.packet_count > 0) else { continue };
             let place = usize::try_from(index).unwrap_or(usize::MAX);
             let encoding = producer.rtp_parameters.encodings.get(place);
             let (spatial_layers, temporal_layers) = encoding.map_or((1, 1), rtp::layers);

@@ -11,7 +11,7 @@ use corecast_mediasoup_worker::fbs::transport::{
     Dump, RecvRtpHeaderExtensions, RtpListener, SctpListener, Stats, TraceEventType,
 };
 use corecast_mediasoup_worker::fbs::{direct_transport, pipe_transport, plain_transport, web_rtc_transport};
-use corecast_wire::{Command, MAX_CHANNELS_PER_TRANSPORT, Object, ObjectStats, Reply, TransportId, TransportStats};
+use corecast_wire::{Command, Object, ObjectStats, Reply, TransportId, TransportStats};
 use nix::time::{ClockId, clock_gettime};
 
 use super::objects::{Kind, Producer};
@@ -49,12 +49,8 @@ impl Door {
         let named = |(ssrc, name): (Option<u32>, &String)| Some(Uint32String { key: ssrc?, value: name.clone() });
         let ssrcs = encodings.clone().map(|(encoding, name)| (encoding.ssrc, name)).filter_map(named);
         let rtx_ssrcs = encodings.map(|(encoding, name)| (encoding.rtx.as_ref().map(|rtx| rtx.ssrc), name));
-        let sctp_state = match &transport.kind {
-            Kind::WebRtc(webrtc) if transport.options.enable_sctp => Some(sctp_state(webrtc.sctp_state)),
-            _ => None,
-        };
+        let sctp_state = transport.sctp_state.map(sctp_state);
         let options = &transport.options;
-        let streams = u16::try_from(MAX_CHANNELS_PER_TRANSPORT).unwrap_or(u16::MAX);
         Ok(Dump {
             id: transport.name.clone(),
             direct: options.direct,
@@ -80,12 +76,7 @@ impl Door {
                 })
             }),
             sctp_state,
-            sctp_negotiated_capabilities: sctp_state.map(|_| {
-                Box::new(SctpNegotiatedCapabilities {
-                    negotiated_max_outbound_streams: streams,
-                    negotiated_max_inbound_streams: streams,
-                })
-            }),
+            sctp_negotiated_capabilities: sctp_state.map(|_| Box::new(negotiated(transport.sctp_streams))),
             sctp_listener: sctp_state.map(|_| {
                 let streams = data_producers.iter().filter_map(|producer| {
                     let key = producer.stream.as_ref()?.stream_id;
@@ -137,16 +128,15 @@ impl Door {
         let transport = self.objects.transport(id)?;
         let (received, sent) = (transport.received.of(stats.bytes_received), transport.sent.of(stats.bytes_sent));
         let limit = |bps: u64| Some(bps).filter(|bps| *bps > 0);
-        let (mut sctp, mut limits) = (None, [None; 3]);
+        let mut limits = [None; 3];
         if let Kind::WebRtc(webrtc) = &transport.kind {
-            sctp = transport.options.enable_sctp.then(|| sctp_state(webrtc.sctp_state));
             limits = [webrtc.max_incoming_bps, webrtc.outgoing.max_bps, webrtc.outgoing.min_bps].map(limit);
         }
         let [max_incoming_bitrate, max_outgoing_bitrate, min_outgoing_bitrate] = limits;
         Ok(Stats {
             transport_id: transport.name.clone(),
             timestamp: now_ms(),
-            sctp_state: sctp,
+            sctp_state: transport.sctp_state.map(sctp_state),
             bytes_received: stats.bytes_received,
             recv_bitrate: received,
             bytes_sent: stats.bytes_sent,
@@ -204,7 +194,9 @@ impl Door {
         if request.events.contains(&TraceEventType::Probation) {
             self.say_once("trace events of type probation are not told: probes go out as retransmissions here");
         }
-        self.objects.transport(id)?.traces = request.events;
+        let kinds = [TraceEventType::Probation, TraceEventType::Bwe];
+        let wanted = kinds.into_iter().filter(|kind| request.events.contains(kind));
+        self.objects.transport(id)?.traces = wanted.collect();
         Ok(None)
     }
 }
@@ -262,6 +254,11 @@ pub(super) const fn sctp_state(state: corecast_wire::SctpState) -> SctpState {
         corecast_wire::SctpState::Connected => SctpState::Connected,
         corecast_wire::SctpState::Closed => SctpState::Closed,
     }
+}
+
+/// Streams of an association, to the other side and from it.
+pub(super) const fn negotiated((outbound, inbound): (u16, u16)) -> SctpNegotiatedCapabilities {
+    SctpNegotiatedCapabilities { negotiated_max_outbound_streams: outbound, negotiated_max_inbound_streams: inbound }
 }
 
 /// Milliseconds of the monotonic clock, which mediasoup's statistics are stamped with.

@@ -9,8 +9,7 @@ use corecast_mediasoup_worker::fbs::web_rtc_transport::{
     Listen, WebRtcTransportOptions,
 };
 use corecast_wire::{
-    Command, DtlsState, IceParameters, IceState, OutgoingBitrates, RouterId, SctpOptions, SctpState, TransportId,
-    WebRtcServerId,
+    Command, DtlsState, IceParameters, IceState, OutgoingBitrates, RouterId, SctpOptions, TransportId, WebRtcServerId,
 };
 
 use super::objects::{Kind, Listening, WebRtc, WebRtcServer};
@@ -117,12 +116,12 @@ impl Door {
             server: reached.server,
             owns_server: reached.owns_server,
             ice: ice.clone(),
+            last_fragment: None,
             candidates: reached.candidates.clone(),
             ice_state: IceState::New,
             tuple: None,
             role: DtlsRole::Auto,
             dtls_state: DtlsState::New,
-            sctp_state: SctpState::New,
             max_incoming_bps: 0,
             outgoing,
         };
@@ -189,7 +188,9 @@ impl Door {
         self.objects.transport(id)?.webrtc()?;
         let ice = draw_ice()?;
         machine.execute(&Command::RestartIce { transport: id, ice: ice.clone() })?;
-        self.objects.transport(id)?.webrtc()?.ice = ice.clone();
+        let webrtc = self.objects.transport(id)?.webrtc()?;
+        let last = std::mem::replace(&mut webrtc.ice, ice.clone());
+        webrtc.last_fragment.get_or_insert(last.username_fragment);
         Ok(Some(Answer::TransportRestartIceResponse(Box::new(RestartIceResponse {
             username_fragment: ice.username_fragment,
             password: ice.password,
@@ -205,7 +206,8 @@ fn draw_ice() -> Outcome<IceParameters> {
     })
 }
 
-fn sctp(base: &Options) -> Option<SctpOptions> {
+/// What an association of a transport with these options is made with, if it has one.
+pub(super) fn sctp(base: &Options) -> Option<SctpOptions> {
     base.enable_sctp.then_some(SctpOptions { port: SCTP_PORT, max_message_bytes: base.max_send_message_size })
 }
 

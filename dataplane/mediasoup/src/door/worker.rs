@@ -113,10 +113,11 @@ impl Door {
         for transport in transports {
             names.push(transport.name.clone());
             if let Kind::WebRtc(webrtc) = &transport.kind {
-                fragments.push(web_rtc_server::IceUserNameFragment {
-                    local_ice_username_fragment: webrtc.ice.username_fragment.clone(),
+                let used = webrtc.last_fragment.iter().chain([&webrtc.ice.username_fragment]);
+                fragments.extend(used.map(|fragment| web_rtc_server::IceUserNameFragment {
+                    local_ice_username_fragment: fragment.clone(),
                     web_rtc_transport_id: transport.name.clone(),
-                });
+                }));
             }
         }
         Ok(Some(Answer::WebRtcServerDumpResponse(Box::new(web_rtc_server::DumpResponse {
