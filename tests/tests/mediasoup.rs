@@ -58,6 +58,18 @@ fn messages_go_through_direct_transports() {
     run("direct.mjs");
 }
 
+/// Traces of packets, and the orientation of cameras.
+#[test]
+fn packets_that_an_application_asks_for_are_told() {
+    run("traces.mjs");
+}
+
+/// Messages through pipes and plain transports, subchannels, sockets that share a port, another suite of SRTP.
+#[test]
+fn messages_go_from_worker_to_worker() {
+    run("data.mjs");
+}
+
 /// Rooms wider than a worker: pipes between routers of two workers.
 #[test]
 fn a_pipe_joins_routers_of_two_workers() {

@@ -4,13 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(doc)]
-use crate::Event;
 use crate::{
     ConsumeDataOptions, ConsumeOptions, ConsumerId, DataConsumerId, DataProducerId, Decision, DtlsParameters,
     IceParameters, ListenInfo, Object, ObjectStats, OutgoingBitrates, PlainTransportOptions, ProduceDataOptions,
-    ProduceOptions, ProducerId, RouterId, RtpObserverId, RtpObserverOptions, Silence, SrtpParameters, StatsPage,
-    Subchannels, TransportId, Usage, WebRtcServerId, WebRtcTransportOptions,
+    ProduceOptions, ProducerId, RouterId, RtpObserverId, RtpObserverOptions, Silence, SpatialLayer, SrtpParameters,
+    StatsPage, Subchannels, TraceEvents, TransportId, Usage, WebRtcServerId, WebRtcTransportOptions,
 };
 
 /// What control may ask of a worker. Applies completely or not at all.
@@ -127,7 +125,8 @@ pub enum Command {
         outgoing: OutgoingBitrates,
     },
     /// New direct transport: it has no sockets. What its data producers send, control says ([`Self::SendData`]); what
-    /// its data consumers are sent, control is told ([`Event::DataMessage`]). Neither fits a link if it is very long.
+    /// its data consumers are sent, control is told ([`crate::Event::DataMessage`]). Neither fits a link if it is very
+    /// long.
     CreateDirectTransport {
         /// Router that it belongs to.
         router: RouterId,
@@ -159,6 +158,21 @@ pub enum Command {
         producer: ProducerId,
         /// True to pause, false to resume.
         paused: bool,
+    },
+    /// Choose the kinds of packets of a producer that are told ([`crate::Event::ProducerTraced`]), in the place of
+    /// those before.
+    TraceProducer {
+        /// Which one.
+        producer: ProducerId,
+        /// The kinds.
+        events: TraceEvents,
+    },
+    /// The same of a consumer ([`crate::Event::ConsumerTraced`]).
+    TraceConsumer {
+        /// Which one.
+        consumer: ConsumerId,
+        /// The kinds.
+        events: TraceEvents,
     },
     /// New consumer.
     Consume {
@@ -286,7 +300,7 @@ pub enum Command {
         /// True to pause, false to resume.
         paused: bool,
     },
-    /// Ask for [`Event::DataConsumerBufferedAmountLow`].
+    /// Ask for [`crate::Event::DataConsumerBufferedAmountLow`].
     SetBufferedAmountLowThreshold {
         /// Which data consumer; what shares its stream shares its threshold.
         data_consumer: DataConsumerId,
@@ -320,8 +334,8 @@ pub enum Command {
         /// As with [`Self::SendData`].
         payload: Vec<u8>,
     },
-    /// Acknowledge a channel that the remote side has opened ([`Event::DataChannelOpened`]). Until then nothing that
-    /// comes on its transport's channels is taken in, so what is made for it meanwhile misses nothing.
+    /// Acknowledge a channel that the remote side has opened ([`crate::Event::DataChannelOpened`]). Until then nothing
+    /// that comes on its transport's channels is taken in, so what is made for it meanwhile misses nothing.
     AcceptDataChannel {
         /// Transport on which it was opened.
         transport: TransportId,
@@ -340,25 +354,6 @@ pub enum Command {
     TestHook(TestHook),
     /// Finish and end the worker in good order.
     Shutdown,
-}
-
-/// Names one of a producer's encodings, or of the layers within an only one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SpatialLayer {
-    /// By quality, the lowest is 0. Which encoding that is may change as more is seen of them. Where there is one
-    /// encoding, of VP9 or AV1, the spatial layer within it; more than there are stand for all.
-    Quality(u8),
-    /// By its index in [`ProduceOptions::encodings`], whatever its quality turns out to be.
-    Encoding(u8),
-}
-
-/// The spatial layer that a consumer is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CurrentLayer {
-    /// Index of its encoding in [`ProduceOptions::encodings`].
-    pub encoding: u8,
-    /// The encoding's rank by quality, the lowest is 0; of an only encoding, the layer within it.
-    pub spatial: u8,
 }
 
 /// Ways to die, for tests of supervision.

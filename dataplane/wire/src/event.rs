@@ -4,11 +4,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(doc)]
-use crate::Command;
 use crate::{
-    ConsumerId, CurrentLayer, DataConsumerId, DtlsState, IceState, IceTuple, Io, ProducerId, RtpObserverId, SctpState,
-    SctpStreamParameters, TransportId, Volume,
+    ConsumerId, CurrentLayer, DataConsumerId, DtlsState, IceState, IceTuple, Io, PacketTrace, ProducerId,
+    RtpObserverId, SctpState, SctpStreamParameters, TransportId, VideoOrientation, Volume,
 };
 
 /// What a worker tells without being asked.
@@ -135,6 +133,27 @@ pub enum Event {
         observer: RtpObserverId,
         /// The producer.
         producer: ProducerId,
+    },
+    /// A packet of a producer's sender, or to it, that control has asked to be told of.
+    ProducerTraced {
+        /// Which producer.
+        producer: ProducerId,
+        /// The packet.
+        trace: PacketTrace,
+    },
+    /// The same of a consumer's receiver.
+    ConsumerTraced {
+        /// Which consumer.
+        consumer: ConsumerId,
+        /// The packet.
+        trace: PacketTrace,
+    },
+    /// A producer's sender holds its camera otherwise, or has said for the first time how.
+    VideoOrientationChanged {
+        /// Which producer.
+        producer: ProducerId,
+        /// How.
+        orientation: VideoOrientation,
     },
     /// The path to a consumer's receiver no longer carries the least that there is of it, or does again.
     ConsumerSuspended {

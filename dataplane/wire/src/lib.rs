@@ -12,8 +12,10 @@ mod discard;
 mod event;
 mod frame;
 mod ids;
+mod layers;
 mod maxima;
 mod observers;
+mod packet_trace;
 mod plain;
 mod records;
 mod rtp_parameters;
@@ -22,7 +24,7 @@ mod trace;
 mod webrtc;
 mod worker_config;
 
-pub use command::{Command, CommandError, CurrentLayer, Reply, SpatialLayer, TestHook};
+pub use command::{Command, CommandError, Reply, TestHook};
 pub use data::{
     ConsumeDataOptions, DataConsumerStats, DataLimits, DataProducerStats, ProduceDataOptions, SctpOptions, SctpState,
     SctpStreamParameters, Subchannels,
@@ -33,12 +35,14 @@ pub use frame::{Frame, FrameDecoder, FrameError, MAX_FRAME_BYTES, encode};
 pub use ids::{
     ConsumerId, DataConsumerId, DataProducerId, ProducerId, RouterId, RtpObserverId, TransportId, WebRtcServerId,
 };
+pub use layers::{CurrentLayer, SpatialLayer};
 pub use maxima::{
     MAX_CHANNELS_PER_TRANSPORT, MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES,
     MAX_ENCODINGS, MAX_HEADER_EXTENSIONS, MAX_LABEL_BYTES, MAX_LISTEN_INFOS, MAX_MESSAGE_BYTES, MAX_SILENCES,
     MAX_SUBCHANNELS,
 };
 pub use observers::{RtpObserverOptions, Volume};
+pub use packet_trace::{PacketTrace, RtpTrace, TraceEventType, TraceEvents, VideoOrientation};
 pub use plain::PlainTransportOptions;
 pub use records::{Change, FormerSsrc, Record, Records, Subject};
 pub use rtp_parameters::{

@@ -13,10 +13,11 @@ mod parting;
 mod payload_types;
 mod replay;
 mod retransmission;
+mod traces;
 
 use corecast_wire::{
     Codec, ConsumeOptions, ConsumerId, ConsumerStats, CurrentLayer, Discard, Discards, HeaderExtension, ProducerId,
-    TransportId,
+    TraceEvents, TransportId,
 };
 
 use crate::codec::{PictureIds, Rewrite};
@@ -58,6 +59,7 @@ pub(crate) struct Consumer {
     filter: Filter,
     retransmissions: Retransmissions,
     nack: bool,
+    traces: TraceEvents,
     /// Packets of its own that wait to be sealed.
     queued: u16,
     /// Times that it was interrupted: what has waited since before that does not leave.
@@ -185,6 +187,7 @@ impl Consumer {
             usable_bps: None,
             pause_asked: options.paused,
             replaying: false,
+            traces: TraceEvents::default(),
             queued: 0,
             interruptions: 0,
             gop_replay: None,

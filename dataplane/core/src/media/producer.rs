@@ -1,6 +1,8 @@
 //! A producer: one media source received on a transport, in one or more streams, and the consumers that send it on.
 
-use corecast_wire::{Codec, CodecMapping, HeaderExtension, MediaKind, ProduceOptions, ProducerId, RtpObserverId};
+use corecast_wire::{
+    Codec, CodecMapping, HeaderExtension, MediaKind, ProduceOptions, ProducerId, RtpObserverId, TraceEvents,
+};
 
 use super::layers::{Layers, Quality, rank};
 use crate::io::Deadline;
@@ -13,6 +15,10 @@ pub(crate) struct Producer {
     transport: TransportKey,
     kind: MediaKind,
     paused: bool,
+    /// Its packets that control is told of.
+    traces: TraceEvents,
+    /// How its sender holds the camera, if that is told.
+    orientation: Option<u8>,
     /// Keys of its streams, one per encoding, in the order in which they were announced.
     streams: Vec<StreamKey>,
     /// The same by quality, lowest first: the place of one is its layer.
@@ -51,6 +57,7 @@ pub(crate) struct Ids {
     pub(crate) repaired_rid: u8,
     pub(crate) dependency_descriptor: u8,
     pub(crate) audio_level: u8,
+    pub(crate) video_orientation: u8,
     /// 0 also if the sender takes no transport-wide feedback.
     pub(crate) transport_cc: u8,
 }
@@ -67,6 +74,7 @@ impl Ids {
             repaired_rid: id(HeaderExtension::RepairedRid),
             dependency_descriptor: id(HeaderExtension::DependencyDescriptor),
             audio_level: id(HeaderExtension::AudioLevel),
+            video_orientation: id(HeaderExtension::VideoOrientation),
             transport_cc: if options.transport_cc { id(HeaderExtension::TransportCc) } else { 0 },
         }
     }
@@ -92,6 +100,8 @@ impl Producer {
             transport,
             kind: options.kind,
             paused: options.paused,
+            traces: TraceEvents::default(),
+            orientation: None,
             streams: Vec::new(),
             by_quality: Vec::new(),
             consumers: Vec::new(),
@@ -176,6 +186,21 @@ impl Producer {
         let changes = self.paused != paused;
         self.paused = paused;
         changes
+    }
+
+    /// The kinds of its packets that control is told of.
+    pub(crate) const fn traces(&self) -> TraceEvents {
+        self.traces
+    }
+
+    /// Changes them.
+    pub(crate) const fn set_traces(&mut self, traces: TraceEvents) {
+        self.traces = traces;
+    }
+
+    /// Its sender holds the camera like this. False if it did before.
+    pub(crate) fn update_orientation(&mut self, orientation: u8) -> bool {
+        self.orientation.replace(orientation) != Some(orientation)
     }
 
     /// What it sent when that was found to be more than any of its viewers could take, in bits per second: its sender

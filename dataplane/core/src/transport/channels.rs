@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use corecast_wire::{DataLimits, SctpOptions};
 
 use super::data_queue::DataQueue;
+use super::{Flow, Transport};
+use crate::dtls::Dtls;
 use crate::io::Deadline;
 use crate::key::{DataConsumerKey, DataProducerKey};
 use crate::limits::ASSOCIATION_INTERVAL;
@@ -192,5 +194,36 @@ impl Channels {
 
     pub(crate) fn remove_consumer(&mut self, key: DataConsumerKey) {
         self.consumers.retain(|(_, other)| *other != key);
+    }
+}
+
+impl Transport {
+    /// Whether it joins two routers.
+    pub(crate) const fn is_pipe(&self) -> bool {
+        self.pipe
+    }
+
+    /// It may have an SCTP association, if there are options for one.
+    #[must_use]
+    pub(crate) fn with_sctp(mut self, options: Option<SctpOptions>) -> Self {
+        self.channels = options.map(|options| Box::new(Channels::new(options)));
+        self
+    }
+
+    /// Whether SCTP packets find a way: through DTLS, or to a remote side that is known.
+    pub(crate) fn can_send_sctp(&self) -> bool {
+        match self.webrtc() {
+            Some(webrtc) => webrtc.dtls().is_some_and(Dtls::can_send_data),
+            None => self.path(Flow::Rtp).is_some(),
+        }
+    }
+
+    /// Its SCTP association and what uses it.
+    pub(crate) fn channels(&self) -> Option<&Channels> {
+        self.channels.as_deref()
+    }
+
+    pub(crate) fn channels_mut(&mut self) -> Option<&mut Channels> {
+        self.channels.as_deref_mut()
     }
 }

@@ -24,6 +24,7 @@ pub(crate) struct Exit<'a> {
     next_transport_cc: &'a mut Word,
     sending: Option<&'a mut Sending>,
     sent: &'a mut Traffic,
+    traced: bool,
     /// Bytes of the last packet.
     last_len: usize,
 }
@@ -55,6 +56,16 @@ impl<'a> Exit<'a> {
         }
     }
 
+    /// Whether control is told of packets of the transport's consumers.
+    pub(crate) const fn is_traced(&self) -> bool {
+        self.traced
+    }
+
+    /// Bytes of the last packet.
+    pub(crate) const fn last_len(&self) -> usize {
+        self.last_len
+    }
+
     /// Puts a packet into the outbox that was written into its last reservation, and counts it.
     #[inline]
     pub(crate) fn push(&mut self, outbox: &mut Outbox, len: usize, payload: Option<(SlotRef, usize)>) {
@@ -75,6 +86,7 @@ impl Transport {
             next_transport_cc: &mut self.next_transport_cc,
             sending: self.sending.as_deref_mut(),
             sent: &mut self.sent,
+            traced: self.traced,
             last_len: 0,
         });
         (&self.pending, self.queue.as_deref_mut(), exit)

@@ -16,11 +16,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use corecast_wire::{Discard, Discards, OutgoingBitrates, RouterId, SctpOptions, TransportId, TransportStats};
+use corecast_wire::{Discard, Discards, OutgoingBitrates, RouterId, TransportId, TransportStats};
 
 use crate::congestion::send::{MINIMUM_BPS, Settings};
 use crate::congestion::{Arrivals, Remb, Sending};
-use crate::dtls::Dtls;
 use crate::io::{Deadline, Endpoint, EndpointId, Path};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey};
 use crate::limits::{
@@ -73,6 +72,8 @@ pub(crate) struct Transport {
     /// Its SCTP association and what uses it, if it may have one.
     channels: Option<Box<Channels>>,
     connected: bool,
+    /// Control is told of packets of its consumers.
+    traced: bool,
     rtcp_remote: Option<SocketAddr>,
     rtcp_ssrc: u32,
     producers: Vec<ProducerKey>,
@@ -121,6 +122,7 @@ impl Transport {
             direct: None,
             channels: None,
             connected: false,
+            traced: false,
             remote: None,
             rtcp_remote: None,
             security: None,
@@ -175,32 +177,12 @@ impl Transport {
         self
     }
 
-    /// Whether it joins two routers.
-    pub(crate) const fn is_pipe(&self) -> bool {
-        self.pipe
-    }
-
     /// Producers that it may have, and SSRCs from which they may receive.
     pub(crate) const fn maxima(&self) -> (usize, usize) {
         if self.pipe {
             return (MAX_PRODUCERS_PER_PIPE, MAX_SSRCS_PER_PIPE);
         }
         (MAX_PRODUCERS_PER_TRANSPORT, MAX_SSRCS_PER_TRANSPORT)
-    }
-
-    /// It may have an SCTP association, if there are options for one.
-    #[must_use]
-    pub(crate) fn with_sctp(mut self, options: Option<SctpOptions>) -> Self {
-        self.channels = options.map(|options| Box::new(Channels::new(options)));
-        self
-    }
-
-    /// Whether SCTP packets find a way: through DTLS, or to a remote side that is known.
-    pub(crate) fn can_send_sctp(&self) -> bool {
-        match self.webrtc() {
-            Some(webrtc) => webrtc.dtls().is_some_and(Dtls::can_send_data),
-            None => self.path(Flow::Rtp).is_some(),
-        }
     }
 
     /// A transport without sockets.
@@ -284,6 +266,11 @@ impl Transport {
         self.connected = true;
     }
 
+    /// Whether control is told of packets of its consumers.
+    pub(crate) const fn set_traced(&mut self, traced: bool) {
+        self.traced = traced;
+    }
+
     /// What a WebRTC transport has beyond a plain one.
     pub(crate) fn webrtc(&self) -> Option<&WebRtc> {
         self.webrtc.as_deref()
@@ -291,15 +278,6 @@ impl Transport {
 
     pub(crate) fn webrtc_mut(&mut self) -> Option<&mut WebRtc> {
         self.webrtc.as_deref_mut()
-    }
-
-    /// Its SCTP association and what uses it.
-    pub(crate) fn channels(&self) -> Option<&Channels> {
-        self.channels.as_deref()
-    }
-
-    pub(crate) fn channels_mut(&mut self) -> Option<&mut Channels> {
-        self.channels.as_deref_mut()
     }
 
     /// The same, with the counter of what it sends.

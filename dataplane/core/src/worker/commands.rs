@@ -98,7 +98,7 @@ impl Worker {
         Ok(Reply::Done)
     }
 
-    /// Answers a question; nothing if it is none.
+    /// Answers a question, or one of those commands that change what is told alone; nothing if it is another.
     fn answer(&mut self, now: Instant, command: &Command) -> Option<Result<Reply, CommandError>> {
         Some(match command {
             Command::Stats { from } => Ok(Reply::Stats(self.stats_page(now, *from))),
@@ -107,6 +107,12 @@ impl Worker {
             }
             Command::Silences { producers } => self.silences(now, producers).map(Reply::Silences),
             Command::Trace { transport } => self.trace(now, *transport).map(Reply::Trace),
+            Command::TraceProducer { producer, events } => {
+                self.trace_producer(*producer, *events).map(|()| Reply::Done)
+            }
+            Command::TraceConsumer { consumer, events } => {
+                self.trace_consumer(*consumer, *events).map(|()| Reply::Done)
+            }
             _ => return None,
         })
     }

@@ -508,6 +508,10 @@ impl Worker {
 
     /// Says goodbye to the other side of a transport that is about to be closed.
     pub(crate) fn say_goodbye(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
+        let is_plain = self.transports.get(key).is_some_and(|transport| transport.webrtc().is_none());
+        if is_plain {
+            self.abort_plain_association(now, key, outbox);
+        }
         let webrtc = self.transports.get(key).and_then(Transport::webrtc);
         let Some(path) = webrtc.and_then(WebRtc::path_of_dtls) else { return };
         self.with_dtls(now, key, path, outbox, |dtls, identity, now, send| {

@@ -64,6 +64,14 @@ impl Worker {
         }
     }
 
+    /// Tells the other side of a plain transport's association that it is over (RFC 9260 section 9.1).
+    pub(super) fn abort_plain_association(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
+        let farewell = self.with_association(now, key, |association| association.close(now)).flatten();
+        if let (Some(packet), Some(transport)) = (farewell, self.transports.get_mut(key)) {
+            send_plainly(transport, &packet, outbox);
+        }
+    }
+
     fn send_sctp(&mut self, now: Instant, key: TransportKey, packet: &[u8], outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let Some(webrtc) = transport.webrtc() else { return send_plainly(transport, packet, outbox) };

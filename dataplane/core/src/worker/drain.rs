@@ -28,10 +28,10 @@ impl Worker {
     /// round, which may wait for the outbox, brings no more.
     pub(super) fn drain(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
-        let Self { transports, consumers, history, discards, limited, .. } = self;
+        let Self { transports, consumers, history, discards, events, limited, .. } = self;
         let Some(transport) = transports.get_mut(key) else { return };
         let (_, Some(queue), exit) = transport.departure() else { return };
-        let mut departure = Departure { exit, queue: None, now, abs_send_time, history, discards, outbox };
+        let mut departure = Departure { exit, queue: None, now, abs_send_time, history, discards, events, outbox };
         let mut expired = Vec::new();
         let is_full = loop {
             let Some(packet) = queue.front(now) else { break false };

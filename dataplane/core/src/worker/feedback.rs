@@ -1,8 +1,8 @@
 //! RTCP in: what senders and receivers report, and what receivers ask for.
 
-use corecast_wire::Discard;
+use corecast_wire::{Discard, PacketTrace, TraceEventType};
 
-use super::Worker;
+use super::{Worker, traces};
 use crate::consumer::Consumer;
 use crate::io::{Outbox, Path};
 use crate::key::{ConsumerKey, TransportKey};
@@ -47,9 +47,14 @@ impl Worker {
 
     fn take_feedback(&mut self, now: Instant, key: TransportKey, packet: &Packet<'_>, outbox: &mut Outbox) {
         match packet {
-            Packet::SenderReport { ssrc, ntp, rtp_timestamp, reports, .. } => {
-                let report = SenderReport { ntp: *ntp, rtp_timestamp: *rtp_timestamp, at: now };
-                self.take_sender_report(now, key, *ssrc, report);
+            Packet::SenderReport { ssrc, ntp, rtp_timestamp, packet_count, octet_count, reports } => {
+                let (ssrc, ntp, rtp_timestamp) = (*ssrc, *ntp, *rtp_timestamp);
+                self.take_sender_report(now, key, ssrc, SenderReport { ntp, rtp_timestamp, at: now });
+                let (packet_count, octet_count) = (*packet_count, *octet_count);
+                self.trace_report(
+                    key,
+                    PacketTrace::SenderReport { ssrc, ntp, rtp_timestamp, packet_count, octet_count },
+                );
                 reports.clone().for_each(|report| self.take_report(now, key, &report));
             }
             Packet::ReceiverReport { reports, .. } => {
@@ -81,6 +86,16 @@ impl Worker {
         }
     }
 
+    /// A sender report has come: told, if its producer is traced.
+    fn trace_report(&mut self, key: TransportKey, trace: PacketTrace) {
+        let PacketTrace::SenderReport { ssrc, .. } = trace else { return };
+        let inbound = self.transports.get(key).and_then(|transport| transport.inbound_of(ssrc));
+        let stream = inbound.filter(|inbound| !inbound.rtx).and_then(|inbound| self.streams.get(inbound.stream));
+        if let Some(producer) = stream.and_then(|stream| self.producers.get(stream.producer())) {
+            traces::tell_of_producer(&mut self.events, producer, TraceEventType::SenderReport, trace);
+        }
+    }
+
     /// A receiver's view of one consumer (RFC 3550 section 6.4.1).
     fn take_report(&mut self, now: Instant, key: TransportKey, report: &ReportBlock) {
         let ntp = middle(ntp_time(self.config.unix_time_ns, now));
@@ -103,6 +118,7 @@ impl Worker {
         if let Some(consumer) = self.consumers.get_mut(consumer_key) {
             consumer.feedback_mut().count_nack();
         }
+        self.tell_feedback(consumer_key, TraceEventType::Nack, PacketTrace::Nack);
         for (position, out) in nack.lost().enumerate() {
             let may_ask = self.consumers.get_mut(consumer_key).is_some_and(|one| one.feedback_mut().may_ask(now));
             let result = if may_ask && position < crate::limits::MAX_RETRANSMITS_PER_NACK {
@@ -125,6 +141,13 @@ impl Worker {
 
     fn take_key_frame_request(&mut self, now: Instant, key: TransportKey, ssrc: u32, fir: bool, outbox: &mut Outbox) {
         let consumer_key = self.consumer_of(key, ssrc);
+        if let Some(consumer_key) = consumer_key {
+            let (kind, trace) = match fir {
+                true => (TraceEventType::Fir, PacketTrace::Fir { ssrc }),
+                false => (TraceEventType::Pli, PacketTrace::Pli { ssrc }),
+            };
+            self.tell_feedback(consumer_key, kind, trace);
+        }
         let Some(consumer) = consumer_key.and_then(|key| self.consumers.get_mut(key)) else {
             self.discard(key, Discard::UnknownFeedback);
             return;

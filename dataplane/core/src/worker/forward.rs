@@ -4,14 +4,15 @@
 //! transports one by one and gives each all its packets, of all its consumers, so that those which are equally long
 //! leave as one train. When the outbox is full, the round stops and goes on later where it was.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-use corecast_wire::{Discard, Discards};
+use corecast_wire::{Discard, Discards, Event};
 
-use super::Worker;
 use super::round::{Cursor, Forward};
 use super::seal::{Outgoing, Unsealed, seal};
+use super::{Worker, traces};
 use crate::consumer::{Consumer, Numbered, Stamp, abs_send_time};
 use crate::io::Outbox;
 use crate::key::{ConsumerKey, OfConsumer, OfStream, StreamKey, Table};
@@ -103,8 +104,10 @@ impl Worker {
     /// Goes on with the round. False if the outbox is full.
     fn advance_round(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
-        let Self { round_transports, transports, consumers, streams, history, discards, cursor, limited, .. } = self;
-        let mut round = Round { consumers, streams, history, discards, now, abs_send_time };
+        let Self {
+            round_transports, transports, consumers, streams, history, discards, events, cursor, limited, ..
+        } = self;
+        let mut round = Round { consumers, streams, history, discards, events, now, abs_send_time };
         while let Some(key) = round_transports.get(cursor.transport) {
             if let Some(transport) = transports.get_mut(*key) {
                 if !round.advance(transport, outbox, cursor) {
@@ -140,6 +143,7 @@ struct Round<'a> {
     streams: &'a mut Table<OfStream, Box<Stream>>,
     history: &'a mut History,
     discards: &'a mut Discards,
+    events: &'a mut VecDeque<Event>,
     now: Instant,
     abs_send_time: [u8; 3],
 }
@@ -147,10 +151,10 @@ struct Round<'a> {
 impl Round<'_> {
     /// Everything that a transport's consumers want of the round. False if the outbox is full.
     fn advance(&mut self, transport: &mut Transport, outbox: &mut Outbox, cursor: &mut Cursor) -> bool {
-        let Self { consumers, streams, history, discards, now, abs_send_time } = self;
+        let Self { consumers, streams, history, discards, events, now, abs_send_time } = self;
         let (pending, queue, exit) = transport.departure();
         let mut departure =
-            Departure { exit, queue, now: *now, abs_send_time: *abs_send_time, history, discards, outbox };
+            Departure { exit, queue, now: *now, abs_send_time: *abs_send_time, history, discards, events, outbox };
         let mut done = true;
         while let (true, Some((consumer_key, key))) = (done, pending.get(cursor.pending).copied()) {
             // The consumer may have gone since the round began, or switched.
@@ -186,6 +190,7 @@ pub(super) struct Departure<'a> {
     pub(super) abs_send_time: [u8; 3],
     pub(super) history: &'a mut History,
     pub(super) discards: &'a mut Discards,
+    pub(super) events: &'a mut VecDeque<Event>,
     pub(super) outbox: &'a mut Outbox,
 }
 
@@ -333,6 +338,9 @@ impl Departure<'_> {
         let stamp = Stamp { abs_send_time: self.abs_send_time, transport_cc: exit.next_transport_cc() };
         let outgoing = Outgoing::of(consumer, stamp, &meta, numbered);
         seal(self.history, slot.index, exit, &outgoing, self.outbox)?;
+        if exit.is_traced() {
+            traces::sent(self.events, consumer, &outgoing, &meta, exit.last_len());
+        }
         if consumer.extensions().has_transport_cc() {
             exit.numbered(self.now);
         }

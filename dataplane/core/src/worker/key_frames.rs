@@ -1,6 +1,8 @@
 //! Key frames: who needs one, whether history has it, and when its sender is asked.
 
-use super::Worker;
+use corecast_wire::{PacketTrace, TraceEventType};
+
+use super::{Worker, traces};
 use crate::consumer::{Consumer, GopReplay};
 use crate::io::{Outbox, Timer};
 use crate::key::{ConsumerKey, StreamKey};
@@ -99,6 +101,12 @@ impl Worker {
             }
             if result.is_ok() {
                 stream.count_key_frame_request(fir);
+                let ssrc = stream.ssrc().unwrap_or_default();
+                let (kind, trace) = match fir {
+                    true => (TraceEventType::Fir, PacketTrace::Fir { ssrc }),
+                    false => (TraceEventType::Pli, PacketTrace::Pli { ssrc }),
+                };
+                traces::tell_of_producer(&mut self.events, producer, kind, trace);
             }
             let mut subscribers = stream.subscribers().iter().filter_map(|(one, _)| self.consumers.get(*one));
             let is_awaited = subscribers.any(|subscriber| subscriber.awaits_key_frame_of(*key));

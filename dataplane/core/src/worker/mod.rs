@@ -36,6 +36,7 @@ mod round;
 mod round_trip;
 mod seal;
 mod stats;
+mod traces;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;

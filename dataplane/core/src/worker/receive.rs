@@ -5,8 +5,8 @@
 
 use corecast_wire::{Codec, Discard, Event, MediaKind, Record};
 
-use super::Worker;
 use super::resolve::Resolved;
+use super::{Worker, traces};
 use crate::io::demux::{Protocol, protocol_of};
 use crate::io::{EndpointOp, Outbox, Path};
 use crate::key::{StreamKey, TransportKey};
@@ -86,7 +86,8 @@ impl Worker {
             if transport.security().is_some() {
                 return Err(Discard::WrongRemote);
             }
-            self.learn_remote(now, key, Flow::Rtp, path);
+            // The other side has begun. If we began as well, one of the two would have to be given up.
+            self.record_remote(key, Flow::Rtp, path);
         }
         self.receive_sctp(now, key, datagram)
     }
@@ -204,18 +205,23 @@ impl Worker {
 
     /// Learns the remote side of a comedia transport, from a packet that has been authenticated.
     pub(crate) fn learn_remote(&mut self, now: Instant, key: TransportKey, flow: Flow, path: Path) {
-        let Some(transport) = self.transports.get_mut(key) else { return };
-        if !transport.learns_remote(flow) {
+        let learns = self.transports.get(key).is_some_and(|transport| transport.learns_remote(flow));
+        if !learns {
             return;
         }
+        self.record_remote(key, flow, path);
+        if flow == Flow::Rtp {
+            self.begin_plain_association(now, key);
+        }
+    }
+
+    fn record_remote(&mut self, key: TransportKey, flow: Flow, path: Path) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
         transport.set_remote(flow, path.remote);
         let (transport, remote, rtcp) = (transport.id(), path.remote, flow == Flow::Rtcp);
         self.push_event(Event::RemoteLearnt { transport, remote, rtcp });
         self.push_record(Record::Remote { transport, remote, rtcp });
         self.endpoint_ops.push_back(EndpointOp::Connect(path.local, path.remote));
-        if flow == Flow::Rtp {
-            self.begin_plain_association(now, key);
-        }
     }
 
     /// Makes an opened packet part of its stream.
@@ -277,6 +283,7 @@ impl Worker {
             extension_len: extra.extension_len,
             extension_ids: extra.extension_ids,
         };
+        let traced = traces::of(producer, view, &meta, inbound);
         let arrival = Arrival {
             rtx: inbound.rtx,
             restart: opened.restart,
@@ -284,6 +291,7 @@ impl Worker {
             sound: producer.kind() == MediaKind::Audio,
         };
         self.hear_level(meta.arrived, level);
+        self.tell_received(traced);
         self.place(key, inbound.stream, opened.slot, &meta, arrival)
     }
 

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use corecast_wire::{Discard, MediaKind};
+use corecast_wire::{Discard, MediaKind, PacketTrace, TraceEventType};
 
-use super::Worker;
+use super::{Worker, traces};
 use crate::consumer::Consumer;
 use crate::io::{Outbox, Timer};
 use crate::key::{ConsumerKey, StreamKey, TransportKey};
@@ -148,9 +148,15 @@ impl Worker {
             let result = transport.send_rtcp(outbox, |writer| {
                 writer.push_nack(from, ssrc, lost);
             });
-            if let Err(why) = result {
-                transport.discard(why, 1);
-                self.discards.count(why);
+            match result {
+                Ok(()) => {
+                    let (kind, trace) = (TraceEventType::Nack, PacketTrace::Nack);
+                    traces::tell_of_producer(&mut self.events, producer, kind, trace);
+                }
+                Err(why) => {
+                    transport.discard(why, 1);
+                    self.discards.count(why);
+                }
             }
         }
         if !stream.missing().is_empty() {

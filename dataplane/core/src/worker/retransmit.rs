@@ -7,8 +7,8 @@
 
 use corecast_wire::Discard;
 
-use super::Worker;
 use super::seal::{Outgoing, Unsealed, seal};
+use super::{Worker, traces};
 use crate::consumer::{Stamp, abs_send_time};
 use crate::io::Outbox;
 use crate::key::ConsumerKey;
@@ -60,6 +60,9 @@ impl Worker {
             Unsealed::Full => Discard::OutboxFull,
             Unsealed::Discarded(why) => why,
         })?;
+        if exit.is_traced() {
+            traces::sent(&mut self.events, consumer, &outgoing, &meta, exit.last_len());
+        }
         if consumer.extensions().has_transport_cc() {
             exit.numbered(now);
         }

@@ -54,6 +54,9 @@ impl Door {
             }
             Event::AudioLevels { observer, volumes } => self.hear_levels(observer, &volumes),
             Event::DominantSpeaker { observer, producer } => self.hear_dominant(observer, producer),
+            Event::ProducerTraced { producer, trace } => self.hear_producer_trace(producer, trace),
+            Event::ConsumerTraced { consumer, trace } => self.hear_consumer_trace(consumer, trace),
+            Event::VideoOrientationChanged { producer, orientation } => self.hear_orientation(producer, orientation),
             Event::ConsumerLayersChanged { consumer, current } => self.hear_layers(consumer, current),
             // mediasoup tells it as layers that change to none, which comes beside this.
             Event::ConsumerSuspended { .. } => {}

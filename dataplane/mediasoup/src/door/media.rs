@@ -47,11 +47,13 @@ impl Door {
             rtp_parameters: *request.rtp_parameters,
             rtp_mapping: *request.rtp_mapping,
             is_paused: request.paused,
+            traces: Vec::new(),
             consumers: BTreeSet::new(),
             scores: vec![0; encodings],
             rates: vec![Rate::new(); encodings],
         };
         self.objects.producers.insert(id, producer);
+        self.trace_producer(machine, id, Vec::new())?;
         Ok(Some(Answer::TransportProduceResponse(Box::new(ProduceResponse { type_ }))))
     }
 
@@ -83,6 +85,7 @@ impl Door {
             rtp_parameters: *request.rtp_parameters,
             consumable: request.consumable_rtp_encodings,
             is_paused: request.paused,
+            traces: Vec::new(),
             priority: 1,
             preferred: None,
             current: None,
@@ -267,7 +270,7 @@ impl Door {
             rtp_parameters: Box::new(producer.rtp_parameters),
             rtp_mapping: Box::new(producer.rtp_mapping),
             rtp_streams,
-            trace_event_types: Vec::new(),
+            trace_event_types: producer.traces,
             paused: producer.is_paused,
         }))))
     }
@@ -300,34 +303,13 @@ impl Door {
                 rtp_parameters: Box::new(consumer.rtp_parameters),
                 consumable_rtp_encodings: consumer.consumable,
                 supported_codec_payload_types,
-                trace_event_types: Vec::new(),
+                trace_event_types: consumer.traces,
                 paused: consumer.is_paused,
                 producer_paused,
                 priority: consumer.priority,
             }),
         };
         Ok(Some(Answer::ConsumerDumpResponse(Box::new(ConsumerDumpResponse { data: Box::new(data) }))))
-    }
-
-    /// Traces of packets, of producers and consumers alike: only their absence can be had.
-    pub(super) fn trace_media(&self, name: &str, body: Option<Asked>) -> Answered {
-        let wanted = match body {
-            Some(Asked::ProducerEnableTraceEventRequest(request)) => {
-                self.objects.producer_number(name)?;
-                request.events.len()
-            }
-            Some(Asked::ConsumerEnableTraceEventRequest(request)) => {
-                self.objects.consumer_number(name)?;
-                request.events.len()
-            }
-            _ => return Err(other_body("ENABLE_TRACE_EVENT")),
-        };
-        if wanted > 0 {
-            return Err(Refusal::Error(
-                "corecast's worker does not trace the packets of producers and consumers".into(),
-            ));
-        }
-        Ok(None)
     }
 }
 

@@ -191,7 +191,9 @@ impl Door {
             Method::ConsumerSetPreferredLayers => self.set_preferred_layers(machine, name, body),
             Method::ConsumerSetPriority => self.set_priority(machine, name, body),
             Method::ConsumerRequestKeyFrame => self.request_key_frame(machine, name),
-            Method::ProducerEnableTraceEvent | Method::ConsumerEnableTraceEvent => self.trace_media(name, body),
+            Method::ProducerEnableTraceEvent | Method::ConsumerEnableTraceEvent => {
+                self.trace_media(machine, name, body)
+            }
             Method::DataproducerDump => self.dump_data_producer(name),
             Method::DataproducerGetStats => self.data_producer_stats(machine, name),
             Method::DataproducerPause => self.pause_data_producer(machine, name, true),

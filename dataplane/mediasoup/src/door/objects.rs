@@ -10,7 +10,7 @@ use corecast_mediasoup_worker::fbs::sctp_parameters::SctpStreamParameters;
 use corecast_mediasoup_worker::fbs::srtp_parameters::SrtpParameters;
 use corecast_mediasoup_worker::fbs::transport::{Options, Protocol, TraceEventType};
 use corecast_mediasoup_worker::fbs::web_rtc_transport::{DtlsRole, IceCandidate};
-use corecast_mediasoup_worker::fbs::{consumer, data_consumer, data_producer};
+use corecast_mediasoup_worker::fbs::{consumer, data_consumer, data_producer, producer};
 use corecast_wire::{
     ConsumerId, CurrentLayer, DataConsumerId, DataProducerId, DtlsState, IceParameters, IceState, IceTuple,
     OutgoingBitrates, ProducerId, RouterId, RtpObserverId, SctpState, TransportId, WebRtcServerId,
@@ -129,6 +129,7 @@ pub(super) struct Producer {
     pub(super) rtp_parameters: RtpParameters,
     pub(super) rtp_mapping: RtpMapping,
     pub(super) is_paused: bool,
+    pub(super) traces: Vec<producer::TraceEventType>,
     pub(super) consumers: BTreeSet<ConsumerId>,
     /// One for each encoding.
     pub(super) scores: Vec<u8>,
@@ -147,6 +148,7 @@ pub(super) struct Consumer {
     /// The worker's consumers: its own number, and for a pipe one more for each further encoding.
     pub(super) parts: Vec<ConsumerId>,
     pub(super) is_paused: bool,
+    pub(super) traces: Vec<consumer::TraceEventType>,
     pub(super) priority: u8,
     pub(super) preferred: Option<consumer::ConsumerLayers>,
     pub(super) current: Option<CurrentLayer>,
