@@ -126,6 +126,12 @@ impl<Of, T> Default for Table<Of, T> {
 }
 
 impl<Of, T> Table<Of, T> {
+    /// The key of the object that has a place now.
+    pub(crate) fn at(&self, place: u32) -> Option<Key<Of>> {
+        let generation = *self.generations.get(place as usize)?;
+        (generation % 2 == 1).then(|| Key::new(place, generation))
+    }
+
     /// Objects in the table.
     pub(crate) const fn len(&self) -> usize {
         self.objects.len() - self.free.len()

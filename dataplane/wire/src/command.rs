@@ -124,14 +124,22 @@ pub enum Command {
         /// The new bounds.
         outgoing: OutgoingBitrates,
     },
-    /// New direct transport: it has no sockets. What its data producers send, control says ([`Self::SendData`]); what
-    /// its data consumers are sent, control is told ([`crate::Event::DataMessage`]). Neither fits a link if it is very
+    /// New direct transport: it has no sockets. What comes of its producers, control says ([`Self::SendPacket`]); what
+    /// its consumers send, control is told ([`crate::Event::DirectPacket`]), and so with RTCP. What its data producers
+    /// send, control says ([`Self::SendData`]); what its data consumers are sent, control is told ([`crate::Event::DataMessage`]). Neither fits a link if it is very
     /// long.
     CreateDirectTransport {
         /// Router that it belongs to.
         router: RouterId,
         /// Its identifier.
         transport: TransportId,
+    },
+    /// A packet of a direct transport's remote side, which control speaks for: RTP of its producers, or RTCP.
+    SendPacket {
+        /// Which direct transport.
+        transport: TransportId,
+        /// The packet; RTP and RTCP are told apart as on one port (RFC 5761 section 4).
+        packet: Vec<u8>,
     },
     /// Close a transport with its producers and consumers (and the consumers of its producers).
     CloseTransport {

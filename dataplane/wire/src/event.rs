@@ -84,6 +84,16 @@ pub enum Event {
         /// Its stream.
         stream: u16,
     },
+    /// A packet for the remote side of a direct transport, which control speaks for. They are left out while many
+    /// events wait.
+    DirectPacket {
+        /// Which direct transport.
+        transport: TransportId,
+        /// The consumer that sends it; `None` if it is RTCP.
+        consumer: Option<ConsumerId>,
+        /// The packet.
+        packet: Vec<u8>,
+    },
     /// A message for a data consumer of a direct transport.
     DataMessage {
         /// Which one.

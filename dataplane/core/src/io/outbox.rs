@@ -244,6 +244,23 @@ impl Outbox {
         self.bytes.get(range).unwrap_or_default()
     }
 
+    /// Takes out the trains to transports without sockets: each packet with the place of its transport.
+    pub(crate) fn take_direct(&mut self, history: &History) -> Vec<(u32, Vec<u8>)> {
+        let mut packets = Vec::new();
+        for train in &self.trains {
+            let Some(place) = train.path.local.direct_place() else { continue };
+            for index in 0..usize::from(train.segments) {
+                let pieces = self.pieces_of_segment(train, index, history);
+                packets.push((place, pieces.flat_map(|piece| piece.bytes().iter().copied()).collect()));
+            }
+        }
+        self.trains.retain(|train| train.path.local.direct_place().is_none());
+        if self.trains.is_empty() {
+            self.clear();
+        }
+        packets
+    }
+
     /// Every packet on its own, copied together: for simulation and tests, not for sending.
     pub fn for_each_packet(&self, history: &History, mut packet: impl FnMut(Path, &[u8])) {
         let mut bytes = Vec::with_capacity(2_048);

@@ -6,6 +6,21 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EndpointId(pub u32);
 
+impl EndpointId {
+    /// Numbers from here on are of transports without sockets, and none of them leaves the machine.
+    const FIRST_DIRECT: u32 = 1 << 31;
+
+    /// The endpoint of a transport without sockets, by its place.
+    pub(crate) const fn direct(place: u32) -> Self {
+        Self(Self::FIRST_DIRECT | place)
+    }
+
+    /// The place of the transport without sockets whose endpoint it is.
+    pub(crate) const fn direct_place(self) -> Option<u32> {
+        if self.0 >= Self::FIRST_DIRECT && self.0 != u32::MAX { Some(self.0 & !Self::FIRST_DIRECT) } else { None }
+    }
+}
+
 /// A local socket that the shell has opened for a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {

@@ -434,7 +434,7 @@ impl Transport {
             transport: self.id,
             router: self.router,
             local: self.local.local,
-            remote: self.remote(Flow::Rtp),
+            remote: self.remote(Flow::Rtp).filter(|_| self.direct.is_none()),
             packets_received: self.received.packets,
             bytes_received: self.received.bytes,
             packets_sent: self.sent.packets,

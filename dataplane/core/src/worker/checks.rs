@@ -50,9 +50,6 @@ pub(super) fn check_remotes(
 }
 
 pub(super) fn check_produce(transport: &Transport, options: &ProduceOptions) -> Applied {
-    if transport.direct_ref().is_some() {
-        return Err(invalid("transportId", "is a direct transport, which carries messages alone"));
-    }
     let field = "rtpParameters.codecs";
     limit(options.codecs.len(), MAX_CODECS + 1, "codecs in a producer")?;
     limit(options.encodings.len(), MAX_ENCODINGS + 1, "encodings in a producer")?;
@@ -85,9 +82,6 @@ pub(super) fn check_produce(transport: &Transport, options: &ProduceOptions) -> 
 }
 
 pub(super) fn check_consume(transport: &Transport, options: &ConsumeOptions) -> Applied {
-    if transport.direct_ref().is_some() {
-        return Err(invalid("transportId", "is a direct transport, which carries messages alone"));
-    }
     limit(options.payload_types.len(), MAX_CONSUMER_PAYLOAD_TYPES + 1, "payload types of a consumer")?;
     if options.payload_types.is_empty()
         || options.payload_types.iter().any(|one| one.router > 127 || one.receiver > 127)

@@ -35,6 +35,18 @@ impl Worker {
         opened: &[Endpoint],
         outbox: &mut Outbox,
     ) -> Result<Reply, CommandError> {
+        let result = self.apply(now, command, opened, outbox);
+        self.tell_direct(outbox);
+        result
+    }
+
+    fn apply(
+        &mut self,
+        now: Instant,
+        command: &Command,
+        opened: &[Endpoint],
+        outbox: &mut Outbox,
+    ) -> Result<Reply, CommandError> {
         if let Some(applied) = self.data_command(now, command) {
             return applied.map(|()| Reply::Done);
         }
@@ -51,6 +63,7 @@ impl Worker {
                 self.connect_plain_transport(now, *transport, *remote, *rtcp_remote, srtp.as_ref())?;
             }
             Command::RekeyPlainTransport { transport, srtp } => self.rekey_plain_transport(*transport, srtp)?,
+            Command::SendPacket { transport, packet } => self.send_packet(now, *transport, packet, outbox)?,
             Command::CloseTransport { transport } => {
                 let key = self.transport_key(*transport)?;
                 self.say_goodbye(now, key, outbox);
@@ -258,6 +271,7 @@ impl Worker {
         consumers.into_iter().for_each(|key| self.close_consumer(key));
         let Some(transport) = self.transports.remove(key) else { return };
         self.transport_by_id.remove(&transport.id());
+        self.directs -= usize::from(transport.direct_ref().is_some());
         if let Some(siblings) = self.routers.get_mut(&transport.router()) {
             siblings.retain(|sibling| *sibling != key);
         }

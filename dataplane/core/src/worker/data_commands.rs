@@ -39,7 +39,9 @@ impl Worker {
             Command::SetBufferedAmountLowThreshold { data_consumer, bytes } => {
                 self.set_buffered_amount_low_threshold(now, *data_consumer, *bytes)
             }
-            Command::CreateDirectTransport { router, transport } => self.create_direct_transport(*router, *transport),
+            Command::CreateDirectTransport { router, transport } => {
+                self.create_direct_transport(now, *router, *transport)
+            }
             Command::SendData { data_producer, ppid, payload, to } => {
                 self.send_data(now, *data_producer, *ppid, payload, to)
             }

@@ -1,4 +1,4 @@
-//! Direct transports: messages that control sends to those who consume a data producer, and those that it is told.
+//! Direct transports: packets and messages that control sends, and those that it is told.
 
 use corecast_wire::{
     CommandError, ConsumeDataOptions, DataConsumerId, DataProducerId, Discard, Event, ProduceDataOptions, RouterId,
@@ -9,23 +9,39 @@ use super::Worker;
 use super::connect::NOWHERE;
 use super::data_commands::check_subchannels;
 use super::refused::{Applied, exists, invalid, limit, not_found};
+use crate::consumer::Consumer;
 use crate::data::{DataConsumer, DataProducer};
+use crate::io::demux::{Protocol, protocol_of};
+use crate::io::{Endpoint, EndpointId, Outbox};
 use crate::key::{DataConsumerKey, DataProducerKey, TransportKey};
-use crate::limits::{MAX_DATA_CONSUMERS_PER_TRANSPORT, MAX_MESSAGE_BYTES, MAX_TRANSPORTS};
+use crate::limits::{
+    MAX_DATA_CONSUMERS_PER_TRANSPORT, MAX_EVENTS, MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, MAX_TRANSPORTS,
+};
 use crate::sctp::MessageKind;
 use crate::time::Instant;
-use crate::transport::{Direct, Transport};
+use crate::transport::{Direct, Flow, Transport};
+
+/// SSRC of our RTCP on a transport without sockets, where nobody else's is.
+const RTCP_SSRC: u32 = 1;
+/// Longest packet that control may send: the longest payload with the longest header.
+const MAX_DIRECT_PACKET_BYTES: usize = MAX_PAYLOAD_BYTES + 512;
 
 impl Worker {
-    pub(super) fn create_direct_transport(&mut self, router: RouterId, id: TransportId) -> Applied {
+    pub(super) fn create_direct_transport(&mut self, now: Instant, router: RouterId, id: TransportId) -> Applied {
         limit(self.transports.len(), MAX_TRANSPORTS, "transports on a worker")?;
         if self.transport_by_id.contains_key(&id) {
             return Err(exists("transport", id.0));
         }
         let siblings = self.routers.get_mut(&router).ok_or_else(|| not_found("router", router.0))?;
-        let key = self.transports.insert(Transport::new(id, router, 0, NOWHERE).direct());
+        let key = self.transports.insert(Transport::new(id, router, RTCP_SSRC, NOWHERE).direct());
         siblings.push(key);
         self.transport_by_id.insert(id, key);
+        self.directs += 1;
+        if let Some(transport) = self.transports.get_mut(key) {
+            transport.set_local(Endpoint { id: EndpointId::direct(key.index()), local: NOWHERE.local });
+            transport.set_remote(Flow::Rtp, NOWHERE.local);
+        }
+        self.arm_reports(now, key);
         Ok(())
     }
 
@@ -33,6 +49,49 @@ impl Worker {
     pub(super) fn direct_of(&mut self, id: TransportId) -> Option<(TransportKey, &mut Direct)> {
         let key = self.transport_key(id).ok()?;
         Some((key, self.transports.get_mut(key)?.direct_mut()?))
+    }
+
+    /// A packet that control sends for the remote side of a direct transport.
+    pub(super) fn send_packet(&mut self, now: Instant, id: TransportId, packet: &[u8], outbox: &mut Outbox) -> Applied {
+        let key = self.transport_key(id)?;
+        let transport = self.transports.get_mut(key).filter(|transport| transport.direct_ref().is_some());
+        let transport = transport.ok_or_else(|| invalid("transportId", "is not a direct transport"))?;
+        if packet.len() > MAX_DIRECT_PACKET_BYTES {
+            return Err(invalid("packet", format!("must be at most {MAX_DIRECT_PACKET_BYTES} bytes")));
+        }
+        let Some(path) = transport.path(Flow::Rtp) else { return Ok(()) };
+        self.arrived = now;
+        if let Err(why) = self.receive(now, key, Flow::Rtp, path, packet, outbox) {
+            self.discard(key, why);
+        }
+        Ok(())
+    }
+
+    /// Tells control the packets of transports without sockets that the outbox holds.
+    #[inline]
+    pub(super) fn tell_direct(&mut self, outbox: &mut Outbox) {
+        if self.directs > 0 {
+            self.tell_direct_packets(outbox);
+        }
+    }
+
+    #[cold]
+    fn tell_direct_packets(&mut self, outbox: &mut Outbox) {
+        for (place, packet) in outbox.take_direct(&self.history) {
+            let transport = self.transports.at(place).and_then(|key| self.transports.get(key));
+            let Some(transport) = transport.filter(|_| self.events.len() < MAX_EVENTS / 2) else {
+                self.discards.count(Discard::OutboxFull);
+                continue;
+            };
+            let ssrc = match protocol_of(&packet) {
+                Protocol::Rtp => packet.get(8..12).and_then(|ssrc| ssrc.first_chunk().copied()),
+                _ => None,
+            };
+            let consumer = ssrc.and_then(|ssrc| transport.consumer_of(u32::from_be_bytes(ssrc)));
+            let consumer = consumer.and_then(|key| self.consumers.get(key)).map(Consumer::id);
+            let transport = transport.id();
+            self.push_event(Event::DirectPacket { transport, consumer, packet });
+        }
     }
 
     /// A data producer whose messages control sends. There may be as many as there may be data consumers.

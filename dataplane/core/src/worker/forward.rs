@@ -24,6 +24,12 @@ use crate::transport::{Exit, Queue, Queued, Transport};
 impl Worker {
     /// Forwards what the batch brought. Call until it says [`Forward::Done`], sending and clearing the outbox between.
     pub fn forward(&mut self, now: Instant, outbox: &mut Outbox) -> Forward {
+        let forward = self.forward_rounds(now, outbox);
+        self.tell_direct(outbox);
+        forward
+    }
+
+    fn forward_rounds(&mut self, now: Instant, outbox: &mut Outbox) -> Forward {
         loop {
             if !self.advance_round(now, outbox) {
                 return Forward::Full;

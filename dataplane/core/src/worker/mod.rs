@@ -117,6 +117,8 @@ pub struct Worker {
     /// Boxed: sessions that never send may have many, and give their memory back when they end.
     streams: Table<OfStream, Box<Stream>>,
     transport_by_id: BTreeMap<TransportId, TransportKey>,
+    /// Transports without sockets.
+    directs: usize,
     producer_by_id: BTreeMap<ProducerId, ProducerKey>,
     consumer_by_id: BTreeMap<ConsumerId, ConsumerKey>,
     /// Observers of sound.
@@ -176,6 +178,7 @@ impl Worker {
             consumers: Table::default(),
             streams: Table::default(),
             transport_by_id: BTreeMap::new(),
+            directs: 0,
             producer_by_id: BTreeMap::new(),
             consumer_by_id: BTreeMap::new(),
             observers: BTreeMap::new(),
@@ -213,6 +216,7 @@ impl Worker {
             Some(Owner::Plain(key, flow)) => (key, flow),
             Some(Owner::WebRtc(protocol, local)) => {
                 self.receive_webrtc(now, path, (protocol, local), datagram, outbox);
+                self.tell_direct(outbox);
                 return;
             }
             None => {
@@ -223,6 +227,7 @@ impl Worker {
         if let Err(why) = self.receive(now, key, flow, path, datagram, outbox) {
             self.discard(key, why);
         }
+        self.tell_direct(outbox);
     }
 
     /// Does what is due: reports, NACKs, key frame requests, choice of layers. If very many events wait to be polled,
@@ -246,12 +251,14 @@ impl Worker {
                 Timer::Idle(key) => self.idle_timeout(now, at, key),
             }
         }
+        self.tell_direct(outbox);
     }
 
     /// When [`Self::handle_timeout`] or, for sound that waits and for messages, [`Self::forward`] is next due.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        [self.timers.next(), self.sound_due(), self.messages_due()].into_iter().flatten().min()
+        let fresh = (self.directs > 0 && !self.fresh.is_empty()).then(Instant::default);
+        [self.timers.next(), self.sound_due(), self.messages_due(), fresh].into_iter().flatten().min()
     }
 
     /// The shell has an endpoint for WebRTC transports: a UDP socket, or an ICE-TCP connection that it has accepted

@@ -1,11 +1,12 @@
 //! Requests about direct transports, and messages between the library and data producers and consumers.
 
 use corecast_dataplane::Machine;
+use corecast_mediasoup_worker::fbs::consumer::RtpNotification;
 use corecast_mediasoup_worker::fbs::data_consumer::{
     AddSubchannelResponse, MessageNotification, RemoveSubchannelResponse, SendResponse, SetSubchannelsResponse,
 };
-use corecast_mediasoup_worker::fbs::direct_transport::DumpResponse;
-use corecast_wire::{Command, DataConsumerId, Subchannels, TransportId};
+use corecast_mediasoup_worker::fbs::direct_transport::{DumpResponse, RtcpNotification};
+use corecast_wire::{Command, ConsumerId, DataConsumerId, Subchannels, TransportId};
 
 use super::objects::Kind;
 use super::{Answer, Answered, Asked, Door, Tells, Told, other_body};
@@ -32,6 +33,36 @@ impl Door {
     pub(super) fn dump_direct(&mut self, id: TransportId) -> Outcome<Answer> {
         let base = Box::new(self.dump_base(id)?);
         Ok(Answer::DirectTransportDumpResponse(Box::new(DumpResponse { base })))
+    }
+
+    /// A packet of a producer that the application sends.
+    pub(super) fn send_rtp(&self, machine: &mut dyn Machine, name: &str, body: Option<Told>) -> Outcome<()> {
+        let Some(Told::ProducerSendNotification(packet)) = body else { return Err(other_body("PRODUCER_SEND")) };
+        let id = self.objects.producer_number(name)?;
+        let Some(producer) = self.objects.producers.get(&id) else { return Ok(()) };
+        machine.execute(&Command::SendPacket { transport: producer.transport, packet: packet.data })?;
+        Ok(())
+    }
+
+    /// RTCP that the application sends.
+    pub(super) fn send_rtcp(&self, machine: &mut dyn Machine, name: &str, body: Option<Told>) -> Outcome<()> {
+        let Some(Told::TransportSendRtcpNotification(packet)) = body else {
+            return Err(other_body("TRANSPORT_SEND_RTCP"));
+        };
+        let transport = self.objects.transport_number(name)?;
+        machine.execute(&Command::SendPacket { transport, packet: packet.data })?;
+        Ok(())
+    }
+
+    pub(super) fn hear_packet(&mut self, transport: TransportId, consumer: Option<ConsumerId>, data: Vec<u8>) {
+        let Some(consumer) = consumer else {
+            let Some(name) = self.objects.transports.get(&transport).map(|one| one.name.clone()) else { return };
+            let body = Told::DirectTransportRtcpNotification(Box::new(RtcpNotification { data }));
+            return self.notify(&name, Tells::DirecttransportRtcp, Some(body));
+        };
+        let Some(name) = self.objects.consumer_of_part(consumer).map(|one| one.name.clone()) else { return };
+        let body = Told::ConsumerRtpNotification(Box::new(RtpNotification { data }));
+        self.notify(&name, Tells::ConsumerRtp, Some(body));
     }
 
     /// A message of a data producer that the application sends.

@@ -37,6 +37,7 @@ impl Door {
                 self.waiting.push(Command::AcceptDataChannel { transport, stream });
             }
             Event::DataChannelClosed { transport, stream } => self.hear_channel_closed(transport, stream),
+            Event::DirectPacket { transport, consumer, packet } => self.hear_packet(transport, consumer, packet),
             Event::DataMessage { data_consumer, ppid, payload } => self.hear_message(data_consumer, ppid, payload),
             Event::DataConsumerSendBufferFull { data_consumer } => {
                 if let Some(consumer) = self.objects.data_consumers.get(&data_consumer) {

@@ -219,6 +219,8 @@ impl Door {
         let notification::Notification { handler_id, event, body } = notification;
         let taken = match event {
             Tells::DataproducerSend => self.send_data(machine, &handler_id, body),
+            Tells::ProducerSend => self.send_rtp(machine, &handler_id, body),
+            Tells::TransportSendRtcp => self.send_rtcp(machine, &handler_id, body),
             _ => Err(Refusal::Error("corecast's worker does not take this notification yet".into())),
         };
         if let Err(refusal) = taken {

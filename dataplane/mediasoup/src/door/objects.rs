@@ -241,6 +241,12 @@ impl Objects {
         self.names.remove(name);
     }
 
+    /// The library's consumer that one of the worker's is part of.
+    pub(super) fn consumer_of_part(&self, part: ConsumerId) -> Option<&Consumer> {
+        let has_part = |consumer: &&Consumer| consumer.parts.contains(&part);
+        self.consumers.get(&part).or_else(|| self.consumers.values().find(has_part))
+    }
+
     /// Every name.
     pub(super) fn names(&self) -> impl Iterator<Item = (&String, &Named)> {
         self.names.iter()

@@ -128,12 +128,7 @@ impl Door {
 
     pub(super) fn hear_consumer_trace(&mut self, part: ConsumerId, trace: PacketTrace) {
         use consumer::{TraceEventType as Kind, TraceInfo as Info};
-        let of_part = |consumer: &&super::objects::Consumer| consumer.parts.contains(&part);
-        let own = self.objects.consumers.get(&part);
-        let Some(name) = own.or_else(|| self.objects.consumers.values().find(of_part)).map(|one| one.name.clone())
-        else {
-            return;
-        };
+        let Some(name) = self.objects.consumer_of_part(part).map(|one| one.name.clone()) else { return };
         let (inwards, outwards) = (TraceDirection::DirectionIn, TraceDirection::DirectionOut);
         let (type_, direction, info) = match trace {
             PacketTrace::Rtp(trace) if trace.is_key_frame => {
