@@ -131,6 +131,19 @@ assert.equal(watcher.priority, 5);
 await until('the sender is asked for a key frame', () => sender.rtcp.length > 0);
 clearInterval(filming);
 
+// Opus without sound: one consumer does without it, and its numbers have no holes there.
+const speech = await ingress.produce({ kind: 'audio', rtpParameters: opus(9000) });
+const capable = { producerId: speech.id, rtpCapabilities: router.rtpCapabilities };
+const [whole, spare] = [await egress.consume(capable), await egress.consume({ ...capable, ignoreDtx: true })];
+const words = [Buffer.from([8, 1, 2]), Buffer.from([8]), Buffer.from([10, 0]), Buffer.from([11, 0]), Buffer.from([8, 9, 9])];
+words.forEach((payload, at) => sender.send(
+  rtp({ payloadType: 111, sequence: at, timestamp: at * 960, ssrc: 9000, payload }), ingress.tuple.localPort));
+const of = (one) => receiver.rtp(one.rtpParameters.encodings[0].ssrc);
+await until('all of it', () => of(whole).length === words.length && of(spare).length === words.length - 2);
+const numbers = of(spare).map((packet) => packet.readUInt16BE(2));
+assert.deepEqual(numbers.map((number) => (number - numbers[0]) & 0xffff), [0, 1, 2]);
+speech.close();
+
 // Closures: consumers of what closes are told, and nothing is left.
 const closed = Promise.all([next(consumer, 'producerclose'), next(late, 'producerclose')]);
 producer.close();

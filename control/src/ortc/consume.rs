@@ -90,6 +90,7 @@ pub(crate) fn consume(
         cname: cname.clone(),
         paused: request.paused,
         encoding: None,
+        ignore_dtx: false,
         outlives_producer: false,
     };
     let encoding = RtpEncoding {

@@ -77,6 +77,7 @@ pub(crate) fn produce(
         fir: asks("ccm", "fir"),
         transport_cc: asks("transport-cc", ""),
         remb: asks("goog-remb", ""),
+        key_frame_request_delay_ms: 0,
         paused,
     };
     parameters.rtcp.cname.get_or_insert_with(|| cname.to_owned());

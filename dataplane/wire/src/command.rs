@@ -126,8 +126,8 @@ pub enum Command {
     },
     /// New direct transport: it has no sockets. What comes of its producers, control says ([`Self::SendPacket`]); what
     /// its consumers send, control is told ([`crate::Event::DirectPacket`]), and so with RTCP. What its data producers
-    /// send, control says ([`Self::SendData`]); what its data consumers are sent, control is told ([`crate::Event::DataMessage`]). Neither fits a link if it is very
-    /// long.
+    /// send, control says ([`Self::SendData`]); what its data consumers are sent, control is told
+    /// ([`crate::Event::DataMessage`]). Neither fits a link if it is very long.
     CreateDirectTransport {
         /// Router that it belongs to.
         router: RouterId,

@@ -67,6 +67,8 @@ discards! {
     PayloadTypeNotNegotiated = "payload_type_not_negotiated",
     /// Packet is of a layer that the consumer does not want.
     LayerNotWanted = "layer_not_wanted",
+    /// There is no sound in it, and its consumer does without (mediasoup's `ignoreDtx`).
+    SilenceNotWanted = "silence_not_wanted",
     /// Has no payload: it probes the path, or keeps it open. Receivers get its successors under its number.
     PaddingOnly = "padding_only",
     /// Packet precedes the point at which the consumer joined or resumed.

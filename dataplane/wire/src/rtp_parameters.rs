@@ -129,6 +129,9 @@ pub struct ProduceOptions {
     pub transport_cc: bool,
     /// The sender takes receiver estimated maximum bitrate messages (REMB).
     pub remb: bool,
+    /// Least time between two requests for key frames of a stream, in milliseconds, if that is more than the machine's
+    /// own (mediasoup's `keyFrameRequestDelay`); at most 65,535.
+    pub key_frame_request_delay_ms: u16,
     /// Start paused.
     pub paused: bool,
 }
@@ -156,6 +159,7 @@ impl ProduceOptions {
             fir: false,
             transport_cc: false,
             remb: false,
+            key_frame_request_delay_ms: 0,
             paused: false,
         }
     }
@@ -231,6 +235,8 @@ pub struct ConsumeOptions {
     /// If the producer has several encodings, it is sent this one alone, whichever others are active: an index in
     /// [`ProduceOptions::encodings`]. A pipe to another router has a consumer for each.
     pub encoding: Option<u8>,
+    /// Packets of Opus that say that there is no sound are not sent on.
+    pub ignore_dtx: bool,
     /// Start paused.
     pub paused: bool,
     /// When its producer closes, the consumer stays and sends nothing until it is moved to another
@@ -253,6 +259,7 @@ impl ConsumeOptions {
             first_sequence: 0,
             cname,
             encoding: None,
+            ignore_dtx: false,
             paused: false,
             outlives_producer: false,
         }

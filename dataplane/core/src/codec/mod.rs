@@ -63,9 +63,19 @@ fn of_payload(codec: Codec, payload: &[u8]) -> Frame {
         Codec::H264 => h264::starts_key_frame(payload).map(|key| Frame::default().key(key)),
         Codec::H265 => h265::starts_key_frame(payload).map(|key| Frame::default().key(key)),
         Codec::Av1 => av1::starts_key_frame(payload).map(|key| Frame::default().key(key)),
-        Codec::Other | Codec::Rtx { .. } => None,
+        Codec::Other => Some(Frame::default().discardable(is_opus_silence(payload))),
+        Codec::Rtx { .. } => None,
     };
     frame.unwrap_or_default()
+}
+
+/// Whether a payload, if it is of Opus, says that there is no sound: all its frames are empty (RFC 6716 section 3.2).
+fn is_opus_silence(payload: &[u8]) -> bool {
+    match payload {
+        [toc] => toc & 0x03 < 2,
+        [toc, _] => toc & 0x03 == 2,
+        _ => false,
+    }
 }
 
 fn picture_size(codec: Codec, payload: &[u8]) -> Option<(u16, u16)> {

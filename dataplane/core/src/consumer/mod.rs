@@ -152,7 +152,7 @@ impl Consumer {
     ) -> Self {
         let is_known = |router| options.payload_types.iter().any(|one| one.router == router);
         Self {
-            filter: Filter { payload_types: unknown(source, is_known), ..Filter::NONE },
+            filter: Filter { payload_types: unknown(source, is_known), silence: options.ignore_dtx, ..Filter::NONE },
             rewrite: Rewrite::of(source.media_codecs().map(|mapping| mapping.codec)),
             id,
             transport,

@@ -5,6 +5,8 @@
 //! counts as one to all encodings. It is repeated after [`KEY_FRAME_RETRY`] for those from which no key frame has come;
 //! after an answer the next one leaves [`KEY_FRAME_INTERVAL`] after the last.
 
+use std::time::Duration;
+
 use super::history::PacketMeta;
 use crate::limits::{KEY_FRAME_INTERVAL, KEY_FRAME_RETRY};
 use crate::time::Instant;
@@ -40,9 +42,16 @@ pub(crate) struct KeyFrameRequests {
     /// When its producer's sender was last asked, and whether a key frame has come since.
     sent: Option<(Instant, bool)>,
     wanted: bool,
+    /// Least time between two requests that control has asked for, in milliseconds.
+    delay_ms: u16,
 }
 
 impl KeyFrameRequests {
+    /// None yet; at most one in so many milliseconds, if that is more than our own least time.
+    pub(crate) const fn every(delay_ms: u16) -> Self {
+        Self { sent: None, wanted: false, delay_ms }
+    }
+
     /// Somebody needs a key frame.
     pub(crate) fn want(&mut self) {
         self.wanted = true;
@@ -58,10 +67,11 @@ impl KeyFrameRequests {
 
     /// When to send the next request, if one is wanted; `now` or earlier means at once.
     pub(crate) fn due(&self) -> Option<Instant> {
+        let delay = Duration::from_millis(self.delay_ms.into());
         let at = match self.sent {
             None => Instant::default(),
-            Some((at, true)) => at + KEY_FRAME_INTERVAL,
-            Some((at, false)) => at + KEY_FRAME_RETRY,
+            Some((at, true)) => at + KEY_FRAME_INTERVAL.max(delay),
+            Some((at, false)) => at + KEY_FRAME_RETRY.max(delay),
         };
         self.wanted.then_some(at)
     }
@@ -115,6 +125,17 @@ mod tests {
     fn a_storm_becomes_two_requests_a_second() {
         assert_eq!(storm(10_000, None), 25);
         assert_eq!(storm(10_000, Some(50)), 20);
+    }
+
+    #[test]
+    fn control_may_ask_for_fewer() {
+        let mut requests = KeyFrameRequests::every(2_000);
+        requests.want();
+        requests.sent(at(0), true);
+        assert_eq!(requests.due(), Some(at(2_000)));
+        requests.received();
+        requests.want();
+        assert_eq!(requests.due(), Some(at(2_000)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod withheld;
 
 pub(crate) use history::PacketMeta;
 pub use history::{History, SlotRef};
+pub(crate) use key_frame::KeyFrameRequests;
 pub(crate) use layers::{Layers, bit};
 pub(crate) use measured::Measured;
 pub(crate) use producer::Producer;

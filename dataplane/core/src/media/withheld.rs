@@ -26,11 +26,13 @@ pub(crate) struct Filter {
     pub(crate) temporal: u8,
     /// Bit n is set if the router's payload type n does not pass.
     pub(crate) payload_types: u128,
+    /// Sound that no other frame needs does not pass: there is none in it.
+    pub(crate) silence: bool,
 }
 
 impl Filter {
     /// Withholds nothing but packets without payload, which no filter lets pass.
-    pub(crate) const NONE: Self = Self { spatial: u8::MAX, temporal: u8::MAX, payload_types: 0 };
+    pub(crate) const NONE: Self = Self { spatial: u8::MAX, temporal: u8::MAX, payload_types: 0, silence: false };
 
     /// Why a packet does not pass, if it does not.
     pub(crate) fn withholds(&self, packet: &PacketMeta) -> Option<Discard> {
@@ -41,6 +43,9 @@ impl Filter {
             return Some(Discard::PayloadTypeNotNegotiated);
         }
         let frame = packet.frame;
+        if self.silence && frame.is_discardable() {
+            return Some(Discard::SilenceNotWanted);
+        }
         let is_below = frame.spatial() < self.spatial && (self.spatial == u8::MAX || !frame.is_unreferenced());
         let passes = (is_below || frame.spatial() == self.spatial) && frame.temporal() <= self.temporal;
         (!passes).then_some(Discard::LayerNotWanted)

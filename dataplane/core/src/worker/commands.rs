@@ -16,7 +16,7 @@ use crate::consumer::Consumer;
 use crate::io::{Endpoint, EndpointOp, Outbox};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey, TransportKey};
 use crate::limits::{MAX_CONSUMERS, MAX_CONSUMERS_PER_TRANSPORT, MAX_ROUTERS, MAX_TRANSPORTS};
-use crate::media::{Producer, Stream};
+use crate::media::{KeyFrameRequests, Producer, Stream};
 use crate::memory::{Name, What};
 use crate::srtp::Opener;
 use crate::time::Instant;
@@ -306,6 +306,7 @@ impl Worker {
         for (place, encoding) in (0..).zip(&options.encodings) {
             let mut stream = Stream::new(key, options.kind, (place, encoding));
             stream.keep(&mut self.words, id, now);
+            *stream.key_frames() = KeyFrameRequests::every(options.key_frame_request_delay_ms);
             if options.encodings.len() > 1 {
                 stream = stream.among_others();
             }

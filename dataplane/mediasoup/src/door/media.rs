@@ -8,7 +8,7 @@ use corecast_mediasoup_worker::fbs::consumer::{
     SetPreferredLayersResponse, SetPriorityResponse,
 };
 use corecast_mediasoup_worker::fbs::producer::DumpResponse;
-use corecast_mediasoup_worker::fbs::rtp_parameters::{RtpMapping, Type};
+use corecast_mediasoup_worker::fbs::rtp_parameters::{RtpCodecParameters, RtpMapping, Type};
 use corecast_mediasoup_worker::fbs::transport::{ConsumeRequest, ConsumeResponse, ProduceResponse};
 use corecast_wire::{Command, ConsumerId, ProducerId, SpatialLayer, TransportId};
 
@@ -30,10 +30,8 @@ impl Door {
         self.objects.check_free("Producer", &request.producer_id)?;
         let type_ = rtp::type_of(&request.rtp_parameters.encodings)?;
         check_mapping(request.rtp_parameters.mid.as_deref(), &request.rtp_mapping)?;
-        if request.key_frame_request_delay > 0 {
-            self.say_once("keyFrameRequestDelay is not kept: requests for key frames have their own limits here");
-        }
-        let options = rtp::produce(request.kind, &request.rtp_parameters, &request.rtp_mapping, request.paused)?;
+        let mut options = rtp::produce(request.kind, &request.rtp_parameters, &request.rtp_mapping, request.paused)?;
+        options.key_frame_request_delay_ms = u16::try_from(request.key_frame_request_delay).unwrap_or(u16::MAX);
         let id = ProducerId(self.objects.number());
         machine.execute(&Command::Produce { transport, producer: id, options })?;
         self.objects.add(&request.producer_id, Named::Producer(id));
@@ -65,9 +63,6 @@ impl Door {
         let transport = self.objects.transport_number(transport)?;
         self.objects.check_free("Consumer", &request.consumer_id)?;
         let producer = self.objects.producer_number(&request.producer_id)?;
-        if request.ignore_dtx {
-            self.say_once("ignoreDtx is not kept: packets without sound are forwarded");
-        }
         let parts = self.consume_parts(machine, transport, producer, &request)?;
         let Some(id) = parts.first().copied() else { return Err(Refusal::wrong("empty rtpParameters.encodings")) };
         let type_ = match request.consumable_rtp_encodings.as_slice() {
@@ -117,6 +112,10 @@ impl Door {
         request: &ConsumeRequest,
     ) -> Outcome<Vec<ConsumerId>> {
         let mut options = rtp::consume(&request.rtp_parameters, request.paused)?;
+        let is_opus = |codec: &RtpCodecParameters| codec.mime_type.to_ascii_lowercase().ends_with("opus");
+        let ignores = request.ignore_dtx && rtp::media_codec(&request.rtp_parameters).is_some_and(is_opus);
+        // A pipe passes on all that there is.
+        options.iter_mut().for_each(|options| options.ignore_dtx = ignores && request.type_ != Type::Pipe);
         if request.type_ != Type::Pipe {
             options.truncate(1);
         } else if options.len() != request.consumable_rtp_encodings.len() {

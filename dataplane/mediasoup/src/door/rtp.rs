@@ -195,6 +195,7 @@ pub(super) fn produce(
         fir: has_feedback(parameters, "ccm", "fir"),
         transport_cc: has(HeaderExtension::TransportCc) && has_feedback(parameters, "transport-cc", ""),
         remb: has(HeaderExtension::AbsSendTime) && has_feedback(parameters, "goog-remb", ""),
+        key_frame_request_delay_ms: 0,
         paused: is_paused,
         header_extensions,
     })
@@ -240,6 +241,7 @@ fn consume_encoding(
         first_sequence: secrets::first_sequence()?,
         cname: parameters.rtcp.cname.clone().unwrap_or_default(),
         encoding: None,
+        ignore_dtx: false,
         paused: is_paused,
         outlives_producer: false,
     })
