@@ -3,11 +3,8 @@
 // died. Two pages of Chromium with mediasoup-client meet in a room: one publishes VP8 in three sizes, Opus and a data
 // channel, the other one watches.
 
-import { createServer } from 'node:http';
-import { once } from 'node:events';
-import { build } from 'esbuild';
-import puppeteer from 'puppeteer-core';
-import { AUDIO, VIDEO, assert, mediasoup, next, startWorker, until } from './common.mjs';
+import { AUDIO, VIDEO, assert, next, startWorker, until } from './common.mjs';
+import { launch, open, peer } from './meet.mjs';
 
 const WORKERS = 2;
 const CODECS = [AUDIO, VIDEO, { kind: 'video', mimeType: 'video/VP9', clockRate: 90000, parameters: { 'profile-id': 0 } }];
@@ -32,83 +29,12 @@ async function createRoom() {
   return { worker, router: await worker.createRouter({ mediaCodecs: CODECS }) };
 }
 
-/** What a page may ask of the server. */
-function peer(room) {
-  const made = new Map();
-  return { made, states: [],
-    async rtpCapabilities() { return room.router.rtpCapabilities; },
-    async createTransport(direction) {
-      // Who sends is reached on the worker's server, and who receives on ports of the transport's own.
-      const announced = { ip: '0.0.0.0', announcedAddress: '127.0.0.1' };
-      const where = direction === 'send' ? { webRtcServer: room.worker.appData.webRtcServer }
-        : { listenInfos: [{ protocol: 'udp', ...announced }, { protocol: 'tcp', ...announced }] };
-      const transport = await room.router.createWebRtcTransport({ ...where,
-        enableUdp: true, enableTcp: true, preferUdp: true, initialAvailableOutgoingBitrate: 1_000_000, enableSctp: true });
-      await transport.enableTraceEvent(['bwe']);
-      await transport.setMaxIncomingBitrate(5_000_000);
-      transport.on('icestatechange', (state) => this.states.push(`ice ${state}`));
-      transport.on('dtlsstatechange', (state) => this.states.push(`dtls ${state}`));
-      transport.on('sctpstatechange', (state) => this.states.push(`sctp ${state}`));
-      transport.on('iceselectedtuplechange', () => this.states.push('tuple'));
-      transport.on('trace', (trace) => this.states.push(`trace ${trace.type}`));
-      made.set(transport.id, transport);
-      this[direction] = transport;
-      const { id, iceParameters, iceCandidates, dtlsParameters, sctpParameters } = transport;
-      return { id, iceParameters, iceCandidates, dtlsParameters, sctpParameters };
-    },
-    async connect(id, dtlsParameters) { await made.get(id).connect({ dtlsParameters }); },
-    async produce(id, kind, rtpParameters) {
-      const producer = await made.get(id).produce({ kind, rtpParameters });
-      made.set(producer.id, producer);
-      return producer.id;
-    },
-    async consume(id, producerId, rtpCapabilities) {
-      assert.ok(room.router.canConsume({ producerId, rtpCapabilities }));
-      const consumer = await made.get(id).consume({ producerId, rtpCapabilities, paused: true });
-      made.set(consumer.id, consumer);
-      const { kind, rtpParameters } = consumer;
-      return { id: consumer.id, producerId, kind, rtpParameters };
-    },
-    async resume(id) { await made.get(id).resume(); },
-    async produceData(id, sctpStreamParameters, label, protocol) {
-      const producer = await made.get(id).produceData({ sctpStreamParameters, label, protocol });
-      made.set(producer.id, producer);
-      return producer.id;
-    },
-    async consumeData(id, dataProducerId) {
-      const consumer = await made.get(id).consumeData({ dataProducerId });
-      made.set(consumer.id, consumer);
-      const { sctpStreamParameters, label, protocol } = consumer;
-      return { id: consumer.id, dataProducerId, sctpStreamParameters, label, protocol };
-    },
-  };
-}
-
-// Pages.
-const bundle = await build({ entryPoints: [new URL('page.js', import.meta.url).pathname], bundle: true, write: false });
-const web = createServer((_, response) =>
-  response.setHeader('content-type', 'text/html').end(`<!doctype html><body><script>${bundle.outputFiles[0].text}</script>`));
-web.listen(0, '127.0.0.1');
-await once(web, 'listening');
-const browser = await puppeteer.launch({ browser: 'chrome', executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  headless: true, args: ['--no-sandbox', '--disable-gpu', '--use-fake-device-for-media-stream=fps=30',
-    '--use-fake-ui-for-media-stream', '--autoplay-policy=no-user-gesture-required',
-    '--disable-features=WebRtcHideLocalIpsWithMdns', '--allow-loopback-in-peer-connection'] });
-
-async function open(name, server) {
-  const page = await (await browser.createBrowserContext()).newPage();
-  page.on('console', (message) => process.stderr.write(`${name}: ${message.text()}\n`));
-  page.on('pageerror', (error) => process.stderr.write(`${name}: uncaught: ${error}\n`));
-  await page.exposeFunction('ask', (method, ...args) => server[method](...args));
-  await page.goto(`http://127.0.0.1:${web.address().port}/`);
-  return (wanted, ...args) => page.evaluate((method, given) => window.page[method](...given), wanted, args);
-}
-
+const browser = await launch('chromium');
 const rooms = [await createRoom(), await createRoom()];
 assert.notEqual(rooms[0].worker, rooms[1].worker, 'rooms are on workers in turn');
 const [room] = rooms;
 const [alice, bob] = [peer(room), peer(room)];
-const [publisher, viewer] = [await open('publisher', alice), await open('viewer', bob)];
+const [publisher, viewer] = [await open(browser, 'publisher', alice), await open(browser, 'viewer', bob)];
 
 const sizes = [4, 2, 1].map((scaleResolutionDownBy, at) =>
   ({ scaleResolutionDownBy, scalabilityMode: 'L1T3', maxBitrate: [150_000, 500_000, 1_500_000][at] }));
@@ -220,7 +146,6 @@ await gone;
 // When a worker has died the program of such a server exits.
 clearInterval(usageTimer);
 await browser.close();
-web.close();
 workers[1].removeAllListeners('died');
 const died = next(workers[1], 'died');
 process.kill(workers[1].pid, 'SIGKILL');

@@ -29,9 +29,9 @@ async function transport(direction) {
 let channel;
 
 window.page = {
-  async publish(codec, encodings) {
+  async publish(codec, encodings, size = { width: 1280, height: 720 }) {
     const sending = await transport('send');
-    const media = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 1280, height: 720 } });
+    const media = await navigator.mediaDevices.getUserMedia({ audio: true, video: size });
     const wanted = device.rtpCapabilities.codecs.find(({ mimeType }) => mimeType.toLowerCase() === codec);
     const video = await sending.produce({ track: media.getVideoTracks()[0], encodings, codec: wanted,
       codecOptions: { videoGoogleStartBitrate: 1000 } });

@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use corecast_tests::bed;
+
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mediasoup");
 /// Seconds that one program may take.
 const PATIENCE: &str = "150";
@@ -20,9 +22,21 @@ fn worker() -> PathBuf {
 
 /// Runs one of the programs, and shows what it said if it fails.
 fn run(program: &str) {
+    run_by(Command::new("timeout"), program);
+}
+
+/// The same in a network with an address that is not loopback.
+fn run_apart(program: &str) {
+    let (mut command, address) = bed::outside();
+    command.arg("timeout").env("CORECAST_TEST_ADDRESS", address.to_string());
+    run_by(command, program);
+}
+
+/// `command` ends with `timeout`.
+fn run_by(mut command: Command, program: &str) {
     let packages = Path::new(DIRECTORY).join("node_modules/mediasoup");
     assert!(packages.exists(), "{} is missing: tests/run setup installs it", packages.display());
-    let output = Command::new("timeout")
+    let output = command
         .args(["-k", "5", PATIENCE, "node", program])
         .current_dir(DIRECTORY)
         .env("MEDIASOUP_WORKER_BIN", worker())
@@ -80,6 +94,18 @@ fn a_pipe_joins_routers_of_two_workers() {
 #[test]
 fn browsers_meet_through_a_server_with_a_pool_of_workers() {
     run("call.mjs");
+}
+
+/// Layers within one encoding of VP9 and AV1 in Chromium, and Firefox on either side.
+#[test]
+fn layers_and_firefox_go_through_the_worker() {
+    run_apart("layers.mjs");
+}
+
+/// Every method and notification once, by name.
+#[test]
+fn every_method_and_notification_is_exercised() {
+    run("every.mjs");
 }
 
 /// The schemas' methods and notifications, the page that lists them, and what the worker says of each.

@@ -266,7 +266,9 @@ fn a_key_protects_so_many_records_and_no_more() {
         two.exchange(&mut room, 1);
     }
     let closed = |event: &Event| match event {
-        Event::SctpStateChanged { transport: TransportId(2), state: SctpState::Closed, detail } => Some(detail.clone()),
+        Event::SctpStateChanged { transport: TransportId(2), state: SctpState::Closed, detail, .. } => {
+            Some(detail.clone())
+        }
         _ => None,
     };
     let causes: Vec<_> = room.bench.events.iter().filter_map(closed).collect();

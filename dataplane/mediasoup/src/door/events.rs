@@ -166,8 +166,8 @@ impl Door {
         };
         consumer.current = current;
         let temporal_layer = consumer.preferred.as_ref().and_then(|layers| layers.temporal_layer);
-        let layers =
-            current.map(|current| Box::new(ConsumerLayers { spatial_layer: current.encoding, temporal_layer }));
+        let spatial_layer = consumer.spatial_layer();
+        let layers = spatial_layer.map(|spatial_layer| Box::new(ConsumerLayers { spatial_layer, temporal_layer }));
         let name = consumer.name.clone();
         let body = Told::ConsumerLayersChangeNotification(Box::new(LayersChangeNotification { layers }));
         self.notify(&name, Tells::ConsumerLayersChange, Some(body));

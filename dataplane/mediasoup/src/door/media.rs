@@ -282,7 +282,7 @@ impl Door {
         let media = consumer.rtp_parameters.codecs.iter().filter(|codec| !codec.mime_type.ends_with("/rtx"));
         let supported_codec_payload_types = media.map(|codec| codec.payload_type).collect();
         let preferred = consumer.preferred.as_ref();
-        let current = consumer.current.map(|current| i16::from(current.encoding));
+        let current = consumer.spatial_layer().map(i16::from);
         let layer = |layer: Option<i16>| Some(layer.unwrap_or(-1));
         let has_layers = matches!(consumer.type_, Type::Simulcast | Type::Svc);
         let temporal = preferred.and_then(|layers| layers.temporal_layer).map(i16::from);

@@ -264,6 +264,13 @@ impl Objects {
     }
 }
 
+impl Consumer {
+    /// What the library calls the spatial layer that it is sent: an encoding, or the layer within an only one.
+    pub(super) fn spatial_layer(&self) -> Option<u8> {
+        self.current.map(|current| if self.type_ == Type::Svc { current.spatial } else { current.encoding })
+    }
+}
+
 impl Transport {
     /// What only a WebRTC transport has.
     ///
