@@ -7,13 +7,13 @@ use corecast_core::{Endpoint, Path};
 use corecast_dataplane::driver::{
     Datagram, Driver, DriverOptions, OpenError, Port, SegmentedSend, SocketOptions, Traffic,
 };
-use corecast_wire::HugePages;
+use corecast_wire::{HugePages, SocketSettings};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 fn options(gro: bool) -> DriverOptions {
-    let sockets = SocketOptions { gro, recv_buffer_bytes: 4 << 20, send_buffer_bytes: 4 << 20 };
+    let sockets = SocketOptions { gro, recv_buffer_bytes: 4 << 20, send_buffer_bytes: 4 << 20, reuse_port: false };
     DriverOptions { sockets, max_sockets: 1_000, huge_pages: HugePages::Auto }
 }
 
@@ -66,7 +66,7 @@ fn trains_arrive_byte_for_byte_at_a_plain_socket() {
         for (name, mut driver) in drivers(true) {
             let there = UdpSocket::bind((ip, 0)).expect("a socket");
             there.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
-            let here = driver.open(ip, Port::Given(0)).expect("a socket");
+            let here = driver.open(ip, Port::Given(0), SocketSettings::default()).expect("a socket");
             let path = Path { local: here.id, remote: there.local_addr().expect("bound") };
             for connected in [false, true] {
                 if connected {
@@ -95,8 +95,8 @@ fn trains_arrive_byte_for_byte_at_a_plain_socket() {
 fn what_arrives_is_handed_out_datagram_by_datagram() {
     for (gro, ip) in [(true, V4), (true, V6), (false, V4), (false, V6)] {
         for (name, mut driver) in drivers(gro) {
-            let a = driver.open(ip, Port::Given(0)).expect("a socket");
-            let b = driver.open(ip, Port::Given(0)).expect("a socket");
+            let a = driver.open(ip, Port::Given(0), SocketSettings::default()).expect("a socket");
+            let b = driver.open(ip, Port::Given(0), SocketSettings::default()).expect("a socket");
             let to = |from: Endpoint, to: Endpoint| Path { local: from.id, remote: to.local };
             let trains = [(1_200, 12_000), (900, 8_500), (300, 300), (50, 3_200)];
             let mut sent = Vec::new();
@@ -122,8 +122,10 @@ fn what_arrives_is_handed_out_datagram_by_datagram() {
 fn many_sockets_share_the_buffers_and_nothing_is_lost() {
     for gro in [true, false] {
         for (name, mut driver) in drivers(gro) {
-            let target = driver.open(V4, Port::Given(0)).expect("a socket");
-            let sources: Vec<_> = (0..200).map(|_| driver.open(V4, Port::Given(0)).expect("a socket")).collect();
+            let target = driver.open(V4, Port::Given(0), SocketSettings::default()).expect("a socket");
+            let sources: Vec<_> = (0..200)
+                .map(|_| driver.open(V4, Port::Given(0), SocketSettings::default()).expect("a socket"))
+                .collect();
             let bytes: Vec<_> = (0..sources.len()).map(|index| pattern(index, 500)).collect();
             // There and back: 200 sockets to one, and one to 200.
             let there = sources.iter().map(|source| Path { local: source.id, remote: target.local });
@@ -150,7 +152,7 @@ fn many_sockets_share_the_buffers_and_nothing_is_lost() {
 fn a_truncated_datagram_is_counted_and_not_handed_out() {
     for (name, mut driver) in drivers(false) {
         let there = UdpSocket::bind((V4, 0)).expect("a socket");
-        let here = driver.open(V4, Port::Given(0)).expect("a socket");
+        let here = driver.open(V4, Port::Given(0), SocketSettings::default()).expect("a socket");
         there.send_to(&[7; 9_000], here.local).expect("loopback");
         there.send_to(&[8; 100], here.local).expect("loopback");
         let got = receive(&mut driver, 1);
@@ -166,7 +168,7 @@ fn a_peer_that_has_gone_costs_no_packet_of_the_next() {
         let there = UdpSocket::bind((V4, 0)).expect("a socket");
         let remote = there.local_addr().expect("bound");
         drop(there);
-        let here = driver.open(V4, Port::Given(0)).expect("a socket");
+        let here = driver.open(V4, Port::Given(0), SocketSettings::default()).expect("a socket");
         driver.connect(here.id, remote).expect("loopback");
         let path = Path { local: here.id, remote };
         for _ in 0..50 {
@@ -189,7 +191,7 @@ fn a_connected_endpoint_hears_its_remote_side_only() {
     for (name, mut driver) in drivers(true) {
         let friend = UdpSocket::bind((V4, 0)).expect("a socket");
         let stranger = UdpSocket::bind((V4, 0)).expect("a socket");
-        let here = driver.open(V4, Port::Given(0)).expect("a socket");
+        let here = driver.open(V4, Port::Given(0), SocketSettings::default()).expect("a socket");
         driver.connect(here.id, friend.local_addr().expect("bound")).expect("loopback");
         stranger.send_to(b"no", here.local).expect("loopback");
         friend.send_to(b"yes", here.local).expect("loopback");
@@ -202,10 +204,10 @@ fn a_connected_endpoint_hears_its_remote_side_only() {
 #[test]
 fn a_closed_endpoint_frees_its_port_and_its_number_and_others_go_on() {
     for (name, mut driver) in drivers(true) {
-        let keep = driver.open(V4, Port::Given(0)).expect("a socket");
+        let keep = driver.open(V4, Port::Given(0), SocketSettings::default()).expect("a socket");
         let there = UdpSocket::bind((V4, 0)).expect("a socket");
         for round in 0..200_u32 {
-            let one = driver.open(V4, Port::Given(0)).expect("a socket");
+            let one = driver.open(V4, Port::Given(0), SocketSettings::default()).expect("a socket");
             assert!(one.id.0 <= 3, "{name}: numbers are reused ({:?} in round {round})", one.id);
             there.send_to(&round.to_be_bytes(), one.local).expect("loopback");
             let got = receive(&mut driver, 1);
@@ -225,9 +227,9 @@ fn a_taken_port_is_refused_and_an_endpoint_that_is_gone_counts_its_packets() {
     for (name, mut driver) in drivers(true) {
         let taken = UdpSocket::bind((V4, 0)).expect("a socket");
         let address = taken.local_addr().expect("bound");
-        let refused = driver.open(V4, Port::Given(address.port())).expect_err("taken");
+        let refused = driver.open(V4, Port::Given(address.port()), SocketSettings::default()).expect_err("taken");
         assert!(matches!(refused, OpenError::Refused { address: at, .. } if at == address), "{name}");
-        let gone = driver.open(V4, Port::Given(0)).expect("a socket");
+        let gone = driver.open(V4, Port::Given(0), SocketSettings::default()).expect("a socket");
         driver.close(gone.id);
         let remote: SocketAddr = address;
         let path = Path { local: gone.id, remote };
@@ -239,10 +241,11 @@ fn a_taken_port_is_refused_and_an_endpoint_that_is_gone_counts_its_packets() {
 #[test]
 fn what_a_full_receive_queue_drops_is_counted() {
     for small in [Driver::syscalls, Driver::ring] {
-        let sockets = SocketOptions { gro: false, recv_buffer_bytes: 16 * 1024, send_buffer_bytes: 1 << 20 };
+        let sockets =
+            SocketOptions { gro: false, recv_buffer_bytes: 16 * 1024, send_buffer_bytes: 1 << 20, reuse_port: false };
         let options = DriverOptions { sockets, max_sockets: 10, huge_pages: HugePages::Off };
         let Ok(mut driver) = small(options) else { continue };
-        let here = driver.open(V4, Port::Given(0)).expect("a socket");
+        let here = driver.open(V4, Port::Given(0), SocketSettings::default()).expect("a socket");
         let there = UdpSocket::bind((V4, 0)).expect("a socket");
         for _ in 0..200 {
             there.send_to(&[1; 1_000], here.local).expect("loopback");
@@ -268,7 +271,7 @@ fn receive_until_silent(driver: &mut Driver) -> u64 {
 #[test]
 fn datagrams_say_when_the_kernel_took_them_in() {
     for (name, mut driver) in drivers(true) {
-        let here = driver.open(V4, Port::Given(0)).expect("a port").local;
+        let here = driver.open(V4, Port::Given(0), SocketSettings::default()).expect("a port").local;
         let sender = UdpSocket::bind("127.0.0.1:0").expect("a port");
         let unix_now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
         let before = unix_now();

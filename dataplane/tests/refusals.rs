@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use corecast_core::Path;
 use corecast_dataplane::driver::{Driver, DriverOptions, Port, SegmentedSend, SocketOptions};
-use corecast_wire::HugePages;
+use corecast_wire::{HugePages, SocketSettings};
 use nix::sched::{CloneFlags, unshare};
 
 const SENDERS: [&str; 2] = ["10.99.0.1", "fd99::1"];
@@ -65,7 +65,7 @@ fn far_end(mtu: u32) -> Result<[UdpSocket; 2], String> {
 fn on_veth(mtu: u32, send_buffer_bytes: usize, test: fn(&str, &mut Driver, Path, &UdpSocket)) {
     let tested = std::thread::spawn(move || {
         let sockets = far_end(mtu)?;
-        let socket = SocketOptions { gro: true, recv_buffer_bytes: 1 << 20, send_buffer_bytes };
+        let socket = SocketOptions { gro: true, recv_buffer_bytes: 1 << 20, send_buffer_bytes, reuse_port: false };
         let options = DriverOptions { sockets: socket, max_sockets: 100, huge_pages: HugePages::Off };
         let syscalls = Driver::syscalls(options).map_err(|error| error.to_string())?;
         let drivers = [("syscalls", Ok(syscalls)), ("ring", Driver::ring(options))];
@@ -75,7 +75,9 @@ fn on_veth(mtu: u32, send_buffer_bytes: usize, test: fn(&str, &mut Driver, Path,
                 continue;
             };
             for (from, socket) in SENDERS.iter().zip(&sockets) {
-                let here = driver.open(from.parse().expect("an address"), Port::Given(0)).expect("a socket");
+                let here = driver
+                    .open(from.parse().expect("an address"), Port::Given(0), SocketSettings::default())
+                    .expect("a socket");
                 let remote: SocketAddr = socket.local_addr().expect("bound");
                 let name = format!("{name} from {from}, MTU {mtu}");
                 test(&name, &mut driver, Path { local: here.id, remote }, socket);
@@ -142,7 +144,7 @@ fn a_narrow_path_costs_the_others_of_a_shared_socket_nothing() {
     on_veth(1_500, 1 << 20, |name, driver, path, there| {
         let v6 = path.remote.is_ipv6();
         let from: IpAddr = SENDERS[usize::from(v6)].parse().expect("an address");
-        let shared = driver.open_shared(from, Port::Given(0)).expect("a socket");
+        let shared = driver.open_shared(from, Port::Given(0), SocketSettings::default()).expect("a socket");
         driver.connect(shared.id, path.remote).expect_err("it has many remote sides");
         let wide = Path { local: shared.id, ..path };
         let narrow = Path { remote: narrow_path(v6), ..wide };

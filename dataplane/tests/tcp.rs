@@ -9,14 +9,15 @@ use corecast_core::{Endpoint, EndpointId, Path};
 use corecast_dataplane::driver::{
     Change, Datagram, Driver, DriverOptions, OpenError, Port, SegmentedSend, SocketOptions,
 };
-use corecast_wire::HugePages;
+use corecast_wire::{HugePages, SocketSettings};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 fn drivers(max_sockets: usize) -> Vec<(&'static str, Driver)> {
-    let sockets = SocketOptions { gro: true, recv_buffer_bytes: 1 << 20, send_buffer_bytes: 1 << 20 };
+    let sockets =
+        SocketOptions { gro: true, recv_buffer_bytes: 1 << 20, send_buffer_bytes: 1 << 20, reuse_port: false };
     let options = DriverOptions { sockets, max_sockets, huge_pages: HugePages::Off };
     let syscalls = Driver::syscalls(options).expect("epoll");
     let ring = Driver::ring(options);
@@ -150,7 +151,7 @@ fn packets_come_and_go_whole_however_the_stream_is_cut() {
 #[test]
 fn udp_and_tcp_share_an_address() {
     for (name, mut driver) in drivers(100) {
-        let shared = driver.open_shared(V4, Port::Given(0)).expect("a socket");
+        let shared = driver.open_shared(V4, Port::Given(0), SocketSettings::default()).expect("a socket");
         let here = driver.listen(shared.local).expect("the same port");
         let (mut client, path) = join(&mut driver, here);
         let there = UdpSocket::bind((V4, 0)).expect("a socket");
@@ -339,9 +340,9 @@ fn there_is_a_most_and_room_for_sockets_beside_it() {
         heard.until(&mut driver, |heard| gone(&heard.changes).len() == 10);
         join(&mut driver, here);
         for _ in 0..39 {
-            driver.open_shared(V4, Port::Given(0)).expect("a socket");
+            driver.open_shared(V4, Port::Given(0), SocketSettings::default()).expect("a socket");
         }
-        driver.open_shared(V4, Port::Given(0)).expect_err("forty endpoints");
+        driver.open_shared(V4, Port::Given(0), SocketSettings::default()).expect_err("forty endpoints");
     }
 }
 

@@ -84,6 +84,7 @@ fn producer(codec: Codec) -> Producer {
         transport_cc: false,
         remb: false,
         paused: false,
+        key_frame_request_delay_ms: 0,
     };
     Producer::new(ProducerId(1), TransportKey::for_tests(0), &options)
 }
