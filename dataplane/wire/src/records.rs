@@ -9,7 +9,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Command, IceTuple, ProducerId, SrtpParameters, TransportId, WebRtcTransportOptions};
+use crate::{
+    Command, IceTuple, PlainTransportOptions, ProducerId, SrtpParameters, TransportId, WebRtcTransportOptions,
+};
 
 /// One thing that a worker is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -255,6 +257,9 @@ impl Records {
         if let Record::Command(Command::MoveConsumer { consumer, producer }) = record {
             return self.move_consumer(consumer.0, *producer);
         }
+        if let Record::Command(Command::RekeyPlainTransport { transport, srtp }) = record {
+            return self.rekey(transport.0, srtp);
+        }
         if let Record::IceRestarted { transport } = record {
             return self.settle_restart(transport.0);
         }
@@ -285,6 +290,18 @@ impl Records {
 
     fn get(&self, subject: &Subject) -> Option<Record> {
         postcard::from_bytes(self.0.get(subject)?).ok()
+    }
+
+    /// A plain transport is made with its newest key.
+    fn rekey(&mut self, id: u64, srtp: &SrtpParameters) -> Vec<Change> {
+        let subject = Subject::new(Aspect::Transport, id);
+        let Some(Record::Command(Command::CreatePlainTransport { router, transport, options })) = self.get(&subject)
+        else {
+            return Vec::new();
+        };
+        let options = PlainTransportOptions { srtp: Some(srtp.clone()), ..options };
+        let rekeyed = Record::Command(Command::CreatePlainTransport { router, transport, options });
+        self.put(subject, &rekeyed).into_iter().collect()
     }
 
     /// A transport is made with its newest ICE credentials.

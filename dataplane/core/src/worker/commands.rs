@@ -161,7 +161,7 @@ impl Worker {
         Ok(())
     }
 
-    fn create_plain_transport(
+    pub(super) fn create_plain_transport(
         &mut self,
         now: Instant,
         router: RouterId,
@@ -207,7 +207,7 @@ impl Worker {
         if transport.is_connected() {
             return Err(CommandError::AlreadyConnected);
         }
-        let security = security(srtp, &mut self.words)?;
+        let security = security(srtp, &mut self.words, id)?;
         transport.set_security(security);
         Ok(())
     }

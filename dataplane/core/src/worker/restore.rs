@@ -8,8 +8,8 @@
 use std::net::SocketAddr;
 
 use corecast_wire::{
-    Command, CommandError, DtlsState, FormerSsrc, IceTuple, Record, Reply, SrtpParameters, TransportId,
-    WebRtcTransportOptions,
+    Command, CommandError, DtlsState, FormerSsrc, IceTuple, PlainTransportOptions, Record, Reply, SrtpParameters,
+    TransportId, WebRtcTransportOptions,
 };
 
 use super::refused::{Applied, invalid};
@@ -61,6 +61,10 @@ impl Worker {
             Record::Command(Command::CreateWebRtcTransport { router, transport, options }) => {
                 let options = WebRtcTransportOptions { sctp: None, ..options.clone() };
                 self.create_webrtc_transport(*router, *transport, &options)?;
+            }
+            Record::Command(Command::CreatePlainTransport { router, transport, options }) => {
+                let options = PlainTransportOptions { sctp: None, ..options.clone() };
+                return self.create_plain_transport(now, *router, *transport, &options, opened);
             }
             Record::Command(command) => return self.handle_command(now, command, opened, outbox),
             Record::Keys { transport, sending, receiving } => {
