@@ -138,6 +138,8 @@ pub(crate) struct Rooms {
     pub(crate) viewer_grace: Span,
     /// A room in which only broadcasters are, of none of which anything has come for this long, is closed.
     pub(crate) silence: Span,
+    /// A participant that has not joined after this long is closed.
+    pub(crate) join_timeout: Span,
     /// On which worker a room is made.
     pub(crate) placement: Placement,
     /// Most rooms at a time.
@@ -152,6 +154,7 @@ impl Default for Rooms {
             idle: Span::from_secs(60),
             viewer_grace: Span::from_secs(15),
             silence: Span::from_secs(600),
+            join_timeout: Span::from_secs(10),
             placement: Placement::default(),
             max: 10_000,
             max_per_ip: 1_000,
@@ -270,6 +273,9 @@ pub(crate) struct Args {
     /// Close a room in which only broadcasters are, if nothing comes of them for this long [default: 600s]
     #[arg(long, env = "CORECAST_ROOMS_SILENCE", value_name = "TIME")]
     rooms_silence: Option<Span>,
+    /// Close a participant (mediasoup's signaling) that has not joined after this long [default: 10s]
+    #[arg(long, env = "CORECAST_ROOMS_JOIN_TIMEOUT", value_name = "TIME")]
+    rooms_join_timeout: Option<Span>,
     /// Most rooms that one IP address may have made; 0 for no limit [default: 1000]
     #[arg(long, env = "CORECAST_ROOMS_MAX_PER_IP", value_name = "NUMBER")]
     rooms_max_per_ip: Option<usize>,
@@ -422,6 +428,7 @@ impl Config {
         set(&mut self.rooms.idle, &args.rooms_idle);
         set(&mut self.rooms.viewer_grace, &args.rooms_viewer_grace);
         set(&mut self.rooms.silence, &args.rooms_silence);
+        set(&mut self.rooms.join_timeout, &args.rooms_join_timeout);
         set(&mut self.rooms.max_per_ip, &args.rooms_max_per_ip);
         set(&mut self.rooms.placement, &args.rooms_placement);
         set(&mut self.usage.interval, &args.usage_interval);

@@ -21,14 +21,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
 use crate::config::Limits;
 use crate::settings::Isolation;
-use crate::shares::{Shares, TooMany};
+use crate::shares::{Share, Shares, TooMany};
 
 /// First byte of a TLS connection: the content type of a handshake record (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 22;
@@ -51,6 +51,13 @@ pub(crate) enum Scheme {
     Http,
     /// Inside TLS, with a certificate of ours.
     Https,
+}
+
+/// A connection's place among all of them. In the extensions of each request: what goes on with the connection when
+/// HTTP is over holds it.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    _held: Arc<(Option<Share>, OwnedSemaphorePermit)>,
 }
 
 /// What a stranger may hold.
@@ -160,13 +167,13 @@ pub(crate) async fn serve(
                     continue;
                 }
             };
-            let connection = Connection { remote, bounds, stop: stopping.clone() };
+            let place = Place { _held: Arc::new((share, place)) };
+            let connection = Connection { remote, bounds, stop: stopping.clone(), place };
             let (tls, routes) = (tls.borrow().clone(), routes.clone());
             tokio::spawn(async move {
                 if let Err(error) = connection.run(stream, tls, routes).await {
                     tracing::debug!("HTTP connection of {remote}: {error}");
                 }
-                drop((share, place));
             });
         }
     };
@@ -193,6 +200,7 @@ struct Connection {
     remote: SocketAddr,
     bounds: Bounds,
     stop: watch::Receiver<bool>,
+    place: Place,
 }
 
 impl Connection {
@@ -212,11 +220,12 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (remote, limit) = (self.remote, self.bounds.answer);
+        let (remote, limit, place) = (self.remote, self.bounds.answer, self.place);
         let (until, mut taken_until) = watch::channel(None);
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(remote));
             request.extensions_mut().insert(scheme);
+            request.extensions_mut().insert(place.clone());
             // The answer to the request before it has been taken.
             until.send_replace(None);
             let (answer, until) = (routes.clone().call(request), until.clone());
@@ -230,7 +239,7 @@ impl Connection {
         });
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(self.bounds.head).max_buf_size(BUFFER_BYTES);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
         let told = async { drop(self.stop.wait_for(|stop| *stop).await) };
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),

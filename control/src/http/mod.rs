@@ -27,7 +27,7 @@ pub(crate) use app::{Answer, App, AppState};
 pub(crate) use body::{check_type, parse, text};
 pub(crate) use counts::{SETUP_BOUNDS_S, Sessions as SessionTotals};
 pub(crate) use error::HttpError;
-pub(crate) use origins::is_preflight;
+pub(crate) use origins::{is_preflight, is_upgrade};
 pub(crate) use rates::{Bucket, RATE_RETRY_SECS, source};
 pub(crate) use sse::{ListenQuery, sse};
 

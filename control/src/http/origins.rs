@@ -84,6 +84,12 @@ pub(super) async fn check(State(app): State<Arc<App>>, request: Request, next: N
     response
 }
 
+/// Whether a request is for a WebSocket (RFC 6455 section 4.1).
+pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
+    let upgrades = headers.get_all(header::UPGRADE).iter().filter_map(|line| line.to_str().ok());
+    upgrades.flat_map(|line| line.split(',')).any(|name| name.trim().eq_ignore_ascii_case("websocket"))
+}
+
 /// The files of the page, which anybody may have. Browsers name an origin when they load modules.
 fn is_page(method: &Method, path: &str) -> bool {
     matches!(*method, Method::GET | Method::HEAD) && (path == "/" || path.starts_with("/assets/"))
@@ -95,7 +101,8 @@ pub(crate) fn is_preflight(headers: &HeaderMap) -> bool {
 }
 
 fn access(config: &Config, headers: &HeaderMap, scheme: Scheme, (method, path): (&Method, &str)) -> Access {
-    if is_page(method, path) {
+    let is_socket = is_upgrade(headers);
+    if is_page(method, path) && !is_socket {
         return Access::Own;
     }
     let Some(origin) = headers.get(header::ORIGIN) else {
@@ -108,7 +115,7 @@ fn access(config: &Config, headers: &HeaderMap, scheme: Scheme, (method, path): 
         };
     };
     let text = origin.to_str().unwrap_or("(unreadable)");
-    if is_ours(text, headers, scheme) {
+    if is_ours(text, headers, scheme) || (is_socket && is_on_our_host(text, headers, scheme)) {
         return Access::Own;
     }
     if config.http.origins.iter().any(|named| named.trim_end_matches('/') == text) {
@@ -121,6 +128,8 @@ fn access(config: &Config, headers: &HeaderMap, scheme: Scheme, (method, path): 
 /// opens would let them in.
 fn is_guarded(config: &Config, path: &str) -> bool {
     match path.split('/').nth(1) {
+        // A WebSocket: both are asked for.
+        Some("" | "protoo") => !config.whip.tokens.is_empty() || !config.whep.tokens.is_empty(),
         Some("whip") => !config.whip.tokens.is_empty(),
         Some("whep") => !config.whep.tokens.is_empty(),
         Some("rooms") if path.ends_with("/events") => !config.whep.tokens.is_empty(),
@@ -133,10 +142,24 @@ fn host(headers: &HeaderMap) -> &str {
     headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
 }
 
+/// A host without its port.
+fn without_port(host: &str) -> &str {
+    host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name)
+}
+
+/// Whether an origin is one of this host, on whatever port: mediasoup-demo serves its application on one port and its
+/// WebSocket on another. The same care is taken of names as below.
+fn is_on_our_host(origin: &str, headers: &HeaderMap, scheme: Scheme) -> bool {
+    let host = without_port(host(headers));
+    let Some((of, named)) = origin.split_once("://") else { return false };
+    let is_safe = is_literal(host) || (scheme == Scheme::Https && of == "https");
+    !host.is_empty() && is_safe && without_port(named) == host
+}
+
 /// Whether a host, perhaps with a port, is one that no foreign page can have for its name: an IP address or localhost.
 /// (Without any it is no browser that asks.)
 fn is_literal(host: &str) -> bool {
-    let name = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
+    let name = without_port(host);
     let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
     literal || name == "localhost" || host.is_empty()
 }

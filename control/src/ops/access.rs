@@ -82,9 +82,10 @@ pub(crate) async fn operate(State(app): AppState, request: Request, next: Next) 
     Ok(next.run(request).await)
 }
 
-/// What a client has shown, whether or not it was asked for.
-pub(crate) fn credential(headers: &HeaderMap) -> Option<Credential> {
-    let hash = digest::digest(&digest::SHA256, bearer(headers)?.as_bytes());
+/// What a client has shown, whether or not it was asked for. `token` is one that came in another way than by the
+/// header.
+pub(crate) fn credential(headers: &HeaderMap, token: Option<&str>) -> Option<Credential> {
+    let hash = digest::digest(&digest::SHA256, bearer(headers).or(token)?.as_bytes());
     hash.as_ref().try_into().ok().map(Credential)
 }
 

@@ -185,6 +185,7 @@ impl Snapshot {
             ("broadcaster", sum(|of| of.broadcasters)),
             ("publisher", sum(|of| of.publishers)),
             ("viewer", sum(|of| of.viewers)),
+            ("participant", sum(|of| of.participants)),
         ];
         let peers = peers.map(|(kind, number)| (labels(&[("kind", &kind)]), number));
         page.gauges("peers", "Peers that are there", peers)?;
@@ -201,7 +202,7 @@ impl Snapshot {
     fn encode_sessions(&self, page: &mut Page<'_>) -> fmt::Result {
         let of = &self.sessions;
         let by_kind = |(kind, number): (&&'static str, &u64)| (labels(&[("kind", kind)]), *number as f64);
-        page.counters("sessions_begun", "Sessions of WHIP and WHEP that were made", of.begun.iter().map(by_kind))?;
+        page.counters("sessions_begun", "Sessions that were made", of.begun.iter().map(by_kind))?;
         page.counters("sessions_connected", "Sessions that were connected", of.connected.iter().map(by_kind))?;
         let ended = of.ended.iter();
         let ended = ended.map(|((kind, cause), number)| (labels(&[("kind", kind), ("cause", cause)]), *number as f64));

@@ -1,8 +1,9 @@
 //! What operators see and decide: the status page, counters as JSON, health, and who may do what.
 
 pub(crate) mod access;
+mod get_stats;
 mod metrics;
-pub(crate) mod stats;
+mod stats;
 mod status;
 mod trace;
 mod verbosity;
@@ -12,6 +13,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post, put};
+
+pub(crate) use get_stats::get_stats;
 
 use crate::http::App;
 

@@ -17,7 +17,7 @@ fn discards(discards: &Discards) -> Value {
     Value::Object(discards.iter().map(|(name, packets)| (name.to_owned(), json!(packets))).collect::<Map<_, _>>())
 }
 
-fn transport(stats: &TransportStats) -> Value {
+pub(super) fn transport(stats: &TransportStats) -> Value {
     let mut entry = json!({
         "type": if stats.webrtc.is_some() { "webrtc-transport" } else { "plain-rtp-transport" },
         "local": stats.local,
@@ -52,11 +52,16 @@ fn webrtc(stats: &WebRtcStats, entry: &mut Value) {
         DtlsState::Failed => "failed",
         DtlsState::Closed => "closed",
     });
-    entry["protocol"] = json!(stats.protocol.map(|protocol| match protocol {
+    entry["protocol"] = json!(stats.protocol.map(protocol));
+    entry["srtpCryptoSuite"] = json!(stats.suite.map(SrtpCryptoSuite::name));
+}
+
+/// mediasoup's name.
+pub(super) fn protocol(protocol: IceProtocol) -> &'static str {
+    match protocol {
         IceProtocol::Udp => "udp",
         IceProtocol::Tcp => "tcp",
-    }));
-    entry["srtpCryptoSuite"] = json!(stats.suite.map(SrtpCryptoSuite::name));
+    }
 }
 
 /// What the path carries, where receivers say what it does.
@@ -67,7 +72,7 @@ fn outgoing(stats: &OutgoingStats, entry: &mut Value) {
     entry["outgoingQueue"] = json!(ms(stats.queue_us));
 }
 
-fn stream(stats: &StreamStats, producer: &ProducerStats) -> Value {
+pub(super) fn stream(stats: &StreamStats, producer: &ProducerStats) -> Value {
     json!({
         "type": "inbound-rtp",
         "kind": kind(producer.kind),
@@ -94,7 +99,7 @@ fn stream(stats: &StreamStats, producer: &ProducerStats) -> Value {
     })
 }
 
-fn consumer(stats: &ConsumerStats) -> Value {
+pub(super) fn consumer(stats: &ConsumerStats) -> Value {
     json!({
         "type": "outbound-rtp",
         "ssrc": stats.ssrc,
@@ -117,7 +122,7 @@ fn consumer(stats: &ConsumerStats) -> Value {
     })
 }
 
-fn data_producer(stats: &DataProducerStats) -> Value {
+pub(super) fn data_producer(stats: &DataProducerStats) -> Value {
     json!({
         "type": "data-producer",
         "label": stats.label,
@@ -128,7 +133,7 @@ fn data_producer(stats: &DataProducerStats) -> Value {
     })
 }
 
-fn data_consumer(stats: &DataConsumerStats) -> Value {
+pub(super) fn data_consumer(stats: &DataConsumerStats) -> Value {
     json!({
         "type": "data-consumer",
         "paused": stats.paused,
@@ -149,29 +154,6 @@ fn kind(kind: corecast_wire::MediaKind) -> &'static str {
 /// mediasoup tells round trips in milliseconds.
 fn ms(us: u32) -> f64 {
     f64::from(us) / 1_000.0
-}
-
-fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// One object, as mediasoup's `getStats()` answers: an array with a timestamp in each entry.
-pub(crate) fn mediasoup(name: &str, stats: &ObjectStats) -> Value {
-    let mut entries = match stats {
-        ObjectStats::Transport(stats) => {
-            let mut entry = transport(stats);
-            entry["transportId"] = json!(name);
-            vec![entry]
-        }
-        ObjectStats::Producer(stats) => stats.streams.iter().map(|of| stream(of, stats)).collect(),
-        ObjectStats::Consumer(stats) => vec![consumer(stats)],
-        ObjectStats::DataProducer(stats) => vec![data_producer(stats)],
-        ObjectStats::DataConsumer(stats) => vec![data_consumer(stats)],
-    };
-    let timestamp = now_ms();
-    entries.iter_mut().for_each(|entry| entry["timestamp"] = json!(timestamp));
-    Value::Array(entries)
 }
 
 /// Lists for `/stats`: every object with its name, room and relations.

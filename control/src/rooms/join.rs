@@ -7,14 +7,15 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use corecast_wire::{Command, ConsumeOptions, ConsumerId, TransportId};
-use serde_json::Value;
+use serde_json::json;
 use tokio::sync::watch;
 
 use super::draw::{draw_ssrc, next_id, object_name};
 use super::error::{Code, Error};
-use super::media::{Consumer, Producer};
+use super::media::{BEST_SCORE, Consumer, Producer};
 use super::peer::{Left, NewPeer, Peer, PeerHandle, PeerKind};
 use super::peers::ProducerInfo;
+use super::rate::Rate;
 use super::room::Room;
 use super::state::{State, close_transport};
 use super::transport::{Transport, TransportKind};
@@ -88,6 +89,7 @@ impl Room {
         let receiver = states.receiver();
         state.add_webrtc(&name, id, &peer, HashSet::from([ssrc]), states);
         state.producers.extend(producers.into_iter().map(|producer| (object_name(), producer)));
+        self.observe(&state, peer.name()).await;
         state.peer_mut(&peer)?.begins(self.id(), Some(&name));
         self.succeed(&mut state).await;
         Ok((Joined { peer, transport: name, local, states: receiver, left }, channels))
@@ -132,6 +134,7 @@ impl Room {
                 let producer = state.producers.get(&from).ok_or_else(gone)?;
                 let consumer = ConsumerId(next_id());
                 let takes = options.payload_types.iter().map(|one| one.router).collect();
+                let rtx_ssrc = options.rtx.as_ref().map(|rtx| rtx.ssrc);
                 let options = ConsumeOptions { outlives_producer: true, ..options };
                 commands.push(Command::Consume { transport: id, consumer, producer: producer.id, options });
                 consumers.push(Consumer {
@@ -142,6 +145,9 @@ impl Room {
                     layer: producer.is_layered().then(|| self.worker().events().consumer(consumer)),
                     takes: Some(takes),
                     wishes_less: false,
+                    rate: Rate::default(),
+                    score: BEST_SCORE,
+                    rtx_ssrc,
                 });
             }
         }
@@ -164,6 +170,7 @@ impl Room {
         let receiver = states.receiver();
         peer.begins(self.id(), Some(&name));
         state.add_peer(peer);
+        state.tell_joined(handle.name());
         state.add_webrtc(&name, id, &handle, ssrcs, states);
         let mut given = Vec::new();
         for consumer in consumers {
@@ -187,9 +194,8 @@ impl State {
         ssrcs: HashSet<u32>,
         states: TransportStates,
     ) {
-        let kind = TransportKind::WebRtc { _states: states };
-        let owner = peer.shared_name();
-        self.transports.insert(name.to_owned(), Transport { id, owner, kind, cname: None, next_mid: 0, ssrcs });
+        let kind = TransportKind::WebRtc { _states: states, own: None };
+        self.transports.insert(name.to_owned(), Transport::new(id, peer.shared_name(), kind, ssrcs));
     }
 }
 
@@ -199,7 +205,7 @@ fn viewer(client: IpAddr) -> NewPeer {
         name: object_name(),
         kind: PeerKind::Whep,
         display_name: String::new(),
-        app_data: Value::Null,
+        app_data: json!({ "device": { "flag": "viewer", "name": "WHEP" } }),
         rtp_capabilities: None,
         joined: false,
         credential: None,

@@ -9,9 +9,17 @@ use corecast_wire::{
 use serde_json::Value;
 
 use super::draw::next_id;
+use super::ear::{ConsumerScore, StreamScore};
+use super::rate::Rate;
 use super::sample::Sample;
 use crate::ortc::{Kind, Produced, RtpParameters};
-use crate::workers::ConsumerStates;
+use crate::workers::{ConsumerStates, MessageRoute};
+
+/// Label of the bot's channel, and of those on which it is spoken to (mediasoup-demo's).
+pub(super) const BOT: &str = "bot";
+
+/// Of a stream that loses nothing.
+pub(super) const BEST_SCORE: u8 = 10;
 
 /// Media that a peer sends.
 #[derive(Debug)]
@@ -31,6 +39,18 @@ pub(super) struct Producer {
     pub(super) consumable: Arc<RtpParameters>,
     pub(super) app_data: Option<Value>,
     pub(super) paused: bool,
+    /// How its streams did when they were last looked at, and what was counted then.
+    pub(super) scores: Vec<StreamScore>,
+    pub(super) counted: Vec<Counted>,
+    /// Bit rates of its streams.
+    pub(super) rates: Vec<Rate>,
+}
+
+/// Packets of a stream, as they were when it was last looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counted {
+    pub(super) received: u64,
+    pub(super) lost: i64,
 }
 
 impl Producer {
@@ -48,8 +68,17 @@ impl Producer {
             consumable: Arc::new(produced.consumable),
             app_data: None,
             paused: options.paused,
+            scores: Vec::new(),
+            counted: Vec::new(),
+            rates: Vec::new(),
         };
         (producer, options)
+    }
+
+    /// Scores of its streams in the order of its encodings; 0 for one of which nothing has come.
+    pub(super) fn scores_by_encoding(&self) -> Vec<u8> {
+        let of = |encoding| self.scores.iter().find(|of| of.encoding == encoding).map_or(0, |of| of.score);
+        (0..self.encodings.len()).map(of).collect()
     }
 
     /// Whether its consumers may be sent less than all of it: some layers, or nothing if their path carries no more.
@@ -95,6 +124,11 @@ pub(super) struct Consumer {
     pub(super) wishes_less: bool,
     /// The router's payload types that its receiver takes, if it outlives its producer.
     pub(super) takes: Option<Vec<u8>>,
+    /// Its bit rate, and how well its own stream arrives, 0 to 10, as last looked at.
+    pub(super) rate: Rate,
+    pub(super) score: u8,
+    /// SSRC of its retransmissions.
+    pub(super) rtx_ssrc: Option<u32>,
 }
 
 impl Consumer {
@@ -103,6 +137,52 @@ impl Consumer {
         let preferred = consumable.codecs.first().map(|codec| codec.payload_type);
         preferred.is_some_and(|preferred| self.takes.as_ref().is_some_and(|takes| takes.contains(&preferred)))
     }
+
+    /// How well it does. Of a producer of several encodings the one that it is sent counts, or else the best.
+    pub(super) fn scored(&self, producer: &Producer) -> ConsumerScore {
+        let producers = producer.scores_by_encoding();
+        let sent = self.layer.as_ref().and_then(|layer| layer.receiver().borrow().current);
+        let sent = sent.and_then(|current| producers.get(usize::from(current.encoding)).copied());
+        let producer = sent.or_else(|| producers.iter().copied().max()).unwrap_or(0);
+        ConsumerScore { score: self.score, producer, producers }
+    }
+}
+
+/// Messages that a participant sends, or the room's bot.
+#[derive(Debug)]
+pub(super) struct DataProducer {
+    pub(super) id: DataProducerId,
+    /// Name of its transport, and the stream on it. None of the bot.
+    pub(super) on: Option<(String, u16)>,
+    /// Name of its peer. None of the bot.
+    pub(super) owner: Option<Arc<str>>,
+    pub(super) label: String,
+    pub(super) protocol: String,
+    pub(super) parameters: SctpStreamParameters,
+    pub(super) app_data: Value,
+    /// What is said to the bot goes there.
+    pub(super) to_bot: Option<MessageRoute>,
+}
+
+impl DataProducer {
+    /// Whether it is said to the room's bot, and to nobody else.
+    pub(super) fn is_for_bot(&self) -> bool {
+        self.owner.is_some() && (self.label == BOT || self.app_data["channel"] == BOT)
+    }
+}
+
+/// Messages that a participant is sent.
+#[derive(Debug)]
+pub(super) struct DataConsumer {
+    pub(super) id: DataConsumerId,
+    /// Name of its transport.
+    pub(super) transport: String,
+    /// Its stream there.
+    pub(super) stream: u16,
+    /// Name of its peer.
+    pub(super) owner: Arc<str>,
+    /// Name of its data producer.
+    pub(super) data_producer: String,
 }
 
 /// A data channel's place: its transport and its stream.

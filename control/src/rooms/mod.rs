@@ -8,11 +8,16 @@
 //! From the outside in: `registry` (all rooms; `waiting` for one), `room` (the lock, the end), `peers`, then `join` (a
 //! peer with a WebRTC transport and everything inside at once) or `plain` and `produce_consume` (step by step),
 //! `silence` (publishers that have vanished), `succession` (what their viewers see next), `layers`, `channels` (data),
-//! `listener`, `load` (whether there is room for more). The
-//! tables are in `state`, their rows in `peer`, `transport` and `media`.
+//! `listener`, `load` (whether there is room for more). Participants, who hear what happens: `participants`, `data`,
+//! `report` (counters), and `attendant`, the room's own task, with `observers`, `scores` and `bot`. The tables are in
+//! `state`, their rows in `peer`, `transport` and `media`; what participants are told is in `ear`.
 
+mod attendant;
+mod bot;
 mod channels;
+mod data;
 mod draw;
+mod ear;
 mod error;
 mod events;
 mod join;
@@ -21,14 +26,19 @@ mod listener;
 mod load;
 mod media;
 mod names;
+mod observers;
 mod overview;
+mod participants;
 mod peer;
 mod peers;
 mod plain;
 mod produce_consume;
+mod rate;
 mod registry;
+mod report;
 mod room;
 mod sample;
+mod scores;
 mod silence;
 mod state;
 mod succession;
@@ -37,7 +47,9 @@ mod waiting;
 mod webrtc;
 mod webrtc_transport;
 
+pub(crate) use data::{CreatedDataConsumer, NewDataProducer};
 pub(crate) use draw::{draw_cname, draw_first_sequence, draw_ssrc};
+pub(crate) use ear::{ConsumerScore, PeerEvent, PeerEvents, PeerView, StreamScore};
 pub(crate) use error::{Code, Error};
 pub(crate) use events::{Presence, RoomEvent};
 pub(crate) use join::{Given, Joined, Wanted};
@@ -46,12 +58,15 @@ pub(crate) use listener::Listener;
 pub(crate) use load::Marks;
 pub(crate) use names::{check_display_name, check_name};
 pub(crate) use overview::{Named, Overview, Size};
+pub(crate) use participants::{CAME_AGAIN, Entered, Profile};
 pub(crate) use peer::{Credential, Left, NewPeer, PeerHandle, PeerKind, ROOM_CLOSED};
 pub(crate) use peers::{PeerInfo, ProducerInfo};
 pub(crate) use plain::{NewPlainTransport, PlainRemote};
-pub(crate) use produce_consume::{NewConsumer, NewProducer};
+pub(crate) use produce_consume::{CreatedConsumer, NewConsumer, NewProducer};
 pub(crate) use registry::Rooms;
+pub(crate) use report::{ConsumerReport, ProducerReport, Report, TransportReport};
 pub(crate) use room::Room;
 pub(crate) use silence::FELL_SILENT;
 pub(crate) use succession::NOTHING_TO_SEE;
 pub(crate) use webrtc::{LocalParameters, RemoteParameters, WebRtc};
+pub(crate) use webrtc_transport::{CreatedWebRtc, HANDSHAKE_FAILED, SILENT};

@@ -79,6 +79,7 @@ pub(crate) struct Size {
     pub(crate) broadcasters: usize,
     pub(crate) publishers: usize,
     pub(crate) viewers: usize,
+    pub(crate) participants: usize,
     pub(crate) consumers: usize,
 }
 
@@ -92,6 +93,7 @@ impl Room {
             broadcasters: 0,
             publishers: 0,
             viewers: 0,
+            participants: 0,
             consumers: state.consumers.len(),
         };
         for peer in state.peers.values() {
@@ -99,6 +101,7 @@ impl Room {
                 PeerKind::LegacyBroadcaster | PeerKind::TypedBroadcaster => size.broadcasters += 1,
                 PeerKind::Whip => size.publishers += 1,
                 PeerKind::Whep => size.viewers += 1,
+                PeerKind::Participant => size.participants += 1,
             }
         }
         size

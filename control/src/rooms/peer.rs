@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::draw::next_id;
+use super::ear::{Ear, PeerView};
 use crate::ortc::RtpCapabilities;
 
 /// By which signaling a peer came. One signaling must not act for the peers of another, and viewers are not listed.
@@ -21,6 +22,9 @@ pub(crate) enum PeerKind {
     Whip,
     /// WHEP: it watches, and has no name that others know.
     Whep,
+    /// mediasoup's signaling by WebSocket: it publishes and is sent what others publish, each by an object of its own,
+    /// and hears what happens in the room.
+    Participant,
 }
 
 impl PeerKind {
@@ -40,6 +44,7 @@ impl PeerKind {
             Self::LegacyBroadcaster | Self::TypedBroadcaster => "broadcaster",
             Self::Whip => "publisher",
             Self::Whep => "viewer",
+            Self::Participant => "participant",
         }
     }
 
@@ -49,6 +54,7 @@ impl PeerKind {
             Self::LegacyBroadcaster | Self::TypedBroadcaster => "broadcasters",
             Self::Whip => "publishers",
             Self::Whep => "viewers",
+            Self::Participant => "participants",
         }
     }
 }
@@ -129,6 +135,8 @@ pub(super) struct Peer {
     pub(super) wanted: Option<String>,
     /// Since when there has been nothing to see for a viewer.
     pub(super) stranded_since: Option<Instant>,
+    /// Where the events of a participant go.
+    pub(super) ear: Option<Ear>,
     client: IpAddr,
     /// Told why when the peer leaves, and dropped then.
     present: watch::Sender<Option<&'static str>>,
@@ -166,6 +174,7 @@ impl Peer {
             since: Instant::now(),
             wanted: None,
             stranded_since: None,
+            ear: None,
             client: new.client,
             present,
             session: None,
@@ -186,6 +195,20 @@ impl Peer {
     /// It leaves, for this reason.
     pub(super) fn leaves(&self, why: &'static str) {
         self.present.send_replace(Some(why));
+    }
+
+    /// Whether participants know of it: once it has joined and, of viewers, from the start.
+    pub(super) fn is_shown(&self) -> bool {
+        self.joined || self.kind.is_viewer()
+    }
+
+    /// The peer as participants know it.
+    pub(super) fn view(&self) -> PeerView {
+        let display_name = match self.display_name.as_str() {
+            "" => self.kind.name().to_owned(),
+            name => name.to_owned(),
+        };
+        PeerView { name: self.handle.name().to_owned(), display_name, app_data: self.app_data.clone() }
     }
 
     /// The order of coming.

@@ -95,7 +95,7 @@ impl Room {
         let kind = TransportKind::Plain(plain);
         let ssrcs = HashSet::from([rtcp_ssrc]);
         let name = object_name();
-        state.transports.insert(name.clone(), Transport { id, owner, kind, cname: None, next_mid: 0, ssrcs });
+        state.transports.insert(name.clone(), Transport::new(id, owner, kind, ssrcs));
         Ok(CreatedPlain {
             name,
             ip: listen.announced_address.clone().unwrap_or_else(|| local.ip().to_string()),

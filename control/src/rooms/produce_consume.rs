@@ -1,14 +1,20 @@
 //! A peer produces and consumes on its transports.
 
-use corecast_wire::{Command, ConsumerId, Object, ObjectStats};
+use std::sync::{Mutex, PoisonError};
+
+use corecast_wire::{Command, ConsumerId};
 use serde_json::Value;
 
 use super::draw::{draw_cname, draw_first_sequence, draw_ssrc, next_id, object_name};
+use super::ear::{ConsumerScore, Ear, Layers, PeerEvent};
 use super::error::Error;
-use super::media::{Consumer, Producer};
+use super::media::{BEST_SCORE, Consumer, Producer};
 use super::peer::PeerHandle;
+use super::rate::Rate;
 use super::room::Room;
+use super::state::State;
 use crate::ortc::{self, ConsumeRequest, Kind, RtpCapabilities, RtpParameters};
+use crate::workers::{ConsumerState, RequestError};
 
 const MID_LIMIT: u32 = 100_000_000;
 
@@ -38,10 +44,38 @@ pub(crate) struct NewConsumer {
 pub(crate) struct CreatedConsumer {
     pub(crate) name: String,
     pub(crate) kind: Kind,
+    /// Name of its producer.
+    pub(crate) producer: String,
+    /// Name of the peer who sends that.
+    pub(crate) peer: String,
+    /// What others are told of the producer.
+    pub(crate) app_data: Option<Value>,
     pub(crate) rtp_parameters: RtpParameters,
     /// "simple", "simulcast" or "svc".
     pub(crate) streams: &'static str,
     pub(crate) producer_paused: bool,
+    pub(crate) score: ConsumerScore,
+}
+
+/// A consumer that is about to be made.
+struct Draft {
+    command: Command,
+    consumer: Consumer,
+    created: CreatedConsumer,
+    ssrc: u32,
+}
+
+/// Tells a participant of the layers that its consumer is sent, when they change.
+fn layers_told(ear: Ear, consumer: String) -> impl Fn(&ConsumerState) + Send + Sync {
+    let told = Mutex::new(None);
+    move |state| {
+        let layers = state.current.filter(|_| !state.suspended).map(|current| current.spatial);
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.replace(layers) != Some(layers) {
+            let layers = layers.map(|spatial| Layers { spatial });
+            ear.tell(PeerEvent::LayersChanged { consumer: consumer.clone(), layers });
+        }
+    }
 }
 
 impl Room {
@@ -64,7 +98,9 @@ impl Room {
         producer.app_data = new.app_data;
         let name = object_name();
         state.producers.insert(name.clone(), producer);
+        self.observe(&state, peer.name()).await;
         state.tell_changed(peer.name());
+        state.tell_others(peer.name(), || PeerEvent::Produced { producer: name.clone() });
         self.succeed(&mut state).await;
         Ok(name)
     }
@@ -76,19 +112,54 @@ impl Room {
         transport: &str,
         new: NewConsumer,
     ) -> Result<CreatedConsumer, Error> {
-        new.rtp_capabilities.as_ref().map_or(Ok(()), RtpCapabilities::check)?;
+        let made = self.consume_all(peer, transport, vec![new]).await?.pop();
+        made.unwrap_or_else(|| Err(RequestError::WrongReply.into()))
+    }
+
+    /// New consumers, in one batch: what became of each, in order. An error if none can be made.
+    pub(crate) async fn consume_all(
+        &self,
+        peer: &PeerHandle,
+        transport: &str,
+        new: Vec<NewConsumer>,
+    ) -> Result<Vec<Result<CreatedConsumer, Error>>, Error> {
         let mut guard = self.state().await;
         let state = &mut *guard;
-        let own = state.joined_peer(peer)?.rtp_capabilities.clone();
+        state.joined_peer(peer)?;
         state.transport_of(peer, transport)?;
+        let drafts: Vec<_> = new.into_iter().map(|new| self.draft(state, peer, transport, new)).collect();
+        let commands = drafts.iter().filter_map(|draft| Some(draft.as_ref().ok()?.command.clone())).collect();
+        let mut results = self.worker().try_all(commands).await?.into_iter();
+        let mut made = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let applied = draft.and_then(|draft| match results.next() {
+                Some(Ok(_)) => Ok(draft),
+                Some(Err(refused)) => Err(RequestError::from(refused).into()),
+                None => Err(RequestError::WrongReply.into()),
+            });
+            made.push(applied.map(|draft| {
+                if let Some(on) = state.transports.get_mut(transport) {
+                    on.ssrcs.extend([draft.ssrc, draft.ssrc + 1]);
+                }
+                state.consumers.insert(draft.created.name.clone(), draft.consumer);
+                draft.created
+            }));
+        }
+        Ok(made)
+    }
+
+    fn draft(&self, state: &mut State, peer: &PeerHandle, transport: &str, new: NewConsumer) -> Result<Draft, Error> {
+        new.rtp_capabilities.as_ref().map_or(Ok(()), RtpCapabilities::check)?;
+        let missing = |kind: &str, name: &str| Error::not_found(kind, name);
+        let State { peers, producers, transports, .. } = state;
+        let own = peers.get(peer.name()).ok_or_else(|| missing("peer", peer.name()))?;
         let capabilities = new
             .rtp_capabilities
             .as_ref()
-            .or(own.as_deref())
+            .or(own.rtp_capabilities.as_deref())
             .ok_or_else(|| Error::field("rtpCapabilities", "are missing, here and of the peer"))?;
-        let missing = |kind: &str, name: &str| Error::not_found(kind, name);
-        let producer = state.producers.get(&new.producer).ok_or_else(|| missing("producer", &new.producer))?;
-        let on = state.transports.get_mut(transport).ok_or_else(|| missing("transport", transport))?;
+        let producer = producers.get(&new.producer).ok_or_else(|| missing("producer", &new.producer))?;
+        let on = transports.get_mut(transport).ok_or_else(|| missing("transport", transport))?;
         let ssrc = draw_ssrc(&on.ssrcs);
         let request = ConsumeRequest {
             enable_rtx: new.enable_rtx,
@@ -100,38 +171,51 @@ impl Room {
             mid: on.next_mid,
         };
         let consumed = ortc::consume(producer.kind, &producer.consumable, capabilities, &request)?;
-        let id = ConsumerId(next_id());
-        let layer = producer.is_layered().then(|| self.worker().events().consumer(id));
-        let command =
-            Command::Consume { transport: on.id, consumer: id, producer: producer.id, options: consumed.options };
-        self.worker().apply(command).await?;
         on.next_mid = (on.next_mid + 1) % MID_LIMIT;
-        on.ssrcs.extend([ssrc, ssrc + 1]);
-        let created = CreatedConsumer {
-            name: object_name(),
-            kind: producer.kind,
-            rtp_parameters: consumed.rtp_parameters,
-            streams: producer.streams,
-            producer_paused: producer.paused,
-        };
+        let (id, name) = (ConsumerId(next_id()), object_name());
+        let events = self.worker().events();
+        let layer = producer.is_layered().then(|| match &own.ear {
+            Some(ear) => events.consumer_with(id, Box::new(layers_told(ear.clone(), name.clone()))),
+            None => events.consumer(id),
+        });
+        let rtx_ssrc = consumed.options.rtx.as_ref().map(|rtx| rtx.ssrc);
         let consumer = Consumer {
             id,
             transport: transport.to_owned(),
             owner: peer.shared_name(),
-            producer: new.producer,
+            producer: new.producer.clone(),
             layer,
             takes: None,
             wishes_less: false,
+            rate: Rate::default(),
+            score: BEST_SCORE,
+            rtx_ssrc,
         };
-        state.consumers.insert(created.name.clone(), consumer);
-        Ok(created)
+        let created = CreatedConsumer {
+            name,
+            kind: producer.kind,
+            producer: new.producer,
+            peer: producer.owner.to_string(),
+            app_data: producer.app_data.clone(),
+            rtp_parameters: consumed.rtp_parameters,
+            streams: producer.streams,
+            producer_paused: producer.paused,
+            score: consumer.scored(producer),
+        };
+        let options = consumed.options;
+        let command = Command::Consume { transport: on.id, consumer: id, producer: producer.id, options };
+        Ok(Draft { command, consumer, created, ssrc })
     }
 
     pub(crate) async fn pause_producer(&self, peer: &PeerHandle, name: &str, paused: bool) -> Result<(), Error> {
         let mut state = self.state().await;
         let producer = state.producer_of(peer, name)?;
         self.worker().apply(Command::PauseProducer { producer: producer.id, paused }).await?;
-        producer.paused = paused;
+        if std::mem::replace(&mut producer.paused, paused) != paused {
+            for (consumer, of) in state.consumers.iter().filter(|(_, of)| of.producer == name) {
+                state.tell(&of.owner, PeerEvent::ProducerPaused { consumer: consumer.clone(), paused });
+            }
+        }
         Ok(())
     }
 
@@ -164,25 +248,10 @@ impl Room {
         Ok(self.worker().apply(Command::RequestKeyFrame { consumer }).await?)
     }
 
-    /// Counters of a transport of a peer.
-    pub(crate) async fn transport_stats(&self, peer: &PeerHandle, name: &str) -> Result<ObjectStats, Error> {
-        let id = self.state().await.transport_of(peer, name)?.id;
-        self.stats_of(Object::Transport(id), "transport", name).await
-    }
-
-    /// Counters of a producer of a peer.
-    pub(crate) async fn producer_stats(&self, peer: &PeerHandle, name: &str) -> Result<ObjectStats, Error> {
-        let id = self.state().await.producer_of(peer, name)?.id;
-        self.stats_of(Object::Producer(id), "producer", name).await
-    }
-
-    /// Counters of a consumer of a peer.
-    pub(crate) async fn consumer_stats(&self, peer: &PeerHandle, name: &str) -> Result<ObjectStats, Error> {
-        let id = self.state().await.consumer_of(peer, name)?.id;
-        self.stats_of(Object::Consumer(id), "consumer", name).await
-    }
-
-    async fn stats_of(&self, object: Object, kind: &str, name: &str) -> Result<ObjectStats, Error> {
-        self.worker().stats_of(object).await?.ok_or_else(|| Error::not_found(kind, name))
+    /// Which of a receiver's pictures come first where its path does not carry all; the higher comes first.
+    pub(crate) async fn set_priority(&self, peer: &PeerHandle, consumer: &str, priority: u8) -> Result<(), Error> {
+        let state = self.state().await;
+        let consumer = state.consumer_of(peer, consumer)?.id;
+        Ok(self.worker().apply(Command::SetPriority { consumer, priority }).await?)
     }
 }

@@ -68,6 +68,16 @@ impl Rooms {
     /// The room of that name. If there is none yet it is made, on the worker whose turn it is, and counts as this
     /// client's for as long as it is there.
     pub(crate) async fn get_or_create(&self, id: &str, client: IpAddr) -> Result<Arc<Room>, Error> {
+        self.get_or_create_with(id, client, 0).await
+    }
+
+    /// The same; if it is made, each participant gets so many further consumers of each producer.
+    pub(crate) async fn get_or_create_with(
+        &self,
+        id: &str,
+        client: IpAddr,
+        consumer_replicas: usize,
+    ) -> Result<Arc<Room>, Error> {
         check_name("roomId", id)?;
         let mut rooms = self.rooms.lock().await;
         if let Some(Entry { room, .. }) = rooms.get(id) {
@@ -89,7 +99,8 @@ impl Rooms {
         worker.apply(Command::CreateRouter { router }).await?;
         tracing::info!("room {id:?} is on worker {}", worker.index());
         let (addresses, webrtc) = (self.addresses.clone(), Arc::clone(&self.webrtc));
-        let room = Arc::new(Room::new(id, worker, router, addresses, webrtc, self.settings.viewer_grace.0));
+        let settings = (self.settings.viewer_grace.0, consumer_replicas);
+        let room = Arc::new(Room::new(id, worker, router, addresses, webrtc, settings));
         rooms.insert(id.to_owned(), Entry { room: Arc::clone(&room), _share: share });
         self.waiting.tell(id);
         Ok(room)
@@ -128,6 +139,17 @@ impl Rooms {
         Ok(())
     }
 
+    /// Closes a room that a participant has left, if it was the last one there. A room that another one has taken since
+    /// stays.
+    pub(crate) async fn close_if_left(&self, room: &Arc<Room>) -> Result<(), Error> {
+        let mut rooms = self.rooms.lock().await;
+        let is_it = rooms.get(room.id()).is_some_and(|entry| Arc::ptr_eq(&entry.room, room));
+        if is_it && room.close_if_left().await? {
+            rooms.remove(room.id());
+        }
+        Ok(())
+    }
+
     /// Whether the server is about to stop.
     pub(crate) fn is_draining(&self) -> bool {
         self.drained_at.get().is_some()
@@ -154,6 +176,7 @@ impl Rooms {
 
     /// Closes every room: peers and listeners are told at once, and not by silence.
     pub(crate) async fn close_all(&self) {
+        self.drained_at.get_or_init(Instant::now);
         let mut rooms = self.rooms.lock().await;
         self.waiting.close();
         for (id, entry) in rooms.drain() {

@@ -27,6 +27,8 @@ pub(crate) struct Room {
     webrtc: Arc<WebRtc>,
     /// For so long a viewer waits that has nothing to see.
     viewer_grace: Duration,
+    /// Further consumers of the same producer that each participant is given, to make load.
+    consumer_replicas: usize,
     state: Mutex<State>,
 }
 
@@ -37,9 +39,15 @@ impl Room {
         router: RouterId,
         addresses: Addresses,
         webrtc: Arc<WebRtc>,
-        viewer_grace: Duration,
+        (viewer_grace, consumer_replicas): (Duration, usize),
     ) -> Self {
-        Self { id: id.to_owned(), worker, router, addresses, webrtc, viewer_grace, state: Mutex::new(State::new()) }
+        let state = Mutex::new(State::new());
+        Self { id: id.to_owned(), worker, router, addresses, webrtc, viewer_grace, consumer_replicas, state }
+    }
+
+    /// Further consumers of the same producer that each participant is given.
+    pub(crate) fn consumer_replicas(&self) -> usize {
+        self.consumer_replicas
     }
 
     /// Its name.
@@ -84,6 +92,11 @@ impl Room {
     /// Nobody is in it.
     pub(super) async fn is_empty(&self) -> bool {
         self.state().await.peers.is_empty()
+    }
+
+    /// True if it is closed now, since nobody is in it and nobody listens.
+    pub(super) async fn close_if_left(&self) -> Result<bool, Error> {
+        self.close_if_idle(Instant::now(), Duration::ZERO).await
     }
 
     /// Tells those who listen that it will close.

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use corecast_wire::{Command, ProducerId, TransportId};
 
+use super::bot::Bot;
+use super::ear::PeerEvent;
 use super::error::Error;
 use super::events::{EventSender, Presence, RoomEvent};
-use super::media::{Channel, ChannelKey, Consumer, Producer};
+use super::media::{Channel, ChannelKey, Consumer, DataConsumer, DataProducer, Producer};
+use super::observers::Observers;
 use super::peer::{Peer, PeerHandle};
-
 use super::transport::Transport;
 
 /// A peer that publishes.
@@ -29,6 +31,13 @@ pub(super) struct State {
     pub(super) consumers: HashMap<String, Consumer>,
     /// Data channels that are open.
     pub(super) channels: BTreeMap<ChannelKey, Channel>,
+    /// What participants say to each other, and to the bot.
+    pub(super) data_producers: HashMap<String, DataProducer>,
+    pub(super) data_consumers: HashMap<String, DataConsumer>,
+    /// What listens to the room's sound, once a participant is there.
+    pub(super) observers: Option<Observers>,
+    /// Who answers participants, while there are any.
+    pub(super) bot: Option<Bot>,
     pub(super) events: EventSender,
     /// Some viewer has nothing to see just now.
     pub(super) has_stranded: bool,
@@ -47,6 +56,10 @@ impl State {
             producers: HashMap::new(),
             consumers: HashMap::new(),
             channels: BTreeMap::new(),
+            data_producers: HashMap::new(),
+            data_consumers: HashMap::new(),
+            observers: None,
+            bot: None,
             events: EventSender::default(),
             has_stranded: false,
             closed: false,
@@ -98,11 +111,17 @@ impl State {
         self.transports.retain(|_, transport| !names.contains(&*transport.owner));
         self.producers.retain(|_, producer| !names.contains(&*producer.owner));
         self.consumers.retain(|_, consumer| !names.contains(&*consumer.owner));
+        self.data_producers.retain(|_, one| one.owner.as_ref().is_none_or(|owner| !names.contains(&**owner)));
+        self.data_consumers.retain(|_, consumer| !names.contains(&*consumer.owner));
         self.remove_consumers_without_producer();
         for peer in gone {
-            let peer_gone = self.peers.remove(peer.name()).inspect(|peer| peer.leaves(why));
-            if peer_gone.is_some_and(|peer| peer.joined) {
+            let Some(left) = self.peers.remove(peer.name()) else { continue };
+            left.leaves(why);
+            if left.joined {
                 self.events.send(RoomEvent::Left(peer.name().to_owned()));
+            }
+            if left.is_shown() {
+                self.tell_others(peer.name(), || PeerEvent::Left(peer.name().to_owned()));
             }
         }
         self.remove_channels_without_peer();
@@ -150,6 +169,9 @@ impl State {
     pub(super) fn remove_transport(&mut self, transport: &str) {
         self.transports.remove(transport);
         self.consumers.retain(|_, consumer| consumer.transport != transport);
+        self.data_consumers.retain(|_, consumer| consumer.transport != transport);
+        self.data_producers.retain(|_, one| one.on.as_ref().is_none_or(|(on, _)| on != transport));
+        self.remove_data_consumers_without_producer();
         let inside = self.producers.iter().filter(|(_, producer)| producer.transport == transport);
         for producer in inside.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             self.remove_producer(&producer);
@@ -162,9 +184,29 @@ impl State {
         self.remove_consumers_without_producer();
     }
 
+    /// Participants are told which of their consumers these are.
     fn remove_consumers_without_producer(&mut self) {
-        let producers = &self.producers;
-        self.consumers.retain(|_, one| one.takes.is_some() || producers.contains_key(&one.producer));
+        let Self { peers, producers, consumers, .. } = self;
+        consumers.retain(|name, one| {
+            let stays = one.takes.is_some() || producers.contains_key(&one.producer);
+            if let Some(ear) = peers.get(&*one.owner).and_then(|peer| peer.ear.as_ref()).filter(|_| !stays) {
+                ear.tell(PeerEvent::ConsumerClosed(name.clone()));
+            }
+            stays
+        });
+        self.remove_data_consumers_without_producer();
+    }
+
+    /// The same for data.
+    pub(super) fn remove_data_consumers_without_producer(&mut self) {
+        let Self { peers, data_producers, data_consumers, .. } = self;
+        data_consumers.retain(|name, one| {
+            let stays = data_producers.contains_key(&one.data_producer);
+            if let Some(ear) = peers.get(&*one.owner).and_then(|peer| peer.ear.as_ref()).filter(|_| !stays) {
+                ear.tell(PeerEvent::DataConsumerClosed(name.clone()));
+            }
+            stays
+        });
     }
 
     /// Peers that may be watched: the wanted one, or all that publish, those that are connected first and then in the
@@ -208,10 +250,40 @@ impl State {
         Some(Presence { name: name.to_owned(), display_name, tracks: self.tracks(name) })
     }
 
+    /// Listeners and participants are told of a peer, as far as they may know of it, and of what it has.
     pub(super) fn tell_joined(&self, name: &str) {
         if let Some(presence) = self.presence(name) {
             self.events.send(RoomEvent::Joined(presence));
         }
+        let Some(peer) = self.peers.get(name).filter(|peer| peer.is_shown()) else { return };
+        self.tell_others(name, || PeerEvent::Joined(peer.view()));
+        for producer in self.producer_infos(name) {
+            self.tell_others(name, || PeerEvent::Produced { producer: producer.name.clone() });
+        }
+    }
+
+    /// Tells one participant.
+    pub(super) fn tell(&self, name: &str, event: PeerEvent) {
+        if let Some(ear) = self.peers.get(name).and_then(|peer| peer.ear.as_ref()) {
+            ear.tell(event);
+        }
+    }
+
+    /// Tells every participant that has joined but the one whom it is about.
+    pub(super) fn tell_others(&self, but: &str, event: impl Fn() -> PeerEvent) {
+        let others = self.peers.values().filter(|peer| peer.joined && peer.handle.name() != but);
+        others.filter_map(|peer| peer.ear.as_ref()).for_each(|ear| ear.tell(event()));
+    }
+
+    /// Tells every participant that has joined.
+    pub(super) fn tell_all(&self, event: impl Fn() -> PeerEvent) {
+        // Names are not empty.
+        self.tell_others("", event);
+    }
+
+    /// Whether somebody hears what happens here.
+    pub(super) fn has_participants(&self) -> bool {
+        self.peers.values().any(|peer| peer.ear.is_some())
     }
 
     pub(super) fn tell_changed(&self, name: &str) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use corecast_wire::{SrtpCryptoSuite, SrtpParameters, TransportId};
 
+use super::rate::Rate;
 use crate::ortc::Carrier;
 use crate::workers::TransportStates;
 
@@ -21,9 +22,18 @@ pub(super) struct Transport {
     pub(super) next_mid: u32,
     /// Every SSRC that ever was the server's on it.
     pub(super) ssrcs: HashSet<u32>,
+    /// Bit rates of what it is sent and what it sends.
+    pub(super) received: Rate,
+    pub(super) sent: Rate,
 }
 
 impl Transport {
+    /// A transport with nothing on it.
+    pub(super) fn new(id: TransportId, owner: Arc<str>, kind: TransportKind, ssrcs: HashSet<u32>) -> Self {
+        let (received, sent) = (Rate::default(), Rate::default());
+        Self { id, owner, kind, cname: None, next_mid: 0, ssrcs, received, sent }
+    }
+
     /// What a producer's packets arrive on.
     pub(super) fn carrier(&self) -> Carrier {
         match self.kind {
@@ -40,7 +50,20 @@ pub(super) enum TransportKind {
     /// Receivers of its states see their end when this is dropped.
     WebRtc {
         _states: TransportStates,
+        /// Made for a participant: what it has beside that.
+        own: Option<Box<OwnWebRtc>>,
     },
+}
+
+/// What a participant's WebRTC transport has, which comes step by step.
+#[derive(Debug, Default)]
+pub(super) struct OwnWebRtc {
+    /// It has been told the client's DTLS parameters.
+    pub(super) connected: bool,
+    /// It can carry data channels.
+    pub(super) has_sctp: bool,
+    /// The next stream for a data consumer.
+    pub(super) next_stream: u16,
 }
 
 /// A transport of plain RTP or SRTP.

@@ -1,14 +1,50 @@
-//! WebRTC transports of a peer: made with what is inside, and their ICE restarted.
+//! WebRTC transports of a peer: made with what is inside, or empty and connected later; and their ICE restarted.
 
-use corecast_wire::{Command, IceParameters, TransportId, WebRtcTransportOptions};
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use super::draw::draw_ice;
-use super::error::Error;
+use corecast_wire::{
+    Command, DtlsParameters, DtlsState, IceParameters, IceState, SctpOptions, TransportId, WebRtcTransportOptions,
+};
+
+use super::draw::{draw_ice, draw_ssrc, next_id, object_name};
+use super::ear::{Ear, PeerEvent};
+use super::error::{Code, Error};
 use super::peer::PeerHandle;
 use super::room::Room;
 use super::state::close_transport;
+use super::transport::{OwnWebRtc, Transport, TransportKind};
 use super::webrtc::{LocalParameters, RemoteParameters};
-use crate::workers::TransportStates;
+use crate::workers::{TransportState, TransportStates};
+
+/// A participant's transport is over when its client has not been heard of for this long (mediasoup-demo's).
+const CONSENT_TIMEOUT_MS: u32 = 20_000;
+/// Transports of a participant: one to send, one to receive, and those that it makes anew.
+const MAX_TRANSPORTS: usize = 8;
+
+/// Why a participant's transport has ended whose client has not been heard of.
+pub(crate) const SILENT: &str = "nothing was heard of the client";
+/// Why one has ended whose handshake came to nothing.
+pub(crate) const HANDSHAKE_FAILED: &str = "the DTLS handshake failed";
+const CLOSED_BY_CLIENT: &str = "its client closed DTLS";
+
+/// A participant's WebRTC transport that has been made.
+#[derive(Clone, Debug)]
+pub(crate) struct CreatedWebRtc {
+    pub(crate) name: String,
+    pub(crate) local: LocalParameters,
+}
+
+/// Tells a participant what becomes of its transport.
+fn follow(ear: Ear) -> impl Fn(&TransportState) + Send + Sync {
+    move |state: &TransportState| match (state.ice, state.dtls) {
+        (IceState::Disconnected, _) => ear.tell(PeerEvent::Disconnected(SILENT)),
+        (_, DtlsState::Failed) => ear.tell(PeerEvent::Disconnected(HANDSHAKE_FAILED)),
+        (_, DtlsState::Closed) => ear.tell(PeerEvent::Disconnected(CLOSED_BY_CLIENT)),
+        (_, DtlsState::Connected) => ear.tell(PeerEvent::Connected),
+        _ => {}
+    }
+}
 
 impl Room {
     /// Makes a transport, what is inside it, and connects it, in one round trip: all of it or nothing. Waits without
@@ -36,6 +72,72 @@ impl Room {
         commands.push(Command::ConnectWebRtcTransport { transport, dtls: remote.dtls });
         self.worker().apply_all(commands, close_transport(transport)).await?;
         Ok((local, states))
+    }
+
+    /// A new transport of a participant, with data channels if it wants them. It is connected later.
+    pub(crate) async fn create_webrtc(
+        self: &Arc<Self>,
+        peer: &PeerHandle,
+        sctp: Option<SctpOptions>,
+    ) -> Result<CreatedWebRtc, Error> {
+        let ear = {
+            let state = self.state().await;
+            let own = state.transports.values().filter(|transport| *transport.owner == *peer.name()).count();
+            if own >= MAX_TRANSPORTS {
+                return Err(Error::new(Code::TooMany, format!("the peer has {MAX_TRANSPORTS} transports already")));
+            }
+            state.peer(peer)?.ear.clone().ok_or_else(|| Error::wrong_state("the peer is no participant"))?
+        };
+        let local = self.webrtc().local(self.worker().index())?;
+        let (id, name, rtcp_ssrc) = (TransportId(next_id()), object_name(), draw_ssrc(&HashSet::new()));
+        let options = WebRtcTransportOptions {
+            ice: local.ice.clone(),
+            rtcp_ssrc,
+            max_incoming_bitrate_bps: self.webrtc().max_incoming_bitrate_bps(),
+            outgoing: self.webrtc().outgoing(),
+            consent_timeout_ms: Some(CONSENT_TIMEOUT_MS),
+            sctp,
+        };
+        let events = self.worker().events();
+        let states = events.transport_with(id, Box::new(follow(ear)));
+        let channels = sctp.map(|_| events.channels(id));
+        let command = Command::CreateWebRtcTransport { router: self.router(), transport: id, options };
+        self.worker().apply(command).await?;
+        let mut state = self.state().await;
+        // The peer may have left meanwhile.
+        if let Err(gone) = state.peer(peer) {
+            self.worker().close(vec![close_transport(id)]).await?;
+            return Err(gone);
+        }
+        if let Some(channels) = channels {
+            self.follow_streams(&name, id, channels, states.receiver());
+        }
+        let own = Some(Box::new(OwnWebRtc { has_sctp: sctp.is_some(), ..OwnWebRtc::default() }));
+        let kind = TransportKind::WebRtc { _states: states, own };
+        let transport = Transport::new(id, peer.shared_name(), kind, HashSet::from([rtcp_ssrc]));
+        state.transports.insert(name.clone(), transport);
+        Ok(CreatedWebRtc { name, local })
+    }
+
+    /// Names the client's side of a participant's transport. A transport is connected once.
+    pub(crate) async fn connect_webrtc(
+        &self,
+        peer: &PeerHandle,
+        transport: &str,
+        dtls: DtlsParameters,
+    ) -> Result<(), Error> {
+        let mut state = self.state().await;
+        let transport = state.transport_of(peer, transport)?;
+        let id = transport.id;
+        let TransportKind::WebRtc { own: Some(own), .. } = &mut transport.kind else {
+            return Err(Error::wrong_state("the transport is not one that is connected"));
+        };
+        if own.connected {
+            return Err(Error::wrong_state("the transport is connected already"));
+        }
+        self.worker().apply(Command::ConnectWebRtcTransport { transport: id, dtls }).await?;
+        own.connected = true;
+        Ok(())
     }
 
     /// New credentials of the server's side hold from now on; the old pair stays in use until the client has nominated

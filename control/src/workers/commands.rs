@@ -87,14 +87,11 @@ impl Worker {
 
     /// Counters of one object, if it is there.
     pub(crate) async fn stats_of(&self, object: Object) -> Result<Option<ObjectStats>, RequestError> {
-        let Reply::Stats(page) = self.request(Command::Stats { from: Some(object) }).await? else {
-            return Err(RequestError::WrongReply);
-        };
-        Ok(page.objects.into_iter().find(|stats| match (stats, object) {
-            (ObjectStats::Transport(stats), Object::Transport(id)) => stats.transport == id,
-            (ObjectStats::Producer(stats), Object::Producer(id)) => stats.producer == id,
-            (ObjectStats::Consumer(stats), Object::Consumer(id)) => stats.consumer == id,
-            _ => false,
-        }))
+        match self.request(Command::ObjectStats { object }).await {
+            Ok(Reply::ObjectStats(stats)) => Ok(Some(*stats)),
+            Ok(_) => Err(RequestError::WrongReply),
+            Err(RequestError::Refused(CommandError::NotFound { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -7,7 +7,10 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use corecast_wire::{ConsumerId, CurrentLayer, DtlsState, Event, IceState, SctpStreamParameters, TransportId};
+use corecast_wire::{
+    ConsumerId, CurrentLayer, DataConsumerId, DtlsState, Event, IceState, ProducerId, RtpObserverId,
+    SctpStreamParameters, TransportId, Volume,
+};
 use tokio::sync::{mpsc, watch};
 
 /// The state of a WebRTC transport, as its worker last told it.
@@ -43,6 +46,40 @@ pub(crate) enum ChannelEvent {
     Closed { stream: u16 },
 }
 
+/// What an observer of sound hears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Sound {
+    /// The loudest producers, loudest first; none when all are silent.
+    Levels(Vec<Volume>),
+    /// Who dominates.
+    Speaker(ProducerId),
+}
+
+/// What comes of an object goes to a channel, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Route<K: Eq + Hash, T> {
+    table: Table<K, mpsc::Sender<(K, T)>>,
+    key: K,
+}
+
+impl<K: Copy + Eq + Hash, T> Route<K, T> {
+    fn new(table: &Table<K, mpsc::Sender<(K, T)>>, key: K, to: mpsc::Sender<(K, T)>) -> Self {
+        table.lock().unwrap_or_else(PoisonError::into_inner).insert(key, to);
+        Self { table: Arc::clone(table), key }
+    }
+
+    /// The object.
+    pub(crate) fn key(&self) -> K {
+        self.key
+    }
+}
+
+impl<K: Eq + Hash, T> Drop for Route<K, T> {
+    fn drop(&mut self) {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
 /// Where each transport's channel events go.
 type Channels = Arc<Mutex<HashMap<TransportId, mpsc::UnboundedSender<ChannelEvent>>>>;
 
@@ -71,21 +108,45 @@ impl Drop for ChannelEvents {
     }
 }
 
-/// Subscribers of one kind of objects. There are as many as there are objects.
-type Table<K, T> = Arc<Mutex<HashMap<K, watch::Sender<T>>>>;
+/// What there is for one kind of objects. There are as many entries as there are objects.
+type Table<K, T> = Arc<Mutex<HashMap<K, T>>>;
+
+/// Called with the newest state of an object, on the task that reads the worker's link: it must not wait.
+pub(crate) type Hook<T> = Box<dyn Fn(&T) + Send + Sync>;
+
+/// One who wants to know the state of an object.
+struct Subscriber<T> {
+    newest: watch::Sender<T>,
+    hook: Option<Hook<T>>,
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Subscriber<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.newest.fmt(f)
+    }
+}
+
+/// A message, and what it is (RFC 8831 section 8).
+pub(crate) type Message = (u32, Vec<u8>);
+/// Where an observer's sounds go.
+pub(crate) type SoundRoute = Route<RtpObserverId, Sound>;
+/// Where a data consumer's messages go.
+pub(crate) type MessageRoute = Route<DataConsumerId, Message>;
 
 /// Where a worker's events go.
 #[derive(Debug, Default)]
 pub(crate) struct EventRouter {
-    transports: Table<TransportId, TransportState>,
-    consumers: Table<ConsumerId, ConsumerState>,
+    transports: Table<TransportId, Subscriber<TransportState>>,
+    consumers: Table<ConsumerId, Subscriber<ConsumerState>>,
     channels: Channels,
+    observers: Table<RtpObserverId, mpsc::Sender<(RtpObserverId, Sound)>>,
+    messages: Table<DataConsumerId, mpsc::Sender<(DataConsumerId, Message)>>,
 }
 
 /// What becomes of one object, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Subscription<K: Eq + Hash, T> {
-    table: Table<K, T>,
+    table: Table<K, Subscriber<T>>,
     key: K,
     receiver: watch::Receiver<T>,
 }
@@ -96,9 +157,9 @@ pub(crate) type TransportStates = Subscription<TransportId, TransportState>;
 pub(crate) type ConsumerStates = Subscription<ConsumerId, ConsumerState>;
 
 impl<K: Copy + Eq + Hash, T: Default> Subscription<K, T> {
-    fn new(table: &Table<K, T>, key: K) -> Self {
-        let (sender, receiver) = watch::channel(T::default());
-        table.lock().unwrap_or_else(PoisonError::into_inner).insert(key, sender);
+    fn new(table: &Table<K, Subscriber<T>>, key: K, hook: Option<Hook<T>>) -> Self {
+        let (newest, receiver) = watch::channel(T::default());
+        table.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Subscriber { newest, hook });
         Self { table: Arc::clone(table), key, receiver }
     }
 }
@@ -116,21 +177,55 @@ impl<K: Eq + Hash, T> Drop for Subscription<K, T> {
     }
 }
 
-fn update<K: Eq + Hash, T>(table: &Table<K, T>, key: &K, change: impl FnOnce(&mut T)) {
-    if let Some(subscriber) = table.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
-        subscriber.send_modify(change);
+fn update<K: Eq + Hash, T>(table: &Table<K, Subscriber<T>>, key: &K, change: impl FnOnce(&mut T)) {
+    if let Some(Subscriber { newest, hook }) = table.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
+        newest.send_modify(change);
+        if let Some(hook) = hook {
+            hook(&newest.borrow());
+        }
+    }
+}
+
+/// Passes something on, unless nobody wants it or too much waits already.
+fn pass<K: Copy + Eq + Hash, T>(table: &Table<K, mpsc::Sender<(K, T)>>, key: K, what: T) {
+    if let Some(inbox) = table.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        let _ = inbox.try_send((key, what));
     }
 }
 
 impl EventRouter {
     /// The states of a WebRTC transport that is about to be made.
     pub(crate) fn transport(&self, transport: TransportId) -> TransportStates {
-        Subscription::new(&self.transports, transport)
+        Subscription::new(&self.transports, transport, None)
+    }
+
+    /// The same, and each new state is told to `hook`.
+    pub(crate) fn transport_with(&self, transport: TransportId, hook: Hook<TransportState>) -> TransportStates {
+        Subscription::new(&self.transports, transport, Some(hook))
     }
 
     /// What a consumer, which is about to be made, is sent.
     pub(crate) fn consumer(&self, consumer: ConsumerId) -> ConsumerStates {
-        Subscription::new(&self.consumers, consumer)
+        Subscription::new(&self.consumers, consumer, None)
+    }
+
+    /// The same, and each new state is told to `hook`.
+    pub(crate) fn consumer_with(&self, consumer: ConsumerId, hook: Hook<ConsumerState>) -> ConsumerStates {
+        Subscription::new(&self.consumers, consumer, Some(hook))
+    }
+
+    /// What an observer hears that is about to be made. What finds no room in the channel is lost.
+    pub(crate) fn sounds(&self, observer: RtpObserverId, to: mpsc::Sender<(RtpObserverId, Sound)>) -> SoundRoute {
+        Route::new(&self.observers, observer, to)
+    }
+
+    /// Messages of a data consumer that is about to be made on a direct transport. What finds no room is lost.
+    pub(crate) fn messages(
+        &self,
+        data_consumer: DataConsumerId,
+        to: mpsc::Sender<(DataConsumerId, Message)>,
+    ) -> MessageRoute {
+        Route::new(&self.messages, data_consumer, to)
     }
 
     /// What becomes of the data channels of a transport that is about to be made.
@@ -158,6 +253,18 @@ impl EventRouter {
             }
             Event::DataChannelClosed { transport, stream } => {
                 self.route_channel(*transport, ChannelEvent::Closed { stream: *stream });
+                return;
+            }
+            Event::AudioLevels { observer, volumes } => {
+                pass(&self.observers, *observer, Sound::Levels(volumes.clone()));
+                return;
+            }
+            Event::DominantSpeaker { observer, producer } => {
+                pass(&self.observers, *observer, Sound::Speaker(*producer));
+                return;
+            }
+            Event::DataMessage { data_consumer, ppid, payload } => {
+                pass(&self.messages, *data_consumer, (*ppid, payload.clone()));
                 return;
             }
             _ => {}

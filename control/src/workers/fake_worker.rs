@@ -15,6 +15,7 @@ use corecast_wire::{
 };
 use tokio::sync::mpsc;
 
+use super::fake_sound_and_data::{SoundAndData, consumer_stats};
 use super::link::{Link, LinkEvent};
 use super::pool::Spawned;
 
@@ -68,6 +69,7 @@ struct FakeWorker {
     /// Consumers that outlive their producers.
     outlive: BTreeSet<ConsumerId>,
     ufrags: BTreeMap<String, TransportId>,
+    sound_and_data: SoundAndData,
     next_port: u16,
     /// What is told after the reply.
     events: Vec<Event>,
@@ -185,6 +187,7 @@ impl FakeWorker {
             Command::Usage => return Ok(Reply::Usage(Box::new(self.usage()))),
             Command::Silences { producers } => return Ok(Reply::Silences(vec![Silence::default(); producers.len()])),
             Command::Stats { from } => return Ok(Reply::Stats(self.stats(from))),
+            Command::ObjectStats { object } => return self.object_stats(object),
             Command::CreateRouter { router } if !self.routers.insert(router) => {
                 return Err(CommandError::Exists { kind: "router".into(), id: router.0 });
             }
@@ -241,11 +244,39 @@ impl FakeWorker {
                 self.consumers.get(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
             }
             Command::SetPreferredLayers { consumer, spatial, .. } => self.set_preferred_layers(consumer, spatial)?,
+            Command::SetPriority { consumer, .. } => {
+                self.consumers.get(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
+            }
             Command::TestHook(_) => return Err(CommandError::HooksOff),
             Command::CreateRouter { .. } | Command::Shutdown => {}
-            _ => return Err(CommandError::Invalid { field: "command".into(), cause: "is about data".into() }),
+            other => self.sound_and_data.handle(other, &mut self.events)?,
         }
         Ok(Reply::Done)
+    }
+
+    fn object_stats(&mut self, object: Object) -> Result<Reply, CommandError> {
+        self.asked += 1;
+        let stats = match object {
+            Object::Producer(id) if self.producers.contains_key(&id) => Some(self.producer_stats(id)),
+            Object::Consumer(id) => {
+                let found = self.consumers.get(&id);
+                found.map(|(transport, producer)| ObjectStats::Consumer(consumer_stats(id, *transport, *producer)))
+            }
+            Object::Transport(id) => self
+                .stats(Some(object))
+                .objects
+                .into_iter()
+                .find(|stats| matches!(stats, ObjectStats::Transport(stats) if stats.transport == id)),
+            _ => self.sound_and_data.stats(object),
+        };
+        let id = match object {
+            Object::Transport(id) => id.0,
+            Object::Producer(id) => id.0,
+            Object::Consumer(id) => id.0,
+            Object::DataProducer(id) => id.0,
+            Object::DataConsumer(id) => id.0,
+        };
+        stats.map(|stats| Reply::ObjectStats(Box::new(stats))).ok_or_else(|| not_found("object", id))
     }
 
     fn produce(&mut self, transport: TransportId, producer: ProducerId, ssrc: Option<u32>) -> Result<(), CommandError> {

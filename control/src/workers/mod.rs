@@ -6,6 +6,8 @@
 mod commands;
 mod events;
 #[cfg(test)]
+mod fake_sound_and_data;
+#[cfg(test)]
 pub(crate) mod fake_worker;
 mod link;
 mod placement;
@@ -13,7 +15,10 @@ mod pool;
 pub(crate) mod spawn;
 mod usage;
 
-pub(crate) use events::{ChannelEvent, ChannelEvents, ConsumerState, ConsumerStates, TransportState, TransportStates};
+pub(crate) use events::{
+    ChannelEvent, ChannelEvents, ConsumerState, ConsumerStates, Message, MessageRoute, Sound, TransportState,
+    TransportStates,
+};
 pub(crate) use link::RequestError;
 pub(crate) use pool::{Death, DeathCause, Pool, Spawned, Watch, Worker};
 pub(crate) use usage::{LATENCY_BOUNDS_US, latency_buckets};

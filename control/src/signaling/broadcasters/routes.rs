@@ -15,7 +15,7 @@ use super::bodies::{
 };
 use super::srtp::SrtpJson;
 use crate::http::{Answer, App, AppState, HttpError, complete, parse, path_segment, source};
-use crate::ops::stats;
+use crate::ops::get_stats;
 use crate::ortc::{RtpParameters, can_consume, router_capabilities};
 use crate::rooms::{Code, NewConsumer, NewProducer, PeerHandle, PeerInfo, PeerKind, ProducerInfo, Room, check_name};
 
@@ -359,13 +359,13 @@ macro_rules! stats_of {
         pub(super) async fn $name(State(app): AppState, Path((room, of, what)): Three) -> Answer {
             let of = Broadcaster::find(&app, &room, &of).await?;
             let found = of.room.$method(&of.peer, &what).await?;
-            Ok(Json(stats::mediasoup(&what, &found)).into_response())
+            Ok(Json(get_stats(&found)).into_response())
         }
     )*};
 }
 
 stats_of! {
-    transport_stats: transport_stats;
-    producer_stats: producer_stats;
-    consumer_stats: consumer_stats;
+    transport_stats: transport_report;
+    producer_stats: producer_report;
+    consumer_stats: consumer_report;
 }

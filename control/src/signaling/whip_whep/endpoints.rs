@@ -83,7 +83,7 @@ pub(super) async fn publish(
     request: Request,
 ) -> Answer {
     let client = source(request.extensions());
-    let (credential, replaced) = (access::credential(request.headers()), replaced(&at, &room, request.headers()));
+    let (credential, replaced) = (access::credential(request.headers(), None), replaced(&at, &room, request.headers()));
     let (offer, admitted) = offer(&at.app, Endpoint::Whip, request).await?;
     check_name("roomId", &room)?;
     let peer = query.peer.or_else(|| replaced.as_ref().map(|session| session.peer_name().to_owned()));

@@ -1,0 +1,167 @@
+//! How well media arrives, as mediasoup tells it: 0 (nothing comes) to 10 (nothing is lost). A stream's score is the
+//! fourth power of the share of its packets that arrive, as in mediasoup: 5 percent of loss make 8, 16 percent 5.
+
+use corecast_wire::{Command, ConsumerId, Object, ObjectStats, ProducerId, Reply, StreamStats};
+
+use super::ear::{ConsumerScore, PeerEvent, StreamScore};
+use super::error::Error;
+use super::media::{BEST_SCORE, Counted, Producer};
+use super::peer::PeerHandle;
+use super::room::Room;
+use super::state::State;
+
+/// Objects that are asked about in one interval: in rooms with more they take turns.
+const AT_ONCE: usize = 256;
+
+/// The score of a share of packets that arrive, 0 to 1.
+fn of_share(arrived: f64) -> u8 {
+    let score = arrived.clamp(0.0, 1.0).powi(4) * f64::from(BEST_SCORE);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10")]
+    let score = score.round() as u8;
+    // What comes is never told as nothing.
+    score.max(1)
+}
+
+/// The score of a stream that was counted before.
+fn of_stream(stream: &StreamStats, before: Counted) -> u8 {
+    if stream.ssrc.is_none() || !stream.active {
+        return 0;
+    }
+    let received = stream.packet_count.saturating_sub(before.received);
+    let lost = u64::try_from(stream.packets_lost.saturating_sub(before.lost)).unwrap_or(0);
+    match received + lost {
+        0 => BEST_SCORE,
+        #[expect(clippy::cast_precision_loss, reason = "packets of seconds")]
+        expected => of_share(received as f64 / expected as f64),
+    }
+}
+
+/// Those whose turn it is.
+fn due<T: Copy>(all: &[T], turn: usize) -> Vec<T> {
+    let parts = all.len().div_ceil(AT_ONCE).max(1);
+    all.iter().skip(turn % parts * AT_ONCE).take(AT_ONCE).copied().collect()
+}
+
+impl Room {
+    /// How well a consumer of a participant does.
+    pub(crate) async fn consumer_score(&self, peer: &PeerHandle, consumer: &str) -> Result<ConsumerScore, Error> {
+        let state = self.state().await;
+        let found = state.consumer_of(peer, consumer)?;
+        Ok(found.scored(state.producer(&found.producer)?))
+    }
+
+    /// Looks at producers and consumers, and tells participants whose scores are others than before.
+    pub(super) async fn score(&self, turn: usize) -> Result<(), Error> {
+        let (producers, consumers) = {
+            let state = self.state().await;
+            let mut producers: Vec<ProducerId> = state.producers.values().map(|producer| producer.id).collect();
+            let participant = |owner: &str| state.peers.get(owner).is_some_and(|peer| peer.ear.is_some());
+            let consumers = state.consumers.values().filter(|consumer| participant(&consumer.owner));
+            let mut consumers: Vec<ConsumerId> = consumers.map(|consumer| consumer.id).collect();
+            producers.sort_unstable();
+            consumers.sort_unstable();
+            (due(&producers, turn), due(&consumers, turn))
+        };
+        let objects = producers.into_iter().map(Object::Producer).chain(consumers.into_iter().map(Object::Consumer));
+        let commands: Vec<_> = objects.map(|object| Command::ObjectStats { object }).collect();
+        if commands.is_empty() {
+            return Ok(());
+        }
+        let replies = self.worker().try_all(commands).await?;
+        let mut state = self.state().await;
+        for reply in replies {
+            // One that is refused has closed meanwhile.
+            let Ok(Reply::ObjectStats(stats)) = reply else { continue };
+            match *stats {
+                ObjectStats::Producer(stats) => state.score_producer(stats.producer, &stats.streams),
+                ObjectStats::Consumer(stats) => {
+                    let score = of_share(1.0 - f64::from(stats.fraction_lost) / 256.0);
+                    state.score_consumer(stats.consumer, score);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn score_producer(&mut self, id: ProducerId, streams: &[StreamStats]) {
+        let Some((name, producer)) = self.producers.iter_mut().find(|(_, producer)| producer.id == id) else { return };
+        if !producer.is_rescored(streams) {
+            return;
+        }
+        let (name, owner, scores) = (name.clone(), producer.owner.clone(), producer.scores.clone());
+        self.tell(&owner, PeerEvent::ProducerScored { producer: name.clone(), scores });
+        for (consumer, of) in self.consumers.iter().filter(|(_, of)| of.producer == name) {
+            if let Some(producer) = self.producers.get(&name) {
+                let score = of.scored(producer);
+                self.tell(&of.owner, PeerEvent::ConsumerScored { consumer: consumer.clone(), score });
+            }
+        }
+    }
+
+    fn score_consumer(&mut self, id: ConsumerId, score: u8) {
+        let found = self.consumers.iter_mut().find(|(_, consumer)| consumer.id == id);
+        let Some((name, consumer)) = found.filter(|(_, consumer)| consumer.score != score) else { return };
+        consumer.score = score;
+        let (name, owner) = (name.clone(), consumer.owner.clone());
+        if let Some(score) = self.consumer_score(&name) {
+            self.tell(&owner, PeerEvent::ConsumerScored { consumer: name, score });
+        }
+    }
+
+    fn consumer_score(&self, name: &str) -> Option<ConsumerScore> {
+        let consumer = self.consumers.get(name)?;
+        Some(consumer.scored(self.producers.get(&consumer.producer)?))
+    }
+}
+
+impl Producer {
+    /// Whether its streams do otherwise than when they were last looked at.
+    fn is_rescored(&mut self, streams: &[StreamStats]) -> bool {
+        self.counted.resize(streams.len(), Counted::default());
+        let mut scores = Vec::new();
+        for (encoding, (stream, counted)) in streams.iter().zip(&mut self.counted).enumerate() {
+            let score = of_stream(stream, *counted);
+            *counted = Counted { received: stream.packet_count, lost: stream.packets_lost };
+            if let Some(ssrc) = stream.ssrc {
+                scores.push(StreamScore { encoding, ssrc, rid: stream.rid.clone(), score });
+            }
+        }
+        let is_new = scores != self.scores;
+        self.scores = scores;
+        is_new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(packet_count: u64, packets_lost: i64) -> StreamStats {
+        StreamStats { ssrc: Some(1), active: true, packet_count, packets_lost, ..StreamStats::default() }
+    }
+
+    #[test]
+    fn scores_are_by_what_is_lost_since_the_look_before() {
+        let none = Counted::default();
+        assert_eq!(of_stream(&stream(100, 0), none), 10);
+        assert_eq!(of_stream(&stream(95, 5), none), 8);
+        assert_eq!(of_stream(&stream(84, 16), none), 5);
+        assert_eq!(of_stream(&stream(10, 90), none), 1, "something comes");
+        assert_eq!(of_stream(&stream(200, 16), Counted { received: 100, lost: 16 }), 10);
+        assert_eq!(of_stream(&stream(200, 10), Counted { received: 100, lost: 16 }), 10, "what was lost came late");
+        assert_eq!(of_stream(&StreamStats { active: false, ..stream(100, 0) }, none), 0);
+        assert_eq!(of_stream(&StreamStats { ssrc: None, ..stream(0, 0) }, none), 0);
+    }
+
+    #[test]
+    fn in_large_rooms_objects_take_turns() {
+        let all: Vec<usize> = (0..2 * AT_ONCE + 1).collect();
+        let seen: Vec<usize> = (0..3).flat_map(|turn| due(&all, turn)).collect();
+        assert_eq!(seen, all);
+        assert_eq!(due(&all, 3), due(&all, 0));
+        assert_eq!(due::<u8>(&[], 7), Vec::<u8>::new());
+    }
+}
