@@ -3,15 +3,30 @@
 
 mod broadcasters;
 mod page;
+mod protoo;
 mod whip_whep;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::routing::get;
 
-use crate::http::App;
+use crate::http::{Answer, App, AppState, is_upgrade};
 
 /// Every route of them.
 pub(crate) fn routes(app: &Arc<App>) -> Router {
-    broadcasters::routes(Arc::clone(app)).merge(page::routes(Arc::clone(app))).merge(whip_whep::routes(Arc::clone(app)))
+    let root = Router::new().route("/", get(root)).with_state(Arc::clone(app));
+    root.merge(broadcasters::routes(Arc::clone(app)))
+        .merge(page::routes(Arc::clone(app)))
+        .merge(protoo::routes(Arc::clone(app)))
+        .merge(whip_whep::routes(Arc::clone(app)))
+}
+
+/// The page for browsers, and the place where mediasoup-demo's clients look for their WebSocket.
+async fn root(State(app): AppState, request: Request) -> Answer {
+    match is_upgrade(request.headers()) {
+        true => protoo::connect(State(app), request).await,
+        false => Ok(page::index(request.headers())),
+    }
 }

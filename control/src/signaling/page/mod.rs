@@ -102,17 +102,17 @@ impl File {
     }
 }
 
-/// `/`, `/assets/{name}`, and the events of a room.
+/// `/assets/{name}`, and the events of a room.
 pub(super) fn routes(app: Arc<App>) -> Router {
     Router::new()
-        .route("/", get(index))
         .route("/assets/{name}", get(asset))
         .route("/rooms/{room}/events", get(presence::listen))
         .with_state(app)
 }
 
-async fn index(headers: HeaderMap) -> Response {
-    send("index.html", &headers)
+/// The page itself.
+pub(super) fn index(headers: &HeaderMap) -> Response {
+    send("index.html", headers)
 }
 
 async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {

@@ -1,0 +1,116 @@
+//! A client that asks for a WebSocket: whether it may come, and as whom.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{FromRequestParts, Query, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use serde_json::json;
+
+use super::session::{Session, leave};
+use crate::connections::Place;
+use crate::http::{Answer, App, HttpError, complete, source};
+use crate::ops::access::{self, Scope};
+use crate::rooms::{NewPeer, PeerKind, check_name};
+
+/// The sub-protocol.
+const PROTOO: &str = "protoo";
+/// Longest message, as in mediasoup-demo.
+const MAX_MESSAGE_BYTES: usize = 960_000;
+/// Buffers of a connection: there may be thousands that say little.
+const BUFFER_BYTES: usize = 4 << 10;
+/// Most further consumers of each producer that a client may ask for.
+const MAX_CONSUMER_REPLICAS: usize = 16;
+
+/// Whether one of the sub-protocols that a client offers is protoo's.
+fn offers_protoo(headers: &HeaderMap) -> bool {
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|line| line.to_str().ok());
+    offered.flat_map(|line| line.split(',')).any(|name| name.trim() == PROTOO)
+}
+
+/// What the client says in its URL. The legacy application writes values as they are, and `undefined` for none.
+struct Asked {
+    room: String,
+    peer: String,
+    token: Option<String>,
+    consumer_replicas: usize,
+}
+
+impl Asked {
+    fn read(uri: &axum::http::Uri) -> Result<Self, HttpError> {
+        let query = Query::<HashMap<String, String>>::try_from_uri(uri).map(|query| query.0).unwrap_or_default();
+        let text = |name: &str| query.get(name).filter(|value| !value.is_empty()).cloned();
+        let missing = |name: &str| HttpError::field(name, "is missing in the URL");
+        let (room, peer) = (text("roomId"), text("peerId"));
+        let (room, peer) = (room.ok_or_else(|| missing("roomId"))?, peer.ok_or_else(|| missing("peerId"))?);
+        check_name("roomId", &room)?;
+        check_name("peerId", &peer)?;
+        let consumer_replicas = text("consumerReplicas").and_then(|text| text.parse().ok()).unwrap_or(0);
+        if consumer_replicas > MAX_CONSUMER_REPLICAS {
+            return Err(HttpError::field("consumerReplicas", format!("must be at most {MAX_CONSUMER_REPLICAS}")));
+        }
+        Ok(Self { room, peer, token: text("token"), consumer_replicas })
+    }
+}
+
+/// Who publishes and watches needs the right to both.
+fn authorize(app: &App, request: &Request, token: Option<&str>) -> Result<(), HttpError> {
+    let config = app.config();
+    let check = |scope| access::check(&config, scope, request.headers(), token);
+    check(Scope::Publish).and_then(|()| check(Scope::Watch)).or_else(|refused| {
+        app.admit_guess(request.extensions(), "requests without a right token")?;
+        Err(refused)
+    })
+}
+
+/// Lets the client in: its peer is in the room, and its WebSocket is served until one of both ends.
+pub(super) async fn connect(app: Arc<App>, request: Request) -> Answer {
+    if !offers_protoo(request.headers()) {
+        let sentence = "Sec-WebSocket-Protocol: must be protoo";
+        return Err(HttpError::new(StatusCode::FORBIDDEN, sentence).because("no_subprotocol"));
+    }
+    let asked = Asked::read(request.uri())?;
+    authorize(&app, &request, asked.token.as_deref())?;
+    let admitted = app.admit_session(request.extensions())?;
+    let credential = access::credential(request.headers(), asked.token.as_deref());
+    let client = source(request.extensions());
+    let (mut parts, _) = request.into_parts();
+    let place = parts.extensions.get::<Place>().cloned();
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())
+        .await
+        .map_err(|wrong| HttpError::new(StatusCode::BAD_REQUEST, format!("Upgrade: this is for WebSocket: {wrong}")))?;
+    let upgrade = upgrade.protocols([PROTOO]).max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES);
+    let upgrade = upgrade.read_buffer_size(BUFFER_BYTES).write_buffer_size(BUFFER_BYTES);
+    complete(async move {
+        let rooms = Arc::clone(app.rooms());
+        let room = rooms.get_or_create_with(&asked.room, client, asked.consumer_replicas).await?;
+        let new = NewPeer {
+            name: asked.peer,
+            kind: PeerKind::Participant,
+            display_name: String::new(),
+            app_data: json!({}),
+            rtp_capabilities: None,
+            joined: false,
+            credential,
+            client,
+        };
+        let entered = match room.enter(new).await {
+            Ok(entered) => entered,
+            Err(refused) => {
+                rooms.close_if_left(&room).await?;
+                return Err(refused.into());
+            }
+        };
+        let (of, peer) = (Arc::clone(&room), entered.peer.clone());
+        let upgrade = upgrade.on_failed_upgrade(move |error| {
+            tracing::debug!("{:?} in room {:?} has no WebSocket: {error}", peer.name(), of.id());
+            tokio::spawn(async move { leave(&rooms, &of, &peer, "its client hung up").await });
+        });
+        Ok(upgrade.on_upgrade(async move |socket| {
+            Session::new(app, room, entered, socket).run(admitted).await;
+            drop(place);
+        }))
+    })
+    .await
+}

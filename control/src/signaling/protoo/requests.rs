@@ -1,0 +1,135 @@
+//! What a client may ask, in both dialects: what the typed one sends as notifications is a request of the legacy one.
+
+use corecast_wire::{MAX_MESSAGE_BYTES, SctpOptions};
+use serde_json::{Value, json};
+
+use super::bodies::{
+    ConnectBody, JoinBody, OfConsumer, OfDataConsumer, OfDataProducer, OfProducer, OfTransport, ProduceBody,
+    ProduceDataBody, SCTP_PORT, TransportBody, ice_parameters, read, transport,
+};
+use super::message::Refusal;
+use super::session::{Dialect, Session};
+use super::told::peer_members;
+use crate::ops::get_stats;
+use crate::ortc::router_capabilities;
+use crate::rooms::{NewProducer, Profile, Report};
+
+type Answer = Result<Value, Refusal>;
+
+fn done() -> Answer {
+    Ok(json!({}))
+}
+
+impl Session {
+    /// Does what a client asks.
+    pub(super) async fn request(&mut self, method: &str, data: Value) -> Answer {
+        match method {
+            "getRtcStatsUrl" => {
+                self.dialect = Dialect::Typed;
+                done()
+            }
+            "getRouterRtpCapabilities" => Ok(capabilities()),
+            "createWebRtcTransport" => self.create_transport(read(data)?).await,
+            "connectWebRtcTransport" => {
+                let body: ConnectBody = read(data)?;
+                let dtls = body.dtls()?;
+                self.room.connect_webrtc(&self.peer, &body.transport_id, dtls).await?;
+                done()
+            }
+            "restartIce" => {
+                let OfTransport { transport_id } = read(data)?;
+                let ice = ice_parameters(&self.room.restart_ice(&self.peer, &transport_id).await?);
+                let mut answer = ice.clone();
+                answer["iceParameters"] = ice;
+                Ok(answer)
+            }
+            "join" => self.join(read(data)?).await,
+            "produce" => self.produce(read(data)?).await,
+            "produceData" => {
+                let body: ProduceDataBody = read(data)?;
+                let transport = body.transport_id.clone();
+                let new = body.read(self.peer.name())?;
+                let name = self.room.produce_data(&self.peer, &transport, new).await?;
+                Ok(json!({ "id": name, "dataProducerId": name }))
+            }
+            "getTransportStats"
+            | "getProducerStats"
+            | "getConsumerStats"
+            | "getDataProducerStats"
+            | "getDataConsumerStats" => {
+                let report = self.report(method, data).await?;
+                let stats = get_stats(&report);
+                Ok(if self.dialect == Dialect::Legacy { stats } else { json!({ "stats": stats }) })
+            }
+            "applyNetworkThrottle" | "resetNetworkThrottle" | "stopNetworkThrottle" => {
+                Err(Refusal::forbidden("this server does not throttle its network"))
+            }
+            _ => {
+                self.notified(method, data).await?;
+                done()
+            }
+        }
+    }
+
+    async fn create_transport(&mut self, body: TransportBody) -> Answer {
+        if body.direction().is_some() {
+            self.dialect = Dialect::Typed;
+        } else if body.producing.is_some() || body.consuming.is_some() {
+            self.dialect = Dialect::Legacy;
+        }
+        let max_message_bytes = u32::try_from(MAX_MESSAGE_BYTES).unwrap_or(u32::MAX);
+        let sctp = body.has_sctp().then_some(SctpOptions { port: SCTP_PORT, max_message_bytes });
+        let made = self.room.create_webrtc(&self.peer, sctp).await?;
+        if body.may_receive() {
+            self.receives_on = Some(made.name.clone());
+        }
+        Ok(transport(&made, &body, &self.app.config().sctp))
+    }
+
+    async fn join(&mut self, mut body: JoinBody) -> Answer {
+        let display_name = body.display_name(self.peer.name())?;
+        let app_data = json!({ "device": body.device()? });
+        let takes_media = body.rtp_capabilities.is_some();
+        let has_sctp = body.sctp_capabilities.is_some_and(|given| !given.is_null());
+        let profile = Profile { display_name, app_data, rtp_capabilities: body.rtp_capabilities };
+        let there = self.room.join_as(&self.peer, profile).await?;
+        self.has_joined = true;
+        self.takes_media = takes_media;
+        // The legacy client says whether it takes data, the typed one refuses what it does not take.
+        self.takes_data = has_sctp || self.dialect != Dialect::Legacy;
+        there.producers.into_iter().for_each(|producer| self.wish_media(producer));
+        there.data_producers.into_iter().for_each(|data_producer| self.wish_data(data_producer));
+        Ok(json!({ "peers": there.peers.iter().map(peer_members).collect::<Vec<_>>() }))
+    }
+
+    async fn produce(&self, mut body: ProduceBody) -> Answer {
+        let app_data = Some(body.app_data(self.peer.name())?);
+        let ProduceBody { transport_id, kind, rtp_parameters, paused, .. } = body;
+        let new = NewProducer { kind, rtp_parameters, paused, app_data };
+        let name = self.room.produce(&self.peer, &transport_id, new).await?;
+        Ok(json!({ "id": name, "producerId": name }))
+    }
+
+    async fn report(&self, method: &str, data: Value) -> Result<Report, Refusal> {
+        let (room, peer) = (&self.room, &self.peer);
+        Ok(match method {
+            "getTransportStats" => room.transport_report(peer, &read::<OfTransport>(data)?.transport_id).await?,
+            "getProducerStats" => room.producer_report(peer, &read::<OfProducer>(data)?.producer_id).await?,
+            "getConsumerStats" => room.consumer_report(peer, &read::<OfConsumer>(data)?.consumer_id).await?,
+            "getDataProducerStats" => {
+                room.data_producer_report(peer, &read::<OfDataProducer>(data)?.data_producer_id).await?
+            }
+            _ => room.data_consumer_report(peer, &read::<OfDataConsumer>(data)?.data_consumer_id).await?,
+        })
+    }
+}
+
+/// Bare for the legacy client, wrapped for the typed one.
+fn capabilities() -> Value {
+    let capabilities = router_capabilities();
+    json!({
+        "routerRtpCapabilities": capabilities,
+        "codecs": capabilities.codecs,
+        "headerExtensions": capabilities.header_extensions,
+    })
+}

@@ -1,0 +1,232 @@
+//! One client: what it asks, what it is told, and the end of both.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::WebSocket;
+use serde_json::{Value, json};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+
+use super::message::{Message, Refusal, notification, response};
+use super::offers::{Offer, Wish};
+use super::socket::{self, Heard, Incoming, Outgoing};
+use crate::http::{Admitted, App, Bucket};
+use crate::rooms::{self, Entered, Left, PeerEvent, PeerEvents, PeerHandle, Room, Rooms};
+
+/// Interval of pings; a client that has given no sign since the last one has gone (protoo-server's).
+const PING: Duration = Duration::from_secs(60);
+/// Requests and notifications of a client. A join is a burst of some ten.
+const MESSAGES_PER_SECOND: u32 = 100;
+/// Protocol-wide: the server ends a peer, and its client shall not come again by itself.
+const EVICTED: (u16, &str) = (4_000, "closed by protoo-server");
+/// The server restarts (RFC 6455 section 7.4.1, registry): clients come again.
+const RESTARTS: (u16, &str) = (1_012, "the server restarts");
+
+const HUNG_UP: &str = "its client closed the connection";
+const NOT_JOINED: &str = "it did not join in time";
+const NO_SIGN: &str = "its client gave no sign of life";
+const TOO_SLOW: &str = "its client does not take what it is told";
+
+/// Which generation of mediasoup-demo a client is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// Not known yet. Such a client is taken for a typed one.
+    Unknown,
+    /// The JavaScript one.
+    Legacy,
+    /// The TypeScript one.
+    Typed,
+}
+
+/// A client's session.
+pub(super) struct Session {
+    pub(super) app: Arc<App>,
+    pub(super) room: Arc<Room>,
+    pub(super) peer: PeerHandle,
+    pub(super) dialect: Dialect,
+    pub(super) has_joined: bool,
+    /// It takes media, and data.
+    pub(super) takes_media: bool,
+    pub(super) takes_data: bool,
+    /// Name of the transport on which it receives.
+    pub(super) receives_on: Option<String>,
+    /// What it is to be offered, and what it has been offered and not answered yet.
+    pub(super) wishes: VecDeque<Wish>,
+    pub(super) offers: HashMap<u64, Offer>,
+    /// Highest temporal layers of its consumers: what they have, and what it wants.
+    pub(super) temporal: HashMap<String, (Option<u8>, Option<u8>)>,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    is_taking: bool,
+    events: PeerEvents,
+    left: Left,
+    bucket: Bucket,
+}
+
+/// A peer leaves, and its room closes if it was the last one there.
+pub(super) async fn leave(rooms: &Rooms, room: &Arc<Room>, peer: &PeerHandle, why: &'static str) {
+    let left = async {
+        room.remove_peer(peer, why).await?;
+        rooms.close_if_left(room).await
+    };
+    if let Err(error) = left.await {
+        tracing::warn!("{:?} cannot leave room {:?}: {error}", peer.name(), room.id());
+    }
+}
+
+impl Session {
+    pub(super) fn new(app: Arc<App>, room: Arc<Room>, entered: Entered, socket: WebSocket) -> Self {
+        let Entered { peer, left, events } = entered;
+        let (incoming, outgoing) = socket::open(socket);
+        Self {
+            app,
+            room,
+            peer,
+            dialect: Dialect::Unknown,
+            has_joined: false,
+            takes_media: false,
+            takes_data: false,
+            receives_on: None,
+            wishes: VecDeque::new(),
+            offers: HashMap::new(),
+            temporal: HashMap::new(),
+            incoming,
+            outgoing,
+            is_taking: true,
+            events,
+            left,
+            bucket: Bucket::new(std::time::Instant::now()),
+        }
+    }
+
+    /// Serves the client to the end.
+    pub(super) async fn run(mut self, mut admitted: Admitted) {
+        admitted.begins("participant");
+        let version = json!({ "version": env!("CORECAST_VERSION") });
+        self.tell("mediasoup-version", &version);
+        self.tell("mediasoupVersion", &version);
+        let why = self.serve(&mut admitted).await;
+        let why = why.unwrap_or_else(|| self.left.why());
+        admitted.ends(cause(why));
+        let Self { app, room, peer, incoming, outgoing, .. } = self;
+        leave(app.rooms(), &room, &peer, why).await;
+        let code = match why {
+            HUNG_UP | NO_SIGN | TOO_SLOW => None,
+            rooms::ROOM_CLOSED if app.rooms().is_draining() => Some(RESTARTS),
+            _ => Some(EVICTED),
+        };
+        outgoing.close(incoming, code).await;
+    }
+
+    /// Why it has ended; none if its peer has left for a reason of its own.
+    async fn serve(&mut self, admitted: &mut Admitted) -> Option<&'static str> {
+        let join_by = Instant::now() + self.app.config().rooms.join_timeout.0;
+        let mut ping = interval_at(Instant::now() + PING, PING);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut has_sign = true;
+        loop {
+            let overdue = self.offers.values().map(|offer| offer.until).min();
+            tokio::select! {
+                heard = self.incoming.next() => {
+                    has_sign = true;
+                    match heard {
+                        Heard::Text(text) => self.hear(&text).await,
+                        Heard::Sign => {}
+                        Heard::End => return Some(HUNG_UP),
+                    }
+                }
+                event = self.events.next() => match event {
+                    Some(PeerEvent::Connected) => admitted.connects(),
+                    Some(PeerEvent::Disconnected(why)) => return Some(why),
+                    Some(event) => self.told(event),
+                    None if self.room.check_present(&self.peer).await.is_ok() => return Some(TOO_SLOW),
+                    None => {
+                        self.left.over().await;
+                        return None;
+                    }
+                },
+                () = self.left.over() => return None,
+                () = sleep_until(join_by), if !self.has_joined => return Some(NOT_JOINED),
+                () = due(overdue) => self.expire().await,
+                _ = ping.tick() => {
+                    if !std::mem::replace(&mut has_sign, false) {
+                        return Some(NO_SIGN);
+                    }
+                    self.is_taking &= self.outgoing.ping();
+                }
+            }
+            // What has come meanwhile is offered in one batch.
+            while let Some(event) = self.events.try_next() {
+                match event {
+                    PeerEvent::Connected => admitted.connects(),
+                    PeerEvent::Disconnected(why) => return Some(why),
+                    event => self.told(event),
+                }
+            }
+            self.offer().await;
+            if !self.is_taking {
+                return Some(TOO_SLOW);
+            }
+        }
+    }
+
+    async fn hear(&mut self, text: &str) {
+        let message = match Message::parse(text) {
+            Some(Message::Response { id, result }) => return self.answered(id, result).await,
+            Some(message) => message,
+            None => {
+                tracing::debug!("{:?} in room {:?} says what is no message", self.peer.name(), self.room.id());
+                return;
+            }
+        };
+        let is_within = self.bucket.try_take(std::time::Instant::now(), MESSAGES_PER_SECOND);
+        match message {
+            Message::Request { id, method, data } => {
+                let result = if is_within { self.request(&method, data).await } else { Err(Refusal::too_fast()) };
+                if let Err(Refusal { reason, .. }) = &result {
+                    tracing::debug!("{method} of {:?} in room {:?}: {reason}", self.peer.name(), self.room.id());
+                }
+                self.say(response(&id, result));
+            }
+            Message::Notification { method, data } if is_within => {
+                if let Err(Refusal { reason, .. }) = self.notified(&method, data).await {
+                    tracing::debug!("{method} of {:?} in room {:?}: {reason}", self.peer.name(), self.room.id());
+                }
+            }
+            Message::Notification { .. } | Message::Response { .. } => {}
+        }
+    }
+
+    /// Tells the client something.
+    pub(super) fn tell(&mut self, method: &str, data: &Value) {
+        self.say(notification(method, data));
+    }
+
+    /// Sends a message.
+    pub(super) fn say(&mut self, text: String) {
+        self.is_taking = self.is_taking && self.outgoing.text(text);
+    }
+}
+
+/// Returns at that time, or never.
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One word for why a session has ended, for counters.
+fn cause(why: &str) -> &'static str {
+    match why {
+        HUNG_UP => "client",
+        NO_SIGN | rooms::SILENT => "silence",
+        rooms::HANDSHAKE_FAILED => "handshake",
+        NOT_JOINED => "not_connected",
+        rooms::CAME_AGAIN => "replaced",
+        rooms::ROOM_CLOSED => "room",
+        TOO_SLOW => "too_slow",
+        _ => "other",
+    }
+}

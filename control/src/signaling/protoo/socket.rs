@@ -1,0 +1,116 @@
+//! A client's WebSocket: what it says, and a bounded queue of what it is told.
+//!
+//! A client that does not read fills its queue, and its connection is closed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use futures_util::stream::SplitStream;
+use futures_util::{SinkExt, StreamExt};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// Messages that may wait for a client, and their bytes.
+const MAX_MESSAGES: usize = 2_048;
+const MAX_BYTES: usize = 4 << 20;
+/// A client that takes nothing of a message for so long has gone.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
+/// Time for a client to answer that the connection is to close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// What comes of a client.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Text(Utf8Bytes),
+    /// Anything else, such as the answer to a ping.
+    Sign,
+    /// The connection is over.
+    End,
+}
+
+/// What comes of a client.
+pub(super) struct Incoming(SplitStream<WebSocket>);
+
+/// What a client is told.
+pub(super) struct Outgoing {
+    queue: mpsc::Sender<Message>,
+    waiting: Arc<AtomicUsize>,
+    writer: tokio::task::JoinHandle<()>,
+}
+
+/// Both halves of a connection.
+pub(super) fn open(socket: WebSocket) -> (Incoming, Outgoing) {
+    let (mut sink, stream) = socket.split();
+    let (queue, mut queued) = mpsc::channel::<Message>(MAX_MESSAGES);
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let written = Arc::clone(&waiting);
+    let writer = tokio::spawn(async move {
+        while let Some(message) = queued.recv().await {
+            let (bytes, is_last) = (length(&message), matches!(message, Message::Close(_)));
+            match timeout(WRITE_LIMIT, sink.send(message)).await {
+                Ok(Ok(())) if !is_last => drop(written.fetch_sub(bytes, Ordering::Relaxed)),
+                _ => return,
+            }
+        }
+    });
+    (Incoming(stream), Outgoing { queue, waiting, writer })
+}
+
+fn length(message: &Message) -> usize {
+    match message {
+        Message::Text(text) => text.len(),
+        Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => bytes.len(),
+        Message::Close(_) => 0,
+    }
+}
+
+impl Incoming {
+    /// The next that comes.
+    pub(super) async fn next(&mut self) -> Heard {
+        match self.0.next().await {
+            Some(Ok(Message::Text(text))) => Heard::Text(text),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => Heard::End,
+            Some(Ok(_)) => Heard::Sign,
+        }
+    }
+}
+
+impl Outgoing {
+    /// False if the client does not take what it is told, or has gone.
+    #[must_use]
+    pub(super) fn text(&self, text: String) -> bool {
+        self.put(Message::Text(text.into()))
+    }
+
+    /// Asks whether the client is there.
+    #[must_use]
+    pub(super) fn ping(&self) -> bool {
+        self.put(Message::Ping(Vec::new().into()))
+    }
+
+    fn put(&self, message: Message) -> bool {
+        let bytes = length(&message);
+        if self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes > MAX_BYTES {
+            return false;
+        }
+        self.queue.try_send(message).is_ok()
+    }
+
+    /// Closes the connection, with a code where the client is to know why (RFC 6455 section 7.4), and waits a moment
+    /// for the client to have taken that.
+    pub(super) async fn close(mut self, mut incoming: Incoming, why: Option<(u16, &'static str)>) {
+        let Some((code, reason)) = why else {
+            self.writer.abort();
+            return;
+        };
+        let told = self.put(Message::Close(Some(CloseFrame { code, reason: reason.into() })));
+        let answered = async { while !matches!(incoming.next().await, Heard::End) {} };
+        if !told || timeout(CLOSE_LIMIT, &mut self.writer).await.is_err() {
+            self.writer.abort();
+        } else {
+            let _ = timeout(CLOSE_LIMIT, answered).await;
+        }
+    }
+}

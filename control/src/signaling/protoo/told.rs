@@ -1,0 +1,112 @@
+//! What happens in the room, as a client is told of it: with the members of both dialects, where they can be merged.
+
+use serde_json::{Value, json};
+
+use super::session::{Dialect, Session};
+use crate::rooms::{ConsumerScore, PeerEvent, PeerView, StreamScore};
+
+/// A peer, for both dialects. Addresses of people are not told to others.
+pub(super) fn peer_members(peer: &PeerView) -> Value {
+    json!({
+        "id": peer.name,
+        "peerId": peer.name,
+        "displayName": peer.display_name,
+        "device": peer.app_data.get("device").cloned().unwrap_or_else(|| json!({ "flag": "unknown", "name": "unknown" })),
+        "remoteAddress": "",
+    })
+}
+
+/// mediasoup's `ConsumerScore`.
+pub(super) fn score_members(score: &ConsumerScore) -> Value {
+    json!({ "score": score.score, "producerScore": score.producer, "producerScores": score.producers })
+}
+
+/// mediasoup's `ProducerScore`.
+fn stream_score_members(of: &StreamScore) -> Value {
+    let mut value = json!({ "encodingIdx": of.encoding, "ssrc": of.ssrc, "score": of.score });
+    if let Some(rid) = &of.rid {
+        value["rid"] = json!(rid);
+    }
+    value
+}
+
+impl Session {
+    /// Tells the client of an event.
+    pub(super) fn told(&mut self, event: PeerEvent) {
+        match event {
+            PeerEvent::Joined(peer) => {
+                let mut data = peer_members(&peer);
+                data["peer"] = data.clone();
+                self.tell("newPeer", &data);
+            }
+            PeerEvent::Left(peer) => self.tell("peerClosed", &json!({ "peerId": peer })),
+            PeerEvent::Renamed { peer, display_name, old } => {
+                let data = json!({ "peerId": peer, "displayName": display_name, "oldDisplayName": old });
+                self.tell("peerDisplayNameChanged", &data);
+            }
+            PeerEvent::Produced { producer } => self.wish_media(producer),
+            PeerEvent::ProducedData { data_producer } => self.wish_data(data_producer),
+            PeerEvent::ConsumerClosed(consumer) => {
+                self.temporal.remove(&consumer);
+                self.tell("consumerClosed", &json!({ "consumerId": consumer }));
+            }
+            PeerEvent::ProducerPaused { consumer, paused } => {
+                let method = if paused { "consumerPaused" } else { "consumerResumed" };
+                self.tell(method, &json!({ "consumerId": consumer }));
+            }
+            PeerEvent::LayersChanged { consumer, layers } => {
+                let spatial = layers.map(|layers| layers.spatial);
+                self.tell_layers(&consumer, spatial);
+            }
+            PeerEvent::ConsumerScored { consumer, score } => {
+                self.tell("consumerScore", &json!({ "consumerId": consumer, "score": score_members(&score) }));
+            }
+            PeerEvent::ProducerScored { producer, scores } => {
+                let scores: Vec<_> = scores.iter().map(stream_score_members).collect();
+                self.tell("producerScore", &json!({ "producerId": producer, "score": scores }));
+            }
+            PeerEvent::DataConsumerClosed(data_consumer) => {
+                self.tell("dataConsumerClosed", &json!({ "dataConsumerId": data_consumer }));
+            }
+            PeerEvent::Volumes(volumes) => self.tell_volumes(&volumes),
+            PeerEvent::Speaker(speaker) if self.dialect != Dialect::Legacy => {
+                let data = speaker.map_or_else(|| json!({}), |peer| json!({ "peerId": peer }));
+                self.tell("activeSpeaker", &data);
+            }
+            // The legacy client is told of the loudest.
+            PeerEvent::Speaker(_) => {}
+            // The session looks at these itself.
+            PeerEvent::Connected | PeerEvent::Disconnected(_) => {}
+        }
+    }
+
+    /// The temporal layer is the highest that the client wants and the consumer has.
+    fn tell_layers(&mut self, consumer: &str, spatial: Option<u8>) {
+        let Some(spatial) = spatial else {
+            let none = json!({ "consumerId": consumer, "spatialLayer": null, "temporalLayer": null });
+            return self.tell("consumerLayersChanged", &none);
+        };
+        let (highest, wanted) = self.temporal.get(consumer).copied().unwrap_or_default();
+        let temporal = [highest, wanted].into_iter().flatten().min();
+        let mut layers = json!({ "spatialLayer": spatial });
+        if let Some(temporal) = temporal {
+            layers["temporalLayer"] = json!(temporal);
+        }
+        let data =
+            json!({ "consumerId": consumer, "spatialLayer": spatial, "temporalLayer": temporal, "layers": layers });
+        self.tell("consumerLayersChanged", &data);
+    }
+
+    fn tell_volumes(&mut self, volumes: &[(String, i8)]) {
+        if self.dialect == Dialect::Legacy {
+            let loudest = match volumes.first() {
+                Some((peer, volume)) => json!({ "peerId": peer, "volume": volume }),
+                None => json!({ "peerId": null }),
+            };
+            return self.tell("activeSpeaker", &loudest);
+        }
+        let volumes: Vec<_> =
+            volumes.iter().map(|(peer, volume)| json!({ "peerId": peer, "volume": volume })).collect();
+        self.tell("speakingPeers", &json!({ "peerVolumes": volumes }));
+    }
+}
