@@ -13,6 +13,7 @@ mod joins;
 mod layers;
 mod metrics;
 mod packaging;
+mod protoo;
 mod proxies;
 mod sessions;
 

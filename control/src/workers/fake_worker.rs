@@ -15,6 +15,7 @@ use corecast_wire::{
 };
 use tokio::sync::mpsc;
 
+pub(crate) use super::fake_sound_and_data::LOUD_DBOV;
 use super::fake_sound_and_data::{SoundAndData, consumer_stats};
 use super::link::{Link, LinkEvent};
 use super::pool::Spawned;

@@ -1,0 +1,115 @@
+//! How connections end, and what becomes of peers and rooms then.
+
+use super::*;
+use crate::settings::Span;
+use crate::workers::fake_worker::{CLOSES, FAILS, FALLS_SILENT};
+
+#[tokio::test]
+async fn a_peer_whose_transport_ends_is_closed_for_good() {
+    for client_is in [FAILS, FALLS_SILENT, CLOSES] {
+        let server = Server::start().await;
+        let (mut ann, _) = Client::join(&server, "r", "ann", false).await;
+        let (mut ben, _) = Client::join(&server, "r", "ben", false).await;
+        let transport = ben.transport(true).await;
+        let value = format!("{client_is:02X}") + &":5A".repeat(31);
+        let dtls = json!({ "role": "client", "fingerprints": [{ "algorithm": "sha-256", "value": value }] });
+        ben.next_id += 1;
+        let data = json!({ "transportId": transport, "dtlsParameters": dtls });
+        ben.send(json!({ "request": true, "id": ben.next_id, "method": "connectWebRtcTransport", "data": data })).await;
+        assert_eq!(ben.end().await, End::Code(4_000));
+        assert_eq!(ann.told("peerClosed").await, json!({ "peerId": "ben" }));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_join_is_closed() {
+    let mut config = Config::default();
+    config.rooms.join_timeout = Span(Duration::from_millis(50));
+    let server = Server::start_with(config).await;
+    let client = Client::come(&server, "r", "p").await;
+    assert_eq!(client.end().await, End::Code(4_000));
+    let (mut joined, _) = Client::join(&server, "r", "q", false).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    joined.ask("getRtcStatsUrl", json!({})).await;
+}
+
+#[tokio::test]
+async fn the_last_to_leave_closes_the_room() {
+    let server = Server::start().await;
+    let (ann, _) = Client::join(&server, "r", "ann", false).await;
+    let ben = Client::come(&server, "r", "ben").await;
+    drop(ann);
+    server.until("ann has left", async || server.room("r").await["peers"].as_array().map(Vec::len) == Some(1)).await;
+    drop(ben);
+    server.until("the room is closed", async || server.room("r").await.is_null()).await;
+    assert_eq!(server.get("/stats").await.json()["transports"], json!([]));
+    // Somebody else in it keeps it.
+    let broadcaster = json!({ "id": "b", "displayName": "B", "device": { "name": "test" } });
+    server.made("/rooms/r/broadcasters", broadcaster).await;
+    drop(Client::come(&server, "r", "ann").await);
+    server.until("ann has left", async || server.room("r").await["peers"] == json!([])).await;
+    assert_eq!(server.room("r").await["broadcasters"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn the_same_peer_comes_again_and_the_room_stays() {
+    let server = Server::start().await;
+    let (first, _) = Client::join(&server, "r", "ann", false).await;
+    let (mut ben, _) = Client::join(&server, "r", "ben", false).await;
+    let (_second, there) = Client::join(&server, "r", "ann", true).await;
+    assert_eq!(there[0]["id"], "ben");
+    assert_eq!(first.end().await, End::Code(4_000));
+    assert_eq!(ben.told("peerClosed").await, json!({ "peerId": "ann" }));
+    ben.told_that("newPeer", |peer| peer["id"] == "ann").await;
+}
+
+#[tokio::test]
+async fn a_room_that_is_closed_closes_its_clients_for_good() {
+    let server = Server::start().await;
+    let (client, _) = Client::join(&server, "r", "ann", false).await;
+    assert_eq!(server.send("DELETE", "/rooms/r", "", "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(client.end().await, End::Code(4_000));
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_ends_the_connection() {
+    let server = Server::start().await;
+    let mut client = Client::come(&server, "r", "ann").await;
+    let fits = json!({ "request": true, "id": 1, "method": "nonsense", "data": { "x": "y".repeat(950_000) } });
+    client.send(fits).await;
+    client.find("an answer", |message| message["id"] == 1).await;
+    let long = Message::text("x".repeat(960_001));
+    let _ = client.socket.send(long).await;
+    assert_ne!(client.end().await, End::Code(4_000), "it may come again");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_closed() {
+    let server = Server::start().await;
+    let mut deaf = Client::come(&server, "r", "deaf").await;
+    // Answers that fill what the kernel keeps, and then the queue.
+    let message = json!({ "request": true, "id": 1, "method": "getRouterRtpCapabilities" }).to_string();
+    let filled = async {
+        while deaf.socket.send(Message::text(message.clone())).await.is_ok() {
+            if server.room("r").await.is_null() {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE * 4, filled).await.expect("its connection ends");
+    server.until("its peer has left", async || server.room("r").await.is_null()).await;
+}
+
+#[tokio::test]
+async fn first_comers_at_once_make_one_room() {
+    let server = Server::start().await;
+    let come = |peer: usize| {
+        let path = format!("/?roomId=r&peerId=p{peer}");
+        let server = &server;
+        async move { knock(server, &path, &[PROTOO]).await.map_err(|refusal| refusal.1).expect("comes") }
+    };
+    let clients = futures_util::future::join_all((0..20).map(come)).await;
+    let rooms = server.get("/rooms").await.json();
+    assert_eq!(rooms["rooms"].as_array().map(Vec::len), Some(1));
+    assert_eq!(rooms["rooms"][0]["peers"].as_array().map(Vec::len), Some(clients.len()));
+}
