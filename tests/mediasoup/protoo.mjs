@@ -66,7 +66,7 @@ class Client {
 
   call(method, ...args) { return this.page.evaluate((wanted, given) => window.page[wanted](...given), method, args); }
 
-  look() { return this.call('look'); }
+  async look() { return JSON.parse(await this.call('look')); }
 
   received(of, kind = 'video') { return this.call('received', of, kind); }
 
@@ -92,7 +92,7 @@ class Client {
   /** Waits for a notification. */
   told(method, isIt = () => true) {
     return until(`${this.name} is told ${method}`, async () =>
-      (await this.look()).events.find(([name, data]) => name === method && isIt(data))?.[1] ?? false);
+      (await this.look()).events.find(([name, data]) => name === method && isIt(data))?.concat([true])[1]);
   }
 
   async request(method, data) {
@@ -340,7 +340,11 @@ for (const [name, test] of Object.entries(tests).filter(([name]) => only.length 
   } catch (error) {
     failed++;
     console.log(`${name}: FAILED after ${Math.round((Date.now() - from) / 1000)} s: ${error.stack}`);
-    for (const client of opened) console.log(client.name, JSON.stringify(await client.look().catch(String)).slice(0, 6_000));
+    for (const client of opened) {
+      const { events = [], ...rest } = await client.look().catch((lost) => ({ lost: String(lost) }));
+      const told = events.filter(([name]) => !['activeSpeaker', 'speakingPeers'].includes(name));
+      console.log(client.name, JSON.stringify(rest), told.map((event) => JSON.stringify(event)).join('\n  '));
+    }
   }
   for (const client of [...opened]) await client.close().catch(() => {});
 }

@@ -37,8 +37,9 @@ async function transport(sends) {
   const told = await protoo.request('createWebRtcTransport', asked);
   const { iceParameters, iceCandidates, dtlsParameters, sctpParameters } = told;
   const id = need(legacy() ? told.id : told.transportId, 'the id of a transport');
-  // A server that is the client of DTLS makes this side the server.
-  if (settings.dtlsServer) dtlsParameters.role = 'client';
+  // A server that is the client of DTLS makes this side the server. (On transports that receive mediasoup-client 3.24.1
+  // tells the server so, and answers the browser's offer otherwise.)
+  if (settings.dtlsServer && sends) dtlsParameters.role = 'client';
   const options = { id, iceParameters, iceCandidates, dtlsParameters: { ...dtlsParameters }, sctpParameters, iceServers: [] };
   const made = sends ? device.createSendTransport(options) : device.createRecvTransport(options);
   made.on('connect', ({ dtlsParameters: own }, done, failed) => {
@@ -190,8 +191,10 @@ window.page = {
     return true;
   },
 
-  look: () => ({ ...seen, peers: [...peers.values()], transports: transports && Object.fromEntries(
-    Object.entries(transports).map(([name, one]) => [name, { id: one.id, state: one.connectionState }])),
+  /** All that there is, as text: what stands in it twice would come out once. */
+  look: () => JSON.stringify({ ...seen, peers: [...peers.values()],
+    transports: transports && Object.fromEntries(
+      Object.entries(transports).map(([name, one]) => [name, { id: one.id, state: one.connectionState }])),
     producers: producers && Object.fromEntries(Object.entries(producers).map(([kind, one]) => [kind, one.id])),
     dataProducers: Object.fromEntries([...dataProducers].map(([label, one]) => [label, one.id])),
     dataConsumers: [...dataConsumers.values()].map(({ id, label, appData }) => ({ id, label, ...appData })),

@@ -21,6 +21,15 @@ const SCORES: Duration = Duration::from_secs(1);
 /// Sounds, and messages to the bot, that may wait; further ones are lost.
 const BACKLOG: usize = 64;
 
+/// Who speaks, by name.
+#[derive(Debug, Default)]
+struct Speaking {
+    /// Who dominated last.
+    dominant: Option<String>,
+    /// Whom participants were told of last; none in silence.
+    told: Option<String>,
+}
+
 impl Room {
     /// The room begins to listen to its sound, if it does not yet.
     pub(super) async fn attend(self: &Arc<Self>, state: &mut State) {
@@ -81,24 +90,29 @@ impl Room {
         true
     }
 
-    async fn hear(&self, sound: Sound, speaker: &mut Option<String>) {
+    async fn hear(&self, sound: Sound, Speaking { dominant, told }: &mut Speaking) {
         let state = self.state().await;
         let peer = |producer: ProducerId| {
             state.producers.values().find(|one| one.id == producer).map(|one| one.owner.to_string())
         };
-        let before = speaker.clone();
-        match sound {
+        let speaker = match sound {
             Sound::Levels(volumes) => {
                 let volumes = volumes.iter().filter_map(|volume| Some((peer(volume.producer)?, volume.dbov)));
                 let volumes: Arc<[(String, i8)]> = volumes.collect();
                 state.tell_all(|| PeerEvent::Volumes(Arc::clone(&volumes)));
-                if volumes.is_empty() {
-                    *speaker = None;
+                // Who dominated before the silence does so after it, until another one does.
+                match volumes.is_empty() {
+                    true => None,
+                    false => told.clone().or_else(|| dominant.clone().filter(|peer| state.peers.contains_key(peer))),
                 }
             }
-            Sound::Speaker(producer) => *speaker = peer(producer),
-        }
-        if *speaker != before {
+            Sound::Speaker(producer) => {
+                *dominant = peer(producer);
+                dominant.clone()
+            }
+        };
+        if *told != speaker {
+            told.clone_from(&speaker);
             state.tell_all(|| PeerEvent::Speaker(speaker.clone()));
         }
     }
@@ -112,12 +126,12 @@ async fn run(
 ) {
     let mut tick = interval(SCORES);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut speaker = None;
+    let mut speaking = Speaking::default();
     let mut turn = 0;
     loop {
         tokio::select! {
             Some((_, sound)) = sounds.recv() => match room.upgrade() {
-                Some(room) => room.hear(sound, &mut speaker).await,
+                Some(room) => room.hear(sound, &mut speaking).await,
                 None => return,
             },
             Some((from, message)) = messages.recv() => match room.upgrade() {

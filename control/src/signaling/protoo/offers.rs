@@ -16,6 +16,9 @@ use crate::rooms::{CreatedConsumer, CreatedDataConsumer, NewConsumer};
 
 /// Offers that a client may not have answered at a time; further ones wait.
 const MAX_OFFERS: usize = 64;
+/// Things that a client is to be offered; a client that has no transport to receive on is offered the newest of them
+/// when it has one.
+const MAX_WISHES: usize = 16_384;
 /// Requests' ids are below this (protoo's).
 const IDS: u64 = 10_000_000;
 
@@ -60,6 +63,7 @@ impl Session {
         if self.takes_media {
             let times = 1 + self.room.consumer_replicas();
             self.wishes.extend(std::iter::repeat_n(Wish::Media(producer), times));
+            self.wishes.drain(..self.wishes.len().saturating_sub(MAX_WISHES));
         }
     }
 
@@ -67,6 +71,7 @@ impl Session {
     pub(super) fn wish_data(&mut self, data_producer: String) {
         if self.takes_data {
             self.wishes.push_back(Wish::Data(data_producer));
+            self.wishes.drain(..self.wishes.len().saturating_sub(MAX_WISHES));
         }
     }
 
