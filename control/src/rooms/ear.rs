@@ -41,11 +41,11 @@ pub(crate) struct StreamScore {
 /// How well a consumer is sent what it is sent, 0 to 10 each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ConsumerScore {
-    /// Of the consumer's own stream.
+    /// The consumer's own stream.
     pub(crate) score: u8,
-    /// Of the producer's stream that it is sent.
+    /// The producer's stream that it is sent.
     pub(crate) producer: u8,
-    /// Of each stream of the producer, in the order of its encodings.
+    /// Each stream of the producer, in the order of its encodings.
     pub(crate) producers: Vec<u8>,
 }
 

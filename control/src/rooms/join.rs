@@ -12,10 +12,9 @@ use tokio::sync::watch;
 
 use super::draw::{draw_ssrc, next_id, object_name};
 use super::error::{Code, Error};
-use super::media::{BEST_SCORE, Consumer, Producer};
+use super::media::{Consumer, Producer};
 use super::peer::{Left, NewPeer, Peer, PeerHandle, PeerKind};
 use super::peers::ProducerInfo;
-use super::rate::Rate;
 use super::room::Room;
 use super::state::{State, close_transport};
 use super::transport::{Transport, TransportKind};
@@ -137,18 +136,9 @@ impl Room {
                 let rtx_ssrc = options.rtx.as_ref().map(|rtx| rtx.ssrc);
                 let options = ConsumeOptions { outlives_producer: true, ..options };
                 commands.push(Command::Consume { transport: id, consumer, producer: producer.id, options });
-                consumers.push(Consumer {
-                    id: consumer,
-                    transport: name.clone(),
-                    owner: handle.shared_name(),
-                    producer: from,
-                    layer: producer.is_layered().then(|| self.worker().events().consumer(consumer)),
-                    takes: Some(takes),
-                    wishes_less: false,
-                    rate: Rate::default(),
-                    score: BEST_SCORE,
-                    rtx_ssrc,
-                });
+                let layer = producer.is_layered().then(|| self.worker().events().consumer(consumer));
+                let consumer = Consumer::new(consumer, &name, handle.shared_name(), from, layer);
+                consumers.push(Consumer { takes: Some(takes), rtx_ssrc, ..consumer });
             }
         }
         let channels = remote.sctp.map(|_| self.worker().events().channels(id));

@@ -18,7 +18,7 @@ use crate::workers::{ConsumerStates, MessageRoute};
 /// Label of the bot's channel, and of those on which it is spoken to (mediasoup-demo's).
 pub(super) const BOT: &str = "bot";
 
-/// Of a stream that loses nothing.
+/// The score of a stream that loses nothing.
 pub(super) const BEST_SCORE: u8 = 10;
 
 /// Media that a peer sends.
@@ -132,6 +132,19 @@ pub(super) struct Consumer {
 }
 
 impl Consumer {
+    /// A consumer that closes with its producer, of whose stream nothing is known yet.
+    pub(super) fn new(
+        id: ConsumerId,
+        transport: &str,
+        owner: Arc<str>,
+        producer: String,
+        layer: Option<ConsumerStates>,
+    ) -> Self {
+        let (rate, transport) = (Rate::default(), transport.to_owned());
+        let (takes, rtx_ssrc, wishes_less) = (None, None, false);
+        Self { id, transport, owner, producer, layer, wishes_less, takes, rate, score: BEST_SCORE, rtx_ssrc }
+    }
+
     /// Whether it can be moved to a producer: its receiver takes the codec that comes first there.
     pub(super) fn can_take(&self, consumable: &RtpParameters) -> bool {
         let preferred = consumable.codecs.first().map(|codec| codec.payload_type);

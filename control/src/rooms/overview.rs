@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use corecast_wire::SrtpCryptoSuite;
 
-use super::media::Producer;
+use super::media::{BOT, Producer};
 use super::peer::PeerKind;
 use super::peers::PeerInfo;
 use super::room::Room;
@@ -66,7 +66,12 @@ impl State {
             let codec = codec(self.producers.get(&of.producer));
             (of.id.0, Named { codec, ..Named::new(name, &of.owner) })
         });
-        transports.chain(producers).chain(consumers).chain(self.data_names()).collect()
+        let data_producers = self.data_producers.iter();
+        let data_producers =
+            data_producers.map(|(name, of)| (of.id.0, Named::new(name, of.owner.as_deref().unwrap_or(BOT))));
+        let data_consumers = self.data_consumers.iter().map(|(name, of)| (of.id.0, Named::new(name, &of.owner)));
+        let data = data_producers.chain(data_consumers).chain(self.data_names());
+        transports.chain(producers).chain(consumers).chain(data).collect()
     }
 }
 

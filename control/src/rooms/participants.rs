@@ -19,13 +19,8 @@ const MAX_PARTICIPANTS: usize = 1_000;
 /// Why a participant leaves whose client has come again.
 pub(crate) const CAME_AGAIN: &str = "its client came again";
 
-/// A participant that has entered.
-#[derive(Debug)]
-pub(crate) struct Entered {
-    pub(crate) peer: PeerHandle,
-    pub(crate) left: Left,
-    pub(crate) events: PeerEvents,
-}
+/// A participant that has entered: it, what tells that it has left, and its events.
+pub(crate) type Entered = (PeerHandle, Left, PeerEvents);
 
 /// What a participant says of itself when it joins.
 #[derive(Clone, Debug)]
@@ -73,7 +68,7 @@ impl Room {
         let handle = peer.handle.clone();
         state.add_peer(peer);
         self.attend(&mut state).await;
-        Ok(Entered { peer: handle, left, events })
+        Ok((handle, left, events))
     }
 
     /// A participant joins: others are told of it from now on, and it is told of them.

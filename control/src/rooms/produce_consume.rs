@@ -8,9 +8,8 @@ use serde_json::Value;
 use super::draw::{draw_cname, draw_first_sequence, draw_ssrc, next_id, object_name};
 use super::ear::{ConsumerScore, Ear, Layers, PeerEvent};
 use super::error::Error;
-use super::media::{BEST_SCORE, Consumer, Producer};
+use super::media::{Consumer, Producer};
 use super::peer::PeerHandle;
-use super::rate::Rate;
 use super::room::Room;
 use super::state::State;
 use crate::ortc::{self, ConsumeRequest, Kind, RtpCapabilities, RtpParameters};
@@ -179,18 +178,8 @@ impl Room {
             None => events.consumer(id),
         });
         let rtx_ssrc = consumed.options.rtx.as_ref().map(|rtx| rtx.ssrc);
-        let consumer = Consumer {
-            id,
-            transport: transport.to_owned(),
-            owner: peer.shared_name(),
-            producer: new.producer.clone(),
-            layer,
-            takes: None,
-            wishes_less: false,
-            rate: Rate::default(),
-            score: BEST_SCORE,
-            rtx_ssrc,
-        };
+        let consumer = Consumer::new(id, transport, peer.shared_name(), new.producer.clone(), layer);
+        let consumer = Consumer { rtx_ssrc, ..consumer };
         let created = CreatedConsumer {
             name,
             kind: producer.kind,

@@ -49,7 +49,7 @@ pub(crate) struct ProducerReport {
     pub(crate) kind: Kind,
     pub(crate) mime_type: String,
     pub(crate) stats: ProducerStats,
-    /// Of each stream: its score, and its bit rate since the report before.
+    /// Each stream's score, and its bit rate since the report before.
     pub(crate) streams: Vec<(u8, u64)>,
 }
 

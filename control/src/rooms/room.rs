@@ -89,6 +89,11 @@ impl Room {
         self.state().await.is_idle(now, idle)
     }
 
+    /// It has closed: another one may have its name.
+    pub(crate) async fn is_closed(&self) -> bool {
+        self.state().await.check_open().is_err()
+    }
+
     /// Nobody is in it.
     pub(super) async fn is_empty(&self) -> bool {
         self.state().await.peers.is_empty()

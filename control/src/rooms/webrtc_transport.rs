@@ -19,7 +19,7 @@ use crate::workers::{TransportState, TransportStates};
 
 /// A participant's transport is over when its client has not been heard of for this long (mediasoup-demo's).
 const CONSENT_TIMEOUT_MS: u32 = 20_000;
-/// Transports of a participant: one to send, one to receive, and those that it makes anew.
+/// Transports of a participant: one to send, one to receive, and those that it makes in their place.
 const MAX_TRANSPORTS: usize = 8;
 
 /// Why a participant's transport has ended whose client has not been heard of.

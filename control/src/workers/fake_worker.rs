@@ -241,13 +241,12 @@ impl FakeWorker {
             Command::CloseConsumer { consumer } => {
                 self.consumers.remove(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
             }
-            Command::PauseConsumer { consumer, .. } | Command::RequestKeyFrame { consumer } => {
+            Command::PauseConsumer { consumer, .. }
+            | Command::RequestKeyFrame { consumer }
+            | Command::SetPriority { consumer, .. } => {
                 self.consumers.get(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
             }
             Command::SetPreferredLayers { consumer, spatial, .. } => self.set_preferred_layers(consumer, spatial)?,
-            Command::SetPriority { consumer, .. } => {
-                self.consumers.get(&consumer).ok_or_else(|| not_found("consumer", consumer.0))?;
-            }
             Command::TestHook(_) => return Err(CommandError::HooksOff),
             Command::CreateRouter { .. } | Command::Shutdown => {}
             other => self.sound_and_data.handle(other, &mut self.events)?,

@@ -20,6 +20,8 @@ const PROTOO: &str = "protoo";
 const MAX_MESSAGE_BYTES: usize = 960_000;
 /// Buffers of a connection: there may be thousands that say little.
 const BUFFER_BYTES: usize = 4 << 10;
+/// A client that comes as the last one leaves finds its room closed, and makes it again.
+const ATTEMPTS: usize = 3;
 /// Most further consumers of each producer that a client may ask for.
 const MAX_CONSUMER_REPLICAS: usize = 16;
 
@@ -84,7 +86,6 @@ pub(super) async fn connect(app: Arc<App>, request: Request) -> Answer {
     let upgrade = upgrade.read_buffer_size(BUFFER_BYTES).write_buffer_size(BUFFER_BYTES);
     complete(async move {
         let rooms = Arc::clone(app.rooms());
-        let room = rooms.get_or_create_with(&asked.room, client, asked.consumer_replicas).await?;
         let new = NewPeer {
             name: asked.peer,
             kind: PeerKind::Participant,
@@ -95,14 +96,21 @@ pub(super) async fn connect(app: Arc<App>, request: Request) -> Answer {
             credential,
             client,
         };
-        let entered = match room.enter(new).await {
-            Ok(entered) => entered,
-            Err(refused) => {
-                rooms.close_if_left(&room).await?;
-                return Err(refused.into());
+        let mut attempts = ATTEMPTS;
+        let (room, entered) = loop {
+            let room = rooms.get_or_create_with(&asked.room, client, asked.consumer_replicas).await?;
+            attempts -= 1;
+            match room.enter(new.clone()).await {
+                Ok(entered) => break (room, entered),
+                // The last one there has just left.
+                Err(_) if attempts > 0 && room.is_closed().await => {}
+                Err(refused) => {
+                    rooms.close_if_left(&room).await?;
+                    return Err(refused.into());
+                }
             }
         };
-        let (of, peer) = (Arc::clone(&room), entered.peer.clone());
+        let (of, peer) = (Arc::clone(&room), entered.0.clone());
         let upgrade = upgrade.on_failed_upgrade(move |error| {
             tracing::debug!("{:?} in room {:?} has no WebSocket: {error}", peer.name(), of.id());
             tokio::spawn(async move { leave(&rooms, &of, &peer, "its client hung up").await });

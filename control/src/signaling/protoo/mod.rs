@@ -1,5 +1,5 @@
-//! `/` with an upgrade, and `/protoo`: mediasoup-demo's signaling, protoo over WebSocket (RFC 6455), for applications on
-//! `mediasoup-client` and `protoo-client`.
+//! `/` with an upgrade, and `/protoo`: mediasoup-demo's signaling, protoo over WebSocket (RFC 6455), for applications
+//! on `mediasoup-client` and `protoo-client`.
 //!
 //! Both generations of the demo are spoken, the JavaScript one's (here "legacy") and the TypeScript one's ("typed").
 //! Answers and notifications carry the members of both, and each client reads those that it knows; the few that cannot
@@ -7,13 +7,17 @@
 //!
 //! From the outside in: `endpoint` (who may come, and by which name), `session` (one peer: what comes in, what goes
 //! out, the end), `requests` and `notifications` (what a client may ask), `offers` (consumers that a client is asked to
-//! take), `told` (what happens in the room). The texts are in `message` and `bodies`, the WebSocket in `socket`.
+//! take), `told` (what happens in the room). The texts are in `message`, `bodies` and `members`, the WebSocket in
+//! `socket`.
 
 mod bodies;
+mod dialect;
 mod endpoint;
+mod members;
 mod message;
 mod notifications;
 mod offers;
+mod pending;
 mod requests;
 mod session;
 mod socket;

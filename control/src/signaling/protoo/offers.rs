@@ -2,53 +2,15 @@
 //! paused until its client has answered, so that nothing is lost; one that is refused, or not answered in time, is
 //! closed.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::bodies::stream_parameters;
+use super::members::{consumer_members, data_consumer_members, score_members};
 use super::message::{Refusal, request};
-use super::session::{Dialect, Session};
-use super::told::score_members;
+use super::pending::{IDS, MAX_OFFERS, MAX_WISHES, Offer, Offered, Wish, patience};
+use super::session::Session;
 use crate::ortc::RtpParameters;
-use crate::rooms::{CreatedConsumer, CreatedDataConsumer, NewConsumer};
-
-/// Offers that a client may not have answered at a time; further ones wait.
-const MAX_OFFERS: usize = 64;
-/// Things that a client is to be offered; a client that has no transport to receive on is offered the newest of them
-/// when it has one.
-const MAX_WISHES: usize = 16_384;
-/// Requests' ids are below this (protoo's).
-const IDS: u64 = 10_000_000;
-
-/// What a client is to be offered.
-#[derive(Clone, Debug)]
-pub(super) enum Wish {
-    /// A producer's media.
-    Media(String),
-    /// A data producer's messages.
-    Data(String),
-}
-
-/// What a client has been offered.
-#[derive(Clone, Debug)]
-enum Offered {
-    Media(String),
-    Data(String),
-}
-
-/// An offer that is not answered yet.
-#[derive(Clone, Debug)]
-pub(super) struct Offer {
-    what: Offered,
-    pub(super) until: Instant,
-}
-
-/// How long an answer may take, the longer the more are asked for (protoo-server's).
-fn patience(pending: usize) -> Duration {
-    Duration::from_millis(2_000 * 15 + 200 * u64::try_from(pending).unwrap_or(u64::MAX))
-}
+use crate::rooms::NewConsumer;
 
 /// The highest temporal layer of `L3T3_KEY` and the like.
 fn highest_temporal(parameters: &RtpParameters) -> Option<u8> {
@@ -200,52 +162,4 @@ impl Session {
             self.log(&error);
         }
     }
-}
-
-/// `newConsumer`.
-fn consumer_members(of: &CreatedConsumer, transport: &str, dialect: Dialect) -> Value {
-    let mut app_data = of.app_data.clone().unwrap_or_else(|| json!({}));
-    app_data["peerId"] = json!(of.peer);
-    // Those that came by another signaling say nothing of it.
-    if dialect != Dialect::Legacy && app_data.get("source").is_none() {
-        app_data["source"] = json!(of.kind);
-    }
-    json!({
-        "peerId": of.peer,
-        "transportId": transport,
-        "id": of.name,
-        "consumerId": of.name,
-        "producerId": of.producer,
-        "kind": of.kind,
-        "rtpParameters": of.rtp_parameters,
-        "type": of.streams,
-        "producerPaused": of.producer_paused,
-        "consumerScore": score_members(&of.score),
-        "appData": app_data,
-    })
-}
-
-/// `newDataConsumer`.
-fn data_consumer_members(of: &CreatedDataConsumer, transport: &str, dialect: Dialect) -> Value {
-    let mut app_data = of.app_data.clone();
-    // The typed client looks for the channel there, which is the label's.
-    if dialect != Dialect::Legacy && app_data.get("channel").is_none() {
-        app_data["channel"] = json!(of.label);
-    }
-    let mut data = json!({
-        "transportId": transport,
-        "id": of.name,
-        "dataConsumerId": of.name,
-        "dataProducerId": of.data_producer,
-        "sctpStreamParameters": stream_parameters(of.stream, of.parameters),
-        "label": of.label,
-        "protocol": of.protocol,
-        "appData": app_data,
-    });
-    match (&of.peer, dialect) {
-        (Some(peer), _) => data["peerId"] = json!(peer),
-        (None, Dialect::Legacy) => data["peerId"] = Value::Null,
-        (None, _) => {}
-    }
-    data
 }

@@ -7,9 +7,10 @@ use super::bodies::{
     ConnectBody, JoinBody, OfConsumer, OfDataConsumer, OfDataProducer, OfProducer, OfTransport, ProduceBody,
     ProduceDataBody, SCTP_PORT, TransportBody, ice_parameters, read, transport,
 };
+use super::dialect::Dialect;
+use super::members::peer_members;
 use super::message::Refusal;
-use super::session::{Dialect, Session};
-use super::told::peer_members;
+use super::session::Session;
 use crate::ops::get_stats;
 use crate::ortc::router_capabilities;
 use crate::rooms::{NewProducer, Profile, Report};

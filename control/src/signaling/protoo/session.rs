@@ -8,8 +8,9 @@ use axum::extract::ws::WebSocket;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
+use super::dialect::Dialect;
 use super::message::{Message, Refusal, notification, response};
-use super::offers::{Offer, Wish};
+use super::pending::{Offer, Wish};
 use super::socket::{self, Heard, Incoming, Outgoing};
 use crate::http::{Admitted, App, Bucket};
 use crate::rooms::{self, Entered, Left, PeerEvent, PeerEvents, PeerHandle, Room, Rooms};
@@ -18,6 +19,14 @@ use crate::rooms::{self, Entered, Left, PeerEvent, PeerEvents, PeerHandle, Room,
 const PING: Duration = Duration::from_secs(60);
 /// Requests and notifications of a client. A join is a burst of some ten.
 const MESSAGES_PER_SECOND: u32 = 100;
+/// What a client says is read in parts of this many bytes, and so many of them per second: reading takes time that
+/// others want too.
+const PART_BYTES: usize = 16 << 10;
+const PARTS_PER_SECOND: u32 = 64;
+/// Until it is looked at again whether more may be read.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The client has closed the connection, which is answered (RFC 6455 section 5.5.1).
+const NORMAL: (u16, &str) = (1_000, "");
 /// Protocol-wide: the server ends a peer, and its client shall not come again by itself.
 const EVICTED: (u16, &str) = (4_000, "closed by protoo-server");
 /// The server restarts (RFC 6455 section 7.4.1, registry): clients come again.
@@ -27,17 +36,6 @@ const HUNG_UP: &str = "its client closed the connection";
 const NOT_JOINED: &str = "it did not join in time";
 const NO_SIGN: &str = "its client gave no sign of life";
 const TOO_SLOW: &str = "its client does not take what it is told";
-
-/// Which generation of mediasoup-demo a client is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
-    /// Not known yet. Such a client is taken for a typed one.
-    Unknown,
-    /// The JavaScript one.
-    Legacy,
-    /// The TypeScript one.
-    Typed,
-}
 
 /// A client's session.
 pub(super) struct Session {
@@ -61,7 +59,8 @@ pub(super) struct Session {
     is_taking: bool,
     events: PeerEvents,
     left: Left,
-    bucket: Bucket,
+    messages: Bucket,
+    parts: Bucket,
 }
 
 /// A peer leaves, and its room closes if it was the last one there.
@@ -77,7 +76,7 @@ pub(super) async fn leave(rooms: &Rooms, room: &Arc<Room>, peer: &PeerHandle, wh
 
 impl Session {
     pub(super) fn new(app: Arc<App>, room: Arc<Room>, entered: Entered, socket: WebSocket) -> Self {
-        let Entered { peer, left, events } = entered;
+        let (peer, left, events) = entered;
         let (incoming, outgoing) = socket::open(socket);
         Self {
             app,
@@ -96,7 +95,8 @@ impl Session {
             is_taking: true,
             events,
             left,
-            bucket: Bucket::new(std::time::Instant::now()),
+            messages: Bucket::new(std::time::Instant::now()),
+            parts: Bucket::new(std::time::Instant::now()),
         }
     }
 
@@ -112,7 +112,8 @@ impl Session {
         let Self { app, room, peer, incoming, outgoing, .. } = self;
         leave(app.rooms(), &room, &peer, why).await;
         let code = match why {
-            HUNG_UP | NO_SIGN | TOO_SLOW => None,
+            HUNG_UP => Some(NORMAL),
+            NO_SIGN | TOO_SLOW => None,
             rooms::ROOM_CLOSED if app.rooms().is_draining() => Some(RESTARTS),
             _ => Some(EVICTED),
         };
@@ -172,6 +173,11 @@ impl Session {
     }
 
     async fn hear(&mut self, text: &str) {
+        for _ in 0..text.len() / PART_BYTES {
+            while !self.parts.try_take(std::time::Instant::now(), PARTS_PER_SECOND) {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
         let message = match Message::parse(text) {
             Some(Message::Response { id, result }) => return self.answered(id, result).await,
             Some(message) => message,
@@ -180,7 +186,7 @@ impl Session {
                 return;
             }
         };
-        let is_within = self.bucket.try_take(std::time::Instant::now(), MESSAGES_PER_SECOND);
+        let is_within = self.messages.try_take(std::time::Instant::now(), MESSAGES_PER_SECOND);
         match message {
             Message::Request { id, method, data } => {
                 let result = if is_within { self.request(&method, data).await } else { Err(Refusal::too_fast()) };

@@ -1,34 +1,11 @@
 //! What happens in the room, as a client is told of it: with the members of both dialects, where they can be merged.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::session::{Dialect, Session};
-use crate::rooms::{ConsumerScore, PeerEvent, PeerView, StreamScore};
-
-/// A peer, for both dialects. Addresses of people are not told to others.
-pub(super) fn peer_members(peer: &PeerView) -> Value {
-    json!({
-        "id": peer.name,
-        "peerId": peer.name,
-        "displayName": peer.display_name,
-        "device": peer.app_data.get("device").cloned().unwrap_or_else(|| json!({ "flag": "unknown", "name": "unknown" })),
-        "remoteAddress": "",
-    })
-}
-
-/// mediasoup's `ConsumerScore`.
-pub(super) fn score_members(score: &ConsumerScore) -> Value {
-    json!({ "score": score.score, "producerScore": score.producer, "producerScores": score.producers })
-}
-
-/// mediasoup's `ProducerScore`.
-fn stream_score_members(of: &StreamScore) -> Value {
-    let mut value = json!({ "encodingIdx": of.encoding, "ssrc": of.ssrc, "score": of.score });
-    if let Some(rid) = &of.rid {
-        value["rid"] = json!(rid);
-    }
-    value
-}
+use super::dialect::Dialect;
+use super::members::{peer_members, score_members, stream_score_members};
+use super::session::Session;
+use crate::rooms::PeerEvent;
 
 impl Session {
     /// Tells the client of an event.

@@ -110,10 +110,9 @@ async fn whip_and_whep_are_peers() {
 }
 
 #[tokio::test]
-async fn what_is_refused_and_changes_nothing() {
+async fn requests_about_what_is_not_there() {
     let server = Server::start().await;
     let mut client = Client::come(&server, "r", "p").await;
-    let send = client.transport(true).await;
     let unknown = json!({ "transportId": "x", "producerId": "x", "consumerId": "x", "dataProducerId": "x",
         "dataConsumerId": "x", "spatialLayer": 0, "priority": 1, "displayName": "x" });
     for (method, part) in [
@@ -139,6 +138,13 @@ async fn what_is_refused_and_changes_nothing() {
             client.refused(method, json!({}), 500, "missing field").await;
         }
     }
+}
+
+#[tokio::test]
+async fn wrong_bodies_are_refused_and_change_nothing() {
+    let server = Server::start().await;
+    let mut client = Client::come(&server, "r", "p").await;
+    let send = client.transport(true).await;
     client
         .refused(
             "connectWebRtcTransport",

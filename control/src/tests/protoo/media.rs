@@ -76,7 +76,7 @@ async fn pauses_closures_layers_and_priorities() {
         let all = json!({ "consumerId": consumer, "spatialLayer": 2 });
         ben.tell("setConsumerPreferredLayers", all).await;
         assert_eq!(ben.told("consumerLayersChanged").await["layers"], json!({ "spatialLayer": 2, "temporalLayer": 2 }));
-        // Of others one may want nothing.
+        // One may want nothing of what is another's.
         ann.refused("pauseConsumer", json!({ "consumerId": consumer }), 500, "no consumer").await;
         ben.refused("closeProducer", json!({ "producerId": producer }), 500, "no producer").await;
         ann.tell("closeProducer", json!({ "producerId": producer })).await;
