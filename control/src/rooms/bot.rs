@@ -1,5 +1,5 @@
-//! mediasoup-demo's bot, as a room keeps it: a data producer of the room itself on a direct transport of its router, and
-//! data consumers there of what participants say to it.
+//! mediasoup-demo's bot, as a room keeps it: a data producer of the room itself on a direct transport of its router,
+//! and data consumers there of what participants say to it.
 
 use std::collections::HashMap;
 use std::sync::Arc;

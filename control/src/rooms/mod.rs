@@ -9,8 +9,9 @@
 //! peer with a WebRTC transport and everything inside at once) or `plain` and `produce_consume` (step by step),
 //! `silence` (publishers that have vanished), `succession` (what their viewers see next), `layers`, `channels` (data),
 //! `listener`, `load` (whether there is room for more). Participants, who hear what happens: `participants`, `data`,
-//! `report` (counters), and `attendant`, the room's own task, with `observers`, `scores`, `bot` and its `conversation`. The tables are in
-//! `state`, their rows in `peer`, `transport` and `media`; what participants are told is in `ear`.
+//! `report` (counters), and `attendant`, the room's own task, with `observers`, `scores`, `bot` and its
+//! `conversation`. The tables are in `state`, their rows in `peer`, `transport` and `media`; what participants are told
+//! is in `ear`.
 
 mod attendant;
 mod bot;

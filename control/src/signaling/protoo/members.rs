@@ -1,4 +1,5 @@
-//! The members of what a client is told of peers, consumers and scores: those of both dialects, where they can be merged.
+//! The members of what a client is told of peers, consumers and scores: those of both dialects, where they can be
+//! merged.
 
 use serde_json::{Value, json};
 
