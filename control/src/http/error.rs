@@ -83,11 +83,6 @@ impl HttpError {
         Self::new(StatusCode::NOT_FOUND, "there is nothing at this path")
     }
 
-    /// 501: may come later.
-    pub(crate) fn not_yet(sentence: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_IMPLEMENTED, sentence)
-    }
-
     /// 500: the task that worked on the request has gone.
     pub(crate) fn lost() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the request was lost")

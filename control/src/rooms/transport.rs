@@ -34,6 +34,11 @@ impl Transport {
         Self { id, owner, kind, cname: None, next_mid: 0, ssrcs, received, sent }
     }
 
+    /// Whether it is a WebRTC transport that was made empty.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self.kind, TransportKind::WebRtc { own: Some(_), .. })
+    }
+
     /// What a producer's packets arrive on.
     pub(super) fn carrier(&self) -> Carrier {
         match self.kind {
@@ -50,12 +55,12 @@ pub(super) enum TransportKind {
     /// Receivers of its states see their end when this is dropped.
     WebRtc {
         _states: TransportStates,
-        /// Made for a participant: what it has beside that.
+        /// What one has that was made empty.
         own: Option<Box<OwnWebRtc>>,
     },
 }
 
-/// What a participant's WebRTC transport has, which comes step by step.
+/// What a WebRTC transport has that was made empty: everything comes step by step.
 #[derive(Debug, Default)]
 pub(super) struct OwnWebRtc {
     /// It has been told the client's DTLS parameters.

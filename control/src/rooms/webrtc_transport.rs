@@ -17,9 +17,9 @@ use super::transport::{OwnWebRtc, Transport, TransportKind};
 use super::webrtc::{LocalParameters, RemoteParameters};
 use crate::workers::{TransportState, TransportStates};
 
-/// A participant's transport is over when its client has not been heard of for this long (mediasoup-demo's).
+/// A transport that is connected by itself is over when its client has not been heard of for this long (mediasoup-demo's).
 const CONSENT_TIMEOUT_MS: u32 = 20_000;
-/// Transports of a participant: one to send, one to receive, and those that it makes in their place.
+/// WebRTC transports of a peer that are connected by themselves: one to send, one to receive, and those that it makes in their place.
 const MAX_TRANSPORTS: usize = 8;
 
 /// Why a participant's transport has ended whose client has not been heard of.
@@ -74,7 +74,8 @@ impl Room {
         Ok((local, states))
     }
 
-    /// A new transport of a participant, with data channels if it wants them. It is connected later.
+    /// A new transport of a peer, with data channels if it wants them. It is connected later. A participant is told what
+    /// becomes of it.
     pub(crate) async fn create_webrtc(
         self: &Arc<Self>,
         peer: &PeerHandle,
@@ -82,11 +83,11 @@ impl Room {
     ) -> Result<CreatedWebRtc, Error> {
         let ear = {
             let state = self.state().await;
-            let own = state.transports.values().filter(|transport| *transport.owner == *peer.name()).count();
+            let own = state.transports.values().filter(|one| one.is_own() && *one.owner == *peer.name()).count();
             if own >= MAX_TRANSPORTS {
                 return Err(Error::new(Code::TooMany, format!("the peer has {MAX_TRANSPORTS} transports already")));
             }
-            state.peer(peer)?.ear.clone().ok_or_else(|| Error::wrong_state("the peer is no participant"))?
+            state.peer(peer)?.ear.clone()
         };
         let local = self.webrtc().local(self.worker().index())?;
         let (id, name, rtcp_ssrc) = (TransportId(next_id()), object_name(), draw_ssrc(&HashSet::new()));
@@ -99,7 +100,10 @@ impl Room {
             sctp,
         };
         let events = self.worker().events();
-        let states = events.transport_with(id, Box::new(follow(ear)));
+        let states = match ear {
+            Some(ear) => events.transport_with(id, Box::new(follow(ear))),
+            None => events.transport(id),
+        };
         let channels = sctp.map(|_| events.channels(id));
         let command = Command::CreateWebRtcTransport { router: self.router(), transport: id, options };
         self.worker().apply(command).await?;
@@ -130,7 +134,7 @@ impl Room {
         let transport = state.transport_of(peer, transport)?;
         let id = transport.id;
         let TransportKind::WebRtc { own: Some(own), .. } = &mut transport.kind else {
-            return Err(Error::wrong_state("the transport is not one that is connected"));
+            return Err(Error::wrong_state("the transport is no WebRTC transport that is to be connected"));
         };
         if own.connected {
             return Err(Error::wrong_state("the transport is connected already"));

@@ -1,9 +1,10 @@
 //! The ways in which clients speak to rooms: each folder translates one of them to the domain (`rooms`) and back. None
-//! knows another, and the domain knows none.
+//! knows another, and the domain knows none. What several say in the same words is in `webrtc`.
 
 mod broadcasters;
 mod page;
 mod protoo;
+mod webrtc;
 mod whip_whep;
 
 use std::sync::Arc;

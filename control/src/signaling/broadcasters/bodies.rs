@@ -10,8 +10,10 @@ use super::srtp::{self, SrtpJson};
 use crate::http::HttpError;
 use crate::ortc::{Kind, RtpCapabilities, RtpParameters};
 use crate::rooms::{
-    self, NewConsumer, NewPeer, NewPlainTransport, NewProducer, PeerKind, PlainRemote, check_display_name, check_name,
+    self, NewConsumer, NewDataProducer, NewPeer, NewPlainTransport, NewProducer, PeerKind, PlainRemote,
+    check_display_name, check_name,
 };
+use crate::signaling::webrtc::{DtlsBody, StreamBody};
 
 /// `POST …/broadcasters`.
 #[derive(Debug, Deserialize)]
@@ -34,6 +36,8 @@ struct Device {
     version: Option<Value>,
 }
 
+/// Longest `appData` of a data producer, as text.
+const MAX_DATA_BYTES: usize = 4_096;
 /// Most bytes of each word about a device: the room keeps them, and the status shows them to any operator.
 const MAX_DEVICE_BYTES: usize = 256;
 
@@ -104,9 +108,16 @@ pub(super) struct TransportBody {
     srtp_crypto_suite: Option<String>,
     srtp_parameters: Option<SrtpJson>,
     listen_ip: Option<IpAddr>,
+    sctp_capabilities: Option<Value>,
 }
 
 impl TransportBody {
+    /// Whether it is to be a WebRTC transport, and if so, whether with data channels.
+    pub(super) fn webrtc(&self) -> Option<bool> {
+        let is_webrtc = self.kind.as_deref() == Some("webrtc");
+        is_webrtc.then(|| self.sctp_capabilities.as_ref().is_some_and(|given| !given.is_null()))
+    }
+
     pub(super) fn read(self) -> Result<NewPlainTransport, HttpError> {
         let (comedia, rtcp_mux) = self.shape()?;
         let suite = self.suite()?;
@@ -119,7 +130,6 @@ impl TransportBody {
     fn shape(&self) -> Result<(bool, bool), HttpError> {
         match (self.kind.as_deref(), self.direction.as_deref()) {
             (Some("plain"), _) => Ok((self.comedia.unwrap_or(true), self.rtcp_mux.unwrap_or(false))),
-            (Some("webrtc"), _) => Err(HttpError::not_yet("type: \"webrtc\" is not supported yet; use \"plain\"")),
             (Some(other), _) => Err(HttpError::field("type", format!("{other:?} must be \"plain\" or \"webrtc\""))),
             (None, Some("producer" | "consumer")) => Ok((self.comedia.unwrap_or(false), self.rtcp_mux.unwrap_or(true))),
             (None, Some(other)) => {
@@ -150,14 +160,12 @@ pub(super) struct ConnectBody {
     port: Option<u16>,
     rtcp_port: Option<u16>,
     srtp_parameters: Option<SrtpJson>,
-    dtls_parameters: Option<Value>,
+    pub(super) dtls_parameters: Option<DtlsBody>,
 }
 
 impl ConnectBody {
+    /// The remote side of a plain transport.
     pub(super) fn read(self) -> Result<PlainRemote, HttpError> {
-        if self.dtls_parameters.is_some() {
-            return Err(HttpError::field("dtlsParameters", "is for WebRTC transports, and this one is plain"));
-        }
         let srtp = self.srtp_parameters.map(|given| given.read(None)).transpose()?;
         Ok(PlainRemote { ip: self.ip, port: self.port, rtcp_port: self.rtcp_port, srtp })
     }
@@ -181,6 +189,38 @@ impl From<ProduceBody> for NewProducer {
         let ProduceBody { kind, rtp_parameters, paused, app_data, .. } = body;
         Self { kind, rtp_parameters, paused, app_data }
     }
+}
+
+/// `POST …/produce/data`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ProduceDataBody {
+    #[serde(default)]
+    label: String,
+    #[serde(default)]
+    protocol: String,
+    sctp_stream_parameters: StreamBody,
+    #[serde(default)]
+    app_data: Option<Value>,
+}
+
+impl ProduceDataBody {
+    pub(super) fn read(self) -> Result<NewDataProducer, HttpError> {
+        let Self { label, protocol, sctp_stream_parameters, app_data } = self;
+        let (stream, parameters) = sctp_stream_parameters.read()?;
+        let app_data = app_data.filter(Value::is_object).unwrap_or_else(|| json!({}));
+        if app_data.to_string().len() > MAX_DATA_BYTES {
+            return Err(HttpError::field("appData", format!("must be at most {MAX_DATA_BYTES} bytes long")));
+        }
+        Ok(NewDataProducer { stream, parameters, label, protocol, app_data })
+    }
+}
+
+/// `POST …/consume/data`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConsumeDataBody {
+    pub(super) data_producer_id: String,
 }
 
 /// `POST …/consumers` and `…/consume`.

@@ -11,13 +11,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::bodies::{
-    BroadcasterBody, ConnectBody, ConsumeBody, PreferredLayersBody, ProduceBody, ResumeBody, TransportBody,
+    BroadcasterBody, ConnectBody, ConsumeBody, ConsumeDataBody, PreferredLayersBody, ProduceBody, ProduceDataBody,
+    ResumeBody, TransportBody,
 };
 use super::srtp::SrtpJson;
 use crate::http::{Answer, App, AppState, HttpError, complete, parse, path_segment, source};
 use crate::ops::get_stats;
 use crate::ortc::{RtpParameters, can_consume, router_capabilities};
 use crate::rooms::{Code, NewConsumer, NewProducer, PeerHandle, PeerInfo, PeerKind, ProducerInfo, Room, check_name};
+use crate::signaling::webrtc::{sctp_options, transport};
 
 /// In the URL: names of a room and a broadcaster, perhaps of something that is the broadcaster's.
 type Two = Path<(String, String)>;
@@ -202,6 +204,12 @@ pub(super) async fn create_transport(State(app): AppState, Path((room, broadcast
     let body: TransportBody = parse(&body)?;
     complete(async move {
         let of = Broadcaster::find(&app, &room, &broadcaster).await?;
+        if let Some(has_sctp) = body.webrtc() {
+            let made = of.room.create_webrtc(&of.peer, has_sctp.then(sctp_options)).await?;
+            let config = app.config();
+            let answer = transport(&made, false, has_sctp.then_some(&config.sctp));
+            return Ok(of.created(&["transports", &made.name], answer));
+        }
         let made = of.room.create_plain(&of.peer, body.read()?).await?;
         let mut answer = json!({ "id": made.name, "transportId": made.name, "ip": made.ip, "port": made.port });
         if let Some(port) = made.rtcp_port {
@@ -223,7 +231,10 @@ pub(super) async fn connect_transport(
     let body: ConnectBody = parse(&body)?;
     complete(async move {
         let of = Broadcaster::find(&app, &room, &broadcaster).await?;
-        of.room.connect_plain(&of.peer, &transport, body.read()?).await?;
+        match &body.dtls_parameters {
+            Some(dtls) => of.room.connect_webrtc(&of.peer, &transport, dtls.read()?).await?,
+            None => of.room.connect_plain(&of.peer, &transport, body.read()?).await?,
+        }
         Ok(match of.is_legacy() {
             true => StatusCode::OK.into_response(),
             false => text(StatusCode::OK, "PlainTransport connected"),
@@ -325,8 +336,33 @@ pub(super) async fn set_preferred_layers(
     .await
 }
 
-pub(super) async fn no_data() -> HttpError {
-    HttpError::not_yet("data producers and consumers are not supported yet")
+pub(super) async fn produce_data(
+    State(app): AppState,
+    Path((room, broadcaster, transport)): Three,
+    body: Bytes,
+) -> Answer {
+    let body: ProduceDataBody = parse(&body)?;
+    let new = body.read()?;
+    complete(async move {
+        let of = Broadcaster::find(&app, &room, &broadcaster).await?;
+        let name = of.room.produce_data(&of.peer, &transport, new).await?;
+        Ok(Json(json!({ "id": name })).into_response())
+    })
+    .await
+}
+
+pub(super) async fn consume_data(
+    State(app): AppState,
+    Path((room, broadcaster, transport)): Three,
+    body: Bytes,
+) -> Answer {
+    let body: ConsumeDataBody = parse(&body)?;
+    complete(async move {
+        let of = Broadcaster::find(&app, &room, &broadcaster).await?;
+        let made = of.room.consume_data(&of.peer, &transport, &body.data_producer_id).await?;
+        Ok(Json(json!({ "id": made.name, "streamId": made.stream })).into_response())
+    })
+    .await
 }
 
 macro_rules! acts {

@@ -1,29 +1,16 @@
 //! What stands in the `data` of requests and notifications, and what answers have.
 
-use corecast_wire::{
-    DtlsParameters, DtlsRole, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol, MAX_MESSAGE_BYTES,
-    SctpStreamParameters,
-};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::message::Refusal;
-use crate::config::Sctp;
 use crate::ortc::{Kind, RtpCapabilities, RtpParameters};
-use crate::rooms::{CreatedWebRtc, LocalParameters, NewDataProducer, check_display_name};
+use crate::rooms::{NewDataProducer, check_display_name};
+use crate::signaling::webrtc::{DtlsBody, StreamBody};
 
-/// SCTP's port on both sides (mediasoup's).
-pub(super) const SCTP_PORT: u16 = 5_000;
-/// Streams of an association that clients are told of: what their channels may be numbered up to.
-const SCTP_STREAMS: u16 = 1_024;
 /// Longest `appData`, and longest `device`, as text.
 const MAX_DATA_BYTES: usize = 4_096;
-/// Fingerprints that a client may give.
-const MAX_FINGERPRINTS: usize = 8;
-/// First value of an IPv4 candidate's local preference, and how much each further one has less (mediasoup's).
-const LOCAL_PREFERENCE: u32 = 10_000;
-const PREFERENCE_STEP: u32 = 100;
 
 /// Reads data; an error names the member.
 pub(super) fn read<T: DeserializeOwned>(data: Value) -> Result<T, Refusal> {
@@ -84,49 +71,7 @@ impl TransportBody {
 #[serde(rename_all = "camelCase")]
 pub(super) struct ConnectBody {
     pub(super) transport_id: String,
-    dtls_parameters: DtlsBody,
-}
-
-#[derive(Debug, Deserialize)]
-struct DtlsBody {
-    #[serde(default)]
-    role: Option<String>,
-    fingerprints: Vec<FingerprintBody>,
-}
-
-#[derive(Debug, Deserialize)]
-struct FingerprintBody {
-    algorithm: String,
-    value: String,
-}
-
-impl ConnectBody {
-    /// What the client says of itself. Weak hashes are left out; who says `auto` is the server, as in mediasoup.
-    pub(super) fn dtls(&self) -> Result<DtlsParameters, Refusal> {
-        let DtlsBody { role, fingerprints: given } = &self.dtls_parameters;
-        let role = match role.as_deref() {
-            Some("client") => DtlsRole::Client,
-            Some("server" | "auto") | None => DtlsRole::Server,
-            Some(other) => return Err(Refusal::new(format!("dtlsParameters.role: {other:?} is unknown"))),
-        };
-        let mut fingerprints = Vec::new();
-        for FingerprintBody { algorithm, value } in given.iter().take(MAX_FINGERPRINTS) {
-            let (algorithm, bytes) = match algorithm.to_ascii_lowercase().as_str() {
-                "sha-256" => (FingerprintAlgorithm::Sha256, 32),
-                "sha-384" => (FingerprintAlgorithm::Sha384, 48),
-                "sha-512" => (FingerprintAlgorithm::Sha512, 64),
-                _ => continue,
-            };
-            let hex = value.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<Vec<u8>, _>>();
-            let value = hex.ok().filter(|value| value.len() == bytes);
-            let wrong = || Refusal::new(format!("dtlsParameters.fingerprints: a value must be {bytes} bytes in hex"));
-            fingerprints.push(Fingerprint { algorithm, value: value.ok_or_else(wrong)? });
-        }
-        if fingerprints.is_empty() {
-            return Err(Refusal::new("dtlsParameters.fingerprints: one by sha-256, sha-384 or sha-512 is needed"));
-        }
-        Ok(DtlsParameters { role, fingerprints })
-    }
+    pub(super) dtls_parameters: DtlsBody,
 }
 
 /// `join`.
@@ -199,110 +144,12 @@ pub(super) struct ProduceDataBody {
     app_data: Option<Value>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StreamBody {
-    stream_id: u16,
-    #[serde(default)]
-    ordered: Option<bool>,
-    #[serde(default)]
-    max_packet_life_time: Option<u16>,
-    #[serde(default)]
-    max_retransmits: Option<u16>,
-}
-
 impl ProduceDataBody {
     pub(super) fn read(self, peer: &str) -> Result<NewDataProducer, Refusal> {
-        let StreamBody { stream_id, ordered, max_packet_life_time, max_retransmits } = self.sctp_stream_parameters;
-        let is_limited = max_packet_life_time.is_some() || max_retransmits.is_some();
-        if max_packet_life_time.is_some() && max_retransmits.is_some() {
-            return Err(Refusal::new("cannot provide both maxPacketLifeTime and maxRetransmits"));
-        }
-        if ordered == Some(true) && is_limited {
-            return Err(Refusal::new("cannot be ordered with maxPacketLifeTime or maxRetransmits"));
-        }
-        let ordered = ordered.unwrap_or(!is_limited);
-        let parameters = SctpStreamParameters { ordered, max_packet_life_time, max_retransmits };
+        let (stream, parameters) = self.sctp_stream_parameters.read()?;
         let app_data = owned(self.app_data, peer)?;
-        Ok(NewDataProducer { stream: stream_id, parameters, label: self.label, protocol: self.protocol, app_data })
+        Ok(NewDataProducer { stream, parameters, label: self.label, protocol: self.protocol, app_data })
     }
-}
-
-/// Delivery of a stream, as mediasoup writes it.
-pub(super) fn stream_parameters(stream: u16, parameters: SctpStreamParameters) -> Value {
-    let mut value = json!({ "streamId": stream, "ordered": parameters.ordered });
-    if let Some(ms) = parameters.max_packet_life_time {
-        value["maxPacketLifeTime"] = json!(ms);
-    }
-    if let Some(times) = parameters.max_retransmits {
-        value["maxRetransmits"] = json!(times);
-    }
-    value
-}
-
-/// ICE credentials of the server's side.
-pub(super) fn ice_parameters(ice: &IceParameters) -> Value {
-    json!({ "usernameFragment": ice.username_fragment, "password": ice.password, "iceLite": true })
-}
-
-/// Candidates: mediasoup's foundations and priorities.
-fn candidates(local: &LocalParameters, force_tcp: bool) -> Vec<Value> {
-    let wanted = local.candidates.iter().filter(|candidate| !force_tcp || candidate.protocol == IceProtocol::Tcp);
-    let candidate = |(at, candidate): (u32, &crate::sdp::Candidate)| {
-        let preference = LOCAL_PREFERENCE.saturating_sub(at * PREFERENCE_STEP);
-        let address = candidate.address.ip().to_string();
-        let mut value = json!({
-            "foundation": if candidate.protocol == IceProtocol::Udp { "udpcandidate" } else { "tcpcandidate" },
-            "priority": (64_u32 << 24) + (preference << 8) + 255,
-            "ip": address,
-            "address": address,
-            "protocol": if candidate.protocol == IceProtocol::Udp { "udp" } else { "tcp" },
-            "port": candidate.address.port(),
-            "type": "host",
-        });
-        if candidate.protocol == IceProtocol::Tcp {
-            value["tcpType"] = json!("passive");
-        }
-        value
-    };
-    (0..).zip(wanted).map(candidate).collect()
-}
-
-fn fingerprint(of: &Fingerprint) -> Value {
-    let algorithm = match of.algorithm {
-        FingerprintAlgorithm::Sha256 => "sha-256",
-        FingerprintAlgorithm::Sha384 => "sha-384",
-        FingerprintAlgorithm::Sha512 => "sha-512",
-    };
-    let value: Vec<_> = of.value.iter().map(|byte| format!("{byte:02X}")).collect();
-    json!({ "algorithm": algorithm, "value": value.join(":") })
-}
-
-/// What a client is told of its new transport.
-pub(super) fn transport(made: &CreatedWebRtc, body: &TransportBody, sctp: &Sctp) -> Value {
-    let mut value = json!({
-        "id": made.name,
-        "transportId": made.name,
-        "iceParameters": ice_parameters(&made.local.ice),
-        "iceCandidates": candidates(&made.local, body.force_tcp.unwrap_or(false)),
-        "dtlsParameters": { "role": "auto", "fingerprints": [fingerprint(&made.local.fingerprint)] },
-    });
-    if body.has_sctp() {
-        // The members of older and newer clients.
-        value["sctpParameters"] = json!({
-            "port": SCTP_PORT,
-            "OS": SCTP_STREAMS,
-            "MIS": SCTP_STREAMS,
-            "maxMessageSize": MAX_MESSAGE_BYTES,
-            "maxSendMessageSize": MAX_MESSAGE_BYTES,
-            "maxReceiveMessageSize": MAX_MESSAGE_BYTES,
-            "sendBufferSize": sctp.send_buffer_bytes,
-            "perStreamSendQueueLimit": sctp.send_buffer_bytes,
-            "maxReceiverWindowBufferSize": sctp.recv_window_bytes,
-            "isDataChannel": true,
-        });
-    }
-    value
 }
 
 macro_rules! named {

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::bodies::stream_parameters;
 use super::dialect::Dialect;
 use crate::rooms::{ConsumerScore, CreatedConsumer, CreatedDataConsumer, PeerView, StreamScore};
+use crate::signaling::webrtc::stream_parameters;
 
 /// A peer, for both dialects. Addresses of people are not told to others.
 pub(super) fn peer_members(peer: &PeerView) -> Value {

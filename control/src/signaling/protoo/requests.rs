@@ -1,11 +1,10 @@
 //! What a client may ask, in both dialects: what the typed one sends as notifications is a request of the legacy one.
 
-use corecast_wire::{MAX_MESSAGE_BYTES, SctpOptions};
 use serde_json::{Value, json};
 
 use super::bodies::{
     ConnectBody, JoinBody, OfConsumer, OfDataConsumer, OfDataProducer, OfProducer, OfTransport, ProduceBody,
-    ProduceDataBody, SCTP_PORT, TransportBody, ice_parameters, read, transport,
+    ProduceDataBody, TransportBody, read,
 };
 use super::dialect::Dialect;
 use super::members::peer_members;
@@ -14,6 +13,7 @@ use super::session::Session;
 use crate::ops::get_stats;
 use crate::ortc::router_capabilities;
 use crate::rooms::{NewProducer, Profile, Report};
+use crate::signaling::webrtc::{ice_parameters, sctp_options, transport};
 
 type Answer = Result<Value, Refusal>;
 
@@ -33,7 +33,7 @@ impl Session {
             "createWebRtcTransport" => self.create_transport(read(data)?).await,
             "connectWebRtcTransport" => {
                 let body: ConnectBody = read(data)?;
-                let dtls = body.dtls()?;
+                let dtls = body.dtls_parameters.read()?;
                 self.room.connect_webrtc(&self.peer, &body.transport_id, dtls).await?;
                 done()
             }
@@ -78,13 +78,12 @@ impl Session {
         } else if body.producing.is_some() || body.consuming.is_some() {
             self.dialect = Dialect::Legacy;
         }
-        let max_message_bytes = u32::try_from(MAX_MESSAGE_BYTES).unwrap_or(u32::MAX);
-        let sctp = body.has_sctp().then_some(SctpOptions { port: SCTP_PORT, max_message_bytes });
-        let made = self.room.create_webrtc(&self.peer, sctp).await?;
+        let made = self.room.create_webrtc(&self.peer, body.has_sctp().then(sctp_options)).await?;
         if body.may_receive() {
             self.receives_on = Some(made.name.clone());
         }
-        Ok(transport(&made, &body, &self.app.config().sctp))
+        let config = self.app.config();
+        Ok(transport(&made, body.force_tcp.unwrap_or(false), body.has_sctp().then_some(&config.sctp)))
     }
 
     async fn join(&mut self, mut body: JoinBody) -> Answer {

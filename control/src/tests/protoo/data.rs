@@ -108,3 +108,34 @@ async fn the_legacy_client_says_whether_it_takes_data() {
     ann.ask("produceData", channel(&send, 0, "chat")).await;
     assert!(!ben.has_been_told("newDataConsumer").await);
 }
+
+#[tokio::test]
+async fn a_broadcaster_with_webrtc_and_channels_takes_part() {
+    let server = Server::start().await;
+    let (mut ann, send) = speaker(&server, "ann", false).await;
+    let broadcaster = json!({ "id": "b", "displayName": "B", "device": { "name": "libmediasoupclient" } });
+    server.made("/rooms/r/broadcasters", broadcaster).await;
+    assert_eq!(ann.told("newPeer").await["peer"]["device"]["flag"], "broadcaster");
+    let of = "/rooms/r/broadcasters/b";
+    let wanted =
+        json!({ "type": "webrtc", "rtcpMux": true, "sctpCapabilities": { "numStreams": { "OS": 1024, "MIS": 1024 } } });
+    let made = server.made(&format!("{of}/transports"), wanted).await;
+    for member in ["iceParameters", "iceCandidates", "dtlsParameters", "sctpParameters"] {
+        assert!(!made[member].is_null(), "{member}: {made}");
+    }
+    let on = format!("{of}/transports/{}", made["id"].as_str().expect("an id"));
+    let dtls =
+        json!({ "role": "client", "fingerprints": [{ "algorithm": "sha-256", "value": "5A:".repeat(31) + "5A" }] });
+    let connect = json!({ "dtlsParameters": dtls });
+    assert_eq!(server.post(&format!("{on}/connect"), connect.clone()).await.status, StatusCode::OK);
+    server.wrong(&format!("{on}/connect"), connect, 409, "connected already").await;
+    let producer = server.made(&format!("{on}/producers"), camera("-")).await["id"].clone();
+    assert_eq!(ann.takes("newConsumer").await["producerId"], producer);
+    let chat = json!({ "label": "chat", "protocol": "", "sctpStreamParameters": { "streamId": 0, "ordered": true }, "appData": {} });
+    let data_producer = server.made(&format!("{on}/produce/data"), chat).await["id"].clone();
+    let offered = ann.find("chat", |message| message["data"]["label"] == "chat").await;
+    assert_eq!(offered["data"]["dataProducerId"], data_producer);
+    let said = ann.ask("produceData", channel(&send, 1, "chat")).await;
+    let heard = server.made(&format!("{on}/consume/data"), json!({ "dataProducerId": said["id"] })).await;
+    assert!(heard["id"].is_string() && heard["streamId"].is_u64(), "{heard}");
+}
