@@ -254,6 +254,11 @@ const tests = {
       return consumers.every(({ peerId }) => peerId !== 'nora');
     });
     await Promise.all([second.fine(), none.fine()]);
+
+    // Whose transports have closed is closed as well.
+    await second.call('hangUp');
+    await second.told('protoo close');
+    await until('anna has left again', async () => (await b.look()).peers.every(({ peerId }) => peerId !== 'anna'));
   },
 
   /** Three consumers of each producer, as the room's first client wants it. */
