@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { build } from 'esbuild';
 import puppeteer from 'puppeteer-core';
 
@@ -288,6 +289,21 @@ const tests = {
     await context.close();
     await a.told('peerClosed', ({ peerId }) => peerId === whip.peer.peerId);
     await a.fine();
+  },
+
+  /** Nothing reaches the server's media address any longer, which is not where its WebSocket is: the peer is closed. */
+  async silence() {
+    const a = await Client.open('chromium', 'typed', 'anna', { roomId: 'silence', video: CAMERA });
+    const b = await Client.open('chromium', 'legacy', 'ben', { roomId: 'silence', publish: false });
+    await b.sees('anna');
+    execFileSync('nft', ['-f', '-'], { input:
+      'table ip silence { chain in { type filter hook input priority 0; ip daddr 198.51.100.2 drop; } }' });
+    try {
+      for (const one of [a, b]) await one.told('protoo close');
+      await until('the room is closed', async () => (await (await fetch(`${SERVER}/rooms`)).json()).rooms.length === 0);
+    } finally {
+      execFileSync('nft', ['delete', 'table', 'ip', 'silence']);
+    }
   },
 
   /** The server's process dies: clients come again by themselves, and pictures with them. */

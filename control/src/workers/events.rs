@@ -315,6 +315,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn hooks_are_told_and_routes_end_with_what_holds_them() {
+        let router = EventRouter::default();
+        let (told, mut states) = mpsc::unbounded_channel();
+        let hook = Box::new(move |state: &TransportState| {
+            let _ = told.send(state.ice);
+        });
+        let _subscription = router.transport_with(TransportId(1), hook);
+        let ice = |transport, state| Event::IceStateChanged { transport, state, tuple: None };
+        router.route(&ice(TransportId(2), IceState::Connected));
+        router.route(&ice(TransportId(1), IceState::Completed));
+        assert_eq!(states.try_recv(), Ok(IceState::Completed));
+        assert!(states.try_recv().is_err());
+
+        let (to, mut heard) = mpsc::channel(1);
+        let route = router.messages(DataConsumerId(3), to);
+        let message = |payload: &[u8]| Event::DataMessage {
+            data_consumer: DataConsumerId(3),
+            ppid: 51,
+            payload: payload.to_vec(),
+        };
+        router.route(&message(b"a"));
+        router.route(&message(b"finds no room"));
+        assert_eq!(heard.recv().await, Some((DataConsumerId(3), (51, b"a".to_vec()))));
+        drop(route);
+        router.route(&message(b"b"));
+        assert_eq!(heard.recv().await, None);
+    }
+
+    #[tokio::test]
     async fn a_subscription_that_is_dropped_ends_its_receivers_and_keeps_nothing() {
         let router = EventRouter::default();
         let subscription = router.transport(TransportId(1));

@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use super::dialect::Dialect;
 use super::message::{Message, Refusal, notification, response};
 use super::pending::{Offer, Wish};
-use super::socket::{self, Heard, Incoming, Outgoing};
+use super::socket::{self, End, Heard, Incoming, Outgoing};
 use crate::http::{Admitted, App, Bucket};
 use crate::rooms::{self, Entered, Left, PeerEvent, PeerEvents, PeerHandle, Room, Rooms};
 
@@ -25,12 +25,10 @@ const PART_BYTES: usize = 16 << 10;
 const PARTS_PER_SECOND: u32 = 64;
 /// Until it is looked at again whether more may be read.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The client has closed the connection, which is answered (RFC 6455 section 5.5.1).
-const NORMAL: (u16, &str) = (1_000, "");
-/// Protocol-wide: the server ends a peer, and its client shall not come again by itself.
-const EVICTED: (u16, &str) = (4_000, "closed by protoo-server");
+/// protoo-client does not come again by itself.
+const EVICTED: End = End::Code(4_000, "closed by protoo-server");
 /// The server restarts (RFC 6455 section 7.4.1, registry): clients come again.
-const RESTARTS: (u16, &str) = (1_012, "the server restarts");
+const RESTARTS: End = End::Code(1_012, "the server restarts");
 
 const HUNG_UP: &str = "its client closed the connection";
 const NOT_JOINED: &str = "it did not join in time";
@@ -111,13 +109,13 @@ impl Session {
         admitted.ends(cause(why));
         let Self { app, room, peer, incoming, outgoing, .. } = self;
         leave(app.rooms(), &room, &peer, why).await;
-        let code = match why {
-            HUNG_UP => Some(NORMAL),
-            NO_SIGN | TOO_SLOW => None,
-            rooms::ROOM_CLOSED if app.rooms().is_draining() => Some(RESTARTS),
-            _ => Some(EVICTED),
+        let end = match why {
+            HUNG_UP => End::Answer,
+            NO_SIGN | TOO_SLOW => End::Gone,
+            rooms::ROOM_CLOSED if app.rooms().is_draining() => RESTARTS,
+            _ => EVICTED,
         };
-        outgoing.close(incoming, code).await;
+        outgoing.close(incoming, end).await;
     }
 
     /// Why it has ended; none if its peer has left for a reason of its own.

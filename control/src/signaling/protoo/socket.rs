@@ -30,6 +30,17 @@ pub(super) enum Heard {
     End,
 }
 
+/// How a connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The client has closed.
+    Answer,
+    /// The client is told why.
+    Code(u16, &'static str),
+    /// The client has gone, or does not listen.
+    Gone,
+}
+
 /// What comes of a client.
 pub(super) struct Incoming(SplitStream<WebSocket>);
 
@@ -48,9 +59,17 @@ pub(super) fn open(socket: WebSocket) -> (Incoming, Outgoing) {
     let written = Arc::clone(&waiting);
     let writer = tokio::spawn(async move {
         while let Some(message) = queued.recv().await {
-            let (bytes, is_last) = (length(&message), matches!(message, Message::Close(_)));
+            if let Message::Close(why) = message {
+                // Without a reason the client has closed, and is answered.
+                if why.is_some() {
+                    let _ = timeout(WRITE_LIMIT, sink.send(Message::Close(why))).await;
+                }
+                let _ = timeout(WRITE_LIMIT, sink.close()).await;
+                return;
+            }
+            let bytes = length(&message);
             match timeout(WRITE_LIMIT, sink.send(message)).await {
-                Ok(Ok(())) if !is_last => drop(written.fetch_sub(bytes, Ordering::Relaxed)),
+                Ok(Ok(())) => drop(written.fetch_sub(bytes, Ordering::Relaxed)),
                 _ => return,
             }
         }
@@ -99,13 +118,17 @@ impl Outgoing {
     }
 
     /// Closes the connection, with a code where the client is to know why (RFC 6455 section 7.4), and waits a moment
-    /// for the client to have taken that.
-    pub(super) async fn close(mut self, mut incoming: Incoming, why: Option<(u16, &'static str)>) {
-        let Some((code, reason)) = why else {
-            self.writer.abort();
-            return;
+    /// for the client to have taken that. A client that has closed is answered; one that has gone is told nothing.
+    pub(super) async fn close(mut self, mut incoming: Incoming, end: End) {
+        let frame = match end {
+            End::Gone => {
+                self.writer.abort();
+                return;
+            }
+            End::Answer => None,
+            End::Code(code, reason) => Some(CloseFrame { code, reason: reason.into() }),
         };
-        let told = self.put(Message::Close(Some(CloseFrame { code, reason: reason.into() })));
+        let told = self.put(Message::Close(frame));
         let answered = async { while !matches!(incoming.next().await, Heard::End) {} };
         if !told || timeout(CLOSE_LIMIT, &mut self.writer).await.is_err() {
             self.writer.abort();

@@ -1,5 +1,7 @@
 //! How connections end, and what becomes of peers and rooms then.
 
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
 use super::*;
 use crate::settings::Span;
 use crate::workers::fake_worker::{CLOSES, FAILS, FALLS_SILENT};
@@ -61,6 +63,16 @@ async fn the_same_peer_comes_again_and_the_room_stays() {
     assert_eq!(first.end().await, End::Code(4_000));
     assert_eq!(ben.told("peerClosed").await, json!({ "peerId": "ann" }));
     ben.told_that("newPeer", |peer| peer["id"] == "ann").await;
+}
+
+#[tokio::test]
+async fn a_client_that_closes_is_answered() {
+    let server = Server::start().await;
+    let (mut client, _) = Client::join(&server, "r", "ann", false).await;
+    let frame = CloseFrame { code: 1_000.into(), reason: "".into() };
+    client.socket.close(Some(frame)).await.expect("is open");
+    assert_eq!(client.end().await, End::Code(1_000), "a close frame comes back");
+    server.until("the room is closed", async || server.room("r").await.is_null()).await;
 }
 
 #[tokio::test]
