@@ -297,7 +297,7 @@ const tests = {
     const b = await Client.open('chromium', 'legacy', 'ben', { roomId: 'silence', publish: false });
     await b.sees('anna');
     execFileSync('nft', ['-f', '-'], { input:
-      'table ip silence { chain in { type filter hook input priority 0; ip daddr 198.51.100.2 drop; } }' });
+      'table ip silence {\n chain in {\n type filter hook input priority 0;\n ip daddr 198.51.100.2 drop;\n }\n}\n' });
     try {
       for (const one of [a, b]) await one.told('protoo close');
       await until('the room is closed', async () => (await (await fetch(`${SERVER}/rooms`)).json()).rooms.length === 0);
