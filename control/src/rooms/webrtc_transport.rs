@@ -17,9 +17,11 @@ use super::transport::{OwnWebRtc, Transport, TransportKind};
 use super::webrtc::{LocalParameters, RemoteParameters};
 use crate::workers::{TransportState, TransportStates};
 
-/// A transport that is connected by itself is over when its client has not been heard of for this long (mediasoup-demo's).
+/// A transport that is connected by itself is over when its client has not been heard of for this long
+/// (mediasoup-demo's).
 const CONSENT_TIMEOUT_MS: u32 = 20_000;
-/// WebRTC transports of a peer that are connected by themselves: one to send, one to receive, and those that it makes in their place.
+/// WebRTC transports of a peer that are connected by themselves: one to send, one to receive, and those that it makes
+/// in their place.
 const MAX_TRANSPORTS: usize = 8;
 
 /// Why a participant's transport has ended whose client has not been heard of.
@@ -74,7 +76,8 @@ impl Room {
         Ok((local, states))
     }
 
-    /// A new transport of a peer, with data channels if it wants them. It is connected later. A participant is told what
+    /// A new transport of a peer, with data channels if it wants them. It is connected later. A participant is told
+    /// what
     /// becomes of it.
     pub(crate) async fn create_webrtc(
         self: &Arc<Self>,

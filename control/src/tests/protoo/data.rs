@@ -131,7 +131,8 @@ async fn a_broadcaster_with_webrtc_and_channels_takes_part() {
     server.wrong(&format!("{on}/connect"), connect, 409, "connected already").await;
     let producer = server.made(&format!("{on}/producers"), camera("-")).await["id"].clone();
     assert_eq!(ann.takes("newConsumer").await["producerId"], producer);
-    let chat = json!({ "label": "chat", "protocol": "", "sctpStreamParameters": { "streamId": 0, "ordered": true }, "appData": {} });
+    let stream = json!({ "streamId": 0, "ordered": true });
+    let chat = json!({ "label": "chat", "protocol": "", "sctpStreamParameters": stream, "appData": {} });
     let data_producer = server.made(&format!("{on}/produce/data"), chat).await["id"].clone();
     let offered = ann.find("chat", |message| message["data"]["label"] == "chat").await;
     assert_eq!(offered["data"]["dataProducerId"], data_producer);
