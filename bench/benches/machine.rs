@@ -11,7 +11,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
 
 use corecast_core::rtp::{Header, RtpView, write_header};
-use corecast_core::{Config, Endpoint, EndpointId, Forward, Instant, MemorySource, Outbox, Path, Words, Worker};
+use corecast_core::{
+    Config, Endpoint, EndpointId, Forward, Instant, MemorySource, Outbox, PLACES, Path, Words, Worker,
+};
 use corecast_wire::{
     Codec, CodecMapping, Command, ConsumeOptions, ConsumerExtension, ConsumerId, EncodingMapping, HeaderExtension,
     MediaKind, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite,
@@ -72,7 +74,7 @@ fn extensions() -> Vec<ConsumerExtension> {
 /// A worker with one producer on endpoint 0 and `consumers` transports of one consumer each.
 fn worker(consumers: usize, suite: Option<SrtpCryptoSuite>, extended: bool, outbox: &mut Outbox) -> Worker {
     // As in a worker's process: the numbers lie apart from what owns them.
-    let words = Words::new(|count| Some(Box::leak((0..count).map(|_| AtomicU64::new(0)).collect())));
+    let words = Words::new(|| Some(Box::leak((0..PLACES).map(|_| AtomicU64::new(0)).collect())));
     let config = Config::plain(std::time::Instant::now());
     let mut worker = Worker::with_memory(config, MemorySource::default(), words);
     let now = Instant::default();

@@ -11,7 +11,7 @@ use corecast_tests::bed;
 
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mediasoup");
 /// Seconds that one program may take.
-const PATIENCE: &str = "150";
+const PATIENCE: &str = "400";
 
 fn worker() -> PathBuf {
     let built = Path::new(DIRECTORY).join("../../target/release/corecast-mediasoup-worker");

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use corecast_wire::{
-    Command, ConsumeDataOptions, DataConsumerId, DataProducerId, ProduceDataOptions, SctpStreamParameters, TransportId,
+    Command, ConsumeDataOptions, DataConsumerId, DataProducerId, ProduceDataOptions, SctpStreamParameters, Subchannels,
+    TransportId,
 };
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -84,7 +85,8 @@ impl Room {
         let Some(bot) = &state.bot else { return };
         let Some(speaker) = bot.speakers.get(&from).and_then(|name| state.peers.get(&**name)) else { return };
         let payload = format!("{} said me: \"{text}\"", speaker.display_name).into_bytes();
-        let command = Command::SendData { data_producer: bot.data_producer, ppid: TEXT, payload };
+        let command =
+            Command::SendData { data_producer: bot.data_producer, ppid: TEXT, payload, to: Subchannels::default() };
         if let Err(error) = self.worker().apply(command).await {
             tracing::debug!("the bot of room {:?} is not heard: {error}", self.id());
         }
