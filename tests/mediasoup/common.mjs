@@ -29,8 +29,8 @@ export async function next(emitter, name) {
 }
 
 /** Asks again until something is so. */
-export async function until(what, isSo) {
-  const end = Date.now() + PATIENCE_MS;
+export async function until(what, isSo, patienceMs = PATIENCE_MS) {
+  const end = Date.now() + patienceMs;
   for (;;) {
     const value = await isSo();
     if (value) return value;
