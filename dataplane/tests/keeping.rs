@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command as Program, Stdio};
+use std::process::{Child, Command as Program, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Control, WORKERS, config};
@@ -18,6 +18,7 @@ use corecast_wire::{
     Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, MediaKind, PayloadTypeMapping,
     PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId, SrtpCryptoSuite, SrtpParameters, TransportId,
 };
+use libtest_mimic::{Arguments, Trial};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ROUTER: RouterId = RouterId(1);
@@ -31,20 +32,29 @@ fn key(fill: u8) -> SrtpParameters {
 }
 
 /// The worker's process: this program again. Its link is standard input.
-#[test]
-#[ignore = "is run by the others"]
-fn child() {
-    let Ok(memory) = std::env::var(MEMORY) else { return };
+fn child(memory: &std::ffi::OsStr) {
     let memory = std::fs::File::options().read(true).write(true).open(memory).expect("the parent's file");
     let link = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().expect("a link"));
     corecast_dataplane::run_keeping(link, Keep::of_memory(memory.into())).expect("a worker");
+}
+
+fn main() -> ExitCode {
+    if let Some(memory) = std::env::var_os(MEMORY) {
+        child(&memory);
+        return ExitCode::SUCCESS;
+    }
+    let test = || {
+        a_worker_that_is_killed_is_followed_by_one_that_goes_on();
+        Ok(())
+    };
+    let tests = vec![Trial::test("a_worker_that_is_killed_is_followed_by_one_that_goes_on", test)];
+    libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
 
 fn spawn(keep: &Keep, worker: (corecast_wire::Io, corecast_wire::Executor)) -> (Child, Control) {
     let (stream, theirs) = UnixStream::pair().expect("a socket pair");
     let memory = format!("/proc/{}/fd/{}", std::process::id(), keep.memory().as_raw_fd());
     let child = Program::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "child", "--ignored", "--nocapture"])
         .env(MEMORY, memory)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
@@ -162,7 +172,6 @@ impl Call {
     }
 }
 
-#[test]
 fn a_worker_that_is_killed_is_followed_by_one_that_goes_on() {
     for worker in WORKERS {
         for srtp in [false, true] {
