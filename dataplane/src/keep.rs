@@ -7,7 +7,6 @@
 
 use std::fs::File;
 use std::io;
-use std::net::UdpSocket;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::AtomicU64;
@@ -18,6 +17,7 @@ use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::driver::arena::Region;
+use crate::keeper::Keeper;
 
 /// Names the layout of the file; another version of corecast leaves what it does not understand.
 const MAGIC: u64 = u64::from_le_bytes(*b"corekp01");
@@ -36,6 +36,7 @@ const LEAST_REWRITTEN: u64 = 256 * 1024;
 pub struct Keep {
     memory: OwnedFd,
     sockets: Vec<OwnedFd>,
+    keeper: Option<Keeper>,
 }
 
 impl Keep {
@@ -49,13 +50,13 @@ impl Keep {
         file.set_len(FILE_BYTES)?;
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
-        Ok(Self { memory: file.into(), sockets: Vec::new() })
+        Ok(Self::of_memory(file.into()))
     }
 
     /// The file of a [`Keep`] that has come from another process.
     #[must_use]
     pub const fn of_memory(memory: OwnedFd) -> Self {
-        Self { memory, sockets: Vec::new() }
+        Self { memory, sockets: Vec::new(), keeper: None }
     }
 
     /// The file, to be handed to another process.
@@ -66,8 +67,15 @@ impl Keep {
 
     /// With bound sockets. A worker that listens at the address of one takes that one, with what it has received.
     #[must_use]
-    pub fn with_sockets(mut self, sockets: Vec<UdpSocket>) -> Self {
-        self.sockets = sockets.into_iter().map(OwnedFd::from).collect();
+    pub fn with_sockets(mut self, sockets: Vec<OwnedFd>) -> Self {
+        self.sockets = sockets;
+        self
+    }
+
+    /// Whom the worker tells of the sockets that it opens and closes.
+    #[must_use]
+    pub fn held_by(mut self, keeper: Keeper) -> Self {
+        self.keeper = Some(keeper);
         self
     }
 
@@ -77,11 +85,12 @@ impl Keep {
     /// If the process has no file descriptor left.
     pub fn try_clone(&self) -> io::Result<Self> {
         let sockets = self.sockets.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>()?;
-        Ok(Self { memory: self.memory.try_clone()?, sockets })
+        let keeper = self.keeper.as_ref().map(Keeper::try_clone).transpose()?;
+        Ok(Self { memory: self.memory.try_clone()?, sockets, keeper })
     }
 
-    pub(crate) fn into_parts(self) -> (OwnedFd, Vec<OwnedFd>) {
-        (self.memory, self.sockets)
+    pub(crate) fn into_parts(self) -> (OwnedFd, Vec<OwnedFd>, Option<Keeper>) {
+        (self.memory, self.sockets, self.keeper)
     }
 }
 

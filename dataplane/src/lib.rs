@@ -4,7 +4,8 @@
 //! and round: it sleeps in the [`driver`], hands the machine the datagrams that arrived, and sends what the machine
 //! puts into the outbox. `coalesce` decides whether to wait a moment for more datagrams; `control` is the face of the
 //! one that commands the worker, and `link` that of the control plane;
-//! `usage` measures the thread; `keep` is what outlives it.
+//! `usage` measures the thread; `keep` is what outlives it, `keeper` the one that holds its sockets open meanwhile, and
+//! `handing` how descriptors get from one process to another.
 //!
 //! Never here: anything about RTP. Unsafe code is in the driver only, in `ring` and `mmsg`.
 
@@ -14,7 +15,9 @@ pub mod coalesce;
 mod control;
 pub mod driver;
 mod executor;
+mod handing;
 mod keep;
+mod keeper;
 mod link;
 mod memory;
 mod pump;
@@ -25,7 +28,9 @@ mod usage;
 use std::os::unix::net::UnixStream;
 
 pub use control::{Control, Machine, Served};
+pub use handing::{hand_over, take_over};
 pub use keep::Keep;
+pub use keeper::{HeldSockets, Keeper};
 
 /// Runs a worker on the calling thread until its link ends or it is told to shut down.
 ///

@@ -185,8 +185,8 @@ fn raise_locked_memory_limit() -> Result<(), String> {
 
 /// What the worker before left, where this one keeps the same, and the sockets at whose addresses it may listen.
 fn open_kept(driver: &mut Driver, keep: Keep) -> std::io::Result<(Kept, Words, Vec<Record>)> {
-    let (memory, sockets) = keep.into_parts();
-    driver.inherit(sockets)?;
+    let (memory, sockets, keeper) = keep.into_parts();
+    driver.inherit(sockets, keeper)?;
     let (kept, (left, records)) = Kept::open(memory)?;
     let words = kept.words()?.following([left]);
     Ok((kept, words, records))

@@ -34,6 +34,7 @@ use std::time::Duration;
 use corecast_core::{Endpoint, EndpointId, Instant, Path};
 use corecast_wire::{HugePages, SocketSettings};
 
+use crate::keeper::Keeper;
 use arena::Region;
 use intake::{ReceiveBuffers, Watch};
 use mmsg::{Mmsg, send_again, send_segment};
@@ -153,12 +154,12 @@ impl Driver {
     }
 
     /// UDP sockets that are bound already, which somebody else keeps open when this process ends: who opens the address
-    /// of one gets it, with what it has received meanwhile.
+    /// of one gets it, with what it has received meanwhile. That one is the keeper, who is told of others from now on.
     ///
     /// # Errors
     /// If one of them is not bound.
-    pub fn inherit(&mut self, sockets: Vec<OwnedFd>) -> io::Result<()> {
-        self.sockets.inherit(sockets)
+    pub fn inherit(&mut self, sockets: Vec<OwnedFd>, keeper: Option<Keeper>) -> io::Result<()> {
+        self.sockets.inherit(sockets, keeper)
     }
 
     /// Closes those whose address nobody has opened.

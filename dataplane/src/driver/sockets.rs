@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use corecast_core::{Endpoint, EndpointId};
 use corecast_wire::SocketSettings;
@@ -15,6 +15,8 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, getsockname, getsockopt, setsockopt, socket,
     sockopt,
 };
+
+use crate::keeper::Keeper;
 
 /// Options of every media socket.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +91,7 @@ pub enum OpenError {
 #[derive(Debug)]
 pub(super) struct Socket {
     fd: OwnedFd,
+    local: SocketAddr,
     /// Has any number of remote sides, and so is never connected.
     shared: bool,
     connected: Option<SocketAddr>,
@@ -160,6 +163,8 @@ pub(super) struct Sockets {
     warning: Option<String>,
     /// Sockets that are bound already, by their address: somebody else keeps them open when this process ends.
     inherited: BTreeMap<SocketAddr, OwnedFd>,
+    /// Who holds them.
+    keeper: Option<Keeper>,
 }
 
 impl Sockets {
@@ -173,14 +178,17 @@ impl Sockets {
             max,
             warning: None,
             inherited: BTreeMap::new(),
+            keeper: None,
         }
     }
 
-    /// Sockets that are bound already: who opens the address of one gets it. What it has received waits in it.
+    /// Sockets that are bound already: who opens the address of one gets it. What it has received waits in it. The one
+    /// that holds them is told of those that are opened and closed from now on.
     ///
     /// # Errors
     /// If one of them is not bound.
-    pub(super) fn inherit(&mut self, sockets: Vec<OwnedFd>) -> io::Result<()> {
+    pub(super) fn inherit(&mut self, sockets: Vec<OwnedFd>, keeper: Option<Keeper>) -> io::Result<()> {
+        self.keeper = keeper;
         for fd in sockets {
             let local = local_address(&fd)?;
             self.inherited.insert(local, fd);
@@ -190,7 +198,15 @@ impl Sockets {
 
     /// Closes those whose address nobody has opened.
     pub(super) fn forget_inherited(&mut self) {
-        self.inherited.clear();
+        for (local, _) in std::mem::take(&mut self.inherited) {
+            self.release(local);
+        }
+    }
+
+    fn release(&self, local: SocketAddr) {
+        if let Some(keeper) = &self.keeper {
+            keeper.release(local);
+        }
     }
 
     /// Most endpoints that there may be.
@@ -254,7 +270,7 @@ impl Sockets {
     ) -> Result<Endpoint, OpenError> {
         let (fd, local) = bound.inspect_err(|_| self.free(id))?;
         if let Some(entry) = self.entries.get_mut(id.0 as usize) {
-            *entry = Some(Socket { fd, shared, connected: None, limits: Limits::default(), overflows: 0 });
+            *entry = Some(Socket { fd, local, shared, connected: None, limits: Limits::default(), overflows: 0 });
         }
         Ok(Endpoint { id, local })
     }
@@ -303,6 +319,9 @@ impl Sockets {
         self.set_options(&fd, options)?;
         bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
         let local = local_address(&fd)?;
+        if let Some(keeper) = &self.keeper {
+            keeper.hold(fd.as_fd(), local);
+        }
         Ok((fd, local))
     }
 
@@ -359,7 +378,9 @@ impl Sockets {
 
     /// Takes a socket out; it is closed when it is dropped. Its number is not used again before [`Self::free`].
     pub(super) fn take(&mut self, id: EndpointId) -> Option<Socket> {
-        self.entries.get_mut(id.0 as usize)?.take()
+        let socket = self.entries.get_mut(id.0 as usize)?.take()?;
+        self.release(socket.local);
+        Some(socket)
     }
 
     /// The number may be used again.
@@ -443,7 +464,9 @@ mod tests {
         let mut sockets = sockets();
         let unused = UdpSocket::bind((LOOPBACK, 0)).expect("a socket");
         let address = unused.local_addr().expect("bound");
-        sockets.inherit(vec![before.try_clone().expect("a descriptor").into(), unused.into()]).expect("they are bound");
+        sockets
+            .inherit(vec![before.try_clone().expect("a descriptor").into(), unused.into()], None)
+            .expect("they are bound");
         let other = sockets.open(LOOPBACK, Port::Given(0), AS_CONFIGURED).expect("a socket");
         assert_ne!(other.local, local);
         let opened = sockets.open_shared(LOOPBACK, Port::Given(local.port()), AS_CONFIGURED).expect("the same");
