@@ -1,4 +1,4 @@
-//! The server's identity for WebRTC clients: a self-signed certificate, new at each start of the process, and its
+//! The server's identity for WebRTC clients: a self-signed certificate, new at each start of corecast, and its
 //! fingerprint.
 //!
 //! The key is on P-256 (RFC 8827 section 6.5). Clients check neither names nor dates, only the fingerprint that stands
@@ -7,9 +7,10 @@
 use aws_lc_rs::digest;
 use corecast_wire::{Fingerprint, FingerprintAlgorithm};
 use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use serde::{Deserialize, Serialize};
 
 /// A certificate, in DER, with its key. Every worker has the same.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Certificate {
     pub(crate) der: Vec<u8>,
     /// The key, in PKCS #8 DER.

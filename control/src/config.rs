@@ -14,8 +14,8 @@ use corecast_wire::Io;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{
-    CoalesceSetting, ExecutorSetting, Grace, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp, LogFormat,
-    Network, Placement, PortRange, SoundWait, Span, Workers,
+    Calls, CoalesceSetting, ExecutorSetting, Grace, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp,
+    LogFormat, Network, Placement, PortRange, SoundWait, Span, Workers,
 };
 
 pub(crate) use ends::{Drain, Failover, Restart};
@@ -294,6 +294,9 @@ pub(crate) struct Args {
     /// Wait before the restart that follows a death [default: none]
     #[arg(long, env = "CORECAST_FAILOVER_GRACE", value_name = "TIME")]
     failover_grace: Option<Grace>,
+    /// Whether calls go on after that restart: keep or drop [default: keep]
+    #[arg(long, env = "CORECAST_FAILOVER_CALLS", value_name = "WHAT")]
+    failover_calls: Option<Calls>,
     /// At SIGTERM, let those who are in rooms stay for at most this long [default: 5s]
     #[arg(long, env = "CORECAST_DRAIN_DEADLINE", value_name = "TIME")]
     drain_deadline: Option<Span>,
@@ -435,6 +438,7 @@ impl Config {
         set(&mut self.worker.heartbeat, &args.worker_heartbeat);
         set(&mut self.worker.timeout, &args.worker_timeout);
         set(&mut self.failover.grace, &args.failover_grace);
+        set(&mut self.failover.calls, &args.failover_calls);
         set(&mut self.drain.deadline, &args.drain_deadline);
         set(&mut self.log.filter, &args.log);
         set(&mut self.log.format, &args.log_format);

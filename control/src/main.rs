@@ -15,6 +15,8 @@ mod connections;
 mod exit;
 mod heart;
 mod http;
+mod inherited;
+mod ledger;
 mod logging;
 mod ops;
 mod ortc;

@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use corecast_dataplane::take_over;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -21,7 +22,9 @@ use crate::config::Config;
 use crate::connections;
 use crate::heart::{self, Heart};
 use crate::http::App;
-use crate::rooms::Rooms;
+use crate::inherited::Inherited;
+use crate::ledger::{About, Key, Ledger, Rows};
+use crate::rooms::{Rooms, begin_life};
 use crate::settings::{Isolation, Network};
 use crate::supervisor::fatal;
 use crate::supervisor::report::{Report, send};
@@ -35,9 +38,37 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 const MAX_ASIDE: usize = 2;
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
-/// Every route.
-pub(crate) fn router(app: &Arc<App>) -> Router {
-    http::bounded(ops::routes(Arc::clone(app)).merge(signaling::routes(app)), app)
+/// Every route, with what the server before has left.
+pub(crate) async fn router(app: &Arc<App>, rows: &Rows) -> Router {
+    http::bounded(ops::routes(Arc::clone(app)).merge(signaling::routes(app, rows).await), app)
+}
+
+/// What the server before has left, and where this one keeps the same.
+struct Left {
+    ledger: Arc<Ledger>,
+    rows: Rows,
+}
+
+impl Left {
+    /// Numbers of objects go on behind those of all servers before.
+    fn open(memory: Option<OwnedFd>) -> std::io::Result<Self> {
+        let Some(memory) = memory else { return Ok(Self { ledger: Arc::default(), rows: Rows::default() }) };
+        let (ledger, rows) = Ledger::open(memory)?;
+        let before = rows.of::<u32>(About::Life, None).first().map_or(0, |(_, before)| *before);
+        begin_life(before);
+        ledger.put(Key::new(About::Life, "", ""), &before.saturating_add(1));
+        Ok(Self { ledger, rows })
+    }
+
+    /// The certificate of the server before: clients whose handshake is under way know its fingerprint.
+    fn certificate(&self) -> Result<Certificate, rcgen::Error> {
+        if let Some((_, certificate)) = self.rows.of(About::Certificate, None).pop() {
+            return Ok(certificate);
+        }
+        let certificate = Certificate::draw()?;
+        self.ledger.put(Key::new(About::Certificate, "", ""), &certificate);
+        Ok(certificate)
+    }
 }
 
 /// The role of the server: standard input is the HTTP listener, standard output leads to the supervisor.
@@ -46,6 +77,7 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
         spawn::die_with(parent)?;
         fatal::install(libc::STDOUT_FILENO)?;
         let report = UnixStream::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+        let mut inherited = Inherited::of(take_over(&report)?);
         let mut told = BufReader::new(report.try_clone()?).lines();
         let mut line = move || told.next().unwrap_or_else(|| Err(ErrorKind::UnexpectedEof.into()));
         let config: Config = serde_json::from_str(&line()?)?;
@@ -55,7 +87,8 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
         logging::start(&config.log.filter, config.log.format);
         let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         listener.set_nonblocking(true)?;
-        let certificate = Certificate::draw()?;
+        let left = Left::open(inherited.take_ledger())?;
+        let certificate = left.certificate()?;
         let addresses = match Addresses::find_again(&config.rtc.listen_ips, &known) {
             Ok(addresses) => addresses.sending_to(&config.rtc.plain_networks),
             Err(error) => {
@@ -68,14 +101,15 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
                 return Ok(());
             }
         };
-        let spawned = spawn::all(&config, &addresses, &certificate, &report)?;
+        let spawned = spawn::all(&config, &addresses, &certificate, (&report, &mut inherited))?;
+        drop(inherited);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(MAX_ASIDE)
             .thread_keep_alive(FOR_EVER)
             .build()?;
         let told = renewals(line);
-        runtime.block_on(serve(config, addresses, &certificate, (listener, tls), (&report, told), spawned))
+        runtime.block_on(serve(config, addresses, &certificate, (listener, tls), (&report, told), (spawned, left)))
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -134,7 +168,7 @@ async fn serve(
     certificate: &Certificate,
     (listener, tls): (TcpListener, Option<TlsAcceptor>),
     (report, told): (&UnixStream, mpsc::UnboundedReceiver<Renewal>),
-    spawned: Vec<Spawned>,
+    (spawned, left): (Vec<Spawned>, Left),
 ) -> Result<(), Box<dyn std::error::Error>> {
     let watch = Watch {
         heartbeat: config.worker.heartbeat.0,
@@ -157,8 +191,11 @@ async fn serve(
     let summary = summary(&config, listener.local_addr()?, &pool, &addresses);
     let ready = Report::Ready { summary, names: addresses.names().clone() };
     let (heartbeat, deadline) = (config.worker.heartbeat.0, config.drain.deadline.0);
-    let app = Arc::new(App::new(config, Arc::clone(&pool), addresses, certificate));
+    let app = Arc::new(App::new(config, Arc::clone(&pool), addresses, certificate, left.ledger));
     let rooms = Arc::clone(app.rooms());
+    rooms.restore(&left.rows).await?;
+    let routes = router(&app, &left.rows).await;
+    drop(left.rows);
     tokio::spawn(Rooms::close_idle(Arc::clone(&rooms)));
 
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -166,7 +203,7 @@ async fn serve(
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let (renew, tls) = tokio::sync::watch::channel(tls);
     let serving = {
-        let (routes, bounds, app) = (router(&app), app.bounds(), Arc::clone(&app));
+        let (bounds, app) = (app.bounds(), Arc::clone(&app));
         let is_proxy = move |ip| Network::is_any(&app.config().http.trusted_proxies, ip);
         tokio::spawn(connections::serve(listener, tls, routes, bounds, is_proxy, stopping))
     };

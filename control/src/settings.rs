@@ -58,6 +58,7 @@ macro_rules! by_text {
 }
 
 by_text!(
+    Calls,
     Workers,
     Isolation,
     Placement,
@@ -194,6 +195,37 @@ impl Display for Isolation {
         f.write_str(match self {
             Self::Thread => "thread",
             Self::Process => "process",
+        })
+    }
+}
+
+/// What becomes of calls when the server dies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Calls {
+    /// They go on in the next server.
+    #[default]
+    Keep,
+    /// They end.
+    Drop,
+}
+
+impl FromStr for Calls {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "keep" => Ok(Self::Keep),
+            "drop" => Ok(Self::Drop),
+            _ => Err(format!("failover.calls {text:?} must be \"keep\" or \"drop\"")),
+        }
+    }
+}
+
+impl Display for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Keep => "keep",
+            Self::Drop => "drop",
         })
     }
 }

@@ -78,6 +78,17 @@ impl Shares {
     }
 }
 
+impl Shares {
+    /// Takes one for an address that had it already, whatever the limits are.
+    pub(crate) fn take_over(self: &Arc<Self>, source: IpAddr) -> Share {
+        let source = source_of(source);
+        let mut held = self.held();
+        held.all += 1;
+        *held.by.entry(source).or_default() += 1;
+        Share { shares: Arc::clone(self), source }
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         let mut held = self.shares.held();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{Grace, Span};
+use crate::settings::{Calls, Grace, Span};
 
 /// What happens when a worker dies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,6 +10,8 @@ use crate::settings::{Grace, Span};
 pub(crate) struct Failover {
     /// Wait before the restart: for a core dump, or for a load balancer to notice.
     pub(crate) grace: Grace,
+    /// Whether calls go on after the restart.
+    pub(crate) calls: Calls,
 }
 
 /// How often the supervisor tries again.

@@ -75,6 +75,13 @@ impl Admission {
         Ok(Admitted { unconnected, client, counts, begun: None, is_connected: false, _share: share })
     }
 
+    /// A session of the server before goes on, whatever the limits are.
+    pub(super) fn readmit(&self, client: IpAddr) -> Admitted {
+        let (unconnected, counts) = (Arc::clone(&self.unconnected), Arc::clone(&self.counts));
+        let share = self.open.take_over(client);
+        Admitted { unconnected, client, counts, begun: None, is_connected: true, _share: share }
+    }
+
     /// What became of sessions.
     pub(super) fn counts(&self) -> &SessionCounts {
         &self.counts
@@ -82,6 +89,11 @@ impl Admission {
 }
 
 impl Admitted {
+    /// Address of its client.
+    pub(crate) fn client(&self) -> IpAddr {
+        self.client
+    }
+
     /// The session is there: a "publisher" or a "viewer".
     pub(crate) fn begins(&mut self, kind: &'static str) {
         self.begun = Some((kind, Instant::now()));

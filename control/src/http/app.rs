@@ -1,5 +1,6 @@
 //! Everything that a request may need.
 
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::addresses::Addresses;
 use crate::certificate::Certificate;
 use crate::config::{Config, Limits};
 use crate::connections::Bounds;
+use crate::ledger::Ledger;
 use crate::rooms::{Marks, Rooms, WebRtc};
 use crate::shares::{Share, Shares, TooMany};
 use crate::workers::Pool;
@@ -37,6 +39,8 @@ pub(crate) struct App {
     config: RwLock<Arc<Config>>,
     pool: Arc<Pool>,
     rooms: Arc<Rooms>,
+    /// Where is kept what outlives the server.
+    ledger: Arc<Ledger>,
     /// New sessions.
     admission: Admission,
     /// Requests that look like guesses: of session URLs that do not exist, of tokens.
@@ -58,14 +62,28 @@ fn guesses(limits: &Limits) -> u32 {
 }
 
 impl App {
-    pub(crate) fn new(config: Config, pool: Arc<Pool>, addresses: Addresses, certificate: &Certificate) -> Self {
+    /// Without what another server has left, unless [`Rooms::restore`] is called.
+    pub(crate) fn new(
+        config: Config,
+        pool: Arc<Pool>,
+        addresses: Addresses,
+        certificate: &Certificate,
+        ledger: Arc<Ledger>,
+    ) -> Self {
         let marks = Marks { cpu: config.limits.cpu_percent, memory: config.limits.memory_percent };
         let webrtc = WebRtc::new(&config, &addresses, certificate);
         let bounds = Bounds::new(&config.limits, config.isolation);
         let (listeners, listeners_of_one) = bounds.listeners();
         let (long_answers, long_answers_of_one) = MAX_LONG_ANSWERS;
         Self {
-            rooms: Arc::new(Rooms::new(Arc::clone(&pool), addresses, webrtc, config.rooms.clone(), marks)),
+            rooms: Arc::new(Rooms::new(
+                Arc::clone(&pool),
+                (addresses, webrtc),
+                config.rooms.clone(),
+                marks,
+                Arc::clone(&ledger),
+            )),
+            ledger,
             admission: Admission::new(&config.limits),
             guess_rates: Rates::new(config.limits.sessions_per_second, guesses(&config.limits)),
             bounds,
@@ -112,6 +130,16 @@ impl App {
     /// Counts a new session, or refuses it.
     pub(crate) fn admit_session(&self, extensions: &Extensions) -> Result<Admitted, HttpError> {
         self.admission.admit(source(extensions))
+    }
+
+    /// The right to a session that the server before had let in.
+    pub(crate) fn readmit_session(&self, client: IpAddr) -> Admitted {
+        self.admission.readmit(client)
+    }
+
+    /// Where is kept what outlives the server.
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
     }
 
     /// What became of sessions.

@@ -21,7 +21,7 @@ pub(crate) use parameters::{
     Kind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecParameters, RtpEncoding, RtpHeaderExtensionParameters,
     RtpParameters, Rtx,
 };
-pub(crate) use produce::{Carrier, Produced, produce};
+pub(crate) use produce::{Carrier, Produced, kind_of_streams, produce};
 
 /// Parameters that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -85,11 +85,20 @@ pub(crate) fn produce(
     let scalability = parameters.encodings.first().and_then(|encoding| encoding.scalability_mode.as_deref());
     let layers = scalability.and_then(scalability_layers).unwrap_or((1, 1));
     let kind_of_streams = match parameters.encodings.len() {
-        2.. => "simulcast",
-        _ if layers == (1, 1) => "simple",
-        _ => "svc",
+        2.. => SIMULCAST,
+        _ if layers == (1, 1) => SIMPLE,
+        _ => SVC,
     };
     Ok(Produced { options, rtp_parameters: parameters, consumable, kind_of_streams })
+}
+
+const SIMPLE: &str = "simple";
+const SIMULCAST: &str = "simulcast";
+const SVC: &str = "svc";
+
+/// The kind of streams of this name; the simple one, if there is none.
+pub(crate) fn kind_of_streams(name: &str) -> &'static str {
+    [SIMULCAST, SVC].into_iter().find(|known| *known == name).unwrap_or(SIMPLE)
 }
 
 /// Spatial and temporal layers of `L3T3_KEY` and the like.

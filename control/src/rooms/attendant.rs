@@ -61,6 +61,15 @@ impl Room {
         });
     }
 
+    /// The same for a room whose server has died: what listened for that one is closed.
+    pub(super) async fn attend_again(self: &Arc<Self>, state: &mut State) {
+        let Some(before) = state.observers.take() else { return };
+        if let Err(error) = self.worker().close(before.close()).await {
+            tracing::debug!("room {:?}: {error}", self.id());
+        }
+        self.attend(state).await;
+    }
+
     /// The room listens to what a peer publishes of sound, if it listens at all.
     pub(super) async fn observe(&self, state: &State, owner: &str) {
         let Some(observers) = state.observers else { return };

@@ -18,10 +18,18 @@ const UFRAG_BYTES: usize = 12;
 /// Random bytes in a password: 32 ice-chars. RFC 8839 section 5.4 wants 16 bytes at least.
 const PASSWORD_BYTES: usize = 24;
 
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+/// Numbers of one server: more than it can use up, and JSON holds those of two million servers.
+const IDS_OF_A_LIFE: u64 = 1 << 32;
+
 /// A number that no other object of any worker has.
 pub(super) fn next_id() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
+/// So many servers have been here before: their objects have other numbers.
+pub(crate) fn begin_life(before: u32) {
+    NEXT_ID.store(u64::from(before) * IDS_OF_A_LIFE + 1, Ordering::Relaxed);
 }
 
 /// The name of a new object, which cannot be guessed.

@@ -105,6 +105,11 @@ impl Ear {
         (Self { events: sender, too_slow: Arc::clone(&too_slow) }, PeerEvents { events: receiver, too_slow })
     }
 
+    /// Whether somebody takes what is told.
+    pub(super) fn is_heard(&self) -> bool {
+        !self.events.is_closed()
+    }
+
     pub(super) fn tell(&self, event: PeerEvent) {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.events.try_send(event) {
             self.too_slow.notify_one();

@@ -184,7 +184,7 @@ impl State {
         ssrcs: HashSet<u32>,
         states: TransportStates,
     ) {
-        let kind = TransportKind::WebRtc { _states: states, own: None };
+        let kind = TransportKind::WebRtc { states, own: None };
         self.transports.insert(name.to_owned(), Transport::new(id, peer.shared_name(), kind, ssrcs));
     }
 }

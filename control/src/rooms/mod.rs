@@ -10,7 +10,7 @@
 //! `silence` (publishers that have vanished), `succession` (what their viewers see next), `layers`, `channels` (data),
 //! `listener`, `load` (whether there is room for more). Participants, who hear what happens: `participants`, `data`,
 //! `report` (counters), and `attendant`, the room's own task, with `observers`, `scores`, `bot` and its
-//! `conversation`. The tables are in `state`, their rows in `peer`, `transport` and `media`; what participants are told
+//! `conversation`. What outlives the server is `saved`, and `restore` goes on with it. The tables (`table`) are in `state`, their rows in `peer`, `transport` and `media`; what participants are told
 //! is in `ear`.
 
 mod attendant;
@@ -38,19 +38,22 @@ mod produce_consume;
 mod rate;
 mod registry;
 mod report;
+mod restore;
 mod room;
 mod sample;
+mod saved;
 mod scores;
 mod silence;
 mod state;
 mod succession;
+mod table;
 mod transport;
 mod waiting;
 mod webrtc;
 mod webrtc_transport;
 
 pub(crate) use data::{CreatedDataConsumer, NewDataProducer};
-pub(crate) use draw::{draw_cname, draw_first_sequence, draw_ssrc};
+pub(crate) use draw::{begin_life, draw_cname, draw_first_sequence, draw_ssrc};
 pub(crate) use ear::{ConsumerScore, PeerEvent, PeerEvents, PeerView, StreamScore};
 pub(crate) use error::{Code, Error};
 pub(crate) use events::{Presence, RoomEvent};

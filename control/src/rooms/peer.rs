@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -12,7 +13,7 @@ use super::ear::{Ear, PeerView};
 use crate::ortc::RtpCapabilities;
 
 /// By which signaling a peer came. One signaling must not act for the peers of another, and viewers are not listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PeerKind {
     /// mediasoup-demo's broadcaster API, the JavaScript demo's form.
     LegacyBroadcaster,
@@ -63,7 +64,7 @@ impl PeerKind {
 pub(crate) const ROOM_CLOSED: &str = "its room was closed";
 
 /// What a client has shown to be let in, as a digest. Who shows the same may take the place of one that has vanished.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Credential(pub(crate) [u8; 32]);
 
 /// A peer that is about to come.
@@ -162,9 +163,15 @@ impl Drop for Session {
 impl Peer {
     /// The peer, and what tells that it has left.
     pub(super) fn new(new: NewPeer) -> (Self, Left) {
-        let (present, left) = watch::channel(None);
-        let peer = Self {
-            handle: PeerHandle { name: new.name.into(), number: next_id() },
+        let peer = Self::again(new, next_id());
+        let left = peer.left();
+        (peer, left)
+    }
+
+    /// One that was there when the server before died.
+    pub(super) fn again(new: NewPeer, number: u64) -> Self {
+        Self {
+            handle: PeerHandle { name: new.name.into(), number },
             kind: new.kind,
             display_name: new.display_name,
             app_data: new.app_data,
@@ -176,19 +183,37 @@ impl Peer {
             stranded_since: None,
             ear: None,
             client: new.client,
-            present,
+            present: watch::Sender::new(None),
             session: None,
-        };
-        (peer, Left(left))
+        }
+    }
+
+    /// What tells that it has left.
+    pub(super) fn left(&self) -> Left {
+        Left(self.present.subscribe())
+    }
+
+    /// Address of its client.
+    pub(super) fn client(&self) -> IpAddr {
+        self.client
     }
 
     /// It is there from now on; the log says so, and when it leaves. The transport is that which it came with, by the
     /// name that `/stats` has.
     pub(super) fn begins(&mut self, room: &str, transport: Option<&str>) {
+        self.tell_session("begins", room, transport);
+    }
+
+    /// The same of one that was there when the server before died.
+    pub(super) fn goes_on(&mut self, room: &str) {
+        self.tell_session("goes on", room, None);
+    }
+
+    fn tell_session(&mut self, how: &str, room: &str, transport: Option<&str>) {
         let (kind, name, client) = (self.kind.name(), self.handle.name(), self.client);
         let transport = transport.map(|transport| format!(", transport {transport}")).unwrap_or_default();
         let what = format!("{kind} {name:?} in room {room:?}, address {client}{transport}");
-        tracing::info!("session begins: {what}");
+        tracing::info!("session {how}: {what}");
         self.session = Some(Session { what, begun: Instant::now(), left: self.present.subscribe() });
     }
 

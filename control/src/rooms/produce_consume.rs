@@ -65,7 +65,7 @@ struct Draft {
 }
 
 /// Tells a participant of the layers that its consumer is sent, when they change.
-fn layers_told(ear: Ear, consumer: String) -> impl Fn(&ConsumerState) + Send + Sync {
+pub(super) fn layers_told(ear: Ear, consumer: String) -> impl Fn(&ConsumerState) + Send + Sync {
     let told = Mutex::new(None);
     move |state| {
         let layers = state.current.filter(|_| !state.suspended).map(|current| current.spatial);

@@ -12,11 +12,13 @@ use super::draw::next_id;
 use super::error::{Code, Error};
 use super::load::Marks;
 use super::names::check_name;
-use super::room::Room;
+use super::room::{Common, Room};
+use super::saved::SavedRoom;
 use super::waiting::Waiting;
 use super::webrtc::WebRtc;
 use crate::addresses::Addresses;
 use crate::config;
+use crate::ledger::Ledger;
 use crate::shares::{Share, Shares, TooMany};
 use crate::workers::Pool;
 
@@ -30,8 +32,7 @@ const DRAIN_CHECK: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Rooms {
     pool: Arc<Pool>,
-    addresses: Addresses,
-    webrtc: Arc<WebRtc>,
+    common: Common,
     settings: config::Rooms,
     marks: Marks,
     /// Locked while a room is made, so that two first comers do not make two.
@@ -53,16 +54,30 @@ struct Entry {
 impl Rooms {
     pub(crate) fn new(
         pool: Arc<Pool>,
-        addresses: Addresses,
-        webrtc: WebRtc,
+        (addresses, webrtc): (Addresses, WebRtc),
         settings: config::Rooms,
         marks: Marks,
+        ledger: Arc<Ledger>,
     ) -> Self {
         let of_one = if settings.max_per_ip == 0 { settings.max } else { settings.max_per_ip };
         let shares = Shares::new(settings.max, of_one);
         let (rooms, waiting) = (Mutex::default(), Waiting::default());
-        let (webrtc, drained_at) = (Arc::new(webrtc), OnceLock::new());
-        Self { pool, addresses, webrtc, settings, marks, rooms, shares, waiting, drained_at }
+        let common = Common { addresses, webrtc: Arc::new(webrtc), viewer_grace: settings.viewer_grace.0, ledger };
+        Self { pool, common, settings, marks, rooms, shares, waiting, drained_at: OnceLock::new() }
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// A room of the server before, with nothing in it yet; none if its worker is not there.
+    pub(super) async fn make_again(&self, id: &str, saved: &SavedRoom) -> Option<Arc<Room>> {
+        let worker = self.pool.workers().get(saved.worker as usize)?;
+        let place = (Arc::clone(worker), saved.router);
+        let room = Room::new(id, place, self.common.clone(), saved.client, saved.consumer_replicas);
+        let (room, share) = (Arc::new(room), self.shares.take_over(saved.client));
+        self.rooms.lock().await.insert(id.to_owned(), Entry { room: Arc::clone(&room), _share: share });
+        Some(room)
     }
 
     /// The room of that name. If there is none yet it is made, on the worker whose turn it is, and counts as this
@@ -98,9 +113,9 @@ impl Rooms {
         let router = RouterId(next_id());
         worker.apply(Command::CreateRouter { router }).await?;
         tracing::info!("room {id:?} is on worker {}", worker.index());
-        let (addresses, webrtc) = (self.addresses.clone(), Arc::clone(&self.webrtc));
-        let settings = (self.settings.viewer_grace.0, consumer_replicas);
-        let room = Arc::new(Room::new(id, worker, router, addresses, webrtc, settings));
+        let room = Arc::new(Room::new(id, (worker, router), self.common.clone(), client, consumer_replicas));
+        // It is kept from its beginning.
+        drop(room.state().await);
         rooms.insert(id.to_owned(), Entry { room: Arc::clone(&room), _share: share });
         self.waiting.tell(id);
         Ok(room)

@@ -4,6 +4,8 @@
 //! lock is held while one command is under way for something that is in them; a batch that makes something new is
 //! awaited without it.
 
+use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,7 @@ use super::events::RoomEvent;
 use super::state::State;
 use super::webrtc::WebRtc;
 use crate::addresses::Addresses;
+use crate::ledger::Ledger;
 use crate::workers::Worker;
 
 /// A room.
@@ -29,20 +32,60 @@ pub(crate) struct Room {
     viewer_grace: Duration,
     /// Further consumers of the same producer that each participant is given, to make load.
     consumer_replicas: usize,
+    /// Address of the client that has made it.
+    client: IpAddr,
+    /// Where is kept what outlives the server.
+    ledger: Arc<Ledger>,
     state: Mutex<State>,
+}
+
+/// What a room has in common with the others of its server.
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    pub(super) addresses: Addresses,
+    pub(super) webrtc: Arc<WebRtc>,
+    pub(super) viewer_grace: Duration,
+    pub(super) ledger: Arc<Ledger>,
+}
+
+/// The tables, locked. What has changed is kept before the lock is given back, and so before a client is told.
+#[derive(Debug)]
+pub(super) struct Locked<'a> {
+    room: &'a Room,
+    state: MutexGuard<'a, State>,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.room.save(&mut self.state);
+    }
 }
 
 impl Room {
     pub(super) fn new(
         id: &str,
-        worker: Arc<Worker>,
-        router: RouterId,
-        addresses: Addresses,
-        webrtc: Arc<WebRtc>,
-        (viewer_grace, consumer_replicas): (Duration, usize),
+        (worker, router): (Arc<Worker>, RouterId),
+        common: Common,
+        client: IpAddr,
+        consumer_replicas: usize,
     ) -> Self {
-        let state = Mutex::new(State::new());
-        Self { id: id.to_owned(), worker, router, addresses, webrtc, viewer_grace, consumer_replicas, state }
+        let Common { addresses, webrtc, viewer_grace, ledger } = common;
+        let (id, state) = (id.to_owned(), Mutex::new(State::new()));
+        Self { id, worker, router, addresses, webrtc, viewer_grace, consumer_replicas, client, ledger, state }
     }
 
     /// Further consumers of the same producer that each participant is given.
@@ -76,8 +119,17 @@ impl Room {
         &self.webrtc
     }
 
-    pub(super) async fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().await
+    /// Address of the client that has made it.
+    pub(super) fn client(&self) -> IpAddr {
+        self.client
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    pub(super) async fn state(&self) -> Locked<'_> {
+        Locked { room: self, state: self.state.lock().await }
     }
 
     pub(super) async fn close(&self) -> Result<(), Error> {

@@ -13,6 +13,7 @@ use super::events::{EventSender, Presence, RoomEvent};
 use super::media::{Channel, ChannelKey, Consumer, DataConsumer, DataProducer, Producer};
 use super::observers::Observers;
 use super::peer::{Peer, PeerHandle};
+use super::table::Table;
 use super::transport::Transport;
 
 /// A peer that publishes.
@@ -25,10 +26,10 @@ pub(super) struct Publisher {
 /// The tables. All names are unique in their table.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) peers: BTreeMap<String, Peer>,
-    pub(super) transports: HashMap<String, Transport>,
-    pub(super) producers: HashMap<String, Producer>,
-    pub(super) consumers: HashMap<String, Consumer>,
+    pub(super) peers: Table<Peer>,
+    pub(super) transports: Table<Transport>,
+    pub(super) producers: Table<Producer>,
+    pub(super) consumers: Table<Consumer>,
     /// Data channels that are open.
     pub(super) channels: BTreeMap<ChannelKey, Channel>,
     /// What participants say to each other, and to the bot.
@@ -51,10 +52,10 @@ pub(super) struct State {
 impl State {
     pub(super) fn new() -> Self {
         Self {
-            peers: BTreeMap::new(),
-            transports: HashMap::new(),
-            producers: HashMap::new(),
-            consumers: HashMap::new(),
+            peers: Table::default(),
+            transports: Table::default(),
+            producers: Table::default(),
+            consumers: Table::default(),
             channels: BTreeMap::new(),
             data_producers: HashMap::new(),
             data_consumers: HashMap::new(),
@@ -75,7 +76,9 @@ impl State {
 
     /// The room has closed. Peers that wait for their end, and listeners, see it.
     pub(super) fn close(&mut self) {
-        *self = Self { closed: true, ..Self::new() };
+        let Self { mut peers, mut transports, mut producers, mut consumers, .. } = std::mem::replace(self, Self::new());
+        (peers.clear(), transports.clear(), producers.clear(), consumers.clear());
+        *self = Self { closed: true, peers, transports, producers, consumers, ..Self::new() };
     }
 
     pub(super) fn is_idle(&self, now: Instant, idle: Duration) -> bool {

@@ -105,7 +105,7 @@ impl State {
     /// watch the room.
     fn moves(&self, of_room: Option<&str>) -> Vec<Move> {
         let mut viewers: HashMap<&str, Watching<'_>> = HashMap::new();
-        for (name, consumer) in &self.consumers {
+        for (name, consumer) in self.consumers.iter() {
             let watching = viewers.entry(&consumer.owner).or_default();
             match self.producers.get(&consumer.producer) {
                 Some(producer) => {

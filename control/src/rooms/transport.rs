@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use corecast_wire::{SrtpCryptoSuite, SrtpParameters, TransportId};
+use serde::{Deserialize, Serialize};
 
 use super::rate::Rate;
 use crate::ortc::Carrier;
@@ -52,16 +53,16 @@ impl Transport {
 #[derive(Debug)]
 pub(super) enum TransportKind {
     Plain(Plain),
-    /// Receivers of its states see their end when this is dropped.
     WebRtc {
-        _states: TransportStates,
+        /// Their receivers see the end when this is dropped.
+        states: TransportStates,
         /// What one has that was made empty.
         own: Option<Box<OwnWebRtc>>,
     },
 }
 
 /// What a WebRTC transport has that was made empty: everything comes step by step.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct OwnWebRtc {
     /// It has been told the client's DTLS parameters.
     pub(super) connected: bool,
@@ -72,7 +73,7 @@ pub(super) struct OwnWebRtc {
 }
 
 /// A transport of plain RTP or SRTP.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Plain {
     /// The remote address is learnt from the first packets.
     pub(super) comedia: bool,

@@ -38,7 +38,7 @@ pub(crate) struct CreatedWebRtc {
 }
 
 /// Tells a participant what becomes of its transport.
-fn follow(ear: Ear) -> impl Fn(&TransportState) + Send + Sync {
+pub(super) fn follow(ear: Ear) -> impl Fn(&TransportState) + Send + Sync {
     move |state: &TransportState| match (state.ice, state.dtls) {
         (IceState::Disconnected, _) => ear.tell(PeerEvent::Disconnected(SILENT)),
         (_, DtlsState::Failed) => ear.tell(PeerEvent::Disconnected(HANDSHAKE_FAILED)),
@@ -120,7 +120,7 @@ impl Room {
             self.follow_streams(&name, id, channels, states.receiver());
         }
         let own = Some(Box::new(OwnWebRtc { has_sctp: sctp.is_some(), ..OwnWebRtc::default() }));
-        let kind = TransportKind::WebRtc { _states: states, own };
+        let kind = TransportKind::WebRtc { states, own };
         let transport = Transport::new(id, peer.shared_name(), kind, HashSet::from([rtcp_ssrc]));
         state.transports.insert(name.clone(), transport);
         Ok(CreatedWebRtc { name, local })

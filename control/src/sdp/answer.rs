@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use corecast_wire::{
     DtlsRole, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol, MAX_MESSAGE_BYTES, SctpOptions,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Offer;
@@ -25,7 +26,7 @@ const TCP_PASSIVE: u32 = 4 << 13;
 const MAX_NAME_CHARS: usize = 64;
 
 /// The server's side of a transport.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Local {
     /// Number for the `o=` line; any below 2^63.
     pub(crate) session_id: u64,
@@ -37,7 +38,7 @@ pub(crate) struct Local {
 }
 
 /// An address at which the transport is reached: as announced, not as bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Candidate {
     pub(crate) address: SocketAddr,
     pub(crate) protocol: IceProtocol,
@@ -71,7 +72,7 @@ pub(crate) struct Sending {
 }
 
 /// The sections that share the transport; what a fragment needs of an offer and its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Bundle {
     /// MIDs in the order of the answer's group; the section of the first has the candidates.
     pub(super) mids: Vec<String>,

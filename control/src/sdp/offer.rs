@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use corecast_wire::{DtlsParameters, DtlsRole, Fingerprint, FingerprintAlgorithm, SctpOptions};
 use sdp_types::Attribute;
+use serde::{Deserialize, Serialize};
 
 use super::SdpError;
 use super::lines::{self, Attributes, Place, value};
@@ -35,7 +36,7 @@ pub(crate) struct Offer {
 }
 
 /// ICE credentials of the remote side (RFC 8839 section 5.4).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RemoteIce {
     pub(crate) ufrag: String,
     pub(crate) pwd: String,

@@ -14,14 +14,15 @@ use axum::extract::{Request, State};
 use axum::routing::get;
 
 use crate::http::{Answer, App, AppState, is_upgrade};
+use crate::ledger::Rows;
 
-/// Every route of them.
-pub(crate) fn routes(app: &Arc<App>) -> Router {
+/// Every route of them, with what the server before has left.
+pub(crate) async fn routes(app: &Arc<App>, rows: &Rows) -> Router {
     let root = Router::new().route("/", get(root)).with_state(Arc::clone(app));
     root.merge(broadcasters::routes(Arc::clone(app)))
         .merge(page::routes(Arc::clone(app)))
         .merge(protoo::routes(Arc::clone(app)))
-        .merge(whip_whep::routes(Arc::clone(app)))
+        .merge(whip_whep::routes(Arc::clone(app), rows).await)
 }
 
 /// The page for browsers, and the place where mediasoup-demo's clients look for their WebSocket.

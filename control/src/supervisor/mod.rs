@@ -5,13 +5,14 @@
 
 mod backoff;
 pub(crate) mod fatal;
+mod kept;
 mod notify;
 pub(crate) mod report;
 mod run;
 
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::config::Config;
 use crate::tls::Identity;
 use crate::{exit, logging};
 use backoff::Backoff;
+use kept::Kept;
 use notify::Notify;
 use run::{Death, End, Run};
 
@@ -97,14 +99,14 @@ impl Signals {
             if left.is_zero() {
                 return Ok(false);
             }
-            readable(&[&self.came], left.min(notify.interval()))?;
+            readable(&[self.came.as_fd()], left.min(notify.interval()))?;
         }
     }
 }
 
 /// Waits until one of these can be read, at most for `wait` (and a millisecond).
-fn readable(sockets: &[&UnixStream], wait: Duration) -> io::Result<()> {
-    let mut watched: Vec<_> = sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)).collect();
+fn readable(sockets: &[BorrowedFd<'_>], wait: Duration) -> io::Result<()> {
+    let mut watched: Vec<_> = sockets.iter().map(|socket| PollFd::new(*socket, PollFlags::POLLIN)).collect();
     let wait_ms = u16::try_from(wait.as_millis()).unwrap_or(u16::MAX - 1).saturating_add(1);
     match poll(&mut watched, PollTimeout::from(wait_ms)) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
@@ -209,9 +211,10 @@ fn supervise_on(mut settings: Settings<'_>, listener: &TcpListener) -> io::Resul
     let mut backoff = Backoff::new(settings.config.restart.clone());
     let mut names = Names::new();
     let mut was_ready = false;
+    let mut kept = Kept::new(&settings.config)?;
     loop {
-        let end = match Run::start(&settings, listener, &names) {
-            Ok(run) => live(run, (&signals, &mut settings), &mut notify, &mut names)?,
+        let end = match Run::start(&settings, listener, &names, &mut kept) {
+            Ok(run) => live(run, (&signals, &mut settings), &mut notify, (&mut names, &mut kept))?,
             // The system has no process or file descriptor left for it just now.
             Err(error) => End::Died(Death::of_start(&error)),
         };
@@ -219,14 +222,15 @@ fn supervise_on(mut settings: Settings<'_>, listener: &TcpListener) -> io::Resul
             End::Asked => return Ok(exit::STOPPED),
             End::Died(death) => death,
         };
-        was_ready |= death.was_ready;
+        was_ready |= death.ready_for.is_some();
+        kept.server_died(death.ready_for)?;
         // What does not pass by itself ends a start at once. A server that was there once comes again when it can; but
         // without io_uring it was told to be none.
         if let Some(code) = death.exit.filter(|code| !was_ready || *code == exit::IO_URING_REFUSED) {
             logging::say(&death.cause);
             return Ok(code);
         }
-        let Some(wait) = backoff.after_death(Instant::now(), death.was_ready) else {
+        let Some(wait) = backoff.after_death(Instant::now(), death.ready_for.is_some()) else {
             let attempts = settings.config.restart.attempts;
             logging::say(&format!("the server never came up, {attempts} times in a row: {}", death.cause));
             return Ok(exit::NEVER_CAME_UP);
@@ -242,15 +246,15 @@ fn supervise_on(mut settings: Settings<'_>, listener: &TcpListener) -> io::Resul
     }
 }
 
-/// One life of the server. `names` become those that it has looked up.
+/// One life of the server. `names` become those that it has looked up, and `kept` holds what outlives it.
 fn live(
     mut run: Run,
     (signals, settings): (&Signals, &mut Settings<'_>),
     notify: &mut Notify,
-    names: &mut Names,
+    (names, kept): (&mut Names, &mut Kept),
 ) -> io::Result<End> {
-    let end = run.watch(signals, settings, notify)?;
-    run.clean_up();
+    let end = run.watch(signals, settings, (notify, kept))?;
+    run.clean_up(kept);
     if let Some(found) = run.into_names() {
         *names = found;
     }

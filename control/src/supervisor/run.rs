@@ -14,6 +14,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::json;
 
+use super::kept::Kept;
 use super::notify::Notify;
 use super::report::{Died, Report, Reports};
 use super::{Settings, Signals, readable};
@@ -52,7 +53,8 @@ pub(super) enum End {
 pub(super) struct Death {
     pub(super) cause: String,
     pub(super) at: Instant,
-    pub(super) was_ready: bool,
+    /// For how long the server had been ready; none if it never was.
+    pub(super) ready_for: Option<Duration>,
     /// The exit code for it, unless it can pass.
     pub(super) exit: Option<u8>,
 }
@@ -63,7 +65,7 @@ impl Death {
         Self {
             cause: format!("the server cannot be started: {error}"),
             at: Instant::now(),
-            was_ready: false,
+            ready_for: None,
             exit: None,
         }
     }
@@ -75,7 +77,7 @@ pub(super) struct Run {
     server: Pid,
     reports: Reports,
     started: Instant,
-    ready: bool,
+    ready_at: Option<Instant>,
     beat: Instant,
     beat_limit: Duration,
     grace: Duration,
@@ -104,9 +106,14 @@ struct Stopping {
 
 impl Run {
     /// Starts the server: this program again, with the listener as its standard input and our socket as its output.
-    /// Through the socket it is told its settings, its certificate, and what names meant to the server before it, one
-    /// line each.
-    pub(super) fn start(settings: &Settings<'_>, listener: &TcpListener, names: &Names) -> std::io::Result<Self> {
+    /// Through the socket it is handed what outlived the server before it, and told its settings, its certificate, and
+    /// what names meant to that one, one line each.
+    pub(super) fn start(
+        settings: &Settings<'_>,
+        listener: &TcpListener,
+        names: &Names,
+        kept: &mut Kept,
+    ) -> std::io::Result<Self> {
         let Settings { config, identity, .. } = settings;
         let told = [serde_json::to_string(config)?, serde_json::to_string(identity)?, serde_json::to_string(names)?];
         let (mut ours, theirs) = UnixStream::pair()?;
@@ -119,13 +126,16 @@ impl Run {
             .spawn()?;
         let server = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
         // A server that has died by now is told nothing; that it has is seen when it is watched.
+        if let Err(error) = kept.hand_over(&ours) {
+            tracing::warn!("the server is not handed what outlived the one before: {error}");
+        }
         let _ = ours.write_all(format!("{}\n", told.join("\n")).as_bytes());
         let now = Instant::now();
         Ok(Self {
             server,
             reports: Reports::new(ours)?,
             started: now,
-            ready: false,
+            ready_at: None,
             beat: now,
             // Control beats once in a heartbeat; it may be as slow as a worker may.
             beat_limit: config.worker.heartbeat.0 + config.worker.timeout.0.max(Duration::from_secs(1)),
@@ -145,7 +155,7 @@ impl Run {
         &mut self,
         signals: &Signals,
         settings: &mut Settings<'_>,
-        notify: &mut Notify,
+        (notify, kept): (&mut Notify, &mut Kept),
     ) -> std::io::Result<End> {
         let mut waited = (Instant::now(), Duration::ZERO);
         loop {
@@ -171,14 +181,19 @@ impl Run {
             if let Some(end) = self.end() {
                 return Ok(end);
             }
+            kept.take();
             waited = (Instant::now(), self.next_check().min(notify.interval()));
-            readable(&[&signals.came, self.reports.stream()], waited.1)?;
+            readable(&[signals.came.as_fd(), self.reports.stream().as_fd(), kept.inbox()], waited.1)?;
         }
     }
 
-    /// Ends what is left of the server. When this returns, its ports are free (or somebody else's).
-    pub(super) fn clean_up(&mut self) {
+    /// Ends what is left of the server. When this returns, its ports are free (or somebody else's), or held for the next
+    /// one.
+    pub(super) fn clean_up(&mut self, kept: &Kept) {
         self.end_processes();
+        if kept.holds_sockets() {
+            return;
+        }
         // A ring outlives its process by a moment: the kernel takes it down on a thread of its own, and the ring holds
         // the sockets that were received on (seen: 5 to 50 ms). Others may have sockets in the range; hence the limit.
         let until = Instant::now() + PORTS_LIMIT;
@@ -257,7 +272,7 @@ impl Run {
     fn hear(&mut self, report: Report, config: &Config, notify: &mut Notify) {
         match report {
             Report::Ready { summary, names } => {
-                self.ready = true;
+                self.ready_at = Some(Instant::now());
                 self.names = Some(names);
                 self.beat = Instant::now();
                 if notify.ready() {
@@ -301,10 +316,10 @@ impl Run {
             cause,
             place: None,
         };
-        if !self.ready && self.started.elapsed() > START_LIMIT {
+        if self.ready_at.is_none() && self.started.elapsed() > START_LIMIT {
             let cause = format!("it was not ready within {} s", START_LIMIT.as_secs());
             self.note_death(declare(cause, self.server).to_string(), Duration::ZERO);
-        } else if self.ready && self.beat.elapsed() > self.beat_limit {
+        } else if self.ready_at.is_some() && self.beat.elapsed() > self.beat_limit {
             let cause = format!("no sign of life for {:.1} s (stalled)", self.beat.elapsed().as_secs_f32());
             self.note_death(declare(cause, self.server).to_string(), Duration::ZERO);
         }
@@ -318,14 +333,14 @@ impl Run {
             }
             return (late || self.ended.is_some()).then_some(End::Asked);
         }
-        let (was_ready, exit) = (self.ready, self.exit);
+        let (ready_for, exit) = (self.ready_at.map(|at| at.elapsed()), self.exit);
         match (self.died.take(), self.ended) {
             (Some((cause, at, until)), ended) if ended.is_some() || Instant::now() >= until => {
-                Some(End::Died(Death { cause, at, was_ready, exit }))
+                Some(End::Died(Death { cause, at, ready_for, exit }))
             }
             (None, Some(status)) => {
                 let cause = format!("server (pid {}) died: {}", self.server, how(status));
-                Some(End::Died(Death { cause, at: Instant::now(), was_ready, exit }))
+                Some(End::Died(Death { cause, at: Instant::now(), ready_for, exit }))
             }
             (died, _) => {
                 self.died = died;
@@ -338,8 +353,8 @@ impl Run {
         let deadlines = [
             self.died.as_ref().map(|(.., until)| *until),
             self.stopping.map(|stopping| stopping.until),
-            (!self.ready).then(|| self.started + START_LIMIT),
-            self.ready.then(|| self.beat + self.beat_limit),
+            self.ready_at.is_none().then(|| self.started + START_LIMIT),
+            self.ready_at.map(|_| self.beat + self.beat_limit),
         ];
         let now = Instant::now();
         let next = deadlines.into_iter().flatten().map(|deadline| deadline.saturating_duration_since(now)).min();

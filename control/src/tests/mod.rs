@@ -21,6 +21,7 @@ use crate::addresses::Addresses;
 use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::http::App;
+use crate::ledger::Rows;
 use crate::server::router;
 use crate::workers::fake_worker;
 use crate::workers::{Pool, Spawned, Watch};
@@ -73,10 +74,11 @@ impl Server {
         let addresses =
             Addresses::find(&config.rtc.listen_ips).expect("loopback").sending_to(&config.rtc.plain_networks);
         let certificate = Certificate::draw().expect("draws");
-        let app = Arc::new(App::new(config, pool, addresses, &certificate));
+        let app = Arc::new(App::new(config, pool, addresses, &certificate, Arc::default()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound");
-        let service = router(&app).into_make_service_with_connect_info::<std::net::SocketAddr>();
+        let service =
+            router(&app, &Rows::default()).await.into_make_service_with_connect_info::<std::net::SocketAddr>();
         tokio::spawn(axum::serve(listener, service).into_future());
         Self { address }
     }

@@ -214,6 +214,16 @@ impl EventRouter {
         Subscription::new(&self.consumers, consumer, Some(hook))
     }
 
+    /// The state of a transport as it was found, of which nothing was told.
+    pub(crate) fn found_transport(&self, transport: TransportId, state: TransportState) {
+        update(&self.transports, &transport, |told| *told = state);
+    }
+
+    /// The same for what a consumer is sent.
+    pub(crate) fn found_consumer(&self, consumer: ConsumerId, state: ConsumerState) {
+        update(&self.consumers, &consumer, |told| *told = state);
+    }
+
     /// What an observer hears that is about to be made. What finds no room in the channel is lost.
     pub(crate) fn sounds(&self, observer: RtpObserverId, to: mpsc::Sender<(RtpObserverId, Sound)>) -> SoundRoute {
         Route::new(&self.observers, observer, to)

@@ -8,7 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
-use corecast_wire::{WebRtcConfig, WorkerConfig};
+use corecast_dataplane::{Keep, hand_over, take_over};
+use corecast_wire::{StartError, WebRtcConfig, WorkerConfig};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
@@ -16,15 +17,16 @@ use super::pool::Spawned;
 use crate::addresses::Addresses;
 use crate::certificate::Certificate;
 use crate::config::{Config, Log};
+use crate::inherited::Inherited;
 use crate::settings::Isolation;
 use crate::supervisor::fatal;
 
-/// Starts every worker. `report` is where dying processes say why.
+/// Starts every worker. `report` is where dying processes say why; each takes over what the worker before has left.
 pub(crate) fn all(
     config: &Config,
     addresses: &Addresses,
     certificate: &Certificate,
-    report: &UnixStream,
+    (report, inherited): (&UnixStream, &mut Inherited),
 ) -> std::io::Result<Vec<Spawned>> {
     let cores = config.cores().map_err(std::io::Error::other)?;
     let slices = config.port_slices(cores.len()).map_err(std::io::Error::other)?;
@@ -51,10 +53,15 @@ pub(crate) fn all(
         let (link, theirs) = UnixStream::pair()?;
         let child = match config.isolation {
             Isolation::Thread => {
-                thread(index, core, theirs)?;
+                thread(index, core, theirs, inherited.take_keep(index)?)?;
                 None
             }
-            Isolation::Process => Some(process(index, core, theirs, report, &config.log)?),
+            Isolation::Process => {
+                let child = process(index, core, theirs, report, &config.log)?;
+                // A worker that has died by now is told nothing; that it has is seen by the end of its link.
+                let _ = hand_over(&link, &inherited.groups_of(index));
+                Some(child)
+            }
         };
         spawned.push(Spawned { config: worker, link, child });
     }
@@ -74,15 +81,22 @@ fn webrtc(config: &Config, addresses: &Addresses, certificate: &Certificate, ind
     })
 }
 
-fn thread(index: u32, core: u32, link: UnixStream) -> std::io::Result<()> {
-    let work = move || {
+fn thread(index: u32, core: u32, link: UnixStream, keep: Option<Keep>) -> std::io::Result<()> {
+    let run = move || {
         fatal::identify(index, core);
         // The worker has told over the link what it could not do, and the end of the link is the sign of its death.
-        if let Err(error) = corecast_dataplane::run(link) {
+        if let Err(error) = work(link, keep) {
             tracing::debug!("worker {index} did not start: {error}");
         }
     };
-    std::thread::Builder::new().name(format!("worker-{index}")).spawn(work).map(drop)
+    std::thread::Builder::new().name(format!("worker-{index}")).spawn(run).map(drop)
+}
+
+fn work(link: UnixStream, keep: Option<Keep>) -> Result<(), StartError> {
+    match keep {
+        Some(keep) => corecast_dataplane::run_keeping(link, keep),
+        None => corecast_dataplane::run(link),
+    }
 }
 
 fn process(
@@ -109,7 +123,8 @@ pub(crate) fn run_worker(parent: i32, index: u32, core: u32) -> ExitCode {
         fatal::install(libc::STDOUT_FILENO)?;
         fatal::identify(index, core);
         let link = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-        Ok(corecast_dataplane::run(link)?)
+        let keep = Inherited::of(take_over(&link)?).take_keep(index)?;
+        Ok(work(link, keep)?)
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,

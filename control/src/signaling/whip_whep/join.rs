@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -35,7 +36,7 @@ pub(super) struct Answered {
 }
 
 /// A section of a viewer's offer whose consumer can be sent one of several encodings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct LayeredSection {
     /// Index of its `m=` line.
     pub(super) index: usize,

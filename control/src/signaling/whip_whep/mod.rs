@@ -17,14 +17,16 @@ use axum::Router;
 use axum::routing::get;
 
 use crate::http::App;
+use crate::ledger::Rows;
 use request::WhipWhep;
 use sessions::Sessions;
 
-/// Every route of both.
-pub(super) fn routes(app: Arc<App>) -> Router {
+/// Every route of both, and the sessions that the server before has left.
+pub(super) async fn routes(app: Arc<App>, rows: &Rows) -> Router {
     use endpoints as e;
     use resources as r;
-    let sessions = Arc::new(Sessions::new(app.config().rtc.connect_timeout.0));
+    let sessions = Arc::new(Sessions::new(app.config().rtc.connect_timeout.0, Arc::clone(app.ledger())));
+    sessions.restore(&app, rows).await;
     let whep = || get(e::nothing).options(e::whep_options);
     let whip = || get(e::nothing).options(e::whip_options).post(e::publish);
     Router::new()

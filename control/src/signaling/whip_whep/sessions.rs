@@ -5,6 +5,7 @@
 //! whatever brings it about: the client, silence, a failed handshake, the publisher, the room.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,10 +14,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use corecast_wire::{DtlsState, IceState};
 use rand::RngExt as _;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::join::{Answered, LayeredSection};
-use crate::http::{Admitted, Bucket, HttpError, path_segment};
+use crate::http::{Admitted, App, Bucket, HttpError, path_segment};
+use crate::ledger::{About, Key, Ledger, Rows};
 use crate::ops::access::Scope;
 use crate::rooms::{self, Code, Error, Joined, LayerReport, LayerWish, Left, PeerHandle, Room};
 use crate::sdp::{self, Bundle, Fragment, Local, RemoteIce};
@@ -45,7 +48,7 @@ const NOT_CONNECTED: &str = "it was not connected in time";
 const PATCHES_PER_SECOND: u32 = 10;
 
 /// Which of the two protocols a client speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Endpoint {
     /// It publishes.
     Whip,
@@ -54,6 +57,14 @@ pub(super) enum Endpoint {
 }
 
 impl Endpoint {
+    /// What its sessions are counted as.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Whip => "publisher",
+            Self::Whep => "viewer",
+        }
+    }
+
     /// What a token must allow.
     pub(super) fn scope(self) -> Scope {
         match self {
@@ -76,10 +87,14 @@ pub(super) struct Session {
     patches: Mutex<Bucket>,
     left: Left,
     ice: tokio::sync::Mutex<IceSession>,
+    /// Where it stands in the ledger. Its name there is the secret of its URL.
+    row: Key,
+    client: IpAddr,
+    ledger: Arc<Ledger>,
 }
 
 /// What an ICE restart changes.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct IceSession {
     etag: String,
     local: Local,
@@ -181,6 +196,8 @@ pub(super) struct Sessions {
     table: Mutex<HashMap<String, Entry>>,
     /// A session that is not connected after this time is ended.
     connect_timeout: Duration,
+    /// Where is kept what outlives the server.
+    ledger: Arc<Ledger>,
 }
 
 impl std::fmt::Debug for Sessions {
@@ -191,8 +208,8 @@ impl std::fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    pub(super) fn new(connect_timeout: Duration) -> Self {
-        Self { table: Mutex::default(), connect_timeout }
+    pub(super) fn new(connect_timeout: Duration, ledger: Arc<Ledger>) -> Self {
+        Self { table: Mutex::default(), connect_timeout, ledger }
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
@@ -234,7 +251,8 @@ impl Sessions {
         let Answered { joined, channels, peer, answer, local, remote, bundle, layered } = answered;
         let Joined { peer: handle, transport, states, left, .. } = joined;
         let (secret, etag) = (draw::<SECRET_BYTES>(), draw_etag());
-        let room_segment = path_segment(room.id());
+        admitted.begins(endpoint.kind());
+        let (room_segment, room_id) = (path_segment(room.id()), room.id().to_owned());
         let location = match endpoint {
             Endpoint::Whip => format!("/whip/{room_segment}/{secret}"),
             Endpoint::Whep => format!("/whep/{room_segment}/s/{secret}"),
@@ -250,24 +268,105 @@ impl Sessions {
             patches: Mutex::new(Bucket::new(Instant::now())),
             left: left.clone(),
             ice: tokio::sync::Mutex::new(IceSession { etag: etag.clone(), local, remote }),
+            row: Key::new(About::Session, &room_id, &secret),
+            client: admitted.client(),
+            ledger: Arc::clone(&self.ledger),
         });
+        session.save_first();
+        self.follow(Arc::clone(&session), (states, channels), left, admitted);
+        CreatedSession { session, location, etag, answer, peer, has_layers }
+    }
+
+    /// Has the session at its URL, and waits, in the background, for its end.
+    fn follow(
+        self: &Arc<Self>,
+        session: Arc<Session>,
+        told: (watch::Receiver<TransportState>, Option<ChannelEvents>),
+        left: Left,
+        mut admitted: Admitted,
+    ) {
+        let (sessions, secret) = (Arc::clone(self), session.row.name.clone());
         self.table().insert(secret.clone(), Entry::Open(Arc::clone(&session)));
-        let (sessions, waiting) = (Arc::clone(self), Arc::clone(&session));
         tokio::spawn(async move {
-            admitted.begins(if endpoint == Endpoint::Whip { "publisher" } else { "viewer" });
-            waiting.until_end((states, channels), left.clone(), &mut admitted, sessions.connect_timeout).await;
+            session.until_end(told, left.clone(), &mut admitted, sessions.connect_timeout).await;
             admitted.ends(cause(left.why()));
-            let (endpoint, room) = (waiting.endpoint, waiting.room.id().to_owned());
-            drop(waiting);
+            sessions.ledger.remove(session.row.clone());
+            let (endpoint, room) = (session.endpoint, session.room.id().to_owned());
+            drop(session);
             sessions.table().insert(secret.clone(), Entry::Ended { endpoint, room, why: left.why() });
             tokio::time::sleep(REMEMBERED).await;
             sessions.table().remove(&secret);
         });
-        CreatedSession { session, location, etag, answer, peer, has_layers }
+    }
+
+    /// Goes on with the sessions of the server before whose peers are in their rooms. To be called before requests are
+    /// answered.
+    pub(super) async fn restore(self: &Arc<Self>, app: &App, rows: &Rows) {
+        for (row, saved) in rows.of::<SavedSession>(About::Session, None) {
+            let room = app.rooms().get(&row.room).await.ok();
+            let found = match &room {
+                Some(room) => room.find_session(&saved.peer, &saved.transport).await,
+                None => None,
+            };
+            let (Some(room), Some((peer, left, states))) = (room, found) else {
+                self.ledger.remove(row);
+                continue;
+            };
+            let mut admitted = app.readmit_session(saved.client);
+            admitted.begins(saved.endpoint.kind());
+            let session = Session {
+                endpoint: saved.endpoint,
+                room,
+                peer,
+                transport: saved.transport,
+                bundle: saved.bundle,
+                layered: saved.layered,
+                patches: Mutex::new(Bucket::new(Instant::now())),
+                left: left.clone(),
+                ice: tokio::sync::Mutex::new(saved.ice),
+                row,
+                client: saved.client,
+                ledger: Arc::clone(&self.ledger),
+            };
+            self.follow(Arc::new(session), (states, None), left, admitted);
+        }
     }
 }
 
+/// What is kept of a session.
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedSession {
+    endpoint: Endpoint,
+    peer: String,
+    transport: String,
+    bundle: Bundle,
+    layered: Vec<LayeredSection>,
+    ice: IceSession,
+    client: IpAddr,
+}
+
 impl Session {
+    fn save_first(&self) {
+        // Nobody else has it yet.
+        if let Ok(ice) = self.ice.try_lock() {
+            self.save(&ice);
+        }
+    }
+
+    /// Keeps it for the next server.
+    fn save(&self, ice: &IceSession) {
+        let saved = SavedSession {
+            endpoint: self.endpoint,
+            peer: self.peer.name().to_owned(),
+            transport: self.transport.clone(),
+            bundle: self.bundle.clone(),
+            layered: self.layered.clone(),
+            ice: ice.clone(),
+            client: self.client,
+        };
+        self.ledger.put(self.row.clone(), &saved);
+    }
+
     /// The room that it is in.
     pub(super) fn room_id(&self) -> &str {
         self.room.id()
@@ -391,6 +490,7 @@ impl Session {
         let local = Local { ice: renewed, ..ice.local.clone() };
         let fragment = sdp::fragment(&local, &self.bundle);
         *ice = IceSession { etag: draw_etag(), local, remote };
+        self.save(&ice);
         Ok(Patched::Restarted { etag: ice.etag.clone(), fragment })
     }
 

@@ -1,0 +1,47 @@
+//! What a server is handed that takes the place of another: the ledger, and what the workers before have left.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use corecast_dataplane::{Keep, Keeper};
+
+/// What a server is handed, each with the way to the one that holds it; nothing if calls end with a server.
+#[derive(Debug, Default)]
+pub(crate) struct Inherited {
+    keeper: Option<OwnedFd>,
+    ledger: Option<OwnedFd>,
+    /// By the worker's number: the file of its memory, then its sockets.
+    workers: Vec<Vec<OwnedFd>>,
+}
+
+impl Inherited {
+    /// From the descriptors that were handed over.
+    pub(crate) fn of(groups: Vec<Vec<OwnedFd>>) -> Self {
+        let mut groups = groups.into_iter();
+        let mut own = groups.next().unwrap_or_default().into_iter();
+        Self { keeper: own.next(), ledger: own.next(), workers: groups.collect() }
+    }
+
+    /// The file of the ledger. Once.
+    pub(crate) fn take_ledger(&mut self) -> Option<OwnedFd> {
+        self.ledger.take()
+    }
+
+    /// What a worker of this process takes over. Once.
+    pub(crate) fn take_keep(&mut self, worker: u32) -> io::Result<Option<Keep>> {
+        let (Some(keeper), Some(own)) = (&self.keeper, self.workers.get_mut(worker as usize)) else { return Ok(None) };
+        let mut own = std::mem::take(own).into_iter();
+        let Some(memory) = own.next() else { return Ok(None) };
+        let keep = Keep::of_memory(memory).with_sockets(own.collect());
+        Ok(Some(keep.held_by(Keeper::new(keeper.try_clone()?, worker))))
+    }
+
+    /// The same for a worker that has a process of its own: what is handed over to it, in the order of [`Self::of`].
+    pub(crate) fn groups_of(&self, worker: u32) -> Vec<Vec<BorrowedFd<'_>>> {
+        let (Some(keeper), Some(own)) = (&self.keeper, self.workers.get(worker as usize)) else { return Vec::new() };
+        let mut groups = vec![vec![keeper.as_fd()]];
+        groups.resize_with(worker as usize + 1, Vec::new);
+        groups.push(own.iter().map(AsFd::as_fd).collect());
+        groups
+    }
+}

@@ -1,0 +1,164 @@
+//! Rooms of the server before: made again of the rows that it left, and compared with what the workers have taken over.
+//! Of what one side alone knows nothing stays.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use corecast_wire::{Command, ConsumerId, ObjectStats, ProducerId, TransportId};
+
+use super::error::Error;
+use super::peer::{Left, PeerHandle};
+use super::registry::Rooms;
+use super::room::Room;
+use super::saved::SavedRoom;
+use super::state::{State, close_transport};
+use super::transport::TransportKind;
+use crate::ledger::{About, Rows};
+use crate::workers::{ConsumerState, TransportState, Worker};
+
+/// For so long the media of a participant goes on whose client does not come again.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why a peer leaves whose transport its worker did not take over.
+const NOT_TAKEN_OVER: &str = "its connection was lost when the server restarted";
+/// Why a participant leaves whose client has not come again.
+const NOT_BACK: &str = "its client did not come again after the restart";
+
+/// What the workers have, by number.
+#[derive(Debug, Default)]
+struct Objects {
+    transports: HashSet<TransportId>,
+    producers: HashSet<ProducerId>,
+    consumers: HashSet<ConsumerId>,
+}
+
+impl Rooms {
+    /// Makes the rooms of the server before again. To be called before anybody is let in.
+    pub(crate) async fn restore(&self, rows: &Rows) -> Result<(), Error> {
+        let mut rooms = Vec::new();
+        for (key, saved) in rows.of::<SavedRoom>(About::Room, None) {
+            let Some(room) = self.make_again(&key.room, &saved).await else { continue };
+            let mut state = room.state().await;
+            let awaited = room.fill(&mut state, &saved, rows);
+            drop(state);
+            rooms.push((room, awaited));
+        }
+        let mut unknown = 0;
+        for worker in self.pool().workers() {
+            let own = rooms.iter().map(|(room, _)| room).filter(|room| Arc::ptr_eq(room.worker(), worker));
+            unknown += compare(worker, &own.cloned().collect::<Vec<_>>()).await?;
+        }
+        let mut peers = 0;
+        for (room, awaited) in rooms {
+            peers += room.go_on(awaited).await?;
+        }
+        if peers > 0 || unknown > 0 {
+            tracing::info!(
+                "calls go on: {peers} peers are there again ({unknown} objects of workers belonged to nobody)"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Removes from a worker's rooms what it does not have, and from the worker what no room has: returns how much. What is
+/// there is as the worker says.
+async fn compare(worker: &Worker, rooms: &[Arc<Room>]) -> Result<usize, Error> {
+    let stats = worker.stats().await?;
+    let mut objects = Objects::default();
+    for object in &stats {
+        match object {
+            ObjectStats::Transport(of) => drop(objects.transports.insert(of.transport)),
+            ObjectStats::Producer(of) => drop(objects.producers.insert(of.producer)),
+            ObjectStats::Consumer(of) => drop(objects.consumers.insert(of.consumer)),
+            ObjectStats::DataProducer(_) | ObjectStats::DataConsumer(_) => {}
+        }
+    }
+    for room in rooms {
+        room.state().await.keep_only(&mut objects);
+    }
+    for object in stats {
+        match object {
+            ObjectStats::Transport(of) => {
+                if let Some(webrtc) = of.webrtc {
+                    let state = TransportState { ice: webrtc.ice_state, dtls: webrtc.dtls_state };
+                    worker.events().found_transport(of.transport, state);
+                }
+            }
+            ObjectStats::Consumer(of) => {
+                let state = ConsumerState { suspended: of.suspended, ..ConsumerState::default() };
+                worker.events().found_consumer(of.consumer, state);
+            }
+            _ => {}
+        }
+    }
+    // What is left in these has no row.
+    let transports = objects.transports.into_iter().map(close_transport);
+    let producers = objects.producers.into_iter().map(|producer| Command::CloseProducer { producer });
+    let consumers = objects.consumers.into_iter().map(|consumer| Command::CloseConsumer { consumer });
+    let closings: Vec<_> = transports.chain(producers).chain(consumers).collect();
+    let unknown = closings.len();
+    worker.close(closings).await?;
+    Ok(unknown)
+}
+
+impl State {
+    /// Forgets what is not among these, and takes from these what is here.
+    fn keep_only(&mut self, objects: &mut Objects) {
+        let mut lost: HashSet<Arc<str>> = HashSet::new();
+        self.transports.retain(|_, transport| {
+            let is_there = objects.transports.remove(&transport.id);
+            if !is_there && !transport.is_own() && matches!(transport.kind, TransportKind::WebRtc { .. }) {
+                lost.insert(Arc::clone(&transport.owner));
+            }
+            is_there
+        });
+        self.producers.retain(|_, producer| objects.producers.remove(&producer.id));
+        self.consumers.retain(|_, consumer| objects.consumers.remove(&consumer.id));
+        // WHIP and WHEP: a session is its transport.
+        let gone = self.peers.values().map(|peer| &peer.handle).filter(|handle| lost.contains(handle.name()));
+        let gone: Vec<_> = gone.cloned().collect();
+        self.remove_peers(&gone, NOT_TAKEN_OVER);
+    }
+}
+
+impl Room {
+    /// Goes on with what there is. Returns the number of its peers.
+    async fn go_on(self: &Arc<Self>, awaited: Vec<PeerHandle>) -> Result<usize, Error> {
+        let mut state = self.state().await;
+        self.attend_again(&mut state).await;
+        self.settle(&mut state).await?;
+        for peer in awaited {
+            let room = Arc::clone(self);
+            tokio::spawn(async move {
+                tokio::time::sleep(PATIENCE).await;
+                if room.is_alone(&peer).await
+                    && let Err(error) = room.remove_peer(&peer, NOT_BACK).await
+                {
+                    tracing::warn!("{:?} cannot leave room {:?}: {error}", peer.name(), room.id());
+                }
+            });
+        }
+        Ok(state.peers.len())
+    }
+
+    /// Whether nobody hears what the participant is told.
+    async fn is_alone(&self, peer: &PeerHandle) -> bool {
+        let state = self.state().await;
+        state.peer(peer).is_ok_and(|peer| peer.ear.as_ref().is_some_and(|ear| !ear.is_heard()))
+    }
+
+    /// A session of the server before: its peer's handle, what tells that it has left, and the states of its transport.
+    pub(crate) async fn find_session(
+        &self,
+        peer: &str,
+        transport: &str,
+    ) -> Option<(PeerHandle, Left, tokio::sync::watch::Receiver<TransportState>)> {
+        let state = self.state().await;
+        let found = state.peers.get(peer)?;
+        let on = state.transports.get(transport).filter(|on| *on.owner == *peer)?;
+        let TransportKind::WebRtc { states, .. } = &on.kind else { return None };
+        Some((found.handle.clone(), found.left(), states.receiver()))
+    }
+}

@@ -1,0 +1,289 @@
+//! What of a room outlives the server: rows of the ledger, written when the room's lock is given back, and the room that
+//! a server makes of the rows that the one before has left.
+//!
+//! Not here is what can be known again (counters, scores, layers), and what a client has to make again (data channels).
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use corecast_wire::{ConsumerId, ProducerId, RouterId, RtpObserverId, TransportId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::ear::Ear;
+use super::media::{Consumer, Producer};
+use super::observers::Observers;
+use super::peer::{Credential, NewPeer, Peer, PeerHandle, PeerKind};
+use super::produce_consume::layers_told;
+use super::room::Room;
+use super::state::State;
+use super::transport::{OwnWebRtc, Plain, Transport, TransportKind};
+use super::webrtc_transport::follow;
+use crate::ledger::{About, Key, Ledger, Rows};
+use crate::ortc::{Kind, RtpCapabilities, RtpParameters, kind_of_streams};
+use crate::workers::Worker;
+
+/// A room.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct SavedRoom {
+    pub(super) worker: u32,
+    pub(super) router: RouterId,
+    /// Who has made it.
+    pub(super) client: IpAddr,
+    pub(super) consumer_replicas: usize,
+    observers: Option<[RtpObserverId; 2]>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedPeer {
+    number: u64,
+    kind: PeerKind,
+    display_name: String,
+    app_data: Value,
+    rtp_capabilities: Option<RtpCapabilities>,
+    joined: bool,
+    credential: Option<Credential>,
+    wanted: Option<String>,
+    client: IpAddr,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedTransport {
+    id: TransportId,
+    owner: String,
+    kind: SavedKind,
+    cname: Option<String>,
+    next_mid: u32,
+    ssrcs: HashSet<u32>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum SavedKind {
+    Plain(Plain),
+    WebRtc { own: Option<Box<OwnWebRtc>> },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedProducer {
+    id: ProducerId,
+    transport: String,
+    owner: String,
+    kind: Kind,
+    streams: String,
+    encodings: Vec<String>,
+    consumable: RtpParameters,
+    app_data: Option<Value>,
+    paused: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedConsumer {
+    id: ConsumerId,
+    transport: String,
+    owner: String,
+    producer: String,
+    wishes_less: bool,
+    takes: Option<Vec<u8>>,
+    rtx_ssrc: Option<u32>,
+}
+
+impl Room {
+    /// Writes to the ledger what has changed in the tables.
+    pub(super) fn save(&self, state: &mut State) {
+        let (ledger, room) = (self.ledger(), self.id());
+        if state.check_open().is_err() {
+            ledger.remove(Key::new(About::Room, room, ""));
+        } else {
+            let observers = state.observers.map(|observers| [observers.levels, observers.speaker]);
+            ledger.put(Key::new(About::Room, room, ""), &self.saved(observers));
+        }
+        let State { peers, transports, producers, consumers, .. } = state;
+        keep(ledger, About::Peer, room, peers.take_changed().map(|(name, row)| (name, row.map(Peer::saved))));
+        keep(
+            ledger,
+            About::Transport,
+            room,
+            transports.take_changed().map(|(name, row)| (name, row.map(of_transport))),
+        );
+        keep(ledger, About::Producer, room, producers.take_changed().map(|(name, row)| (name, row.map(of_producer))));
+        keep(ledger, About::Consumer, room, consumers.take_changed().map(|(name, row)| (name, row.map(of_consumer))));
+    }
+
+    fn saved(&self, observers: Option<[RtpObserverId; 2]>) -> SavedRoom {
+        SavedRoom {
+            worker: self.worker().index(),
+            router: self.router(),
+            client: self.client(),
+            consumer_replicas: self.consumer_replicas(),
+            observers,
+        }
+    }
+
+    /// Fills the tables with what was kept of the room. Returns the participants, whose clients are awaited.
+    pub(super) fn fill(&self, state: &mut State, saved: &SavedRoom, rows: &Rows) -> Vec<PeerHandle> {
+        let mut awaited = Vec::new();
+        for (Key { name, .. }, row) in rows.of::<SavedPeer>(About::Peer, Some(self.id())) {
+            let mut peer = row.peer(&name);
+            if peer.kind == PeerKind::Participant {
+                // Nobody hears what is told before the client comes again.
+                peer.ear = Some(Ear::new().0);
+                awaited.push(peer.handle.clone());
+            }
+            peer.goes_on(self.id());
+            state.add_peer(peer);
+        }
+        let owners: BTreeMap<String, Arc<str>> =
+            state.peers.values().map(|peer| (peer.handle.name().to_owned(), peer.handle.shared_name())).collect();
+        let ear = |state: &State, owner: &str| state.peers.get(owner).and_then(|peer| peer.ear.clone());
+        for (Key { name, .. }, row) in rows.of::<SavedTransport>(About::Transport, Some(self.id())) {
+            let Some(owner) = owners.get(&row.owner) else { continue };
+            let transport = row.transport(owner, ear(state, owner), self.worker());
+            state.transports.insert(name, transport);
+        }
+        for (Key { name, .. }, row) in rows.of::<SavedProducer>(About::Producer, Some(self.id())) {
+            let Some(owner) = owners.get(&row.owner) else { continue };
+            state.producers.insert(name, row.producer(owner));
+        }
+        for (Key { name, .. }, row) in rows.of::<SavedConsumer>(About::Consumer, Some(self.id())) {
+            let Some(owner) = owners.get(&row.owner) else { continue };
+            let is_layered = state.producers.get(&row.producer).is_some_and(Producer::is_layered);
+            let consumer = row.consumer(owner, &name, is_layered, ear(state, owner), self.worker());
+            state.consumers.insert(name, consumer);
+        }
+        state.observers = saved.observers.map(|[levels, speaker]| Observers { levels, speaker });
+        awaited
+    }
+}
+
+fn keep<T: Serialize>(ledger: &Ledger, about: About, room: &str, changed: impl Iterator<Item = (String, Option<T>)>) {
+    for (name, row) in changed {
+        let key = Key { about, room: room.to_owned(), name };
+        match row {
+            Some(row) => ledger.put(key, &row),
+            None => ledger.remove(key),
+        }
+    }
+}
+
+impl Peer {
+    fn saved(&self) -> SavedPeer {
+        SavedPeer {
+            number: self.number(),
+            kind: self.kind,
+            display_name: self.display_name.clone(),
+            app_data: self.app_data.clone(),
+            rtp_capabilities: self.rtp_capabilities.as_deref().cloned(),
+            joined: self.joined,
+            credential: self.credential,
+            wanted: self.wanted.clone(),
+            client: self.client(),
+        }
+    }
+}
+
+impl SavedPeer {
+    fn peer(self, name: &str) -> Peer {
+        let new = NewPeer {
+            name: name.to_owned(),
+            kind: self.kind,
+            display_name: self.display_name,
+            app_data: self.app_data,
+            rtp_capabilities: self.rtp_capabilities,
+            joined: self.joined,
+            credential: self.credential,
+            client: self.client,
+        };
+        let mut peer = Peer::again(new, self.number);
+        peer.wanted = self.wanted;
+        peer
+    }
+}
+
+fn of_transport(transport: &Transport) -> SavedTransport {
+    SavedTransport {
+        id: transport.id,
+        owner: transport.owner.to_string(),
+        kind: match &transport.kind {
+            TransportKind::Plain(plain) => SavedKind::Plain(plain.clone()),
+            TransportKind::WebRtc { own, .. } => SavedKind::WebRtc { own: own.clone() },
+        },
+        cname: transport.cname.clone(),
+        next_mid: transport.next_mid,
+        ssrcs: transport.ssrcs.clone(),
+    }
+}
+
+impl SavedTransport {
+    fn transport(self, owner: &Arc<str>, ear: Option<Ear>, worker: &Worker) -> Transport {
+        let kind = match self.kind {
+            SavedKind::Plain(plain) => TransportKind::Plain(plain),
+            SavedKind::WebRtc { own } => {
+                let states = match ear {
+                    Some(ear) => worker.events().transport_with(self.id, Box::new(follow(ear))),
+                    None => worker.events().transport(self.id),
+                };
+                TransportKind::WebRtc { states, own }
+            }
+        };
+        let transport = Transport::new(self.id, Arc::clone(owner), kind, self.ssrcs);
+        Transport { cname: self.cname, next_mid: self.next_mid, ..transport }
+    }
+}
+
+fn of_producer(producer: &Producer) -> SavedProducer {
+    SavedProducer {
+        id: producer.id,
+        transport: producer.transport.clone(),
+        owner: producer.owner.to_string(),
+        kind: producer.kind,
+        streams: producer.streams.to_owned(),
+        encodings: producer.encodings.clone(),
+        consumable: (*producer.consumable).clone(),
+        app_data: producer.app_data.clone(),
+        paused: producer.paused,
+    }
+}
+
+impl SavedProducer {
+    fn producer(self, owner: &Arc<str>) -> Producer {
+        Producer {
+            id: self.id,
+            transport: self.transport,
+            owner: Arc::clone(owner),
+            kind: self.kind,
+            streams: kind_of_streams(&self.streams),
+            encodings: self.encodings,
+            sample: None,
+            consumable: Arc::new(self.consumable),
+            app_data: self.app_data,
+            paused: self.paused,
+            scores: Vec::new(),
+            counted: Vec::new(),
+            rates: Vec::new(),
+        }
+    }
+}
+
+fn of_consumer(consumer: &Consumer) -> SavedConsumer {
+    SavedConsumer {
+        id: consumer.id,
+        transport: consumer.transport.clone(),
+        owner: consumer.owner.to_string(),
+        producer: consumer.producer.clone(),
+        wishes_less: consumer.wishes_less,
+        takes: consumer.takes.clone(),
+        rtx_ssrc: consumer.rtx_ssrc,
+    }
+}
+
+impl SavedConsumer {
+    fn consumer(self, owner: &Arc<str>, name: &str, is_layered: bool, ear: Option<Ear>, worker: &Worker) -> Consumer {
+        let layer = is_layered.then(|| match ear {
+            Some(ear) => worker.events().consumer_with(self.id, Box::new(layers_told(ear, name.to_owned()))),
+            None => worker.events().consumer(self.id),
+        });
+        let consumer = Consumer::new(self.id, &self.transport, Arc::clone(owner), self.producer, layer);
+        Consumer { wishes_less: self.wishes_less, takes: self.takes, rtx_ssrc: self.rtx_ssrc, ..consumer }
+    }
+}

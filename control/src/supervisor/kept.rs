@@ -1,0 +1,96 @@
+//! What outlives a server, if calls are to go on after its death: the ledger of the control plane, what each worker
+//! keeps, and their sockets. It is held here and handed from one server to the next.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use corecast_dataplane::{HeldSockets, Keep, hand_over};
+
+use crate::config::Config;
+use crate::ledger::Ledger;
+use crate::settings::Calls;
+
+/// A server that dies so soon after it was ready may have died of what it was handed.
+const SOON: Duration = Duration::from_secs(5);
+/// After so many such deaths in a row calls are given up.
+const SOON_DEATHS: u32 = 2;
+
+/// What outlives a server. Empty if nothing does.
+#[derive(Debug)]
+pub(super) struct Kept {
+    memory: Option<Memory>,
+    sockets: HeldSockets,
+    /// Deaths in a row of servers that had just taken over.
+    soon_deaths: u32,
+}
+
+#[derive(Debug)]
+struct Memory {
+    ledger: OwnedFd,
+    workers: Vec<Keep>,
+}
+
+impl Memory {
+    fn new(workers: usize) -> io::Result<Self> {
+        let workers = (0..workers).map(|_| Keep::new()).collect::<io::Result<_>>()?;
+        Ok(Self { ledger: Ledger::memory()?, workers })
+    }
+}
+
+impl Kept {
+    /// Empty yet.
+    pub(super) fn new(config: &Config) -> io::Result<Self> {
+        let (sockets, _) = HeldSockets::new()?;
+        let memory = match config.failover.calls {
+            // Without cores no server comes up, and it says why.
+            Calls::Keep => Some(Memory::new(config.cores().map_or(0, |cores| cores.len()))?),
+            Calls::Drop => None,
+        };
+        Ok(Self { memory, sockets, soon_deaths: 0 })
+    }
+
+    /// Hands everything to a new server, which tells of its sockets from then on, and nobody else does.
+    pub(super) fn hand_over(&mut self, server: &UnixStream) -> io::Result<()> {
+        let keeper = self.sockets.connect()?;
+        let Some(Memory { ledger, workers }) = &self.memory else { return hand_over(server, &[]) };
+        let mut groups = vec![vec![keeper.as_fd(), ledger.as_fd()]];
+        for (worker, index) in workers.iter().zip(0..) {
+            groups.push([worker.memory()].into_iter().chain(self.sockets.of(index)).collect());
+        }
+        hand_over(server, &groups)
+    }
+
+    /// Can be read when a worker has told of a socket.
+    pub(super) fn inbox(&self) -> BorrowedFd<'_> {
+        self.sockets.inbox()
+    }
+
+    /// Takes what workers have told of sockets.
+    pub(super) fn take(&mut self) {
+        self.sockets.take();
+    }
+
+    /// Whether sockets stay bound after the end of the server.
+    pub(super) fn holds_sockets(&self) -> bool {
+        self.memory.is_some()
+    }
+
+    /// A server has died that had been ready for so long. If several have died as soon as they had taken over, the next
+    /// one begins with nothing.
+    pub(super) fn server_died(&mut self, ready_for: Option<Duration>) -> io::Result<()> {
+        self.take();
+        let soon = ready_for.is_none_or(|lived| lived < SOON);
+        self.soon_deaths = if soon { self.soon_deaths + 1 } else { 0 };
+        if self.soon_deaths < SOON_DEATHS {
+            return Ok(());
+        }
+        let Some(memory) = &mut self.memory else { return Ok(()) };
+        tracing::warn!("{SOON_DEATHS} servers died as soon as they had taken over the calls: those are given up");
+        *memory = Memory::new(memory.workers.len())?;
+        self.sockets.clear();
+        self.soon_deaths = 0;
+        Ok(())
+    }
+}
