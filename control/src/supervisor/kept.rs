@@ -22,7 +22,9 @@ const SOON_DEATHS: u32 = 2;
 pub(super) struct Kept {
     memory: Option<Memory>,
     sockets: HeldSockets,
-    /// Deaths in a row of servers that had just taken over.
+    /// Servers that were handed it, since it was empty.
+    servers: u32,
+    /// Deaths in a row of servers that had just taken over from another.
     soon_deaths: u32,
 }
 
@@ -45,16 +47,19 @@ impl Kept {
         let (sockets, _) = HeldSockets::new()?;
         let memory = match config.failover.calls {
             // Without cores no server comes up, and it says why.
-            Calls::Keep => Some(Memory::new(config.cores().map_or(0, |cores| cores.len()))?),
+            Calls::Keep => memory(config.cores().map_or(0, |cores| cores.len())),
             Calls::Drop => None,
         };
-        Ok(Self { memory, sockets, soon_deaths: 0 })
+        Ok(Self { memory, sockets, servers: 0, soon_deaths: 0 })
     }
 
     /// Hands everything to a new server, which tells of its sockets from then on, and nobody else does.
     pub(super) fn hand_over(&mut self, server: &UnixStream) -> io::Result<()> {
-        let keeper = self.sockets.connect()?;
-        let Some(Memory { ledger, workers }) = &self.memory else { return hand_over(server, &[]) };
+        let keeper = self.sockets.connect();
+        let (Some(Memory { ledger, workers }), Ok(keeper)) = (&self.memory, &keeper) else {
+            return keeper.and(hand_over(server, &[]));
+        };
+        self.servers += 1;
         let mut groups = vec![vec![keeper.as_fd(), ledger.as_fd()]];
         for (worker, index) in workers.iter().zip(0..) {
             groups.push([worker.memory()].into_iter().chain(self.sockets.of(index)).collect());
@@ -79,18 +84,20 @@ impl Kept {
 
     /// A server has died that had been ready for so long. If several have died as soon as they had taken over, the next
     /// one begins with nothing.
-    pub(super) fn server_died(&mut self, ready_for: Option<Duration>) -> io::Result<()> {
+    pub(super) fn server_died(&mut self, ready_for: Option<Duration>) {
         self.take();
-        let soon = ready_for.is_none_or(|lived| lived < SOON);
+        let soon = self.servers > 1 && ready_for.is_none_or(|lived| lived < SOON);
         self.soon_deaths = if soon { self.soon_deaths + 1 } else { 0 };
-        if self.soon_deaths < SOON_DEATHS {
-            return Ok(());
-        }
-        let Some(memory) = &mut self.memory else { return Ok(()) };
+        let Some(before) = self.memory.as_ref().filter(|_| self.soon_deaths >= SOON_DEATHS) else { return };
         tracing::warn!("{SOON_DEATHS} servers died as soon as they had taken over the calls: those are given up");
-        *memory = Memory::new(memory.workers.len())?;
+        self.memory = memory(before.workers.len());
         self.sockets.clear();
-        self.soon_deaths = 0;
-        Ok(())
+        (self.servers, self.soon_deaths) = (0, 0);
     }
+}
+
+/// Memory for so many workers; none if the system has none.
+fn memory(workers: usize) -> Option<Memory> {
+    let made = Memory::new(workers);
+    made.inspect_err(|error| tracing::error!("calls will not outlive the server: {error}")).ok()
 }

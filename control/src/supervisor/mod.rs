@@ -223,7 +223,6 @@ fn supervise_on(mut settings: Settings<'_>, listener: &TcpListener) -> io::Resul
             End::Died(death) => death,
         };
         was_ready |= death.ready_for.is_some();
-        kept.server_died(death.ready_for)?;
         // What does not pass by itself ends a start at once. A server that was there once comes again when it can; but
         // without io_uring it was told to be none.
         if let Some(code) = death.exit.filter(|code| !was_ready || *code == exit::IO_URING_REFUSED) {
@@ -255,6 +254,9 @@ fn live(
 ) -> io::Result<End> {
     let end = run.watch(signals, settings, (notify, kept))?;
     run.clean_up(kept);
+    if let End::Died(death) = &end {
+        kept.server_died(death.ready_for);
+    }
     if let Some(found) = run.into_names() {
         *names = found;
     }

@@ -1,6 +1,7 @@
-//! Workers that die, against the built binary: the whole server restarts, says why, leaves nothing behind and takes new
-//! work within a second. Also placement, the usage log and exit codes.
+//! Workers that die, against the built binary: the whole server restarts, says why, leaves nothing behind but calls, which
+//! go on, and takes new work within a second. Also placement, the usage log and exit codes.
 
+mod call;
 mod logs;
 mod seccomp;
 mod strangers;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use call::Call;
 use corecast_tests::server::{Server, binary, cpu_ns, group, kill, thread_named, wait_for};
 
 /// What the project promises: from a death, or from its declaration for a stall, to new work.
@@ -40,8 +42,11 @@ fn dies(isolation: &str, worker: usize, kill_it: impl FnOnce(&Server), cause: &[
         "--worker-heartbeat",
         "200ms",
     ]);
-    let port = server.work("before").expect("takes work");
-    assert_eq!(server.bound_ports(), [port]);
+    let mut call = Call::begin(&server, "call");
+    let mut ports = call.ports.clone();
+    ports.push(server.work("before").expect("takes work"));
+    ports.sort_unstable();
+    assert_eq!(server.bound_ports(), ports);
     let old = server.pid();
     let killed_at = Instant::now();
     kill_it(&server);
@@ -60,11 +65,47 @@ fn dies(isolation: &str, worker: usize, kill_it: impl FnOnce(&Server), cause: &[
     let since = if cause.contains(&"stalled") { told_at } else { killed_at };
     assert!(accepted_at - since < RECOVERY, "{:?} from death to new work: {line}", accepted_at - since);
     assert!(group(old).is_empty(), "processes of the dead server are left: {:?}", group(old));
-    // The kernel takes a ring down, and with it closes its sockets, a moment after the end of its process.
-    wait_for("ports of the dead server to be free", || (server.bound_ports() == [port]).then_some(()));
+    ports.push(port);
+    ports.sort_unstable();
+    // What the dead server was just opening is closed a moment after the end of its process.
+    wait_for("no other ports than before", || (server.bound_ports() == ports).then_some(()));
+    call.goes_on();
+    let peers = server.json("GET", "/rooms", "").expect("rooms").to_string();
+    assert!(["call", "before"].iter().all(|room| peers.contains(room)), "{peers}");
+    drop(call);
     assert_eq!(server.lines(&["died: "]).len(), 1, "one death, told once");
     server.signal_supervisor("TERM");
     assert_eq!(server.exit_code(), Some(0));
+}
+
+#[test]
+fn calls_are_given_up_that_two_servers_die_of() {
+    let server = Server::start(&["--restart-free", "9"]);
+    let port = server.work("before").expect("takes work");
+    let die = || {
+        let old = server.pid();
+        kill("KILL", old);
+        wait_for("a new server", || Some(server.json("GET", "/stats", "")?["pid"] != old).filter(|is_new| *is_new));
+    };
+    for _ in 0..2 {
+        die();
+        assert_eq!(server.bound_ports(), [port]);
+    }
+    die();
+    assert_eq!(server.stats()["rooms"].as_array().map(Vec::len), Some(0));
+    wait_for("ports to be free", || server.bound_ports().is_empty().then_some(()));
+}
+
+#[test]
+fn calls_end_with_the_server_if_they_are_not_to_be_kept() {
+    let server = Server::start(&["--failover-calls", "drop"]);
+    let port = server.work("before").expect("takes work");
+    assert_eq!(server.bound_ports(), [port]);
+    let old = server.pid();
+    kill("KILL", old);
+    wait_for("a new server", || Some(server.json("GET", "/stats", "")?["pid"] != old).filter(|is_new| *is_new));
+    wait_for("ports of the dead server to be free", || server.bound_ports().is_empty().then_some(()));
+    assert_eq!(server.stats()["rooms"].as_array().map(Vec::len), Some(0));
 }
 
 fn hook(server: &Server, worker: usize, hook: &str) {
