@@ -7,7 +7,7 @@ use std::time::Duration;
 use corecast_bench::webrtc::sdp::{Kind, Media};
 use corecast_bench::webrtc::whip::Refused;
 use corecast_bench::webrtc::{Event, Identity, JoinError, Joining, Options, Session, join};
-use corecast_tests::server::Server;
+use corecast_tests::server::{Server, kill};
 use reqwest::StatusCode;
 use tokio::time::{Instant, sleep};
 
@@ -242,4 +242,46 @@ fn a_viewer_without_anything_to_see_is_ended_after_the_grace() {
         let why = reqwest::get(viewer.url()).await.expect("an answer").text().await.expect("text");
         assert!(why.contains("its publisher left"), "{why}");
     });
+}
+
+#[test]
+fn a_call_outlives_the_server_with_its_keys_its_numbers_and_its_urls() {
+    for isolation in ["thread", "process"] {
+        let server = Server::start(&["--workers", "1", "--isolation", isolation]);
+        run(async {
+            let mut sender = Sender::new(publish(&server, "r?peer=ann", Who::default()).await.expect("joins"), 1);
+            let mut viewer = watch(&server, "r").await;
+            assert_eq!(first(&mut viewer, &mut sender, PATIENCE).await, Some(1));
+            let mut numbers = Vec::new();
+            for payload in 2..4 {
+                let old = server.pid();
+                kill("KILL", old);
+                sender.payload = payload;
+                let until = Instant::now() + PATIENCE;
+                loop {
+                    sender.send().await;
+                    match viewer.recv(Duration::from_millis(1)).await.expect("open") {
+                        Some(Event::Rtp(packet)) => {
+                            numbers.push(packet.header.sequence_number);
+                            if packet.payload.first() == Some(&payload) && numbers.len() % 50 == 0 {
+                                break;
+                            }
+                        }
+                        // Neither is anything sealed twice under one number, nor with another key.
+                        Some(Event::Unopened(_, why)) => panic!("what came does not open: {why}"),
+                        Some(Event::Closed) => panic!("the session was closed"),
+                        Some(Event::Rtcp(_)) | None => {}
+                    }
+                    assert!(Instant::now() < until, "nothing came after the death of {old}");
+                }
+                assert_ne!(server.pid(), old);
+            }
+            let later = |pair: &[u16]| (1..1_000).contains(&pair[1].wrapping_sub(pair[0]));
+            assert!(numbers.windows(2).all(later), "{numbers:?}");
+            assert!(server.lines(&["session begins: "]).len() == 2, "nobody has joined again");
+            // Sessions are where they were.
+            viewer.leave().await.expect("ends");
+            sender.session.leave().await.expect("ends");
+        });
+    }
 }

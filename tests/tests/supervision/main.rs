@@ -80,7 +80,7 @@ fn dies(isolation: &str, worker: usize, kill_it: impl FnOnce(&Server), cause: &[
 
 #[test]
 fn calls_are_given_up_that_two_servers_die_of() {
-    let server = Server::start(&["--restart-free", "9"]);
+    let server = Server::start(&[]);
     let port = server.work("before").expect("takes work");
     let die = || {
         let old = server.pid();

@@ -1,0 +1,106 @@
+//! A call that goes on while workers die: somebody sends sound to a room, and somebody receives it.
+
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use corecast_tests::broadcaster::{Kind, Room};
+use corecast_tests::server::{Server, wait_for};
+use serde_json::json;
+
+const INTERVAL: Duration = Duration::from_millis(5);
+
+/// Somebody who sends, and somebody who receives.
+pub(crate) struct Call {
+    /// Ports of the server that it uses.
+    pub(crate) ports: Vec<u16>,
+    receiver: UdpSocket,
+    /// Sequence numbers of what was received.
+    received: Vec<u16>,
+    is_over: Arc<AtomicBool>,
+    sender: Option<JoinHandle<()>>,
+}
+
+impl Call {
+    /// Begins in a room of its own, and goes on by itself.
+    pub(crate) fn begin(server: &Server, name: &str) -> Self {
+        let room = Room::open(server, name);
+        let (producer, [rtp, rtcp]) = room.produce(&room.join("sends"), Kind::Opus);
+        let transports = room.join("receives");
+        let options = json!({"type": "plain", "comedia": false, "rtcpMux": true});
+        let transport = server.post(&transports, &options);
+        let path = format!("{transports}/{}", transport["id"].as_str().expect("an id"));
+        let receiver = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        receiver.set_read_timeout(Some(Duration::from_millis(20))).expect("a socket");
+        let port = receiver.local_addr().expect("bound").port();
+        let _ = server.post(&format!("{path}/connect"), &json!({"ip": "127.0.0.1", "port": port}));
+        let _ = server.post(&format!("{path}/consume?producerId={producer}"), &json!({}));
+        let port = |text: &str| text.parse::<u16>().expect("a port");
+        let (rtp, rtcp) = (port(&rtp), port(&rtcp));
+        let down = u16::try_from(transport["port"].as_u64().expect("a port")).expect("a port");
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
+        let sender = std::thread::spawn(move || {
+            let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+            socket.connect(("127.0.0.1", rtp)).expect("loopback");
+            for number in 0.. {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                socket.send(&packet(number)).expect("the port stays open");
+                std::thread::sleep(INTERVAL);
+            }
+        });
+        let (received, sender) = (Vec::new(), Some(sender));
+        let mut call = Self { ports: vec![rtp, rtcp, down], receiver, received, is_over, sender };
+        call.goes_on();
+        call
+    }
+
+    /// Panics unless packets come, each with a later number than the one before.
+    pub(crate) fn goes_on(&mut self) {
+        let mut bytes = [0; 1_500];
+        // What waited in the socket is older than this.
+        while self.receiver.recv(&mut bytes).is_ok_and(|length| self.take(&bytes[..length]) < 200) {}
+        let before = self.received.len();
+        wait_for("the call to go on", || {
+            while let Ok(length) = self.receiver.recv(&mut bytes) {
+                if self.take(&bytes[..length]) > before + 20 {
+                    return Some(());
+                }
+            }
+            None
+        });
+        let later = |pair: &[u16]| (1..1_000).contains(&pair[1].wrapping_sub(pair[0]));
+        assert!(self.received.windows(2).all(later), "numbers come once and in order: {:?}", self.received);
+    }
+
+    /// How many there have been.
+    fn take(&mut self, packet: &[u8]) -> usize {
+        let is_rtcp = matches!(packet.get(1), Some(192..=223));
+        if let (false, Some(number)) = (is_rtcp, packet.get(2..4)) {
+            self.received.push(u16::from_be_bytes([number[0], number[1]]));
+        }
+        self.received.len()
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        if let Some(sender) = self.sender.take() {
+            let _ = sender.join();
+        }
+    }
+}
+
+fn packet(number: u16) -> Vec<u8> {
+    let mut packet = vec![0x80, 100];
+    packet.extend(number.to_be_bytes());
+    packet.extend((u32::from(number) * 240).to_be_bytes());
+    packet.extend(1_111_u32.to_be_bytes());
+    packet.extend([7; 60]);
+    packet
+}
