@@ -4,6 +4,7 @@ pub mod args;
 pub mod calls;
 pub mod clock;
 pub mod cpu;
+pub mod crash;
 pub mod crypto;
 pub mod data;
 pub mod fanout;

@@ -33,6 +33,11 @@ impl Progress {
         self.bar.suspend(|| eprintln!("{what}"));
     }
 
+    /// Something to keep on standard output.
+    pub fn aside(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
+    }
+
     /// How far the step has come.
     pub fn within(&self, what: &str, done: Duration, of: Duration) {
         self.bar.set_message(format!("{what} ({:.0} of {:.0} s)", done.as_secs_f64(), of.as_secs_f64()));

@@ -95,6 +95,18 @@ fn in_a_meeting_everybody_gets_what_the_others_send() {
 }
 
 #[test]
+fn calls_outlive_a_death_and_the_figures_are_those_named() {
+    let _alone = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    for isolation in ["thread", "process"] {
+        let figures = json(&["crash", "--json", "--calls", "3", "--death", "sigkill", "--isolation", isolation]);
+        assert_eq!((&figures["calls"], &figures["lost"]), (&3.into(), &0.into()), "{figures}");
+        for name in ["gap_p50_ms", "gap_p99_ms", "gap_max_ms"] {
+            assert!(figures[name].as_f64().expect(name) > 0.0, "{figures}");
+        }
+    }
+}
+
+#[test]
 fn profiles_payloads_and_drivers_can_be_chosen() {
     let without_floor = ["--no-floor", "--io", "syscalls", "--coalesce", "off"];
     for (profile, payload) in [("pacer", "mix"), ("frame", "mix"), ("single", "120")] {

@@ -65,6 +65,14 @@ impl Launched {
     /// # Errors
     /// There is no such program, or it does not start.
     pub fn start(core: u32, io: Io, coalesce: Coalesce) -> anyhow::Result<Self> {
+        Self::start_with(core, io, coalesce, &[])
+    }
+
+    /// The same with further flags, each with its value.
+    ///
+    /// # Errors
+    /// As of [`Self::start`].
+    pub fn start_with(core: u32, io: Io, coalesce: Coalesce, more: &[(&str, &str)]) -> anyhow::Result<Self> {
         let program = program()?;
         let (http_port, webrtc_port) = free_ports()?;
         let (listen, core) = (format!("127.0.0.1:{http_port}"), format!("[{core}]"));
@@ -89,7 +97,7 @@ impl Launched {
         let supervisor = Command::new(std::env::current_exe()?)
             .arg("__exec")
             .arg(&program)
-            .args(flags.iter().flat_map(|(flag, value)| [flag, value]))
+            .args(flags.iter().chain(more).flat_map(|(flag, value)| [flag, value]))
             .env(PARENT_VARIABLE, std::process::id().to_string())
             .stdin(Stdio::null())
             // Our standard output is for results. The server's complaints go where ours go.

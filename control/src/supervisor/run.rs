@@ -31,7 +31,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// Signals that come within this time of the first say the same.
 const SAME_WISH: Duration = Duration::from_secs(1);
 /// Between last words and the end of a process.
-const LAST_WORDS_LIMIT: Duration = Duration::from_millis(300);
+const LAST_WORDS_LIMIT: Duration = Duration::from_millis(100);
 /// For the kernel to end what was killed.
 const REAP_LIMIT: Duration = Duration::from_secs(5);
 /// Ordinary lateness of a wake-up.

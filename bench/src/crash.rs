@@ -1,0 +1,317 @@
+//! `corecast-bench crash`: calls that are under way while a worker dies, each a publisher by WHIP and somebody who watches
+//! it by WHEP. How many are lost, and for how long nothing comes in the others.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use clap::ValueEnum;
+use corecast_wire::{Coalesce, Io};
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::calls::launch::Launched;
+use crate::cpu;
+use crate::http::Server;
+use crate::outcome::GENERATOR_CORE;
+use crate::progress::Progress;
+use crate::webrtc::sdp::{Kind, Media};
+use crate::webrtc::{Event, Identity, Options, Session, join};
+
+/// Sound.
+const INTERVAL: Duration = Duration::from_millis(20);
+const PAYLOAD_BYTES: usize = 120;
+const TIMESTAMPS_PER_PACKET: u32 = 960;
+/// Calls that are set up at a time.
+const JOINING: usize = 16;
+/// Before the death, and after the server has come again.
+const SETTLED: Duration = Duration::from_secs(3);
+/// For the server to come again.
+const BACK_WITHIN: Duration = Duration::from_secs(30);
+/// A call in which nothing has come for so long when it is over is lost.
+const LOST: Duration = Duration::from_secs(2);
+
+/// How a worker dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Death {
+    /// It panics.
+    Panic,
+    /// SIGKILL, as by the kernel when memory is short.
+    Sigkill,
+    /// SIGSEGV.
+    Sigsegv,
+    /// SIGABRT.
+    Sigabrt,
+    /// It does nothing any longer: it is dead once it has not answered for `worker.timeout` (3 s).
+    Stall,
+}
+
+/// Whether workers are threads or processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// Threads of the server.
+    Thread,
+    /// Processes of their own.
+    Process,
+}
+
+/// What is measured.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CrashArgs {
+    /// How many publish, each watched by one
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=2_000))]
+    calls: u32,
+    /// One kind of death alone; by default one after the other
+    #[arg(long, value_enum)]
+    death: Option<Death>,
+    /// One isolation alone; by default one after the other
+    #[arg(long, value_enum)]
+    isolation: Option<Isolation>,
+    /// Driver of the server: auto, uring or syscalls
+    #[arg(long, default_value = "auto", value_parser = crate::args::io)]
+    io: Io,
+    /// Core of its worker; by default the last one. This program itself runs on core 0
+    #[arg(long)]
+    worker_core: Option<u32>,
+    /// Print one line of JSON for each death
+    #[arg(long)]
+    json: bool,
+}
+
+/// What became of the calls.
+#[derive(Clone, Debug, Serialize)]
+struct Figures {
+    death: Death,
+    isolation: Isolation,
+    calls: usize,
+    lost: usize,
+    gap_p50_ms: f64,
+    gap_p99_ms: f64,
+    gap_max_ms: f64,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// The server does not start or does not come again, a call cannot be set up, or somebody got what does not open.
+pub fn run(args: &CrashArgs) -> anyhow::Result<()> {
+    let core = args.worker_core.map_or_else(cpu::last_core, Ok)?;
+    let deaths = args.death.map_or_else(|| Death::value_variants().to_vec(), |death| vec![death]);
+    let isolations = args.isolation.map_or_else(|| Isolation::value_variants().to_vec(), |one| vec![one]);
+    let progress = Progress::new((deaths.len() * isolations.len()) as u64);
+    for isolation in isolations {
+        for death in &deaths {
+            progress.step(&format!("{} calls, {isolation:?}, {death:?}", args.calls));
+            let figures = measure(args, core, isolation, *death)?;
+            progress.aside(|| print(args.json, &figures));
+        }
+    }
+    progress.finish();
+    Ok(())
+}
+
+fn print(as_json: bool, figures: &Figures) {
+    if as_json {
+        println!("{}", json!(figures));
+        return;
+    }
+    let Figures { death, isolation, calls, lost, gap_p50_ms, gap_p99_ms, gap_max_ms } = figures;
+    println!(
+        "{isolation:?}, {death:?}: {lost} of {calls} calls lost; nothing came for {gap_p50_ms:.0} ms (p50), \
+         {gap_p99_ms:.0} ms (p99), {gap_max_ms:.0} ms (most)"
+    );
+}
+
+fn measure(args: &CrashArgs, core: u32, isolation: Isolation, death: Death) -> anyhow::Result<Figures> {
+    let isolation_name = if isolation == Isolation::Thread { "thread" } else { "process" };
+    let more = [("--isolation", isolation_name), ("--test-hooks", "true")];
+    let launched = Launched::start_with(core, args.io, Coalesce::Auto, &more)?;
+    // On a thread that is pinned: the next server may run where this one may.
+    let load = || {
+        cpu::pin(GENERATOR_CORE)?;
+        load(args, &launched, isolation, death)
+    };
+    std::thread::scope(|scope| scope.spawn(load).join()).map_err(|_| anyhow::anyhow!("the load panicked"))?
+}
+
+fn load(args: &CrashArgs, launched: &Launched, isolation: Isolation, death: Death) -> anyhow::Result<Figures> {
+    let server = Server::reach(launched.url())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (tell, phase) = watch::channel(Phase::Before);
+    let url = format!("{}/{{}}/{}", launched.url(), server.room());
+    let calls = runtime.block_on(begin(args.calls, &url, &phase))?;
+    let gaps = runtime.block_on(async {
+        sleep(SETTLED).await;
+        let old = pids(launched.url()).await?;
+        tell.send_replace(Phase::Death);
+        kill(launched.url(), isolation, death, old).await?;
+        let is_back = async {
+            while pids(launched.url()).await.map_or(true, |pids| pids.server == old.server) {
+                sleep(INTERVAL).await;
+            }
+        };
+        timeout(BACK_WITHIN, is_back).await.context("the server does not come again")?;
+        sleep(SETTLED).await;
+        tell.send_replace(Phase::Over);
+        calls.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()
+    })?;
+    // Those who send have no gap.
+    let mut watched: Vec<_> = gaps.into_iter().flatten().collect();
+    let lost = watched.iter().filter(|gap| gap.is_none()).count();
+    watched.retain(Option::is_some);
+    let mut gaps: Vec<_> = watched.into_iter().flatten().map(|gap| gap.as_secs_f64() * 1e3).collect();
+    gaps.sort_unstable_by(f64::total_cmp);
+    let at = |percent: usize| gaps.get((gaps.len() * percent / 100).min(gaps.len().max(1) - 1)).copied();
+    Ok(Figures {
+        death,
+        isolation,
+        calls: gaps.len() + lost,
+        lost,
+        gap_p50_ms: at(50).unwrap_or(f64::NAN),
+        gap_p99_ms: at(99).unwrap_or(f64::NAN),
+        gap_max_ms: gaps.last().copied().unwrap_or(f64::NAN),
+    })
+}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Before,
+    Death,
+    Over,
+}
+
+/// Of one who sends, nothing; of one who watches, the longest time in which nothing came, or none if nothing comes any
+/// longer.
+type Outcome = anyhow::Result<Option<Option<Duration>>>;
+
+/// Sets up all calls, some at a time.
+async fn begin(calls: u32, url: &str, phase: &watch::Receiver<Phase>) -> anyhow::Result<JoinSet<Outcome>> {
+    let client = reqwest::Client::builder().pool_max_idle_per_host(0).build()?;
+    let identity = Arc::new(Identity::new()?);
+    let (mut running, mut joining) = (JoinSet::new(), JoinSet::new());
+    let mut numbers = 0..calls;
+    loop {
+        while joining.len() < JOINING
+            && let Some(number) = numbers.next()
+        {
+            joining.spawn(call(client.clone(), Arc::clone(&identity), url.to_owned(), number));
+        }
+        let Some(joined) = joining.join_next().await else { return Ok(running) };
+        let (sender, viewer, ssrc) = joined??;
+        running.spawn(send(sender, ssrc, phase.clone()));
+        running.spawn(watch(viewer, phase.clone()));
+    }
+}
+
+async fn call(
+    client: reqwest::Client,
+    identity: Arc<Identity>,
+    url: String,
+    number: u32,
+) -> anyhow::Result<(Session, Session, u32)> {
+    let ssrc = number + 1;
+    let options = |send: bool| Options::new(&identity, vec![Media::plain(Kind::Audio, send, send.then_some(ssrc))]);
+    let publish = format!("{}?peer=p{number}", url.replace("{}", "whip"));
+    let sender = join(&client, &publish, options(true)).await.context("a publisher")?;
+    let watched = format!("{}/p{number}", url.replace("{}", "whep"));
+    Ok((sender, join(&client, &watched, options(false)).await.context("a viewer")?, ssrc))
+}
+
+async fn send(mut session: Session, ssrc: u32, phase: watch::Receiver<Phase>) -> Outcome {
+    let mut next = Instant::now();
+    let payload_type = Media::plain(Kind::Audio, true, None).payload_type;
+    for number in 0_u16.. {
+        if *phase.borrow() == Phase::Over {
+            break;
+        }
+        let mut packet = vec![0x80, payload_type];
+        packet.extend(number.to_be_bytes());
+        packet.extend((u32::from(number) * TIMESTAMPS_PER_PACKET).to_be_bytes());
+        packet.extend(ssrc.to_be_bytes());
+        packet.resize(12 + PAYLOAD_BYTES, 7);
+        // Nobody listens for a moment, perhaps.
+        let _ = session.send_rtp(&packet);
+        next += INTERVAL;
+        while Instant::now() < next {
+            match session.recv(next - Instant::now()).await {
+                Ok(Some(Event::Closed)) => return Ok(None),
+                Ok(_) => {}
+                Err(_) => sleep_until(next).await,
+            }
+        }
+    }
+    Ok(None)
+}
+
+async fn watch(mut session: Session, phase: watch::Receiver<Phase>) -> Outcome {
+    let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+    loop {
+        let now_in = *phase.borrow();
+        if now_in == Phase::Over {
+            return Ok(Some(Some(longest).filter(|_| last.elapsed() < LOST)));
+        }
+        match session.recv(Duration::from_millis(100)).await {
+            Ok(Some(Event::Rtp(_))) => {
+                let now = Instant::now();
+                if now_in == Phase::Death {
+                    longest = longest.max(now - last);
+                }
+                last = now;
+            }
+            Ok(Some(Event::Unopened(_, why))) => anyhow::bail!("what came does not open: {why}"),
+            Ok(Some(Event::Closed)) => return Ok(Some(None)),
+            Ok(Some(Event::Rtcp(_)) | None) => {}
+            // Nobody listens for a moment, perhaps.
+            Err(_) => sleep(Duration::from_millis(1)).await,
+        }
+    }
+}
+
+/// Processes of a server.
+#[derive(Clone, Copy, Debug)]
+struct Pids {
+    server: u64,
+    /// Its worker's, if that has its own.
+    worker: Option<u64>,
+}
+
+async fn pids(url: &str) -> anyhow::Result<Pids> {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(1)).pool_max_idle_per_host(0).build()?;
+    let stats: serde_json::Value = client.get(format!("{url}/stats?objects=false")).send().await?.json().await?;
+    let server = stats["pid"].as_u64().context("/stats has no pid")?;
+    Ok(Pids { server, worker: stats["workers"][0]["pid"].as_u64() })
+}
+
+async fn kill(url: &str, isolation: Isolation, death: Death, pids: Pids) -> anyhow::Result<()> {
+    let hook = match death {
+        Death::Panic => "panic",
+        Death::Stall => "stall",
+        Death::Sigkill | Death::Sigsegv | Death::Sigabrt => {
+            let signal = if death == Death::Sigkill {
+                "KILL"
+            } else if death == Death::Sigsegv {
+                "SEGV"
+            } else {
+                "ABRT"
+            };
+            let pid = match isolation {
+                Isolation::Thread => pids.server,
+                Isolation::Process => pids.worker.context("the worker has no process of its own")?,
+            };
+            let killed = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).status()?;
+            ensure!(killed.success(), "process {pid} cannot be killed");
+            return Ok(());
+        }
+    };
+    let client = reqwest::Client::builder().pool_max_idle_per_host(0).build()?;
+    let asked = client.post(format!("{url}/test-hooks/worker/0")).json(&json!({ "hook": hook })).send().await?;
+    ensure!(asked.status().is_success(), "the worker cannot be made to die: {}", asked.status());
+    Ok(())
+}
