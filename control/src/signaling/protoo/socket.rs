@@ -70,7 +70,12 @@ pub(super) fn open(socket: WebSocket) -> (Incoming, Outgoing) {
             let bytes = length(&message);
             match timeout(WRITE_LIMIT, sink.send(message)).await {
                 Ok(Ok(())) => drop(written.fetch_sub(bytes, Ordering::Relaxed)),
-                _ => return,
+                Ok(Err(_)) => {
+                    // Nothing is sent to a client that has closed but the answer to that.
+                    let _ = timeout(WRITE_LIMIT, sink.close()).await;
+                    return;
+                }
+                Err(_) => return,
             }
         }
     });
@@ -128,9 +133,10 @@ impl Outgoing {
             End::Answer => None,
             End::Code(code, reason) => Some(CloseFrame { code, reason: reason.into() }),
         };
-        let told = self.put(Message::Close(frame));
+        // Fails if the writer has ended or is about to.
+        let _ = self.put(Message::Close(frame));
         let answered = async { while !matches!(incoming.next().await, Heard::End) {} };
-        if !told || timeout(CLOSE_LIMIT, &mut self.writer).await.is_err() {
+        if timeout(CLOSE_LIMIT, &mut self.writer).await.is_err() {
             self.writer.abort();
         } else {
             let _ = timeout(CLOSE_LIMIT, answered).await;
