@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Query, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use super::session::{Session, leave};
 use crate::connections::Place;
-use crate::http::{Answer, App, HttpError, complete, source};
+use crate::http::{Answer, App, HttpError, complete, is_upgrade, source};
 use crate::ops::access::{self, Scope};
 use crate::rooms::{NewPeer, PeerKind, check_name};
 
@@ -67,14 +67,23 @@ fn authorize(app: &App, request: &Request, token: Option<&str>) -> Result<(), Ht
 }
 
 /// Lets the client in: its peer is in the room, and its WebSocket is served until one of both ends.
+///
+/// A page is not told why its WebSocket was refused. It may ask by a plain request, which is refused for the same reasons
+/// and, if there is none, for not being an upgrade (RFC 9110 section 15.5.22).
 pub(super) async fn connect(app: Arc<App>, request: Request) -> Answer {
-    if !offers_protoo(request.headers()) {
+    let is_socket = is_upgrade(request.headers());
+    if is_socket && !offers_protoo(request.headers()) {
         let sentence = "Sec-WebSocket-Protocol: must be protoo";
         return Err(HttpError::new(StatusCode::FORBIDDEN, sentence).because("no_subprotocol"));
     }
     let asked = Asked::read(request.uri())?;
     authorize(&app, &request, asked.token.as_deref())?;
     let admitted = app.admit_session(request.extensions())?;
+    if !is_socket {
+        let upgrade =
+            HttpError::new(StatusCode::UPGRADE_REQUIRED, "Upgrade: must be websocket").because("no_websocket");
+        return Err(upgrade.with_header(header::UPGRADE, HeaderValue::from_static("websocket")));
+    }
     let credential = access::credential(request.headers(), asked.token.as_deref());
     let client = source(request.extensions());
     let (mut parts, _) = request.into_parts();

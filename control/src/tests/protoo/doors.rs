@@ -35,8 +35,22 @@ async fn what_a_client_must_say_to_come() {
 async fn the_page_stays_at_the_root() {
     let server = Server::start().await;
     assert!(server.get("/").await.text.contains("<!doctype html>"));
-    let answer = server.send("GET", "/protoo?roomId=r&peerId=p", "Sec-WebSocket-Protocol: protoo\r\n", "").await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "no WebSocket is asked for");
+}
+
+#[tokio::test]
+async fn a_plain_request_tells_why_a_websocket_is_refused() {
+    let path = "/protoo?roomId=r&peerId=p";
+    let server = Server::start().await;
+    let answer = server.get(path).await;
+    assert_eq!(answer.status, StatusCode::UPGRADE_REQUIRED, "nothing else stands in the way: {}", answer.text);
+    assert_eq!(server.get("/protoo?roomId=r").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(server.get("/rooms").await.json()["rooms"], json!([]), "it makes no room");
+
+    let config = Config::parse("[whip]\ntokens = [\"abcdefgh12345678\"]").expect("settings");
+    let server = Server::start_with(config).await;
+    assert_eq!(server.get(path).await.status, StatusCode::UNAUTHORIZED);
+    let with = format!("{path}&token=abcdefgh12345678");
+    assert_eq!(server.get(&with).await.status, StatusCode::UPGRADE_REQUIRED);
 }
 
 #[tokio::test]
