@@ -44,8 +44,8 @@
     return found;
   };
 
-  /** What getStats says of a connection, less what no test reads. */
-  async function summary(pc) {
+  /** What getStats says of a connection, less what no test reads; of what it receives only these SSRCs, if any are given. */
+  async function summary(pc, ssrcs) {
     const all = new Map();
     // A connection that is closed meanwhile never answers.
     const late = new Promise((_, reject) => setTimeout(() => reject(new Error('no statistics in time')), 5_000));
@@ -55,7 +55,7 @@
     const inbound = {};
     const outbound = [];
     for (const stat of stats) {
-      if (stat.type === 'inbound-rtp') {
+      if (stat.type === 'inbound-rtp' && (ssrcs?.includes(stat.ssrc) ?? true)) {
         inbound[stat.kind] = {
           codec: codec(stat),
           ...pick(stat, [
@@ -102,24 +102,26 @@
       if (!viewer?.pc) continue;
       const video = viewer.video;
       seen.viewers[peer] = {
-        ...(await summary(viewer.pc)),
+        ...(await summary(viewer.pc, viewer.ssrcs)),
         layer: viewer.layer ?? null,
+        layers: viewer.layers,
         element: video ? { width: video.videoWidth, height: video.videoHeight, paused: video.paused,
           time: video.currentTime, muted: video.muted } : null,
       };
     }
     for (const tile of document.querySelectorAll('[data-peer]')) {
       const layer = tile.querySelector('[data-of="layer"]')?.textContent ?? null;
-      seen.tiles.push({ peer: tile.dataset.peer, state: tile.dataset.state ?? null, layer });
+      const { peer, state, camera, sound, screen } = tile.dataset;
+      seen.tiles.push({ peer, state: state ?? null, layer, camera, sound, screen: screen !== undefined });
     }
     seen.connections = connections.length;
     return seen;
   }
 
-  /** The header extensions and codecs that a connection has agreed on. */
+  /** What the page and the server say of the connection by which a peer is received, or of that which sends. */
   function agreed(peer) {
     const pc = peer ? window.corecast.viewers.get(peer)?.pc : window.corecast.publisher?.pc;
-    return { offer: pc?.localDescription?.sdp ?? null, answer: pc?.remoteDescription?.sdp ?? null };
+    return { own: pc?.localDescription?.sdp ?? null, servers: pc?.remoteDescription?.sdp ?? null };
   }
 
   /** Lets the page restart ICE by its own means. */

@@ -126,17 +126,18 @@ impl Visitor<'_> {
         self.sees(peer, now.frames + frames);
     }
 
-    /// What getStats says of its connection to a peer, or of the one that it publishes on.
+    /// What getStats says of the connection on which it receives, and of what comes of a peer there, or of the one that
+    /// it publishes on.
     pub(crate) fn connection(&self, peer: Option<&str>) -> Value {
         let seen = until("a look at the page", || self.look());
         peer.map_or_else(|| seen["publisher"].clone(), |peer| seen["viewers"][peer].clone())
     }
 
-    /// Offer and answer of a connection, as they are now.
+    /// What the page and the server say of a connection, as it is now.
     pub(crate) fn agreed(&self, peer: Option<&str>) -> (String, String) {
         let agreed = self.page.call("agreed", &json!([peer])).expect("the page is there");
         let text = |name: &str| agreed[name].as_str().unwrap_or_default().to_owned();
-        (text("offer"), text("answer"))
+        (text("own"), text("servers"))
     }
 
     /// What this browser got of DTLS and SRTP, in words, after a check that it is what was meant for it.

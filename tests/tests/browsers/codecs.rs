@@ -58,8 +58,9 @@ pub(crate) fn av1_layers(stage: &Stage) {
     let viewer = join(driver, &server, Browser::Chromium, ("layers", "Viewer"), &watches);
     viewer.keeps_seeing(&peer, 30);
     for (who, of) in [(&publisher, None), (&viewer, Some(peer.as_str()))] {
-        let (_, answer) = who.agreed(of);
-        assert!(answer.contains(DEPENDENCY_DESCRIPTOR), "{} agreed on the descriptor: {answer}", who.page.name());
+        let (own, servers) = who.agreed(of);
+        let both = own.contains(DEPENDENCY_DESCRIPTOR) && servers.contains(DEPENDENCY_DESCRIPTOR);
+        assert!(both, "{} agreed on the descriptor: {own}{servers}", who.page.name());
     }
     let sent = publisher.connection(None)["outbound"].clone();
     let sent = sent.as_array().and_then(|all| all.iter().find(|stream| stream["kind"] == "video").cloned());

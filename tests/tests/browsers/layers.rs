@@ -93,7 +93,7 @@ fn changes_size(publisher: &Visitor<'_>, viewer: &Visitor<'_>, peer: &str) {
     until("a page that says which layer it is", || {
         let seen = viewer.look()?;
         let tile = seen["tiles"].as_array().into_iter().flatten().find(|tile| tile["peer"] == *peer).cloned();
-        let told = (seen["viewers"][peer]["layer"] == LOWER, tile.unwrap_or_default()["layer"] == "1 of 2");
+        let told = (seen["viewers"][peer]["layer"] == 0, tile.unwrap_or_default()["layer"] == "1 of 2");
         if told == (true, true) { Ok(()) } else { Err(format!("{told:?} {}", seen["tiles"])) }
     });
 }

@@ -1,6 +1,6 @@
-//! Real browsers in real calls, through the server's own page: Chromium and Firefox publish by WHIP and watch each
-//! other by WHEP; every codec that they encode; simulcast; loss; ICE restart, reload, a server that dies; ICE-TCP where
-//! UDP is blocked.
+//! Real browsers in real calls, through the server's own page: Chromium and Firefox send and watch each other on one
+//! transport up and one down; every codec that they encode; simulcast; loss; ICE restart, reload, a server that dies;
+//! ICE-TCP where UDP is blocked.
 //!
 //! The tests run one after the other in the order below (two cores carry few encoders), in a network of their own
 //! (`bed`). Figures are read where people would look for them: in the pages' getStats.

@@ -49,9 +49,9 @@ pub(crate) fn loss(stage: &Stage) {
 
 /// The name by which the server knows a connection's ICE session.
 fn ufrag(visitor: &Visitor<'_>, peer: Option<&str>) -> String {
-    let (_, answer) = visitor.agreed(peer);
-    let ufrag = answer.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"));
-    ufrag.unwrap_or_else(|| panic!("no ufrag in {answer}")).to_owned()
+    let (_, servers) = visitor.agreed(peer);
+    let ufrag = servers.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"));
+    ufrag.unwrap_or_else(|| panic!("no ufrag in {servers}")).to_owned()
 }
 
 pub(crate) fn restart_and_reload(stage: &Stage) {
@@ -87,7 +87,7 @@ pub(crate) fn restart_and_reload(stage: &Stage) {
 pub(crate) fn server_dies(stage: &Stage) {
     let driver = stage.with(&BOTH);
     let server = stage.bed.server(&[]);
-    // Slow enough to hear that the session before has ended while the next offer is made.
+    // Slow enough for others to come and go while an offer is made.
     let wishes = Wishes { slower_offers: 200, ..Wishes::default() };
     let chromium = join(driver, &server, BOTH[0], ("dies", "Chromium"), &wishes);
     let firefox = join(driver, &server, BOTH[1], ("dies", "Firefox"), &wishes);
@@ -95,10 +95,19 @@ pub(crate) fn server_dies(stage: &Stage) {
     chromium.sees(&of_firefox, 10);
     firefox.sees(&of_chromium, 10);
 
+    let before = [&chromium, &firefox].map(|visitor| ufrag(visitor, None));
     let old = server.pid();
     kill("KILL", old);
     wait_for("another server", || (server.pid() != old).then_some(()));
-    let (of_chromium, of_firefox) = (chromium.publishes(&[&of_chromium]), firefox.publishes(&[&of_firefox]));
+    for (visitor, before) in [&chromium, &firefox].into_iter().zip(before) {
+        until("another transport", || {
+            let seen = visitor.look()?;
+            let connected = seen["publisher"]["connectionState"] == "connected";
+            if connected && ufrag(visitor, None) != before { Ok(()) } else { Err(seen["state"].to_string()) }
+        });
+    }
+    // They come again as the peers that they were.
+    assert_eq!((chromium.publishes(&[]), firefox.publishes(&[])), (of_chromium.clone(), of_firefox.clone()));
     chromium.keeps_seeing(&of_firefox, 30);
     firefox.keeps_seeing(&of_chromium, 30);
     for visitor in [&chromium, &firefox] {
@@ -107,7 +116,7 @@ pub(crate) fn server_dies(stage: &Stage) {
             if seen["state"] == "in" { Ok(()) } else { Err(seen["state"].to_string()) }
         });
     }
-    let joined = server.lines(&["session begins: publisher"]);
+    let joined = server.lines(&["session begins: participant"]);
     assert_eq!(joined.len(), 4, "each joins once before and once after: {joined:#?}");
 }
 

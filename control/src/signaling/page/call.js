@@ -1,36 +1,36 @@
-// One stay in one room: publishes, watches everybody who is there, and says how it goes.
+// One stay in one room: sends what this side has, shows everybody who is there, and says how it goes.
 
 import { Figures } from "./figures.js";
-import { Presence } from "./presence.js";
 import { CODEC_NAMES, Publisher, canSend } from "./publisher.js";
-import { levelOf, loudness, meterOf } from "./speaking.js";
-import { Talk } from "./talk.js";
+import { Session } from "./session.js";
+import { loudnessOf } from "./speaking.js";
+import { LABELS, Talk } from "./talk.js";
 import { Viewer } from "./viewer.js";
 
-const LEVELS_EVERY_MS = 150;
 const FIGURES_EVERY_MS = 1_000;
-/** Below it a room is quiet and nobody is marked. */
-const SPEECH = 45;
 /** Figures in a row without a packet. */
 const GONE_AFTER = 2;
+/** Who is there and sends nothing for so long only watches. */
+const WATCHES_AFTER_MS = 1_500;
+const SUSPENDED = "Your network is too slow for this picture; the sound goes on.";
 
 export class Call {
   /** "joining", "in", "away" (the server does not answer), "refused" or "left". */
   state = "joining";
-  publisher = null;
-  viewers = new Map();
   talk;
+  session;
+  /** What is shown of others, by peer or, of a screen, by `peer/screen`. */
+  viewers = new Map();
 
   #what;
+  #publisher = null;
+  /** The others: { name, since, tiles by key of their viewer }. */
   #people = new Map();
-  #presence;
-  #meter = null;
-  #metered = null;
+  /** Our own tiles, "camera" and "screen". */
+  #own = new Map();
+  #figures = new Map();
+  #speaker = null;
   #timers = [];
-  #loudest = null;
-  #sent = "";
-  /** Our name, if the server has listed us under it. */
-  #listed = "";
 
   /**
    * @param what room, name, token, options { codec, simulcast }, media (null: watches only), grid, notices,
@@ -38,62 +38,65 @@ export class Call {
    */
   constructor(what) {
     this.#what = what;
-    const { room, name, token, media, options, grid } = what;
-    this.talk = new Talk({ name, heard: (message) => this.#heard(message) });
+    const { room, name, token, media, options } = what;
+    this.talk = new Talk({ heard: (message) => this.#heard(message) });
     if (media) {
-      const tile = grid.add({ peer: "", name, self: true });
-      this.#people.set("", { tile, figures: new Figures(), quiet: 0, still: 0 });
+      this.#publisher = new Publisher({ media, options, tell: (method, data) => this.session.tell(method, data) });
       media.addEventListener("change", this.#showSelf);
-      const changed = (session) => this.#published(session);
-      this.publisher = new Publisher({ room, name, token, media, options, talk: this.talk, changed });
       this.#showSelf();
       if (!canSend(options.codec)) {
-        const name = CODEC_NAMES[options.codec];
-        what.notices.show("codec", "warning", `This browser cannot send ${name}. It sends another codec instead.`);
+        const words = `This browser cannot send ${CODEC_NAMES[options.codec]}. It sends another codec instead.`;
+        what.notices.show("codec", "warning", words);
       }
     }
-    this.#presence = new Presence({ room, token, changed: (said) => this.#present(said) });
-    this.#timers = [
-      setInterval(() => this.#hear(), LEVELS_EVERY_MS),
-      setInterval(() => this.#measure(), FIGURES_EVERY_MS),
-    ];
+    this.session = new Session({ room, name, token, labels: LABELS, ...this.#told() });
+    this.#timers = [setInterval(() => this.#measure(), FIGURES_EVERY_MS)];
   }
 
+  /** Whether this side sends anything. */
+  get sends() {
+    return this.#publisher !== null;
+  }
+
+  /** Those who send something, this side among them. */
   get count() {
-    return this.viewers.size + (this.publisher ? 1 : 0);
+    return [...this.#people.values()].filter(({ tiles }) => tiles.size > 0).length + (this.sends ? 1 : 0);
   }
 
-  /** Everybody's sessions at once. */
+  /** Names of those who only watch. */
+  get watching() {
+    const now = performance.now();
+    const only = ({ tiles, since }) => tiles.size === 0 && now - since > WATCHES_AFTER_MS;
+    return [...this.#people.values()].filter(only).map(({ name }) => name);
+  }
+
   restartIce() {
-    const sessions = [this.publisher, ...this.viewers.values()].filter(Boolean).map(({ session }) => session);
-    return Promise.all(sessions.map((session) => session.restartIce()));
+    return this.session.restartIce();
   }
 
   /** Whatever waits tries again now. */
   hurry() {
-    this.#presence.hurry();
-    for (const { session } of [this.publisher, ...this.viewers.values()].filter(Boolean)) session.hurry();
+    this.session.hurry();
   }
 
-  /** Ends every session, at the server too; safe while the page goes. */
+  /** Ends it; safe while the page goes. */
   leave() {
     this.state = "left";
     for (const timer of this.#timers) clearInterval(timer);
-    this.#presence.close();
-    this.publisher?.close();
-    for (const viewer of this.viewers.values()) viewer.close();
-    this.viewers.clear();
+    this.talk.close();
+    this.#publisher?.close();
+    this.session.close();
+    for (const peer of [...this.#people.keys()]) this.#forget(peer);
     this.#what.media?.removeEventListener("change", this.#showSelf);
-    this.#meter?.close();
     this.#what.grid.clear();
-    for (const key of ["away", "publish", "autoplay", "codec"]) this.#what.notices.clear(key);
+    for (const key of ["away", "trouble", "autoplay", "codec"]) this.#what.notices.clear(key);
   }
 
   /** Plays everything with sound: called from a click, which browsers ask for. */
   unmute() {
-    for (const { video } of this.viewers.values()) {
-      video.muted = false;
-      video.play().catch(() => {});
+    for (const { element } of this.viewers.values()) {
+      element.muted = false;
+      element.play().catch(() => {});
     }
     this.#what.notices.clear("autoplay");
   }
@@ -101,135 +104,174 @@ export class Call {
   /** Shows on our own tile what the others are shown. */
   raise(up) {
     this.talk.raise(up);
-    this.#people.get("").tile.hand = up;
+    const tile = this.#own.get("camera");
+    if (tile) tile.hand = up;
   }
 
   react(emoji) {
-    if (this.talk.react(emoji)) this.#people.get("").tile.react(emoji);
+    if (this.talk.react(emoji)) this.#own.get("camera")?.react(emoji);
   }
 
-  #heard({ peer, name, kind, text, up, emoji }) {
-    const tile = peer ? this.#people.get(peer)?.tile : null;
-    if (kind === "chat") {
-      this.#what.said({ name: tile?.name ?? `${name || "Guest"} (watching)`, text });
-    } else if (tile && kind === "reaction") {
-      tile.react(emoji);
-    } else if (tile) {
-      tile.hand = up;
+  /** What the session tells. */
+  #told() {
+    return {
+      prepare: (up) => {
+        this.talk.prepare(up);
+        return this.#publisher?.prepare(up) ?? [];
+      },
+      sent: (up) => Promise.all([this.talk.begin(up), this.#publisher?.begin(up)]),
+      joined: (peers) => this.#joined(peers),
+      came: (peer) => this.#meet(peer),
+      left: (peer) => this.#forget(peer),
+      renamed: (peer, name) => this.#rename(peer, name),
+      consumed: (consumer) => this.#consumed(consumer),
+      consumerChanged: (consumer) => this.#viewerOf(consumer)?.changed(),
+      consumerEnded: (consumer) => this.#ended(consumer),
+      heard: (peer, label, data) => this.talk.take(peer, label, data),
+      volumes: (volumes) => this.#hear(volumes),
+      speaker: (peer) => this.#frame(peer),
+      changed: () => this.#sessionChanged(),
+    };
+  }
+
+  #heard({ peer, kind, text, up, emoji }) {
+    const { name, tiles } = this.#people.get(peer) ?? {};
+    if (!name) return;
+    const tile = tiles.get(peer);
+    if (kind === "chat") this.#what.said({ name: tiles.size ? name : `${name} (watching)`, text });
+    else if (tile && kind === "reaction") tile.react(emoji);
+    else if (tile) tile.hand = up;
+  }
+
+  #sessionChanged() {
+    if (!this.session || this.state === "left") return;
+    const { state, error } = this.session;
+    const before = this.state;
+    this.state = before === "joining" && state === "away" ? "joining" : state;
+    const { notices } = this.#what;
+    if (state === "refused") return this.#what.refused(error);
+    if (state === "away") {
+      notices.clear("trouble");
+      notices.show("away", "bad", error?.status
+        ? `You are not in the call yet: ${error.message} This page keeps trying.`
+        : "The server does not answer. This page keeps trying, and goes on by itself when it is back.");
+    } else if (state === "in") {
+      notices.clear("away");
+      if (before === "away") notices.show("back", "info", "The server is back.", { passing: true });
     }
+    this.#showStates();
+    this.#what.changed();
   }
 
-  #set(state) {
-    if (this.state === state || this.state === "left") return;
-    this.state = state;
-    this.#what.changed();
+  #showStates() {
+    const { session } = this;
+    const [up, down] = [session.stateOf(session.up), session.stateOf(session.down)];
+    for (const tile of this.#own.values()) {
+      tile.item.dataset.peer = session.peer;
+      tile.state = up;
+      tile.note = words(up);
+    }
+    for (const viewer of this.viewers.values()) {
+      viewer.tile.state = down;
+      viewer.tile.note = words(down) || (viewer.isSuspended ? SUSPENDED : "");
+    }
   }
 
   #showSelf = () => {
-    const { media } = this.#what;
-    const { tile } = this.#people.get("");
-    const track = media.video;
-    const [shown] = tile.video.srcObject?.getTracks() ?? [];
-    if (shown !== (track ?? undefined)) tile.video.srcObject = track ? new MediaStream([track]) : null;
-    tile.picture = Boolean(track);
-    tile.mirrored = Boolean(track) && track === media.camera;
-    tile.silent = !media.audio;
-    if (media.microphone === this.#metered) return;
-    this.#meter?.close();
-    this.#metered = media.microphone;
-    this.#meter = media.microphone ? meterOf(media.microphone) : null;
+    const { media, grid, name } = this.#what;
+    if (!this.#own.has("camera")) this.#own.set("camera", grid.add({ peer: "", name, self: true }));
+    const tile = this.#own.get("camera");
+    play(tile, media.video);
+    tile.camera = media.video ? "on" : "off";
+    tile.mirrored = Boolean(media.video);
+    tile.sound = media.audio ? "on" : "muted";
+    const shown = this.#own.get("screen");
+    if (media.screen && !shown) this.#own.set("screen", grid.add({ peer: "", name, self: true, screen: true }));
+    else if (!media.screen && shown) {
+      grid.remove(shown);
+      this.#own.delete("screen");
+    }
+    if (media.screen) {
+      const screen = this.#own.get("screen");
+      play(screen, media.screen);
+      screen.camera = "on";
+    }
+    if (this.session) this.#showStates();
   };
 
-  #published(session) {
-    const { tile } = this.#people.get("");
-    tile.item.dataset.peer = this.publisher?.peer ?? "";
-    tile.state = session.state;
-    tile.note = note(session);
-    if (session.state === "connected") {
-      this.#what.notices.clear("publish");
-      // The server did not know us any more: it may not know our stream of events either.
-      if (this.#sent && this.#sent !== this.publisher.peer) this.#presence.renew();
-      this.#sent = this.publisher.peer;
-    } else if (session.state === "refused") {
-      this.#refused(session.error);
-    } else if (session.error?.status && session.state !== "closed") {
-      this.#what.notices.show("publish", "warning", `You are not seen yet: ${session.error.message}`);
-    }
+  /** Who is there: after a reconnection those who are not have left meanwhile. */
+  #joined(peers) {
+    const there = new Set(peers.map(({ peerId }) => peerId));
+    for (const peer of [...this.#people.keys()]) if (!there.has(peer)) this.#forget(peer);
+    for (const peer of peers) this.#meet(peer);
+  }
+
+  #meet({ peerId, displayName }) {
+    const known = this.#people.get(peerId);
+    if (known) return this.#rename(peerId, displayName);
+    this.#people.set(peerId, { name: displayName || "Guest", since: performance.now(), tiles: new Map() });
+    setTimeout(() => this.#what.changed(), WATCHES_AFTER_MS + 50);
     this.#what.changed();
   }
 
-  #refused(error) {
-    this.#set("refused");
-    this.#what.refused(error);
-  }
-
-  #present({ state, peers, error, seconds }) {
-    const { notices } = this.#what;
-    if (state === "closing") {
-      const words = `The server stops in ${seconds} seconds. The call may be interrupted then, and goes on by itself.`;
-      notices.show("closing", "warning", words);
-      return;
-    }
-    if (state === "refused") return this.#refused(error);
-    if (state === "away") {
-      this.#set("away");
-      const words = "The server does not answer. This page keeps trying, and goes on by itself when it is back.";
-      notices.show("away", "bad", words);
-      return;
-    }
-    if (this.state === "away") {
-      notices.clear("away");
-      notices.show("back", "info", "The server is back.", { passing: true });
-      this.hurry();
-      // A server that has been restarted knows nobody.
-      const known = peers.some(({ peer }) => peer === this.publisher?.peer);
-      if (this.publisher?.session.state === "connected" && !known) this.publisher.session.renew();
-    }
-    this.#set("in");
-    this.#lookForSelf(peers);
-    const others = peers.filter(({ peer }) => !this.publisher?.names.has(peer));
-    const there = new Map(others.map((peer) => [peer.peer, peer]));
-    for (const peer of [...this.viewers.keys()]) if (!there.has(peer)) this.#forget(peer);
-    for (const peer of there.values()) this.#meet(peer);
+  #rename(peer, name) {
+    const person = this.#people.get(peer);
+    if (!person) return;
+    person.name = name || "Guest";
+    for (const tile of person.tiles.values()) tile.rename(person.name);
     this.#what.changed();
   }
 
-  /** Who was listed and no longer is has lost the session, though the browser takes it for connected still. */
-  async #lookForSelf(peers) {
-    const { peer, session } = this.publisher ?? {};
-    if (peers.some((one) => one.peer === peer)) {
-      this.#listed = peer;
-    } else if (peer && this.#listed === peer && session.state === "connected") {
-      this.#listed = "";
-      const why = await session.whyEnded();
-      if (why === null) return;
-      session.renew();
-      this.#what.notices.show("ended", "info", `Joining again: ${why}`, { passing: true });
-    }
+  #forget(peer) {
+    const person = this.#people.get(peer);
+    if (!person) return;
+    for (const key of [...person.tiles.keys()]) this.#remove(key, person);
+    this.#people.delete(peer);
+    this.talk.forget(peer);
+    this.#what.changed();
   }
 
-  #meet({ peer, name, tracks }) {
-    const known = this.#people.get(peer);
-    if (known) {
-      known.tile.rename(name || "Guest");
-      const viewer = this.viewers.get(peer);
-      const more = (tracks ?? []).some((kind) => !viewer.tracks.includes(kind));
-      viewer.tracks = tracks ?? viewer.tracks;
-      // A kind that was not there when we asked: ask again.
-      if (more) viewer.session.renew();
-      return;
+  #remove(key, person) {
+    this.viewers.get(key)?.close();
+    this.viewers.delete(key);
+    this.#figures.delete(key);
+    this.#what.grid.remove(person.tiles.get(key));
+    person.tiles.delete(key);
+  }
+
+  #viewerOf(consumer) {
+    return [...this.viewers.values()].find((viewer) => viewer[consumer.kind] === consumer);
+  }
+
+  #consumed(consumer) {
+    const { peer, isOfScreen } = consumer;
+    const person = this.#people.get(peer);
+    if (!person) return;
+    const key = isOfScreen ? `${peer}/screen` : peer;
+    let viewer = this.viewers.get(key);
+    if (!viewer) {
+      const { grid, speaker } = this.#what;
+      const tile = grid.add({ peer, name: person.name, screen: isOfScreen });
+      person.tiles.set(key, tile);
+      viewer = new Viewer({ peer, isScreen: isOfScreen, tile, session: this.session });
+      this.viewers.set(key, viewer);
+      if (speaker()) tile.video.setSinkId?.(speaker()).catch(() => {});
+      tile.video.addEventListener("loadedmetadata", () => this.#play(tile.video));
     }
-    const { room, token, grid, speaker } = this.#what;
-    const tile = grid.add({ peer, name: name || "Guest", self: false });
-    const person = { tile, figures: new Figures(), quiet: 0, still: 0 };
-    this.#people.set(peer, person);
-    const changed = (session) => this.#watched(peer, session);
-    const [{ talk }, kinds] = [this, tracks ?? ["audio", "video"]];
-    const viewer = new Viewer({ room, peer, tracks: kinds, token, video: tile.video, talk, changed });
-    this.viewers.set(peer, viewer);
-    if (speaker()) tile.video.setSinkId?.(speaker()).catch(() => {});
-    tile.video.addEventListener("loadedmetadata", () => this.#play(tile.video));
-    tile.note = note(viewer.session);
+    viewer.take(consumer);
+    this.#show(key, viewer);
+    this.#showStates();
+    this.#what.changed();
+  }
+
+  #ended(consumer) {
+    const viewer = this.#viewerOf(consumer);
+    viewer?.drop(consumer);
+    if (!viewer || viewer.audio || viewer.video || this.session.state !== "in") return;
+    const person = this.#people.get(consumer.peer);
+    const [key] = [...this.viewers].find(([, one]) => one === viewer);
+    if (person) this.#remove(key, person);
+    this.#what.changed();
   }
 
   async #play(video) {
@@ -245,69 +287,68 @@ export class Call {
     }
   }
 
-  #watched(peer, session) {
-    const person = this.#people.get(peer);
-    if (!person) return;
-    const viewer = this.viewers.get(peer);
-    person.tile.state = session.state;
-    person.tile.note = note(session) || undecodable(viewer);
+  /** How loud everybody is, as the server measures it. */
+  #hear(volumes) {
+    const loud = new Map(volumes.map(({ peerId, volume }) => [peerId, loudnessOf(volume)]));
+    const own = this.#own.get("camera");
+    if (own) own.level = loud.get(this.session.peer) ?? 0;
+    for (const { peer, isScreen, tile } of this.viewers.values()) if (!isScreen) tile.level = loud.get(peer) ?? 0;
   }
 
-  #forget(peer) {
-    this.viewers.get(peer)?.close();
-    this.viewers.delete(peer);
-    this.talk.forget(peer);
-    const person = this.#people.get(peer);
-    if (person) this.#what.grid.remove(person.tile);
-    this.#people.delete(peer);
+  /** Marks who speaks. */
+  #frame(peer) {
+    const tile = peer === this.session.peer ? this.#own.get("camera") : this.viewers.get(peer)?.tile;
+    if (this.#speaker === tile) return;
+    if (this.#speaker) this.#speaker.speaking = false;
+    if (tile) tile.speaking = true;
+    this.#speaker = tile ?? null;
+    this.#what.grid.speaker = tile;
   }
 
-  #hear() {
-    let loudest = null, most = SPEECH;
-    for (const [peer, { tile }] of this.#people) {
-      const own = this.#what.media?.audio && this.#meter ? this.#meter.level : 0;
-      const level = loudness(peer === "" ? own : levelOf(this.viewers.get(peer)?.pc));
-      tile.level = level;
-      // Who speaks keeps the mark until somebody is clearly louder.
-      const weight = level + (tile === this.#loudest ? 6 : 0);
-      if (weight > most) [loudest, most] = [tile, weight];
-    }
-    if (loudest === this.#loudest) return;
-    if (this.#loudest) this.#loudest.speaking = false;
-    if (loudest) loudest.speaking = true;
-    this.#loudest = loudest;
+  /** What a person sees of a viewer's media. */
+  #show(key, viewer) {
+    const { audio, video, tile, element } = viewer;
+    const { quiet = 0, still = 0 } = this.#figures.get(key) ?? {};
+    tile.sound = !audio || audio.paused ? "muted" : quiet < GONE_AFTER ? "on" : "none";
+    const moves = still < GONE_AFTER && element.videoWidth > 0;
+    tile.camera = !video || video.paused ? "off" : moves ? "on" : "loading";
+    if (viewer.isScreen && !audio) tile.sound = "on";
+    tile.weakness = viewer.weakness;
   }
 
   async #measure() {
-    for (const [peer, person] of [...this.#people]) {
-      const pc = peer === "" ? this.publisher.pc : this.viewers.get(peer)?.pc;
-      const figures = await person.figures.read(pc);
-      if (!figures) continue;
-      const viewer = this.viewers.get(peer);
-      const limited = viewer ? viewer.limitWords : figures.limited;
-      person.tile.figures = { ...figures, limited, layer: viewer?.layerWords };
-      if (peer === "") continue;
-      person.tile.note = note(viewer.session) || undecodable(viewer) || suspended(viewer);
-      person.quiet = figures.packets.audio ? 0 : person.quiet + 1;
-      person.still = figures.frames ? 0 : person.still + 1;
-      person.tile.silent = person.quiet >= GONE_AFTER;
-      person.tile.picture = person.still < GONE_AFTER && person.tile.video.videoWidth > 0;
+    const { up, down } = this.session;
+    const [sent, got] = await Promise.all([up, down].map((one) => one?.pc.getStats().catch(() => null)));
+    if (this.state === "left") return;
+    if (sent) this.#figuresOf("", this.#own.get("camera"), { report: sent, sends: true });
+    if (!got) return;
+    for (const [key, viewer] of this.viewers) {
+      const { tile, ssrcs, limitWords, layerWords } = viewer;
+      const figures = this.#figuresOf(key, tile, { report: got, ssrcs }, { limited: limitWords, layer: layerWords });
+      figures.quiet = figures.last.packets.audio ? 0 : figures.quiet + 1;
+      figures.still = figures.last.frames ? 0 : figures.still + 1;
+      this.#show(key, viewer);
     }
+    this.#showStates();
+  }
+
+  #figuresOf(key, tile, from, more = {}) {
+    const known = this.#figures.get(key) ?? { figures: new Figures(), quiet: 0, still: 0 };
+    this.#figures.set(key, known);
+    known.last = known.figures.read(from);
+    if (tile) tile.figures = { ...known.last, ...more };
+    return known;
   }
 }
 
-function note(session) {
-  if (session.state === "connecting") return session.error ? `Waiting: ${session.error.message}` : "Connecting…";
-  if (session.state === "restoring") return "Connection interrupted, restoring it…";
-  if (session.state === "refused") return session.error.message;
-  return "";
+/** Plays a track of our own, or nothing. */
+function play({ video }, track) {
+  const [shown] = video.srcObject?.getTracks() ?? [];
+  if (shown !== (track ?? undefined)) video.srcObject = track ? new MediaStream([track]) : null;
 }
 
-function suspended({ suspended: isSuspended }) {
-  return isSuspended ? "Your network is too slow for this picture; the sound goes on." : "";
-}
-
-function undecodable({ undecodable: kinds }) {
-  if (kinds.includes("video")) return "This browser cannot decode the codec of this video.";
-  return kinds.includes("audio") ? "This browser cannot decode the codec of this sound." : "";
+/** A transport's state, where it is not as it should be. */
+function words(state) {
+  if (state === "connecting") return "Connecting…";
+  return state === "restoring" ? "Connection interrupted, restoring it…" : "";
 }

@@ -2,35 +2,29 @@
 
 const REPAIR_NAMES = /rtx|red|ulpfec|flexfec/i;
 
-/** Rates of one connection, between two calls of `read`. */
+/** Rates of what is sent, or of what is received of one peer, between two calls of `read`. */
 export class Figures {
   #before = new Map();
-  #pc = null;
 
   /**
-   * { bitrateBps, lossPercent, rttMs, width, height, fps, codec, limited, layers, packets: { audio, video }, frames }
-   * or null while there is nothing to be asked. Packets and frames are those since the call before.
+   * { bitrateBps, lossPercent, rttMs, width, height, fps, codec, limited, layers, packets: { audio, video }, frames }.
+   * Packets and frames are those since the call before.
+   * @param report of getStats
+   * @param sends whether all that is sent is meant, or what is received
+   * @param ssrcs of what is received
    */
-  async read(pc) {
-    if (!pc || pc.connectionState === "closed") return null;
-    const report = await pc.getStats().catch(() => null);
-    if (!report) return null;
-    if (pc !== this.#pc) {
-      this.#pc = pc;
-      this.#before.clear();
-    }
+  read({ report, sends, ssrcs }) {
     const stats = [...report.values()];
-    const sent = stats.filter(({ type }) => type === "outbound-rtp");
-    const got = stats.filter(({ type }) => type === "inbound-rtp");
-    const rtp = sent.length ? sent : got;
+    const rtp = stats.filter(({ type, ssrc }) => (sends ? type === "outbound-rtp"
+      : type === "inbound-rtp" && ssrcs.includes(ssrc)));
     const figures = { ...this.#rates(rtp), ...picture(rtp, report), rttMs: roundTrip(stats) };
-    figures.lossPercent = sent.length ? lossSaid(stats) : this.#loss(got);
+    figures.lossPercent = sends ? lossSaid(stats) : this.#loss(rtp);
     figures.packets = { audio: 0, video: 0 };
     for (const stat of rtp) {
-      figures.packets[stat.kind] += this.#since(stat, sent.length ? "packetsSent" : "packetsReceived");
+      figures.packets[stat.kind] += this.#since(stat, sends ? "packetsSent" : "packetsReceived");
     }
-    figures.frames = got.reduce((sum, stat) => sum + this.#since(stat, "framesDecoded"), 0);
-    for (const stat of rtp) this.#before.set(stat.id, stat);
+    figures.frames = sends ? 0 : rtp.reduce((sum, stat) => sum + this.#since(stat, "framesDecoded"), 0);
+    this.#before = new Map(rtp.map((stat) => [stat.id, stat]));
     return figures;
   }
 

@@ -174,10 +174,11 @@ const BUTTONS = {
   microphone: { drawing: "mic", on: "Mute the microphone", off: "Unmute the microphone" },
 };
 
-/** Draws and names a button by what it is about, and what it would do. */
-export function press(button, on, what) {
+/** Draws and names a button by what it is about, and what it would do; `key` presses it too. */
+export function press(button, on, what, key) {
   const { drawing, on: turnsOff, off: turnsOn } = BUTTONS[what];
   button.setAttribute("aria-label", on ? turnsOff : turnsOn);
+  if (key) button.title = `${on ? turnsOff : turnsOn} (${key})`;
   button.classList.toggle("off", !on);
   button.querySelector("use").setAttribute("href", on ? `#i-${drawing}` : `#i-${drawing}-off`);
 }

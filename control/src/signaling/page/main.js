@@ -6,12 +6,14 @@
 // For tests, and stable:
 //   window.corecast.state      "lobby", or the call's: "joining", "in", "away", "refused"
 //   window.corecast.publisher  null, or { pc, peer, state }
-//   window.corecast.viewers    Map from peer to { pc, video, state, layer }; layer is "", or the one that fits
-//   window.corecast.restartIce()  restarts ICE of every session; a promise
+//   window.corecast.viewers    Map from peer, or `peer/screen`, to { pc, video, state, ssrcs, layer, layers }: which
+//                              layer is sent of so many, the lowest is 0; null where there is one, or nothing comes
+//   window.corecast.restartIce()  restarts ICE both ways; a promise
 //   window.corecast.leave()       as the button does
 // and on each tile (`#grid > .tile`) data-peer, data-state ("connecting", "connected", "restoring", "refused"),
-// data-picture ("yes", "no"), data-level (0 to 100), data-hand ("up", "down"); data-self on one's own. Messages have
-// data-notice, what was said is in #chat-log.
+// data-picture ("yes", "no"), data-camera ("on", "off", "loading"), data-sound ("on", "muted", "none"),
+// data-level (0 to 100), data-hand ("up", "down"); data-self on one's own, data-screen on a shared screen. Messages
+// have data-notice, what was said is in #chat-log.
 
 import { Call } from "./call.js";
 import { Chat } from "./chat.js";
@@ -69,13 +71,16 @@ const lobby = new Lobby({
 window.corecast = {
   get state() { return call?.state ?? "lobby"; },
   get publisher() {
-    const publisher = call?.publisher;
-    return publisher ? { pc: publisher.pc, peer: publisher.peer, state: publisher.session.state } : null;
+    if (!call?.sends) return null;
+    const { session } = call;
+    return { pc: session.up?.pc ?? null, peer: session.peer, state: session.stateOf(session.up) };
   },
   get viewers() {
-    const viewers = [...(call?.viewers ?? [])];
-    return new Map(viewers.map(([peer, { pc, video, session, layer }]) =>
-      [peer, { pc, video, state: session.state, layer }]));
+    const { down } = call?.session ?? {};
+    const shown = ({ element, ssrcs, layer, video, tile }) => ({
+      pc: down?.pc ?? null, video: element, state: tile.item.dataset.state, ssrcs, layer, layers: video?.layers ?? 0,
+    });
+    return new Map([...(call?.viewers ?? [])].map(([key, viewer]) => [key, shown(viewer)]));
   },
   restartIce: () => call?.restartIce(),
   leave,
@@ -147,21 +152,32 @@ function refused(error) {
 
 function show() {
   if (!call) return;
-  const { viewers, count, state } = call;
+  const { viewers, count, watching, state } = call;
   at("call").dataset.state = state;
-  at("people").textContent = count === 0 ? "" : count === 1 ? "1 person" : `${count} people`;
+  const people = count === 0 ? "" : count === 1 ? "1 person" : `${count} people`;
+  at("people").textContent = [people, watchers(watching)].filter(Boolean).join(", ");
+  at("people").title = watching.length ? `Watching: ${watching.join(", ")}` : "";
   at("alone").hidden = viewers.size > 0 || state !== "in";
-  at("alone-words").textContent = call.publisher ? "Nobody else is here yet." : "Nobody is sending anything yet.";
+  at("alone-words").textContent = call.sends ? "Nobody else is here yet." : "Nobody is sending anything yet.";
   controls();
 }
 
+/** Who only watches, in words. */
+function watchers(names) {
+  if (!names.length) return "";
+  // That is what the server calls those who come without a name.
+  const [name] = names[0] === "viewer" ? ["somebody"] : names;
+  return names.length === 1 ? `${name} is watching` : `${names.length} are watching`;
+}
+
 function controls() {
-  press(at("microphone-button"), Boolean(media.audio), "microphone");
-  press(at("camera-button"), Boolean(media.cameraOn && media.camera), "camera");
+  press(at("microphone-button"), Boolean(media.audio), "microphone", "M");
+  press(at("camera-button"), Boolean(media.cameraOn && media.camera), "camera", "V");
   at("microphone-words").textContent = media.audio ? "Mute" : "Unmute";
   const sharing = Boolean(media.screen);
   at("screen-words").textContent = sharing ? "Unshare" : "Share";
-  at("screen-button").setAttribute("aria-label", sharing ? "Unshare the screen" : "Share the screen");
+  const screenWords = sharing ? "Stop sharing the screen" : "Share the screen";
+  Object.assign(at("screen-button"), { ariaLabel: screenWords, title: `${screenWords} (D)` });
   at("screen-button").classList.toggle("active", sharing);
 }
 
@@ -199,6 +215,14 @@ function showReactions(open) {
   at("react-button").classList.toggle("active", open);
 }
 
+/** All in one size, or who speaks large. */
+function setView(view) {
+  grid.view = view;
+  const words = view === "grid" ? "Show who speaks large" : "Show everybody in one size";
+  Object.assign(at("view-button"), { title: `${words} (W)`, ariaLabel: words });
+  at("view-button").querySelector("use").setAttribute("href", view === "grid" ? "#i-speaker" : "#i-grid");
+}
+
 /** The row of reactions, which closes when one was chosen. */
 function prepareReactions() {
   for (const emoji of REACTIONS) {
@@ -218,6 +242,7 @@ function listen() {
   click("camera-button", () => attempt(() => media.setCamera(!(media.cameraOn && media.camera))));
   click("screen-button", () => attempt(() => (media.screen ? media.stopScreen() : media.shareScreen())));
   click("leave-button", () => leave());
+  click("view-button", () => setView(grid.view === "grid" ? "speaker" : "grid"));
   click("hand-button", () => raise(!call?.talk.hand));
   click("react-button", () => showReactions(at("reactions").hidden));
   for (const button of document.querySelectorAll(".invite")) button.addEventListener("click", invite);
@@ -232,7 +257,7 @@ function listen() {
   });
   click("devices-done", () => at("devices-dialog").close());
   at("speaker").addEventListener("change", ({ target }) => {
-    for (const { video } of call?.viewers.values() ?? []) video.setSinkId?.(target.value).catch(() => {});
+    for (const { element } of call?.viewers.values() ?? []) element.setSinkId?.(target.value).catch(() => {});
   });
   if (!navigator.mediaDevices?.getDisplayMedia) at("screen-button").hidden = true;
   media.addEventListener("change", controls);
@@ -243,8 +268,30 @@ function listen() {
   window.addEventListener("pageshow", ({ persisted }) => { if (persisted) location.reload(); });
 }
 
+/** Keys that press buttons, while nothing is being written. */
+const KEYS = {
+  m: "microphone-button", v: "camera-button", d: "screen-button", h: "hand-button", r: "react-button", c: "chat-button",
+  w: "view-button",
+};
+
+function prepareKeys() {
+  for (const [key, id] of Object.entries(KEYS)) at(id).setAttribute("aria-keyshortcuts", key.toUpperCase());
+  document.addEventListener("keydown", (event) => {
+    const { key, target, ctrlKey, altKey, metaKey, repeat } = event;
+    if (!call || ctrlKey || altKey || metaKey || repeat || at("devices-dialog").open) return;
+    if (target.closest("input, select, textarea")) return;
+    const button = at(KEYS[key.toLowerCase()] ?? "");
+    // What is hidden from those who only watch has no key either.
+    if (!button?.checkVisibility()) return;
+    event.preventDefault();
+    button.click();
+  });
+}
+
 async function start() {
   listen();
+  prepareKeys();
+  setView("grid");
   const room = query.get("room");
   const rejoins = before.room && before.room === room;
   if (rejoins) Object.assign(media, { cameraOn: before.cameraOn, microphoneOn: before.microphoneOn });

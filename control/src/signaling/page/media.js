@@ -59,15 +59,17 @@ export class Media extends EventTarget {
   camera = null;
   microphone = null;
   screen = null;
+  /** What is heard of what is shared, if the browser gives it. */
+  screenSound = null;
   cameraOn = true;
   microphoneOn = true;
   /** Device ids by kind: videoinput, audioinput, audiooutput. */
   chosen = remembered();
   #opening = Promise.resolve();
 
-  /** What is sent: the screen goes before the camera. */
+  /** The camera's picture, if it is on. */
   get video() {
-    return this.screen ?? (this.cameraOn ? this.camera : null);
+    return this.cameraOn ? this.camera : null;
   }
 
   get audio() {
@@ -181,13 +183,14 @@ export class Media extends EventTarget {
 
   async shareScreen() {
     try {
-      const wanted = { video: { frameRate: { ideal: 15 } }, audio: false };
+      const wanted = { video: { frameRate: { ideal: 15 } }, audio: true };
       const stream = await navigator.mediaDevices.getDisplayMedia(wanted);
       const [track] = stream.getVideoTracks();
       // Text must stay legible; motion may stutter.
       track.contentHint = "detail";
       track.addEventListener("ended", () => { if (this.screen === track) this.stopScreen(); });
       this.screen = track;
+      [this.screenSound = null] = stream.getAudioTracks();
       this.#changed();
     } catch (error) {
       // Closing the choice is no trouble.
@@ -197,13 +200,13 @@ export class Media extends EventTarget {
   }
 
   stopScreen() {
-    this.screen?.stop();
-    this.screen = null;
+    for (const track of [this.screen, this.screenSound]) track?.stop();
+    this.screen = this.screenSound = null;
     this.#changed();
   }
 
   close() {
-    for (const name of ["camera", "microphone", "screen"]) {
+    for (const name of ["camera", "microphone", "screen", "screenSound"]) {
       const track = this[name];
       this[name] = null;
       track?.stop();

@@ -1,6 +1,5 @@
-// What this side sends: one session by WHIP, with whatever tracks `media` has at the moment.
-
-import { Session } from "./session.js";
+// What this side sends: camera and microphone from the start, with or without a track, and a screen while one is
+// shared.
 
 /** In the order of preference: every browser has the first two, and VP8 costs a phone the least. */
 const ORDER = ["VP8", "VP9", "H264", "AV1"];
@@ -13,6 +12,11 @@ const SIMULCAST = [
   { rid: "f", maxBitrate: 1_700_000, scaleResolutionDownBy: 1 },
   { rid: "h", maxBitrate: 500_000, scaleResolutionDownBy: 2 },
   { rid: "q", maxBitrate: 150_000, scaleResolutionDownBy: 4 },
+];
+/** Of a screen a smaller size is for narrow paths alone: text in it is hard to read. */
+const SCREEN = [
+  { rid: "f", maxBitrate: 2_500_000, scaleResolutionDownBy: 1 },
+  { rid: "h", maxBitrate: 500_000, scaleResolutionDownBy: 2 },
 ];
 /** Pixels from which a picture is worth sending in two sizes, and in three. Chromium 156 draws the same lines. */
 const WORTH_TWO = 480 * 270;
@@ -37,72 +41,68 @@ function worthwhile(track) {
 export const canSend = (codec) => !codec || named(sendable(), codec).length > 0;
 
 export class Publisher {
-  peer = "";
-  session;
-  /** Every name that it has had: the server may list one a little longer. */
-  names = new Set();
-
-  #room;
-  #name;
   #options;
   #media;
-  #talk;
-  #senders = {};
-  #replacing = Promise.resolve();
+  #tell;
+  #up = null;
+  /** What is sent, by the name of its track in `media`: { transceiver, told }. */
+  #sent = new Map();
+  #changes = Promise.resolve();
 
-  constructor({ room, name, token, media, options, talk, changed }) {
-    this.#talk = talk;
-    this.#room = room;
-    this.#name = name;
-    this.#options = options;
+  /**
+   * @param media what there is to send
+   * @param options { codec, simulcast }
+   * @param tell tells the server something: (method, data)
+   */
+  constructor({ media, options, tell }) {
     this.#media = media;
-    media.addEventListener("change", this.#replace);
-    this.session = new Session({
-      token,
-      address: () => this.#address(),
-      replaces: true,
-      prepare: (pc) => this.#prepare(pc),
-      // Chromium 156 forgets what was made inactive before the answer.
-      answered: () => this.#replace(),
-      changed,
-    });
-  }
-
-  get pc() {
-    return this.session.pc;
+    this.#options = options;
+    this.#tell = tell;
+    media.addEventListener("change", this.#follow);
   }
 
   close() {
-    this.#media.removeEventListener("change", this.#replace);
-    this.session.close();
+    this.#media.removeEventListener("change", this.#follow);
+    this.#up = null;
   }
 
-  /** A new name each time: a session that was lost may still hold the old one. */
-  #address() {
-    const random = [...crypto.getRandomValues(new Uint8Array(8))];
-    this.peer = random.map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    this.names.add(this.peer);
-    const query = new URLSearchParams({ peer: this.peer, name: this.#name });
-    return `whip/${encodeURIComponent(this.#room)}?${query}`;
+  /** Adds what is sent to a new transport, and returns what `up.send` takes. */
+  prepare(up) {
+    this.#up = null;
+    this.#sent.clear();
+    const news = [this.#add(up, "audio", "audio"), this.#add(up, "video", "video", this.#encodings(SIMULCAST))];
+    if (this.#media.screen) news.push(...this.#addScreen(up));
+    return news;
   }
 
-  /** Both kinds from the start, with or without a track: what is turned on later needs no new offer. */
-  async #prepare(pc) {
-    const stream = new MediaStream();
-    const direction = "sendonly";
-    const audio = pc.addTransceiver("audio", { direction, streams: [stream] });
-    const video = pc.addTransceiver("video", { direction, streams: [stream], ...this.#encodings() });
-    this.#preferCodec(video);
-    this.#senders = { audio: audio.sender, video: video.sender };
-    this.#talk.publish(pc);
-    await this.#replace();
+  /** The server has made producers of all that: what has changed meanwhile is told now. */
+  begin(up) {
+    this.#up = up;
+    // Chromium 156 forgets what was made inactive before the answer.
+    return this.#follow();
+  }
+
+  #add(up, name, source, sendEncodings) {
+    const track = this.#media[name];
+    const kind = source === "audio" || name === "screenSound" ? "audio" : "video";
+    const init = { direction: "sendonly", streams: [new MediaStream()], ...(sendEncodings && { sendEncodings }) };
+    const transceiver = up.pc.addTransceiver(track ?? kind, init);
+    if (kind === "video") this.#preferCodec(transceiver);
+    this.#sent.set(name, { transceiver, paused: !track });
+    return { transceiver, paused: !track, appData: { source } };
+  }
+
+  #addScreen(up) {
+    const news = [this.#add(up, "screen", "screensharing", this.#encodings(SCREEN))];
+    if (this.#media.screenSound) news.push(this.#add(up, "screenSound", "screensharing"));
+    return news;
   }
 
   /** One size, or several of which each viewer takes one. */
-  #encodings() {
+  #encodings(sizes) {
     const { simulcast, codec } = this.#options;
-    if (!simulcast || !SIMULCAST_CODECS.includes(codec)) return {};
-    return { sendEncodings: SIMULCAST.map((encoding) => ({ ...encoding })) };
+    if (!simulcast || !SIMULCAST_CODECS.includes(codec)) return undefined;
+    return sizes.map((encoding) => ({ ...encoding }));
   }
 
   #preferCodec(transceiver) {
@@ -114,25 +114,43 @@ export class Publisher {
   }
 
   /** One change after the other: a sender takes no parameters that were read before its last change. */
-  #replace = () => {
-    this.#replacing = this.#replacing.then(() => this.#replaceNow());
-    return this.#replacing;
+  #follow = () => {
+    this.#changes = this.#changes.then(() => this.#followNow()).catch(() => {});
+    return this.#changes;
   };
 
-  async #replaceNow() {
-    const { audio, video } = this.#senders;
+  async #followNow() {
+    const up = this.#up;
+    if (!up) return;
+    for (const name of ["screen", "screenSound"]) {
+      const sent = this.#sent.get(name);
+      if (!sent || this.#media[name]) continue;
+      this.#sent.delete(name);
+      await up.stop(sent.transceiver);
+    }
+    if (this.#media.screen && !this.#sent.has("screen")) await up.send(this.#addScreen(up));
+    for (const [name, sent] of this.#sent) await this.#replace(up, name, sent);
+  }
+
+  async #replace(up, name, sent) {
+    const track = this.#media[name];
+    const { sender } = sent.transceiver;
     // A sender of a connection that was closed meanwhile takes no track, and needs none.
-    await Promise.allSettled([audio?.replaceTrack(this.#media.audio), video?.replaceTrack(this.#media.video)]);
-    await this.#choose(video).catch(() => {});
+    if (sender.track !== track) await sender.replaceTrack(track).catch(() => {});
+    if (sender.track?.kind === "video") await this.#choose(name, sender).catch(() => {});
+    const producerId = up.producer(sent.transceiver);
+    if (!producerId || sent.paused === !track) return;
+    sent.paused = !track;
+    this.#tell(track ? "resumeProducer" : "pauseProducer", { producerId });
   }
 
   /** Sends the sizes that this picture is worth: the full one always, and of the smaller ones so many. */
-  async #choose(video) {
-    const parameters = video.getParameters();
-    const worth = worthwhile(this.#media.video);
+  async #choose(name, sender) {
+    const parameters = sender.getParameters();
+    const worth = worthwhile(this.#media[name]);
     const changes = parameters.encodings.filter((encoding, index) => encoding.active !== index < worth);
     if (!changes.length) return;
     for (const encoding of changes) encoding.active = !encoding.active;
-    await video.setParameters(parameters);
+    await sender.setParameters(parameters);
   }
 }

@@ -1,143 +1,115 @@
-// One session by WHIP (RFC 9725) or WHEP: offer and answer over HTTP, ICE restart, end.
+// One stay in one room, as the server knows it: a WebSocket with its signaling (docs/protocol.md, "Protoo"), a
+// transport up and a transport down, and what is received of whom.
 //
-// It keeps itself alive until close(): an interrupted path is restored by an ICE restart, a session that the server
-// no longer knows is opened anew, a server that does not answer is asked again, after longer and longer waits.
-// Candidates are not sent: the server is reached directly and learns our address from our checks (RFC 8445).
+// It keeps itself alive until close(): a path that was interrupted is restored by an ICE restart; a WebSocket that is
+// lost is opened again, after longer and longer waits, by the same peer, with new transports.
 
+import { Refused, iceServers, whyRefused } from "./http.js";
+import { receivable } from "./ortc.js";
+import { Protoo } from "./protoo.js";
+import { ReceiveTransport, SendTransport, receivingOffer } from "./transports.js";
 import { backoffMs, sleep, until } from "./wait.js";
 
-const HTTP_LIMIT_MS = 10_000;
+const OPEN_LIMIT_MS = 10_000;
 const CONNECT_LIMIT_MS = 12_000;
 const RESTORE_LIMIT_MS = 6_000;
 /** A short interruption ends by itself: many a handover between radio cells does. */
 const PATIENCE_MS = 1_500;
 const RESTARTS = 3;
-/** For the server to take in that a session ends. */
-const FAREWELL_MS = 500;
+/** A stay that was shorter than this counts as a failure: it is not begun again at once. */
+const SHORT_MS = 10_000;
 const STATES = ["connectionstatechange", "iceconnectionstatechange"];
 
-/** The server answered, and not with what was asked for. */
-export class Refused extends Error {
-  constructor(status, sentence, retryAfterMs) {
-    super(sentence || `The server answered with status ${status}.`);
-    this.status = status;
-    this.retryAfterMs = retryAfterMs;
+/** What is received of one producer of a peer. */
+export class Consumer {
+  receiver = null;
+  /** Whether its producer is paused: muted, or a camera that is off. */
+  paused;
+  /** Spatial layer that is sent, the lowest is 0; null while none is; undefined before anybody has said. */
+  spatial;
+  /** { score, producerScore, producerScores } of mediasoup, 0 to 10 each. */
+  score;
+  /** Number of spatial layers that its producer may send. */
+  layers;
+
+  constructor({ consumerId, peerId, kind, rtpParameters, producerPaused, consumerScore, appData }) {
+    this.id = consumerId;
+    this.peer = peerId;
+    this.kind = kind;
+    this.source = appData?.source ?? (appData?.share ? "screensharing" : kind);
+    const [encoding] = rtpParameters.encodings;
+    this.ssrc = encoding.ssrc;
+    this.mid = rtpParameters.mid;
+    this.layers = Number(encoding.scalabilityMode?.match(/^[LS](\d+)/)?.[1] ?? 1);
+    this.paused = producerPaused;
+    this.score = consumerScore;
   }
 
-  static async from(response) {
-    const text = await response.text().catch(() => "");
-    const seconds = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
-    const sentence = /^text\/plain/.test(response.headers.get("Content-Type") ?? "") ? text.trim().slice(0, 300) : "";
-    return new Refused(response.status, sentence, Number.isFinite(seconds) ? seconds * 1000 : undefined);
-  }
-
-  /** Asking again may help: not there yet, taken, too many at once, restarting. */
-  get mayPass() {
-    const passing = [404, 408, 409, 410, 425, 429];
-    return this.retryAfterMs !== undefined || passing.includes(this.status) || this.status >= 500;
-  }
-
-  get needsToken() {
-    return this.status === 401;
+  get isOfScreen() {
+    return /^screen/.test(this.source);
   }
 }
 
-export const bearer = (token) => (token ? { Authorization: `Bearer ${token}` } : {});
-
-/** ICE servers that the server has named in Link headers (RFC 9725 section 4.6). */
-let iceServers = [];
-
 export class Session {
-  /** "connecting", "connected", "restoring", "refused" or "closed". */
-  state = "connecting";
-  pc = null;
-  /** Why it is not connected. */
+  /** "joining", "in", "away", "refused" or "left". */
+  state = "joining";
+  /** Why it is not "in". */
   error = null;
+  /** By which the server and the others know this side. */
+  peer = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  up = null;
+  down = null;
 
   #what;
-  #token;
+  #signaling = null;
+  #consumers = new Map();
+  #channels = new Map();
+  #lost = new Set();
   #stop = new AbortController();
   #hurry = new AbortController();
-  #url = null;
-  /** URL of the session that came before: the server may not know yet that it is over. */
-  #last = null;
-  #once = false;
-  #restarting = null;
-  #renew = new AbortController();
-  /** URLs of what the server can do beyond the protocol, by the name of the extension. */
-  #extensions = new Map();
 
   /**
-   * @param address URL to POST to, asked for before each attempt
-   * @param token bearer token, if any
-   * @param replaces whether a session takes the place of the one before at the server (WHIP)
-   * @param prepare adds transceivers to a new connection
-   * @param answered is told when an answer has been applied
-   * @param changed is told when the state has changed
+   * @param what room, name, token; and who is called:
+   * prepare(up) adds what is sent to a new transport, and returns what `up.send` takes;
+   * sent(up) when the server has made producers of that;
+   * joined(peers), came(peer), left(id), renamed(id, name) tell of { peerId, displayName };
+   * consumed(consumer), consumerChanged(consumer), consumerEnded(consumer) of what is received;
+   * heard(peer, label, data) of a message; volumes([{ peerId, volume }]) and speaker(id or null) of who speaks;
+   * changed() of the state
    */
-  constructor({ token, ...what }) {
+  constructor(what) {
     this.#what = what;
-    this.#token = token;
     this.#run();
   }
 
-  /** Tries again now instead of later: somebody has seen that the server is back. */
+  /** Tries again now instead of later: the network is back. */
   hurry() {
     this.#hurry.abort();
   }
 
-  /** Opens a new session instead of this one: what is to be had has changed, or the server knows it no more. */
-  renew() {
-    this.#renew.abort();
-    if (this.state === "connected") this.#set("connecting");
-  }
-
-  /** Why the server has ended this session, if it has: the connection itself tells nothing for many seconds. */
-  async whyEnded() {
-    const url = this.#url;
-    if (!url) return null;
-    try {
-      const headers = bearer(this.#token);
-      const response = await fetch(url, { headers, signal: AbortSignal.timeout(HTTP_LIMIT_MS) });
-      // Another has taken its place meanwhile: of this one nobody needs to know.
-      if (response.status !== 404 || url !== this.#url) return null;
-      return (await Refused.from(response)).message;
-    } catch {
-      return null;
-    }
-  }
-
-  /** For tests, and used when the path is lost. */
+  /** Restarts ICE of both transports. */
   restartIce() {
-    this.#restarting ??= this.#restart().finally(() => { this.#restarting = null; });
-    return this.#restarting;
+    return Promise.all([this.up, this.down].filter(Boolean).map((transport) => transport.restartIce()));
   }
 
-  /** Ends it, at the server too, even if the page is being closed. */
+  /** Tells the server something that needs no answer. */
+  tell(method, data) {
+    this.#signaling?.tell(method, data);
+  }
+
+  /** "connecting", "connected" or "restoring": how a transport does. */
+  stateOf(transport) {
+    if (!transport || this.state !== "in") return this.state === "away" ? "restoring" : "connecting";
+    if (this.#lost.has(transport)) return "restoring";
+    return transport.isConnected ? "connected" : "connecting";
+  }
+
+  /** Ends it; safe while the page goes. */
   close() {
-    if (this.state === "closed") return;
+    if (this.state === "left") return;
     this.#stop.abort();
     this.#drop();
-    this.#set("closed");
-  }
-
-  /**
-   * Asks an extension of the session, or tells it something (WHEP, section on protocol extensions): what it answers in
-   * JSON, or null where there is none such, or no answer.
-   */
-  async ask(extension, told) {
-    const url = this.#extensions.get(extension);
-    if (!url || this.state !== "connected") return null;
-    const body = told === undefined ? undefined : JSON.stringify(told);
-    const type = body ? { "Content-Type": "application/json" } : {};
-    const options = { method: body ? "POST" : "GET", body, headers: { ...bearer(this.#token), ...type } };
-    try {
-      const response = await fetch(url, { ...options, signal: AbortSignal.timeout(HTTP_LIMIT_MS) });
-      if (!response.ok) return null;
-      return JSON.parse((await response.text()) || "{}");
-    } catch {
-      return null;
-    }
+    this.#set("left");
   }
 
   get #stopped() {
@@ -145,168 +117,197 @@ export class Session {
   }
 
   #set(state, error = null) {
-    if (this.state === "closed" || (state === this.state && error?.message === this.error?.message)) return;
+    if (this.state === "left") return;
     this.state = state;
     this.error = error;
-    this.#what.changed?.(this);
+    this.#what.changed();
+  }
+
+  get #address() {
+    const { room, token } = this.#what;
+    const query = new URLSearchParams({ roomId: room, peerId: this.peer });
+    if (token) query.set("token", token);
+    return new URL(`protoo?${query}`, location.href);
   }
 
   async #run() {
     for (let failures = 0; !this.#stopped; ) {
-      let waitMs = 0;
+      const gone = new AbortController();
+      const begun = performance.now();
+      let trouble;
       try {
-        await this.#open();
-        if (!(await this.#connected(CONNECT_LIMIT_MS))) throw new Error("No media path to the server was found.");
-        failures = 0;
-        this.#once = true;
-        this.#set("connected");
-        await this.#hold();
+        await this.#join(gone);
+        this.#set("in");
+        await Promise.race([over(gone.signal), this.#keep(this.up, gone.signal), this.#keep(this.down, gone.signal)]);
       } catch (error) {
-        failures += 1;
-        if (this.#stopped) return;
-        if (error instanceof Refused && !error.mayPass) {
-          this.#drop();
-          return this.#set("refused", error);
-        }
-        this.#set(this.#once ? "restoring" : "connecting", error);
-        waitMs = error.retryAfterMs ?? backoffMs(failures);
+        trouble = error;
       }
-      if (this.#stopped) return;
+      gone.abort();
       this.#drop();
-      await this.#wait(waitMs);
+      if (this.#stopped) return;
+      if (trouble instanceof Refused && !trouble.mayPass) return this.#set("refused", trouble);
+      failures = !trouble && performance.now() - begun > SHORT_MS ? 0 : failures + 1;
+      this.#set("away", trouble);
+      this.#hurry = new AbortController();
+      const waitMs = trouble?.retryAfterMs ?? (failures ? backoffMs(failures) : 0);
+      await sleep(waitMs, AbortSignal.any([this.#hurry.signal, this.#stop.signal]));
     }
   }
 
-  async #wait(ms) {
-    this.#hurry = new AbortController();
-    await sleep(ms, AbortSignal.any([this.#hurry.signal, this.#stop.signal]));
-  }
-
-  async #open() {
-    this.#renew = new AbortController();
-    const pc = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers });
-    this.pc = pc;
-    await this.#what.prepare(pc);
-    await pc.setLocalDescription();
-    const proof = this.#what.replaces && this.#last ? { Replaces: this.#last } : {};
-    const address = this.#what.address();
-    const response = await this.#fetch(address, "POST", "application/sdp", pc.localDescription.sdp, proof);
-    if (response.status !== 201) throw await Refused.from(response);
-    this.#url = this.#last = new URL(response.headers.get("Location") ?? "", response.url).href;
-    if (this.#stopped) return this.#drop();
-    const links = response.headers.get("Link");
-    this.#learnServers(links, pc);
-    const extensions = [...(links ?? "").matchAll(/<([^>]*)>; rel="urn:ietf:params:whep:ext:core:([^"]+)"/g)];
-    this.#extensions = new Map(extensions.map(([, url, name]) => [name, new URL(url, response.url).href]));
-    const sdp = await response.text();
-    await pc.setRemoteDescription({ type: "answer", sdp });
-    await this.#what.answered?.(pc);
-  }
-
-  #fetch(url, method, type, body, more = {}) {
-    const headers = { ...bearer(this.#token), "Content-Type": type, ...more };
-    return fetch(url, { method, headers, body, signal: AbortSignal.timeout(HTTP_LIMIT_MS) });
-  }
-
-  #learnServers(link, pc) {
-    const servers = [...(link ?? "").matchAll(/<((?:stun|turn)s?:[^>]+)>([^<]*)/g)].flatMap(([, urls, rest]) => {
-      const value = (name) => rest.match(new RegExp(`${name}="([^"]*)"`))?.[1];
-      if (!/rel="?ice-server/.test(rest)) return [];
-      return [{ urls, username: value("username"), credential: value("credential") }];
+  async #open(gone) {
+    const url = this.#address;
+    url.protocol = url.protocol.replace("http", "ws");
+    const signaling = new Protoo({
+      url,
+      asked: (method, data) => this.#asked(method, data),
+      told: (method, data) => this.#told[method]?.(data),
+      closed: () => gone.abort(),
     });
-    if (!servers.length) return;
-    iceServers = servers;
-    pc.setConfiguration({ ...pc.getConfiguration(), iceServers });
+    this.#signaling = signaling;
+    const late = sleep(OPEN_LIMIT_MS, gone.signal).then(() => { throw new Error("The server does not answer."); });
+    try {
+      await Promise.race([signaling.opened, late]);
+    } catch (error) {
+      if (this.#stopped) throw error;
+      throw (await whyRefused(this.#address, this.#what.token)) ?? error;
+    }
+    late.catch(() => {});
+    return (method, data) => signaling.request(method, data);
   }
 
-  /** Returns when the connection is lost for good. */
-  async #hold() {
-    const { pc } = this;
-    for (;;) {
-      const lost = () => /^(disconnected|failed)$/.test(pc.iceConnectionState) || pc.connectionState === "failed";
-      const signal = AbortSignal.any([this.#stop.signal, this.#renew.signal]);
-      if (!(await until(pc, STATES, lost, Infinity, signal))) return;
-      this.#set("restoring");
-      const waits = pc.iceConnectionState === "disconnected";
-      if (!(waits && (await this.#connected(PATIENCE_MS))) && !(await this.#restore())) return;
-      this.#set("connected");
+  /** All that does not wait for an answer is asked at once. */
+  async #join(gone) {
+    const { room, name, token, prepare, sent } = this.#what;
+    const servers = iceServers(room, token);
+    const request = await this.#open(gone);
+    const transport = (direction) => request("createWebRtcTransport", { appData: { direction } });
+    const [{ routerRtpCapabilities: router }, above, below, offer, iceServerList] = await Promise.all([
+      request("getRouterRtpCapabilities"), transport("producer"), transport("consumer"), receivingOffer(), servers,
+    ]);
+    if (this.#stopped) throw new Error("The page has left.");
+    const changed = () => this.#what.changed();
+    const common = { iceServers: iceServerList, request, changed };
+    const up = this.up = new SendTransport({ ...common, made: above, router });
+    const down = this.down = new ReceiveTransport({ ...common, made: below });
+    const rtpCapabilities = receivable(router, offer);
+    const joining = request("join", { displayName: name, device: device(), rtpCapabilities });
+    // Consumers are offered from now on: who is there must be known before.
+    const joined = joining.then(({ peers }) => this.#what.joined(peers));
+    const sending = Promise.resolve(prepare(up)).then((news) => up.send(news));
+    await Promise.all([joined, down.open(), sending]);
+    await sent(up);
+  }
+
+  /** Returns when the stay is over. Throws if the path is lost and does not come back. */
+  async #keep(transport, gone) {
+    const { pc } = transport;
+    const comes = (ms) => until(pc, STATES, () => transport.isConnected, ms, gone);
+    if (!(await comes(CONNECT_LIMIT_MS)) && !gone.aborted) throw new Error("No media path to the server was found.");
+    while (!gone.aborted) {
+      await until(pc, STATES, () => !transport.isConnected, Infinity, gone);
+      if (gone.aborted || (await comes(PATIENCE_MS))) continue;
+      this.#lost.add(transport);
+      this.#what.changed();
+      const isBack = await this.#restore(transport, comes, gone);
+      if (!isBack && !gone.aborted) throw new Error("The media path to the server was lost.");
+      this.#lost.delete(transport);
+      this.#what.changed();
     }
   }
 
-  async #restore() {
-    for (let attempt = 1; attempt <= RESTARTS && !this.#stopped; attempt += 1) {
+  async #restore(transport, comes, gone) {
+    for (let attempt = 1; attempt <= RESTARTS && !gone.aborted; attempt += 1) {
       try {
-        await this.restartIce();
-        if (await this.#connected(RESTORE_LIMIT_MS)) return true;
-      } catch (error) {
-        if (error instanceof Refused) return false;
-        await this.#wait(backoffMs(attempt));
+        await transport.restartIce();
+        if (await comes(RESTORE_LIMIT_MS)) return true;
+      } catch {
+        await sleep(backoffMs(attempt), gone);
       }
     }
     return false;
   }
 
-  #connected(ms) {
-    const { pc } = this;
-    const good = () => pc.connectionState === "connected" && /^(connected|completed)$/.test(pc.iceConnectionState);
-    const settled = () => good() || pc.connectionState === "failed";
-    return until(pc, STATES, settled, ms, this.#stop.signal).then(good);
-  }
-
-  /** RFC 9725 section 4.3.3: our new credentials in a PATCH, the server's in its answer. */
-  async #restart() {
-    const { pc } = this;
-    await pc.setLocalDescription(await pc.createOffer({ iceRestart: true }));
-    try {
-      const fragment = fragmentOf(pc.localDescription.sdp);
-      const type = "application/trickle-ice-sdpfrag";
-      const response = await this.#fetch(this.#url, "PATCH", type, fragment, { "If-Match": "*" });
-      if (response.status !== 200) throw await Refused.from(response);
-      await pc.setRemoteDescription({ type: "answer", sdp: merge(pc.remoteDescription.sdp, await response.text()) });
-    } catch (error) {
-      if (pc.signalingState === "have-local-offer") await pc.setLocalDescription({ type: "rollback" });
-      throw error;
-    }
-  }
-
   #drop() {
-    const { pc } = this;
-    if (!this.#url) {
-      pc?.close();
-      return;
-    }
-    // Kept alive by the browser when the page goes. The server hears of it before DTLS is closed, or else from that.
-    const headers = bearer(this.#token);
-    const told = fetch(this.#url, { method: "DELETE", headers, keepalive: true }).catch(() => {});
-    Promise.race([told, sleep(FAREWELL_MS)]).then(() => pc?.close());
-    this.#url = null;
+    const ended = [this.#signaling, this.up, this.down];
+    this.#signaling = this.up = this.down = null;
+    for (const consumer of [...this.#consumers.values()]) this.#end(consumer);
+    this.#channels.clear();
+    this.#lost.clear();
+    for (const one of ended) one?.close();
   }
+
+  /** What the server asks for: that this side takes what it offers. */
+  async #asked(method, data) {
+    if (method === "newConsumer") return this.#consume(data);
+    if (method === "newDataConsumer") return this.#consumeData(data);
+    throw new Error(`unknown request ${method}`);
+  }
+
+  async #consume(data) {
+    const consumer = new Consumer(data);
+    // It may be paused, or closed, before the browser has taken it.
+    this.#consumers.set(consumer.id, consumer);
+    const { kind, rtpParameters } = data;
+    const streamId = `${consumer.peer}-${consumer.isOfScreen ? "screen" : "camera"}`;
+    const receiver = await this.down.receive({ kind, rtpParameters, streamId });
+    if (!this.#consumers.has(consumer.id)) throw new Error("closed meanwhile");
+    consumer.receiver = receiver;
+    this.#what.consumed(consumer);
+  }
+
+  #consumeData({ dataConsumerId, peerId, label, protocol, sctpStreamParameters }) {
+    if (!peerId || !this.#what.labels.includes(label)) throw new Error(`the page has no channel ${label}`);
+    const channel = this.down.channel({ label, protocol, sctpStreamParameters });
+    this.#channels.set(dataConsumerId, channel);
+    channel.addEventListener("message", ({ data }) => this.#what.heard(peerId, label, data));
+  }
+
+  #end(consumer) {
+    this.#consumers.delete(consumer.id);
+    this.down?.end(consumer.mid);
+    if (consumer.receiver) this.#what.consumerEnded(consumer);
+  }
+
+  #change(id, change) {
+    const consumer = this.#consumers.get(id);
+    if (!consumer) return;
+    Object.assign(consumer, change);
+    if (consumer.receiver) this.#what.consumerChanged(consumer);
+  }
+
+  /** What the server tells, by its name. */
+  #told = {
+    newPeer: ({ peer }) => this.#what.came(peer),
+    peerClosed: ({ peerId }) => this.#what.left(peerId),
+    peerDisplayNameChanged: ({ peerId, displayName }) => this.#what.renamed(peerId, displayName),
+    consumerClosed: ({ consumerId }) => {
+      const consumer = this.#consumers.get(consumerId);
+      if (consumer) this.#end(consumer);
+    },
+    consumerPaused: ({ consumerId }) => this.#change(consumerId, { paused: true }),
+    consumerResumed: ({ consumerId }) => this.#change(consumerId, { paused: false }),
+    consumerLayersChanged: ({ consumerId, spatialLayer }) => this.#change(consumerId, { spatial: spatialLayer }),
+    consumerScore: ({ consumerId, score }) => this.#change(consumerId, { score }),
+    dataConsumerClosed: ({ dataConsumerId }) => {
+      this.#channels.get(dataConsumerId)?.close();
+      this.#channels.delete(dataConsumerId);
+    },
+    speakingPeers: ({ peerVolumes }) => this.#what.volumes(peerVolumes),
+    activeSpeaker: ({ peerId }) => this.#what.speaker(peerId ?? null),
+  };
 }
 
-/** What a PATCH says of an offer: with BUNDLE its first media section stands for all (RFC 8840 section 4). */
-function fragmentOf(sdp) {
-  const lines = sdp.split(/\r?\n/);
-  const first = (start) => lines.find((line) => line.startsWith(start));
-  const wanted = ["a=ice-options:", "a=group:BUNDLE", "m=", "a=mid:", "a=ice-ufrag:", "a=ice-pwd:"].map(first);
-  return wanted.filter(Boolean).map((line) => line + "\r\n").join("");
-}
-
-/** The answer that was, with the credentials and candidates of the fragment. */
-function merge(sdp, fragment) {
-  const news = fragment.split(/\r?\n/);
-  const credential = (name) => news.find((line) => line.startsWith(`a=${name}:`));
-  const [ufrag, pwd] = [credential("ice-ufrag"), credential("ice-pwd")];
-  if (!ufrag || !pwd) throw new Refused(200, "The server's answer to an ICE restart holds no credentials.");
-  const candidates = news.filter((line) => line.startsWith("a=candidate:") || line === "a=end-of-candidates");
-  const old = (line) => candidates.length && /^a=(candidate:|end-of-candidates)/.test(line);
-  const kept = sdp.split(/\r?\n/).filter((line) => !old(line));
-  let first = true;
-  const merged = kept.flatMap((line) => {
-    if (line.startsWith("a=ice-ufrag:")) return [ufrag];
-    if (!line.startsWith("a=ice-pwd:")) return [line];
-    const more = first ? candidates : [];
-    first = false;
-    return [pwd, ...more];
+/** Resolves when the signal is aborted. */
+function over(signal) {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", resolve, { once: true });
   });
-  return merged.join("\r\n");
+}
+
+/** What others are told of this browser, in the words of mediasoup-demo. */
+function device() {
+  const [, name = "unknown", version] = navigator.userAgent.match(/(Firefox|Edg|Chrome|Version)\/(\d+)/) ?? [];
+  const known = { Firefox: "firefox", Edg: "edge", Chrome: "chrome", Version: "safari" };
+  return { flag: known[name] ?? "unknown", name: known[name] ?? name, version };
 }

@@ -1,4 +1,4 @@
-// How loud somebody is, from 0 to 1: of a microphone here, or of what a connection plays.
+// How loud somebody is: of a microphone here, from 0 to 1, or as the server measures it.
 
 let audio = null;
 
@@ -37,14 +37,10 @@ class Meter {
   }
 }
 
-/** Loudness of what is played: from the header extension of RFC 6464, or as the browser measures it. */
-export function levelOf(pc) {
-  const receiver = pc?.getReceivers().find(({ track }) => track?.kind === "audio");
-  const sources = receiver?.getSynchronizationSources?.() ?? [];
-  return Math.max(0, ...sources.map(({ audioLevel }) => audioLevel ?? 0));
-}
-
 /** 0 to 1 of full scale to 0 to 100 on a scale as ears have it: 60 dB. */
 export function loudness(level) {
   return level > 0 ? Math.max(0, Math.min(100, Math.round(100 + (100 / 60) * 20 * Math.log10(level)))) : 0;
 }
+
+/** The same of a volume in dBov, which is 0 at the most (RFC 6464). */
+export const loudnessOf = (dbov) => Math.max(0, Math.min(100, Math.round(100 + (100 / 60) * dbov)));

@@ -1,95 +1,103 @@
 // What those who are in a room tell each other over data channels: chat, raised hands, reactions.
 //
-// What a publisher says on its channel reaches all who watch it. Who only watches says it to each publisher in turn.
-// Nothing is kept: who comes later is told of hands that are up, by those who hold them up, and of nothing else.
-// What comes is anybody's: it is checked here, and shown as text.
+// Chat is plain text on the channel "chat", as in mediasoup-demo; the rest is JSON on the channel "corecast". The
+// server passes on what one says to all others, and keeps nothing: who comes later is told of hands that are up, by
+// those who hold them up, and of nothing else. What comes is anybody's: it is checked here, and shown as text.
 
-const LABEL = "corecast";
+const CHAT = "chat";
+const SIGNS = "corecast";
+/** The channels that there are. */
+export const LABELS = [CHAT, SIGNS];
 export const REACTIONS = ["👍", "❤️", "😂", "👏", "🎉"];
 export const MAX_CHARS = 1_000;
-const MAX_NAME_CHARS = 64;
 /** No message of ours is longer. */
 const MAX_MESSAGE_CHARS = 8_000;
-/** Messages of one channel that are shown at once, and how often one more is. */
+/** Messages of one peer that are shown at once, and how often one more is. */
 const AT_ONCE = 20;
 const EVERY_MS = 200;
+/** A hand that is up is told again, for those who have come meanwhile. */
+const HAND_EVERY_MS = 3_000;
 
 export class Talk {
   /** Whether our hand is up. */
   hand = false;
 
-  #name;
   #heard;
-  /** Our publisher's channel, if we publish. */
-  #own = null;
-  #others = new Map();
+  #channels = new Map();
+  #rations = new Map();
+  #timer;
 
-  /**
-   * @param name what we are called
-   * @param heard is told { peer, name, kind: "chat" | "hand" | "reaction", text, up, emoji }; peer is empty, and name
-   * what it says itself, if it comes of somebody who only watches
-   */
-  constructor({ name, heard }) {
-    this.#name = name;
+  /** @param heard is told { peer, kind: "chat" | "hand" | "reaction", text, up, emoji } */
+  constructor({ heard }) {
     this.#heard = heard;
+    this.#timer = setInterval(() => { if (this.hand) this.raise(true); }, HAND_EVERY_MS);
   }
 
-  /** Opens the channel of a publisher's new connection, before its offer. */
-  publish(pc) {
-    this.#own = this.#open(pc, "", () => { if (this.hand) this.raise(true); });
+  close() {
+    clearInterval(this.#timer);
   }
 
-  /** The same of a connection by which a peer is watched. */
-  watch(pc, peer) {
-    // Who watches asks for what there is to know of before.
-    const channel = this.#open(pc, peer, () => channel.send(JSON.stringify({ kind: "hello" })));
-    this.#others.set(peer, channel);
+  /** Opens our channels on a new transport, before its offer. */
+  prepare(up) {
+    this.#channels = new Map(LABELS.map((label) => [label, up.channel(label)]));
+  }
+
+  /** Has the server pass on what our channels say. */
+  begin(up) {
+    const produce = ([label, channel]) => up.ask("produceData", {
+      sctpStreamParameters: { streamId: channel.id, ordered: true }, label, protocol: "", appData: { channel: label },
+    });
+    return Promise.all([...this.#channels].map(produce));
   }
 
   forget(peer) {
-    this.#others.delete(peer);
+    this.#rations.delete(peer);
   }
 
-  /** Says something to everybody; whether anybody was reached. */
+  /** Says something to everybody; whether it was sent. */
   say(text) {
-    return this.#send({ kind: "chat", text, name: this.#name });
+    return this.#send(CHAT, text);
   }
 
   react(emoji) {
-    return this.#send({ kind: "reaction", emoji });
+    return this.#send(SIGNS, JSON.stringify({ kind: "reaction", emoji }));
   }
 
   raise(up) {
     this.hand = up;
-    return this.#send({ kind: "hand", up });
+    return this.#send(SIGNS, JSON.stringify({ kind: "hand", up }));
   }
 
-  #send(message) {
-    const channels = this.#own ? [this.#own] : [...this.#others.values()];
-    const open = channels.filter(({ readyState }) => readyState === "open");
-    for (const channel of open) channel.send(JSON.stringify(message));
-    return open.length > 0;
+  /** Takes in what a peer has said on one of the channels. */
+  take(peer, label, data) {
+    const message = label === CHAT ? chat(data) : sign(data);
+    // A hand is told again and again, and costs nothing.
+    if (message && (message.kind === "hand" || this.#mayBeShown(peer))) this.#heard({ ...message, peer });
   }
 
-  #open(pc, peer, opened) {
-    const channel = pc.createDataChannel(LABEL);
-    const ration = { left: AT_ONCE, at: 0 };
-    channel.addEventListener("open", opened);
-    channel.addEventListener("message", ({ data }) => {
-      const message = read(data);
-      if (!message) return;
-      if (message.kind === "hello") {
-        if (this.hand && peer === "") this.raise(true);
-      } else if (take(ration) && (peer || message.kind === "chat")) {
-        this.#heard({ ...message, peer });
-      }
-    });
-    return channel;
+  #send(label, text) {
+    const channel = this.#channels.get(label);
+    if (channel?.readyState !== "open") return false;
+    channel.send(text);
+    return true;
+  }
+
+  #mayBeShown(peer) {
+    const now = performance.now();
+    const { left, at } = this.#rations.get(peer) ?? { left: AT_ONCE, at: now };
+    const full = Math.min(AT_ONCE, left + (now - at) / EVERY_MS);
+    this.#rations.set(peer, { left: full < 1 ? full : full - 1, at: now });
+    return full >= 1;
   }
 }
 
+function chat(data) {
+  if (typeof data !== "string" || !data.trim()) return null;
+  return { kind: "chat", text: data.slice(0, MAX_CHARS) };
+}
+
 /** A message, if it is one of ours. */
-function read(data) {
+function sign(data) {
   if (typeof data !== "string" || data.length > MAX_MESSAGE_CHARS) return null;
   let said;
   try {
@@ -97,21 +105,7 @@ function read(data) {
   } catch {
     return null;
   }
-  const { kind, text, name, up, emoji } = said ?? {};
-  if (kind === "hello") return { kind };
+  const { kind, up, emoji } = said ?? {};
   if (kind === "hand" && typeof up === "boolean") return { kind, up };
-  if (kind === "reaction" && REACTIONS.includes(emoji)) return { kind, emoji };
-  if (kind !== "chat" || typeof text !== "string" || !text.trim()) return null;
-  const called = typeof name === "string" ? name.trim().slice(0, MAX_NAME_CHARS) : "";
-  return { kind, text: text.slice(0, MAX_CHARS), name: called };
-}
-
-/** Whether one more may be shown. */
-function take(ration) {
-  const now = performance.now();
-  ration.left = Math.min(AT_ONCE, ration.left + (now - ration.at) / EVERY_MS);
-  ration.at = now;
-  if (ration.left < 1) return false;
-  ration.left -= 1;
-  return true;
+  return kind === "reaction" && REACTIONS.includes(emoji) ? { kind, emoji } : null;
 }

@@ -40,39 +40,46 @@ export class Tile {
   #avatar;
   #silent;
   #hand;
+  #quality;
   #note;
   #figures;
   #pin;
 
   /**
    * Attributes for tests and style: data-peer, data-state (the state of its session), data-level (0 to 100),
-   * data-picture ("yes", "no"), data-hand ("up", "down"), data-self on one's own.
+   * data-picture ("yes", "no"), data-camera ("on", "off", "loading"), data-sound ("on", "muted", "none"),
+   * data-hand ("up", "down"), data-self on one's own, data-screen on a shared screen.
    */
-  constructor({ peer, name, self, pinned }) {
+  constructor({ peer, name, self = false, screen = false, pinned }) {
     this.video = element("video", { autoplay: true, playsInline: true, muted: self });
     this.#name = element("span", { className: "name" });
     this.#avatar = element("div", { className: "avatar" }, element("span", {}));
     this.#avatar.setAttribute("aria-hidden", "true");
-    this.#silent = element("span", { className: "silent", hidden: true, title: "No sound" }, icon("mic-off"),
-      element("span", { className: "unseen", textContent: "no sound" }));
+    this.#silent = element("span", { className: "silent", hidden: true }, icon("mic-off"),
+      element("span", { className: "unseen" }));
     this.#hand = element("span", { className: "hand", hidden: true, title: "Hand raised" }, icon("hand"),
       element("span", { className: "unseen", textContent: "hand raised" }));
+    this.#quality = element("span", { className: "quality", hidden: true }, icon("weak"),
+      element("span", { className: "unseen" }));
     this.#note = element("p", { className: "note", hidden: true });
     this.#figures = element("dl", { className: "figures" });
     this.#pin = element("button", { type: "button", className: "pin" }, icon("enlarge"));
     this.#pin.addEventListener("click", () => pinned(this));
-    const label = element("div", { className: "label" }, this.#hand, this.#silent, this.#name);
+    const label = element("div", { className: "label" }, this.#hand, this.#silent, this.#name, this.#quality);
     const parts = [this.video, this.#avatar, this.#note, this.#figures, label, this.#pin];
     this.item = element("li", { className: "tile" }, ...parts);
     this.item.dataset.peer = peer;
     if (self) this.item.dataset.self = "";
+    if (screen) this.item.dataset.screen = "";
     this.video.addEventListener("resize", () => {
-      if (!self && this.video.videoWidth) this.picture = true;
+      if (this.item.dataset.camera === "loading" && this.video.videoWidth) this.camera = "on";
       this.fit();
     });
     this.self = self;
+    this.screen = screen;
     this.rename(name);
-    this.picture = false;
+    this.camera = "off";
+    this.sound = "on";
     this.state = "connecting";
     this.level = 0;
     this.hand = false;
@@ -80,16 +87,40 @@ export class Tile {
 
   rename(name) {
     this.name = name;
-    this.#name.textContent = this.self ? `${name} (you)` : name;
-    this.video.setAttribute("aria-label", name);
+    const shown = this.self ? `${name} (you)` : name;
+    this.#name.textContent = this.screen ? `${shown}: screen` : shown;
+    this.video.setAttribute("aria-label", this.#name.textContent);
     this.#avatar.firstChild.textContent = initials(name);
     this.pin(this.item.classList.contains("pinned"));
   }
 
   set state(state) { this.item.dataset.state = state; }
-  set picture(there) { this.item.dataset.picture = there ? "yes" : "no"; }
+
+  /** "on", "off", or "loading": it is on, and its picture has not come yet. */
+  set camera(camera) {
+    this.item.dataset.camera = camera;
+    this.item.dataset.picture = camera === "on" ? "yes" : "no";
+  }
+
+  /** "on", "muted", or "none": it is on, and nothing comes. */
+  set sound(sound) {
+    this.item.dataset.sound = sound;
+    this.#silent.hidden = sound === "on";
+    const words = sound === "muted" ? "Muted" : "No sound arrives";
+    if (this.#silent.title === words) return;
+    this.#silent.title = words;
+    this.#silent.lastChild.textContent = words;
+  }
+
   set level(level) { this.item.dataset.level = level; }
-  set silent(silent) { this.#silent.hidden = !silent; }
+  /** Why the connection is bad, in words; empty if it is good. */
+  set weakness(words) {
+    this.#quality.hidden = !words;
+    if (this.#quality.title === words) return;
+    this.#quality.title = words;
+    this.#quality.lastChild.textContent = words;
+  }
+
   set speaking(speaking) { this.item.classList.toggle("speaking", speaking); }
   set mirrored(mirrored) { this.video.classList.toggle("mirrored", mirrored); }
 
@@ -127,8 +158,8 @@ export class Tile {
   pin(pinned) {
     this.item.classList.toggle("pinned", pinned);
     this.#pin.setAttribute("aria-pressed", String(pinned));
-    this.#pin.setAttribute("aria-label", `Enlarge ${this.name}`);
-    this.#pin.title = pinned ? "Back to the grid" : "Enlarge";
+    this.#pin.setAttribute("aria-label", `Keep ${this.video.getAttribute("aria-label")} large`);
+    this.#pin.title = pinned ? "No longer keep large" : "Keep large";
     this.#pin.replaceChildren(icon(pinned ? "shrink" : "enlarge"));
   }
 
@@ -141,25 +172,54 @@ export class Tile {
   }
 }
 
+/**
+ * Tiles of one size as they fit; or one large, and the others in a strip; or, of two people, the other as large as the
+ * stage, and oneself in its corner.
+ */
 export class Grid {
   #list;
   #tiles = [];
+  #pinned = null;
+  /** Who spoke last of the others. */
+  #speaker = null;
+  #view = "grid";
 
   constructor(list) {
     this.#list = list;
     new ResizeObserver(() => this.#layOut()).observe(list.parentElement);
   }
 
+  /** "grid", or "speaker": who speaks is large. */
+  get view() {
+    return this.#view;
+  }
+
+  set view(view) {
+    this.#view = view;
+    this.#pin(null);
+  }
+
+  /** Who speaks now. */
+  set speaker(tile) {
+    if (!tile || tile.self || tile === this.#speaker) return;
+    this.#speaker = tile;
+    if (this.#view === "speaker") this.#layOut();
+  }
+
+  /** A screen that is shared stands first. */
   add(options) {
-    const tile = new Tile({ ...options, pinned: (which) => this.#pin(which) });
+    const tile = new Tile({ ...options, pinned: (which) => this.#pin(which === this.#pinned ? null : which) });
     this.#tiles.push(tile);
-    this.#list.append(tile.item);
+    if (options.screen && !options.self) this.#list.prepend(tile.item);
+    else this.#list.append(tile.item);
     this.#layOut();
     return tile;
   }
 
   remove(tile) {
     this.#tiles = this.#tiles.filter((other) => other !== tile);
+    if (this.#pinned === tile) this.#pinned = null;
+    if (this.#speaker === tile) this.#speaker = null;
     tile.item.remove();
     this.#layOut();
   }
@@ -169,17 +229,37 @@ export class Grid {
   }
 
   #pin(which) {
-    const pinned = which.item.classList.contains("pinned");
-    for (const tile of this.#tiles) tile.pin(tile === which && !pinned);
+    this.#pinned = which;
+    for (const tile of this.#tiles) tile.pin(tile === which);
     this.#layOut();
   }
 
-  /** As many columns as make the largest tiles. */
+  /** The large one; none in a grid. */
+  get #main() {
+    const others = this.#tiles.filter(({ self }) => !self);
+    const screen = others.findLast((tile) => tile.screen);
+    const speaker = this.#view === "speaker" ? this.#speaker ?? others[0] : null;
+    return this.#pinned ?? screen ?? speaker ?? (this.#isDuo ? others[0] : null);
+  }
+
+  /** Two people, and nothing else. */
+  get #isDuo() {
+    return this.#tiles.length === 2 && this.#tiles.filter(({ self }) => self).length === 1 && !this.#pinned?.self;
+  }
+
   #layOut() {
     const { clientWidth, clientHeight } = this.#list.parentElement;
-    const pinned = this.#tiles.some((tile) => tile.item.classList.contains("pinned"));
-    this.#list.classList.toggle("has-pinned", pinned);
+    const main = this.#main;
+    for (const tile of this.#tiles) tile.item.classList.toggle("main", tile === main);
+    this.#list.classList.toggle("has-main", Boolean(main));
+    this.#list.classList.toggle("duo", Boolean(main) && this.#isDuo);
     this.#list.style.setProperty("--stage-height", `${clientHeight}px`);
+    this.#fill(clientWidth, clientHeight);
+    for (const tile of this.#tiles) tile.fit();
+  }
+
+  /** As many columns as make the largest tiles. */
+  #fill(clientWidth, clientHeight) {
     const count = this.#tiles.length;
     if (!count || !clientWidth) return;
     const ratio = clientWidth > clientHeight ? 16 / 9 : 4 / 3;
@@ -198,6 +278,5 @@ export class Grid {
     this.#list.style.setProperty("--columns", best.columns);
     this.#list.style.setProperty("--tile-width", `${best.width}px`);
     this.#list.style.setProperty("--tile-height", `${Math.floor(best.width / ratio)}px`);
-    for (const tile of this.#tiles) tile.fit();
   }
 }

@@ -1,151 +1,186 @@
-// What is received of one peer: a session by WHEP, played by one video element. Of what is sent in several sizes it
-// asks for the one that fits the element.
+// What is received of one source of a peer, its camera and microphone or its screen, played by one video element. Of
+// what is sent in several sizes it asks for the one that fits the element, and for no pictures while the element is out
+// of sight.
 
-import { Session } from "./session.js";
-
-/** After the element was resized, or the session has begun. */
+/** After the element was resized, or another layer has come. */
 const SETTLE_MS = 400;
-/** What there is, and what keeps it from being more, is asked for again. */
-const AGAIN_MS = 5_000;
+/** Out of sight for so long, pictures are paused. */
+const UNSEEN_MS = 1_500;
+/** Of 10; 16 percent of loss are 5, 5 percent 8. */
+const FAIR = 7;
 /** A picture may be stretched by as much before it is too small. */
 const STRETCH = 1.3;
 
-/** What the server says limits a picture. A picture in the size that was asked for is limited by nobody. */
-const LIMITS = { network: "your network", publisher: "", preference: "the size of the tile" };
-
 export class Viewer {
-  session;
+  peer;
+  /** Whether it shows a screen. */
+  isScreen;
+  tile;
   stream = new MediaStream();
-  video;
-  /** Kinds that the peer sends and the answer left out: this browser has no decoder for them. */
-  undecodable = [];
-  /** Name of the layer that fits, and its place among those that are sent in words; empty where there is one size. */
-  layer = "";
-  layerWords = "";
-  /** What keeps the picture from being better, in words; and whether there is none, for the network carries none. */
-  limitWords = "";
-  suspended = false;
-  /** Name of the layer that the server was told; empty for the best one. */
-  #told = "";
-  /** The tile's size and the number of layers, when they were last chosen by. */
-  #settled = "";
+  /** What is received, by kind; null where there is nothing. */
+  audio = null;
+  video = null;
 
+  #session;
   #timer = 0;
-  #observer;
+  #hiding = 0;
+  #isHidden = false;
+  #resized;
+  #seen;
+  /** Sizes of layers as they were seen, by number. */
+  #sizes = new Map();
+  /** The layer that the server was told; null before it was told any. */
+  #told = null;
+  /** The highest layer that has come: of a small picture the server counts some above it that are not sent. */
+  #highest = 0;
 
   /**
-   * @param tracks kinds that the peer sends
-   * @param video the element that plays them
+   * @param tile where it is shown
+   * @param session tells the server
    */
-  constructor({ room, peer, tracks, token, video, talk, changed }) {
-    this.video = video;
-    this.tracks = tracks;
-    this.session = new Session({
-      token,
-      address: () => `whep/${encodeURIComponent(room)}/${encodeURIComponent(peer)}`,
-      prepare: (pc) => {
-        this.#prepare(pc);
-        talk.watch(pc, peer);
-      },
-      answered: (pc) => this.#answered(pc),
-      changed: (session) => {
-        changed(session);
-        if (session.state === "connected") this.#chooseIn(SETTLE_MS);
-      },
-    });
-    this.#observer = new ResizeObserver(() => this.#chooseIn(SETTLE_MS));
-    this.#observer.observe(video);
+  constructor({ peer, isScreen, tile, session }) {
+    Object.assign(this, { peer, isScreen, tile });
+    this.#session = session;
+    tile.video.srcObject = this.stream;
+    this.#resized = new ResizeObserver(() => this.#chooseSoon());
+    this.#resized.observe(tile.video);
+    tile.video.addEventListener("resize", this.#chooseSoon);
+    this.#seen = new IntersectionObserver(([{ isIntersecting }]) => this.#show(isIntersecting));
+    this.#seen.observe(tile.item);
   }
 
-  get pc() {
-    return this.session.pc;
+  get element() {
+    return this.tile.video;
+  }
+
+  /** SSRCs of what is received. */
+  get ssrcs() {
+    return [this.audio, this.video].filter(Boolean).map(({ ssrc }) => ssrc);
+  }
+
+  /** Number of the layer that is sent, the lowest is 0; null where there is one size, or nothing comes. */
+  get layer() {
+    return this.video?.layers > 1 ? this.video.spatial ?? null : null;
+  }
+
+  /** The layer's place among those that are sent, in words; empty where there is one. */
+  get layerWords() {
+    const scores = this.video?.score?.producerScores ?? [];
+    // One encoding that has layers within it has one score.
+    const count = scores.length > 1 ? scores.filter((one) => one > 0).length : this.video?.layers ?? 1;
+    if (count < 2 || this.layer === null) return "";
+    return `${Math.max(1, count - (this.#highest - this.layer))} of ${count}`;
+  }
+
+  /** What keeps the picture from being better, in words. */
+  get limitWords() {
+    const { layer } = this;
+    if (layer === null || layer >= this.#highest) return "";
+    return layer < Math.min(this.#told ?? this.#highest, this.#highest) ? "your network" : "the size of the tile";
+  }
+
+  /** Whether the path carries no picture, though there is one. */
+  get isSuspended() {
+    const { video } = this;
+    return Boolean(video) && !video.paused && !this.#isHidden && video.spatial === null &&
+      video.score?.producerScores?.some((score) => score > 0) === true;
+  }
+
+  /** Whose connection loses packets, in words; empty if nobody's does to speak of. */
+  get weakness() {
+    const scores = [this.audio, this.video].filter((one) => one && !one.paused).map(({ score }) => score ?? {});
+    const isBad = (name) => scores.some((score) => score[name] > 0 && score[name] < FAIR);
+    if (isBad("score")) return "Your connection loses much of this";
+    return isBad("producerScore") ? "Their connection is bad" : "";
+  }
+
+  /** Plays a consumer, in the place of one of its kind. */
+  take(consumer) {
+    const before = this[consumer.kind];
+    if (before) this.drop(before);
+    this[consumer.kind] = consumer;
+    this.stream.addTrack(consumer.receiver.track);
+    if (consumer.kind !== "video") return;
+    this.#sizes.clear();
+    this.#told = null;
+    this.#highest = 0;
+    if (this.#isHidden) this.#session.tell("pauseConsumer", { consumerId: consumer.id });
+  }
+
+  /** Plays a consumer no more. */
+  drop(consumer) {
+    if (this[consumer.kind] !== consumer) return;
+    this[consumer.kind] = null;
+    this.stream.removeTrack(consumer.receiver.track);
+  }
+
+  /** The server has told something of a consumer. */
+  changed() {
+    this.#highest = Math.max(this.#highest, this.layer ?? 0);
+    this.#chooseSoon();
   }
 
   close() {
     clearTimeout(this.#timer);
-    this.#observer.disconnect();
-    this.session.close();
-    this.video.srcObject = null;
+    clearTimeout(this.#hiding);
+    this.#resized.disconnect();
+    this.#seen.disconnect();
+    this.element.removeEventListener("resize", this.#chooseSoon);
+    this.element.srcObject = null;
   }
 
-  #prepare(pc) {
-    this.layer = this.layerWords = this.limitWords = this.#told = this.#settled = "";
-    this.suspended = false;
-    this.stream = new MediaStream();
-    this.video.srcObject = this.stream;
-    pc.addTransceiver("audio", { direction: "recvonly" });
-    askForDescriptor(pc.addTransceiver("video", { direction: "recvonly" }));
-    pc.addEventListener("track", ({ track }) => this.stream.addTrack(track));
+  #show(isSeen) {
+    clearTimeout(this.#hiding);
+    if (isSeen) this.#hide(false);
+    else this.#hiding = setTimeout(() => this.#hide(true), UNSEEN_MS);
   }
 
-  #answered(pc) {
-    const refused = pc.getTransceivers().filter(({ currentDirection }) => !/recv/.test(currentDirection ?? ""));
-    const kinds = refused.map(({ receiver }) => receiver.track.kind);
-    this.undecodable = kinds.filter((kind) => this.tracks.includes(kind));
-    for (const { receiver } of refused) this.stream.removeTrack(receiver.track);
+  #hide(isHidden) {
+    if (isHidden === this.#isHidden) return;
+    this.#isHidden = isHidden;
+    if (!this.video) return;
+    this.#session.tell(isHidden ? "pauseConsumer" : "resumeConsumer", { consumerId: this.video.id });
   }
 
-  #chooseIn(ms) {
+  #chooseSoon = () => {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#choose(), ms);
-  }
+    this.#timer = setTimeout(() => this.#choose(), SETTLE_MS);
+  };
 
-  /** Asks for the smallest layer that fills the element, of those that are sent; or for the best, whichever that is. */
-  async #choose() {
-    const sections = Object.entries((await this.session.ask("layer")) ?? {});
-    // A publisher may send more later, another camera for one, and a network carry more or less.
-    if (this.session.state === "connected") this.#chooseIn(AGAIN_MS);
-    if (!sections.length) return;
-    const [mediaId, section] = sections[0];
-    this.suspended = section.suspended;
-    this.limitWords = LIMITS[section.limitedBy] ?? "";
-    const sized = sizes(section);
-    if (!sized.length) return;
-    // Once all sizes are known only the tile's own decides: each change costs the viewer a key frame.
-    const { inactive, layers } = section;
-    const isSettled = !inactive.length && sized.length === layers.length;
-    const tile = `${this.video.clientWidth} ${this.video.clientHeight} ${sized.length}`;
-    if (isSettled && tile === this.#settled) return;
-    this.#settled = isSettled ? tile : "";
-    const { clientWidth, clientHeight } = this.video;
+  /** Asks for the smallest layer that fills the element, of those that are sent. */
+  #choose() {
+    const { video, layer } = this;
+    this.#highest = Math.max(this.#highest, layer ?? 0);
+    const { videoWidth, videoHeight, clientWidth, clientHeight } = this.element;
+    if (layer === null || this.#isHidden || !videoWidth || !clientWidth) return;
+    this.#measure(layer, videoWidth, videoHeight);
     const [wide, high] = [clientWidth, clientHeight].map((side) => (side * devicePixelRatio) / STRETCH);
-    const fits = sized.findLastIndex(({ width, height }) => width >= wide && height >= high);
-    const place = Math.max(fits, 0);
-    const { encodingId, spatialLayerId } = sized[place];
-    const chosen = [encodingId, spatialLayerId].filter((name) => name !== undefined).join(", layer ");
-    const told = place === 0 ? "" : chosen;
-    if (told !== this.#told) {
-      const wish = told ? { mediaId, encodingId, spatialLayerId } : { mediaId };
-      if (!(await this.session.ask("layer", wish))) return;
-      this.#told = told;
+    let fits = this.#highest;
+    while (fits > 0) {
+      const { width, height } = this.#sizeOf(fits - 1);
+      // A picture is shown whole or cropped: it must be large enough in both directions.
+      if (width < wide || height < high) break;
+      fits -= 1;
     }
-    this.layer = chosen;
-    this.layerWords = `${sized.length - place} of ${sized.length}`;
+    // The best, whichever that will be.
+    const wanted = fits === this.#highest ? video.layers - 1 : fits;
+    if (wanted === (this.#told ?? video.layers - 1)) return;
+    this.#told = wanted;
+    this.#session.tell("setConsumerPreferredLayers", { consumerId: video.id, spatialLayer: wanted });
   }
-}
 
-/**
- * The layers of which a size is known, the best first. Within one encoding only that of the best is told; each below is
- * taken for half of it, as browsers make them.
- */
-function sizes({ layers }) {
-  const best = (id) => {
-    const own = layers.filter(({ encodingId }) => encodingId === id);
-    return Math.max(...own.map((one) => one.spatialLayerId ?? 0));
-  };
-  const scaled = ({ width, height, ...layer }) => {
-    const by = layer.spatialLayerId === undefined ? 1 : 2 ** (best(layer.encodingId) - layer.spatialLayerId);
-    return { ...layer, width: width / by, height: height / by };
-  };
-  const order = (a, b) => b.simulcastIdx - a.simulcastIdx || (b.spatialLayerId ?? 0) - (a.spatialLayerId ?? 0);
-  return layers.filter(({ width }) => width).map(scaled).sort(order);
-}
+  /** Another size of a layer is another camera: what was known of it counts no more. */
+  #measure(layer, width, height) {
+    const known = this.#sizes.get(layer);
+    if (known && (known.width !== width || known.height !== height)) this.#sizes.clear();
+    this.#sizes.set(layer, { width, height });
+  }
 
-/** AV1 in spatial layers cannot be decoded without it, and Chromium offers it to receive only if told to. */
-function askForDescriptor(transceiver) {
-  const extensions = transceiver.getHeaderExtensionsToNegotiate?.() ?? [];
-  const descriptor = extensions.find(({ uri }) => uri.endsWith("#dependency-descriptor-rtp-header-extension"));
-  if (!descriptor || descriptor.direction !== "stopped") return;
-  descriptor.direction = "sendrecv";
-  transceiver.setHeaderExtensionsToNegotiate(extensions);
+  /** The size of a layer as it was seen or, by the nearest that was, as browsers make them: each half of the next. */
+  #sizeOf(layer) {
+    const byDistance = [...this.#sizes].sort(([a], [b]) => Math.abs(a - layer) - Math.abs(b - layer));
+    const [[nearest, { width, height }]] = byDistance;
+    const by = 2 ** (layer - nearest);
+    return { width: width * by, height: height * by };
+  }
 }
