@@ -128,8 +128,8 @@ fn access(config: &Config, headers: &HeaderMap, scheme: Scheme, (method, path): 
 /// opens would let them in.
 fn is_guarded(config: &Config, path: &str) -> bool {
     match path.split('/').nth(1) {
-        // A WebSocket: both are asked for.
-        Some("" | "protoo") => !config.whip.tokens.is_empty() || !config.whep.tokens.is_empty(),
+        // A WebSocket: without a token to publish by one may watch.
+        Some("" | "protoo") => !config.whep.tokens.is_empty(),
         Some("whip") => !config.whip.tokens.is_empty(),
         Some("whep") => !config.whep.tokens.is_empty(),
         Some("rooms") if path.ends_with("/events") => !config.whep.tokens.is_empty(),

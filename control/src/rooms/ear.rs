@@ -4,6 +4,7 @@
 //! not take them is told that it is too slow, and nothing more.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
@@ -82,6 +83,8 @@ pub(crate) enum PeerEvent {
     Volumes(Arc<[(String, i8)]>),
     /// Another peer speaks; none when all are silent.
     Speaker(Option<String>),
+    /// The server stops at this time, at the latest.
+    Closing(Instant),
 }
 
 /// Where a participant's events go.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use corecast_wire::{Command, RouterId};
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::ear::PeerEvent;
 use super::error::Error;
 use super::events::RoomEvent;
 use super::state::State;
@@ -158,7 +159,9 @@ impl Room {
 
     /// Tells those who listen that it will close.
     pub(super) async fn tell_closing(&self, at: Instant) {
-        self.state().await.events.send(RoomEvent::Closing(at));
+        let state = self.state().await;
+        state.events.send(RoomEvent::Closing(at));
+        state.tell_all(|| PeerEvent::Closing(at));
     }
 
     /// True if it is closed now.

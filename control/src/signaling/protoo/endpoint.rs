@@ -56,14 +56,15 @@ impl Asked {
     }
 }
 
-/// Who publishes and watches needs the right to both.
-fn authorize(app: &App, request: &Request, token: Option<&str>) -> Result<(), HttpError> {
+/// Who takes part needs the right to watch. True if it may publish as well.
+fn authorize(app: &App, request: &Request, token: Option<&str>) -> Result<bool, HttpError> {
     let config = app.config();
     let check = |scope| access::check(&config, scope, request.headers(), token);
-    check(Scope::Publish).and_then(|()| check(Scope::Watch)).or_else(|refused| {
+    check(Scope::Watch).or_else(|refused| {
         app.admit_guess(request.extensions(), "requests without a right token")?;
         Err(refused)
-    })
+    })?;
+    Ok(check(Scope::Publish).is_ok())
 }
 
 /// Lets the client in: its peer is in the room, and its WebSocket is served until one of both ends.
@@ -77,7 +78,7 @@ pub(super) async fn connect(app: Arc<App>, request: Request) -> Answer {
         return Err(HttpError::new(StatusCode::FORBIDDEN, sentence).because("no_subprotocol"));
     }
     let asked = Asked::read(request.uri())?;
-    authorize(&app, &request, asked.token.as_deref())?;
+    let may_publish = authorize(&app, &request, asked.token.as_deref())?;
     let admitted = app.admit_session(request.extensions())?;
     if !is_socket {
         let upgrade =
@@ -125,7 +126,7 @@ pub(super) async fn connect(app: Arc<App>, request: Request) -> Answer {
             tokio::spawn(async move { leave(&rooms, &of, &peer, "its client hung up").await });
         });
         Ok(upgrade.on_upgrade(async move |socket| {
-            Session::new(app, room, entered, socket).run(admitted).await;
+            Session::new(app, room, entered, socket, may_publish).run(admitted).await;
             drop(place);
         }))
     })

@@ -103,6 +103,9 @@ impl Session {
     }
 
     async fn produce(&self, mut body: ProduceBody) -> Answer {
+        if !self.may_publish {
+            return Err(Refusal::forbidden("this token is for watching alone"));
+        }
         let app_data = Some(body.app_data(self.peer.name())?);
         let ProduceBody { transport_id, kind, rtp_parameters, paused, .. } = body;
         let new = NewProducer { kind, rtp_parameters, paused, app_data };

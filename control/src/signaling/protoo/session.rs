@@ -42,6 +42,8 @@ pub(super) struct Session {
     pub(super) peer: PeerHandle,
     pub(super) dialect: Dialect,
     pub(super) has_joined: bool,
+    /// Its token is one to publish by, or none is asked for.
+    pub(super) may_publish: bool,
     /// It takes media, and data.
     pub(super) takes_media: bool,
     pub(super) takes_data: bool,
@@ -73,7 +75,7 @@ pub(super) async fn leave(rooms: &Rooms, room: &Arc<Room>, peer: &PeerHandle, wh
 }
 
 impl Session {
-    pub(super) fn new(app: Arc<App>, room: Arc<Room>, entered: Entered, socket: WebSocket) -> Self {
+    pub(super) fn new(app: Arc<App>, room: Arc<Room>, entered: Entered, socket: WebSocket, may_publish: bool) -> Self {
         let (peer, left, events) = entered;
         let (incoming, outgoing) = socket::open(socket);
         Self {
@@ -82,6 +84,7 @@ impl Session {
             peer,
             dialect: Dialect::Unknown,
             has_joined: false,
+            may_publish,
             takes_media: false,
             takes_data: false,
             receives_on: None,

@@ -1,5 +1,7 @@
 //! What happens in the room, as a client is told of it: with the members of both dialects, where they can be merged.
 
+use std::time::Instant;
+
 use serde_json::json;
 
 use super::dialect::Dialect;
@@ -49,6 +51,10 @@ impl Session {
             PeerEvent::Speaker(speaker) if self.dialect != Dialect::Legacy => {
                 let data = speaker.map_or_else(|| json!({}), |peer| json!({ "peerId": peer }));
                 self.tell("activeSpeaker", &data);
+            }
+            PeerEvent::Closing(at) => {
+                let left = at.saturating_duration_since(Instant::now());
+                self.tell("closing", &json!({ "seconds": left.as_secs_f64().round() }));
             }
             // The legacy client is told of the loudest.
             PeerEvent::Speaker(_) => {}

@@ -46,7 +46,7 @@ async fn a_plain_request_tells_why_a_websocket_is_refused() {
     assert_eq!(server.get("/protoo?roomId=r").await.status, StatusCode::BAD_REQUEST);
     assert_eq!(server.get("/rooms").await.json()["rooms"], json!([]), "it makes no room");
 
-    let config = Config::parse("[whip]\ntokens = [\"abcdefgh12345678\"]").expect("settings");
+    let config = Config::parse("[whep]\ntokens = [\"abcdefgh12345678\"]").expect("settings");
     let server = Server::start_with(config).await;
     assert_eq!(server.get(path).await.status, StatusCode::UNAUTHORIZED);
     let with = format!("{path}&token=abcdefgh12345678");
@@ -74,8 +74,9 @@ async fn pages_of_other_hosts_may_not_come() {
 }
 
 #[tokio::test]
-async fn who_takes_part_needs_the_tokens_of_both() {
-    let config = Config::parse("[whip]\ntokens = [\"both\", \"send\"]\n[whep]\ntokens = [\"both\"]").expect("settings");
+async fn who_takes_part_needs_a_token_to_watch_and_who_publishes_one_for_that() {
+    let tokens = "[whip]\ntokens = [\"both\", \"send\"]\n[whep]\ntokens = [\"both\", \"see\"]";
+    let config = Config::parse(tokens).expect("settings");
     let server = Server::start_with(config).await;
     let with = async |token: &str| {
         let path = format!("/?roomId=r&peerId=p{token}");
@@ -85,6 +86,11 @@ async fn who_takes_part_needs_the_tokens_of_both() {
     assert_eq!(with("&token=wrong").await, 401);
     assert_eq!(with("&token=send").await, 403);
     assert_eq!(with("&token=both").await, 101);
+    let path = "/?roomId=r&peerId=watcher&token=see";
+    let mut watcher = knock(&server, path, &[PROTOO]).await.map_err(|refusal| refusal.1).expect("may watch");
+    let send = watcher.transport(true).await;
+    watcher.ask("join", json!({ "displayName": "Watcher" })).await;
+    watcher.refused("produce", camera(&send), 403, "watching").await;
     let headers = [PROTOO, ("Authorization", "Bearer both"), ("Origin", "https://any.example")];
     assert!(knock(&server, "/?roomId=r&peerId=q", &headers).await.is_ok(), "a token says who may");
 }
