@@ -124,6 +124,9 @@
     return { own: pc?.localDescription?.sdp ?? null, servers: pc?.remoteDescription?.sdp ?? null };
   }
 
+  /** Who is there, as the page says it. */
+  const people = () => document.getElementById('people').textContent;
+
   /** Lets the page restart ICE by its own means. */
   async function restartIce() {
     await window.corecast.restartIce();
@@ -269,6 +272,11 @@
     return true;
   }
 
+  /** What a session has received of a kind. */
+  async function received(name, kind) {
+    return (await summary(sessionOf(name).pc)).inbound[kind] ?? null;
+  }
+
   /** Ends a session. */
   async function endSession(name) {
     const { pc, location } = sessionOf(name);
@@ -279,7 +287,7 @@
   }
 
   window.probe = {
-    wishes, look, agreed, restartIce, press, chat, react, talk, changeCamera, summary, startSession, openChannel, channelOpens, say, sayAll, heard,
+    wishes, look, agreed, people, received, restartIce, press, chat, react, talk, changeCamera, summary, startSession, openChannel, channelOpens, say, sayAll, heard,
     closeChannel, channelCloses, endSession,
   };
 })();

@@ -272,22 +272,64 @@ const tests = {
     await Promise.all([a.fine(), b.fine()]);
   },
 
-  /** The server's own page, which publishes by WHIP and watches by WHEP, and a client in one room. */
-  async whip() {
-    const a = await Client.open('chromium', 'typed', 'anna', { roomId: 'mixed', video: CAMERA });
+  /** The server's own page and a client in one room: pictures, sound and chat both ways. */
+  async page() {
+    const a = await Client.open('chromium', 'typed', 'anna', { roomId: 'page', chat: true, video: CAMERA });
     const context = await browsers.chromium.createBrowserContext();
     const page = await context.newPage();
-    await page.goto(`${SERVER}/?room=mixed&name=Paula&auto=1&codec=vp8`);
-    const whip = await a.told('newPeer', ({ peer }) => peer.displayName === 'Paula');
-    await a.sees(whip.peer.peerId);
-    await a.hears(whip.peer.peerId);
+    await page.goto(`${SERVER}/?room=page&name=Paula&auto=1&codec=vp8`);
+    const { peer } = await a.told('newPeer', ({ peer }) => peer.displayName === 'Paula');
+    assert.equal(peer.device.flag, 'chrome');
+    await a.sees(peer.peerId);
+    await a.hears(peer.peerId);
     await until('the page shows a moving picture of anna', () => page.evaluate(async () => {
       const videos = [...document.querySelectorAll('video')].filter((video) => !video.muted && video.videoWidth > 0);
       return videos.some((video) => video.currentTime > 1);
     }));
-    await a.told('newPeer', ({ peer }) => peer.device.flag === 'viewer');
+    await until('anna says something', () => a.call('say', 'chat', 'hello Paula'));
+    await until('Paula reads it', () => page.evaluate(() => document.getElementById('chat-log').innerText.includes('hello Paula')));
+    await page.evaluate(() => {
+      document.getElementById('chat-field').value = 'hello Anna';
+      document.getElementById('chat-form').requestSubmit();
+    });
+    await until('anna reads it', async () => (await a.look()).events.some(([what, label, from, text]) =>
+      what === 'message' && label === 'chat' && from === peer.peerId && text === 'hello Anna'));
     await context.close();
-    await a.told('peerClosed', ({ peerId }) => peerId === whip.peer.peerId);
+    await a.told('peerClosed', ({ peerId }) => peerId === peer.peerId);
+    await a.fine();
+  },
+
+  /** A publisher by WHIP, a viewer by WHEP and a client in one room. */
+  async whip() {
+    const a = await Client.open('chromium', 'typed', 'anna', { roomId: 'mixed', video: CAMERA });
+    const context = await browsers.chromium.createBrowserContext();
+    const page = await context.newPage();
+    await page.goto(`${SERVER}/status`);
+    const session = (path, publishes) => page.evaluate(async (path, publishes) => {
+      const pc = new RTCPeerConnection();
+      (window.sessions ??= []).push(pc);
+      const media = publishes ? await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 320, height: 180 } }) : null;
+      for (const kind of ['audio', 'video']) {
+        const [track] = media?.getTracks().filter((one) => one.kind === kind) ?? [];
+        pc.addTransceiver(track ?? kind, { direction: publishes ? 'sendonly' : 'recvonly' });
+      }
+      await pc.setLocalDescription();
+      const headers = { 'Content-Type': 'application/sdp' };
+      const response = await fetch(path, { method: 'POST', headers, body: pc.localDescription.sdp });
+      await pc.setRemoteDescription({ type: 'answer', sdp: await response.text() });
+    }, path, publishes);
+    await session('/whip/mixed?peer=paula&name=Paula', true);
+    await a.told('newPeer', ({ peer }) => peer.displayName === 'Paula');
+    await a.sees('paula');
+    await a.hears('paula');
+    await session('/whep/mixed/anna', false);
+    await a.told('newPeer', ({ peer }) => peer.device.flag === 'viewer');
+    await until('the viewer decodes pictures of anna', () => page.evaluate(async () => {
+      const stats = [...(await window.sessions.at(-1).getStats()).values()];
+      return stats.some(({ type, kind, framesDecoded }) => type === 'inbound-rtp' && kind === 'video' && framesDecoded > 30);
+    }));
+    await context.close();
+    await a.told('peerClosed', ({ peerId }) => peerId === 'paula');
     await a.fine();
   },
 

@@ -16,12 +16,13 @@ const PATIENCE: &str = "240";
 /// The test that needs a network of its own: it drops packets by rule.
 const SILENCE: (&str, &str) = ("a_client_that_falls_silent_is_closed", "silence");
 /// Names of the program's tests, and what each is about.
-const TESTS: [(&str, &str); 8] = [
+const TESTS: [(&str, &str); 9] = [
     ("one_of_each_generation_meets_the_other", "call"),
     ("spatial_layers_of_vp9_and_av1_and_vp9_of_firefox", "codecs"),
     ("a_client_may_be_the_dtls_server_or_come_by_tcp", "roles"),
     ("a_peer_that_comes_again_takes_its_own_place", "again"),
     ("consumers_are_as_many_as_the_first_client_wants", "replicas"),
+    ("the_servers_own_page_is_a_peer_like_others", "page"),
     ("whip_and_whep_are_peers_like_others", "whip"),
     (SILENCE.0, SILENCE.1),
     ("clients_come_again_when_the_server_was_killed", "restart"),

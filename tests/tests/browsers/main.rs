@@ -14,6 +14,7 @@ mod narrow;
 mod recovery;
 mod talk;
 mod together;
+mod told;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -65,6 +66,9 @@ const TESTS: &[Test] = &[
     ("messages_under_loss_in_both_orders", data::under_loss),
     ("messages_to_aiortc_and_libdatachannel_and_back", data::other_clients),
     ("chat_hands_and_reactions_between_browsers", talk::between_browsers),
+    ("a_screen_is_shared_beside_the_camera", told::a_screen),
+    ("who_is_muted_and_who_watches_is_told", told::muted_and_off),
+    ("whip_and_whep_are_peers_of_the_page", told::whip_and_whep),
     ("every_client_lasts", lasting::every_client_lasts),
     ("pictures_keep_coming_with_loss_each_way", recovery::loss),
     ("an_ice_restart_and_a_reload", recovery::restart_and_reload),

@@ -16,7 +16,7 @@ const FRAMES_A_SECOND: f64 = 20.0;
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 /// The sound of a peer is heard: its energy grows.
-fn hears(visitor: &Visitor<'_>, peer: &str) {
+pub(crate) fn hears(visitor: &Visitor<'_>, peer: &str) {
     let before = visitor.sees(peer, 1).energy;
     until(&format!("{} hears {peer}", visitor.page.name()), || {
         let now = visitor.decoded(peer)?.energy;

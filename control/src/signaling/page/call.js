@@ -12,6 +12,8 @@ const FIGURES_EVERY_MS = 1_000;
 const GONE_AFTER = 2;
 /** Who is there and sends nothing for so long only watches. */
 const WATCHES_AFTER_MS = 1_500;
+/** For media that came before the stay was lost to come again. */
+const COMES_AGAIN_MS = 5_000;
 const SUSPENDED = "Your network is too slow for this picture; the sound goes on.";
 
 export class Call {
@@ -89,7 +91,7 @@ export class Call {
     for (const peer of [...this.#people.keys()]) this.#forget(peer);
     this.#what.media?.removeEventListener("change", this.#showSelf);
     this.#what.grid.clear();
-    for (const key of ["away", "trouble", "autoplay", "codec"]) this.#what.notices.clear(key);
+    for (const key of ["away", "closing", "autoplay", "codec"]) this.#what.notices.clear(key);
   }
 
   /** Plays everything with sound: called from a click, which browsers ask for. */
@@ -130,6 +132,10 @@ export class Call {
       heard: (peer, label, data) => this.talk.take(peer, label, data),
       volumes: (volumes) => this.#hear(volumes),
       speaker: (peer) => this.#frame(peer),
+      closing: (seconds) => {
+        const words = "The call may be interrupted then, and goes on by itself.";
+        this.#what.notices.show("closing", "warning", `The server stops in ${seconds} seconds. ${words}`);
+      },
       changed: () => this.#sessionChanged(),
     };
   }
@@ -151,9 +157,9 @@ export class Call {
     const { notices } = this.#what;
     if (state === "refused") return this.#what.refused(error);
     if (state === "away") {
-      notices.clear("trouble");
+      notices.clear("closing");
       notices.show("away", "bad", error?.status
-        ? `You are not in the call yet: ${error.message} This page keeps trying.`
+        ? `You are not in the call yet. ${error.words ?? error.message} This page keeps trying.`
         : "The server does not answer. This page keeps trying, and goes on by itself when it is back.");
     } else if (state === "in") {
       notices.clear("away");
@@ -204,6 +210,8 @@ export class Call {
     const there = new Set(peers.map(({ peerId }) => peerId));
     for (const peer of [...this.#people.keys()]) if (!there.has(peer)) this.#forget(peer);
     for (const peer of peers) this.#meet(peer);
+    const old = [...this.viewers.values()];
+    setTimeout(() => old.forEach((viewer) => this.#removeEmpty(viewer)), COMES_AGAIN_MS);
   }
 
   #meet({ peerId, displayName }) {
@@ -247,7 +255,9 @@ export class Call {
     const { peer, isOfScreen } = consumer;
     const person = this.#people.get(peer);
     if (!person) return;
-    const key = isOfScreen ? `${peer}/screen` : peer;
+    let key = isOfScreen ? `${peer}/screen` : peer;
+    // Who sends two of a kind has a tile for each.
+    if (this.viewers.get(key)?.[consumer.kind]) key = `${peer}/${consumer.id}`;
     let viewer = this.viewers.get(key);
     if (!viewer) {
       const { grid, speaker } = this.#what;
@@ -267,10 +277,16 @@ export class Call {
   #ended(consumer) {
     const viewer = this.#viewerOf(consumer);
     viewer?.drop(consumer);
-    if (!viewer || viewer.audio || viewer.video || this.session.state !== "in") return;
-    const person = this.#people.get(consumer.peer);
-    const [key] = [...this.viewers].find(([, one]) => one === viewer);
-    if (person) this.#remove(key, person);
+    // A stay that was lost goes on with the tiles that it had.
+    if (viewer && this.session.down) this.#removeEmpty(viewer);
+  }
+
+  /** Removes a tile if nothing comes for it. */
+  #removeEmpty(viewer) {
+    const person = this.#people.get(viewer.peer);
+    const [key] = [...this.viewers].find(([, one]) => one === viewer) ?? [];
+    if (!key || !person || viewer.audio || viewer.video) return;
+    this.#remove(key, person);
     this.#what.changed();
   }
 

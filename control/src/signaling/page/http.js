@@ -31,6 +31,22 @@ export class Refused extends Error {
   get needsToken() {
     return this.status === 401;
   }
+
+  /** What it means for somebody who wants to join a call; the server's own sentence where it is not known better. */
+  get words() {
+    switch (this.status) {
+      case 401:
+        return "This call is for people with a token.";
+      case 403:
+        return /token/.test(this.message) ? "Your token is not for joining this call." : this.message;
+      case 429:
+        return "Too many people are joining from your network at once.";
+      case 503:
+        return "The server is full, or about to restart.";
+      default:
+        return this.message;
+    }
+  }
 }
 
 const bearer = (token) => (token ? { Authorization: `Bearer ${token}` } : {});

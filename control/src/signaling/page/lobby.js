@@ -1,10 +1,15 @@
 // Before the call: who one is, where one goes, how one looks and sounds there.
 
 import { devices } from "./media.js";
+import { Present } from "./present.js";
 import { loudness, meterOf } from "./speaking.js";
 
 const NAME = "corecast.name";
 const METER_EVERY_MS = 100;
+/** After the last letter of a room's name. */
+const LISTEN_AFTER_MS = 400;
+/** Names that are told; of more, how many. */
+const NAMES = 3;
 const KINDS = { videoinput: "camera", audioinput: "microphone", audiooutput: "speaker" };
 const at = (id) => document.getElementById(id);
 
@@ -28,10 +33,17 @@ export class Lobby {
   #meter = null;
   #metered = null;
   #timer = 0;
+  #listening = 0;
+  #token;
+  #present = new Present({ changed: (names) => showPresent(names) });
 
-  /** @param joins called with { room, name, watch } */
-  constructor({ media, room, name, joins }) {
+  /**
+   * @param joins called with { room, name, watch, token }
+   * @param token the bearer token, if one is known
+   */
+  constructor({ media, room, name, token, joins }) {
     this.#media = media;
+    this.#token = token;
     at("devices-home").open = innerWidth > 760 && innerHeight > 480;
     at("room").value = room || roomName();
     at("name").value = name || remembered();
@@ -48,6 +60,10 @@ export class Lobby {
       else return media.setMicrophone(!media.audio);
     }));
     at("again").addEventListener("click", () => this.open());
+    at("room").addEventListener("input", () => {
+      clearTimeout(this.#listening);
+      this.#listening = setTimeout(() => this.#listen(), LISTEN_AFTER_MS);
+    });
     for (const [kind, id] of Object.entries(KINDS)) {
       at(id).addEventListener("change", ({ target }) => this.#turn(() => media.choose(kind, target.value)));
     }
@@ -70,6 +86,7 @@ export class Lobby {
     at("lobby-message").hidden = !message;
     at("lobby-message").textContent = message;
     if (message) this.#trouble(null, "idle");
+    this.#listen();
     clearInterval(this.#timer);
     this.#timer = setInterval(() => {
       at("meter").value = this.#meter && this.#media.audio ? loudness(this.#meter.level) : 0;
@@ -80,6 +97,8 @@ export class Lobby {
   hide() {
     at("lobby").hidden = true;
     clearInterval(this.#timer);
+    clearTimeout(this.#listening);
+    this.#present.close();
     this.#meter?.close();
     this.#meter = this.#metered = null;
     at("preview").srcObject = null;
@@ -105,6 +124,10 @@ export class Lobby {
     at("lobby-message").hidden = false;
     at("lobby-message").textContent = sentence;
     at("token").focus();
+  }
+
+  #listen() {
+    if (!at("lobby").hidden) this.#present.listen(at("room").value.trim(), at("token").value.trim() || this.#token);
   }
 
   async #turn(action) {
@@ -167,6 +190,17 @@ export class Lobby {
     }
     at("devices-home").hidden = !at("devices").querySelector("label:not([hidden])");
   }
+}
+
+/** Who is in the room already, in words. */
+function showPresent(names) {
+  const shown = (names ?? []).slice(0, NAMES);
+  const more = (names ?? []).length - shown.length;
+  if (more > 0) shown.push(more === 1 ? "one more" : `${more} more`);
+  const last = shown.pop();
+  const all = shown.length ? `${shown.join(", ")} and ${last}` : last;
+  const words = all ? `${all} ${names.length === 1 ? "is" : "are"} in this room.` : "Nobody is in this room yet.";
+  at("present").textContent = names ? words : "";
 }
 
 const BUTTONS = {

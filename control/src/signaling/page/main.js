@@ -47,7 +47,7 @@ const chat = new Chat({
   call: at("call"),
   sends: (text) => {
     if (!call?.talk.say(text)) {
-      notices.show("chat", "warning", "Nobody can be reached just now.", { passing: true });
+      notices.show("chat", "warning", "You are not connected just now: this was not sent.", { passing: true });
       return false;
     }
     chat.add({ name: "You", text, own: true });
@@ -62,6 +62,7 @@ const lobby = new Lobby({
   media,
   room: query.get("room"),
   name: query.get("name"),
+  token,
   joins: (whereTo) => {
     if (whereTo.token) token = whereTo.token;
     join(whereTo);
@@ -146,8 +147,8 @@ function end() {
 /** The server will not have us: back to the lobby, with its reason. */
 function refused(error) {
   const again = error.needsToken || error.status === 403;
-  leave(`The server refused: ${error.message}`);
-  if (again) lobby.askForToken("This server asks for a token. Open the link that you were given, or enter it here.");
+  leave(error.words);
+  if (again) lobby.askForToken(`${error.words} Open the link that you were given, or enter the token here.`);
 }
 
 function show() {

@@ -43,6 +43,7 @@ static FILES: LazyLock<Vec<File>> = LazyLock::new(|| {
         "ortc.js",
         "sdp.js",
         "protoo.js",
+        "present.js",
         "http.js",
         "media.js",
         "figures.js",

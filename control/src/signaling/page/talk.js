@@ -9,7 +9,7 @@ const SIGNS = "corecast";
 /** The channels that there are. */
 export const LABELS = [CHAT, SIGNS];
 export const REACTIONS = ["👍", "❤️", "😂", "👏", "🎉"];
-export const MAX_CHARS = 1_000;
+const MAX_CHARS = 1_000;
 /** No message of ours is longer. */
 const MAX_MESSAGE_CHARS = 8_000;
 /** Messages of one peer that are shown at once, and how often one more is. */

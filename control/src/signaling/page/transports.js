@@ -183,10 +183,15 @@ export class ReceiveTransport extends Transport {
     const free = this.#slots.findIndex(({ state }) => state === "closed");
     if (free < 0) this.#slots.push(slot);
     else this.#slots[free] = slot;
-    await this.#soon();
-    const transceiver = this.pc.getTransceivers().find((one) => one.mid === mid);
-    if (!transceiver || transceiver.direction === "stopped") throw new Error("The browser takes no such track.");
-    return transceiver.receiver;
+    try {
+      await this.#soon();
+      const transceiver = this.pc.getTransceivers().find((one) => one.mid === mid);
+      if (!/recv/.test(transceiver?.currentDirection ?? "")) throw new Error("The browser takes no such track.");
+      return transceiver.receiver;
+    } catch (error) {
+      this.end(mid);
+      throw error;
+    }
   }
 
   /** What this section received has ended. */

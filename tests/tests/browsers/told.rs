@@ -1,0 +1,135 @@
+//! What those in a call are told of each other: a screen beside the camera, who is muted, whose camera is off, who only
+//! watches; and that publishers by WHIP and viewers by WHEP are peers among those who use the page.
+
+use corecast_tests::browser::Browser;
+use serde_json::{Value, json};
+
+use crate::Stage;
+use crate::call::{Visitor, Wishes, join, until};
+use crate::together::{hears, pictures};
+
+const BOTH: [Browser; 2] = [Browser::Chromium, Browser::Firefox];
+
+fn press(visitor: &Visitor<'_>, button: &str) {
+    visitor.page.call("press", &json!([button])).expect("the page is there");
+}
+
+/// Waits until the one tile of a peer that shows its screen, or its camera, is as wanted.
+fn tile_shows(visitor: &Visitor<'_>, peer: &str, is_screen: bool, wanted: &[(&str, &str)]) {
+    until(&format!("{} shows {wanted:?} of {peer}", visitor.page.name()), || {
+        let seen = visitor.look()?;
+        let tiles = seen["tiles"].as_array().cloned().unwrap_or_default();
+        let mut own = tiles.iter().filter(|tile| tile["peer"] == peer && tile["screen"] == is_screen);
+        let (Some(tile), None) = (own.next(), own.next()) else { return Err(format!("{tiles:?}")) };
+        if wanted.iter().all(|(name, value)| tile[*name] == *value) { Ok(()) } else { Err(tile.to_string()) }
+    });
+}
+
+fn has_no_screen(visitor: &Visitor<'_>, peer: &str) {
+    until("the screen is gone", || {
+        let seen = visitor.look()?;
+        let tiles = seen["tiles"].as_array().cloned().unwrap_or_default();
+        let shown = tiles.iter().any(|tile| tile["peer"] == peer && tile["screen"] == true);
+        if shown { Err(format!("{tiles:?}")) } else { Ok(()) }
+    });
+}
+
+pub(crate) fn a_screen(stage: &Stage) {
+    let driver = stage.with(&BOTH);
+    let server = stage.bed.server(&[]);
+    let wishes = Wishes::default();
+    let sharer = join(driver, &server, BOTH[0], ("screen", "Sharer"), &wishes);
+    let other = join(driver, &server, BOTH[1], ("screen", "Other"), &wishes);
+    let peer = sharer.publishes(&[]);
+    let of_other = other.publishes(&[]);
+    other.sees(&peer, 10);
+    sharer.sees(&of_other, 1);
+    let screen = format!("{peer}/screen");
+    // The second time its sections are those of the first.
+    for turn in 0..2 {
+        press(&sharer, "screen-button");
+        other.keeps_seeing(&screen, 20);
+        hears(&other, &screen);
+        tile_shows(&other, &peer, true, &[("state", "connected"), ("camera", "on")]);
+        other.keeps_seeing(&peer, 20);
+        // Who comes now is shown it too.
+        if turn == 0 {
+            let watches = Wishes { watches: true, ..Wishes::default() };
+            let late = join(driver, &server, BOTH[0], ("screen", "Late"), &watches);
+            late.keeps_seeing(&screen, 20);
+            pictures(&other.page, "screen");
+            pictures(&sharer.page, "screen-own");
+        }
+        press(&sharer, "screen-button");
+        has_no_screen(&other, &peer);
+        other.keeps_seeing(&peer, 20);
+    }
+    assert_eq!(other.look().expect("a look")["connections"], json!(3), "one to ask, one up, one down");
+}
+
+pub(crate) fn muted_and_off(stage: &Stage) {
+    let driver = stage.with(&BOTH);
+    let server = stage.bed.server(&[]);
+    let wishes = Wishes::default();
+    let one = join(driver, &server, BOTH[0], ("told", "One"), &wishes);
+    let other = join(driver, &server, BOTH[1], ("told", "Other"), &wishes);
+    let (of_one, of_other) = (one.publishes(&[]), other.publishes(&[]));
+    one.sees(&of_other, 10);
+    other.sees(&of_one, 10);
+    for (actor, peer, witness) in [(&one, &of_one, &other), (&other, &of_other, &one)] {
+        tile_shows(witness, peer, false, &[("camera", "on"), ("sound", "on")]);
+        press(actor, "microphone-button");
+        tile_shows(witness, peer, false, &[("camera", "on"), ("sound", "muted")]);
+        press(actor, "camera-button");
+        tile_shows(witness, peer, false, &[("camera", "off"), ("sound", "muted")]);
+        // So is who comes later.
+        let watches = Wishes { watches: true, ..Wishes::default() };
+        let late = join(driver, &server, BOTH[0], ("told", "Late"), &watches);
+        tile_shows(&late, peer, false, &[("camera", "off"), ("sound", "muted")]);
+        names_watcher(witness, "2 people, Late is watching");
+        drop(late);
+        press(actor, "microphone-button");
+        press(actor, "camera-button");
+        tile_shows(witness, peer, false, &[("camera", "on"), ("sound", "on")]);
+        witness.keeps_seeing(peer, 20);
+        hears(witness, peer);
+        names_watcher(witness, "2 people");
+    }
+}
+
+fn names_watcher(visitor: &Visitor<'_>, wanted: &str) {
+    until(&format!("{} says {wanted:?}", visitor.page.name()), || {
+        let said = visitor.page.call("people", &json!([]))?;
+        if said == json!(wanted) { Ok(()) } else { Err(said.to_string()) }
+    });
+}
+
+pub(crate) fn whip_and_whep(stage: &Stage) {
+    let driver = stage.with(&BOTH);
+    let server = stage.bed.server(&[]);
+    let wishes = Wishes::default();
+    let url = format!("http://{}/status", server.address);
+    let plain = driver.open("plain", BOTH[0], &url, &json!({}));
+    let begins = |name: &str, url: &str, publishes: bool| {
+        let asked = json!([name, url, publishes, "chat", {}]);
+        plain.call("startSession", &asked).unwrap_or_else(|why| panic!("{name}: {why}"))
+    };
+    let _ = begins("sends", "/whip/mixed?peer=encoder&name=Encoder", true);
+    let pages = BOTH.map(|browser| join(driver, &server, browser, ("mixed", browser.name()), &wishes));
+    let peers = [pages[0].publishes(&[]), pages[1].publishes(&[])];
+    for (page, other) in [(&pages[0], &peers[1]), (&pages[1], &peers[0])] {
+        page.keeps_seeing("encoder", 30);
+        hears(page, "encoder");
+        page.keeps_seeing(other, 30);
+    }
+    for peer in &peers {
+        let _ = begins(peer, &format!("/whep/mixed/{peer}"), false);
+        until("a viewer by WHEP sees the page's camera", || {
+            let video = plain.call("received", &json!([peer, "video"]))?;
+            if video["framesDecoded"].as_u64() >= Some(30) { Ok(()) } else { Err(Value::to_string(&video)) }
+        });
+    }
+    names_watcher(&pages[0], "3 people, 2 are watching");
+    plain.call("endSession", &json!(["sends"])).expect("ends");
+    names_watcher(&pages[1], "2 people, 2 are watching");
+}
