@@ -2,7 +2,7 @@
 
 import { Figures } from "./figures.js";
 import { CODEC_NAMES, Publisher, canSend } from "./publisher.js";
-import { Session } from "./session.js";
+import { NoPath, Session } from "./session.js";
 import { loudnessOf } from "./speaking.js";
 import { LABELS, Talk } from "./talk.js";
 import { Viewer } from "./viewer.js";
@@ -158,12 +158,11 @@ export class Call {
     if (state === "refused") return this.#what.refused(error);
     if (state === "away") {
       notices.clear("closing");
-      notices.show("away", "bad", error?.status
-        ? `You are not in the call yet. ${error.words ?? error.message} This page keeps trying.`
-        : "The server does not answer. This page keeps trying, and goes on by itself when it is back.");
+      const why = error?.words ?? (error instanceof NoPath ? error.message : "The server does not answer.");
+      notices.show("away", "bad", `${why} This page keeps trying, and goes on by itself.`);
     } else if (state === "in") {
       notices.clear("away");
-      if (before === "away") notices.show("back", "info", "The server is back.", { passing: true });
+      if (before === "away") notices.show("back", "info", "You are back in the call.", { passing: true });
     }
     this.#showStates();
     this.#what.changed();
@@ -177,9 +176,11 @@ export class Call {
       tile.state = up;
       tile.note = words(up);
     }
-    for (const viewer of this.viewers.values()) {
-      viewer.tile.state = down;
-      viewer.tile.note = words(down) || (viewer.isSuspended ? SUSPENDED : "");
+    for (const [key, viewer] of this.viewers) {
+      const { tile } = viewer;
+      tile.state = down;
+      const waits = tile.camera === "loading" && this.#figures.get(key)?.still >= GONE_AFTER;
+      tile.note = words(down) || (viewer.isSuspended ? SUSPENDED : waits ? "No picture arrives." : "");
     }
   }
 

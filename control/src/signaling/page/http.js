@@ -68,7 +68,7 @@ export async function whyRefused(address, token) {
 
 /** ICE servers that the server names in Link headers (RFC 9725 section 4.6); none if it does not answer. */
 export async function iceServers(room, token) {
-  const response = await ask(`whip/${encodeURIComponent(room)}`, "OPTIONS", token).catch(() => null);
+  const response = await ask(`whep/${encodeURIComponent(room)}`, "OPTIONS", token).catch(() => null);
   const links = response?.ok ? response.headers.get("Link") ?? "" : "";
   return [...links.matchAll(/<((?:stun|turn)s?:[^>]+)>([^<]*)/g)].flatMap(([, urls, rest]) => {
     const value = (name) => rest.match(new RegExp(`${name}="([^"]*)"`))?.[1];

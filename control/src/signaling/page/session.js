@@ -20,6 +20,13 @@ const RESTARTS = 3;
 const SHORT_MS = 10_000;
 const STATES = ["connectionstatechange", "iceconnectionstatechange"];
 
+/** The server answers, and media does not get through to it. */
+export class NoPath extends Error {
+  constructor() {
+    super("Sound and pictures do not get through to the server.");
+  }
+}
+
 /** What is received of one producer of a peer. */
 export class Consumer {
   receiver = null;
@@ -64,7 +71,8 @@ export class Session {
   #signaling = null;
   #consumers = new Map();
   #channels = new Map();
-  #lost = new Set();
+  /** Transports that have been connected. */
+  #begun = new Set();
   #stop = new AbortController();
   #hurry = new AbortController();
 
@@ -100,8 +108,8 @@ export class Session {
   /** "connecting", "connected" or "restoring": how a transport does. */
   stateOf(transport) {
     if (!transport || this.state !== "in") return this.state === "away" ? "restoring" : "connecting";
-    if (this.#lost.has(transport)) return "restoring";
-    return transport.isConnected ? "connected" : "connecting";
+    if (transport.isConnected) return "connected";
+    return this.#begun.has(transport) ? "restoring" : "connecting";
   }
 
   /** Ends it; safe while the page goes. */
@@ -171,7 +179,6 @@ export class Session {
       if (this.#stopped) throw error;
       throw (await whyRefused(this.#address, this.#what.token)) ?? error;
     }
-    late.catch(() => {});
     return (method, data) => signaling.request(method, data);
   }
 
@@ -202,15 +209,13 @@ export class Session {
   async #keep(transport, gone) {
     const { pc } = transport;
     const comes = (ms) => until(pc, STATES, () => transport.isConnected, ms, gone);
-    if (!(await comes(CONNECT_LIMIT_MS)) && !gone.aborted) throw new Error("No media path to the server was found.");
+    if (!(await comes(CONNECT_LIMIT_MS)) && !gone.aborted) throw new NoPath();
+    this.#begun.add(transport);
     while (!gone.aborted) {
       await until(pc, STATES, () => !transport.isConnected, Infinity, gone);
       if (gone.aborted || (await comes(PATIENCE_MS))) continue;
-      this.#lost.add(transport);
-      this.#what.changed();
       const isBack = await this.#restore(transport, comes, gone);
-      if (!isBack && !gone.aborted) throw new Error("The media path to the server was lost.");
-      this.#lost.delete(transport);
+      if (!isBack && !gone.aborted) throw new NoPath();
       this.#what.changed();
     }
   }
@@ -220,7 +225,9 @@ export class Session {
       try {
         await transport.restartIce();
         if (await comes(RESTORE_LIMIT_MS)) return true;
-      } catch {
+      } catch (error) {
+        // Without an answer there is no WebSocket either.
+        if (!(error instanceof Refused)) return false;
         await sleep(backoffMs(attempt), gone);
       }
     }
@@ -232,7 +239,7 @@ export class Session {
     this.#signaling = this.up = this.down = null;
     for (const consumer of [...this.#consumers.values()]) this.#end(consumer);
     this.#channels.clear();
-    this.#lost.clear();
+    this.#begun.clear();
     for (const one of ended) one?.close();
   }
 

@@ -2,7 +2,7 @@
 //
 // Chat is plain text on the channel "chat", as in mediasoup-demo; the rest is JSON on the channel "corecast". The
 // server passes on what one says to all others, and keeps nothing: who comes later is told of hands that are up, by
-// those who hold them up, and of nothing else. What comes is anybody's: it is checked here, and shown as text.
+// those who hold them up, and of nothing else. What comes may be from anyone: it is checked here, and shown as text.
 
 const CHAT = "chat";
 const SIGNS = "corecast";

@@ -97,6 +97,7 @@ export class Tile {
   set state(state) { this.item.dataset.state = state; }
 
   /** "on", "off", or "loading": it is on, and its picture has not come yet. */
+  get camera() { return this.item.dataset.camera; }
   set camera(camera) {
     this.item.dataset.camera = camera;
     this.item.dataset.picture = camera === "on" ? "yes" : "no";
