@@ -93,6 +93,8 @@ export function describe({ remote, version, setup, sections }) {
     "t=0 0",
     "a=ice-lite",
     `a=group:BUNDLE ${bundled.join(" ")}`,
+    // Descriptors of AV1's layers are too long for the short form of extensions (RFC 8285 section 6).
+    "a=extmap-allow-mixed",
     "a=msid-semantic: WMS *",
     ...sections.flatMap(([media, ...rest]) => [media, ...transport, ...rest]),
   ];
