@@ -12,6 +12,8 @@ const FIGURES_EVERY_MS = 1_000;
 const GONE_AFTER = 2;
 /** Who is there and sends nothing for so long only watches. */
 const WATCHES_AFTER_MS = 1_500;
+/** A hand that is up is told every 3 s. */
+const HAND_LASTS_MS = 15_000;
 /** For media that came before the stay was lost to come again. */
 const COMES_AGAIN_MS = 5_000;
 const SUSPENDED = "Your network is too slow for this picture; the sound goes on.";
@@ -26,7 +28,7 @@ export class Call {
 
   #what;
   #publisher = null;
-  /** The others: { name, since, tiles by key of their viewer }. */
+  /** The others: { name, since, tiles by key of their viewer, handUntil }. */
   #people = new Map();
   /** Our own tiles, "camera" and "screen". */
   #own = new Map();
@@ -127,7 +129,7 @@ export class Call {
       left: (peer) => this.#forget(peer),
       renamed: (peer, name) => this.#rename(peer, name),
       consumed: (consumer) => this.#consumed(consumer),
-      consumerChanged: (consumer) => this.#viewerOf(consumer)?.changed(),
+      consumerChanged: (consumer) => this.#consumerChanged(consumer),
       consumerEnded: (consumer) => this.#ended(consumer),
       heard: (peer, label, data) => this.talk.take(peer, label, data),
       volumes: (volumes) => this.#hear(volumes),
@@ -141,12 +143,26 @@ export class Call {
   }
 
   #heard({ peer, kind, text, up, emoji }) {
-    const { name, tiles } = this.#people.get(peer) ?? {};
-    if (!name) return;
+    const person = this.#people.get(peer);
+    if (!person) return;
+    const { name, tiles } = person;
     const tile = tiles.get(peer);
     if (kind === "chat") this.#what.said({ name: tiles.size ? name : `${name} (watching)`, text });
     else if (tile && kind === "reaction") tile.react(emoji);
-    else if (tile) tile.hand = up;
+    else if (tile) {
+      tile.hand = up;
+      person.handUntil = up ? performance.now() + HAND_LASTS_MS : Infinity;
+    }
+  }
+
+  /** A hand that is up is told again and again; of one that went down meanwhile nobody need have heard. */
+  #lowerHands() {
+    for (const [peer, person] of this.#people) {
+      if (performance.now() < person.handUntil) continue;
+      person.handUntil = Infinity;
+      const tile = person.tiles.get(peer);
+      if (tile) tile.hand = false;
+    }
   }
 
   #sessionChanged() {
@@ -218,7 +234,8 @@ export class Call {
   #meet({ peerId, displayName }) {
     const known = this.#people.get(peerId);
     if (known) return this.#rename(peerId, displayName);
-    this.#people.set(peerId, { name: displayName || "Guest", since: performance.now(), tiles: new Map() });
+    const since = performance.now();
+    this.#people.set(peerId, { name: displayName || "Guest", since, tiles: new Map(), handUntil: Infinity });
     setTimeout(() => this.#what.changed(), WATCHES_AFTER_MS + 50);
     this.#what.changed();
   }
@@ -273,6 +290,13 @@ export class Call {
     this.#show(key, viewer);
     this.#showStates();
     this.#what.changed();
+  }
+
+  #consumerChanged(consumer) {
+    const [key, viewer] = [...this.viewers].find(([, one]) => one[consumer.kind] === consumer) ?? [];
+    if (!viewer) return;
+    viewer.changed();
+    this.#show(key, viewer);
   }
 
   #ended(consumer) {
@@ -334,6 +358,7 @@ export class Call {
   }
 
   async #measure() {
+    this.#lowerHands();
     const { up, down } = this.session;
     const [sent, got] = await Promise.all([up, down].map((one) => one?.pc.getStats().catch(() => null)));
     if (this.state === "left") return;
