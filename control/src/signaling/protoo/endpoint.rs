@@ -69,8 +69,8 @@ fn authorize(app: &App, request: &Request, token: Option<&str>) -> Result<bool, 
 
 /// Lets the client in: its peer is in the room, and its WebSocket is served until one of both ends.
 ///
-/// A page is not told why its WebSocket was refused. It may ask by a plain request, which is refused for the same reasons
-/// and, if there is none, for not being an upgrade (RFC 9110 section 15.5.22).
+/// A page is not told why its WebSocket was refused. It may ask by a plain request, which is refused for the same
+/// reasons and, if there is none, for not being an upgrade (RFC 9110 section 15.5.22).
 pub(super) async fn connect(app: Arc<App>, request: Request) -> Answer {
     let is_socket = is_upgrade(request.headers());
     if is_socket && !offers_protoo(request.headers()) {
