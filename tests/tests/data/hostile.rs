@@ -93,6 +93,31 @@ impl Peer {
         self.socket.send(message, &SendOptions::default()).expect("room");
     }
 
+    /// Sends chunks that were built by hand, as many as fit in each packet.
+    fn inject(&mut self, room: &mut Room, chunks: &[Vec<u8>]) {
+        for some in chunks.chunks(40) {
+            inject(&mut room.bench, &mut self.bare, &packet(self.tag, &some.concat()));
+        }
+    }
+
+    /// The last acknowledgement of the next 300 ms: the TSN up to which all has come, and the window (RFC 9260 section
+    /// 3.3.4).
+    fn acknowledgement(&mut self, room: &mut Room) -> Option<(u32, u32)> {
+        let mut last = None;
+        for _ in 0..300 {
+            room.bench.skip(Duration::from_millis(1));
+            for datagram in self.bare.arrived(&mut room.bench) {
+                self.bare.hear(&room.bench, &datagram);
+                for packet in self.bare.take_application_data(&room.bench) {
+                    if let [3, _, _, _, a, b, c, d, e, f, g, h, ..] = packet[12..] {
+                        last = Some((u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])));
+                    }
+                }
+            }
+        }
+        last
+    }
+
     /// Opens a channel by hand.
     fn open(&mut self, stream: u16, label: &str) {
         let len = u16::try_from(label.len()).expect("short").to_be_bytes();
@@ -278,6 +303,68 @@ fn a_key_protects_so_many_records_and_no_more() {
     assert!((20..60).contains(&arrived), "{arrived}");
     assert!(two.bare.heard_nonces.len() < 60);
     assert_eq!(room.bench.state_of(2).1, DtlsState::Connected);
+}
+
+/// A DATA chunk (RFC 9260 section 3.3.1) of binary data, ordered. `flags` as there: 2 begins a message, 1 ends it.
+fn data(tsn: u32, flags: u8, stream: u16, order: u16, identifier: u8, payload: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(16 + payload.len()).expect("short").to_be_bytes();
+    let (tsn, stream, order) = (tsn.to_be_bytes(), stream.to_be_bytes(), order.to_be_bytes());
+    let mut chunk = [&[0, flags][..], &len, &tsn, &stream, &order, &[0, 0, 0, identifier], payload].concat();
+    chunk.resize(chunk.len().next_multiple_of(4), 0);
+    chunk
+}
+
+/// The beginnings of 6,000 messages of which nothing more comes, a byte each. What they take of the window is what they
+/// take of memory, so it closes; of their bytes alone it would hold half a million.
+#[test]
+fn fragments_of_one_byte_close_the_window() {
+    let mut room = room();
+    let mut one = Peer::join(&mut room, 1);
+    let first = one.numbers.ours;
+    let chunks: Vec<_> = (0..6_000).map(|at| data(first.wrapping_add(at), 2, 0, at as u16 + 1, 53, b"x")).collect();
+    one.inject(&mut room, &chunks);
+    let (tsn, window) = one.acknowledgement(&mut room).expect("something has come");
+    assert_eq!(window, 0);
+    let taken = tsn.wrapping_sub(first);
+    assert!((3_000..4_500).contains(&taken), "{taken} were taken in");
+}
+
+/// An association keeps 1,024 streams. What comes on another one is acknowledged, opens no channel and leaves nothing
+/// behind, until one of those has been reset.
+#[test]
+fn streams_are_bounded_until_they_are_reset() {
+    let mut room = room();
+    let mut one = Peer::join(&mut room, 1);
+    let first = one.numbers.ours;
+    let used: Vec<_> = (0..1_024).map(|at| data(first.wrapping_add(at), 3, at as u16, 0, 53, b"x")).collect();
+    one.inject(&mut room, &used);
+    let open = [&[3, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0][..], b"chat"].concat();
+    let tsn = |at: u32| first.wrapping_add(1_024 + at);
+    one.inject(&mut room, &[data(tsn(0), 3, 5_000, 0, 50, &open)]);
+    assert_eq!(one.acknowledgement(&mut room).map(|(up_to, _)| up_to), Some(tsn(0)));
+    assert_eq!(opened(&room), 0);
+    let reset =
+        [&[130, 0, 0, 22, 0, 13, 0, 18][..], &first.to_be_bytes(), &[0; 4], &tsn(0).to_be_bytes(), &[0, 7, 0, 0]];
+    one.inject(&mut room, &[reset.concat(), data(tsn(1), 3, 5_000, 0, 50, &open)]);
+    assert_eq!(one.acknowledgement(&mut room).map(|(up_to, _)| up_to), Some(tsn(1)));
+    assert_eq!(opened(&room), 1);
+}
+
+/// A reset of streams that waits for data which never comes (RFC 6525 section 5.2.2), and then thousands of FORWARD-TSN
+/// behind it. Each is kept for after the reset, as long as there is room in the window.
+#[test]
+fn what_waits_for_a_reset_is_bounded() {
+    let mut room = room();
+    let mut one = Peer::join(&mut room, 1);
+    let first = one.numbers.ours;
+    let (request, last) = (first.to_be_bytes(), first.wrapping_add(9).to_be_bytes());
+    let reset = [&[130, 0, 0, 22, 0, 13, 0, 18][..], &request, &[0; 4], &last, &[0, 0, 0, 0]].concat();
+    one.inject(&mut room, &[reset]);
+    let forward = |at: u32| [&[192, 0, 0, 8][..], &first.wrapping_add(10 + at).to_be_bytes()].concat();
+    one.inject(&mut room, &(0..6_000).map(forward).collect::<Vec<_>>());
+    let (tsn, _) = one.acknowledgement(&mut room).expect("something has come");
+    let taken = tsn.wrapping_sub(first);
+    assert!((3_000..4_500).contains(&taken), "{taken} were taken in");
 }
 
 /// Packets of [`packets_that_are_nearly_right_do_no_harm`], unless `CORECAST_PACKETS` says another number.

@@ -29,7 +29,10 @@ use std::time::Duration;
 /// this buffer's last cumulative ack TSN, and any received data. Data received beyond this limit
 /// will be dropped, which will force the transmitter to send data that actually increases the last
 /// cumulative acked TSN.
-const MAX_ACCEPTED_OUTSTANDING_FRAGMENTS: u32 = 100000;
+///
+/// Changed for corecast: 100,000 as published, so that a packet of chunks which arrive in the reverse order moves
+/// megabytes of `additional_tsn_blocks`.
+const MAX_ACCEPTED_OUTSTANDING_FRAGMENTS: u32 = 16384;
 
 /// The maximum number of duplicate TSNs that will be reported in a SACK.
 const MAX_DUPLICATE_TSN_REPORTED: usize = 20;

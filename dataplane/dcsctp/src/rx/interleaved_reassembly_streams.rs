@@ -21,7 +21,9 @@ use crate::api::handover::SocketHandoverState;
 use crate::packet::SkippedStream;
 use crate::packet::data::Data;
 use crate::rx::IntervalList;
+use crate::rx::MAX_STREAMS;
 use crate::rx::ReassemblyKey;
+use crate::rx::cost;
 use crate::rx::reassembly_streams::ReassemblyStreams;
 use crate::types::Fsn;
 use crate::types::Mid;
@@ -122,9 +124,9 @@ impl OrderedStream {
         {
             let stream_id = self.stream_id;
             let ppid = interval.ppid;
+            assembled_bytes += interval.cost();
             let payload = interval.collect_payload();
 
-            assembled_bytes += payload.len();
             on_reassembled(Message::new(stream_id, ppid, payload));
             self.next_mid += 1;
         }
@@ -147,7 +149,7 @@ impl OrderedStream {
         }
 
         let key = InterleavedKey { mid: data.mid, fsn: data.fsn };
-        let queued_bytes = data.payload.len() as isize;
+        let queued_bytes = cost(&data.payload) as isize;
         self.intervals.add(key, data);
         let assembled = self.try_assemble_next(on_reassembled);
         queued_bytes - (assembled as isize)
@@ -172,14 +174,14 @@ impl UnorderedStream {
         }
 
         let key = UnorderedInterleavedKey { mid: data.mid, fsn: data.fsn };
-        let queued_bytes = data.payload.len() as isize;
+        let queued_bytes = cost(&data.payload) as isize;
         let idx = self.intervals.add(key, data);
 
         if let Some(interval) = self.intervals.pop_if_complete(idx) {
             let stream_id = self.stream_id;
             let ppid = interval.ppid;
+            let total_payload_len = interval.cost();
             let payload = interval.collect_payload();
-            let total_payload_len = payload.len();
 
             on_reassembled(Message::new(stream_id, ppid, payload));
             queued_bytes - (total_payload_len as isize)
@@ -203,6 +205,13 @@ impl InterleavedReassemblyStreams {
 
 impl ReassemblyStreams for InterleavedReassemblyStreams {
     fn add(&mut self, _tsn: Tsn, data: Data, on_reassembled: &mut dyn FnMut(Message)) {
+        let has_room = match data.stream_key {
+            StreamKey::Ordered(id) => self.ordered.len() < MAX_STREAMS || self.ordered.contains_key(&id),
+            StreamKey::Unordered(id) => self.unordered.len() < MAX_STREAMS || self.unordered.contains_key(&id),
+        };
+        if !has_room {
+            return;
+        }
         let diff = match data.stream_key {
             StreamKey::Ordered(stream_id) => self
                 .ordered
@@ -227,6 +236,9 @@ impl ReassemblyStreams for InterleavedReassemblyStreams {
         for skipped_stream in skipped_streams {
             if let SkippedStream::IForwardTsn(stream_key, mid) = skipped_stream {
                 match stream_key {
+                    StreamKey::Ordered(id) if self.ordered.len() >= MAX_STREAMS && !self.ordered.contains_key(id) => {}
+                    StreamKey::Unordered(id)
+                        if self.unordered.len() >= MAX_STREAMS && !self.unordered.contains_key(id) => {}
                     StreamKey::Ordered(stream_id) => {
                         let stream = self
                             .ordered
@@ -260,21 +272,17 @@ impl ReassemblyStreams for InterleavedReassemblyStreams {
     }
 
     fn reset_streams(&mut self, streams: &[StreamId]) {
+        // Changed for corecast: what is reset is as if it had never been, and takes no memory.
+        let queued_bytes = &mut self.queued_bytes;
+        let mut forget = |stream: Option<OrderedStream>| {
+            *queued_bytes -= stream.map_or(0, |stream| stream.intervals.total_bytes());
+        };
         if streams.is_empty() {
-            for stream in self.ordered.values_mut() {
-                self.queued_bytes -= stream.intervals.total_bytes();
-                stream.next_mid = Mid(0);
-                stream.intervals = IntervalList::default();
-            }
+            self.ordered.drain().for_each(|(_, stream)| forget(Some(stream)));
         } else {
-            for stream_id in streams {
-                if let Some(stream) = self.ordered.get_mut(stream_id) {
-                    self.queued_bytes -= stream.intervals.total_bytes();
-                    stream.next_mid = Mid(0);
-                    stream.intervals = IntervalList::default();
-                }
-            }
+            streams.iter().for_each(|id| forget(self.ordered.remove(id)));
         }
+        self.unordered.retain(|_, stream| !stream.intervals.is_empty());
         // Unordered streams don't need reset as they don't block on MID.
     }
 

@@ -29,6 +29,20 @@ pub trait ReassemblyKey: Copy + Ord {
     fn next(&self) -> Self;
 }
 
+/// Changed for corecast: bytes of memory that a fragment or message takes beyond its payload, about. As published the
+/// payload alone counts against the receive window, and fragments of one byte take a hundred times as much.
+pub const OVERHEAD_BYTES: usize = 128;
+
+/// Changed for corecast: streams of each kind (ordered, unordered) that an association keeps. What comes on more is
+/// forgotten until others have been reset. As published there are up to 65,536, kept for good, and each FORWARD-TSN looks
+/// through all.
+pub const MAX_STREAMS: usize = 1_024;
+
+/// What a payload counts against the receive window.
+pub fn cost(payload: &[u8]) -> usize {
+    payload.len() + OVERHEAD_BYTES
+}
+
 /// A contiguous sequence of assembled chunks.
 ///
 /// An interval represents a range of reassembled data, from `start` to `end`.
@@ -51,6 +65,11 @@ pub struct Interval<K: ReassemblyKey> {
 }
 
 impl<K: ReassemblyKey> Interval<K> {
+    /// What its fragments count against the receive window.
+    pub fn cost(&self) -> usize {
+        self.payload.iter().map(|p| cost(p)).sum()
+    }
+
     /// Consumes the interval and returns the assembled payload.
     pub fn collect_payload(self) -> Vec<u8> {
         let mut parts = self.payload;
@@ -86,10 +105,7 @@ impl<K: ReassemblyKey> IntervalList<K> {
 
     /// Returns the total number of bytes currently buffered in the list.
     pub fn total_bytes(&self) -> usize {
-        self.intervals
-            .iter()
-            .map(|interval| interval.payload.iter().map(|p| p.len()).sum::<usize>())
-            .sum()
+        self.intervals.iter().map(Interval::cost).sum()
     }
 
     /// Adds a new chunk to the list, merging it with existing intervals if possible.
@@ -199,7 +215,7 @@ impl<K: ReassemblyKey> IntervalList<K> {
         let mut bytes_removed = 0;
         self.intervals.retain(|interval| {
             if !f(interval) {
-                bytes_removed += interval.payload.iter().map(|p| p.len()).sum::<usize>();
+                bytes_removed += interval.cost();
                 false
             } else {
                 true

@@ -17,6 +17,8 @@ use crate::api::handover::HandoverReadiness;
 use crate::api::handover::SocketHandoverState;
 use crate::packet::SkippedStream;
 use crate::packet::data::Data;
+use crate::rx::OVERHEAD_BYTES;
+use crate::rx::cost;
 use crate::rx::interleaved_reassembly_streams::InterleavedReassemblyStreams;
 use crate::rx::reassembly_streams::ReassemblyStreams;
 use crate::rx::traditional_reassembly_streams::TraditionalReassemblyStreams;
@@ -103,7 +105,7 @@ impl ReassemblyQueue {
 
     pub fn get_next_message(&mut self) -> Option<Message> {
         let message = self.reassembled_messages.pop_front();
-        self.reassembled_bytes -= message.as_ref().map_or(0, |message| message.payload.len());
+        self.reassembled_bytes -= message.as_ref().map_or(0, |message| cost(&message.payload));
         message
     }
 
@@ -119,7 +121,7 @@ impl ReassemblyQueue {
                 && (deferred_stream.streams.is_empty()
                     || deferred_stream.streams.contains(&data.stream_key.id()))
             {
-                self.deferred_bytes += data.payload.len();
+                self.deferred_bytes += cost(&data.payload);
                 deferred_stream.deferred_operations.push(DeferredOperation::Data(tsn, data));
                 return;
             }
@@ -127,7 +129,7 @@ impl ReassemblyQueue {
 
         self.streams.add(tsn, data, &mut |message| {
             self.rx_messages_count += 1;
-            self.reassembled_bytes += message.payload.len();
+            self.reassembled_bytes += cost(&message.payload);
             self.reassembled_messages.push_back(message);
         });
     }
@@ -145,7 +147,7 @@ impl ReassemblyQueue {
     }
 
     fn forward_tsn_cost(num_streams: usize) -> usize {
-        (1 + num_streams) * 4
+        OVERHEAD_BYTES + (1 + num_streams) * 4
     }
 
     pub fn handle_forward_tsn(
@@ -165,9 +167,16 @@ impl ReassemblyQueue {
 
         self.streams.handle_forward_tsn(new_cumulative_ack, &skipped_streams, &mut |message| {
             self.rx_messages_count += 1;
-            self.reassembled_bytes += message.payload.len();
+            self.reassembled_bytes += cost(&message.payload);
             self.reassembled_messages.push_back(message);
         });
+    }
+
+    /// Changed for corecast: whether a FORWARD-TSN up to here would only be kept for later.
+    pub fn defers(&self, new_cumulative_ack: Tsn) -> bool {
+        self.deferred_reset_streams
+            .as_ref()
+            .is_some_and(|deferred| new_cumulative_ack.greater_than(deferred.sender_last_assigned_tsn))
     }
 
     /// The remaining bytes until the queue has reached the watermark limit.

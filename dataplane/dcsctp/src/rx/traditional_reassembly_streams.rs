@@ -21,7 +21,9 @@ use crate::api::handover::SocketHandoverState;
 use crate::packet::SkippedStream;
 use crate::packet::data::Data;
 use crate::rx::IntervalList;
+use crate::rx::MAX_STREAMS;
 use crate::rx::ReassemblyKey;
+use crate::rx::cost;
 use crate::rx::reassembly_streams::ReassemblyStreams;
 use crate::types::SerialNumber;
 use crate::types::Ssn;
@@ -87,6 +89,13 @@ impl TraditionalReassemblyStreams {
 
 impl ReassemblyStreams for TraditionalReassemblyStreams {
     fn add(&mut self, tsn: Tsn, data: Data, on_reassembled: &mut dyn FnMut(Message)) {
+        let has_room = match data.stream_key {
+            StreamKey::Ordered(id) => self.ordered.len() < MAX_STREAMS || self.ordered.contains_key(&id),
+            StreamKey::Unordered(id) => self.unordered.len() < MAX_STREAMS || self.unordered.contains_key(&id),
+        };
+        if !has_room {
+            return;
+        }
         let diff = match data.stream_key {
             StreamKey::Ordered(id) => self
                 .ordered
@@ -115,6 +124,9 @@ impl ReassemblyStreams for TraditionalReassemblyStreams {
 
         for skipped_stream in skipped_streams {
             if let SkippedStream::ForwardTsn(stream_id, _) = skipped_stream {
+                if self.ordered.len() >= MAX_STREAMS && !self.ordered.contains_key(stream_id) {
+                    continue;
+                }
                 self.queued_bytes -= self
                     .ordered
                     .entry(*stream_id)
@@ -125,12 +137,17 @@ impl ReassemblyStreams for TraditionalReassemblyStreams {
     }
 
     fn reset_streams(&mut self, streams: &[StreamId]) {
-        for (id, stream) in &mut self.ordered {
-            if streams.is_empty() || streams.contains(id) {
-                self.queued_bytes -= stream.intervals.total_bytes();
-                stream.reset();
-            }
+        // Changed for corecast: what is reset is as if it had never been, and takes no memory.
+        let queued_bytes = &mut self.queued_bytes;
+        let mut forget = |stream: Option<OrderedStream>| {
+            *queued_bytes -= stream.map_or(0, |stream| stream.intervals.total_bytes());
+        };
+        if streams.is_empty() {
+            self.ordered.drain().for_each(|(_, stream)| forget(Some(stream)));
+        } else {
+            streams.iter().for_each(|id| forget(self.ordered.remove(id)));
         }
+        self.unordered.retain(|_, stream| stream.has_unassembled_chunks());
     }
 
     fn queued_bytes(&self) -> usize {
@@ -178,14 +195,14 @@ impl UnorderedStream {
             return 0;
         }
         let key = TraditionalKey { ssn: Ssn(0), tsn };
-        let queued_bytes = data.payload.len() as isize;
+        let queued_bytes = cost(&data.payload) as isize;
         let idx = self.intervals.add(key, data);
 
         if let Some(interval) = self.intervals.pop_if_complete(idx) {
             let stream_id = self.stream_id;
             let ppid = interval.ppid;
+            let total_payload_len = interval.cost();
             let payload = interval.collect_payload();
-            let total_payload_len = payload.len();
 
             on_reassembled(Message::new(stream_id, ppid, payload));
             queued_bytes - (total_payload_len as isize)
@@ -243,9 +260,9 @@ impl OrderedStream {
         {
             let stream_id = self.stream_id;
             let ppid = interval.ppid;
+            assembled_bytes += interval.cost();
             let payload = interval.collect_payload();
 
-            assembled_bytes += payload.len();
             on_reassembled(Message::new(stream_id, ppid, payload));
             self.next_ssn += 1;
         }
@@ -270,7 +287,7 @@ impl OrderedStream {
         }
 
         let key = TraditionalKey { ssn: data.ssn, tsn };
-        let queued_bytes = data.payload.len() as isize;
+        let queued_bytes = cost(&data.payload) as isize;
         self.intervals.add(key, data);
         let assembled = self.try_to_assemble_messages(on_reassembled);
         queued_bytes - (assembled as isize)

@@ -142,6 +142,10 @@ pub(crate) fn handle_forward_tsn(
             return;
         }
 
+        // Changed for corecast: as published these are kept without end while a reset of streams is deferred.
+        if tcb.reassembly_queue.defers(new_cumulative_tsn) && tcb.reassembly_queue.is_full() {
+            return;
+        }
         if tcb.data_tracker.handle_forward_tsn(now, new_cumulative_tsn) {
             tcb.reassembly_queue.handle_forward_tsn(new_cumulative_tsn, skipped_streams);
         }

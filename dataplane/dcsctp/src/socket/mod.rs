@@ -497,9 +497,15 @@ impl DcSctpSocket for Socket {
                     now,
                     &packet.chunks,
                 );
+                let mut has_sack = false;
                 for chunk in packet.chunks {
                     if !self.validate_chunk(&chunk) {
                         break;
+                    }
+                    // Changed for corecast: of several SACKs in one packet the first counts. Each looks through all that is
+                    // under way.
+                    if matches!(chunk, Chunk::Sack(_)) && std::mem::replace(&mut has_sack, true) {
+                        continue;
                     }
                     match chunk {
                         Chunk::Data(DataChunk { tsn, data, immediate_ack })
