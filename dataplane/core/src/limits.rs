@@ -121,8 +121,8 @@ pub const MAX_CONSUMERS: usize = 50_000;
 pub const MAX_SSRCS_PER_KEY: usize = 16_384;
 /// SSRCs from which one key may receive RTCP: senders of a transport, repaired streams and the receiver's own.
 pub const MAX_RTCP_SOURCES_PER_KEY: usize = 64;
-/// Events that wait to be polled; more than that and the oldest are dropped. Timers leave room for those of datagrams
-/// and commands.
+/// Events that wait to be polled; beyond that those are dropped that say nothing which stays true. Timers stop before
+/// that and leave room for those of datagrams and commands, which a turn bounds.
 pub const MAX_EVENTS: usize = 4_096;
 /// Observers of sound of a worker.
 pub const MAX_OBSERVERS: usize = 20_000;

@@ -171,6 +171,10 @@ impl Worker {
         if transport.and_then(Transport::direct_ref).is_none() {
             return false;
         }
+        if self.events.len() >= MAX_EVENTS {
+            self.discards.count(Discard::SendBufferFull);
+            return true;
+        }
         consumer.count(payload.len());
         let (data_consumer, ppid) = (consumer.id(), kind.identifier());
         self.push_event(Event::DataMessage { data_consumer, ppid, payload: payload.to_vec() });

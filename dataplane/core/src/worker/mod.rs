@@ -337,12 +337,26 @@ impl Worker {
         }
     }
 
+    /// Has control told. What an object has become is always told: control would keep a session for ever if it missed
+    /// its end. What only passes by is dropped if very much waits.
     pub(crate) fn push_event(&mut self, event: Event) {
-        if self.events.len() == MAX_EVENTS {
-            self.events.pop_front();
+        if self.events.len() < MAX_EVENTS || !passes_by(&event) {
+            self.events.push_back(event);
         }
-        self.events.push_back(event);
     }
+}
+
+/// Whether an event says nothing that stays true: the next one of its kind makes up for it, or nothing does.
+const fn passes_by(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::DirectPacket { .. }
+            | Event::DataMessage { .. }
+            | Event::DataConsumerSendBufferFull { .. }
+            | Event::AudioLevels { .. }
+            | Event::ProducerTraced { .. }
+            | Event::ConsumerTraced { .. }
+    )
 }
 
 #[cfg(test)]

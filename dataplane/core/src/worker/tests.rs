@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use corecast_wire::{
-    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, Discard, EncodingMapping, Event, MediaKind,
-    PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite, SrtpParameters,
-    TransportId,
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, DataConsumerId, Discard, EncodingMapping, Event,
+    IceState, MediaKind, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, RouterId,
+    SrtpCryptoSuite, SrtpParameters, TransportId,
 };
 
 use crate::limits::{MAX_EVENTS, MAX_LAYER_EVENTS};
@@ -190,6 +190,24 @@ fn timers_wait_for_their_turn_if_very_many_events_wait_to_be_polled() {
     assert!(call.worker.poll_event().is_some());
     call.worker.handle_timeout(due, &mut call.outbox);
     assert!(call.worker.next_timeout() > Some(due), "done");
+}
+
+#[test]
+fn the_end_of_a_session_is_told_however_many_events_wait() {
+    let mut call = Call::new(SUITES[0]);
+    let lost =
+        |number| Event::IceStateChanged { transport: TransportId(number), state: IceState::Disconnected, tuple: None };
+    let full = |number| Event::DataConsumerSendBufferFull { data_consumer: DataConsumerId(number) };
+    let sessions = 2 * MAX_EVENTS as u64;
+    for number in 0..sessions {
+        call.worker.push_event(full(number));
+        call.worker.push_event(lost(number));
+    }
+    let told: Vec<_> = std::iter::from_fn(|| call.worker.poll_event()).collect();
+    let ends: Vec<_> = told.iter().filter(|event| matches!(event, Event::IceStateChanged { .. })).cloned().collect();
+    assert_eq!(ends, (0..sessions).map(lost).collect::<Vec<_>>(), "each, in order");
+    let others = told.len() - ends.len();
+    assert_eq!(others, MAX_EVENTS / 2, "what passes by finds no room behind {MAX_EVENTS}");
 }
 
 #[test]
