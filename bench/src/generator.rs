@@ -135,6 +135,8 @@ pub struct Window {
     pub counters: Counters,
     /// How long publishers sent.
     pub seconds: f64,
+    /// From then on until the last packet arrived.
+    pub drained: Duration,
     /// Time that the hypervisor took, in percent.
     pub steal_pct: f64,
     /// The longest that a packet left after its time, in nanoseconds: the generator's own lateness.
@@ -328,7 +330,7 @@ impl Generator {
         self.ends.subscribers.reset_latency();
         self.latest_send_ns = 0;
         let seconds = self.send_for(timing.measured, progress, beside)?;
-        self.drain(&mark)?;
+        let drained = self.drain(&mark)?;
         let counters = target.counters()?.since(&counters_before);
         Ok(Window {
             sent: self.sent_since(&mark).sum(),
@@ -339,6 +341,7 @@ impl Generator {
             sound_latency: self.ends.subscribers.sound_latency().clone(),
             counters,
             seconds,
+            drained,
             steal_pct: CoreTicks::read(&timing.cores)?.steal_pct_since(cores_before),
             latest_send_ns: self.latest_send_ns,
         })
@@ -449,8 +452,9 @@ impl Generator {
         }
     }
 
-    /// Receives until everything that was sent since `mark` has arrived, or nothing has for a while.
-    fn drain(&mut self, mark: &Mark) -> anyhow::Result<()> {
+    /// Receives until everything that was sent since `mark` has arrived, or nothing has for a while. Returns the time
+    /// until the last arrival.
+    fn drain(&mut self, mark: &Mark) -> anyhow::Result<Duration> {
         let start_ns = self.ends.clock.now_ns();
         let (expected, arrived_before) = (self.expected_since(mark), mark.arrivals.packets);
         let (mut last, mut last_ns) = (self.ends.subscribers.arrivals().packets, start_ns);
@@ -462,7 +466,7 @@ impl Generator {
             }
             let complete = arrived - arrived_before >= expected;
             if complete || now_ns - last_ns > QUIET_NS || now_ns - start_ns > DRAIN_LIMIT_NS {
-                return Ok(());
+                return Ok(Duration::from_nanos(last_ns - start_ns));
             }
         }
     }

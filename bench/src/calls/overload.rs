@@ -36,6 +36,13 @@ const RISE: f64 = 1.12;
 const ENOUGH: f64 = 0.985;
 const MAX_RISES: u32 = 30;
 const RISE_SECONDS: f64 = 2.0;
+/// After more than the capacity was offered, what leaves is looked at over and over for so long,
+const LOOK: Duration = Duration::from_millis(100);
+/// so many times at most,
+const MAX_LOOKS: u32 = 50;
+/// until so much of what is offered leaves again, no later than this.
+const NORMAL: f64 = 0.95;
+const NORMAL_US: f64 = 250e3;
 
 /// What is measured.
 #[derive(Clone, Debug, clap::Args)]
@@ -98,6 +105,10 @@ pub struct Step {
     pub p99_us: f64,
     /// Packets that came and were too old to be forwarded.
     pub stale: u64,
+    /// If more than the capacity was offered before: milliseconds from the end of that until what is offered leaves
+    /// again, of which 95 percent, and 99 percent of that within 250 ms. What the worker took to send what it still
+    /// had is in it. Absent too if it was not seen within 5 s.
+    pub recovery_ms: Option<f64>,
     /// Consent checks without an answer, and sessions that the server no longer knew when they left.
     pub lost_control: u64,
 }
@@ -175,6 +186,8 @@ struct Overload<'a> {
     run: Run<'a>,
     server: Server,
     generator: Generator,
+    /// After more than the capacity was offered: how long the worker sent what it still had.
+    overloaded: Option<Duration>,
 }
 
 impl<'a> Overload<'a> {
@@ -198,7 +211,7 @@ impl<'a> Overload<'a> {
         ensure!(setups.joined == total, "{} of {total} have joined: {:?}", setups.joined, setups.failures);
         generator.trust_time_stamps()?;
         generator.expect_gaps_closed();
-        Ok(Self { run, server, generator })
+        Ok(Self { run, server, generator, overloaded: None })
     }
 
     /// Packets per second that are to leave for each packet per second of a publisher.
@@ -238,18 +251,38 @@ impl<'a> Overload<'a> {
 
     fn step(&mut self, offered: f64, capacity: f64) -> anyhow::Result<Step> {
         let what = format!("{offered} times the capacity");
+        let recovery_ms = match self.overloaded.take() {
+            Some(drained) if offered <= 1.0 => self.recovery(drained, offered * capacity)?,
+            _ => None,
+        };
         let (asked, answered) = self.generator.consent();
         let window = self.offer(&what, offered * capacity, self.run.measured)?;
         let (asked_since, answered_since) = self.generator.consent();
         let lost_checks = (asked_since - asked).saturating_sub(answered_since - answered);
+        self.overloaded = (offered > 1.0).then_some(window.drained);
         let stale = window.counters.discards.iter().find(|(name, _)| name == "stale");
         Ok(Step {
             offered_ratio: rounded(window.expected as f64 / window.seconds / capacity, 3),
             goodput_ratio: rounded(window.counters.packets_sent as f64 / window.seconds / capacity, 3),
             p99_us: quantile_us(&window, 0.99),
             stale: stale.map_or(0, |(_, packets)| *packets),
+            recovery_ms,
             lost_control: lost_checks,
         })
+    }
+
+    /// Offers so much, and looks when it leaves again: [`Step::recovery_ms`].
+    fn recovery(&mut self, drained: Duration, per_second: f64) -> anyhow::Result<Option<f64>> {
+        let mut passed = drained;
+        for _ in 0..MAX_LOOKS {
+            let window = self.offer("recovery", per_second, LOOK)?;
+            passed += Duration::from_secs_f64(window.seconds);
+            let left = window.counters.packets_sent as f64 / window.expected as f64;
+            if left >= NORMAL && quantile_us(&window, 0.99) <= NORMAL_US {
+                return Ok(Some(rounded(passed.as_secs_f64() * 1e3, 0)));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -261,13 +294,14 @@ fn print(title: &str, steps: &[Step], json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     println!("{title}");
-    let mut rows = table(["offered", "goodput", "latency p99", "stale", "lost control"]);
+    let mut rows = table(["offered", "goodput", "latency p99", "stale", "normal after", "lost control"]);
     for step in steps {
         rows.add_row([
             format!("{:.2}", step.offered_ratio),
             format!("{:.2}", step.goodput_ratio),
             duration(step.p99_us * 1e3),
             grouped(step.stale),
+            step.recovery_ms.map_or_else(String::new, |ms| duration(ms * 1e6)),
             grouped(step.lost_control),
         ]);
     }

@@ -107,6 +107,7 @@ mod tests {
             goodput_ratio: offered_ratio.min(1.0),
             p99_us: 1_000.0 * offered_ratio,
             stale: 0,
+            recovery_ms: None,
             lost_control: 0,
         };
         let mut svg = String::new();
