@@ -344,7 +344,7 @@ impl Dtls {
         self.state == State::Connected && self.data_records_left > 1
     }
 
-    /// Protects and sends application data: one record, at most what fits [`DTLS_MTU_BYTES`].
+    /// Protects and sends application data: one record, in a datagram of its own.
     pub(crate) fn send_data(
         &mut self,
         identity: &Identity,
