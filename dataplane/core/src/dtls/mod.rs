@@ -25,6 +25,7 @@ use crate::time::{Instant, SystemInstant};
 use records::{HelloPart, Records};
 
 mod records;
+mod verify;
 
 /// Time after which a flight is sent again for the first time; it doubles (RFC 9147 section 5.8.2).
 const FLIGHT_TIMEOUT: Duration = Duration::from_millis(100);
@@ -62,6 +63,7 @@ impl Identity {
         let mut config = dimpl::Config::builder()
             .mtu(DTLS_MTU_BYTES)
             .max_queue_rx(queue)
+            .with_crypto_provider(verify::provider())
             // With cookies a forged hello on a validated path would hold up the honest one: the library keeps state.
             .use_server_cookie(false)
             .flight_start_rto(FLIGHT_TIMEOUT)
