@@ -1,5 +1,5 @@
-//! `corecast-bench crash`: calls that are under way while a worker dies, each a publisher by WHIP and somebody who watches
-//! it by WHEP. How many are lost, and for how long nothing comes in the others.
+//! `corecast-bench crash`: calls that are under way while a worker dies, each a publisher by WHIP and somebody who
+//! watches it by WHEP. How many are lost, and for how long nothing comes in the others.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -187,7 +187,7 @@ enum Phase {
     Over,
 }
 
-/// Of one who sends, nothing; of one who watches, the longest time in which nothing came, or none if nothing comes any
+/// Nothing of one who sends; the longest time in which nothing came of one who watches, or none if nothing comes any
 /// longer.
 type Outcome = anyhow::Result<Option<Option<Duration>>>;
 

@@ -24,7 +24,7 @@ use crate::heart::{self, Heart};
 use crate::http::App;
 use crate::inherited::Inherited;
 use crate::ledger::{About, Key, Ledger, Rows};
-use crate::rooms::{Rooms, begin_life};
+use crate::rooms::{self, Rooms, begin_life};
 use crate::settings::{Isolation, Network};
 use crate::supervisor::fatal;
 use crate::supervisor::report::{Report, send};
@@ -162,6 +162,12 @@ fn renewals(mut line: impl FnMut() -> std::io::Result<String> + Send + 'static) 
     told
 }
 
+/// Goes on with the rooms and sessions of the server before: every route, with these.
+async fn go_on(app: &Arc<App>, rows: Rows) -> Result<Router, rooms::Error> {
+    app.rooms().restore(&rows).await?;
+    Ok(router(app, &rows).await)
+}
+
 async fn serve(
     config: Config,
     addresses: Addresses,
@@ -193,9 +199,7 @@ async fn serve(
     let (heartbeat, deadline) = (config.worker.heartbeat.0, config.drain.deadline.0);
     let app = Arc::new(App::new(config, Arc::clone(&pool), addresses, certificate, left.ledger));
     let rooms = Arc::clone(app.rooms());
-    rooms.restore(&left.rows).await?;
-    let routes = router(&app, &left.rows).await;
-    drop(left.rows);
+    let routes = go_on(&app, left.rows).await?;
     tokio::spawn(Rooms::close_idle(Arc::clone(&rooms)));
 
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

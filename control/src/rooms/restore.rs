@@ -1,5 +1,5 @@
 //! Rooms of the server before: made again of the rows that it left, and compared with what the workers have taken over.
-//! Of what one side alone knows nothing stays.
+//! What one side alone knows does not stay.
 
 use std::collections::HashSet;
 use std::sync::Arc;

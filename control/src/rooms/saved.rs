@@ -1,5 +1,5 @@
-//! What of a room outlives the server: rows of the ledger, written when the room's lock is given back, and the room that
-//! a server makes of the rows that the one before has left.
+//! What of a room outlives the server: rows of the ledger, written when the room's lock is given back, and the room
+//! that a server makes of the rows that the one before has left.
 //!
 //! Not here is what can be known again (counters, scores, layers), and what a client has to make again (data channels).
 

@@ -77,7 +77,10 @@ impl State {
     /// The room has closed. Peers that wait for their end, and listeners, see it.
     pub(super) fn close(&mut self) {
         let Self { mut peers, mut transports, mut producers, mut consumers, .. } = std::mem::replace(self, Self::new());
-        (peers.clear(), transports.clear(), producers.clear(), consumers.clear());
+        peers.clear();
+        transports.clear();
+        producers.clear();
+        consumers.clear();
         *self = Self { closed: true, peers, transports, producers, consumers, ..Self::new() };
     }
 

@@ -57,7 +57,8 @@ impl Kept {
     pub(super) fn hand_over(&mut self, server: &UnixStream) -> io::Result<()> {
         let keeper = self.sockets.connect();
         let (Some(Memory { ledger, workers }), Ok(keeper)) = (&self.memory, &keeper) else {
-            return keeper.and(hand_over(server, &[]));
+            let told = hand_over(server, &[]);
+            return keeper.and(told);
         };
         self.servers += 1;
         let mut groups = vec![vec![keeper.as_fd(), ledger.as_fd()]];

@@ -200,8 +200,8 @@ impl Run {
         }
     }
 
-    /// Ends what is left of the server. When this returns, its ports are free (or somebody else's), or held for the next
-    /// one.
+    /// Ends what is left of the server. When this returns, its ports are free (or somebody else's), or held for the
+    /// next one.
     pub(super) fn clean_up(&mut self, kept: &Kept) {
         self.end_processes();
         if kept.holds_sockets() {

@@ -1,5 +1,5 @@
-//! Workers that die, against the built binary: the whole server restarts, says why, leaves nothing behind but calls, which
-//! go on, and takes new work within a second. Also placement, the usage log and exit codes.
+//! Workers that die, against the built binary: the whole server restarts, says why, leaves nothing behind but calls,
+//! which go on, and takes new work within a second. Also placement, the usage log and exit codes.
 
 mod call;
 mod logs;

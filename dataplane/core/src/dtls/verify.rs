@@ -1,5 +1,5 @@
 //! Who signed the handshake: dimpl's verifier, and beside it the curve P-521, on which a client may have its key in
-//! DTLS 1.2. Of what else there is (RSA, other curves) dimpl's request for a certificate tells clients that it is not taken.
+//! DTLS 1.2. What else there is (RSA, other curves) is not taken, as dimpl's request for a certificate tells clients.
 
 use aws_lc_rs::signature::{ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1, UnparsedPublicKey};
 use dimpl::CryptoError;
@@ -61,7 +61,8 @@ fn verify_p521(certificate: &[u8], data: &[u8], signature: &[u8], hash: HashAlgo
 mod tests {
     use super::*;
 
-    /// Made by OpenSSL: `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:…`, and `openssl dgst -sign` of [`SIGNED`].
+    /// Made by OpenSSL: `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:…`, and `openssl dgst -sign` of
+    /// [`SIGNED`].
     const P521: &[u8] = include_bytes!("testdata/secp521r1.der");
     const P224: &[u8] = include_bytes!("testdata/secp224r1.der");
     const SIGNED: &[u8] = b"signed";
