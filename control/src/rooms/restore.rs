@@ -8,7 +8,7 @@ use std::time::Duration;
 use corecast_wire::{Command, ConsumerId, ObjectStats, ProducerId, TransportId};
 
 use super::error::Error;
-use super::peer::{Left, PeerHandle};
+use super::peer::{Left, PeerHandle, PeerKind};
 use super::registry::Rooms;
 use super::room::Room;
 use super::saved::SavedRoom;
@@ -59,6 +59,23 @@ impl Rooms {
             );
         }
         Ok(())
+    }
+}
+
+impl Rooms {
+    /// Publishers and viewers by WHIP and WHEP are there for as long as their sessions: those leave that are in none of
+    /// these rooms under one of these names. A death may have come before their client was answered.
+    pub(crate) async fn keep_sessions(&self, sessions: &HashSet<(String, String)>) {
+        for room in self.all().await {
+            for peer in room.peers_by_session().await {
+                if sessions.contains(&(room.id().to_owned(), peer.name().to_owned())) {
+                    continue;
+                }
+                if let Err(error) = room.remove_peer(&peer, NOT_TAKEN_OVER).await {
+                    tracing::warn!("{:?} cannot leave room {:?}: {error}", peer.name(), room.id());
+                }
+            }
+        }
     }
 }
 
@@ -141,6 +158,13 @@ impl Room {
             });
         }
         Ok(state.peers.len())
+    }
+
+    /// Peers that came by WHIP or WHEP.
+    async fn peers_by_session(&self) -> Vec<PeerHandle> {
+        let state = self.state().await;
+        let own = state.peers.values().filter(|peer| matches!(peer.kind, PeerKind::Whip | PeerKind::Whep));
+        own.map(|peer| peer.handle.clone()).collect()
     }
 
     /// Whether nobody hears what the participant is told.

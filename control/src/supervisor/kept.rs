@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use corecast_dataplane::{HeldSockets, Keep, hand_over};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::Config;
 use crate::ledger::Ledger;
@@ -47,7 +48,12 @@ impl Kept {
         let (sockets, _) = HeldSockets::new()?;
         let memory = match config.failover.calls {
             // Without cores no server comes up, and it says why.
-            Calls::Keep => memory(config.cores().map_or(0, |cores| cores.len())),
+            Calls::Keep => {
+                // Each socket of each worker is one here.
+                let _ = getrlimit(Resource::RLIMIT_NOFILE)
+                    .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+                memory(config.cores().map_or(0, |cores| cores.len()))
+            }
             Calls::Drop => None,
         };
         Ok(Self { memory, sockets, servers: 0, soon_deaths: 0 })

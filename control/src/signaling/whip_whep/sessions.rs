@@ -4,7 +4,7 @@
 //! Owns the table of URLs. What a session does in its room is the room's affair; a task per session waits for the end,
 //! whatever brings it about: the client, silence, a failed handshake, the publisher, the room.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -302,6 +302,7 @@ impl Sessions {
     /// Goes on with the sessions of the server before whose peers are in their rooms. To be called before requests are
     /// answered.
     pub(super) async fn restore(self: &Arc<Self>, app: &App, rows: &Rows) {
+        let mut there = HashSet::new();
         for (row, saved) in rows.of::<SavedSession>(About::Session, None) {
             let room = app.rooms().get(&row.room).await.ok();
             let found = match &room {
@@ -312,6 +313,7 @@ impl Sessions {
                 self.ledger.remove(row);
                 continue;
             };
+            there.insert((room.id().to_owned(), peer.name().to_owned()));
             let mut admitted = app.readmit_session(saved.client);
             admitted.begins(saved.endpoint.kind());
             let session = Session {
@@ -330,6 +332,7 @@ impl Sessions {
             };
             self.follow(Arc::new(session), (states, None), left, admitted);
         }
+        app.rooms().keep_sessions(&there).await;
     }
 }
 
