@@ -41,7 +41,7 @@ fn program(args: &[&str]) -> Output {
     // A measuring run takes seconds; one that hangs must not hang the tests.
     let mut command = Command::new("timeout");
     if std::env::var_os("CORECAST_BIN").is_none() {
-        command.env("CORECAST_BIN", concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/corecast"));
+        command.env("CORECAST_BIN", concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug/corecast"));
     }
     command.arg("60").arg(env!("CARGO_BIN_EXE_corecast-bench")).args(args).output().expect("runs")
 }

@@ -18,15 +18,15 @@ const PORTS: u16 = 100;
 /// How many of them are WebRTC's, one per worker.
 const WEBRTC_PORTS: u16 = 10;
 
-/// The binary: `CORECAST_BIN`, or the release build.
+/// The binary: `CORECAST_BIN`, or the dev build, whose assertions are on.
 ///
 /// # Panics
 /// If it has not been built.
 #[must_use]
 pub fn binary() -> PathBuf {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("inside the workspace");
-    let path = std::env::var_os("CORECAST_BIN").map_or_else(|| built.join("target/release/corecast"), PathBuf::from);
-    assert!(path.exists(), "{} is missing: build it (cargo build --release) or set CORECAST_BIN", path.display());
+    let path = std::env::var_os("CORECAST_BIN").map_or_else(|| built.join("target/debug/corecast"), PathBuf::from);
+    assert!(path.exists(), "{} is missing: build it (tests/run build) or set CORECAST_BIN", path.display());
     path
 }
 

@@ -1,7 +1,7 @@
 //! mediasoup's own Node library with corecast as its worker: programs of `tests/mediasoup` that use the library as
 //! applications do, each of which ends without an error if all is as it should be.
 //!
-//! `tests/run setup` installs the library, without its own worker. The worker is the release build, or what
+//! `tests/run setup` installs the library, without its own worker. The worker is the dev build, or what
 //! `MEDIASOUP_WORKER_BIN` names.
 
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mediasoup");
 const PATIENCE: &str = "400";
 
 fn worker() -> PathBuf {
-    let built = Path::new(DIRECTORY).join("../../target/release/corecast-mediasoup-worker");
+    let built = Path::new(DIRECTORY).join("../../target/debug/corecast-mediasoup-worker");
     let path = std::env::var_os("MEDIASOUP_WORKER_BIN").map_or(built, PathBuf::from);
-    assert!(path.exists(), "{} is missing: build it (cargo build --release --workspace)", path.display());
+    assert!(path.exists(), "{} is missing: build it (tests/run build)", path.display());
     path
 }
 
