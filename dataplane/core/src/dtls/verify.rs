@@ -13,9 +13,10 @@ use x509_cert::spki::ObjectIdentifier;
 /// The curve P-521 (RFC 5480 section 2.1.1.1).
 const SECP521R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 
-/// dimpl's provider with our verifier.
+/// dimpl's provider, or the one that was installed for the process, with our verifier.
 pub(super) fn provider() -> CryptoProvider {
-    CryptoProvider { signature_verification: &Verifier, ..defaults::default_provider() }
+    let provider = CryptoProvider::get_default().cloned().unwrap_or_else(defaults::default_provider);
+    CryptoProvider { signature_verification: &Verifier, ..provider }
 }
 
 #[derive(Debug)]
