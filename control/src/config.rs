@@ -142,6 +142,9 @@ pub(crate) struct Rooms {
     pub(crate) join_timeout: Span,
     /// On which worker a room is made.
     pub(crate) placement: Placement,
+    /// A room's viewers are sent from further workers as well once its own uses more than this of its core, in percent; 0
+    /// for never.
+    pub(crate) widen_percent: u8,
     /// Most rooms at a time.
     pub(crate) max: usize,
     /// Most rooms at a time that one IP address (IPv6: one /64) has made. 0 for no limit.
@@ -156,6 +159,7 @@ impl Default for Rooms {
             silence: Span::from_secs(600),
             join_timeout: Span::from_secs(10),
             placement: Placement::default(),
+            widen_percent: 60,
             max: 10_000,
             max_per_ip: 1_000,
         }
@@ -282,6 +286,9 @@ pub(crate) struct Args {
     /// On which worker a room is made: round-robin, least-loaded or power-of-two [default: round-robin]
     #[arg(long, env = "CORECAST_ROOMS_PLACEMENT", value_name = "HOW")]
     rooms_placement: Option<Placement>,
+    /// Send a room's viewers from further workers once its own uses so much of its core; 0 for never [default: 60]
+    #[arg(long, env = "CORECAST_ROOMS_WIDEN_PERCENT", value_name = "PERCENT")]
+    rooms_widen_percent: Option<u8>,
     /// Interval of the usage log [default: 120s]
     #[arg(long, env = "CORECAST_USAGE_INTERVAL", value_name = "TIME")]
     usage_interval: Option<Span>,
@@ -434,6 +441,7 @@ impl Config {
         set(&mut self.rooms.join_timeout, &args.rooms_join_timeout);
         set(&mut self.rooms.max_per_ip, &args.rooms_max_per_ip);
         set(&mut self.rooms.placement, &args.rooms_placement);
+        set(&mut self.rooms.widen_percent, &args.rooms_widen_percent);
         set(&mut self.usage.interval, &args.usage_interval);
         set(&mut self.worker.heartbeat, &args.worker_heartbeat);
         set(&mut self.worker.timeout, &args.worker_timeout);
@@ -460,6 +468,9 @@ impl Config {
         }
         if self.worker.timeout.0 < Duration::from_millis(100) {
             return wrong("worker.timeout must be at least 100ms: shorter, and a busy core looks dead");
+        }
+        if self.rooms.widen_percent > 100 {
+            return wrong("rooms.widen_percent must be 0 to 100");
         }
         if self.restart.attempts == 0 {
             return wrong("restart.attempts must be at least 1");

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Names the layout, and what rows look like; another version of corecast begins with nothing.
-const MAGIC: &[u8; 8] = b"coreled1";
+const MAGIC: &[u8; 8] = b"coreled2";
 const HEAD_BYTES: u64 = 4_096;
 /// Pages that are not touched take no memory.
 const HALF_BYTES: u64 = 512 << 20;
@@ -35,6 +35,8 @@ pub(crate) enum About {
     Certificate,
     Room,
     Peer,
+    /// A room on a further worker, by the worker's index.
+    Branch,
     Transport,
     Producer,
     Consumer,

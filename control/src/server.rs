@@ -193,7 +193,8 @@ async fn serve(
             started = starts.recv() => { started.ok_or("the workers have gone")?; }
         }
     }
-    let pool = Arc::new(pool.placing(config.rooms.placement, config.worker.weights.clone()));
+    let (placement, weights) = (config.rooms.placement, config.worker.weights.clone());
+    let pool = Arc::new(pool.placing(placement, weights, config.rooms.widen_percent));
     let summary = summary(&config, listener.local_addr()?, &pool, &addresses);
     let ready = Report::Ready { summary, names: addresses.names().clone() };
     let (heartbeat, deadline) = (config.worker.heartbeat.0, config.drain.deadline.0);

@@ -285,3 +285,57 @@ fn a_call_outlives_the_server_with_its_keys_its_numbers_and_its_urls() {
         });
     }
 }
+
+/// What comes to two viewers while somebody sends: until both have got this payload. None of them gets what does not
+/// open, and none is closed.
+async fn both(viewers: &mut [Session; 2], sender: &mut Sender) {
+    let (mut seen, until) = ([false; 2], Instant::now() + PATIENCE);
+    while seen != [true; 2] {
+        assert!(Instant::now() < until, "{} did not come to both: {seen:?}", sender.payload);
+        sender.send().await;
+        for (viewer, seen) in viewers.iter_mut().zip(&mut seen) {
+            match viewer.recv(Duration::from_millis(1)).await.expect("open") {
+                Some(Event::Rtp(packet)) => *seen |= packet.payload.first() == Some(&sender.payload),
+                Some(Event::Unopened(_, why)) => panic!("what came does not open: {why}"),
+                Some(Event::Closed) => panic!("the session was closed"),
+                Some(Event::Rtcp(_)) | None => {}
+            }
+        }
+    }
+}
+
+/// The room's viewers are sent from two workers: those of either see the publisher, and the one that comes after it,
+/// and go on when the server dies.
+#[test]
+fn a_room_that_is_wider_than_a_core_is_one_room() {
+    for isolation in ["thread", "process"] {
+        // What has been placed counts until the next heartbeat: of some viewers one goes to the other worker.
+        let wide = ["--rooms-widen-percent", "1", "--worker-heartbeat", "60s"];
+        let server = Server::start(&[&["--workers", "2", "--isolation", isolation], &wide[..]].concat());
+        run(async {
+            let mut sender = Sender::new(publish(&server, "r?peer=ann", Who::default()).await.expect("joins"), 1);
+            let port = |session: &Session| session.socket().peer_addr().expect("connected").port();
+            let (mut home, mut branch) = (None, None);
+            while home.is_none() || branch.is_none() {
+                let viewer = watch(&server, "r/ann").await;
+                let is_home = port(&viewer) == port(&sender.session);
+                *(if is_home { &mut home } else { &mut branch }) = Some(viewer);
+            }
+            let mut viewers = [home, branch].map(|viewer| viewer.expect("there"));
+            both(&mut viewers, &mut sender).await;
+
+            sender.session.leave().await.expect("leaves");
+            sender = Sender::new(publish(&server, "r?peer=ann", Who::default()).await.expect("joins"), 2);
+            both(&mut viewers, &mut sender).await;
+
+            let old = server.pid();
+            kill("KILL", old);
+            sender.payload = 3;
+            both(&mut viewers, &mut sender).await;
+            assert_ne!(server.pid(), old);
+            for viewer in viewers {
+                viewer.leave().await.expect("ends");
+            }
+        });
+    }
+}

@@ -131,6 +131,7 @@ fn room(room: &Overview, names: &mut Names) -> Value {
     json!({
         "id": room.id,
         "worker": room.worker,
+        "branches": room.branches,
         "broadcasters": broadcasters.iter().map(broadcaster).collect::<Vec<_>>(),
         "peers": peers.iter().map(peer).collect::<Vec<_>>(),
         "viewers": room.viewers,

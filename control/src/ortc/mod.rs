@@ -9,6 +9,7 @@ mod h264;
 mod matching;
 mod negotiate;
 mod parameters;
+mod pipe;
 mod produce;
 
 pub(crate) use capabilities::router_capabilities;
@@ -21,6 +22,7 @@ pub(crate) use parameters::{
     Kind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecParameters, RtpEncoding, RtpHeaderExtensionParameters,
     RtpParameters, Rtx,
 };
+pub(crate) use pipe::{Piped, pipe};
 pub(crate) use produce::{Carrier, Produced, kind_of_streams, produce};
 
 /// Parameters that cannot be used.

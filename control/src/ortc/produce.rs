@@ -251,7 +251,8 @@ fn map_codecs(parameters: &mut RtpParameters) -> Result<Vec<(CodecMapping, &'sta
     Ok(mapped)
 }
 
-fn codec_of(mime_type: &str) -> Codec {
+/// The codec of a MIME type.
+pub(super) fn codec_of(mime_type: &str) -> Codec {
     match mime_type.to_ascii_lowercase().as_str() {
         "video/vp8" => Codec::Vp8,
         "video/vp9" => Codec::Vp9,

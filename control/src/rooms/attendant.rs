@@ -41,7 +41,7 @@ impl Room {
         let (message, messages) = mpsc::channel(BACKLOG);
         let events = self.worker().events();
         let routes = [observers.levels, observers.speaker].map(|one| events.sounds(one, sound.clone()));
-        let mut commands = observers.make(self.router()).to_vec();
+        let mut commands = observers.make(self.home().router()).to_vec();
         let audio = state.producers.values().filter(|producer| producer.kind == Kind::Audio);
         commands.extend(audio.flat_map(|producer| observers.listen(producer.id)));
         match self.worker().try_all(commands).await {

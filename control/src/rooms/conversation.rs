@@ -28,7 +28,7 @@ impl Room {
         let (transport, data_producer) = (TransportId(next_id()), DataProducerId(next_id()));
         let options = ProduceDataOptions { stream: 0, label: BOT.into(), protocol: String::new(), paused: false };
         let commands = vec![
-            Command::CreateDirectTransport { router: self.router(), transport },
+            Command::CreateDirectTransport { router: self.home().router(), transport },
             Command::ProduceData { transport, data_producer, options },
         ];
         if let Err(error) = self.worker().apply_all(commands, Command::CloseTransport { transport }).await {

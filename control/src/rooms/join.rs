@@ -16,6 +16,7 @@ use super::media::{Consumer, Producer};
 use super::peer::{Left, NewPeer, Peer, PeerHandle, PeerKind};
 use super::peers::ProducerInfo;
 use super::room::Room;
+use super::site::Site;
 use super::state::{State, close_transport};
 use super::transport::{Transport, TransportKind};
 use super::webrtc::{LocalParameters, RemoteParameters};
@@ -73,7 +74,7 @@ impl Room {
         let commands = commands.map(|(of, options)| Command::Produce { transport: id, producer: of.id, options });
         let ssrc = draw_ssrc(&HashSet::new());
         let channels = remote.sctp.map(|_| self.worker().events().channels(id));
-        let (local, states) = match self.make_webrtc(id, ssrc, commands.collect(), remote).await {
+        let (local, states) = match self.make_webrtc(self.home(), (id, ssrc), commands.collect(), remote).await {
             Ok(made) => made,
             Err(error) => {
                 self.state().await.remove_peers(std::slice::from_ref(&peer), "its transport could not be made");
@@ -86,7 +87,7 @@ impl Room {
             return Err(state.check_open().err().unwrap_or_else(|| Error::not_found("peer", peer.name())));
         }
         let receiver = states.receiver();
-        state.add_webrtc(&name, id, &peer, HashSet::from([ssrc]), states);
+        state.add_webrtc(&name, (id, self.home().clone()), &peer, HashSet::from([ssrc]), states);
         state.producers.extend(producers.into_iter().map(|producer| (object_name(), producer)));
         self.observe(&state, peer.name()).await;
         state.peer_mut(&peer)?.begins(self.id(), Some(&name));
@@ -126,23 +127,32 @@ impl Room {
         let rtcp_ssrc = draw_ssrc(&ssrcs);
         ssrcs.insert(rtcp_ssrc);
         let (mut commands, mut consumers) = (Vec::new(), Vec::new());
-        {
-            let state = self.state().await;
+        let site = {
+            let mut state = self.state().await;
             state.check_open()?;
+            // Messages do not cross: who wants them is at home.
+            let site = match remote.sctp {
+                Some(_) => self.home().clone(),
+                None => self.place_viewer(&mut state).await,
+            };
+            let from: Vec<_> = wanted.iter().map(|wanted| &*wanted.producer).collect();
+            self.reach(&mut state, &site, &from).await?;
             for Wanted { producer: from, options } in wanted {
                 let producer = state.producers.get(&from).ok_or_else(gone)?;
+                let source = state.producer_at(&site, &from).ok_or_else(gone)?;
                 let consumer = ConsumerId(next_id());
                 let takes = options.payload_types.iter().map(|one| one.router).collect();
                 let rtx_ssrc = options.rtx.as_ref().map(|rtx| rtx.ssrc);
                 let options = ConsumeOptions { outlives_producer: true, ..options };
-                commands.push(Command::Consume { transport: id, consumer, producer: producer.id, options });
-                let layer = producer.is_layered().then(|| self.worker().events().consumer(consumer));
-                let consumer = Consumer::new(consumer, &name, handle.shared_name(), from, layer);
+                commands.push(Command::Consume { transport: id, consumer, producer: source, options });
+                let layer = producer.is_layered().then(|| site.worker().events().consumer(consumer));
+                let consumer = Consumer::new(consumer, (&name, site.clone()), handle.shared_name(), from, layer);
                 consumers.push(Consumer { takes: Some(takes), rtx_ssrc, ..consumer });
             }
-        }
-        let channels = remote.sctp.map(|_| self.worker().events().channels(id));
-        let (local, states) = match self.make_webrtc(id, rtcp_ssrc, commands, remote).await {
+            site
+        };
+        let channels = remote.sctp.map(|_| site.worker().events().channels(id));
+        let (local, states) = match self.make_webrtc(&site, (id, rtcp_ssrc), commands, remote).await {
             Ok(made) => made,
             Err(error) if error.code() == Code::NotFound => {
                 self.state().await.check_open()?;
@@ -154,14 +164,14 @@ impl Room {
         state.check_open()?;
         // Something may have closed meanwhile; if all has, there never was a stream.
         if !consumers.iter().any(|consumer| state.producers.contains_key(&consumer.producer)) {
-            self.worker().close(vec![close_transport(id)]).await?;
+            site.worker().close(vec![close_transport(id)]).await?;
             return Err(gone());
         }
         let receiver = states.receiver();
         peer.begins(self.id(), Some(&name));
         state.add_peer(peer);
         state.tell_joined(handle.name());
-        state.add_webrtc(&name, id, &handle, ssrcs, states);
+        state.add_webrtc(&name, (id, site), &handle, ssrcs, states);
         let mut given = Vec::new();
         for consumer in consumers {
             let (name, producer, is_layered) = (object_name(), consumer.producer.clone(), consumer.layer.is_some());
@@ -179,13 +189,13 @@ impl State {
     fn add_webrtc(
         &mut self,
         name: &str,
-        id: TransportId,
+        (id, site): (TransportId, Site),
         peer: &PeerHandle,
         ssrcs: HashSet<u32>,
         states: TransportStates,
     ) {
         let kind = TransportKind::WebRtc { states, own: None };
-        self.transports.insert(name.to_owned(), Transport::new(id, peer.shared_name(), kind, ssrcs));
+        self.transports.insert(name.to_owned(), Transport::new(id, site, peer.shared_name(), kind, ssrcs));
     }
 }
 

@@ -52,7 +52,8 @@ impl Room {
         let state = self.state().await;
         let consumer = state.consumer_of(peer, consumer)?;
         let spatial = state.producer(&consumer.producer)?.spatial_layer(spatial);
-        Ok(self.worker().apply(Command::SetPreferredLayers { consumer: consumer.id, spatial, temporal }).await?)
+        let command = Command::SetPreferredLayers { consumer: consumer.id, spatial, temporal };
+        Ok(consumer.site.worker().apply(command).await?)
     }
 
     /// A consumer wants these layers.
@@ -79,7 +80,7 @@ impl Room {
             Error::new(Code::Unacceptable, reason)
         })?;
         let command = Command::SetPreferredLayers { consumer: consumer.id, spatial, temporal: wish.temporal };
-        self.worker().apply(command).await?;
+        consumer.site.worker().apply(command).await?;
         let wishes_less = wish.encoding.is_some() || wish.spatial.is_some() || wish.temporal.is_some();
         state.consumer_of_mut(peer, name_of)?.wishes_less = wishes_less;
         Ok(())
@@ -110,7 +111,7 @@ impl Room {
         let state = self.state().await;
         let found = state.transports.get(transport).ok_or_else(|| Error::not_found("transport", transport))?;
         let names = state.consumers.iter().map(|(name, consumer)| (consumer.id, name.clone())).collect();
-        Ok((self.worker().trace(found.id).await?, names))
+        Ok((found.site.worker().trace(found.id).await?, names))
     }
 
     /// Tells when a consumer is sent another layer, or nothing.

@@ -12,6 +12,7 @@ use super::draw::next_id;
 use super::ear::{ConsumerScore, StreamScore};
 use super::rate::Rate;
 use super::sample::Sample;
+use super::site::Site;
 use crate::ortc::{Kind, Produced, RtpParameters};
 use crate::workers::{ConsumerStates, MessageRoute};
 
@@ -112,6 +113,8 @@ fn encoding_names(options: &ProduceOptions) -> Vec<String> {
 #[derive(Debug)]
 pub(super) struct Consumer {
     pub(super) id: ConsumerId,
+    /// That of its transport.
+    pub(super) site: Site,
     /// Name of its transport.
     pub(super) transport: String,
     /// Name of its peer.
@@ -135,14 +138,14 @@ impl Consumer {
     /// A consumer that closes with its producer, of whose stream nothing is known yet.
     pub(super) fn new(
         id: ConsumerId,
-        transport: &str,
+        (transport, site): (&str, Site),
         owner: Arc<str>,
         producer: String,
         layer: Option<ConsumerStates>,
     ) -> Self {
         let (rate, transport) = (Rate::default(), transport.to_owned());
         let (takes, rtx_ssrc, wishes_less) = (None, None, false);
-        Self { id, transport, owner, producer, layer, wishes_less, takes, rate, score: BEST_SCORE, rtx_ssrc }
+        Self { id, site, transport, owner, producer, layer, wishes_less, takes, rate, score: BEST_SCORE, rtx_ssrc }
     }
 
     /// Whether it can be moved to a producer: its receiver takes the codec that comes first there.

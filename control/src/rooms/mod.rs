@@ -1,5 +1,5 @@
 //! Rooms and what is in them: peers with any number of transports of any kind, producers and consumers, presence. A
-//! room is one router on one worker.
+//! room is one router on one worker (a `site`) and, if many watch it, further ones on others (`branch`).
 //!
 //! Owns the names that clients use and their translation to the ids of the link. Knows no HTTP and no other signaling:
 //! what is done and what is refused, with a code and a reason, is said in the domain's terms, and `signaling`
@@ -15,6 +15,7 @@
 
 mod attendant;
 mod bot;
+mod branch;
 mod channels;
 mod conversation;
 mod data;
@@ -44,6 +45,7 @@ mod sample;
 mod saved;
 mod scores;
 mod silence;
+mod site;
 mod state;
 mod succession;
 mod table;

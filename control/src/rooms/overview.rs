@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use corecast_wire::SrtpCryptoSuite;
 
+use super::branch::Branch;
 use super::media::{BOT, Producer};
 use super::peer::PeerKind;
 use super::peers::PeerInfo;
@@ -15,7 +16,10 @@ use super::transport::TransportKind;
 #[derive(Clone, Debug)]
 pub(crate) struct Overview {
     pub(crate) id: String,
+    /// Index of its home's worker.
     pub(crate) worker: u32,
+    /// Those of the workers on which it has branches.
+    pub(crate) branches: Vec<u32>,
     /// All but viewers, by name.
     pub(crate) peers: Vec<PeerInfo>,
     /// How many watch each of the peers.
@@ -71,7 +75,8 @@ impl State {
             data_producers.map(|(name, of)| (of.id.0, Named::new(name, of.owner.as_deref().unwrap_or(BOT))));
         let data_consumers = self.data_consumers.iter().map(|(name, of)| (of.id.0, Named::new(name, &of.owner)));
         let data = data_producers.chain(data_consumers).chain(self.data_names());
-        transports.chain(producers).chain(consumers).chain(data).collect()
+        let pipes = self.branches.values().flat_map(Branch::names);
+        transports.chain(producers).chain(consumers).chain(data).chain(pipes).collect()
     }
 }
 
@@ -125,6 +130,7 @@ impl Room {
         Overview {
             id: self.id().to_owned(),
             worker: self.worker().index(),
+            branches: state.branches.values().map(|branch| branch.site.worker().index()).collect(),
             peers: state.peer_infos(),
             viewers_of: watching.into_iter().map(|(name, viewers)| (name.to_owned(), viewers.len())).collect(),
             viewers: state.peers.values().filter(|peer| peer.kind.is_viewer()).count(),

@@ -54,7 +54,7 @@ impl Room {
                 return Err(Error::new(Code::NameTaken, format!("there is {:?} in the room already", new.name)));
             }
             let gone = [holder.handle.clone()];
-            self.worker().close(state.closings(&gone)).await?;
+            state.close_transports(&gone).await?;
             state.remove_peers(&gone, CAME_AGAIN);
             self.succeed(&mut state).await;
         }

@@ -89,7 +89,7 @@ impl Room {
             return Ok(false);
         }
         let gone = std::slice::from_ref(peer);
-        self.worker().close(state.closings(gone)).await?;
+        state.close_transports(gone).await?;
         state.remove_peers(gone, why);
         self.settle(&mut state).await?;
         Ok(true)

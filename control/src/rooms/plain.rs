@@ -65,7 +65,7 @@ impl Room {
             srtp: own_srtp.clone(),
             ..PlainTransportOptions::new(listen.ip, rtcp_ssrc)
         };
-        let mut commands = vec![Command::CreatePlainTransport { router: self.router(), transport: id, options }];
+        let mut commands = vec![Command::CreatePlainTransport { router: self.home().router(), transport: id, options }];
         // With comedia nothing but the key is missing, and here it is.
         let connected = new.comedia && new.remote_srtp.is_some();
         if connected {
@@ -95,7 +95,7 @@ impl Room {
         let kind = TransportKind::Plain(plain);
         let ssrcs = HashSet::from([rtcp_ssrc]);
         let name = object_name();
-        state.transports.insert(name.clone(), Transport::new(id, owner, kind, ssrcs));
+        state.transports.insert(name.clone(), Transport::new(id, self.home().clone(), owner, kind, ssrcs));
         Ok(CreatedPlain {
             name,
             ip: listen.announced_address.clone().unwrap_or_else(|| local.ip().to_string()),
@@ -148,8 +148,8 @@ impl Room {
     /// Closes a transport of any kind and everything inside it.
     pub(crate) async fn close_transport(&self, peer: &PeerHandle, transport: &str) -> Result<(), Error> {
         let mut state = self.state().await;
-        let id = state.transport_of(peer, transport)?.id;
-        self.worker().close(vec![close_transport(id)]).await?;
+        let Transport { id, site, .. } = state.transport_of(peer, transport)?;
+        site.worker().close(vec![close_transport(*id)]).await?;
         state.remove_transport(transport);
         state.tell_changed(peer.name());
         self.settle(&mut state).await

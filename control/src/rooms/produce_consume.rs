@@ -125,10 +125,11 @@ impl Room {
         let mut guard = self.state().await;
         let state = &mut *guard;
         state.joined_peer(peer)?;
-        state.transport_of(peer, transport)?;
+        let site = state.transport_of(peer, transport)?.site.clone();
+        self.reach(state, &site, &new.iter().map(|new| &*new.producer).collect::<Vec<_>>()).await?;
         let drafts: Vec<_> = new.into_iter().map(|new| self.draft(state, peer, transport, new)).collect();
         let commands = drafts.iter().filter_map(|draft| Some(draft.as_ref().ok()?.command.clone())).collect();
-        let mut results = self.worker().try_all(commands).await?.into_iter();
+        let mut results = site.worker().try_all(commands).await?.into_iter();
         let mut made = Vec::with_capacity(drafts.len());
         for draft in drafts {
             let applied = draft.and_then(|draft| match results.next() {
@@ -150,6 +151,8 @@ impl Room {
     fn draft(&self, state: &mut State, peer: &PeerHandle, transport: &str, new: NewConsumer) -> Result<Draft, Error> {
         new.rtp_capabilities.as_ref().map_or(Ok(()), RtpCapabilities::check)?;
         let missing = |kind: &str, name: &str| Error::not_found(kind, name);
+        let site = state.transport_of(peer, transport)?.site.clone();
+        let source = state.producer_at(&site, &new.producer);
         let State { peers, producers, transports, .. } = state;
         let own = peers.get(peer.name()).ok_or_else(|| missing("peer", peer.name()))?;
         let capabilities = new
@@ -158,6 +161,7 @@ impl Room {
             .or(own.rtp_capabilities.as_deref())
             .ok_or_else(|| Error::field("rtpCapabilities", "are missing, here and of the peer"))?;
         let producer = producers.get(&new.producer).ok_or_else(|| missing("producer", &new.producer))?;
+        let source = source.ok_or_else(|| missing("producer", &new.producer))?;
         let on = transports.get_mut(transport).ok_or_else(|| missing("transport", transport))?;
         let ssrc = draw_ssrc(&on.ssrcs);
         let request = ConsumeRequest {
@@ -172,13 +176,13 @@ impl Room {
         let consumed = ortc::consume(producer.kind, &producer.consumable, capabilities, &request)?;
         on.next_mid = (on.next_mid + 1) % MID_LIMIT;
         let (id, name) = (ConsumerId(next_id()), object_name());
-        let events = self.worker().events();
+        let events = site.worker().events();
         let layer = producer.is_layered().then(|| match &own.ear {
             Some(ear) => events.consumer_with(id, Box::new(layers_told(ear.clone(), name.clone()))),
             None => events.consumer(id),
         });
         let rtx_ssrc = consumed.options.rtx.as_ref().map(|rtx| rtx.ssrc);
-        let consumer = Consumer::new(id, transport, peer.shared_name(), new.producer.clone(), layer);
+        let consumer = Consumer::new(id, (transport, site), peer.shared_name(), new.producer.clone(), layer);
         let consumer = Consumer { rtx_ssrc, ..consumer };
         let created = CreatedConsumer {
             name,
@@ -192,7 +196,7 @@ impl Room {
             score: consumer.scored(producer),
         };
         let options = consumed.options;
-        let command = Command::Consume { transport: on.id, consumer: id, producer: producer.id, options };
+        let command = Command::Consume { transport: on.id, consumer: id, producer: source, options };
         Ok(Draft { command, consumer, created, ssrc })
     }
 
@@ -219,28 +223,28 @@ impl Room {
 
     pub(crate) async fn pause_consumer(&self, peer: &PeerHandle, name: &str, paused: bool) -> Result<(), Error> {
         let state = self.state().await;
-        let consumer = state.consumer_of(peer, name)?.id;
-        Ok(self.worker().apply(Command::PauseConsumer { consumer, paused }).await?)
+        let Consumer { id, site, .. } = state.consumer_of(peer, name)?;
+        Ok(site.worker().apply(Command::PauseConsumer { consumer: *id, paused }).await?)
     }
 
     pub(crate) async fn close_consumer(&self, peer: &PeerHandle, name: &str) -> Result<(), Error> {
         let mut state = self.state().await;
-        let consumer = state.consumer_of(peer, name)?.id;
-        self.worker().close(vec![Command::CloseConsumer { consumer }]).await?;
+        let Consumer { id, site, .. } = state.consumer_of(peer, name)?;
+        site.worker().close(vec![Command::CloseConsumer { consumer: *id }]).await?;
         state.consumers.remove(name);
         Ok(())
     }
 
     pub(crate) async fn request_key_frame(&self, peer: &PeerHandle, consumer: &str) -> Result<(), Error> {
         let state = self.state().await;
-        let consumer = state.consumer_of(peer, consumer)?.id;
-        Ok(self.worker().apply(Command::RequestKeyFrame { consumer }).await?)
+        let Consumer { id, site, .. } = state.consumer_of(peer, consumer)?;
+        Ok(site.worker().apply(Command::RequestKeyFrame { consumer: *id }).await?)
     }
 
     /// Which of a receiver's pictures come first where its path does not carry all; the higher comes first.
     pub(crate) async fn set_priority(&self, peer: &PeerHandle, consumer: &str, priority: u8) -> Result<(), Error> {
         let state = self.state().await;
-        let consumer = state.consumer_of(peer, consumer)?.id;
-        Ok(self.worker().apply(Command::SetPriority { consumer, priority }).await?)
+        let Consumer { id, site, .. } = state.consumer_of(peer, consumer)?;
+        Ok(site.worker().apply(Command::SetPriority { consumer: *id, priority }).await?)
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use corecast_wire::{Command, RouterId};
+use corecast_wire::RouterId;
 use tokio::sync::Mutex;
 
 use super::draw::next_id;
@@ -14,6 +14,7 @@ use super::load::Marks;
 use super::names::check_name;
 use super::room::{Common, Room};
 use super::saved::SavedRoom;
+use super::site::Site;
 use super::waiting::Waiting;
 use super::webrtc::WebRtc;
 use crate::addresses::Addresses;
@@ -62,7 +63,13 @@ impl Rooms {
         let of_one = if settings.max_per_ip == 0 { settings.max } else { settings.max_per_ip };
         let shares = Shares::new(settings.max, of_one);
         let (rooms, waiting) = (Mutex::default(), Waiting::default());
-        let common = Common { addresses, webrtc: Arc::new(webrtc), viewer_grace: settings.viewer_grace.0, ledger };
+        let common = Common {
+            pool: Arc::clone(&pool),
+            addresses,
+            webrtc: Arc::new(webrtc),
+            viewer_grace: settings.viewer_grace.0,
+            ledger,
+        };
         Self { pool, common, settings, marks, rooms, shares, waiting, drained_at: OnceLock::new() }
     }
 
@@ -73,8 +80,8 @@ impl Rooms {
     /// A room of the server before, with nothing in it yet; none if its worker is not there.
     pub(super) async fn make_again(&self, id: &str, saved: &SavedRoom) -> Option<Arc<Room>> {
         let worker = self.pool.workers().get(saved.worker as usize)?;
-        let place = (Arc::clone(worker), saved.router);
-        let room = Room::new(id, place, self.common.clone(), saved.client, saved.consumer_replicas);
+        let home = Site::new(Arc::clone(worker), saved.router);
+        let room = Room::new(id, home, self.common.clone(), saved.client, saved.consumer_replicas);
         let (room, share) = (Arc::new(room), self.shares.take_over(saved.client));
         self.rooms.lock().await.insert(id.to_owned(), Entry { room: Arc::clone(&room), _share: share });
         Some(room)
@@ -110,10 +117,10 @@ impl Rooms {
         })?;
         let gone = || Error::unavailable("there is no worker");
         let worker = self.pool.take_turn().ok_or_else(gone)?;
-        let router = RouterId(next_id());
-        worker.apply(Command::CreateRouter { router }).await?;
+        let home = Site::new(Arc::clone(&worker), RouterId(next_id()));
+        worker.apply(home.create()).await?;
         tracing::info!("room {id:?} is on worker {}", worker.index());
-        let room = Arc::new(Room::new(id, (worker, router), self.common.clone(), client, consumer_replicas));
+        let room = Arc::new(Room::new(id, home, self.common.clone(), client, consumer_replicas));
         // It is kept from its beginning.
         drop(room.state().await);
         rooms.insert(id.to_owned(), Entry { room: Arc::clone(&room), _share: share });

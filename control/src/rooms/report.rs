@@ -8,8 +8,10 @@ use corecast_wire::{
 
 use super::ear::ConsumerScore;
 use super::error::Error;
+use super::media::Consumer;
 use super::peer::PeerHandle;
 use super::room::Room;
+use super::site::Site;
 use crate::ortc::{Kind, RtpParameters};
 use crate::workers::RequestError;
 
@@ -76,7 +78,7 @@ impl Room {
     pub(crate) async fn transport_report(&self, peer: &PeerHandle, name: &str) -> Result<Report, Error> {
         let mut state = self.state().await;
         let transport = state.transport_of(peer, name)?;
-        let found = self.count(Object::Transport(transport.id)).await?;
+        let found = count(&transport.site, Object::Transport(transport.id)).await?;
         let ObjectStats::Transport(stats) = found else { return Err(RequestError::WrongReply.into()) };
         let now = Instant::now();
         Ok(Report::Transport(Box::new(TransportReport {
@@ -99,7 +101,7 @@ impl Room {
         let mut state = self.state().await;
         let missing = || Error::not_found("producer", name);
         let producer = state.producers.get_mut(name).ok_or_else(missing)?;
-        let found = self.count(Object::Producer(producer.id)).await?;
+        let found = count(self.home(), Object::Producer(producer.id)).await?;
         let ObjectStats::Producer(stats) = found else { return Err(RequestError::WrongReply.into()) };
         let now = Instant::now();
         let scores = producer.scores_by_encoding();
@@ -114,8 +116,8 @@ impl Room {
         let (mut report, of, encoding) = {
             let mut guard = self.state().await;
             let state = &mut *guard;
-            let id = state.consumer_of(peer, name)?.id;
-            let found = self.count(Object::Consumer(id)).await?;
+            let Consumer { id, site, .. } = state.consumer_of(peer, name)?;
+            let found = count(site, Object::Consumer(*id)).await?;
             let ObjectStats::Consumer(stats) = found else { return Err(RequestError::WrongReply.into()) };
             let consumer = state.consumers.get_mut(name).ok_or_else(|| Error::not_found("consumer", name))?;
             let bps = consumer.rate.of(stats.byte_count, Instant::now());
@@ -141,7 +143,7 @@ impl Room {
     pub(crate) async fn data_producer_report(&self, peer: &PeerHandle, name: &str) -> Result<Report, Error> {
         let state = self.state().await;
         let id = state.data_producer_of(peer, name)?.id;
-        match self.count(Object::DataProducer(id)).await? {
+        match count(self.home(), Object::DataProducer(id)).await? {
             ObjectStats::DataProducer(stats) => Ok(Report::DataProducer(stats)),
             _ => Err(RequestError::WrongReply.into()),
         }
@@ -151,14 +153,14 @@ impl Room {
     pub(crate) async fn data_consumer_report(&self, peer: &PeerHandle, name: &str) -> Result<Report, Error> {
         let state = self.state().await;
         let consumer = state.data_consumer_of(peer, name)?;
-        let found = self.count(Object::DataConsumer(consumer.id)).await?;
+        let found = count(self.home(), Object::DataConsumer(consumer.id)).await?;
         let ObjectStats::DataConsumer(stats) = found else { return Err(RequestError::WrongReply.into()) };
         let of = state.data_producers.get(&consumer.data_producer);
         let (label, protocol) = of.map(|of| (of.label.clone(), of.protocol.clone())).unwrap_or_default();
         Ok(Report::DataConsumer { stats, label, protocol })
     }
+}
 
-    async fn count(&self, object: Object) -> Result<ObjectStats, Error> {
-        self.worker().stats_of(object).await?.ok_or_else(|| Error::unavailable("the object has just closed"))
-    }
+async fn count(site: &Site, object: Object) -> Result<ObjectStats, Error> {
+    site.worker().stats_of(object).await?.ok_or_else(|| Error::unavailable("the object has just closed"))
 }

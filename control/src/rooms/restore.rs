@@ -1,17 +1,19 @@
 //! Rooms of the server before: made again of the rows that it left, and compared with what the workers have taken over.
 //! What one side alone knows does not stay.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_wire::{Command, ConsumerId, ObjectStats, ProducerId, TransportId};
 
+use super::branch::Branch;
 use super::error::Error;
 use super::peer::{Left, PeerHandle, PeerKind};
 use super::registry::Rooms;
 use super::room::Room;
 use super::saved::SavedRoom;
+use super::site::Site;
 use super::state::{State, close_transport};
 use super::transport::TransportKind;
 use crate::ledger::{About, Rows};
@@ -25,7 +27,10 @@ const NOT_TAKEN_OVER: &str = "its connection was lost when the server restarted"
 /// Why a participant leaves whose client has not come again.
 const NOT_BACK: &str = "its client did not come again after the restart";
 
-/// What the workers have, by number.
+/// What each worker has, by its index.
+type Found = BTreeMap<u32, Objects>;
+
+/// What a worker has, by number.
 #[derive(Debug, Default)]
 struct Objects {
     transports: HashSet<TransportId>,
@@ -44,11 +49,7 @@ impl Rooms {
             drop(state);
             rooms.push((room, awaited));
         }
-        let mut unknown = 0;
-        for worker in self.pool().workers() {
-            let own = rooms.iter().map(|(room, _)| room).filter(|room| Arc::ptr_eq(room.worker(), worker));
-            unknown += compare(worker, &own.cloned().collect::<Vec<_>>()).await?;
-        }
+        let unknown = compare(self.pool().workers(), rooms.iter().map(|(room, _)| room)).await?;
         let mut peers = 0;
         for (room, awaited) in rooms {
             peers += room.go_on(awaited).await?;
@@ -79,60 +80,121 @@ impl Rooms {
     }
 }
 
-/// Removes from a worker's rooms what it does not have, and from the worker what no room has: returns how much. What is
-/// there is as the worker says.
-async fn compare(worker: &Worker, rooms: &[Arc<Room>]) -> Result<usize, Error> {
-    let stats = worker.stats().await?;
-    let mut objects = Objects::default();
-    for object in &stats {
-        match object {
-            ObjectStats::Transport(of) => drop(objects.transports.insert(of.transport)),
-            ObjectStats::Producer(of) => drop(objects.producers.insert(of.producer)),
-            ObjectStats::Consumer(of) => drop(objects.consumers.insert(of.consumer)),
-            ObjectStats::DataProducer(_) | ObjectStats::DataConsumer(_) => {}
+impl Objects {
+    fn of(stats: &[ObjectStats]) -> Self {
+        let mut objects = Self::default();
+        for object in stats {
+            match object {
+                ObjectStats::Transport(of) => drop(objects.transports.insert(of.transport)),
+                ObjectStats::Producer(of) => drop(objects.producers.insert(of.producer)),
+                ObjectStats::Consumer(of) => drop(objects.consumers.insert(of.consumer)),
+                ObjectStats::DataProducer(_) | ObjectStats::DataConsumer(_) => {}
+            }
         }
+        objects
+    }
+
+    /// What closes all of them.
+    fn closings(self) -> Vec<Command> {
+        let transports = self.transports.into_iter().map(close_transport);
+        let producers = self.producers.into_iter().map(|producer| Command::CloseProducer { producer });
+        let consumers = self.consumers.into_iter().map(|consumer| Command::CloseConsumer { consumer });
+        transports.chain(producers).chain(consumers).collect()
+    }
+}
+
+/// Removes from the rooms what the workers do not have, and from the workers what no room has: returns how much. What is
+/// there is as the workers say.
+async fn compare<'a>(workers: &[Arc<Worker>], rooms: impl Iterator<Item = &'a Arc<Room>>) -> Result<usize, Error> {
+    let (mut found, mut stats) = (Found::new(), Vec::new());
+    for worker in workers {
+        let of_worker = worker.stats().await?;
+        found.insert(worker.index(), Objects::of(&of_worker));
+        stats.push((worker, of_worker));
     }
     for room in rooms {
-        room.state().await.keep_only(&mut objects);
-    }
-    for object in stats {
-        match object {
-            ObjectStats::Transport(of) => {
-                if let Some(webrtc) = of.webrtc {
-                    let state = TransportState { ice: webrtc.ice_state, dtls: webrtc.dtls_state };
-                    worker.events().found_transport(of.transport, state);
-                }
-            }
-            ObjectStats::Consumer(of) => {
-                let state = ConsumerState { suspended: of.suspended, ..ConsumerState::default() };
-                worker.events().found_consumer(of.consumer, state);
-            }
-            _ => {}
+        let mut state = room.state().await;
+        for broken in state.keep_branches(room.worker().index(), &mut found) {
+            broken.worker().close(vec![broken.close()]).await?;
         }
+        state.keep_only(room.worker().index(), &mut found);
     }
-    // What is left in these has no row.
-    let transports = objects.transports.into_iter().map(close_transport);
-    let producers = objects.producers.into_iter().map(|producer| Command::CloseProducer { producer });
-    let consumers = objects.consumers.into_iter().map(|consumer| Command::CloseConsumer { consumer });
-    let closings: Vec<_> = transports.chain(producers).chain(consumers).collect();
-    let unknown = closings.len();
-    worker.close(closings).await?;
+    let mut unknown = 0;
+    for (worker, stats) in stats {
+        stats.iter().for_each(|object| tell_found(worker, object));
+        // What is left has no row.
+        let closings = found.remove(&worker.index()).unwrap_or_default().closings();
+        unknown += closings.len();
+        worker.close(closings).await?;
+    }
     Ok(unknown)
 }
 
+fn tell_found(worker: &Worker, object: &ObjectStats) {
+    match object {
+        ObjectStats::Transport(of) => {
+            if let Some(webrtc) = &of.webrtc {
+                let state = TransportState { ice: webrtc.ice_state, dtls: webrtc.dtls_state };
+                worker.events().found_transport(of.transport, state);
+            }
+        }
+        ObjectStats::Consumer(of) => {
+            let state = ConsumerState { suspended: of.suspended, ..ConsumerState::default() };
+            worker.events().found_consumer(of.consumer, state);
+        }
+        _ => {}
+    }
+}
+
 impl State {
-    /// Forgets what is not among these, and takes from these what is here.
-    fn keep_only(&mut self, objects: &mut Objects) {
+    /// Takes from what was found the pipes and what crosses them, as far as both sides are there. Returns the sites of
+    /// branches whose pipe is not whole, which are no more.
+    fn keep_branches(&mut self, home: u32, found: &mut Found) -> Vec<Site> {
+        let mut broken = Vec::new();
+        self.branches.retain(|_, Branch { site, pipe, crossing, .. }| {
+            let Some(mut near) = found.remove(&home) else { return false };
+            let far = found.entry(site.worker().index()).or_default();
+            let is_whole = near.transports.contains(&pipe.near) && far.transports.contains(&pipe.far);
+            if is_whole {
+                near.transports.remove(&pipe.near);
+                far.transports.remove(&pipe.far);
+                crossing.retain(|_, of| {
+                    let crosses = far.producers.contains(&of.producer)
+                        && of.consumers.iter().all(|consumer| near.consumers.contains(consumer));
+                    if crosses {
+                        far.producers.remove(&of.producer);
+                        near.consumers.retain(|consumer| !of.consumers.contains(consumer));
+                    }
+                    crosses
+                });
+            } else {
+                broken.push(site.clone());
+            }
+            found.insert(home, near);
+            is_whole
+        });
+        broken
+    }
+
+    /// Forgets what was not found, and takes from it what is here.
+    fn keep_only(&mut self, home: u32, found: &mut Found) {
+        let Self { branches, transports, producers, consumers, .. } = self;
+        let is_site = |site: &Site| site.worker().index() == home || branches.values().any(|of| of.site == *site);
         let mut lost: HashSet<Arc<str>> = HashSet::new();
-        self.transports.retain(|_, transport| {
-            let is_there = objects.transports.remove(&transport.id);
+        transports.retain(|_, transport| {
+            let objects = found.get_mut(&transport.site.worker().index()).filter(|_| is_site(&transport.site));
+            let is_there = objects.is_some_and(|objects| objects.transports.remove(&transport.id));
             if !is_there && !transport.is_own() && matches!(transport.kind, TransportKind::WebRtc { .. }) {
                 lost.insert(Arc::clone(&transport.owner));
             }
             is_there
         });
-        self.producers.retain(|_, producer| objects.producers.remove(&producer.id));
-        self.consumers.retain(|_, consumer| objects.consumers.remove(&consumer.id));
+        producers
+            .retain(|_, producer| found.get_mut(&home).is_some_and(|objects| objects.producers.remove(&producer.id)));
+        consumers.retain(|_, consumer| {
+            let objects = found.get_mut(&consumer.site.worker().index()).filter(|_| is_site(&consumer.site));
+            objects.is_some_and(|objects| objects.consumers.remove(&consumer.id))
+        });
         // WHIP and WHEP: a session is its transport.
         let gone = self.peers.values().map(|peer| &peer.handle).filter(|handle| lost.contains(handle.name()));
         let gone: Vec<_> = gone.cloned().collect();

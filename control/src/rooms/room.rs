@@ -1,4 +1,4 @@
-//! One room: a router on one worker, and the tables of what is in it.
+//! One room: its home, a router on one worker, and the tables of what is in it.
 //!
 //! Whatever changes here changes after the worker has agreed: a request applies completely or not at all. The tables'
 //! lock is held while one command is under way for something that is in them; a batch that makes something new is
@@ -9,24 +9,24 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use corecast_wire::{Command, RouterId};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::ear::PeerEvent;
 use super::error::Error;
 use super::events::RoomEvent;
+use super::site::Site;
 use super::state::State;
 use super::webrtc::WebRtc;
 use crate::addresses::Addresses;
 use crate::ledger::Ledger;
-use crate::workers::Worker;
+use crate::workers::{Pool, Worker};
 
 /// A room.
 #[derive(Debug)]
 pub(crate) struct Room {
     id: String,
-    worker: Arc<Worker>,
-    router: RouterId,
+    home: Site,
+    pool: Arc<Pool>,
     addresses: Addresses,
     webrtc: Arc<WebRtc>,
     /// For so long a viewer waits that has nothing to see.
@@ -43,6 +43,7 @@ pub(crate) struct Room {
 /// What a room has in common with the others of its server.
 #[derive(Clone, Debug)]
 pub(super) struct Common {
+    pub(super) pool: Arc<Pool>,
     pub(super) addresses: Addresses,
     pub(super) webrtc: Arc<WebRtc>,
     pub(super) viewer_grace: Duration,
@@ -77,16 +78,10 @@ impl Drop for Locked<'_> {
 }
 
 impl Room {
-    pub(super) fn new(
-        id: &str,
-        (worker, router): (Arc<Worker>, RouterId),
-        common: Common,
-        client: IpAddr,
-        consumer_replicas: usize,
-    ) -> Self {
-        let Common { addresses, webrtc, viewer_grace, ledger } = common;
+    pub(super) fn new(id: &str, home: Site, common: Common, client: IpAddr, consumer_replicas: usize) -> Self {
+        let Common { pool, addresses, webrtc, viewer_grace, ledger } = common;
         let (id, state) = (id.to_owned(), Mutex::new(State::new()));
-        Self { id, worker, router, addresses, webrtc, viewer_grace, consumer_replicas, client, ledger, state }
+        Self { id, home, pool, addresses, webrtc, viewer_grace, consumer_replicas, client, ledger, state }
     }
 
     /// Further consumers of the same producer that each participant is given.
@@ -99,12 +94,19 @@ impl Room {
         &self.id
     }
 
-    pub(super) fn worker(&self) -> &Arc<Worker> {
-        &self.worker
+    /// Where everybody is but those who are sent from its branches.
+    pub(super) fn home(&self) -> &Site {
+        &self.home
     }
 
-    pub(super) fn router(&self) -> RouterId {
-        self.router
+    /// The worker of its home.
+    pub(super) fn worker(&self) -> &Arc<Worker> {
+        self.home.worker()
+    }
+
+    /// All workers.
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// Where plain transports listen.
@@ -174,7 +176,9 @@ impl Room {
     }
 
     pub(super) async fn close_locked(&self, state: &mut State) -> Result<(), Error> {
-        self.worker.close(vec![Command::CloseRouter { router: self.router }]).await?;
+        for site in state.branches.values().map(|branch| &branch.site).chain([&self.home]) {
+            site.worker().close(vec![site.close()]).await?;
+        }
         tracing::info!("room {:?} is closed", self.id);
         state.close();
         Ok(())

@@ -11,18 +11,19 @@ use corecast_wire::{ConsumerId, ProducerId, RouterId, RtpObserverId, TransportId
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::branch::{Branch, Crossing, Pipe};
 use super::ear::Ear;
 use super::media::{Consumer, Producer};
 use super::observers::Observers;
 use super::peer::{Credential, NewPeer, Peer, PeerHandle, PeerKind};
 use super::produce_consume::layers_told;
 use super::room::Room;
+use super::site::Site;
 use super::state::State;
 use super::transport::{OwnWebRtc, Plain, Transport, TransportKind};
 use super::webrtc_transport::follow;
 use crate::ledger::{About, Key, Ledger, Rows};
 use crate::ortc::{Kind, RtpCapabilities, RtpParameters, kind_of_streams};
-use crate::workers::Worker;
 
 /// A room.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,11 +52,20 @@ struct SavedPeer {
 #[derive(Debug, Serialize, Deserialize)]
 struct SavedTransport {
     id: TransportId,
+    router: RouterId,
     owner: String,
     kind: SavedKind,
     cname: Option<String>,
     next_mid: u32,
     ssrcs: HashSet<u32>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedBranch {
+    worker: u32,
+    router: RouterId,
+    pipe: Pipe,
+    crossing: BTreeMap<String, Crossing>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -98,8 +108,9 @@ impl Room {
             let observers = state.observers.map(|observers| [observers.levels, observers.speaker]);
             ledger.put(Key::new(About::Room, room, ""), &self.saved(observers));
         }
-        let State { peers, transports, producers, consumers, .. } = state;
+        let State { peers, branches, transports, producers, consumers, .. } = state;
         keep(ledger, About::Peer, room, peers.take_changed().map(|(name, row)| (name, row.map(Peer::saved))));
+        keep(ledger, About::Branch, room, branches.take_changed().map(|(name, row)| (name, row.map(of_branch))));
         keep(
             ledger,
             About::Transport,
@@ -113,7 +124,7 @@ impl Room {
     fn saved(&self, observers: Option<[RtpObserverId; 2]>) -> SavedRoom {
         SavedRoom {
             worker: self.worker().index(),
-            router: self.router(),
+            router: self.home().router(),
             client: self.client(),
             consumer_replicas: self.consumer_replicas(),
             observers,
@@ -136,9 +147,16 @@ impl Room {
         let owners: BTreeMap<String, Arc<str>> =
             state.peers.values().map(|peer| (peer.handle.name().to_owned(), peer.handle.shared_name())).collect();
         let ear = |state: &State, owner: &str| state.peers.get(owner).and_then(|peer| peer.ear.clone());
+        for (Key { name, .. }, row) in rows.of::<SavedBranch>(About::Branch, Some(self.id())) {
+            let Some(worker) = self.pool().workers().get(row.worker as usize) else { continue };
+            let site = Site::new(Arc::clone(worker), row.router);
+            state.branches.insert(name, Branch::new(site, row.pipe, row.crossing));
+        }
         for (Key { name, .. }, row) in rows.of::<SavedTransport>(About::Transport, Some(self.id())) {
-            let Some(owner) = owners.get(&row.owner) else { continue };
-            let transport = row.transport(owner, ear(state, owner), self.worker());
+            let branches = state.branches.values().map(|branch| &branch.site);
+            let site = branches.chain([self.home()]).find(|site| site.router() == row.router).cloned();
+            let (Some(owner), Some(site)) = (owners.get(&row.owner), site) else { continue };
+            let transport = row.transport(site, owner, ear(state, owner));
             state.transports.insert(name, transport);
         }
         for (Key { name, .. }, row) in rows.of::<SavedProducer>(About::Producer, Some(self.id())) {
@@ -146,9 +164,10 @@ impl Room {
             state.producers.insert(name, row.producer(owner));
         }
         for (Key { name, .. }, row) in rows.of::<SavedConsumer>(About::Consumer, Some(self.id())) {
-            let Some(owner) = owners.get(&row.owner) else { continue };
+            let site = state.transports.get(&row.transport).map(|transport| transport.site.clone());
+            let (Some(owner), Some(site)) = (owners.get(&row.owner), site) else { continue };
             let is_layered = state.producers.get(&row.producer).is_some_and(Producer::is_layered);
-            let consumer = row.consumer(owner, &name, is_layered, ear(state, owner), self.worker());
+            let consumer = row.consumer(site, owner, (&name, is_layered), ear(state, owner));
             state.consumers.insert(name, consumer);
         }
         state.observers = saved.observers.map(|[levels, speaker]| Observers { levels, speaker });
@@ -200,9 +219,19 @@ impl SavedPeer {
     }
 }
 
+fn of_branch(branch: &Branch) -> SavedBranch {
+    SavedBranch {
+        worker: branch.site.worker().index(),
+        router: branch.site.router(),
+        pipe: branch.pipe.clone(),
+        crossing: branch.crossing.clone(),
+    }
+}
+
 fn of_transport(transport: &Transport) -> SavedTransport {
     SavedTransport {
         id: transport.id,
+        router: transport.site.router(),
         owner: transport.owner.to_string(),
         kind: match &transport.kind {
             TransportKind::Plain(plain) => SavedKind::Plain(plain.clone()),
@@ -215,18 +244,18 @@ fn of_transport(transport: &Transport) -> SavedTransport {
 }
 
 impl SavedTransport {
-    fn transport(self, owner: &Arc<str>, ear: Option<Ear>, worker: &Worker) -> Transport {
+    fn transport(self, site: Site, owner: &Arc<str>, ear: Option<Ear>) -> Transport {
         let kind = match self.kind {
             SavedKind::Plain(plain) => TransportKind::Plain(plain),
             SavedKind::WebRtc { own } => {
                 let states = match ear {
-                    Some(ear) => worker.events().transport_with(self.id, Box::new(follow(ear))),
-                    None => worker.events().transport(self.id),
+                    Some(ear) => site.worker().events().transport_with(self.id, Box::new(follow(ear))),
+                    None => site.worker().events().transport(self.id),
                 };
                 TransportKind::WebRtc { states, own }
             }
         };
-        let transport = Transport::new(self.id, Arc::clone(owner), kind, self.ssrcs);
+        let transport = Transport::new(self.id, site, Arc::clone(owner), kind, self.ssrcs);
         Transport { cname: self.cname, next_mid: self.next_mid, ..transport }
     }
 }
@@ -278,12 +307,12 @@ fn of_consumer(consumer: &Consumer) -> SavedConsumer {
 }
 
 impl SavedConsumer {
-    fn consumer(self, owner: &Arc<str>, name: &str, is_layered: bool, ear: Option<Ear>, worker: &Worker) -> Consumer {
+    fn consumer(self, site: Site, owner: &Arc<str>, (name, is_layered): (&str, bool), ear: Option<Ear>) -> Consumer {
         let layer = is_layered.then(|| match ear {
-            Some(ear) => worker.events().consumer_with(self.id, Box::new(layers_told(ear, name.to_owned()))),
-            None => worker.events().consumer(self.id),
+            Some(ear) => site.worker().events().consumer_with(self.id, Box::new(layers_told(ear, name.to_owned()))),
+            None => site.worker().events().consumer(self.id),
         });
-        let consumer = Consumer::new(self.id, &self.transport, Arc::clone(owner), self.producer, layer);
+        let consumer = Consumer::new(self.id, (&self.transport, site), Arc::clone(owner), self.producer, layer);
         Consumer { wishes_less: self.wishes_less, takes: self.takes, rtx_ssrc: self.rtx_ssrc, ..consumer }
     }
 }

@@ -1,6 +1,8 @@
 //! How well media arrives, as mediasoup tells it: 0 (nothing comes) to 10 (nothing is lost). A stream's score is the
 //! fourth power of the share of its packets that arrive, as in mediasoup: 5 percent of loss make 8, 16 percent 5.
 
+use std::collections::BTreeMap;
+
 use corecast_wire::{Command, ConsumerId, Object, ObjectStats, ProducerId, Reply, StreamStats};
 
 use super::ear::{ConsumerScore, PeerEvent, StreamScore};
@@ -8,6 +10,7 @@ use super::error::Error;
 use super::media::{BEST_SCORE, Counted, Producer};
 use super::peer::PeerHandle;
 use super::room::Room;
+use super::site::Site;
 use super::state::State;
 
 /// Objects that are asked about in one interval: in rooms with more they take turns.
@@ -52,22 +55,27 @@ impl Room {
 
     /// Looks at producers and consumers, and tells participants whose scores are others than before.
     pub(super) async fn score(&self, turn: usize) -> Result<(), Error> {
-        let (producers, consumers) = {
+        let mut by_worker: BTreeMap<u32, (Site, Vec<Command>)> = BTreeMap::new();
+        {
             let state = self.state().await;
             let mut producers: Vec<ProducerId> = state.producers.values().map(|producer| producer.id).collect();
             let participant = |owner: &str| state.peers.get(owner).is_some_and(|peer| peer.ear.is_some());
             let consumers = state.consumers.values().filter(|consumer| participant(&consumer.owner));
-            let mut consumers: Vec<ConsumerId> = consumers.map(|consumer| consumer.id).collect();
+            let mut consumers: Vec<(ConsumerId, &Site)> = consumers.map(|of| (of.id, &of.site)).collect();
             producers.sort_unstable();
-            consumers.sort_unstable();
-            (due(&producers, turn), due(&consumers, turn))
-        };
-        let objects = producers.into_iter().map(Object::Producer).chain(consumers.into_iter().map(Object::Consumer));
-        let commands: Vec<_> = objects.map(|object| Command::ObjectStats { object }).collect();
-        if commands.is_empty() {
-            return Ok(());
+            consumers.sort_unstable_by_key(|(id, _)| *id);
+            let producers = due(&producers, turn).into_iter().map(|id| (Object::Producer(id), self.home()));
+            let consumers = due(&consumers, turn).into_iter().map(|(id, site)| (Object::Consumer(id), site));
+            for (object, site) in producers.chain(consumers) {
+                let of_worker = by_worker.entry(site.worker().index());
+                let (_, commands) = of_worker.or_insert_with(|| (site.clone(), Vec::new()));
+                commands.push(Command::ObjectStats { object });
+            }
         }
-        let replies = self.worker().try_all(commands).await?;
+        let mut replies = Vec::new();
+        for (site, commands) in by_worker.into_values() {
+            replies.extend(site.worker().try_all(commands).await?);
+        }
         let mut state = self.state().await;
         for reply in replies {
             // One that is refused has closed meanwhile.

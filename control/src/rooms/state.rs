@@ -1,5 +1,5 @@
-//! What is in a room: peers, transports, producers and consumers, by name. Knows no worker: the caller
-//! changes the tables when the worker has agreed.
+//! What is in a room: peers, transports, producers and consumers, by name. The caller changes the tables when the worker
+//! has agreed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -7,14 +7,17 @@ use std::time::{Duration, Instant};
 use corecast_wire::{Command, ProducerId, TransportId};
 
 use super::bot::Bot;
+use super::branch::Branch;
 use super::ear::PeerEvent;
 use super::error::Error;
 use super::events::{EventSender, Presence, RoomEvent};
 use super::media::{Channel, ChannelKey, Consumer, DataConsumer, DataProducer, Producer};
 use super::observers::Observers;
 use super::peer::{Peer, PeerHandle};
+use super::site::Site;
 use super::table::Table;
 use super::transport::Transport;
+use crate::workers::RequestError;
 
 /// A peer that publishes.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub(super) struct State {
     pub(super) transports: Table<Transport>,
     pub(super) producers: Table<Producer>,
     pub(super) consumers: Table<Consumer>,
+    /// The room on further workers, by the worker's index.
+    pub(super) branches: Table<Branch>,
     /// Data channels that are open.
     pub(super) channels: BTreeMap<ChannelKey, Channel>,
     /// What participants say to each other, and to the bot.
@@ -56,6 +61,7 @@ impl State {
             transports: Table::default(),
             producers: Table::default(),
             consumers: Table::default(),
+            branches: Table::default(),
             channels: BTreeMap::new(),
             data_producers: HashMap::new(),
             data_consumers: HashMap::new(),
@@ -76,12 +82,14 @@ impl State {
 
     /// The room has closed. Peers that wait for their end, and listeners, see it.
     pub(super) fn close(&mut self) {
-        let Self { mut peers, mut transports, mut producers, mut consumers, .. } = std::mem::replace(self, Self::new());
+        let Self { mut peers, mut transports, mut producers, mut consumers, mut branches, .. } =
+            std::mem::replace(self, Self::new());
         peers.clear();
         transports.clear();
         producers.clear();
         consumers.clear();
-        *self = Self { closed: true, peers, transports, producers, consumers, ..Self::new() };
+        branches.clear();
+        *self = Self { closed: true, peers, transports, producers, consumers, branches, ..Self::new() };
     }
 
     pub(super) fn is_idle(&self, now: Instant, idle: Duration) -> bool {
@@ -164,11 +172,18 @@ impl State {
         self.producers.get(name).ok_or_else(|| Error::not_found("producer", name))
     }
 
-    /// Commands that close every transport of these peers.
-    pub(super) fn closings(&self, peers: &[PeerHandle]) -> Vec<Command> {
+    /// Closes every transport of these peers, on whichever worker it is.
+    pub(super) async fn close_transports(&self, peers: &[PeerHandle]) -> Result<(), RequestError> {
         let names: HashSet<&str> = peers.iter().map(PeerHandle::name).collect();
-        let own = self.transports.values().filter(|transport| names.contains(&*transport.owner));
-        own.map(|transport| close_transport(transport.id)).collect()
+        let mut closings: BTreeMap<u32, (&Site, Vec<Command>)> = BTreeMap::new();
+        for transport in self.transports.values().filter(|transport| names.contains(&*transport.owner)) {
+            let of_worker = closings.entry(transport.site.worker().index());
+            of_worker.or_insert_with(|| (&transport.site, Vec::new())).1.push(close_transport(transport.id));
+        }
+        for (site, commands) in closings.into_values() {
+            site.worker().close(commands).await?;
+        }
+        Ok(())
     }
 
     /// A transport has closed, and with it what was inside.

@@ -3,7 +3,7 @@
 //!
 //! To the viewer nothing changes but the pictures: its consumers are moved, and keep their SSRCs and payload types.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use corecast_wire::Command;
@@ -12,6 +12,7 @@ use super::error::Error;
 use super::media::Consumer;
 use super::peer::PeerHandle;
 use super::room::Room;
+use super::site::Site;
 use super::state::State;
 
 /// A consumer that is to be moved, and its next producer, by name. Both are in the tables.
@@ -39,6 +40,7 @@ impl Room {
     /// Publishers have come or gone: consumers without a producer get one if there is one for them, and viewers that
     /// have had nothing to see for the grace leave.
     pub(super) async fn settle(&self, state: &mut State) -> Result<(), Error> {
+        self.prune(state).await?;
         if state.orphans().next().is_some() {
             let of_room = self.liveliest(state.publishers(None)).await?;
             self.apply_moves(state, state.moves(of_room.as_deref())).await?;
@@ -55,19 +57,36 @@ impl Room {
     }
 
     async fn apply_moves(&self, state: &mut State, moves: Vec<Move>) -> Result<(), Error> {
-        let mut commands = Vec::new();
-        for Move { consumer, producer } in &moves {
-            let (producer, moved) = (state.producers.get(producer), state.consumers.get_mut(consumer));
-            let (Some(producer), Some(moved)) = (producer, moved) else { continue };
-            let id = moved.id;
-            if producer.is_layered() {
-                moved.layer.get_or_insert_with(|| self.worker().events().consumer(id));
-            } else {
-                moved.layer = None;
-            }
-            commands.push(Command::MoveConsumer { consumer: id, producer: producer.id });
+        let mut by_worker: BTreeMap<u32, (Site, Vec<Move>)> = BTreeMap::new();
+        for one in moves {
+            let Some(Consumer { site, .. }) = state.consumers.get(&one.consumer) else { continue };
+            let of_worker = by_worker.entry(site.worker().index());
+            of_worker.or_insert_with(|| (site.clone(), Vec::new())).1.push(one);
         }
-        for (Move { consumer, producer }, result) in moves.into_iter().zip(self.worker().try_all(commands).await?) {
+        for (site, moves) in by_worker.into_values() {
+            self.apply_moves_at(state, &site, moves).await?;
+        }
+        Ok(())
+    }
+
+    async fn apply_moves_at(&self, state: &mut State, site: &Site, moves: Vec<Move>) -> Result<(), Error> {
+        let producers: BTreeSet<&str> = moves.iter().map(|one| &*one.producer).collect();
+        self.reach(state, site, &producers.into_iter().collect::<Vec<_>>()).await?;
+        let (mut commands, mut moved) = (Vec::new(), Vec::new());
+        for one in moves {
+            let source = state.producer_at(site, &one.producer);
+            let (producer, consumer) = (state.producers.get(&one.producer), state.consumers.get_mut(&one.consumer));
+            let (Some(producer), Some(source), Some(consumer)) = (producer, source, consumer) else { continue };
+            let id = consumer.id;
+            if producer.is_layered() {
+                consumer.layer.get_or_insert_with(|| site.worker().events().consumer(id));
+            } else {
+                consumer.layer = None;
+            }
+            commands.push(Command::MoveConsumer { consumer: id, producer: source });
+            moved.push(one);
+        }
+        for (Move { consumer, producer }, result) in moved.into_iter().zip(site.worker().try_all(commands).await?) {
             match (result, state.consumers.get_mut(&consumer)) {
                 (Ok(_), Some(moved)) => moved.producer = producer,
                 (Err(refused), _) => tracing::debug!("consumer {consumer} waits on: {refused}"),
@@ -83,15 +102,19 @@ impl Room {
         if stranded.is_empty() {
             return Ok(());
         }
-        self.worker().close(state.closings(&stranded)).await?;
+        state.close_transports(&stranded).await?;
         state.remove_peers(&stranded, NOTHING_TO_SEE);
         Ok(())
     }
 
-    /// The same for a room in which nothing else happens.
+    /// The same for a room in which nothing else happens, and branches that are no longer needed. To be called once a
+    /// second.
     pub(super) async fn end_grace(&self) -> Result<(), Error> {
         let mut state = self.state().await;
-        if state.has_stranded { self.remove_stranded(&mut state).await } else { Ok(()) }
+        if state.has_stranded {
+            self.remove_stranded(&mut state).await?;
+        }
+        self.shrink(&mut state).await
     }
 }
 

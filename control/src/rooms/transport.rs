@@ -8,6 +8,7 @@ use corecast_wire::{SrtpCryptoSuite, SrtpParameters, TransportId};
 use serde::{Deserialize, Serialize};
 
 use super::rate::Rate;
+use super::site::Site;
 use crate::ortc::Carrier;
 use crate::workers::TransportStates;
 
@@ -15,6 +16,7 @@ use crate::workers::TransportStates;
 #[derive(Debug)]
 pub(super) struct Transport {
     pub(super) id: TransportId,
+    pub(super) site: Site,
     /// Name of its peer.
     pub(super) owner: Arc<str>,
     pub(super) kind: TransportKind,
@@ -30,9 +32,9 @@ pub(super) struct Transport {
 
 impl Transport {
     /// A transport with nothing on it.
-    pub(super) fn new(id: TransportId, owner: Arc<str>, kind: TransportKind, ssrcs: HashSet<u32>) -> Self {
+    pub(super) fn new(id: TransportId, site: Site, owner: Arc<str>, kind: TransportKind, ssrcs: HashSet<u32>) -> Self {
         let (received, sent) = (Rate::default(), Rate::default());
-        Self { id, owner, kind, cname: None, next_mid: 0, ssrcs, received, sent }
+        Self { id, site, owner, kind, cname: None, next_mid: 0, ssrcs, received, sent }
     }
 
     /// Whether it is a WebRTC transport that was made empty.

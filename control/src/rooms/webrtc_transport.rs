@@ -12,6 +12,7 @@ use super::ear::{Ear, PeerEvent};
 use super::error::{Code, Error};
 use super::peer::PeerHandle;
 use super::room::Room;
+use super::site::Site;
 use super::state::close_transport;
 use super::transport::{OwnWebRtc, Transport, TransportKind};
 use super::webrtc::{LocalParameters, RemoteParameters};
@@ -53,12 +54,12 @@ impl Room {
     /// the room's lock: the caller looks again whether what it was made for is still there.
     pub(super) async fn make_webrtc(
         &self,
-        transport: TransportId,
-        rtcp_ssrc: u32,
+        site: &Site,
+        (transport, rtcp_ssrc): (TransportId, u32),
         inside: Vec<Command>,
         remote: RemoteParameters,
     ) -> Result<(LocalParameters, TransportStates), Error> {
-        let local = self.webrtc().local(self.worker().index())?;
+        let local = self.webrtc().local(site.worker().index())?;
         let options = WebRtcTransportOptions {
             ice: local.ice.clone(),
             rtcp_ssrc,
@@ -67,12 +68,12 @@ impl Room {
             consent_timeout_ms: None,
             sctp: remote.sctp,
         };
-        let states = self.worker().events().transport(transport);
-        let mut commands = vec![Command::CreateWebRtcTransport { router: self.router(), transport, options }];
+        let states = site.worker().events().transport(transport);
+        let mut commands = vec![Command::CreateWebRtcTransport { router: site.router(), transport, options }];
         commands.extend(inside);
         // Connected last: media that arrives finds its producers, and the first key frame its consumers.
         commands.push(Command::ConnectWebRtcTransport { transport, dtls: remote.dtls });
-        self.worker().apply_all(commands, close_transport(transport)).await?;
+        site.worker().apply_all(commands, close_transport(transport)).await?;
         Ok((local, states))
     }
 
@@ -108,7 +109,7 @@ impl Room {
             None => events.transport(id),
         };
         let channels = sctp.map(|_| events.channels(id));
-        let command = Command::CreateWebRtcTransport { router: self.router(), transport: id, options };
+        let command = Command::CreateWebRtcTransport { router: self.home().router(), transport: id, options };
         self.worker().apply(command).await?;
         let mut state = self.state().await;
         // The peer may have left meanwhile.
@@ -121,7 +122,7 @@ impl Room {
         }
         let own = Some(Box::new(OwnWebRtc { has_sctp: sctp.is_some(), ..OwnWebRtc::default() }));
         let kind = TransportKind::WebRtc { states, own };
-        let transport = Transport::new(id, peer.shared_name(), kind, HashSet::from([rtcp_ssrc]));
+        let transport = Transport::new(id, self.home().clone(), peer.shared_name(), kind, HashSet::from([rtcp_ssrc]));
         state.transports.insert(name.clone(), transport);
         Ok(CreatedWebRtc { name, local })
     }
@@ -135,14 +136,14 @@ impl Room {
     ) -> Result<(), Error> {
         let mut state = self.state().await;
         let transport = state.transport_of(peer, transport)?;
-        let id = transport.id;
+        let (id, site) = (transport.id, transport.site.clone());
         let TransportKind::WebRtc { own: Some(own), .. } = &mut transport.kind else {
             return Err(Error::wrong_state("the transport is no WebRTC transport that is to be connected"));
         };
         if own.connected {
             return Err(Error::wrong_state("the transport is connected already"));
         }
-        self.worker().apply(Command::ConnectWebRtcTransport { transport: id, dtls }).await?;
+        site.worker().apply(Command::ConnectWebRtcTransport { transport: id, dtls }).await?;
         own.connected = true;
         Ok(())
     }
@@ -151,9 +152,9 @@ impl Room {
     /// another.
     pub(crate) async fn restart_ice(&self, peer: &PeerHandle, transport: &str) -> Result<IceParameters, Error> {
         let mut state = self.state().await;
-        let transport = state.transport_of(peer, transport)?.id;
+        let Transport { id, site, .. } = state.transport_of(peer, transport)?;
         let ice = draw_ice();
-        self.worker().apply(Command::RestartIce { transport, ice: ice.clone() }).await?;
+        site.worker().apply(Command::RestartIce { transport: *id, ice: ice.clone() }).await?;
         Ok(ice)
     }
 }

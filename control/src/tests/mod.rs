@@ -16,12 +16,14 @@ mod packaging;
 mod protoo;
 mod proxies;
 mod sessions;
+mod wide;
 
 use crate::addresses::Addresses;
 use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::http::App;
 use crate::ledger::Rows;
+use crate::rooms::Rooms;
 use crate::server::router;
 use crate::workers::fake_worker;
 use crate::workers::{Pool, Spawned, Watch};
@@ -70,11 +72,12 @@ impl Server {
             usage_interval: config.usage.interval.0,
         };
         let (pool, _deaths, _starts) = Pool::open(spawned, watch).expect("opens");
-        let pool = Arc::new(pool);
+        let pool = Arc::new(pool.placing(config.rooms.placement, Vec::new(), config.rooms.widen_percent));
         let addresses =
             Addresses::find(&config.rtc.listen_ips).expect("loopback").sending_to(&config.rtc.plain_networks);
         let certificate = Certificate::draw().expect("draws");
         let app = Arc::new(App::new(config, pool, addresses, &certificate, Arc::default()));
+        tokio::spawn(Rooms::close_idle(Arc::clone(app.rooms())));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound");
         let service =

@@ -5,6 +5,8 @@ use crate::settings::Placement;
 /// What a room that has just been made is thought to take of a core until the next heartbeat, in percent: so that rooms
 /// that are made at once do not all go where it was least busy.
 const NEW_ROOM_PERCENT: f64 = 1.0;
+/// The same for a viewer.
+const NEW_VIEWER_PERCENT: f64 = 0.1;
 
 /// A worker, as far as it matters for where a room is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,13 +15,21 @@ pub(super) struct Load {
     pub(super) cpu_percent: f64,
     /// Rooms that were made there since.
     pub(super) new_rooms: u32,
+    /// Viewers that were placed there since.
+    pub(super) new_viewers: u32,
     /// How much its core can do beside the others: at least 1.
     pub(super) weight: u32,
 }
 
 impl Load {
     fn of_weight(self) -> f64 {
-        (self.cpu_percent + NEW_ROOM_PERCENT * f64::from(self.new_rooms)) / f64::from(self.weight.max(1))
+        self.percent() / f64::from(self.weight.max(1))
+    }
+
+    /// Of its core, with what has been put there since the last heartbeat.
+    fn percent(self) -> f64 {
+        let new = NEW_ROOM_PERCENT * f64::from(self.new_rooms) + NEW_VIEWER_PERCENT * f64::from(self.new_viewers);
+        self.cpu_percent + new
     }
 }
 
@@ -42,6 +52,23 @@ pub(super) fn choose(placement: Placement, turn: usize, draw: [usize; 2], loads:
         }
     };
     found.map(|(at, _)| at)
+}
+
+/// The place of the worker from which a room's next viewer is sent: the room's home until that is past this mark, in
+/// percent of its core; then the least busy of those on which the room has branches; and if those are past the mark
+/// too, the least busy of all. 0 is no mark: it is home always.
+pub(super) fn choose_for_viewer(mark: u8, home: usize, branches: &[usize], loads: &[Load]) -> Option<usize> {
+    let has_room = |at: &usize| loads.get(*at).is_some_and(|load| load.percent() < f64::from(mark));
+    if mark == 0 || has_room(&home) {
+        return Some(home);
+    }
+    let least = |among: &mut dyn Iterator<Item = usize>| {
+        let weighed = among.filter_map(|at| Some((at, loads.get(at)?.of_weight())));
+        weighed.min_by(|one, other| one.1.total_cmp(&other.1)).map(|(at, _)| at)
+    };
+    let ready = least(&mut branches.iter().copied().filter(has_room));
+    // Home before others that are as busy.
+    ready.or_else(|| least(&mut [home].into_iter().chain((0..loads.len()).filter(|at| *at != home))))
 }
 
 /// Each worker comes as often as its weight says, as evenly as can be: one after the other if all weigh the same.
@@ -68,8 +95,12 @@ mod tests {
     use super::*;
 
     fn loads(percents: &[f64], weights: &[u32]) -> Vec<Load> {
-        let load =
-            |(cpu_percent, weight): (&f64, &u32)| Load { cpu_percent: *cpu_percent, new_rooms: 0, weight: *weight };
+        let load = |(cpu_percent, weight): (&f64, &u32)| Load {
+            cpu_percent: *cpu_percent,
+            new_rooms: 0,
+            new_viewers: 0,
+            weight: *weight,
+        };
         percents.iter().zip(weights).map(load).collect()
     }
 
@@ -105,6 +136,35 @@ mod tests {
         assert_eq!(choose(Placement::LeastLoaded, 0, [0, 0], &loads(&[40.0, 30.0, 50.0], &[1, 1, 2])), Some(2));
         // Those that are equally busy take turns.
         assert_eq!(turns(Placement::LeastLoaded, &loads(&[0.0; 3], &[1; 3]), 4), [0, 1, 2, 0]);
+    }
+
+    #[test]
+    fn a_room_grows_when_its_home_is_busy() {
+        let place = |percents: &[f64], branches: &[usize]| {
+            choose_for_viewer(60, 1, branches, &loads(percents, &[1; 3])).expect("there are workers")
+        };
+        assert_eq!(place(&[0.0, 59.0, 0.0], &[]), 1, "home has room");
+        assert_eq!(place(&[20.0, 61.0, 10.0], &[]), 2, "the least busy of the others");
+        assert_eq!(place(&[20.0, 61.0, 10.0], &[0]), 0, "the one that has the streams already");
+        assert_eq!(place(&[70.0, 61.0, 10.0], &[0]), 2, "that one is busy, too");
+        assert_eq!(place(&[70.0, 61.0, 80.0], &[0, 2]), 1, "all are busy, home the least");
+        assert_eq!(place(&[70.0, 30.0, 80.0], &[0, 2]), 1, "home has room again");
+        assert_eq!(choose_for_viewer(0, 1, &[], &loads(&[0.0, 99.0], &[1; 2])), Some(1), "turned off");
+        assert_eq!(choose_for_viewer(60, 0, &[], &[]), None);
+    }
+
+    #[test]
+    fn viewers_that_come_at_once_are_spread() {
+        let mut loads = loads(&[59.0, 0.0, 0.0], &[1; 3]);
+        let mut placed = [0; 3];
+        for _ in 0..1_400 {
+            let branches: Vec<usize> = (1..3).filter(|at| placed[*at] > 0).collect();
+            let at = choose_for_viewer(60, 0, &branches, &loads).expect("there are workers");
+            loads[at].new_viewers += 1;
+            placed[at] += 1;
+        }
+        // Home until it is past the mark, then where there is more room, until all are as busy.
+        assert!(placed[0] < 100 && placed[1] >= 600 && placed[2] >= 600, "{placed:?}");
     }
 
     #[test]

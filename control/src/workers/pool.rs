@@ -74,6 +74,8 @@ struct State {
     logged: Option<Usage>,
     /// Rooms that were made there since the latest heartbeat.
     new_rooms: u32,
+    /// The same for viewers.
+    new_viewers: u32,
 }
 
 /// How the pool watches.
@@ -100,6 +102,8 @@ pub(crate) struct Pool {
     placement: Placement,
     /// How much each worker's core can do beside the others; 1 for those that are not there.
     weights: Vec<u32>,
+    /// Past this a room's viewers go to further workers, in percent of its home's core; 0 for never.
+    widen_percent: u8,
 }
 
 impl Worker {
@@ -152,7 +156,8 @@ impl Worker {
     /// How busy it is, as far as the latest heartbeats tell.
     fn load(&self, weight: u32) -> Load {
         let cpu_percent = self.usage().map_or(0.0, |(_, rates)| rates.cpu_percent);
-        Load { cpu_percent, new_rooms: self.state().new_rooms, weight }
+        let state = self.state();
+        Load { cpu_percent, new_rooms: state.new_rooms, new_viewers: state.new_viewers, weight }
     }
 
     fn death(&self, cause: DeathCause) -> Death {
@@ -189,7 +194,13 @@ impl Pool {
             workers.push(worker);
         }
         Ok((
-            Self { workers, turn: AtomicUsize::new(0), placement: Placement::default(), weights: Vec::new() },
+            Self {
+                workers,
+                turn: AtomicUsize::new(0),
+                placement: Placement::default(),
+                weights: Vec::new(),
+                widen_percent: 0,
+            },
             died,
             started,
         ))
@@ -199,21 +210,35 @@ impl Pool {
         &self.workers
     }
 
-    /// The same, in which rooms are made on workers as these two say.
+    /// The same, in which rooms are made on workers as these two say, and grow to others past this mark.
     #[must_use]
-    pub(crate) fn placing(self, placement: Placement, weights: Vec<u32>) -> Self {
-        Self { placement, weights, ..self }
+    pub(crate) fn placing(self, placement: Placement, weights: Vec<u32>, widen_percent: u8) -> Self {
+        Self { placement, weights, widen_percent, ..self }
     }
 
     /// The worker on which the next room is made.
     pub(crate) fn take_turn(&self) -> Option<Arc<Worker>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let weights = self.weights.iter().copied().chain(std::iter::repeat(1));
-        let loads: Vec<_> = self.workers.iter().zip(weights).map(|(worker, weight)| worker.load(weight)).collect();
+        let loads = self.loads();
         let draw = std::array::from_fn(|_| usize::try_from(rand::random::<u32>()).unwrap_or_default());
         let worker = self.workers.get(placement::choose(self.placement, turn, draw, &loads)?)?;
         worker.state().new_rooms += 1;
         Some(Arc::clone(worker))
+    }
+
+    /// The worker from which the next viewer is sent of a room whose home is on this one, with branches on these.
+    pub(crate) fn place_viewer(&self, home: u32, branches: &[u32]) -> Option<Arc<Worker>> {
+        let at = |index: &u32| usize::try_from(*index).unwrap_or(usize::MAX);
+        let branches: Vec<_> = branches.iter().map(at).collect();
+        let chosen = placement::choose_for_viewer(self.widen_percent, at(&home), &branches, &self.loads())?;
+        let worker = self.workers.get(chosen)?;
+        worker.state().new_viewers += 1;
+        Some(Arc::clone(worker))
+    }
+
+    fn loads(&self) -> Vec<Load> {
+        let weights = self.weights.iter().copied().chain(std::iter::repeat(1));
+        self.workers.iter().zip(weights).map(|(worker, weight)| worker.load(weight)).collect()
     }
 
     /// Asks every worker to end in good order.
@@ -327,7 +352,7 @@ fn note(worker: &Worker, usage: Usage, watch: Watch) {
         *logged = usage.clone();
     }
     state.before = state.latest.replace(usage);
-    state.new_rooms = 0;
+    (state.new_rooms, state.new_viewers) = (0, 0);
 }
 
 #[cfg(test)]

@@ -1,0 +1,285 @@
+//! A room that is wider than a core: its viewers are sent from other workers as well, once its home is busy. On each
+//! such worker the room has a branch: a router, which a pair of pipe transports on loopback joins to the home. What a
+//! viewer there watches crosses once, however many watch it, and is sealed where the viewer is.
+//!
+//! Publishers and participants are at home. A branch is made with its first viewer; what nobody there watches any
+//! longer stops to cross, and a branch without viewers is closed.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use corecast_wire::{Command, ConsumerId, PlainTransportOptions, ProducerId, Reply, RouterId, TransportId};
+use serde::{Deserialize, Serialize};
+
+use super::draw::{draw_first_sequence, draw_ssrc, next_id};
+use super::error::Error;
+use super::media::Producer;
+use super::overview::Named;
+use super::room::Room;
+use super::site::Site;
+use super::state::{State, close_transport};
+use crate::ortc;
+use crate::workers::{RequestError, Worker};
+
+/// Looks, a second apart, for which nobody has watched something before it stops to cross.
+const UNWATCHED_LOOKS: u8 = 3;
+/// The same for a branch on which nobody is.
+const EMPTY_LOOKS: u8 = 5;
+
+/// The room on one further worker.
+#[derive(Debug)]
+pub(super) struct Branch {
+    pub(super) site: Site,
+    pub(super) pipe: Pipe,
+    /// What crosses, by the name of its producer.
+    pub(super) crossing: BTreeMap<String, Crossing>,
+    /// Looks at which nobody was on it, in a row.
+    empty: u8,
+}
+
+/// Two transports that are each other's remote side.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Pipe {
+    /// At home.
+    pub(super) near: TransportId,
+    /// On the branch.
+    pub(super) far: TransportId,
+    /// Every SSRC that was ever used on it.
+    pub(super) ssrcs: HashSet<u32>,
+}
+
+/// A producer that crosses a pipe.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Crossing {
+    /// At home, one for each encoding.
+    pub(super) consumers: Vec<ConsumerId>,
+    /// On the branch.
+    pub(super) producer: ProducerId,
+    /// Looks at which nobody there watched it, in a row.
+    #[serde(skip)]
+    unwatched: u8,
+}
+
+impl Branch {
+    pub(super) fn new(site: Site, pipe: Pipe, crossing: BTreeMap<String, Crossing>) -> Self {
+        Self { site, pipe, crossing, empty: 0 }
+    }
+
+    /// What its pipe and what crosses it are called, by their numbers on the link. Nobody owns them.
+    pub(super) fn names(&self) -> impl Iterator<Item = (u64, Named)> {
+        let worker = self.site.worker().index();
+        let named = |id: u64, what: String| (id, Named::new(&what, ""));
+        let ends = [self.pipe.near.0, self.pipe.far.0].map(|id| named(id, format!("pipe to worker {worker}")));
+        let crossing = self.crossing.iter().flat_map(move |(name, of)| {
+            let numbers = of.consumers.iter().map(|consumer| consumer.0).chain([of.producer.0]);
+            numbers.map(move |id| named(id, format!("{name} on worker {worker}"))).collect::<Vec<_>>()
+        });
+        ends.into_iter().chain(crossing)
+    }
+}
+
+impl Crossing {
+    /// Something that is about to cross, what makes its end on the branch, and what makes those at home.
+    fn new(producer: &Producer, pipe: &mut Pipe) -> (Self, Command, Vec<Command>) {
+        let streams: Vec<_> = producer.encodings.iter().map(|_| (pipe.draw_ssrc(), draw_first_sequence())).collect();
+        let ortc::Piped { consume, produce: options } = ortc::pipe(producer.kind, &producer.consumable, &streams);
+        let consumers: Vec<_> = consume.iter().map(|_| ConsumerId(next_id())).collect();
+        let (transport, near) = (pipe.far, pipe.near);
+        let new = Self { consumers: consumers.clone(), producer: ProducerId(next_id()), unwatched: 0 };
+        let produce = Command::Produce { transport, producer: new.producer, options };
+        let consume = consumers.into_iter().zip(consume).map(|(consumer, options)| Command::Consume {
+            transport: near,
+            consumer,
+            producer: producer.id,
+            options,
+        });
+        (new, produce, consume.collect())
+    }
+
+    /// What ends it at home.
+    pub(super) fn close_near(&self) -> impl Iterator<Item = Command> {
+        self.consumers.iter().map(|consumer| Command::CloseConsumer { consumer: *consumer })
+    }
+
+    /// What ends it on the branch.
+    pub(super) fn close_far(&self) -> Command {
+        Command::CloseProducer { producer: self.producer }
+    }
+}
+
+impl Pipe {
+    fn draw_ssrc(&mut self) -> u32 {
+        let ssrc = draw_ssrc(&self.ssrcs);
+        self.ssrcs.insert(ssrc);
+        ssrc
+    }
+}
+
+/// The end of a pipe.
+async fn open_end(
+    site: &Site,
+    transport: TransportId,
+    first: Option<Command>,
+    undo: Command,
+) -> Result<std::net::SocketAddr, Error> {
+    // Loopback: nobody else sees it, and the two ends know only each other's address.
+    let listen = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let options =
+        PlainTransportOptions { pipe: true, ..PlainTransportOptions::new(listen, draw_ssrc(&HashSet::new())) };
+    let open = Command::CreatePlainTransport { router: site.router(), transport, options };
+    let replies = site.worker().apply_all(first.into_iter().chain([open]).collect(), undo).await?;
+    match replies.last() {
+        Some(Reply::PlainTransport { local, .. }) => Ok(*local),
+        _ => Err(RequestError::WrongReply.into()),
+    }
+}
+
+impl Room {
+    /// From where the next viewer is sent. If the room cannot grow, that is home.
+    pub(super) async fn place_viewer(&self, state: &mut State) -> Site {
+        let branches: Vec<u32> = state.branches.values().map(|branch| branch.site.worker().index()).collect();
+        let Some(worker) = self.pool().place_viewer(self.worker().index(), &branches) else {
+            return self.home().clone();
+        };
+        if self.home().is_on(&worker) {
+            return self.home().clone();
+        }
+        if let Some(branch) = state.branches.values().find(|branch| branch.site.is_on(&worker)) {
+            return branch.site.clone();
+        }
+        match self.branch_out(Arc::clone(&worker)).await {
+            Ok(branch) => {
+                tracing::info!("room {:?} is on worker {} as well", self.id(), worker.index());
+                let site = branch.site.clone();
+                state.branches.insert(worker.index().to_string(), branch);
+                site
+            }
+            Err(error) => {
+                tracing::warn!("room {:?} cannot grow to worker {}: {error}", self.id(), worker.index());
+                self.home().clone()
+            }
+        }
+    }
+
+    async fn branch_out(&self, worker: Arc<Worker>) -> Result<Branch, Error> {
+        let site = Site::new(worker, RouterId(next_id()));
+        let (near, far) = (TransportId(next_id()), TransportId(next_id()));
+        let (create, undo) = (site.create(), site.close());
+        let far_address = open_end(&site, far, Some(create), undo).await?;
+        let joined = async {
+            let near_address = open_end(self.home(), near, None, close_transport(near)).await?;
+            let connect = |transport, remote| Command::ConnectPlainTransport {
+                transport,
+                remote: Some(remote),
+                rtcp_remote: None,
+                srtp: None,
+            };
+            self.worker().apply_all(vec![connect(near, far_address)], close_transport(near)).await?;
+            if let Err(refused) = site.worker().apply(connect(far, near_address)).await {
+                self.worker().close(vec![close_transport(near)]).await?;
+                return Err(refused.into());
+            }
+            Ok(())
+        };
+        match joined.await {
+            Ok(()) => Ok(Branch::new(site, Pipe { near, far, ssrcs: HashSet::new() }, BTreeMap::new())),
+            Err(error) => {
+                site.worker().close(vec![site.close()]).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// These producers can be consumed there from now on. Those that have closed are left out.
+    pub(super) async fn reach(&self, state: &mut State, site: &Site, producers: &[&str]) -> Result<(), Error> {
+        let State { branches, producers: there, .. } = state;
+        let Some(branch) = branches.get_mut(&site.worker().index().to_string()).filter(|of| of.site == *site) else {
+            return Ok(());
+        };
+        for name in producers {
+            if let Some(crossing) = branch.crossing.get_mut(*name) {
+                crossing.unwatched = 0;
+                continue;
+            }
+            let Some(producer) = there.get(*name) else { continue };
+            let (crossing, produce, consume) = Crossing::new(producer, &mut branch.pipe);
+            site.worker().apply(produce).await?;
+            let refused = self.worker().try_all(consume).await?.into_iter().find_map(Result::err);
+            if let Some(refused) = refused {
+                self.worker().close(crossing.close_near().collect()).await?;
+                site.worker().close(vec![crossing.close_far()]).await?;
+                return Err(RequestError::from(refused).into());
+            }
+            branch.crossing.insert((*name).to_owned(), crossing);
+        }
+        branch.empty = 0;
+        Ok(())
+    }
+
+    /// What has closed at home closes on the branches.
+    pub(super) async fn prune(&self, state: &mut State) -> Result<(), Error> {
+        let State { branches, producers, .. } = state;
+        for index in branches.keys().cloned().collect::<Vec<_>>() {
+            let is_gone = |branch: &Branch| branch.crossing.keys().any(|name| !producers.contains_key(name));
+            let Some(branch) = branches.get(&index).filter(|branch| is_gone(branch)) else { continue };
+            let (worker, mut closings) = (Arc::clone(branch.site.worker()), Vec::new());
+            if let Some(branch) = branches.get_mut(&index) {
+                branch.crossing.retain(|name, crossing| {
+                    let stays = producers.contains_key(name);
+                    closings.extend((!stays).then(|| crossing.close_far()));
+                    stays
+                });
+            }
+            worker.close(closings).await?;
+        }
+        Ok(())
+    }
+
+    /// What nobody watches no longer crosses, and branches on which nobody is are closed. To be called once a second.
+    pub(super) async fn shrink(&self, state: &mut State) -> Result<(), Error> {
+        for index in state.branches.keys().cloned().collect::<Vec<_>>() {
+            let Some(Branch { site, .. }) = state.branches.get(&index) else { continue };
+            let site = site.clone();
+            let is_empty = !state.transports.values().any(|transport| transport.site == site);
+            let own = state.consumers.values().filter(|consumer| consumer.site == site);
+            let watched: HashSet<String> = own.map(|consumer| consumer.producer.clone()).collect();
+            // Nothing that is kept changes by a look alone.
+            let looked = state.branches.iter_mut().find(|(name, _)| **name == index);
+            let Some((_, branch)) = looked else { continue };
+            branch.empty = if is_empty { branch.empty + 1 } else { 0 };
+            if branch.empty > EMPTY_LOOKS {
+                let near = branch.pipe.near;
+                self.worker().close(vec![close_transport(near)]).await?;
+                site.worker().close(vec![site.close()]).await?;
+                state.branches.remove(&index);
+                tracing::info!("room {:?} is on worker {index} no longer", self.id());
+                continue;
+            }
+            let mut unwatched = Vec::new();
+            for (name, crossing) in &mut branch.crossing {
+                crossing.unwatched = if watched.contains(name) { 0 } else { crossing.unwatched + 1 };
+                if crossing.unwatched > UNWATCHED_LOOKS {
+                    unwatched.push(name.clone());
+                }
+            }
+            for name in unwatched {
+                let Some(branch) = state.branches.get_mut(&index) else { continue };
+                let Some(crossing) = branch.crossing.remove(&name) else { continue };
+                self.worker().close(crossing.close_near().collect()).await?;
+                site.worker().close(vec![crossing.close_far()]).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// A producer as it is called at a site, if it is there.
+    pub(super) fn producer_at(&self, site: &Site, name: &str) -> Option<ProducerId> {
+        match self.branches.values().find(|branch| branch.site == *site) {
+            Some(branch) => Some(branch.crossing.get(name)?.producer),
+            None => Some(self.producers.get(name)?.id),
+        }
+    }
+}
