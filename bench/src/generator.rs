@@ -347,6 +347,20 @@ impl Generator {
         })
     }
 
+    /// Keeps latencies by group of subscribers (see [`Subscribers::tell_apart`]).
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn tell_apart(&mut self, groups: usize) -> anyhow::Result<()> {
+        self.ends.subscribers.tell_apart(groups)
+    }
+
+    /// Those latencies.
+    #[must_use]
+    pub fn latency_of(&self) -> &[Histogram<u64>] {
+        self.ends.subscribers.latency_of()
+    }
+
     /// From now on latency ends when the kernel takes a packet in (see [`Subscribers::trust_time_stamps`]).
     ///
     /// # Errors

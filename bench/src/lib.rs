@@ -30,4 +30,5 @@ pub mod sockets;
 pub mod subscribers;
 pub mod target;
 pub mod webrtc;
+pub mod wide;
 pub mod worker;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use corecast_bench::calls::overload;
-use corecast_bench::{calls, crash, data, fanout, flood, floor_loop, floor_table, meeting, network, rtp, target};
+use corecast_bench::{calls, crash, data, fanout, flood, floor_loop, floor_table, meeting, network, rtp, target, wide};
 
 /// RTP load generator for corecast
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ enum Command {
     Data(data::DataArgs),
     /// Ask a worker for more than it can do: offered load against what leaves and how late
     Overload(overload::OverloadArgs),
+    /// Measure one room on several workers, beside the same load on one
+    Wide(wide::WideArgs),
     /// Let a worker die beside calls that are under way: how many are lost, how long the others stand still
     Crash(crash::CrashArgs),
     /// Simulate the estimator of the path to a receiver in the cases of RFC 8867
@@ -71,6 +73,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::WebRtc(args) => calls::run(&args),
         Command::Data(args) => data::run(&args),
         Command::Overload(args) => overload::run(&args),
+        Command::Wide(args) => wide::run(&args),
         Command::Crash(args) => crash::run(&args),
         Command::Network(args) => network::run(&args),
         Command::Flood(args) => flood::run(&args),

@@ -100,9 +100,40 @@ impl Setting {
     /// # Errors
     /// Something could not be measured, or a subscriber got what it should not have.
     pub fn measure(&self, load: Load, with_floor: bool) -> anyhow::Result<Outcome> {
+        self.prepared(load, if with_floor { 3 } else { 1 }, |run, warnings| {
+            let mut floors = Vec::new();
+            if with_floor {
+                floors.push(run.floor("the floor, before")?);
+            }
+            let window = self.window(run)?;
+            if with_floor {
+                floors.push(run.floor("the floor, after")?);
+            }
+            Ok(Outcome { window, floors, io: run.setup.io, warnings })
+        })
+    }
+
+    /// Measures two things with one load.
+    ///
+    /// # Errors
+    /// What `measure` says.
+    pub fn measure_beside<T>(
+        &self,
+        load: Load,
+        measure: impl FnOnce(&Run<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        self.prepared(load, 2, |run, _| measure(run))
+    }
+
+    fn prepared<T>(
+        &self,
+        load: Load,
+        steps: u64,
+        measure: impl FnOnce(&Run<'_>, Vec<String>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         let core = self.worker_core.map_or_else(cpu::last_core, Ok)?;
         cpu::pin(GENERATOR_CORE)?;
-        let progress = Progress::new(if with_floor { 3 } else { 1 });
+        let progress = Progress::new(steps);
         let setup = WorkerSetup {
             core,
             io: self.io,
@@ -119,16 +150,9 @@ impl Setting {
             retries: self.retries,
             progress: &progress,
         };
-        let mut floors = Vec::new();
-        if with_floor {
-            floors.push(run.floor("the floor, before")?);
-        }
-        let window = self.window(&run)?;
-        if with_floor {
-            floors.push(run.floor("the floor, after")?);
-        }
+        let measured = measure(&run, warnings)?;
         progress.finish();
-        Ok(Outcome { window, floors, io, warnings })
+        Ok(measured)
     }
 
     fn window(&self, run: &Run<'_>) -> anyhow::Result<Window> {

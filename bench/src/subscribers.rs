@@ -98,6 +98,8 @@ pub struct Subscribers {
     renumbered: bool,
     latency: Histogram<u64>,
     sound_latency: Histogram<u64>,
+    /// The same of every so many-th subscriber, for each of them.
+    latency_of: Vec<Histogram<u64>>,
     arrivals: Arrivals,
 }
 
@@ -130,6 +132,7 @@ impl Subscribers {
             wall_offset_ns: None,
             renumbered: false,
             sound_latency: latency.clone(),
+            latency_of: Vec::new(),
             latency,
             arrivals: Arrivals::default(),
         })
@@ -200,10 +203,27 @@ impl Subscribers {
         &self.sound_latency
     }
 
+    /// From now on the latencies of every `groups`-th subscriber are also kept by themselves.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn tell_apart(&mut self, groups: usize) -> anyhow::Result<()> {
+        let empty = Histogram::new_with_bounds(1, MAX_LATENCY_NS, 3).context("histogram")?;
+        self.latency_of = vec![empty; groups];
+        Ok(())
+    }
+
+    /// Those latencies, of the first subscriber and its group first.
+    #[must_use]
+    pub fn latency_of(&self) -> &[Histogram<u64>] {
+        &self.latency_of
+    }
+
     /// Forgets the latencies.
     pub fn reset_latency(&mut self) {
         self.latency.reset();
         self.sound_latency.reset();
+        self.latency_of.iter_mut().for_each(Histogram::reset);
     }
 
     /// What arrived.
@@ -289,7 +309,8 @@ impl Subscribers {
             let now_ns = clock.now_ns();
             let (latency, arrivals, renumbered) = (&mut self.latency, &mut self.arrivals, self.renumbered);
             let sound_latency = &mut self.sound_latency;
-            let mut tally = Tally { latency, sound_latency, arrivals, publishers, renumbered, now_ns };
+            let group = number.checked_rem(self.latency_of.len()).and_then(|group| self.latency_of.get_mut(group));
+            let mut tally = Tally { latency, sound_latency, group, arrivals, publishers, renumbered, now_ns };
             for index in 0..filled {
                 let datagram = self.batch.datagram(index);
                 let stamp_ns =
@@ -308,6 +329,7 @@ impl Subscribers {
 struct Tally<'a> {
     latency: &'a mut Histogram<u64>,
     sound_latency: &'a mut Histogram<u64>,
+    group: Option<&'a mut Histogram<u64>>,
     arrivals: &'a mut Arrivals,
     publishers: &'a [Publisher],
     renumbered: bool,
@@ -318,6 +340,9 @@ impl Tally<'_> {
     /// Records the latency of a packet of publisher `number`.
     fn record(&mut self, number: usize, latency_ns: u64) {
         self.latency.saturating_record(latency_ns.max(1));
+        if let Some(group) = &mut self.group {
+            group.saturating_record(latency_ns.max(1));
+        }
         if self.publishers[number].is_sound() {
             self.sound_latency.saturating_record(latency_ns.max(1));
         }

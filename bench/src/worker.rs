@@ -14,9 +14,10 @@ use crate::packet::{FIRST_SSRC, PAYLOAD_TYPE};
 use crate::subscribers::Promised;
 use crate::target::{Child, Counters, Peer, Plan, Route, Target, WorkerSetup};
 
-const ROUTER: RouterId = RouterId(1);
+/// Its only router.
+pub(crate) const ROUTER: RouterId = RouterId(1);
 /// Payload type that subscribers see: another one than publishers send, so that it must be rewritten.
-const MAPPED_PAYLOAD_TYPE: u8 = 101;
+pub(crate) const MAPPED_PAYLOAD_TYPE: u8 = 101;
 /// SSRCs that subscribers see; the publisher's number is in the low 12 bits.
 const FIRST_CONSUMER_SSRC: u32 = 0x2000_0000;
 const PORTS: (u16, u16) = (20_000, 31_999);
@@ -100,7 +101,8 @@ impl LinkedWorker {
         }
     }
 
-    fn request(&mut self, command: Command) -> anyhow::Result<Reply> {
+    /// Asks, and waits for the answer.
+    pub(crate) fn request(&mut self, command: Command) -> anyhow::Result<Reply> {
         self.requests += 1;
         let id = self.requests;
         self.send(&Frame::Request { id, command })?;
@@ -158,6 +160,29 @@ impl LinkedWorker {
         Ok(Promised { publisher, ssrc, payload_type: MAPPED_PAYLOAD_TYPE })
     }
 
+    /// Takes in the publishers: where each sends.
+    pub(crate) fn publish(&mut self, plan: &Plan) -> anyhow::Result<Vec<std::net::SocketAddr>> {
+        let mut publish_to = Vec::with_capacity(plan.publishers.len());
+        for (number, published) in (0..).zip(&plan.publishers) {
+            publish_to.push(self.transport(number, &published.peer)?);
+            self.produce(number as u32, published.video)?;
+        }
+        Ok(publish_to)
+    }
+
+    /// Takes in a subscriber: where its packets come from, and what it gets.
+    pub(crate) fn subscribe(
+        &mut self,
+        plan: &Plan,
+        index: usize,
+        peer: &Peer,
+    ) -> anyhow::Result<(std::net::SocketAddr, Vec<Promised>)> {
+        let number = (plan.publishers.len() + index) as u64;
+        let address = self.transport(number, peer)?;
+        let consumed = plan.streams_of(index).map(|(producer, of)| self.consume(number, producer as u32, of.video));
+        Ok((address, consumed.collect::<Result<_, _>>()?))
+    }
+
     /// Everything that it has used and done.
     ///
     /// # Errors
@@ -173,18 +198,12 @@ impl LinkedWorker {
 impl Target for LinkedWorker {
     fn connect(&mut self, plan: &Plan) -> anyhow::Result<Route> {
         self.request(Command::CreateRouter { router: ROUTER })?;
-        let mut publish_to = Vec::with_capacity(plan.publishers.len());
-        for (number, published) in (0..).zip(&plan.publishers) {
-            publish_to.push(self.transport(number, &published.peer)?);
-            self.produce(number as u32, published.video)?;
-        }
-        let first = plan.publishers.len() as u64;
+        let publish_to = self.publish(plan)?;
         let (mut send_from, mut promised) = (Vec::new(), Vec::new());
-        for (index, (number, peer)) in (first..).zip(&plan.subscribers).enumerate() {
-            send_from.push(self.transport(number, peer)?);
-            let streams = plan.streams_of(index);
-            let consumed = streams.map(|(producer, of)| self.consume(number, producer as u32, of.video));
-            promised.push(consumed.collect::<Result<_, _>>()?);
+        for (index, peer) in plan.subscribers.iter().enumerate() {
+            let (address, streams) = self.subscribe(plan, index, peer)?;
+            send_from.push(address);
+            promised.push(streams);
         }
         Ok(Route { publish_to, send_from, promised, keys: Vec::new() })
     }

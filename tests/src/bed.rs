@@ -120,6 +120,8 @@ impl Bed {
     }
 
     fn serve(&self, listen: &str, flags: &[&str]) -> Server {
-        Server::start(&[&["--workers", "1", "--rtc-listen-ips", listen], flags].concat())
+        // One, unless the flags say how many.
+        let workers: &[&str] = if flags.contains(&"--workers") { &[] } else { &["--workers", "1"] };
+        Server::start(&[workers, &["--rtc-listen-ips", listen], flags].concat())
     }
 }

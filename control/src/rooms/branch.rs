@@ -9,12 +9,15 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use corecast_wire::{Command, ConsumerId, PlainTransportOptions, ProducerId, Reply, RouterId, TransportId};
+use corecast_wire::{
+    Command, ConsumerId, PlainTransportOptions, ProducerId, Reply, RouterId, SctpOptions, TransportId,
+};
 use serde::{Deserialize, Serialize};
 
 use super::draw::{draw_first_sequence, draw_ssrc, next_id};
 use super::error::Error;
 use super::media::Producer;
+use super::message_pipe::MessagePipe;
 use super::overview::Named;
 use super::room::Room;
 use super::site::Site;
@@ -34,17 +37,25 @@ pub(super) struct Branch {
     pub(super) pipe: Pipe,
     /// What crosses, by the name of its producer.
     pub(super) crossing: BTreeMap<String, Crossing>,
+    /// A second pipe, if somebody there is to hear messages.
+    pub(super) messages: Option<MessagePipe>,
     /// Looks at which nobody was on it, in a row.
     empty: u8,
 }
 
 /// Two transports that are each other's remote side.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Pipe {
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Ends {
     /// At home.
     pub(super) near: TransportId,
     /// On the branch.
     pub(super) far: TransportId,
+}
+
+/// A pipe for media.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Pipe {
+    pub(super) ends: Ends,
     /// Every SSRC that was ever used on it.
     pub(super) ssrcs: HashSet<u32>,
 }
@@ -63,19 +74,21 @@ pub(super) struct Crossing {
 
 impl Branch {
     pub(super) fn new(site: Site, pipe: Pipe, crossing: BTreeMap<String, Crossing>) -> Self {
-        Self { site, pipe, crossing, empty: 0 }
+        Self { site, pipe, crossing, messages: None, empty: 0 }
     }
 
     /// What its pipe and what crosses it are called, by their numbers on the link. Nobody owns them.
     pub(super) fn names(&self) -> impl Iterator<Item = (u64, Named)> {
         let worker = self.site.worker().index();
-        let named = |id: u64, what: String| (id, Named::new(&what, ""));
-        let ends = [self.pipe.near.0, self.pipe.far.0].map(|id| named(id, format!("pipe to worker {worker}")));
+        let named = move |id: u64, what: String| (id, Named::new(&what, ""));
+        let ends = [self.pipe.ends].into_iter().chain(self.messages.as_ref().map(|pipe| pipe.ends));
+        let ends = ends.flat_map(|ends| [ends.near.0, ends.far.0]);
+        let ends = ends.map(move |id| named(id, format!("pipe to worker {worker}")));
         let crossing = self.crossing.iter().flat_map(move |(name, of)| {
             let numbers = of.consumers.iter().map(|consumer| consumer.0).chain([of.producer.0]);
             numbers.map(move |id| named(id, format!("{name} on worker {worker}"))).collect::<Vec<_>>()
         });
-        ends.into_iter().chain(crossing)
+        ends.chain(crossing)
     }
 }
 
@@ -85,7 +98,7 @@ impl Crossing {
         let streams: Vec<_> = producer.encodings.iter().map(|_| (pipe.draw_ssrc(), draw_first_sequence())).collect();
         let ortc::Piped { consume, produce: options } = ortc::pipe(producer.kind, &producer.consumable, &streams);
         let consumers: Vec<_> = consume.iter().map(|_| ConsumerId(next_id())).collect();
-        let (transport, near) = (pipe.far, pipe.near);
+        let (transport, near) = (pipe.ends.far, pipe.ends.near);
         let new = Self { consumers: consumers.clone(), producer: ProducerId(next_id()), unwatched: 0 };
         let produce = Command::Produce { transport, producer: new.producer, options };
         let consume = consumers.into_iter().zip(consume).map(|(consumer, options)| Command::Consume {
@@ -116,21 +129,19 @@ impl Pipe {
     }
 }
 
-/// The end of a pipe.
+/// One end of a pipe: where it listens.
 async fn open_end(
     site: &Site,
     transport: TransportId,
-    first: Option<Command>,
-    undo: Command,
+    sctp: Option<SctpOptions>,
 ) -> Result<std::net::SocketAddr, Error> {
     // Loopback: nobody else sees it, and the two ends know only each other's address.
     let listen = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let options =
-        PlainTransportOptions { pipe: true, ..PlainTransportOptions::new(listen, draw_ssrc(&HashSet::new())) };
+    let rtcp_ssrc = draw_ssrc(&HashSet::new());
+    let options = PlainTransportOptions { pipe: true, sctp, ..PlainTransportOptions::new(listen, rtcp_ssrc) };
     let open = Command::CreatePlainTransport { router: site.router(), transport, options };
-    let replies = site.worker().apply_all(first.into_iter().chain([open]).collect(), undo).await?;
-    match replies.last() {
-        Some(Reply::PlainTransport { local, .. }) => Ok(*local),
+    match site.worker().request(open).await? {
+        Reply::PlainTransport { local, .. } => Ok(local),
         _ => Err(RequestError::WrongReply.into()),
     }
 }
@@ -164,31 +175,38 @@ impl Room {
 
     async fn branch_out(&self, worker: Arc<Worker>) -> Result<Branch, Error> {
         let site = Site::new(worker, RouterId(next_id()));
-        let (near, far) = (TransportId(next_id()), TransportId(next_id()));
-        let (create, undo) = (site.create(), site.close());
-        let far_address = open_end(&site, far, Some(create), undo).await?;
-        let joined = async {
-            let near_address = open_end(self.home(), near, None, close_transport(near)).await?;
-            let connect = |transport, remote| Command::ConnectPlainTransport {
-                transport,
-                remote: Some(remote),
-                rtcp_remote: None,
-                srtp: None,
-            };
-            self.worker().apply_all(vec![connect(near, far_address)], close_transport(near)).await?;
-            if let Err(refused) = site.worker().apply(connect(far, near_address)).await {
-                self.worker().close(vec![close_transport(near)]).await?;
-                return Err(refused.into());
-            }
-            Ok(())
-        };
-        match joined.await {
-            Ok(()) => Ok(Branch::new(site, Pipe { near, far, ssrcs: HashSet::new() }, BTreeMap::new())),
+        site.worker().apply(site.create()).await?;
+        match self.open_pipe(&site, None).await {
+            Ok(ends) => Ok(Branch::new(site, Pipe { ends, ssrcs: HashSet::new() }, BTreeMap::new())),
             Err(error) => {
                 site.worker().close(vec![site.close()]).await?;
                 Err(error)
             }
         }
+    }
+
+    /// A new pipe from home to a branch. Nothing is left of it if it cannot be made.
+    pub(super) async fn open_pipe(&self, site: &Site, sctp: Option<SctpOptions>) -> Result<Ends, Error> {
+        let ends = Ends { near: TransportId(next_id()), far: TransportId(next_id()) };
+        let connect = |transport, remote| Command::ConnectPlainTransport {
+            transport,
+            remote: Some(remote),
+            rtcp_remote: None,
+            srtp: None,
+        };
+        let joined = async {
+            let far = open_end(site, ends.far, sctp).await?;
+            let near = open_end(self.home(), ends.near, sctp).await?;
+            self.worker().apply(connect(ends.near, far)).await?;
+            site.worker().apply(connect(ends.far, near)).await?;
+            Ok(ends)
+        };
+        let joined = joined.await;
+        if joined.is_err() {
+            self.worker().close(vec![close_transport(ends.near)]).await?;
+            site.worker().close(vec![close_transport(ends.far)]).await?;
+        }
+        joined
     }
 
     /// These producers can be consumed there from now on. Those that have closed are left out.
@@ -219,6 +237,7 @@ impl Room {
 
     /// What has closed at home closes on the branches.
     pub(super) async fn prune(&self, state: &mut State) -> Result<(), Error> {
+        self.prune_data(state).await?;
         let State { branches, producers, .. } = state;
         for index in branches.keys().cloned().collect::<Vec<_>>() {
             let is_gone = |branch: &Branch| branch.crossing.keys().any(|name| !producers.contains_key(name));
@@ -249,8 +268,9 @@ impl Room {
             let Some((_, branch)) = looked else { continue };
             branch.empty = if is_empty { branch.empty + 1 } else { 0 };
             if branch.empty > EMPTY_LOOKS {
-                let near = branch.pipe.near;
-                self.worker().close(vec![close_transport(near)]).await?;
+                let messages = branch.messages.as_ref().map(|pipe| pipe.ends);
+                let ends = [branch.pipe.ends].into_iter().chain(messages);
+                self.worker().close(ends.map(|ends| close_transport(ends.near)).collect()).await?;
                 site.worker().close(vec![site.close()]).await?;
                 state.branches.remove(&index);
                 tracing::info!("room {:?} is on worker {index} no longer", self.id());

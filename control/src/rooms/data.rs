@@ -16,6 +16,7 @@ use super::error::{Code, Error};
 use super::media::{DataConsumer, DataProducer};
 use super::peer::PeerHandle;
 use super::room::Room;
+use super::site::Site;
 use super::state::State;
 use super::transport::{OwnWebRtc, TransportKind};
 use crate::workers::{ChannelEvent, ChannelEvents, TransportState};
@@ -68,7 +69,8 @@ impl Room {
         if own >= MAX_DATA_PRODUCERS {
             return Err(Error::new(Code::TooMany, format!("the peer has {MAX_DATA_PRODUCERS} data producers already")));
         }
-        let (on, _) = state.data_transport(peer, transport)?;
+        let (on, site, _) = state.data_transport(peer, transport)?;
+        self.check_home(&site)?;
         let id = DataProducerId(next_id());
         let options = ProduceDataOptions {
             stream: new.stream,
@@ -110,12 +112,13 @@ impl Room {
         state.joined_peer(peer)?;
         let used = state.data_consumers.values().filter(|one| one.transport == transport).map(|one| one.stream);
         let used: HashSet<u16> = used.collect();
-        let (on, own) = state.data_transport(peer, transport)?;
+        let (on, site, own) = state.data_transport(peer, transport)?;
         // Not the one that was closed last: its client may still be closing it.
         let free = (0..STREAMS).map(|step| (own.next_stream + step) % STREAMS).find(|stream| !used.contains(stream));
         let full = || Error::new(Code::TooMany, format!("the transport has {STREAMS} data consumers already"));
         let stream = free.ok_or_else(full)?;
         own.next_stream = (stream + 1) % STREAMS;
+        let source = self.reach_data(state, &site, data_producer).await?;
         let missing = || Error::not_found("data producer", data_producer);
         let producer = state.data_producers.get(data_producer).ok_or_else(missing)?;
         let (id, name) = (DataConsumerId(next_id()), object_name());
@@ -130,11 +133,12 @@ impl Room {
             app_data: producer.app_data.clone(),
         };
         let options = ConsumeDataOptions { stream, parameters: producer.parameters, paused: false };
-        let command = Command::ConsumeData { transport: on, data_consumer: id, data_producer: producer.id, options };
-        self.worker().apply(command).await?;
+        let command = Command::ConsumeData { transport: on, data_consumer: id, data_producer: source, options };
+        site.worker().apply(command).await?;
         let consumer = DataConsumer {
             id,
             transport: transport.to_owned(),
+            site,
             stream,
             owner: peer.shared_name(),
             data_producer: data_producer.to_owned(),
@@ -146,8 +150,8 @@ impl Room {
     /// Closes a data consumer whose receiver does not want it.
     pub(crate) async fn close_data_consumer(&self, peer: &PeerHandle, name: &str) -> Result<(), Error> {
         let mut state = self.state().await;
-        let data_consumer = state.data_consumer_of(peer, name)?.id;
-        self.worker().close(vec![Command::CloseDataConsumer { data_consumer }]).await?;
+        let DataConsumer { id, site, .. } = state.data_consumer_of(peer, name)?;
+        site.worker().close(vec![Command::CloseDataConsumer { data_consumer: *id }]).await?;
         state.data_consumers.remove(name);
         Ok(())
     }
@@ -156,11 +160,11 @@ impl Room {
     pub(super) fn follow_streams(
         self: &Arc<Self>,
         name: &str,
-        transport: TransportId,
+        (transport, site): (TransportId, Site),
         channels: ChannelEvents,
         states: watch::Receiver<TransportState>,
     ) {
-        tokio::spawn(follow(Arc::downgrade(self), name.to_owned(), transport, channels, states));
+        tokio::spawn(follow(Arc::downgrade(self), name.to_owned(), (transport, site), channels, states));
     }
 
     async fn stream_closed(&self, transport: &str, stream: u16) {
@@ -169,6 +173,9 @@ impl Room {
         state.data_producers.retain(|_, one| one.on.as_ref().is_none_or(|(on, of)| !is_it(on, *of)));
         state.data_consumers.retain(|_, one| !is_it(&one.transport, one.stream));
         state.remove_data_consumers_without_producer();
+        if let Err(error) = self.prune_data(&mut state).await {
+            tracing::debug!("messages in room {:?}: {error}", self.id());
+        }
     }
 }
 
@@ -176,7 +183,7 @@ impl Room {
 async fn follow(
     room: Weak<Room>,
     name: String,
-    transport: TransportId,
+    (transport, site): (TransportId, Site),
     mut channels: ChannelEvents,
     mut states: watch::Receiver<TransportState>,
 ) {
@@ -189,7 +196,7 @@ async fn follow(
         match event {
             // The worker takes in no message before it is answered. Nobody is sent what comes on such a channel.
             ChannelEvent::Opened { stream, .. } => {
-                let accepted = room.worker().apply(Command::AcceptDataChannel { transport, stream }).await;
+                let accepted = site.worker().apply(Command::AcceptDataChannel { transport, stream }).await;
                 if let Err(error) = accepted {
                     tracing::debug!("a data channel in room {:?}: {error}", room.id());
                 }
@@ -201,10 +208,12 @@ async fn follow(
 
 impl State {
     /// A participant's transport that can carry data channels.
-    fn data_transport(&mut self, peer: &PeerHandle, name: &str) -> Result<(TransportId, &mut OwnWebRtc), Error> {
+    fn data_transport(&mut self, peer: &PeerHandle, name: &str) -> Result<(TransportId, Site, &mut OwnWebRtc), Error> {
         let transport = self.transport_of(peer, name)?;
         match &mut transport.kind {
-            TransportKind::WebRtc { own: Some(own), .. } if own.has_sctp => Ok((transport.id, own)),
+            TransportKind::WebRtc { own: Some(own), .. } if own.has_sctp => {
+                Ok((transport.id, transport.site.clone(), own))
+            }
             _ => Err(Error::wrong_state("the transport was made without data channels (sctpCapabilities)")),
         }
     }

@@ -191,8 +191,9 @@ impl DataProducer {
 #[derive(Debug)]
 pub(super) struct DataConsumer {
     pub(super) id: DataConsumerId,
-    /// Name of its transport.
+    /// Name of its transport, and where that is.
     pub(super) transport: String,
+    pub(super) site: Site,
     /// Its stream there.
     pub(super) stream: u16,
     /// Name of its peer.

@@ -28,6 +28,7 @@ mod layers;
 mod listener;
 mod load;
 mod media;
+mod message_pipe;
 mod names;
 mod observers;
 mod overview;

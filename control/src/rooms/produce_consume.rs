@@ -83,6 +83,7 @@ impl Room {
         let mut state = self.state().await;
         state.joined_peer(peer)?;
         let on = state.transport_of(peer, transport)?;
+        self.check_home(&on.site)?;
         let mut parameters = new.rtp_parameters;
         // The first producer fixes the name; all of a transport have the same.
         if let Some(cname) = &on.cname {

@@ -153,7 +153,7 @@ impl Room {
     pub(crate) async fn data_consumer_report(&self, peer: &PeerHandle, name: &str) -> Result<Report, Error> {
         let state = self.state().await;
         let consumer = state.data_consumer_of(peer, name)?;
-        let found = count(self.home(), Object::DataConsumer(consumer.id)).await?;
+        let found = count(&consumer.site, Object::DataConsumer(consumer.id)).await?;
         let ObjectStats::DataConsumer(stats) = found else { return Err(RequestError::WrongReply.into()) };
         let of = state.data_producers.get(&consumer.data_producer);
         let (label, protocol) = of.map(|of| (of.label.clone(), of.protocol.clone())).unwrap_or_default();

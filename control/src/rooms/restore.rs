@@ -154,10 +154,10 @@ impl State {
         self.branches.retain(|_, Branch { site, pipe, crossing, .. }| {
             let Some(mut near) = found.remove(&home) else { return false };
             let far = found.entry(site.worker().index()).or_default();
-            let is_whole = near.transports.contains(&pipe.near) && far.transports.contains(&pipe.far);
+            let is_whole = near.transports.contains(&pipe.ends.near) && far.transports.contains(&pipe.ends.far);
             if is_whole {
-                near.transports.remove(&pipe.near);
-                far.transports.remove(&pipe.far);
+                near.transports.remove(&pipe.ends.near);
+                far.transports.remove(&pipe.ends.far);
                 crossing.retain(|_, of| {
                     let crosses = far.producers.contains(&of.producer)
                         && of.consumers.iter().all(|consumer| near.consumers.contains(consumer));

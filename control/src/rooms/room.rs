@@ -104,6 +104,14 @@ impl Room {
         self.home.worker()
     }
 
+    /// An error if what is there cannot send: only who receives is sent from branches.
+    pub(super) fn check_home(&self, site: &Site) -> Result<(), Error> {
+        match *site == self.home {
+            true => Ok(()),
+            false => Err(Error::wrong_state("the transport was made to receive only")),
+        }
+    }
+
     /// All workers.
     pub(super) fn pool(&self) -> &Pool {
         &self.pool

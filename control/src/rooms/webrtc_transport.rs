@@ -77,23 +77,24 @@ impl Room {
         Ok((local, states))
     }
 
-    /// A new transport of a peer, with data channels if it wants them. It is connected later. A participant is told
-    /// what
-    /// becomes of it.
+    /// A new transport of a peer, with data channels if it wants them, from wherever the room has room if it receives
+    /// only. It is connected later. A participant is told what becomes of it.
     pub(crate) async fn create_webrtc(
         self: &Arc<Self>,
         peer: &PeerHandle,
         sctp: Option<SctpOptions>,
+        receives_only: bool,
     ) -> Result<CreatedWebRtc, Error> {
-        let ear = {
-            let state = self.state().await;
+        let (ear, site) = {
+            let mut state = self.state().await;
             let own = state.transports.values().filter(|one| one.is_own() && *one.owner == *peer.name()).count();
             if own >= MAX_TRANSPORTS {
                 return Err(Error::new(Code::TooMany, format!("the peer has {MAX_TRANSPORTS} transports already")));
             }
-            state.peer(peer)?.ear.clone()
+            let ear = state.peer(peer)?.ear.clone();
+            (ear, if receives_only { self.place_viewer(&mut state).await } else { self.home().clone() })
         };
-        let local = self.webrtc().local(self.worker().index())?;
+        let local = self.webrtc().local(site.worker().index())?;
         let (id, name, rtcp_ssrc) = (TransportId(next_id()), object_name(), draw_ssrc(&HashSet::new()));
         let options = WebRtcTransportOptions {
             ice: local.ice.clone(),
@@ -103,26 +104,26 @@ impl Room {
             consent_timeout_ms: Some(CONSENT_TIMEOUT_MS),
             sctp,
         };
-        let events = self.worker().events();
+        let events = site.worker().events();
         let states = match ear {
             Some(ear) => events.transport_with(id, Box::new(follow(ear))),
             None => events.transport(id),
         };
         let channels = sctp.map(|_| events.channels(id));
-        let command = Command::CreateWebRtcTransport { router: self.home().router(), transport: id, options };
-        self.worker().apply(command).await?;
+        let command = Command::CreateWebRtcTransport { router: site.router(), transport: id, options };
+        site.worker().apply(command).await?;
         let mut state = self.state().await;
         // The peer may have left meanwhile.
         if let Err(gone) = state.peer(peer) {
-            self.worker().close(vec![close_transport(id)]).await?;
+            site.worker().close(vec![close_transport(id)]).await?;
             return Err(gone);
         }
         if let Some(channels) = channels {
-            self.follow_streams(&name, id, channels, states.receiver());
+            self.follow_streams(&name, (id, site.clone()), channels, states.receiver());
         }
         let own = Some(Box::new(OwnWebRtc { has_sctp: sctp.is_some(), ..OwnWebRtc::default() }));
         let kind = TransportKind::WebRtc { states, own };
-        let transport = Transport::new(id, self.home().clone(), peer.shared_name(), kind, HashSet::from([rtcp_ssrc]));
+        let transport = Transport::new(id, site, peer.shared_name(), kind, HashSet::from([rtcp_ssrc]));
         state.transports.insert(name.clone(), transport);
         Ok(CreatedWebRtc { name, local })
     }

@@ -48,6 +48,10 @@ impl SoundAndData {
                 self.producers.get(&data_producer).ok_or_else(|| not_found("dataProducer", data_producer.0))?;
                 self.consumers.insert(data_consumer, (transport, data_producer));
             }
+            Command::CloseDataProducer { data_producer } => {
+                self.producers.remove(&data_producer).ok_or_else(|| not_found("dataProducer", data_producer.0))?;
+                self.consumers.retain(|_, (_, of)| *of != data_producer);
+            }
             Command::CloseDataConsumer { data_consumer } => {
                 self.consumers.remove(&data_consumer).ok_or_else(|| not_found("dataConsumer", data_consumer.0))?;
             }

@@ -205,7 +205,7 @@ pub(super) async fn create_transport(State(app): AppState, Path((room, broadcast
     complete(async move {
         let of = Broadcaster::find(&app, &room, &broadcaster).await?;
         if let Some(has_sctp) = body.webrtc() {
-            let made = of.room.create_webrtc(&of.peer, has_sctp.then(sctp_options)).await?;
+            let made = of.room.create_webrtc(&of.peer, has_sctp.then(sctp_options), false).await?;
             let config = app.config();
             let answer = transport(&made, false, has_sctp.then_some(&config.sctp));
             return Ok(of.created(&["transports", &made.name], answer));

@@ -51,6 +51,14 @@ impl TransportBody {
         self.app_data.as_ref()?.get("direction")?.as_str()
     }
 
+    /// Whether it is said to be for receiving, and for nothing else.
+    pub(super) fn receives_only(&self) -> bool {
+        match self.direction() {
+            Some(direction) => direction == "consumer",
+            None => self.consuming == Some(true) && self.producing == Some(false),
+        }
+    }
+
     /// Whether it is for receiving, or may be for all that is said.
     pub(super) fn may_receive(&self) -> bool {
         match (self.direction(), self.consuming, self.producing) {

@@ -78,7 +78,8 @@ impl Session {
         } else if body.producing.is_some() || body.consuming.is_some() {
             self.dialect = Dialect::Legacy;
         }
-        let made = self.room.create_webrtc(&self.peer, body.has_sctp().then(sctp_options)).await?;
+        let made =
+            self.room.create_webrtc(&self.peer, body.has_sctp().then(sctp_options), body.receives_only()).await?;
         if body.may_receive() {
             self.receives_on = Some(made.name.clone());
         }

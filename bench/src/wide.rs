@@ -1,0 +1,295 @@
+//! `corecast-bench wide`: one room on several workers. Publishers are at home; every worker sends to its share of the
+//! subscribers, and what comes to the others crosses a pipe, as the server joins them. Beside it the same load on one
+//! worker.
+//!
+//! No generator keeps many cores busy. So what so many cores carry is told by CPU time: the busiest worker is the one
+//! that would be full first.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use corecast_wire::{
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, MediaKind, PayloadTypeMapping,
+    PlainTransportOptions, ProduceOptions, ProducerId, Reply, TransportId,
+};
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::generator::{Generator, Load, Shape, Window};
+use crate::outcome::{GENERATOR_CORE, Run};
+use crate::report::{duration, grouped, rounded, table};
+use crate::schedule::{Payload, Profile};
+use crate::setting::{Setting, Stream};
+use crate::target::{Counters, Plan, Route, Target, WorkerSetup};
+use crate::worker::{LinkedWorker, MAPPED_PAYLOAD_TYPE, ROUTER};
+
+/// Transports of pipes, and SSRCs on them, are counted from here.
+const FIRST_PIPE: u64 = 1 << 32;
+const FIRST_PIPE_SSRC: u32 = 0x7000_0000;
+
+/// What is measured.
+#[derive(Clone, Debug, clap::Args)]
+pub struct WideArgs {
+    /// Workers that the room is on
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=64))]
+    workers: u32,
+    /// Their cores, the home's first; by default from the last one down. What there are too few of are shared
+    #[arg(long, value_delimiter = ',')]
+    cores: Vec<u32>,
+    /// How many receive every publisher, on all workers together
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    subscribers: u32,
+    /// How many send
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    publishers: u16,
+    /// Packets per second of each publisher
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pps: u32,
+    /// RTP payload: bytes, or "mix" for frames of random size, each split nearly evenly
+    #[arg(long, default_value = "1200")]
+    payload: Payload,
+    /// How packets are spread over time
+    #[arg(long, value_enum, default_value = "pacer")]
+    profile: Profile,
+    #[command(flatten)]
+    setting: Setting,
+}
+
+/// What JSON has of it.
+#[derive(Clone, Debug, Serialize)]
+struct Figures {
+    /// Workers.
+    cores: u32,
+    /// Packets that all of them forwarded, per second.
+    pps: f64,
+    /// What they could carry beside what one could, by the CPU time of the busiest one.
+    ratio_to_one_core: Option<f64>,
+    /// Packets that did not arrive.
+    lost: u64,
+    /// How much later the 99th percentile is behind the pipe than at home, in microseconds.
+    added_p99_us: f64,
+    /// The same of the median.
+    added_p50_us: f64,
+    /// CPU time per forwarded packet: of one worker alone, and of all together.
+    one_ns_per_packet: Option<f64>,
+    wide_ns_per_packet: Option<f64>,
+    /// CPU time that all workers together used beyond that of one, for each packet that crossed a pipe.
+    crossing_ns: Option<f64>,
+    steal_pct: f64,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// Something could not be measured, or a subscriber got what it should not have.
+pub fn run(args: &WideArgs) -> anyhow::Result<()> {
+    let stream = Stream { pps: args.pps, profile: args.profile, payload: args.payload };
+    let load = args.setting.load(Shape::Broadcast, (args.publishers, args.subscribers as usize), &stream);
+    let cores = args.cores()?;
+    let (one, wide) = args.setting.measure_beside(load, |run| {
+        let one = run.target("one worker", || LinkedWorker::start(run.setup))?;
+        let wide = window(run, &cores)?;
+        Ok((one, wide))
+    })?;
+    let figures = figures(args, &load, &one, &wide);
+    if args.setting.json {
+        println!("{}", serde_json::to_string(&figures)?);
+    } else {
+        print(&load, &figures, &wide);
+    }
+    Ok(())
+}
+
+impl WideArgs {
+    /// A core for each worker, the home's first.
+    fn cores(&self) -> anyhow::Result<Vec<u32>> {
+        let last = crate::cpu::last_core()?;
+        // The generator has the first one for itself, unless it is the only one.
+        let free: Vec<u32> = match &self.cores[..] {
+            [] if last == GENERATOR_CORE => vec![last],
+            [] => (GENERATOR_CORE + 1..=last).rev().collect(),
+            given => given.to_vec(),
+        };
+        Ok(free.into_iter().cycle().take(self.workers as usize).collect())
+    }
+}
+
+/// What was measured of all workers together, and of each.
+struct Wide {
+    window: Window,
+    /// CPU time of each worker.
+    cpu: Vec<Duration>,
+    /// Latencies of the subscribers of each.
+    latency: Vec<Histogram<u64>>,
+}
+
+fn window(run: &Run<'_>, cores: &[u32]) -> anyhow::Result<Wide> {
+    let (mut cpu, mut latency) = (Vec::new(), Vec::new());
+    let window = run.attempt("as many workers", |show| {
+        let mut target = WideRoom::start(run.setup, cores)?;
+        let mut generator = Generator::connect(&run.load, &mut target)?;
+        generator.tell_apart(cores.len())?;
+        let window = generator.measure(&mut target, run.timing(), show)?;
+        cpu = target.spent();
+        latency = generator.latency_of().to_vec();
+        Ok(window)
+    })?;
+    Ok(Wide { window, cpu, latency })
+}
+
+fn figures(args: &WideArgs, load: &Load, one: &Window, wide: &Wide) -> Figures {
+    let window = &wide.window;
+    let (spent, packets) = (one.counters.cpu, one.counters.packets_sent.max(1) as f64);
+    let per_packet = spent.map(|cpu| cpu.as_nanos() as f64 / packets);
+    let forwarded = window.arrivals.packets.max(1) as f64;
+    let busiest = wide.cpu.iter().max().map(|cpu| cpu.as_nanos() as f64 / forwarded);
+    let all = wide.cpu.iter().sum::<Duration>().as_nanos() as f64 / forwarded;
+    let crossings = window.sent as f64 * f64::from(args.workers - 1);
+    let at = |index: usize, quantile| wide.latency.get(index).map(|of| of.value_at_quantile(quantile) as f64 / 1e3);
+    let added = |quantile| {
+        let far = (1..wide.latency.len()).filter_map(|index| at(index, quantile)).fold(0.0, f64::max);
+        rounded(far - at(0, quantile).unwrap_or_default(), 1)
+    };
+    debug_assert_eq!(load.subscribers, args.subscribers as usize);
+    Figures {
+        cores: args.workers,
+        pps: rounded(window.arrivals.packets as f64 / window.seconds, 0),
+        ratio_to_one_core: per_packet.zip(busiest).map(|(one, busiest)| rounded(one / busiest, 3)),
+        lost: window.lost(),
+        added_p99_us: added(0.99),
+        added_p50_us: added(0.5),
+        one_ns_per_packet: per_packet.map(|ns| rounded(ns, 1)),
+        wide_ns_per_packet: Some(rounded(all, 1)),
+        crossing_ns: per_packet.map(|one| rounded((all - one) * forwarded / crossings.max(1.0), 0)),
+        steal_pct: rounded(window.steal_pct.max(one.steal_pct), 2),
+    }
+}
+
+fn print(load: &Load, figures: &Figures, wide: &Wide) {
+    println!("{} publishers × {} subscribers on {} workers", load.publishers, load.subscribers, figures.cores);
+    let mut rows = table(["worker", "CPU per packet of all, ns", "p50", "p99"]);
+    let forwarded = wide.window.arrivals.packets.max(1) as f64;
+    for (index, (cpu, latency)) in wide.cpu.iter().zip(&wide.latency).enumerate() {
+        let quantile = |quantile| duration(latency.value_at_quantile(quantile) as f64);
+        let name = if index == 0 { "home".to_owned() } else { format!("branch {index}") };
+        rows.add_row([name, format!("{:.0}", cpu.as_nanos() as f64 / forwarded), quantile(0.5), quantile(0.99)]);
+    }
+    println!("{rows}");
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+    println!("forwarded per second: {}, lost: {}", grouped(figures.pps as u64), grouped(figures.lost));
+    println!(
+        "CPU per forwarded packet: {} ns on one worker, {} ns on {}",
+        number(figures.one_ns_per_packet),
+        number(figures.wide_ns_per_packet),
+        figures.cores
+    );
+    println!("a packet that crosses costs {} ns, both sides", number(figures.crossing_ns));
+    println!("{} workers carry {} times what one does", figures.cores, number(figures.ratio_to_one_core));
+    for (name, packets) in &wide.window.counters.discards {
+        println!("the workers discarded {} packets: {name}", grouped(*packets));
+    }
+}
+
+/// A room on several workers. Subscribers are on them in turn.
+struct WideRoom {
+    workers: Vec<LinkedWorker>,
+    /// CPU time of each at the last two looks.
+    cpu: Vec<[Duration; 2]>,
+}
+
+impl WideRoom {
+    fn start(setup: WorkerSetup, cores: &[u32]) -> anyhow::Result<Self> {
+        let workers = cores.iter().map(|core| LinkedWorker::start(WorkerSetup { core: *core, ..setup }));
+        let workers = workers.collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Self { cpu: vec![[Duration::ZERO; 2]; workers.len()], workers })
+    }
+
+    /// What each worker used between the last two looks.
+    fn spent(&self) -> Vec<Duration> {
+        self.cpu.iter().map(|[before, after]| after.saturating_sub(*before)).collect()
+    }
+
+    /// Joins a worker to the home: everything that is published crosses.
+    fn join(&mut self, index: usize, plan: &Plan) -> anyhow::Result<()> {
+        let transport = TransportId(FIRST_PIPE + index as u64);
+        let [home, far] = self.workers.get_disjoint_mut([0, index]).context("two workers")?;
+        let (here, there) = (open_end(home, transport)?, open_end(far, transport)?);
+        for (worker, remote) in [(&mut *home, there), (&mut *far, here)] {
+            let remote = Some(remote);
+            worker.request(Command::ConnectPlainTransport { transport, remote, rtcp_remote: None, srtp: None })?;
+        }
+        for (number, published) in (0_u32..).zip(&plan.publishers) {
+            let ssrc = FIRST_PIPE_SSRC + number;
+            let (kind, codec, clock_rate_hz) = match published.video {
+                true => (MediaKind::Video, Codec::Vp8, 90_000),
+                false => (MediaKind::Audio, Codec::Other, 48_000),
+            };
+            let (payload_type, mapped_payload_type) = (MAPPED_PAYLOAD_TYPE, MAPPED_PAYLOAD_TYPE);
+            let mapping = CodecMapping { payload_type, mapped_payload_type, codec, clock_rate_hz };
+            let options = ProduceOptions {
+                nack: true,
+                pli: published.video,
+                ..ProduceOptions::new(kind, vec![mapping], vec![EncodingMapping::announced(ssrc)])
+            };
+            far.request(Command::Produce { transport, producer: ProducerId(number.into()), options })?;
+            let payload_types = vec![PayloadTypeMapping::same(MAPPED_PAYLOAD_TYPE)];
+            let options = ConsumeOptions { nack: true, ..ConsumeOptions::new(ssrc, payload_types, "bench".into()) };
+            let consumer = ConsumerId(u64::from(ssrc) + ((index as u64) << 32));
+            home.request(Command::Consume { transport, consumer, producer: ProducerId(number.into()), options })?;
+        }
+        Ok(())
+    }
+}
+
+fn open_end(worker: &mut LinkedWorker, transport: TransportId) -> anyhow::Result<SocketAddr> {
+    let listen = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let ssrc = u32::try_from(transport.0 - FIRST_PIPE).context("few workers")? + 1;
+    let options = PlainTransportOptions { pipe: true, ..PlainTransportOptions::new(listen, ssrc) };
+    let reply = worker.request(Command::CreatePlainTransport { router: ROUTER, transport, options })?;
+    let Reply::PlainTransport { local, .. } = reply else { anyhow::bail!("the worker answers {reply:?}") };
+    Ok(local)
+}
+
+impl Target for WideRoom {
+    fn connect(&mut self, plan: &Plan) -> anyhow::Result<Route> {
+        ensure!(plan.subscribers.len() >= self.workers.len(), "give each worker a subscriber");
+        let mut route = Route::default();
+        for index in 0..self.workers.len() {
+            self.workers[index].request(Command::CreateRouter { router: ROUTER })?;
+            if index == 0 {
+                route.publish_to = self.workers[0].publish(plan)?;
+            } else {
+                self.join(index, plan)?;
+            }
+        }
+        let count = self.workers.len();
+        for (index, peer) in plan.subscribers.iter().enumerate() {
+            let (address, promised) = self.workers[index % count].subscribe(plan, index, peer)?;
+            route.send_from.push(address);
+            route.promised.push(promised);
+        }
+        Ok(route)
+    }
+
+    /// Those of all workers, but for what crossed the pipes.
+    fn counters(&mut self) -> anyhow::Result<Counters> {
+        let mut sum = Counters { cpu: Some(Duration::ZERO), ..Counters::default() };
+        for (worker, cpu) in self.workers.iter_mut().zip(&mut self.cpu) {
+            let counters = worker.counters()?;
+            let spent = counters.cpu.context("the CPU time of our own worker")?;
+            *cpu = [cpu[1], spent];
+            sum.cpu = sum.cpu.map(|sum| sum + spent);
+            sum.packets_sent += counters.packets_sent;
+            sum.trains_sent += counters.trains_sent;
+            sum.packets_received += counters.packets_received;
+            for (name, packets) in counters.discards {
+                match sum.discards.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, known)) => *known += packets,
+                    None => sum.discards.push((name, packets)),
+                }
+            }
+        }
+        Ok(sum)
+    }
+}
