@@ -358,6 +358,12 @@ fn group(id: &str) -> Option<&'static str> {
 pub(crate) enum Role {
     /// Look at this machine: what keeps a server from being fast, and what to change; 1 if there is anything
     Check,
+    /// Say whether this program can take over from a running one.
+    #[command(hide = true)]
+    Handover,
+    /// Take over from the program that this one replaces: it is on standard input.
+    #[command(hide = true)]
+    TakeOver,
     /// The server that the supervisor starts.
     #[command(hide = true)]
     Server {

@@ -55,7 +55,7 @@ fn run(args: &Args) -> ExitCode {
             logging::start(filter, format);
             return workers::spawn::run_worker(parent, index, core);
         }
-        Some(Role::Check) | None => {}
+        Some(Role::Check | Role::Handover | Role::TakeOver) | None => {}
     }
     let config = match Config::load(args) {
         Ok(config) => config,
@@ -64,6 +64,9 @@ fn run(args: &Args) -> ExitCode {
             return ExitCode::from(exit::WRONG_SETTING);
         }
     };
+    if matches!(args.role, Some(Role::Handover)) {
+        return supervisor::upgrade::say_format();
+    }
     if matches!(args.role, Some(Role::Check)) {
         let findings = check::look(&config);
         let is_good = !findings.iter().any(check::Finding::is_bad);
@@ -88,5 +91,9 @@ fn run(args: &Args) -> ExitCode {
         }
     };
     logging::start(&config.log.filter, config.log.format);
-    supervisor::supervise(supervisor::Settings::new(config, identity, &read))
+    let settings = supervisor::Settings::new(config, identity, &read);
+    match args.role {
+        Some(Role::TakeOver) => supervisor::take_over(settings),
+        _ => supervisor::supervise(settings),
+    }
 }

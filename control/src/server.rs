@@ -34,6 +34,8 @@ use crate::{exit, http, logging, ops, signaling};
 
 /// For the HTTP requests that are being answered, then for the workers.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// The same for a server that leaves its calls to the next one.
+const LEAVE_LIMIT: Duration = Duration::from_millis(200);
 /// Threads that read offers.
 const MAX_ASIDE: usize = 2;
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
@@ -204,6 +206,7 @@ async fn serve(
     tokio::spawn(Rooms::close_idle(Arc::clone(&rooms)));
 
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut leave = signal(SignalKind::user_defined2())?;
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let (renew, tls) = tokio::sync::watch::channel(tls);
@@ -229,6 +232,11 @@ async fn serve(
     };
     tokio::select! {
         () = asked => {}
+        // The next server goes on with everything as it is.
+        _ = leave.recv() => {
+            pool.shut_down(LEAVE_LIMIT).await;
+            return Ok(());
+        }
         ended = beating => match ended?? {},
     }
     stop.send_replace(true);

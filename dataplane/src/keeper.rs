@@ -139,6 +139,19 @@ impl HeldSockets {
         }
     }
 
+    /// All that there is of it: the end that it listens to, and the sockets by their worker and address. For a process
+    /// that goes on holding them.
+    #[must_use]
+    pub fn parts(&self) -> (BorrowedFd<'_>, Vec<((u32, SocketAddr), BorrowedFd<'_>)>) {
+        (self.inbox.as_fd(), self.sockets.iter().map(|(key, socket)| (*key, socket.as_fd())).collect())
+    }
+
+    /// Made again of its parts.
+    #[must_use]
+    pub fn of_parts(inbox: OwnedFd, sockets: impl IntoIterator<Item = ((u32, SocketAddr), OwnedFd)>) -> Self {
+        Self { inbox, sockets: sockets.into_iter().collect() }
+    }
+
     /// Those of one worker.
     pub fn of(&self, worker: u32) -> impl Iterator<Item = BorrowedFd<'_>> {
         let first = (worker, SocketAddr::from(([0, 0, 0, 0], 0)));

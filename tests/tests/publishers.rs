@@ -1,13 +1,15 @@
 //! Publishers that vanish without a word and come again: who is watched meanwhile, who may have their names, and what
 //! their viewers see. The built binary, over real sockets, with the load generator's endpoint.
 
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use corecast_bench::webrtc::sdp::{Kind, Media};
 use corecast_bench::webrtc::whip::Refused;
 use corecast_bench::webrtc::{Event, Identity, JoinError, Joining, Options, Session, join};
-use corecast_tests::server::{Server, kill};
+use corecast_tests::server::{Server, binary, kill, wait_for};
 use reqwest::StatusCode;
 use tokio::time::{Instant, sleep};
 
@@ -244,6 +246,27 @@ fn a_viewer_without_anything_to_see_is_ended_after_the_grace() {
     });
 }
 
+/// Until packets have come to a viewer with what is sent now; their numbers.
+async fn go_on(viewer: &mut Session, sender: &mut Sender, numbers: &mut Vec<u16>) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        sender.send().await;
+        match viewer.recv(Duration::from_millis(1)).await.expect("open") {
+            Some(Event::Rtp(packet)) => {
+                numbers.push(packet.header.sequence_number);
+                if packet.payload.first() == Some(&sender.payload) && numbers.len() % 50 == 0 {
+                    return;
+                }
+            }
+            // Neither is anything sealed twice under one number, nor with another key.
+            Some(Event::Unopened(_, why)) => panic!("what came does not open: {why}"),
+            Some(Event::Closed) => panic!("the session was closed"),
+            Some(Event::Rtcp(_)) | None => {}
+        }
+        assert!(Instant::now() < until, "nothing comes of {}", sender.payload);
+    }
+}
+
 #[test]
 fn a_call_outlives_the_server_with_its_keys_its_numbers_and_its_urls() {
     for isolation in ["thread", "process"] {
@@ -257,23 +280,7 @@ fn a_call_outlives_the_server_with_its_keys_its_numbers_and_its_urls() {
                 let old = server.pid();
                 kill("KILL", old);
                 sender.payload = payload;
-                let until = Instant::now() + PATIENCE;
-                loop {
-                    sender.send().await;
-                    match viewer.recv(Duration::from_millis(1)).await.expect("open") {
-                        Some(Event::Rtp(packet)) => {
-                            numbers.push(packet.header.sequence_number);
-                            if packet.payload.first() == Some(&payload) && numbers.len() % 50 == 0 {
-                                break;
-                            }
-                        }
-                        // Neither is anything sealed twice under one number, nor with another key.
-                        Some(Event::Unopened(_, why)) => panic!("what came does not open: {why}"),
-                        Some(Event::Closed) => panic!("the session was closed"),
-                        Some(Event::Rtcp(_)) | None => {}
-                    }
-                    assert!(Instant::now() < until, "nothing came after the death of {old}");
-                }
+                go_on(&mut viewer, &mut sender, &mut numbers).await;
                 assert_ne!(server.pid(), old);
             }
             let later = |pair: &[u16]| (1..1_000).contains(&pair[1].wrapping_sub(pair[0]));
@@ -337,5 +344,53 @@ fn a_room_that_is_wider_than_a_core_is_one_room() {
                 viewer.leave().await.expect("ends");
             }
         });
+    }
+}
+
+/// The program on the disk is replaced while a call goes on, twice, and then by one that does not run.
+#[test]
+fn a_call_outlives_upgrades_and_what_is_no_program_is_refused() {
+    for isolation in ["thread", "process"] {
+        let folder = std::env::temp_dir().join(format!("corecast-upgrade-{}-{isolation}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let (program, new) = (folder.join("corecast"), folder.join("new"));
+        std::fs::copy(binary(), &program).expect("copied");
+        let server =
+            Server::start_command(&mut Command::new(&program), &["--workers", "1", "--isolation", isolation]);
+        wait_for("ready", || server.get("/health").filter(|(status, _)| *status == 200));
+        run(async {
+            let mut sender = Sender::new(publish(&server, "r?peer=ann", Who::default()).await.expect("joins"), 1);
+            let (mut viewer, mut numbers) = (watch(&server, "r").await, Vec::new());
+            go_on(&mut viewer, &mut sender, &mut numbers).await;
+            for payload in 2..4 {
+                let old = server.pid();
+                std::fs::copy(binary(), &new).expect("copied");
+                std::fs::rename(&new, &program).expect("replaced");
+                server.signal_supervisor("USR2");
+                while server.pid() == old {
+                    sender.send().await;
+                }
+                sender.payload = payload;
+                go_on(&mut viewer, &mut sender, &mut numbers).await;
+                let runs = std::fs::read_link(format!("/proc/{}/exe", server.supervisor_pid())).expect("it lives");
+                assert_eq!(runs, program, "the supervisor is the new program, too");
+            }
+            let later = |pair: &[u16]| (1..1_000).contains(&pair[1].wrapping_sub(pair[0]));
+            assert!(numbers.windows(2).all(later), "{numbers:?}");
+
+            let old = server.pid();
+            std::fs::write(&new, "#!/bin/sh\nexit 3\n").expect("written");
+            std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).expect("ours");
+            std::fs::rename(&new, &program).expect("replaced");
+            server.signal_supervisor("USR2");
+            wait_for("a refusal", || (!server.lines(&["no upgrade: "]).is_empty()).then_some(()));
+            sender.payload = 4;
+            go_on(&mut viewer, &mut sender, &mut numbers).await;
+            assert_eq!(server.pid(), old);
+            viewer.leave().await.expect("ends");
+            sender.session.leave().await.expect("ends");
+        });
+        drop(server);
+        std::fs::remove_dir_all(&folder).expect("ours");
     }
 }

@@ -2,12 +2,14 @@
 //! keeps, and their sockets. It is held here and handed from one server to the next.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use corecast_dataplane::{HeldSockets, Keep, hand_over};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::ledger::Ledger;
@@ -26,6 +28,14 @@ pub(super) struct Kept {
     /// Servers that were handed it, since it was empty.
     servers: u32,
     /// Deaths in a row of servers that had just taken over from another.
+    soon_deaths: u32,
+}
+
+/// What is to be known of the descriptors, and how the last servers ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeptParts {
+    sockets: Vec<(u32, SocketAddr)>,
+    servers: u32,
     soon_deaths: u32,
 }
 
@@ -72,6 +82,36 @@ impl Kept {
             groups.push([worker.memory()].into_iter().chain(self.sockets.of(index)).collect());
         }
         hand_over(server, &groups)
+    }
+
+    /// What it takes to go on in another process: descriptors, and what is to be known of them.
+    pub(super) fn parts(&self) -> (Vec<Vec<BorrowedFd<'_>>>, KeptParts) {
+        let (inbox, sockets) = self.sockets.parts();
+        let memory = self.memory.iter().flat_map(|memory| {
+            [memory.ledger.as_fd()].into_iter().chain(memory.workers.iter().map(Keep::memory)).collect::<Vec<_>>()
+        });
+        let (keys, held) = sockets.into_iter().unzip();
+        let parts = KeptParts { sockets: keys, servers: self.servers, soon_deaths: self.soon_deaths };
+        (vec![vec![inbox], memory.collect(), held], parts)
+    }
+
+    /// Goes on with what another process has held, for as many workers as there are to be.
+    pub(super) fn of_parts(groups: Vec<Vec<OwnedFd>>, parts: KeptParts, config: &Config) -> io::Result<Self> {
+        let missing = || io::Error::other("descriptors are missing");
+        let mut groups = groups.into_iter();
+        let (inbox, memory, held) = (groups.next(), groups.next(), groups.next());
+        let inbox = inbox.and_then(|group| group.into_iter().next()).ok_or_else(missing)?;
+        let sockets = parts.sockets.into_iter().zip(held.ok_or_else(missing)?);
+        let mut fresh = Self::new(config)?;
+        fresh.sockets = HeldSockets::of_parts(inbox, sockets);
+        let mut memory = memory.ok_or_else(missing)?.into_iter();
+        if let (Some(ledger), Some(new)) = (memory.next(), fresh.memory.as_mut()) {
+            new.ledger = ledger;
+            // Where there are more workers than before, those have nothing in them yet.
+            new.workers.iter_mut().zip(memory).for_each(|(keep, memory)| *keep = Keep::of_memory(memory));
+            (fresh.servers, fresh.soon_deaths) = (parts.servers, parts.soon_deaths);
+        }
+        Ok(fresh)
     }
 
     /// Can be read when a worker has told of a socket.

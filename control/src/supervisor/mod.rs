@@ -9,11 +9,13 @@ mod kept;
 mod notify;
 pub(crate) mod report;
 mod run;
+pub(crate) mod upgrade;
 
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +25,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{Backlog, listen};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 
 use crate::addresses::Names;
 use crate::config::Config;
@@ -54,6 +56,8 @@ struct Signals {
     stop: Arc<AtomicBool>,
     /// SIGHUP: read the settings again.
     renew: Arc<AtomicBool>,
+    /// SIGUSR2: go on as the program that is there now.
+    upgrade: Arc<AtomicBool>,
 }
 
 impl Signals {
@@ -72,7 +76,8 @@ impl Signals {
         wake(SIGCHLD)?;
         // nohup(1) asks for this.
         let renew = if fatal::is_ignored(SIGHUP) { Arc::default() } else { caught(SIGHUP)? };
-        Ok(Self { came, drain, stop, renew })
+        let upgrade = caught(SIGUSR2)?;
+        Ok(Self { came, drain, stop, renew, upgrade })
     }
 
     /// Forgets that one has come: to be called before it is looked which.
@@ -195,7 +200,21 @@ pub(crate) fn supervise(settings: Settings<'_>) -> ExitCode {
             return ExitCode::from(exit::CANNOT_LISTEN);
         }
     };
-    match supervise_on(settings, &listener) {
+    let begun = Kept::new(config).and_then(|kept| supervise_on(settings, &listener, kept, None));
+    ended(begun)
+}
+
+/// Goes on where the program stopped that this one replaces.
+pub(crate) fn take_over(settings: Settings<'_>) -> ExitCode {
+    fatal::die_of_faults();
+    ended(upgrade::unpack(&settings.config).and_then(|taken| {
+        let upgrade::Taken { listener, kept, run, names } = taken;
+        supervise_on(settings, &listener, kept, Some((run, names)))
+    }))
+}
+
+fn ended(result: io::Result<u8>) -> ExitCode {
+    match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             logging::say(&format!("the supervisor failed: {error}"));
@@ -204,22 +223,34 @@ pub(crate) fn supervise(settings: Settings<'_>) -> ExitCode {
     }
 }
 
-fn supervise_on(mut settings: Settings<'_>, listener: &TcpListener) -> io::Result<u8> {
+/// `before` is the server of the program before, which still lives, and the names that it has looked up.
+fn supervise_on(
+    mut settings: Settings<'_>,
+    listener: &TcpListener,
+    mut kept: Kept,
+    before: Option<(Run, Names)>,
+) -> io::Result<u8> {
+    let program = upgrade::program()?;
     prctl::set_child_subreaper(true)?;
     let signals = Signals::catch()?;
+    upgrade::hear_signals();
     let mut notify = Notify::new();
     let mut backoff = Backoff::new(settings.config.restart.clone());
-    let mut names = Names::new();
-    let mut was_ready = false;
-    let mut kept = Kept::new(&settings.config)?;
+    let mut was_ready = before.is_some();
+    let (mut before, mut names) = before.map_or_else(Default::default, |(run, names)| (Some(run), names));
     loop {
-        let end = match Run::start(&settings, listener, &names, &mut kept) {
-            Ok(run) => live(run, (&signals, &mut settings), &mut notify, (&mut names, &mut kept))?,
+        let started = match before.take() {
+            Some(old) => succeed(old, &settings, listener, (&names, &mut kept)),
+            None => Run::start(&settings, listener, &names, &mut kept),
+        };
+        let end = match started {
+            Ok(run) => live(run, (&signals, &mut settings), &mut notify, (&program, listener, &mut names, &mut kept))?,
             // The system has no process or file descriptor left for it just now.
             Err(error) => End::Died(Death::of_start(&error)),
         };
         let death = match end {
-            End::Asked => return Ok(exit::STOPPED),
+            // A program that replaces this one does not come back here.
+            End::Asked | End::Replaced => return Ok(exit::STOPPED),
             End::Died(death) => death,
         };
         was_ready |= death.ready_for.is_some();
@@ -250,9 +281,18 @@ fn live(
     mut run: Run,
     (signals, settings): (&Signals, &mut Settings<'_>),
     notify: &mut Notify,
-    (names, kept): (&mut Names, &mut Kept),
+    (program, listener, names, kept): (&Path, &TcpListener, &mut Names, &mut Kept),
 ) -> io::Result<End> {
-    let end = run.watch(signals, settings, (notify, kept))?;
+    let end = loop {
+        match run.watch(signals, settings, (notify, kept))? {
+            End::Replaced => {
+                if let Err(why) = upgrade::replace(program, listener, (&run, run.names().unwrap_or(names)), kept) {
+                    tracing::error!("no upgrade: {why}");
+                }
+            }
+            end => break end,
+        }
+    };
     run.clean_up(kept);
     if let End::Died(death) = &end {
         kept.server_died(death.ready_for);
@@ -261,6 +301,20 @@ fn live(
         *names = found;
     }
     Ok(end)
+}
+
+/// The next server in the place of one that lives.
+fn succeed(
+    mut old: Run,
+    settings: &Settings<'_>,
+    listener: &TcpListener,
+    (names, kept): (&Names, &mut Kept),
+) -> io::Result<Run> {
+    // While this one is loaded, that one goes on.
+    let mut next = Run::spawn(&settings.config, listener)?;
+    old.leave(kept);
+    next.begin(settings, names, kept)?;
+    Ok(next)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::TcpListener;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::kept::Kept;
@@ -29,6 +30,8 @@ use crate::settings::PortRange;
 const START_LIMIT: Duration = Duration::from_secs(15);
 /// Time to end in good order.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// The same for one whose calls the next one takes over.
+const LEAVE_LIMIT: Duration = Duration::from_millis(500);
 /// Signals that come within this time of the first say the same.
 const SAME_WISH: Duration = Duration::from_secs(1);
 /// Between last words and the end of a process.
@@ -46,6 +49,8 @@ const TICK: Duration = Duration::from_millis(2);
 pub(super) enum End {
     /// As asked.
     Asked,
+    /// It lives, and another program is to go on with it.
+    Replaced,
     Died(Death),
 }
 
@@ -96,6 +101,12 @@ pub(super) struct Run {
     drain: Duration,
 }
 
+/// What is to be known of a server in another process.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct RunParts {
+    server: i32,
+}
+
 /// An end that was asked for.
 #[derive(Clone, Copy, Debug)]
 struct Stopping {
@@ -126,9 +137,14 @@ impl Run {
         names: &Names,
         kept: &mut Kept,
     ) -> std::io::Result<Self> {
-        let Settings { config, identity, .. } = settings;
-        let told = [serde_json::to_string(config)?, serde_json::to_string(identity)?, serde_json::to_string(names)?];
-        let (mut ours, theirs) = UnixStream::pair()?;
+        let mut run = Self::spawn(&settings.config, listener)?;
+        run.begin(settings, names, kept)?;
+        Ok(run)
+    }
+
+    /// The same of a server that waits to be told.
+    pub(super) fn spawn(config: &Config, listener: &TcpListener) -> std::io::Result<Self> {
+        let (ours, theirs) = UnixStream::pair()?;
         let child = Command::new("/proc/self/exe")
             .arg0("corecast")
             .args(["server", "--parent", &std::process::id().to_string()])
@@ -138,15 +154,30 @@ impl Run {
             .process_group(0)
             .spawn()?;
         let server = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+        Self::of(server, ours, config)
+    }
+
+    /// Tells a server that waits what there is to be told.
+    pub(super) fn begin(&mut self, settings: &Settings<'_>, names: &Names, kept: &mut Kept) -> std::io::Result<()> {
+        let Settings { config, identity, .. } = settings;
+        let told = [serde_json::to_string(config)?, serde_json::to_string(identity)?, serde_json::to_string(names)?];
+        let mut stream = self.reports.stream();
+        stream.set_nonblocking(false)?;
         // A server that has died by now is told nothing; that it has is seen when it is watched.
-        if let Err(error) = kept.hand_over(&ours) {
+        if let Err(error) = kept.hand_over(stream) {
             tracing::warn!("the server is not handed what outlived the one before: {error}");
         }
-        let _ = ours.write_all(format!("{}\n", told.join("\n")).as_bytes());
+        let _ = stream.write_all(format!("{}\n", told.join("\n")).as_bytes());
+        stream.set_nonblocking(true)?;
+        (self.started, self.beat) = (Instant::now(), Instant::now());
+        Ok(())
+    }
+
+    fn of(server: Pid, stream: UnixStream, config: &Config) -> std::io::Result<Self> {
         let now = Instant::now();
         Ok(Self {
             server,
-            reports: Reports::new(ours)?,
+            reports: Reports::new(stream)?,
             started: now,
             ready_at: None,
             beat: now,
@@ -161,6 +192,38 @@ impl Run {
             stopping: None,
             drain: config.drain.deadline.0,
         })
+    }
+
+    /// What it takes to go on with it in another process, beside its stream.
+    pub(super) fn parts(&self) -> RunParts {
+        RunParts { server: self.server.as_raw() }
+    }
+
+    /// The names that it has looked up, once it is ready.
+    pub(super) fn names(&self) -> Option<&Names> {
+        self.names.as_ref()
+    }
+
+    pub(super) fn stream(&self) -> BorrowedFd<'_> {
+        self.reports.stream().as_fd()
+    }
+
+    /// The server that another program has started of which this process is the next one.
+    pub(super) fn of_parts(parts: RunParts, stream: UnixStream, config: &Config) -> std::io::Result<Self> {
+        let run = Self::of(Pid::from_raw(parts.server), stream, config)?;
+        Ok(Self { ready_at: Some(run.started), ..run })
+    }
+
+    /// Has the server end between two batches, with everything as it is for the next one.
+    pub(super) fn leave(&mut self, kept: &mut Kept) {
+        let until = Instant::now() + LEAVE_LIMIT;
+        let _ = kill(self.server, Signal::SIGUSR2);
+        while self.ended.is_none() && Instant::now() < until {
+            std::thread::sleep(TICK);
+            self.reap();
+        }
+        self.end_processes();
+        kept.take();
     }
 
     /// Watches until the server has died, has been declared dead, or has stopped as asked.
@@ -181,6 +244,9 @@ impl Run {
             }
             if Signals::taken(&signals.stop) {
                 self.stop(false, notify);
+            }
+            if Signals::taken(&signals.upgrade) && self.ready_at.is_some() && self.stopping.is_none() {
+                return Ok(End::Replaced);
             }
             if Signals::taken(&signals.renew) {
                 self.renew(settings);
