@@ -47,6 +47,8 @@ pub enum Death {
     Sigsegv,
     /// SIGABRT.
     Sigabrt,
+    /// Nobody dies: the program is started again in place of the one that runs (SIGUSR2).
+    Upgrade,
     /// It does nothing any longer: it is dead once it has not answered for `worker.timeout` (3 s).
     Stall,
 }
@@ -150,7 +152,7 @@ fn load(args: &CrashArgs, launched: &Launched, isolation: Isolation, death: Deat
         sleep(SETTLED).await;
         let old = pids(launched.url()).await?;
         tell.send_replace(Phase::Death);
-        kill(launched.url(), isolation, death, old).await?;
+        kill(launched, isolation, death, old).await?;
         let is_back = async {
             while pids(launched.url()).await.map_or(true, |pids| pids.server == old.server) {
                 sleep(INTERVAL).await;
@@ -289,10 +291,11 @@ async fn pids(url: &str) -> anyhow::Result<Pids> {
     Ok(Pids { server, worker: stats["workers"][0]["pid"].as_u64() })
 }
 
-async fn kill(url: &str, isolation: Isolation, death: Death, pids: Pids) -> anyhow::Result<()> {
+async fn kill(launched: &Launched, isolation: Isolation, death: Death, pids: Pids) -> anyhow::Result<()> {
     let hook = match death {
         Death::Panic => "panic",
         Death::Stall => "stall",
+        Death::Upgrade => return signal("USR2", launched.supervisor_pid().into()),
         Death::Sigkill | Death::Sigsegv | Death::Sigabrt => {
             let signal = if death == Death::Sigkill {
                 "KILL"
@@ -305,13 +308,18 @@ async fn kill(url: &str, isolation: Isolation, death: Death, pids: Pids) -> anyh
                 Isolation::Thread => pids.server,
                 Isolation::Process => pids.worker.context("the worker has no process of its own")?,
             };
-            let killed = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).status()?;
-            ensure!(killed.success(), "process {pid} cannot be killed");
-            return Ok(());
+            return self::signal(signal, pid);
         }
     };
+    let url = launched.url();
     let client = reqwest::Client::builder().pool_max_idle_per_host(0).build()?;
     let asked = client.post(format!("{url}/test-hooks/worker/0")).json(&json!({ "hook": hook })).send().await?;
     ensure!(asked.status().is_success(), "the worker cannot be made to die: {}", asked.status());
+    Ok(())
+}
+
+fn signal(name: &str, pid: u64) -> anyhow::Result<()> {
+    let sent = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status()?;
+    ensure!(sent.success(), "process {pid} cannot be sent SIG{name}");
     Ok(())
 }

@@ -115,6 +115,12 @@ impl Launched {
         &self.url
     }
 
+    /// Process of its supervisor.
+    #[must_use]
+    pub fn supervisor_pid(&self) -> u32 {
+        self.supervisor.id()
+    }
+
     /// Resident memory of all its processes, in bytes.
     #[must_use]
     pub fn resident_bytes(&self) -> Option<u64> {
