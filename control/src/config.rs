@@ -142,8 +142,7 @@ pub(crate) struct Rooms {
     pub(crate) join_timeout: Span,
     /// On which worker a room is made.
     pub(crate) placement: Placement,
-    /// A room's viewers are sent from further workers as well once its own uses more than this of its core, in percent; 0
-    /// for never.
+    /// Those who receive are sent from further workers, too, once a room's own uses so much of its core, in percent.
     pub(crate) widen_percent: u8,
     /// Most rooms at a time.
     pub(crate) max: usize,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use corecast_dataplane::take_over;
 use serde::{Deserialize, Serialize};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
@@ -205,8 +205,7 @@ async fn serve(
     let routes = go_on(&app, left.rows).await?;
     tokio::spawn(Rooms::close_idle(Arc::clone(&rooms)));
 
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let mut leave = signal(SignalKind::user_defined2())?;
+    let wishes = Wishes::listen()?;
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let (renew, tls) = tokio::sync::watch::channel(tls);
@@ -220,25 +219,13 @@ async fn serve(
 
     let (pulse, beating) = heart.beat(report.try_clone()?, deaths, heartbeat);
     tokio::spawn(async move { pulse.keep().await });
-    let asked = async {
-        tokio::select! {
-            _ = interrupt.recv() => return,
-            _ = terminate.recv() => {}
-        }
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            () = rooms.drain(deadline) => {}
-        }
-    };
     tokio::select! {
-        () = asked => {}
-        // The next server goes on with everything as it is.
-        _ = leave.recv() => {
+        asked = wishes.heard(&rooms, deadline) => if asked == Asked::ToLeave {
             pool.shut_down(LEAVE_LIMIT).await;
             logging::flush();
             // It waits for this end; to give memory back in good order would take as long again.
             std::process::exit(0);
-        }
+        },
         ended = beating => match ended?? {},
     }
     stop.send_replace(true);
@@ -247,6 +234,44 @@ async fn serve(
     let _ = tokio::time::timeout(STOP_LIMIT, serving).await;
     pool.shut_down(STOP_LIMIT).await;
     Ok(())
+}
+
+/// How the supervisor wants the server to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// For good.
+    ToStop,
+    /// So that the next server goes on with everything as it is.
+    ToLeave,
+}
+
+/// The signals by which the supervisor says so.
+struct Wishes {
+    drain: Signal,
+    stop: Signal,
+    leave: Signal,
+}
+
+impl Wishes {
+    /// Hears them from now on.
+    fn listen() -> std::io::Result<Self> {
+        let (drain, stop) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { drain, stop, leave: signal(SignalKind::user_defined2())? })
+    }
+
+    /// Returns when the server is to end: when nobody is in a room any longer, if it is to drain first.
+    async fn heard(mut self, rooms: &Rooms, deadline: Duration) -> Asked {
+        tokio::select! {
+            _ = self.leave.recv() => return Asked::ToLeave,
+            _ = self.stop.recv() => return Asked::ToStop,
+            _ = self.drain.recv() => {}
+        }
+        tokio::select! {
+            _ = self.stop.recv() => {}
+            () = rooms.drain(deadline) => {}
+        }
+        Asked::ToStop
+    }
 }
 
 fn summary(config: &Config, listen: SocketAddr, pool: &Pool, addresses: &Addresses) -> String {

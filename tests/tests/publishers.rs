@@ -355,8 +355,7 @@ fn a_call_outlives_upgrades_and_what_is_no_program_is_refused() {
         std::fs::create_dir_all(&folder).expect("a folder");
         let (program, new) = (folder.join("corecast"), folder.join("new"));
         std::fs::copy(binary(), &program).expect("copied");
-        let server =
-            Server::start_command(&mut Command::new(&program), &["--workers", "1", "--isolation", isolation]);
+        let server = Server::start_command(&mut Command::new(&program), &["--workers", "1", "--isolation", isolation]);
         wait_for("ready", || server.get("/health").filter(|(status, _)| *status == 200));
         run(async {
             let mut sender = Sender::new(publish(&server, "r?peer=ann", Who::default()).await.expect("joins"), 1);

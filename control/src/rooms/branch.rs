@@ -9,125 +9,20 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use corecast_wire::{
-    Command, ConsumerId, PlainTransportOptions, ProducerId, Reply, RouterId, SctpOptions, TransportId,
-};
-use serde::{Deserialize, Serialize};
+use corecast_wire::{Command, PlainTransportOptions, ProducerId, Reply, RouterId, SctpOptions, TransportId};
 
-use super::draw::{draw_first_sequence, draw_ssrc, next_id};
+use super::draw::{draw_ssrc, next_id};
 use super::error::Error;
-use super::media::Producer;
-use super::message_pipe::MessagePipe;
-use super::overview::Named;
+use super::pipe::{Branch, Crossing, Ends, Pipe};
 use super::room::Room;
 use super::site::Site;
 use super::state::{State, close_transport};
-use crate::ortc;
 use crate::workers::{RequestError, Worker};
 
 /// Looks, a second apart, for which nobody has watched something before it stops to cross.
 const UNWATCHED_LOOKS: u8 = 3;
 /// The same for a branch on which nobody is.
 const EMPTY_LOOKS: u8 = 5;
-
-/// The room on one further worker.
-#[derive(Debug)]
-pub(super) struct Branch {
-    pub(super) site: Site,
-    pub(super) pipe: Pipe,
-    /// What crosses, by the name of its producer.
-    pub(super) crossing: BTreeMap<String, Crossing>,
-    /// A second pipe, if somebody there is to hear messages.
-    pub(super) messages: Option<MessagePipe>,
-    /// Looks at which nobody was on it, in a row.
-    empty: u8,
-}
-
-/// Two transports that are each other's remote side.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Ends {
-    /// At home.
-    pub(super) near: TransportId,
-    /// On the branch.
-    pub(super) far: TransportId,
-}
-
-/// A pipe for media.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Pipe {
-    pub(super) ends: Ends,
-    /// Every SSRC that was ever used on it.
-    pub(super) ssrcs: HashSet<u32>,
-}
-
-/// A producer that crosses a pipe.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Crossing {
-    /// At home, one for each encoding.
-    pub(super) consumers: Vec<ConsumerId>,
-    /// On the branch.
-    pub(super) producer: ProducerId,
-    /// Looks at which nobody there watched it, in a row.
-    #[serde(skip)]
-    unwatched: u8,
-}
-
-impl Branch {
-    pub(super) fn new(site: Site, pipe: Pipe, crossing: BTreeMap<String, Crossing>) -> Self {
-        Self { site, pipe, crossing, messages: None, empty: 0 }
-    }
-
-    /// What its pipe and what crosses it are called, by their numbers on the link. Nobody owns them.
-    pub(super) fn names(&self) -> impl Iterator<Item = (u64, Named)> {
-        let worker = self.site.worker().index();
-        let named = move |id: u64, what: String| (id, Named::new(&what, ""));
-        let ends = [self.pipe.ends].into_iter().chain(self.messages.as_ref().map(|pipe| pipe.ends));
-        let ends = ends.flat_map(|ends| [ends.near.0, ends.far.0]);
-        let ends = ends.map(move |id| named(id, format!("pipe to worker {worker}")));
-        let crossing = self.crossing.iter().flat_map(move |(name, of)| {
-            let numbers = of.consumers.iter().map(|consumer| consumer.0).chain([of.producer.0]);
-            numbers.map(move |id| named(id, format!("{name} on worker {worker}"))).collect::<Vec<_>>()
-        });
-        ends.chain(crossing)
-    }
-}
-
-impl Crossing {
-    /// Something that is about to cross, what makes its end on the branch, and what makes those at home.
-    fn new(producer: &Producer, pipe: &mut Pipe) -> (Self, Command, Vec<Command>) {
-        let streams: Vec<_> = producer.encodings.iter().map(|_| (pipe.draw_ssrc(), draw_first_sequence())).collect();
-        let ortc::Piped { consume, produce: options } = ortc::pipe(producer.kind, &producer.consumable, &streams);
-        let consumers: Vec<_> = consume.iter().map(|_| ConsumerId(next_id())).collect();
-        let (transport, near) = (pipe.ends.far, pipe.ends.near);
-        let new = Self { consumers: consumers.clone(), producer: ProducerId(next_id()), unwatched: 0 };
-        let produce = Command::Produce { transport, producer: new.producer, options };
-        let consume = consumers.into_iter().zip(consume).map(|(consumer, options)| Command::Consume {
-            transport: near,
-            consumer,
-            producer: producer.id,
-            options,
-        });
-        (new, produce, consume.collect())
-    }
-
-    /// What ends it at home.
-    pub(super) fn close_near(&self) -> impl Iterator<Item = Command> {
-        self.consumers.iter().map(|consumer| Command::CloseConsumer { consumer: *consumer })
-    }
-
-    /// What ends it on the branch.
-    pub(super) fn close_far(&self) -> Command {
-        Command::CloseProducer { producer: self.producer }
-    }
-}
-
-impl Pipe {
-    fn draw_ssrc(&mut self) -> u32 {
-        let ssrc = draw_ssrc(&self.ssrcs);
-        self.ssrcs.insert(ssrc);
-        ssrc
-    }
-}
 
 /// One end of a pipe: where it listens.
 async fn open_end(

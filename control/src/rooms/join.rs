@@ -109,6 +109,15 @@ impl Room {
         if producers.is_empty() { Err(nobody()) } else { Ok((watched, producers)) }
     }
 
+    /// From where a viewer is sent these producers. What viewers say goes to the publisher: who has data channels is at
+    /// home.
+    async fn site_for(&self, state: &mut State, producers: &[&str], has_data: bool) -> Result<Site, Error> {
+        state.check_open()?;
+        let site = if has_data { self.home().clone() } else { self.place_viewer(state).await };
+        self.reach(state, &site, producers).await?;
+        Ok(site)
+    }
+
     /// A viewer comes that asked for this peer, or for whichever the room has. It is given all of these consumers; if
     /// one of the producers has gone meanwhile, there is no stream.
     pub(crate) async fn view(
@@ -129,14 +138,8 @@ impl Room {
         let (mut commands, mut consumers) = (Vec::new(), Vec::new());
         let site = {
             let mut state = self.state().await;
-            state.check_open()?;
-            // Messages do not cross: who wants them is at home.
-            let site = match remote.sctp {
-                Some(_) => self.home().clone(),
-                None => self.place_viewer(&mut state).await,
-            };
             let from: Vec<_> = wanted.iter().map(|wanted| &*wanted.producer).collect();
-            self.reach(&mut state, &site, &from).await?;
+            let site = self.site_for(&mut state, &from, remote.sctp.is_some()).await?;
             for Wanted { producer: from, options } in wanted {
                 let producer = state.producers.get(&from).ok_or_else(gone)?;
                 let source = state.producer_at(&site, &from).ok_or_else(gone)?;

@@ -35,6 +35,7 @@ mod overview;
 mod participants;
 mod peer;
 mod peers;
+mod pipe;
 mod plain;
 mod produce_consume;
 mod rate;

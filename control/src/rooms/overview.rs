@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use corecast_wire::SrtpCryptoSuite;
 
-use super::branch::Branch;
 use super::media::{BOT, Producer};
 use super::peer::PeerKind;
 use super::peers::PeerInfo;
+use super::pipe::Branch;
 use super::room::Room;
 use super::state::State;
 use super::transport::TransportKind;
@@ -77,6 +77,22 @@ impl State {
         let data = data_producers.chain(data_consumers).chain(self.data_names());
         let pipes = self.branches.values().flat_map(Branch::names);
         transports.chain(producers).chain(consumers).chain(data).chain(pipes).collect()
+    }
+}
+
+impl Branch {
+    /// What its pipe and what crosses it are called, by their numbers on the link. Nobody owns them.
+    fn names(&self) -> impl Iterator<Item = (u64, Named)> {
+        let worker = self.site.worker().index();
+        let named = move |id: u64, what: String| (id, Named::new(&what, ""));
+        let ends = [self.pipe.ends].into_iter().chain(self.messages.as_ref().map(|pipe| pipe.ends));
+        let ends = ends.flat_map(|ends| [ends.near.0, ends.far.0]);
+        let ends = ends.map(move |id| named(id, format!("pipe to worker {worker}")));
+        let crossing = self.crossing.iter().flat_map(move |(name, of)| {
+            let numbers = of.consumers.iter().map(|consumer| consumer.0).chain([of.producer.0]);
+            numbers.map(move |id| named(id, format!("{name} on worker {worker}"))).collect::<Vec<_>>()
+        });
+        ends.chain(crossing)
     }
 }
 

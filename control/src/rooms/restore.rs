@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use corecast_wire::{Command, ConsumerId, ObjectStats, ProducerId, TransportId};
 
-use super::branch::Branch;
 use super::error::Error;
 use super::peer::{Left, PeerHandle, PeerKind};
+use super::pipe::Branch;
 use super::registry::Rooms;
 use super::room::Room;
 use super::saved::SavedRoom;
@@ -103,8 +103,8 @@ impl Objects {
     }
 }
 
-/// Removes from the rooms what the workers do not have, and from the workers what no room has: returns how much. What is
-/// there is as the workers say.
+/// Removes from the rooms what the workers do not have, and from the workers what no room has: returns how much. What
+/// is there is as the workers say.
 async fn compare<'a>(workers: &[Arc<Worker>], rooms: impl Iterator<Item = &'a Arc<Room>>) -> Result<usize, Error> {
     let (mut found, mut stats) = (Found::new(), Vec::new());
     for worker in workers {

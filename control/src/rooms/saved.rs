@@ -11,11 +11,11 @@ use corecast_wire::{ConsumerId, ProducerId, RouterId, RtpObserverId, TransportId
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::branch::{Branch, Crossing, Pipe};
 use super::ear::Ear;
 use super::media::{Consumer, Producer};
 use super::observers::Observers;
 use super::peer::{Credential, NewPeer, Peer, PeerHandle, PeerKind};
+use super::pipe::{Branch, Crossing, Pipe};
 use super::produce_consume::layers_told;
 use super::room::Room;
 use super::site::Site;

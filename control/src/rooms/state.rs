@@ -1,5 +1,5 @@
-//! What is in a room: peers, transports, producers and consumers, by name. The caller changes the tables when the worker
-//! has agreed.
+//! What is in a room: peers, transports, producers and consumers, by name. The caller changes the tables when the
+//! worker has agreed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use corecast_wire::{Command, ProducerId, TransportId};
 
 use super::bot::Bot;
-use super::branch::Branch;
 use super::ear::PeerEvent;
 use super::error::Error;
 use super::events::{EventSender, Presence, RoomEvent};
 use super::media::{Channel, ChannelKey, Consumer, DataConsumer, DataProducer, Producer};
 use super::observers::Observers;
 use super::peer::{Peer, PeerHandle};
+use super::pipe::Branch;
 use super::site::Site;
 use super::table::Table;
 use super::transport::Transport;

@@ -114,7 +114,10 @@ fn probe(program: &Path, arguments: &[OsString]) -> Result<(), String> {
             _ => {
                 let _ = asked.kill();
                 let _ = asked.wait();
-                return Err(format!("{shown} does not say within {} s whether it can take over", PROBE_LIMIT.as_secs()));
+                return Err(format!(
+                    "{shown} does not say within {} s whether it can take over",
+                    PROBE_LIMIT.as_secs()
+                ));
             }
         }
     };

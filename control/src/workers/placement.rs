@@ -26,7 +26,7 @@ impl Load {
         self.percent() / f64::from(self.weight.max(1))
     }
 
-    /// Of its core, with what has been put there since the last heartbeat.
+    /// What it uses of its core, with what has been put there since the last heartbeat.
     fn percent(self) -> f64 {
         let new = NEW_ROOM_PERCENT * f64::from(self.new_rooms) + NEW_VIEWER_PERCENT * f64::from(self.new_viewers);
         self.cpu_percent + new
