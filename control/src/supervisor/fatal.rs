@@ -48,6 +48,8 @@ pub(crate) fn install(report_fd: i32) -> std::io::Result<()> {
         tell_panic(info);
         crate::logging::flush();
         print(info);
+        // Whatever the profile says: nothing of a server goes on after a panic.
+        std::process::abort();
     }));
     for (signal, _) in SIGNALS {
         // SAFETY: all zeros is a valid sigaction: default action, empty mask.
