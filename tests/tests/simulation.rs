@@ -12,7 +12,9 @@ use corecast_tests::sim::sabotage::{Saboteur, Wrong};
 use corecast_tests::sim::scenario::Plan;
 use corecast_tests::sim::trace::{Coverage, WebRtcCoverage};
 use corecast_tests::sim::webrtc::plan::LATE_DELAY_US;
-use corecast_tests::sim::{Failed, Passed, run, run_crashing, run_late, run_webrtc, run_webrtc_crashing, run_with};
+use corecast_tests::sim::{
+    Failed, Passed, run, run_crashing, run_late, run_webrtc, run_webrtc_crashing, run_wide, run_wide_crashing, run_with,
+};
 
 const SEEDS: u64 = 1_000;
 /// With WebRTC participants: a handshake each, and checks until they have gone.
@@ -20,6 +22,9 @@ const WEBRTC_SEEDS: u64 = 800;
 /// With a worker that dies.
 const CRASH_SEEDS: u64 = 400;
 const WEBRTC_CRASH_SEEDS: u64 = 300;
+/// On two workers.
+const WIDE_SEEDS: u64 = 400;
+const WIDE_CRASH_SEEDS: u64 = 200;
 
 fn setting(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
@@ -32,6 +37,7 @@ struct Total {
     coverage: Coverage,
     webrtc: WebRtcCoverage,
     crashes: u64,
+    crossed: u64,
 }
 
 /// Runs the seeds that were asked for, or `seeds` of them. Nothing is returned of a single one.
@@ -82,6 +88,7 @@ fn work(
                 total.coverage.add(&passed.coverage);
                 total.webrtc.add(&passed.webrtc);
                 total.crashes += passed.crashes;
+                total.crossed += passed.crossed;
             }
             Err(failed) => failures.lock().expect("no thread panicked").push(*failed),
         }
@@ -122,6 +129,21 @@ fn seeds_with_crashes_break_no_rule() {
 fn webrtc_seeds_with_crashes_break_no_rule() {
     if let Some(total) = run_seeds("WebRTC, crashing", WEBRTC_CRASH_SEEDS, run_webrtc_crashing) {
         assert!(total.crashes > WEBRTC_CRASH_SEEDS, "{} crashes", total.crashes);
+    }
+}
+
+/// The room is on two workers: every other one who only receives is sent from the second, through a pipe.
+#[test]
+fn seeds_of_wide_rooms_break_no_rule() {
+    if let Some(total) = run_seeds("wide", WIDE_SEEDS, run_wide) {
+        assert!(total.crossed > 100 * WIDE_SEEDS, "{} packets crossed", total.crossed);
+    }
+}
+
+#[test]
+fn seeds_of_wide_rooms_with_crashes_break_no_rule() {
+    if let Some(total) = run_seeds("wide, crashing", WIDE_CRASH_SEEDS, run_wide_crashing) {
+        assert!(total.crashes > WIDE_CRASH_SEEDS, "{} crashes", total.crashes);
     }
 }
 

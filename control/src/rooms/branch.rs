@@ -130,6 +130,15 @@ impl Room {
         Ok(())
     }
 
+    /// A producer has been paused at home, or resumed: it is so on the branches.
+    pub(super) async fn pause_crossings(&self, state: &State, producer: &str, paused: bool) -> Result<(), Error> {
+        for branch in state.branches.values() {
+            let Some(Crossing { producer, .. }) = branch.crossing.get(producer) else { continue };
+            branch.site.worker().apply(Command::PauseProducer { producer: *producer, paused }).await?;
+        }
+        Ok(())
+    }
+
     /// What has closed at home closes on the branches.
     pub(super) async fn prune(&self, state: &mut State) -> Result<(), Error> {
         self.prune_data(state).await?;

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use corecast_wire::{
-    Command, ConsumeDataOptions, ConsumerId, DataConsumerId, DataProducerId, ProduceDataOptions, ProducerId,
-    TransportId,
+    Command, ConsumeDataOptions, ConsumerId, DataConsumerId, DataProducerId, ProduceDataOptions, ProduceOptions,
+    ProducerId, TransportId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +70,8 @@ impl Crossing {
     /// Something that is about to cross, what makes its end on the branch, and what makes those at home.
     pub(super) fn new(producer: &Producer, pipe: &mut Pipe) -> (Self, Command, Vec<Command>) {
         let streams: Vec<_> = producer.encodings.iter().map(|_| (pipe.draw_ssrc(), draw_first_sequence())).collect();
-        let ortc::Piped { consume, produce: options } = ortc::pipe(producer.kind, &producer.consumable, &streams);
+        let ortc::Piped { consume, produce } = ortc::pipe(producer.kind, &producer.consumable, &streams);
+        let options = ProduceOptions { paused: producer.paused, ..produce };
         let consumers: Vec<_> = consume.iter().map(|_| ConsumerId(next_id())).collect();
         let (transport, near) = (pipe.ends.far, pipe.ends.near);
         let new = Self { consumers: consumers.clone(), producer: ProducerId(next_id()), unwatched: 0 };

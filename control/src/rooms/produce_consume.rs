@@ -204,7 +204,10 @@ impl Room {
     pub(crate) async fn pause_producer(&self, peer: &PeerHandle, name: &str, paused: bool) -> Result<(), Error> {
         let mut state = self.state().await;
         let producer = state.producer_of(peer, name)?;
-        self.worker().apply(Command::PauseProducer { producer: producer.id, paused }).await?;
+        let id = producer.id;
+        self.worker().apply(Command::PauseProducer { producer: id, paused }).await?;
+        self.pause_crossings(&state, name, paused).await?;
+        let producer = state.producer_of(peer, name)?;
         if std::mem::replace(&mut producer.paused, paused) != paused {
             for (consumer, of) in state.consumers.iter().filter(|(_, of)| of.producer == name) {
                 state.tell(&of.owner, PeerEvent::ProducerPaused { consumer: consumer.clone(), paused });

@@ -51,6 +51,10 @@ pub trait Machine {
     /// # Errors
     /// What the other one could not be told.
     fn crash(&mut self, now: Instant, opened: &dyn Fn(TransportId) -> Vec<Endpoint>) -> Result<(), String>;
+    /// Packets that have crossed from one worker to another, if there are several.
+    fn crossed(&self) -> u64 {
+        0
+    }
 }
 
 /// The real worker.

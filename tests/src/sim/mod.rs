@@ -21,6 +21,7 @@ pub mod source;
 pub mod trace;
 mod traffic;
 pub mod webrtc;
+pub mod wide;
 pub mod wire;
 mod world;
 
@@ -31,6 +32,7 @@ use machine::{Machine, RealWorker};
 use random::Random;
 use scenario::Plan;
 use trace::{Coverage, WebRtcCoverage};
+use wide::WideRoom;
 use world::World;
 
 /// A run that broke no rule.
@@ -44,6 +46,8 @@ pub struct Passed {
     pub webrtc: WebRtcCoverage,
     /// Times that the worker died and another one took its place.
     pub crashes: u64,
+    /// Packets that crossed from one worker to another.
+    pub crossed: u64,
 }
 
 /// A run that broke a rule.
@@ -84,6 +88,28 @@ pub fn run_webrtc(seed: u64) -> Result<Passed, Box<Failed>> {
     let mut random = Random::new(seed);
     let plan = Plan::draw_webrtc(&mut random);
     let machine = RealWorker::of(&plan);
+    run_with(seed, plan, machine, random)
+}
+
+/// The same scenarios as [`run`] on two workers.
+///
+/// # Errors
+/// The rule that was broken.
+pub fn run_wide(seed: u64) -> Result<Passed, Box<Failed>> {
+    let mut random = Random::new(seed);
+    let plan = Plan::draw(&mut random);
+    let machine = WideRoom::of(&plan);
+    run_with(seed, plan, machine, random)
+}
+
+/// The same on two workers that die now and then, both at once.
+///
+/// # Errors
+/// The rule that was broken.
+pub fn run_wide_crashing(seed: u64) -> Result<Passed, Box<Failed>> {
+    let mut random = Random::new(seed);
+    let plan = Plan::draw(&mut random).crashing(&mut Random::new(!seed));
+    let machine = WideRoom::of(&plan);
     run_with(seed, plan, machine, random)
 }
 
@@ -150,6 +176,7 @@ fn finish<M: Machine>(seed: u64, world: &mut World<M>) -> Result<Passed, Box<Fai
             coverage: world.coverage,
             webrtc: world.web,
             crashes: world.crashes,
+            crossed: world.machine.crossed(),
         }),
         Err(broken) => {
             let broken = format!("{broken} (at {:.3} ms)", world.now_ns as f64 / 1e6);

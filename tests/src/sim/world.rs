@@ -380,7 +380,11 @@ impl<M: Machine> World<M> {
             for consumer in self.consumers.iter_mut().filter(|consumer| consumer.source == source) {
                 let web = self.peers[consumer.peer].web.as_ref();
                 let is_doubtful = web.is_some_and(|web| web.paths.is_doubtful());
-                if consumer.ready_since_ns.is_some() && !is_doubtful {
+                // What came before a producer began to cross, and comes late, does not cross.
+                let may_not_cross = self.machine.crossed() > 0
+                    && !consumer.is_synced()
+                    && from.newest_arrived.is_some_and(|newest| index < newest);
+                if consumer.ready_since_ns.is_some() && !is_doubtful && !may_not_cross {
                     let number = consumer.number;
                     consumer
                         .must_have_sent(from, index, order, self.now_ns)

@@ -15,7 +15,7 @@ use crate::media::{Arrival, Extended, Holder, PacketMeta, Producer, nearest};
 use crate::rtp::{RtpView, padding_len, write_extension_block};
 use crate::srtp::{OpenError, Replay, ReplayWindow};
 use crate::time::Instant;
-use crate::transport::{Flow, Inbound};
+use crate::transport::{Flow, Inbound, Transport};
 
 /// A packet that was opened into the spare slot.
 #[derive(Clone, Copy, Debug)]
@@ -323,7 +323,9 @@ impl Worker {
             if !arrival.sound {
                 self.gather.record_pictures(meta.arrived);
             }
-            let waits = arrival.sound && self.gather.record_sound(meta.arrived, of, begins);
+            // What comes through a pipe has waited before.
+            let may_wait = arrival.sound && !self.transports.get(key).is_some_and(Transport::is_pipe);
+            let waits = may_wait && self.gather.record_sound(meta.arrived, of, begins);
             if begins && !waits {
                 self.fresh.push(of);
             }
