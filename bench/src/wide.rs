@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use corecast_wire::{
-    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, MediaKind, PayloadTypeMapping,
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, Io, MediaKind, PayloadTypeMapping,
     PlainTransportOptions, ProduceOptions, ProducerId, Reply, TransportId,
 };
 use hdrhistogram::Histogram;
@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::generator::{Generator, Load, Shape, Window};
 use crate::outcome::{GENERATOR_CORE, Run};
+use crate::plot::{self, Series};
 use crate::report::{duration, grouped, rounded, table};
 use crate::schedule::{Payload, Profile};
 use crate::setting::{Setting, Stream};
@@ -92,7 +93,15 @@ pub fn run(args: &WideArgs) -> anyhow::Result<()> {
         let wide = window(run, &cores)?;
         Ok((one, wide))
     })?;
-    let figures = figures(args, &load, &one, &wide);
+    let figures = figures(args, &one, &wide);
+    if let (Some(path), [home, branches @ ..]) = (&args.setting.plot, &wide.latency[..]) {
+        let mut far = home.clone();
+        far.reset();
+        branches.iter().try_for_each(|branch| far.add(branch))?;
+        let series = [("at home", home), ("on a branch", &far)];
+        let title = format!("{}, on {} workers", load.title(wide.io), args.workers);
+        plot::draw(path, &title, &series.map(|(name, latency)| Series { name, latency }))?;
+    }
     if args.setting.json {
         println!("{}", serde_json::to_string(&figures)?);
     } else {
@@ -122,6 +131,7 @@ struct Wide {
     cpu: Vec<Duration>,
     /// Latencies of the subscribers of each.
     latency: Vec<Histogram<u64>>,
+    io: Io,
 }
 
 fn window(run: &Run<'_>, cores: &[u32]) -> anyhow::Result<Wide> {
@@ -135,10 +145,10 @@ fn window(run: &Run<'_>, cores: &[u32]) -> anyhow::Result<Wide> {
         latency = generator.latency_of().to_vec();
         Ok(window)
     })?;
-    Ok(Wide { window, cpu, latency })
+    Ok(Wide { window, cpu, latency, io: run.setup.io })
 }
 
-fn figures(args: &WideArgs, load: &Load, one: &Window, wide: &Wide) -> Figures {
+fn figures(args: &WideArgs, one: &Window, wide: &Wide) -> Figures {
     let window = &wide.window;
     let (spent, packets) = (one.counters.cpu, one.counters.packets_sent.max(1) as f64);
     let per_packet = spent.map(|cpu| cpu.as_nanos() as f64 / packets);
@@ -151,7 +161,6 @@ fn figures(args: &WideArgs, load: &Load, one: &Window, wide: &Wide) -> Figures {
         let far = (1..wide.latency.len()).filter_map(|index| at(index, quantile)).fold(0.0, f64::max);
         rounded(far - at(0, quantile).unwrap_or_default(), 1)
     };
-    debug_assert_eq!(load.subscribers, args.subscribers as usize);
     Figures {
         cores: args.workers,
         pps: rounded(window.arrivals.packets as f64 / window.seconds, 0),

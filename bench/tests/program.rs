@@ -95,6 +95,21 @@ fn in_a_meeting_everybody_gets_what_the_others_send() {
 }
 
 #[test]
+fn a_room_on_several_workers_forwards_everything_and_the_figures_are_those_named() {
+    let small = ["wide", "--json", "--workers", "3", "--subscribers", "12", "--retries", "0"];
+    for profile in ["frame", "single"] {
+        let figures = json(&[&small[..], &["--profile", profile, "--warm-up", "0.3", "--seconds", "0.5"]].concat());
+        assert_eq!((&figures["cores"], &figures["lost"]), (&3.into(), &0.into()), "{figures}");
+        for name in ["pps", "ratio_to_one_core", "one_ns_per_packet", "wide_ns_per_packet"] {
+            assert!(figures[name].as_f64().expect(name) > 0.0, "{figures}");
+        }
+        for name in ["added_p50_us", "added_p99_us", "crossing_ns"] {
+            assert!(figures[name].is_f64(), "{figures}");
+        }
+    }
+}
+
+#[test]
 fn calls_outlive_a_death_and_the_figures_are_those_named() {
     let _alone = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
     for isolation in ["thread", "process"] {
