@@ -115,6 +115,8 @@ pub(crate) enum What {
     NextRtcpOut,
     RtcpIn,
     TransportCc,
+    /// What the path to a transport's receivers was last taken to carry, in bits per second.
+    Estimate,
 }
 
 impl Name {

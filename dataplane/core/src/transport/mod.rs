@@ -54,6 +54,8 @@ pub(crate) struct Transport {
     outgoing: Settings,
     /// Transport-wide sequence number of the next packet that has one. One that the kernel refuses was never sent.
     next_transport_cc: Word,
+    /// What the path to its receivers was last taken to carry, in bits per second; 0 if they have not said.
+    estimate: Word,
     remote: Option<SocketAddr>,
     local: Endpoint,
     security: Option<Security>,
@@ -142,6 +144,7 @@ impl Transport {
                 maximum_bps: MAX_OUTGOING_BPS,
             },
             next_transport_cc: Word::default(),
+            estimate: Word::default(),
             reports_deadline: Deadline::default(),
             clocks: Clocks::default(),
             arrivals: None,
@@ -217,9 +220,10 @@ impl Transport {
         }
     }
 
-    /// Keeps its next transport-wide number among the worker's words.
+    /// Keeps its next transport-wide number among the worker's words, and what its receivers' path carries.
     pub(crate) fn keep(&mut self, words: &mut Words) {
         words.keep(&mut self.next_transport_cc, Name::new(What::TransportCc, self.id.0, 0));
+        words.keep(&mut self.estimate, Name::new(What::Estimate, self.id.0, 0));
     }
 
     /// Identifier, as control knows it.
@@ -390,8 +394,17 @@ impl Transport {
     /// The same, made if it is not there: its receivers may be about to say something.
     pub(crate) fn sending_or_new(&mut self, now: Instant) -> &mut Sending {
         #[expect(clippy::cast_possible_truncation, reason = "it wraps")]
-        let (next, settings) = (self.next_transport_cc.get() as u16, self.outgoing);
+        let (next, mut settings) = (self.next_transport_cc.get() as u16, self.outgoing);
+        // A worker before this one knew the path, some moments ago.
+        if let known @ 1.. = self.estimate.get() {
+            settings.initial_bps = known / 5 * 4;
+        }
         self.sending.get_or_insert_with(|| Box::new(Sending::new(now, next, settings)))
+    }
+
+    /// Its receivers have said what the path to them does, which is taken to carry so much.
+    pub(crate) fn note_estimate(&mut self, bps: u64) {
+        self.estimate.set(bps);
     }
 
     /// What its senders are told of the bitrate that gets through.
@@ -512,5 +525,34 @@ const fn settings(asked: &OutgoingBitrates) -> Settings {
         initial_bps: or(asked.initial_bps, INITIAL_OUTGOING_BPS),
         minimum_bps: or(asked.min_bps, MINIMUM_BPS),
         maximum_bps: or(asked.max_bps, MAX_OUTGOING_BPS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::memory::PLACES;
+
+    #[test]
+    fn who_follows_begins_at_four_fifths_of_what_the_path_carried() {
+        let block: &'static [AtomicU64] = Box::leak((0..PLACES).map(|_| AtomicU64::new(0)).collect());
+        let mut given = Some(block);
+        let made = |words: &mut Words| {
+            let local = Endpoint { id: EndpointId(0), local: SocketAddr::from(([127, 0, 0, 1], 1)) };
+            let mut transport = Transport::new(TransportId(7), RouterId(1), 1, local);
+            transport.keep(words);
+            transport
+        };
+        let mut transport = made(&mut Words::new(move || given.take()));
+        let begins_at =
+            |transport: &mut Transport| transport.sending_or_new(Instant::default()).estimator().bitrate_bps();
+        assert_eq!(begins_at(&mut transport), INITIAL_OUTGOING_BPS, "nothing is known");
+        transport.note_estimate(5_000_000);
+        // Its worker dies: nothing is dropped.
+        std::mem::forget(transport);
+        let mut words = Words::default().following([block]);
+        assert_eq!(begins_at(&mut made(&mut words)), 4_000_000);
     }
 }

@@ -124,6 +124,7 @@ impl Worker {
         let paced = transport.sending().filter(|sending| sending.is_heard()).and_then(|one| one.available_bps(now));
         if let Some(available_bps) = paced {
             transport.pace(now, available_bps / 2 * 3);
+            transport.note_estimate(available_bps);
         }
     }
 
