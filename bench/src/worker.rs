@@ -55,6 +55,7 @@ impl LinkedWorker {
             max_packets_per_s: u32::MAX,
             data: DataLimits::DEFAULT,
             webrtc: None,
+            is_blamed: false,
             test_hooks: false,
         };
         let child = Child::start("__worker")?;

@@ -118,7 +118,7 @@ pub(crate) async fn report_worker_death(report: &UnixStream, death: Death) -> io
     let Death { worker, core, pid, cause } = death;
     let died = |cause| {
         let pid = pid.unwrap_or_else(std::process::id);
-        Report::Died(Died { worker: Some(worker), core: Some(core), pid, cause, place: None })
+        Died { worker: Some(worker), core: Some(core), pid, cause, place: None }
     };
     let told = match cause {
         DeathCause::StartFailed(error) => Report::StartFailed {
@@ -129,8 +129,10 @@ pub(crate) async fn report_worker_death(report: &UnixStream, death: Death) -> io
             },
             cause: format!("worker {worker} (core {core}) cannot start: {error}"),
         },
-        DeathCause::Ended(why) => died(why),
-        DeathCause::Stalled(limit) => died(format!("stalled: no answer for {:.1} s", limit.as_secs_f32())),
+        DeathCause::Ended(why) => Report::Died(died(why)),
+        DeathCause::Stalled(limit) => {
+            Report::Stalled(died(format!("stalled: no answer for {:.1} s", limit.as_secs_f32())))
+        }
     };
     send(report, &told)?;
     tokio::time::sleep(END_LIMIT).await;

@@ -12,6 +12,8 @@ pub(crate) struct Inherited {
     ledger: Option<OwnedFd>,
     /// By the worker's number: the file of its memory, then its sockets.
     workers: Vec<Vec<OwnedFd>>,
+    /// The worker that the server before died of, if it died of something that it did itself.
+    blamed: Option<u32>,
 }
 
 impl Inherited {
@@ -19,7 +21,17 @@ impl Inherited {
     pub(crate) fn of(groups: Vec<Vec<OwnedFd>>) -> Self {
         let mut groups = groups.into_iter();
         let mut own = groups.next().unwrap_or_default().into_iter();
-        Self { keeper: own.next(), ledger: own.next(), workers: groups.collect() }
+        Self { keeper: own.next(), ledger: own.next(), workers: groups.collect(), blamed: None }
+    }
+
+    /// The same after the death of a server by this worker.
+    pub(crate) fn blaming(self, blamed: Option<u32>) -> Self {
+        Self { blamed, ..self }
+    }
+
+    /// Whether the server before died of this worker.
+    pub(crate) fn is_blamed(&self, worker: u32) -> bool {
+        self.blamed == Some(worker)
     }
 
     /// The file of the ledger. Once.

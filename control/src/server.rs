@@ -79,16 +79,18 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
         spawn::die_with(parent)?;
         fatal::install(libc::STDOUT_FILENO)?;
         let report = UnixStream::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-        let mut inherited = Inherited::of(take_over(&report)?);
+        let inherited = Inherited::of(take_over(&report)?);
         let mut told = BufReader::new(report.try_clone()?).lines();
         let mut line = move || told.next().unwrap_or_else(|| Err(ErrorKind::UnexpectedEof.into()));
         let config: Config = serde_json::from_str(&line()?)?;
         let identity: Option<Identity> = serde_json::from_str(&line()?)?;
         let known: Names = serde_json::from_str(&line()?)?;
+        let blamed: Option<u32> = serde_json::from_str(&line()?)?;
         let tls = identity.map(|identity| identity.acceptor()).transpose()?;
         logging::start(&config.log.filter, config.log.format);
         let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         listener.set_nonblocking(true)?;
+        let mut inherited = inherited.blaming(blamed);
         let left = Left::open(inherited.take_ledger())?;
         let certificate = left.certificate()?;
         let addresses = match Addresses::find_again(&config.rtc.listen_ips, &known) {

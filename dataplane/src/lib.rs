@@ -82,6 +82,7 @@ mod tests {
             max_packets_per_s: 20_000,
             data: corecast_wire::DataLimits::DEFAULT,
             webrtc: None,
+            is_blamed: false,
             test_hooks: false,
         }
     }

@@ -13,7 +13,7 @@ use corecast_core::{
     Worker,
 };
 use corecast_wire::{
-    Command, CommandError, Event, IceProtocol, ListenInfo, PlainTransportOptions, Reply, TestHook, Usage,
+    Command, CommandError, Event, IceProtocol, ListenInfo, POISON, PlainTransportOptions, Reply, TestHook, Usage,
     WebRtcServerId, WorkerConfig,
 };
 
@@ -118,6 +118,7 @@ impl Pump {
             max_sound_wait: Duration::from_micros(config.max_sound_wait_us.into()),
             max_packets_per_s: config.max_packets_per_s,
             data: config.data,
+            is_blamed: config.is_blamed,
             ..Config::plain(started)
         };
         let source = MemorySource::new(move |bytes| memory.take(bytes));
@@ -238,6 +239,7 @@ impl Pump {
             // No longer than since nothing waited, whatever becomes of the system's clock meanwhile.
             let arrived = (now - waited).max(self.idle_at);
             self.worker.handle_datagram(now, arrived, datagram.path, datagram.bytes, &mut self.outbox);
+            assert!(!self.config.test_hooks || !datagram.bytes.ends_with(POISON), "it was poison");
             if self.outbox.wants_flush() {
                 self.flush();
             }

@@ -29,6 +29,8 @@ pub(super) struct Kept {
     servers: u32,
     /// Deaths in a row of servers that had just taken over from another.
     soon_deaths: u32,
+    /// The worker that the last server died of, if that died of something that it did itself.
+    blamed: Option<u32>,
 }
 
 /// What is to be known of the descriptors, and how the last servers ended.
@@ -66,7 +68,7 @@ impl Kept {
             }
             Calls::Drop => None,
         };
-        Ok(Self { memory, sockets, servers: 0, soon_deaths: 0 })
+        Ok(Self { memory, sockets, servers: 0, soon_deaths: 0, blamed: None })
     }
 
     /// Hands everything to a new server, which tells of its sockets from then on, and nobody else does.
@@ -114,6 +116,11 @@ impl Kept {
         Ok(fresh)
     }
 
+    /// The worker that the last server died of, if that died of something that it did itself. Once.
+    pub(super) fn take_blamed(&mut self) -> Option<u32> {
+        self.blamed.take()
+    }
+
     /// Can be read when a worker has told of a socket.
     pub(super) fn inbox(&self) -> BorrowedFd<'_> {
         self.sockets.inbox()
@@ -131,8 +138,9 @@ impl Kept {
 
     /// A server has died that had been ready for so long. If several have died as soon as they had taken over, the next
     /// one begins with nothing.
-    pub(super) fn server_died(&mut self, ready_for: Option<Duration>) {
+    pub(super) fn server_died(&mut self, ready_for: Option<Duration>, blamed: Option<u32>) {
         self.take();
+        self.blamed = blamed;
         let soon = self.servers > 1 && ready_for.is_none_or(|lived| lived < SOON);
         self.soon_deaths = if soon { self.soon_deaths + 1 } else { 0 };
         let Some(before) = self.memory.as_ref().filter(|_| self.soon_deaths >= SOON_DEATHS) else { return };

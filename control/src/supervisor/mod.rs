@@ -295,7 +295,7 @@ fn live(
     };
     run.clean_up(kept);
     if let End::Died(death) = &end {
-        kept.server_died(death.ready_for);
+        kept.server_died(death.ready_for, run.blamed());
     }
     if let Some(found) = run.into_names() {
         *names = found;

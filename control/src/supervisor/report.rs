@@ -39,6 +39,8 @@ pub(crate) enum Report {
     LastWords(Died),
     /// The server has found a worker dead.
     Died(Died),
+    /// The server has found that a worker does not answer.
+    Stalled(Died),
 }
 
 /// Who died, of what, and where.

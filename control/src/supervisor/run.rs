@@ -90,6 +90,8 @@ pub(super) struct Run {
     ports: PortRange,
     /// The first and most exact word about a death, and when to wait no longer for the rest.
     died: Option<(String, Instant, Instant)>,
+    /// The worker that it died of, if that died of something that it did itself.
+    blamed: Option<u32>,
     /// The names that it has looked up, once it is ready.
     names: Option<Names>,
     /// The exit code for why it could not start.
@@ -161,13 +163,14 @@ impl Run {
     pub(super) fn begin(&mut self, settings: &Settings<'_>, names: &Names, kept: &mut Kept) -> std::io::Result<()> {
         let Settings { config, identity, .. } = settings;
         let told = [serde_json::to_string(config)?, serde_json::to_string(identity)?, serde_json::to_string(names)?];
+        let blamed = serde_json::to_string(&kept.take_blamed())?;
         let mut stream = self.reports.stream();
         stream.set_nonblocking(false)?;
         // A server that has died by now is told nothing; that it has is seen when it is watched.
         if let Err(error) = kept.hand_over(stream) {
             tracing::warn!("the server is not handed what outlived the one before: {error}");
         }
-        let _ = stream.write_all(format!("{}\n", told.join("\n")).as_bytes());
+        let _ = stream.write_all(format!("{}\n{blamed}\n", told.join("\n")).as_bytes());
         stream.set_nonblocking(true)?;
         (self.started, self.beat) = (Instant::now(), Instant::now());
         Ok(())
@@ -186,6 +189,7 @@ impl Run {
             grace: config.failover.grace.0.unwrap_or_default(),
             ports: config.rtc.port_range,
             died: None,
+            blamed: None,
             names: None,
             exit: None,
             ended: None,
@@ -281,6 +285,11 @@ impl Run {
         }
     }
 
+    /// The worker that it died of, if that died of something that it did itself.
+    pub(super) fn blamed(&self) -> Option<u32> {
+        self.blamed
+    }
+
     /// The names that it had looked up, if it was ever ready.
     pub(super) fn into_names(self) -> Option<Names> {
         self.names
@@ -372,7 +381,14 @@ impl Run {
                 self.exit = exit;
                 self.note_death(cause, Duration::ZERO);
             }
-            Report::LastWords(died) => self.note_death(died.to_string(), LAST_WORDS_LIMIT.max(self.grace)),
+            Report::LastWords(died) => {
+                self.blamed = died.worker;
+                self.note_death(died.to_string(), LAST_WORDS_LIMIT.max(self.grace));
+            }
+            Report::Stalled(died) => {
+                self.blamed = died.worker;
+                self.note_death(died.to_string(), Duration::ZERO);
+            }
             Report::Died(died) => self.note_death(died.to_string(), Duration::ZERO),
         }
     }

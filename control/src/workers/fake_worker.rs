@@ -38,6 +38,7 @@ pub(crate) fn config(index: u32) -> WorkerConfig {
         max_packets_per_s: 20_000,
         data: DataLimits::DEFAULT,
         webrtc: None,
+        is_blamed: false,
         test_hooks: false,
     }
 }

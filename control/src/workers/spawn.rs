@@ -48,6 +48,7 @@ pub(crate) fn all(
             max_packets_per_s: config.limits.packets_per_second,
             data: config.sctp.limits(),
             webrtc: webrtc(config, addresses, certificate, index),
+            is_blamed: inherited.is_blamed(index),
             test_hooks: config.test_hooks,
         };
         let (link, theirs) = UnixStream::pair()?;

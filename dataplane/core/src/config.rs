@@ -32,6 +32,8 @@ pub struct Config {
     /// Makes what the DTLS library draws for its timers and hellos the same in every run. For simulation alone: keys
     /// are never drawn from it, but nonces are.
     pub handshake_seed: Option<u64>,
+    /// The worker whose place it takes died of something that it did itself, and not of what was done to it.
+    pub is_blamed: bool,
 }
 
 impl Config {
@@ -49,6 +51,7 @@ impl Config {
             data: DataLimits::DEFAULT,
             max_data_records_per_key: MAX_DATA_RECORDS_12,
             handshake_seed: None,
+            is_blamed: false,
         }
     }
 }

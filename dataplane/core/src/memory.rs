@@ -117,6 +117,10 @@ pub(crate) enum What {
     TransportCc,
     /// What the path to a transport's receivers was last taken to carry, in bits per second.
     Estimate,
+    /// The transport whose packet is taken in; the one whose packet was, when a worker last died by itself. One more
+    /// than its number, 0 for none.
+    Serving,
+    Suspect,
 }
 
 impl Name {

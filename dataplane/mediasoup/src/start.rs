@@ -103,6 +103,7 @@ fn serve(options: &Options, certificate: Certificate) -> Result<(), String> {
             dtls_versions: DtlsVersions::Both,
             consent_timeout_ms: CONSENT_TIMEOUT_MS,
         }),
+        is_blamed: false,
         test_hooks: false,
     };
     let door = Door::new(channel, log, closing, certificate, options.ports);

@@ -19,6 +19,12 @@ impl Pump {
             if let Err(error) = self.restore(record) {
                 left_out += 1;
                 tracing::debug!(worker = self.config.index, "{record:?} is left out: {error}");
+                if let Record::Command(
+                    Command::CreatePlainTransport { transport, .. } | Command::CreateWebRtcTransport { transport, .. },
+                ) = record
+                {
+                    tracing::warn!(worker = self.config.index, "transport {transport} is not taken over: {error}");
+                }
             }
             self.flush();
             self.apply_endpoint_ops();

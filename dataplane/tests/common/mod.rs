@@ -46,6 +46,7 @@ pub(crate) fn config((io, executor): (Io, Executor)) -> WorkerConfig {
         max_packets_per_s: 20_000,
         data: DataLimits::DEFAULT,
         webrtc: None,
+        is_blamed: false,
         test_hooks: false,
     }
 }

@@ -58,4 +58,4 @@ pub use webrtc::{
     DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol,
     IceState, IceTuple, ListenInfo, OutgoingBitrates, SocketSettings, WebRtcConfig, WebRtcTransportOptions,
 };
-pub use worker_config::{Coalesce, Executor, HugePages, Io, WorkerConfig};
+pub use worker_config::{Coalesce, Executor, HugePages, Io, POISON, WorkerConfig};

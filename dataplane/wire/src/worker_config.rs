@@ -79,6 +79,12 @@ pub struct WorkerConfig {
     pub data: DataLimits,
     /// WebRTC transports; without it the worker has none.
     pub webrtc: Option<WebRtcConfig>,
-    /// Answer [`crate::Command::TestHook`].
+    /// The worker whose place it takes died of something that it did itself: what came of the transport that two such
+    /// workers in a row were at is not taken over.
+    pub is_blamed: bool,
+    /// Answer [`crate::Command::TestHook`], and die of a datagram that ends with [`POISON`].
     pub test_hooks: bool,
 }
+
+/// What a datagram ends with of which a worker dies that has [`WorkerConfig::test_hooks`].
+pub const POISON: &[u8] = b"corecast: poison";

@@ -164,27 +164,8 @@ impl WideRoom {
                 let place = self.place(*transport);
                 self.at(place).handle_command(now, command, &[])
             }
-            Command::Produce { transport, producer, options } => {
-                let reply = self.home.handle_command(now, command, &[])?;
-                let router = self.routers_of.get(transport).copied().expect("it has a transport");
-                let source = Source { transport: *transport, router, options: options.clone(), crosses: false };
-                self.sources.insert(*producer, source);
-                Ok(reply)
-            }
-            Command::PauseProducer { producer, paused } => {
-                let reply = self.home.handle_command(now, command, &[])?;
-                let source = self.sources.get_mut(producer).expect("home has it");
-                source.options.paused = *paused;
-                if source.crosses {
-                    let there = Command::PauseProducer { producer: on_branch(*producer), paused: *paused };
-                    self.branch.handle_command(now, &there, &[])?;
-                }
-                Ok(reply)
-            }
-            Command::CloseProducer { producer } => {
-                let reply = self.home.handle_command(now, command, &[])?;
-                self.closed(now, |id, _| id == *producer);
-                Ok(reply)
+            Command::Produce { .. } | Command::PauseProducer { .. } | Command::CloseProducer { .. } => {
+                self.apply_to_producer(now, command)
             }
             Command::Consume { transport, consumer, producer, options } if self.place(*transport) == Place::Branch => {
                 let router = self.sources.get(producer).map(|source| source.router);
@@ -205,6 +186,28 @@ impl WideRoom {
             }
             _ => self.home.handle_command(now, command, opened),
         }
+    }
+
+    fn apply_to_producer(&mut self, now: Instant, command: &Command) -> Result<Reply, CommandError> {
+        let reply = self.home.handle_command(now, command, &[])?;
+        match command {
+            Command::Produce { transport, producer, options } => {
+                let router = self.routers_of.get(transport).copied().expect("it has a transport");
+                let source = Source { transport: *transport, router, options: options.clone(), crosses: false };
+                self.sources.insert(*producer, source);
+            }
+            Command::PauseProducer { producer, paused } => {
+                let source = self.sources.get_mut(producer).expect("home has it");
+                source.options.paused = *paused;
+                if source.crosses {
+                    let there = Command::PauseProducer { producer: on_branch(*producer), paused: *paused };
+                    self.branch.handle_command(now, &there, &[])?;
+                }
+            }
+            Command::CloseProducer { producer } => self.closed(now, |id, _| id == *producer),
+            _ => {}
+        }
+        Ok(reply)
     }
 
     /// Takes out what has left for participants; what crosses waits.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use corecast_tests::broadcaster::{Kind, Room};
 use corecast_tests::server::{Server, wait_for};
+use corecast_wire::POISON;
 use serde_json::json;
 
 const INTERVAL: Duration = Duration::from_millis(5);
@@ -20,6 +21,8 @@ pub(crate) struct Call {
     /// Sequence numbers of what was received.
     received: Vec<u16>,
     is_over: Arc<AtomicBool>,
+    /// The next packet is to be poison.
+    is_poisonous: Arc<AtomicBool>,
     sender: Option<JoinHandle<()>>,
 }
 
@@ -40,8 +43,8 @@ impl Call {
         let port = |text: &str| text.parse::<u16>().expect("a port");
         let (rtp, rtcp) = (port(&rtp), port(&rtcp));
         let down = u16::try_from(transport["port"].as_u64().expect("a port")).expect("a port");
-        let is_over = Arc::new(AtomicBool::new(false));
-        let over = Arc::clone(&is_over);
+        let (is_over, is_poisonous) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (over, poisonous) = (Arc::clone(&is_over), Arc::clone(&is_poisonous));
         let sender = std::thread::spawn(move || {
             let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
             socket.connect(("127.0.0.1", rtp)).expect("loopback");
@@ -49,14 +52,24 @@ impl Call {
                 if over.load(Ordering::Relaxed) {
                     return;
                 }
-                socket.send(&packet(number)).expect("the port stays open");
+                let mut packet = packet(number);
+                if poisonous.swap(false, Ordering::Relaxed) {
+                    packet.extend(POISON);
+                }
+                // Fails once if the port is closed.
+                let _ = socket.send(&packet);
                 std::thread::sleep(INTERVAL);
             }
         });
         let (received, sender) = (Vec::new(), Some(sender));
-        let mut call = Self { ports: vec![rtp, rtcp, down], receiver, received, is_over, sender };
+        let mut call = Self { ports: vec![rtp, rtcp, down], receiver, received, is_over, is_poisonous, sender };
         call.goes_on();
         call
+    }
+
+    /// Sends a packet that the server's worker dies of, if its test hooks are on.
+    pub(crate) fn poison(&self) {
+        self.is_poisonous.store(true, Ordering::Relaxed);
     }
 
     /// Panics unless packets come, each with a later number than the one before.

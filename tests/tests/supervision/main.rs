@@ -96,6 +96,28 @@ fn calls_are_given_up_that_two_servers_die_of() {
     wait_for("ports to be free", || server.bound_ports().is_empty().then_some(()));
 }
 
+/// What two workers in a row have died of is not taken over; the rest is.
+#[test]
+fn poison_ends_its_own_call_and_no_other() {
+    for isolation in ["thread", "process"] {
+        let server = Server::start(&["--workers", "1", "--isolation", isolation, "--test-hooks", "true"]);
+        let (poisonous, mut other) = (Call::begin(&server, "poisonous"), Call::begin(&server, "other"));
+        for _ in 0..2 {
+            let old = server.pid();
+            poisonous.poison();
+            wait_for("a new server", || Some(server.json("GET", "/stats", "")?["pid"] != old).filter(|is_new| *is_new));
+            other.goes_on();
+        }
+        let left: Vec<_> = poisonous.ports.iter().map(|port| server.bound_ports().contains(port)).collect();
+        assert_eq!(left, [false, false, true], "who sent it has no port any longer, who was to receive it has");
+        assert_eq!(server.lines(&["is not taken over", "two workers died of what came of it"]).len(), 1);
+        let old = server.pid();
+        poisonous.poison();
+        other.goes_on();
+        assert_eq!(server.pid(), old, "nobody takes it");
+    }
+}
+
 #[test]
 fn calls_end_with_the_server_if_they_are_not_to_be_kept() {
     let server = Server::start(&["--failover-calls", "drop"]);

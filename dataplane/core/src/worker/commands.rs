@@ -35,6 +35,7 @@ impl Worker {
         opened: &[Endpoint],
         outbox: &mut Outbox,
     ) -> Result<Reply, CommandError> {
+        self.blame.rest();
         let result = self.apply(now, command, opened, outbox);
         self.tell_direct(outbox);
         result

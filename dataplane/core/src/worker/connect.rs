@@ -90,6 +90,7 @@ impl Worker {
         let identity = self.webrtc.as_ref().map(|server| &server.identity);
         let transport = self.transports.get_mut(key);
         // The keys may be of a handshake with a worker before this one.
+        self.blame.serve(transport.as_deref());
         let has_keys = transport.as_ref().is_some_and(|transport| transport.security().is_some());
         let (Some(identity), Some(webrtc)) = (identity, transport.and_then(Transport::webrtc_mut)) else {
             return Err(invalid("transportId", "is not a WebRTC transport"));

@@ -24,6 +24,7 @@ use crate::transport::{Exit, Queue, Queued, Transport};
 impl Worker {
     /// Forwards what the batch brought. Call until it says [`Forward::Done`], sending and clearing the outbox between.
     pub fn forward(&mut self, now: Instant, outbox: &mut Outbox) -> Forward {
+        self.blame.rest();
         let forward = self.forward_rounds(now, outbox);
         self.tell_direct(outbox);
         forward

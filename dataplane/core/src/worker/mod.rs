@@ -7,6 +7,7 @@
 //! the place of a worker that has died).
 
 mod allocation;
+mod blame;
 mod checks;
 mod commands;
 mod congestion;
@@ -57,6 +58,7 @@ use crate::memory::{MemorySource, Word, Words};
 use crate::observers::Observer;
 use crate::time::Instant;
 use crate::transport::{Flow, Transport};
+use blame::Blame;
 use connect::WebRtcServer;
 use gather::Gather;
 use messages::Messages;
@@ -100,6 +102,8 @@ pub struct Worker {
     words: Words,
     /// Unix time at which its clock began, and the worker whose place it takes.
     _started: Word,
+    /// Of whose packets it may be about to die.
+    blame: Blame,
     before: Option<Before>,
     /// What it has learnt that the worker that takes its place is to be told.
     records: VecDeque<Record>,
@@ -162,10 +166,12 @@ impl Worker {
     #[must_use]
     pub fn with_memory(config: Config, memory: MemorySource, mut words: Words) -> Self {
         let (started, before) = restore::begin(&mut words, config.unix_time_ns);
+        let blame = Blame::begin(&mut words, config.is_blamed);
         Self {
             history: History::new(config.history_slots.min(MAX_SLOTS), memory),
             words,
             _started: started,
+            blame,
             before,
             records: VecDeque::new(),
             arrived: Instant::default(),
@@ -213,7 +219,10 @@ impl Worker {
     ) {
         self.arrived = arrived;
         let (key, flow) = match self.endpoints.get(path.local.0 as usize).copied().flatten() {
-            Some(Owner::Plain(key, flow)) => (key, flow),
+            Some(Owner::Plain(key, flow)) => {
+                self.blame.serve(self.transports.get(key));
+                (key, flow)
+            }
             Some(Owner::WebRtc(protocol, local)) => {
                 self.receive_webrtc(now, path, (protocol, local), datagram, outbox);
                 self.tell_direct(outbox);
@@ -233,6 +242,7 @@ impl Worker {
     /// Does what is due: reports, NACKs, key frame requests, choice of layers. If very many events wait to be polled,
     /// or the outbox is half full, the rest stays due, so that nothing is lost: poll, send and call again.
     pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
+        self.blame.rest();
         while self.events.len() + MAX_LAYER_EVENTS <= MAX_EVENTS && !outbox.wants_flush() {
             let Some((at, timer)) = self.timers.pop(now) else { break };
             match timer {

@@ -1,0 +1,97 @@
+//! Which transport a worker died of. The one whose packet is taken in stands in the words that outlive the worker; if
+//! two workers in a row that died by themselves leave the same one, it is poison: the next one does not go on with it.
+
+use corecast_wire::TransportId;
+
+use crate::memory::{Name, What, Word, Words};
+use crate::transport::Transport;
+
+/// Of whose packets a worker may be about to die.
+#[derive(Debug)]
+pub(super) struct Blame {
+    /// One more than the number of the transport whose packet is taken in; 0 if none is.
+    serving: Word,
+    /// The same of the last worker that died by itself.
+    _suspect: Word,
+    poison: Option<TransportId>,
+}
+
+impl Blame {
+    /// Of a worker that begins. `is_blamed` says that the one before, if there was one, died by itself.
+    pub(super) fn begin(words: &mut Words, is_blamed: bool) -> Self {
+        let (mut serving, mut suspect) = (Word::default(), Word::default());
+        words.keep(&mut serving, Name::new(What::Serving, 0, 0));
+        words.keep(&mut suspect, Name::new(What::Suspect, 0, 0));
+        let (served, suspected) = (serving.get(), suspect.get());
+        serving.set(0);
+        let mut poison = None;
+        if is_blamed {
+            poison = served.checked_sub(1).filter(|_| served == suspected).map(TransportId);
+            suspect.set(served);
+        }
+        Self { serving, _suspect: suspect, poison }
+    }
+
+    /// A packet of a transport is about to be taken in.
+    #[inline]
+    pub(super) fn serve(&mut self, transport: Option<&Transport>) {
+        self.serving.set(transport.map_or(0, |transport| transport.id().0.wrapping_add(1)));
+    }
+
+    /// Nobody's packet is taken in.
+    #[inline]
+    pub(super) fn rest(&mut self) {
+        self.serving.set(0);
+    }
+
+    /// Whether two workers died of this one.
+    pub(super) fn is_poison(&self, transport: TransportId) -> bool {
+        self.poison == Some(transport)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::memory::PLACES;
+
+    /// Workers that die one after the other, each by itself or not, of the packet of a transport (less one) or of none:
+    /// what is poison to the one after the last.
+    fn poison_after(deaths: &[(bool, u64)]) -> Option<TransportId> {
+        let mut left: Option<&'static [AtomicU64]> = None;
+        let mut was_blamed = false;
+        for (by_itself, served) in deaths.iter().chain(&[(false, 0)]) {
+            let block: &'static [AtomicU64] = Box::leak((0..PLACES).map(|_| AtomicU64::new(0)).collect());
+            let mut given = Some(block);
+            let mut words = Words::new(move || given.take()).following(left);
+            let mut blame = Blame::begin(&mut words, was_blamed);
+            left = Some(block);
+            blame.serving.set(*served);
+            let poison = blame.poison;
+            // It dies: nothing is dropped.
+            std::mem::forget(blame);
+            was_blamed = *by_itself;
+            if poison.is_some() {
+                return poison;
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn what_two_workers_in_a_row_died_of_is_poison() {
+        assert_eq!(poison_after(&[(true, 8), (true, 8)]), Some(TransportId(7)));
+        assert_eq!(poison_after(&[(true, 8)]), None, "once is chance");
+        assert_eq!(poison_after(&[(true, 8), (true, 9)]), None, "another one");
+        assert_eq!(poison_after(&[(true, 8), (true, 9), (true, 9)]), Some(TransportId(8)));
+        assert_eq!(poison_after(&[(false, 8), (false, 8)]), None, "they were killed");
+        assert_eq!(
+            poison_after(&[(true, 8), (false, 3), (true, 8)]),
+            Some(TransportId(7)),
+            "one was killed in between"
+        );
+        assert_eq!(poison_after(&[(true, 0), (true, 0)]), None, "of nobody's packet");
+    }
+}
