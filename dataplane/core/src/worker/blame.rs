@@ -6,7 +6,7 @@ use corecast_wire::TransportId;
 use crate::memory::{Name, What, Word, Words};
 use crate::transport::Transport;
 
-/// Of whose packets a worker may be about to die.
+/// Whose packets a worker may be about to die of.
 #[derive(Debug)]
 pub(super) struct Blame {
     /// One more than the number of the transport whose packet is taken in; 0 if none is.
@@ -17,7 +17,7 @@ pub(super) struct Blame {
 }
 
 impl Blame {
-    /// Of a worker that begins. `is_blamed` says that the one before, if there was one, died by itself.
+    /// For a worker that begins. `is_blamed` says that the one before, if there was one, died by itself.
     pub(super) fn begin(words: &mut Words, is_blamed: bool) -> Self {
         let (mut serving, mut suspect) = (Word::default(), Word::default());
         words.keep(&mut serving, Name::new(What::Serving, 0, 0));
@@ -38,7 +38,7 @@ impl Blame {
         self.serving.set(transport.map_or(0, |transport| transport.id().0.wrapping_add(1)));
     }
 
-    /// Nobody's packet is taken in.
+    /// No packet is taken in.
     #[inline]
     pub(super) fn rest(&mut self) {
         self.serving.set(0);
@@ -92,6 +92,6 @@ mod tests {
             Some(TransportId(7)),
             "one was killed in between"
         );
-        assert_eq!(poison_after(&[(true, 0), (true, 0)]), None, "of nobody's packet");
+        assert_eq!(poison_after(&[(true, 0), (true, 0)]), None, "while no packet was taken in");
     }
 }

@@ -102,7 +102,7 @@ pub struct Worker {
     words: Words,
     /// Unix time at which its clock began, and the worker whose place it takes.
     _started: Word,
-    /// Of whose packets it may be about to die.
+    /// Whose packets it may be about to die of.
     blame: Blame,
     before: Option<Before>,
     /// What it has learnt that the worker that takes its place is to be told.
