@@ -4,6 +4,7 @@
 mod ends;
 mod http;
 mod renew;
+mod role;
 mod webrtc;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::settings::{
 pub(crate) use ends::{Drain, Failover, Restart};
 use http::Access;
 pub(crate) use http::Http;
+pub(crate) use role::{Role, Top};
 pub(crate) use webrtc::{Dtls, Limits, Sctp};
 
 /// Files that are read when `--config` names none; the first that exists.
@@ -350,45 +352,6 @@ fn group(id: &str) -> Option<&'static str> {
         }
         _ => "Workers",
     })
-}
-
-/// What this process is; without one it is the supervisor.
-#[derive(Clone, Debug, clap::Subcommand)]
-pub(crate) enum Role {
-    /// Look at this machine: what keeps a server from being fast, and what to change; 1 if there is anything
-    Check,
-    /// Say whether this program can take over from a running one.
-    #[command(hide = true)]
-    Handover,
-    /// Take over from the program that this one replaces: it is on standard input.
-    #[command(hide = true)]
-    TakeOver,
-    /// The server that the supervisor starts.
-    #[command(hide = true)]
-    Server {
-        /// Process that started it.
-        #[arg(long)]
-        parent: i32,
-    },
-    /// A worker that the server starts, with `isolation = "process"`.
-    #[command(hide = true)]
-    Worker {
-        /// Process that started it.
-        #[arg(long)]
-        parent: i32,
-        /// Position in the pool.
-        #[arg(long)]
-        index: u32,
-        /// Core that the worker is pinned to.
-        #[arg(long)]
-        core: u32,
-        /// Log filter.
-        #[arg(long)]
-        filter: String,
-        /// How lines are written.
-        #[arg(long)]
-        format: LogFormat,
-    },
 }
 
 /// A setting that cannot be used: a sentence that names it.

@@ -27,9 +27,11 @@ mod settings;
 mod shares;
 mod signaling;
 mod supervisor;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod top;
 mod workers;
 
 use std::io::Write;
@@ -55,6 +57,7 @@ fn run(args: &Args) -> ExitCode {
             logging::start(filter, format);
             return workers::spawn::run_worker(parent, index, core);
         }
+        Some(Role::Top(ref asked)) => return top::run(args, asked),
         Some(Role::Check | Role::Handover | Role::TakeOver) | None => {}
     }
     let config = match Config::load(args) {

@@ -206,6 +206,8 @@ async fn serve(
     let rooms = Arc::clone(app.rooms());
     let routes = go_on(&app, left.rows).await?;
     tokio::spawn(Rooms::close_idle(Arc::clone(&rooms)));
+    let (telemetry, watched) = (Arc::clone(app.telemetry()), (Arc::clone(&pool), Arc::clone(&rooms)));
+    tokio::spawn(async move { telemetry.watch(&watched.0, &watched.1, heartbeat).await });
 
     let wishes = Wishes::listen()?;
     let (stop, stopping) = tokio::sync::watch::channel(false);
@@ -282,7 +284,7 @@ fn summary(config: &Config, listen: SocketAddr, pool: &Pool, addresses: &Address
     let urls =
         reaching(listen.ip()).into_iter().map(|ip| format!("{scheme}://{}/", SocketAddr::new(ip, listen.port())));
     let urls: Vec<_> = urls.collect();
-    let _ = writeln!(text, "  page     {}  (video call; /status, /stats, /health, /rooms)", urls.join(" "));
+    let _ = writeln!(text, "  page     {}  (video call; /dashboard, /status, /stats, /health, /rooms)", urls.join(" "));
     let _ = writeln!(text, "  media    {addresses}, UDP ports {}", config.rtc.port_range);
     if let Some(port) = config.rtc.webrtc_port(0) {
         let listen: Vec<_> = addresses.webrtc_ips().iter().map(ToString::to_string).collect();

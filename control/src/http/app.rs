@@ -20,6 +20,7 @@ use crate::connections::Bounds;
 use crate::ledger::Ledger;
 use crate::rooms::{Marks, Rooms, WebRtc};
 use crate::shares::{Share, Shares, TooMany};
+use crate::telemetry::Telemetry;
 use crate::workers::Pool;
 
 /// Long answers, such as `/stats` with every object, at a time; and those of one address.
@@ -53,6 +54,8 @@ pub(crate) struct App {
     long_answers: Arc<Shares>,
     refused_origins: Refused,
     refusals: Refusals,
+    /// How cores and viewers do.
+    telemetry: Arc<Telemetry>,
     started: Instant,
 }
 
@@ -91,6 +94,7 @@ impl App {
             long_answers: Shares::new(long_answers, long_answers_of_one),
             refused_origins: Refused::default(),
             refusals: Refusals::default(),
+            telemetry: Arc::new(Telemetry::new()),
             started: Instant::now(),
             config: RwLock::new(Arc::new(config)),
             pool,
@@ -125,6 +129,11 @@ impl App {
 
     pub(crate) fn rooms(&self) -> &Arc<Rooms> {
         &self.rooms
+    }
+
+    /// How cores and viewers do.
+    pub(crate) fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
     }
 
     /// Counts a new session, or refuses it.

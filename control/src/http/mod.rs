@@ -1,4 +1,5 @@
-//! What all signaling by HTTP shares: errors with their statuses, bodies, rates, other origins, streams of events.
+//! What all signaling by HTTP shares: errors with their statuses, bodies, rates, other origins, streams of events, files of
+//! pages.
 //!
 //! Knows no route, and of rooms only where they are and why they refuse something.
 
@@ -7,6 +8,7 @@ mod app;
 mod body;
 mod counts;
 mod error;
+mod files;
 mod origins;
 mod proxy;
 mod rates;
@@ -27,6 +29,7 @@ pub(crate) use app::{Answer, App, AppState};
 pub(crate) use body::{check_type, parse, text};
 pub(crate) use counts::{SETUP_BOUNDS_S, Sessions as SessionTotals};
 pub(crate) use error::HttpError;
+pub(crate) use files::File;
 pub(crate) use origins::{is_preflight, is_upgrade};
 pub(crate) use rates::{Bucket, RATE_RETRY_SECS, source};
 pub(crate) use sse::{ListenQuery, sse};

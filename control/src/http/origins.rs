@@ -90,9 +90,10 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
     upgrades.flat_map(|line| line.split(',')).any(|name| name.trim().eq_ignore_ascii_case("websocket"))
 }
 
-/// The files of the page, which anybody may have. Browsers name an origin when they load modules.
+/// The files of the pages, which anybody may have. Browsers name an origin when they load modules.
 fn is_page(method: &Method, path: &str) -> bool {
-    matches!(*method, Method::GET | Method::HEAD) && (path == "/" || path.starts_with("/assets/"))
+    let is_file = ["/assets/", "/dashboard/assets/"].iter().any(|folder| path.starts_with(folder));
+    matches!(*method, Method::GET | Method::HEAD) && (is_file || path == "/" || path == "/dashboard")
 }
 
 /// Whether a browser asks before the real request; it sends no credentials with this one.

@@ -1,7 +1,7 @@
 //! `/metrics`: what workers and the control plane have counted, in OpenMetrics text, made when it is asked for.
 //!
-//! Workers are not asked: their last heartbeat has everything. So a scrape costs the packet path nothing. Most labels
-//! have few values by nature; of rooms, which clients name, only the busiest are there.
+//! Workers are not asked: their last heartbeat and the last look at the viewers have everything. So a scrape costs the
+//! packet path nothing. Most labels have few values by nature; of rooms, which clients name, only the busiest are there.
 
 use std::fmt;
 
@@ -19,6 +19,7 @@ use prometheus_client::registry::Registry;
 use crate::http::{Answer, AppState, HttpError, SETUP_BOUNDS_S, SessionTotals};
 use crate::logging;
 use crate::rooms::Size;
+use crate::telemetry::{AVAILABLE_BOUNDS_BPS, Buckets, Distributions, LOSS_BOUNDS, Unhappy};
 use crate::workers::{LATENCY_BOUNDS_US, latency_buckets};
 
 /// Rooms that have metrics of their own: those with the most consumers.
@@ -32,12 +33,15 @@ pub(super) async fn metrics(State(app): AppState) -> Answer {
         rooms.push(room.size().await);
     }
     let workers = app.pool().workers().iter();
+    let (viewers, unhappy) = app.telemetry().distributions();
     let snapshot = Snapshot {
         uptime_s: app.uptime().as_secs_f64(),
         workers: workers.filter_map(|of| Some((of.index(), of.core(), of.usage()?.0))).collect(),
         rooms,
         refusals: app.refusals().counts(),
         sessions: app.session_counts().now(),
+        viewers,
+        unhappy,
         lost_lines: logging::lost_lines(),
     };
     let mut registry = Registry::with_prefix("corecast");
@@ -57,6 +61,8 @@ struct Snapshot {
     rooms: Vec<Size>,
     refusals: Vec<(&'static str, u64)>,
     sessions: SessionTotals,
+    viewers: Distributions,
+    unhappy: Unhappy,
     lost_lines: u64,
 }
 
@@ -66,6 +72,12 @@ type Distribution = (Vec<(f64, u64)>, f64);
 
 fn labels(pairs: &[(&'static str, &dyn fmt::Display)]) -> Labels {
     pairs.iter().map(|(name, value)| (*name, value.to_string())).collect()
+}
+
+/// Buckets with their bounds.
+fn distribution<const N: usize>(of: &Buckets<N>, bounds: [f64; N]) -> (Labels, Distribution) {
+    let above = [(f64::INFINITY, of.above)];
+    (Labels::new(), (bounds.into_iter().zip(of.counts).chain(above).collect(), of.sum))
 }
 
 /// Writes families of metrics.
@@ -106,6 +118,7 @@ impl Collector for Snapshot {
         self.encode_workers(page)?;
         self.encode_objects(page)?;
         self.encode_rooms(page)?;
+        self.encode_viewers(page)?;
         self.encode_sessions(page)
     }
 }
@@ -197,6 +210,24 @@ impl Snapshot {
         page.gauges("room_consumers", "Consumers of the 20 rooms that have the most", consumers)?;
         let viewers = largest.iter().map(|room| (name(room), room.viewers as f64));
         page.gauges("room_viewers", "Viewers of these rooms", viewers)
+    }
+
+    fn encode_viewers(&self, page: &mut Page<'_>) -> fmt::Result {
+        let of = self.unhappy;
+        let states =
+            [("content", of.content), ("network", of.network), ("publisher", of.publisher), ("server", of.server)];
+        let states = states.map(|(state, number)| (labels(&[("state", &state)]), number as f64));
+        page.gauges("viewers", "Transports that are sent media, by what they suffer from", states)?;
+        let available = distribution(&self.viewers.available_bps, AVAILABLE_BOUNDS_BPS.map(|bps| bps as f64));
+        let help = "What viewers' paths carry, as estimated: each viewer once for each look";
+        page.histograms("viewer_available_bits_per_second", help, [available])?;
+        let loss = distribution(&self.viewers.loss, LOSS_BOUNDS);
+        let help = "Share of packets that viewers say they lost: each viewer once for each look";
+        page.histograms("viewer_loss_ratio", help, [loss])?;
+        let of = self.viewers.freezes;
+        let freezes = [("key_frame", of.key_frame), ("suspended", of.suspended), ("no_media", of.no_media)];
+        let freezes = freezes.map(|(sign, number)| (labels(&[("sign", &sign)]), number as f64));
+        page.counters("viewer_freezes", "Pictures that probably stood still at a look, by the sign of it", freezes)
     }
 
     fn encode_sessions(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -1,6 +1,7 @@
-//! What operators see and decide: the status page, counters as JSON, health, and who may do what.
+//! What operators see and decide: the dashboard, the status page, counters as JSON, health, and who may do what.
 
 pub(crate) mod access;
+mod dashboard;
 mod get_stats;
 mod metrics;
 mod stats;
@@ -18,17 +19,21 @@ pub(crate) use get_stats::get_stats;
 
 use crate::http::App;
 
-/// `/status`, `/health`, and for those who have a token `/stats`, `/metrics`, `/rooms`, the filter of the log, traces
-/// of decisions, and the test hooks.
+/// The pages, `/health`, and for those who have a token what the pages show, `/stats`, `/metrics`, `/rooms`, the filter
+/// of the log, traces of decisions, and the test hooks.
 pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/stats", get(status::stats))
         .route("/metrics", get(metrics::metrics))
+        .route("/dashboard/data", get(dashboard::data))
         .route("/log-filter", put(verbosity::set))
         .route("/test-hooks/worker/{index}", post(status::test_hook))
         .route("/rooms", get(status::rooms))
+        .route("/rooms/{room}/peers/{peer}", get(dashboard::peer))
         .route("/rooms/{room}/transports/{transport}/trace", get(trace::trace))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&app), access::operate))
+        .route("/dashboard", get(dashboard::page))
+        .route("/dashboard/assets/{name}", get(dashboard::asset))
         .route("/status", get(status::page))
         .route("/health", get(status::health))
         .with_state(app)

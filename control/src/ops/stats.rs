@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use corecast_wire::{
-    ConsumerStats, DataConsumerStats, DataProducerStats, Discards, DtlsState, IceProtocol, IceState, ObjectStats,
-    OutgoingStats, ProducerStats, SrtpCryptoSuite, StreamStats, TransportStats, WebRtcStats,
+    ConsumerStats, DataConsumerStats, DataProducerStats, Discards, DtlsState, IceProtocol, IceState, Limit,
+    ObjectStats, OutgoingStats, ProducerStats, SrtpCryptoSuite, StreamStats, TransportStats, WebRtcStats,
 };
 use serde_json::{Map, Value, json};
 
@@ -107,6 +107,7 @@ pub(super) fn consumer(stats: &ConsumerStats) -> Value {
         "suspended": stats.suspended,
         "preferredSpatialLayer": stats.preferred_spatial,
         "currentSpatialLayer": stats.current_spatial,
+        "limitedBy": stats.limited_by.map(limit),
         "packetCount": stats.packet_count,
         "byteCount": stats.byte_count,
         "packetsRetransmitted": stats.packets_retransmitted,
@@ -120,6 +121,15 @@ pub(super) fn consumer(stats: &ConsumerStats) -> Value {
         "roundTripTime": stats.round_trip_us.map(ms),
         "discards": discards(&stats.discards),
     })
+}
+
+/// What keeps a consumer from being sent more.
+fn limit(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Path => "path",
+        Limit::Preference => "preference",
+        Limit::Source => "source",
+    }
 }
 
 pub(super) fn data_producer(stats: &DataProducerStats) -> Value {
@@ -186,6 +196,7 @@ impl Lists {
                 let mut entry = consumer(stats);
                 entry["transportId"] = json!(name(stats.transport.0));
                 entry["producerId"] = json!(name(stats.producer.0));
+                entry["producerPeerId"] = json!(names.get(&stats.producer.0).map(|(named, _)| &named.peer));
                 (stats.consumer.0, &mut self.consumers, entry)
             }
             ObjectStats::DataProducer(stats) => {

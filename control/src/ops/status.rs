@@ -107,9 +107,14 @@ fn io_name(io: Io) -> &'static str {
     }
 }
 
+/// What a room's objects are called.
+pub(super) fn name_objects(room: &Overview, names: &mut Names) {
+    names.extend(room.objects.iter().map(|(id, named)| (*id, (named.clone(), room.id.clone()))));
+}
+
 /// A room for the list, and what its objects are called.
 fn room(room: &Overview, names: &mut Names) -> Value {
-    names.extend(room.objects.iter().map(|(id, named)| (*id, (named.clone(), room.id.clone()))));
+    name_objects(room, names);
     let (broadcasters, peers): (Vec<_>, Vec<_>) = room.peers.iter().partition(|peer| peer.kind.is_broadcaster());
     let broadcaster = |peer: &&PeerInfo| {
         json!({

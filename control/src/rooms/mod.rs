@@ -8,7 +8,7 @@
 //! From the outside in: `registry` (all rooms; `waiting` for one), `room` (the lock, the end), `peers`, then `join` (a
 //! peer with a WebRTC transport and everything inside at once) or `plain` and `produce_consume` (step by step),
 //! `silence` (publishers that have vanished), `succession` (what their viewers see next), `layers`, `channels` (data),
-//! `listener`, `load` (whether there is room for more). Participants, who hear what happens: `participants`, `data`,
+//! `listener`, `load` (whether there is room for more), `overview` and `roster` (what operators see). Participants, who hear what happens: `participants`, `data`,
 //! `report` (counters), and `attendant`, the room's own task, with `observers`, `scores`, `bot` and its
 //! `conversation`. What outlives the server is `saved`, and `restore` goes on with it. The tables (`table`) are in
 //! `state`, their rows in `peer`, `transport` and `media`; what participants are told is in `ear`.
@@ -43,6 +43,7 @@ mod registry;
 mod report;
 mod restore;
 mod room;
+mod roster;
 mod sample;
 mod saved;
 mod scores;
@@ -75,6 +76,7 @@ pub(crate) use produce_consume::{CreatedConsumer, NewConsumer, NewProducer};
 pub(crate) use registry::Rooms;
 pub(crate) use report::{ConsumerReport, ProducerReport, Report, TransportReport};
 pub(crate) use room::Room;
+pub(crate) use roster::{Occupant, Roster};
 pub(crate) use silence::FELL_SILENT;
 pub(crate) use succession::NOTHING_TO_SEE;
 pub(crate) use webrtc::{LocalParameters, RemoteParameters, WebRtc};

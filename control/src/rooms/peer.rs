@@ -40,7 +40,7 @@ impl PeerKind {
     }
 
     /// For people.
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::LegacyBroadcaster | Self::TypedBroadcaster => "broadcaster",
             Self::Whip => "publisher",

@@ -52,19 +52,25 @@ impl Worker {
         refused.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Counters of all its objects, page by page.
+    /// Counters of all its objects.
     pub(crate) async fn stats(&self) -> Result<Vec<ObjectStats>, RequestError> {
         let mut objects = Vec::new();
+        self.each_stats(|page| objects.extend(page)).await?;
+        Ok(objects)
+    }
+
+    /// Shows counters of all its objects, page by page: media has its turn between two of them.
+    pub(crate) async fn each_stats(&self, mut show: impl FnMut(Vec<ObjectStats>)) -> Result<(), RequestError> {
         let mut from: Option<Object> = None;
         loop {
             let Reply::Stats(page) = self.request(Command::Stats { from }).await? else {
                 return Err(RequestError::WrongReply);
             };
-            objects.extend(page.objects);
+            show(page.objects);
             // A cursor that does not move on would keep us here for ever.
             match page.next {
                 Some(next) if from.is_none_or(|from| next > from) => from = Some(next),
-                _ => return Ok(objects),
+                _ => return Ok(()),
             }
         }
     }

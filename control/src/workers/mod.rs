@@ -21,4 +21,4 @@ pub(crate) use events::{
 };
 pub(crate) use link::RequestError;
 pub(crate) use pool::{Death, DeathCause, Pool, Spawned, Watch, Worker};
-pub(crate) use usage::{LATENCY_BOUNDS_US, latency_buckets};
+pub(crate) use usage::{LATENCY_BOUNDS_US, Rates, latency_buckets};

@@ -1,0 +1,107 @@
+// The dashboard: asks the server once a second and shows what it says.
+
+import { forget, newest, show as showCores, take } from "./cores.js";
+import { answers, peers, rooms, viewers } from "./lists.js";
+import { show as showPeer } from "./peer.js";
+import { element, put, since } from "./words.js";
+
+const EVERY_MS = 1000;
+const at = (id) => document.getElementById(id);
+let token = new URLSearchParams(location.hash.slice(1)).get("token");
+let room = null;
+let last = null;
+let lastSeen = Date.now();
+
+class NoToken extends Error {}
+
+/** JSON from below the server's path. */
+async function ask(path) {
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const answer = await fetch(path, { cache: "no-store", headers, signal: AbortSignal.timeout(4000) });
+  if (answer.status === 401 || answer.status === 403) throw new NoToken((await answer.text()).trim());
+  if (!answer.ok) throw new Error((await answer.text()).trim() || `status ${answer.status}`);
+  return answer.json();
+}
+
+const act = {
+  room(name) {
+    room = name;
+    at("viewers-title").scrollIntoView({ block: "start" });
+    void refresh();
+  },
+  async peer(of, name) {
+    try {
+      await showPeer(at("peer"), ask, of, name);
+    } catch (error) {
+      say(`${name} cannot be shown: ${error.message}`);
+    }
+  },
+};
+
+function say(sentence) {
+  at("away").hidden = !sentence;
+  at("away").textContent = sentence;
+}
+
+function show(picture) {
+  last = picture;
+  lastSeen = Date.now();
+  say("");
+  at("token").hidden = true;
+  at("all").hidden = false;
+  put(at("facts"), "up ", element("b", {}, since(picture.uptimeMs)), ", version ", element("b", {}, picture.version));
+  at("look").textContent = picture.look ? `last ${since(picture.look.agoMs)} ago: ${picture.look.objects} objects in ${picture.look.tookMs} ms` : "not yet";
+  answers(picture, at("answers"), act);
+  showCores(picture, at("cores"), at("more"));
+  rooms(picture, at("rooms"), act);
+  at("chosen").hidden = room === null;
+  if (room !== null) {
+    put(at("chosen"), `Room ${room}. `, element("button", { type: "button", class: "link", click: () => { room = null; void refresh(); } }, "Show all rooms"));
+  }
+  viewers(picture, room, at("viewers"), act);
+  peers(picture, room, at("peers"), act);
+  document.body.dataset.at = picture.uptimeMs;
+}
+
+/** Whether the focus is where rows would be changed under somebody's hands. */
+const isHeld = () => ["rooms", "viewers", "peers", "answers"].some((id) => at(id).contains(document.activeElement) && document.activeElement !== at(id));
+
+async function refresh() {
+  const wanted = room === null ? "" : `&room=${encodeURIComponent(room)}`;
+  const picture = await ask(`dashboard/data?since=${newest()}${wanted}`);
+  if (last && last.pid !== picture.pid) forget();
+  take(picture.cores);
+  if (last && last.pid !== picture.pid) {
+    last = picture;
+    return refresh();
+  }
+  const focused = isHeld() ? { text: document.activeElement.textContent, within: document.activeElement.closest("[id]").id } : null;
+  show(picture);
+  // Rows are made again; who moves among them by keyboard stays where they are.
+  if (focused) [...at(focused.within).querySelectorAll("button")].find((one) => one.textContent === focused.text)?.focus({ preventScroll: true });
+}
+
+async function loop() {
+  try {
+    await refresh();
+  } catch (error) {
+    if (error instanceof NoToken) {
+      at("token").hidden = false;
+      at("all").hidden = true;
+      at("facts").textContent = token ? "this token is not the one" : "a token is asked for";
+      return;
+    }
+    say(`The server has not answered for ${since(Date.now() - lastSeen)}. What you see is what it said last; this page goes on by itself.`);
+  }
+  setTimeout(loop, document.hidden ? 5 * EVERY_MS : EVERY_MS);
+}
+
+at("token").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = at("given").value;
+  // A reload finds it again; no server is sent what is behind the mark.
+  history.replaceState(null, "", `#token=${encodeURIComponent(token)}`);
+  void loop();
+});
+window.addEventListener("hashchange", () => location.reload());
+void loop();
