@@ -206,8 +206,8 @@ async fn serve(
     let rooms = Arc::clone(app.rooms());
     let routes = go_on(&app, left.rows).await?;
     tokio::spawn(Rooms::close_idle(Arc::clone(&rooms)));
-    let (telemetry, watched) = (Arc::clone(app.telemetry()), (Arc::clone(&pool), Arc::clone(&rooms)));
-    tokio::spawn(async move { telemetry.watch(&watched.0, &watched.1, heartbeat).await });
+    let watched = Arc::clone(&app);
+    tokio::spawn(async move { watched.telemetry().watch(watched.pool(), watched.rooms(), heartbeat).await });
 
     let wishes = Wishes::listen()?;
     let (stop, stopping) = tokio::sync::watch::channel(false);

@@ -55,7 +55,7 @@ pub(crate) struct App {
     refused_origins: Refused,
     refusals: Refusals,
     /// How cores and viewers do.
-    telemetry: Arc<Telemetry>,
+    telemetry: Telemetry,
     started: Instant,
 }
 
@@ -94,7 +94,7 @@ impl App {
             long_answers: Shares::new(long_answers, long_answers_of_one),
             refused_origins: Refused::default(),
             refusals: Refusals::default(),
-            telemetry: Arc::new(Telemetry::new()),
+            telemetry: Telemetry::new(),
             started: Instant::now(),
             config: RwLock::new(Arc::new(config)),
             pool,
@@ -132,7 +132,7 @@ impl App {
     }
 
     /// How cores and viewers do.
-    pub(crate) fn telemetry(&self) -> &Arc<Telemetry> {
+    pub(crate) fn telemetry(&self) -> &Telemetry {
         &self.telemetry
     }
 

@@ -70,14 +70,17 @@ impl Looks {
         });
         let comparison = Comparison::new(&now, before, over, loads(pool));
         let (mut observed, mut unhappy) = (Observations::default(), Unhappy::default());
-        let (mut loads, mut viewers) = (Vec::new(), Vec::new());
+        let (mut loads, mut viewers, mut packets) = (Vec::new(), Vec::new(), Vec::new());
         for roster in &rosters {
             let here = comparison.viewers(roster, &mut observed);
             here.iter().for_each(|viewer| unhappy.count(viewer.reason));
-            loads.push(comparison.room(roster, &here));
+            let (load, by_worker) = comparison.room(roster, &here);
+            loads.push(load);
+            packets.push(by_worker);
             viewers.extend(here);
         }
-        share_cpu(&mut loads, &comparison.loads);
+        let cpu = cpu_shares(&packets, &comparison.loads);
+        loads.iter_mut().zip(cpu).for_each(|(room, cpu)| room.cpu_percent = round(cpu));
         loads.sort_by(|a, b| b.cpu_percent.total_cmp(&a.cpu_percent).then(b.out_pps.total_cmp(&a.out_pps)));
         viewers.sort_by_key(|viewer| std::cmp::Reverse(viewer.pain));
         let looked = Looked { at, took, objects: now.len(), over, rooms: loads, viewers, unhappy };
@@ -97,17 +100,21 @@ fn loads(pool: &Pool) -> HashMap<u32, Load> {
     pool.workers().iter().filter_map(load).collect()
 }
 
-/// Gives each room its part of its worker's CPU time.
-fn share_cpu(rooms: &mut [RoomLoad], loads: &HashMap<u32, Load>) {
-    let mut packets: HashMap<u32, f64> = HashMap::new();
-    rooms.iter().for_each(|room| *packets.entry(room.worker).or_default() += room.in_pps + room.out_pps);
-    for room in rooms {
-        let all = packets.get(&room.worker).copied().unwrap_or_default();
-        let load = loads.get(&room.worker).copied().unwrap_or_default();
-        if all > 0.0 {
-            room.cpu_percent = round(load.cpu_percent * (room.in_pps + room.out_pps) / all);
-        }
+/// Packets of a room per second, by the index of the worker.
+type Packets = HashMap<u32, f64>;
+
+/// The part of the workers' CPU time that each room has by its packets, in percent of a core.
+fn cpu_shares(rooms: &[Packets], loads: &HashMap<u32, Load>) -> Vec<f64> {
+    let mut all = Packets::new();
+    for (worker, packets) in rooms.iter().flatten() {
+        *all.entry(*worker).or_default() += packets;
     }
+    let part = |(worker, packets): (&u32, &f64)| {
+        let all = all.get(worker).copied().unwrap_or_default();
+        let cpu = loads.get(worker).map_or(0.0, |load| load.cpu_percent);
+        if all > 0.0 { cpu * packets / all } else { 0.0 }
+    };
+    rooms.iter().map(|packets| packets.iter().map(part).sum()).collect()
 }
 
 impl<'a> Comparison<'a> {
@@ -133,8 +140,8 @@ impl<'a> Comparison<'a> {
         let mut found = Vec::new();
         for (id, occupant) in &roster.transports {
             let Some((consumers, transport)) = self.taken.get(id).zip(self.now.transports.get(id)) else { continue };
-            let facts = self.facts(roster, transport, consumers);
-            self.observe(transport, consumers, &facts, observed);
+            let facts = self.facts(roster, occupant.worker, transport, consumers);
+            self.observe(roster, transport, consumers, &facts, observed);
             let sent = self.per_s(transport.bytes_out, self.before.transports.get(id).map(|of| of.bytes_out));
             found.push(viewer(roster, occupant, (transport, consumers.len(), sent * 8.0), &facts));
         }
@@ -143,22 +150,29 @@ impl<'a> Comparison<'a> {
     }
 
     /// Sums up what a viewer is sent.
-    fn facts(&self, roster: &Roster, transport: &Transport, consumers: &[(&Consumer, Option<Consumer>)]) -> Facts {
-        let load = self.loads.get(&roster.worker).copied().unwrap_or_default();
+    fn facts(
+        &self,
+        roster: &Roster,
+        worker: u32,
+        transport: &Transport,
+        consumers: &[(&Consumer, Option<Consumer>)],
+    ) -> Facts {
+        let load = self.loads.get(&worker).copied().unwrap_or_default();
         let mut facts = Facts {
             available_bps: transport.available_bps,
             queue_ms: f64::from(transport.queue_us) / 1_000.0,
             is_unheard: transport.is_unheard,
             is_disconnected: transport.is_disconnected,
             is_tcp: transport.is_tcp,
-            worker: roster.worker,
+            worker,
             is_shedding: load.is_shedding,
             p99_us: load.p99_us,
             ..Facts::default()
         };
         let (mut sent, mut kept_back, mut worst_source, mut silent) = (0, 0, 0.0, HashSet::new());
         for (consumer, before) in consumers.iter().filter(|(consumer, _)| !consumer.paused) {
-            let Some(producer) = self.now.producers.get(&consumer.producer) else { continue };
+            let origin = roster.origin(consumer.producer);
+            let Some(producer) = self.now.producers.get(&origin) else { continue };
             let is_picture = producer.kind == MediaKind::Video;
             facts.pictures += usize::from(is_picture);
             facts.suspended += usize::from(consumer.suspended);
@@ -167,8 +181,8 @@ impl<'a> Comparison<'a> {
                 let longest = facts.round_trip_ms.unwrap_or_default().max(f64::from(us) / 1_000.0);
                 facts.round_trip_ms = Some(longest);
             }
-            let name = roster.producers.get(&consumer.producer);
-            let earlier = self.before.producers.get(&consumer.producer);
+            let name = roster.producers.get(&origin);
+            let earlier = self.before.producers.get(&origin);
             if producer.is_silent() && earlier.is_some_and(Producer::is_silent) {
                 let what = if is_picture { "video" } else { "audio" };
                 silent.extend(name.map(|name| format!("{name:?} ({what})")));
@@ -197,6 +211,7 @@ impl<'a> Comparison<'a> {
     /// Adds a viewer to the distributions.
     fn observe(
         &self,
+        roster: &Roster,
         transport: &Transport,
         consumers: &[(&Consumer, Option<Consumer>)],
         facts: &Facts,
@@ -206,7 +221,7 @@ impl<'a> Comparison<'a> {
         let is_sent = consumers.iter().any(|(now, before)| before.is_some_and(|before| now.sent > before.sent));
         to.loss.extend(is_sent.then_some(facts.loss));
         for (consumer, before) in consumers.iter().filter(|(consumer, _)| !consumer.paused) {
-            let Some(producer) = self.now.producers.get(&consumer.producer) else { continue };
+            let Some(producer) = self.now.producers.get(&roster.origin(consumer.producer)) else { continue };
             if producer.kind != MediaKind::Video {
                 continue;
             }
@@ -217,26 +232,31 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// How much a room takes; its part of the CPU time is not known yet.
-    fn room(&self, roster: &Roster, viewers: &[Viewer]) -> RoomLoad {
+    /// How much a room takes, but for its part of the CPU time, and its packets by worker.
+    fn room(&self, roster: &Roster, viewers: &[Viewer]) -> (RoomLoad, Packets) {
         let mut load = RoomLoad {
             room: roster.room.clone(),
             worker: roster.worker,
+            branches: roster.branches.clone(),
             viewers: viewers.len(),
             unhappy: viewers.iter().filter(|viewer| viewer.reason.is_some()).count(),
             producers: roster.producers.len(),
             consumers: viewers.iter().map(|viewer| viewer.consumers).sum(),
             ..RoomLoad::default()
         };
-        for id in roster.transports.keys() {
+        let mut packets = Packets::new();
+        for (id, occupant) in &roster.transports {
             let Some(now) = self.now.transports.get(id) else { continue };
             let before = self.before.transports.get(id);
-            load.in_pps += self.per_s(now.packets_in, before.map(|of| of.packets_in));
-            load.out_pps += self.per_s(now.packets_out, before.map(|of| of.packets_out));
+            let received = self.per_s(now.packets_in, before.map(|of| of.packets_in));
+            let sent = self.per_s(now.packets_out, before.map(|of| of.packets_out));
+            *packets.entry(occupant.worker).or_default() += received + sent;
+            load.in_pps += received;
+            load.out_pps += sent;
             load.out_bps += self.per_s(now.bytes_out, before.map(|of| of.bytes_out)) * 8.0;
         }
         (load.in_pps, load.out_pps, load.out_bps) = (round(load.in_pps), round(load.out_pps), load.out_bps.round());
-        load
+        (load, packets)
     }
 }
 
@@ -253,7 +273,7 @@ fn viewer(
         peer: occupant.peer.to_string(),
         display_name: occupant.display_name.clone(),
         transport: occupant.transport.clone(),
-        worker: roster.worker,
+        worker: occupant.worker,
         pain,
         reason,
         complaints,
@@ -291,10 +311,9 @@ mod tests {
 
     #[test]
     fn rooms_share_their_workers_cpu_time_by_packets() {
-        let room = |worker, in_pps, out_pps| RoomLoad { worker, in_pps, out_pps, ..RoomLoad::default() };
-        let mut rooms = [room(0, 10.0, 290.0), room(0, 10.0, 90.0), room(1, 0.0, 0.0)];
         let load = |cpu_percent| Load { cpu_percent, ..Load::default() };
-        share_cpu(&mut rooms, &HashMap::from([(0, load(80.0)), (1, load(5.0))]));
-        assert_eq!(rooms.map(|room| room.cpu_percent), [60.0, 20.0, 0.0]);
+        let loads = HashMap::from([(0, load(80.0)), (1, load(5.0))]);
+        let rooms = [Packets::from([(0, 300.0), (1, 10.0)]), Packets::from([(0, 100.0)]), Packets::from([(2, 0.0)])];
+        assert_eq!(cpu_shares(&rooms, &loads), [65.0, 20.0, 0.0]);
     }
 }

@@ -2,7 +2,7 @@
 //! reason. One source for the dashboard, `corecast top` and `/metrics`.
 //!
 //! Heartbeats, which come anyway, make the history of the cores. For the viewers, one task looks at the counters of all
-//! objects every few seconds, a page at a time, and compares them with those of the look before; packets know nothing of
+//! objects at every second of them, a page at a time, and compares them with those of the look before; packets know nothing of
 //! it. `picture` is what is told, `cores` the history, `counted` what a look keeps, `look` the comparison, `complaints`
 //! the judgement, `distributions` what adds up for `/metrics`.
 
@@ -29,8 +29,8 @@ pub(crate) use picture::{Now, RoomLoad};
 use crate::rooms::Rooms;
 use crate::workers::Pool;
 
-/// Time between two looks at the counters of all objects.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Heartbeats between two looks at the counters of all objects.
+const LOOK_EVERY: u32 = 2;
 /// A look takes at most one part of this many of the time: with very many objects looks become rarer.
 const LOOK_SHARE: u32 = 50;
 /// Rooms and viewers that are told of.
@@ -80,7 +80,7 @@ impl Telemetry {
             if Instant::now() >= next_look {
                 let began = Instant::now();
                 self.look(&mut looks, pool, rooms).await;
-                next_look = began + LOOK_EVERY.max(began.elapsed() * LOOK_SHARE);
+                next_look = began + (heartbeat * LOOK_EVERY).max(began.elapsed() * LOOK_SHARE);
             }
             tokio::time::sleep(heartbeat).await;
         }

@@ -153,13 +153,16 @@ pub(crate) struct Series {
     pub(crate) discards: Vec<f64>,
 }
 
-/// How much a room takes of its worker.
+/// How much a room takes of its workers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RoomLoad {
     pub(crate) room: String,
+    /// The worker that it was made on.
     pub(crate) worker: u32,
-    /// Its part of the worker's CPU time by its part of the packets, in percent of the core.
+    /// Further workers from which its viewers are sent.
+    pub(crate) branches: Vec<u32>,
+    /// Its part of the CPU time of these workers by its part of their packets, in percent of a core.
     pub(crate) cpu_percent: f64,
     pub(crate) in_pps: f64,
     pub(crate) out_pps: f64,

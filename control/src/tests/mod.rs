@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 mod access;
+mod dashboard;
 mod endpoints;
 mod joins;
 mod layers;
@@ -65,7 +66,19 @@ impl Server {
         Self::over((0..2).map(fake_worker::spawn).collect(), config).await
     }
 
+    /// One whose viewers are looked at.
+    async fn start_watched(config: Config) -> Self {
+        let heartbeat = config.worker.heartbeat.0;
+        let (server, app) = Self::over_app((0..2).map(fake_worker::spawn).collect(), config).await;
+        tokio::spawn(async move { app.telemetry().watch(app.pool(), app.rooms(), heartbeat).await });
+        server
+    }
+
     async fn over(spawned: Vec<Spawned>, config: Config) -> Self {
+        Self::over_app(spawned, config).await.0
+    }
+
+    async fn over_app(spawned: Vec<Spawned>, config: Config) -> (Self, Arc<App>) {
         let watch = Watch {
             heartbeat: config.worker.heartbeat.0,
             timeout: config.worker.timeout.0,
@@ -83,7 +96,7 @@ impl Server {
         let service =
             router(&app, &Rows::default()).await.into_make_service_with_connect_info::<std::net::SocketAddr>();
         tokio::spawn(axum::serve(listener, service).into_future());
-        Self { address }
+        (Self { address }, app)
     }
 
     async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Row, Table, presets};
 
 use crate::telemetry::{Core, Picture, Reason, Series, Viewer};
 
@@ -13,8 +13,8 @@ pub(super) struct Area {
     pub(super) rows: usize,
 }
 
-/// Lines above the tables, their headings and the lines between.
-const FIXED_ROWS: usize = 9;
+/// Lines above the tables, their headings, the lines between, and what says how much is left out.
+const FIXED_ROWS: usize = 12;
 /// Rows of each table, whatever the screen.
 const LEAST_ROWS: usize = 3;
 /// Characters of the plot of a core's CPU.
@@ -95,7 +95,9 @@ fn hottest(picture: &Picture) -> Option<(&Core, f64)> {
 
 fn table(head: &[&str], left: &[usize]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(head.iter().map(|name| Cell::new(name)));
+    let mut head = Row::from(head.iter().map(Cell::new).collect::<Vec<_>>());
+    head.max_height(1);
+    table.load_style(presets::NOTHING).set_header(head);
     for (at, column) in table.column_iter_mut().enumerate() {
         let side = if left.contains(&at) { CellAlignment::Left } else { CellAlignment::Right };
         column.set_cell_alignment(side);
@@ -115,8 +117,7 @@ fn fitted(mut table: Table, area: Area) -> String {
 }
 
 fn core_table(picture: &Picture, rows: usize) -> Table {
-    let head =
-        ["CORE", "CPU", "LAST MINUTE", "BUSY", "IN pps", "OUT pps", "OUT bit/s", "TRAIN", "p50", "p99", "DISCARDED/s"];
+    let head = ["CORE", "CPU", "LAST MINUTE", "BUSY", "IN", "OUT/s", "bit/s", "TRAIN", "p50", "p99", "DISCARDS/s"];
     let mut table = table(&head, &[2]);
     for core in picture.cores.iter().take(rows) {
         let Some(now) = &core.now else {
@@ -152,12 +153,19 @@ fn core_table(picture: &Picture, rows: usize) -> Table {
 }
 
 fn room_table(picture: &Picture, rows: usize) -> Table {
-    let head = ["ROOM", "WORKER", "CPU about", "IN pps", "OUT pps", "OUT bit/s", "VIEWERS", "UNHAPPY"];
+    let head = ["ROOM", "WORKER", "CPU about", "IN", "OUT/s", "bit/s", "VIEWERS", "UNHAPPY"];
     let mut table = table(&head, &[0]);
     for room in picture.rooms.iter().take(rows) {
         table.add_row([
             Cell::new(name(&room.room)),
-            Cell::new(room.worker),
+            Cell::new(
+                [&[room.worker], room.branches.as_slice()]
+                    .concat()
+                    .iter()
+                    .map(u32::to_string)
+                    .collect::<Vec<_>>()
+                    .join(","),
+            ),
             Cell::new(format!("{:.1} %", room.cpu_percent)),
             Cell::new(short(room.in_pps)),
             Cell::new(short(room.out_pps)),

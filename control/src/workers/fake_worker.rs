@@ -1,5 +1,6 @@
 //! A worker for tests: speaks the frames of the link, keeps the objects' identifiers, forwards nothing.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -8,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corecast_wire::{
-    Coalesce, Command, CommandError, ConsumerId, CurrentLayer, DataLimits, DtlsParameters, DtlsState, EncodingMapping,
-    Event, Executor, Frame, FrameDecoder, HugePages, IceState, Io, MediaKind, Object, ObjectStats, ProducerId,
-    ProducerStats, Reply, RouterId, Silence, SpatialLayer, StatsPage, StreamStats, TransportId, TransportStats, Usage,
-    WebRtcTransportOptions, WorkerConfig, encode,
+    Coalesce, Command, CommandError, ConsumerId, ConsumerStats, CurrentLayer, DataLimits, DtlsParameters, DtlsState,
+    EncodingMapping, Event, Executor, Frame, FrameDecoder, HugePages, IceState, Io, MediaKind, Object, ObjectStats,
+    OutgoingCause, OutgoingStats, ProducerId, ProducerStats, Reply, RouterId, Silence, SpatialLayer, StatsPage,
+    StreamStats, TransportId, TransportStats, Usage, WebRtcTransportOptions, WorkerConfig, encode,
 };
 use tokio::sync::mpsc;
 
@@ -65,9 +66,12 @@ struct FakeWorker {
     connected: BTreeSet<TransportId>,
     producers: BTreeMap<ProducerId, (TransportId, Option<u32>)>,
     encodings: BTreeMap<ProducerId, Vec<EncodingMapping>>,
-    /// Questions about counters so far.
+    /// Questions about counters so far, and about usage.
     asked: u64,
+    heartbeats: Cell<u64>,
     consumers: BTreeMap<ConsumerId, (TransportId, ProducerId)>,
+    /// Transports whose clients lose packets.
+    losing: BTreeSet<TransportId>,
     /// Consumers that outlive their producers.
     outlive: BTreeSet<ConsumerId>,
     ufrags: BTreeMap<String, TransportId>,
@@ -85,6 +89,8 @@ pub(crate) const FAILS: u8 = 0x02;
 pub(crate) const FALLS_SILENT: u8 = 0x03;
 /// First byte for a client that connects and closes.
 pub(crate) const CLOSES: u8 = 0x04;
+/// First byte for a client that stays, and loses a quarter of its packets.
+pub(crate) const LOSES: u8 = 0x05;
 /// Where WebRTC transports are, to `/stats`.
 const WEBRTC: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3_480);
 /// Producers that a transport may have.
@@ -259,15 +265,8 @@ impl FakeWorker {
         self.asked += 1;
         let stats = match object {
             Object::Producer(id) if self.producers.contains_key(&id) => Some(self.producer_stats(id)),
-            Object::Consumer(id) => {
-                let found = self.consumers.get(&id);
-                found.map(|(transport, producer)| ObjectStats::Consumer(consumer_stats(id, *transport, *producer)))
-            }
-            Object::Transport(id) => self
-                .stats(Some(object))
-                .objects
-                .into_iter()
-                .find(|stats| matches!(stats, ObjectStats::Transport(stats) if stats.transport == id)),
+            Object::Consumer(id) if self.consumers.contains_key(&id) => Some(self.consumer_stats(id)),
+            Object::Transport(id) if self.transports.contains_key(&id) => Some(self.transport_stats(id)),
             _ => self.sound_and_data.stats(object),
         };
         let id = match object {
@@ -388,6 +387,10 @@ impl FakeWorker {
             Some(FAILS) => self.events.extend([ice(IceState::Completed), dtls_is(DtlsState::Failed)]),
             Some(FALLS_SILENT) => self.events.extend(connected.into_iter().chain([ice(IceState::Disconnected)])),
             Some(CLOSES) => self.events.extend(connected.into_iter().chain([dtls_is(DtlsState::Closed)])),
+            Some(LOSES) => {
+                self.losing.insert(transport);
+                self.events.extend(connected);
+            }
             _ => self.events.extend(connected),
         }
     }
@@ -422,8 +425,40 @@ impl FakeWorker {
         })
     }
 
+    /// A hundred packets more with each question.
+    fn consumer_stats(&self, consumer: ConsumerId) -> ObjectStats {
+        let (transport, producer) = self.consumers[&consumer];
+        let fraction_lost = if self.losing.contains(&transport) { 64 } else { 0 };
+        let packet_count = self.asked * 100;
+        let stats = consumer_stats(consumer, transport, producer);
+        ObjectStats::Consumer(ConsumerStats { fraction_lost, packet_count, ..stats })
+    }
+
+    fn transport_stats(&self, transport: TransportId) -> ObjectStats {
+        let (router, local) = self.transports[&transport];
+        let available_bps = Some(1_000_000);
+        let outgoing = OutgoingStats { available_bps, cause: OutgoingCause::Start, queue_us: 0, wanted_bps: 2_000_000 };
+        ObjectStats::Transport(TransportStats {
+            transport,
+            router,
+            local,
+            remote: None,
+            packets_received: transport.0,
+            bytes_received: 0,
+            packets_sent: self.asked * 100,
+            bytes_sent: self.asked * 100_000,
+            discards: corecast_wire::Discards::default(),
+            outgoing: self.losing.contains(&transport).then_some(outgoing),
+            webrtc: None,
+        })
+    }
+
+    /// A tenth of the core from one heartbeat to the next.
     fn usage(&self) -> Usage {
+        self.heartbeats.set(self.heartbeats.get() + 1);
         Usage {
+            at_ns: self.heartbeats.get() * 1_000_000_000,
+            user_ns: self.heartbeats.get() * 100_000_000,
             routers: self.routers.len() as u32,
             transports: self.transports.len() as u32,
             producers: self.producers.len() as u32,
@@ -432,34 +467,15 @@ impl FakeWorker {
         }
     }
 
-    /// Two objects to a page, so that tests see several pages. Transports, and a producer that is asked for.
+    /// Two objects to a page, so that tests see several pages. No data.
     fn stats(&mut self, from: Option<Object>) -> StatsPage {
         self.asked += 1;
-        let from = match from {
-            Some(Object::Transport(id)) => id,
-            None => TransportId(0),
-            Some(Object::Producer(id)) if self.producers.contains_key(&id) => {
-                return StatsPage { objects: vec![self.producer_stats(id)], next: None };
-            }
-            Some(_) => return StatsPage::default(),
-        };
-        let stats = |(id, (router, local)): (&TransportId, &(RouterId, SocketAddr))| {
-            ObjectStats::Transport(TransportStats {
-                transport: *id,
-                router: *router,
-                local: *local,
-                remote: None,
-                packets_received: id.0,
-                bytes_received: 0,
-                packets_sent: 0,
-                bytes_sent: 0,
-                discards: corecast_wire::Discards::default(),
-                outgoing: None,
-                webrtc: None,
-            })
-        };
-        let mut left = self.transports.range(from..);
-        let objects = left.by_ref().take(2).map(stats).collect();
-        StatsPage { objects, next: left.next().map(|(id, _)| Object::Transport(*id)) }
+        let transports = self.transports.keys().map(|id| (Object::Transport(*id), self.transport_stats(*id)));
+        let producers = self.producers.keys().map(|id| (Object::Producer(*id), self.producer_stats(*id)));
+        let consumers = self.consumers.keys().map(|id| (Object::Consumer(*id), self.consumer_stats(*id)));
+        let all = transports.chain(producers).chain(consumers);
+        let mut left = all.skip_while(|(object, _)| from.is_some_and(|from| *object < from));
+        let objects = left.by_ref().take(2).map(|(_, stats)| stats).collect();
+        StatsPage { objects, next: left.next().map(|(object, _)| object) }
     }
 }

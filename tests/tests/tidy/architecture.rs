@@ -75,7 +75,8 @@ const CORE: &[Row<'_>] = &[
 ];
 
 /// Folder or file of control, and what it may use beside itself, from the bottom to the top: settings, the texts of
-/// sessions, workers, the domain, what all HTTP shares, operators, and the ways of signaling.
+/// sessions, workers, the domain, how it all does, what all HTTP
+/// shares, operators, and the ways of signaling.
 const CONTROL: &[Row<'_>] = &[
     ("exit", &[]),
     ("settings", &[]),
@@ -95,6 +96,7 @@ const CONTROL: &[Row<'_>] = &[
     ("workers", &["settings", "config", "addresses", "certificate", "inherited", "supervisor"]),
     ("heart", &["exit", "supervisor", "workers"]),
     ("rooms", &["settings", "shares", "config", "addresses", "certificate", "ledger", "ortc", "sdp", "workers"]),
+    ("telemetry", &["workers", "rooms"]),
     (
         "http",
         &[
@@ -108,9 +110,11 @@ const CONTROL: &[Row<'_>] = &[
             "sdp",
             "workers",
             "rooms",
+            "telemetry",
         ],
     ),
-    ("ops", &["logging", "shares", "config", "workers", "rooms", "http"]),
+    ("ops", &["logging", "shares", "config", "workers", "rooms", "telemetry", "http"]),
+    ("top", &["exit", "logging", "config", "telemetry"]),
     ("signaling", &["*"]),
     ("server", &["*"]),
 ];

@@ -47,7 +47,7 @@ export function rooms(picture, into, act) {
     return;
   }
   const rows = picture.rooms.map((room) => [
-    link(room.room, () => act.room(room.room)), `${coreOf(picture, room.worker)}`, percent(room.cpuPercent), short(room.inPps), short(room.outPps),
+    link(room.room, () => act.room(room.room)), [room.worker, ...room.branches].map((worker) => coreOf(picture, worker)).join(", "), percent(room.cpuPercent), short(room.inPps), short(room.outPps),
     bits(room.outBps), `${room.producers}`, `${room.viewers}`,
     room.unhappy ? element("span", { class: "warm" }, `${room.unhappy}`) : "0",
   ]);

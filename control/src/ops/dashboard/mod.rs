@@ -86,13 +86,12 @@ pub(super) async fn peer(State(app): AppState, Path((room, peer)): Path<(String,
     let mut names = Names::new();
     name_objects(&room.overview().await, &mut names);
     let mut lists = Lists::default();
-    counters.objects.iter().for_each(|object| lists.push(counters.worker, object, &names));
+    counters.objects.iter().for_each(|(worker, object)| lists.push(*worker, object, &names));
     let body: Value = json!({
         "roomId": room.id(),
         "peerId": peer,
         "displayName": counters.display_name,
         "kind": counters.kind.name(),
-        "worker": counters.worker,
         "transports": lists.transports,
         "producers": lists.producers,
         "consumers": lists.consumers,

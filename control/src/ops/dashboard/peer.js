@@ -19,7 +19,7 @@ export async function show(dialog, ask, room, name) {
   put(dialog,
     element("div", { class: "close" }, element("button", { type: "button", "aria-label": "Close", click: () => dialog.close() }, "×")),
     element("h2", { id: "peer-title" }, title),
-    element("p", { class: "soft" }, `${peer.kind} ${peer.peerId} in room ${peer.roomId}, worker ${peer.worker}`,
+    element("p", { class: "soft" }, `${peer.kind} ${peer.peerId} in room ${peer.roomId}, worker ${[...new Set(peer.transports.map((one) => one.worker))].join(", ") || "none"}`,
       yes(peer.leftOut, `; ${count(peer.leftOut, "object")} of it are left out here`)),
     traces.map(([transport, decisions]) => decided(transport, decisions)),
     paths(peer.transports),
