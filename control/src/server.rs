@@ -172,6 +172,13 @@ async fn go_on(app: &Arc<App>, rows: Rows) -> Result<Router, rooms::Error> {
     Ok(router(app, &rows).await)
 }
 
+/// Closes what nobody uses, and looks how all do.
+fn keep_watch(app: &Arc<App>, heartbeat: Duration) {
+    tokio::spawn(Rooms::close_idle(Arc::clone(app.rooms())));
+    let app = Arc::clone(app);
+    tokio::spawn(async move { app.telemetry().watch(app.pool(), app.rooms(), heartbeat).await });
+}
+
 async fn serve(
     config: Config,
     addresses: Addresses,
@@ -205,9 +212,7 @@ async fn serve(
     let app = Arc::new(App::new(config, Arc::clone(&pool), addresses, certificate, left.ledger));
     let rooms = Arc::clone(app.rooms());
     let routes = go_on(&app, left.rows).await?;
-    tokio::spawn(Rooms::close_idle(Arc::clone(&rooms)));
-    let watched = Arc::clone(&app);
-    tokio::spawn(async move { watched.telemetry().watch(watched.pool(), watched.rooms(), heartbeat).await });
+    keep_watch(&app, heartbeat);
 
     let wishes = Wishes::listen()?;
     let (stop, stopping) = tokio::sync::watch::channel(false);

@@ -9,6 +9,7 @@
 //   close       {page}                                                 -> true
 //   call        {page, name, args?}                                    -> what `window.probe[name](...args)` gives
 //   screenshot  {page, path, width, height}                            -> true
+//   axe         {page}                                                 -> findings of axe-core that are serious or worse
 //   quit        {browser}                                              -> true
 
 import { createInterface } from 'node:readline';
@@ -16,6 +17,7 @@ import { readFileSync } from 'node:fs';
 import puppeteer from 'puppeteer-core';
 
 const probe = readFileSync(new URL('probe.js', import.meta.url), 'utf8');
+const axe = readFileSync(new URL('node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const browsers = new Map();
 const pages = new Map();
 
@@ -93,6 +95,13 @@ const commands = {
     await page(name).setViewport({ width, height });
     await page(name).screenshot({ path });
     return true;
+  },
+
+  async axe({ page: name }) {
+    await page(name).evaluate(axe);
+    const { violations } = await page(name).evaluate(() => window.axe.run());
+    const grave = violations.filter(({ impact }) => ['serious', 'critical'].includes(impact));
+    return grave.map(({ id, help, nodes }) => ({ id, help, where: nodes.map((node) => `${node.html}: ${node.failureSummary}`) }));
   },
 
   async quit({ browser }) {

@@ -286,8 +286,29 @@
     return true;
   }
 
+  /** What the dashboard shows: its answers, figures and plots of the cores, its tables, and the peer that is open. */
+  function dashboard() {
+    const texts = (selector) => [...document.querySelectorAll(selector)].map((one) => one.textContent.trim());
+    const rows = (id) => [...document.querySelectorAll(`#${id} tbody tr`)]
+      .map((row) => [...row.children].map((cell) => cell.textContent.trim()));
+    return {
+      answers: texts('.tile strong'), more: texts('.tile p'), cores: texts('.core dd'), rooms: rows('rooms'),
+      viewers: rows('viewers'), lines: document.querySelectorAll('.core path[d^="M"]').length,
+      peer: document.querySelector('dialog[open]')?.textContent ?? null,
+      decisions: document.querySelectorAll('dialog path[d^="M"]').length,
+    };
+  }
+
+  /** Presses the dashboard's button of this name. */
+  function open(name) {
+    const buttons = [...document.querySelectorAll('main button')];
+    const found = buttons.find((button) => button.textContent === name);
+    found?.click();
+    return found !== undefined;
+  }
+
   window.probe = {
-    wishes, look, agreed, people, received, restartIce, press, chat, react, talk, changeCamera, summary, startSession, openChannel, channelOpens, say, sayAll, heard,
+    dashboard, open, wishes, look, agreed, people, received, restartIce, press, chat, react, talk, changeCamera, summary, startSession, openChannel, channelOpens, say, sayAll, heard,
     closeChannel, channelCloses, endSession,
   };
 })();

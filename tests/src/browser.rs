@@ -222,6 +222,16 @@ impl Page<'_> {
         self.driver.ask("resize", asked).expect("another size");
     }
 
+    /// What keeps people from using it, as axe-core finds: findings that are serious or worse.
+    ///
+    /// # Panics
+    /// If it cannot be looked at.
+    #[must_use]
+    pub fn barriers(&self) -> Vec<Value> {
+        let found = self.driver.ask("axe", json!({"page": self.name})).expect("axe-core runs");
+        found.as_array().cloned().unwrap_or_default()
+    }
+
     /// Takes a picture of it at this size.
     ///
     /// # Panics

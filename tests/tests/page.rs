@@ -181,15 +181,13 @@ fn a_wrong_file_ends_the_start_with_a_sentence() {
     }
 }
 
-/// The modules of the page, which no compiler reads.
+/// The modules of the pages, which no compiler reads.
 #[test]
-fn every_module_of_the_page_parses() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("inside the workspace")
-        .join("control/src/signaling/page");
+fn every_module_of_the_pages_parses() {
+    let control = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("inside the workspace").join("control/src");
     let mut modules = 0;
-    for entry in fs::read_dir(folder).expect("the page") {
+    let folders = ["signaling/page", "ops/dashboard"].map(|page| fs::read_dir(control.join(page)).expect("a page"));
+    for entry in folders.into_iter().flatten() {
         let path = entry.expect("a file").path();
         if path.extension().is_none_or(|ending| ending != "js") {
             continue;

@@ -1,6 +1,6 @@
-//! Files of pages, embedded into the program, and how they are sent. Nothing is loaded from elsewhere, and the policy that
-//! goes with them (Content Security Policy Level 3) lets nothing else be loaded. Files are named by each other without a
-//! version, so a browser asks each time whether its copy still is the one (RFC 9110 section 13.1.2).
+//! Files of pages, embedded into the program, and how they are sent. Nothing is loaded from elsewhere, and the policy
+//! that goes with them (Content Security Policy Level 3) lets nothing else be loaded. Files are named by each other
+//! without a version, so a browser asks each time whether its copy still is the one (RFC 9110 section 13.1.2).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

@@ -1,5 +1,5 @@
-//! What all signaling by HTTP shares: errors with their statuses, bodies, rates, other origins, streams of events, files of
-//! pages.
+//! What all signaling by HTTP shares: errors with their statuses, bodies, rates, other origins, streams of
+//! events, files of pages.
 //!
 //! Knows no route, and of rooms only where they are and why they refuse something.
 

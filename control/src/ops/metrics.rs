@@ -1,7 +1,8 @@
 //! `/metrics`: what workers and the control plane have counted, in OpenMetrics text, made when it is asked for.
 //!
 //! Workers are not asked: their last heartbeat and the last look at the viewers have everything. So a scrape costs the
-//! packet path nothing. Most labels have few values by nature; of rooms, which clients name, only the busiest are there.
+//! packet path nothing. Most labels have few values by nature; of rooms, which clients name, only the busiest are
+//! there.
 
 use std::fmt;
 

@@ -8,9 +8,9 @@
 //! From the outside in: `registry` (all rooms; `waiting` for one), `room` (the lock, the end), `peers`, then `join` (a
 //! peer with a WebRTC transport and everything inside at once) or `plain` and `produce_consume` (step by step),
 //! `silence` (publishers that have vanished), `succession` (what their viewers see next), `layers`, `channels` (data),
-//! `listener`, `load` (whether there is room for more), `overview` and `roster` (what operators see). Participants, who hear what happens: `participants`, `data`,
-//! `report` (counters), and `attendant`, the room's own task, with `observers`, `scores`, `bot` and its
-//! `conversation`. What outlives the server is `saved`, and `restore` goes on with it. The tables (`table`) are in
+//! `listener`, `load` (whether there is room for more), `overview` and `roster` (what operators see). Participants, who
+//! hear what happens: `participants`, `data`, `report` (counters), and `attendant`, the room's own task, with
+//! `observers`, `scores`, `bot` and its `conversation`. What outlives the server is `saved`, and `restore` goes on with it. The tables (`table`) are in
 //! `state`, their rows in `peer`, `transport` and `media`; what participants are told is in `ear`.
 
 mod attendant;

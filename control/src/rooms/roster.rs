@@ -82,7 +82,7 @@ impl State {
         let data = self.data_producers.values().filter(|of| of.owner.as_deref().is_some_and(is_own));
         let data = data.map(|of| (home, Object::DataProducer(of.id)));
         let data_consumers = self.data_consumers.values().filter(|of| is_own(&of.owner));
-        let data_consumers = data_consumers.map(|of| (home, Object::DataConsumer(of.id)));
+        let data_consumers = data_consumers.map(|of| (&of.site, Object::DataConsumer(of.id)));
         let mut objects = BTreeMap::new();
         for (site, object) in transports.chain(producers).chain(consumers).chain(data).chain(data_consumers) {
             let of_worker = objects.entry(site.worker().index());

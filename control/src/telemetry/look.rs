@@ -298,7 +298,9 @@ impl Looked {
         picture.rooms = self.rooms.iter().take(MAX_ROWS).cloned().collect();
         picture.rooms_total = self.rooms.len();
         let most = if room.is_some() { MAX_OF_ROOM } else { MAX_ROWS };
-        let wanted = self.viewers.iter().filter(|viewer| room.is_none_or(|room| viewer.room == room));
+        // Who is content is told of in a room alone.
+        let is_wanted = |viewer: &&Viewer| room.map_or(viewer.pain > 0, |room| viewer.room == room);
+        let wanted = self.viewers.iter().filter(is_wanted);
         picture.viewers = wanted.take(most).cloned().collect();
         picture.viewers_total = self.viewers.len();
         picture.unhappy = self.unhappy;

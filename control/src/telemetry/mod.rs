@@ -1,9 +1,9 @@
-//! How the server does, for operators: each core's last minutes, the hottest rooms, and the viewers who suffer, with the
-//! reason. One source for the dashboard, `corecast top` and `/metrics`.
+//! How the server does, for operators: each core's last minutes, the hottest rooms, and the viewers who suffer, with
+//! the reason. One source for the dashboard, `corecast top` and `/metrics`.
 //!
 //! Heartbeats, which come anyway, make the history of the cores. For the viewers, one task looks at the counters of all
-//! objects at every second of them, a page at a time, and compares them with those of the look before; packets know nothing of
-//! it. `picture` is what is told, `cores` the history, `counted` what a look keeps, `look` the comparison, `complaints`
+//! objects at every second heartbeat, a page at a time, and compares them with those of the look before; packets know
+//! nothing of it. `picture` is what is told, `cores` the history, `counted` what a look keeps, `look` the comparison, `complaints`
 //! the judgement, `distributions` what adds up for `/metrics`.
 
 mod complaints;
@@ -32,7 +32,7 @@ use crate::workers::Pool;
 /// Heartbeats between two looks at the counters of all objects.
 const LOOK_EVERY: u32 = 2;
 /// A look takes at most one part of this many of the time: with very many objects looks become rarer.
-const LOOK_SHARE: u32 = 50;
+const LOOK_SHARE: u32 = 10;
 /// Rooms and viewers that are told of.
 const MAX_ROWS: usize = 20;
 /// Viewers of one room that are told of, if it is asked for.
@@ -105,8 +105,8 @@ impl Telemetry {
         (seen.distributions.clone(), seen.looked.as_ref().map(|looked| looked.unhappy).unwrap_or_default())
     }
 
-    /// What has been seen, as far as it is asked for. `cpu_limit` is the share of a core past which no rooms are made, in
-    /// percent.
+    /// What has been seen, as far as it is asked for. `cpu_limit` is the share of a core past which no rooms are made,
+    /// in percent.
     pub(crate) fn picture(&self, pool: &Pool, cpu_limit: u8, wish: &Wish) -> Picture {
         let seen = self.seen();
         let mut picture = Picture {

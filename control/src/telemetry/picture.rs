@@ -24,7 +24,7 @@ pub(crate) struct Picture {
     pub(crate) rooms: Vec<RoomLoad>,
     /// How many rooms there are.
     pub(crate) rooms_total: usize,
-    /// The unhappiest first.
+    /// The unhappiest first: those of whom anything is wrong, or all of the room that was asked for.
     pub(crate) viewers: Vec<Viewer>,
     /// How many viewers there are, and how many of them suffer.
     pub(crate) viewers_total: usize,
@@ -130,9 +130,10 @@ pub(crate) struct Now {
 }
 
 impl Now {
-    /// Discarded packets per second, but for those that are left out because nobody wants them.
+    /// Discarded packets per second, all reasons together.
     pub(crate) fn discards_per_s(&self) -> f64 {
-        self.discards.iter().map(|(_, per_s)| per_s).sum()
+        // The sum of nothing is -0.0.
+        self.discards.iter().map(|(_, per_s)| per_s).sum::<f64>() + 0.0
     }
 }
 

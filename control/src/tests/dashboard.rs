@@ -56,7 +56,7 @@ async fn who_suffers_is_told_with_the_reason_and_worst_first() {
     let room = &data["rooms"][0];
     assert_eq!((&room["room"], &room["viewers"], &data["roomsTotal"]), (&json!("r"), &json!(3), &json!(2)));
     assert!(room["outPps"].as_f64().is_some_and(|pps| pps > 0.0), "{room}");
-    // Of one room alone, with those who do not only watch.
+    // One room alone, with those who do not only watch.
     let data = server.shown("?room=quiet", |_| true).await;
     assert_eq!((&data["viewers"], &data["peers"][0]["peer"]), (&json!([]), &json!("bob")));
     assert_eq!(data["peers"][0]["publishes"], json!(["audio", "video"]));

@@ -1,5 +1,5 @@
-//! `corecast top`: what the dashboard shows, in a terminal. It is a client of `/dashboard/data` like the dashboard, so it
-//! shows any server that it reaches: `source` asks, `screen` makes the text, `terminal` puts it on the screen.
+//! `corecast top`: what the dashboard shows, in a terminal. It is a client of `/dashboard/data` like the dashboard, so
+//! it shows any server that it reaches: `source` asks, `screen` makes the text, `terminal` puts it on the screen.
 
 mod screen;
 mod source;

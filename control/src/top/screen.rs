@@ -35,7 +35,10 @@ pub(super) fn text(picture: &Picture, area: Area) -> String {
     more(&mut text, rooms, picture.rooms_total, "rooms");
     text.push('\n');
     text.push_str(&fitted(viewer_table(picture, viewers), area));
-    more(&mut text, viewers.min(picture.viewers.len()), picture.viewers_total, "viewers");
+    match picture.viewers.is_empty() {
+        true => text.push_str(" nobody suffers\n"),
+        false => more(&mut text, viewers.min(picture.viewers.len()), picture.viewers_total, "viewers"),
+    }
     text
 }
 
@@ -199,8 +202,13 @@ fn viewer_table(picture: &Picture, rows: usize) -> Table {
     table
 }
 
+/// As it calls itself. A viewer by WHEP has a long number for a name, of which the beginning does.
 fn called(viewer: &Viewer) -> String {
-    name(if viewer.display_name.is_empty() { &viewer.peer } else { &viewer.display_name })
+    match (viewer.display_name.is_empty(), uuid::Uuid::try_parse(&viewer.peer)) {
+        (false, _) => name(&viewer.display_name),
+        (true, Ok(_)) => format!("viewer {}", viewer.peer.get(..8).unwrap_or(&viewer.peer)),
+        (true, Err(_)) => name(&viewer.peer),
+    }
 }
 
 /// What a terminal takes for a command is not shown: names are what clients say.

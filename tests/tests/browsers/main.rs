@@ -7,6 +7,7 @@
 
 mod call;
 mod codecs;
+mod dashboard;
 mod data;
 mod lasting;
 mod layers;

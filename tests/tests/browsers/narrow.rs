@@ -7,8 +7,8 @@ use corecast_tests::relay::{Path, Relay};
 use corecast_tests::server::Server;
 use serde_json::Value;
 
-use crate::Stage;
 use crate::call::{Visitor, Wishes, join, rates, until};
+use crate::{Stage, dashboard};
 
 /// A path on which the queue holds 300 ms, and which carries as much as is sent.
 const WIDE: Path = Path {
@@ -81,6 +81,9 @@ pub(crate) fn gets_what_fits(stage: &Stage) {
         });
         let heard = sound(&viewer, &peer);
         assert!(heard >= SOUND_A_SECOND * 2, "{heard} packets of sound where pictures do not fit");
+        if browser == Browser::Chromium {
+            dashboard::says_who_suffers(stage, &server, "Viewer");
+        }
         narrow(&relay, 0);
         is_wide(&viewer, &peer, 1280);
         viewer.keeps_seeing(&peer, 30);

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use corecast_bench::webrtc::join;
 use corecast_tests::broadcaster::{Kind, Room};
-use corecast_tests::server::{Server, binary};
+use corecast_tests::server::{Server, binary, wait_for};
 use serde_json::{Value, json};
 
 use super::told::{options, run};
@@ -99,6 +99,51 @@ fn stats_say_of_each_object_whose_it_is_and_what_it_speaks() {
         }
         drop((ann, viewer));
     });
+}
+
+#[test]
+fn top_shows_a_server_by_its_url_and_says_what_keeps_it_from_that() {
+    let server = Server::start(&["--workers", "1", "--api-tokens", "operate"]);
+    run(async {
+        let client = reqwest::Client::new();
+        let url = |path: &str| format!("http://{}/{path}", server.address);
+        let ann = join(&client, &url("whip/concert?peer=ann"), options(true)).await.expect("joins");
+        let viewer = join(&client, &url("whep/concert/ann"), options(false)).await.expect("joins");
+        let top = |flags: &[&str]| {
+            let url = format!("http://{}", server.address);
+            let output = Command::new(binary()).args(["top", "--once", "--url", &url]).args(flags).output();
+            let output = output.expect("runs");
+            let text = [output.stdout, output.stderr].concat();
+            (output.status.code(), String::from_utf8(text).expect("text"))
+        };
+        let (_, text) = wait_for("a look at the viewer", || {
+            let (code, text) = top(&["--token", "operate"]);
+            (code == Some(0) && text.contains("1 room, 1 viewer, ")).then_some((code, text))
+        });
+        for part in ["up ", "CORE", "DISCARDS/s", "concert", "VIEWER"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        for (flags, part) in [(&[][..], "asks for a token"), (&["--token", "wrong"], "asks for a token")] {
+            let (code, text) = top(flags);
+            assert_eq!((code, text.contains(part)), (Some(1), true), "{text}");
+        }
+        drop((ann, viewer));
+    });
+    let ended = Command::new(binary()).args(["top", "--once", "--url", "nonsense"]).output().expect("runs");
+    assert_eq!(ended.status.code(), Some(2), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+#[test]
+fn top_finds_the_server_of_its_own_settings_by_https() {
+    let tls = ["--tls-self-signed", "--workers", "1"];
+    let server = Server::start_command(&mut Command::new(binary()), &tls);
+    let listen = server.address.to_string();
+    let top = || Command::new(binary()).args(["--http-listen", &listen, "--tls-self-signed", "top", "--once"]).output();
+    let text = wait_for("a picture", || top().ok().filter(|output| output.status.success()).map(|done| done.stdout));
+    assert!(String::from_utf8_lossy(&text).contains("CORE"), "{}", String::from_utf8_lossy(&text));
+    let url = format!("https://{listen}");
+    let ended = Command::new(binary()).args(["top", "--once", "--url", &url]).output().expect("runs");
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("--insecure"), "an unknown certificate is not taken");
 }
 
 #[test]

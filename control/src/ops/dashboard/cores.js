@@ -88,22 +88,27 @@ function card(core, picture) {
   const discards = now.discards.slice(0, 3).map(([reason, perS]) => `${reason} ${short(perS)}/s`).join(", ");
   return [
     head,
-    element("dl", {}, facts.map(([name, value, how]) => element("div", {}, element("dt", {}, name), element("dd", { class: how }, value)))),
-    element("div", { class: "plots" }, plots(histories.get(core.worker), limit)),
-    element("p", { class: discards ? "warm discards" : "soft discards" }, discards ? `discarded: ${discards}` : "nothing discarded"),
+    element("dl", {}, facts.map(fact)),
+    element("div", { class: "plots", tabindex: 0, role: "group", "aria-label": `Plots of core ${core.core}` },
+      plots(histories.get(core.worker), limit)),
+    element("p", { class: discards ? "warm discards" : "soft discards" },
+      discards ? `discarded: ${discards}` : "nothing discarded"),
   ];
 }
+
+const fact = ([name, value, how]) => element("div", {}, element("dt", {}, name), element("dd", { class: how }, value));
 
 function plots(history, limit) {
   const common = { xs: history.atMs, to: history.atMs.at(-1) ?? 0, span: SPAN_MS };
   const line = (name, kind, list) => ({ name, kind, values: history[list] });
   return [
-    plot({ ...common, title: "CPU, % of the core", most: 100, limit, short,
+    plot({ ...common, title: "CPU, %", most: 100, limit, short,
       lines: [line("busy", "second", "busyPercent"), line("worker", "first", "cpuPercent")] }),
-    plot({ ...common, title: "packets per second", least: 10, short,
+    plot({ ...common, title: "packets/s", least: 10, short,
       lines: [line("in", "second", "inPps"), line("out", "first", "outPps")] }),
-    plot({ ...common, title: "latency, µs", least: 100, short, lines: [line("p50", "second", "p50Us"), line("p99", "first", "p99Us")] }),
+    plot({ ...common, title: "latency, µs", least: 100, short,
+      lines: [line("p50", "second", "p50Us"), line("p99", "first", "p99Us")] }),
     plot({ ...common, title: "packets of a train", least: 2, short, lines: [line("train", "first", "train")] }),
-    plot({ ...common, title: "discarded packets per second", least: 1, short, lines: [line("discarded", "bad", "discards")] }),
+    plot({ ...common, title: "discarded packets/s", least: 1, short, lines: [line("discarded", "bad", "discards")] }),
   ];
 }

@@ -29,6 +29,10 @@ const act = {
     at("viewers-title").scrollIntoView({ block: "start" });
     void refresh();
   },
+  all() {
+    room = null;
+    void refresh();
+  },
   async peer(of, name) {
     try {
       await showPeer(at("peer"), ask, of, name);
@@ -50,21 +54,28 @@ function show(picture) {
   at("token").hidden = true;
   at("all").hidden = false;
   put(at("facts"), "up ", element("b", {}, since(picture.uptimeMs)), ", version ", element("b", {}, picture.version));
-  at("look").textContent = picture.look ? `last ${since(picture.look.agoMs)} ago: ${picture.look.objects} objects in ${picture.look.tookMs} ms` : "not yet";
+  const look = picture.look;
+  const looked = look && `last ${since(look.agoMs)} ago: ${look.objects} objects in ${look.tookMs} ms`;
+  at("look").textContent = looked ?? "not yet";
   answers(picture, at("answers"), act);
   showCores(picture, at("cores"), at("more"));
   rooms(picture, at("rooms"), act);
   at("chosen").hidden = room === null;
   if (room !== null) {
-    put(at("chosen"), `Room ${room}. `, element("button", { type: "button", class: "link", click: () => { room = null; void refresh(); } }, "Show all rooms"));
+    const back = element("button", { type: "button", class: "link", click: act.all }, "Show all rooms");
+    put(at("chosen"), `Room ${room}. `, back);
   }
   viewers(picture, room, at("viewers"), act);
   peers(picture, room, at("peers"), act);
   document.body.dataset.at = picture.uptimeMs;
 }
 
-/** Whether the focus is where rows would be changed under somebody's hands. */
-const isHeld = () => ["rooms", "viewers", "peers", "answers"].some((id) => at(id).contains(document.activeElement) && document.activeElement !== at(id));
+/** The button with the focus, of those that are made again with each picture: its text, and what it is in. */
+function focused() {
+  const button = document.activeElement;
+  const within = ["rooms", "viewers", "peers", "answers"].find((id) => button !== at(id) && at(id).contains(button));
+  return within ? { text: button.textContent, within } : null;
+}
 
 async function refresh() {
   const wanted = room === null ? "" : `&room=${encodeURIComponent(room)}`;
@@ -75,10 +86,11 @@ async function refresh() {
     last = picture;
     return refresh();
   }
-  const focused = isHeld() ? { text: document.activeElement.textContent, within: document.activeElement.closest("[id]").id } : null;
+  const held = focused();
   show(picture);
-  // Rows are made again; who moves among them by keyboard stays where they are.
-  if (focused) [...at(focused.within).querySelectorAll("button")].find((one) => one.textContent === focused.text)?.focus({ preventScroll: true });
+  // Who moves among the rows by keyboard stays where they are.
+  const buttons = held ? [...at(held.within).querySelectorAll("button")] : [];
+  buttons.find((one) => one.textContent === held.text)?.focus({ preventScroll: true });
 }
 
 async function loop() {
@@ -91,7 +103,8 @@ async function loop() {
       at("facts").textContent = token ? "this token is not the one" : "a token is asked for";
       return;
     }
-    say(`The server has not answered for ${since(Date.now() - lastSeen)}. What you see is what it said last; this page goes on by itself.`);
+    const silence = since(Date.now() - lastSeen);
+    say(`The server has not answered for ${silence}. What you see is what it said last; this page goes on by itself.`);
   }
   setTimeout(loop, document.hidden ? 5 * EVERY_MS : EVERY_MS);
 }

@@ -1,6 +1,6 @@
-//! `/dashboard`: live plots of each core, the hottest rooms, the unhappiest viewers and why, and of each peer its streams
-//! and what was decided for it. The page is plain HTML, CSS and JavaScript modules, embedded into the program; what it
-//! shows is `/dashboard/data`, which `corecast top` shows as well.
+//! `/dashboard`: live plots of each core, the hottest rooms, the unhappiest viewers and why, and of each peer its
+//! streams and what was decided for it. The page is plain HTML, CSS and JavaScript modules, embedded into the program;
+//! what it shows is `/dashboard/data`, which `corecast top` shows as well.
 
 use std::sync::LazyLock;
 

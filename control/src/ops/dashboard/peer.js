@@ -1,7 +1,7 @@
 // One peer: its paths, with what was seen of them and decided, and its streams.
 
 import { plot } from "./plot.js";
-import { bits, count, element, put, short, table } from "./words.js";
+import { bits, called, count, element, put, short, table } from "./words.js";
 
 const path = (...parts) => parts.map(encodeURIComponent).join("/");
 const yes = (value, text) => (value ? text : "");
@@ -11,17 +11,20 @@ const fixed = (value, unit) => (value === null || value === undefined ? "–" : 
 export async function show(dialog, ask, room, name) {
   const peer = await ask(`rooms/${path(room)}/peers/${path(name)}`);
   const traces = [];
-  for (const transport of peer.transports.filter((one) => one.availableOutgoingBitrate !== undefined).slice(0, 2)) {
-    const trace = await ask(`rooms/${path(room)}/transports/${path(transport.id)}/trace`).catch(() => ({ decisions: [] }));
-    traces.push([transport, trace.decisions]);
+  for (const one of peer.transports.filter((one) => one.availableOutgoingBitrate !== undefined).slice(0, 2)) {
+    const trace = ask(`rooms/${path(room)}/transports/${path(one.id)}/trace`);
+    // One that has closed meanwhile has none.
+    traces.push((await trace.catch(() => ({ decisions: [] }))).decisions);
   }
-  const title = peer.displayName || peer.peerId;
+  const title = called({ ...peer, peer: peer.peerId });
+  const workers = [...new Set(peer.transports.map((one) => one.worker))].join(", ");
   put(dialog,
-    element("div", { class: "close" }, element("button", { type: "button", "aria-label": "Close", click: () => dialog.close() }, "×")),
+    element("div", { class: "close" },
+      element("button", { type: "button", "aria-label": "Close", click: () => dialog.close() }, "×")),
     element("h2", { id: "peer-title" }, title),
-    element("p", { class: "soft" }, `${peer.kind} ${peer.peerId} in room ${peer.roomId}, worker ${[...new Set(peer.transports.map((one) => one.worker))].join(", ") || "none"}`,
+    element("p", { class: "soft" }, `${peer.kind} ${peer.peerId} in room ${peer.roomId}, worker ${workers || "none"}`,
       yes(peer.leftOut, `; ${count(peer.leftOut, "object")} of it are left out here`)),
-    traces.map(([transport, decisions]) => decided(transport, decisions)),
+    traces.map(decided),
     paths(peer.transports),
     published(peer.producers),
     received(peer.consumers),
@@ -30,7 +33,7 @@ export async function show(dialog, ask, room, name) {
 }
 
 /** What was seen of a path, and decided for it. */
-function decided(transport, decisions) {
+function decided(decisions) {
   const seen = decisions.filter((one) => one.type === "path");
   if (!seen.length) return null;
   const marks = decisions.filter((one) => one.type === "layers").map((one) => ({ at: -one.agoMs, what: layers(one) }));
@@ -39,9 +42,10 @@ function decided(transport, decisions) {
   const newest = seen.at(-1);
   return element("section", {},
     element("h3", {}, "What its path carries, and what was decided"),
-    element("div", { class: "wide" }, plot({ title: "bit/s", xs: seen.map((one) => -one.agoMs), to: 0, span, least: 100_000, short, marks,
-      width: 680, height: 200, lines: [line("wanted", "third", "wantedOutgoingBitrate"), line("given", "second", "givenOutgoingBitrate"),
-        line("carried", "first", "availableOutgoingBitrate")] })),
+    element("div", { class: "wide", tabindex: 0, role: "group", "aria-label": "Bit rates over time" },
+      plot({ title: "bit/s", xs: seen.map((one) => -one.agoMs), to: 0, span, least: 100_000, short, marks, width: 680,
+        height: 200, lines: [line("wanted", "third", "wantedOutgoingBitrate"),
+          line("given", "second", "givenOutgoingBitrate"), line("carried", "first", "availableOutgoingBitrate")] })),
     element("p", { class: "soft" }, `Last: ${newest.outgoingBitrateCause}. ${count(marks.length, "change")} of layers`,
       yes(marks.length, `, the last: ${marks.at(-1)?.what}`), "."),
   );
@@ -50,7 +54,11 @@ function decided(transport, decisions) {
 const layers = (one) => (one.suspended ? `${one.consumerId} suspended`
   : `${one.consumerId} spatial ${one.spatialLayer ?? "all"}, temporal ${one.temporalLayer ?? "all"}`);
 
-const scrolled = (title, what) => element("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": title }, what);
+/** A table in a box that scrolls. */
+function scrolled(title, heads, left, rows) {
+  const box = { class: "scroll", tabindex: 0, role: "group", "aria-label": title };
+  return element("div", box, table(title, heads, left, rows));
+}
 
 const discards = (one) => Object.entries(one.discards ?? {}).sort((a, b) => b[1] - a[1]).slice(0, 3)
   .map(([reason, packets]) => `${reason} ${short(packets)}`).join(", ") || "–";
@@ -61,30 +69,34 @@ function paths(transports) {
     one.availableOutgoingBitrate ? bits(one.availableOutgoingBitrate) : "–", one.outgoingBitrateCause ?? "–",
     fixed(one.outgoingQueue, "ms"), short(one.packetsReceived), short(one.packetsSent), discards(one),
   ]);
-  return scrolled("Transports", table("Transports", ["remote", "state", "carries", "last cause", "queue", "packets in", "packets out", "discarded"],
-    [0, 1, 3, 7], rows));
+  const heads = ["remote", "state", "carries", "last cause", "queue", "packets in", "packets out", "discarded"];
+  return scrolled("Transports", heads, [0, 1, 3, 7], rows);
 }
 
 function published(producers) {
   const rows = producers.flatMap((one) => one.streams.map((stream) => [
     `${one.kind}${stream.rid ? ` ${stream.rid}` : ""}`, one.codec ?? "–",
     one.paused ? "paused" : stream.active ? "sends" : "silent",
-    stream.frameWidth ? `${stream.frameWidth}×${stream.frameHeight}` : "–", short(stream.packetCount), short(Math.max(0, stream.packetsLost)),
-    short(stream.packetsRepaired), short(stream.keyFrames), short(stream.pliCount + stream.firCount), fixed(stream.roundTripTime, "ms"),
+    stream.frameWidth ? `${stream.frameWidth}×${stream.frameHeight}` : "–",
+    short(stream.packetCount), short(Math.max(0, stream.packetsLost)), short(stream.packetsRepaired),
+    short(stream.keyFrames), short(stream.pliCount + stream.firCount), fixed(stream.roundTripTime, "ms"),
   ]));
   if (!rows.length) return null;
-  return scrolled("Streams that it sends", table("Streams that it sends", ["stream", "codec", "state", "picture", "packets", "lost on the way here", "of these repaired",
-    "key frames", "asked for", "round trip"], [0, 1, 2, 3], rows));
+  const heads = ["stream", "codec", "state", "picture", "packets", "lost on the way here", "of these repaired",
+    "key frames", "asked for", "round trip"];
+  return scrolled("Streams that it sends", heads, [0, 1, 2, 3], rows);
 }
 
 function received(consumers) {
   const rows = consumers.map((one) => [
     one.producerPeerId ?? "–", one.codec ?? "–",
     one.paused ? "paused" : one.suspended ? "suspended" : "is sent", one.limitedBy ?? "–",
-    one.currentSpatialLayer === null ? "–" : `${one.currentSpatialLayer} of ${one.preferredSpatialLayer}`, short(one.packetCount),
-    `${((one.fractionLost * 100) / 256).toFixed(1)} %`, short(one.packetsRetransmitted), short(one.pliCount + one.firCount), fixed(one.roundTripTime, "ms"), discards(one),
+    one.currentSpatialLayer === null ? "–" : `${one.currentSpatialLayer} of ${one.preferredSpatialLayer}`,
+    short(one.packetCount), `${((one.fractionLost * 100) / 256).toFixed(1)} %`, short(one.packetsRetransmitted),
+    short(one.pliCount + one.firCount), fixed(one.roundTripTime, "ms"), discards(one),
   ]);
   if (!rows.length) return null;
-  return scrolled("Streams that it is sent", table("Streams that it is sent", ["from", "codec", "state", "limited by", "layer", "packets", "loss", "retransmitted",
-    "key frames asked for", "round trip", "not sent"], [0, 1, 2, 3, 10], rows));
+  const heads = ["from", "codec", "state", "limited by", "layer", "packets", "loss", "retransmitted",
+    "key frames asked for", "round trip", "not sent"];
+  return scrolled("Streams that it is sent", heads, [0, 1, 2, 3, 10], rows);
 }

@@ -17,13 +17,15 @@ function fill(made, attributes, children) {
     if (typeof value === "function") made.addEventListener(key, value);
     else if (value !== null && value !== false) made.setAttribute(key, value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(...children.flat().filter(isThere));
   return made;
 }
 
+const isThere = (child) => child !== null && child !== undefined && child !== false;
+
 /** Puts these in the place of what is in an element. */
 export function put(into, ...children) {
-  into.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  into.replaceChildren(...children.flat().filter(isThere));
 }
 
 /** 12 300 as "12.3 k". */
@@ -34,10 +36,15 @@ export function short(value) {
   return value >= 100 || Number.isInteger(value) ? value.toFixed(0) : value.toFixed(1);
 }
 
-export const bits = (bps) => (bps >= 1e9 ? `${(bps / 1e9).toFixed(2)} Gbit/s` : bps >= 1e6 ? `${(bps / 1e6).toFixed(1)} Mbit/s`
-  : `${(bps / 1e3).toFixed(0)} kbit/s`);
+export function bits(bps) {
+  if (bps >= 1e9) return `${(bps / 1e9).toFixed(2)} Gbit/s`;
+  return bps >= 1e6 ? `${(bps / 1e6).toFixed(1)} Mbit/s` : `${(bps / 1e3).toFixed(0)} kbit/s`;
+}
 
-export const micros = (us) => (us === null || us === undefined ? "–" : us >= 1000 ? `${(us / 1000).toFixed(1)} ms` : `${us} µs`);
+export function micros(us) {
+  if (us === null || us === undefined) return "–";
+  return us >= 1000 ? `${(us / 1000).toFixed(1)} ms` : `${us} µs`;
+}
 
 export const percent = (value) => `${value >= 10 ? value.toFixed(0) : value.toFixed(1)} %`;
 
@@ -51,15 +58,17 @@ export function since(ms) {
 
 export const count = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
 
-/** What a peer is called: as it says, or else by its name in the room. */
-export const called = (peer) => peer.displayName || peer.peer;
+/** What a peer is called: as it says, or else by its name in the room, of a long number the beginning. */
+export const called = (peer) => peer.displayName
+  || (/^[0-9a-f]{8}-[0-9a-f-]{27}$/.test(peer.peer) ? `viewer ${peer.peer.slice(0, 8)}` : peer.peer);
 
 /** A table: its heads, of which those in `left` are aligned so, and rows of cells. */
 export function table(caption, heads, left, rows) {
   const side = (at) => (left.includes(at) ? { class: "left" } : {});
+  const head = (text, at) => element("th", { scope: "col", ...side(at) }, text);
+  const cell = (what, at) => (at ? element("td", side(at), what) : element("th", { scope: "row", ...side(at) }, what));
   return element("table", {},
     element("caption", {}, caption),
-    element("thead", {}, element("tr", {}, heads.map((head, at) => element("th", { scope: "col", ...side(at) }, head)))),
-    element("tbody", {}, rows.map((cells) => element("tr", {}, cells.map((cell, at) => element(at ? "td" : "th",
-      at ? side(at) : { scope: "row", ...side(at) }, cell))))));
+    element("thead", {}, element("tr", {}, heads.map(head))),
+    element("tbody", {}, rows.map((cells) => element("tr", {}, cells.map(cell)))));
 }
