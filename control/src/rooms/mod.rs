@@ -10,8 +10,9 @@
 //! `silence` (publishers that have vanished), `succession` (what their viewers see next), `layers`, `channels` (data),
 //! `listener`, `load` (whether there is room for more), `overview` and `roster` (what operators see). Participants, who
 //! hear what happens: `participants`, `data`, `report` (counters), and `attendant`, the room's own task, with
-//! `observers`, `scores`, `bot` and its `conversation`. What outlives the server is `saved`, and `restore` goes on with it. The tables (`table`) are in
-//! `state`, their rows in `peer`, `transport` and `media`; what participants are told is in `ear`.
+//! `observers`, `scores`, `bot` and its `conversation`. What outlives the server is `saved`, and `restore` goes on with
+//! it. The tables (`table`) are in `state`, their rows in `peer`, `transport` and `media`; what participants are told
+//! is in `ear`.
 
 mod attendant;
 mod bot;

@@ -84,6 +84,8 @@ pub(super) struct Facts {
     pub(super) is_tcp: bool,
     /// Share of the packets that the server did not send for reasons of its own.
     pub(super) own_loss: f64,
+    /// Share of the packets that were not sent since the path carries less.
+    pub(super) path_loss: f64,
     /// Index of its worker.
     pub(super) worker: u32,
     /// Whether the worker discards media because it is too late.
@@ -163,6 +165,10 @@ fn of_network(facts: &Facts) -> Vec<(u8, String)> {
     if let Some(ms) = facts.round_trip_ms.filter(|ms| *ms >= LONG_ROUND_TRIP_MS) {
         found.push((15, format!("a round trip takes {ms:.0} ms")));
     }
+    if facts.path_loss >= FELT_OWN_LOSS {
+        let what = format!("{} of its packets waited too long for its path", percent(facts.path_loss));
+        found.push((by_share(facts.path_loss, 3.0, 30.0), what));
+    }
     if facts.is_tcp && facts.own_loss >= FELT_OWN_LOSS {
         let what = format!("its TCP connection does not take {} of the packets", percent(facts.own_loss));
         found.push((by_share(facts.own_loss, 5.0, 60.0), what));
@@ -240,9 +246,12 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_tcp_connection_is_the_networks_fault() {
-        let facts = Facts { is_tcp: true, own_loss: 0.1, ..Facts::default() };
-        assert_eq!(judged(&facts).1, Some(Reason::Network));
+    fn what_a_path_or_a_tcp_connection_does_not_take_is_the_networks_fault() {
+        for facts in
+            [Facts { is_tcp: true, own_loss: 0.1, ..Facts::default() }, Facts { path_loss: 0.1, ..Facts::default() }]
+        {
+            assert_eq!(judged(&facts).1, Some(Reason::Network), "{facts:?}");
+        }
     }
 
     #[test]

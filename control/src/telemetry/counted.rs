@@ -8,14 +8,8 @@ use corecast_wire::{
 };
 
 /// Packets that were not sent for reasons of the server's own.
-const OWN: [Discard; 6] = [
-    Discard::LeftHistory,
-    Discard::WaitedTooLong,
-    Discard::SendRefused,
-    Discard::NoHistory,
-    Discard::SealFailed,
-    Discard::KeyExhausted,
-];
+const OWN: [Discard; 5] =
+    [Discard::LeftHistory, Discard::SendRefused, Discard::NoHistory, Discard::SealFailed, Discard::KeyExhausted];
 
 /// Counters of all objects of all workers at one time.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +64,8 @@ pub(super) struct Consumer {
     pub(super) sent: u64,
     /// What was not sent for reasons of the server's own.
     pub(super) kept_back: u64,
+    /// What was not sent since it would have waited too long: for a path that carries less, or for the server.
+    pub(super) waited: u64,
     pub(super) key_frames_asked: u64,
     /// Share of lost packets that its receiver reported last, 0 to 1.
     pub(super) loss: f64,
@@ -157,6 +153,7 @@ impl Consumer {
             current_spatial: stats.current_spatial,
             sent: stats.packet_count,
             kept_back: own(&stats.discards),
+            waited: stats.discards.get(Discard::WaitedTooLong),
             key_frames_asked: stats.pli_count + stats.fir_count,
             loss: f64::from(stats.fraction_lost) / 256.0,
             round_trip_us: stats.round_trip_us,

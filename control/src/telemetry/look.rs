@@ -169,7 +169,7 @@ impl<'a> Comparison<'a> {
             p99_us: load.p99_us,
             ..Facts::default()
         };
-        let (mut sent, mut kept_back, mut worst_source, mut silent) = (0, 0, 0.0, HashSet::new());
+        let (mut sent, mut kept_back, mut waited, mut worst_source, mut silent) = (0, 0, 0, 0.0, HashSet::new());
         for (consumer, before) in consumers.iter().filter(|(consumer, _)| !consumer.paused) {
             let origin = roster.origin(consumer.producer);
             let Some(producer) = self.now.producers.get(&origin) else { continue };
@@ -198,11 +198,17 @@ impl<'a> Comparison<'a> {
             }
             facts.key_frames_asked += consumer.key_frames_asked.saturating_sub(before.key_frames_asked);
             kept_back += consumer.kept_back.saturating_sub(before.kept_back);
+            waited += consumer.waited.saturating_sub(before.waited);
             sent += packets;
         }
         facts.loss /= sent.max(1) as f64;
         facts.source_loss /= sent.max(1) as f64;
-        facts.own_loss = share(kept_back, sent + kept_back);
+        if transport.available_bps.is_none_or(|bps| bps >= transport.wanted_bps) {
+            // The path would have carried it.
+            kept_back += std::mem::take(&mut waited);
+        }
+        let all = sent + kept_back + waited;
+        (facts.own_loss, facts.path_loss) = (share(kept_back, all), share(waited, all));
         facts.silent_sources = silent.into_iter().collect();
         facts.silent_sources.sort();
         facts

@@ -3,8 +3,8 @@
 //!
 //! Heartbeats, which come anyway, make the history of the cores. For the viewers, one task looks at the counters of all
 //! objects at every second heartbeat, a page at a time, and compares them with those of the look before; packets know
-//! nothing of it. `picture` is what is told, `cores` the history, `counted` what a look keeps, `look` the comparison, `complaints`
-//! the judgement, `distributions` what adds up for `/metrics`.
+//! nothing of it. `picture` is what is told, `cores` the history, `counted` what a look keeps, `look` the comparison,
+//! `complaints` the judgement, `distributions` what adds up for `/metrics`.
 
 mod complaints;
 mod cores;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::Stage;
 use crate::call::until;
+use crate::together::pictures;
 
 fn shown(page: &Page<'_>) -> Value {
     page.call("dashboard", &json!([])).expect("it is shown")
@@ -28,6 +29,7 @@ pub(crate) fn says_who_suffers(stage: &Stage, server: &Server, viewer: &str) {
     let worker = &stats["workers"][0];
     let per_s = |text: &Value| text.as_str().and_then(|text| text.parse::<f64>().ok()).unwrap_or_default();
     assert!(per_s(&seen["rooms"][0][3]) > 0.0 && worker["rates"]["packetsReceivedPerS"].as_f64() > Some(0.0), "{seen}");
+    pictures(&page, "dashboard");
     assert_eq!(page.call("open", &json!([viewer])), Ok(json!(true)));
     until("what was decided for it", || {
         let seen = shown(&page);
@@ -35,6 +37,7 @@ pub(crate) fn says_who_suffers(stage: &Stage, server: &Server, viewer: &str) {
         let is_told = peer.contains("Streams that it is sent") && peer.contains("suspended");
         if is_told && seen["decisions"].as_u64() >= Some(3) { Ok(()) } else { Err(seen.to_string()) }
     });
+    pictures(&page, "dashboard-peer");
     for (width, height) in [(1_280, 800), (390, 844)] {
         page.resize(width, height);
         let barriers = page.barriers();

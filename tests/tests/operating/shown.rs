@@ -138,7 +138,7 @@ fn top_finds_the_server_of_its_own_settings_by_https() {
     let tls = ["--tls-self-signed", "--workers", "1"];
     let server = Server::start_command(&mut Command::new(binary()), &tls);
     let listen = server.address.to_string();
-    let top = || Command::new(binary()).args(["--http-listen", &listen, "--tls-self-signed", "top", "--once"]).output();
+    let top = || Command::new(binary()).args(["--tls-self-signed", "--http-listen", &listen, "top", "--once"]).output();
     let text = wait_for("a picture", || top().ok().filter(|output| output.status.success()).map(|done| done.stdout));
     assert!(String::from_utf8_lossy(&text).contains("CORE"), "{}", String::from_utf8_lossy(&text));
     let url = format!("https://{listen}");
