@@ -30,6 +30,8 @@ export async function show(dialog, ask, room, name) {
     received(peer.consumers),
   );
   if (!dialog.open) dialog.showModal();
+  // On a narrow screen the newest is shown first.
+  for (const box of dialog.querySelectorAll(".wide")) box.scrollLeft = box.scrollWidth;
 }
 
 /** What was seen of a path, and decided for it. */
