@@ -1,6 +1,7 @@
 //! What the operator may set, and from where: a flag wins over an environment variable, that over the file, that over
 //! the default. Owns the names; starts nothing.
 
+mod access;
 mod ends;
 mod http;
 mod renew;
@@ -19,10 +20,10 @@ use crate::settings::{
     LogFormat, Network, Placement, PortRange, SoundWait, Span, Workers,
 };
 
+use access::{Access, Admin, Jwt};
 pub(crate) use ends::{Drain, Failover, Restart};
-use http::Access;
 pub(crate) use http::Http;
-pub(crate) use role::{Role, Top};
+pub(crate) use role::{Ctl, Media, Role, Top, Wish};
 pub(crate) use webrtc::{Dtls, Limits, Sctp};
 
 /// Files that are read when `--config` names none; the first that exists.
@@ -45,7 +46,9 @@ pub(crate) struct Config {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) test_hooks: bool,
     pub(crate) http: Http,
+    pub(crate) admin: Admin,
     pub(crate) api: Access,
+    pub(crate) jwt: Jwt,
     pub(crate) rtc: Rtc,
     pub(crate) dtls: Dtls,
     pub(crate) sctp: Sctp,
@@ -342,7 +345,7 @@ fn group(id: &str) -> Option<&'static str> {
     Some(match id.split('_').next()? {
         "config" | "print" | "version" | "help" => return None,
         "http" | "tls" => "[http]: pages and API",
-        "whip" | "whep" | "api" => "[whip], [whep], [api]: who may do what",
+        "whip" | "whep" | "api" | "admin" => "[whip], [whep], [api], [admin]: who may do what",
         "rtc" => "[rtc]: media",
         "dtls" | "sctp" => "[dtls], [sctp]: security and data channels",
         "limits" => "[limits]: what clients may ask",
@@ -374,11 +377,23 @@ fn set_list<T: Clone>(to: &mut Vec<T>, from: &[T]) {
 impl Config {
     /// Settings of the file, overlaid by environment and flags.
     pub(crate) fn load(args: &Args) -> Result<Self, ConfigError> {
-        let file = args.config.clone().or_else(|| DEFAULT_FILES.map(PathBuf::from).into_iter().find(|p| p.exists()));
-        let mut config = file.as_deref().map_or_else(|| Ok(Self::default()), Self::read)?;
+        let mut config = Self::of_file(args)?;
         config.overlay(args);
+        config.load_keys()?;
         config.check()?;
         Ok(config)
+    }
+
+    /// The settings that say where a server listens, of which nothing is checked: for those who ask it.
+    pub(crate) fn to_ask(args: &Args) -> Result<Self, ConfigError> {
+        let mut config = Self::of_file(args)?;
+        config.overlay(args);
+        Ok(config)
+    }
+
+    fn of_file(args: &Args) -> Result<Self, ConfigError> {
+        let file = args.config.clone().or_else(|| DEFAULT_FILES.map(PathBuf::from).into_iter().find(|p| p.exists()));
+        file.as_deref().map_or_else(|| Ok(Self::default()), Self::read)
     }
 
     fn read(path: &Path) -> Result<Self, ConfigError> {

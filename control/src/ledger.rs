@@ -42,6 +42,10 @@ pub(crate) enum About {
     Consumer,
     /// Sessions of WHIP and WHEP, by the secret in their URL.
     Session,
+    /// Peers that an operator has removed from a room.
+    Removed,
+    /// Whether an operator wants no new rooms.
+    Cordon,
 }
 
 /// Where a row stands.

@@ -8,14 +8,17 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod addresses;
+mod admin_socket;
 mod certificate;
 mod check;
 mod config;
 mod connections;
+mod ctl;
 mod exit;
 mod heart;
 mod http;
 mod inherited;
+mod jwt;
 mod ledger;
 mod logging;
 mod ops;
@@ -50,6 +53,12 @@ fn main() -> ExitCode {
     code
 }
 
+/// Writes a text to standard output, and ends with that.
+fn print(text: &str) -> ExitCode {
+    let printed = std::io::stdout().write_all(text.as_bytes());
+    printed.map_or_else(|_| ExitCode::from(exit::FAILED), |()| ExitCode::SUCCESS)
+}
+
 fn run(args: &Args) -> ExitCode {
     match args.role {
         Some(Role::Server { parent }) => return server::run_server(parent),
@@ -58,6 +67,8 @@ fn run(args: &Args) -> ExitCode {
             return workers::spawn::run_worker(parent, index, core);
         }
         Some(Role::Top(ref asked)) => return top::run(args, asked),
+        Some(Role::Ctl(ref wanted)) => return ctl::run(args, wanted),
+        Some(Role::Openapi) => return print(&ops::admin::description()),
         Some(Role::Check | Role::Handover | Role::TakeOver) | None => {}
     }
     let config = match Config::load(args) {
@@ -83,8 +94,7 @@ fn run(args: &Args) -> ExitCode {
     };
     if args.print_config {
         let text = toml::to_string_pretty(&config.without_secrets()).unwrap_or_default();
-        let printed = std::io::stdout().write_all(text.as_bytes());
-        return printed.map_or_else(|_| ExitCode::from(exit::FAILED), |()| ExitCode::SUCCESS);
+        return print(&text);
     }
     let identity = match tls::Identity::of(&config) {
         Ok(identity) => identity,

@@ -1,5 +1,7 @@
 //! The server: workers, rooms and the HTTP API, in the process that the supervisor starts.
 
+pub(crate) mod operators;
+
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
@@ -25,12 +27,13 @@ use crate::http::App;
 use crate::inherited::Inherited;
 use crate::ledger::{About, Key, Ledger, Rows};
 use crate::rooms::{self, Rooms, begin_life};
-use crate::settings::{Isolation, Network};
+use crate::settings::{Grant, Isolation, Network};
 use crate::supervisor::fatal;
 use crate::supervisor::report::{Report, send};
 use crate::tls::Identity;
 use crate::workers::{Pool, Spawned, Watch, spawn};
 use crate::{exit, http, logging, ops, signaling};
+use operators::Listener;
 
 /// For the HTTP requests that are being answered, then for the workers.
 const STOP_LIMIT: Duration = Duration::from_secs(2);
@@ -80,6 +83,7 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
         fatal::install(libc::STDOUT_FILENO)?;
         let report = UnixStream::from(std::io::stdout().as_fd().try_clone_to_owned()?);
         let inherited = Inherited::of(take_over(&report)?);
+        let admin = take_over(&report)?.into_iter().flatten().next().map(Listener::of).transpose()?;
         let mut told = BufReader::new(report.try_clone()?).lines();
         let mut line = move || told.next().unwrap_or_else(|| Err(ErrorKind::UnexpectedEof.into()));
         let config: Config = serde_json::from_str(&line()?)?;
@@ -113,7 +117,14 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
             .thread_keep_alive(FOR_EVER)
             .build()?;
         let told = renewals(line);
-        runtime.block_on(serve(config, addresses, &certificate, (listener, tls), (&report, told), (spawned, left)))
+        runtime.block_on(serve(
+            config,
+            addresses,
+            &certificate,
+            (listener, tls, admin),
+            (&report, told),
+            (spawned, left),
+        ))
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -142,7 +153,7 @@ async fn take_renewals(
             Ok(acceptor) => drop(tls.send_replace(acceptor)),
             Err(sentence) => tracing::error!("the certificate stays as it was: {sentence}"),
         }
-        if let Err(sentence) = logging::set_filter(&config.log.filter) {
+        if let Err(sentence) = ops::set_log_filter(&app, &config.log.filter) {
             tracing::error!("log.filter: {sentence}");
         }
         app.set_config(config);
@@ -183,7 +194,7 @@ async fn serve(
     config: Config,
     addresses: Addresses,
     certificate: &Certificate,
-    (listener, tls): (TcpListener, Option<TlsAcceptor>),
+    (listener, tls, admin): (TcpListener, Option<TlsAcceptor>, Option<Listener>),
     (report, told): (&UnixStream, mpsc::UnboundedReceiver<Renewal>),
     (spawned, left): (Vec<Spawned>, Left),
 ) -> Result<(), Box<dyn std::error::Error>> {
@@ -206,7 +217,7 @@ async fn serve(
     }
     let (placement, weights) = (config.rooms.placement, config.worker.weights.clone());
     let pool = Arc::new(pool.placing(placement, weights, config.rooms.widen_percent));
-    let summary = summary(&config, listener.local_addr()?, &pool, &addresses);
+    let summary = summary(&config, (listener.local_addr()?, admin.as_ref()), &pool, &addresses);
     let ready = Report::Ready { summary, names: addresses.names().clone() };
     let (heartbeat, deadline) = (config.worker.heartbeat.0, config.drain.deadline.0);
     let app = Arc::new(App::new(config, Arc::clone(&pool), addresses, certificate, left.ledger));
@@ -224,6 +235,7 @@ async fn serve(
         tokio::spawn(connections::serve(listener, tls, routes, bounds, is_proxy, stopping))
     };
     tokio::spawn(take_renewals(Arc::clone(&app), told, renew));
+    operators::begin(&app, admin, report.try_clone()?, stop.subscribe());
     send(report, &ready)?;
 
     let (pulse, beating) = heart.beat(report.try_clone()?, deaths, heartbeat);
@@ -283,13 +295,22 @@ impl Wishes {
     }
 }
 
-fn summary(config: &Config, listen: SocketAddr, pool: &Pool, addresses: &Addresses) -> String {
+fn summary(
+    config: &Config,
+    (listen, admin): (SocketAddr, Option<&Listener>),
+    pool: &Pool,
+    addresses: &Addresses,
+) -> String {
     let mut text = format!("corecast {} is ready\n", env!("CORECAST_VERSION"));
     let scheme = if config.http.is_https() { "https" } else { "http" };
     let urls =
         reaching(listen.ip()).into_iter().map(|ip| format!("{scheme}://{}/", SocketAddr::new(ip, listen.port())));
     let urls: Vec<_> = urls.collect();
     let _ = writeln!(text, "  page     {}  (video call; /dashboard, /status, /stats, /health, /rooms)", urls.join(" "));
+    let admin = admin.map(Listener::address);
+    if let Some((address, _)) = &admin {
+        let _ = writeln!(text, "  admin    {address}  (corecast ctl)");
+    }
     let _ = writeln!(text, "  media    {addresses}, UDP ports {}", config.rtc.port_range);
     if let Some(port) = config.rtc.webrtc_port(0) {
         let listen: Vec<_> = addresses.webrtc_ips().iter().map(ToString::to_string).collect();
@@ -323,8 +344,13 @@ fn summary(config: &Config, listen: SocketAddr, pool: &Pool, addresses: &Address
     for driver in drivers {
         let _ = writeln!(text, "  driver   {driver}");
     }
-    if !listen.ip().is_loopback() {
+    let is_open = config.is_open(Grant::Plain);
+    if !listen.ip().is_loopback() && is_open {
         warnings.push(format!("http.listen = {listen}: a client that reaches the API can aim media anywhere"));
+    }
+    if let Some((address, true)) = &admin {
+        let open = if is_open { "who reaches it may do everything, and " } else { "" };
+        warnings.push(format!("admin.listen = {address}: {open}tokens go there in clear text"));
     }
     if addresses.only_loopback() {
         warnings.push("plain media listens on loopback only: set rtc.listen_ips to be reached from elsewhere".into());

@@ -1,6 +1,8 @@
 //! Single settings: each is read from text, from a number where that is natural, and written as text.
 
 mod address;
+mod admin;
+mod grant;
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -11,6 +13,8 @@ use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
 
 pub(crate) use address::{BasePath, IceServer, Listen, ListenIp, Network};
+pub(crate) use admin::AdminListen;
+pub(crate) use grant::Grant;
 
 /// Reading and writing a setting as text: TOML may hold a string, a number, or a list of them.
 struct AsText;
@@ -58,6 +62,7 @@ macro_rules! by_text {
 }
 
 by_text!(
+    AdminListen,
     Calls,
     Workers,
     Isolation,

@@ -94,6 +94,8 @@ impl Server {
             .args(["--rtc-webrtc-port", &webrtc_port.to_string()])
             .args(flags)
             .env("RUST_BACKTRACE", "0")
+            // A server that is killed leaves its socket behind.
+            .env("CORECAST_ADMIN_LISTEN", "off")
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)

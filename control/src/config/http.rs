@@ -1,4 +1,4 @@
-//! What the operator may set about HTTP: where it listens, HTTPS, pages of other origins, and who may do what.
+//! What the operator may set about HTTP: where it listens, HTTPS, pages of other origins; and the flags of `access`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -6,11 +6,8 @@ use std::path::PathBuf;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 
-use super::{Config, ConfigError, set, set_list};
-use crate::settings::{BasePath, Listen, Network};
-
-/// Longest bearer token: no client sends a longer one in a header.
-const MAX_TOKEN_BYTES: usize = 1_024;
+use super::{Config, set, set_list};
+use crate::settings::{AdminListen, BasePath, Listen, Network};
 
 /// The pages and the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,65 +51,6 @@ impl Default for Http {
     }
 }
 
-/// Who may use the WHIP endpoint, the WHEP endpoint, or the rest of the API.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Access {
-    /// Bearer tokens, one of which a client must have. Without any every client may come.
-    pub(crate) tokens: Vec<String>,
-}
-
-impl std::fmt::Debug for Access {
-    /// Tokens are not for logs.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Access").field("tokens", &self.tokens.len()).finish()
-    }
-}
-
-/// Stands for a secret where settings are shown. It is no token, so that settings that were shown and are given back
-/// are refused, and do not become ones that everybody knows the token of.
-const HIDDEN: &str = "(hidden)";
-
-impl Config {
-    /// The settings as people may see them.
-    pub(crate) fn without_secrets(&self) -> Self {
-        let mut shown = self.clone();
-        for access in [&mut shown.api, &mut shown.whip, &mut shown.whep] {
-            access.tokens.iter_mut().for_each(|token| HIDDEN.clone_into(token));
-        }
-        for credential in shown.rtc.ice_servers.iter_mut().filter_map(|server| server.credential.as_mut()) {
-            HIDDEN.clone_into(credential);
-        }
-        shown
-    }
-
-    /// Tokens that open the API beside WHIP and WHEP: those of `api.tokens`; if there are none, the publishers'; if
-    /// there are none of these either, the viewers'. Without any token at all every client may use it.
-    pub(crate) fn api_tokens(&self) -> &[String] {
-        let lists = [&self.api.tokens, &self.whip.tokens, &self.whep.tokens];
-        lists.into_iter().find(|tokens| !tokens.is_empty()).map_or(&[], Vec::as_slice)
-    }
-
-    /// Checks that tokens can be sent in a header.
-    pub(super) fn check_tokens(&self) -> Result<(), ConfigError> {
-        let lists = [("api.tokens", &self.api), ("whip.tokens", &self.whip), ("whep.tokens", &self.whep)];
-        match lists.iter().find(|(_, access)| access.tokens.iter().any(|token| !is_token(token))) {
-            None => Ok(()),
-            Some((name, _)) => {
-                let sentence = "tokens are 1 to 1024 letters, digits and -._~+/ (RFC 6750 section 2.1)";
-                Err(ConfigError(format!("{name}: {sentence}")))
-            }
-        }
-    }
-}
-
-/// RFC 6750 section 2.1: `b64token`.
-fn is_token(text: &str) -> bool {
-    let body = text.trim_end_matches('=');
-    let char = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
-    !body.is_empty() && text.len() <= MAX_TOKEN_BYTES && body.chars().all(char)
-}
-
 /// Flags of these settings.
 #[derive(Clone, Debug, Parser)]
 pub(crate) struct HttpArgs {
@@ -137,6 +75,9 @@ pub(crate) struct HttpArgs {
     /// HTTPS with a certificate made at start: browsers warn, and then allow camera and microphone
     #[arg(long, env = "CORECAST_TLS_SELF_SIGNED", num_args = 0..=1, default_missing_value = "true")]
     tls_self_signed: Option<bool>,
+    /// Where the API for operators listens: auto (a Unix socket), off, a path or IP:PORT [default: auto]
+    #[arg(long, env = "CORECAST_ADMIN_LISTEN", value_name = "WHERE")]
+    admin_listen: Option<AdminListen>,
     /// Bearer tokens of publishers; without any everybody may publish
     #[arg(long, env = "CORECAST_WHIP_TOKENS", value_name = "TOKEN", value_delimiter = ',', hide_env_values = true)]
     whip_tokens: Vec<String>,
@@ -151,6 +92,7 @@ pub(crate) struct HttpArgs {
 impl HttpArgs {
     pub(super) fn overlay(&self, config: &mut Config) {
         set(&mut config.http.listen, &self.http_listen);
+        set(&mut config.admin.listen, &self.admin_listen);
         set(&mut config.http.tls_cert, &self.tls_cert.clone().map(Some));
         set(&mut config.http.tls_key, &self.tls_key.clone().map(Some));
         set(&mut config.http.tls_self_signed, &self.tls_self_signed);
@@ -166,31 +108,6 @@ impl HttpArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tokens_must_fit_into_a_header() {
-        for (text, part) in [
-            ("[whip]\ntokens = [\"a b\"]", "whip.tokens"),
-            ("[whep]\ntokens = [\"\"]", "whep.tokens"),
-            ("[api]\ntokens = [\"a,b\"]", "api.tokens"),
-        ] {
-            let error = Config::parse(text).expect(text).check_tokens().expect_err(text);
-            assert!(error.0.contains(part), "{text}: {}", error.0);
-        }
-        assert_eq!(Config::parse("[whip]\ntokens = [\"a-b.c_d~e+f/==\"]").expect("file").check_tokens(), Ok(()));
-    }
-
-    #[test]
-    fn secrets_are_not_shown_and_what_is_shown_is_no_token() {
-        let text = "[whip]\ntokens = [\"s3cret1\"]\n[whep]\ntokens = [\"s3cret2\"]\n\
-                    [api]\ntokens = [\"s3cret3\", \"s3cret4\"]\n\
-                    [rtc]\nice_servers = [\"turn:turn.example user s3cret5\"]";
-        let config = Config::parse(text).expect("file");
-        let shown = toml::to_string_pretty(&config.without_secrets()).expect("prints");
-        assert!(!shown.contains("s3cret") && shown.contains("turn:turn.example"), "{shown}");
-        let back = Config::parse(&shown).expect("reads");
-        assert_eq!((back.api.tokens.len(), back.check_tokens().is_err()), (2, true));
-    }
 
     #[test]
     fn flags_lie_over_the_file_and_tokens_of_the_api_fall_back_on_the_others() {

@@ -9,6 +9,7 @@ impl Config {
         renewed.whip.clone_from(&new.whip);
         renewed.whep.clone_from(&new.whep);
         renewed.api.clone_from(&new.api);
+        renewed.jwt.clone_from(&new.jwt);
         renewed.http.origins.clone_from(&new.http.origins);
         renewed.http.trusted_proxies.clone_from(&new.http.trusted_proxies);
         renewed.rtc.ice_servers.clone_from(&new.rtc.ice_servers);

@@ -1,11 +1,11 @@
-//! What the program is to be: words of the command line beside the settings.
+//! What this process is: the program in one of its roles, or a command for the operator.
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::settings::LogFormat;
+use crate::settings::{AdminListen, LogFormat};
 
 /// What this process is; without one it is the supervisor.
-#[derive(Clone, Debug, clap::Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Role {
     /// Look at this machine: what keeps a server from being fast, and what to change; 1 if there is anything
     Check,
@@ -17,6 +17,11 @@ pub(crate) enum Role {
     /// Take over from the program that this one replaces: it is on standard input.
     #[command(hide = true)]
     TakeOver,
+    /// Ask a running server, or tell it what to do; 1 if it does not do it
+    Ctl(Ctl),
+    /// Print the description of the API for operators: OpenAPI, as JSON.
+    #[command(hide = true)]
+    Openapi,
     /// The server that the supervisor starts.
     #[command(hide = true)]
     Server {
@@ -60,4 +65,94 @@ pub(crate) struct Top {
     /// Print one picture and end
     #[arg(long)]
     pub(crate) once: bool,
+}
+
+/// What an operator wants of a running server.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Ctl {
+    /// Where the server's API for operators listens: a path or IP:PORT [default: where its settings say]
+    #[arg(long, global = true, value_name = "WHERE")]
+    pub(crate) at: Option<AdminListen>,
+    /// Bearer token, for a server that listens on TCP and has tokens
+    #[arg(long, env = "CORECAST_TOKEN", global = true, value_name = "TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// Show what the server answers, as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) wish: Wish,
+}
+
+/// One thing that an operator wants.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Wish {
+    /// Show the server and its workers
+    Server,
+    /// List the rooms
+    Rooms,
+    /// List who is in a room, and who was removed from it
+    Peers {
+        /// The room
+        room: String,
+    },
+    /// Show everything that is in a room, with counters, as JSON
+    Dump {
+        /// The room
+        room: String,
+    },
+    /// Close a room; or remove a peer from it, who then stays out until it is invited
+    Close {
+        /// The room
+        room: String,
+        /// Remove this peer alone
+        peer: Option<String>,
+        /// Let it come again at once
+        #[arg(long, requires = "peer")]
+        may_return: bool,
+    },
+    /// Let a peer come again that was removed
+    Invite {
+        /// The room
+        room: String,
+        /// The peer
+        peer: String,
+    },
+    /// Let nobody hear or see a peer
+    Mute {
+        /// The room
+        room: String,
+        /// The peer
+        peer: String,
+        /// Only this
+        kind: Option<Media>,
+    },
+    /// Let a peer be heard and seen again
+    Unmute {
+        /// The room
+        room: String,
+        /// The peer
+        peer: String,
+        /// Only this
+        kind: Option<Media>,
+    },
+    /// Make no new rooms; those that are there go on and grow
+    Cordon,
+    /// Make new rooms again
+    Uncordon,
+    /// Stop as SIGTERM does: when nobody is in a room, or drain.deadline is over
+    Drain,
+    /// Start the server and its workers again; calls go on
+    Restart,
+    /// Set what is logged, until the next start
+    Log {
+        /// As log.filter has it: debug, or corecast=debug,warn
+        filter: String,
+    },
+}
+
+/// A kind of media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Media {
+    Audio,
+    Video,
 }

@@ -1,12 +1,13 @@
 //! Everything that a request may need.
 
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{Extensions, StatusCode};
 use axum::response::Response;
+use tokio::sync::mpsc;
 
 use super::admission::{Admission, Admitted};
 use super::counts::SessionCounts;
@@ -56,7 +57,19 @@ pub(crate) struct App {
     refusals: Refusals,
     /// How cores and viewers do.
     telemetry: Telemetry,
+    /// What operators want of the supervisor, and its receiver until somebody takes it.
+    orders: mpsc::UnboundedSender<Order>,
+    ordered: Mutex<Option<mpsc::UnboundedReceiver<Order>>>,
     started: Instant,
+}
+
+/// What an operator wants of the supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Drain, and stop.
+    Drain,
+    /// Start the server again.
+    Restart,
 }
 
 /// Guesses of one address per second; 0 for no limit.
@@ -78,6 +91,7 @@ impl App {
         let bounds = Bounds::new(&config.limits, config.isolation);
         let (listeners, listeners_of_one) = bounds.listeners();
         let (long_answers, long_answers_of_one) = MAX_LONG_ANSWERS;
+        let (orders, ordered) = mpsc::unbounded_channel();
         Self {
             rooms: Arc::new(Rooms::new(
                 Arc::clone(&pool),
@@ -95,6 +109,8 @@ impl App {
             refused_origins: Refused::default(),
             refusals: Refusals::default(),
             telemetry: Telemetry::new(),
+            orders,
+            ordered: Mutex::new(Some(ordered)),
             started: Instant::now(),
             config: RwLock::new(Arc::new(config)),
             pool,
@@ -134,6 +150,17 @@ impl App {
     /// How cores and viewers do.
     pub(crate) fn telemetry(&self) -> &Telemetry {
         &self.telemetry
+    }
+
+    /// Tells the supervisor what an operator wants.
+    pub(crate) fn order(&self, order: Order) {
+        // Without a supervisor nobody takes it.
+        let _ = self.orders.send(order);
+    }
+
+    /// What operators want of the supervisor. Once.
+    pub(crate) fn take_orders(&self) -> Option<mpsc::UnboundedReceiver<Order>> {
+        self.ordered.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Counts a new session, or refuses it.

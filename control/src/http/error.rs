@@ -111,6 +111,7 @@ impl From<rooms::Error> for HttpError {
             Code::Invalid => StatusCode::BAD_REQUEST,
             Code::NotFound => StatusCode::NOT_FOUND,
             Code::WrongState | Code::NameTaken | Code::NoStream => StatusCode::CONFLICT,
+            Code::Removed => StatusCode::FORBIDDEN,
             Code::Unacceptable => StatusCode::UNPROCESSABLE_ENTITY,
             Code::NotSupported => StatusCode::NOT_IMPLEMENTED,
             Code::TooMany => StatusCode::TOO_MANY_REQUESTS,
@@ -121,6 +122,7 @@ impl From<rooms::Error> for HttpError {
         match error.code() {
             Code::NoStream => answer.retry_after(NO_STREAM_RETRY_SECS).because("no_stream"),
             Code::NameTaken => answer.retry_after(NAME_TAKEN_RETRY_SECS).because("name_taken"),
+            Code::Removed => answer.because("removed"),
             _ => answer,
         }
     }

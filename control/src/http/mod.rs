@@ -25,7 +25,7 @@ use axum::middleware;
 use tower::Layer;
 
 pub(crate) use admission::Admitted;
-pub(crate) use app::{Answer, App, AppState};
+pub(crate) use app::{Answer, App, AppState, Order};
 pub(crate) use body::{check_type, parse, text};
 pub(crate) use counts::{SETUP_BOUNDS_S, Sessions as SessionTotals};
 pub(crate) use error::HttpError;

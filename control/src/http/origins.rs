@@ -12,8 +12,9 @@ use super::app::App;
 use super::error::HttpError;
 use crate::config::Config;
 use crate::connections::Scheme;
+use crate::settings::Grant;
 
-const METHODS: &str = "GET, HEAD, POST, PATCH, DELETE, OPTIONS";
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const REQUEST_HEADERS: &str = "Authorization, Content-Type, If-Match, Replaces";
 const RESPONSE_HEADERS: &str = "Location, Link, ETag, Accept-Patch, Accept-Post, WWW-Authenticate, Retry-After";
 /// How long a browser need not ask again.
@@ -128,15 +129,15 @@ fn access(config: &Config, headers: &HeaderMap, scheme: Scheme, (method, path): 
 /// Whether the path asks for a token. Without one the network keeps strangers out, and a page that somebody inside
 /// opens would let them in.
 fn is_guarded(config: &Config, path: &str) -> bool {
-    match path.split('/').nth(1) {
+    let grant = match path.split('/').nth(1) {
         // A WebSocket: without a token to publish by one may watch.
-        Some("" | "protoo") => !config.whep.tokens.is_empty(),
-        Some("whip") => !config.whip.tokens.is_empty(),
-        Some("whep") => !config.whep.tokens.is_empty(),
-        Some("rooms") if path.ends_with("/events") => !config.whep.tokens.is_empty(),
-        Some("rooms" | "stats" | "metrics" | "log-filter") => !config.api_tokens().is_empty(),
-        _ => false,
-    }
+        Some("" | "protoo" | "whep") => Grant::Subscribe,
+        Some("whip") => Grant::Publish,
+        Some("rooms") if path.ends_with("/events") => Grant::Subscribe,
+        Some("rooms" | "stats" | "metrics" | "log-filter" | "v1") => Grant::Admin,
+        _ => return false,
+    };
+    !config.is_open(grant)
 }
 
 fn host(headers: &HeaderMap) -> &str {

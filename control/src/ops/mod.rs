@@ -1,6 +1,8 @@
-//! What operators see and decide: the dashboard, the status page, counters as JSON, health, and who may do what.
+//! What operators see and decide: the dashboard, the status page, counters as JSON, health, who may do what, and their
+//! own API.
 
 pub(crate) mod access;
+pub(crate) mod admin;
 mod dashboard;
 mod get_stats;
 mod metrics;
@@ -16,6 +18,7 @@ use axum::middleware;
 use axum::routing::{get, post, put};
 
 pub(crate) use get_stats::get_stats;
+pub(crate) use verbosity::set_log_filter;
 
 use crate::http::App;
 

@@ -47,7 +47,12 @@ pub(super) async fn health(State(app): AppState) -> Response {
     let healthy = answering == workers.len() && !draining;
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
-        "status": if draining { "draining" } else if healthy { "ok" } else { "starting" },
+        "status": match (draining, healthy) {
+            (true, _) => "draining",
+            (false, false) => "starting",
+            (false, true) if app.rooms().is_cordoned() => "cordoned",
+            (false, true) => "ok",
+        },
         "workers": workers.len(),
         "answering": answering,
         "uptimeMs": ms(app.uptime()),
@@ -56,7 +61,7 @@ pub(super) async fn health(State(app): AppState) -> Response {
     (status, Json(body)).into_response()
 }
 
-fn ms(time: Duration) -> u64 {
+pub(super) fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -113,7 +118,7 @@ pub(super) fn name_objects(room: &Overview, names: &mut Names) {
 }
 
 /// A room for the list, and what its objects are called.
-fn room(room: &Overview, names: &mut Names) -> Value {
+pub(super) fn room(room: &Overview, names: &mut Names) -> Value {
     name_objects(room, names);
     let (broadcasters, peers): (Vec<_>, Vec<_>) = room.peers.iter().partition(|peer| peer.kind.is_broadcaster());
     let broadcaster = |peer: &&PeerInfo| {
@@ -153,12 +158,12 @@ pub(super) async fn rooms(State(app): AppState, extensions: Extensions) -> Answe
 }
 
 /// The right to an answer about so many objects: long ones are bounded in number while they are made and taken.
-fn share(app: &App, extensions: &Extensions, objects: usize) -> Result<Option<Share>, HttpError> {
+pub(super) fn share(app: &App, extensions: &Extensions, objects: usize) -> Result<Option<Share>, HttpError> {
     if objects > MAX_SHORT { app.long_answer(extensions).map(Some) } else { Ok(None) }
 }
 
 /// The answer in parts: the share is held until the last of them is taken.
-fn answer(body: &Value, share: Option<Share>) -> Response {
+pub(super) fn answer(body: &Value, share: Option<Share>) -> Response {
     let bytes = Bytes::from(body.to_string());
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),

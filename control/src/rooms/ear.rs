@@ -9,6 +9,8 @@ use std::time::Instant;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
+use super::muted::Muted;
+
 /// Events that may wait for a participant: of a room of hundreds that all come at once, some for each.
 const BACKLOG: usize = 4_096;
 
@@ -83,6 +85,8 @@ pub(crate) enum PeerEvent {
     Volumes(Arc<[(String, i8)]>),
     /// Another peer speaks; none when all are silent.
     Speaker(Option<String>),
+    /// An operator lets nobody hear or see this of the participant; what it does not name is as its client has it.
+    Muted(Muted),
     /// The server stops at this time, at the latest.
     Closing(Instant),
 }

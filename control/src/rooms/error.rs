@@ -17,6 +17,8 @@ pub(crate) enum Code {
     WrongState,
     /// A peer of that name is there.
     NameTaken,
+    /// An operator has removed the peer from the room.
+    Removed,
     /// The peer publishes nothing yet.
     NoStream,
     /// Well-formed, but not something that this server does.

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::draw::{draw_ssrc, next_id, object_name};
 use super::error::{Code, Error};
 use super::media::{Consumer, Producer};
-use super::peer::{Left, NewPeer, Peer, PeerHandle, PeerKind};
+use super::peer::{Credential, Left, NewPeer, Peer, PeerHandle, PeerKind};
 use super::peers::ProducerInfo;
 use super::room::Room;
 use super::site::Site;
@@ -125,11 +125,13 @@ impl Room {
         asked: Option<&str>,
         watched: &str,
         wanted: Vec<Wanted>,
-        (remote, client): (RemoteParameters, IpAddr),
+        (remote, credential, client): (RemoteParameters, Option<Credential>, IpAddr),
     ) -> Result<(Joined, Option<ChannelEvents>, Vec<Given>), Error> {
         let gone = || Error::no_stream(self.id(), Some(watched));
+        let viewer = viewer(credential, client);
+        self.removals().check(self.id(), &viewer.name, credential)?;
         let (id, name) = (TransportId(next_id()), object_name());
-        let (mut peer, left) = Peer::new(viewer(client));
+        let (mut peer, left) = Peer::new(viewer);
         peer.wanted = asked.map(str::to_owned);
         let handle = peer.handle.clone();
         let mut ssrcs: HashSet<u32> = wanted.iter().flat_map(|of| own_ssrcs(&of.options)).collect();
@@ -203,7 +205,7 @@ impl State {
 }
 
 /// A viewer: a peer without a name that others know.
-fn viewer(client: IpAddr) -> NewPeer {
+fn viewer(credential: Option<Credential>, client: IpAddr) -> NewPeer {
     NewPeer {
         name: object_name(),
         kind: PeerKind::Whep,
@@ -211,7 +213,7 @@ fn viewer(client: IpAddr) -> NewPeer {
         app_data: json!({ "device": { "flag": "viewer", "name": "WHEP" } }),
         rtp_capabilities: None,
         joined: false,
-        credential: None,
+        credential,
         client,
     }
 }

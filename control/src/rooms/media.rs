@@ -39,7 +39,10 @@ pub(super) struct Producer {
     pub(super) sample: Option<Sample>,
     pub(super) consumable: Arc<RtpParameters>,
     pub(super) app_data: Option<Value>,
+    /// By its client.
     pub(super) paused: bool,
+    /// By an operator.
+    pub(super) muted: bool,
     /// How its streams did when they were last looked at, and what was counted then.
     pub(super) scores: Vec<StreamScore>,
     pub(super) counted: Vec<Counted>,
@@ -69,6 +72,7 @@ impl Producer {
             consumable: Arc::new(produced.consumable),
             app_data: None,
             paused: options.paused,
+            muted: false,
             scores: Vec::new(),
             counted: Vec::new(),
             rates: Vec::new(),
@@ -80,6 +84,11 @@ impl Producer {
     pub(super) fn scores_by_encoding(&self) -> Vec<u8> {
         let of = |encoding| self.scores.iter().find(|of| of.encoding == encoding).map_or(0, |of| of.score);
         (0..self.encodings.len()).map(of).collect()
+    }
+
+    /// Whether nothing of it is sent to its consumers.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused || self.muted
     }
 
     /// Whether its consumers may be sent less than all of it: some layers, or nothing if their path carries no more.

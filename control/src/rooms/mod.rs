@@ -10,7 +10,8 @@
 //! `silence` (publishers that have vanished), `succession` (what their viewers see next), `layers`, `channels` (data),
 //! `listener`, `load` (whether there is room for more), `overview` and `roster` (what operators see). Participants, who
 //! hear what happens: `participants`, `data`, `report` (counters), and `attendant`, the room's own task, with
-//! `observers`, `scores`, `bot` and its `conversation`. What outlives the server is `saved`, and `restore` goes on with
+//! `observers`, `scores`, `bot` and its `conversation`. What operators do to peers: `moderation`, `muted`, `removed`.
+//! What outlives the server is `saved`, and `restore` goes on with
 //! it. The tables (`table`) are in `state`, their rows in `peer`, `transport` and `media`; what participants are told
 //! is in `ear`.
 
@@ -30,6 +31,8 @@ mod listener;
 mod load;
 mod media;
 mod message_pipe;
+mod moderation;
+mod muted;
 mod names;
 mod observers;
 mod overview;
@@ -41,6 +44,7 @@ mod plain;
 mod produce_consume;
 mod rate;
 mod registry;
+mod removed;
 mod report;
 mod restore;
 mod room;
@@ -67,6 +71,8 @@ pub(crate) use join::{Given, Joined, Wanted};
 pub(crate) use layers::{LayerReport, LayerWish};
 pub(crate) use listener::Listener;
 pub(crate) use load::Marks;
+pub(crate) use moderation::{Member, MemberProducer, REMOVED};
+pub(crate) use muted::Muted;
 pub(crate) use names::{check_display_name, check_name};
 pub(crate) use overview::{Named, Overview, Size};
 pub(crate) use participants::{CAME_AGAIN, Entered, Profile};

@@ -49,6 +49,7 @@ impl Room {
     pub(crate) async fn enter(self: &Arc<Self>, new: NewPeer) -> Result<Entered, Error> {
         let mut state = self.state().await;
         state.check_open()?;
+        self.removals().check(self.id(), &new.name, new.credential)?;
         if let Some(holder) = state.peers.get(&new.name) {
             if holder.kind != new.kind || holder.credential != new.credential {
                 return Err(Error::new(Code::NameTaken, format!("there is {:?} in the room already", new.name)));

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::draw::next_id;
 use super::ear::{Ear, PeerView};
+use super::muted::Muted;
 use crate::ortc::RtpCapabilities;
 
 /// By which signaling a peer came. One signaling must not act for the peers of another, and viewers are not listed.
@@ -63,9 +64,14 @@ impl PeerKind {
 /// Why a peer leaves that has been given no reason of its own.
 pub(crate) const ROOM_CLOSED: &str = "its room was closed";
 
-/// What a client has shown to be let in, as a digest. Who shows the same may take the place of one that has vanished.
+/// What a client has shown to be let in. Who shows the same may take the place of one that has vanished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Credential(pub(crate) [u8; 32]);
+pub(crate) struct Credential {
+    /// A digest of it.
+    pub(crate) digest: [u8; 32],
+    /// Nobody else shows the same.
+    pub(crate) is_personal: bool,
+}
 
 /// A peer that is about to come.
 #[derive(Clone, Debug)]
@@ -136,6 +142,8 @@ pub(super) struct Peer {
     pub(super) wanted: Option<String>,
     /// Since when there has been nothing to see for a viewer.
     pub(super) stranded_since: Option<Instant>,
+    /// What operators let nobody hear or see of it.
+    pub(super) muted: Muted,
     /// Where the events of a participant go.
     pub(super) ear: Option<Ear>,
     client: IpAddr,
@@ -181,6 +189,7 @@ impl Peer {
             since: Instant::now(),
             wanted: None,
             stranded_since: None,
+            muted: Muted::default(),
             ear: None,
             client: new.client,
             present: watch::Sender::new(None),

@@ -41,6 +41,7 @@ impl Room {
     pub(crate) async fn add_peer(&self, new: NewPeer) -> Result<(PeerHandle, Left), Error> {
         let mut state = self.state().await;
         state.check_open()?;
+        self.removals().check(self.id(), &new.name, new.credential)?;
         if state.peers.contains_key(&new.name) {
             return Err(Error::new(Code::NameTaken, format!("there is {:?} in the room already", new.name)));
         }

@@ -81,7 +81,7 @@ impl Room {
     /// A new producer: its name.
     pub(crate) async fn produce(&self, peer: &PeerHandle, transport: &str, new: NewProducer) -> Result<String, Error> {
         let mut state = self.state().await;
-        state.joined_peer(peer)?;
+        let muted = state.joined_peer(peer)?.muted.has(new.kind);
         let on = state.transport_of(peer, transport)?;
         self.check_home(&on.site)?;
         let mut parameters = new.rtp_parameters;
@@ -90,12 +90,13 @@ impl Room {
             parameters.rtcp.cname = Some(cname.clone());
         }
         let mapped_ssrc = draw_ssrc(&on.ssrcs);
-        let produced = ortc::produce(new.kind, parameters, on.carrier(), new.paused, &draw_cname(), mapped_ssrc)?;
+        let produced =
+            ortc::produce(new.kind, parameters, on.carrier(), new.paused || muted, &draw_cname(), mapped_ssrc)?;
         let cname = produced.rtp_parameters.rtcp.cname.clone();
         let (mut producer, options) = Producer::new(&peer.shared_name(), transport, new.kind, produced);
         self.worker().apply(Command::Produce { transport: on.id, producer: producer.id, options }).await?;
         on.cname = cname;
-        producer.app_data = new.app_data;
+        (producer.paused, producer.muted, producer.app_data) = (new.paused, muted, new.app_data);
         let name = object_name();
         state.producers.insert(name.clone(), producer);
         self.observe(&state, peer.name()).await;
@@ -193,7 +194,7 @@ impl Room {
             app_data: producer.app_data.clone(),
             rtp_parameters: consumed.rtp_parameters,
             streams: producer.streams,
-            producer_paused: producer.paused,
+            producer_paused: producer.is_paused(),
             score: consumer.scored(producer),
         };
         let options = consumed.options;
@@ -204,15 +205,10 @@ impl Room {
     pub(crate) async fn pause_producer(&self, peer: &PeerHandle, name: &str, paused: bool) -> Result<(), Error> {
         let mut state = self.state().await;
         let producer = state.producer_of(peer, name)?;
-        let id = producer.id;
-        self.worker().apply(Command::PauseProducer { producer: id, paused }).await?;
-        self.pause_crossings(&state, name, paused).await?;
-        let producer = state.producer_of(peer, name)?;
-        if std::mem::replace(&mut producer.paused, paused) != paused {
-            for (consumer, of) in state.consumers.iter().filter(|(_, of)| of.producer == name) {
-                state.tell(&of.owner, PeerEvent::ProducerPaused { consumer: consumer.clone(), paused });
-            }
-        }
+        let (id, is_paused) = (producer.id, paused || producer.muted);
+        self.worker().apply(Command::PauseProducer { producer: id, paused: is_paused }).await?;
+        self.pause_crossings(&state, name, is_paused).await?;
+        state.change_pause(name, |producer| producer.paused = paused);
         Ok(())
     }
 
@@ -250,5 +246,19 @@ impl Room {
         let state = self.state().await;
         let Consumer { id, site, .. } = state.consumer_of(peer, consumer)?;
         Ok(site.worker().apply(Command::SetPriority { consumer: *id, priority }).await?)
+    }
+}
+
+impl State {
+    /// A producer was paused or resumed, by its client or by an operator: those who are sent it are told, if that makes
+    /// a difference for them.
+    pub(super) fn change_pause(&mut self, name: &str, change: impl FnOnce(&mut Producer)) {
+        let Some(producer) = self.producers.get_mut(name) else { return };
+        let before = producer.is_paused();
+        change(producer);
+        let paused = producer.is_paused();
+        for (consumer, of) in self.consumers.iter().filter(|(_, of)| of.producer == name && paused != before) {
+            self.tell(&of.owner, PeerEvent::ProducerPaused { consumer: consumer.clone(), paused });
+        }
     }
 }

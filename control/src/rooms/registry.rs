@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ use super::draw::next_id;
 use super::error::{Code, Error};
 use super::load::Marks;
 use super::names::check_name;
+use super::peer::Credential;
+use super::removed::Removed;
 use super::room::{Common, Room};
 use super::saved::SavedRoom;
 use super::site::Site;
@@ -19,7 +22,7 @@ use super::waiting::Waiting;
 use super::webrtc::WebRtc;
 use crate::addresses::Addresses;
 use crate::config;
-use crate::ledger::Ledger;
+use crate::ledger::{About, Key, Ledger, Rows};
 use crate::shares::{Share, Shares, TooMany};
 use crate::workers::Pool;
 
@@ -43,6 +46,8 @@ pub(crate) struct Rooms {
     waiting: Waiting,
     /// Those who come are sent elsewhere, and the rooms that are there go on until this.
     drained_at: OnceLock<Instant>,
+    /// No rooms are made until an operator says otherwise.
+    cordoned: AtomicBool,
 }
 
 /// A room, and its place among those that one address has made.
@@ -68,9 +73,11 @@ impl Rooms {
             addresses,
             webrtc: Arc::new(webrtc),
             viewer_grace: settings.viewer_grace.0,
+            removed: Arc::new(Removed::new(Arc::clone(&ledger))),
             ledger,
         };
-        Self { pool, common, settings, marks, rooms, shares, waiting, drained_at: OnceLock::new() }
+        let (drained_at, cordoned) = (OnceLock::new(), AtomicBool::new(false));
+        Self { pool, common, settings, marks, rooms, shares, waiting, drained_at, cordoned }
     }
 
     pub(super) fn pool(&self) -> &Pool {
@@ -107,6 +114,9 @@ impl Rooms {
         }
         if self.is_draining() {
             return Err(Error::unavailable("the server is about to stop and makes no new rooms"));
+        }
+        if self.is_cordoned() {
+            return Err(Error::unavailable("the server makes no new rooms just now: an operator has cordoned it"));
         }
         self.marks.check(&self.pool)?;
         let share = self.shares.take(client).map_err(|full| match full {
@@ -170,6 +180,38 @@ impl Rooms {
             rooms.remove(room.id());
         }
         Ok(())
+    }
+
+    /// Takes over what the server before was told by operators.
+    pub(super) fn restore_orders(&self, rows: &Rows) {
+        self.common.removed.restore(rows);
+        let cordoned = rows.of::<bool>(About::Cordon, None).first().is_some_and(|(_, cordoned)| *cordoned);
+        self.cordoned.store(cordoned, Ordering::Relaxed);
+    }
+
+    /// Makes no new rooms from now on, or makes some again. Rooms that are there go on and grow.
+    pub(crate) fn cordon(&self, cordoned: bool) {
+        self.cordoned.store(cordoned, Ordering::Relaxed);
+        self.common.ledger.put(Key::new(About::Cordon, "", ""), &cordoned);
+        tracing::info!("an operator wants {}", if cordoned { "no new rooms" } else { "new rooms again" });
+    }
+
+    /// Whether an operator wants no new rooms.
+    pub(crate) fn is_cordoned(&self) -> bool {
+        self.cordoned.load(Ordering::Relaxed)
+    }
+
+    /// An error if an operator has removed this peer from a room.
+    pub(crate) fn check_may_come(&self, room: &str, name: &str, shown: Option<Credential>) -> Result<(), Error> {
+        self.common.removed.check(room, name, shown)
+    }
+
+    /// Lets a peer come again that an operator has removed. An error if it was not out.
+    pub(crate) fn invite(&self, room: &str, name: &str) -> Result<(), Error> {
+        match self.common.removed.invite(room, name) {
+            true => Ok(()),
+            false => Err(Error::not_found("removed peer", name)),
+        }
     }
 
     /// Whether the server is about to stop.

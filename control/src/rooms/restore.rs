@@ -41,6 +41,7 @@ struct Objects {
 impl Rooms {
     /// Makes the rooms of the server before again. To be called before anybody is let in.
     pub(crate) async fn restore(&self, rows: &Rows) -> Result<(), Error> {
+        self.restore_orders(rows);
         let mut rooms = Vec::new();
         for (key, saved) in rows.of::<SavedRoom>(About::Room, None) {
             let Some(room) = self.make_again(&key.room, &saved).await else { continue };

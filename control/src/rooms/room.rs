@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::ear::PeerEvent;
 use super::error::Error;
 use super::events::RoomEvent;
+use super::removed::Removed;
 use super::site::Site;
 use super::state::State;
 use super::webrtc::WebRtc;
@@ -37,6 +38,7 @@ pub(crate) struct Room {
     client: IpAddr,
     /// Where is kept what outlives the server.
     ledger: Arc<Ledger>,
+    removed: Arc<Removed>,
     state: Mutex<State>,
 }
 
@@ -48,6 +50,8 @@ pub(super) struct Common {
     pub(super) webrtc: Arc<WebRtc>,
     pub(super) viewer_grace: Duration,
     pub(super) ledger: Arc<Ledger>,
+    /// Who was removed from which room.
+    pub(super) removed: Arc<Removed>,
 }
 
 /// The tables, locked. What has changed is kept before the lock is given back, and so before a client is told.
@@ -79,9 +83,9 @@ impl Drop for Locked<'_> {
 
 impl Room {
     pub(super) fn new(id: &str, home: Site, common: Common, client: IpAddr, consumer_replicas: usize) -> Self {
-        let Common { pool, addresses, webrtc, viewer_grace, ledger } = common;
+        let Common { pool, addresses, webrtc, viewer_grace, ledger, removed } = common;
         let (id, state) = (id.to_owned(), Mutex::new(State::new()));
-        Self { id, home, pool, addresses, webrtc, viewer_grace, consumer_replicas, client, ledger, state }
+        Self { id, home, pool, addresses, webrtc, viewer_grace, consumer_replicas, client, ledger, removed, state }
     }
 
     /// Further consumers of the same producer that each participant is given.
@@ -137,6 +141,10 @@ impl Room {
 
     pub(super) fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    pub(super) fn removals(&self) -> &Removed {
+        &self.removed
     }
 
     pub(super) async fn state(&self) -> Locked<'_> {

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::ear::Ear;
 use super::media::{Consumer, Producer};
+use super::muted::Muted;
 use super::observers::Observers;
 use super::peer::{Credential, NewPeer, Peer, PeerHandle, PeerKind};
 use super::pipe::{Branch, Crossing, Pipe};
@@ -46,6 +47,7 @@ struct SavedPeer {
     joined: bool,
     credential: Option<Credential>,
     wanted: Option<String>,
+    muted: Muted,
     client: IpAddr,
 }
 
@@ -85,6 +87,7 @@ struct SavedProducer {
     consumable: RtpParameters,
     app_data: Option<Value>,
     paused: bool,
+    muted: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -196,6 +199,7 @@ impl Peer {
             joined: self.joined,
             credential: self.credential,
             wanted: self.wanted.clone(),
+            muted: self.muted,
             client: self.client(),
         }
     }
@@ -214,7 +218,7 @@ impl SavedPeer {
             client: self.client,
         };
         let mut peer = Peer::again(new, self.number);
-        peer.wanted = self.wanted;
+        (peer.wanted, peer.muted) = (self.wanted, self.muted);
         peer
     }
 }
@@ -271,6 +275,7 @@ fn of_producer(producer: &Producer) -> SavedProducer {
         consumable: (*producer.consumable).clone(),
         app_data: producer.app_data.clone(),
         paused: producer.paused,
+        muted: producer.muted,
     }
 }
 
@@ -287,6 +292,7 @@ impl SavedProducer {
             consumable: Arc::new(self.consumable),
             app_data: self.app_data,
             paused: self.paused,
+            muted: self.muted,
             scores: Vec::new(),
             counted: Vec::new(),
             rates: Vec::new(),

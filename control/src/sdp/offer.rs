@@ -60,6 +60,18 @@ impl Offer {
         })
     }
 
+    /// The same offer with its data channels rejected.
+    ///
+    /// # Errors
+    /// Unacceptable if the other sections depend on that one.
+    pub(crate) fn without_data(mut self) -> Result<Self, SdpError> {
+        for section in self.sections.iter_mut().filter(|section| matches!(section.kind, SectionKind::Data(_))) {
+            section.kind = SectionKind::Other;
+        }
+        check_first(self.bundle.as_deref().unwrap_or_default(), &self.sections)?;
+        Ok(self)
+    }
+
     /// Parses an offer.
     ///
     /// # Errors

@@ -28,7 +28,9 @@ use nix::sys::socket::{Backlog, listen};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 
 use crate::addresses::Names;
+use crate::admin_socket::AdminSocket;
 use crate::config::Config;
+use crate::settings::AdminListen;
 use crate::tls::Identity;
 use crate::{exit, logging};
 use backoff::Backoff;
@@ -200,7 +202,19 @@ pub(crate) fn supervise(settings: Settings<'_>) -> ExitCode {
             return ExitCode::from(exit::CANNOT_LISTEN);
         }
     };
-    let begun = Kept::new(config).and_then(|kept| supervise_on(settings, &listener, kept, None));
+    let port = listener.local_addr().map_or(config.http.listen.0.port(), |address| address.port());
+    let admin = match AdminSocket::bind(&config.admin.listen, port) {
+        Ok(admin) => admin,
+        Err(sentence) => {
+            logging::say(&sentence);
+            return ExitCode::from(exit::CANNOT_LISTEN);
+        }
+    };
+    if admin.is_none() && config.admin.listen == AdminListen::Auto {
+        tracing::warn!("there is no folder for a socket of the API for operators: name one by admin.listen");
+    }
+    let sockets = Sockets { listener, admin };
+    let begun = Kept::new(config).and_then(|kept| supervise_on(settings, &sockets, kept, None));
     ended(begun)
 }
 
@@ -208,8 +222,8 @@ pub(crate) fn supervise(settings: Settings<'_>) -> ExitCode {
 pub(crate) fn take_over(settings: Settings<'_>) -> ExitCode {
     fatal::die_of_faults();
     ended(upgrade::unpack(&settings.config).and_then(|taken| {
-        let upgrade::Taken { listener, kept, run, names } = taken;
-        supervise_on(settings, &listener, kept, Some((run, names)))
+        let upgrade::Taken { sockets, kept, run, names } = taken;
+        supervise_on(settings, &sockets, kept, Some((run, names)))
     }))
 }
 
@@ -223,10 +237,19 @@ fn ended(result: io::Result<u8>) -> ExitCode {
     }
 }
 
+/// What servers listen on, one after the other.
+#[derive(Debug)]
+struct Sockets {
+    /// HTTP.
+    listener: TcpListener,
+    /// The API for operators.
+    admin: Option<AdminSocket>,
+}
+
 /// `before` is the server of the program before, which still lives, and the names that it has looked up.
 fn supervise_on(
     mut settings: Settings<'_>,
-    listener: &TcpListener,
+    sockets: &Sockets,
     mut kept: Kept,
     before: Option<(Run, Names)>,
 ) -> io::Result<u8> {
@@ -240,17 +263,23 @@ fn supervise_on(
     let (mut before, mut names) = before.map_or_else(Default::default, |(run, names)| (Some(run), names));
     loop {
         let started = match before.take() {
-            Some(old) => succeed(old, &settings, listener, (&names, &mut kept)),
-            None => Run::start(&settings, listener, &names, &mut kept),
+            Some(old) => succeed(old, &settings, sockets, (&names, &mut kept)),
+            None => Run::start(&settings, sockets, &names, &mut kept),
         };
         let end = match started {
-            Ok(run) => live(run, (&signals, &mut settings), &mut notify, (&program, listener, &mut names, &mut kept))?,
+            Ok(run) => live(run, (&signals, &mut settings), &mut notify, (&program, sockets, &mut names, &mut kept))?,
             // The system has no process or file descriptor left for it just now.
             Err(error) => End::Died(Death::of_start(&error)),
         };
         let death = match end {
             // A program that replaces this one does not come back here.
             End::Asked | End::Replaced => return Ok(exit::STOPPED),
+            End::Again(old) => {
+                tracing::info!("the server restarts, as an operator wants");
+                notify.status("restarting, as asked");
+                before = old.map(|old| *old);
+                continue;
+            }
             End::Died(death) => death,
         };
         was_ready |= death.ready_for.is_some();
@@ -281,14 +310,21 @@ fn live(
     mut run: Run,
     (signals, settings): (&Signals, &mut Settings<'_>),
     notify: &mut Notify,
-    (program, listener, names, kept): (&Path, &TcpListener, &mut Names, &mut Kept),
+    (program, sockets, names, kept): (&Path, &Sockets, &mut Names, &mut Kept),
 ) -> io::Result<End> {
     let end = loop {
         match run.watch(signals, settings, (notify, kept))? {
             End::Replaced => {
-                if let Err(why) = upgrade::replace(program, listener, (&run, run.names().unwrap_or(names)), kept) {
+                if let Err(why) = upgrade::replace(program, sockets, (&run, run.names().unwrap_or(names)), kept) {
                     tracing::error!("no upgrade: {why}");
                 }
+            }
+            // It goes on until the next one is loaded.
+            End::Again(_) if kept.holds_sockets() => {
+                if let Some(found) = run.names() {
+                    names.clone_from(found);
+                }
+                return Ok(End::Again(Some(Box::new(run))));
             }
             end => break end,
         }
@@ -307,13 +343,14 @@ fn live(
 fn succeed(
     mut old: Run,
     settings: &Settings<'_>,
-    listener: &TcpListener,
+    sockets: &Sockets,
     (names, kept): (&Names, &mut Kept),
 ) -> io::Result<Run> {
     // While this one is loaded, that one goes on.
-    let mut next = Run::spawn(&settings.config, listener)?;
+    let next = Run::spawn(&settings.config, sockets);
     old.leave(kept);
-    next.begin(settings, names, kept)?;
+    let mut next = next?;
+    next.begin(settings, sockets, (names, kept))?;
     Ok(next)
 }
 

@@ -28,6 +28,10 @@ pub(crate) enum Report {
     },
     /// The control plane lives.
     Beat,
+    /// An operator wants corecast to drain and stop.
+    Drain,
+    /// An operator wants the server to start again.
+    Restart,
     /// The server or a worker could not start. Written by the server.
     StartFailed {
         /// The exit code of a program that has never been ready; none if trying again may help.

@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use corecast_dataplane::hand_over;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -19,7 +19,7 @@ use serde_json::json;
 use super::kept::Kept;
 use super::notify::Notify;
 use super::report::{Died, Report, Reports};
-use super::{Settings, Signals, readable};
+use super::{Settings, Signals, Sockets, readable};
 use crate::addresses::Names;
 use crate::check;
 use crate::config::Config;
@@ -51,6 +51,8 @@ pub(super) enum End {
     Asked,
     /// It lives, and another program is to go on with it.
     Replaced,
+    /// Another server is to take its place: it lives, or has ended.
+    Again(Option<Box<Run>>),
     Died(Death),
 }
 
@@ -99,6 +101,8 @@ pub(super) struct Run {
     ended: Option<WaitStatus>,
     /// How it was told to end, and when to wait no longer.
     stopping: Option<Stopping>,
+    /// Another server is to take its place.
+    is_to_restart: bool,
     /// For so long those who are in rooms may stay once it is told to drain.
     drain: Duration,
 }
@@ -135,23 +139,23 @@ impl Run {
     /// what names meant to that one, one line each.
     pub(super) fn start(
         settings: &Settings<'_>,
-        listener: &TcpListener,
+        sockets: &Sockets,
         names: &Names,
         kept: &mut Kept,
     ) -> std::io::Result<Self> {
-        let mut run = Self::spawn(&settings.config, listener)?;
-        run.begin(settings, names, kept)?;
+        let mut run = Self::spawn(&settings.config, sockets)?;
+        run.begin(settings, sockets, (names, kept))?;
         Ok(run)
     }
 
     /// The same of a server that waits to be told.
-    pub(super) fn spawn(config: &Config, listener: &TcpListener) -> std::io::Result<Self> {
+    pub(super) fn spawn(config: &Config, sockets: &Sockets) -> std::io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         let child = Command::new("/proc/self/exe")
             .arg0("corecast")
             .args(["server", "--parent", &std::process::id().to_string()])
             .env("GLIBC_TUNABLES", tunables())
-            .stdin(Stdio::from(listener.as_fd().try_clone_to_owned()?))
+            .stdin(Stdio::from(sockets.listener.as_fd().try_clone_to_owned()?))
             .stdout(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
             .process_group(0)
             .spawn()?;
@@ -160,7 +164,12 @@ impl Run {
     }
 
     /// Tells a server that waits what there is to be told.
-    pub(super) fn begin(&mut self, settings: &Settings<'_>, names: &Names, kept: &mut Kept) -> std::io::Result<()> {
+    pub(super) fn begin(
+        &mut self,
+        settings: &Settings<'_>,
+        sockets: &Sockets,
+        (names, kept): (&Names, &mut Kept),
+    ) -> std::io::Result<()> {
         let Settings { config, identity, .. } = settings;
         let told = [serde_json::to_string(config)?, serde_json::to_string(identity)?, serde_json::to_string(names)?];
         let blamed = serde_json::to_string(&kept.take_blamed())?;
@@ -169,6 +178,10 @@ impl Run {
         // A server that has died by now is told nothing; that it has is seen when it is watched.
         if let Err(error) = kept.hand_over(stream) {
             tracing::warn!("the server is not handed what outlived the one before: {error}");
+        }
+        let admin: Vec<_> = sockets.admin.iter().map(AsFd::as_fd).collect();
+        if let Err(error) = hand_over(stream, &[admin]) {
+            tracing::warn!("the server is not handed the socket for operators: {error}");
         }
         let _ = stream.write_all(format!("{}\n{blamed}\n", told.join("\n")).as_bytes());
         stream.set_nonblocking(true)?;
@@ -194,6 +207,7 @@ impl Run {
             exit: None,
             ended: None,
             stopping: None,
+            is_to_restart: false,
             drain: config.drain.deadline.0,
         })
     }
@@ -259,6 +273,13 @@ impl Run {
             // After the reaping: what a process wrote before its end is there by now.
             for report in self.reports.take() {
                 self.hear(report, &settings.config, notify);
+            }
+            if self.is_to_restart && self.stopping.is_none() {
+                if kept.holds_sockets() {
+                    // Calls go on, and clients are told nothing.
+                    return Ok(End::Again(None));
+                }
+                self.end_by(Signal::SIGINT, STOP_LIMIT);
             }
             self.check_time();
             if let Some(end) = self.end() {
@@ -330,6 +351,7 @@ impl Run {
     /// Asked to end: first a drain, if that is what is wanted, then at once, then by force.
     fn stop(&mut self, drain: bool, notify: &Notify) {
         notify.stopping();
+        self.is_to_restart = false;
         let now = Instant::now();
         let (is_draining, limit) = match self.stopping {
             None => (drain, if drain { self.drain + STOP_LIMIT } else { STOP_LIMIT }),
@@ -338,13 +360,19 @@ impl Run {
             Some(Stopping { is_draining: true, .. }) => (false, STOP_LIMIT),
             Some(Stopping { is_draining: false, .. }) => (false, Duration::ZERO),
         };
-        self.stopping = Some(Stopping { is_draining, asked_at: now, until: now + limit });
         if is_draining {
             tracing::info!("draining: rooms that are there may go on for {:.0} s", self.drain.as_secs_f32());
         } else if !limit.is_zero() {
             tracing::info!("stopping");
         }
-        let _ = kill(self.server, if is_draining { Signal::SIGTERM } else { Signal::SIGINT });
+        self.end_by(if is_draining { Signal::SIGTERM } else { Signal::SIGINT }, limit);
+    }
+
+    /// Tells the server to end, within this time.
+    fn end_by(&mut self, signal: Signal, limit: Duration) {
+        let now = Instant::now();
+        self.stopping = Some(Stopping { is_draining: signal == Signal::SIGTERM, asked_at: now, until: now + limit });
+        let _ = kill(self.server, signal);
     }
 
     fn reap(&mut self) {
@@ -377,6 +405,8 @@ impl Run {
                 }
             }
             Report::Beat => self.beat = Instant::now(),
+            Report::Drain => self.stop(true, notify),
+            Report::Restart => self.is_to_restart = self.stopping.is_none(),
             Report::StartFailed { exit, cause } => {
                 self.exit = exit;
                 self.note_death(cause, Duration::ZERO);
@@ -426,7 +456,8 @@ impl Run {
             if late && self.ended.is_none() {
                 tracing::warn!("the server did not stop by itself and is killed");
             }
-            return (late || self.ended.is_some()).then_some(End::Asked);
+            let end = if self.is_to_restart { End::Again(None) } else { End::Asked };
+            return (late || self.ended.is_some()).then_some(end);
         }
         let (ready_for, exit) = (self.ready_at.map(|at| at.elapsed()), self.exit);
         match (self.died.take(), self.ended) {

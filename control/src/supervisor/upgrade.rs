@@ -9,7 +9,6 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -22,14 +21,16 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::SigSet;
 use serde::{Deserialize, Serialize};
 
+use super::Sockets;
 use super::kept::{Kept, KeptParts};
 use super::run::{Run, RunParts};
 use crate::addresses::Names;
+use crate::admin_socket::AdminSocket;
 use crate::config::Config;
 use crate::logging;
 
 /// How one program hands over to another. Those of another number begin with nothing.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// For the new program to say whether it can take over.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 const TICK: Duration = Duration::from_millis(5);
@@ -43,12 +44,14 @@ struct Known {
     kept: KeptParts,
     run: RunParts,
     names: Names,
+    /// Whether there is a socket of the API for operators, and its file.
+    admin: Option<Option<PathBuf>>,
 }
 
 /// What a program has taken over from the one before.
 #[derive(Debug)]
 pub(super) struct Taken {
-    pub(super) listener: TcpListener,
+    pub(super) sockets: Sockets,
     pub(super) kept: Kept,
     pub(super) run: Run,
     pub(super) names: Names,
@@ -77,7 +80,7 @@ fn arguments() -> Vec<OsString> {
 /// Becomes the program at `program`. Returns only if that cannot be, and why; then everything is as it was.
 pub(super) fn replace(
     program: &Path,
-    listener: &TcpListener,
+    sockets: &Sockets,
     (run, names): (&Run, &Names),
     kept: &mut Kept,
 ) -> Result<(), String> {
@@ -85,7 +88,7 @@ pub(super) fn replace(
     probe(program, &arguments)?;
     // What workers have told until now is taken here; what they tell from now on waits in the socket.
     kept.take();
-    let stdin = pack(listener, (run, names), kept).map_err(|error| format!("nothing can be handed over: {error}"))?;
+    let stdin = pack(sockets, (run, names), kept).map_err(|error| format!("nothing can be handed over: {error}"))?;
     // A signal that comes in between waits until the new program listens to it.
     let blocked = SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK);
     let error = Command::new(program).args(arguments).arg("take-over").stdin(Stdio::from(stdin)).exec();
@@ -135,13 +138,15 @@ fn probe(program: &Path, arguments: &[OsString]) -> Result<(), String> {
 }
 
 /// A socket that holds everything, until somebody takes it.
-fn pack(listener: &TcpListener, (run, names): (&Run, &Names), kept: &Kept) -> io::Result<OwnedFd> {
+fn pack(sockets: &Sockets, (run, names): (&Run, &Names), kept: &Kept) -> io::Result<OwnedFd> {
     let (groups, kept) = kept.parts();
-    let known = Known { format: FORMAT, kept, run: run.parts(), names: names.clone() };
+    let admin = sockets.admin.as_ref().map(|admin| admin.path().map(Path::to_owned));
+    let known = Known { format: FORMAT, kept, run: run.parts(), names: names.clone(), admin };
     let mut file = File::from(memfd_create(c"corecast-upgrade", MFdFlags::MFD_CLOEXEC)?);
     serde_json::to_writer(&mut file, &known)?;
     let (ours, theirs) = UnixStream::pair()?;
-    let mut all = vec![vec![file.as_fd(), listener.as_fd(), run.stream()]];
+    let own = [file.as_fd(), sockets.listener.as_fd(), run.stream()];
+    let mut all = vec![own.into_iter().chain(sockets.admin.iter().map(AsFd::as_fd)).collect()];
     all.extend(groups);
     // Nobody reads yet: what does not fit at once never will.
     ours.set_nonblocking(true)?;
@@ -158,8 +163,10 @@ pub(super) fn unpack(config: &Config) -> io::Result<Taken> {
     let mut file = File::from(file.ok_or_else(missing)?);
     file.rewind()?;
     let known: Known = serde_json::from_reader(file)?;
+    let admin = known.admin.zip(own.next()).map(|(path, socket)| AdminSocket::of_parts(socket, path));
+    let listener = listener.ok_or_else(missing)?.into();
     Ok(Taken {
-        listener: listener.ok_or_else(missing)?.into(),
+        sockets: Sockets { listener, admin },
         kept: Kept::of_parts(groups.collect(), known.kept, config)?,
         run: Run::of_parts(known.run, stream.ok_or_else(missing)?.into(), config)?,
         names: known.names,

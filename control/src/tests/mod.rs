@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 mod access;
+mod admin;
 mod dashboard;
 mod endpoints;
+mod grants;
 mod joins;
 mod layers;
 mod metrics;
@@ -25,13 +28,16 @@ use crate::config::Config;
 use crate::http::App;
 use crate::ledger::Rows;
 use crate::rooms::Rooms;
-use crate::server::router;
+use crate::server::{operators, router};
 use crate::workers::fake_worker;
 use crate::workers::{Pool, Spawned, Watch};
 
 /// A server on a port of its own.
 struct Server {
     address: std::net::SocketAddr,
+    /// The API for operators, as it is served by a Unix socket and by TCP.
+    admin: std::net::SocketAddr,
+    admin_by_tcp: std::net::SocketAddr,
 }
 
 struct Answer {
@@ -91,12 +97,16 @@ impl Server {
         let certificate = Certificate::draw().expect("draws");
         let app = Arc::new(App::new(config, pool, addresses, &certificate, Arc::default()));
         tokio::spawn(Rooms::close_idle(Arc::clone(app.rooms())));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let address = listener.local_addr().expect("bound");
-        let service =
-            router(&app, &Rows::default()).await.into_make_service_with_connect_info::<std::net::SocketAddr>();
-        tokio::spawn(axum::serve(listener, service).into_future());
-        (Self { address }, app)
+        let address = serve(router(&app, &Rows::default()).await).await;
+        let (admin, admin_by_tcp) =
+            (serve(operators::routes(&app, false)).await, serve(operators::routes(&app, true)).await);
+        (Self { address, admin, admin_by_tcp }, app)
+    }
+
+    /// A request to the API for operators, as by a Unix socket.
+    async fn admin(&self, method: &str, path: &str, body: &str) -> Answer {
+        let stream = TcpStream::connect(self.admin).await.expect("connects");
+        self.send_on(stream, method, path, "", body).await
     }
 
     async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
@@ -150,6 +160,15 @@ impl Server {
         let stats = self.get("/stats").await.json();
         json!([stats["rooms"], stats["transports"].as_array().map(Vec::len)])
     }
+}
+
+/// Serves these routes: where.
+async fn serve(routes: Router) -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = listener.local_addr().expect("bound");
+    let service = routes.into_make_service_with_connect_info::<std::net::SocketAddr>();
+    tokio::spawn(axum::serve(listener, service).into_future());
+    address
 }
 
 /// Whether a client is told to come again after some seconds.

@@ -48,7 +48,7 @@ pub(crate) fn config(index: u32) -> WorkerConfig {
 pub(crate) fn spawn(index: u32) -> Spawned {
     let (link, theirs) = UnixStream::pair().expect("socket pair");
     std::thread::spawn(move || run(theirs, None));
-    Spawned { config: config(index), link, child: None }
+    Spawned { config: config(index), link, child: None, filters: None }
 }
 
 /// Starts a fake worker and opens its link.
@@ -139,7 +139,7 @@ pub(crate) fn spawn_holding(index: u32, hold: Hold) -> (Spawned, Arc<AtomicUsize
     let count = Arc::new(AtomicUsize::new(0));
     let holding = Holding { hold, began: false, seen: 0, kept: Vec::new(), count: Arc::clone(&count) };
     std::thread::spawn(move || run(theirs, Some(holding)));
-    (Spawned { config: config(index), link, child: None }, count)
+    (Spawned { config: config(index), link, child: None, filters: None }, count)
 }
 
 fn run(mut link: UnixStream, mut holding: Option<Holding>) {

@@ -3,6 +3,8 @@
 //! Owns what is known of each worker. A death is told once, to the one that started the pool; what follows from it is
 //! the supervisor's affair.
 
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::process::Child;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,6 +63,8 @@ pub(crate) struct Worker {
     ports: (u16, u16),
     link: Link,
     events: EventRouter,
+    /// Where it is told filters of its log, if it has a process of its own.
+    filters: Option<UnixStream>,
     state: Mutex<State>,
 }
 
@@ -90,8 +94,10 @@ pub(crate) struct Watch {
 #[derive(Debug)]
 pub(crate) struct Spawned {
     pub(super) config: WorkerConfig,
-    pub(super) link: std::os::unix::net::UnixStream,
+    pub(super) link: UnixStream,
     pub(super) child: Option<Child>,
+    /// Where a worker that has a process of its own is told filters of its log.
+    pub(super) filters: Option<UnixStream>,
 }
 
 /// All workers.
@@ -135,6 +141,14 @@ impl Worker {
         &self.link
     }
 
+    /// Has it log by this filter. One that is a thread logs as the server does.
+    pub(crate) fn set_log_filter(&self, filter: &str) -> std::io::Result<()> {
+        let Some(mut filters) = self.filters.as_ref() else { return Ok(()) };
+        // In one line, whatever white space it came with.
+        let filter: Vec<_> = filter.split_whitespace().collect();
+        filters.write_all(format!("{}\n", filter.join(" ")).as_bytes())
+    }
+
     /// What it tells of its objects.
     pub(crate) fn events(&self) -> &EventRouter {
         &self.events
@@ -174,7 +188,7 @@ impl Pool {
         let (deaths, died) = mpsc::unbounded_channel();
         let (starts, started) = mpsc::unbounded_channel();
         let mut workers = Vec::new();
-        for Spawned { config, link, child } in spawned {
+        for Spawned { config, link, child, filters } in spawned {
             link.set_nonblocking(true)?;
             let stream = tokio::net::UnixStream::from_std(link)?;
             let (index, core, ports) = (config.index, config.core, config.port_range);
@@ -187,6 +201,7 @@ impl Pool {
                 ports,
                 link,
                 events: EventRouter::default(),
+                filters,
                 state: Mutex::default(),
             });
             tokio::spawn(listen(Arc::clone(&worker), events, child, starts.clone(), deaths.clone()));
@@ -366,9 +381,9 @@ mod tests {
         usage_interval: Duration::from_secs(120),
     };
 
-    fn silent(index: u32) -> (Spawned, std::os::unix::net::UnixStream) {
-        let (link, theirs) = std::os::unix::net::UnixStream::pair().expect("socket pair");
-        (Spawned { config: fake_worker::config(index), link, child: None }, theirs)
+    fn silent(index: u32) -> (Spawned, UnixStream) {
+        let (link, theirs) = UnixStream::pair().expect("socket pair");
+        (Spawned { config: fake_worker::config(index), link, child: None, filters: None }, theirs)
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 //!
 //! Called from the main thread before a runtime exists: a parent-death signal follows the thread that forked.
 
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -18,6 +19,7 @@ use crate::addresses::Addresses;
 use crate::certificate::Certificate;
 use crate::config::{Config, Log};
 use crate::inherited::Inherited;
+use crate::logging;
 use crate::settings::Isolation;
 use crate::supervisor::fatal;
 
@@ -59,12 +61,16 @@ pub(crate) fn all(
             }
             Isolation::Process => {
                 let child = process(index, core, theirs, report, &config.log)?;
+                let (filters, read) = UnixStream::pair()?;
+                filters.set_nonblocking(true)?;
                 // A worker that has died by now is told nothing; that it has is seen by the end of its link.
                 let _ = hand_over(&link, &inherited.groups_of(index));
-                Some(child)
+                let _ = hand_over(&link, &[vec![read.as_fd()]]);
+                Some((child, filters))
             }
         };
-        spawned.push(Spawned { config: worker, link, child });
+        let (child, filters) = child.unzip();
+        spawned.push(Spawned { config: worker, link, child, filters });
     }
     Ok(spawned)
 }
@@ -125,6 +131,9 @@ pub(crate) fn run_worker(parent: i32, index: u32, core: u32) -> ExitCode {
         fatal::identify(index, core);
         let link = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         let keep = Inherited::of(take_over(&link)?).take_keep(index)?;
+        if let Some(filters) = take_over(&link)?.into_iter().flatten().next() {
+            std::thread::Builder::new().name("filters".into()).spawn(move || take_filters(filters.into()))?;
+        }
         Ok(work(link, keep)?)
     };
     match run() {
@@ -133,6 +142,14 @@ pub(crate) fn run_worker(parent: i32, index: u32, core: u32) -> ExitCode {
             tracing::debug!("worker {index} did not start: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Logs by each filter that the server tells, a line each, until the server has gone.
+fn take_filters(told: UnixStream) {
+    for filter in BufReader::new(told).lines().map_while(Result::ok) {
+        // The server has read it before.
+        let _ = logging::set_filter(&filter);
     }
 }
 

@@ -3,8 +3,10 @@
 
 mod drain;
 mod ends;
+mod operators;
 mod people;
 mod reload;
 mod rooms;
 mod shown;
+mod tokens;
 mod told;

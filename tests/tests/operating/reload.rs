@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use corecast_tests::server::{Server, binary, wait_for};
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("corecast-reload-{}-{number}", std::process::id()));
@@ -20,7 +20,7 @@ impl Folder {
         Self(path)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -31,7 +31,7 @@ impl Drop for Folder {
     }
 }
 
-fn start(settings: &Path) -> Server {
+pub(crate) fn start(settings: &Path) -> Server {
     // Also where these tests themselves run under nohup.
     let mut command = Command::new("env");
     command.arg("--default-signal=HUP").arg(binary());
@@ -39,7 +39,7 @@ fn start(settings: &Path) -> Server {
     Server::start_command(&mut command, &["--workers", "1", "--config", settings])
 }
 
-fn renew(server: &Server) {
+pub(crate) fn renew(server: &Server) {
     let before = server.lines(&["settings were read again"]).len();
     server.signal_supervisor("HUP");
     wait_for("the renewal", || (server.lines(&["settings were read again"]).len() > before).then_some(()));

@@ -81,10 +81,11 @@ const CONTROL: &[Row<'_>] = &[
     ("exit", &[]),
     ("settings", &[]),
     ("logging", &["settings"]),
+    ("jwt", &["settings"]),
     ("shares", &[]),
     ("ortc", &[]),
     ("sdp", &["ortc"]),
-    ("config", &["settings", "sdp"]),
+    ("config", &["settings", "jwt", "sdp"]),
     ("addresses", &["settings", "config"]),
     ("certificate", &[]),
     ("ledger", &[]),
@@ -92,8 +93,9 @@ const CONTROL: &[Row<'_>] = &[
     ("tls", &["settings", "config", "addresses"]),
     ("connections", &["settings", "shares", "config"]),
     ("check", &["config"]),
-    ("supervisor", &["check", "exit", "ledger", "logging", "settings", "config", "addresses", "tls"]),
-    ("workers", &["settings", "config", "addresses", "certificate", "inherited", "supervisor"]),
+    ("admin_socket", &["settings"]),
+    ("supervisor", &["check", "exit", "ledger", "logging", "settings", "config", "addresses", "admin_socket", "tls"]),
+    ("workers", &["settings", "logging", "config", "addresses", "certificate", "inherited", "supervisor"]),
     ("heart", &["exit", "supervisor", "workers"]),
     ("rooms", &["settings", "shares", "config", "addresses", "certificate", "ledger", "ortc", "sdp", "workers"]),
     ("telemetry", &["workers", "rooms"]),
@@ -113,8 +115,9 @@ const CONTROL: &[Row<'_>] = &[
             "telemetry",
         ],
     ),
-    ("ops", &["logging", "shares", "config", "workers", "rooms", "telemetry", "http"]),
+    ("ops", &["settings", "logging", "jwt", "shares", "config", "ortc", "workers", "rooms", "telemetry", "http"]),
     ("top", &["exit", "logging", "config", "telemetry"]),
+    ("ctl", &["exit", "settings", "config", "admin_socket", "http", "ops"]),
     ("signaling", &["*"]),
     ("server", &["*"]),
 ];
@@ -123,7 +126,7 @@ const CONTROL: &[Row<'_>] = &[
 const ONLY_IN: &[(&str, &str, &[&str])] = &[
     ("dataplane/core/src", "impl Worker", &["worker"]),
     ("control/src", "axum", &["http", "signaling", "ops", "server", "connections"]),
-    ("control/src", "StatusCode", &["http", "signaling", "ops", "connections"]),
+    ("control/src", "StatusCode", &["http", "signaling", "ops", "connections", "ctl"]),
 ];
 
 /// Leaves out what is known not to hold yet.

@@ -43,10 +43,14 @@ pub(super) fn routes(app: Arc<App>) -> Router {
         .route("/consumers/{consumer}/requestKeyFrame", post(r::request_key_frame))
         .route("/consumers/{consumer}/setPreferredLayers", post(r::set_preferred_layers))
         .route("/consumers/{consumer}/stats", get(r::consumer_stats));
+    let operators = Router::new()
+        .route("/rooms/{room}", delete(r::close_room))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), access::operate));
     Router::new()
-        .route("/rooms/{room}", get(r::capabilities).delete(r::close_room))
+        .route("/rooms/{room}", get(r::capabilities))
         .route("/rooms/{room}/broadcasters", post(r::create))
         .nest("/rooms/{room}/broadcasters/{broadcaster}", broadcaster)
-        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), access::operate))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), access::broadcast))
+        .merge(operators)
         .with_state(app)
 }

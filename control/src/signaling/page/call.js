@@ -93,7 +93,7 @@ export class Call {
     for (const peer of [...this.#people.keys()]) this.#forget(peer);
     this.#what.media?.removeEventListener("change", this.#showSelf);
     this.#what.grid.clear();
-    for (const key of ["away", "closing", "autoplay", "codec"]) this.#what.notices.clear(key);
+    for (const key of ["away", "closing", "autoplay", "codec", "muted"]) this.#what.notices.clear(key);
   }
 
   /** Plays everything with sound: called from a click, which browsers ask for. */
@@ -138,8 +138,17 @@ export class Call {
         const words = "The call may be interrupted then, and goes on by itself.";
         this.#what.notices.show("closing", "warning", `The server stops in ${seconds} seconds. ${words}`);
       },
+      muted: (kinds) => this.#muted(kinds),
       changed: () => this.#sessionChanged(),
     };
+  }
+
+  /** An operator has muted us, or not any longer. */
+  #muted({ audio, video }) {
+    const what = audio && video ? "You are muted" : audio ? "Your microphone is muted" : "Your camera is muted";
+    const { notices } = this.#what;
+    if (audio || video) notices.show("muted", "warning", `${what} by an operator: nobody gets what you send.`);
+    else notices.clear("muted");
   }
 
   #heard({ peer, kind, text, up, emoji }) {

@@ -47,7 +47,8 @@ const chat = new Chat({
   call: at("call"),
   sends: (text) => {
     if (!call?.talk.say(text)) {
-      notices.show("chat", "warning", "You are not connected just now: this was not sent.", { passing: true });
+      const why = call?.talk.mayTalk === false ? "Your token is not for writing" : "You are not connected just now";
+      notices.show("chat", "warning", `${why}: this was not sent.`, { passing: true });
       return false;
     }
     chat.add({ name: "You", text, own: true });
@@ -146,7 +147,7 @@ function end() {
 
 /** The server will not have us: back to the lobby, with its reason. */
 function refused(error) {
-  const again = error.needsToken || error.status === 403;
+  const again = error.needsToken || (error.status === 403 && /token/.test(error.message));
   leave(error.words);
   if (again) lobby.askForToken(`${error.words} Open the link that you were given, or enter the token here.`);
 }

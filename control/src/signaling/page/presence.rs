@@ -11,8 +11,9 @@ use futures_util::stream;
 use serde_json::{Value, json};
 
 use crate::http::{Answer, App, AppState, ListenQuery, sse};
-use crate::ops::access;
+use crate::ops::access::{self, Wish};
 use crate::rooms::{Listener, Presence, RoomEvent, check_name};
+use crate::settings::Grant;
 use crate::shares::Share;
 
 /// A page listens before anybody publishes. That makes no room: it hears that nobody is there, and waits for the room.
@@ -23,7 +24,8 @@ pub(super) async fn listen(
     extensions: Extensions,
     headers: HeaderMap,
 ) -> Answer {
-    access::check_listener(&app.config(), &headers, query.token.as_deref()).or_else(|refused| {
+    let wish = Wish::new(Grant::Subscribe, Some(&room), &headers).with_token(query.token.as_deref());
+    access::check_listener(&app.config(), wish).or_else(|refused| {
         app.admit_guess(&extensions, "requests without a right token")?;
         Err(refused)
     })?;

@@ -83,7 +83,7 @@ export class Session {
    * joined(peers), came(peer), left(id), renamed(id, name) tell of { peerId, displayName };
    * consumed(consumer), consumerChanged(consumer), consumerEnded(consumer) of what is received;
    * heard(peer, label, data) of a message; volumes([{ peerId, volume }]) and speaker(id or null) of who speaks;
-   * closing(seconds) that the server stops; changed() of the state
+   * closing(seconds) that the server stops; muted({ audio, video }) by an operator; changed() of the state
    */
   constructor(what) {
     this.#what = what;
@@ -300,6 +300,7 @@ export class Session {
       this.#channels.delete(dataConsumerId);
     },
     closing: ({ seconds }) => this.#what.closing(seconds),
+    muted: (kinds) => this.#what.muted(kinds),
     speakingPeers: ({ peerVolumes }) => this.#what.volumes(peerVolumes),
     activeSpeaker: ({ peerId }) => this.#what.speaker(peerId ?? null),
   };

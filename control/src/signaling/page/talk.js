@@ -21,6 +21,8 @@ const HAND_EVERY_MS = 3_000;
 export class Talk {
   /** Whether our hand is up. */
   hand = false;
+  /** The token that we came with is good for it. */
+  mayTalk = true;
 
   #heard;
   #channels = new Map();
@@ -47,7 +49,17 @@ export class Talk {
     const produce = ([label, channel]) => up.ask("produceData", {
       sctpStreamParameters: { streamId: channel.id, ordered: true }, label, protocol: "", appData: { channel: label },
     });
-    return Promise.all([...this.#channels].map(produce));
+    const granted = async (channel) => {
+      try {
+        await produce(channel);
+      } catch (error) {
+        // Its token is for media alone.
+        if (error.status !== 403) throw error;
+        this.mayTalk = false;
+      }
+    };
+    this.mayTalk = true;
+    return Promise.all([...this.#channels].map(granted));
   }
 
   forget(peer) {
@@ -77,7 +89,7 @@ export class Talk {
 
   #send(label, text) {
     const channel = this.#channels.get(label);
-    if (channel?.readyState !== "open") return false;
+    if (!this.mayTalk || channel?.readyState !== "open") return false;
     channel.send(text);
     return true;
   }

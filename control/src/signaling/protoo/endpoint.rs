@@ -8,11 +8,12 @@ use axum::extract::{FromRequestParts, Query, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use super::session::{Session, leave};
+use super::session::{Rights, Session, leave};
 use crate::connections::Place;
 use crate::http::{Answer, App, HttpError, complete, is_upgrade, source};
-use crate::ops::access::{self, Scope};
+use crate::ops::access::{self, Wish};
 use crate::rooms::{NewPeer, PeerKind, check_name};
+use crate::settings::Grant;
 
 /// The sub-protocol.
 const PROTOO: &str = "protoo";
@@ -56,15 +57,13 @@ impl Asked {
     }
 }
 
-/// Who takes part needs the right to watch. True if it may publish as well.
-fn authorize(app: &App, request: &Request, token: Option<&str>) -> Result<bool, HttpError> {
+/// Who takes part needs the right to watch. What else it may do.
+fn authorize(app: &App, request: &Request, asked: &Asked) -> Result<Rights, HttpError> {
     let config = app.config();
-    let check = |scope| access::check(&config, scope, request.headers(), token);
-    check(Scope::Watch).or_else(|refused| {
-        app.admit_guess(request.extensions(), "requests without a right token")?;
-        Err(refused)
-    })?;
-    Ok(check(Scope::Publish).is_ok())
+    let wish = |grant| Wish::new(grant, Some(&asked.room), request.headers()).with_token(asked.token.as_deref());
+    wish(Grant::Subscribe).admit(app, request.extensions())?;
+    let may = |grant| wish(grant).check(&config).is_ok();
+    Ok(Rights { publish: may(Grant::Publish), data: may(Grant::Data) })
 }
 
 /// Lets the client in: its peer is in the room, and its WebSocket is served until one of both ends.
@@ -78,14 +77,15 @@ pub(super) async fn connect(app: Arc<App>, request: Request) -> Answer {
         return Err(HttpError::new(StatusCode::FORBIDDEN, sentence).because("no_subprotocol"));
     }
     let asked = Asked::read(request.uri())?;
-    let may_publish = authorize(&app, &request, asked.token.as_deref())?;
+    let rights = authorize(&app, &request, &asked)?;
     let admitted = app.admit_session(request.extensions())?;
+    let credential = access::credential(&app.config(), request.headers(), asked.token.as_deref());
+    app.rooms().check_may_come(&asked.room, &asked.peer, credential)?;
     if !is_socket {
         let upgrade =
             HttpError::new(StatusCode::UPGRADE_REQUIRED, "Upgrade: must be websocket").because("no_websocket");
         return Err(upgrade.with_header(header::UPGRADE, HeaderValue::from_static("websocket")));
     }
-    let credential = access::credential(request.headers(), asked.token.as_deref());
     let client = source(request.extensions());
     let (mut parts, _) = request.into_parts();
     let place = parts.extensions.get::<Place>().cloned();
@@ -126,7 +126,7 @@ pub(super) async fn connect(app: Arc<App>, request: Request) -> Answer {
             tokio::spawn(async move { leave(&rooms, &of, &peer, "its client hung up").await });
         });
         Ok(upgrade.on_upgrade(async move |socket| {
-            Session::new(app, room, entered, socket, may_publish).run(admitted).await;
+            Session::new(app, room, entered, socket, rights).run(admitted).await;
             drop(place);
         }))
     })

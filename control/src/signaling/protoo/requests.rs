@@ -47,6 +47,9 @@ impl Session {
             "join" => self.join(read(data)?).await,
             "produce" => self.produce(read(data)?).await,
             "produceData" => {
+                if !self.rights.data {
+                    return Err(Refusal::forbidden("this token does not let its client send data"));
+                }
                 let body: ProduceDataBody = read(data)?;
                 let transport = body.transport_id.clone();
                 let new = body.read(self.peer.name())?;
@@ -104,7 +107,7 @@ impl Session {
     }
 
     async fn produce(&self, mut body: ProduceBody) -> Answer {
-        if !self.may_publish {
+        if !self.rights.publish {
             return Err(Refusal::forbidden("this token is for watching alone"));
         }
         let app_data = Some(body.app_data(self.peer.name())?);

@@ -27,6 +27,8 @@ const PARTS_PER_SECOND: u32 = 64;
 const PAUSE: Duration = Duration::from_millis(20);
 /// protoo-client does not come again by itself.
 const EVICTED: End = End::Code(4_000, "closed by protoo-server");
+/// The same, of one that an operator has removed.
+const EXPELLED: End = End::Code(4_000, "removed by an operator");
 /// The server restarts (RFC 6455 section 7.4.1, registry): clients come again.
 const RESTARTS: End = End::Code(1_012, "the server restarts");
 
@@ -35,6 +37,15 @@ const NOT_JOINED: &str = "it did not join in time";
 const NO_SIGN: &str = "its client gave no sign of life";
 const TOO_SLOW: &str = "its client does not take what it is told";
 
+/// What a client may do beside watching.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rights {
+    /// Produce media.
+    pub(super) publish: bool,
+    /// Produce data.
+    pub(super) data: bool,
+}
+
 /// A client's session.
 pub(super) struct Session {
     pub(super) app: Arc<App>,
@@ -42,8 +53,7 @@ pub(super) struct Session {
     pub(super) peer: PeerHandle,
     pub(super) dialect: Dialect,
     pub(super) has_joined: bool,
-    /// Its token is one to publish by, or none is asked for.
-    pub(super) may_publish: bool,
+    pub(super) rights: Rights,
     /// It takes media, and data.
     pub(super) takes_media: bool,
     pub(super) takes_data: bool,
@@ -75,7 +85,7 @@ pub(super) async fn leave(rooms: &Rooms, room: &Arc<Room>, peer: &PeerHandle, wh
 }
 
 impl Session {
-    pub(super) fn new(app: Arc<App>, room: Arc<Room>, entered: Entered, socket: WebSocket, may_publish: bool) -> Self {
+    pub(super) fn new(app: Arc<App>, room: Arc<Room>, entered: Entered, socket: WebSocket, rights: Rights) -> Self {
         let (peer, left, events) = entered;
         let (incoming, outgoing) = socket::open(socket);
         Self {
@@ -84,7 +94,7 @@ impl Session {
             peer,
             dialect: Dialect::Unknown,
             has_joined: false,
-            may_publish,
+            rights,
             takes_media: false,
             takes_data: false,
             receives_on: None,
@@ -116,6 +126,7 @@ impl Session {
             HUNG_UP => End::Answer,
             NO_SIGN | TOO_SLOW => End::Gone,
             rooms::ROOM_CLOSED if app.rooms().is_draining() => RESTARTS,
+            rooms::REMOVED => EXPELLED,
             _ => EVICTED,
         };
         outgoing.close(incoming, end).await;
@@ -233,6 +244,7 @@ fn cause(why: &str) -> &'static str {
         NOT_JOINED => "not_connected",
         rooms::CAME_AGAIN => "replaced",
         rooms::ROOM_CLOSED => "room",
+        rooms::REMOVED => "removed",
         TOO_SLOW => "too_slow",
         _ => "other",
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::dialect::Dialect;
 use super::members::{peer_members, score_members, stream_score_members};
 use super::session::Session;
-use crate::rooms::PeerEvent;
+use crate::rooms::{Muted, PeerEvent};
 
 impl Session {
     /// Tells the client of an event.
@@ -55,6 +55,9 @@ impl Session {
             PeerEvent::Closing(at) => {
                 let left = at.saturating_duration_since(Instant::now());
                 self.tell("closing", &json!({ "seconds": left.as_secs_f64().round() }));
+            }
+            PeerEvent::Muted(Muted { audio, video }) => {
+                self.tell("muted", &json!({ "audio": audio, "video": video }));
             }
             // The legacy client is told of the loudest.
             PeerEvent::Speaker(_) => {}

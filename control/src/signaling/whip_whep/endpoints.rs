@@ -3,9 +3,10 @@
 //! Nothing is made before a request has been read and checked. Order of the checks: token, rate, media type, length,
 //! description, then the room.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Query, RawPathParams, Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
@@ -13,11 +14,13 @@ use tokio::sync::oneshot;
 
 use super::join::{Publishing, Viewing};
 use super::layers;
-use super::request::{ACCEPT_PATCH, ACCEPT_POST, FRAGMENT, REPLACES, SDP, WhipWhep, authorize, header_value, options};
+use super::request::{ACCEPT_PATCH, ACCEPT_POST, FRAGMENT, REPLACES, SDP, WhipWhep, header_value, options};
 use super::sessions::{CAME_AGAIN, CreatedSession, Endpoint, HUNG_UP, Session};
 use crate::http::{Admitted, Answer, App, HttpError, aside, check_type, path_segment, source, text};
-use crate::ops::access;
-use crate::rooms::{Error, check_name};
+use crate::ops::access::{self, Wish};
+use crate::rooms::{Credential, Error, check_name};
+use crate::sdp::Offer;
+use crate::settings::Grant;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct PublishQuery {
@@ -28,13 +31,40 @@ pub(super) struct PublishQuery {
 }
 
 /// A description that asks for a session, when all checks that need no room have passed.
-async fn offer(app: &App, endpoint: Endpoint, request: Request) -> Result<(String, Admitted), HttpError> {
-    let (parts, body) = request.into_parts();
-    // First, so that strangers take nothing of what clients with a token may ask for: they are counted apart.
-    authorize(app, endpoint, (&parts.headers, &parts.extensions), None)?;
-    let admitted = app.admit_session(&parts.extensions)?;
-    check_type(&parts.headers, SDP)?;
-    Ok((text(app.config().limits.sdp_bytes, body).await?, admitted))
+struct Request {
+    offer: String,
+    admitted: Admitted,
+    /// Its client may send messages on data channels.
+    has_data: bool,
+    /// What its client has shown.
+    credential: Option<Credential>,
+    client: IpAddr,
+}
+
+impl Request {
+    async fn read(app: &App, endpoint: Endpoint, room: &str, request: HttpRequest) -> Result<Self, HttpError> {
+        let (parts, body) = request.into_parts();
+        let wish = |grant| Wish::new(grant, Some(room), &parts.headers);
+        // First, so that strangers take nothing of what clients with a token may ask for: they are counted apart.
+        wish(endpoint.grant()).admit(app, &parts.extensions)?;
+        let admitted = app.admit_session(&parts.extensions)?;
+        check_name("roomId", room)?;
+        check_type(&parts.headers, SDP)?;
+        let config = app.config();
+        Ok(Self {
+            offer: text(config.limits.sdp_bytes, body).await?,
+            admitted,
+            has_data: wish(Grant::Data).check(&config).is_ok(),
+            credential: access::credential(&config, &parts.headers, None),
+            client: source(&parts.extensions),
+        })
+    }
+
+    /// What is offered, as far as its client may.
+    fn parse(&self) -> Result<Offer, HttpError> {
+        let offer = Offer::parse(&self.offer)?;
+        Ok(if self.has_data { offer } else { offer.without_data()? })
+    }
 }
 
 /// Runs to its end even if the client hangs up; but what has been made then does not stay.
@@ -80,14 +110,13 @@ pub(super) async fn publish(
     State(at): State<WhipWhep>,
     Path(room): Path<String>,
     Query(query): Query<PublishQuery>,
-    request: Request,
+    request: HttpRequest,
 ) -> Answer {
-    let client = source(request.extensions());
-    let (credential, replaced) = (access::credential(request.headers(), None), replaced(&at, &room, request.headers()));
-    let (offer, admitted) = offer(&at.app, Endpoint::Whip, request).await?;
-    check_name("roomId", &room)?;
+    let replaced = replaced(&at, &room, request.headers());
+    let request = Request::read(&at.app, Endpoint::Whip, &room, request).await?;
     let peer = query.peer.or_else(|| replaced.as_ref().map(|session| session.peer_name().to_owned()));
-    let publishing = aside(move || Publishing::read(peer, query.name, &offer)).await?;
+    let (publishing, Request { admitted, credential, client, .. }) =
+        aside(move || Ok((Publishing::read(peer, query.name, request.parse()?)?, request))).await?;
     let app = Arc::clone(&at.app);
     let opened = open(async move {
         let room = at.app.rooms().get_or_create(&room, client).await?;
@@ -103,17 +132,16 @@ pub(super) async fn publish(
     created(&app, opened, &[watch])
 }
 
-async fn view(at: WhipWhep, room: String, peer: Option<String>, request: Request) -> Answer {
-    let client = source(request.extensions());
-    let (offer, admitted) = offer(&at.app, Endpoint::Whep, request).await?;
-    check_name("roomId", &room)?;
+async fn view(at: WhipWhep, room: String, peer: Option<String>, request: HttpRequest) -> Answer {
+    let request = Request::read(&at.app, Endpoint::Whep, &room, request).await?;
     peer.as_deref().map_or(Ok(()), |peer| check_name("peer", peer))?;
-    let viewing = aside(move || Viewing::read(&offer)).await?;
+    let (viewing, Request { admitted, credential, client, .. }) =
+        aside(move || Ok((Viewing::read(request.parse()?)?, request))).await?;
     let app = Arc::clone(&at.app);
     let opened = open(async move {
         // A room that is not there is one where nobody publishes yet; asking does not make it.
         let found = at.app.rooms().get(&room).await.map_err(|_| Error::no_stream(&room, peer.as_deref()))?;
-        let joined = viewing.join(&found, peer.as_deref(), client).await?;
+        let joined = viewing.join(&found, peer.as_deref(), (credential, client)).await?;
         Ok(at.sessions.open(Endpoint::Whep, found, joined, admitted))
     });
     let opened = opened.await?;
@@ -122,7 +150,7 @@ async fn view(at: WhipWhep, room: String, peer: Option<String>, request: Request
 }
 
 /// `POST /whep/{room}`: the peer that has been publishing longest.
-pub(super) async fn view_room(State(at): State<WhipWhep>, Path(room): Path<String>, request: Request) -> Answer {
+pub(super) async fn view_room(State(at): State<WhipWhep>, Path(room): Path<String>, request: HttpRequest) -> Answer {
     view(at, room, None, request).await
 }
 
@@ -130,7 +158,7 @@ pub(super) async fn view_room(State(at): State<WhipWhep>, Path(room): Path<Strin
 pub(super) async fn view_peer(
     State(at): State<WhipWhep>,
     Path((room, peer)): Path<(String, String)>,
-    request: Request,
+    request: HttpRequest,
 ) -> Answer {
     view(at, room, Some(peer), request).await
 }
@@ -143,11 +171,12 @@ pub(super) async fn nothing() -> StatusCode {
 const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
 /// `OPTIONS /whip/{room}`.
-pub(super) async fn whip_options(State(at): State<WhipWhep>, headers: HeaderMap) -> Answer {
-    options(&at.app, Endpoint::Whip, &headers, (ACCEPT_POST, SDP), METHODS)
+pub(super) async fn whip_options(State(at): State<WhipWhep>, Path(room): Path<String>, headers: HeaderMap) -> Answer {
+    options(&at.app, (Endpoint::Whip, &room), &headers, (ACCEPT_POST, SDP), METHODS)
 }
 
 /// `OPTIONS /whep/…`.
-pub(super) async fn whep_options(State(at): State<WhipWhep>, headers: HeaderMap) -> Answer {
-    options(&at.app, Endpoint::Whep, &headers, (ACCEPT_POST, SDP), METHODS)
+pub(super) async fn whep_options(State(at): State<WhipWhep>, path: RawPathParams, headers: HeaderMap) -> Answer {
+    let room = path.iter().find(|(name, _)| *name == "room").map_or("", |(_, room)| room);
+    options(&at.app, (Endpoint::Whep, room), &headers, (ACCEPT_POST, SDP), METHODS)
 }

@@ -55,8 +55,8 @@ pub(super) struct Publishing {
 }
 
 impl Publishing {
-    /// Reads an offer. Without a name of the peer one is drawn.
-    pub(super) fn read(peer: Option<String>, name: Option<String>, offer: &str) -> Result<Self, HttpError> {
+    /// Looks at an offer. Without a name of the peer one is drawn.
+    pub(super) fn read(peer: Option<String>, name: Option<String>, offer: Offer) -> Result<Self, HttpError> {
         let drawn = || Uuid::new_v4().simple().to_string().chars().take(DRAWN_NAME_CHARS).collect();
         let peer = peer.unwrap_or_else(drawn);
         rooms::check_name("peer", &peer)?;
@@ -65,7 +65,6 @@ impl Publishing {
         if display_name.chars().any(char::is_control) {
             return Err(HttpError::field("name", "must not have control characters"));
         }
-        let offer = Offer::parse(offer)?;
         let publications = sdp::publish(&offer)?;
         let named = publications.iter().find_map(|publication| publication.parameters.rtcp.cname.clone());
         let cname = named.unwrap_or_else(draw_cname);
@@ -116,19 +115,23 @@ pub(super) struct Viewing {
 }
 
 impl Viewing {
-    /// Reads an offer.
-    pub(super) fn read(offer: &str) -> Result<Self, HttpError> {
-        let offer = Offer::parse(offer)?;
+    /// Looks at an offer.
+    pub(super) fn read(offer: Offer) -> Result<Self, HttpError> {
         sdp::viewing(&offer)?;
         Ok(Self { offer })
     }
 
     /// The viewer joins a room: it watches this peer, or the one that has been publishing longest.
-    pub(super) async fn join(self, room: &Room, peer: Option<&str>, client: IpAddr) -> Result<Answered, HttpError> {
+    pub(super) async fn join(
+        self,
+        room: &Room,
+        peer: Option<&str>,
+        (credential, client): (Option<Credential>, IpAddr),
+    ) -> Result<Answered, HttpError> {
         let Self { offer } = self;
         let (watched, producers) = room.streams(peer).await?;
         let Negotiated { wanted, answers, sections } = negotiate(&offer, &watched, producers)?;
-        let (joined, channels, given) = room.view(peer, &watched, wanted, (remote(&offer), client)).await?;
+        let (joined, channels, given) = room.view(peer, &watched, wanted, (remote(&offer), credential, client)).await?;
         let layered =
             given.into_iter().filter(|one| one.is_layered).filter_map(|Given { consumer, producer, .. }| {
                 let (index, _) = sections.iter().find(|(_, of)| *of == producer)?;

@@ -7,7 +7,7 @@ use axum::response::IntoResponse;
 
 use super::sessions::{Endpoint, Entry, Session, Sessions};
 use crate::http::{Answer, App, HttpError, RATE_RETRY_SECS, is_preflight};
-use crate::ops::access;
+use crate::ops::access::Wish;
 
 pub(super) const SDP: &str = "application/sdp";
 pub(super) const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
@@ -29,17 +29,15 @@ pub(super) fn header_value(text: &str) -> Result<HeaderValue, HttpError> {
     HeaderValue::from_str(text).map_err(wrong)
 }
 
-/// Whether the token of a request opens this endpoint. A client that tries one after the other is slowed down.
-pub(super) fn authorize(
+/// Whether the token of a request may go on with a session of this endpoint and room. A client that tries one after the
+/// other is slowed down.
+pub(super) fn authorize_to_go_on(
     app: &App,
-    endpoint: Endpoint,
+    (endpoint, room): (Endpoint, &str),
     (headers, extensions): (&HeaderMap, &Extensions),
     token: Option<&str>,
 ) -> Result<(), HttpError> {
-    access::check(&app.config(), endpoint.scope(), headers, token).or_else(|refused| {
-        app.admit_guess(extensions, "requests without a right token")?;
-        Err(refused)
-    })
+    Wish::new(endpoint.grant(), Some(room), headers).with_token(token).to_go_on().admit(app, extensions)
 }
 
 /// 404: the session has ended, or never was.
@@ -56,7 +54,7 @@ pub(super) fn session(
     (headers, extensions): (&HeaderMap, &Extensions),
     token: Option<&str>,
 ) -> Result<Arc<Session>, HttpError> {
-    authorize(&at.app, endpoint, (headers, extensions), token)?;
+    authorize_to_go_on(&at.app, (endpoint, room), (headers, extensions), token)?;
     match at.sessions.entry(endpoint, room, secret) {
         Some(Entry::Open(session)) => return Ok(session),
         Some(Entry::Ended { why, .. }) => {
@@ -80,7 +78,7 @@ pub(super) fn may_ask(session: &Session) -> Result<(), HttpError> {
 /// The answer to `OPTIONS`, which asks for no token.
 pub(super) fn options(
     app: &App,
-    endpoint: Endpoint,
+    (endpoint, room): (Endpoint, &str),
     headers: &HeaderMap,
     accept: (HeaderName, &'static str),
     allow: &'static str,
@@ -90,7 +88,7 @@ pub(super) fn options(
     ours.insert(header::ALLOW, HeaderValue::from_static(allow));
     ours.insert(accept.0, HeaderValue::from_static(accept.1));
     // Credentials of ICE servers are for clients that the endpoint lets in, and a preflight is asked by anyone.
-    if !is_preflight(headers) && access::check(&app.config(), endpoint.scope(), headers, None).is_ok() {
+    if !is_preflight(headers) && Wish::new(endpoint.grant(), Some(room), headers).check(&app.config()).is_ok() {
         for server in &app.config().rtc.ice_servers {
             ours.append(header::LINK, header_value(&server.link())?);
         }

@@ -4,7 +4,9 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 
-use super::request::{ACCEPT_PATCH, FRAGMENT, WhipWhep, authorize, header_value, may_ask, options, session, unknown};
+use super::request::{
+    ACCEPT_PATCH, FRAGMENT, WhipWhep, authorize_to_go_on, header_value, may_ask, options, session, unknown,
+};
 use super::sessions::{ASKED_FOR, Endpoint, IfMatch, Patched};
 use crate::http::{Answer, HttpError, check_type, complete, text};
 use crate::sdp::parse_fragment;
@@ -14,8 +16,12 @@ const METHODS: &str = "GET, HEAD, PATCH, DELETE, OPTIONS";
 macro_rules! of_each_endpoint {
     ($($options:ident, $look:ident, $patch:ident, $end:ident: $endpoint:expr;)*) => {$(
         /// `OPTIONS` of a session, whether or not there is one.
-        pub(super) async fn $options(State(at): State<WhipWhep>, headers: HeaderMap) -> Answer {
-            options(&at.app, $endpoint, &headers, (ACCEPT_PATCH, FRAGMENT), METHODS)
+        pub(super) async fn $options(
+            State(at): State<WhipWhep>,
+            Path((room, _)): Path<(String, String)>,
+            headers: HeaderMap,
+        ) -> Answer {
+            options(&at.app, ($endpoint, &room), &headers, (ACCEPT_PATCH, FRAGMENT), METHODS)
         }
         /// `GET` of a session.
         pub(super) async fn $look(
@@ -86,7 +92,7 @@ fn if_match(headers: &HeaderMap) -> Result<IfMatch, HttpError> {
 /// A client that has closed DTLS first has ended the session by that, and is not told that there is none.
 async fn end(at: WhipWhep, endpoint: Endpoint, path: &(String, String), request: Request) -> Answer {
     let asks = (request.headers(), request.extensions());
-    authorize(&at.app, endpoint, asks, None)?;
+    authorize_to_go_on(&at.app, (endpoint, &path.0), asks, None)?;
     if at.sessions.take_farewell(endpoint, &path.0, &path.1) {
         return Ok(StatusCode::OK.into_response());
     }

@@ -20,9 +20,9 @@ use tokio::sync::watch;
 use super::join::{Answered, LayeredSection};
 use crate::http::{Admitted, App, Bucket, HttpError, path_segment};
 use crate::ledger::{About, Key, Ledger, Rows};
-use crate::ops::access::Scope;
 use crate::rooms::{self, Code, Error, Joined, LayerReport, LayerWish, Left, PeerHandle, Room};
 use crate::sdp::{self, Bundle, Fragment, Local, RemoteIce};
+use crate::settings::Grant;
 use crate::workers::{ChannelEvent, ChannelEvents, ConsumerState, TransportState};
 
 /// Why a session ends whose handshake came to nothing. What the client dislikes it seldom says, so the likeliest cause
@@ -66,10 +66,10 @@ impl Endpoint {
     }
 
     /// What a token must allow.
-    pub(super) fn scope(self) -> Scope {
+    pub(super) fn grant(self) -> Grant {
         match self {
-            Self::Whip => Scope::Publish,
-            Self::Whep => Scope::Watch,
+            Self::Whip => Grant::Publish,
+            Self::Whep => Grant::Subscribe,
         }
     }
 }
@@ -514,6 +514,7 @@ fn cause(why: &str) -> &'static str {
         CAME_AGAIN | rooms::FELL_SILENT => "replaced",
         rooms::NOTHING_TO_SEE => "nothing_to_see",
         rooms::ROOM_CLOSED => "room",
+        rooms::REMOVED => "removed",
         _ => "other",
     }
 }

@@ -22,7 +22,7 @@ mod media;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A client of either generation.
-pub(super) struct Client {
+pub(crate) struct Client {
     socket: tokio_tungstenite::WebSocketStream<TcpStream>,
     next_id: u64,
     /// What has come and was not asked for yet.
@@ -32,13 +32,13 @@ pub(super) struct Client {
 
 /// How a connection ended: the code, if the server gave one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     Code(u16),
     Dropped,
 }
 
 /// Asks for a WebSocket: it, or the status and sentence of the refusal.
-pub(super) async fn knock(server: &Server, path: &str, headers: &[(&str, &str)]) -> Result<Client, (u16, String)> {
+pub(crate) async fn knock(server: &Server, path: &str, headers: &[(&str, &str)]) -> Result<Client, (u16, String)> {
     let stream = TcpStream::connect(server.address).await.expect("connects");
     let mut request = format!("ws://{}{path}", server.address).into_client_request().expect("a URL");
     for (name, value) in headers {
@@ -59,17 +59,17 @@ pub(super) async fn knock(server: &Server, path: &str, headers: &[(&str, &str)])
 }
 
 /// The sub-protocol.
-pub(super) const PROTOO: (&str, &str) = ("Sec-WebSocket-Protocol", "protoo");
+pub(crate) const PROTOO: (&str, &str) = ("Sec-WebSocket-Protocol", "protoo");
 
 impl Client {
     /// A client that has come, and not joined.
-    pub(super) async fn come(server: &Server, room: &str, peer: &str) -> Self {
+    pub(crate) async fn come(server: &Server, room: &str, peer: &str) -> Self {
         let path = format!("/?roomId={room}&peerId={peer}");
         knock(server, &path, &[PROTOO]).await.unwrap_or_else(|refusal| panic!("{path}: {refusal:?}"))
     }
 
     /// A client of a generation with both transports and its place in the room, and the others that were there.
-    pub(super) async fn join(server: &Server, room: &str, peer: &str, is_legacy: bool) -> (Self, Value) {
+    pub(crate) async fn join(server: &Server, room: &str, peer: &str, is_legacy: bool) -> (Self, Value) {
         let mut client = Self::come(server, room, peer).await;
         client.is_legacy = is_legacy;
         for sends in [true, false] {
@@ -80,7 +80,7 @@ impl Client {
     }
 
     /// The name of a new transport.
-    pub(super) async fn transport(&mut self, sends: bool) -> String {
+    pub(crate) async fn transport(&mut self, sends: bool) -> String {
         let direction = if sends { "producer" } else { "consumer" };
         let body = match self.is_legacy {
             true => json!({ "forceTcp": false, "producing": sends, "consuming": !sends,
@@ -91,7 +91,7 @@ impl Client {
         made[if self.is_legacy { "id" } else { "transportId" }].as_str().expect("an id").to_owned()
     }
 
-    pub(super) async fn send(&mut self, message: Value) {
+    pub(crate) async fn send(&mut self, message: Value) {
         self.socket.send(Message::text(message.to_string())).await.expect("is open");
     }
 
@@ -124,7 +124,7 @@ impl Client {
     }
 
     /// A request, and what came of it.
-    async fn answer(&mut self, method: &str, data: Value) -> Value {
+    pub(crate) async fn answer(&mut self, method: &str, data: Value) -> Value {
         self.next_id += 1;
         let id = self.next_id;
         self.send(json!({ "request": true, "id": id, "method": method, "data": data })).await;
@@ -132,21 +132,21 @@ impl Client {
     }
 
     /// A request that is granted: its data.
-    pub(super) async fn ask(&mut self, method: &str, data: Value) -> Value {
+    pub(crate) async fn ask(&mut self, method: &str, data: Value) -> Value {
         let answer = self.answer(method, data).await;
         assert_eq!(answer["ok"], true, "{method}: {answer}");
         answer["data"].clone()
     }
 
     /// A request that is refused with this code and words.
-    pub(super) async fn refused(&mut self, method: &str, data: Value, code: u16, part: &str) {
+    pub(crate) async fn refused(&mut self, method: &str, data: Value, code: u16, part: &str) {
         let answer = self.answer(method, data).await;
         assert_eq!((&answer["ok"], &answer["errorCode"]), (&json!(false), &json!(code)), "{method}: {answer}");
         assert!(answer["errorReason"].as_str().expect("text").contains(part), "{method}: {part} is not in {answer}");
     }
 
     /// Something that the legacy client asks for and the typed one says.
-    pub(super) async fn tell(&mut self, method: &str, data: Value) {
+    pub(crate) async fn tell(&mut self, method: &str, data: Value) {
         if self.is_legacy {
             assert_eq!(self.ask(method, data).await, json!({}), "{method}");
         } else {
@@ -155,42 +155,42 @@ impl Client {
     }
 
     /// The data of a notification.
-    pub(super) async fn told(&mut self, method: &str) -> Value {
+    pub(crate) async fn told(&mut self, method: &str) -> Value {
         self.told_that(method, |_| true).await
     }
 
     /// The data of the first notification of that name that is it.
-    pub(super) async fn told_that(&mut self, method: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn told_that(&mut self, method: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let is =
             |message: &Value| message["notification"] == true && message["method"] == method && is_it(&message["data"]);
         self.find(method, is).await["data"].clone()
     }
 
     /// Whether such a notification has come by now: the answer to a request comes behind it.
-    pub(super) async fn has_been_told(&mut self, method: &str) -> bool {
+    pub(crate) async fn has_been_told(&mut self, method: &str) -> bool {
         self.ask("getRouterRtpCapabilities", json!({})).await;
         self.waiting.iter().any(|message| message["method"] == method)
     }
 
     /// What the server asks for: its id and data.
-    pub(super) async fn asked(&mut self, method: &str) -> (Value, Value) {
+    pub(crate) async fn asked(&mut self, method: &str) -> (Value, Value) {
         let message = self.find(method, |message| message["request"] == true && message["method"] == method).await;
         (message["id"].clone(), message["data"].clone())
     }
 
-    pub(super) async fn accept(&mut self, id: &Value) {
+    pub(crate) async fn accept(&mut self, id: &Value) {
         self.send(json!({ "response": true, "id": id, "ok": true, "data": {} })).await;
     }
 
     /// The next consumer that it is offered, and takes.
-    pub(super) async fn takes(&mut self, method: &str) -> Value {
+    pub(crate) async fn takes(&mut self, method: &str) -> Value {
         let (id, data) = self.asked(method).await;
         self.accept(&id).await;
         data
     }
 
     /// How the connection ends.
-    pub(super) async fn end(mut self) -> End {
+    pub(crate) async fn end(mut self) -> End {
         loop {
             if let Err(end) = self.next().await {
                 return end;
@@ -210,7 +210,7 @@ fn joining(capabilities: &Value) -> Value {
 }
 
 /// What a client sends of a camera: three encodings by RID.
-pub(super) fn camera(transport: &str) -> Value {
+pub(crate) fn camera(transport: &str) -> Value {
     json!({ "transportId": transport, "kind": "video", "appData": { "source": "video" }, "rtpParameters": {
         "mid": "0",
         "codecs": [{ "mimeType": "video/VP8", "payloadType": 96, "clockRate": 90000, "parameters": {},
