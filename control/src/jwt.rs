@@ -2,8 +2,8 @@
 //! it. Which client may do what with them is for `ops`.
 //!
 //! The algorithm is the key's and never the token's (RFC 8725 section 3.1): a token is verified by those keys alone
-//! that are for the algorithm that it names. Nothing of a token is looked at before a key has verified it, except which key
-//! that would be.
+//! that are for the algorithm that it names. Nothing of a token is looked at before a key has verified it, except which
+//! key that would be.
 
 use std::fmt;
 use std::fs;

@@ -139,14 +139,12 @@ impl HeldSockets {
         }
     }
 
-    /// All that there is of it: the end that it listens to, and the sockets by their worker and address. For a process
-    /// that goes on holding them.
-    #[must_use]
-    pub fn parts(&self) -> (BorrowedFd<'_>, Vec<((u32, SocketAddr), BorrowedFd<'_>)>) {
-        (self.inbox.as_fd(), self.sockets.iter().map(|(key, socket)| (*key, socket.as_fd())).collect())
+    /// The sockets by their worker and address, for a process that goes on holding them.
+    pub fn all(&self) -> impl Iterator<Item = ((u32, SocketAddr), BorrowedFd<'_>)> {
+        self.sockets.iter().map(|(key, socket)| (*key, socket.as_fd()))
     }
 
-    /// Made again of its parts.
+    /// Made again of its inbox and the sockets.
     #[must_use]
     pub fn of_parts(inbox: OwnedFd, sockets: impl IntoIterator<Item = ((u32, SocketAddr), OwnedFd)>) -> Self {
         Self { inbox, sockets: sockets.into_iter().collect() }

@@ -80,6 +80,7 @@ impl Launched {
         let flags = [
             ("--config", "/dev/null"),
             ("--http-listen", &listen),
+            ("--admin-listen", "off"),
             ("--workers", &core),
             ("--io", crate::args::io_name(io)),
             ("--coalesce", &coalesce),

@@ -134,6 +134,7 @@ fn is_guarded(config: &Config, path: &str) -> bool {
         Some("" | "protoo" | "whep") => Grant::Subscribe,
         Some("whip") => Grant::Publish,
         Some("rooms") if path.ends_with("/events") => Grant::Subscribe,
+        Some("dashboard") if path.ends_with("/data") => Grant::Admin,
         Some("rooms" | "stats" | "metrics" | "log-filter" | "v1") => Grant::Admin,
         _ => return false,
     };

@@ -88,13 +88,12 @@ impl Kept {
 
     /// What it takes to go on in another process: descriptors, and what is to be known of them.
     pub(super) fn parts(&self) -> (Vec<Vec<BorrowedFd<'_>>>, KeptParts) {
-        let (inbox, sockets) = self.sockets.parts();
         let memory = self.memory.iter().flat_map(|memory| {
             [memory.ledger.as_fd()].into_iter().chain(memory.workers.iter().map(Keep::memory)).collect::<Vec<_>>()
         });
-        let (keys, held) = sockets.into_iter().unzip();
+        let (keys, held) = self.sockets.all().unzip();
         let parts = KeptParts { sockets: keys, servers: self.servers, soon_deaths: self.soon_deaths };
-        (vec![vec![inbox], memory.collect(), held], parts)
+        (vec![vec![self.sockets.inbox()], memory.collect(), held], parts)
     }
 
     /// Goes on with what another process has held, for as many workers as there are to be.

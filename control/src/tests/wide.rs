@@ -19,7 +19,10 @@ async fn server() -> Server {
     config.rooms.widen_percent = 1;
     // Viewers count one by one until the next heartbeat, and there is none.
     config.worker.heartbeat = Span::from_secs(3_600);
-    Server::start_with(config).await
+    let server = Server::start_with(config).await;
+    // The only heartbeat is over, so that what is placed from now on counts.
+    server.until("the first heartbeat", async || server.get("/health").await.status == StatusCode::OK).await;
+    server
 }
 
 impl Server {

@@ -348,7 +348,7 @@ impl Machine for WideRoom {
         let reply = self.apply(now, command, opened);
         // Nothing of it arrives before the command is answered.
         self.take_out();
-        self.owed = self.owed.or(Some(now).filter(|_| !self.crossing.is_empty()));
+        self.owed = self.owed.or_else(|| Some(now).filter(|_| !self.crossing.is_empty()));
         reply
     }
 

@@ -16,6 +16,8 @@ fn summary<T>(flags: &[&str], ask: impl FnOnce(&[String]) -> T) -> T {
     let mut child = Command::new(binary())
         .args(["--workers", "1", "--rtc-webrtc-port", "20880", "--rtc-port-range", "20800-20879"])
         .args(flags)
+        // A server that is killed leaves its socket behind.
+        .env("CORECAST_ADMIN_LISTEN", "off")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
