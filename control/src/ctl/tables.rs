@@ -32,7 +32,7 @@ fn safe(name: &str) -> String {
 /// A table without lines. The columns after the first `texts` hold numbers.
 fn table(heads: &[&str], texts: usize, rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(heads.iter().map(|head| Cell::new(head)));
+    table.load_style(NOTHING).set_header(heads.iter().map(Cell::new));
     for row in rows {
         let cell = |(column, text): (usize, String)| {
             let side = if column < texts { CellAlignment::Left } else { CellAlignment::Right };

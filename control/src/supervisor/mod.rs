@@ -202,7 +202,7 @@ pub(crate) fn supervise(settings: Settings<'_>) -> ExitCode {
             return ExitCode::from(exit::CANNOT_LISTEN);
         }
     };
-    let port = listener.local_addr().map_or(config.http.listen.0.port(), |address| address.port());
+    let port = listener.local_addr().map_or_else(|_| config.http.listen.0.port(), |address| address.port());
     let admin = match AdminSocket::bind(&config.admin.listen, port) {
         Ok(admin) => admin,
         Err(sentence) => {

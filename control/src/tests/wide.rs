@@ -128,7 +128,7 @@ async fn participants_on_a_branch_see_and_hear_those_at_home() {
     assert!(others.len() <= MAX_AT_HOME + 1, "{}", others.len());
     for other in &mut others {
         let seen = other.takes("newConsumer").await;
-        assert_eq!(seen["peerId"].as_str().or(seen["appData"]["peerId"].as_str()), Some("ann"), "{seen}");
+        assert_eq!(seen["peerId"].as_str().or_else(|| seen["appData"]["peerId"].as_str()), Some("ann"), "{seen}");
         let heard = [other.takes("newDataConsumer").await, other.takes("newDataConsumer").await];
         assert_eq!(heard.map(|of| of["label"].clone()), [json!("bot"), json!("chat")]);
     }
