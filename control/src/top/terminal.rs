@@ -34,7 +34,7 @@ impl Terminal {
         let terminate = signal(SignalKind::terminate())?;
         let (tell, keys) = mpsc::unbounded_channel();
         std::thread::Builder::new().name("keys".into()).spawn(move || {
-            for key in std::io::Read::bytes(stdin().lock()).map_while(Result::ok) {
+            for key in Read::bytes(stdin().lock()).map_while(Result::ok) {
                 if tell.send(key).is_err() {
                     return;
                 }
