@@ -254,7 +254,7 @@ async fn go_on(viewer: &mut Session, sender: &mut Sender, numbers: &mut Vec<u16>
         match viewer.recv(Duration::from_millis(1)).await.expect("open") {
             Some(Event::Rtp(packet)) => {
                 numbers.push(packet.header.sequence_number);
-                if packet.payload.first() == Some(&sender.payload) && numbers.len() % 50 == 0 {
+                if packet.payload.first() == Some(&sender.payload) && numbers.len().is_multiple_of(50) {
                     return;
                 }
             }
