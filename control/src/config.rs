@@ -6,6 +6,7 @@ mod ends;
 mod http;
 mod renew;
 mod role;
+mod webhooks;
 mod webrtc;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use access::{Access, Admin, Jwt};
 pub(crate) use ends::{Drain, Failover, Restart};
 pub(crate) use http::Http;
 pub(crate) use role::{Ctl, Media, Role, Top, Wish};
+pub(crate) use webhooks::Webhooks;
 pub(crate) use webrtc::{Dtls, Limits, Sctp};
 
 /// Files that are read when `--config` names none; the first that exists.
@@ -54,6 +56,7 @@ pub(crate) struct Config {
     pub(crate) sctp: Sctp,
     pub(crate) whip: Access,
     pub(crate) whep: Access,
+    pub(crate) webhooks: Webhooks,
     pub(crate) limits: Limits,
     pub(crate) rooms: Rooms,
     pub(crate) worker: WorkerWatch,
@@ -323,6 +326,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     http: http::HttpArgs,
     #[command(flatten)]
+    webhooks: webhooks::WebhookArgs,
+    #[command(flatten)]
     webrtc: webrtc::WebRtcArgs,
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
@@ -346,6 +351,7 @@ fn group(id: &str) -> Option<&'static str> {
         "config" | "print" | "version" | "help" => return None,
         "http" | "tls" => "[http]: pages and API",
         "whip" | "whep" | "api" | "admin" => "[whip], [whep], [api], [admin]: who may do what",
+        "webhooks" => "[webhooks]: who is told of events",
         "rtc" => "[rtc]: media",
         "dtls" | "sctp" => "[dtls], [sctp]: security and data channels",
         "limits" => "[limits]: what clients may ask",
@@ -437,6 +443,7 @@ impl Config {
         set_list(&mut self.rtc.plain_networks, &args.rtc_plain_networks);
         set_list(&mut self.rtc.listen_ips, &args.rtc_listen_ips);
         args.http.overlay(self);
+        args.webhooks.overlay(self);
         args.webrtc.overlay(self);
     }
 
@@ -463,6 +470,7 @@ impl Config {
         }
         let cores = self.cores()?;
         self.check_tokens()?;
+        self.webhooks.check()?;
         self.check_webrtc(cores.len())?;
         self.port_slices(cores.len()).map(drop)
     }

@@ -46,6 +46,12 @@ pub(crate) enum About {
     Removed,
     /// Whether an operator wants no new rooms.
     Cordon,
+    /// Where the numbers of events begin.
+    Journal,
+    /// The last events, by their number.
+    Event,
+    /// Number of the event that each webhook has taken last, by its URL.
+    Webhook,
 }
 
 /// Where a row stands.

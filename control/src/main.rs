@@ -20,6 +20,7 @@ mod http;
 mod inherited;
 mod jwt;
 mod ledger;
+mod lifecycle;
 mod logging;
 mod ops;
 mod ortc;
@@ -35,6 +36,7 @@ mod telemetry;
 mod tests;
 mod tls;
 mod top;
+mod webhooks;
 mod workers;
 
 use std::io::Write;

@@ -39,6 +39,8 @@ use operators::Listener;
 const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// The same for a server that leaves its calls to the next one.
 const LEAVE_LIMIT: Duration = Duration::from_millis(200);
+/// For webhooks to send what is left, while HTTP ends.
+const LAST_EVENTS_LIMIT: Duration = Duration::from_secs(1);
 /// Threads that read offers.
 const MAX_ASIDE: usize = 2;
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
@@ -52,17 +54,21 @@ pub(crate) async fn router(app: &Arc<App>, rows: &Rows) -> Router {
 struct Left {
     ledger: Arc<Ledger>,
     rows: Rows,
+    /// There was a server before.
+    again: bool,
 }
 
 impl Left {
     /// Numbers of objects go on behind those of all servers before.
     fn open(memory: Option<OwnedFd>) -> std::io::Result<Self> {
-        let Some(memory) = memory else { return Ok(Self { ledger: Arc::default(), rows: Rows::default() }) };
+        let Some(memory) = memory else {
+            return Ok(Self { ledger: Arc::default(), rows: Rows::default(), again: false });
+        };
         let (ledger, rows) = Ledger::open(memory)?;
         let before = rows.of::<u32>(About::Life, None).first().map_or(0, |(_, before)| *before);
         begin_life(before);
         ledger.put(Key::new(About::Life, "", ""), &before.saturating_add(1));
-        Ok(Self { ledger, rows })
+        Ok(Self { ledger, rows, again: before > 0 })
     }
 
     /// The certificate of the server before: clients whose handshake is under way know its fingerprint.
@@ -178,9 +184,14 @@ fn renewals(mut line: impl FnMut() -> std::io::Result<String> + Send + 'static) 
 }
 
 /// Goes on with the rooms and sessions of the server before: every route, with these.
-async fn go_on(app: &Arc<App>, rows: Rows) -> Result<Router, rooms::Error> {
+async fn go_on(app: &Arc<App>, rows: Rows, again: bool) -> Result<Router, rooms::Error> {
     app.rooms().restore(&rows).await?;
-    Ok(router(app, &rows).await)
+    let routes = router(app, &rows).await;
+    app.rooms().tell_begun(again).await;
+    if let Err(error) = app.webhooks().start() {
+        tracing::error!("webhooks are not sent: the system gives no thread: {error}");
+    }
+    Ok(routes)
 }
 
 /// Closes what nobody uses, and looks how all do.
@@ -220,9 +231,9 @@ async fn serve(
     let summary = summary(&config, (listener.local_addr()?, admin.as_ref()), &pool, &addresses);
     let ready = Report::Ready { summary, names: addresses.names().clone() };
     let (heartbeat, deadline) = (config.worker.heartbeat.0, config.drain.deadline.0);
-    let app = Arc::new(App::new(config, Arc::clone(&pool), addresses, certificate, left.ledger));
+    let app = Arc::new(App::new(config, Arc::clone(&pool), addresses, certificate, (left.ledger, &left.rows)));
     let rooms = Arc::clone(app.rooms());
-    let routes = go_on(&app, left.rows).await?;
+    let routes = go_on(&app, left.rows, left.again).await?;
     keep_watch(&app, heartbeat);
 
     let wishes = Wishes::listen()?;
@@ -250,9 +261,9 @@ async fn serve(
         ended = beating => match ended?? {},
     }
     stop.send_replace(true);
-    // Streams of events end with their rooms; nothing else would end them.
+    // Streams of events end with their rooms, or with the journal; nothing else would end them.
     let _ = tokio::time::timeout(STOP_LIMIT, rooms.close_all()).await;
-    let _ = tokio::time::timeout(STOP_LIMIT, serving).await;
+    let _ = tokio::join!(tokio::time::timeout(STOP_LIMIT, serving), app.webhooks().drain(LAST_EVENTS_LIMIT));
     pool.shut_down(STOP_LIMIT).await;
     Ok(())
 }

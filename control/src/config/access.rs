@@ -65,6 +65,9 @@ impl Config {
         for credential in shown.rtc.ice_servers.iter_mut().filter_map(|server| server.credential.as_mut()) {
             HIDDEN.clone_into(credential);
         }
+        if !shown.webhooks.secret.is_empty() {
+            HIDDEN.clone_into(&mut shown.webhooks.secret);
+        }
         shown.jwt.keys.iter_mut().for_each(|key| key.text.clear());
         shown
     }

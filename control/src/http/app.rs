@@ -18,10 +18,12 @@ use crate::addresses::Addresses;
 use crate::certificate::Certificate;
 use crate::config::{Config, Limits};
 use crate::connections::Bounds;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Rows};
+use crate::lifecycle::Journal;
 use crate::rooms::{Marks, Rooms, WebRtc};
 use crate::shares::{Share, Shares, TooMany};
 use crate::telemetry::Telemetry;
+use crate::webhooks::Webhooks;
 use crate::workers::Pool;
 
 /// Long answers, such as `/stats` with every object, at a time; and those of one address.
@@ -43,6 +45,9 @@ pub(crate) struct App {
     rooms: Arc<Rooms>,
     /// Where is kept what outlives the server.
     ledger: Arc<Ledger>,
+    /// What has happened.
+    journal: Arc<Journal>,
+    webhooks: Arc<Webhooks>,
     /// New sessions.
     admission: Admission,
     /// Requests that look like guesses: of session URLs that do not exist, of tokens.
@@ -78,19 +83,20 @@ fn guesses(limits: &Limits) -> u32 {
 }
 
 impl App {
-    /// Without what another server has left, unless [`Rooms::restore`] is called.
+    /// With what another server has told of its rooms, but without these, unless [`Rooms::restore`] is called.
     pub(crate) fn new(
         config: Config,
         pool: Arc<Pool>,
         addresses: Addresses,
         certificate: &Certificate,
-        ledger: Arc<Ledger>,
+        (ledger, rows): (Arc<Ledger>, &Rows),
     ) -> Self {
         let marks = Marks { cpu: config.limits.cpu_percent, memory: config.limits.memory_percent };
         let webrtc = WebRtc::new(&config, &addresses, certificate);
         let bounds = Bounds::new(&config.limits, config.isolation);
         let (listeners, listeners_of_one) = bounds.listeners();
         let (long_answers, long_answers_of_one) = MAX_LONG_ANSWERS;
+        let journal = Journal::open(Arc::clone(&ledger), rows);
         let (orders, ordered) = mpsc::unbounded_channel();
         Self {
             rooms: Arc::new(Rooms::new(
@@ -98,8 +104,10 @@ impl App {
                 (addresses, webrtc),
                 config.rooms.clone(),
                 marks,
-                Arc::clone(&ledger),
+                (Arc::clone(&ledger), Arc::clone(&journal)),
             )),
+            webhooks: Webhooks::new(&config.webhooks, Arc::clone(&journal), (&ledger, rows)),
+            journal,
             ledger,
             admission: Admission::new(&config.limits),
             guess_rates: Rates::new(config.limits.sessions_per_second, guesses(&config.limits)),
@@ -176,6 +184,15 @@ impl App {
     /// Where is kept what outlives the server.
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// What has happened to rooms and peers.
+    pub(crate) fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    pub(crate) fn webhooks(&self) -> &Arc<Webhooks> {
+        &self.webhooks
     }
 
     /// What became of sessions.

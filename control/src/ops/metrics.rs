@@ -21,6 +21,7 @@ use crate::http::{Answer, AppState, HttpError, SETUP_BOUNDS_S, SessionTotals};
 use crate::logging;
 use crate::rooms::Size;
 use crate::telemetry::{AVAILABLE_BOUNDS_BPS, Buckets, Distributions, LOSS_BOUNDS, Unhappy};
+use crate::webhooks;
 use crate::workers::{LATENCY_BOUNDS_US, latency_buckets};
 
 /// Rooms that have metrics of their own: those with the most consumers.
@@ -43,6 +44,7 @@ pub(super) async fn metrics(State(app): AppState) -> Answer {
         sessions: app.session_counts().now(),
         viewers,
         unhappy,
+        webhooks: app.webhooks().counts(),
         lost_lines: logging::lost_lines(),
     };
     let mut registry = Registry::with_prefix("corecast");
@@ -64,6 +66,7 @@ struct Snapshot {
     sessions: SessionTotals,
     viewers: Distributions,
     unhappy: Unhappy,
+    webhooks: Vec<webhooks::Counts>,
     lost_lines: u64,
 }
 
@@ -120,7 +123,8 @@ impl Collector for Snapshot {
         self.encode_objects(page)?;
         self.encode_rooms(page)?;
         self.encode_viewers(page)?;
-        self.encode_sessions(page)
+        self.encode_sessions(page)?;
+        self.encode_webhooks(page)
     }
 }
 
@@ -211,6 +215,16 @@ impl Snapshot {
         page.gauges("room_consumers", "Consumers of the 20 rooms that have the most", consumers)?;
         let viewers = largest.iter().map(|room| (name(room), room.viewers as f64));
         page.gauges("room_viewers", "Viewers of these rooms", viewers)
+    }
+
+    fn encode_webhooks(&self, page: &mut Page<'_>) -> fmt::Result {
+        let events = self.webhooks.iter().flat_map(|of| {
+            let results = [("delivered", of.delivered), ("failed", of.failed), ("dropped", of.dropped)];
+            results.map(|(result, events)| (labels(&[("url", &of.url), ("result", &result)]), events as f64))
+        });
+        page.counters("webhook_events", "Events that a webhook was sent, or was not sent", events)?;
+        let waiting = self.webhooks.iter().map(|of| (labels(&[("url", &of.url)]), of.waiting as f64));
+        page.gauges("webhook_waiting", "Events that a webhook is to be sent yet", waiting)
     }
 
     fn encode_viewers(&self, page: &mut Page<'_>) -> fmt::Result {

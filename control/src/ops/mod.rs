@@ -4,6 +4,7 @@
 pub(crate) mod access;
 pub(crate) mod admin;
 mod dashboard;
+mod events;
 mod get_stats;
 mod metrics;
 mod stats;
@@ -22,8 +23,8 @@ pub(crate) use verbosity::set_log_filter;
 
 use crate::http::App;
 
-/// The pages, `/health`, and for those who have a token what the pages show, `/stats`, `/metrics`, `/rooms`, the filter
-/// of the log, traces of decisions, and the test hooks.
+/// The pages, `/health`, and for those who have a token what the pages show, `/stats`, `/metrics`, `/rooms`, `/events`,
+/// the filter of the log, traces of decisions, and the test hooks.
 pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
         .route("/stats", get(status::stats))
@@ -31,6 +32,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/dashboard/data", get(dashboard::data))
         .route("/log-filter", put(verbosity::set))
         .route("/test-hooks/worker/{index}", post(status::test_hook))
+        .route("/events", get(events::listen))
         .route("/rooms", get(status::rooms))
         .route("/rooms/{room}/peers/{peer}", get(dashboard::peer))
         .route("/rooms/{room}/transports/{transport}/trace", get(trace::trace))

@@ -13,7 +13,7 @@
 //! `observers`, `scores`, `bot` and its `conversation`. What operators do to peers: `moderation`, `muted`, `removed`.
 //! What outlives the server is `saved`, and `restore` goes on with
 //! it. The tables (`table`) are in `state`, their rows in `peer`, `transport` and `media`; what participants are told
-//! is in `ear`.
+//! is in `ear`, and the outside in `lifecycle`.
 
 mod attendant;
 mod bot;
@@ -27,6 +27,7 @@ mod error;
 mod events;
 mod join;
 mod layers;
+mod lifecycle;
 mod listener;
 mod load;
 mod media;

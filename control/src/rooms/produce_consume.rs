@@ -99,6 +99,7 @@ impl Room {
         (producer.paused, producer.muted, producer.app_data) = (new.paused, muted, new.app_data);
         let name = object_name();
         state.producers.insert(name.clone(), producer);
+        state.note_published(&name);
         self.observe(&state, peer.name()).await;
         state.tell_changed(peer.name());
         state.tell_others(peer.name(), || PeerEvent::Produced { producer: name.clone() });

@@ -23,6 +23,7 @@ use super::webrtc::WebRtc;
 use crate::addresses::Addresses;
 use crate::config;
 use crate::ledger::{About, Key, Ledger, Rows};
+use crate::lifecycle::Journal;
 use crate::shares::{Share, Shares, TooMany};
 use crate::workers::Pool;
 
@@ -63,7 +64,7 @@ impl Rooms {
         (addresses, webrtc): (Addresses, WebRtc),
         settings: config::Rooms,
         marks: Marks,
-        ledger: Arc<Ledger>,
+        (ledger, journal): (Arc<Ledger>, Arc<Journal>),
     ) -> Self {
         let of_one = if settings.max_per_ip == 0 { settings.max } else { settings.max_per_ip };
         let shares = Shares::new(settings.max, of_one);
@@ -75,9 +76,14 @@ impl Rooms {
             viewer_grace: settings.viewer_grace.0,
             removed: Arc::new(Removed::new(Arc::clone(&ledger))),
             ledger,
+            journal,
         };
         let (drained_at, cordoned) = (OnceLock::new(), AtomicBool::new(false));
         Self { pool, common, settings, marks, rooms, shares, waiting, drained_at, cordoned }
+    }
+
+    pub(super) fn journal(&self) -> &Journal {
+        &self.common.journal
     }
 
     pub(super) fn pool(&self) -> &Pool {
@@ -132,7 +138,7 @@ impl Rooms {
         tracing::info!("room {id:?} is on worker {}", worker.index());
         let room = Arc::new(Room::new(id, home, self.common.clone(), client, consumer_replicas));
         // It is kept from its beginning.
-        drop(room.state().await);
+        room.state().await.note_started();
         rooms.insert(id.to_owned(), Entry { room: Arc::clone(&room), _share: share });
         self.waiting.tell(id);
         Ok(room)

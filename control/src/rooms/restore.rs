@@ -190,12 +190,19 @@ impl State {
             }
             is_there
         });
-        producers
-            .retain(|_, producer| found.get_mut(&home).is_some_and(|objects| objects.producers.remove(&producer.id)));
+        let mut ended = Vec::new();
+        producers.retain(|name, producer| {
+            let is_there = found.get_mut(&home).is_some_and(|objects| objects.producers.remove(&producer.id));
+            if !is_there {
+                ended.push((Arc::clone(&producer.owner), producer.told(name)));
+            }
+            is_there
+        });
         consumers.retain(|_, consumer| {
             let objects = found.get_mut(&consumer.site.worker().index()).filter(|_| is_site(&consumer.site));
             objects.is_some_and(|objects| objects.consumers.remove(&consumer.id))
         });
+        ended.into_iter().for_each(|(owner, track)| self.note_unpublished(&owner, track));
         // WHIP and WHEP: a session is its transport.
         let gone = self.peers.values().map(|peer| &peer.handle).filter(|handle| lost.contains(handle.name()));
         let gone: Vec<_> = gone.cloned().collect();

@@ -20,6 +20,7 @@ use super::state::State;
 use super::webrtc::WebRtc;
 use crate::addresses::Addresses;
 use crate::ledger::Ledger;
+use crate::lifecycle::Journal;
 use crate::workers::{Pool, Worker};
 
 /// A room.
@@ -39,6 +40,8 @@ pub(crate) struct Room {
     /// Where is kept what outlives the server.
     ledger: Arc<Ledger>,
     removed: Arc<Removed>,
+    /// Where is told what happens.
+    journal: Arc<Journal>,
     state: Mutex<State>,
 }
 
@@ -52,9 +55,11 @@ pub(super) struct Common {
     pub(super) ledger: Arc<Ledger>,
     /// Who was removed from which room.
     pub(super) removed: Arc<Removed>,
+    pub(super) journal: Arc<Journal>,
 }
 
-/// The tables, locked. What has changed is kept before the lock is given back, and so before a client is told.
+/// The tables, locked. What has changed is kept before the lock is given back, and so before a client is told, and then
+/// the outside is.
 #[derive(Debug)]
 pub(super) struct Locked<'a> {
     room: &'a Room,
@@ -78,14 +83,28 @@ impl DerefMut for Locked<'_> {
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
         self.room.save(&mut self.state);
+        self.room.tell_happened(&mut self.state);
     }
 }
 
 impl Room {
     pub(super) fn new(id: &str, home: Site, common: Common, client: IpAddr, consumer_replicas: usize) -> Self {
-        let Common { pool, addresses, webrtc, viewer_grace, ledger, removed } = common;
+        let Common { pool, addresses, webrtc, viewer_grace, ledger, removed, journal } = common;
         let (id, state) = (id.to_owned(), Mutex::new(State::new()));
-        Self { id, home, pool, addresses, webrtc, viewer_grace, consumer_replicas, client, ledger, removed, state }
+        Self {
+            id,
+            home,
+            pool,
+            addresses,
+            webrtc,
+            viewer_grace,
+            consumer_replicas,
+            client,
+            ledger,
+            removed,
+            journal,
+            state,
+        }
     }
 
     /// Further consumers of the same producer that each participant is given.
@@ -145,6 +164,10 @@ impl Room {
 
     pub(super) fn removals(&self) -> &Removed {
         &self.removed
+    }
+
+    pub(super) fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     pub(super) async fn state(&self) -> Locked<'_> {

@@ -12,11 +12,12 @@ use super::error::Error;
 use super::events::{EventSender, Presence, RoomEvent};
 use super::media::{Channel, ChannelKey, Consumer, DataConsumer, DataProducer, Producer};
 use super::observers::Observers;
-use super::peer::{Peer, PeerHandle};
+use super::peer::{Peer, PeerHandle, ROOM_CLOSED};
 use super::pipe::Branch;
 use super::site::Site;
 use super::table::Table;
 use super::transport::Transport;
+use crate::lifecycle::Happened;
 use crate::workers::RequestError;
 
 /// A peer that publishes.
@@ -45,6 +46,8 @@ pub(super) struct State {
     /// Who answers participants, while there are any.
     pub(super) bot: Option<Bot>,
     pub(super) events: EventSender,
+    /// What the outside is to be told.
+    pub(super) happened: Vec<Happened>,
     /// Some viewer has nothing to see just now.
     pub(super) has_stranded: bool,
     closed: bool,
@@ -68,6 +71,7 @@ impl State {
             observers: None,
             bot: None,
             events: EventSender::default(),
+            happened: Vec::new(),
             has_stranded: false,
             closed: false,
             empty_since: Some(Instant::now()),
@@ -82,14 +86,15 @@ impl State {
 
     /// The room has closed. Peers that wait for their end, and listeners, see it.
     pub(super) fn close(&mut self) {
-        let Self { mut peers, mut transports, mut producers, mut consumers, mut branches, .. } =
+        self.note_finished(ROOM_CLOSED);
+        let Self { mut peers, mut transports, mut producers, mut consumers, mut branches, happened, .. } =
             std::mem::replace(self, Self::new());
         peers.clear();
         transports.clear();
         producers.clear();
         consumers.clear();
         branches.clear();
-        *self = Self { closed: true, peers, transports, producers, consumers, branches, ..Self::new() };
+        *self = Self { closed: true, peers, transports, producers, consumers, branches, happened, ..Self::new() };
     }
 
     pub(super) fn is_idle(&self, now: Instant, idle: Duration) -> bool {
@@ -122,6 +127,7 @@ impl State {
     /// Peers leave with everything that they have; their transports have been closed.
     pub(super) fn remove_peers(&mut self, gone: &[PeerHandle], why: &'static str) {
         let names: HashSet<&str> = gone.iter().map(PeerHandle::name).collect();
+        gone.iter().for_each(|peer| self.note_left(peer.name(), why));
         self.transports.retain(|_, transport| !names.contains(&*transport.owner));
         self.producers.retain(|_, producer| !names.contains(&*producer.owner));
         self.consumers.retain(|_, consumer| !names.contains(&*consumer.owner));
@@ -201,7 +207,9 @@ impl State {
 
     /// A producer has closed, and with it its consumers, but for those that outlive it.
     pub(super) fn remove_producer(&mut self, producer: &str) {
-        self.producers.remove(producer);
+        if let Some(removed) = self.producers.remove(producer) {
+            self.note_unpublished(&removed.owner, removed.told(producer));
+        }
         self.remove_consumers_without_producer();
     }
 
@@ -271,8 +279,9 @@ impl State {
         Some(Presence { name: name.to_owned(), display_name, tracks: self.tracks(name) })
     }
 
-    /// Listeners and participants are told of a peer, as far as they may know of it, and of what it has.
-    pub(super) fn tell_joined(&self, name: &str) {
+    /// Listeners, participants and the outside are told of a peer, as far as they may know of it, and of what it has.
+    pub(super) fn tell_joined(&mut self, name: &str) {
+        self.note_joined(name);
         if let Some(presence) = self.presence(name) {
             self.events.send(RoomEvent::Joined(presence));
         }

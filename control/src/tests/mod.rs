@@ -15,6 +15,7 @@ mod endpoints;
 mod grants;
 mod joins;
 mod layers;
+mod lifecycle;
 mod metrics;
 mod packaging;
 mod protoo;
@@ -95,7 +96,7 @@ impl Server {
         let addresses =
             Addresses::find(&config.rtc.listen_ips).expect("loopback").sending_to(&config.rtc.plain_networks);
         let certificate = Certificate::draw().expect("draws");
-        let app = Arc::new(App::new(config, pool, addresses, &certificate, Arc::default()));
+        let app = Arc::new(App::new(config, pool, addresses, &certificate, (Arc::default(), &Rows::default())));
         tokio::spawn(Rooms::close_idle(Arc::clone(app.rooms())));
         let address = serve(router(&app, &Rows::default()).await).await;
         let (admin, admin_by_tcp) =

@@ -10,3 +10,4 @@ mod rooms;
 mod shown;
 mod tokens;
 mod told;
+mod webhooks;

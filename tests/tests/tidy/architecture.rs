@@ -89,6 +89,7 @@ const CONTROL: &[Row<'_>] = &[
     ("addresses", &["settings", "config"]),
     ("certificate", &[]),
     ("ledger", &[]),
+    ("lifecycle", &["ledger"]),
     ("inherited", &[]),
     ("tls", &["settings", "config", "addresses"]),
     ("connections", &["settings", "shares", "config"]),
@@ -97,7 +98,11 @@ const CONTROL: &[Row<'_>] = &[
     ("supervisor", &["check", "exit", "ledger", "logging", "settings", "config", "addresses", "admin_socket", "tls"]),
     ("workers", &["settings", "logging", "config", "addresses", "certificate", "inherited", "supervisor"]),
     ("heart", &["exit", "supervisor", "workers"]),
-    ("rooms", &["settings", "shares", "config", "addresses", "certificate", "ledger", "ortc", "sdp", "workers"]),
+    ("webhooks", &["config", "ledger", "lifecycle"]),
+    (
+        "rooms",
+        &["settings", "shares", "config", "addresses", "certificate", "ledger", "lifecycle", "ortc", "sdp", "workers"],
+    ),
     ("telemetry", &["workers", "rooms"]),
     (
         "http",
@@ -108,14 +113,32 @@ const CONTROL: &[Row<'_>] = &[
             "addresses",
             "certificate",
             "ledger",
+            "lifecycle",
             "connections",
             "sdp",
             "workers",
+            "webhooks",
             "rooms",
             "telemetry",
         ],
     ),
-    ("ops", &["settings", "logging", "jwt", "shares", "config", "ortc", "workers", "rooms", "telemetry", "http"]),
+    (
+        "ops",
+        &[
+            "settings",
+            "logging",
+            "jwt",
+            "shares",
+            "config",
+            "lifecycle",
+            "ortc",
+            "workers",
+            "webhooks",
+            "rooms",
+            "telemetry",
+            "http",
+        ],
+    ),
     ("top", &["exit", "logging", "config", "telemetry"]),
     ("ctl", &["exit", "settings", "config", "admin_socket", "http", "ops"]),
     ("signaling", &["*"]),
@@ -126,7 +149,7 @@ const CONTROL: &[Row<'_>] = &[
 const ONLY_IN: &[(&str, &str, &[&str])] = &[
     ("dataplane/core/src", "impl Worker", &["worker"]),
     ("control/src", "axum", &["http", "signaling", "ops", "server", "connections"]),
-    ("control/src", "StatusCode", &["http", "signaling", "ops", "connections", "ctl"]),
+    ("control/src", "StatusCode", &["http", "signaling", "ops", "connections", "ctl", "webhooks"]),
 ];
 
 /// Leaves out what is known not to hold yet.
