@@ -326,8 +326,8 @@ fn numbers_of_a_call_lie_where_the_shell_says() {
         assert_eq!(has(5), 1, "the next index of RTCP");
         let kept = call.worker.words.kept();
         call.must(&Command::CloseRouter { router: RouterId(1) }, &[]);
-        // Two sealers, two windows, two transports (4), a consumer (2), a stream that sends (5); and since when the worker
-        // lives, whom it serves, and whom it suspects.
+        // Two sealers, two windows, two transports (4), a consumer (2), a stream that sends (5); and since when the
+        // worker lives, whom it serves, and whom it suspects.
         assert_eq!((kept, call.worker.words.kept()), (18, 3));
     }
 }
