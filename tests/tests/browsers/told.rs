@@ -16,12 +16,17 @@ fn press(visitor: &Visitor<'_>, button: &str) {
 
 /// Waits until the one tile of a peer that shows its screen, or its camera, is as wanted.
 fn tile_shows(visitor: &Visitor<'_>, peer: &str, is_screen: bool, wanted: &[(&str, &str)]) {
+    let screen = format!("{peer}/screen");
     until(&format!("{} shows {wanted:?} of {peer}", visitor.page.name()), || {
         let seen = visitor.look()?;
         let tiles = seen["tiles"].as_array().cloned().unwrap_or_default();
         let mut own = tiles.iter().filter(|tile| tile["peer"] == peer && tile["screen"] == is_screen);
         let (Some(tile), None) = (own.next(), own.next()) else { return Err(format!("{tiles:?}")) };
-        if wanted.iter().all(|(name, value)| tile[*name] == *value) { Ok(()) } else { Err(tile.to_string()) }
+        if wanted.iter().all(|(name, value)| tile[*name] == *value) {
+            return Ok(());
+        }
+        let key = if is_screen { &screen } else { peer };
+        Err(format!("{tile}, {}", visitor.figures(key)))
     });
 }
 

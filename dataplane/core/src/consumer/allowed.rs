@@ -81,6 +81,12 @@ impl Consumer {
         (std::mem::replace(&mut self.reported_limited, limited) != limited).then_some(limited)
     }
 
+    /// Whether it is suspended, if that is not what control was told last.
+    pub(crate) fn report_suspended(&mut self) -> Option<bool> {
+        let suspended = self.is_suspended();
+        (std::mem::replace(&mut self.reported_suspended, suspended) != suspended).then_some(suspended)
+    }
+
     /// What keeps it from being sent more; `highest` is the producer's best layer.
     pub(super) fn limited_by(&self, highest: u8) -> Limit {
         let preferred = self.preferred_layer.min(highest);

@@ -96,9 +96,10 @@ pub(crate) struct Consumer {
     usable_bps: Option<u64>,
     /// It was asked to pause.
     pause_asked: bool,
-    /// The layer that control was last told of, and whether its path limits it.
+    /// What control was last told: the layer that it is sent, whether its path limits it, and whether it is suspended.
     reported_layer: Option<CurrentLayer>,
     reported_limited: bool,
+    reported_suspended: bool,
     /// Bit n is set if the stream of encoding n lists it.
     subscribed: u8,
     id: ConsumerId,
@@ -166,6 +167,7 @@ impl Consumer {
             preferred_stream: None,
             reported_layer: None,
             reported_limited: false,
+            reported_suspended: false,
             subscribed: 0,
             ssrc: options.ssrc,
             nack: options.nack,

@@ -8,7 +8,7 @@ use super::Worker;
 use super::refused::Applied;
 use crate::congestion::send::Cause;
 use crate::congestion::{PathView, Wish};
-use crate::consumer::Allowed;
+use crate::consumer::{Allowed, Consumer};
 use crate::io::{Outbox, Timer};
 use crate::key::{ConsumerKey, StreamKey, TransportKey};
 use crate::limits::MAX_ENCODINGS;
@@ -174,6 +174,9 @@ impl Worker {
         sending.set_unmet(given_bps < wanted_bps);
         let left_bps = available_bps.map(|available_bps| available_bps.saturating_sub(sound_bps + given_bps));
         let suspended = wishes.iter().filter(|wish| wish.step.is_none()).count() as u64;
+        for consumer in consumers.iter().filter(|key| steps.iter().all(|steps| steps.consumer != **key)) {
+            self.end_suspension(now, *consumer, outbox);
+        }
         for (steps, wish) in steps.iter_mut().zip(wishes) {
             let usable_bps = left_bps.map(|left_bps| match wish.step {
                 Some(_) => left_bps + wish.cost(),
@@ -184,6 +187,14 @@ impl Worker {
             }
             let allowed = wish.step.and_then(|step| steps.allows.get(usize::from(step))).copied();
             self.allow(now, steps.consumer, allowed.unwrap_or(Allowed { suspended: true, ..Allowed::ALL }), outbox);
+        }
+    }
+
+    /// There is nothing to send to a consumer, and so nothing to suspend: when there is again, it begins with the least
+    /// of it. If it stayed suspended meanwhile, then nothing would say when to look at it again.
+    fn end_suspension(&mut self, now: Instant, key: ConsumerKey, outbox: &mut Outbox) {
+        if self.consumers.get(key).is_some_and(|consumer| consumer.is_suspended()) {
+            self.allow(now, key, Allowed { spatial: 0, temporal: 0, suspended: false }, outbox);
         }
     }
 
@@ -249,6 +260,10 @@ impl Worker {
             };
             step = if allowed.is_some_and(is_had) { Some(at) } else { step };
         }
+        // The layers that it had have gone, or have not come yet: what there is instead is tried.
+        if step.is_none() && allowed.is_some_and(|allowed| !allowed.suspended) {
+            step = Some(0);
+        }
         (steps.wish.step, steps.wish.is_new) = (step, allowed.is_none());
         (steps.wish.count() > 0).then_some(steps)
     }
@@ -303,12 +318,12 @@ impl Worker {
         self.report_limited(key);
         let layers = self.layers(now, of);
         self.set_target(key, layers);
+        if let Some(suspended) = self.consumers.get_mut(key).and_then(Consumer::report_suspended) {
+            self.push_event(Event::ConsumerSuspended { consumer: id, suspended });
+        }
         if pauses {
             if let Some(producer) = self.producers.get_mut(of) {
                 producer.set_layers_dirty();
-            }
-            if let Some(consumer) = self.consumers.get(key) {
-                self.push_event(Event::ConsumerSuspended { consumer: consumer.id(), suspended: allowed.suspended });
             }
             self.want_key_frame_for(now, key, outbox);
         } else if let Some(consumer) = self.consumers.get(key)

@@ -500,8 +500,9 @@ impl Worker {
                 producer.set_layers_dirty();
             }
             self.want_key_frame_for(now, key, outbox);
-            self.reallocate_of(now, key, outbox);
         }
+        // Also what it was asked to pause for, it may be sent again only if that is looked at.
+        self.reallocate_of(now, key, outbox);
         Ok(())
     }
 }

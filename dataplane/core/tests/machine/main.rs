@@ -28,5 +28,6 @@ mod sound;
 mod spatial;
 mod ssrc_changes;
 mod streams;
+mod suspended;
 mod temporal;
 mod together;
