@@ -324,6 +324,11 @@ impl Producer {
         std::mem::take(&mut self.layers_dirty) || changed
     }
 
+    /// The highest layer that was active at the last look.
+    pub(crate) fn highest_active(&self) -> Option<u8> {
+        self.layers.highest_active()
+    }
+
     /// What the sender means by a payload type.
     pub(crate) fn codec(&self, payload_type: u8) -> Option<&CodecMapping> {
         let position = *self.codec_by_payload_type.get(usize::from(payload_type))?;

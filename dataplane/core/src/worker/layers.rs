@@ -54,7 +54,8 @@ impl Worker {
         layers
     }
 
-    /// The highest layer of a producer that is known.
+    /// The highest layer of a producer that it sends, by the last look at them; the highest that it may send, if it has
+    /// sent none yet.
     pub(super) fn highest_layer(&self, producer: ProducerKey) -> u8 {
         let Some(producer) = self.producers.get(producer) else { return 0 };
         match producer.streams() {
@@ -62,7 +63,7 @@ impl Worker {
                 let measured = self.streams.get(*only).and_then(|stream| stream.measured());
                 measured.and_then(|measured| measured.layers().highest_active()).unwrap_or_default()
             }
-            _ => producer.highest().map_or(0, |(_, layer)| layer),
+            _ => producer.highest_active().or_else(|| Some(producer.highest()?.1)).unwrap_or_default(),
         }
     }
 
@@ -123,6 +124,7 @@ impl Worker {
             self.set_targets(key, layers);
             self.update_subscribers(key);
             self.report_layers(key, layers);
+            self.report_limits(key);
             self.want_awaited(now, key, outbox);
         }
         self.arm_layers(now, key);
@@ -278,6 +280,15 @@ impl Worker {
         }
         for (consumer, current) in news {
             self.push_event(Event::ConsumerLayersChanged { consumer, current });
+        }
+    }
+
+    /// Reports which consumers their paths limit, where that has changed.
+    fn report_limits(&mut self, key: ProducerKey) {
+        for position in 0.. {
+            let consumers = self.producers.get(key).map(|producer| producer.consumers());
+            let Some(consumer) = consumers.and_then(|consumers| consumers.get(position)).copied() else { return };
+            self.report_limited(consumer);
         }
     }
 

@@ -26,6 +26,7 @@ struct Stage {
     step: u32,
     suspended: bool,
     layer: Option<u8>,
+    limited: bool,
     was_sent: bool,
     path_bps: u64,
 }
@@ -45,6 +46,7 @@ impl Stage {
             step: 0,
             suspended: false,
             layer: None,
+            limited: false,
             was_sent: false,
             path_bps: PATH_BPS,
         };
@@ -95,6 +97,7 @@ impl Stage {
         while let Some(event) = self.bed.worker.poll_event() {
             match event {
                 Event::ConsumerLayersChanged { current, .. } => self.layer = current.map(|current| current.spatial),
+                Event::ConsumerLimited { limited, .. } => self.limited = limited,
                 Event::ConsumerSuspended { suspended, .. } => self.suspended = suspended,
                 _ => {}
             }
@@ -148,4 +151,16 @@ fn an_encoding_that_is_away_for_a_moment_suspends_nothing() {
     assert!(!stage.suspended);
     stage.play(5, [1, 5]);
     stage.is_sent(0);
+}
+
+/// A small camera is sent in fewer encodings than were announced.
+#[test]
+fn who_gets_all_that_is_sent_is_not_limited() {
+    let mut stage = Stage::new();
+    assert!(stage.limited, "the high encoding is sent, and does not fit");
+    stage.play(5, [1, 0]);
+    stage.is_sent(0);
+    assert!(!stage.limited, "there is no other");
+    stage.play(5, [1, 5]);
+    assert!(stage.limited);
 }
