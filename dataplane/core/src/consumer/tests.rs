@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
-use corecast_wire::{Codec, CodecMapping, EncodingMapping, MediaKind, PayloadTypeMapping, ProduceOptions, ProducerId};
+use corecast_wire::{
+    Codec, CodecMapping, EncodingMapping, MediaKind, PayloadTypeMapping, ProduceOptions, ProducerId, TransportId,
+};
 
 use super::retransmission::ALLOWANCE_BYTES;
 use super::*;
@@ -38,7 +40,8 @@ impl DerefMut for Case {
 impl Case {
     /// What becomes of a packet that joins the history of its stream.
     fn numbered(&mut self, key: StreamKey, packet: &PacketMeta) -> Result<Numbered, Discard> {
-        let new = || Stream::new(ProducerKey::for_tests(0), MediaKind::Video, (0, &EncodingMapping::default()));
+        let of = (ProducerKey::for_tests(0), TransportId(0));
+        let new = || Stream::new(of, MediaKind::Video, (0, &EncodingMapping::default()));
         let stream = self.streams.entry(key).or_insert_with(new);
         let slot = self.history.allocate().expect("a few slots");
         let arrival = Arrival { rtx: false, restart: false, clock_rate_hz: 90_000, sound: false };

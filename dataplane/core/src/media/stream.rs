@@ -7,7 +7,7 @@ mod kept;
 use std::ops::Range;
 use std::time::Duration;
 
-use corecast_wire::{Codec, Discard, EncodingMapping, MediaKind, StreamStats};
+use corecast_wire::{Codec, Discard, EncodingMapping, MediaKind, StreamStats, TransportId};
 
 use super::held::Held;
 use super::history::{History, PacketMeta, SlotRef};
@@ -33,6 +33,8 @@ use kept::Kept;
 #[derive(Debug)]
 pub(crate) struct Stream {
     producer: ProducerKey,
+    /// The transport of its producer.
+    sender: TransportId,
     ssrc: Option<u32>,
     rtx_ssrc: Option<u32>,
     /// Restriction identifier (RFC 8852), if it has one.
@@ -87,11 +89,16 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The stream of an encoding, which has this place among its producer's.
-    pub(crate) fn new(producer: ProducerKey, kind: MediaKind, (place, encoding): (u8, &EncodingMapping)) -> Self {
+    /// The stream of an encoding, which has this place among its producer's, and comes by this transport.
+    pub(crate) fn new(
+        (producer, sender): (ProducerKey, TransportId),
+        kind: MediaKind,
+        (place, encoding): (u8, &EncodingMapping),
+    ) -> Self {
         let held = Held::new(kind);
         Self {
             producer,
+            sender,
             ssrc: encoding.ssrc,
             rtx_ssrc: encoding.rtx_ssrc,
             rid: encoding.rid.as_deref().map(Box::from),
@@ -125,6 +132,11 @@ impl Stream {
             last_arrival: Instant::default(),
             idle_deadline: Deadline::default(),
         }
+    }
+
+    /// The transport by which it comes.
+    pub(crate) const fn sender(&self) -> TransportId {
+        self.sender
     }
 
     /// It is one of several encodings: when it sends decides who takes it.

@@ -1,5 +1,6 @@
-//! Which transport a worker died of. The one whose packet is taken in stands in the words that outlive the worker; if
-//! two workers in a row that died by themselves leave the same one, it is poison: the next one does not go on with it.
+//! Which transport a worker died of. The one whose packet is taken in, or forwarded, stands in the words that outlive
+//! the worker; if two workers in a row that died by themselves leave the same one, it is poison: the next one does not
+//! go on with it.
 
 use corecast_wire::TransportId;
 
@@ -9,7 +10,7 @@ use crate::transport::Transport;
 /// Whose packets a worker may be about to die of.
 #[derive(Debug)]
 pub(super) struct Blame {
-    /// One more than the number of the transport whose packet is taken in; 0 if none is.
+    /// One more than the number of the transport whose packet is worked on; 0 if none is.
     serving: Word,
     /// The same of the last worker that died by itself.
     _suspect: Word,
@@ -38,10 +39,22 @@ impl Blame {
         self.serving.set(transport.map_or(0, |transport| transport.id().0.wrapping_add(1)));
     }
 
-    /// No packet is taken in.
+    /// What came by a transport is about to be forwarded.
+    #[inline]
+    pub(super) fn forward(&mut self, sender: TransportId) {
+        self.serving.set(sender.0.wrapping_add(1));
+    }
+
+    /// No packet is worked on.
     #[inline]
     pub(super) fn rest(&mut self) {
         self.serving.set(0);
+    }
+
+    /// The transport whose packet is worked on.
+    #[cfg(test)]
+    pub(super) fn served(&self) -> Option<TransportId> {
+        self.serving.get().checked_sub(1).map(TransportId)
     }
 
     /// Whether two workers died of this one.

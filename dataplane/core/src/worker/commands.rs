@@ -305,7 +305,7 @@ impl Worker {
         }
         let key = self.producers.insert(Box::new(Producer::new(id, transport_key, options)));
         for (place, encoding) in (0..).zip(&options.encodings) {
-            let mut stream = Stream::new(key, options.kind, (place, encoding));
+            let mut stream = Stream::new((key, transport.id()), options.kind, (place, encoding));
             stream.keep(&mut self.words, id, now);
             *stream.key_frames() = KeyFrameRequests::every(options.key_frame_request_delay_ms);
             if options.encodings.len() > 1 {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use corecast_wire::{Discard, Discards, Event};
 
+use super::blame::Blame;
 use super::round::{Cursor, Forward};
 use super::seal::{Outgoing, Unsealed, seal};
 use super::{Worker, traces};
@@ -26,6 +27,7 @@ impl Worker {
     pub fn forward(&mut self, now: Instant, outbox: &mut Outbox) -> Forward {
         self.blame.rest();
         let forward = self.forward_rounds(now, outbox);
+        self.blame.rest();
         self.tell_direct(outbox);
         forward
     }
@@ -48,12 +50,13 @@ impl Worker {
     }
 
     /// Makes the fresh packets a round: settles their lengths, asks for what is missing, lists who wants them.
-    fn begin_round(&mut self, now: Instant, outbox: &mut Outbox) {
+    pub(super) fn begin_round(&mut self, now: Instant, outbox: &mut Outbox) {
         std::mem::swap(&mut self.fresh, &mut self.round);
         for position in 0..self.round.len() {
             let Some(key) = self.round.get(position).copied() else { continue };
             let Some(stream) = self.streams.get_mut(key) else { continue };
             stream.begin_round();
+            self.blame.forward(stream.sender());
             if self.shed(now, key) {
                 continue;
             }
@@ -109,12 +112,22 @@ impl Worker {
     }
 
     /// Goes on with the round. False if the outbox is full.
-    fn advance_round(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
+    pub(super) fn advance_round(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
         let Self {
-            round_transports, transports, consumers, streams, history, discards, events, cursor, limited, ..
+            round_transports,
+            transports,
+            consumers,
+            streams,
+            history,
+            discards,
+            events,
+            blame,
+            cursor,
+            limited,
+            ..
         } = self;
-        let mut round = Round { consumers, streams, history, discards, events, now, abs_send_time };
+        let mut round = Round { consumers, streams, history, discards, events, blame, now, abs_send_time };
         while let Some(key) = round_transports.get(cursor.transport) {
             if let Some(transport) = transports.get_mut(*key) {
                 if !round.advance(transport, outbox, cursor) {
@@ -151,6 +164,7 @@ struct Round<'a> {
     history: &'a mut History,
     discards: &'a mut Discards,
     events: &'a mut VecDeque<Event>,
+    blame: &'a mut Blame,
     now: Instant,
     abs_send_time: [u8; 3],
 }
@@ -158,7 +172,7 @@ struct Round<'a> {
 impl Round<'_> {
     /// Everything that a transport's consumers want of the round. False if the outbox is full.
     fn advance(&mut self, transport: &mut Transport, outbox: &mut Outbox, cursor: &mut Cursor) -> bool {
-        let Self { consumers, streams, history, discards, events, now, abs_send_time } = self;
+        let Self { consumers, streams, history, discards, events, blame, now, abs_send_time } = self;
         let (pending, queue, exit) = transport.departure();
         let mut departure =
             Departure { exit, queue, now: *now, abs_send_time: *abs_send_time, history, discards, events, outbox };
@@ -174,6 +188,7 @@ impl Round<'_> {
                 if let Some(ending) = ending {
                     consumer.align(&ending, &stream.reception());
                 }
+                blame.forward(stream.sender());
                 let before = consumer.segment();
                 done = departure.serve((consumer_key, consumer), (key, stream), cursor);
                 if consumer.segment() != before {

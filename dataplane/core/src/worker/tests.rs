@@ -331,3 +331,24 @@ fn numbers_of_a_call_lie_where_the_shell_says() {
         assert_eq!((kept, call.worker.words.kept()), (18, 3));
     }
 }
+
+/// A worker may die of a packet that it forwards as well as of one that it takes in: its sender is to blame, not who
+/// was served last, nor its receiver.
+#[test]
+fn the_sender_of_what_is_forwarded_is_blamed() {
+    let mut left = Some(&*Box::leak((0..PLACES).map(|_| AtomicU64::new(0)).collect::<Box<[_]>>()));
+    let words = Words::new(move || left.take());
+    let mut call = Call::with_words(SUITES[0], words);
+    let now = Instant::default();
+    call.take_in(3);
+    assert_eq!(call.worker.blame.served(), Some(TransportId(0)));
+    call.worker.handle_datagram(now, now, path(1), &[0x80; 20], &mut call.outbox);
+    assert_eq!(call.worker.blame.served(), Some(TransportId(1)));
+    call.worker.begin_round(now, &mut call.outbox);
+    assert_eq!(call.worker.blame.served(), Some(TransportId(0)));
+    assert!(call.worker.advance_round(now, &mut call.outbox));
+    assert_eq!(call.outbox.packets(), 1);
+    assert_eq!(call.worker.blame.served(), Some(TransportId(0)));
+    assert_eq!(call.worker.forward(now, &mut call.outbox), Forward::Done);
+    assert_eq!(call.worker.blame.served(), None);
+}
