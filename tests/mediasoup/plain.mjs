@@ -20,6 +20,9 @@ const consumer = await egress.consume({ producerId: producer.id, rtpCapabilities
 assert.deepEqual([consumer.paused, consumer.producerPaused, consumer.kind, consumer.type], [true, false, 'audio', 'simple']);
 const out = consumer.rtpParameters.encodings[0].ssrc;
 
+/** The highest sequence number of these packets. */
+const consumerHighest = (packets) => packets.at(-1).readUInt16BE(2);
+
 let sequence = 100;
 const speak = (count = 5) => {
   for (let at = 0; at < count; at++, sequence++) {
@@ -75,6 +78,23 @@ assert.deepEqual((await ingress.dump()).rtpListener.ssrcTable, [{ key: 1111, val
 const [produced, consumed] = [await producer.dump(), await consumer.dump()];
 assert.deepEqual([produced.type, produced.rtpStreams.length, consumed.producerId], ['simple', 1, producer.id]);
 assert.deepEqual(consumed.supportedCodecPayloadTypes, [payloadType]);
+
+// Loss shows in scores: what the sender lost in the producer's, what the receiver reports in the consumer's.
+const [told, heard] = [[], []];
+producer.on('score', ([{ score }]) => told.push(score));
+consumer.on('score', ({ score, producerScore }) => heard.push([score, producerScore]));
+sequence += 50;
+speak();
+await until('most packets are lost on the way in', () => told.some((score) => score > 0 && score < 5));
+await until('the consumer hears of it', () => heard.some(([score, ofProducer]) => score === 10 && told.includes(ofProducer)));
+const report = Buffer.alloc(32);
+[[0x81c90007, 0], [1, 4], [out, 8], [(41 << 24) | 1, 12], [consumerHighest(receiver.rtp(out)), 16]].forEach(
+  ([word, at]) => report.writeUInt32BE(word >>> 0, at));
+receiver.send(report, egress.tuple.localPort);
+await until('a sixth is lost on the way out', () => consumer.score.score === 5);
+assert.equal((await consumer.getStats())[0].score, 5);
+speak();
+await until('the way in is good again', () => producer.score[0].score === 10);
 
 // Refusals change nothing.
 assert.match((await refused(ingress.produce({ kind: 'audio', rtpParameters: opus(1111) }))).message, /1111/);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use corecast_wire::{
-    ConsumerId, DataConsumerId, DataProducerId, ProduceOptions, ProducerId, SctpStreamParameters, SpatialLayer,
-    TransportId,
+    BEST_SCORE, ConsumerId, Counted, DataConsumerId, DataProducerId, ProduceOptions, ProducerId, SctpStreamParameters,
+    SpatialLayer, TransportId,
 };
 use serde_json::Value;
 
@@ -18,9 +18,6 @@ use crate::workers::{ConsumerStates, MessageRoute};
 
 /// Label of the bot's channel, and of those on which it is spoken to (mediasoup-demo's).
 pub(super) const BOT: &str = "bot";
-
-/// The score of a stream that loses nothing.
-pub(super) const BEST_SCORE: u8 = 10;
 
 /// Media that a peer sends.
 #[derive(Debug)]
@@ -48,13 +45,6 @@ pub(super) struct Producer {
     pub(super) counted: Vec<Counted>,
     /// Bit rates of its streams.
     pub(super) rates: Vec<Rate>,
-}
-
-/// Packets of a stream, as they were when it was last looked at.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counted {
-    pub(super) received: u64,
-    pub(super) lost: i64,
 }
 
 impl Producer {

@@ -1,13 +1,12 @@
-//! How well media arrives, as mediasoup tells it: 0 (nothing comes) to 10 (nothing is lost). A stream's score is the
-//! fourth power of the share of its packets that arrive, as in mediasoup: 5 percent of loss make 8, 16 percent 5.
+//! Scores of media that arrives and is sent (`corecast_wire`'s), as they change.
 
 use std::collections::BTreeMap;
 
-use corecast_wire::{Command, ConsumerId, Object, ObjectStats, ProducerId, Reply, StreamStats};
+use corecast_wire::{Command, ConsumerId, Counted, Object, ObjectStats, ProducerId, Reply, StreamStats};
 
 use super::ear::{ConsumerScore, PeerEvent, StreamScore};
 use super::error::Error;
-use super::media::{BEST_SCORE, Counted, Producer};
+use super::media::Producer;
 use super::peer::PeerHandle;
 use super::room::Room;
 use super::site::Site;
@@ -15,29 +14,6 @@ use super::state::State;
 
 /// Objects that are asked about in one interval: in rooms with more they take turns.
 const AT_ONCE: usize = 256;
-
-/// The score of a share of packets that arrive, 0 to 1.
-fn of_share(arrived: f64) -> u8 {
-    let score = arrived.clamp(0.0, 1.0).powi(4) * f64::from(BEST_SCORE);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10")]
-    let score = score.round() as u8;
-    // What comes is never told as nothing.
-    score.max(1)
-}
-
-/// The score of a stream that was counted before.
-fn of_stream(stream: &StreamStats, before: Counted) -> u8 {
-    if stream.ssrc.is_none() || !stream.active {
-        return 0;
-    }
-    let received = stream.packet_count.saturating_sub(before.received);
-    let lost = u64::try_from(stream.packets_lost.saturating_sub(before.lost)).unwrap_or(0);
-    match received + lost {
-        0 => BEST_SCORE,
-        #[expect(clippy::cast_precision_loss, reason = "packets of seconds")]
-        expected => of_share(received as f64 / expected as f64),
-    }
-}
 
 /// Those whose turn it is.
 fn due<T: Copy>(all: &[T], turn: usize) -> Vec<T> {
@@ -83,7 +59,7 @@ impl Room {
             match *stats {
                 ObjectStats::Producer(stats) => state.score_producer(stats.producer, &stats.streams),
                 ObjectStats::Consumer(stats) => {
-                    let score = of_share(1.0 - f64::from(stats.fraction_lost) / 256.0);
+                    let score = stats.score();
                     state.score_consumer(stats.consumer, score);
                 }
                 _ => {}
@@ -131,8 +107,8 @@ impl Producer {
         self.counted.resize(streams.len(), Counted::default());
         let mut scores = Vec::new();
         for (encoding, (stream, counted)) in streams.iter().zip(&mut self.counted).enumerate() {
-            let score = of_stream(stream, *counted);
-            *counted = Counted { received: stream.packet_count, lost: stream.packets_lost };
+            let score = stream.score(*counted);
+            *counted = stream.counted();
             if let Some(ssrc) = stream.ssrc {
                 scores.push(StreamScore { encoding, ssrc, rid: stream.rid.clone(), score });
             }
@@ -146,23 +122,6 @@ impl Producer {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn stream(packet_count: u64, packets_lost: i64) -> StreamStats {
-        StreamStats { ssrc: Some(1), active: true, packet_count, packets_lost, ..StreamStats::default() }
-    }
-
-    #[test]
-    fn scores_are_by_what_is_lost_since_the_look_before() {
-        let none = Counted::default();
-        assert_eq!(of_stream(&stream(100, 0), none), 10);
-        assert_eq!(of_stream(&stream(95, 5), none), 8);
-        assert_eq!(of_stream(&stream(84, 16), none), 5);
-        assert_eq!(of_stream(&stream(10, 90), none), 1, "something comes");
-        assert_eq!(of_stream(&stream(200, 16), Counted { received: 100, lost: 16 }), 10);
-        assert_eq!(of_stream(&stream(200, 10), Counted { received: 100, lost: 16 }), 10, "what was lost came late");
-        assert_eq!(of_stream(&StreamStats { active: false, ..stream(100, 0) }, none), 0);
-        assert_eq!(of_stream(&StreamStats { ssrc: None, ..stream(0, 0) }, none), 0);
-    }
 
     #[test]
     fn in_large_rooms_objects_take_turns() {

@@ -19,6 +19,7 @@ mod packet_trace;
 mod plain;
 mod records;
 mod rtp_parameters;
+mod score;
 mod stats;
 mod trace;
 mod webrtc;
@@ -49,6 +50,7 @@ pub use rtp_parameters::{
     Codec, CodecMapping, ConsumeOptions, ConsumerExtension, EncodingMapping, ExtensionMapping, HeaderExtension,
     MediaKind, PayloadTypeMapping, ProduceOptions, RtxOptions, SrtpCryptoSuite, SrtpParameters,
 };
+pub use score::{BEST_SCORE, Counted};
 pub use stats::{
     ConsumerStats, CoreTime, Limit, Object, ObjectStats, OutgoingCause, OutgoingStats, ProducerStats, Silence,
     StatsPage, StreamStats, TransportStats, Usage, WebRtcStats,

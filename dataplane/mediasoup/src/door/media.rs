@@ -10,15 +10,12 @@ use corecast_mediasoup_worker::fbs::consumer::{
 use corecast_mediasoup_worker::fbs::producer::DumpResponse;
 use corecast_mediasoup_worker::fbs::rtp_parameters::{RtpCodecParameters, RtpMapping, Type};
 use corecast_mediasoup_worker::fbs::transport::{ConsumeRequest, ConsumeResponse, ProduceResponse};
-use corecast_wire::{Command, ConsumerId, ProducerId, SpatialLayer, TransportId};
+use corecast_wire::{BEST_SCORE, Command, ConsumerId, Counted, ProducerId, SpatialLayer, TransportId};
 
 use super::objects::{Consumer, Named, Producer};
 use super::rates::Rate;
 use super::{Answer, Answered, Asked, Door, Tells, other_body, rtp};
 use crate::refusal::{Outcome, Refusal};
-
-/// Score of a stream of which nothing bad is known (mediasoup's best).
-const BEST_SCORE: u8 = 10;
 
 impl Door {
     pub(super) fn produce(&mut self, machine: &mut dyn Machine, transport: &str, body: Option<Asked>) -> Answered {
@@ -48,6 +45,7 @@ impl Door {
             traces: Vec::new(),
             consumers: BTreeSet::new(),
             scores: vec![0; encodings],
+            counted: vec![Counted::default(); encodings],
             rates: vec![Rate::new(); encodings],
         };
         self.objects.producers.insert(id, producer);

@@ -12,7 +12,7 @@ use corecast_mediasoup_worker::fbs::transport::{Options, Protocol, TraceEventTyp
 use corecast_mediasoup_worker::fbs::web_rtc_transport::{DtlsRole, IceCandidate};
 use corecast_mediasoup_worker::fbs::{consumer, data_consumer, data_producer, producer};
 use corecast_wire::{
-    ConsumerId, CurrentLayer, DataConsumerId, DataProducerId, DtlsState, IceParameters, IceState, IceTuple,
+    ConsumerId, Counted, CurrentLayer, DataConsumerId, DataProducerId, DtlsState, IceParameters, IceState, IceTuple,
     OutgoingBitrates, ProducerId, RouterId, RtpObserverId, SctpState, TransportId, WebRtcServerId,
 };
 
@@ -131,8 +131,9 @@ pub(super) struct Producer {
     pub(super) is_paused: bool,
     pub(super) traces: Vec<producer::TraceEventType>,
     pub(super) consumers: BTreeSet<ConsumerId>,
-    /// One for each encoding.
+    /// One for each encoding, and what it had counted when it was scored.
     pub(super) scores: Vec<u8>,
+    pub(super) counted: Vec<Counted>,
     pub(super) rates: Vec<Rate>,
 }
 
