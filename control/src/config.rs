@@ -148,6 +148,8 @@ pub(crate) struct Rooms {
     pub(crate) silence: Span,
     /// A participant that has not joined after this long is closed.
     pub(crate) join_timeout: Span,
+    /// A participant whose WebSocket is gone keeps its place for this long.
+    pub(crate) resume_grace: Span,
     /// On which worker a room is made.
     pub(crate) placement: Placement,
     /// Those who receive are sent from further workers, too, once a room's own uses so much of its core, in percent.
@@ -165,6 +167,7 @@ impl Default for Rooms {
             viewer_grace: Span::from_secs(15),
             silence: Span::from_secs(600),
             join_timeout: Span::from_secs(10),
+            resume_grace: Span::from_secs(20),
             placement: Placement::default(),
             widen_percent: 60,
             max: 10_000,
@@ -287,6 +290,9 @@ pub(crate) struct Args {
     /// Close a participant (mediasoup's signaling) that has not joined after this long [default: 10s]
     #[arg(long, env = "CORECAST_ROOMS_JOIN_TIMEOUT", value_name = "TIME")]
     rooms_join_timeout: Option<Span>,
+    /// Keep the place of a participant whose WebSocket has broken for this long [default: 20s]
+    #[arg(long, env = "CORECAST_ROOMS_RESUME_GRACE", value_name = "TIME")]
+    rooms_resume_grace: Option<Span>,
     /// Most rooms that one IP address may have made; 0 for no limit [default: 1000]
     #[arg(long, env = "CORECAST_ROOMS_MAX_PER_IP", value_name = "NUMBER")]
     rooms_max_per_ip: Option<usize>,
@@ -428,6 +434,7 @@ impl Config {
         set(&mut self.rooms.viewer_grace, &args.rooms_viewer_grace);
         set(&mut self.rooms.silence, &args.rooms_silence);
         set(&mut self.rooms.join_timeout, &args.rooms_join_timeout);
+        set(&mut self.rooms.resume_grace, &args.rooms_resume_grace);
         set(&mut self.rooms.max_per_ip, &args.rooms_max_per_ip);
         set(&mut self.rooms.placement, &args.rooms_placement);
         set(&mut self.rooms.widen_percent, &args.rooms_widen_percent);

@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Names the layout, and what rows look like; another version of corecast begins with nothing.
-const MAGIC: &[u8; 8] = b"coreled2";
+const MAGIC: &[u8; 8] = b"coreled3";
 const HEAD_BYTES: u64 = 4_096;
 /// Pages that are not touched take no memory.
 const HALF_BYTES: u64 = 512 << 20;

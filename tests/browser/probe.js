@@ -29,6 +29,61 @@
     };
   }
 
+  // WebSockets of the page, and states that its connections have ever been in.
+  const sockets = [];
+  window.WebSocket = class extends WebSocket {
+    constructor(...given) {
+      super(...given);
+      sockets.push(this);
+    }
+  };
+
+  /** Breaks the page's WebSocket as a network does that is gone: neither side is told why. */
+  function breakSocket() {
+    // A code that does not say that the client leaves.
+    sockets.at(-1).close(4_900);
+    return sockets.length;
+  }
+
+  // What has been seen of a call since `watch` was called.
+  let seen = null;
+
+  /** From now on notes what happens to connections and tiles, and the longest time without a new picture of each peer. */
+  function watch() {
+    const kept = connections.filter(({ connectionState }) => connectionState !== 'closed');
+    seen = { states: [], tiles: [], notices: [], longest: {} };
+    const noted = seen;
+    for (const pc of kept) pc.addEventListener('connectionstatechange', () => noted.states.push(pc.connectionState));
+    const grid = document.getElementById('grid');
+    const changes = new MutationObserver((all) => {
+      for (const { addedNodes, removedNodes } of all) {
+        for (const node of addedNodes) if (node.dataset?.peer) noted.tiles.push(`+${node.dataset.peer}`);
+        for (const node of removedNodes) if (node.dataset?.peer) noted.tiles.push(`-${node.dataset.peer}`);
+      }
+    });
+    changes.observe(grid, { childList: true });
+    new MutationObserver((all) => {
+      for (const { addedNodes } of all) for (const node of addedNodes) noted.notices.push(node.dataset?.notice ?? '');
+    }).observe(document.getElementById('notices'), { childList: true });
+    for (const [peer, { video }] of window.corecast.viewers) {
+      let last = performance.now();
+      const next = () => {
+        const now = performance.now();
+        noted.longest[peer] = Math.max(noted.longest[peer] ?? 0, Math.round(now - last));
+        last = now;
+        video.requestVideoFrameCallback(next);
+      };
+      video.requestVideoFrameCallback(next);
+    }
+    noted.same = () => kept.every((pc) => pc.connectionState === 'connected' && connections.includes(pc)) &&
+      window.corecast.publisher?.pc === kept[0] && [...window.corecast.viewers.values()].every(({ pc }) => kept.includes(pc));
+    return kept.length;
+  }
+
+  /** What was seen since then, how many WebSockets there have been, and whether the connections are those of then. */
+  const watched = () => ({ ...seen, same: seen.same(), sockets: sockets.length,
+    open: sockets.at(-1)?.readyState === WebSocket.OPEN });
+
   const devices = navigator.mediaDevices;
   const getUserMedia = devices?.getUserMedia?.bind(devices);
   if (getUserMedia) {
@@ -308,7 +363,7 @@
   }
 
   window.probe = {
-    dashboard, open, wishes, look, agreed, people, received, restartIce, press, chat, react, talk, changeCamera, summary, startSession, openChannel, channelOpens, say, sayAll, heard,
+    breakSocket, watch, watched, dashboard, open, wishes, look, agreed, people, received, restartIce, press, chat, react, talk, changeCamera, summary, startSession, openChannel, channelOpens, say, sayAll, heard,
     closeChannel, channelCloses, endSession,
   };
 })();

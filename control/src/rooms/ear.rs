@@ -3,11 +3,11 @@
 //! Events are sent under the room's lock, so that a participant that begins with a list misses nothing. One that does
 //! not take them is told that it is too slow, and nothing more.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::muted::Muted;
 
@@ -91,9 +91,20 @@ pub(crate) enum PeerEvent {
     Closing(Instant),
 }
 
-/// Where a participant's events go.
+/// Where a participant's events go. It stays the same when another WebSocket takes them.
 #[derive(Clone, Debug)]
-pub(super) struct Ear {
+pub(super) struct Ear(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    line: Mutex<Line>,
+    /// Changes when somebody else takes the events.
+    taken: watch::Sender<()>,
+}
+
+/// To whom events go just now.
+#[derive(Debug)]
+struct Line {
     events: mpsc::Sender<PeerEvent>,
     too_slow: Arc<Notify>,
 }
@@ -103,29 +114,72 @@ pub(super) struct Ear {
 pub(crate) struct PeerEvents {
     events: mpsc::Receiver<PeerEvent>,
     too_slow: Arc<Notify>,
+    taken: Absence,
+}
+
+/// Tells whether somebody else has taken a participant's events since one had them.
+#[derive(Clone, Debug)]
+pub(crate) struct Absence(watch::Receiver<()>);
+
+fn line() -> (Line, mpsc::Receiver<PeerEvent>) {
+    let (events, receiver) = mpsc::channel(BACKLOG);
+    (Line { events, too_slow: Arc::new(Notify::new()) }, receiver)
 }
 
 impl Ear {
     pub(super) fn new() -> (Self, PeerEvents) {
-        let (sender, receiver) = mpsc::channel(BACKLOG);
-        let too_slow = Arc::new(Notify::new());
-        (Self { events: sender, too_slow: Arc::clone(&too_slow) }, PeerEvents { events: receiver, too_slow })
+        let (line, events) = line();
+        let too_slow = Arc::clone(&line.too_slow);
+        let (taken, absence) = watch::channel(());
+        (
+            Self(Arc::new(Shared { line: Mutex::new(line), taken })),
+            PeerEvents { events, too_slow, taken: Absence(absence) },
+        )
     }
 
-    /// Whether somebody takes what is told.
-    pub(super) fn is_heard(&self) -> bool {
-        !self.events.is_closed()
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Events go there from now on, and no longer to who took them before.
+    pub(super) fn take(&self) -> PeerEvents {
+        let (line, events) = line();
+        let too_slow = Arc::clone(&line.too_slow);
+        *self.line() = line;
+        self.0.taken.send_replace(());
+        PeerEvents { events, too_slow, taken: Absence(self.0.taken.subscribe()) }
     }
 
     pub(super) fn tell(&self, event: PeerEvent) {
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.events.try_send(event) {
-            self.too_slow.notify_one();
+        let line = self.line();
+        if let Err(mpsc::error::TrySendError::Full(_)) = line.events.try_send(event) {
+            line.too_slow.notify_one();
+        }
+    }
+}
+
+impl Absence {
+    /// Whether somebody else takes the events.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.has_changed().unwrap_or(false)
+    }
+
+    /// Returns when somebody else takes them.
+    pub(super) async fn over(&mut self) {
+        if self.0.changed().await.is_err() {
+            // The participant has left.
+            std::future::pending::<()>().await;
         }
     }
 }
 
 impl PeerEvents {
-    /// The next one. None once the participant was too slow, or has left.
+    /// Tells whether somebody else takes them.
+    pub(crate) fn absence(&self) -> Absence {
+        self.taken.clone()
+    }
+
+    /// The next one. None once the participant was too slow, or has left, or once somebody else takes its events.
     pub(crate) async fn next(&mut self) -> Option<PeerEvent> {
         tokio::select! {
             biased;
@@ -154,6 +208,22 @@ mod tests {
         ear.tell(PeerEvent::Connected);
         ear.tell(PeerEvent::Connected);
         assert_eq!(events.next().await, None, "one was lost");
+    }
+
+    #[tokio::test]
+    async fn who_comes_later_takes_the_events() {
+        let (ear, mut first) = Ear::new();
+        let (clone, mut absence) = (ear.clone(), first.absence());
+        ear.tell(PeerEvent::Connected);
+        assert!(!absence.is_over());
+        let mut second = ear.take();
+        clone.tell(PeerEvent::Left("a".into()));
+        absence.over().await;
+        assert!(first.absence().is_over(), "the first one knows");
+        assert_eq!(first.next().await, Some(PeerEvent::Connected), "what it was told before");
+        assert_eq!(first.next().await, None);
+        assert_eq!(second.next().await, Some(PeerEvent::Left("a".into())), "by whichever clone");
+        assert!(!second.absence().is_over());
     }
 
     #[tokio::test]

@@ -9,11 +9,11 @@
 //! peer with a WebRTC transport and everything inside at once) or `plain` and `produce_consume` (step by step),
 //! `silence` (publishers that have vanished), `succession` (what their viewers see next), `layers`, `channels` (data),
 //! `listener`, `load` (whether there is room for more), `overview` and `roster` (what operators see). Participants, who
-//! hear what happens: `participants`, `data`, `report` (counters), and `attendant`, the room's own task, with
-//! `observers`, `scores`, `bot` and its `conversation`. What operators do to peers: `moderation`, `muted`, `removed`.
-//! What outlives the server is `saved`, and `restore` goes on with
-//! it. The tables (`table`) are in `state`, their rows in `peer`, `transport` and `media`; what participants are told
-//! is in `ear`, and the outside in `lifecycle`.
+//! hear what happens: `participants`, `resume` (whose client was away, and shows its `secret`), `data`, `report`
+//! (counters), and `attendant`, the room's own task, with `observers`, `scores`, `bot` and its `conversation`. What
+//! operators do to peers: `moderation`, `muted`, `removed`. What outlives the server is `saved`, and `restore` goes on
+//! with it. The tables (`table`) are in `state`, their rows in `peer`, `transport` and `media`; what participants are
+//! told is in `ear`, and the outside in `lifecycle`.
 
 mod attendant;
 mod bot;
@@ -48,11 +48,13 @@ mod registry;
 mod removed;
 mod report;
 mod restore;
+mod resume;
 mod room;
 mod roster;
 mod sample;
 mod saved;
 mod scores;
+mod secret;
 mod silence;
 mod site;
 mod state;
@@ -65,7 +67,7 @@ mod webrtc_transport;
 
 pub(crate) use data::{CreatedDataConsumer, NewDataProducer};
 pub(crate) use draw::{begin_life, draw_cname, draw_first_sequence, draw_ssrc};
-pub(crate) use ear::{ConsumerScore, PeerEvent, PeerEvents, PeerView, StreamScore};
+pub(crate) use ear::{Absence, ConsumerScore, PeerEvent, PeerEvents, PeerView, StreamScore};
 pub(crate) use error::{Code, Error};
 pub(crate) use events::{Presence, RoomEvent};
 pub(crate) use join::{Given, Joined, Wanted};
@@ -83,6 +85,7 @@ pub(crate) use plain::{NewPlainTransport, PlainRemote};
 pub(crate) use produce_consume::{CreatedConsumer, NewConsumer, NewProducer};
 pub(crate) use registry::Rooms;
 pub(crate) use report::{ConsumerReport, ProducerReport, Report, TransportReport};
+pub(crate) use resume::{Held, Resumed};
 pub(crate) use room::Room;
 pub(crate) use roster::{Occupant, Roster};
 pub(crate) use silence::FELL_SILENT;

@@ -106,7 +106,7 @@ impl Room {
 }
 
 impl State {
-    fn there(&self, peer: &PeerHandle) -> There {
+    pub(super) fn there(&self, peer: &PeerHandle) -> There {
         let mut others: Vec<&Peer> =
             self.peers.values().filter(|other| other.is_shown() && other.handle != *peer).collect();
         others.sort_unstable_by_key(|other| other.number());

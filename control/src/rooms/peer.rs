@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::draw::next_id;
 use super::ear::{Ear, PeerView};
 use super::muted::Muted;
+use super::secret::Secret;
 use crate::ortc::RtpCapabilities;
 
 /// By which signaling a peer came. One signaling must not act for the peers of another, and viewers are not listed.
@@ -146,6 +147,8 @@ pub(super) struct Peer {
     pub(super) muted: Muted,
     /// Where the events of a participant go.
     pub(super) ear: Option<Ear>,
+    /// By which its client can go on as this peer, if it asked for that.
+    pub(super) secret: Option<Secret>,
     client: IpAddr,
     /// Told why when the peer leaves, and dropped then.
     present: watch::Sender<Option<&'static str>>,
@@ -191,6 +194,7 @@ impl Peer {
             stranded_since: None,
             muted: Muted::default(),
             ear: None,
+            secret: None,
             client: new.client,
             present: watch::Sender::new(None),
             session: None,
@@ -205,6 +209,11 @@ impl Peer {
     /// Address of its client.
     pub(super) fn client(&self) -> IpAddr {
         self.client
+    }
+
+    /// Its client comes from there from now on, and shows this.
+    pub(super) fn comes_from(&mut self, client: IpAddr, credential: Option<Credential>) {
+        (self.client, self.credential) = (client, credential);
     }
 
     /// It is there from now on; the log says so, and when it leaves. The transport is that which it came with, by the

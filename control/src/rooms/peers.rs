@@ -86,13 +86,22 @@ impl Room {
     /// had left before.
     pub(crate) async fn remove_peer(&self, peer: &PeerHandle, why: &'static str) -> Result<bool, Error> {
         let mut state = self.state().await;
+        self.remove_locked(&mut state, peer, why).await
+    }
+
+    pub(super) async fn remove_locked(
+        &self,
+        state: &mut State,
+        peer: &PeerHandle,
+        why: &'static str,
+    ) -> Result<bool, Error> {
         if state.peer(peer).is_err() {
             return Ok(false);
         }
         let gone = std::slice::from_ref(peer);
         state.close_transports(gone).await?;
         state.remove_peers(gone, why);
-        self.settle(&mut state).await?;
+        self.settle(state).await?;
         Ok(true)
     }
 

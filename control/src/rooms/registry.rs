@@ -74,6 +74,7 @@ impl Rooms {
             addresses,
             webrtc: Arc::new(webrtc),
             viewer_grace: settings.viewer_grace.0,
+            resume_grace: settings.resume_grace.0,
             removed: Arc::new(Removed::new(Arc::clone(&ledger))),
             ledger,
             journal,

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use corecast_wire::{Command, ConsumerId, ObjectStats, ProducerId, TransportId};
 
+use super::ear::Absence;
 use super::error::Error;
 use super::peer::{Left, PeerHandle, PeerKind};
 use super::pipe::Branch;
@@ -18,9 +18,6 @@ use super::state::{State, close_transport};
 use super::transport::TransportKind;
 use crate::ledger::{About, Rows};
 use crate::workers::{ConsumerState, TransportState, Worker};
-
-/// For so long the media of a participant goes on whose client does not come again.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why a peer leaves whose transport its worker did not take over.
 const NOT_TAKEN_OVER: &str = "its connection was lost when the server restarted";
@@ -212,17 +209,14 @@ impl State {
 
 impl Room {
     /// Goes on with what there is. Returns the number of its peers.
-    async fn go_on(self: &Arc<Self>, awaited: Vec<PeerHandle>) -> Result<usize, Error> {
+    async fn go_on(self: &Arc<Self>, awaited: Vec<(PeerHandle, Absence)>) -> Result<usize, Error> {
         let mut state = self.state().await;
         self.attend_again(&mut state).await;
         self.settle(&mut state).await?;
-        for peer in awaited {
+        for (peer, absence) in awaited {
             let room = Arc::clone(self);
             tokio::spawn(async move {
-                tokio::time::sleep(PATIENCE).await;
-                if room.is_alone(&peer).await
-                    && let Err(error) = room.remove_peer(&peer, NOT_BACK).await
-                {
+                if let Err(error) = room.keep_place(&peer, absence, NOT_BACK).await {
                     tracing::warn!("{:?} cannot leave room {:?}: {error}", peer.name(), room.id());
                 }
             });
@@ -235,12 +229,6 @@ impl Room {
         let state = self.state().await;
         let own = state.peers.values().filter(|peer| matches!(peer.kind, PeerKind::Whip | PeerKind::Whep));
         own.map(|peer| peer.handle.clone()).collect()
-    }
-
-    /// Whether nobody hears what the participant is told.
-    async fn is_alone(&self, peer: &PeerHandle) -> bool {
-        let state = self.state().await;
-        state.peer(peer).is_ok_and(|peer| peer.ear.as_ref().is_some_and(|ear| !ear.is_heard()))
     }
 
     /// A session of the server before: its peer's handle, what tells that it has left, and the states of its transport.

@@ -33,6 +33,8 @@ pub(crate) struct Room {
     webrtc: Arc<WebRtc>,
     /// For so long a viewer waits that has nothing to see.
     viewer_grace: Duration,
+    /// For so long a participant is waited for whose client is away.
+    resume_grace: Duration,
     /// Further consumers of the same producer that each participant is given, to make load.
     consumer_replicas: usize,
     /// Address of the client that has made it.
@@ -52,6 +54,7 @@ pub(super) struct Common {
     pub(super) addresses: Addresses,
     pub(super) webrtc: Arc<WebRtc>,
     pub(super) viewer_grace: Duration,
+    pub(super) resume_grace: Duration,
     pub(super) ledger: Arc<Ledger>,
     /// Who was removed from which room.
     pub(super) removed: Arc<Removed>,
@@ -89,7 +92,7 @@ impl Drop for Locked<'_> {
 
 impl Room {
     pub(super) fn new(id: &str, home: Site, common: Common, client: IpAddr, consumer_replicas: usize) -> Self {
-        let Common { pool, addresses, webrtc, viewer_grace, ledger, removed, journal } = common;
+        let Common { pool, addresses, webrtc, viewer_grace, resume_grace, ledger, removed, journal } = common;
         let (id, state) = (id.to_owned(), Mutex::new(State::new()));
         Self {
             id,
@@ -98,6 +101,7 @@ impl Room {
             addresses,
             webrtc,
             viewer_grace,
+            resume_grace,
             consumer_replicas,
             client,
             ledger,
@@ -147,6 +151,10 @@ impl Room {
 
     pub(super) fn viewer_grace(&self) -> Duration {
         self.viewer_grace
+    }
+
+    pub(super) fn resume_grace(&self) -> Duration {
+        self.resume_grace
     }
 
     pub(super) fn webrtc(&self) -> &WebRtc {

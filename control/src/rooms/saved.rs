@@ -11,7 +11,7 @@ use corecast_wire::{ConsumerId, ProducerId, RouterId, RtpObserverId, TransportId
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ear::Ear;
+use super::ear::{Absence, Ear};
 use super::media::{Consumer, Producer};
 use super::muted::Muted;
 use super::observers::Observers;
@@ -19,6 +19,7 @@ use super::peer::{Credential, NewPeer, Peer, PeerHandle, PeerKind};
 use super::pipe::{Branch, Crossing, Pipe};
 use super::produce_consume::layers_told;
 use super::room::Room;
+use super::secret::Secret;
 use super::site::Site;
 use super::state::State;
 use super::transport::{OwnWebRtc, Plain, Transport, TransportKind};
@@ -48,6 +49,7 @@ struct SavedPeer {
     credential: Option<Credential>,
     wanted: Option<String>,
     muted: Muted,
+    secret: Option<Secret>,
     client: IpAddr,
 }
 
@@ -135,14 +137,15 @@ impl Room {
     }
 
     /// Fills the tables with what was kept of the room. Returns the participants, whose clients are awaited.
-    pub(super) fn fill(&self, state: &mut State, saved: &SavedRoom, rows: &Rows) -> Vec<PeerHandle> {
+    pub(super) fn fill(&self, state: &mut State, saved: &SavedRoom, rows: &Rows) -> Vec<(PeerHandle, Absence)> {
         let mut awaited = Vec::new();
         for (Key { name, .. }, row) in rows.of::<SavedPeer>(About::Peer, Some(self.id())) {
             let mut peer = row.peer(&name);
             if peer.kind == PeerKind::Participant {
                 // Nobody hears what is told before the client comes again.
-                peer.ear = Some(Ear::new().0);
-                awaited.push(peer.handle.clone());
+                let (ear, events) = Ear::new();
+                peer.ear = Some(ear);
+                awaited.push((peer.handle.clone(), events.absence()));
             }
             peer.goes_on(self.id());
             state.add_peer(peer);
@@ -200,6 +203,7 @@ impl Peer {
             credential: self.credential,
             wanted: self.wanted.clone(),
             muted: self.muted,
+            secret: self.secret,
             client: self.client(),
         }
     }
@@ -218,7 +222,7 @@ impl SavedPeer {
             client: self.client,
         };
         let mut peer = Peer::again(new, self.number);
-        (peer.wanted, peer.muted) = (self.wanted, self.muted);
+        (peer.wanted, peer.muted, peer.secret) = (self.wanted, self.muted, self.secret);
         peer
     }
 }
@@ -251,7 +255,9 @@ impl SavedTransport {
     fn transport(self, site: Site, owner: &Arc<str>, ear: Option<Ear>) -> Transport {
         let kind = match self.kind {
             SavedKind::Plain(plain) => TransportKind::Plain(plain),
-            SavedKind::WebRtc { own } => {
+            SavedKind::WebRtc { mut own } => {
+                // Its association is gone.
+                own.iter_mut().for_each(|own| own.has_sctp = false);
                 let states = match ear {
                     Some(ear) => site.worker().events().transport_with(self.id, Box::new(follow(ear))),
                     None => site.worker().events().transport(self.id),

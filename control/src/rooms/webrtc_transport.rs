@@ -38,13 +38,21 @@ pub(crate) struct CreatedWebRtc {
     pub(crate) local: LocalParameters,
 }
 
+/// Why a transport has ended; none if it has not.
+pub(super) fn end_of(state: &TransportState) -> Option<&'static str> {
+    match (state.ice, state.dtls) {
+        (IceState::Disconnected, _) => Some(SILENT),
+        (_, DtlsState::Failed) => Some(HANDSHAKE_FAILED),
+        (_, DtlsState::Closed) => Some(CLOSED_BY_CLIENT),
+        _ => None,
+    }
+}
+
 /// Tells a participant what becomes of its transport.
 pub(super) fn follow(ear: Ear) -> impl Fn(&TransportState) + Send + Sync {
-    move |state: &TransportState| match (state.ice, state.dtls) {
-        (IceState::Disconnected, _) => ear.tell(PeerEvent::Disconnected(SILENT)),
-        (_, DtlsState::Failed) => ear.tell(PeerEvent::Disconnected(HANDSHAKE_FAILED)),
-        (_, DtlsState::Closed) => ear.tell(PeerEvent::Disconnected(CLOSED_BY_CLIENT)),
-        (_, DtlsState::Connected) => ear.tell(PeerEvent::Connected),
+    move |state: &TransportState| match (end_of(state), state.dtls) {
+        (Some(why), _) => ear.tell(PeerEvent::Disconnected(why)),
+        (None, DtlsState::Connected) => ear.tell(PeerEvent::Connected),
         _ => {}
     }
 }
@@ -147,6 +155,16 @@ impl Room {
         site.worker().apply(Command::ConnectWebRtcTransport { transport: id, dtls }).await?;
         own.connected = true;
         Ok(())
+    }
+
+    /// Closes a transport that its client wants no longer, with what is inside it. Nobody is told that it has ended.
+    pub(crate) async fn close_webrtc(&self, peer: &PeerHandle, name: &str) -> Result<(), Error> {
+        let mut state = self.state().await;
+        let Transport { id, site, .. } = state.transport_of(peer, name)?;
+        site.worker().close(vec![close_transport(*id)]).await?;
+        state.remove_transport(name);
+        state.tell_changed(peer.name());
+        self.settle(&mut state).await
     }
 
     /// New credentials of the server's side hold from now on; the old pair stays in use until the client has nominated

@@ -7,7 +7,7 @@ use std::time::Duration;
 use corecast_tests::browser::Browser;
 use corecast_tests::relay::Path;
 use corecast_tests::server::{kill, wait_for};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Stage;
 use crate::call::{Visitor, Wishes, join, rates, until};
@@ -84,6 +84,39 @@ pub(crate) fn restart_and_reload(stage: &Stage) {
     chromium.keeps_seeing(&again, 30);
 }
 
+/// What a page asks of its probe.
+fn does(visitor: &Visitor<'_>, function: &str) -> Value {
+    visitor.page.call(function, &json!([])).unwrap_or_else(|why| panic!("{}: {function}: {why}", visitor.page.name()))
+}
+
+/// Waits until the pages have other WebSockets than they had, so many in all, and pictures go on.
+fn come_back(sockets: u64, who: &[(&Visitor<'_>, &str)]) {
+    for (visitor, _) in who {
+        until(&format!("{} has another WebSocket", visitor.page.name()), || {
+            let watched = does(visitor, "watched");
+            let is_open = watched["open"] == true && watched["sockets"].as_u64() >= Some(sockets);
+            if is_open { Ok(()) } else { Err(watched.to_string()) }
+        });
+    }
+    who.iter().for_each(|(visitor, peer)| visitor.keeps_seeing(peer, 30));
+}
+
+/// Nobody has seen anybody leave or come, and every connection is the one that it was.
+fn nothing_happened(what: &str, who: &[(&Visitor<'_>, &str)]) {
+    for (visitor, peer) in who {
+        let watched = does(visitor, "watched");
+        println!(
+            "    {what}: {} was without a picture for {} ms at most",
+            visitor.page.name(),
+            watched["longest"][peer]
+        );
+        assert_eq!(watched["same"], true, "{what}: {} has other connections: {watched}", visitor.page.name());
+        for of in ["states", "tiles", "notices"] {
+            assert_eq!(watched[of], json!([]), "{what}: {} sees {of}: {watched}", visitor.page.name());
+        }
+    }
+}
+
 pub(crate) fn server_dies(stage: &Stage) {
     let driver = stage.with(&BOTH);
     let server = stage.bed.server(&[]);
@@ -92,32 +125,50 @@ pub(crate) fn server_dies(stage: &Stage) {
     let chromium = join(driver, &server, BOTH[0], ("dies", "Chromium"), &wishes);
     let firefox = join(driver, &server, BOTH[1], ("dies", "Firefox"), &wishes);
     let (of_chromium, of_firefox) = (chromium.publishes(&[]), firefox.publishes(&[]));
-    chromium.sees(&of_firefox, 10);
-    firefox.sees(&of_chromium, 10);
+    let who = [(&chromium, of_firefox.as_str()), (&firefox, of_chromium.as_str())];
+    for (visitor, peer) in &who {
+        visitor.sees(peer, 10);
+    }
 
-    let before = [&chromium, &firefox].map(|visitor| ufrag(visitor, None));
-    let old = server.pid();
-    kill("KILL", old);
-    wait_for("another server", || (server.pid() != old).then_some(()));
-    for (visitor, before) in [&chromium, &firefox].into_iter().zip(before) {
-        until("another transport", || {
-            let seen = visitor.look()?;
-            let connected = seen["publisher"]["connectionState"] == "connected";
-            if connected && ufrag(visitor, None) != before { Ok(()) } else { Err(seen["state"].to_string()) }
-        });
+    // A WebSocket alone: everything else goes on.
+    who.iter().for_each(|(visitor, _)| drop(does(visitor, "watch")));
+    who.iter().for_each(|(visitor, _)| drop(does(visitor, "breakSocket")));
+    come_back(2, &who);
+    chromium.chats("before");
+    firefox.shows("lines", &json!([["Chromium", "before"]]));
+    nothing_happened("without a WebSocket", &who);
+
+    // The server: everything goes on but messages, which get connections of their own.
+    let connections = does(&chromium, "look")["connections"].as_u64();
+    for death in 1..=2 {
+        let old = server.pid();
+        let what = if death == 1 { "after a death" } else { "after an upgrade" };
+        if death == 1 {
+            kill("KILL", old)
+        } else {
+            server.signal_supervisor("USR2")
+        }
+        wait_for("another server", || (server.pid() != old).then_some(()));
+        come_back(2 + death, &who);
+        nothing_happened(what, &who);
+        let text = format!("after {death}");
+        firefox.chats(&text);
+        chromium.shows_last("lines", &json!(["Firefox", text]));
     }
-    // They come again as the peers that they were.
+    assert_eq!(does(&chromium, "look")["connections"].as_u64(), connections.map(|before| before + 4), "for messages");
     assert_eq!((chromium.publishes(&[]), firefox.publishes(&[])), (of_chromium.clone(), of_firefox.clone()));
-    chromium.keeps_seeing(&of_firefox, 30);
-    firefox.keeps_seeing(&of_chromium, 30);
-    for visitor in [&chromium, &firefox] {
-        until("a page that says it is in the call", || {
-            let seen = visitor.look()?;
-            if seen["state"] == "in" { Ok(()) } else { Err(seen["state"].to_string()) }
-        });
-    }
     let joined = server.lines(&["session begins: participant"]);
-    assert_eq!(joined.len(), 4, "each joins once before and once after: {joined:#?}");
+    assert_eq!(joined.len(), 2, "each joins once: {joined:#?}");
+
+    // Whom the server does not know by now joins again.
+    let operator = server.ask("DELETE", "/rooms/dies", "");
+    assert_eq!(operator.map(|answer| answer.0), Some(204));
+    until("other connections", || {
+        let (seen, watched) = (chromium.look()?, does(&chromium, "watched"));
+        let connected = seen["publisher"]["connectionState"] == "connected";
+        if connected && watched["same"] == false { Ok(()) } else { Err(format!("{} {watched}", seen["state"])) }
+    });
+    who.iter().for_each(|(visitor, peer)| visitor.keeps_seeing(peer, 30));
 }
 
 /// Drops every UDP packet of the network that this test is in, until it is dropped itself.

@@ -16,15 +16,24 @@ impl Visitor<'_> {
     }
 
     /// Waits until what it shows of the talk has this at this place.
-    fn shows(&self, place: &str, wanted: &Value) {
+    pub(crate) fn shows(&self, place: &str, wanted: &Value) {
         until(&format!("{} shows {place} {wanted}", self.page.name()), || {
             let shown = self.page.call("talk", &json!([]))?;
             if shown[place] == *wanted { Ok(()) } else { Err(shown.to_string()) }
         });
     }
 
+    /// The same of what comes last there.
+    pub(crate) fn shows_last(&self, place: &str, wanted: &Value) {
+        until(&format!("{} shows {place} {wanted}", self.page.name()), || {
+            let shown = self.page.call("talk", &json!([]))?;
+            let last = shown[place].as_array().and_then(|all| all.last());
+            if last == Some(wanted) { Ok(()) } else { Err(shown.to_string()) }
+        });
+    }
+
     /// Says something once that reaches somebody.
-    fn chats(&self, text: &str) {
+    pub(crate) fn chats(&self, text: &str) {
         until(&format!("{} can be heard", self.page.name()), || {
             if self.does("chat", &json!([text])) == json!(true) { Ok(()) } else { Err("nobody is there".to_owned()) }
         });

@@ -16,6 +16,9 @@ const WATCHES_AFTER_MS = 1_500;
 const HAND_LASTS_MS = 15_000;
 /** For media that came before the stay was lost to come again. */
 const COMES_AGAIN_MS = 5_000;
+/** A WebSocket that comes back sooner is nothing that anybody need know of. */
+const CUT_MS = 2_500;
+const CUT = "The connection to the server is interrupted. The call goes on, and the page connects again by itself.";
 const SUSPENDED = "Your network is too slow for this picture; the sound goes on.";
 
 export class Call {
@@ -35,6 +38,7 @@ export class Call {
   #figures = new Map();
   #speaker = null;
   #timers = [];
+  #cut = 0;
 
   /**
    * @param what room, name, token, options { codec, simulcast }, media (null: watches only), grid, notices,
@@ -87,13 +91,14 @@ export class Call {
   leave() {
     this.state = "left";
     for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#cut);
     this.talk.close();
     this.#publisher?.close();
     this.session.close();
     for (const peer of [...this.#people.keys()]) this.#forget(peer);
     this.#what.media?.removeEventListener("change", this.#showSelf);
     this.#what.grid.clear();
-    for (const key of ["away", "closing", "autoplay", "codec", "muted"]) this.#what.notices.clear(key);
+    for (const key of ["away", "cut", "closing", "autoplay", "codec", "muted"]) this.#what.notices.clear(key);
   }
 
   /** Plays everything with sound: called from a click, which browsers ask for. */
@@ -124,7 +129,13 @@ export class Call {
         return this.#publisher?.prepare(up) ?? [];
       },
       sent: (up) => Promise.all([this.talk.begin(up), this.#publisher?.begin(up)]),
+      prepareData: (up) => this.talk.prepare(up),
+      sentData: (up) => this.talk.begin(up),
       joined: (peers) => this.#joined(peers),
+      resumed: (producers) => {
+        this.#publisher?.agree(producers);
+        this.#what.notices.clear("closing");
+      },
       came: (peer) => this.#meet(peer),
       left: (peer) => this.#forget(peer),
       renamed: (peer, name) => this.#rename(peer, name),
@@ -180,6 +191,7 @@ export class Call {
     const before = this.state;
     this.state = before === "joining" && state === "away" ? "joining" : state;
     const { notices } = this.#what;
+    this.#showCut(this.session.isCut);
     if (state === "refused") return this.#what.refused(error);
     if (state === "away") {
       notices.clear("closing");
@@ -191,6 +203,16 @@ export class Call {
     }
     this.#showStates();
     this.#what.changed();
+  }
+
+  #showCut(isCut) {
+    if (!isCut) {
+      clearTimeout(this.#cut);
+      this.#cut = 0;
+      this.#what.notices.clear("cut");
+    } else if (!this.#cut) {
+      this.#cut = setTimeout(() => this.#what.notices.show("cut", "info", CUT), CUT_MS);
+    }
   }
 
   #showStates() {

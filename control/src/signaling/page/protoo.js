@@ -4,23 +4,27 @@
 import { Refused } from "./http.js";
 
 const ANSWER_LIMIT_MS = 10_000;
+/** Says that this side has not left: it goes on by another WebSocket. */
+const GOES_ON = 4_001;
 
 export class Protoo {
   /** Resolves when the WebSocket is open; rejects if it does not open. */
   opened;
+  /** Resolves with the code when the WebSocket has closed, or was given up. */
+  closed;
 
   #socket;
   #asked;
   #waiting = new Map();
   #next = 0;
+  #over;
 
   /**
    * @param url of the WebSocket
    * @param asked is given (method, data) of the server's requests; what it returns or throws is the answer
    * @param told is given (method, data) of notifications
-   * @param closed is called once when the open WebSocket has closed
    */
-  constructor({ url, asked, told, closed }) {
+  constructor({ url, asked, told }) {
     this.#asked = asked;
     const socket = this.#socket = new WebSocket(url, "protoo");
     this.opened = new Promise((resolve, reject) => {
@@ -28,12 +32,16 @@ export class Protoo {
       socket.addEventListener("close", () => reject(new Error("The server takes no WebSocket.")));
     });
     this.opened.catch(() => {});
-    socket.addEventListener("close", () => {
-      for (const { fail } of this.#waiting.values()) fail(new Error("The connection to the server was lost."));
-      this.#waiting.clear();
-      closed();
+    this.closed = new Promise((resolve) => {
+      this.#over = (code) => {
+        for (const { fail } of this.#waiting.values()) fail(new Error("The connection to the server was lost."));
+        this.#waiting.clear();
+        resolve(code);
+      };
     });
+    socket.addEventListener("close", ({ code }) => this.#over(code));
     socket.addEventListener("message", ({ data }) => {
+      if (socket.readyState !== WebSocket.OPEN) return;
       const message = JSON.parse(data);
       if (message.response) this.#answered(message);
       else if (message.request) this.#answer(message);
@@ -42,13 +50,13 @@ export class Protoo {
   }
 
   /** Asks for something. Throws a Refused with the server's sentence, or an Error if no answer comes. */
-  request(method, data = {}) {
+  request(method, data = {}, limitMs = ANSWER_LIMIT_MS) {
     const id = this.#next += 1;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiting.delete(id);
         reject(new Error(`The server does not answer (${method}).`));
-      }, ANSWER_LIMIT_MS);
+      }, limitMs);
       const settle = (with_) => (value) => {
         clearTimeout(timer);
         with_(value);
@@ -68,6 +76,12 @@ export class Protoo {
 
   close() {
     this.#socket.close();
+  }
+
+  /** Gives up a WebSocket on which no answer comes, without waiting for the end of it. */
+  giveUp() {
+    this.#socket.close(GOES_ON);
+    this.#over(GOES_ON);
   }
 
   #send(message) {

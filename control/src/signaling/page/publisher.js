@@ -82,6 +82,16 @@ export class Publisher {
     return this.#follow();
   }
 
+  /** The server goes on with these producers, { producerId, paused }: it is told what it has not heard. */
+  agree(producers) {
+    const known = new Map(producers.map(({ producerId, paused }) => [producerId, paused]));
+    for (const { transceiver, paused } of this.#sent.values()) {
+      const producerId = this.#up?.producer(transceiver);
+      if (!known.has(producerId) || known.get(producerId) === paused) continue;
+      this.#tell(paused ? "pauseProducer" : "resumeProducer", { producerId });
+    }
+  }
+
   #add(up, name, source, sendEncodings) {
     const track = this.#media[name];
     const kind = source === "audio" || name === "screenSound" ? "audio" : "video";

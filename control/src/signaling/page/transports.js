@@ -4,6 +4,7 @@
 // A browser speaks SDP, the server parameters: the descriptions that stand for the server are written here. On the way
 // up the browser offers; on the way down it is offered what the server sends, and answers.
 
+import { Refused } from "./http.js";
 import { sendable } from "./ortc.js";
 import { dataSection, describe, fingerprintsOf, rejected, rtpSection, sectionsOf } from "./sdp.js";
 
@@ -21,6 +22,7 @@ class Transport {
   #remote;
   #version = 0;
   #connecting = null;
+  #end = new AbortController();
 
   /**
    * @param made what the server told of its new transport
@@ -51,7 +53,13 @@ class Transport {
   }
 
   close() {
+    this.#end.abort();
     this.pc.close();
+  }
+
+  /** Aborted when it is closed. */
+  get ended() {
+    return this.#end.signal;
   }
 
   get sctp() {
@@ -85,6 +93,9 @@ class Transport {
 
 /** What this side sends. */
 export class SendTransport extends Transport {
+  /** An answer was lost: nobody knows what the server has made. */
+  isBroken = false;
+
   #router;
   /** Names of producers, by the transceiver that sends. */
   #producers = new Map();
@@ -108,12 +119,22 @@ export class SendTransport extends Transport {
     return this.#producers.get(transceiver);
   }
 
+  /** Names of all producers. */
+  get producers() {
+    return new Set(this.#producers.values());
+  }
+
   /**
    * Offers what the connection has now. Each of `news` is a transceiver that has been added, { transceiver, paused,
    * appData }: the server makes a producer of it. Throws if it refuses one.
    */
-  send(news, options) {
-    return this.change(() => this.negotiate(options, news));
+  async send(news, options) {
+    try {
+      await this.change(() => this.negotiate(options, news));
+    } catch (error) {
+      this.isBroken ||= !(error instanceof Refused);
+      throw error;
+    }
   }
 
   /** Sends no more with a transceiver: its producer closes. */

@@ -104,7 +104,7 @@ export class Viewer {
     this.#sizes.clear();
     this.#told = null;
     this.#highest = 0;
-    if (this.#isHidden) this.#session.tell("pauseConsumer", { consumerId: consumer.id });
+    if (this.#isHidden) this.#session.pause(consumer, true);
   }
 
   /** Plays a consumer no more. */
@@ -138,8 +138,7 @@ export class Viewer {
   #hide(isHidden) {
     if (isHidden === this.#isHidden) return;
     this.#isHidden = isHidden;
-    if (!this.video) return;
-    this.#session.tell(isHidden ? "pauseConsumer" : "resumeConsumer", { consumerId: this.video.id });
+    if (this.video) this.#session.pause(this.video, isHidden);
   }
 
   #chooseSoon = () => {
@@ -166,7 +165,7 @@ export class Viewer {
     const wanted = fits === this.#highest ? video.layers - 1 : fits;
     if (wanted === (this.#told ?? video.layers - 1)) return;
     this.#told = wanted;
-    this.#session.tell("setConsumerPreferredLayers", { consumerId: video.id, spatialLayer: wanted });
+    this.#session.prefer(video, wanted);
   }
 
   /** Another size of a layer is another camera: what was known of it counts no more. */

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::message::Refusal;
 use crate::ortc::{Kind, RtpCapabilities, RtpParameters};
-use crate::rooms::{NewDataProducer, check_display_name};
+use crate::rooms::{Held, NewDataProducer, check_display_name};
 use crate::signaling::webrtc::{DtlsBody, StreamBody};
 
 /// Longest `appData`, and longest `device`, as text.
@@ -46,6 +46,11 @@ pub(super) struct TransportBody {
 }
 
 impl TransportBody {
+    /// Whether it is for data channels alone (`appData.carries`), which mediasoup-demo does not have.
+    pub(super) fn carries_data_only(&self) -> bool {
+        self.app_data.as_ref().and_then(|data| data.get("carries")?.as_str()) == Some("data")
+    }
+
     /// `appData.direction`, which the newer form has.
     pub(super) fn direction(&self) -> Option<&str> {
         self.app_data.as_ref()?.get("direction")?.as_str()
@@ -94,6 +99,9 @@ pub(super) struct JoinBody {
     pub(super) rtp_capabilities: Option<RtpCapabilities>,
     #[serde(default)]
     pub(super) sctp_capabilities: Option<Value>,
+    /// Whether it wants to go on as this peer after its WebSocket has broken.
+    #[serde(default)]
+    pub(super) resume: bool,
 }
 
 impl JoinBody {
@@ -108,6 +116,41 @@ impl JoinBody {
     pub(super) fn device(&mut self) -> Result<Value, Refusal> {
         let given = self.device.take().filter(|device| !device.is_null());
         given.map_or_else(|| Ok(json!({ "flag": "unknown", "name": "unknown" })), |device| bounded("device", device))
+    }
+}
+
+/// `resume`: what the client has.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ResumeBody {
+    /// On which it is sent media.
+    #[serde(default)]
+    consumer_transport_id: Option<String>,
+    /// On which it is sent data; the same if it does not say.
+    #[serde(default)]
+    data_consumer_transport_id: Option<String>,
+    #[serde(default)]
+    consumers: Vec<HeldBody>,
+    #[serde(default)]
+    data_consumers: Vec<OfDataConsumer>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HeldBody {
+    consumer_id: String,
+    #[serde(default)]
+    paused: bool,
+}
+
+impl ResumeBody {
+    pub(super) fn held(self) -> Held {
+        let data_on = self.data_consumer_transport_id.or_else(|| self.consumer_transport_id.clone());
+        Held {
+            receives_on: [self.consumer_transport_id, data_on],
+            consumers: self.consumers.into_iter().map(|one| (one.consumer_id, one.paused)).collect(),
+            data_consumers: self.data_consumers.into_iter().map(|one| one.data_consumer_id).collect(),
+        }
     }
 }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Query, Request};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use super::session::{Rights, Session, leave};
+use super::session::{Coming, Rights, Session, leave};
 use crate::connections::Place;
-use crate::http::{Answer, App, HttpError, complete, is_upgrade, source};
+use crate::http::{Admitted, Answer, App, HttpError, complete, is_upgrade, source};
 use crate::ops::access::{self, Wish};
-use crate::rooms::{NewPeer, PeerKind, check_name};
+use crate::rooms::{Entered, NewPeer, PeerKind, Room, Rooms, check_name};
 use crate::settings::Grant;
 
 /// The sub-protocol.
@@ -37,6 +37,8 @@ struct Asked {
     room: String,
     peer: String,
     token: Option<String>,
+    /// By which it goes on as the peer that it was.
+    resume: Option<String>,
     consumer_replicas: usize,
 }
 
@@ -53,7 +55,35 @@ impl Asked {
         if consumer_replicas > MAX_CONSUMER_REPLICAS {
             return Err(HttpError::field("consumerReplicas", format!("must be at most {MAX_CONSUMER_REPLICAS}")));
         }
-        Ok(Self { room, peer, token: text("token"), consumer_replicas })
+        Ok(Self { room, peer, token: text("token"), resume: text("resume"), consumer_replicas })
+    }
+}
+
+/// The right to go on as a peer that was let in: all of a server that has died come again at once.
+async fn readmit(app: &App, extensions: &Extensions, asked: &Asked, secret: &str) -> Result<Admitted, HttpError> {
+    let found = async { app.rooms().get(&asked.room).await?.check_resume(&asked.peer, secret).await };
+    if let Err(refused) = found.await {
+        app.admit_guess(extensions, "requests to resume what is not there")?;
+        return Err(refused.into());
+    }
+    Ok(app.readmit_session(source(extensions)))
+}
+
+/// A new peer in a room that there is, or is made.
+async fn enter(rooms: &Rooms, asked: &Asked, new: &NewPeer) -> Result<(Arc<Room>, Entered), HttpError> {
+    let mut attempts = ATTEMPTS;
+    loop {
+        let room = rooms.get_or_create_with(&asked.room, new.client, asked.consumer_replicas).await?;
+        attempts -= 1;
+        match room.enter(new.clone()).await {
+            Ok(entered) => return Ok((room, entered)),
+            // The last one there has just left.
+            Err(_) if attempts > 0 && room.is_closed().await => {}
+            Err(refused) => {
+                rooms.close_if_left(&room).await?;
+                return Err(refused.into());
+            }
+        }
     }
 }
 
@@ -78,8 +108,11 @@ pub(super) async fn connect(app: Arc<App>, request: Request) -> Answer {
     }
     let asked = Asked::read(request.uri())?;
     let rights = authorize(&app, &request, &asked)?;
-    let admitted = app.admit_session(request.extensions())?;
     let credential = access::credential(&app.config(), request.headers(), asked.token.as_deref());
+    let admitted = match &asked.resume {
+        Some(secret) => readmit(&app, request.extensions(), &asked, secret).await?,
+        None => app.admit_session(request.extensions())?,
+    };
     app.rooms().check_may_come(&asked.room, &asked.peer, credential)?;
     if !is_socket {
         let upgrade =
@@ -97,7 +130,7 @@ pub(super) async fn connect(app: Arc<App>, request: Request) -> Answer {
     complete(async move {
         let rooms = Arc::clone(app.rooms());
         let new = NewPeer {
-            name: asked.peer,
+            name: asked.peer.clone(),
             kind: PeerKind::Participant,
             display_name: String::new(),
             app_data: json!({}),
@@ -106,27 +139,27 @@ pub(super) async fn connect(app: Arc<App>, request: Request) -> Answer {
             credential,
             client,
         };
-        let mut attempts = ATTEMPTS;
-        let (room, entered) = loop {
-            let room = rooms.get_or_create_with(&asked.room, client, asked.consumer_replicas).await?;
-            attempts -= 1;
-            match room.enter(new.clone()).await {
-                Ok(entered) => break (room, entered),
-                // The last one there has just left.
-                Err(_) if attempts > 0 && room.is_closed().await => {}
-                Err(refused) => {
-                    rooms.close_if_left(&room).await?;
-                    return Err(refused.into());
-                }
+        let (room, entered, coming) = match &asked.resume {
+            Some(secret) => {
+                let room = rooms.get(&asked.room).await?;
+                let entered = room.resume(new, secret).await?;
+                (room, entered, Coming::Back)
+            }
+            None => {
+                let (room, entered) = enter(&rooms, &asked, &new).await?;
+                (room, entered, Coming::Afresh)
             }
         };
-        let (of, peer) = (Arc::clone(&room), entered.0.clone());
+        let (of, peer, absence) = (Arc::clone(&room), entered.0.clone(), entered.2.absence());
         let upgrade = upgrade.on_failed_upgrade(move |error| {
             tracing::debug!("{:?} in room {:?} has no WebSocket: {error}", peer.name(), of.id());
-            tokio::spawn(async move { leave(&rooms, &of, &peer, "its client hung up").await });
+            let (peer, keeps_place) = ((peer, absence), coming == Coming::Back);
+            tokio::spawn(async move {
+                leave(&rooms, &of, (&peer.0, peer.1), "its client hung up", keeps_place).await;
+            });
         });
         Ok(upgrade.on_upgrade(async move |socket| {
-            Session::new(app, room, entered, socket, rights).run(admitted).await;
+            Session::new(app, room, (entered, coming), socket, rights).run(admitted).await;
             drop(place);
         }))
     })

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::dialect::Dialect;
-use crate::rooms::{ConsumerScore, CreatedConsumer, CreatedDataConsumer, PeerView, StreamScore};
+use crate::rooms::{ConsumerScore, CreatedConsumer, CreatedDataConsumer, Muted, PeerView, Resumed, StreamScore};
 use crate::signaling::webrtc::stream_parameters;
 
 /// A peer, for both dialects. Addresses of people are not told to others.
@@ -16,6 +16,36 @@ pub(super) fn peer_members(peer: &PeerView) -> Value {
         "displayName": peer.display_name,
         "device": device.unwrap_or_else(|| json!({ "flag": "unknown", "name": "unknown" })),
         "remoteAddress": "",
+    })
+}
+
+/// `muted`.
+pub(super) fn muted_members(Muted { audio, video }: Muted) -> Value {
+    json!({ "audio": audio, "video": video })
+}
+
+/// The answer to `resume`.
+pub(super) fn resumed_members(of: &Resumed) -> Value {
+    let each = |name: &str, all: &[String]| all.iter().map(|one| json!({ (name): one })).collect::<Vec<_>>();
+    let transports = of.transports.iter().map(|(name, sctp)| json!({ "transportId": name, "sctp": sctp }));
+    let producers = of.producers.iter().map(|(name, paused)| json!({ "producerId": name, "paused": paused }));
+    let consumers = of.consumers.iter().map(|one| {
+        let mut consumer = json!({ "consumerId": one.name, "producerPaused": one.producer_paused });
+        if let Some(layers) = one.layers.filter(|_| !one.suspended) {
+            consumer["spatialLayer"] = json!(layers.spatial);
+        } else if one.suspended {
+            consumer["spatialLayer"] = Value::Null;
+        }
+        consumer
+    });
+    json!({
+        "peers": of.peers.iter().map(peer_members).collect::<Vec<_>>(),
+        "transports": transports.collect::<Vec<_>>(),
+        "producers": producers.collect::<Vec<_>>(),
+        "consumers": consumers.collect::<Vec<_>>(),
+        "dataProducers": each("dataProducerId", &of.data_producers),
+        "dataConsumers": each("dataConsumerId", &of.data_consumers),
+        "muted": muted_members(of.muted),
     })
 }
 

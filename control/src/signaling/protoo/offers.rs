@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::members::{consumer_members, data_consumer_members, score_members};
 use super::message::{Refusal, request};
-use super::pending::{IDS, MAX_OFFERS, MAX_WISHES, Offer, Offered, Wish, patience};
+use super::pending::{IDS, MAX_OFFERS, MAX_WISHES, Offer, Offered, patience};
 use super::session::Session;
 use crate::ortc::RtpParameters;
 use crate::rooms::NewConsumer;
@@ -24,39 +24,39 @@ impl Session {
     pub(super) fn wish_media(&mut self, producer: String) {
         if self.takes_media {
             let times = 1 + self.room.consumer_replicas();
-            self.wishes.extend(std::iter::repeat_n(Wish::Media(producer), times));
-            self.wishes.drain(..self.wishes.len().saturating_sub(MAX_WISHES));
+            (0..times).for_each(|_| self.wish_media_once(producer.clone()));
         }
+    }
+
+    /// The same, once.
+    pub(super) fn wish_media_once(&mut self, producer: String) {
+        self.wishes.push_back(producer);
+        self.wishes.drain(..self.wishes.len().saturating_sub(MAX_WISHES));
     }
 
     /// The client is to be sent a data producer's messages.
     pub(super) fn wish_data(&mut self, data_producer: String) {
         if self.takes_data {
-            self.wishes.push_back(Wish::Data(data_producer));
-            self.wishes.drain(..self.wishes.len().saturating_sub(MAX_WISHES));
+            self.data_wishes.push_back(data_producer);
+            self.data_wishes.drain(..self.data_wishes.len().saturating_sub(MAX_WISHES));
         }
     }
 
     /// Offers what can be offered now, all media of it in one batch.
     pub(super) async fn offer(&mut self) {
-        let Some(transport) = self.receives_on.clone() else { return };
-        while !self.wishes.is_empty() && self.offers.len() < MAX_OFFERS {
-            let room_for = MAX_OFFERS - self.offers.len();
-            let mut media = Vec::new();
-            while let Some(Wish::Media(producer)) = self.wishes.front().filter(|_| media.len() < room_for) {
-                media.push(NewConsumer {
-                    producer: producer.clone(),
-                    rtp_capabilities: None,
-                    enable_rtx: Some(true),
-                    paused: true,
-                });
-                self.wishes.pop_front();
+        let [media_on, data_on] = self.receives_on.clone();
+        while let Some(transport) = media_on.as_ref().filter(|_| !self.wishes.is_empty()) {
+            let room_for = MAX_OFFERS.saturating_sub(self.offers.len()).min(self.wishes.len());
+            if room_for == 0 {
+                break;
             }
-            if !media.is_empty() {
-                self.offer_media(&transport, media).await;
-            } else if let Some(Wish::Data(data_producer)) = self.wishes.pop_front() {
-                self.offer_data(&transport, &data_producer).await;
-            }
+            let new = |producer| NewConsumer { producer, rtp_capabilities: None, enable_rtx: Some(true), paused: true };
+            let media = self.wishes.drain(..room_for).map(new).collect();
+            self.offer_media(transport, media).await;
+        }
+        while let Some(transport) = data_on.as_ref().filter(|_| self.offers.len() < MAX_OFFERS) {
+            let Some(data_producer) = self.data_wishes.pop_front() else { break };
+            self.offer_data(transport, &data_producer).await;
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a client is still to be offered, and what it has been offered and not answered.
+//! What a client has been offered and has not answered.
 
 use std::time::Duration;
 
@@ -6,20 +6,11 @@ use tokio::time::Instant;
 
 /// Offers that a client may not have answered at a time; further ones wait.
 pub(super) const MAX_OFFERS: usize = 64;
-/// Things that a client is to be offered; a client that has no transport to receive on is offered the newest of them
-/// when it has one.
+/// Producers, and data producers, that a client is to be offered; a client that has no transport to receive on is
+/// offered the newest of them when it has one.
 pub(super) const MAX_WISHES: usize = 16_384;
 /// Requests' ids are below this (protoo's).
 pub(super) const IDS: u64 = 10_000_000;
-
-/// What a client is to be offered.
-#[derive(Clone, Debug)]
-pub(super) enum Wish {
-    /// A producer's media.
-    Media(String),
-    /// A data producer's messages.
-    Data(String),
-}
 
 /// What a client has been offered.
 #[derive(Clone, Debug)]

@@ -4,15 +4,15 @@ use serde_json::{Value, json};
 
 use super::bodies::{
     ConnectBody, JoinBody, OfConsumer, OfDataConsumer, OfDataProducer, OfProducer, OfTransport, ProduceBody,
-    ProduceDataBody, TransportBody, read,
+    ProduceDataBody, ResumeBody, TransportBody, read,
 };
 use super::dialect::Dialect;
-use super::members::peer_members;
+use super::members::{peer_members, resumed_members};
 use super::message::Refusal;
 use super::session::Session;
 use crate::ops::get_stats;
 use crate::ortc::router_capabilities;
-use crate::rooms::{NewProducer, Profile, Report};
+use crate::rooms::{NewProducer, Profile, Report, Resumed};
 use crate::signaling::webrtc::{ice_parameters, sctp_options, transport};
 
 type Answer = Result<Value, Refusal>;
@@ -44,7 +44,12 @@ impl Session {
                 answer["iceParameters"] = ice;
                 Ok(answer)
             }
+            "closeWebRtcTransport" => {
+                self.close_transport(&read::<OfTransport>(data)?.transport_id).await?;
+                done()
+            }
             "join" => self.join(read(data)?).await,
+            "resume" => self.resume(read(data)?).await,
             "produce" => self.produce(read(data)?).await,
             "produceData" => {
                 if !self.rights.data {
@@ -83,8 +88,12 @@ impl Session {
         }
         let made =
             self.room.create_webrtc(&self.peer, body.has_sctp().then(sctp_options), body.receives_only()).await?;
+        let [media_on, data_on] = &mut self.receives_on;
         if body.may_receive() {
-            self.receives_on = Some(made.name.clone());
+            *data_on = Some(made.name.clone());
+            if !body.carries_data_only() {
+                *media_on = Some(made.name.clone());
+            }
         }
         let config = self.app.config();
         Ok(transport(&made, body.force_tcp.unwrap_or(false), body.has_sctp().then_some(&config.sctp)))
@@ -97,13 +106,50 @@ impl Session {
         let has_sctp = body.sctp_capabilities.is_some_and(|given| !given.is_null());
         let profile = Profile { display_name, app_data, rtp_capabilities: body.rtp_capabilities };
         let there = self.room.join_as(&self.peer, profile).await?;
+        let secret = match body.resume {
+            true => Some(self.room.let_resume(&self.peer).await?),
+            false => None,
+        };
         self.has_joined = true;
+        self.keeps_place = body.resume;
         self.takes_media = takes_media;
         // The legacy client says whether it takes data, the typed one refuses what it does not take.
         self.takes_data = has_sctp || self.dialect != Dialect::Legacy;
         there.producers.into_iter().for_each(|producer| self.wish_media(producer));
         there.data_producers.into_iter().for_each(|data_producer| self.wish_data(data_producer));
-        Ok(json!({ "peers": there.peers.iter().map(peer_members).collect::<Vec<_>>() }))
+        let mut answer = json!({ "peers": there.peers.iter().map(peer_members).collect::<Vec<_>>() });
+        if let Some(secret) = secret {
+            answer["resume"] = json!(secret);
+        }
+        Ok(answer)
+    }
+
+    /// The client goes on as the peer that it was. What happened before this is in the answer, and told no more.
+    async fn resume(&mut self, body: ResumeBody) -> Answer {
+        if !std::mem::replace(&mut self.may_resume, false) {
+            return Err(Refusal::new("there is nothing to resume: the URL has no resume, or it has resumed already"));
+        }
+        let held = body.held();
+        let caught_up = self.room.catch_up(&self.peer, &held, &self.events.absence()).await;
+        let (events, resumed) = caught_up.inspect_err(|_| self.may_resume = true)?;
+        let answer = resumed_members(&resumed);
+        let Resumed { transports, missing, missing_data, takes_media, .. } = resumed;
+        let [media_on, data_on] = held.receives_on;
+        // Data channels do not outlive the server.
+        let carries = |on: &String| transports.iter().any(|(name, has_sctp)| name == on && *has_sctp);
+        self.receives_on = [media_on, data_on.filter(carries)];
+        (self.has_joined, self.takes_media, self.takes_data) = (true, takes_media, true);
+        self.goes_on_with(events);
+        missing.into_iter().for_each(|producer| self.wish_media_once(producer));
+        missing_data.into_iter().for_each(|data_producer| self.wish_data(data_producer));
+        Ok(answer)
+    }
+
+    async fn close_transport(&mut self, name: &str) -> Result<(), Refusal> {
+        self.room.close_webrtc(&self.peer, name).await?;
+        let closed = |on: &Option<String>| on.as_deref() == Some(name);
+        self.receives_on.iter_mut().filter(|on| closed(on)).for_each(|on| *on = None);
+        Ok(())
     }
 
     async fn produce(&self, mut body: ProduceBody) -> Answer {

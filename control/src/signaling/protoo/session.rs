@@ -10,10 +10,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::dialect::Dialect;
 use super::message::{Message, Refusal, notification, response};
-use super::pending::{Offer, Wish};
+use super::pending::Offer;
 use super::socket::{self, End, Heard, Incoming, Outgoing};
 use crate::http::{Admitted, App, Bucket};
-use crate::rooms::{self, Entered, Left, PeerEvent, PeerEvents, PeerHandle, Room, Rooms};
+use crate::rooms::{self, Absence, Entered, Left, PeerEvent, PeerEvents, PeerHandle, Room, Rooms};
 
 /// Interval of pings; a client that has given no sign since the last one has gone (protoo-server's).
 const PING: Duration = Duration::from_secs(60);
@@ -33,9 +33,22 @@ const EXPELLED: End = End::Code(4_000, "removed by an operator");
 const RESTARTS: End = End::Code(1_012, "the server restarts");
 
 const HUNG_UP: &str = "its client closed the connection";
+/// The same, without a word.
+const BROKEN: &str = "the connection to its client broke";
+/// Another WebSocket of the same client has taken its place; the peer stays.
+const RESUMED: &str = "its client goes on by another connection";
 const NOT_JOINED: &str = "it did not join in time";
 const NO_SIGN: &str = "its client gave no sign of life";
 const TOO_SLOW: &str = "its client does not take what it is told";
+
+/// How a client came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coming {
+    /// As a new peer.
+    Afresh,
+    /// As the peer that it was.
+    Back,
+}
 
 /// What a client may do beside watching.
 #[derive(Clone, Copy, Debug)]
@@ -57,26 +70,45 @@ pub(super) struct Session {
     /// It takes media, and data.
     pub(super) takes_media: bool,
     pub(super) takes_data: bool,
-    /// Name of the transport on which it receives.
-    pub(super) receives_on: Option<String>,
-    /// What it is to be offered, and what it has been offered and not answered yet.
-    pub(super) wishes: VecDeque<Wish>,
+    /// It has not been told yet what has changed while it was away.
+    pub(super) may_resume: bool,
+    /// Its place is kept if its connection breaks.
+    pub(super) keeps_place: bool,
+    /// Names of the transports on which it receives media, and data.
+    pub(super) receives_on: [Option<String>; 2],
+    /// What it is to be offered: producers and data producers.
+    pub(super) wishes: VecDeque<String>,
+    pub(super) data_wishes: VecDeque<String>,
+    /// What it has been offered and not answered yet.
     pub(super) offers: HashMap<u64, Offer>,
     /// Highest temporal layers of its consumers: what they have, and what it wants.
     pub(super) temporal: HashMap<String, (Option<u8>, Option<u8>)>,
     incoming: Incoming,
     outgoing: Outgoing,
     is_taking: bool,
-    events: PeerEvents,
+    /// It has just been told what has changed while it was away.
+    is_back: bool,
+    pub(super) events: PeerEvents,
     left: Left,
     messages: Bucket,
     parts: Bucket,
 }
 
-/// A peer leaves, and its room closes if it was the last one there.
-pub(super) async fn leave(rooms: &Rooms, room: &Arc<Room>, peer: &PeerHandle, why: &'static str) {
+/// A peer leaves, once the grace is over if it has one, unless its client has come by another connection. Its room
+/// closes if it was the last one there.
+pub(super) async fn leave(
+    rooms: &Rooms,
+    room: &Arc<Room>,
+    (peer, absence): (&PeerHandle, Absence),
+    why: &'static str,
+    keeps_place: bool,
+) {
     let left = async {
-        room.remove_peer(peer, why).await?;
+        if keeps_place {
+            room.keep_place(peer, absence, why).await?;
+        } else {
+            room.part(peer, &absence, why).await?;
+        }
         rooms.close_if_left(room).await
     };
     if let Err(error) = left.await {
@@ -85,7 +117,13 @@ pub(super) async fn leave(rooms: &Rooms, room: &Arc<Room>, peer: &PeerHandle, wh
 }
 
 impl Session {
-    pub(super) fn new(app: Arc<App>, room: Arc<Room>, entered: Entered, socket: WebSocket, rights: Rights) -> Self {
+    pub(super) fn new(
+        app: Arc<App>,
+        room: Arc<Room>,
+        (entered, coming): (Entered, Coming),
+        socket: WebSocket,
+        rights: Rights,
+    ) -> Self {
         let (peer, left, events) = entered;
         let (incoming, outgoing) = socket::open(socket);
         Self {
@@ -97,13 +135,17 @@ impl Session {
             rights,
             takes_media: false,
             takes_data: false,
-            receives_on: None,
+            may_resume: coming == Coming::Back,
+            keeps_place: coming == Coming::Back,
+            receives_on: [None, None],
             wishes: VecDeque::new(),
+            data_wishes: VecDeque::new(),
             offers: HashMap::new(),
             temporal: HashMap::new(),
             incoming,
             outgoing,
             is_taking: true,
+            is_back: false,
             events,
             left,
             messages: Bucket::new(std::time::Instant::now()),
@@ -119,17 +161,34 @@ impl Session {
         self.tell("mediasoupVersion", &version);
         let why = self.serve(&mut admitted).await;
         let why = why.unwrap_or_else(|| self.left.why());
-        admitted.ends(cause(why));
-        let Self { app, room, peer, incoming, outgoing, .. } = self;
-        leave(app.rooms(), &room, &peer, why).await;
+        let Self { app, room, peer, incoming, outgoing, keeps_place, events, .. } = self;
         let end = match why {
-            HUNG_UP => End::Answer,
+            HUNG_UP | BROKEN => End::Answer,
             NO_SIGN | TOO_SLOW => End::Gone,
             rooms::ROOM_CLOSED if app.rooms().is_draining() => RESTARTS,
             rooms::REMOVED => EXPELLED,
             _ => EVICTED,
         };
+        let absence = events.absence();
+        drop(events);
+        if keeps_place && matches!(why, BROKEN | NO_SIGN) {
+            tracing::info!("participant {:?} in room {:?} keeps its place: {why}", peer.name(), room.id());
+            // Meanwhile it counts as the session that it was.
+            tokio::spawn(async move {
+                leave(app.rooms(), &room, (&peer, absence), why, true).await;
+                admitted.ends(cause(why));
+            });
+        } else {
+            admitted.ends(cause(why));
+            leave(app.rooms(), &room, (&peer, absence), why, false).await;
+        }
         outgoing.close(incoming, end).await;
+    }
+
+    /// It hears these events from now on, and no others. Its transports were connected before.
+    pub(super) fn goes_on_with(&mut self, events: PeerEvents) {
+        self.events = events;
+        self.is_back = true;
     }
 
     /// Why it has ended; none if its peer has left for a reason of its own.
@@ -146,13 +205,15 @@ impl Session {
                     match heard {
                         Heard::Text(text) => self.hear(&text).await,
                         Heard::Sign => {}
-                        Heard::End => return Some(HUNG_UP),
+                        Heard::Leave => return Some(HUNG_UP),
+                        Heard::End => return Some(BROKEN),
                     }
                 }
                 event = self.events.next() => match event {
                     Some(PeerEvent::Connected) => admitted.connects(),
                     Some(PeerEvent::Disconnected(why)) => return Some(why),
                     Some(event) => self.told(event),
+                    None if self.events.absence().is_over() => return Some(RESUMED),
                     None if self.room.check_present(&self.peer).await.is_ok() => return Some(TOO_SLOW),
                     None => {
                         self.left.over().await;
@@ -168,6 +229,9 @@ impl Session {
                     }
                     self.is_taking &= self.outgoing.ping();
                 }
+            }
+            if std::mem::take(&mut self.is_back) {
+                admitted.connects();
             }
             // What has come meanwhile is offered in one batch.
             while let Some(event) = self.events.try_next() {
@@ -238,11 +302,11 @@ async fn due(at: Option<Instant>) {
 /// One word for why a session has ended, for counters.
 fn cause(why: &str) -> &'static str {
     match why {
-        HUNG_UP => "client",
+        HUNG_UP | BROKEN => "client",
         NO_SIGN | rooms::SILENT => "silence",
         rooms::HANDSHAKE_FAILED => "handshake",
         NOT_JOINED => "not_connected",
-        rooms::CAME_AGAIN => "replaced",
+        rooms::CAME_AGAIN | RESUMED => "replaced",
         rooms::ROOM_CLOSED => "room",
         rooms::REMOVED => "removed",
         TOO_SLOW => "too_slow",

@@ -26,9 +26,14 @@ pub(super) enum Heard {
     Text(Utf8Bytes),
     /// Anything else, such as the answer to a ping.
     Sign,
+    /// The client closes, since it leaves.
+    Leave,
     /// The connection is over.
     End,
 }
+
+/// Codes of a client that leaves: it is done, or its page goes, or it names none (RFC 6455 section 7.4.1).
+const LEAVES: [u16; 3] = [1_000, 1_001, 1_005];
 
 /// How a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +100,8 @@ impl Incoming {
     pub(super) async fn next(&mut self) -> Heard {
         match self.0.next().await {
             Some(Ok(Message::Text(text))) => Heard::Text(text),
+            Some(Ok(Message::Close(None))) => Heard::Leave,
+            Some(Ok(Message::Close(Some(frame)))) if LEAVES.contains(&frame.code) => Heard::Leave,
             Some(Ok(Message::Close(_)) | Err(_)) | None => Heard::End,
             Some(Ok(_)) => Heard::Sign,
         }
@@ -135,7 +142,7 @@ impl Outgoing {
         };
         // Fails if the writer has ended or is about to.
         let _ = self.put(Message::Close(frame));
-        let answered = async { while !matches!(incoming.next().await, Heard::End) {} };
+        let answered = async { while !matches!(incoming.next().await, Heard::Leave | Heard::End) {} };
         if timeout(CLOSE_LIMIT, &mut self.writer).await.is_err() {
             self.writer.abort();
         } else {

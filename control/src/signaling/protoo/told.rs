@@ -5,9 +5,9 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::dialect::Dialect;
-use super::members::{peer_members, score_members, stream_score_members};
+use super::members::{muted_members, peer_members, score_members, stream_score_members};
 use super::session::Session;
-use crate::rooms::{Muted, PeerEvent};
+use crate::rooms::PeerEvent;
 
 impl Session {
     /// Tells the client of an event.
@@ -56,9 +56,7 @@ impl Session {
                 let left = at.saturating_duration_since(Instant::now());
                 self.tell("closing", &json!({ "seconds": left.as_secs_f64().round() }));
             }
-            PeerEvent::Muted(Muted { audio, video }) => {
-                self.tell("muted", &json!({ "audio": audio, "video": video }));
-            }
+            PeerEvent::Muted(muted) => self.tell("muted", &muted_members(muted)),
             // The legacy client is told of the loudest.
             PeerEvent::Speaker(_) => {}
             // The session looks at these itself.

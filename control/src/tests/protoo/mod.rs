@@ -17,6 +17,7 @@ mod data;
 mod doors;
 mod ends;
 mod media;
+mod resume;
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
