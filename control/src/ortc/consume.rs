@@ -6,8 +6,8 @@ use corecast_wire::{ConsumeOptions, ConsumerExtension, PayloadTypeMapping, RtxOp
 
 use super::negotiate::{ABS_SEND_TIME, TRANSPORT_CC, extension};
 use super::parameters::{
-    CodecLike, Kind, RtcpParameters, RtpCapabilities, RtpCodecParameters, RtpEncoding, RtpHeaderExtensionParameters,
-    RtpParameters, Rtx,
+    CodecLike, Kind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecParameters, RtpEncoding,
+    RtpHeaderExtensionParameters, RtpParameters, Rtx,
 };
 use super::produce::scalability_layers;
 use super::{OrtcError, matching};
@@ -60,13 +60,9 @@ pub(crate) fn consume(
         consumable.header_extensions.iter().filter(|e| known(&e.uri, e.id)).cloned().collect();
     let has = |uri| header_extensions.iter().any(|extension| extension.uri == uri);
     let (transport_cc, abs_send_time) = (has(TRANSPORT_CC), has(ABS_SEND_TIME));
-    for codec in &mut codecs {
-        codec.rtcp_feedback.retain(|feedback| match feedback.kind.as_str() {
-            "transport-cc" => transport_cc,
-            "goog-remb" => abs_send_time && !transport_cc,
-            _ => true,
-        });
-    }
+    // One kind for all consumers of a receiver, whether or not each producer has such numbers.
+    let may_ccfb = !capabilities.header_extensions.iter().any(|extension| extension.uri == TRANSPORT_CC);
+    let ccfb = restrict(&mut codecs, (transport_cc, abs_send_time), may_ccfb);
     let rtx_types: Vec<_> =
         codecs.iter().filter(|codec| codec.is_rtx()).filter_map(|rtx| Some((rtx.apt()?, rtx.payload_type))).collect();
     let has_rtx = !rtx_types.is_empty();
@@ -86,6 +82,7 @@ pub(crate) fn consume(
         header_extensions: header_extensions.iter().filter_map(passed_on).collect(),
         mid: None,
         nack,
+        ccfb,
         first_sequence: request.first_sequence,
         cname: cname.clone(),
         paused: request.paused,
@@ -109,6 +106,21 @@ pub(crate) fn consume(
         msid: consumable.msid.clone(),
     };
     Ok(Consumed { rtp_parameters, options })
+}
+
+/// One kind of congestion control: transport-wide feedback where packets carry its numbers, else that of RFC 8888 if it
+/// may be, else REMB. Returns whether it is the second.
+fn restrict(codecs: &mut [RtpCodecParameters], (transport_cc, abs_send_time): (bool, bool), may_ccfb: bool) -> bool {
+    let first = codecs.first().map(|codec| codec.rtcp_feedback.as_slice()).unwrap_or_default();
+    let ccfb = may_ccfb && first.iter().any(RtcpFeedback::is_ccfb);
+    for codec in codecs {
+        codec.rtcp_feedback.retain(|feedback| match feedback.kind.as_str() {
+            "transport-cc" => transport_cc,
+            "goog-remb" => abs_send_time && !transport_cc && !ccfb,
+            _ => ccfb || !feedback.is_ccfb(),
+        });
+    }
+    ccfb
 }
 
 /// Encodings of simulcast are spatial layers to a consumer.

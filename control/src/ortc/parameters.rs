@@ -57,6 +57,11 @@ impl RtcpFeedback {
     pub(crate) fn is(&self, kind: &str, parameter: &str) -> bool {
         self.kind == kind && self.parameter == parameter
     }
+
+    /// Congestion control feedback of RFC 8888 (section 6).
+    pub(crate) fn is_ccfb(&self) -> bool {
+        self.is("ack", "ccfb")
+    }
 }
 
 /// What an endpoint can do.

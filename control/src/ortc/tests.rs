@@ -124,6 +124,32 @@ fn transport_cc_wins_over_remb() {
 }
 
 #[test]
+fn who_has_no_transport_wide_numbers_may_say_by_rfc_8888_what_came() {
+    let consumable = made(Kind::Video, vp8()).consumable;
+    let consumed = |extensions: Value| {
+        let kinds = [("ack", "ccfb"), ("transport-cc", ""), ("goog-remb", "")];
+        let feedback = kinds.map(|(kind, parameter)| json!({ "type": kind, "parameter": parameter }));
+        let capabilities: RtpCapabilities = serde_json::from_value(json!({
+            "codecs": [{ "mimeType": "video/VP8", "preferredPayloadType": 101, "clockRate": 90000,
+                         "rtcpFeedback": feedback }],
+            "headerExtensions": extensions,
+        }))
+        .expect("well-formed");
+        let consumed = consume(Kind::Video, &consumable, &capabilities, &request()).expect("can be consumed");
+        let codec = &consumed.rtp_parameters.codecs[0];
+        let kinds: Vec<_> = codec.rtcp_feedback.iter().map(|one| one.kind.clone()).collect();
+        (kinds, consumed.options.ccfb)
+    };
+    let known = |uri| router_capabilities().header_extensions.iter().find(|one| one.uri == uri).expect("known");
+    let list = |uri| json!({ "uri": uri, "preferredId": known(uri).preferred_id });
+    let (times, numbers) = (list(ABS_SEND_TIME), list(TRANSPORT_CC));
+    assert_eq!(consumed(json!([times])), (vec!["ack".to_owned()], true));
+    assert_eq!(consumed(json!([times, numbers])), (vec!["transport-cc".to_owned()], false), "one of them");
+    let others = json!([times, { "uri": TRANSPORT_CC, "preferredId": 14 }]);
+    assert_eq!(consumed(others), (vec!["goog-remb".to_owned()], false), "of other producers it says so by numbers");
+}
+
+#[test]
 fn audio_has_nack_only_when_asked_for() {
     let opus =
         json!({ "codecs": [{ "mimeType": "audio/opus", "payloadType": 111, "clockRate": 48000, "channels": 2 }] });

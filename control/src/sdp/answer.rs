@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::Offer;
 use super::lines::is_token;
 use super::section::{Direction, Extension, Section, SectionKind};
-use crate::ortc::{self, RtpCodecParameters};
+use crate::ortc::{self, RtcpFeedback, RtpCodecParameters};
 
 /// The server takes trickled candidates (and has no use for them), and nominates as RFC 8445 has it.
 pub(super) const ICE_OPTIONS: &str = "a=ice-options:trickle ice2\r\n";
@@ -206,6 +206,10 @@ fn write_section(text: &mut String, section: &Section, answered: &AnsweredSectio
         text.push_str("a=rtcp-xr:rcvr-rtt=all\r\n");
     }
     answered.codecs.iter().for_each(|codec| write_codec(text, codec));
+    // All payload types at once (RFC 8888 section 6).
+    if answered.codecs.iter().any(|codec| codec.rtcp_feedback.iter().any(RtcpFeedback::is_ccfb)) {
+        text.push_str("a=rtcp-fb:* ack ccfb\r\n");
+    }
     for extension in &answered.extensions {
         let direction = extension.direction.map_or_else(String::new, |direction| format!("/{}", direction.name()));
         let _ = write!(text, "a=extmap:{}{direction} {}\r\n", extension.id, extension.uri);
@@ -278,7 +282,7 @@ fn write_codec(text: &mut String, codec: &RtpCodecParameters) {
     if !parameters.is_empty() {
         let _ = write!(text, "a=fmtp:{payload_type} {}\r\n", parameters.join(";"));
     }
-    for entry in &codec.rtcp_feedback {
+    for entry in codec.rtcp_feedback.iter().filter(|entry| !entry.is_ccfb()) {
         let parameter = if entry.parameter.is_empty() { String::new() } else { format!(" {}", entry.parameter) };
         let _ = write!(text, "a=rtcp-fb:{payload_type} {}{parameter}\r\n", entry.kind);
     }

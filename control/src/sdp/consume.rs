@@ -3,7 +3,7 @@
 use corecast_wire::{ConsumeOptions, ConsumerExtension, MAX_CONSUMER_MID_BYTES, PayloadTypeMapping, RtxOptions};
 use serde_json::Value;
 
-use super::publish::restrict;
+use super::publish::{bare, restrict};
 use super::section::{Direction, Extension, Section, SectionKind};
 use super::{AnsweredSection, Offer, SdpError, Sending};
 use crate::ortc::{self, OrtcError, RtpCodecParameters, RtpParameters};
@@ -67,17 +67,16 @@ pub(crate) fn consume(
     let mut codecs = codecs(section, consumable);
     if codecs.is_empty() {
         let wanted = consumable.codecs.first().map_or("", |codec| codec.mime_type.as_str());
-        let place = section.place().0;
-        return Err(OrtcError::Unsupported(format!("{place}: the producer sends {wanted}, which is not offered")));
+        let cause = format!("{}: the producer sends {wanted}, which is not offered", section.place().0);
+        return Err(OrtcError::Unsupported(cause));
     }
     let has_rtx = codecs.iter().any(|chosen| chosen.rtx.is_some());
-    let nack = codecs.iter().any(|chosen| chosen.codec.rtcp_feedback.iter().any(|entry| entry.is("nack", "")));
+    let nack = codecs.iter().any(|chosen| chosen.has_feedback("nack", ""));
     let mid = Some(section.mid.clone()).filter(|mid| (1..=MAX_CONSUMER_MID_BYTES).contains(&mid.len()));
     // A packet that is repeated byte for byte cannot say again when it left: the data plane writes no such extension.
-    let repeats = nack && !has_rtx;
     let passed = |uri: &str| match uri {
         ortc::MID => mid.is_some(),
-        ortc::ABS_SEND_TIME | ortc::TRANSPORT_CC => !repeats,
+        ortc::ABS_SEND_TIME | ortc::TRANSPORT_CC => has_rtx || !nack,
         _ => true,
     };
     let (extensions, header_extensions): (Vec<_>, Vec<_>) = consumable
@@ -106,6 +105,7 @@ pub(crate) fn consume(
         header_extensions,
         mid: mid.filter(|_| extensions.iter().any(|extension| extension.uri == ortc::MID)),
         nack,
+        ccfb: codecs.iter().any(|chosen| chosen.has_feedback("ack", "ccfb")),
         first_sequence: request.first_sequence,
         cname: cname.clone(),
         paused: request.paused,
@@ -145,6 +145,10 @@ impl Chosen {
         PayloadTypeMapping { router: self.router, receiver: self.codec.payload_type }
     }
 
+    fn has_feedback(&self, kind: &str, parameter: &str) -> bool {
+        self.codec.rtcp_feedback.iter().any(|entry| entry.is(kind, parameter))
+    }
+
     fn rtx_mapping(&self) -> Option<(u8, u8)> {
         Some((self.router, self.rtx.as_ref()?.payload_type))
     }
@@ -156,7 +160,8 @@ fn codecs(section: &Section, consumable: &RtpParameters) -> Vec<Chosen> {
     let chosen = sent.filter_map(|sent| {
         let (offered, matched) = ortc::receiver_of(&section.codecs, sent)?;
         let mut codec = offered.clone();
-        codec.rtcp_feedback.retain(|entry| sent.rtcp_feedback.contains(entry));
+        // What arrives is the data plane's affair, whatever the producer's sender is told.
+        codec.rtcp_feedback.retain(|entry| sent.rtcp_feedback.contains(entry) || entry.is_ccfb());
         if let Some(profile) = matched.profile_level_id {
             codec.parameters.insert("profile-level-id".into(), Value::String(profile));
         }
@@ -165,7 +170,7 @@ fn codecs(section: &Section, consumable: &RtpParameters) -> Vec<Chosen> {
             codec.parameters.insert("sprop-stereo".into(), Value::from(1));
         }
         let repeatable = ortc::rtx_of(&consumable.codecs, sent.payload_type).is_some();
-        let rtx = ortc::rtx_of(&section.codecs, offered.payload_type).filter(|_| repeatable).cloned();
+        let rtx = ortc::rtx_of(&section.codecs, offered.payload_type).filter(|_| repeatable).map(bare);
         // Without negative acknowledgements nothing is asked for again.
         let rtx = rtx.filter(|_| codec.rtcp_feedback.iter().any(|entry| entry.is("nack", "")));
         Some(Chosen { router: sent.payload_type, codec, rtx })

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::SdpError;
 use super::lines::{self, Attributes, Place, value};
 use super::section::{self, Direction, Section, SectionKind};
-use crate::ortc::RtpCodecParameters;
+use crate::ortc::{RtpCodecParameters, TRANSPORT_CC};
 
 /// Most `m=` lines.
 const MAX_SECTIONS: usize = 32;
@@ -96,6 +96,7 @@ impl Offer {
         }
         let bundle = bundle(own, &sections)?;
         reject_data(&mut sections, bundle.as_deref());
+        choose_feedback(&mut sections);
         check_first(bundle.as_deref().unwrap_or_default(), &sections)?;
         check_shared(&sections)?;
         // RFC 9143 section 7.3.2: the transport is that of the first section of the group which is not rejected.
@@ -122,6 +123,17 @@ fn reject_data(sections: &mut [Section], bundle: Option<&[String]>) {
             section.kind = SectionKind::Other;
         }
         taken |= is_bundled;
+    }
+}
+
+/// Who offers transport-wide numbers for any section is not asked for feedback of RFC 8888 for another: a browser gives
+/// one kind for all of its transport.
+fn choose_feedback(sections: &mut [Section]) {
+    let mut extensions = sections.iter().flat_map(|section| &section.extensions);
+    if extensions.any(|extension| extension.uri == TRANSPORT_CC) {
+        for codec in sections.iter_mut().flat_map(|section| &mut section.codecs) {
+            codec.rtcp_feedback.retain(|entry| !entry.is_ccfb());
+        }
     }
 }
 

@@ -94,7 +94,7 @@ fn choose(section: &Section) -> Result<(RtpCodecParameters, Option<RtpCodecParam
             codec.parameters.insert("profile-level-id".into(), Value::String(profile.clone()));
         }
         codec.rtcp_feedback.retain(|entry| matched.capability.rtcp_feedback.contains(entry));
-        let rtx = ortc::rtx_of(&section.codecs, codec.payload_type).filter(|_| matched.has_rtx).cloned();
+        let rtx = ortc::rtx_of(&section.codecs, codec.payload_type).filter(|_| matched.has_rtx).map(bare);
         return Ok((codec, rtx));
     }
     let mut offered: Vec<_> =
@@ -107,18 +107,26 @@ fn choose(section: &Section) -> Result<(RtpCodecParameters, Option<RtpCodecParam
     Err(section.place().unacceptable(cause))
 }
 
+/// RTX as it is answered: what it repeats has the feedback. (Chromium 156 gives that of RFC 8888 for its whole
+/// transport as soon as one payload type has it.)
+pub(super) fn bare(rtx: &RtpCodecParameters) -> RtpCodecParameters {
+    RtpCodecParameters { rtcp_feedback: Vec::new(), ..rtx.clone() }
+}
+
 fn is_h264(codec: &RtpCodecParameters) -> bool {
     codec.mime_type.eq_ignore_ascii_case("video/H264")
 }
 
-/// Congestion control: transport-wide feedback where its numbers are sent, otherwise REMB (as mediasoup-client).
+/// One kind of congestion control: transport-wide feedback where its numbers are sent, else that of RFC 8888, else REMB
+/// (as mediasoup-client).
 pub(super) fn restrict(feedback: &mut Vec<RtcpFeedback>, negotiated: impl Fn(&str) -> bool) {
     let (transport_cc, abs_send_time) = (negotiated(ortc::TRANSPORT_CC), negotiated(ortc::ABS_SEND_TIME));
     let has_transport_cc = transport_cc && feedback.iter().any(|entry| entry.kind == "transport-cc");
+    let has_ccfb = !has_transport_cc && feedback.iter().any(RtcpFeedback::is_ccfb);
     feedback.retain(|entry| match entry.kind.as_str() {
         "transport-cc" => transport_cc,
-        "goog-remb" => abs_send_time && !has_transport_cc,
-        _ => true,
+        "goog-remb" => abs_send_time && !has_transport_cc && !has_ccfb,
+        _ => has_ccfb || !entry.is_ccfb(),
     });
 }
 

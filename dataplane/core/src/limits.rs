@@ -165,6 +165,8 @@ pub const REMB_INTERVAL: Duration = Duration::from_millis(1_000);
 pub const TRANSPORT_CC_WINDOW: usize = 1_024;
 /// Trains of packets to one receiver about which its feedback can say something: some seconds.
 pub const MAX_SENT_TRAINS: usize = 512;
+/// Packets to one receiver that its feedback can name by SSRC and sequence number (RFC 8888): two seconds at 10 Mbit/s.
+pub const MAX_SENT_NAMES: usize = 2_048;
 /// Packets about which one feedback can say something: the rest is passed over.
 pub const MAX_FEEDBACK_STATUSES: usize = 4_096;
 /// Time after which a receiver may send one more feedback about what came, and how many at once. libwebrtc sends 10 to

@@ -228,6 +228,9 @@ pub struct ConsumeOptions {
     pub mid: Option<String>,
     /// The receiver may ask for retransmission by generic NACK.
     pub nack: bool,
+    /// The receiver says which packets have come, and when, by their SSRC and sequence number (RFC 8888). Of no effect
+    /// where packets carry transport-wide numbers: then it says so by these.
+    pub ccfb: bool,
     /// First sequence number. Below 2^15 (see [`RtxOptions::first_sequence`]).
     pub first_sequence: u16,
     /// Canonical name for SDES (RFC 3550 section 6.5.1), at most 255 bytes.
@@ -256,6 +259,7 @@ impl ConsumeOptions {
             header_extensions: Vec::new(),
             mid: None,
             nack: false,
+            ccfb: false,
             first_sequence: 0,
             cname,
             encoding: None,

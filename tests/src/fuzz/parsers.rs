@@ -52,6 +52,7 @@ pub fn rtcp(data: &[u8]) {
             Packet::Fir { entries, .. } => entries.count(),
             Packet::Remb { ssrcs, .. } => ssrcs.count(),
             Packet::TransportCc(feedback) => feedback.statuses().count() / (8 * 1_024),
+            Packet::Ccfb(feedback) => feedback.streams().map(|stream| stream.len()).sum(),
             Packet::Xr(xr) => xr.blocks().count(),
             Packet::Pli { .. } | Packet::Other { .. } => 0,
         };

@@ -136,6 +136,7 @@ impl Stage {
                 header_extensions: if at == 0 { all_extensions() } else { vec![] },
                 mid: (at == 0).then(|| "0".to_owned()),
                 nack: true,
+                ccfb: at == 1,
                 first_sequence: 100,
                 ..ConsumeOptions::new(
                     ssrc,

@@ -18,6 +18,9 @@ use super::source::{Source, stamp};
 /// meanwhile after them: within this time it has caught up.
 const CATCH_UP_NS: u64 = 500_000_000;
 
+/// A packet waits from the round that has it on, and is seen to wait when the round is over, so much later at most.
+const EARLY_NS: u64 = 100_000_000;
+
 /// A rule that was broken, in a sentence.
 pub type Broken = String;
 
@@ -132,6 +135,8 @@ pub struct Consumer {
     asked_holes: BTreeSet<u64>,
     /// Packets that have still to leave, since when: behind those with which it began.
     waiting: BTreeMap<u64, u64>,
+    /// Packets that the machine says it has given up since they waited for too long.
+    pub given_up: u64,
     highest: Option<u64>,
     timestamp_offset: Option<u32>,
     rtx_next: u16,
@@ -163,6 +168,7 @@ impl Consumer {
             by_sequence: BTreeMap::new(),
             asked_holes: BTreeSet::new(),
             waiting: BTreeMap::new(),
+            given_up: 0,
             highest: None,
             timestamp_offset: None,
             rtx_next,
@@ -303,8 +309,11 @@ impl Consumer {
     fn late_era(&self, index: u64, sequence: u64) -> Option<u32> {
         let before_this_era = self.era.synced.is_some_and(|(first, _)| index < first);
         let asked = self.asked_holes.contains(&sequence);
-        let (_, before) = self.sent.range(..index).next_back()?;
-        (before_this_era || asked).then_some(before.era).filter(|_| self.sent.range(index..).next().is_some())
+        let (last, before) = self.sent.range(..index).next_back()?;
+        let (_, after) = self.sent.range(index..).next().filter(|_| before_this_era || asked)?;
+        // Nothing may have left of an era in between: all of it waited, and was given up.
+        let goes_on = sequence.checked_sub(before.sequence) == Some(index - last);
+        Some(if goes_on || after.era <= before.era + 1 { before.era } else { before.era + 1 })
     }
 
     /// A packet that carries the stream on, or begins it again. Returns its era.
@@ -448,13 +457,32 @@ impl Consumer {
 }
 
 impl Consumer {
-    /// What had to wait has left in time.
+    /// What had to wait has left in time, `late_ns` later at most. What its path has not taken by then must have been
+    /// given up ([`Self::gave_up`]).
     ///
     /// # Errors
     /// If it has not.
-    pub fn must_have_caught_up(&self, now_ns: u64) -> Result<(), Broken> {
-        let late = self.waiting.iter().find(|(_, since_ns)| now_ns - **since_ns > CATCH_UP_NS);
+    pub fn must_have_caught_up(&self, now_ns: u64, late_ns: u64) -> Result<(), Broken> {
+        let late = self.waiting.iter().find(|(_, since_ns)| now_ns - **since_ns > CATCH_UP_NS + late_ns);
         late.map_or(Ok(()), |(index, _)| Err(format!("did not send packet {index}, which waited")))
+    }
+
+    /// The machine says that so many packets have waited for too long by now. Then it begins again at a key frame, and
+    /// nothing that waited leaves.
+    ///
+    /// # Errors
+    /// If none has waited for so long, and none of history can have.
+    pub fn gave_up(&mut self, source: &Source, packets: u64, forwarded: u64, now_ns: u64) -> Result<(), Broken> {
+        if packets == std::mem::replace(&mut self.given_up, packets) {
+            return Ok(());
+        }
+        check!(self.is_paced && source.plan.is_video(), "gave up packets that need not wait");
+        let is_late = self.waiting.values().any(|since_ns| now_ns - since_ns + EARLY_NS >= CATCH_UP_NS);
+        let begins = self.begun_ns.is_none_or(|begun_ns| now_ns - begun_ns <= CATCH_UP_NS);
+        check!(is_late || begins, "gave up packets that had not waited for long");
+        self.begin_era(source, forwarded);
+        self.ready_since_ns = self.ready_since_ns.map(|_| now_ns);
+        Ok(())
     }
 }
 

@@ -430,9 +430,11 @@ impl<M: Machine> World<M> {
     fn check_alive(&self) -> Result<(), Broken> {
         for consumer in &self.consumers {
             let Consumer { number, peer, source, .. } = consumer;
-            // Where the path cannot be probed, what it carries is tried ever more rarely.
+            // Where the path cannot be probed, what it carries is tried ever more rarely. And if it carries other
+            // pictures, it is probed for more with a twentieth of what they take, which may take longer than this.
             let is_wanted = !consumer.closed && !consumer.paused && self.sources[*source].is_live();
             let is_found_out = is_wanted && consumer.takes_padding() && self.is_reachable(*peer);
+            let is_found_out = is_found_out && !self.has_pictures(*peer);
             let suspended = consumer.suspended_ns.filter(|_| is_found_out);
             check!(
                 suspended.is_none_or(|since| since > self.plan.heal_ns + 500 * MS),
@@ -452,6 +454,12 @@ impl<M: Machine> World<M> {
             check!(peer.state != State::Joined || learnt, "peer {at} was never learnt");
         }
         self.check_settled()
+    }
+
+    /// A participant is sent pictures.
+    fn has_pictures(&self, at: usize) -> bool {
+        let mut ready = self.consumers.iter().filter(|one| one.peer == at && one.ready_since_ns.is_some());
+        ready.any(|one| self.sources[one.source].plan.is_video())
     }
 
     /// Everything is closed, by room or by transport.

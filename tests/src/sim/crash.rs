@@ -73,7 +73,7 @@ impl<M: Machine> World<M> {
             source.refused_below = source.newest_arrived.map_or(0, |newest| newest + 1);
         }
         for consumer in &mut self.consumers {
-            consumer.suspended_ns = None;
+            (consumer.suspended_ns, consumer.given_up) = (None, 0);
             consumer.ready_since_ns = None;
         }
         for at in 0..self.peers.len() {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use corecast_core::{EndpointId, EndpointOp, Forward, Instant, Path};
-use corecast_wire::{Event as WorkerEvent, TransportId};
+use corecast_wire::{Command, ConsumerId, Discard, Event as WorkerEvent, Object, ObjectStats, Reply, TransportId};
 
 use super::consumer::{Broken, Consumer, check};
 use super::delivery::{About, Delivered};
@@ -24,6 +24,8 @@ use super::wire::Wire;
 const MAX_FULL: u32 = 10_000;
 /// Chance that control does something before `forward` goes on.
 const CHANGE_PERCENT: u32 = 30;
+/// What waits is looked at every millisecond, and later while the outbox is full.
+const LATE_NS: u64 = 20_000_000;
 /// Timeouts at one moment after which the timer is taken to be stuck.
 const MAX_TIMEOUTS: u32 = 1_000;
 
@@ -169,6 +171,8 @@ pub(super) struct World<M> {
     pub(super) trace: Trace,
     pub(super) coverage: Coverage,
     pub(super) web: WebRtcCoverage,
+    /// Packets that the worker says it has given up since they waited for too long.
+    given_up: u64,
 }
 
 impl<M: Machine> World<M> {
@@ -231,6 +235,7 @@ impl<M: Machine> World<M> {
             trace: Trace::default(),
             coverage: Coverage::default(),
             web: WebRtcCoverage::default(),
+            given_up: 0,
         };
         if world.plan.webrtc.is_some() {
             world.open_webrtc();
@@ -395,7 +400,7 @@ impl<M: Machine> World<M> {
         for consumer in self.consumers.iter().filter(|consumer| consumer.ready_since_ns.is_some()) {
             let (number, source) = (consumer.number, consumer.source);
             consumer
-                .must_have_caught_up(self.now_ns)
+                .must_have_caught_up(self.now_ns, LATE_NS + self.plan.timer_slack_us * 1_000)
                 .map_err(|broken| format!("consumer {number} of source {source}: {broken}"))?;
         }
         Ok(())
@@ -471,6 +476,7 @@ impl<M: Machine> World<M> {
                 _ => {}
             }
         }
+        self.note_given_up()?;
         while let Some(operation) = self.machine.poll_endpoint_op() {
             match operation {
                 EndpointOp::Connect(endpoint, remote) => {
@@ -488,6 +494,26 @@ impl<M: Machine> World<M> {
                     self.socket_by_address.remove(&socket.local);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Whose packets have waited for too long, if any have since the last look.
+    fn note_given_up(&mut self) -> Result<(), Broken> {
+        let given_up = self.machine.totals().discards.get(Discard::WaitedTooLong);
+        if self.plan.webrtc.is_none() || given_up == std::mem::replace(&mut self.given_up, given_up) {
+            return Ok(());
+        }
+        let now = self.now();
+        for consumer in self.consumers.iter_mut().filter(|consumer| !consumer.closed) {
+            let object = Object::Consumer(ConsumerId(consumer.number));
+            let reply = self.machine.handle_command(now, &Command::ObjectStats { object }, &[]);
+            let Ok(Reply::ObjectStats(stats)) = reply else { continue };
+            let ObjectStats::Consumer(stats) = *stats else { continue };
+            let packets = stats.discards.get(Discard::WaitedTooLong);
+            consumer
+                .gave_up(&self.sources[consumer.source], packets, self.forwarded, self.now_ns)
+                .map_err(|broken| format!("consumer {}: {broken}", consumer.number))?;
         }
         Ok(())
     }

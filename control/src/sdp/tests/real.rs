@@ -151,6 +151,44 @@ fn who_cannot_be_repaired_by_rtx_gets_no_times_of_sending() {
     assert!(!section.contains("transport-cc") && !section.contains("goog-remb"), "{section}");
 }
 
+/// An offer of feedback of RFC 8888 for all payload types, less the lines in which a text stands.
+fn with_ccfb(name: &str, without: &str) -> String {
+    let text = text_of(name);
+    let kept = text.split_inclusive('\n').filter(|line| without.is_empty() || !line.contains(without));
+    let feedback = |line: &str| if line.starts_with("a=rtcp-mux") { "a=rtcp-fb:* ack ccfb\r\n" } else { "" };
+    kept.map(|line| format!("{line}{}", feedback(line))).collect()
+}
+
+#[test]
+fn a_publisher_is_not_promised_feedback_of_rfc_8888() {
+    for without in ["", "transport-wide-cc"] {
+        let offer = Offer::parse(&with_ccfb("chromium-publish", without)).expect("well-formed");
+        let accepted: Vec<_> = publish(&offer).expect("publishes").into_iter().map(|one| one.answer).collect();
+        let answer = answer(&offer, &local(), &accepted);
+        assert!(answer.contains(" rtx/90000") && !answer.contains("ccfb"), "{answer}");
+    }
+}
+
+#[test]
+fn feedback_of_rfc_8888_is_taken_where_there_are_no_transport_wide_numbers() {
+    let producers = produced("chromium-publish");
+    let watched = |without: &str| {
+        let text = with_ccfb("chromium-watch", without);
+        let viewer = Offer::parse(&text).expect("well-formed");
+        let consumed = watch(&viewer, &producers);
+        let taken: Vec<_> = consumed.iter().map(|one| one.options.ccfb).collect();
+        let accepted: Vec<_> = consumed.into_iter().map(|one| one.answer).collect();
+        (taken, answer(&viewer, &local(), &accepted))
+    };
+    let (taken, answer) = watched("transport-wide-cc");
+    assert_eq!(taken, [true, true]);
+    assert_eq!(answer.matches("a=rtcp-fb:* ack ccfb\r\n").count(), 2, "{answer}");
+    assert!(!answer.contains("goog-remb") && !answer.contains("transport-cc"), "{answer}");
+    let (taken, answer) = watched("");
+    assert_eq!(taken, [false, false], "one kind for the whole transport");
+    assert!(answer.contains("transport-cc") && !answer.contains("ccfb"), "{answer}");
+}
+
 #[test]
 fn an_extension_is_written_only_to_who_takes_it() {
     // Firefox sends the dependency descriptor and does not take it.

@@ -7,12 +7,13 @@ use corecast_wire::{Decided, Discard, OutgoingCause, OutgoingStats};
 
 use super::allocation::Allocation;
 use super::decisions::Decisions;
+use super::names::Names;
 use super::send::{Cause, ClusterId, Estimator, PacketResult, Probe, Settings};
 use super::trains::{Train, Trains};
 use crate::io::Deadline;
 use crate::limits::{ALLOCATION_INTERVAL, FEEDBACK_INTERVAL, FEEDBACKS_AT_ONCE, MAX_FEEDBACK_STATUSES};
 use crate::ration::Ration;
-use crate::rtcp::TransportCc;
+use crate::rtcp::{Ccfb, TransportCc};
 use crate::time::Instant;
 
 /// A receiver that has been sent packets for so long and has said nothing of them estimates nothing.
@@ -20,6 +21,11 @@ const SILENT: Duration = Duration::from_secs(2);
 /// Unit of a feedback's reference time, and of what it adds to that, in microseconds.
 const REFERENCE_US: i64 = 64_000;
 const DELTA_US: i64 = 250;
+/// Bits of a feedback's reference time, and of the time of one of RFC 8888.
+const REFERENCE_BITS: u32 = 24;
+const CCFB_BITS: u32 = 32;
+/// ECN bits of a packet that a router has marked (RFC 3168 section 5).
+const ECN_CE: u8 = 3;
 
 /// A probe leaves in groups, so long apart.
 const GROUP: Duration = Duration::from_millis(3);
@@ -38,6 +44,7 @@ struct UnderWay {
 pub(crate) struct Sending {
     estimator: Estimator,
     trains: Trains,
+    names: Names,
     arrivals: ArrivalClock,
     deadline: Deadline,
     /// When the first packet left.
@@ -66,6 +73,7 @@ impl Sending {
         Self {
             estimator: Estimator::new(now, settings),
             trains: Trains::new(next_transport_cc),
+            names: Names::default(),
             arrivals: ArrivalClock::default(),
             deadline: Deadline::default(),
             begun: None,
@@ -88,9 +96,13 @@ impl Sending {
         self.look_at = now;
     }
 
-    /// The packet with the next transport-wide number has left, with so many bytes of UDP and IP.
+    /// The packet with the next transport-wide number has left, with so many bytes of UDP and IP; with its SSRC and
+    /// sequence number if its receiver names it by them.
     #[inline]
-    pub(crate) fn sent(&mut self, now: Instant, bytes: usize) {
+    pub(crate) fn sent(&mut self, now: Instant, bytes: usize, name: Option<(u32, u16)>) {
+        if let Some(name) = name {
+            self.names.record(self.trains.next(), name);
+        }
         let bytes = u16::try_from(bytes).unwrap_or(u16::MAX);
         if let Some(train) = self.trains.record(now, bytes, self.cluster) {
             self.tell(train);
@@ -115,7 +127,7 @@ impl Sending {
         let base = self.trains.unwrap(feedback.base_sequence).ok_or(Discard::UnknownFeedback)?;
         (self.is_heard, self.hears_numbers) = (true, true);
         let mut walk = self.trains.from(base);
-        let mut arrival_us = self.arrivals.begin(feedback.reference_time);
+        let mut arrival_us = REFERENCE_US * self.arrivals.unwrap(feedback.reference_time.into(), REFERENCE_BITS);
         let mut statuses = (base..).zip(feedback.statuses()).take(MAX_FEEDBACK_STATUSES);
         let results = std::iter::from_fn(|| {
             loop {
@@ -133,6 +145,40 @@ impl Sending {
                 }
             }
         });
+        self.estimator.feedback(now, results);
+        Ok(())
+    }
+
+    /// Takes in feedback of RFC 8888. What it says of packets that were not sent, or long ago, is passed over, and what
+    /// it says again.
+    ///
+    /// # Errors
+    /// The reason if it comes too often, or tells of no packet that was sent.
+    pub(crate) fn take_ccfb(&mut self, now: Instant, feedback: &Ccfb<'_>) -> Result<(), Discard> {
+        self.take_in(now)?;
+        if let Some(train) = self.trains.take_ended() {
+            self.tell(train);
+        }
+        self.names.forget_before(self.trains.first());
+        let first = self.names.first().ok_or(Discard::UnknownFeedback)?;
+        let mut walk = self.trains.from(first);
+        let written = self.arrivals.unwrap(feedback.timestamp.into(), CCFB_BITS);
+        let mut results = Vec::new();
+        self.names.take(feedback, |number, came| {
+            let Some(train) = walk.train_of(number) else { return };
+            let arrived_at = came.map(|came| {
+                // In 1/65,536 s.
+                let arrived = u64::try_from(written - (i64::from(came.before) << 6)).unwrap_or(0);
+                Duration::from_micros(u64::try_from((u128::from(arrived) * 1_000_000) >> 16).unwrap_or(u64::MAX))
+            });
+            let (bytes, cluster) = (u32::from(train.bytes), train.cluster);
+            let ecn_ce = came.is_some_and(|came| came.ecn == ECN_CE);
+            results.push(PacketResult { sent_at: train.at, bytes, arrived_at, cluster, ecn_ce });
+        });
+        if results.is_empty() {
+            return Err(Discard::UnknownFeedback);
+        }
+        (self.is_heard, self.hears_numbers) = (true, true);
         self.estimator.feedback(now, results);
         Ok(())
     }
@@ -293,24 +339,24 @@ impl Sending {
     }
 }
 
-/// A receiver's clock: 24 bits of 64 ms, unwrapped.
+/// A receiver's clock, of which feedback tells the lower bits, unwrapped.
 #[derive(Debug, Default)]
 struct ArrivalClock {
-    /// Reference time of the last feedback.
+    /// Time of the last feedback.
     last: Option<i64>,
 }
 
 impl ArrivalClock {
-    /// The time from which a feedback's first delta counts, in microseconds. The clock begins one cycle up, so that
-    /// what comes from before the first feedback has a time as well.
-    fn begin(&mut self, reference: i32) -> i64 {
-        const CYCLE: i64 = 1 << 24;
-        let last = self.last.unwrap_or_else(|| CYCLE + i64::from(reference).rem_euclid(CYCLE));
-        let ahead = (i64::from(reference) - last).rem_euclid(CYCLE);
-        let ahead = if ahead < CYCLE / 2 { ahead } else { ahead - CYCLE };
+    /// The time of a feedback, in its own unit. The clock begins one cycle up, so that what comes from before the first
+    /// feedback has a time as well.
+    fn unwrap(&mut self, lower: i64, bits: u32) -> i64 {
+        let cycle = 1_i64 << bits;
+        let last = self.last.unwrap_or_else(|| cycle + lower.rem_euclid(cycle));
+        let ahead = (lower - last).rem_euclid(cycle);
+        let ahead = if ahead < cycle / 2 { ahead } else { ahead - cycle };
         let now = last + ahead;
         self.last = Some(now);
-        now * REFERENCE_US
+        now
     }
 }
 
@@ -328,13 +374,16 @@ mod tests {
     #[test]
     fn a_receivers_clock_wraps() {
         let mut clock = ArrivalClock::default();
-        let first = clock.begin(0x7f_ffff);
-        assert_eq!(clock.begin(-0x80_0000) - first, REFERENCE_US, "24 bits, signed");
-        assert_eq!(clock.begin(0x7f_fffe) - first, -REFERENCE_US);
+        let first = clock.unwrap(0x7f_ffff, REFERENCE_BITS);
+        assert_eq!(clock.unwrap(-0x80_0000, REFERENCE_BITS) - first, 1, "24 bits, signed");
+        assert_eq!(clock.unwrap(0x7f_fffe, REFERENCE_BITS) - first, -1);
         let mut clock = ArrivalClock::default();
-        let first = clock.begin(-1);
-        assert_eq!(clock.begin(1) - first, 2 * REFERENCE_US);
+        let first = clock.unwrap(-1, REFERENCE_BITS);
+        assert_eq!(clock.unwrap(1, REFERENCE_BITS) - first, 2);
         assert!(first > 0);
+        let mut clock = ArrivalClock::default();
+        let first = clock.unwrap(0xffff_ffff, CCFB_BITS);
+        assert_eq!(clock.unwrap(5, CCFB_BITS) - first, 6);
     }
 
     /// A feedback as the worker gets it: `deltas` in 250 µs.
@@ -357,7 +406,7 @@ mod tests {
         let mut number = 0;
         for frame in 1..=seconds * 50 {
             let now = at(frame * 20);
-            (0..10).for_each(|_| sending.sent(now, 1_000));
+            (0..10).for_each(|_| sending.sent(now, 1_000, None));
             number += 10;
             if frame % 3 == 0 {
                 let (base, first_ms) = (number - 30, frame * 20 - 40 + 30);
@@ -397,12 +446,12 @@ mod tests {
             let settings = Settings { initial_bps: bps, ..SETTINGS };
             let mut sending = Sending::new(at(0), 0, settings);
             sending.set_wanted(30_000_000, true);
-            sending.sent(at(0), 1_000);
-            sending.sent(at(1), 500);
+            sending.sent(at(0), 1_000, None);
+            sending.sent(at(1), 500, None);
             let (mut bytes, mut now) = (0, at(2));
             while let Some(group) = sending.begin_probe(now) {
                 let packets = group.div_ceil(300);
-                (0..packets).for_each(|_| sending.sent(now, 300));
+                (0..packets).for_each(|_| sending.sent(now, 300, None));
                 sending.end_probe(now, packets * 300, u32::try_from(packets).expect("few"));
                 bytes += packets * 300;
                 now = sending.next_timeout().expect("goes on").max(now + Duration::from_millis(1));
@@ -415,7 +464,7 @@ mod tests {
     #[test]
     fn who_says_nothing_is_estimated_nothing() {
         let mut sending = Sending::new(at(0), 0, SETTINGS);
-        (0..200).for_each(|n| sending.sent(at(n * 20), 1_000));
+        (0..200).for_each(|n| sending.sent(at(n * 20), 1_000, None));
         assert_eq!(sending.available_bps(at(1_000)), Some(600_000));
         assert_eq!(sending.available_bps(at(4_000)), None);
         assert_eq!(sending.take_remb(at(4_000), 900_000), Ok(()));

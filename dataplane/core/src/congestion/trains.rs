@@ -42,6 +42,16 @@ impl Trains {
         Self { trains: VecDeque::new(), next: (1 << 16) | u64::from(next), is_told: true }
     }
 
+    /// The number of the next packet, unwrapped.
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The number from which on it is known what left.
+    pub(super) fn first(&self) -> u64 {
+        self.trains.front().map_or(self.next, |train| train.first)
+    }
+
     /// The next packet has left. Returns the train before, if it does not belong to that.
     #[inline]
     pub(super) fn record(&mut self, now: Instant, bytes: u16, cluster: Option<ClusterId>) -> Option<Train> {

@@ -43,6 +43,8 @@ pub(crate) struct ExtensionPlan {
     /// Where in `own` the stamp goes; 0 for nowhere.
     abs_send_time_at: u8,
     transport_cc_at: u8,
+    /// Its receiver says what came by SSRC and sequence number (RFC 8888).
+    is_named: bool,
     /// Bit n is set if the router's id n is passed on, and if it is under the same number.
     passed: u16,
     same: u16,
@@ -81,6 +83,7 @@ impl ExtensionPlan {
             }
         }
         plan.own_len = plan.own_len.next_multiple_of(4);
+        plan.is_named = options.ccfb && plan.transport_cc_at == 0;
         plan
     }
 
@@ -106,6 +109,17 @@ impl ExtensionPlan {
     /// comes is a loss.
     pub(crate) const fn has_transport_cc(&self) -> bool {
         self.transport_cc_at != 0
+    }
+
+    /// Whether the receiver says what came of packets: by that number, or by SSRC and sequence number.
+    pub(crate) const fn is_reported(&self) -> bool {
+        self.has_transport_cc() || self.is_named
+    }
+
+    /// What the receiver calls a packet when it says so, unless that is the transport-wide number.
+    #[expect(clippy::cast_possible_truncation, reason = "RTP carries the lower 16 bits")]
+    pub(crate) fn name_of(&self, ssrc: u32, index: u64) -> Option<(u32, u16)> {
+        self.is_named.then_some((ssrc, index as u16))
     }
 
     /// How long a packet's extension block is; `block` and `ids` (see [`crate::media::PacketMeta::extension_ids`])

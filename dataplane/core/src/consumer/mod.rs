@@ -215,7 +215,7 @@ impl Consumer {
 
     /// Whether padding may leave on its retransmission stream, and its receiver can say what came of it.
     pub(crate) fn can_carry_padding(&self) -> bool {
-        !self.pause_asked && self.extensions.has_transport_cc() && self.rtx_for_padding().is_some()
+        !self.pause_asked && self.extensions.is_reported() && self.rtx_for_padding().is_some()
     }
 
     /// SSRC, payload type and index of the next packet of the retransmission stream, if there is one, for padding.

@@ -2,6 +2,7 @@
 
 use std::slice;
 
+use super::ccfb::Ccfb;
 use super::transport_cc::TransportCc;
 use super::{Packet, entries, feedback_format, packet_type, take_u32};
 
@@ -73,6 +74,10 @@ impl ExactSizeIterator for FirEntries<'_> {}
 
 pub(super) fn read_transport_feedback(format: u8, body: &[u8]) -> Option<Packet<'_>> {
     let (sender_ssrc, rest) = take_u32(body)?;
+    // The only one that is about several sources.
+    if format == feedback_format::CCFB {
+        return Ccfb::read(sender_ssrc, rest).map(Packet::Ccfb);
+    }
     let (media_ssrc, fci) = take_u32(rest)?;
     match format {
         feedback_format::NACK => {

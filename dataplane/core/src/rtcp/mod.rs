@@ -1,15 +1,18 @@
-//! RTCP (RFC 3550 section 6, RFC 4585, RFC 5104, RFC 3611, REMB and transport-wide feedback), read where it lies.
+//! RTCP (RFC 3550 section 6, RFC 4585, RFC 5104, RFC 3611, RFC 8888, REMB and transport-wide feedback), read where it
+//! lies.
 //!
 //! [`parse`] verifies a whole compound before it hands out anything: one bad packet and nothing of the datagram counts
 //! (RFC 3550 appendix A.2). After that, walking the packets and what is in them cannot fail. Compounds that do not
 //! begin with a report are taken (RFC 5506). [`Writer`] makes compounds. Owns nothing, allocates nothing.
 
+mod ccfb;
 mod feedback;
 mod report;
 mod transport_cc;
 mod writer;
 mod xr;
 
+pub use ccfb::{Ccfb, CcfbStream, Fate};
 pub use feedback::{FirEntries, Nack, Ssrcs};
 pub use report::{ReportBlock, ReportBlocks, Sdes, SdesChunk, SdesItem, SdesItems};
 pub use transport_cc::{PacketStatus, PacketStatuses, TransportCc};
@@ -31,6 +34,8 @@ mod packet_type {
 mod feedback_format {
     /// Packets that are missing: transport feedback (RFC 4585 section 6.2.1).
     pub(super) const NACK: u8 = 1;
+    /// Arrivals by SSRC and sequence number: transport feedback (RFC 8888 section 3.1).
+    pub(super) const CCFB: u8 = 11;
     /// Arrivals: transport feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1).
     pub(super) const TRANSPORT_CC: u8 = 15;
     /// Picture loss: payload feedback (RFC 4585 section 6.3.1).
@@ -125,6 +130,8 @@ pub enum Packet<'a> {
     },
     /// Arrival times of every packet of a transport.
     TransportCc(TransportCc<'a>),
+    /// Arrival times of packets of some streams (RFC 8888).
+    Ccfb(Ccfb<'a>),
     /// Extended reports (RFC 3611).
     Xr(Xr<'a>),
     /// Anything else: well-formed as far as its length goes.

@@ -325,6 +325,7 @@ fn no_datagram_panics() {
                 Packet::Bye { ssrcs, .. } | Packet::Remb { ssrcs, .. } => drop(ssrcs.count()),
                 Packet::Nack(nack) => assert!(nack.lost().count() <= 17 * 128),
                 Packet::Fir { entries, .. } => drop(entries.count()),
+                Packet::Ccfb(ccfb) => ccfb.streams().for_each(|stream| _ = stream.len()),
                 Packet::TransportCc(cc) => assert_eq!(cc.statuses().count(), usize::from(cc.status_count)),
                 Packet::Xr(xr) => drop(xr.blocks().count()),
                 Packet::Pli { .. } | Packet::Other { .. } => {}
@@ -333,5 +334,6 @@ fn no_datagram_panics() {
     }
 }
 
+mod ccfb;
 mod transport_cc;
 mod writing;

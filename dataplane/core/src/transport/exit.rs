@@ -46,13 +46,13 @@ impl<'a> Exit<'a> {
         self.next_transport_cc.get() as u16
     }
 
-    /// The last packet had that number.
+    /// The last packet had that number, or this SSRC and sequence number, by which its receiver says what came of it.
     #[inline]
-    pub(crate) fn numbered(&mut self, now: Instant) {
+    pub(crate) fn numbered(&mut self, now: Instant, name: Option<(u32, u16)>) {
         self.next_transport_cc.set(self.next_transport_cc.get() + 1);
         if let Some(sending) = &mut self.sending {
             let headers = if self.path.remote.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
-            sending.sent(now, self.last_len + headers);
+            sending.sent(now, self.last_len + headers, name);
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::consumer::Numbered;
 use crate::io::Deadline;
 use crate::key::ConsumerKey;
-use crate::limits::MAX_QUEUED_PACKETS;
+use crate::limits::{MAX_QUEUE_TIME, MAX_QUEUED_PACKETS};
 use crate::media::SlotRef;
 use crate::time::Instant;
 
@@ -32,6 +32,18 @@ pub(crate) struct Queued {
     pub(crate) numbered: Numbered,
     /// Since when it waits.
     pub(crate) since: Instant,
+}
+
+impl Queued {
+    /// When it is of no use, whether or not its turn has come.
+    fn expires(&self) -> Instant {
+        self.since + MAX_QUEUE_TIME
+    }
+
+    /// Whether it has waited for too long.
+    pub(crate) fn has_expired(&self, now: Instant) -> bool {
+        self.expires() <= now
+    }
 }
 
 /// How fast a queue may be emptied.
@@ -136,9 +148,10 @@ impl Queue {
         self.packets.is_empty()
     }
 
-    /// The packet whose turn it is at `now`.
+    /// The packet whose turn it is at `now`, or whose time is over.
     pub(crate) fn front(&self, now: Instant) -> Option<Queued> {
-        self.packets.front().copied().filter(|_| self.budget.next() <= now)
+        let is_due = |packet: &Queued| self.budget.next() <= now || packet.has_expired(now);
+        self.packets.front().copied().filter(is_due)
     }
 
     /// That packet has left, with so many bytes, or never will.
@@ -159,9 +172,9 @@ impl Queue {
         before - self.packets.len()
     }
 
-    /// When the next packet's turn is; `None` if none waits.
+    /// When the next packet's turn is, or its time is over; `None` if none waits.
     pub(crate) fn next_turn(&self) -> Option<Instant> {
-        (!self.is_empty()).then(|| self.budget.next())
+        self.packets.front().map(|packet| self.budget.next().min(packet.expires()))
     }
 
     /// When the queue is looked at next.
@@ -210,13 +223,21 @@ mod tests {
         assert_eq!(leave(&mut queue, at(10)), (0..6).collect::<Vec<_>>(), "what it has saved up, and one");
         assert_eq!(queue.next_turn(), Some(at(11)));
         assert_eq!(leave(&mut queue, at(13)), [6, 7, 8]);
-        assert_eq!(
-            leave(&mut queue, at(1_000)),
-            (9..15).collect::<Vec<_>>(),
-            "a long pause saves up no more than that"
-        );
+        assert_eq!(leave(&mut queue, at(400)), (9..15).collect::<Vec<_>>(), "a long pause saves up no more than that");
         queue.add_rate(8_000_000);
-        assert_eq!(leave(&mut queue, at(1_005)).len(), 9, "a packet takes half of that");
+        assert_eq!(leave(&mut queue, at(405)).len(), 9, "a packet takes half of that");
+    }
+
+    /// Media that has waited for so long is of no use, though its turn would be later.
+    #[test]
+    fn a_packet_does_not_wait_for_its_turn_for_ever() {
+        let mut queue = Queue::new(Budget::new(at(0), 1_000));
+        queue.pop(at(0), 1_000);
+        assert!(queue.push(packet(1, 0)));
+        assert_eq!(queue.next_turn(), Some(at(500)), "its turn is after eight seconds");
+        assert!(queue.front(at(499)).is_none());
+        let over = queue.front(at(500)).expect("its time is over");
+        assert!(over.has_expired(at(500)) && !over.has_expired(at(499)));
     }
 
     #[test]

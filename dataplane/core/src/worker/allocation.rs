@@ -13,7 +13,7 @@ use crate::io::{Outbox, Timer};
 use crate::key::{ConsumerKey, StreamKey, TransportKey};
 use crate::limits::MAX_ENCODINGS;
 use crate::media::{Layers, Producer, TEMPORAL_LAYERS};
-use crate::rtcp::{ReportBlock, TransportCc};
+use crate::rtcp::{Ccfb, ReportBlock, TransportCc};
 use crate::time::Instant;
 
 /// Temporal layers below this one are sent of the lowest spatial layer alone: of a better picture, too few a second.
@@ -74,6 +74,15 @@ impl Worker {
         }
     }
 
+    /// The same by SSRC and sequence number.
+    pub(super) fn take_ccfb(&mut self, now: Instant, key: TransportKey, feedback: &Ccfb<'_>, outbox: &mut Outbox) {
+        let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) else { return };
+        match sending.take_ccfb(now, feedback) {
+            Ok(()) => self.follow_estimate(now, key, outbox),
+            Err(why) => self.discard(key, why),
+        }
+    }
+
     /// A receiver says what its path carries.
     pub(super) fn take_remb(&mut self, now: Instant, key: TransportKey, bitrate_bps: u64, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
@@ -128,9 +137,9 @@ impl Worker {
         }
     }
 
-    /// A consumer's packets carry numbers of which its receiver may tell what became of them.
+    /// A consumer's receiver may tell what became of its packets.
     pub(super) fn expect_feedback(&mut self, now: Instant, key: ConsumerKey) {
-        let Some(consumer) = self.consumers.get(key).filter(|one| one.extensions().has_transport_cc()) else { return };
+        let Some(consumer) = self.consumers.get(key).filter(|one| one.extensions().is_reported()) else { return };
         if let Some(transport) = self.transports.get_mut(consumer.transport()) {
             transport.sending_or_new(now);
         }
@@ -201,7 +210,7 @@ impl Worker {
     /// What a consumer of sound takes of what is estimated: nothing, if its packets do not count there.
     fn sound_bps(&mut self, now: Instant, key: ConsumerKey, hears_numbers: bool) -> Option<u64> {
         let consumer = self.consumers.get(key).filter(|consumer| !consumer.is_pause_asked())?;
-        if hears_numbers && !consumer.extensions().has_transport_cc() {
+        if hears_numbers && !consumer.extensions().is_reported() {
             return None;
         }
         let producer = self.producers.get(consumer.producer()).filter(|producer| !producer.is_paused())?;

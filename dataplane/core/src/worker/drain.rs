@@ -10,7 +10,6 @@ use super::seal::Unsealed;
 use crate::consumer::abs_send_time;
 use crate::io::{Outbox, Timer};
 use crate::key::TransportKey;
-use crate::limits::MAX_QUEUE_TIME;
 use crate::time::Instant;
 
 /// Between two looks at a queue whose next packet's turn has not come, so that packets leave in groups.
@@ -41,7 +40,7 @@ impl Worker {
             };
             let sent = if packet.interruptions != consumer.interruptions() {
                 Err(Unsealed::Discarded(Discard::BeforeSync))
-            } else if now.since(packet.since) > MAX_QUEUE_TIME {
+            } else if packet.has_expired(now) {
                 Err(Unsealed::Discarded(Discard::WaitedTooLong))
             } else {
                 departure.seal(consumer, packet.slot, packet.numbered)
@@ -53,10 +52,11 @@ impl Worker {
                     continue;
                 }
                 Err(Unsealed::Full) => break true,
-                Err(Unsealed::Discarded(Discard::WaitedTooLong)) => {
+                // It would leave a hole that nobody can fill.
+                Err(Unsealed::Discarded(why @ (Discard::WaitedTooLong | Discard::LeftHistory))) => {
                     consumer.resynchronise();
                     expired.push(packet.consumer);
-                    (queue.remove(packet.consumer), Discard::WaitedTooLong)
+                    (queue.remove(packet.consumer), why)
                 }
                 Err(Unsealed::Discarded(why)) => {
                     queue.pop(now, 0);

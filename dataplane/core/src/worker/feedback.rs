@@ -70,6 +70,7 @@ impl Worker {
             Packet::Bye { ssrcs, .. } => ssrcs.clone().for_each(|ssrc| self.take_bye(key, ssrc)),
             Packet::Xr(report) => self.take_extended_report(now, key, *report),
             Packet::Remb { bitrate_bps, .. } => self.take_remb(now, key, *bitrate_bps, outbox),
+            Packet::Ccfb(feedback) => self.take_ccfb(now, key, feedback, outbox),
             Packet::TransportCc(feedback) => self.take_transport_cc(now, key, feedback, outbox),
             Packet::Sdes(_) | Packet::Other { .. } => {}
         }

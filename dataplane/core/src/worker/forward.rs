@@ -363,8 +363,8 @@ impl Departure<'_> {
         if exit.is_traced() {
             traces::sent(self.events, consumer, &outgoing, &meta, exit.last_len());
         }
-        if consumer.extensions().has_transport_cc() {
-            exit.numbered(self.now);
+        if consumer.extensions().is_reported() {
+            exit.numbered(self.now, consumer.extensions().name_of(outgoing.ssrc, outgoing.index));
         }
         consumer.count_sent(u64::from(meta.payload_len));
         if let Some(queue) = self.queue.as_mut().filter(|_| consumer.has_key_frames()) {

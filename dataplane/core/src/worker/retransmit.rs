@@ -63,8 +63,10 @@ impl Worker {
         if exit.is_traced() {
             traces::sent(&mut self.events, consumer, &outgoing, &meta, exit.last_len());
         }
-        if consumer.extensions().has_transport_cc() {
-            exit.numbered(now);
+        // One that is repeated under its own number is named once, when it leaves for the first time.
+        let is_new = rtx.is_some() || consumer.extensions().has_transport_cc();
+        if is_new && consumer.extensions().is_reported() {
+            exit.numbered(now, consumer.extensions().name_of(outgoing.ssrc, outgoing.index));
         }
         consumer.count_retransmitted(rtx.is_some());
         Ok(())

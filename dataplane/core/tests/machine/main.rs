@@ -4,6 +4,7 @@ mod active_layers;
 mod asking_for_less;
 mod bed;
 mod catching_up;
+mod ccfb;
 mod clocks;
 mod congestion;
 mod direct;

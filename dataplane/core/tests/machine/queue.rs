@@ -156,3 +156,23 @@ fn what_has_waited_too_long_is_not_sent_and_the_next_key_frame_begins_again() {
     }
     assert_eq!(leaves(&mut bed, now), [(21, 110, now), (21, 111, now)], "from the key frame on, without a gap");
 }
+
+#[test]
+fn what_leaves_history_while_it_waits_leaves_no_hole() {
+    let mut bed = bed();
+    let now = bed.now;
+    bed.consume(1, 21).expect("new");
+    leaves(&mut bed, now);
+    // More than a stream may hold, in one moment.
+    for sequence in 101..=900 {
+        arrive(&mut bed, sequence);
+    }
+    assert_eq!(leaves(&mut bed, now + Duration::from_millis(100)), []);
+    assert!(bed.discarded().iter().any(|(why, _)| *why == "left_history"), "{:?}", bed.discarded());
+    for sequence in 901..=1_002 {
+        arrive(&mut bed, sequence);
+    }
+    let left = leaves(&mut bed, now + Duration::from_millis(100));
+    let numbers: Vec<_> = left.iter().map(|(_, sequence, _)| *sequence).collect();
+    assert_eq!(numbers, [910, 911], "from the key frame on");
+}

@@ -238,6 +238,7 @@ fn consume_encoding(
         header_extensions: extensions.collect(),
         mid: parameters.mid.clone().filter(|mid| !mid.is_empty()),
         nack: has_feedback(parameters, "nack", ""),
+        ccfb: has_feedback(parameters, "ack", "ccfb"),
         first_sequence: secrets::first_sequence()?,
         cname: parameters.rtcp.cname.clone().unwrap_or_default(),
         encoding: None,

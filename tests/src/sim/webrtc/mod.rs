@@ -165,8 +165,8 @@ impl<M: Machine> World<M> {
             }
             _ if !joined => Ok(()),
             WebAct::Cut(cut) => {
-                // In the middle of a handshake it would not come back.
-                web.cut = cut && connected;
+                // In the middle of a handshake it would not come back; its end comes later for the participant.
+                web.cut = cut && connected && web.client.is_connected();
                 Ok(())
             }
             WebAct::Move(how) => self.change_address(at, how),
@@ -283,7 +283,7 @@ impl<M: Machine> World<M> {
         );
         if self.peers[*peer].web.is_some() {
             let last_ns = consumer.sink.last_ns.unwrap_or_default();
-            let silent = (self.now_ns - last_ns) / MS;
+            let silent = (self.now_ns - last_ns.max(in_place_ns)) / MS;
             check!(silent < 1_200, "peer {peer} has opened nothing of consumer {number} for {silent} ms");
         }
         Ok(())
