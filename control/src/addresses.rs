@@ -148,6 +148,15 @@ impl Addresses {
         }
     }
 
+    /// Where a pipe to another machine listens, and what that one is told: the first address of the wanted family, or
+    /// of any, that is not loopback, if there is one.
+    pub(crate) fn for_pipes(&self, is_ipv4: Option<bool>) -> Option<(IpAddr, IpAddr)> {
+        let fits = |of: &&WebRtcAddress| is_ipv4.is_none_or(|is_ipv4| of.ip.is_ipv4() == is_ipv4);
+        let fitting = self.webrtc.iter().filter(fits);
+        let found = fitting.min_by_key(|of| of.ip.is_loopback())?;
+        Some((found.ip, found.announced))
+    }
+
     /// Addresses of plain transports, in the order of the settings.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ListenIp> {
         self.plain.iter()

@@ -2,6 +2,7 @@
 //! the default. Owns the names; starts nothing.
 
 mod access;
+mod cascade;
 mod ends;
 mod http;
 mod renew;
@@ -22,6 +23,7 @@ use crate::settings::{
 };
 
 use access::{Access, Admin, Jwt};
+pub(crate) use cascade::Cascade;
 pub(crate) use ends::{Drain, Failover, Restart};
 pub(crate) use http::Http;
 pub(crate) use role::{Ctl, Media, Role, Top, Wish};
@@ -57,6 +59,7 @@ pub(crate) struct Config {
     pub(crate) whip: Access,
     pub(crate) whep: Access,
     pub(crate) webhooks: Webhooks,
+    pub(crate) cascade: Cascade,
     pub(crate) limits: Limits,
     pub(crate) rooms: Rooms,
     pub(crate) worker: WorkerWatch,
@@ -334,6 +337,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     webhooks: webhooks::WebhookArgs,
     #[command(flatten)]
+    cascade: cascade::CascadeArgs,
+    #[command(flatten)]
     webrtc: webrtc::WebRtcArgs,
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
@@ -358,6 +363,7 @@ fn group(id: &str) -> Option<&'static str> {
         "http" | "tls" => "[http]: pages and API",
         "whip" | "whep" | "api" | "admin" => "[whip], [whep], [api], [admin]: who may do what",
         "webhooks" => "[webhooks]: who is told of events",
+        "cascade" => "[cascade]: other machines",
         "rtc" => "[rtc]: media",
         "dtls" | "sctp" => "[dtls], [sctp]: security and data channels",
         "limits" => "[limits]: what clients may ask",
@@ -451,6 +457,7 @@ impl Config {
         set_list(&mut self.rtc.listen_ips, &args.rtc_listen_ips);
         args.http.overlay(self);
         args.webhooks.overlay(self);
+        args.cascade.overlay(self);
         args.webrtc.overlay(self);
     }
 
@@ -477,7 +484,7 @@ impl Config {
         }
         let cores = self.cores()?;
         self.check_tokens()?;
-        self.webhooks.check()?;
+        self.webhooks.check().and_then(|()| self.check_cascade())?;
         self.check_webrtc(cores.len())?;
         self.port_slices(cores.len()).map(drop)
     }

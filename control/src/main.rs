@@ -9,6 +9,7 @@
 
 mod addresses;
 mod admin_socket;
+mod cascade;
 mod certificate;
 mod check;
 mod config;
@@ -24,6 +25,7 @@ mod lifecycle;
 mod logging;
 mod ops;
 mod ortc;
+mod outbound;
 mod rooms;
 mod sdp;
 mod server;

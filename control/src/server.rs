@@ -197,6 +197,9 @@ async fn go_on(app: &Arc<App>, rows: Rows, again: bool) -> Result<Router, rooms:
 /// Closes what nobody uses, and looks how all do.
 fn keep_watch(app: &Arc<App>, heartbeat: Duration) {
     tokio::spawn(Rooms::close_idle(Arc::clone(app.rooms())));
+    if app.config().cascade.is_on() {
+        tokio::spawn(Arc::clone(app.cascade()).keep());
+    }
     let app = Arc::clone(app);
     tokio::spawn(async move { app.telemetry().watch(app.pool(), app.rooms(), heartbeat).await });
 }
@@ -363,6 +366,7 @@ fn summary(
         let open = if is_open { "who reaches it may do everything, and " } else { "" };
         warnings.push(format!("admin.listen = {address}: {open}tokens go there in clear text"));
     }
+    warnings.extend(config.cascade.warning().map(str::to_owned));
     if addresses.only_loopback() {
         warnings.push("plain media listens on loopback only: set rtc.listen_ips to be reached from elsewhere".into());
     }

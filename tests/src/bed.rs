@@ -106,6 +106,16 @@ impl Bed {
         self.serve(&self.address.to_string(), flags)
     }
 
+    /// Two servers, of which the second has viewers of the first one's rooms.
+    #[must_use]
+    pub fn machines(&self) -> (Server, Server) {
+        const TOKEN: [&str; 2] = ["--cascade-token", "0123456789abcdef0123456789abcdef"];
+        let home = self.server(&TOKEN);
+        let url = format!("http://{}", home.address);
+        let other = self.server(&[&TOKEN[..], &["--cascade-machines", &url]].concat());
+        (home, other)
+    }
+
     /// Starts a server that announces a relay instead of itself. The relay, still to be started, and where it leads.
     ///
     /// # Panics

@@ -83,11 +83,19 @@ impl Server {
     /// # Panics
     /// If there is no such program, or no free port.
     pub fn start_command_into(command: &mut Command, flags: &[&str], stdout: Stdio, stderr: Stdio) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST, command, flags, (stdout, stderr))
+    }
+
+    /// Starts it by this command, with its API at this address of the machine that it is on.
+    ///
+    /// # Panics
+    /// If there is no such program, or no free port.
+    pub fn start_at(ip: Ipv4Addr, command: &mut Command, flags: &[&str], (stdout, stderr): (Stdio, Stdio)) -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let min = 21_000 + NEXT.fetch_add(PORTS, Ordering::Relaxed);
         let ports = (min, min + PORTS - WEBRTC_PORTS - 2);
         let webrtc_port = ports.1 + 1;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, min + PORTS - 1));
+        let address = SocketAddr::from((ip, min + PORTS - 1));
         let mut supervisor = command
             .args(["--http-listen", &address.to_string()])
             .args(["--rtc-port-range", &format!("{}-{}", ports.0, ports.1)])

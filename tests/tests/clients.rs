@@ -88,10 +88,11 @@ fn gstreamer_to_aiortc(bed: Bed) {
 }
 
 fn h264_between_aiortcs(bed: Bed) {
-    let server = bed.server(&[]);
+    let (server, other) = bed.machines();
     let mut publisher = Script::client("clients/aiortc_publish.py", &[url(&server, "whip/h?peer=p"), "h264".into()]);
     publishes(&publisher);
-    Watcher::aiortc(&server, "whep/h/p").decodes_and_ends();
+    // Who watches comes to another machine.
+    Watcher::aiortc(&other, "whep/h/p").decodes_and_ends();
     ends(&mut publisher);
 }
 

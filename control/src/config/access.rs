@@ -68,6 +68,9 @@ impl Config {
         if !shown.webhooks.secret.is_empty() {
             HIDDEN.clone_into(&mut shown.webhooks.secret);
         }
+        if !shown.cascade.token.is_empty() {
+            HIDDEN.clone_into(&mut shown.cascade.token);
+        }
         shown.jwt.keys.iter_mut().for_each(|key| key.text.clear());
         shown
     }
@@ -132,7 +135,7 @@ impl Config {
 }
 
 /// RFC 6750 section 2.1: `b64token`.
-fn is_token(text: &str) -> bool {
+pub(super) fn is_token(text: &str) -> bool {
     let body = text.trim_end_matches('=');
     let char = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
     !body.is_empty() && text.len() <= MAX_TOKEN_BYTES && body.chars().all(char)

@@ -15,6 +15,7 @@ use super::error::HttpError;
 use super::rates::{Rates, source, within};
 use super::refused::{Refusals, Refused};
 use crate::addresses::Addresses;
+use crate::cascade::Cascade;
 use crate::certificate::Certificate;
 use crate::config::{Config, Limits};
 use crate::connections::Bounds;
@@ -48,6 +49,7 @@ pub(crate) struct App {
     /// What has happened.
     journal: Arc<Journal>,
     webhooks: Arc<Webhooks>,
+    cascade: Arc<Cascade>,
     /// New sessions.
     admission: Admission,
     /// Requests that look like guesses: of session URLs that do not exist, of tokens.
@@ -98,14 +100,16 @@ impl App {
         let (long_answers, long_answers_of_one) = MAX_LONG_ANSWERS;
         let journal = Journal::open(Arc::clone(&ledger), rows);
         let (orders, ordered) = mpsc::unbounded_channel();
+        let rooms = Arc::new(Rooms::new(
+            Arc::clone(&pool),
+            (addresses, webrtc),
+            config.rooms.clone(),
+            marks,
+            (Arc::clone(&ledger), Arc::clone(&journal)),
+        ));
         Self {
-            rooms: Arc::new(Rooms::new(
-                Arc::clone(&pool),
-                (addresses, webrtc),
-                config.rooms.clone(),
-                marks,
-                (Arc::clone(&ledger), Arc::clone(&journal)),
-            )),
+            cascade: Arc::new(Cascade::new(&config.cascade, Arc::clone(&rooms))),
+            rooms,
             webhooks: Webhooks::new(&config.webhooks, Arc::clone(&journal), (&ledger, rows)),
             journal,
             ledger,
@@ -193,6 +197,11 @@ impl App {
 
     pub(crate) fn webhooks(&self) -> &Arc<Webhooks> {
         &self.webhooks
+    }
+
+    /// What crosses to other machines, and from them.
+    pub(crate) fn cascade(&self) -> &Arc<Cascade> {
+        &self.cascade
     }
 
     /// What became of sessions.

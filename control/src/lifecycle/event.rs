@@ -81,7 +81,7 @@ const MAX_LISTED: usize = 1_000;
 impl Participant {
     /// LiveKit knows who feeds media in by another protocol than its own.
     fn livekit_kind(&self) -> &'static str {
-        if matches!(self.kind, "publisher" | "broadcaster") { "INGRESS" } else { "STANDARD" }
+        if matches!(self.kind, "publisher" | "broadcaster" | "remote publisher") { "INGRESS" } else { "STANDARD" }
     }
 
     fn json(&self, origin: u64, state: &str) -> Value {

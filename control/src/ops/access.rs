@@ -135,6 +135,18 @@ pub(crate) async fn broadcast(state: AppState, params: RawPathParams, request: R
     guard(state, Grant::Plain, &params, request, next).await
 }
 
+/// Lets a request of another machine pass: it shows the token that no client has.
+pub(crate) async fn cascade(State(app): AppState, request: Request, next: Next) -> Answer {
+    let token = app.config().cascade.token.clone();
+    let shown = bearer(request.headers());
+    if !token.is_empty() && shown.is_some_and(|shown| is_among(std::slice::from_ref(&token), shown)) {
+        return Ok(next.run(request).await);
+    }
+    app.admit_guess(request.extensions(), "requests without a right token")?;
+    let sentence = "Authorization: give the token that machines share (cascade.token)";
+    Err(refused(StatusCode::UNAUTHORIZED, "Bearer realm=\"corecast machines\"", sentence))
+}
+
 /// Lets a request pass if its token is right for the room in its path, or if none is asked for. A preflight comes
 /// without a token.
 async fn guard(

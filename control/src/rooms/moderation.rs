@@ -65,7 +65,7 @@ impl Room {
             let state = self.state().await;
             let peer = state.peers.get(name).ok_or_else(|| Error::not_found("peer", name))?;
             // A viewer's name is drawn for each coming: it tells nothing of who it is.
-            let is_known = !peer.kind.is_viewer() || peer.credential.is_some_and(|shown| shown.is_personal);
+            let is_known = peer.kind.is_named() || peer.credential.is_some_and(|shown| shown.is_personal);
             (peer.handle.clone(), is_known && !may_return, peer.credential)
         };
         // First, so that it cannot come again meanwhile.

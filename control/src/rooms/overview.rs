@@ -125,9 +125,10 @@ impl Room {
         for peer in state.peers.values() {
             match peer.kind {
                 PeerKind::LegacyBroadcaster | PeerKind::TypedBroadcaster => size.broadcasters += 1,
-                PeerKind::Whip => size.publishers += 1,
+                PeerKind::Whip | PeerKind::Remote => size.publishers += 1,
                 PeerKind::Whep => size.viewers += 1,
                 PeerKind::Participant => size.participants += 1,
+                PeerKind::Machine => {}
             }
         }
         size

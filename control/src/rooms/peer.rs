@@ -28,6 +28,10 @@ pub(crate) enum PeerKind {
     /// mediasoup's signaling by WebSocket: it publishes and is sent what others publish, each by an object of its own,
     /// and hears what happens in the room.
     Participant,
+    /// It stands for another machine, which is sent one of the room's publishers for its own viewers.
+    Machine,
+    /// It publishes at another machine.
+    Remote,
 }
 
 impl PeerKind {
@@ -41,6 +45,11 @@ impl PeerKind {
         self == Self::Whep
     }
 
+    /// Whether others know it by a name. Those of the rest are drawn for each coming.
+    pub(super) fn is_named(self) -> bool {
+        !matches!(self, Self::Whep | Self::Machine)
+    }
+
     /// For people.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -48,6 +57,8 @@ impl PeerKind {
             Self::Whip => "publisher",
             Self::Whep => "viewer",
             Self::Participant => "participant",
+            Self::Machine => "machine",
+            Self::Remote => "remote publisher",
         }
     }
 
@@ -58,6 +69,8 @@ impl PeerKind {
             Self::Whip => "publishers",
             Self::Whep => "viewers",
             Self::Participant => "participants",
+            Self::Machine => "machines",
+            Self::Remote => "remote publishers",
         }
     }
 }

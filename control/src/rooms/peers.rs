@@ -113,7 +113,7 @@ impl Room {
 
 impl State {
     pub(super) fn peer_infos(&self) -> Vec<PeerInfo> {
-        let known = self.peers.values().filter(|peer| !peer.kind.is_viewer());
+        let known = self.peers.values().filter(|peer| peer.kind.is_named());
         let info = |peer: &Peer| PeerInfo {
             name: peer.handle.name().to_owned(),
             kind: peer.kind,

@@ -212,6 +212,7 @@ impl Room {
     async fn go_on(self: &Arc<Self>, awaited: Vec<(PeerHandle, Absence)>) -> Result<usize, Error> {
         let mut state = self.state().await;
         self.attend_again(&mut state).await;
+        self.forget_machines(&mut state).await?;
         self.settle(&mut state).await?;
         for (peer, absence) in awaited {
             let room = Arc::clone(self);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use corecast_wire::{MAX_SILENCES, ProducerId, Silence};
 
 use super::error::Error;
-use super::peer::{NewPeer, PeerHandle};
+use super::peer::{NewPeer, PeerHandle, PeerKind};
 use super::room::Room;
 use super::state::{Publisher, State};
 
@@ -112,8 +112,11 @@ impl State {
     fn may_be_silent(&self, limit: Duration) -> bool {
         let is_old = |at: Instant| at.elapsed() >= limit;
         self.events.listeners() == 0
-            && !self.peers.is_empty()
-            && self.peers.values().all(|peer| peer.kind.is_broadcaster() && is_old(peer.since))
+            && self.peers.values().any(|peer| peer.kind.is_broadcaster())
+            && self.peers.values().all(|peer| {
+                // Who is sent something is not heard.
+                peer.kind == PeerKind::Machine || (peer.kind.is_broadcaster() && is_old(peer.since))
+            })
             && self.heard_at.is_none_or(is_old)
     }
 }

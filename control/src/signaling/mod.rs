@@ -2,6 +2,7 @@
 //! knows another, and the domain knows none. What several say in the same words is in `webrtc`.
 
 mod broadcasters;
+mod cascade;
 mod page;
 mod protoo;
 mod webrtc;
@@ -20,6 +21,7 @@ use crate::ledger::Rows;
 pub(crate) async fn routes(app: &Arc<App>, rows: &Rows) -> Router {
     let root = Router::new().route("/", get(root)).with_state(Arc::clone(app));
     root.merge(broadcasters::routes(Arc::clone(app)))
+        .merge(cascade::routes(Arc::clone(app)))
         .merge(page::routes(Arc::clone(app)))
         .merge(protoo::routes(Arc::clone(app)))
         .merge(whip_whep::routes(Arc::clone(app), rows).await)

@@ -1,21 +1,17 @@
 //! One request of a webhook and its answer, over HTTP/1.1, with TLS by the system's roots (rustls).
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use hyper::{Request, StatusCode, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, crypto};
+use tokio_rustls::rustls;
 
 use super::signature::Signer;
 use crate::lifecycle::Event;
+use crate::outbound::{self, AGENT, sentence};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// From the request to the head of its answer.
@@ -23,11 +19,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// For the rest of an answer, which nobody reads: taken, the connection can be used again.
 const REST_LIMIT: Duration = Duration::from_secs(1);
 const REST_BYTES: usize = 64 << 10;
-/// A connection on which nothing is sent is closed after so long.
-const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
 const CONTENT: &str = "application/webhook+json";
-const AGENT: &str = concat!("corecast/", env!("CARGO_PKG_VERSION"));
 
 /// Why an event was not taken.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,32 +33,12 @@ pub(super) enum Failure {
 
 /// Sends requests. Its copies share their connections.
 #[derive(Clone)]
-pub(super) struct Client(legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(super) struct Client(outbound::Client);
 
 impl Client {
     /// Where TLS is wanted, the system's certificates are read; without any, no URL with `https` is reached.
     pub(super) fn new(wants_tls: bool) -> Result<Self, rustls::Error> {
-        let mut roots = RootCertStore::empty();
-        if wants_tls {
-            let found = rustls_native_certs::load_native_certs();
-            for error in &found.errors {
-                tracing::warn!("webhooks: some of the system's certificates cannot be read: {error}");
-            }
-            roots.add_parsable_certificates(found.certs);
-        }
-        let provider = Arc::new(crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_LIMIT));
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-        let mut builder = legacy::Client::builder(TokioExecutor::new());
-        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_LIMIT).pool_max_idle_per_host(1);
-        Ok(Self(builder.build(connector.wrap_connector(tcp))))
+        outbound::client(wants_tls, CONNECT_LIMIT).map(Self)
     }
 
     /// Sends an event once.
@@ -97,18 +70,6 @@ fn judge(status: StatusCode) -> Result<(), Failure> {
         400..500 if !may_pass => Err(Failure::Refused(status)),
         _ => Err(Failure::Later(format!("it answers {status}"))),
     }
-}
-
-/// An error with its causes. The libraries' own sentences leave them out.
-fn sentence(error: &dyn Error) -> String {
-    let mut sentence = error.to_string();
-    let mut cause = error.source();
-    while let Some(of) = cause {
-        sentence.push_str(": ");
-        sentence.push_str(&of.to_string());
-        cause = of.source();
-    }
-    sentence
 }
 
 #[cfg(test)]

@@ -1,7 +1,14 @@
 //! Simulcast: a page publishes in two sizes, and each page that watches gets the one that fits its window; and in as
 //! many sizes as its camera's picture is worth, the full one always.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use corecast_bench::webrtc::sdp::{Kind, Media};
+use corecast_bench::webrtc::{self, Identity, Options};
 use corecast_tests::browser::Browser;
+use corecast_tests::script::PATIENCE;
+use corecast_tests::server::Server;
 use serde_json::{Value, json};
 
 use crate::Stage;
@@ -139,10 +146,10 @@ pub(crate) fn modest_cameras(stage: &Stage) {
 const OFFER: &str = include_str!("../../../control/src/sdp/offers/chromium-watch.sdp");
 
 /// The answer to a choice waits neither for the change nor for the viewer's path: here nothing can reach the viewer,
-/// who sends no checks.
+/// who sends no checks. And a viewer on another machine chooses among the same layers, and is sent what it chooses.
 pub(crate) fn chosen_before_it_is_sent(stage: &Stage) {
     let driver = stage.with(&[Browser::Chromium]);
-    let server = stage.bed.server(&[]);
+    let (server, other) = stage.bed.machines();
     let publisher = join(driver, &server, Browser::Chromium, ("chosen", "Publisher"), &Wishes::default());
     let peer = publisher.publishes(&[]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -162,5 +169,31 @@ pub(crate) fn chosen_before_it_is_sent(stage: &Stage) {
             let section = told.as_object().and_then(|sections| sections.values().next()).expect("a section");
             assert_eq!(section["current"], Value::Null, "{rid} cannot be sent: {told}");
         }
+        for rid in [LOWER, HIGHER, LOWER] {
+            chosen_on_another_machine(&other, &peer, rid).await;
+        }
     });
+}
+
+async fn chosen_on_another_machine(other: &Server, peer: &str, rid: &str) {
+    let identity = Arc::new(Identity::new().expect("made"));
+    let options = Options::new(&identity, vec![Media::plain(Kind::Video, false, None)]);
+    let (http, url) = (reqwest::Client::new(), format!("http://{}/whep/chosen/{peer}", other.address));
+    let mut viewer = webrtc::join(&http, &url, options).await.expect("watches");
+    let layer = format!("{}/layer", viewer.url());
+    let choice = http.post(&layer).header("Content-Type", "application/json");
+    let chosen = choice.body(json!({"encodingId": rid}).to_string()).send().await.expect("an answer");
+    assert_eq!(chosen.status(), 200, "{rid}");
+    let begun = Instant::now();
+    loop {
+        let _ = viewer.recv_rtp(PATIENCE).await.expect("packets come");
+        let told = http.get(&layer).send().await.expect("an answer").text().await.expect("text");
+        let told: Value = serde_json::from_str(&told).expect("JSON");
+        if told["0"]["current"] == rid {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{rid} was chosen: {told}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    viewer.leave().await.expect("leaves");
 }

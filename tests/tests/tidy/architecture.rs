@@ -83,6 +83,7 @@ const CONTROL: &[Row<'_>] = &[
     ("logging", &["settings"]),
     ("jwt", &["settings"]),
     ("shares", &[]),
+    ("outbound", &[]),
     ("ortc", &[]),
     ("sdp", &["ortc"]),
     ("config", &["settings", "jwt", "sdp"]),
@@ -98,11 +99,12 @@ const CONTROL: &[Row<'_>] = &[
     ("supervisor", &["check", "exit", "ledger", "logging", "settings", "config", "addresses", "admin_socket", "tls"]),
     ("workers", &["settings", "logging", "config", "addresses", "certificate", "inherited", "supervisor"]),
     ("heart", &["exit", "supervisor", "workers"]),
-    ("webhooks", &["config", "ledger", "lifecycle"]),
+    ("webhooks", &["config", "ledger", "lifecycle", "outbound"]),
     (
         "rooms",
         &["settings", "shares", "config", "addresses", "certificate", "ledger", "lifecycle", "ortc", "sdp", "workers"],
     ),
+    ("cascade", &["config", "outbound", "rooms"]),
     ("telemetry", &["workers", "rooms"]),
     (
         "http",
@@ -119,6 +121,7 @@ const CONTROL: &[Row<'_>] = &[
             "workers",
             "webhooks",
             "rooms",
+            "cascade",
             "telemetry",
         ],
     ),
@@ -149,7 +152,7 @@ const CONTROL: &[Row<'_>] = &[
 const ONLY_IN: &[(&str, &str, &[&str])] = &[
     ("dataplane/core/src", "impl Worker", &["worker"]),
     ("control/src", "axum", &["http", "signaling", "ops", "server", "connections"]),
-    ("control/src", "StatusCode", &["http", "signaling", "ops", "connections", "ctl", "webhooks"]),
+    ("control/src", "StatusCode", &["http", "signaling", "ops", "connections", "ctl", "webhooks", "cascade"]),
 ];
 
 /// Leaves out what is known not to hold yet.

@@ -90,7 +90,7 @@ pub(crate) struct PeerList {
 pub(crate) struct PeerBody {
     /// Its name in the room; that of a viewer is drawn for each session.
     pub(crate) id: String,
-    /// "participant", "publisher", "viewer" or "broadcaster".
+    /// "participant", "publisher", "viewer", "broadcaster", "remote publisher" or "machine".
     pub(crate) kind: String,
     pub(crate) display_name: String,
     /// Others are told of it.

@@ -139,6 +139,7 @@ async fn view(at: WhipWhep, room: String, peer: Option<String>, request: HttpReq
         aside(move || Ok((Viewing::read(request.parse()?)?, request))).await?;
     let app = Arc::clone(&at.app);
     let opened = open(async move {
+        at.app.cascade().bring(&room, peer.as_deref(), client).await?;
         // A room that is not there is one where nobody publishes yet; asking does not make it.
         let found = at.app.rooms().get(&room).await.map_err(|_| Error::no_stream(&room, peer.as_deref()))?;
         let joined = viewing.join(&found, peer.as_deref(), (credential, client)).await?;
