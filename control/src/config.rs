@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::{
     Calls, CoalesceSetting, ExecutorSetting, Grace, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp,
-    LogFormat, Network, Placement, PortRange, SoundWait, Span, Workers,
+    LogFormat, Network, Placement, PortRange, Redundancy, SoundWait, Span, Workers,
 };
 
 use access::{Access, Admin, Jwt};
@@ -157,6 +157,10 @@ pub(crate) struct Rooms {
     pub(crate) placement: Placement,
     /// Those who receive are sent from further workers, too, once a room's own uses so much of its core, in percent.
     pub(crate) widen_percent: u8,
+    /// Whether publishers are asked for redundant sound.
+    pub(crate) red: Redundancy,
+    /// A viewer is sent the sound of so many at most, the loudest; 0 for all.
+    pub(crate) loudest: u16,
     /// Most rooms at a time.
     pub(crate) max: usize,
     /// Most rooms at a time that one IP address (IPv6: one /64) has made. 0 for no limit.
@@ -173,6 +177,8 @@ impl Default for Rooms {
             resume_grace: Span::from_secs(20),
             placement: Placement::default(),
             widen_percent: 60,
+            red: Redundancy::default(),
+            loudest: 0,
             max: 10_000,
             max_per_ip: 1_000,
         }

@@ -89,6 +89,11 @@ fn fulfil(client: &Client, ctl: &Ctl) -> Result<String, Failure> {
         Wish::Unmute { room, peer, kind } => {
             ("PUT", path(&["rooms", room, "peers", peer, "muted"]), Some(mute(*kind, false)), String::new())
         }
+        Wish::Loudest { room, speakers } => {
+            let heard = if *speakers == 0 { "all are".to_owned() } else { format!("the loudest {speakers} are") };
+            let (path, body) = (path(&["rooms", room, "loudest"]), json!({ "speakers": speakers }));
+            ("PUT", path, Some(body), format!("{heard} heard in room {room:?}"))
+        }
         Wish::Cordon => ("PUT", path(&["cordon"]), None, "no new rooms are made".into()),
         Wish::Uncordon => ("DELETE", path(&["cordon"]), None, "new rooms are made again".into()),
         Wish::Drain => ("POST", path(&["drain"]), None, "the server drains, and stops".into()),

@@ -3,6 +3,7 @@
 mod address;
 mod admin;
 mod grant;
+mod redundancy;
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -15,6 +16,7 @@ use serde::{Serialize, Serializer};
 pub(crate) use address::{BasePath, IceServer, Listen, ListenIp, Network};
 pub(crate) use admin::AdminListen;
 pub(crate) use grant::Grant;
+pub(crate) use redundancy::Redundancy;
 
 /// Reading and writing a setting as text: TOML may hold a string, a number, or a list of them.
 struct AsText;
@@ -67,6 +69,7 @@ by_text!(
     Workers,
     Isolation,
     Placement,
+    Redundancy,
     IoSetting,
     ExecutorSetting,
     CoalesceSetting,

@@ -258,6 +258,13 @@
     return true;
   }
 
+  /** Offers redundant sound (RFC 2198) before Opus: so a publisher asks for it. */
+  function preferRedundancy(transceiver) {
+    const { codecs } = RTCRtpSender.getCapabilities('audio');
+    const rank = ({ mimeType }) => (mimeType === 'audio/red' ? 0 : 1);
+    transceiver.setCodecPreferences(codecs.toSorted((one, other) => rank(one) - rank(other)));
+  }
+
   /** Publishes to, or watches, `url`, with a channel of this label. Returns the offer's and the answer's m= lines. */
   async function startSession(name, url, publishes, label, config) {
     const session = sessionOf(name);
@@ -265,9 +272,16 @@
     openChannel(name, label, label);
     if (publishes) {
       const media = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 320, height: 180 } });
-      media.getTracks().forEach((track) => pc.addTransceiver(track, { direction: 'sendonly', streams: [media] }));
+      media.getTracks().forEach((track) => {
+        const transceiver = pc.addTransceiver(track, { direction: 'sendonly', streams: [media] });
+        if (config?.redundancy && track.kind === 'audio') preferRedundancy(transceiver);
+      });
     } else {
       ['audio', 'video'].forEach((kind) => pc.addTransceiver(kind, { direction: 'recvonly' }));
+      // Sound that nothing plays is not decoded.
+      session.sound = new Audio();
+      session.sound.srcObject = new MediaStream(pc.getReceivers().map(({ track }) => track).slice(0, 1));
+      session.sound.play().catch(() => {});
     }
     await pc.setLocalDescription(await pc.createOffer());
     await soon('candidates', () => pc.iceGatheringState === 'complete');

@@ -135,6 +135,13 @@ pub(crate) enum Wish {
         /// Only this
         kind: Option<Media>,
     },
+    /// Let only the loudest of those who speak in a room be heard
+    Loudest {
+        /// The room
+        room: String,
+        /// So many at most; 0 for all
+        speakers: u16,
+    },
     /// Make no new rooms; those that are there go on and grow
     Cordon,
     /// Make new rooms again

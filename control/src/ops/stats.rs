@@ -80,6 +80,7 @@ pub(super) fn stream(stats: &StreamStats, producer: &ProducerStats) -> Value {
         "rid": stats.rid,
         "spatialLayer": stats.spatial,
         "active": stats.active,
+        "withheld": producer.withheld,
         "frameWidth": stats.picture.map(|(width, _)| width),
         "frameHeight": stats.picture.map(|(_, height)| height),
         "rtxSsrc": stats.rtx_ssrc,

@@ -141,6 +141,7 @@ pub(super) fn room(room: &Overview, names: &mut Names) -> Value {
     json!({
         "id": room.id,
         "worker": room.worker,
+        "loudest": room.loudest,
         "branches": room.branches,
         "broadcasters": broadcasters.iter().map(broadcaster).collect::<Vec<_>>(),
         "peers": peers.iter().map(peer).collect::<Vec<_>>(),

@@ -5,7 +5,9 @@ use std::sync::OnceLock;
 use serde_json::{Map, Value, json};
 
 use super::OrtcError;
-use super::parameters::{Direction, Kind, RtcpFeedback, RtpCapabilities, RtpCodecCapability, RtpHeaderExtension};
+use super::parameters::{
+    CodecLike, Direction, Kind, RtcpFeedback, RtpCapabilities, RtpCodecCapability, RtpHeaderExtension,
+};
 use corecast_wire::HeaderExtension;
 
 /// Dynamic payload types, in the order in which they are handed out.
@@ -118,13 +120,15 @@ fn media() -> Vec<Media> {
         ("audio/telephone-event", 48_000, None, None, json!({})),
         ("audio/telephone-event", 8_000, None, None, json!({})),
         h264(0, "42001f"),
+        // Blocks of Opus (RFC 2198).
+        ("audio/red", 48_000, Some(2), None, json!({})),
     ]
 }
 
 fn feedback(mime_type: &str) -> Vec<RtcpFeedback> {
     let list: &[(&str, &str)] = match mime_type {
         "audio/opus" => &[("nack", ""), ("transport-cc", "")],
-        "audio/telephone-event" => &[],
+        "audio/telephone-event" | "audio/red" => &[],
         _ if mime_type.starts_with("audio/") => &[("transport-cc", "")],
         _ => &[("nack", ""), ("nack", "pli"), ("ccm", "fir"), ("goog-remb", ""), ("transport-cc", "")],
     };
@@ -135,8 +139,20 @@ fn object(value: Value) -> Map<String, Value> {
     if let Value::Object(map) = value { map } else { Map::new() }
 }
 
+/// Capabilities of every router, as clients are told. Redundant audio data is not among them, as it is not among
+/// mediasoup's: mediasoup-client writes its parameters in a form that browsers do not read. A client that lists it by
+/// itself, under the router's payload type, is sent it.
+pub(crate) fn told_capabilities() -> &'static RtpCapabilities {
+    static CAPABILITIES: OnceLock<RtpCapabilities> = OnceLock::new();
+    CAPABILITIES.get_or_init(|| {
+        let mut told = router_capabilities().clone();
+        told.codecs.retain(|codec| !codec.is_red());
+        told
+    })
+}
+
 /// Capabilities of every router.
-pub(crate) fn router_capabilities() -> &'static RtpCapabilities {
+pub(super) fn router_capabilities() -> &'static RtpCapabilities {
     static CAPABILITIES: OnceLock<RtpCapabilities> = OnceLock::new();
     CAPABILITIES.get_or_init(build)
 }
@@ -189,7 +205,6 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::ortc::parameters::CodecLike;
 
     #[test]
     fn the_demos_codecs_have_the_demos_payload_types() {

@@ -36,7 +36,7 @@ pub(crate) struct Consumed {
 pub(crate) fn can_consume(consumable: &RtpParameters, capabilities: &RtpCapabilities) -> bool {
     let matches =
         |codec: &&RtpCodecParameters| capabilities.codecs.iter().any(|c| matching::strict(c, *codec).is_some());
-    consumable.codecs.iter().find(matches).is_some_and(|codec| !codec.is_rtx())
+    consumable.codecs.iter().find(matches).is_some_and(CodecLike::is_primary)
 }
 
 /// The parameters of a new consumer.
@@ -48,7 +48,7 @@ pub(crate) fn consume(
 ) -> Result<Consumed, OrtcError> {
     let enable_rtx = request.enable_rtx.unwrap_or(kind == Kind::Video);
     let mut codecs = choose_codecs(consumable, capabilities, enable_rtx);
-    let Some(first) = codecs.first().filter(|codec| !codec.is_rtx()) else {
+    let Some(first) = codecs.first().filter(|codec| codec.is_primary()) else {
         return Err(OrtcError::Unsupported(
             "rtpCapabilities.codecs: none of the producer's codecs is among them".into(),
         ));

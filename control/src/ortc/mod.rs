@@ -11,12 +11,14 @@ mod negotiate;
 mod parameters;
 mod pipe;
 mod produce;
+#[cfg(test)]
+mod redundancy_tests;
 
-pub(crate) use capabilities::router_capabilities;
+pub(crate) use capabilities::told_capabilities;
 pub(crate) use consume::{ConsumeRequest, can_consume, consume};
 pub(crate) use negotiate::{
     ABS_SEND_TIME, MID, RID, TRANSPORT_CC, extension, is_media, match_router, rarity, receiver_of, receives_extension,
-    rtx_of,
+    red_of, rtx_of,
 };
 pub(crate) use parameters::{
     Kind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecParameters, RtpEncoding, RtpHeaderExtensionParameters,

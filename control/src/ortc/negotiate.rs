@@ -66,6 +66,16 @@ pub(crate) fn rtx_of(codecs: &[RtpCodecParameters], payload_type: u8) -> Option<
     codecs.iter().find(|codec| codec.is_rtx() && codec.apt() == Some(payload_type))
 }
 
+/// The redundant audio data whose blocks are of a payload type.
+pub(crate) fn red_of(codecs: &[RtpCodecParameters], payload_type: u8) -> Option<&RtpCodecParameters> {
+    let carried = codecs.iter().find(|codec| codec.payload_type == payload_type)?;
+    let fits = |red: &&RtpCodecParameters| {
+        // RFC 2198 says nothing of channels; Chromium's has Opus' two.
+        red.clock_rate == carried.clock_rate && red.channels == carried.channels && !red.parameters.is_empty()
+    };
+    codecs.iter().filter(|codec| codec.carries(payload_type)).find(fits)
+}
+
 /// The extension that a URI names.
 pub(crate) fn extension(uri: &str) -> Option<HeaderExtension> {
     EXTENSIONS.iter().find(|(known, ..)| *known == uri).map(|(_, which, ..)| *which)

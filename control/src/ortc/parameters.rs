@@ -220,6 +220,23 @@ pub(crate) trait CodecLike {
         self.mime_type().split_once('/').is_some_and(|(_, codec)| codec.eq_ignore_ascii_case("rtx"))
     }
 
+    /// Whether it is redundant audio data (RFC 2198).
+    fn is_red(&self) -> bool {
+        self.mime_type().eq_ignore_ascii_case("audio/red")
+    }
+
+    /// Whether it is media by itself, and not about other media: no retransmissions and no redundancy.
+    fn is_primary(&self) -> bool {
+        !self.is_rtx() && !self.is_red()
+    }
+
+    /// Whether all blocks of redundant audio data are of this payload type, as far as its parameters tell: `111/111`.
+    fn carries(&self, payload_type: u8) -> bool {
+        let is_list = |name: &&String| name.contains('/');
+        let types = self.parameters().keys().filter(is_list).flat_map(|name| name.split('/'));
+        self.is_red() && types.into_iter().all(|one| one.parse() == Ok(payload_type))
+    }
+
     /// Payload type that RTX repeats.
     fn apt(&self) -> Option<u8> {
         self.parameters().get("apt").and_then(Value::as_u64).and_then(|apt| u8::try_from(apt).ok())

@@ -54,7 +54,7 @@ pub(crate) fn produce(
     }
     check(kind, &parameters, carrier)?;
     let mapped = map_codecs(&mut parameters)?;
-    let media = parameters.codecs.iter().find(|codec| !codec.is_rtx());
+    let media = parameters.codecs.iter().find(|codec| codec.is_primary());
     let asks = |kind, parameter| {
         media.is_some_and(|codec| codec.rtcp_feedback.iter().any(|feedback| feedback.is(kind, parameter)))
     };
@@ -132,8 +132,14 @@ fn check(kind: Kind, parameters: &RtpParameters, carrier: Carrier) -> Result<(),
             return Err(OrtcError::invalid(field(&format!("parameters.{name}")), "must be text or a number"));
         }
     }
-    if codecs.iter().all(CodecLike::is_rtx) {
-        return Err(OrtcError::invalid("rtpParameters.codecs", "there is no codec but RTX"));
+    let Some(first) = codecs.iter().find(|codec| codec.is_primary()) else {
+        return Err(OrtcError::invalid("rtpParameters.codecs", "there is no codec but RTX and RED"));
+    };
+    let of_others = |red: &&RtpCodecParameters| red.is_red() && !red.carries(first.payload_type);
+    if let Some(red) = codecs.iter().find(of_others) {
+        let (red, first) = (red.payload_type, first.payload_type);
+        let cause = format!("blocks of {red} (RFC 2198) must be of the first other codec: {first}/{first}");
+        return Err(OrtcError::Unsupported(format!("rtpParameters.codecs: {cause}")));
     }
     check_rest(parameters, carrier)
 }
@@ -259,6 +265,7 @@ pub(super) fn codec_of(mime_type: &str) -> Codec {
         "video/h264" => Codec::H264,
         "video/h265" => Codec::H265,
         "video/av1" => Codec::Av1,
+        "audio/red" => Codec::Red,
         _ => Codec::Other,
     }
 }
@@ -286,13 +293,18 @@ fn consumable(
 ) -> RtpParameters {
     let router = router_capabilities();
     let mut codecs = Vec::new();
-    for (codec, (mapping, capability)) in parameters.codecs.iter().zip(mapped).filter(|(codec, _)| !codec.is_rtx()) {
+    let mut media: Vec<_> = parameters.codecs.iter().zip(mapped).filter(|(codec, _)| !codec.is_rtx()).collect();
+    // What every receiver needs comes first.
+    media.sort_by_key(|(codec, _)| codec.is_red());
+    let carried = media.first().map_or(0, |(_, (mapping, _))| mapping.mapped_payload_type);
+    for (codec, (mapping, capability)) in media {
+        let blocks = || [(format!("{carried}/{carried}"), Value::from(""))].into_iter().collect();
         codecs.push(RtpCodecParameters {
             mime_type: capability.mime_type.clone(),
             payload_type: mapping.mapped_payload_type,
             clock_rate: capability.clock_rate,
             channels: capability.channels,
-            parameters: codec.parameters.clone(),
+            parameters: if codec.is_red() { blocks() } else { codec.parameters.clone() },
             rtcp_feedback: capability.rtcp_feedback.clone(),
         });
         // Even if the producer has no RTX: each consumer has its own.

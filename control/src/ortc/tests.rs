@@ -4,8 +4,9 @@ use corecast_wire::HeaderExtension;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::ortc::capabilities::router_capabilities;
 use crate::ortc::produce::Produced;
-use crate::ortc::{Carrier, produce, router_capabilities};
+use crate::ortc::{Carrier, produce};
 
 fn parameters(value: Value) -> RtpParameters {
     serde_json::from_value(value).expect("well-formed")

@@ -31,6 +31,7 @@ mod layers;
 mod lifecycle;
 mod listener;
 mod load;
+mod loudest;
 mod machines;
 mod media;
 mod message_pipe;

@@ -18,6 +18,8 @@ pub(crate) struct Overview {
     pub(crate) id: String,
     /// Index of its home's worker.
     pub(crate) worker: u32,
+    /// So many of those who speak are heard; 0 for all.
+    pub(crate) loudest: u16,
     /// Those of the workers on which it has branches.
     pub(crate) branches: Vec<u32>,
     /// All but viewers, by name.
@@ -102,6 +104,8 @@ pub(crate) struct Size {
     /// The room's name.
     pub(crate) name: String,
     pub(crate) worker: u32,
+    /// So many of those who speak are heard; 0 for all.
+    pub(crate) loudest: u16,
     pub(crate) broadcasters: usize,
     pub(crate) publishers: usize,
     pub(crate) viewers: usize,
@@ -116,6 +120,7 @@ impl Room {
         let mut size = Size {
             name: self.id().to_owned(),
             worker: self.worker().index(),
+            loudest: state.loudest,
             broadcasters: 0,
             publishers: 0,
             viewers: 0,
@@ -147,6 +152,7 @@ impl Room {
         Overview {
             id: self.id().to_owned(),
             worker: self.worker().index(),
+            loudest: state.loudest,
             branches: state.branches.values().map(|branch| branch.site.worker().index()).collect(),
             peers: state.peer_infos(),
             viewers_of: watching.into_iter().map(|(name, viewers)| (name.to_owned(), viewers.len())).collect(),

@@ -138,6 +138,9 @@ impl Rooms {
         worker.apply(home.create()).await?;
         tracing::info!("room {id:?} is on worker {}", worker.index());
         let room = Arc::new(Room::new(id, home, self.common.clone(), client, consumer_replicas));
+        if self.settings.loudest > 0 {
+            room.set_loudest(self.settings.loudest).await?;
+        }
         // It is kept from its beginning.
         room.state().await.note_started();
         rooms.insert(id.to_owned(), Entry { room: Arc::clone(&room), _share: share });

@@ -36,6 +36,8 @@ pub(super) struct SavedRoom {
     pub(super) client: IpAddr,
     pub(super) consumer_replicas: usize,
     observers: Option<[RtpObserverId; 2]>,
+    #[serde(default)]
+    loudest: u16,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -111,7 +113,7 @@ impl Room {
             ledger.remove(Key::new(About::Room, room, ""));
         } else {
             let observers = state.observers.map(|observers| [observers.levels, observers.speaker]);
-            ledger.put(Key::new(About::Room, room, ""), &self.saved(observers));
+            ledger.put(Key::new(About::Room, room, ""), &self.saved(observers, state.loudest));
         }
         let State { peers, branches, transports, producers, consumers, .. } = state;
         keep(ledger, About::Peer, room, peers.take_changed().map(|(name, row)| (name, row.map(Peer::saved))));
@@ -126,13 +128,14 @@ impl Room {
         keep(ledger, About::Consumer, room, consumers.take_changed().map(|(name, row)| (name, row.map(of_consumer))));
     }
 
-    fn saved(&self, observers: Option<[RtpObserverId; 2]>) -> SavedRoom {
+    fn saved(&self, observers: Option<[RtpObserverId; 2]>, loudest: u16) -> SavedRoom {
         SavedRoom {
             worker: self.worker().index(),
             router: self.home().router(),
             client: self.client(),
             consumer_replicas: self.consumer_replicas(),
             observers,
+            loudest,
         }
     }
 
@@ -176,6 +179,7 @@ impl Room {
             let consumer = row.consumer(site, owner, (&name, is_layered), ear(state, owner));
             state.consumers.insert(name, consumer);
         }
+        state.loudest = saved.loudest;
         state.observers = saved.observers.map(|[levels, speaker]| Observers { levels, speaker });
         awaited
     }

@@ -43,6 +43,8 @@ pub(super) struct State {
     pub(super) data_consumers: HashMap<String, DataConsumer>,
     /// What listens to the room's sound, once a participant is there.
     pub(super) observers: Option<Observers>,
+    /// So many of those who speak are heard; 0 for all.
+    pub(super) loudest: u16,
     /// Who answers participants, while there are any.
     pub(super) bot: Option<Bot>,
     pub(super) events: EventSender,
@@ -69,6 +71,7 @@ impl State {
             data_producers: HashMap::new(),
             data_consumers: HashMap::new(),
             observers: None,
+            loudest: 0,
             bot: None,
             events: EventSender::default(),
             happened: Vec::new(),

@@ -154,7 +154,7 @@ impl Chosen {
     }
 }
 
-/// The producer's codecs that a section has.
+/// The producer's codecs that a section has, those of media first.
 fn codecs(section: &Section, consumable: &RtpParameters) -> Vec<Chosen> {
     let sent = consumable.codecs.iter().filter(|codec| ortc::is_media(codec));
     let chosen = sent.filter_map(|sent| {
@@ -175,7 +175,18 @@ fn codecs(section: &Section, consumable: &RtpParameters) -> Vec<Chosen> {
         let rtx = rtx.filter(|_| codec.rtcp_feedback.iter().any(|entry| entry.is("nack", "")));
         Some(Chosen { router: sent.payload_type, codec, rtx })
     });
-    chosen.collect()
+    let mut codecs: Vec<_> = chosen.collect();
+    codecs.extend(red(section, consumable, &codecs));
+    codecs
+}
+
+/// The offer's redundant audio data, if the producer has it for a codec that both have.
+fn red(section: &Section, consumable: &RtpParameters, chosen: &[Chosen]) -> Option<Chosen> {
+    let carried = chosen.first()?;
+    let router = ortc::red_of(&consumable.codecs, carried.router)?.payload_type;
+    let mut codec = ortc::red_of(&section.codecs, carried.codec.payload_type)?.clone();
+    codec.rtcp_feedback.clear();
+    Some(Chosen { router, codec, rtx: None })
 }
 
 /// Extensions match by URI. Ids above 14 have no one-byte form (RFC 8285 section 4.2): the data plane writes no other.

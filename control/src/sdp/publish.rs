@@ -9,6 +9,7 @@ use crate::ortc::{
     self, Kind, RtcpFeedback, RtcpParameters, RtpCodecParameters, RtpEncoding, RtpHeaderExtensionParameters,
     RtpParameters, Rtx,
 };
+use crate::settings::Redundancy;
 
 /// One producer to be made.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +17,8 @@ pub(crate) struct Publication {
     /// Position of its `m=` line.
     pub(crate) section: usize,
     pub(crate) kind: Kind,
-    /// Ready for `ortc::produce` with `Carrier::WebRtc`: one media codec, its RTX, MID, RIDs or SSRCs, extensions.
+    /// Ready for `ortc::produce` with `Carrier::WebRtc`: one media codec, its RTX and redundancy, MID, RIDs or SSRCs,
+    /// extensions.
     pub(crate) parameters: RtpParameters,
     /// Its section in the answer.
     pub(crate) answer: AnsweredSection,
@@ -27,7 +29,7 @@ pub(crate) struct Publication {
 /// # Errors
 /// Unacceptable if a section of sound or pictures cannot be taken: WHIP knows no partial success (RFC 9725 section
 /// 4.4.3).
-pub(crate) fn publish(offer: &Offer) -> Result<Vec<Publication>, SdpError> {
+pub(crate) fn publish(offer: &Offer, redundancy: Redundancy) -> Result<Vec<Publication>, SdpError> {
     let mut publications = Vec::new();
     for section in &offer.sections {
         let SectionKind::Media(kind) = section.kind else { continue };
@@ -36,7 +38,7 @@ pub(crate) fn publish(offer: &Offer) -> Result<Vec<Publication>, SdpError> {
             let cause = format!("a={} publishes nothing; offer sendonly", section.direction.name());
             return Err(section.place().unacceptable(cause));
         }
-        publications.push(publication(section, kind)?);
+        publications.push(publication(section, kind, redundancy)?);
     }
     if publications.is_empty() {
         return Err(SdpError::unacceptable("the offer has no m= line of audio or video that sends anything"));
@@ -44,7 +46,7 @@ pub(crate) fn publish(offer: &Offer) -> Result<Vec<Publication>, SdpError> {
     Ok(publications)
 }
 
-fn publication(section: &Section, kind: Kind) -> Result<Publication, SdpError> {
+fn publication(section: &Section, kind: Kind, redundancy: Redundancy) -> Result<Publication, SdpError> {
     let (mut codec, rtx) = choose(section)?;
     let extensions = extensions(section, kind);
     let negotiated = |uri: &str| extensions.iter().any(|extension| extension.uri == uri);
@@ -55,7 +57,9 @@ fn publication(section: &Section, kind: Kind) -> Result<Publication, SdpError> {
     codec.rtcp_feedback.extend(remb.filter(|_| estimates));
     let rids = rids(section, &extensions);
     let encodings = encodings(section, rtx.is_some(), &rids)?;
-    let codecs: Vec<_> = std::iter::once(codec).chain(rtx).collect();
+    let red = red(section, codec.payload_type, redundancy);
+    // A sender has the redundancy if it comes first.
+    let codecs: Vec<_> = red.into_iter().chain([codec]).chain(rtx).collect();
     let header_extensions = extensions.iter().map(|extension| RtpHeaderExtensionParameters {
         uri: extension.uri.clone(),
         id: extension.id,
@@ -111,6 +115,18 @@ fn choose(section: &Section) -> Result<(RtpCodecParameters, Option<RtpCodecParam
 /// transport as soon as one payload type has it.)
 pub(super) fn bare(rtx: &RtpCodecParameters) -> RtpCodecParameters {
     RtpCodecParameters { rtcp_feedback: Vec::new(), ..rtx.clone() }
+}
+
+/// The redundant audio data that the publisher is asked for.
+fn red(section: &Section, carried: u8, redundancy: Redundancy) -> Option<RtpCodecParameters> {
+    let red = ortc::red_of(&section.codecs, carried)?;
+    let place = |payload_type| section.codecs.iter().position(|codec| codec.payload_type == payload_type);
+    let is_wanted = match redundancy {
+        Redundancy::Off => false,
+        Redundancy::Asked => place(red.payload_type) < place(carried),
+        Redundancy::Always => true,
+    };
+    is_wanted.then(|| red.clone())
 }
 
 fn is_h264(codec: &RtpCodecParameters) -> bool {

@@ -151,7 +151,13 @@ async fn who_is_muted_is_told_and_cannot_undo_it() {
     }
     let list = server.admin("GET", "/v1/rooms/r/peers", "").await.json();
     assert_eq!(list["peers"][0]["muted"], json!({ "audio": false, "video": false }));
+    let answer = put("/v1/rooms/r/loudest", json!({ "speakers": 3 })).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text);
+    assert_eq!(server.admin("GET", "/v1/rooms", "").await.json()["rooms"][0]["loudest"], 3);
     for (path, body, status, part) in [
+        ("/v1/rooms/r/loudest", json!({}), 400, "speakers"),
+        ("/v1/rooms/r/loudest", json!({ "speakers": -1 }), 400, "speakers"),
+        ("/v1/rooms/none/loudest", json!({ "speakers": 3 }), 404, "none"),
         (muted, json!({}), 400, "audio, video"),
         (muted, json!({ "sound": true }), 400, "sound"),
         ("/v1/rooms/r/peers/none/muted", json!({ "audio": true }), 404, "none"),

@@ -40,7 +40,7 @@ impl SoundAndData {
                     }
                 }
             }
-            Command::CreateDirectTransport { .. } | Command::AcceptDataChannel { .. } => {}
+            Command::SetLoudest { .. } | Command::CreateDirectTransport { .. } | Command::AcceptDataChannel { .. } => {}
             Command::ProduceData { transport, data_producer, options } => {
                 self.producers.insert(data_producer, (transport, options.label, options.protocol));
             }

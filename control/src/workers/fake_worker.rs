@@ -422,6 +422,7 @@ impl FakeWorker {
             kind: MediaKind::Video,
             paused: false,
             streams: encodings.iter().enumerate().map(stream).collect(),
+            withheld: false,
         })
     }
 

@@ -362,6 +362,14 @@ pub enum Command {
     TestHook(TestHook),
     /// Finish and end the worker in good order.
     Shutdown,
+    /// Let only the loudest of a router's producers of sound be heard. Those that write no levels (RFC 6464) always
+    /// are, and take no place from others.
+    SetLoudest {
+        /// Router whose sound it is.
+        router: RouterId,
+        /// So many at most; 0 for all.
+        speakers: u16,
+    },
 }
 
 /// Ways to die, for tests of supervision.

@@ -57,8 +57,13 @@ discards! {
     UnknownPayloadType = "unknown_payload_type",
     /// RTX that names no stream, or holds no original sequence number (RFC 4588).
     MalformedRtx = "malformed_rtx",
+    /// Redundant audio data whose blocks do not add up, or are of another codec than announced (RFC 2198). Encrypted
+    /// from end to end, it looks the same.
+    MalformedRed = "malformed_red",
     /// Producer is paused.
     ProducerPaused = "producer_paused",
+    /// Others in the room are louder, and only so many are to be heard.
+    NotAmongLoudest = "not_among_loudest",
     /// Consumer is paused.
     ConsumerPaused = "consumer_paused",
     /// Consumer waits for a key frame.

@@ -109,6 +109,7 @@ enum Aspect {
     Observer,
     ObserverPaused,
     Observed,
+    Loudest,
 }
 
 const OF_TRANSPORT: [Aspect; 8] = [
@@ -123,6 +124,7 @@ const OF_TRANSPORT: [Aspect; 8] = [
 ];
 const OF_PRODUCER: [Aspect; 2] = [Aspect::Producer, Aspect::ProducerPaused];
 const OF_CONSUMER: [Aspect; 4] = [Aspect::Consumer, Aspect::ConsumerPaused, Aspect::Layers, Aspect::Priority];
+const OF_ROUTER: [Aspect; 2] = [Aspect::Router, Aspect::Loudest];
 const OF_OBSERVER: [Aspect; 2] = [Aspect::Observer, Aspect::ObserverPaused];
 
 impl Subject {
@@ -168,7 +170,8 @@ impl Record {
                 Command::CreatePlainTransport { router, .. }
                 | Command::CreateWebRtcTransport { router, .. }
                 | Command::CreateDirectTransport { router, .. }
-                | Command::CreateRtpObserver { router, .. } => one(Aspect::Router, router.0),
+                | Command::CreateRtpObserver { router, .. }
+                | Command::SetLoudest { router, .. } => one(Aspect::Router, router.0),
                 Command::ConnectPlainTransport { transport, .. }
                 | Command::ConnectWebRtcTransport { transport, .. }
                 | Command::RestartIce { transport, .. }
@@ -211,6 +214,7 @@ fn subject_of(command: &Command) -> Option<Subject> {
         Command::SetPreferredLayers { consumer, .. } => (Aspect::Layers, consumer.0),
         Command::SetPriority { consumer, .. } => (Aspect::Priority, consumer.0),
         Command::CreateRtpObserver { observer, .. } => (Aspect::Observer, observer.0),
+        Command::SetLoudest { router, .. } => (Aspect::Loudest, router.0),
         Command::PauseRtpObserver { observer, .. } => (Aspect::ObserverPaused, observer.0),
         Command::ObserveProducer { observer, producer, .. } => {
             return Some(Subject { aspect: Aspect::Observed, id: observer.0, other: producer.0 });
@@ -229,7 +233,7 @@ fn ended_by(record: &Record) -> Option<(&'static [Aspect], u64)> {
         _ => return None,
     };
     Some(match command {
-        Command::CloseRouter { router } => (&[Aspect::Router], router.0),
+        Command::CloseRouter { router } => (&OF_ROUTER, router.0),
         Command::CloseTransport { transport } => (&OF_TRANSPORT, transport.0),
         Command::CloseProducer { producer } => (&OF_PRODUCER, producer.0),
         Command::CloseConsumer { consumer } => (&OF_CONSUMER, consumer.0),

@@ -32,6 +32,9 @@ pub enum Codec {
         /// The sender's payload type of the media that is retransmitted.
         apt: u8,
     },
+    /// Redundant audio data (RFC 2198): blocks of the first codec of the producer that is neither this nor
+    /// retransmissions.
+    Red,
 }
 
 /// One payload type of a producer and what consumers of it see in its place.

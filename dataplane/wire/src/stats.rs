@@ -216,6 +216,8 @@ pub struct ProducerStats {
     pub paused: bool,
     /// One per encoding, in the order of the producer's encodings.
     pub streams: Vec<StreamStats>,
+    /// Others are louder, and only so many are to be heard ([`crate::Command::SetLoudest`]): nobody is sent it.
+    pub withheld: bool,
 }
 
 /// For how long nothing has come of a producer. Without a value nothing ever came, or there is no such producer.

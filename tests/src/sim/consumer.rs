@@ -320,6 +320,7 @@ impl Consumer {
     fn advance(&mut self, source: &Source, index: u64, sequence: u64) -> Result<u32, Broken> {
         let sent = &source.sent[usize::try_from(index).expect("it was found")];
         check!(!source.paused, "sent packet {index} while its producer was paused");
+        check!(!source.withheld, "sent packet {index} while others were louder");
         match self.era.synced {
             Some((first, _)) => check!(index > first, "sent packet {index} from before {first}, where it began"),
             None => {

@@ -3,8 +3,8 @@
 
 use corecast_core::{Endpoint, EndpointId};
 use corecast_wire::{
-    Command, CommandError, ConsumeOptions, ConsumerExtension, ConsumerId, ExtensionMapping, PayloadTypeMapping,
-    PlainTransportOptions, ProducerId, Reply, RouterId, RtxOptions, TransportId,
+    Command, CommandError, ConsumeOptions, ConsumerExtension, ConsumerId, ExtensionMapping, Object, ObjectStats,
+    PayloadTypeMapping, PlainTransportOptions, ProducerId, Reply, RouterId, RtxOptions, TransportId,
 };
 
 use super::consumer::{Broken, Consumer, check};
@@ -358,6 +358,10 @@ impl<M: Machine> World<M> {
                 self.must(&Command::CloseProducer { producer: ProducerId(source as u64) })
             }
             10 => self.must(&Command::RequestKeyFrame { consumer: ConsumerId(self.consumers[consumer].number) }),
+            12 if self.plan.limits_sound => {
+                let router = RouterId(self.peers[self.sources[source].peer].plan.router);
+                self.limit_sound(router)
+            }
             _ => self.must_fail(&Command::CloseConsumer { consumer: ConsumerId(1 << 40) }, &[]),
         }
     }
@@ -392,9 +396,39 @@ impl<M: Machine> World<M> {
         self.must(&Command::PauseProducer { producer: ProducerId(at as u64), paused })
     }
 
+    /// So many are to be heard of a room from now on, or all.
+    fn limit_sound(&mut self, router: RouterId) -> Result<(), Broken> {
+        let speakers = u16::try_from(self.now_ns / MS % 3).expect("small");
+        self.is_limited = true;
+        self.must(&Command::SetLoudest { router, speakers })
+    }
+
+    /// Asks the machine whom it withholds, if it may withhold anybody.
+    pub(super) fn find_withheld(&mut self) {
+        if self.is_limited {
+            self.refresh();
+        }
+    }
+
+    fn ask_who_is_withheld(&mut self) {
+        let now = self.now();
+        for (number, source) in self.sources.iter_mut().enumerate().filter(|(_, one)| one.produced && !one.closed) {
+            let object = Object::Producer(ProducerId(number as u64));
+            let answer = self.machine.handle_command(now, &Command::ObjectStats { object }, &[]);
+            let Ok(Reply::ObjectStats(stats)) = answer else { continue };
+            if let ObjectStats::Producer(stats) = *stats {
+                self.coverage.withheld += u64::from(stats.withheld && !source.withheld);
+                source.withheld = stats.withheld;
+            }
+        }
+    }
+
     /// Notes which consumers are ready to send, and since when. A consumer that was interrupted begins again.
     pub(super) fn refresh(&mut self) {
         self.refresh_webrtc();
+        if self.is_limited {
+            self.ask_who_is_withheld();
+        }
         for consumer in &mut self.consumers {
             let ready = !consumer.paused
                 && consumer.suspended_ns.is_none()

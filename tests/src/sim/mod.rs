@@ -97,7 +97,7 @@ pub fn run_webrtc(seed: u64) -> Result<Passed, Box<Failed>> {
 /// The rule that was broken.
 pub fn run_wide(seed: u64) -> Result<Passed, Box<Failed>> {
     let mut random = Random::new(seed);
-    let plan = Plan::draw(&mut random);
+    let plan = Plan { limits_sound: false, ..Plan::draw(&mut random) };
     let machine = WideRoom::of(&plan);
     run_with(seed, plan, machine, random)
 }
@@ -108,7 +108,7 @@ pub fn run_wide(seed: u64) -> Result<Passed, Box<Failed>> {
 /// The rule that was broken.
 pub fn run_wide_crashing(seed: u64) -> Result<Passed, Box<Failed>> {
     let mut random = Random::new(seed);
-    let plan = Plan::draw(&mut random).crashing(&mut Random::new(!seed));
+    let plan = Plan { limits_sound: false, ..Plan::draw(&mut random) }.crashing(&mut Random::new(!seed));
     let machine = WideRoom::of(&plan);
     run_with(seed, plan, machine, random)
 }

@@ -44,6 +44,8 @@ pub struct Plan {
     pub hostile: bool,
     /// Mean time between two random commands, in ms; 0 for none.
     pub churn_ms: u64,
+    /// Now and then only the loudest are to be heard.
+    pub limits_sound: bool,
     /// Every subscription is made so many times.
     pub replicas: u64,
     /// Versions of DTLS that the server speaks, if there are WebRTC participants.
@@ -184,6 +186,7 @@ impl Plan {
             connect_sockets: random.percent(50),
             hostile,
             churn_ms: random.pick(&[0, 12, 60, 200, 500]),
+            limits_sound: (chaos_ns / MS).is_multiple_of(2),
             replicas: if wide { random.range(4..=16) } else { 1 },
             webrtc: None,
             crashes_ns: Vec::new(),

@@ -66,6 +66,8 @@ pub struct Source {
     pub produced: bool,
     /// Its producer is paused.
     pub paused: bool,
+    /// Its producer is withheld: others are louder.
+    pub withheld: bool,
     /// Its producer has been closed, or its transport.
     pub closed: bool,
     /// When it was last asked for a key frame.
@@ -124,6 +126,7 @@ impl Source {
             key_wanted: true,
             produced: false,
             paused: false,
+            withheld: false,
             closed: false,
             key_asked_ns: None,
             key_arrived: false,
@@ -138,7 +141,7 @@ impl Source {
     /// It is being forwarded.
     #[must_use]
     pub const fn is_live(&self) -> bool {
-        self.produced && !self.paused && !self.closed
+        self.produced && !self.paused && !self.withheld && !self.closed
     }
 
     /// The machine must still have a packet: what came behind it in the same batch has not pushed it out.

@@ -112,6 +112,8 @@ coverage! {
         outbox_full,
         /// Packets of sound that waited for others when everything else had been forwarded.
         sound_waited,
+        /// Producers that were withheld, since others were louder.
+        withheld,
         /// Commands that came before it went on.
         between_parts,
         /// Consumers that sent something.

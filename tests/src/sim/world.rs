@@ -163,6 +163,8 @@ pub(super) struct World<M> {
     pub(super) forwarded: u64,
     /// (source, index, order, time in ns) of packets that arrived and must have been forwarded when `forward` is done.
     pub(super) fresh: Vec<(usize, u64, u64, u64)>,
+    /// Only the loudest have been to be heard: some may be withheld.
+    pub(super) is_limited: bool,
     /// Where the worker is to die.
     pub(super) dies: Option<Death>,
     pub(super) crashes: u64,
@@ -229,6 +231,7 @@ impl<M: Machine> World<M> {
             arrivals: 0,
             forwarded: 0,
             fresh: Vec::new(),
+            is_limited: false,
             dies: None,
             crashes: 0,
             refused_before: 0,
@@ -283,6 +286,7 @@ impl<M: Machine> World<M> {
             served += 1;
             check!(served < MAX_TIMEOUTS, "timer does not advance");
             self.machine.handle_timeout(now);
+            self.find_withheld();
             self.flush()?;
             self.poll()?;
             if self.machine.sound_due().is_some_and(|at| at <= now) {
@@ -334,6 +338,7 @@ impl<M: Machine> World<M> {
             self.trace.note(self.now_ns, "in", u64::from(path.local.0), wire_len(&bytes) as u64, print);
             let expected = self.arriving(path, &about, &bytes);
             self.machine.handle_datagram(now, path, &bytes);
+            self.find_withheld();
             self.poll()?;
             self.check_selected(expected)?;
             self.note_arrival(path, about);

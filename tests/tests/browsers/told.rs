@@ -116,7 +116,7 @@ pub(crate) fn whip_and_whep(stage: &Stage) {
     let url = format!("http://{}/status", server.address);
     let plain = driver.open("plain", BOTH[0], &url, &json!({}));
     let begins = |name: &str, url: &str, publishes: bool| {
-        let asked = json!([name, url, publishes, "chat", {}]);
+        let asked = json!([name, url, publishes, "chat", { "redundancy": publishes }]);
         plain.call("startSession", &asked).unwrap_or_else(|why| panic!("{name}: {why}"))
     };
     let _ = begins("sends", "/whip/mixed?peer=encoder&name=Encoder", true);
@@ -126,6 +126,22 @@ pub(crate) fn whip_and_whep(stage: &Stage) {
         page.keeps_seeing("encoder", 30);
         hears(page, "encoder");
         page.keeps_seeing(other, 30);
+    }
+    // Its sound is redundant: who can do with that gets all of it, and the pages what they can do with.
+    let _ = begins("hears", "/whep/mixed/encoder", false);
+    let bytes = |of: &Value| Some(of["bytesReceived"].as_f64()? / of["packetsReceived"].as_f64()?);
+    let whole = until("a viewer by WHEP hears redundant sound", || {
+        let audio = plain.call("received", &json!(["hears", "audio"]))?;
+        let is_enough =
+            audio["packetsReceived"].as_u64() >= Some(100) && audio["totalAudioEnergy"].as_f64() > Some(1e-6);
+        bytes(&audio).filter(|_| is_enough).ok_or_else(|| Value::to_string(&audio))
+    });
+    plain.call("endSession", &json!(["hears"])).expect("ends");
+    for page in &pages {
+        let audio = &page.connection(Some("encoder"))["inbound"]["audio"];
+        let primary = bytes(audio).expect("it has come");
+        println!("    bytes of sound in a packet: {primary:.1}, and {whole:.1} if redundant");
+        assert!(audio["codec"] == "opus" && whole > 1.5 * primary, "{audio}");
     }
     for peer in &peers {
         let _ = begins(peer, &format!("/whep/mixed/{peer}"), false);

@@ -85,7 +85,7 @@ const CONTROL: &[Row<'_>] = &[
     ("shares", &[]),
     ("outbound", &[]),
     ("ortc", &[]),
-    ("sdp", &["ortc"]),
+    ("sdp", &["settings", "ortc"]),
     ("config", &["settings", "jwt", "sdp"]),
     ("addresses", &["settings", "config"]),
     ("certificate", &[]),

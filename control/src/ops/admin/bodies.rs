@@ -66,6 +66,8 @@ pub(crate) struct RoomBody {
     /// The worker that it is on.
     pub(crate) worker: u32,
     pub(crate) participants: usize,
+    /// So many of those who speak are heard, the loudest; 0 for all.
+    pub(crate) loudest: u16,
     /// Publishers by WHIP.
     pub(crate) publishers: usize,
     pub(crate) broadcasters: usize,
@@ -148,6 +150,14 @@ pub(crate) struct Dump {
 pub(crate) struct MuteBody {
     pub(crate) audio: Option<bool>,
     pub(crate) video: Option<bool>,
+}
+
+/// How many of those who speak are heard.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoudestBody {
+    /// So many at most, the loudest; 0 for all.
+    pub(crate) speakers: u16,
 }
 
 /// What is logged from now on.

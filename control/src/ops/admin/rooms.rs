@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 
 use super::Refusals;
-use super::bodies::{Dump, MuteBody, MutedBody, PeerBody, PeerList, ProducerBody, RoomBody, RoomList};
+use super::bodies::{Dump, LoudestBody, MuteBody, MutedBody, PeerBody, PeerList, ProducerBody, RoomBody, RoomList};
 use crate::http::{Answer, AppState, HttpError, complete, parse};
 use crate::ops::stats::{Lists, Names};
 use crate::ops::status;
@@ -33,8 +33,8 @@ pub(super) async fn list(State(app): AppState, extensions: Extensions) -> Answer
 }
 
 fn room_body(size: Size) -> RoomBody {
-    let Size { name, worker, broadcasters, publishers, viewers, participants, consumers } = size;
-    RoomBody { id: name, worker, participants, publishers, broadcasters, viewers, consumers }
+    let Size { name, worker, loudest, broadcasters, publishers, viewers, participants, consumers } = size;
+    RoomBody { id: name, worker, loudest, participants, publishers, broadcasters, viewers, consumers }
 }
 
 /// Closes a room with all that is in it.
@@ -44,6 +44,20 @@ fn room_body(size: Size) -> RoomBody {
 )]
 pub(super) async fn close(State(app): AppState, Path(room): Path<String>) -> Answer {
     complete(async move { Ok(app.rooms().close(&room).await?) }).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Lets the loudest alone of those who speak in a room be heard, or all.
+///
+/// Those who write no levels (RFC 6464) always are.
+#[utoipa::path(put, operation_id = "setLoudest", path = "/v1/rooms/{room}/loudest", tag = "rooms",
+    request_body = LoudestBody,
+    params(("room" = String, Path, description = "its name")),
+    responses((status = 204, description = "it is so"), Refusals),
+)]
+pub(super) async fn loudest(State(app): AppState, Path(room): Path<String>, body: Bytes) -> Answer {
+    let LoudestBody { speakers } = parse(&body)?;
+    complete(async move { Ok(app.rooms().get(&room).await?.set_loudest(speakers).await?) }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -94,7 +94,7 @@ fn pictures(direction: &str, codecs: &[(u8, &str, &str)]) -> Offer {
 }
 
 fn taken(offer: &Offer) -> Produced {
-    let one = publish(offer).expect("taken").remove(0);
+    let one = publish(offer, Redundancy::Asked).expect("taken").remove(0);
     ortc::produce(one.kind, one.parameters, Carrier::WebRtc, false, "abcdefgh", 7_000).expect("produces")
 }
 
@@ -207,7 +207,8 @@ fn a_second_section_of_data_channels_and_one_outside_of_the_bundle_are_rejected(
     for (text, rejected, taken) in [(twice, "a=mid:3", true), (outside, "a=mid:2", false)] {
         let offer = Offer::parse(&text).expect("well-formed");
         assert_eq!(offer.sctp().is_some(), taken, "{text}");
-        let accepted: Vec<_> = publish(&offer).expect("publishes").into_iter().map(|one| one.answer).collect();
+        let accepted: Vec<_> =
+            publish(&offer, Redundancy::Asked).expect("publishes").into_iter().map(|one| one.answer).collect();
         let answer = answer(&offer, &local(), &accepted);
         let last = sections(&answer).pop().expect("sections");
         assert!(last[0].starts_with("m=application 0 ") && last.contains(&rejected), "{last:?}");
@@ -279,7 +280,8 @@ fn extensions_keep_ids_and_turn_directions() {
 fn one_section_needs_no_group() {
     let offer = text_of("gstreamer-publish-h264").replace("a=group:BUNDLE video0\r\n", "");
     let offer = Offer::parse(&offer).expect("well-formed");
-    let accepted: Vec<_> = publish(&offer).expect("publishes").into_iter().map(|one| one.answer).collect();
+    let accepted: Vec<_> =
+        publish(&offer, Redundancy::Asked).expect("publishes").into_iter().map(|one| one.answer).collect();
     assert!(!answer(&offer, &local(), &accepted).contains("a=group"));
 }
 

@@ -100,7 +100,7 @@ fn run(text: &str, producers: &[Produced]) -> bool {
     let _ = parse_fragment(text);
     let Ok(offer) = Offer::parse(text) else { return false };
     let mut accepted = Vec::new();
-    match publish(&offer) {
+    match publish(&offer, Redundancy::Asked) {
         Ok(publications) => {
             for one in publications {
                 let produced = ortc::produce(one.kind, one.parameters, Carrier::WebRtc, false, "abcdefgh", 7_000);

@@ -3,6 +3,7 @@
 mod answers;
 mod hostile;
 mod real;
+mod redundancy;
 mod wrong;
 
 use corecast_wire::{Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol, SctpOptions};
@@ -12,6 +13,7 @@ use super::publish::Publication;
 use super::section::Section;
 use super::*;
 use crate::ortc::{self, Carrier, Produced};
+use crate::settings::Redundancy;
 
 /// (name, text) of what real clients offered: Chromium 156, Firefox 153, GStreamer 1.22 (webrtcbin), aiortc 1.16,
 /// libdatachannel 0.24 with the calls that OBS makes.
@@ -70,7 +72,7 @@ pub(super) fn local() -> Local {
 
 /// The producers of an offer.
 pub(super) fn produced(name: &str) -> Vec<Produced> {
-    let publications = publish(&offer(name)).expect(name);
+    let publications = publish(&offer(name), Redundancy::Asked).expect(name);
     let produce = |one: Publication| ortc::produce(one.kind, one.parameters, Carrier::WebRtc, false, "abcdefgh", 7_000);
     publications.into_iter().map(|one| produce(one).expect(name)).collect()
 }
@@ -100,7 +102,7 @@ pub(super) fn watch(viewer: &Offer, producers: &[Produced]) -> Vec<Consumed> {
 /// Publishes an offer that sends, or lets one that does not watch Chromium: the answer.
 pub(super) fn answered(name: &str) -> String {
     let offer = offer(name);
-    let accepted: Vec<_> = if let Ok(publications) = publish(&offer) {
+    let accepted: Vec<_> = if let Ok(publications) = publish(&offer, Redundancy::Asked) {
         publications.into_iter().map(|one| one.answer).collect()
     } else {
         let mut producers = produced("chromium-publish");

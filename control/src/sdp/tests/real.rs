@@ -22,7 +22,7 @@ fn every_offer_is_answered_as_active_or_passive() {
     }
     let text = text_of("aiortc-publish").replace("a=setup:actpass", "a=setup:passive");
     let offer = Offer::parse(&text).expect("well-formed");
-    let publications = publish(&offer).expect("publishes");
+    let publications = publish(&offer, Redundancy::Asked).expect("publishes");
     let accepted: Vec<_> = publications.into_iter().map(|one| one.answer).collect();
     assert_eq!(offer.dtls.role, DtlsRole::Server);
     assert!(answer(&offer, &local(), &accepted).contains("a=setup:active\r\n"));
@@ -68,7 +68,7 @@ fn simulcast_is_told_apart_by_rids() {
 #[test]
 fn simulcast_without_its_extension_is_one_stream() {
     let text = text_of("firefox-publish-simulcast").replace("sdes:rtp-stream-id", "sdes:something-else");
-    let publications = publish(&Offer::parse(&text).expect("well-formed")).expect("publishes");
+    let publications = publish(&Offer::parse(&text).expect("well-formed"), Redundancy::Asked).expect("publishes");
     let video = publications.iter().find(|one| one.kind == Kind::Video).expect("has video");
     let ssrcs: Vec<_> = video.parameters.encodings.iter().map(|one| (one.ssrc, one.rid.as_deref())).collect();
     assert_eq!(ssrcs, [(video.parameters.encodings[0].ssrc, None)]);
@@ -163,7 +163,8 @@ fn with_ccfb(name: &str, without: &str) -> String {
 fn a_publisher_is_not_promised_feedback_of_rfc_8888() {
     for without in ["", "transport-wide-cc"] {
         let offer = Offer::parse(&with_ccfb("chromium-publish", without)).expect("well-formed");
-        let accepted: Vec<_> = publish(&offer).expect("publishes").into_iter().map(|one| one.answer).collect();
+        let accepted: Vec<_> =
+            publish(&offer, Redundancy::Asked).expect("publishes").into_iter().map(|one| one.answer).collect();
         let answer = answer(&offer, &local(), &accepted);
         assert!(answer.contains(" rtx/90000") && !answer.contains("ccfb"), "{answer}");
     }
@@ -231,7 +232,7 @@ fn opus_is_known_without_its_channels_and_a_mid_may_be_a_uuid() {
     let text = text_of("chromium-publish").replace("opus/48000/2", "opus/48000");
     let text = text.replace("a=mid:0", &format!("a=mid:{mid}")).replace("BUNDLE 0", &format!("BUNDLE {mid}"));
     let offer = Offer::parse(&text).expect("well-formed");
-    let publications = publish(&offer).expect("publishes");
+    let publications = publish(&offer, Redundancy::Asked).expect("publishes");
     let accepted: Vec<_> = publications.into_iter().map(|one| one.answer).collect();
     let answer = answer(&offer, &local(), &accepted);
     assert!(
@@ -244,7 +245,8 @@ fn opus_is_known_without_its_channels_and_a_mid_may_be_a_uuid() {
 fn reduced_size_is_answered_only_where_it_is_offered() {
     let text = text_of("chromium-publish").replacen("a=rtcp-rsize\r\n", "", 1);
     let offer = Offer::parse(&text).expect("well-formed");
-    let accepted: Vec<_> = publish(&offer).expect("publishes").into_iter().map(|one| one.answer).collect();
+    let accepted: Vec<_> =
+        publish(&offer, Redundancy::Asked).expect("publishes").into_iter().map(|one| one.answer).collect();
     let answer = answer(&offer, &local(), &accepted);
     let sections: Vec<_> = answer.split("m=").skip(1).map(|section| section.contains("a=rtcp-rsize")).collect();
     assert_eq!(sections, [false, true]);
@@ -266,7 +268,8 @@ fn data_channels_may_come_first() {
     let rest: String = text[media..].split_inclusive("\r\n").filter(|line| !line.starts_with("a=candidate")).collect();
     let offer = Offer::parse(&format!("{}{data}{rest}", &text[..media]).replace("BUNDLE 0", "BUNDLE d 0"));
     let offer = offer.expect("data channels are taken");
-    let accepted: Vec<_> = publish(&offer).expect("publishes").into_iter().map(|one| one.answer).collect();
+    let accepted: Vec<_> =
+        publish(&offer, Redundancy::Asked).expect("publishes").into_iter().map(|one| one.answer).collect();
     let answer = answer(&offer, &local(), &accepted);
     let first = answer.split("m=").nth(1).expect("sections");
     assert!(first.starts_with("application 44300 ") && first.contains("a=candidate:1 "), "{answer}");

@@ -269,7 +269,7 @@ fn each_is_refused_with_a_sentence() {
     let on_others = SIMULCAST.iter().map(|case| (case, simulcast));
     let on_others = on_others.chain(DATA.iter().map(|case| (case, text_of("chromium-both"))));
     for ((name, change, fault, words), text) in on_plain.chain(on_others) {
-        let error = Offer::parse(&change(text)).and_then(|offer| publish(&offer)).expect_err(name);
+        let error = Offer::parse(&change(text)).and_then(|offer| publish(&offer, Redundancy::Asked)).expect_err(name);
         assert_eq!(error.fault, *fault, "{name}: {error}");
         for word in *words {
             assert!(error.sentence.contains(word), "{name}: {error} lacks {word:?}");

@@ -17,7 +17,7 @@ use super::bodies::{
 use super::srtp::SrtpJson;
 use crate::http::{Answer, App, AppState, HttpError, complete, parse, path_segment, source};
 use crate::ops::get_stats;
-use crate::ortc::{RtpParameters, can_consume, router_capabilities};
+use crate::ortc::{RtpParameters, can_consume, told_capabilities};
 use crate::rooms::{Code, NewConsumer, NewProducer, PeerHandle, PeerInfo, PeerKind, ProducerInfo, Room, check_name};
 use crate::signaling::webrtc::{sctp_options, transport};
 
@@ -77,7 +77,7 @@ fn location(room: &str, broadcaster: &str, rest: &[&str]) -> String {
 /// The same for every room, also for one that is not there: a GET makes none.
 pub(super) async fn capabilities(Path(room): Path<String>) -> Answer {
     check_name("roomId", &room)?;
-    let capabilities = router_capabilities();
+    let capabilities = told_capabilities();
     // The older form wants them bare, the newer wrapped: each reads the names that it knows.
     let body = json!({
         "routerRtpCapabilities": capabilities,

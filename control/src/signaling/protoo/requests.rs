@@ -11,7 +11,7 @@ use super::members::{peer_members, resumed_members};
 use super::message::Refusal;
 use super::session::Session;
 use crate::ops::get_stats;
-use crate::ortc::router_capabilities;
+use crate::ortc::told_capabilities;
 use crate::rooms::{NewProducer, Profile, Report, Resumed};
 use crate::signaling::webrtc::{ice_parameters, sctp_options, transport};
 
@@ -179,7 +179,7 @@ impl Session {
 
 /// Bare for the legacy client, wrapped for the typed one.
 fn capabilities() -> Value {
-    let capabilities = router_capabilities();
+    let capabilities = told_capabilities();
     json!({
         "routerRtpCapabilities": capabilities,
         "codecs": capabilities.codecs,

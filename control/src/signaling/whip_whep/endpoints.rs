@@ -114,9 +114,10 @@ pub(super) async fn publish(
 ) -> Answer {
     let replaced = replaced(&at, &room, request.headers());
     let request = Request::read(&at.app, Endpoint::Whip, &room, request).await?;
+    let redundancy = at.app.config().rooms.red;
     let peer = query.peer.or_else(|| replaced.as_ref().map(|session| session.peer_name().to_owned()));
     let (publishing, Request { admitted, credential, client, .. }) =
-        aside(move || Ok((Publishing::read(peer, query.name, request.parse()?)?, request))).await?;
+        aside(move || Ok((Publishing::read(peer, query.name, (request.parse()?, redundancy))?, request))).await?;
     let app = Arc::clone(&at.app);
     let opened = open(async move {
         let room = at.app.rooms().get_or_create(&room, client).await?;

@@ -14,6 +14,7 @@ use crate::rooms::{
     Room, Wanted, draw_cname, draw_first_sequence, draw_ssrc,
 };
 use crate::sdp::{self, AnsweredSection, Bundle, Local, Offer, RemoteIce};
+use crate::settings::Redundancy;
 use crate::workers::ChannelEvents;
 
 /// Characters of a name that the server draws.
@@ -56,7 +57,11 @@ pub(super) struct Publishing {
 
 impl Publishing {
     /// Looks at an offer. Without a name of the peer one is drawn.
-    pub(super) fn read(peer: Option<String>, name: Option<String>, offer: Offer) -> Result<Self, HttpError> {
+    pub(super) fn read(
+        peer: Option<String>,
+        name: Option<String>,
+        (offer, redundancy): (Offer, Redundancy),
+    ) -> Result<Self, HttpError> {
         let drawn = || Uuid::new_v4().simple().to_string().chars().take(DRAWN_NAME_CHARS).collect();
         let peer = peer.unwrap_or_else(drawn);
         rooms::check_name("peer", &peer)?;
@@ -65,7 +70,7 @@ impl Publishing {
         if display_name.chars().any(char::is_control) {
             return Err(HttpError::field("name", "must not have control characters"));
         }
-        let publications = sdp::publish(&offer)?;
+        let publications = sdp::publish(&offer, redundancy)?;
         let named = publications.iter().find_map(|publication| publication.parameters.rtcp.cname.clone());
         let cname = named.unwrap_or_else(draw_cname);
         let (mut parts, mut answers) = (Vec::new(), Vec::new());

@@ -9,6 +9,7 @@ mod frame;
 mod h264;
 mod h265;
 mod pictures;
+pub(crate) mod red;
 mod rewrite;
 mod vp8;
 mod vp9;
@@ -64,7 +65,7 @@ fn of_payload(codec: Codec, payload: &[u8]) -> Frame {
         Codec::H265 => h265::starts_key_frame(payload).map(|key| Frame::default().key(key)),
         Codec::Av1 => av1::starts_key_frame(payload).map(|key| Frame::default().key(key)),
         Codec::Other => Some(Frame::default().discardable(is_opus_silence(payload))),
-        Codec::Rtx { .. } => None,
+        Codec::Red | Codec::Rtx { .. } => None,
     };
     frame.unwrap_or_default()
 }
@@ -85,7 +86,7 @@ fn picture_size(codec: Codec, payload: &[u8]) -> Option<(u16, u16)> {
         Codec::H264 => h264::picture_size(payload),
         Codec::H265 => h265::picture_size(payload),
         Codec::Av1 => av1::picture_size(payload),
-        Codec::Other | Codec::Rtx { .. } => None,
+        Codec::Other | Codec::Red | Codec::Rtx { .. } => None,
     }
 }
 
@@ -123,8 +124,16 @@ mod tests {
         frame(codec, payload, None).is_key()
     }
 
-    const ALL: [Codec; 7] =
-        [Codec::Vp8, Codec::Vp9, Codec::H264, Codec::H265, Codec::Av1, Codec::Other, Codec::Rtx { apt: 96 }];
+    const ALL: [Codec; 8] = [
+        Codec::Vp8,
+        Codec::Vp9,
+        Codec::H264,
+        Codec::H265,
+        Codec::Av1,
+        Codec::Other,
+        Codec::Red,
+        Codec::Rtx { apt: 96 },
+    ];
 
     #[test]
     fn other_codecs_have_no_key_frames() {

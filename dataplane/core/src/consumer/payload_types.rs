@@ -1,7 +1,7 @@
 //! The receiver's payload types by the router's: the first four with what every packet needs, more where it costs those
 //! few that have more.
 
-use corecast_wire::PayloadTypeMapping;
+use corecast_wire::{Codec, CodecMapping, PayloadTypeMapping};
 
 use super::Consumer;
 use crate::media::Producer;
@@ -47,10 +47,15 @@ impl OtherPayloadTypes {
     }
 }
 
-/// The router's payload types of a producer that the receiver does not know: bit n is set for n.
+/// The router's payload types of a producer of which the receiver can be sent nothing: bit n is set for n. From
+/// redundant audio data it can be sent the primary block, if it knows the codec of that.
 pub(super) fn unknown(source: &Producer, is_known: impl Fn(u8) -> bool) -> u128 {
-    let sent = source.media_codecs().map(|codec| codec.mapped_payload_type);
-    sent.filter(|router| !is_known(*router)).fold(0, |set, one| set | 1_u128.checked_shl(u32::from(one)).unwrap_or(0))
+    let of = |codec: &CodecMapping| match codec.codec {
+        Codec::Red => source.carried_codec().is_some_and(|carried| is_known(carried.mapped_payload_type)),
+        _ => is_known(codec.mapped_payload_type),
+    };
+    let unknown = source.media_codecs().filter(|codec| !of(codec)).map(|codec| codec.mapped_payload_type);
+    unknown.fold(0, |set, one| set | 1_u128.checked_shl(u32::from(one)).unwrap_or(0))
 }
 
 #[inline]

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use corecast_wire::RtpObserverId;
+use corecast_wire::{RouterId, RtpObserverId};
 
 use crate::key::{ProducerKey, StreamKey, TransportKey};
 use crate::time::Instant;
@@ -36,6 +36,8 @@ pub(crate) enum Timer {
     Sending(TransportKey),
     /// An observer's interval.
     Observer(RtpObserverId),
+    /// A look at who of a router is loudest.
+    Loudest(RouterId),
     /// A look at whether a stream still sends.
     Idle(StreamKey),
 }

@@ -8,7 +8,7 @@
 use corecast_wire::MediaKind;
 
 use super::share::Shares;
-use crate::codec::{Change, Frame};
+use crate::codec::{Change, Frame, red};
 use crate::limits::{
     HEADROOM_BYTES, MAX_HEADER_EXTRA_BYTES, MAX_PAD_BYTES, MAX_PAYLOAD_BYTES, MAX_SLOTS, SLOTS_PER_CHUNK,
 };
@@ -34,10 +34,10 @@ pub(crate) struct PacketMeta {
     pub(crate) timestamp: u32,
     pub(crate) arrived: Instant,
     pub(crate) payload_len: u16,
-    /// Padding to add so that a train is of one length (RFC 3550 section 5.1). Decided once, before the first send.
-    pub(crate) pad: u8,
-    /// The padding is decided: the packet may be sealed, and from now on always to the same bytes.
-    pub(crate) settled: bool,
+    /// 0 until its padding is decided; then one more than the bytes of it.
+    pub(crate) settled: u8,
+    /// Blocks of redundant audio data (RFC 2198), the primary one included; 0 if it is none.
+    pub(crate) blocks: u8,
     pub(crate) payload_type: u8,
     pub(crate) marker: bool,
     /// What it says about its frame.
@@ -51,6 +51,18 @@ pub(crate) struct PacketMeta {
 }
 
 impl PacketMeta {
+    /// Padding to add so that a train is of one length (RFC 3550 section 5.1). Decided once, before the first send.
+    #[inline]
+    pub(crate) const fn pad(&self) -> u8 {
+        self.settled.saturating_sub(1)
+    }
+
+    /// The padding is decided: the packet may be sealed, and from now on always to the same bytes.
+    #[inline]
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.settled > 0
+    }
+
     /// Its length after the fixed header, as a receiver of all that it carries gets it, without padding. What we add
     /// for a receiver is equally long for all packets.
     pub(crate) fn variable_len(&self) -> usize {
@@ -198,7 +210,7 @@ impl History {
         let meta = self.meta(slot.index);
         let (chunk, at) = place(slot.index);
         let from = at + PAYLOAD_AT;
-        let to = from + usize::from(meta.payload_len) + usize::from(meta.pad);
+        let to = from + usize::from(meta.payload_len) + usize::from(meta.pad());
         self.chunks.get(chunk).and_then(|chunk| chunk.get(from..to)).unwrap_or_default()
     }
 
@@ -207,7 +219,7 @@ impl History {
         let meta = self.meta(index);
         let (chunk, at) = place(index);
         let from = if with_headroom { at } else { at + PAYLOAD_AT };
-        let to = at + PAYLOAD_AT + usize::from(meta.payload_len) + usize::from(meta.pad);
+        let to = at + PAYLOAD_AT + usize::from(meta.payload_len) + usize::from(meta.pad());
         self.chunks.get(chunk).and_then(|chunk| chunk.get(from..to)).unwrap_or_default()
     }
 
@@ -218,18 +230,24 @@ impl History {
         change.apply(frame, self.bytes_mut(index).get_mut(PAYLOAD_AT..PAYLOAD_AT + len).unwrap_or_default());
     }
 
-    /// Writes the original sequence number of an RTX packet before the payload.
-    pub(crate) fn write_headroom(&mut self, index: u32, original: u16) {
-        if let Some(headroom) = self.bytes_mut(index).first_chunk_mut::<HEADROOM_BYTES>() {
-            *headroom = original.to_be_bytes();
-        }
+    /// Gives the blocks of a packet of redundant audio data another payload type.
+    pub(crate) fn rename_blocks(&mut self, index: u32, to: u8) {
+        let PacketMeta { blocks, payload_len, .. } = self.meta(index);
+        let len = usize::from(payload_len);
+        red::rename(self.bytes_mut(index).get_mut(PAYLOAD_AT..PAYLOAD_AT + len).unwrap_or_default(), blocks, to);
+    }
+
+    /// Writes the original sequence number of an RTX packet before the payload, or before what is left of it without so
+    /// many bytes. What was there.
+    pub(crate) fn write_headroom(&mut self, index: u32, without: usize, original: [u8; HEADROOM_BYTES]) -> [u8; 2] {
+        let place = self.bytes_mut(index).get_mut(without..).and_then(|rest| rest.first_chunk_mut::<HEADROOM_BYTES>());
+        place.map_or(original, |headroom| std::mem::replace(headroom, original))
     }
 
     /// Decides a packet's padding, once, before it is first sent (RFC 3550 section 5.1).
     pub(crate) fn settle(&mut self, index: u32, pad: u8) {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
-        slot.meta.settled = true;
-        slot.meta.pad = pad;
+        slot.meta.settled = pad + 1;
         if pad == 0 {
             return;
         }

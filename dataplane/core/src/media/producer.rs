@@ -1,7 +1,7 @@
 //! A producer: one media source received on a transport, in one or more streams, and the consumers that send it on.
 
 use corecast_wire::{
-    Codec, CodecMapping, HeaderExtension, MediaKind, ProduceOptions, ProducerId, RtpObserverId, TraceEvents,
+    Codec, CodecMapping, Discard, HeaderExtension, MediaKind, ProduceOptions, ProducerId, RtpObserverId, TraceEvents,
 };
 
 use super::layers::{Layers, Quality, rank};
@@ -15,6 +15,9 @@ pub(crate) struct Producer {
     transport: TransportKey,
     kind: MediaKind,
     paused: bool,
+    /// It is one of those of which only the loudest are heard, and whether it is not among them.
+    is_ranked: bool,
+    is_withheld: bool,
     /// Its packets that control is told of.
     traces: TraceEvents,
     /// How its sender holds the camera, if that is told.
@@ -100,6 +103,8 @@ impl Producer {
             transport,
             kind: options.kind,
             paused: options.paused,
+            is_ranked: false,
+            is_withheld: false,
             traces: TraceEvents::default(),
             orientation: None,
             streams: Vec::new(),
@@ -186,6 +191,36 @@ impl Producer {
         let changes = self.paused != paused;
         self.paused = paused;
         changes
+    }
+
+    /// Why nobody is sent its packets, if nobody is.
+    pub(crate) const fn withheld(&self) -> Option<Discard> {
+        match (self.paused, self.is_withheld) {
+            (true, _) => Some(Discard::ProducerPaused),
+            (false, true) => Some(Discard::NotAmongLoudest),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether others are louder, and only so many are to be heard.
+    pub(crate) const fn is_withheld(&self) -> bool {
+        self.is_withheld
+    }
+
+    /// Withholds it from all, or no longer. False if nothing changes.
+    pub(crate) const fn set_withheld(&mut self, is_withheld: bool) -> bool {
+        let changes = self.is_withheld != is_withheld;
+        self.is_withheld = is_withheld;
+        changes
+    }
+
+    /// Whether it is one of those of which only the loudest are heard.
+    pub(crate) const fn is_ranked(&self) -> bool {
+        self.is_ranked
+    }
+
+    pub(crate) const fn set_ranked(&mut self, is_ranked: bool) {
+        self.is_ranked = is_ranked;
     }
 
     /// The kinds of its packets that control is told of.
@@ -353,6 +388,11 @@ impl Producer {
         self.codecs.iter().filter(|codec| !matches!(codec.codec, Codec::Rtx { .. }))
     }
 
+    /// The codec of what is in its redundant audio data (RFC 2198).
+    pub(crate) fn carried_codec(&self) -> Option<&CodecMapping> {
+        self.media_codecs().find(|codec| codec.codec != Codec::Red)
+    }
+
     /// RTP clock of its media, in Hz.
     pub(crate) fn clock_rate_hz(&self) -> u32 {
         self.media_codecs().next().map_or(90_000, |codec| codec.clock_rate_hz)
@@ -360,6 +400,6 @@ impl Producer {
 
     /// Whether key frames of its media can be told apart.
     pub(crate) fn has_key_frames(&self) -> bool {
-        self.media_codecs().any(|codec| codec.codec != Codec::Other)
+        self.media_codecs().any(|codec| !matches!(codec.codec, Codec::Other | Codec::Red))
     }
 }

@@ -547,14 +547,14 @@ impl Stream {
     pub(crate) fn since_key_frame(&self, now: Instant, history: &History) -> Option<Range<u64>> {
         let (sequence, arrived) = self.key_frame?.first();
         let end = self.highest? + 1;
-        let is_held = self.slot(history, sequence).is_some_and(|index| history.meta(index).settled);
+        let is_held = self.slot(history, sequence).is_some_and(|index| history.meta(index).is_settled());
         let is_near = now.since(arrived) <= REPLAY_AGE && end.saturating_sub(sequence) <= REPLAY_PACKETS;
         (is_held && is_near).then_some(sequence..end)
     }
 
     /// Packet `sequence`, if its round is over: no round will send it.
     pub(crate) fn past(&self, history: &History, sequence: u64) -> Option<SlotRef> {
-        let index = self.slot(history, sequence).filter(|index| history.meta(*index).settled)?;
+        let index = self.slot(history, sequence).filter(|index| history.meta(*index).is_settled())?;
         Some(history.reference(index)).filter(|slot| !self.round.contains(slot))
     }
 

@@ -1,9 +1,11 @@
 //! Observers of sound: how loud producers are (mediasoup's AudioLevelObserver), and who speaks (its
-//! ActiveSpeakerObserver). They see the levels that senders write into header extensions (RFC 6464), and nothing else.
+//! ActiveSpeakerObserver). Beside them, who is heard at all where only the loudest are ([`Loudest`]). They see the
+//! levels that senders write into header extensions (RFC 6464), and nothing else.
 //!
 //! Owns what is remembered of the producers that an observer was given. Never knows a packet.
 
 mod audio_level;
+mod loudest;
 mod speaker;
 mod speakers;
 
@@ -17,6 +19,7 @@ use crate::key::ProducerKey;
 use crate::limits::MAX_OBSERVED_PRODUCERS;
 use crate::time::Instant;
 use audio_level::AudioLevels;
+pub(crate) use loudest::{Changes, Loudest};
 use speakers::Speakers;
 
 /// What an observer has come to.

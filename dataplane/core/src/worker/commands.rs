@@ -54,6 +54,9 @@ impl Worker {
         if let Some(answered) = self.answer(now, command) {
             return answered;
         }
+        if let Some(applied) = self.sound_command(now, command) {
+            return applied.map(|()| Reply::Done);
+        }
         match command {
             Command::CreatePlainTransport { router, transport, options } => {
                 return self.create_plain_transport(now, *router, *transport, options, opened);
@@ -96,14 +99,6 @@ impl Worker {
             Command::SetMaxIncomingBitrate { transport, bps } => self.set_max_incoming_bitrate(*transport, *bps)?,
             Command::SetOutgoingBitrates { transport, outgoing } => {
                 self.set_outgoing_bitrates(now, *transport, outgoing)?;
-            }
-            Command::CreateRtpObserver { router, observer, options } => {
-                self.create_observer(now, *router, *observer, options)?;
-            }
-            Command::CloseRtpObserver { observer } => self.close_observer(*observer)?,
-            Command::PauseRtpObserver { observer, paused } => self.pause_observer(now, *observer, *paused)?,
-            Command::ObserveProducer { observer, producer, observed } => {
-                self.observe_producer(now, *observer, *producer, *observed)?;
             }
             Command::RestartIce { transport, ice } => self.restart_ice(*transport, ice)?,
             // Those of the shell; questions and those about data have been answered.
@@ -159,6 +154,7 @@ impl Worker {
             self.close_transport(key);
         }
         self.close_observers_of(id);
+        self.forget_loudest(id);
         Ok(())
     }
 
@@ -322,6 +318,7 @@ impl Worker {
         }
         transport.add_producer(key);
         self.producer_by_id.insert(id, key);
+        self.rank_producer(key);
         self.arm_reports(now, transport_key);
         Ok(())
     }

@@ -65,8 +65,8 @@ impl Worker {
             settle(&mut self.history, stream.round());
             let ask = stream.missing().has_new();
             if let Some(producer) = self.producers.get(stream.producer()) {
-                if producer.is_paused() {
-                    self.discards.add(Discard::ProducerPaused, stream.round().len() as u64);
+                if let Some(why) = producer.withheld() {
+                    self.discards.add(why, stream.round().len() as u64);
                     stream.end_round();
                 }
                 for (consumer, transport) in stream.subscribers() {
@@ -358,7 +358,7 @@ impl Departure<'_> {
         let exit = self.exit.as_mut().ok_or(Unsealed::Discarded(Discard::NotConnected))?;
         let meta = self.history.current(slot).ok_or(Unsealed::Discarded(Discard::LeftHistory))?;
         let stamp = Stamp { abs_send_time: self.abs_send_time, transport_cc: exit.next_transport_cc() };
-        let outgoing = Outgoing::of(consumer, stamp, &meta, numbered);
+        let outgoing = Outgoing::of(consumer, stamp, (self.history, slot.index, &meta), numbered);
         seal(self.history, slot.index, exit, &outgoing, self.outbox)?;
         if exit.is_traced() {
             traces::sent(self.events, consumer, &outgoing, &meta, exit.last_len());
@@ -366,7 +366,8 @@ impl Departure<'_> {
         if consumer.extensions().is_reported() {
             exit.numbered(self.now, consumer.extensions().name_of(outgoing.ssrc, outgoing.index));
         }
-        consumer.count_sent(u64::from(meta.payload_len));
+        let left_out = outgoing.left_out();
+        consumer.count_sent(u64::from(meta.payload_len).saturating_sub(left_out as u64));
         if let Some(queue) = self.queue.as_mut().filter(|_| consumer.has_key_frames()) {
             queue.passed(self.now, usize::from(meta.payload_len));
         }
@@ -430,7 +431,7 @@ mod tests {
             })
             .collect();
         settle(&mut history, &slots);
-        slots.iter().map(|slot| history.meta(slot.index).pad).collect()
+        slots.iter().map(|slot| history.meta(slot.index).pad()).collect()
     }
 
     #[test]

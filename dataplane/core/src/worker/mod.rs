@@ -23,6 +23,7 @@ mod gather;
 mod handshakes;
 mod key_frames;
 mod layers;
+mod loudest;
 mod messages;
 mod observe;
 mod overload;
@@ -55,7 +56,7 @@ use crate::key::{
 use crate::limits::{MAX_EVENTS, MAX_LAYER_EVENTS, MAX_PAYLOAD_BYTES, MAX_SLOTS};
 use crate::media::{Before, History, Producer, Stream};
 use crate::memory::{MemorySource, Word, Words};
-use crate::observers::Observer;
+use crate::observers::{Loudest, Observer};
 use crate::time::Instant;
 use crate::transport::{Flow, Transport};
 use blame::Blame;
@@ -127,6 +128,8 @@ pub struct Worker {
     consumer_by_id: BTreeMap<ConsumerId, ConsumerKey>,
     /// Observers of sound.
     observers: BTreeMap<RtpObserverId, Observer>,
+    /// Routers of which only the loudest are heard.
+    loudest: BTreeMap<RouterId, Loudest>,
     /// By endpoint number.
     endpoints: Vec<Option<Owner>>,
     /// Streams with packets of the current batch, of the round that is being forwarded, and the round's transports.
@@ -188,6 +191,7 @@ impl Worker {
             producer_by_id: BTreeMap::new(),
             consumer_by_id: BTreeMap::new(),
             observers: BTreeMap::new(),
+            loudest: BTreeMap::new(),
             endpoints: Vec::new(),
             fresh: Vec::new(),
             round: Vec::new(),
@@ -258,6 +262,7 @@ impl Worker {
                 Timer::Queue(key) => self.queue_timeout(now, at, key, outbox),
                 Timer::KeyFrame(key) => self.key_frame_timeout(now, at, key, outbox),
                 Timer::Observer(id) => self.observer_timeout(now, at, id),
+                Timer::Loudest(router) => self.loudest_timeout(now, at, router),
                 Timer::Idle(key) => self.idle_timeout(now, at, key),
             }
         }

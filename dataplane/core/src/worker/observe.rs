@@ -1,6 +1,8 @@
 //! Observers of sound: commands, what producers' packets say of their level, and what is told.
 
-use corecast_wire::{CommandError, Event, MediaKind, ProducerId, RouterId, RtpObserverId, RtpObserverOptions, Volume};
+use corecast_wire::{
+    Command, CommandError, Event, MediaKind, ProducerId, RouterId, RtpObserverId, RtpObserverOptions, Volume,
+};
 
 use super::Worker;
 use super::refused::{Applied, exists, invalid, limit, not_found};
@@ -11,7 +13,23 @@ use crate::observers::{Heard, Observer};
 use crate::time::Instant;
 
 impl Worker {
-    pub(super) fn create_observer(
+    /// Applies a command that is about who is heard, and what is told of it; nothing if it is another.
+    pub(super) fn sound_command(&mut self, now: Instant, command: &Command) -> Option<Applied> {
+        Some(match command {
+            Command::CreateRtpObserver { router, observer, options } => {
+                self.create_observer(now, *router, *observer, options)
+            }
+            Command::CloseRtpObserver { observer } => self.close_observer(*observer),
+            Command::PauseRtpObserver { observer, paused } => self.pause_observer(now, *observer, *paused),
+            Command::ObserveProducer { observer, producer, observed } => {
+                self.observe_producer(now, *observer, *producer, *observed)
+            }
+            Command::SetLoudest { router, speakers } => self.set_loudest(now, *router, *speakers),
+            _ => return None,
+        })
+    }
+
+    fn create_observer(
         &mut self,
         now: Instant,
         router: RouterId,
@@ -35,7 +53,7 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) fn close_observer(&mut self, id: RtpObserverId) -> Applied {
+    fn close_observer(&mut self, id: RtpObserverId) -> Applied {
         let observer = self.observers.remove(&id).ok_or_else(|| not_found("rtpObserver", id.0))?;
         for key in observer.producers() {
             if let Some(producer) = self.producers.get_mut(*key) {
@@ -50,7 +68,7 @@ impl Worker {
         self.observers.retain(|_, observer| observer.router() != router);
     }
 
-    pub(super) fn pause_observer(&mut self, now: Instant, id: RtpObserverId, paused: bool) -> Applied {
+    fn pause_observer(&mut self, now: Instant, id: RtpObserverId, paused: bool) -> Applied {
         let observer = self.observers.get_mut(&id).ok_or_else(|| not_found("rtpObserver", id.0))?;
         let heard = observer.set_paused(paused);
         let due = (!paused).then(|| now + observer.interval());
@@ -59,7 +77,7 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) fn observe_producer(
+    fn observe_producer(
         &mut self,
         now: Instant,
         id: RtpObserverId,
@@ -103,6 +121,9 @@ impl Worker {
                 observer.record(now, key, level);
             }
         }
+        if producer.is_ranked() {
+            self.rank_level(now, key, level);
+        }
     }
 
     /// A producer was paused or resumed.
@@ -112,6 +133,10 @@ impl Worker {
             if let Some(observer) = self.observers.get_mut(id) {
                 observer.set_producer_paused(key, producer.is_paused());
             }
+        }
+        if producer.is_ranked() {
+            let is_paused = producer.is_paused();
+            self.rank_pause(key, is_paused);
         }
     }
 

@@ -3,15 +3,16 @@
 //! The order is the point. Nothing is learnt from a packet (no address, no SSRC, no index, no slot) before it has been
 //! authenticated; what fails is counted under one name and forgotten.
 
-use corecast_wire::{Codec, Discard, Event, MediaKind, Record};
+use corecast_wire::{Codec, CodecMapping, Discard, Event, MediaKind, Record};
 
 use super::resolve::Resolved;
 use super::{Worker, traces};
+use crate::codec::{Frame, red};
 use crate::io::demux::{Protocol, protocol_of};
 use crate::io::{EndpointOp, Outbox, Path};
 use crate::key::{StreamKey, TransportKey};
 use crate::limits::{HEADROOM_BYTES, MAX_PAYLOAD_BYTES};
-use crate::media::{Arrival, Extended, Holder, PacketMeta, Producer, nearest};
+use crate::media::{Arrival, Extended, Holder, PacketMeta, Producer, Stream, nearest};
 use crate::rtp::{RtpView, padding_len, write_extension_block};
 use crate::srtp::{OpenError, Replay, ReplayWindow};
 use crate::time::Instant;
@@ -245,15 +246,7 @@ impl Worker {
             if unpadded.is_empty() {
                 return Ok(());
             }
-            let (original, payload) = unpadded.split_first_chunk::<2>().ok_or(Discard::MalformedRtx)?;
-            let highest = stream.highest().ok_or(Discard::MalformedRtx)?;
-            let codec = producer.retransmitted_codec(sent_as).ok_or(Discard::MalformedRtx)?;
-            // Only what has been passed can be sent again: an invented number must not carry the stream away.
-            let sequence = nearest(highest, u16::from_be_bytes(*original));
-            if sequence > highest {
-                return Err(Discard::MalformedRtx);
-            }
-            (sequence, codec, payload)
+            original_of(stream, producer, sent_as, unpadded).ok_or(Discard::MalformedRtx)?
         } else if matches!(sent_as.codec, Codec::Rtx { .. }) {
             return Err(Discard::UnknownPayloadType);
         } else {
@@ -265,7 +258,10 @@ impl Worker {
             why => why,
         })?;
         let descriptor = view.extension(producer.ids().dependency_descriptor);
-        let frame = stream.read(sequence, codec.codec, payload, descriptor);
+        let (frame, redundancy) = match codec.codec {
+            Codec::Red => read_redundant(producer, stream, sequence, payload)?,
+            codec => (stream.read(sequence, codec, payload, descriptor), None),
+        };
         let payload_len = u16::try_from(payload.len()).map_err(|_| Discard::TooLong)?;
         let level = level_of(producer, view).map(|level| (stream.producer(), level));
         let extra = write_extra(producer, view, self.history.extra_mut(opened.slot));
@@ -274,11 +270,11 @@ impl Worker {
             timestamp: view.timestamp(),
             arrived: self.arrived,
             payload_len,
-            pad: 0,
-            settled: false,
+            settled: 0,
             payload_type: codec.mapped_payload_type,
             marker: view.marker(),
             frame,
+            blocks: redundancy.map_or(0, |(blocks, _)| blocks),
             csrc_count: extra.csrc_count,
             extension_len: extra.extension_len,
             extension_ids: extra.extension_ids,
@@ -290,6 +286,10 @@ impl Worker {
             clock_rate_hz: codec.clock_rate_hz,
             sound: producer.kind() == MediaKind::Audio,
         };
+        if let Some((blocks, router)) = redundancy {
+            let room = self.history.bytes_mut(opened.slot).get_mut(HEADROOM_BYTES..).unwrap_or_default();
+            red::rename(room, blocks, router);
+        }
         self.hear_level(meta.arrived, level);
         self.tell_received(traced);
         self.place(key, inbound.stream, opened.slot, &meta, arrival)
@@ -368,9 +368,43 @@ impl Worker {
     }
 }
 
+/// What a packet of a retransmission stream repeats (RFC 4588 section 4): number, codec and payload.
+fn original_of<'a, 'p>(
+    stream: &Stream,
+    producer: &'a Producer,
+    sent_as: &CodecMapping,
+    payload: &'p [u8],
+) -> Option<(u64, &'a CodecMapping, &'p [u8])> {
+    let (original, payload) = payload.split_first_chunk::<2>()?;
+    let highest = stream.highest()?;
+    let codec = producer.retransmitted_codec(sent_as)?;
+    // Only what has been passed can be sent again: an invented number must not carry the stream away.
+    let sequence = nearest(highest, u16::from_be_bytes(*original));
+    (sequence <= highest).then_some((sequence, codec, payload))
+}
+
+/// What the primary block of redundant audio data says about its frame; how many blocks there are, and what the router
+/// calls their payload type.
+#[cold]
+fn read_redundant(
+    producer: &Producer,
+    stream: &mut Stream,
+    sequence: u64,
+    payload: &[u8],
+) -> Result<(Frame, Option<(u8, u8)>), Discard> {
+    if payload.is_empty() {
+        return Ok((Frame::EMPTY, None));
+    }
+    let carried = producer.carried_codec().ok_or(Discard::MalformedRed)?;
+    let blocks = red::read(payload, carried.payload_type).ok_or(Discard::MalformedRed)?;
+    let primary = payload.get(blocks.primary_at..).unwrap_or_default();
+    let frame = stream.read(sequence, carried.codec, primary, None);
+    Ok((frame, Some((blocks.count, carried.mapped_payload_type))))
+}
+
 /// How loud a packet says that it is, in -dBov (RFC 6464 section 3), if anybody listens to its producer.
 fn level_of(producer: &Producer, view: &RtpView<'_>) -> Option<u8> {
-    if producer.observers().is_empty() {
+    if producer.observers().is_empty() && !producer.is_ranked() {
         return None;
     }
     view.extension(producer.ids().audio_level)?.first().map(|level| level & 0x7f)

@@ -30,7 +30,7 @@ impl Worker {
         let sequence = located.sequence(stream.withheld()).ok_or(Discard::RetransmitNotFound)?;
         let slot = stream.slot(&self.history, sequence).ok_or(Discard::RetransmitNotFound)?;
         let meta = self.history.meta(slot);
-        if !meta.settled || consumer.is_paused() {
+        if !meta.is_settled() || consumer.is_paused() {
             return Err(Discard::RetransmitNotFound);
         }
         let numbered = consumer.numbered(&located, stream, &meta).ok_or(Discard::RetransmitNotFound)?;
@@ -50,7 +50,7 @@ impl Worker {
         let rtx = consumer.next_rtx(meta.payload_type);
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
         let stamp = Stamp { abs_send_time, transport_cc: exit.next_transport_cc() };
-        let mut outgoing = Outgoing::of(consumer, stamp, &meta, numbered);
+        let mut outgoing = Outgoing::of(consumer, stamp, (&self.history, slot, &meta), numbered);
         // It waits in the outbox while the rest of the batch comes in.
         outgoing.is_copied = true;
         if let Some((ssrc, payload_type, index)) = rtx {

@@ -2,7 +2,7 @@
 
 use corecast_wire::Discard;
 
-use crate::codec::Change;
+use crate::codec::{Change, red};
 use crate::consumer::{Consumer, ExtensionPlan, Numbered, Stamp};
 use crate::io::Outbox;
 use crate::media::{History, PacketMeta};
@@ -26,14 +26,35 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) original: Option<u16>,
     /// The payload of plain RTP is copied: other packets may come, and change history, before this one is sent.
     pub(crate) is_copied: bool,
+    pub(super) redundancy: Redundancy,
+}
+
+/// What becomes of redundant audio data (RFC 2198).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Redundancy {
+    /// The packet has none.
+    None,
+    /// It leaves, under the receiver's payload type of its blocks instead of the router's.
+    Renamed { router: u8, receiver: u8 },
+    /// The receiver has no redundancy: so many bytes before the primary block do not leave.
+    LeftOut(u16),
 }
 
 impl<'a> Outgoing<'a> {
     /// A packet as a consumer sends it, the first time and, so that it stays the same to the byte, every time: the
     /// stamp is written by those consumers alone that never repeat a packet.
     #[inline]
-    pub(crate) fn of(consumer: &'a Consumer, stamp: Stamp, packet: &PacketMeta, numbered: Numbered) -> Self {
-        let payload_type = consumer.payload_type(packet.payload_type).unwrap_or(packet.payload_type);
+    pub(crate) fn of(
+        consumer: &'a Consumer,
+        stamp: Stamp,
+        (history, slot, packet): (&History, u32, &PacketMeta),
+        numbered: Numbered,
+    ) -> Self {
+        let known = consumer.payload_type(packet.payload_type);
+        let (payload_type, redundancy) = match packet.blocks {
+            0 => (known.unwrap_or(packet.payload_type), Redundancy::None),
+            blocks => redundancy(consumer, known, history.sealable(slot, false), blocks),
+        };
         Self {
             ssrc: consumer.ssrc(),
             payload_type,
@@ -44,6 +65,30 @@ impl<'a> Outgoing<'a> {
             stamp,
             original: None,
             is_copied: false,
+            redundancy,
+        }
+    }
+
+    /// Bytes of the payload that do not leave.
+    pub(crate) fn left_out(&self) -> usize {
+        match self.redundancy {
+            Redundancy::LeftOut(bytes) => bytes.into(),
+            _ => 0,
+        }
+    }
+}
+
+/// The payload type of a packet of redundant audio data, and what becomes of that. A receiver that does not know it is
+/// sent the primary block alone, which it knows: others are withheld by their filter.
+#[cold]
+fn redundancy(consumer: &Consumer, known: Option<u8>, payload: &[u8], blocks: u8) -> (u8, Redundancy) {
+    let router = red::carried(payload).unwrap_or_default();
+    let receiver = consumer.payload_type(router).unwrap_or(router);
+    match known {
+        Some(payload_type) => (payload_type, Redundancy::Renamed { router, receiver }),
+        None => {
+            let left_out = u16::try_from(red::primary_at(payload, blocks)).unwrap_or(u16::MAX);
+            (receiver, Redundancy::LeftOut(left_out))
         }
     }
 }
@@ -71,6 +116,9 @@ pub(crate) fn seal(
     outbox: &mut Outbox,
 ) -> Result<(), Unsealed> {
     let change = outgoing.change;
+    if outgoing.redundancy != Redundancy::None {
+        return seal_redundant(history, slot, exit, outgoing, outbox);
+    }
     if !change.alters_payload() {
         return seal_as_it_is(history, slot, exit, outgoing, outbox);
     }
@@ -78,6 +126,33 @@ pub(crate) fn seal(
     let result = seal_as_it_is(history, slot, exit, outgoing, outbox);
     history.change(slot, change.inverse());
     result
+}
+
+/// The same for a packet of redundant audio data, which is in history as the router has it, before and after.
+#[cold]
+fn seal_redundant(
+    history: &mut History,
+    slot: u32,
+    exit: &mut Exit<'_>,
+    outgoing: &Outgoing<'_>,
+    outbox: &mut Outbox,
+) -> Result<(), Unsealed> {
+    match outgoing.redundancy {
+        Redundancy::None => seal_as_it_is(history, slot, exit, outgoing, outbox),
+        Redundancy::Renamed { router, receiver } => {
+            history.rename_blocks(slot, receiver);
+            let result = seal_as_it_is(history, slot, exit, outgoing, outbox);
+            history.rename_blocks(slot, router);
+            result
+        }
+        Redundancy::LeftOut(bytes) => {
+            // An original sequence number is written over the end of what is left out.
+            let kept = history.write_headroom(slot, bytes.into(), [0; 2]);
+            let result = seal_as_it_is(history, slot, exit, outgoing, outbox);
+            history.write_headroom(slot, bytes.into(), kept);
+            result
+        }
+    }
 }
 
 #[inline]
@@ -93,24 +168,25 @@ fn seal_as_it_is(
     let header = Header {
         payload_type: outgoing.payload_type,
         marker: meta.marker || outgoing.change.marks(),
-        padding: meta.pad > 0,
+        padding: meta.pad() > 0,
         sequence: outgoing.index as u16,
         timestamp: meta.timestamp.wrapping_add(outgoing.timestamp_offset),
         ssrc: outgoing.ssrc,
     };
     if let Some(original) = outgoing.original {
-        history.write_headroom(slot, original);
+        history.write_headroom(slot, outgoing.left_out(), original.to_be_bytes());
     }
     let extra = history.extra(slot);
     let Some((csrcs, block)) = extra.split_at_checked(usize::from(meta.csrc_count) * 4) else {
         return Err(Unsealed::Discarded(Discard::SealFailed));
     };
     let block_len = outgoing.extensions.block_len(meta.extension_ids, block);
-    let payload = history.sealable(slot, outgoing.original.is_some());
+    let payload = history.sealable(slot, outgoing.original.is_some()).get(outgoing.left_out()..).unwrap_or_default();
     let header_len = FIXED_HEADER_BYTES + csrcs.len() + block_len;
     // Plain RTP leaves its payload in history, but for an original sequence number, unless it is changed or copied.
-    let is_copied = outgoing.is_copied || outgoing.change.alters_payload();
-    let stays = if is_copied { 0 } else { usize::from(meta.payload_len) + usize::from(meta.pad) };
+    let is_redundant = outgoing.redundancy != Redundancy::None;
+    let is_copied = outgoing.is_copied || outgoing.change.alters_payload() || is_redundant;
+    let stays = if is_copied { 0 } else { usize::from(meta.payload_len) + usize::from(meta.pad()) };
     let copied = payload.len() - stays;
     let len = header_len + sealer.map_or(copied, |sealer| payload.len() + sealer.rtp_overhead());
     let room = outbox.reserve(len).ok_or(Unsealed::Full)?;

@@ -119,6 +119,7 @@ impl Worker {
                 };
                 producer.streams().iter().filter_map(stats).collect()
             },
+            withheld: producer.is_withheld(),
         })
     }
 
