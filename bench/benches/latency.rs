@@ -16,7 +16,7 @@ use corecast_bench::packet::{self, FIRST_SSRC, HEADER_BYTES, Header, PAYLOAD_TYP
 use corecast_bench::sockets::{RecvBatch, send_burst};
 use corecast_bench::target::{Peer, Plan, Published, Route, Target, WorkerSetup, set_program};
 use corecast_bench::worker::LinkedWorker;
-use corecast_wire::{Coalesce, Executor, Io};
+use corecast_wire::{Coalesce, Executor, Io, Sandbox};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const PAYLOAD_BYTES: usize = 1_200;
@@ -143,7 +143,14 @@ fn forwarding(criterion: &mut Criterion) {
     let core = cpu::last_core().expect("cores");
     cpu::pin(0).expect("pinned");
     set_program(env!("CARGO_BIN_EXE_corecast-bench"));
-    let setup = |io| WorkerSetup { core, io, executor: Executor::Glommio, coalesce: Coalesce::Off, sound_wait_us: 0 };
+    let setup = |io| WorkerSetup {
+        core,
+        io,
+        executor: Executor::Glommio,
+        coalesce: Coalesce::Off,
+        sound_wait_us: 0,
+        sandbox: Sandbox::On,
+    };
     for (subscribers, packets) in [(1, 1), (10, 1), (100, 10)] {
         let mut group = criterion.benchmark_group(format!("forward/{packets} packets to {subscribers}"));
         group.throughput(Throughput::Elements((subscribers * packets) as u64));
@@ -172,7 +179,14 @@ fn forwarding(criterion: &mut Criterion) {
 /// task of glommio's executor and on a plain thread, and the floor's, with no worker around it.
 fn wake_up(criterion: &mut Criterion) {
     let core = cpu::last_core().expect("cores");
-    let setup = |executor| WorkerSetup { core, io: Io::Uring, executor, coalesce: Coalesce::Off, sound_wait_us: 0 };
+    let setup = |executor| WorkerSetup {
+        core,
+        io: Io::Uring,
+        executor,
+        coalesce: Coalesce::Off,
+        sound_wait_us: 0,
+        sandbox: Sandbox::On,
+    };
     let mut group = criterion.benchmark_group("wake-up");
     for (name, executor) in [("worker under glommio", Executor::Glommio), ("worker on a thread", Executor::Thread)] {
         let worker = LinkedWorker::start(setup(executor)).expect("starts");

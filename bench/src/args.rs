@@ -1,6 +1,6 @@
 //! What the command line's words mean to the link.
 
-use corecast_wire::{Coalesce, Executor, Io};
+use corecast_wire::{Coalesce, Executor, Io, Sandbox};
 
 /// A time in seconds: between a tenth and an hour.
 ///
@@ -43,6 +43,19 @@ pub fn executor(text: &str) -> Result<Executor, String> {
         "glommio" => Ok(Executor::Glommio),
         "thread" => Ok(Executor::Thread),
         _ => Err("give glommio or thread".into()),
+    }
+}
+
+/// Whether the worker gives up what it does not need.
+///
+/// # Errors
+/// Says what is allowed.
+pub fn sandbox(text: &str) -> Result<Sandbox, String> {
+    match text {
+        "on" => Ok(Sandbox::On),
+        "log" => Ok(Sandbox::Log),
+        "off" => Ok(Sandbox::Off),
+        _ => Err("give on, log or off".into()),
     }
 }
 

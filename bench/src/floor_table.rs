@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use corecast_wire::{Coalesce, Executor, Io};
+use corecast_wire::{Coalesce, Executor, Io, Sandbox};
 use serde::Serialize;
 
 use crate::cpu;
@@ -124,7 +124,14 @@ fn measure(args: &FloorArgs, io: Io, crypto: Crypto, train: u32, core: u32) -> a
     let mut tries = 0;
     loop {
         let mut floor = Floor::start(
-            WorkerSetup { core, io, executor: Executor::Thread, coalesce: Coalesce::Off, sound_wait_us: 0 },
+            WorkerSetup {
+                core,
+                io,
+                executor: Executor::Thread,
+                coalesce: Coalesce::Off,
+                sound_wait_us: 0,
+                sandbox: Sandbox::On,
+            },
             Gather::Count(train),
         )?;
         let window = Generator::connect(&load, &mut floor)?.measure(&mut floor, timing, &mut |_| {})?;

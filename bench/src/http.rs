@@ -78,6 +78,28 @@ impl Server {
         Ok(if name.contains("uring") { Io::Uring } else { Io::Syscalls })
     }
 
+    /// Transports, producers and consumers of all workers.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub fn objects(&self) -> anyhow::Result<u64> {
+        let stats = self.get("/stats?objects=false")?;
+        let workers = stats["workers"].as_array().context("the server's /stats names no workers")?;
+        let kinds = ["transports", "producers", "consumers"];
+        let counts = workers.iter().flat_map(|worker| kinds.map(|kind| number::<u64>(&worker["usage"], kind)));
+        counts.sum()
+    }
+
+    /// Makes the room with a broadcaster and a transport in it. It is closed with this value.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub fn visit(&self) -> anyhow::Result<()> {
+        let joining = json!({ "id": "guest", "displayName": "guest", "device": { "name": "corecast-bench" } });
+        self.post("/broadcasters", &joining)?;
+        self.post("/broadcasters/guest/transports", &json!({ "type": "plain", "rtcpMux": true })).map(drop)
+    }
+
     fn get(&self, path: &str) -> anyhow::Result<Value> {
         let request = self.client.get(format!("{}{path}", self.base));
         self.answer(request, path)

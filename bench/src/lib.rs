@@ -26,6 +26,7 @@ pub mod ring;
 pub mod rtp;
 pub mod schedule;
 pub mod setting;
+pub mod soak;
 pub mod sockets;
 pub mod subscribers;
 pub mod target;

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use corecast_bench::calls::overload;
-use corecast_bench::{calls, crash, data, fanout, flood, floor_loop, floor_table, meeting, network, rtp, target, wide};
+use corecast_bench::{
+    calls, crash, data, fanout, flood, floor_loop, floor_table, meeting, network, rtp, soak, target, wide,
+};
 
 /// RTP load generator for corecast
 #[derive(Debug, Parser)]
@@ -39,6 +41,8 @@ enum Command {
     Network(network::NetworkArgs),
     /// Send what attackers send to a server on this machine
     Flood(flood::FloodArgs),
+    /// Keep a server under load for hours: what it holds must not grow
+    Soak(soak::SoakArgs),
     /// The server that is started for `webrtc`
     #[command(name = "__exec", hide = true)]
     Exec {
@@ -77,6 +81,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Crash(args) => crash::run(&args),
         Command::Network(args) => network::run(&args),
         Command::Flood(args) => flood::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Exec { arguments } => calls::launch::become_program(&arguments),
         Command::FloorLoop => floor_loop::run(target::child_link()?),
         Command::Worker => Ok(corecast_dataplane::run(target::child_link()?)?),

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use corecast_wire::{Coalesce, Executor, Io};
+use corecast_wire::{Coalesce, Executor, Io, Sandbox};
 
 use crate::cpu;
 use crate::crypto::Crypto;
@@ -46,6 +46,9 @@ pub struct Setting {
     /// Most that a packet of sound waits to leave together with others, in microseconds
     #[arg(long, default_value_t = SOUND_WAIT_US, value_parser = clap::value_parser!(u32).range(..=20_000))]
     sound_wait: u32,
+    /// Whether the worker gives up what it does not need: on, log or off
+    #[arg(long, default_value = "on", value_parser = crate::args::sandbox)]
+    sandbox: Sandbox,
     /// Subscribers receive with UDP_GRO
     #[arg(long)]
     gro: bool,
@@ -60,7 +63,7 @@ pub struct Setting {
     worker_core: Option<u32>,
     /// Measure the server that runs at this address (http://…) instead of a worker of our own; floor and steal
     /// time are still this machine's
-    #[arg(long, value_name = "URL", conflicts_with_all = ["io", "executor", "coalesce", "sound_wait"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["io", "executor", "coalesce", "sound_wait", "sandbox"])]
     target: Option<String>,
     /// Times that a run is repeated from whose time the hypervisor took more than 2 percent
     #[arg(long, default_value_t = 3)]
@@ -140,6 +143,7 @@ impl Setting {
             executor: self.executor,
             coalesce: self.coalesce,
             sound_wait_us: self.sound_wait,
+            sandbox: self.sandbox,
         };
         let (io, warnings) = self.drivers(setup)?;
         let run = Run {

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use corecast_wire::{Coalesce, Executor, Io, SrtpParameters};
+use corecast_wire::{Coalesce, Executor, Io, Sandbox, SrtpParameters};
 
 use crate::crypto::Crypto;
 use crate::subscribers::Promised;
@@ -130,6 +130,8 @@ pub struct WorkerSetup {
     pub coalesce: Coalesce,
     /// Most that a packet of sound waits for others, in microseconds; 0 for never.
     pub sound_wait_us: u32,
+    /// What the worker gives up; the floor gives up nothing.
+    pub sandbox: Sandbox,
 }
 
 /// This program once more, as a child whose standard input is a link. It dies with us.

@@ -47,6 +47,7 @@ impl LinkedWorker {
             coalesce: setup.coalesce,
             gro: true,
             huge_pages: HugePages::Auto,
+            sandbox: setup.sandbox,
             port_range: PORTS,
             recv_buffer_bytes: SOCKET_BUFFER_BYTES,
             send_buffer_bytes: SOCKET_BUFFER_BYTES,

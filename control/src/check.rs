@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket, sockopt};
@@ -25,6 +26,16 @@ const SOCKET_BYTES: u64 = 8 << 20;
 const FILES: u64 = 16_384;
 /// Any segment: whether the kernel knows the option is asked.
 const SEGMENT_BYTES: i32 = 1_200;
+/// What `ethtool` calls the card's cutting of UDP trains.
+const SEGMENTATION: &str = "tx-udp-segmentation";
+/// What should be on where it can be, and the word that turns it on.
+const OFFLOADS: [(&str, &str); 5] = [
+    ("tx-checksumming", "tx"),
+    ("rx-checksumming", "rx"),
+    ("generic-segmentation-offload", "gso"),
+    ("generic-receive-offload", "gro"),
+    (SEGMENTATION, SEGMENTATION),
+];
 /// Bit of `CAP_NET_ADMIN`.
 const NET_ADMIN: u32 = 12;
 
@@ -64,7 +75,18 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Looks at everything. Cores are those of the workers.
+/// Looks at everything, also at what another program must be asked for.
+pub(crate) fn look_at_all(config: &Config) -> Vec<Finding> {
+    let mut findings = look(config);
+    if let Some(interface) = default_interface(&text("/proc/net/route")) {
+        let asked = Command::new("ethtool").args(["-k", &interface]).output();
+        let told = asked.ok().filter(|output| output.status.success());
+        findings.push(offloads(&interface, told.map(|output| String::from_utf8_lossy(&output.stdout).into_owned())));
+    }
+    findings
+}
+
+/// Looks at everything that can be read. Cores are those of the workers.
 pub(crate) fn look(config: &Config) -> Vec<Finding> {
     let cores = config.cores().unwrap_or_default();
     let mut findings = vec![
@@ -256,6 +278,24 @@ fn interrupts(interface: &str, cores: &[u32]) -> Finding {
     )
 }
 
+/// What the card, or the kernel in its place, does with trains. `told` is what `ethtool -k` says, where it is there.
+fn offloads(interface: &str, told: Option<String>) -> Finding {
+    let what = "offloads";
+    let Some(told) = told else { return Finding::good(what, format!("{interface}: unknown without ethtool")) };
+    let state = |name: &str| told.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": "));
+    // What is fixed cannot be changed; the kernel cuts trains itself if the card does not.
+    let off: Vec<_> = OFFLOADS.iter().filter(|(name, _)| state(name) == Some("off")).collect();
+    if off.is_empty() {
+        let cuts = state(SEGMENTATION).is_some_and(|state| state.starts_with("on"));
+        let who = if cuts { "the card" } else { "the kernel" };
+        return Finding::good(what, format!("{interface}: on, and {who} cuts trains"));
+    }
+    let names: Vec<_> = off.iter().map(|(name, _)| *name).collect();
+    let switches: Vec<_> = off.iter().map(|(_, switch)| format!("{switch} on")).collect();
+    let change = format!("packets cost more: ethtool -K {interface} {}", switches.join(" "));
+    Finding::bad(what, format!("{interface}: {} off", names.join(", ")), change)
+}
+
 /// Whether workers run on another memory node than the network card is at.
 fn numa(interface: &str, cores: &[u32]) -> Finding {
     let what = "memory nodes";
@@ -303,6 +343,30 @@ mod tests {
             assert_eq!(finding.is_bad(), is_bad, "{finding}");
             assert!(finding.to_string().contains(part), "{part} in {finding}");
         }
+    }
+
+    #[test]
+    fn what_a_card_does_not_do_is_found() {
+        let all = [
+            "Features for eth0:",
+            "rx-checksumming: on [fixed]",
+            "tx-checksumming: on",
+            "\ttx-checksum-ipv4: off [fixed]",
+            "generic-segmentation-offload: on",
+            "generic-receive-offload: on",
+            "tx-udp-segmentation: off [fixed]",
+        ];
+        let all = all.join("\n");
+        let said = |told: Option<String>| offloads("eth0", told);
+        assert!(!said(Some(all.clone())).is_bad() && said(Some(all.clone())).to_string().contains("the kernel cuts"));
+        let card = all.replace("segmentation: off [fixed]", "segmentation: on");
+        assert!(said(Some(card)).to_string().contains("the card cuts"));
+        let off = all
+            .replace("receive-offload: on", "receive-offload: off")
+            .replace("segmentation: off [fixed]", "segmentation: off");
+        let said_off = said(Some(off)).to_string();
+        assert!(said_off.ends_with("ethtool -K eth0 gro on tx-udp-segmentation on"), "{said_off}");
+        assert!(said(None).to_string().contains("ethtool") && !said(None).is_bad());
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod renew;
 mod role;
 mod webhooks;
 mod webrtc;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::{
     Calls, CoalesceSetting, ExecutorSetting, Grace, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp,
-    LogFormat, Network, Placement, PortRange, Redundancy, SoundWait, Span, Workers,
+    LogFormat, Network, Placement, PortRange, Redundancy, SandboxSetting, SoundWait, Span, Workers,
 };
 
 use access::{Access, Admin, Jwt};
@@ -30,9 +31,9 @@ pub(crate) use role::{Ctl, Media, Role, Top, Wish};
 pub(crate) use webhooks::Webhooks;
 pub(crate) use webrtc::{Dtls, Limits, Sctp};
 
-/// Files that are read when `--config` names none; the first that exists.
 /// Most that a worker can weigh.
 const MAX_WEIGHT: u32 = 100;
+/// Files that are read when `--config` names none; the first that exists.
 const DEFAULT_FILES: [&str; 2] = ["corecast.toml", "/etc/corecast.toml"];
 
 /// The effective settings.
@@ -47,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) sound_wait: SoundWait,
     pub(crate) gro: Gro,
     pub(crate) huge_pages: HugePagesSetting,
+    pub(crate) sandbox: SandboxSetting,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) test_hooks: bool,
     pub(crate) http: Http,
@@ -271,6 +273,9 @@ pub(crate) struct Args {
     /// Huge pages for the workers' buffers: auto or off [default: auto]
     #[arg(long, env = "CORECAST_HUGE_PAGES", value_name = "HOW")]
     huge_pages: Option<HugePagesSetting>,
+    /// Give up privileges, files and system calls that are not needed: on, log or off [default: on]
+    #[arg(long, env = "CORECAST_SANDBOX", value_name = "HOW")]
+    sandbox: Option<SandboxSetting>,
     /// Addresses of media sockets, each IP, IP=ANNOUNCED or IP=ANNOUNCED:PORT [default: 127.0.0.1, and for WebRTC the
     /// machine's first other address]
     #[arg(long, env = "CORECAST_RTC_LISTEN_IPS", value_name = "IP", value_delimiter = ',')]
@@ -354,31 +359,18 @@ impl Args {
     /// The command line. Help has a group of flags for each table of the settings file, which has the keys that the
     /// flags have behind the table's name.
     pub(crate) fn read() -> Self {
-        let matches = Self::command().mut_args(|arg| match group(arg.get_id().as_str()) {
+        let command = Self::described();
+        let words = words::without_swallowing(&command, std::env::args_os());
+        Self::from_arg_matches(&command.get_matches_from(words)).unwrap_or_else(|error| error.exit())
+    }
+
+    /// What the command line may say.
+    pub(crate) fn described() -> clap::Command {
+        Self::command().mut_args(|arg| match words::group(arg.get_id().as_str()) {
             Some(group) => arg.help_heading(group),
             None => arg,
-        });
-        Self::from_arg_matches(&matches.get_matches()).unwrap_or_else(|error| error.exit())
+        })
     }
-}
-
-/// The heading of a flag; none for those that are no settings.
-fn group(id: &str) -> Option<&'static str> {
-    Some(match id.split('_').next()? {
-        "config" | "print" | "version" | "help" => return None,
-        "http" | "tls" => "[http]: pages and API",
-        "whip" | "whep" | "api" | "admin" => "[whip], [whep], [api], [admin]: who may do what",
-        "webhooks" => "[webhooks]: who is told of events",
-        "cascade" => "[cascade]: other machines",
-        "rtc" => "[rtc]: media",
-        "dtls" | "sctp" => "[dtls], [sctp]: security and data channels",
-        "limits" => "[limits]: what clients may ask",
-        "rooms" => "[rooms]: life of rooms",
-        "worker" | "usage" | "failover" | "drain" | "log" => {
-            "[worker], [usage], [failover], [drain], [log]: supervision"
-        }
-        _ => "Workers",
-    })
 }
 
 /// A setting that cannot be used: a sentence that names it.
@@ -439,6 +431,7 @@ impl Config {
         set(&mut self.sound_wait, &args.sound_wait);
         set(&mut self.gro, &args.gro.map(Gro));
         set(&mut self.huge_pages, &args.huge_pages);
+        set(&mut self.sandbox, &args.sandbox);
         set(&mut self.rtc.port_range, &args.rtc_port_range);
         set(&mut self.rtc.recv_buffer_bytes, &args.rtc_recv_buffer_bytes);
         set(&mut self.rtc.send_buffer_bytes, &args.rtc_send_buffer_bytes);
@@ -594,6 +587,7 @@ mod tests {
             ("sound_wait = \"30ms\"", "20ms"),
             ("executor = \"tokio\"", "glommio"),
             ("huge_pages = \"on\"", "off"),
+            ("sandbox = \"maybe\"", "log"),
             ("workers = 0", "workers"),
             ("[worker]\ntimeout = \"soon\"", "time"),
             ("[rtc]\nlisten_ips = [\"nowhere\"]", "nowhere"),

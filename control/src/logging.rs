@@ -13,13 +13,14 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use corecast_dataplane::sandbox::{self, Part};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
-use crate::settings::LogFormat;
+use crate::settings::{LogFormat, SandboxSetting};
 
 /// Lines that wait to be written.
 const MAX_LINES: usize = 1_024;
@@ -137,6 +138,19 @@ pub(crate) fn flush() {
     }
 }
 
+/// The threads that write lines give up what they do not need.
+pub(crate) fn confine(how: SandboxSetting) {
+    for outlet in [LOG.get(), OUTPUT.get()].into_iter().flatten() {
+        // One that is full at the start of a process is one that nobody reads.
+        let _ = outlet.queue.try_send(Item::Confine(how));
+    }
+}
+
+/// The same of the calling thread, which reads lines. What the kernel cannot do of it, others have said.
+pub(crate) fn confine_reader(how: SandboxSetting) {
+    drop(sandbox::confine(Part::Aside, how.0));
+}
+
 /// Lines of this process's log that could not be written so far.
 pub(crate) fn lost_lines() -> u64 {
     LOG.get().map_or(0, |log| log.lost.load(Ordering::Relaxed))
@@ -144,6 +158,8 @@ pub(crate) fn lost_lines() -> u64 {
 
 enum Item {
     Line(Vec<u8>),
+    /// What the thread gives up from now on.
+    Confine(SandboxSetting),
     /// Everything before it has been written.
     Flush(SyncSender<()>),
 }
@@ -209,6 +225,10 @@ fn write_lines(to: &File, queued: &Receiver<Item>, lost: &AtomicU64) {
             Item::Line(line) => line,
             Item::Flush(done) => {
                 let _ = done.try_send(());
+                continue;
+            }
+            Item::Confine(how) => {
+                confine_reader(how);
                 continue;
             }
         };

@@ -66,9 +66,9 @@ fn print(text: &str) -> ExitCode {
 fn run(args: &Args) -> ExitCode {
     match args.role {
         Some(Role::Server { parent }) => return server::run_server(parent),
-        Some(Role::Worker { parent, index, core, ref filter, format }) => {
+        Some(Role::Worker { parent, index, core, ref filter, format, sandbox }) => {
             logging::start(filter, format);
-            return workers::spawn::run_worker(parent, index, core);
+            return workers::spawn::run_worker(parent, index, core, sandbox);
         }
         Some(Role::Top(ref asked)) => return top::run(args, asked),
         Some(Role::Ctl(ref wanted)) => return ctl::run(args, wanted),
@@ -86,7 +86,7 @@ fn run(args: &Args) -> ExitCode {
         return supervisor::upgrade::say_format();
     }
     if matches!(args.role, Some(Role::Check)) {
-        let findings = check::look(&config);
+        let findings = check::look_at_all(&config);
         let is_good = !findings.iter().any(check::Finding::is_bad);
         let printed = std::io::stdout().write_all(check::page(&findings).as_bytes()).is_ok();
         return if printed && is_good { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) };

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use corecast_dataplane::sandbox::{self, Part};
 use corecast_dataplane::take_over;
+use corecast_wire::Sandbox;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -117,6 +119,11 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
         };
         let spawned = spawn::all(&config, &addresses, &certificate, (&report, &mut inherited))?;
         drop(inherited);
+        // Workers that are threads have been started and confine themselves; what starts from now on has no more than
+        // this thread.
+        logging::confine(config.sandbox);
+        let connects = !config.webhooks.urls.is_empty() || config.cascade.is_on();
+        let missing = sandbox::confine(Part::Server { connects }, config.sandbox.0);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(MAX_ASIDE)
@@ -129,7 +136,7 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
             &certificate,
             (listener, tls, admin),
             (&report, told),
-            (spawned, left),
+            (spawned, left, missing),
         ))
     };
     match run() {
@@ -197,6 +204,13 @@ async fn go_on(app: &Arc<App>, rows: Rows, again: bool) -> Result<Router, rooms:
 /// Closes what nobody uses, and looks how all do.
 fn keep_watch(app: &Arc<App>, heartbeat: Duration) {
     tokio::spawn(Rooms::close_idle(Arc::clone(app.rooms())));
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(heartbeat);
+        loop {
+            ticks.tick().await;
+            sandbox::tell_refused();
+        }
+    });
     if app.config().cascade.is_on() {
         tokio::spawn(Arc::clone(app.cascade()).keep());
     }
@@ -210,7 +224,7 @@ async fn serve(
     certificate: &Certificate,
     (listener, tls, admin): (TcpListener, Option<TlsAcceptor>, Option<Listener>),
     (report, told): (&UnixStream, mpsc::UnboundedReceiver<Renewal>),
-    (spawned, left): (Vec<Spawned>, Left),
+    (spawned, left, missing): (Vec<Spawned>, Left, Vec<String>),
 ) -> Result<(), Box<dyn std::error::Error>> {
     let watch = Watch {
         heartbeat: config.worker.heartbeat.0,
@@ -231,7 +245,7 @@ async fn serve(
     }
     let (placement, weights) = (config.rooms.placement, config.worker.weights.clone());
     let pool = Arc::new(pool.placing(placement, weights, config.rooms.widen_percent));
-    let summary = summary(&config, (listener.local_addr()?, admin.as_ref()), &pool, &addresses);
+    let summary = summary(&config, (listener.local_addr()?, admin.as_ref()), (&pool, missing), &addresses);
     let ready = Report::Ready { summary, names: addresses.names().clone() };
     let (heartbeat, deadline) = (config.worker.heartbeat.0, config.drain.deadline.0);
     let app = Arc::new(App::new(config, Arc::clone(&pool), addresses, certificate, (left.ledger, &left.rows)));
@@ -309,10 +323,19 @@ impl Wishes {
     }
 }
 
+/// What the summary says of the sandbox.
+const fn given_up(sandbox: Sandbox) -> &'static str {
+    match sandbox {
+        Sandbox::On => "on: no capabilities, and files and system calls as far as they are needed",
+        Sandbox::Log => "log: nothing is refused, and the kernel logs which system calls would be",
+        Sandbox::Off => "off",
+    }
+}
+
 fn summary(
     config: &Config,
     (listen, admin): (SocketAddr, Option<&Listener>),
-    pool: &Pool,
+    (pool, mut warnings): (&Pool, Vec<String>),
     addresses: &Addresses,
 ) -> String {
     let mut text = format!("corecast {} is ready\n", env!("CORECAST_VERSION"));
@@ -342,7 +365,6 @@ fn summary(
         Isolation::Process => plural("process", "processes"),
     };
     let _ = writeln!(text, "  workers  {} {what} on {} {}", cores.len(), plural("core", "cores"), cores.join(", "));
-    let mut warnings = Vec::new();
     let mut drivers: Vec<String> = Vec::new();
     for started in pool.workers().iter().filter_map(|worker| worker.started()) {
         let driver = started.reason;
@@ -358,6 +380,7 @@ fn summary(
     for driver in drivers {
         let _ = writeln!(text, "  driver   {driver}");
     }
+    let _ = writeln!(text, "  sandbox  {}", given_up(config.sandbox.0));
     let is_open = config.is_open(Grant::Plain);
     if !listen.ip().is_loopback() && is_open {
         warnings.push(format!("http.listen = {listen}: a client that reaches the API can aim media anywhere"));

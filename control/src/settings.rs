@@ -4,6 +4,7 @@ mod address;
 mod admin;
 mod grant;
 mod redundancy;
+mod sandbox;
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -17,6 +18,7 @@ pub(crate) use address::{BasePath, IceServer, Listen, ListenIp, Network};
 pub(crate) use admin::AdminListen;
 pub(crate) use grant::Grant;
 pub(crate) use redundancy::Redundancy;
+pub(crate) use sandbox::SandboxSetting;
 
 /// Reading and writing a setting as text: TOML may hold a string, a number, or a list of them.
 struct AsText;
@@ -75,6 +77,7 @@ by_text!(
     CoalesceSetting,
     HugePagesSetting,
     PortRange,
+    SandboxSetting,
     SoundWait,
     Span,
     Grace,

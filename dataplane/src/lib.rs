@@ -5,9 +5,9 @@
 //! puts into the outbox. `coalesce` decides whether to wait a moment for more datagrams; `control` is the face of the
 //! one that commands the worker, and `link` that of the control plane;
 //! `usage` measures the thread; `keep` is what outlives it, `keeper` the one that holds its sockets open meanwhile, and
-//! `handing` how descriptors get from one process to another.
+//! `handing` how descriptors get from one process to another. [`sandbox`] is what all parts give up.
 //!
-//! Never here: anything about RTP. Unsafe code is in the driver only, in `ring` and `mmsg`.
+//! Never here: anything about RTP. Unsafe code is in the driver, in `ring`, `mmsg` and `arena`, and in `sandbox`.
 
 #![deny(unsafe_code)]
 
@@ -21,6 +21,7 @@ mod keeper;
 mod link;
 mod memory;
 mod pump;
+pub mod sandbox;
 mod servers;
 mod start;
 mod usage;
@@ -74,6 +75,7 @@ mod tests {
             coalesce: corecast_wire::Coalesce::Off,
             gro: true,
             huge_pages: corecast_wire::HugePages::Auto,
+            sandbox: corecast_wire::Sandbox::Off,
             port_range: (42_000, 42_010),
             recv_buffer_bytes: 1 << 20,
             send_buffer_bytes: 1 << 20,

@@ -22,6 +22,7 @@ use crate::control::{Control, Machine, Served};
 use crate::driver::{Change, Driver, Port, SegmentedSend};
 use crate::keep::Kept;
 use crate::memory::WorkerMemory;
+use crate::sandbox;
 use crate::servers::{self, Opened, Servers, command_error};
 use crate::usage::{Latency, sample};
 
@@ -349,6 +350,7 @@ impl Pump {
         let Some(mut control) = self.control.take() else { return Life::Ends };
         let served = control.serve(self);
         self.control = Some(control);
+        sandbox::tell_refused();
         if let Some(warning) = self.driver.take_warning() {
             tracing::warn!(worker = self.config.index, "{warning}");
         }
@@ -472,5 +474,12 @@ fn run_test_hook(hook: TestHook) {
             std::process::abort();
         }
         TestHook::Stall(ms) => std::thread::sleep(Duration::from_millis(u64::from(ms))),
+        TestHook::Trespass => {
+            let settings = std::fs::read("/etc/hostname").map(drop);
+            let connection = std::net::TcpStream::connect("127.0.0.1:9").map(drop);
+            // As root it would change nothing.
+            let call = nix::unistd::chroot("/");
+            tracing::warn!("trespassing: a file: {settings:?}, a connection: {connection:?}, a call: {call:?}");
+        }
     }
 }

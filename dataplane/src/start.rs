@@ -1,6 +1,7 @@
 //! Starting a worker: pinning, limits, the choice of a driver, and telling control the outcome.
 
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use corecast_core::{Endpoint, Words};
@@ -13,11 +14,14 @@ use crate::executor::{self, Runner};
 use crate::keep::{Keep, Kept};
 use crate::link::Link;
 use crate::pump::Pump;
+use crate::sandbox::{self, Part};
 
 /// File descriptors that a process needs besides media sockets.
 const SPARE_FILES: usize = 256;
 /// Locked memory that glommio asks for, in bytes.
 const MIN_LOCKED_BYTES: u64 = 512 * 1024;
+/// Which cores there are.
+const CORES: &str = "/sys/devices/system/cpu/online";
 /// `CPU_SETSIZE`.
 const MAX_CORES: usize = 1_024;
 /// How long an earlier worker may still hold a port (the kernel takes an io_uring apart, and releases its sockets,
@@ -86,8 +90,12 @@ fn prepare(config: &WorkerConfig, control: &dyn Control, keep: Option<Keep>) -> 
     let kept = keep.map(|keep| open_kept(&mut driver, keep)).transpose();
     let kept = kept.map_err(|error| StartError::Other(format!("what is kept cannot be used: {error}")))?;
     let webrtc = config.webrtc.as_ref().map_or(Ok(Vec::new()), |webrtc| open_webrtc(&mut driver, webrtc))?;
+    // All that needs a privilege is done. The executor has threads of its own, which are not to have more.
+    warnings.extend(sandbox::confine(Part::Starting, config.sandbox));
     try_buffers(&mut driver, &mut warnings);
     let runner = executor::make(config.executor, io, config.core)?;
+    warnings.extend(sandbox::confine(Part::Worker(io), config.sandbox));
+    warnings.dedup();
     Ok(Ready { driver, webrtc, runner, io, reason, warnings, kept })
 }
 
@@ -143,8 +151,17 @@ fn choose(config: &WorkerConfig, options: DriverOptions) -> Result<(Driver, Io, 
 fn try_uring(executor: Executor, options: DriverOptions) -> Result<Driver, String> {
     if executor == Executor::Glommio {
         raise_locked_memory_limit()?;
+        knows_cores(Path::new(CORES))?;
     }
     Driver::ring(options).map_err(|error| explain(&error, disabled_sysctl()))
+}
+
+/// glommio reads there which cores there are, and panics where it cannot.
+fn knows_cores(file: &Path) -> Result<(), String> {
+    let read = std::fs::read_to_string(file).map(drop);
+    read.map_err(|error| {
+        format!("{}: {error}; mount /sys, or set executor = \"thread\", which does not read it", file.display())
+    })
 }
 
 /// Says what the operator should do about a refusal. `disabled` is the value of `kernel.io_uring_disabled`.
@@ -277,6 +294,13 @@ mod tests {
         assert!(said(libc::ENOSYS, Some(0)).contains("seccomp"));
         assert!(said(libc::ENOMEM, Some(0)).contains("RLIMIT_MEMLOCK"));
         assert!(said(libc::EINVAL, Some(0)).contains("6.1"));
+    }
+
+    #[test]
+    fn without_sys_glommio_is_not_tried() {
+        knows_cores(Path::new(CORES)).expect("it is mounted here");
+        let said = knows_cores(Path::new("/nonexistent/online")).expect_err("there is none");
+        assert!(said.contains("mount /sys") && said.contains("executor"), "{said}");
     }
 
     #[test]

@@ -125,7 +125,13 @@ impl Launched {
     /// Resident memory of all its processes, in bytes.
     #[must_use]
     pub fn resident_bytes(&self) -> Option<u64> {
-        resident_bytes(self.supervisor.id())
+        self.held().map(|held| held.resident_bytes)
+    }
+
+    /// What all its processes hold; none if it has ended.
+    #[must_use]
+    pub fn held(&self) -> Option<Held> {
+        held(self.supervisor.id())
     }
 
     fn wait(&mut self) -> anyhow::Result<()> {
@@ -143,17 +149,35 @@ impl Launched {
     }
 }
 
-/// Resident memory of a process and of all that it has started, in bytes. Pages that several share count for each.
-fn resident_bytes(pid: u32) -> Option<u64> {
+/// What processes hold. Pages that several share count for each.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// Resident memory.
+    pub resident_bytes: u64,
+    /// Open descriptors.
+    pub descriptors: usize,
+    /// Threads.
+    pub threads: usize,
+}
+
+/// What a process holds with all that it has started.
+fn held(pid: u32) -> Option<Held> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let own = line.split_whitespace().next()?.parse::<u64>().ok()? * 1_024;
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
-    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
+    let threads: Vec<_> = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten().collect();
+    let mut all = Held { resident_bytes: own, descriptors, threads: threads.len() };
+    let children = threads.iter().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     let children: Vec<u32> = children
         .flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
         .collect();
-    Some(own + children.into_iter().filter_map(resident_bytes).sum::<u64>())
+    for child in children.into_iter().filter_map(held) {
+        all.resident_bytes += child.resident_bytes;
+        all.descriptors += child.descriptors;
+        all.threads += child.threads;
+    }
+    Some(all)
 }
 
 fn coalesce_name(coalesce: Coalesce) -> String {

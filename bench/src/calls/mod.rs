@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use corecast_wire::{Coalesce, Executor, Io};
+use corecast_wire::{Coalesce, Executor, Io, Sandbox};
 
 use self::joins::{Joiner, Joins, Setups, Stay};
 use self::launch::Launched;
@@ -162,8 +162,14 @@ pub fn run(args: &WebRtcArgs) -> anyhow::Result<()> {
     let url = args.target.as_deref().or_else(|| launched.as_ref().map(Launched::url));
     let url = url.context("a server")?;
     let server = Server::reach(url)?;
-    let setup =
-        WorkerSetup { core, io: server.io()?, executor: Executor::Thread, coalesce: args.coalesce, sound_wait_us: 0 };
+    let setup = WorkerSetup {
+        core,
+        io: server.io()?,
+        executor: Executor::Thread,
+        coalesce: args.coalesce,
+        sound_wait_us: 0,
+        sandbox: Sandbox::On,
+    };
     let progress = Progress::new(args.steps());
     let (warm_up, measured) = (Duration::from_secs_f64(args.warm_up), Duration::from_secs_f64(args.seconds));
     let run = Run { load: args.load(), setup, warm_up, measured, retries: args.retries, progress: &progress };

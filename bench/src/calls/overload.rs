@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use corecast_wire::{Coalesce, Executor, Io};
+use corecast_wire::{Coalesce, Executor, Io, Sandbox};
 use serde::Serialize;
 
 use super::joins::{Joiner, Joins, Stay};
@@ -122,8 +122,14 @@ pub fn run(args: &OverloadArgs) -> anyhow::Result<()> {
     let launched = Launched::start(core, args.io, Coalesce::Auto)?;
     cpu::pin(GENERATOR_CORE)?;
     let server = Server::reach(launched.url())?;
-    let setup =
-        WorkerSetup { core, io: server.io()?, executor: Executor::Thread, coalesce: Coalesce::Auto, sound_wait_us: 0 };
+    let setup = WorkerSetup {
+        core,
+        io: server.io()?,
+        executor: Executor::Thread,
+        coalesce: Coalesce::Auto,
+        sound_wait_us: 0,
+        sandbox: Sandbox::On,
+    };
     let progress = Progress::new(args.ratios.len() as u64 + 3);
     let run = Run {
         load: args.load(),

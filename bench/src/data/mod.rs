@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
-use corecast_wire::{Coalesce, Executor, Io};
+use corecast_wire::{Coalesce, Executor, Io, Sandbox};
 
 use self::report::DataFigures;
 use self::talk::{Pace, Talk};
@@ -131,8 +131,14 @@ pub fn run(args: &DataArgs) -> anyhow::Result<()> {
     cpu::pin(GENERATOR_CORE)?;
     let url = args.target.as_deref().or_else(|| launched.as_ref().map(Launched::url)).context("a server")?;
     let mut server = Server::reach(url)?;
-    let setup =
-        WorkerSetup { core, io: server.io()?, executor: Executor::Thread, coalesce: Coalesce::Auto, sound_wait_us: 0 };
+    let setup = WorkerSetup {
+        core,
+        io: server.io()?,
+        executor: Executor::Thread,
+        coalesce: Coalesce::Auto,
+        sound_wait_us: 0,
+        sandbox: Sandbox::On,
+    };
     let orders = args.orders();
     let progress = Progress::new(orders.len() as u64 + if args.media.is_some() { 3 } else { 1 });
     let run = Run {

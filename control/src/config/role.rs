@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::settings::{AdminListen, LogFormat};
+use crate::settings::{AdminListen, LogFormat, SandboxSetting};
 
 /// What this process is; without one it is the supervisor.
 #[derive(Clone, Debug, Subcommand)]
@@ -47,6 +47,9 @@ pub(crate) enum Role {
         /// How lines are written.
         #[arg(long)]
         format: LogFormat,
+        /// What its threads give up.
+        #[arg(long)]
+        sandbox: SandboxSetting,
     },
 }
 

@@ -247,7 +247,8 @@ pub(super) async fn test_hook(
         "panic" => TestHook::Panic,
         "segfault" => TestHook::Segfault,
         "stall" => TestHook::Stall(body.ms.unwrap_or(DEFAULT_STALL_MS)),
-        _ => return Err(HttpError::field("hook", "must be \"panic\", \"segfault\" or \"stall\"")),
+        "trespass" => TestHook::Trespass,
+        _ => return Err(HttpError::field("hook", "must be \"panic\", \"segfault\", \"stall\" or \"trespass\"")),
     };
     let worker = app.pool().workers().iter().find(|worker| worker.index() == index);
     let worker = worker.ok_or_else(|| HttpError::not_found("worker", &index.to_string()))?;

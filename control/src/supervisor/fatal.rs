@@ -46,6 +46,7 @@ pub(crate) fn install(report_fd: i32) -> std::io::Result<()> {
     std::panic::set_hook(Box::new(move |info| {
         // Told before it is printed: finding the names for a backtrace takes a tenth of a second.
         tell_panic(info);
+        corecast_dataplane::sandbox::tell_refused();
         crate::logging::flush();
         print(info);
         // Whatever the profile says: nothing of a server goes on after a panic.

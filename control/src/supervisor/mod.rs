@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use corecast_dataplane::sandbox::{self, Part};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit};
@@ -255,6 +256,11 @@ fn supervise_on(
 ) -> io::Result<u8> {
     let program = upgrade::program()?;
     prctl::set_child_subreaper(true)?;
+    let sandbox = settings.config.sandbox;
+    logging::confine(sandbox);
+    for missing in sandbox::confine(Part::Supervisor, sandbox.0) {
+        tracing::warn!("{missing}");
+    }
     let signals = Signals::catch()?;
     upgrade::hear_signals();
     let mut notify = Notify::new();

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use corecast_dataplane::hand_over;
+use corecast_dataplane::{hand_over, sandbox};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -254,6 +254,7 @@ impl Run {
         let mut waited = (Instant::now(), Duration::ZERO);
         loop {
             notify.keep_alive();
+            sandbox::tell_refused();
             // A machine that was halted halted the server too: it has not missed its beat.
             self.beat += waited.0.elapsed().saturating_sub(waited.1 + SLACK);
             signals.clear();

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use corecast_wire::{
     Coalesce, Command, CommandError, ConsumerId, ConsumerStats, CurrentLayer, DataLimits, DtlsParameters, DtlsState,
     EncodingMapping, Event, Executor, Frame, FrameDecoder, HugePages, IceState, Io, MediaKind, Object, ObjectStats,
-    OutgoingCause, OutgoingStats, ProducerId, ProducerStats, Reply, RouterId, Silence, SpatialLayer, StatsPage,
-    StreamStats, TransportId, TransportStats, Usage, WebRtcTransportOptions, WorkerConfig, encode,
+    OutgoingCause, OutgoingStats, ProducerId, ProducerStats, Reply, RouterId, Sandbox, Silence, SpatialLayer,
+    StatsPage, StreamStats, TransportId, TransportStats, Usage, WebRtcTransportOptions, WorkerConfig, encode,
 };
 use tokio::sync::mpsc;
 
@@ -31,6 +31,7 @@ pub(crate) fn config(index: u32) -> WorkerConfig {
         coalesce: Coalesce::Auto,
         gro: true,
         huge_pages: HugePages::Auto,
+        sandbox: Sandbox::Off,
         port_range: (40_000, 40_099),
         recv_buffer_bytes: 1,
         send_buffer_bytes: 1,

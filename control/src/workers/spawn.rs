@@ -17,10 +17,10 @@ use nix::sys::signal::Signal;
 use super::pool::Spawned;
 use crate::addresses::Addresses;
 use crate::certificate::Certificate;
-use crate::config::{Config, Log};
+use crate::config::Config;
 use crate::inherited::Inherited;
 use crate::logging;
-use crate::settings::Isolation;
+use crate::settings::{Isolation, SandboxSetting};
 use crate::supervisor::fatal;
 
 /// Starts every worker. `report` is where dying processes say why; each takes over what the worker before has left.
@@ -42,6 +42,7 @@ pub(crate) fn all(
             coalesce: config.coalesce.0,
             gro: config.gro.0,
             huge_pages: config.huge_pages.0,
+            sandbox: config.sandbox.0,
             port_range,
             recv_buffer_bytes: config.rtc.recv_buffer_bytes,
             send_buffer_bytes: config.rtc.send_buffer_bytes,
@@ -60,7 +61,7 @@ pub(crate) fn all(
                 None
             }
             Isolation::Process => {
-                let child = process(index, core, theirs, report, &config.log)?;
+                let child = process(index, core, theirs, report, config)?;
                 let (filters, read) = UnixStream::pair()?;
                 filters.set_nonblocking(true)?;
                 // A worker that has died by now is told nothing; that it has is seen by the end of its link.
@@ -111,28 +112,31 @@ fn process(
     core: u32,
     link: UnixStream,
     report: &UnixStream,
-    log: &Log,
+    config: &Config,
 ) -> std::io::Result<std::process::Child> {
+    let (log, sandbox) = (&config.log, config.sandbox);
     Command::new("/proc/self/exe")
         .arg0("corecast")
         .args(["worker", "--parent", &std::process::id().to_string()])
         .args(["--index", &index.to_string(), "--core", &core.to_string()])
         .args(["--filter", &log.filter, "--format", &log.format.to_string()])
+        .args(["--sandbox", &sandbox.to_string()])
         .stdin(Stdio::from(OwnedFd::from(link)))
         .stdout(Stdio::from(report.as_fd().try_clone_to_owned()?))
         .spawn()
 }
 
 /// The role of a worker process: its link is standard input, and standard output takes its last words.
-pub(crate) fn run_worker(parent: i32, index: u32, core: u32) -> ExitCode {
+pub(crate) fn run_worker(parent: i32, index: u32, core: u32, sandbox: SandboxSetting) -> ExitCode {
     let run = || -> Result<(), Box<dyn std::error::Error>> {
         die_with(parent)?;
         fatal::install(libc::STDOUT_FILENO)?;
         fatal::identify(index, core);
+        logging::confine(sandbox);
         let link = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         let keep = Inherited::of(take_over(&link)?).take_keep(index)?;
         if let Some(filters) = take_over(&link)?.into_iter().flatten().next() {
-            std::thread::Builder::new().name("filters".into()).spawn(move || take_filters(filters.into()))?;
+            std::thread::Builder::new().name("filters".into()).spawn(move || take_filters(filters.into(), sandbox))?;
         }
         Ok(work(link, keep)?)
     };
@@ -146,7 +150,8 @@ pub(crate) fn run_worker(parent: i32, index: u32, core: u32) -> ExitCode {
 }
 
 /// Logs by each filter that the server tells, a line each, until the server has gone.
-fn take_filters(told: UnixStream) {
+fn take_filters(told: UnixStream, sandbox: SandboxSetting) {
+    logging::confine_reader(sandbox);
     for filter in BufReader::new(told).lines().map_while(Result::ok) {
         // The server has read it before.
         let _ = logging::set_filter(&filter);

@@ -1,7 +1,12 @@
 //! The command line that the library gives: long options with one or two dashes, values behind `=`, names that may be
 //! cut short (the library says `logTag` for `logTags`), as GNU's `getopt_long_only` takes them.
 
+use corecast_wire::Sandbox;
+
 use crate::log::{Level, Tags};
+
+/// Whether the worker gives up what it does not need once it runs: `on` (without it), `log` or `off`.
+pub(crate) const SANDBOX_VARIABLE: &str = "CORECAST_SANDBOX";
 
 /// Ports from which transports are given theirs, unless they name some: mediasoup's default.
 const PORTS: (u16, u16) = (10_000, 59_999);
@@ -74,6 +79,19 @@ impl Options {
     }
 }
 
+/// What the worker gives up, by [`SANDBOX_VARIABLE`]: the library gives no options of other programs.
+///
+/// # Errors
+/// A sentence about what is wrong with it.
+pub(crate) fn sandbox(value: Option<&str>) -> Result<Sandbox, String> {
+    match value {
+        None | Some("on") => Ok(Sandbox::On),
+        Some("log") => Ok(Sandbox::Log),
+        Some("off") => Ok(Sandbox::Off),
+        Some(other) => Err(format!("{SANDBOX_VARIABLE} must be on, log or off, not {other}")),
+    }
+}
+
 fn full_name(name: &str) -> Result<&'static str, String> {
     let mut found = NAMES.into_iter().filter(|full| full.starts_with(name));
     match (found.next(), found.next()) {
@@ -101,6 +119,12 @@ mod tests {
         let options = parse(&["--libwebrtcFieldTrials=WebRTC-Bwe-AlrLimitedBackoff/Enabled/"]).expect("known");
         assert_eq!(options.ignored, ["libwebrtcFieldTrials"]);
         assert_eq!(parse(&[]), Ok(Options::default()));
+    }
+
+    #[test]
+    fn the_sandbox_is_on_unless_it_is_told_otherwise() {
+        assert_eq!((sandbox(None), sandbox(Some("off"))), (Ok(Sandbox::On), Ok(Sandbox::Off)));
+        assert!(sandbox(Some("no")).is_err_and(|error| error.contains(SANDBOX_VARIABLE)));
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use corecast_wire::{Coalesce, DataLimits, DtlsVersions, Executor, HugePages, Io, WebRtcConfig, WorkerConfig};
+use corecast_wire::{Coalesce, DataLimits, DtlsVersions, Executor, HugePages, Io, Sandbox, WebRtcConfig, WorkerConfig};
 use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::certificate::Certificate;
 use crate::channel::Channel;
 use crate::door::Door;
 use crate::log::Log;
-use crate::options::Options;
+use crate::options::{self, Options, SANDBOX_VARIABLE};
 use crate::{cores, descriptors, log};
 
 /// The library says which version it is. Its schemas change from one to the next, so others are refused.
@@ -50,6 +50,13 @@ pub(crate) fn run() -> i32 {
             return WRONG_SETTINGS;
         }
     };
+    let sandbox = match options::sandbox(std::env::var(SANDBOX_VARIABLE).ok().as_deref()) {
+        Ok(sandbox) => sandbox,
+        Err(error) => {
+            eprintln!("settings error: {error}");
+            return WRONG_SETTINGS;
+        }
+    };
     let certificate = match Certificate::of(&options) {
         Ok(certificate) => certificate,
         Err(error) => {
@@ -57,7 +64,7 @@ pub(crate) fn run() -> i32 {
             return WRONG_SETTINGS;
         }
     };
-    match serve(&options, certificate) {
+    match serve(&options, certificate, sandbox) {
         Ok(()) => CLOSED,
         Err(error) => {
             eprintln!("failure exit: {error}");
@@ -66,7 +73,7 @@ pub(crate) fn run() -> i32 {
     }
 }
 
-fn serve(options: &Options, certificate: Certificate) -> Result<(), String> {
+fn serve(options: &Options, certificate: Certificate, sandbox: Sandbox) -> Result<(), String> {
     let closing = follow_signals().map_err(|error| format!("signals: {error}"))?;
     let (reads, writes) = descriptors::channel()?;
     let channel = Channel::new(reads, writes);
@@ -88,6 +95,7 @@ fn serve(options: &Options, certificate: Certificate) -> Result<(), String> {
         coalesce: Coalesce::Auto,
         gro: true,
         huge_pages: HugePages::Auto,
+        sandbox,
         port_range: options.ports,
         recv_buffer_bytes: BUFFER_BYTES,
         send_buffer_bytes: BUFFER_BYTES,

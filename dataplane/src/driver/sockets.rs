@@ -161,6 +161,8 @@ pub(super) struct Sockets {
     next_port: u16,
     max: usize,
     warning: Option<String>,
+    /// The latest of those sentences.
+    warned: Option<String>,
     /// Sockets that are bound already, by their address: somebody else keeps them open when this process ends.
     inherited: BTreeMap<SocketAddr, OwnedFd>,
     /// Who holds them.
@@ -177,6 +179,7 @@ impl Sockets {
             next_port: 0,
             max,
             warning: None,
+            warned: None,
             inherited: BTreeMap::new(),
             keeper: None,
         }
@@ -346,12 +349,19 @@ impl Sockets {
         }
         let (got_recv, got_send) = (getsockopt(fd, sockopt::RcvBuf)? / 2, getsockopt(fd, sockopt::SndBuf)? / 2);
         if got_recv < recv {
-            self.warning =
-                Some(format!("receive buffers are {got_recv} bytes, not {recv}: set net.core.rmem_max={recv}"));
+            self.warn(format!("receive buffers are {got_recv} bytes, not {recv}: set net.core.rmem_max={recv}"));
         } else if got_send < send {
-            self.warning = Some(format!("send buffers are {got_send} bytes, not {send}: set net.core.wmem_max={send}"));
+            self.warn(format!("send buffers are {got_send} bytes, not {send}: set net.core.wmem_max={send}"));
         }
         Ok(())
+    }
+
+    /// Once, and not for each of thousands of sockets.
+    fn warn(&mut self, sentence: String) {
+        if self.warned.as_ref() != Some(&sentence) {
+            self.warned = Some(sentence.clone());
+            self.warning = Some(sentence);
+        }
     }
 
     /// A sentence for the operator, if the system gave smaller buffers than were asked for. Returned once.

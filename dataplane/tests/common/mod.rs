@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use corecast_wire::{
-    Coalesce, Command, CommandError, DataLimits, Event, Executor, Frame, FrameDecoder, HugePages, Io, Reply,
+    Coalesce, Command, CommandError, DataLimits, Event, Executor, Frame, FrameDecoder, HugePages, Io, Reply, Sandbox,
     StartError, WorkerConfig, encode,
 };
 
@@ -37,6 +37,7 @@ pub(crate) fn config((io, executor): (Io, Executor)) -> WorkerConfig {
         coalesce: Coalesce::Auto,
         gro: true,
         huge_pages: HugePages::Auto,
+        sandbox: Sandbox::On,
         // Ports of tests lie below what the system draws free ports from: else a client's socket may have one of them.
         port_range: (31_200, 31_299),
         recv_buffer_bytes: 1 << 20,

@@ -381,6 +381,8 @@ pub enum TestHook {
     Segfault,
     /// Stop answering, for this many milliseconds.
     Stall(u32),
+    /// Ask the kernel for what no worker does: see whether the sandbox refuses it.
+    Trespass,
 }
 
 /// The answer to a command that was applied.

@@ -60,4 +60,4 @@ pub use webrtc::{
     DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol,
     IceState, IceTuple, ListenInfo, OutgoingBitrates, SocketSettings, WebRtcConfig, WebRtcTransportOptions,
 };
-pub use worker_config::{Coalesce, Executor, HugePages, Io, POISON, WorkerConfig};
+pub use worker_config::{Coalesce, Executor, HugePages, Io, POISON, Sandbox, WorkerConfig};

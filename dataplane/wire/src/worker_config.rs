@@ -45,6 +45,17 @@ pub enum HugePages {
     Off,
 }
 
+/// Whether a part of the server gives up what it does not need, once it has what it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sandbox {
+    /// Yes, as far as the kernel can.
+    On,
+    /// No, but the kernel's log says which system calls would be refused.
+    Log,
+    /// No.
+    Off,
+}
+
 /// First frame on a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerConfig {
@@ -62,6 +73,8 @@ pub struct WorkerConfig {
     pub gro: bool,
     /// Pages of the buffers.
     pub huge_pages: HugePages,
+    /// What it gives up once its sockets are open.
+    pub sandbox: Sandbox,
     /// Ports from which transports are given theirs: first and last, this worker's alone.
     pub port_range: (u16, u16),
     /// Wanted `SO_RCVBUF` of each media socket, in bytes.

@@ -3,6 +3,7 @@
 
 mod call;
 mod logs;
+mod sandbox;
 mod seccomp;
 mod strangers;
 mod trouble;

@@ -9,6 +9,7 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use corecast_core::EndpointId;
+use io_uring::register::Restriction;
 use io_uring::types::{CancelBuilder, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, opcode, squeue};
 
@@ -22,6 +23,10 @@ const _: () = assert!(SUBMISSIONS as usize >= MAX_MESSAGES);
 
 /// A wait for more than can complete: sleeps until its time is up.
 pub(super) const MORE_THAN_COMES: usize = COMPLETIONS as usize;
+/// `IORING_REGISTER_FILES_UPDATE`, `IORING_REGISTER_PBUF_RING` and `IORING_UNREGISTER_PBUF_RING`.
+const REGISTER_FILES_UPDATE: u8 = 6;
+const REGISTER_BUFFER_RING: u8 = 22;
+const UNREGISTER_BUFFER_RING: u8 = 23;
 /// Buffers for receiving are the only group.
 const BUFFER_GROUP: u16 = 0;
 
@@ -67,8 +72,12 @@ impl Queue {
             .setup_taskrun_flag()
             .setup_submit_all()
             .setup_cqsize(COMPLETIONS)
+            .setup_r_disabled()
             .build(SUBMISSIONS)?;
         ring.submitter().register_files_sparse(u32::try_from(max_sockets).unwrap_or(u32::MAX))?;
+        // For ever: by a ring calls could be made that no filter of system calls sees.
+        ring.submitter().register_restrictions(&mut restrictions())?;
+        ring.submitter().register_enable_rings()?;
         try_enter(&mut ring)?;
         Ok(Self { ring })
     }
@@ -238,6 +247,22 @@ impl Queue {
             Completion { subject, result: completion.result(), flags: completion.flags() }
         })
     }
+}
+
+/// What the ring is for, and nothing else.
+fn restrictions() -> [Restriction; 9] {
+    let flags = squeue::Flags::FIXED_FILE | squeue::Flags::BUFFER_SELECT;
+    [
+        Restriction::sqe_op(opcode::Nop::CODE),
+        Restriction::sqe_op(opcode::RecvMsgMulti::CODE),
+        Restriction::sqe_op(opcode::SendMsg::CODE),
+        Restriction::sqe_op(opcode::PollAdd::CODE),
+        Restriction::sqe_op(opcode::AsyncCancel2::CODE),
+        Restriction::sqe_flags_allowed(flags.bits()),
+        Restriction::register_op(REGISTER_FILES_UPDATE),
+        Restriction::register_op(REGISTER_BUFFER_RING),
+        Restriction::register_op(UNREGISTER_BUFFER_RING),
+    ]
 }
 
 /// A profile may allow a ring to be made and not to be entered.
