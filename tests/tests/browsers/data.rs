@@ -3,7 +3,7 @@
 use corecast_tests::browser::{Browser, Driver, Page};
 use corecast_tests::relay::Path;
 use corecast_tests::script::Script;
-use corecast_tests::server::Server;
+use corecast_tests::server::{Server, wait_for};
 use serde_json::{Value, json};
 
 use crate::Stage;
@@ -66,6 +66,11 @@ fn both_ways(stage: &Stage, publisher: Browser, viewer: Browser) {
     one.start("talk", true, &json!({}));
     let agreed = two.start("talk", false, &json!({}));
     assert_eq!(agreed["max"], json!(262_144), "{agreed}");
+    // A channel is open to who opened it as soon as it has said so, and on a busy machine that has not come yet.
+    wait_for("the viewer's channel to be known", || {
+        let consumers = server.stats()["dataConsumers"].as_array().map_or(0, Vec::len);
+        (consumers > 0).then_some(())
+    });
     let (said, heard) = messages();
     one.say(&said);
     two.hears(&heard);

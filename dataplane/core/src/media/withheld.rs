@@ -79,11 +79,11 @@ pub(crate) struct Withheld {
     has_empty: bool,
     /// One more than the highest sequence number so far.
     end: u64,
-    /// Packets of history. A power of two.
-    window: u64,
     /// Packets counted.
     packets: u64,
     last_column: u32,
+    /// Packets of history, as a power of two: an unconnected session may have many streams.
+    window_log2: u8,
 }
 
 /// The counts of one filter.
@@ -101,9 +101,15 @@ struct Counts {
 }
 
 impl Withheld {
-    /// Nothing, of a stream with so many packets of history.
+    /// Nothing, of a stream with so many packets of history, a power of two.
     pub(crate) const fn new(window: u64) -> Self {
-        Self { columns: Vec::new(), has_empty: false, end: 0, window, packets: 0, last_column: 0 }
+        let window_log2 = window.trailing_zeros() as u8;
+        Self { columns: Vec::new(), has_empty: false, end: 0, packets: 0, last_column: 0, window_log2 }
+    }
+
+    /// Packets of history.
+    const fn window(&self) -> u64 {
+        1 << self.window_log2
     }
 
     /// Counts a packet that joins history.
@@ -116,7 +122,7 @@ impl Withheld {
     }
 
     fn count(&mut self, packet: &PacketMeta) {
-        let (from, window) = (self.end, self.window);
+        let (from, window) = (self.end, self.window());
         if packet.sequence < from {
             return;
         }
@@ -153,10 +159,10 @@ impl Withheld {
             ring: Box::default(),
             used: self.packets,
         };
-        let oldest = self.end.saturating_sub(self.window);
+        let oldest = self.end.saturating_sub(self.window());
         let mut next = oldest;
         for packet in (oldest..self.end).filter_map(held) {
-            counts.add(&packet, next, self.window);
+            counts.add(&packet, next, self.window());
             next = packet.sequence + 1;
         }
         self.columns.push(counts);
@@ -176,7 +182,7 @@ impl Withheld {
         if column == Column::UNCOUNTED {
             return filter.withholds(packet).map_or_else(|| Ok(Count::default()), Err);
         }
-        let (end, window, packets) = (self.end, self.window, self.packets);
+        let (end, window, packets) = (self.end, self.window(), self.packets);
         let counts = self.columns.iter_mut().find(|counts| counts.column == column).ok_or(Discard::LeftHistory)?;
         counts.used = packets;
         match counts.filter.withholds(packet) {
@@ -195,7 +201,7 @@ impl Withheld {
         if column == Column::NONE || column == Column::UNCOUNTED {
             return Some(Count::default());
         }
-        self.counts(column)?.at(sequence, self.end, self.window)
+        self.counts(column)?.at(sequence, self.end, self.window())
     }
 
     /// The count of the newest packet.
@@ -215,18 +221,18 @@ impl Withheld {
         if counts.ring.is_empty() {
             return Some(position);
         }
-        let oldest = self.end.saturating_sub(self.window);
+        let oldest = self.end.saturating_sub(self.window());
         // With every sequence number the position goes on by one, or stays where it is.
         let (mut low, mut high) = (oldest, self.end);
         while low < high {
             let middle = low + (high - low) / 2;
-            if middle.saturating_sub(counts.at(middle, self.end, self.window)?.packets) < position {
+            if middle.saturating_sub(counts.at(middle, self.end, self.window())?.packets) < position {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        let found = counts.at(low, self.end, self.window)?;
+        let found = counts.at(low, self.end, self.window())?;
         (low.saturating_sub(found.packets) == position).then_some(low)
     }
 
