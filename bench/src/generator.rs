@@ -388,9 +388,18 @@ impl Generator {
     /// Consent checks that all who joined over WebRTC have asked, and how many of them were answered.
     #[must_use]
     pub fn consent(&self) -> (u64, u64) {
+        self.upkeep().map(Upkeep::consent).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
+    /// Of those the ones that were not answered within a second.
+    #[must_use]
+    pub fn lost_checks(&self) -> u64 {
+        self.upkeep().map(Upkeep::lost_checks).sum()
+    }
+
+    fn upkeep(&self) -> impl Iterator<Item = &Upkeep> {
         let publishers = self.ends.publishers.iter().filter_map(Publisher::upkeep);
-        let consent = publishers.chain(self.ends.subscribers.upkeep()).map(Upkeep::consent);
-        consent.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        publishers.chain(self.ends.subscribers.upkeep())
     }
 
     /// Removes all subscribers and publishers. The caller has those that joined over WebRTC leave the server, in this

@@ -109,7 +109,7 @@ pub struct Step {
     /// again, of which 95 percent, and 99 percent of that within 250 ms. What the worker took to send what it still
     /// had is in it. Absent too if it was not seen within 5 s.
     pub recovery_ms: Option<f64>,
-    /// Consent checks without an answer, and sessions that the server no longer knew when they left.
+    /// Consent checks without an answer within a second, and sessions that the server no longer knew when they left.
     pub lost_control: u64,
 }
 
@@ -261,10 +261,9 @@ impl<'a> Overload<'a> {
             Some(drained) if offered <= 1.0 => self.recovery(drained, offered * capacity)?,
             _ => None,
         };
-        let (asked, answered) = self.generator.consent();
+        let lost_checks = self.generator.lost_checks();
         let window = self.offer(&what, offered * capacity, self.run.measured)?;
-        let (asked_since, answered_since) = self.generator.consent();
-        let lost_checks = (asked_since - asked).saturating_sub(answered_since - answered);
+        let lost_checks = self.generator.lost_checks().saturating_sub(lost_checks);
         self.overloaded = (offered > 1.0).then_some(window.drained);
         let stale = window.counters.discards.iter().find(|(name, _)| name == "stale");
         Ok(Step {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rand::distr::{Alphanumeric, SampleString as _};
@@ -41,6 +41,8 @@ const PRIORITY: u32 = 126 << 24 | 65_535 << 8 | 255;
 pub(super) const RESEND_CHECK_AFTER: Duration = Duration::from_millis(100);
 /// Requests whose answers are still awaited; older ones are forgotten.
 const MAX_OUTSTANDING: usize = 16;
+/// A request whose answer has not come for so long was lost, or its answer was. An answer that is late by less is no loss.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a STUN message means to the checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +69,9 @@ pub struct Checks {
     /// Requests that were answered with success.
     pub(super) answered: u64,
     tie_breaker: u64,
-    outstanding: VecDeque<TransactionId>,
+    outstanding: VecDeque<(TransactionId, Instant)>,
+    /// Of those that are no longer awaited.
+    lost: u64,
 }
 
 /// Whether a datagram is STUN's (RFC 7983 section 7).
@@ -106,7 +110,14 @@ impl Checks {
     /// Checks of the pair of these two sides.
     #[must_use]
     pub fn new(local: Credentials, remote: Credentials) -> Self {
-        Self { local, remote, asked: 0, answered: 0, tie_breaker: rand::random(), outstanding: VecDeque::new() }
+        let (tie_breaker, outstanding) = (rand::random(), VecDeque::new());
+        Self { local, remote, asked: 0, answered: 0, tie_breaker, outstanding, lost: 0 }
+    }
+
+    /// Requests that were not answered in time.
+    pub(super) fn lost(&self) -> u64 {
+        let late = self.outstanding.iter().filter(|(_, asked_at)| asked_at.elapsed() >= ANSWERED_WITHIN);
+        self.lost + late.count() as u64
     }
 
     /// The next check. It nominates the pair at once, as aggressive nomination does: there is only one.
@@ -121,8 +132,9 @@ impl Checks {
         let message = binding_request(&username, &self.remote.password, &attributes)?;
         if self.outstanding.len() == MAX_OUTSTANDING {
             self.outstanding.pop_front();
+            self.lost += 1;
         }
-        self.outstanding.push_back(message.transaction_id);
+        self.outstanding.push_back((message.transaction_id, Instant::now()));
         self.asked += 1;
         Ok(message.raw)
     }
@@ -147,7 +159,7 @@ impl Checks {
     }
 
     fn forget(&mut self, transaction_id: TransactionId) -> bool {
-        let found = self.outstanding.iter().position(|outstanding| *outstanding == transaction_id);
+        let found = self.outstanding.iter().position(|(outstanding, _)| *outstanding == transaction_id);
         found.is_some_and(|index| self.outstanding.remove(index).is_some())
     }
 

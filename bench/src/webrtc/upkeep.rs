@@ -79,6 +79,12 @@ impl Upkeep {
         (self.checks.asked, self.checks.answered)
     }
 
+    /// Checks that were not answered within a second.
+    #[must_use]
+    pub fn lost_checks(&self) -> u64 {
+        self.checks.lost()
+    }
+
     /// Leaves as an endpoint should: the session is deleted, then the association closed.
     ///
     /// # Errors
