@@ -233,26 +233,30 @@ impl<'a> Overload<'a> {
         run.attempt(what, |show| self.generator.measure(&mut self.server, timing, show))
     }
 
-    /// The most packets per second that have left, of loads that rise until they no longer leave as a whole.
+    /// Packets per second that the worker can send: the most of the loads that leave as a whole, or what leaves of a
+    /// little more for as long as a step takes, if that is more.
     fn capacity(&mut self) -> anyhow::Result<f64> {
         self.run.progress.note("looking for the capacity");
         let measured = Duration::from_secs_f64(RISE_SECONDS);
         let light = self.offer("capacity", 100.0 * self.fan_out(), measured)?;
         let cpu_ns = light.cpu_ns_per_packet().context("the server does not say what it used")?;
-        let (mut offered, mut most) = (0.5e9 / cpu_ns, 0.0_f64);
+        let (mut offered, mut whole) = (0.5e9 / cpu_ns, 0.0_f64);
         let mut fell_short = false;
         for _ in 0..MAX_RISES {
             let window = self.offer("capacity", offered, measured)?;
-            let left = window.counters.packets_sent as f64 / window.seconds;
-            most = most.max(left);
+            let left = left_per_second(&window);
             let falls_short = left < ENOUGH * window.expected as f64 / window.seconds;
             if falls_short && fell_short {
                 break;
             }
+            if !falls_short {
+                whole = whole.max(left);
+            }
             fell_short = falls_short;
             offered *= RISE;
         }
-        Ok(most)
+        let window = self.offer("capacity", whole * RISE, self.run.measured)?;
+        Ok(whole.max(left_per_second(&window)))
     }
 
     fn step(&mut self, offered: f64, capacity: f64) -> anyhow::Result<Step> {
@@ -268,7 +272,7 @@ impl<'a> Overload<'a> {
         let stale = window.counters.discards.iter().find(|(name, _)| name == "stale");
         Ok(Step {
             offered_ratio: rounded(window.expected as f64 / window.seconds / capacity, 3),
-            goodput_ratio: rounded(window.counters.packets_sent as f64 / window.seconds / capacity, 3),
+            goodput_ratio: rounded(left_per_second(&window) / capacity, 3),
             p99_us: quantile_us(&window, 0.99),
             stale: stale.map_or(0, |(_, packets)| *packets),
             recovery_ms,
@@ -289,6 +293,10 @@ impl<'a> Overload<'a> {
         }
         Ok(None)
     }
+}
+
+fn left_per_second(window: &Window) -> f64 {
+    window.counters.packets_sent as f64 / window.seconds
 }
 
 fn print(title: &str, steps: &[Step], json: bool) -> anyhow::Result<()> {
