@@ -16,6 +16,7 @@ pub mod generator;
 pub mod http;
 pub mod meeting;
 pub mod network;
+pub mod node;
 pub mod outcome;
 pub mod packet;
 pub mod plot;

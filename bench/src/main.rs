@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use corecast_bench::calls::overload;
 use corecast_bench::{
-    calls, crash, data, fanout, flood, floor_loop, floor_table, meeting, network, rtp, soak, target, wide,
+    calls, crash, data, fanout, flood, floor_loop, floor_table, meeting, network, node, rtp, soak, target, wide,
 };
 
 /// RTP load generator for corecast
@@ -22,6 +22,8 @@ enum Command {
     Fanout(fanout::FanoutArgs),
     /// Measure one worker: everybody sends and gets what all the others send
     Meeting(meeting::MeetingArgs),
+    /// Measure corecast as mediasoup's worker, through mediasoup's Node library, beside another worker
+    Mediasoup(node::MediasoupArgs),
     /// Measure the least that forwarding can cost on this machine
     Floor(floor_table::FloorArgs),
     /// Send RTP to an address
@@ -72,6 +74,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Fanout(args) => fanout::run(&args),
         Command::Meeting(args) => meeting::run(&args),
+        Command::Mediasoup(args) => node::run(&args),
         Command::Floor(args) => floor_table::run(&args),
         Command::Rtp(args) => rtp::run(&args),
         Command::WebRtc(args) => calls::run(&args),

@@ -116,16 +116,17 @@ impl Setting {
         })
     }
 
-    /// Measures two things with one load.
+    /// Measures things with one load, so many steps of it.
     ///
     /// # Errors
     /// What `measure` says.
     pub fn measure_beside<T>(
         &self,
         load: Load,
+        steps: u64,
         measure: impl FnOnce(&Run<'_>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        self.prepared(load, 2, |run, _| measure(run))
+        self.prepared(load, steps, |run, _| measure(run))
     }
 
     fn prepared<T>(

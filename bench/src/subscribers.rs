@@ -24,6 +24,8 @@ use crate::webrtc::upkeep::{Upkeep, Watching};
 
 /// One packet in so many is opened and compared.
 const SAMPLE: u64 = 64;
+/// SSRC under which mediasoup's own worker probes; no target promises it.
+const PROBES: u32 = 1_234;
 const SOCKET_BUFFER_BYTES: i32 = 8 * 1_024 * 1_024;
 const MAX_LATENCY_NS: u64 = 60_000_000_000;
 
@@ -384,6 +386,9 @@ impl Subscriber {
         }
         let sequence = u16::from_be_bytes([header[2], header[3]]);
         let ssrc = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+        if ssrc == PROBES {
+            return Ok(());
+        }
         let hint = (ssrc & 0xfff) as usize;
         let number = match self.streams.get(hint) {
             Some(stream) if stream.promised.ssrc == ssrc => hint,

@@ -88,7 +88,7 @@ pub fn run(args: &WideArgs) -> anyhow::Result<()> {
     let stream = Stream { pps: args.pps, profile: args.profile, payload: args.payload };
     let load = args.setting.load(Shape::Broadcast, (args.publishers, args.subscribers as usize), &stream);
     let cores = args.cores()?;
-    let (one, wide) = args.setting.measure_beside(load, |run| {
+    let (one, wide) = args.setting.measure_beside(load, 2, |run| {
         let one = run.target("one worker", || LinkedWorker::start(run.setup))?;
         let wide = window(run, &cores)?;
         Ok((one, wide))

@@ -109,6 +109,24 @@ fn a_room_on_several_workers_forwards_everything_and_the_figures_are_those_named
     }
 }
 
+/// Through mediasoup's Node library, which the tests' setup installs.
+#[test]
+fn corecast_is_measured_as_mediasoups_worker() {
+    let (worker, modules) = ("../target/debug/corecast-mediasoup-worker", "../tests/mediasoup");
+    let small = ["mediasoup", "--json", "--worker", worker, "--modules", modules, "--warm-up", "0.3", "--retries", "0"];
+    for (shape, receivers) in [(&["--subscribers", "4", "--profile", "frame"][..], 4), (&["--meeting", "3"], 2)] {
+        for crypto in ["none", "gcm128"] {
+            let figures = json(&[&small[..], shape, &["--seconds", "0.5", "--crypto", crypto]].concat());
+            let sent = figures["sent"].as_u64().expect("a number");
+            assert!(sent > 100, "{figures}");
+            assert_eq!((&figures["received"], &figures["lost"]), (&(sent * receivers).into(), &0.into()), "{figures}");
+            for name in ["cpu_ns_per_packet", "create_p50_us", "connect_p99_us", "consume_p50_us"] {
+                assert!(figures[name].as_f64().expect(name) > 0.0, "{figures}");
+            }
+        }
+    }
+}
+
 #[test]
 fn calls_outlive_a_death_and_the_figures_are_those_named() {
     let _alone = SERVER.lock().unwrap_or_else(PoisonError::into_inner);

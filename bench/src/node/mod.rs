@@ -1,0 +1,177 @@
+//! `corecast-bench mediasoup`: corecast as mediasoup's worker, driven through mediasoup's Node library as an application
+//! does, and another worker in its place, with the same load.
+
+mod worker;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::generator::{Generator, Load, Shape, Window};
+use crate::outcome::{Outcome, Run};
+use crate::report::{Figures, duration, grouped, rounded, table};
+use crate::schedule::{Payload, Profile};
+use crate::setting::{Setting, Stream};
+use worker::{Calls, NodeWorker};
+
+/// What is measured.
+#[derive(Clone, Debug, clap::Args)]
+pub struct MediasoupArgs {
+    /// corecast-mediasoup-worker; by default the one beside this program
+    #[arg(long, value_name = "FILE")]
+    worker: Option<PathBuf>,
+    /// Another worker that is measured after it, with the same load: mediasoup's own
+    #[arg(long, value_name = "FILE")]
+    beside: Option<PathBuf>,
+    /// Folder with mediasoup's Node library in its `node_modules`
+    #[arg(long, value_name = "DIR", default_value = "tests/mediasoup")]
+    modules: PathBuf,
+    /// A meeting of so many instead: each sends sound and pictures and gets those of the others
+    #[arg(long, value_name = "PEERS", value_parser = clap::value_parser!(u16).range(2..=1_000))]
+    meeting: Option<u16>,
+    /// Nobody in the meeting sends pictures
+    #[arg(long, requires = "meeting")]
+    audio_only: bool,
+    /// How many receive every publisher
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    subscribers: u32,
+    /// How many send
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    publishers: u16,
+    /// Packets per second of each publisher, in a meeting of its pictures
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pps: u32,
+    /// RTP payload: bytes, or "mix" for frames of random size, each split nearly evenly
+    #[arg(long, default_value = "1200")]
+    payload: Payload,
+    /// How packets are spread over time
+    #[arg(long, value_enum, default_value = "pacer")]
+    profile: Profile,
+    #[command(flatten)]
+    setting: Setting,
+}
+
+/// What is told of one worker: the figures of `fanout`, without those of the floor and of trains, which the library does
+/// not tell; the time of its calls, and its memory.
+#[derive(Debug, Serialize)]
+struct MediasoupFigures {
+    worker: String,
+    #[serde(flatten)]
+    media: Figures,
+    create_p50_us: f64,
+    create_p99_us: f64,
+    connect_p50_us: f64,
+    connect_p99_us: f64,
+    consume_p50_us: f64,
+    consume_p99_us: f64,
+    /// Resident memory that a transport and its consumers have added, in bytes.
+    bytes_per_transport: u64,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// Something could not be measured, or a subscriber got what it should not have.
+pub fn run(args: &MediasoupArgs) -> anyhow::Result<()> {
+    let load = args.load();
+    let own = match &args.worker {
+        Some(path) => path.clone(),
+        None => std::env::current_exe()?.with_file_name("corecast-mediasoup-worker"),
+    };
+    let steps = 1 + u64::from(args.beside.is_some());
+    let measured = args.setting.measure_beside(load, steps, |run| {
+        let others = args.beside.iter().map(|path| ("the other worker", path));
+        let workers = std::iter::once(("corecast's worker", &own)).chain(others);
+        workers.map(|(name, path)| measure(args, run, name, path)).collect::<anyhow::Result<Vec<_>>>()
+    })?;
+    if args.setting.json {
+        for figures in &measured {
+            println!("{}", serde_json::to_string(figures)?);
+        }
+    } else {
+        println!("{}", args.title(&load));
+        print(&measured);
+    }
+    Ok(())
+}
+
+fn measure(args: &MediasoupArgs, run: &Run<'_>, name: &str, path: &Path) -> anyhow::Result<MediasoupFigures> {
+    let (mut calls, mut grown) = (Calls::default(), 0);
+    let window = run.attempt(name, |show| {
+        let mut worker = NodeWorker::start(path, &args.modules, run.setup.core)?;
+        let before = worker.resident_bytes()?;
+        let mut generator = Generator::connect(&run.load, &mut worker)?;
+        grown = worker.resident_bytes()?.saturating_sub(before);
+        calls = worker.calls().clone();
+        generator.measure(&mut worker, run.timing(), show)
+    })?;
+    Ok(figures(name, run, window, &calls, grown))
+}
+
+fn figures(name: &str, run: &Run<'_>, window: Window, calls: &Calls, grown: u64) -> MediasoupFigures {
+    let outcome = Outcome { window, floors: Vec::new(), io: run.setup.io, warnings: Vec::new() };
+    let quantile = |of: &[f64], quantile: f64| {
+        let mut sorted = of.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let at = (sorted.len().saturating_sub(1) as f64 * quantile).round() as usize;
+        rounded(sorted.get(at).copied().unwrap_or_default(), 0)
+    };
+    MediasoupFigures {
+        worker: name.to_owned(),
+        media: outcome.figures(&run.load),
+        create_p50_us: quantile(&calls.create, 0.5),
+        create_p99_us: quantile(&calls.create, 0.99),
+        connect_p50_us: quantile(&calls.connect, 0.5),
+        connect_p99_us: quantile(&calls.connect, 0.99),
+        consume_p50_us: quantile(&calls.consume, 0.5),
+        consume_p99_us: quantile(&calls.consume, 0.99),
+        bytes_per_transport: grown / calls.create.len().max(1) as u64,
+    }
+}
+
+fn print(measured: &[MediasoupFigures]) {
+    let header = std::iter::once(String::new()).chain(measured.iter().map(|of| of.worker.clone()));
+    let mut rows = table(["", "", ""]);
+    rows.set_header(header);
+    let mut row = |name: &str, value: &dyn Fn(&MediasoupFigures) -> String| {
+        rows.add_row(std::iter::once(name.to_owned()).chain(measured.iter().map(value)));
+    };
+    row("CPU per packet sent, ns", &|of| {
+        of.media.cpu_ns_per_packet.map_or_else(|| "-".into(), |ns| format!("{ns:.0}"))
+    });
+    row("forwarded per second", &|of| grouped(of.media.fwd_pps as u64));
+    row("latency p50", &|of| duration(of.media.p50_us * 1e3));
+    row("latency p99", &|of| duration(of.media.p99_us * 1e3));
+    row("lost by the server", &|of| grouped(of.media.lost_server));
+    row("lost by subscribers' sockets", &|of| grouped(of.media.lost_receiver));
+    row("steal, %", &|of| format!("{:.1}", of.media.steal_pct));
+    let both = |p50: f64, p99: f64| format!("{}, {}", duration(p50 * 1e3), duration(p99 * 1e3));
+    row("createPlainTransport p50, p99", &|of| both(of.create_p50_us, of.create_p99_us));
+    row("connect p50, p99", &|of| both(of.connect_p50_us, of.connect_p99_us));
+    row("consume p50, p99", &|of| both(of.consume_p50_us, of.consume_p99_us));
+    row("memory per transport, bytes", &|of| grouped(of.bytes_per_transport));
+    println!("{rows}");
+    if let [own, other] = measured
+        && let Some((own, other)) = own.media.cpu_ns_per_packet.zip(other.media.cpu_ns_per_packet)
+    {
+        println!("corecast spends {:.2} times what the other worker does", own / other);
+    }
+}
+
+impl MediasoupArgs {
+    fn load(&self) -> Load {
+        let stream = Stream { pps: self.pps, profile: self.profile, payload: self.payload };
+        match self.meeting {
+            Some(peers) => {
+                let shape = Shape::Meeting { pictures: !self.audio_only };
+                self.setting.load(shape, (peers, usize::from(peers)), &stream)
+            }
+            None => self.setting.load(Shape::Broadcast, (self.publishers, self.subscribers as usize), &stream),
+        }
+    }
+
+    fn title(&self, load: &Load) -> String {
+        let title = load.title(corecast_wire::Io::Auto);
+        title.replace(", auto,", ",")
+    }
+}
