@@ -55,7 +55,7 @@ impl Details {
             paused,
             muted: false,
             scores: Vec::new(),
-            counted: Vec::new(),
+            looks: Vec::new(),
             rates: Vec::new(),
         };
         (producer, ProduceOptions { paused, ..produce })

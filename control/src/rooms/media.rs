@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use corecast_wire::{
-    BEST_SCORE, ConsumerId, Counted, DataConsumerId, DataProducerId, ProduceOptions, ProducerId, SctpStreamParameters,
+    BEST_SCORE, ConsumerId, DataConsumerId, DataProducerId, ProduceOptions, ProducerId, Scores, SctpStreamParameters,
     SpatialLayer, TransportId,
 };
 use serde_json::Value;
@@ -40,9 +40,9 @@ pub(super) struct Producer {
     pub(super) paused: bool,
     /// By an operator.
     pub(super) muted: bool,
-    /// How its streams did when they were last looked at, and what was counted then.
+    /// How its streams do, and the last looks at them.
     pub(super) scores: Vec<StreamScore>,
-    pub(super) counted: Vec<Counted>,
+    pub(super) looks: Vec<Scores>,
     /// Bit rates of its streams.
     pub(super) rates: Vec<Rate>,
 }
@@ -64,7 +64,7 @@ impl Producer {
             paused: options.paused,
             muted: false,
             scores: Vec::new(),
-            counted: Vec::new(),
+            looks: Vec::new(),
             rates: Vec::new(),
         };
         (producer, options)
@@ -129,6 +129,7 @@ pub(super) struct Consumer {
     /// Its bit rate, and how well its own stream arrives, 0 to 10, as last looked at.
     pub(super) rate: Rate,
     pub(super) score: u8,
+    pub(super) looks: Scores,
     /// SSRC of its retransmissions.
     pub(super) rtx_ssrc: Option<u32>,
 }
@@ -142,9 +143,22 @@ impl Consumer {
         producer: String,
         layer: Option<ConsumerStates>,
     ) -> Self {
-        let (rate, transport) = (Rate::default(), transport.to_owned());
+        let (rate, looks, transport) = (Rate::default(), Scores::default(), transport.to_owned());
         let (takes, rtx_ssrc, wishes_less) = (None, None, false);
-        Self { id, site, transport, owner, producer, layer, wishes_less, takes, rate, score: BEST_SCORE, rtx_ssrc }
+        Self {
+            id,
+            site,
+            transport,
+            owner,
+            producer,
+            layer,
+            wishes_less,
+            takes,
+            rate,
+            score: BEST_SCORE,
+            looks,
+            rtx_ssrc,
+        }
     }
 
     /// Whether it can be moved to a producer: its receiver takes the codec that comes first there.

@@ -304,7 +304,7 @@ impl SavedProducer {
             paused: self.paused,
             muted: self.muted,
             scores: Vec::new(),
-            counted: Vec::new(),
+            looks: Vec::new(),
             rates: Vec::new(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use corecast_wire::{Command, ConsumerId, Counted, Object, ObjectStats, ProducerId, Reply, StreamStats};
+use corecast_wire::{Command, ConsumerId, ConsumerStats, Object, ObjectStats, ProducerId, Reply, Scores, StreamStats};
 
 use super::ear::{ConsumerScore, PeerEvent, StreamScore};
 use super::error::Error;
@@ -58,10 +58,7 @@ impl Room {
             let Ok(Reply::ObjectStats(stats)) = reply else { continue };
             match *stats {
                 ObjectStats::Producer(stats) => state.score_producer(stats.producer, &stats.streams),
-                ObjectStats::Consumer(stats) => {
-                    let score = stats.score();
-                    state.score_consumer(stats.consumer, score);
-                }
+                ObjectStats::Consumer(stats) => state.score_consumer(&stats),
                 _ => {}
             }
         }
@@ -85,10 +82,13 @@ impl State {
         }
     }
 
-    fn score_consumer(&mut self, id: ConsumerId, score: u8) {
-        let found = self.consumers.iter_mut().find(|(_, consumer)| consumer.id == id);
-        let Some((name, consumer)) = found.filter(|(_, consumer)| consumer.score != score) else { return };
-        consumer.score = score;
+    fn score_consumer(&mut self, stats: &ConsumerStats) {
+        let found = self.consumers.iter_mut().find(|(_, consumer)| consumer.id == stats.consumer);
+        let Some((name, consumer)) = found else { return };
+        let score = consumer.looks.of_report(stats.fraction_lost);
+        if std::mem::replace(&mut consumer.score, score) == score {
+            return;
+        }
         let (name, owner) = (name.clone(), consumer.owner.clone());
         if let Some(score) = self.consumer_score(&name) {
             self.tell(&owner, PeerEvent::ConsumerScored { consumer: name, score });
@@ -104,11 +104,10 @@ impl State {
 impl Producer {
     /// Whether its streams do otherwise than when they were last looked at.
     fn is_rescored(&mut self, streams: &[StreamStats]) -> bool {
-        self.counted.resize(streams.len(), Counted::default());
+        self.looks.resize(streams.len(), Scores::default());
         let mut scores = Vec::new();
-        for (encoding, (stream, counted)) in streams.iter().zip(&mut self.counted).enumerate() {
-            let score = stream.score(*counted);
-            *counted = stream.counted();
+        for (encoding, (stream, looks)) in streams.iter().zip(&mut self.looks).enumerate() {
+            let score = looks.of_stream(stream, streams.len() > 1);
             if let Some(ssrc) = stream.ssrc {
                 scores.push(StreamScore { encoding, ssrc, rid: stream.rid.clone(), score });
             }

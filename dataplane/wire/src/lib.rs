@@ -50,7 +50,7 @@ pub use rtp_parameters::{
     Codec, CodecMapping, ConsumeOptions, ConsumerExtension, EncodingMapping, ExtensionMapping, HeaderExtension,
     MediaKind, PayloadTypeMapping, ProduceOptions, RtxOptions, SrtpCryptoSuite, SrtpParameters,
 };
-pub use score::{BEST_SCORE, Counted};
+pub use score::{BEST_SCORE, Scores};
 pub use stats::{
     ConsumerStats, CoreTime, Limit, Object, ObjectStats, OutgoingCause, OutgoingStats, ProducerStats, Silence,
     StatsPage, StreamStats, TransportStats, Usage, WebRtcStats,

@@ -10,7 +10,7 @@ use corecast_mediasoup_worker::fbs::consumer::{
 use corecast_mediasoup_worker::fbs::producer::DumpResponse;
 use corecast_mediasoup_worker::fbs::rtp_parameters::{RtpCodecParameters, RtpMapping, Type};
 use corecast_mediasoup_worker::fbs::transport::{ConsumeRequest, ConsumeResponse, ProduceResponse};
-use corecast_wire::{BEST_SCORE, Command, ConsumerId, Counted, ProducerId, SpatialLayer, TransportId};
+use corecast_wire::{BEST_SCORE, Command, ConsumerId, ProducerId, Scores, SpatialLayer, TransportId};
 
 use super::objects::{Consumer, Named, Producer};
 use super::rates::Rate;
@@ -45,7 +45,7 @@ impl Door {
             traces: Vec::new(),
             consumers: BTreeSet::new(),
             scores: vec![0; encodings],
-            counted: vec![Counted::default(); encodings],
+            looks: vec![Scores::default(); encodings],
             rates: vec![Rate::new(); encodings],
         };
         self.objects.producers.insert(id, producer);
@@ -83,6 +83,7 @@ impl Door {
             preferred: None,
             current: None,
             score: BEST_SCORE,
+            looks: Scores::default(),
             rates: vec![Rate::new(); parts.len()],
             parts,
         };

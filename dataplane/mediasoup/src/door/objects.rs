@@ -12,8 +12,8 @@ use corecast_mediasoup_worker::fbs::transport::{Options, Protocol, TraceEventTyp
 use corecast_mediasoup_worker::fbs::web_rtc_transport::{DtlsRole, IceCandidate};
 use corecast_mediasoup_worker::fbs::{consumer, data_consumer, data_producer, producer};
 use corecast_wire::{
-    ConsumerId, Counted, CurrentLayer, DataConsumerId, DataProducerId, DtlsState, IceParameters, IceState, IceTuple,
-    OutgoingBitrates, ProducerId, RouterId, RtpObserverId, SctpState, TransportId, WebRtcServerId,
+    ConsumerId, CurrentLayer, DataConsumerId, DataProducerId, DtlsState, IceParameters, IceState, IceTuple,
+    OutgoingBitrates, ProducerId, RouterId, RtpObserverId, Scores, SctpState, TransportId, WebRtcServerId,
 };
 
 use super::rates::Rate;
@@ -131,9 +131,9 @@ pub(super) struct Producer {
     pub(super) is_paused: bool,
     pub(super) traces: Vec<producer::TraceEventType>,
     pub(super) consumers: BTreeSet<ConsumerId>,
-    /// One for each encoding, and what it had counted when it was scored.
+    /// One for each encoding, and the last looks at it.
     pub(super) scores: Vec<u8>,
-    pub(super) counted: Vec<Counted>,
+    pub(super) looks: Vec<Scores>,
     pub(super) rates: Vec<Rate>,
 }
 
@@ -154,6 +154,7 @@ pub(super) struct Consumer {
     pub(super) preferred: Option<consumer::ConsumerLayers>,
     pub(super) current: Option<CurrentLayer>,
     pub(super) score: u8,
+    pub(super) looks: Scores,
     /// One for each part.
     pub(super) rates: Vec<Rate>,
 }

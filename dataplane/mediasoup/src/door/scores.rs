@@ -47,16 +47,16 @@ impl Door {
                 continue;
             };
             if let ObjectStats::Consumer(stats) = *stats {
-                self.score_consumer(id, stats.score());
+                self.score_consumer(id, stats.fraction_lost);
             }
         }
     }
 
     fn score_producer(&mut self, id: ProducerId, streams: &[StreamStats]) {
         let Some(producer) = self.objects.producers.get_mut(&id) else { return };
-        let counted = producer.counted.iter_mut().zip(streams);
-        let scores: Vec<u8> =
-            counted.map(|(counted, stream)| stream.score(std::mem::replace(counted, stream.counted()))).collect();
+        let of_several = streams.len() > 1;
+        let looks = producer.looks.iter_mut().zip(streams);
+        let scores: Vec<u8> = looks.map(|(looks, stream)| looks.of_stream(stream, of_several)).collect();
         if scores == producer.scores {
             return;
         }
@@ -72,11 +72,12 @@ impl Door {
         }
     }
 
-    fn score_consumer(&mut self, id: ConsumerId, score: u8) {
-        let found = self.objects.consumers.get_mut(&id).filter(|consumer| consumer.score != score);
-        let Some(consumer) = found else { return };
-        consumer.score = score;
-        self.tell_score(id);
+    fn score_consumer(&mut self, id: ConsumerId, fraction_lost: u8) {
+        let Some(consumer) = self.objects.consumers.get_mut(&id) else { return };
+        let score = consumer.looks.of_report(fraction_lost);
+        if std::mem::replace(&mut consumer.score, score) != score {
+            self.tell_score(id);
+        }
     }
 
     /// Tells of a consumer's score, and those of its producer.
