@@ -391,7 +391,7 @@ impl Generator {
         self.upkeep().map(Upkeep::consent).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
-    /// Of those the ones that were not answered within a second.
+    /// The checks that were not answered within a second.
     #[must_use]
     pub fn lost_checks(&self) -> u64 {
         self.upkeep().map(Upkeep::lost_checks).sum()

@@ -1,5 +1,5 @@
-//! `corecast-bench mediasoup`: corecast as mediasoup's worker, driven through mediasoup's Node library as an application
-//! does, and another worker in its place, with the same load.
+//! `corecast-bench mediasoup`: corecast as mediasoup's worker, driven through mediasoup's Node library as an
+//! application does, and another worker in its place, with the same load.
 
 mod worker;
 
@@ -51,8 +51,8 @@ pub struct MediasoupArgs {
     setting: Setting,
 }
 
-/// What is told of one worker: the figures of `fanout`, without those of the floor and of trains, which the library does
-/// not tell; the time of its calls, and its memory.
+/// What is told of one worker: the figures of `fanout`, without those of the floor and of trains, which the library
+/// does not tell; the time of its calls, and its memory.
 #[derive(Debug, Serialize)]
 struct MediasoupFigures {
     worker: String,

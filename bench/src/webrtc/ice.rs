@@ -41,7 +41,7 @@ const PRIORITY: u32 = 126 << 24 | 65_535 << 8 | 255;
 pub(super) const RESEND_CHECK_AFTER: Duration = Duration::from_millis(100);
 /// Requests whose answers are still awaited; older ones are forgotten.
 const MAX_OUTSTANDING: usize = 16;
-/// A request whose answer has not come for so long was lost, or its answer was. An answer that is late by less is no loss.
+/// A request whose answer has not come for so long was lost, or its answer was: one that is late by less is no loss.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a STUN message means to the checks.
@@ -70,7 +70,7 @@ pub struct Checks {
     pub(super) answered: u64,
     tie_breaker: u64,
     outstanding: VecDeque<(TransactionId, Instant)>,
-    /// Of those that are no longer awaited.
+    /// Requests that are no longer awaited.
     lost: u64,
 }
 

@@ -1,6 +1,6 @@
-//! How well media arrives, as mediasoup tells it: 0 (nothing comes) to 10 (nothing is lost). Of one look that is the fourth
-//! power of the share of packets that arrive, less those that are lost; of the last looks it is their mean, in which the
-//! newest weighs most. A stream that is one of several encodings and stops has 0 at once.
+//! How well media arrives, as mediasoup tells it: 0 (nothing comes) to 10 (nothing is lost). A look at it comes to the
+//! fourth power of the share of packets that arrive, less those that are lost; the score is the mean of the last
+//! looks, in which the newest weighs most. A stream that is one of several encodings and stops has 0 at once.
 
 use std::collections::VecDeque;
 
@@ -17,12 +17,13 @@ const LOOKS: usize = 24;
 pub struct Scores {
     received: u64,
     lost: i64,
-    /// Of each look, the oldest first. None before it has come, and after it has stopped.
+    /// What each look came to, the oldest first. None before it has come, and after it has stopped.
     looks: VecDeque<u8>,
 }
 
 impl Scores {
-    /// Looks at a stream that comes, `of_several` encodings or the only one: how well it arrives. 0 before it has begun.
+    /// Looks at a stream that comes, one `of_several` encodings or the only one: how well it arrives. 0 before it has
+    /// begun.
     pub fn of_stream(&mut self, stats: &StreamStats, of_several: bool) -> u8 {
         let received = stats.packet_count.saturating_sub(self.received);
         let lost = u64::try_from(stats.packets_lost.saturating_sub(self.lost)).unwrap_or(0);
@@ -83,7 +84,7 @@ mod tests {
         assert_eq!(look(0, 0), 0, "nothing has come yet");
         assert_eq!(look(100, 50), 10, "it begins");
         assert_eq!(look(200, 50), 10);
-        // Of 84 that came without 16 that did not, 4; (10 + 2 * 10 + 3 * 4) / 6.
+        // 84 came and 16 did not: 4. (10 + 2 * 10 + 3 * 4) / 6.
         assert_eq!(look(284, 66), 7);
         let worse: Vec<u8> = (1..=30).map(|second| look(284 + 84 * second, 66 + 16 * second as i64)).collect();
         assert!(worse.windows(2).all(|two| two[1] <= two[0]), "{worse:?}");
