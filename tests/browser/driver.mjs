@@ -6,6 +6,7 @@
 //   open        {page, browser, url, width?, height?, wishes?}         -> true; `page` is the name it is called by
 //   reload      {page}                                                 -> true
 //   resize      {page, width, height}                                  -> true
+//   scheme      {page, dark}                                           -> true; which colours its window asks for
 //   close       {page}                                                 -> true
 //   call        {page, name, args?}                                    -> what `window.probe[name](...args)` gives
 //   screenshot  {page, path, width, height}                            -> true
@@ -78,6 +79,11 @@ const commands = {
 
   async resize({ page: name, width, height }) {
     await page(name).setViewport({ width, height });
+    return true;
+  },
+
+  async scheme({ page: name, dark }) {
+    await page(name).emulateMediaFeatures([{ name: 'prefers-color-scheme', value: dark ? 'dark' : 'light' }]);
     return true;
   },
 

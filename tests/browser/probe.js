@@ -124,7 +124,7 @@
         outbound.push({
           codec: codec(stat),
           ...pick(stat, [
-            'kind', 'rid', 'active', 'ssrc', 'packetsSent', 'framesEncoded', 'keyFramesEncoded', 'framesPerSecond', 'frameWidth',
+            'kind', 'rid', 'active', 'ssrc', 'packetsSent', 'bytesSent', 'framesEncoded', 'keyFramesEncoded', 'framesPerSecond', 'frameWidth',
             'frameHeight', 'scalabilityMode', 'encoderImplementation', 'retransmittedPacketsSent', 'nackCount',
             'pliCount', 'targetBitrate', 'qualityLimitationReason',
           ]),
@@ -167,7 +167,8 @@
     for (const tile of document.querySelectorAll('[data-peer]')) {
       const layer = tile.querySelector('[data-of="layer"]')?.textContent ?? null;
       const { peer, state, camera, sound, screen } = tile.dataset;
-      seen.tiles.push({ peer, state: state ?? null, layer, camera, sound, screen: screen !== undefined });
+      const note = tile.querySelector('.note')?.textContent ?? '';
+      seen.tiles.push({ peer, state: state ?? null, layer, camera, sound, note, screen: screen !== undefined });
     }
     seen.connections = connections.length;
     return seen;
@@ -193,6 +194,15 @@
     document.getElementById(id).click();
     return true;
   }
+
+  /** Presses what this selector finds first of what can be seen. */
+  function click(selector) {
+    [...document.querySelectorAll(selector)].find((one) => one.checkVisibility()).click();
+    return true;
+  }
+
+  /** Whether what this selector finds can be seen. */
+  const visible = (selector) => document.querySelector(selector)?.checkVisibility() ?? false;
 
   /** Writes something into the chat and sends it, as a person does. */
   function chat(text) {
@@ -377,7 +387,7 @@
   }
 
   window.probe = {
-    breakSocket, watch, watched, dashboard, open, wishes, look, agreed, people, received, restartIce, press, chat, react, talk, changeCamera, summary, startSession, openChannel, channelOpens, say, sayAll, heard,
+    breakSocket, watch, watched, dashboard, open, wishes, look, agreed, people, received, restartIce, press, click, visible, chat, react, talk, changeCamera, summary, startSession, openChannel, channelOpens, say, sayAll, heard,
     closeChannel, channelCloses, endSession,
   };
 })();

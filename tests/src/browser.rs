@@ -222,6 +222,14 @@ impl Page<'_> {
         self.driver.ask("resize", asked).expect("another size");
     }
 
+    /// Has its window ask for dark colours, or for light ones. Chromium alone can.
+    ///
+    /// # Panics
+    /// If it cannot.
+    pub fn scheme(&self, dark: bool) {
+        self.driver.ask("scheme", json!({"page": self.name, "dark": dark})).expect("other colours");
+    }
+
     /// What keeps people from using it, as axe-core finds: findings that are serious or worse.
     ///
     /// # Panics

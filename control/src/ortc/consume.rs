@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use corecast_wire::{ConsumeOptions, ConsumerExtension, PayloadTypeMapping, RtxOptions};
+use corecast_wire::{ConsumeOptions, ConsumerExtension, PayloadTypeMapping, RedundancyOptions, RtxOptions};
 
-use super::negotiate::{ABS_SEND_TIME, TRANSPORT_CC, extension};
+use super::negotiate::{ABS_SEND_TIME, TRANSPORT_CC, extension, red_of};
 use super::parameters::{
     CodecLike, Kind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecParameters, RtpEncoding,
     RtpHeaderExtensionParameters, RtpParameters, Rtx,
@@ -87,6 +87,7 @@ pub(crate) fn consume(
         cname: cname.clone(),
         paused: request.paused,
         encoding: None,
+        redundancy: redundancy(&codecs),
         ignore_dtx: false,
         outlives_producer: false,
     };
@@ -121,6 +122,12 @@ fn restrict(codecs: &mut [RtpCodecParameters], (transport_cc, abs_send_time): (b
         });
     }
     ccfb
+}
+
+/// The redundant sound that may be made for a receiver, in the router's numbers.
+fn redundancy(codecs: &[RtpCodecParameters]) -> Option<RedundancyOptions> {
+    let router = codecs.first()?.payload_type;
+    red_of(codecs, router).map(|red| RedundancyOptions { router, receiver: red.payload_type })
 }
 
 /// Encodings of simulcast are spatial layers to a consumer.

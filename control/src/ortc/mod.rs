@@ -11,8 +11,7 @@ mod negotiate;
 mod parameters;
 mod pipe;
 mod produce;
-#[cfg(test)]
-mod redundancy_tests;
+mod redundancy;
 
 pub(crate) use capabilities::told_capabilities;
 pub(crate) use consume::{ConsumeRequest, can_consume, consume};
@@ -26,6 +25,7 @@ pub(crate) use parameters::{
 };
 pub(crate) use pipe::{Piped, pipe};
 pub(crate) use produce::{Carrier, Produced, kind_of_streams, produce};
+pub(crate) use redundancy::allow_redundancy;
 
 /// Parameters that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

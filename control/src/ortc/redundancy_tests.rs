@@ -1,10 +1,9 @@
 //! Redundant audio data (RFC 2198) by mediasoup's rules.
 
-use corecast_wire::Codec;
+use corecast_wire::{Codec, RedundancyOptions};
 use serde_json::{Value, json};
 
-use super::capabilities::{router_capabilities, told_capabilities};
-use super::parameters::CodecLike;
+use super::super::*;
 use super::*;
 
 fn opus() -> Value {
@@ -21,8 +20,8 @@ fn produced(codecs: &[Value]) -> Result<Produced, OrtcError> {
     produce(Kind::Audio, parameters, Carrier::WebRtc, false, "abcdefgh", 7_000)
 }
 
-fn consumed(consumable: &RtpParameters, capabilities: &RtpCapabilities) -> Vec<(String, u8)> {
-    let request = ConsumeRequest {
+fn request() -> ConsumeRequest {
+    ConsumeRequest {
         enable_rtx: None,
         paused: false,
         ssrc: 500,
@@ -30,8 +29,11 @@ fn consumed(consumable: &RtpParameters, capabilities: &RtpCapabilities) -> Vec<(
         first_sequence: 1,
         rtx_first_sequence: 2,
         mid: 0,
-    };
-    let consumed = consume(Kind::Audio, consumable, capabilities, &request).expect("can be consumed");
+    }
+}
+
+fn consumed(consumable: &RtpParameters, capabilities: &RtpCapabilities) -> Vec<(String, u8)> {
+    let consumed = consume(Kind::Audio, consumable, capabilities, &request()).expect("can be consumed");
     let codecs: Vec<_> =
         consumed.rtp_parameters.codecs.into_iter().map(|one| (one.mime_type, one.payload_type)).collect();
     let told: Vec<_> = consumed.options.payload_types.iter().map(|one| one.router).collect();
@@ -80,4 +82,23 @@ fn what_it_cannot_be_of_is_refused() {
         let error = produced(&codecs).expect_err(part).to_string();
         assert!(error.contains(part), "{error}");
     }
+}
+
+#[test]
+fn it_may_be_made_of_opus_for_who_has_it_and_of_nothing_else() {
+    for codecs in [vec![opus()], vec![opus(), red("111/111")]] {
+        let mut consumable = produced(&codecs).expect("supported").consumable;
+        allow_redundancy(&mut consumable);
+        let names: Vec<_> = consumable.codecs.iter().map(|codec| codec.mime_type.as_str()).collect();
+        assert_eq!(names, ["audio/opus", "audio/red"], "once");
+        assert_eq!(red_of(&consumable.codecs, 100).map(|red| red.payload_type), Some(127));
+        let of = |capabilities| consume(Kind::Audio, &consumable, capabilities, &request()).expect("consumed").options;
+        let made = RedundancyOptions { router: 100, receiver: 127 };
+        assert_eq!(of(router_capabilities()).redundancy, Some(made));
+        assert_eq!(of(told_capabilities()).redundancy, None, "mediasoup-client's");
+    }
+    let pcmu = json!({ "mimeType": "audio/PCMU", "payloadType": 0, "clockRate": 8000 });
+    let mut consumable = produced(&[pcmu]).expect("supported").consumable;
+    allow_redundancy(&mut consumable);
+    assert_eq!(consumable.codecs.len(), 1);
 }

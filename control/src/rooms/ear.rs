@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::muted::Muted;
+use crate::ortc::Kind;
 
 /// Events that may wait for a participant: of a room of hundreds that all come at once, some for each.
 const BACKLOG: usize = 4_096;
@@ -52,6 +53,21 @@ pub(crate) struct ConsumerScore {
     pub(crate) producers: Vec<u8>,
 }
 
+/// A producer that a participant cannot be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Unplayable {
+    /// Its name.
+    pub(crate) producer: String,
+    /// Name of the peer who sends it.
+    pub(crate) peer: String,
+    pub(crate) kind: Kind,
+    /// The codec that the participant would need: `video/H265`.
+    pub(crate) mime_type: String,
+    pub(crate) paused: bool,
+    /// What others are told of it.
+    pub(crate) app_data: Option<Value>,
+}
+
 /// What a participant is told. Names are those of its own objects, where it is about consumers.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum PeerEvent {
@@ -69,6 +85,10 @@ pub(crate) enum PeerEvent {
     ConsumerClosed(String),
     /// The producer of a consumer was paused or resumed.
     ProducerPaused { consumer: String, paused: bool },
+    /// The participant is not sent this, since its client has no codec for it, or it is paused or resumed.
+    Unplayable(Box<Unplayable>),
+    /// A producer that the participant could not be sent has closed.
+    UnplayableClosed(String),
     /// A consumer is sent other layers; none while it is sent nothing.
     LayersChanged { consumer: String, layers: Option<Layers> },
     /// How well a consumer does.

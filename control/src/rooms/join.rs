@@ -68,7 +68,10 @@ impl Room {
             added => added?,
         };
         let (id, name) = (TransportId(next_id()), object_name());
-        let make = |(kind, produced)| Producer::new(&peer.shared_name(), &name, kind, produced);
+        let make = |(kind, mut produced): (Kind, Produced)| {
+            self.allow_redundancy(&mut produced.consumable);
+            Producer::new(&peer.shared_name(), &name, kind, produced)
+        };
         let (producers, options): (Vec<_>, Vec<_>) = producers.into_iter().map(make).unzip();
         let commands = producers.iter().zip(options);
         let commands = commands.map(|(of, options)| Command::Produce { transport: id, producer: of.id, options });

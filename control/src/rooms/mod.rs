@@ -65,13 +65,14 @@ mod state;
 mod succession;
 mod table;
 mod transport;
+mod unplayable;
 mod waiting;
 mod webrtc;
 mod webrtc_transport;
 
 pub(crate) use data::{CreatedDataConsumer, NewDataProducer};
 pub(crate) use draw::{begin_life, draw_cname, draw_first_sequence, draw_ssrc};
-pub(crate) use ear::{Absence, ConsumerScore, PeerEvent, PeerEvents, PeerView, StreamScore};
+pub(crate) use ear::{Absence, ConsumerScore, PeerEvent, PeerEvents, PeerView, StreamScore, Unplayable};
 pub(crate) use error::{Code, Error};
 pub(crate) use events::{Presence, RoomEvent};
 pub(crate) use incoming::Incoming;

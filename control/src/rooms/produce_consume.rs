@@ -12,7 +12,7 @@ use super::media::{Consumer, Producer};
 use super::peer::PeerHandle;
 use super::room::Room;
 use super::state::State;
-use crate::ortc::{self, ConsumeRequest, Kind, RtpCapabilities, RtpParameters};
+use crate::ortc::{self, ConsumeRequest, Kind, OrtcError, RtpCapabilities, RtpParameters};
 use crate::workers::{ConsumerState, RequestError};
 
 const MID_LIMIT: u32 = 100_000_000;
@@ -90,8 +90,9 @@ impl Room {
             parameters.rtcp.cname = Some(cname.clone());
         }
         let mapped_ssrc = draw_ssrc(&on.ssrcs);
-        let produced =
+        let mut produced =
             ortc::produce(new.kind, parameters, on.carrier(), new.paused || muted, &draw_cname(), mapped_ssrc)?;
+        self.allow_redundancy(&mut produced.consumable);
         let cname = produced.rtp_parameters.rtcp.cname.clone();
         let (mut producer, options) = Producer::new(&peer.shared_name(), transport, new.kind, produced);
         self.worker().apply(Command::Produce { transport: on.id, producer: producer.id, options }).await?;
@@ -176,7 +177,16 @@ impl Room {
             rtx_first_sequence: draw_first_sequence(),
             mid: on.next_mid,
         };
-        let consumed = ortc::consume(producer.kind, &producer.consumable, capabilities, &request)?;
+        let consumed = ortc::consume(producer.kind, &producer.consumable, capabilities, &request);
+        let consumed = match consumed {
+            Ok(consumed) => consumed,
+            Err(error) => {
+                if matches!(error, OrtcError::Unsupported(_)) {
+                    state.note_unplayable(&new.producer, peer.name());
+                }
+                return Err(error.into());
+            }
+        };
         on.next_mid = (on.next_mid + 1) % MID_LIMIT;
         let (id, name) = (ConsumerId(next_id()), object_name());
         let events = site.worker().events();
@@ -260,6 +270,9 @@ impl State {
         let paused = producer.is_paused();
         for (consumer, of) in self.consumers.iter().filter(|(_, of)| of.producer == name && paused != before) {
             self.tell(&of.owner, PeerEvent::ProducerPaused { consumer: consumer.clone(), paused });
+        }
+        if paused != before {
+            self.tell_unplayable_changed(name);
         }
     }
 }

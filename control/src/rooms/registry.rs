@@ -24,6 +24,7 @@ use crate::addresses::Addresses;
 use crate::config;
 use crate::ledger::{About, Key, Ledger, Rows};
 use crate::lifecycle::Journal;
+use crate::settings::Redundancy;
 use crate::shares::{Share, Shares, TooMany};
 use crate::workers::Pool;
 
@@ -75,6 +76,7 @@ impl Rooms {
             webrtc: Arc::new(webrtc),
             viewer_grace: settings.viewer_grace.0,
             resume_grace: settings.resume_grace.0,
+            makes_redundancy: settings.red != Redundancy::Off,
             removed: Arc::new(Removed::new(Arc::clone(&ledger))),
             ledger,
             journal,

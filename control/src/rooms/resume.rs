@@ -106,6 +106,7 @@ impl Room {
             state.transport_of(peer, name)?;
         }
         state.agree(peer, held).await?;
+        state.forget_unplayable_of(peer.name());
         let there = state.there(peer);
         let own = state.peer(peer)?;
         let (takes_media, muted) = (own.rtp_capabilities.is_some(), own.muted);

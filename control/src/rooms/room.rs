@@ -21,6 +21,7 @@ use super::webrtc::WebRtc;
 use crate::addresses::Addresses;
 use crate::ledger::Ledger;
 use crate::lifecycle::Journal;
+use crate::ortc::{self, RtpParameters};
 use crate::workers::{Pool, Worker};
 
 /// A room.
@@ -35,6 +36,8 @@ pub(crate) struct Room {
     viewer_grace: Duration,
     /// For so long a participant is waited for whose client is away.
     resume_grace: Duration,
+    /// Sound may be made redundant for those who lose much of it.
+    makes_redundancy: bool,
     /// Further consumers of the same producer that each participant is given, to make load.
     consumer_replicas: usize,
     /// Address of the client that has made it.
@@ -55,6 +58,7 @@ pub(super) struct Common {
     pub(super) webrtc: Arc<WebRtc>,
     pub(super) viewer_grace: Duration,
     pub(super) resume_grace: Duration,
+    pub(super) makes_redundancy: bool,
     pub(super) ledger: Arc<Ledger>,
     /// Who was removed from which room.
     pub(super) removed: Arc<Removed>,
@@ -92,7 +96,8 @@ impl Drop for Locked<'_> {
 
 impl Room {
     pub(super) fn new(id: &str, home: Site, common: Common, client: IpAddr, consumer_replicas: usize) -> Self {
-        let Common { pool, addresses, webrtc, viewer_grace, resume_grace, ledger, removed, journal } = common;
+        let Common { pool, addresses, webrtc, viewer_grace, resume_grace, makes_redundancy, ledger, removed, journal } =
+            common;
         let (id, state) = (id.to_owned(), Mutex::new(State::new()));
         Self {
             id,
@@ -102,6 +107,7 @@ impl Room {
             webrtc,
             viewer_grace,
             resume_grace,
+            makes_redundancy,
             consumer_replicas,
             client,
             ledger,
@@ -155,6 +161,13 @@ impl Room {
 
     pub(super) fn resume_grace(&self) -> Duration {
         self.resume_grace
+    }
+
+    /// What receivers of a new producer may have.
+    pub(super) fn allow_redundancy(&self, consumable: &mut RtpParameters) {
+        if self.makes_redundancy {
+            ortc::allow_redundancy(consumable);
+        }
     }
 
     pub(super) fn webrtc(&self) -> &WebRtc {

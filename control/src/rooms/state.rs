@@ -1,7 +1,7 @@
 //! What is in a room: peers, transports, producers and consumers, by name. The caller changes the tables when the
 //! worker has agreed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use corecast_wire::{Command, ProducerId, TransportId};
@@ -41,6 +41,8 @@ pub(super) struct State {
     /// What participants say to each other, and to the bot.
     pub(super) data_producers: HashMap<String, DataProducer>,
     pub(super) data_consumers: HashMap<String, DataConsumer>,
+    /// Producers for which a participant has no codec, each with that participant: names.
+    pub(super) unplayable: BTreeSet<(String, String)>,
     /// What listens to the room's sound, once a participant is there.
     pub(super) observers: Option<Observers>,
     /// So many of those who speak are heard; 0 for all.
@@ -70,6 +72,7 @@ impl State {
             channels: BTreeMap::new(),
             data_producers: HashMap::new(),
             data_consumers: HashMap::new(),
+            unplayable: BTreeSet::new(),
             observers: None,
             loudest: 0,
             bot: None,
@@ -147,6 +150,7 @@ impl State {
                 self.tell_others(peer.name(), || PeerEvent::Left(peer.name().to_owned()));
             }
         }
+        gone.iter().for_each(|peer| self.forget_unplayable_of(peer.name()));
         self.remove_channels_without_peer();
         if self.peers.is_empty() {
             self.empty_since.get_or_insert_with(Instant::now);
@@ -226,6 +230,7 @@ impl State {
             }
             stays
         });
+        self.remove_unplayable_without_producer();
         self.remove_data_consumers_without_producer();
     }
 

@@ -1,6 +1,8 @@
 //! WHEP: which section of an offer takes which producer.
 
-use corecast_wire::{ConsumeOptions, ConsumerExtension, MAX_CONSUMER_MID_BYTES, PayloadTypeMapping, RtxOptions};
+use corecast_wire::{
+    ConsumeOptions, ConsumerExtension, MAX_CONSUMER_MID_BYTES, PayloadTypeMapping, RedundancyOptions, RtxOptions,
+};
 use serde_json::Value;
 
 use super::publish::{bare, restrict};
@@ -66,9 +68,7 @@ pub(crate) fn consume(
 ) -> Result<Consumed, OrtcError> {
     let mut codecs = codecs(section, consumable);
     if codecs.is_empty() {
-        let wanted = consumable.codecs.first().map_or("", |codec| codec.mime_type.as_str());
-        let cause = format!("{}: the producer sends {wanted}, which is not offered", section.place().0);
-        return Err(OrtcError::Unsupported(cause));
+        return Err(not_offered(section, consumable));
     }
     let has_rtx = codecs.iter().any(|chosen| chosen.rtx.is_some());
     let nack = codecs.iter().any(|chosen| chosen.has_feedback("nack", ""));
@@ -110,6 +110,7 @@ pub(crate) fn consume(
         cname: cname.clone(),
         paused: request.paused,
         encoding: None,
+        redundancy: redundancy(section, &codecs),
         ignore_dtx: false,
         outlives_producer: false,
     };
@@ -128,6 +129,11 @@ pub(crate) fn consume(
         }),
     };
     Ok(Consumed { options, answer })
+}
+
+fn not_offered(section: &Section, consumable: &RtpParameters) -> OrtcError {
+    let wanted = consumable.codecs.first().map_or("", |codec| codec.mime_type.as_str());
+    OrtcError::Unsupported(format!("{}: the producer sends {wanted}, which is not offered", section.place().0))
 }
 
 /// A codec of the offer that is a codec of the producer.
@@ -187,6 +193,19 @@ fn red(section: &Section, consumable: &RtpParameters, chosen: &[Chosen]) -> Opti
     let mut codec = ortc::red_of(&section.codecs, carried.codec.payload_type)?.clone();
     codec.rtcp_feedback.clear();
     Some(Chosen { router, codec, rtx: None })
+}
+
+/// The redundant sound that may be made for a viewer: its offer names it before the codec of its blocks. Browsers offer
+/// it by themselves behind that, also where sound is encrypted from end to end and nobody could read what was made.
+fn redundancy(section: &Section, chosen: &[Chosen]) -> Option<RedundancyOptions> {
+    let (carried, red) = (chosen.first()?, chosen.iter().find(|one| is_red(&one.codec))?);
+    let place = |of: &Chosen| section.codecs.iter().position(|codec| codec.payload_type == of.codec.payload_type);
+    let is_asked = place(red) < place(carried);
+    is_asked.then_some(RedundancyOptions { router: carried.router, receiver: red.codec.payload_type })
+}
+
+fn is_red(codec: &RtpCodecParameters) -> bool {
+    codec.mime_type.eq_ignore_ascii_case("audio/red")
 }
 
 /// Extensions match by URI. Ids above 14 have no one-byte form (RFC 8285 section 4.2): the data plane writes no other.

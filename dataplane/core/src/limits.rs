@@ -10,6 +10,8 @@ pub use corecast_wire::{
 
 /// Longest RTP payload that is forwarded, in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 1_500;
+/// Longest payload of redundant sound that is made: with all headers it fits any path.
+pub const MAX_MADE_BYTES: usize = 1_100;
 /// Room before the payload of a slot, for the original sequence number of RTX (RFC 4588 section 4).
 pub const HEADROOM_BYTES: usize = 2;
 /// Most padding that may be added to even out the lengths of a train.

@@ -48,7 +48,7 @@ pub use plain::PlainTransportOptions;
 pub use records::{Change, FormerSsrc, Record, Records, Subject};
 pub use rtp_parameters::{
     Codec, CodecMapping, ConsumeOptions, ConsumerExtension, EncodingMapping, ExtensionMapping, HeaderExtension,
-    MediaKind, PayloadTypeMapping, ProduceOptions, RtxOptions, SrtpCryptoSuite, SrtpParameters,
+    MediaKind, PayloadTypeMapping, ProduceOptions, RedundancyOptions, RtxOptions, SrtpCryptoSuite, SrtpParameters,
 };
 pub use score::{BEST_SCORE, Scores};
 pub use stats::{

@@ -215,6 +215,15 @@ impl ConsumerExtension {
     }
 }
 
+/// Redundant audio data (RFC 2198) that a consumer may make of what came without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedundancyOptions {
+    /// The router's payload type of what is put into its blocks.
+    pub router: u8,
+    /// What the receiver calls the packets that are made.
+    pub receiver: u8,
+}
+
 /// What a consumer is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConsumeOptions {
@@ -241,6 +250,8 @@ pub struct ConsumeOptions {
     /// If the producer has several encodings, it is sent this one alone, whichever others are active: an index in
     /// [`ProduceOptions::encodings`]. A pipe to another router has a consumer for each.
     pub encoding: Option<u8>,
+    /// While the receiver reports that it loses many, packets of sound leave with what those before them had.
+    pub redundancy: Option<RedundancyOptions>,
     /// Packets of Opus that say that there is no sound are not sent on.
     pub ignore_dtx: bool,
     /// Start paused.
@@ -266,6 +277,7 @@ impl ConsumeOptions {
             first_sequence: 0,
             cname,
             encoding: None,
+            redundancy: None,
             ignore_dtx: false,
             paused: false,
             outlives_producer: false,

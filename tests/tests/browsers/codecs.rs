@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use corecast_tests::browser::Browser;
+use serde_json::json;
 
 use crate::Stage;
-use crate::call::{Visitor, Wishes, join, reach};
+use crate::call::{Visitor, Wishes, join, reach, until};
+use crate::together::pictures;
 
 const SPAN: Duration = Duration::from_secs(4);
 /// Fewer than of VP8: two encoders of AV1 and two decoders share two cores with everything else.
@@ -40,9 +42,34 @@ pub(crate) fn vp9_and_av1(stage: &Stage) {
     meet(stage, "av1", "AV1", [Browser::Chromium, Browser::Firefox]);
 }
 
-/// Debian's Firefox has no H.264.
+/// Debian's Firefox has no H.264, and says so to people.
 pub(crate) fn h264(stage: &Stage) {
     meet(stage, "h264", "H264", [Browser::Chromium; 2]);
+    let driver = stage.with(&[Browser::Chromium, Browser::Firefox]);
+    let server = stage.bed.server(&[]);
+    let sends = Wishes { codec: "h264", ..Wishes::default() };
+    let watches = Wishes { watches: true, ..Wishes::default() };
+    let sender = join(driver, &server, Browser::Chromium, ("unseen", "Sender"), &sends);
+    let peer = sender.publishes(&[]);
+    let viewer = join(driver, &server, Browser::Firefox, ("unseen", "Viewer"), &watches);
+    let shows = |camera: &str| {
+        until(&format!("the tile says that the camera is {camera}"), || {
+            let seen = viewer.look()?;
+            let tile = seen["tiles"].as_array().and_then(|tiles| tiles.first().cloned()).unwrap_or_default();
+            let is_it = tile["peer"] == json!(peer) && tile["camera"] == camera && tile["sound"] == "on";
+            if is_it {
+                Ok(tile["note"].as_str().unwrap_or_default().to_owned())
+            } else {
+                Err(seen["tiles"].to_string())
+            }
+        })
+    };
+    assert_eq!(shows("unplayable"), "Your browser cannot show this picture (H.264).");
+    pictures(&viewer.page, "unplayable");
+    for camera in ["off", "unplayable"] {
+        sender.page.call("press", &json!(["camera-button"])).expect("the page is there");
+        let _ = shows(camera);
+    }
 }
 
 /// Spatial layers of AV1 cannot be decoded without the extension that says which frame needs which.

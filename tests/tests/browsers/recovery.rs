@@ -34,6 +34,7 @@ pub(crate) fn loss(stage: &Stage) {
         let why = || who.map(|(visitor, peer)| visitor.figures(peer)).join("\n");
         assert!(found.iter().all(|rate| *rate >= FRAMES_A_SECOND), "pictures keep coming: {found:.1?}\n{}", why());
     }
+    gets_redundant_sound(&chromium, (&firefox, &of_firefox));
     let (up, down) = relay.counts();
     assert!(up.lost > 20 && down.lost > 20, "packets were lost each way: {up:?} {down:?}");
     let pair = chromium.connection(None)["pair"].clone();
@@ -45,6 +46,20 @@ pub(crate) fn loss(stage: &Stage) {
         let asked = sent.as_array().is_some_and(|all| all.iter().any(|stream| stream["nackCount"].as_u64() > Some(0)));
         assert!(asked, "the server asked {} again: {sent}", visitor.page.name());
     }
+}
+
+/// Chromium loses much sound and can do with redundancy: it is sent more than Firefox, which has none, sends.
+fn gets_redundant_sound(viewer: &Visitor<'_>, (sender, peer): (&Visitor<'_>, &str)) {
+    let each = |of: &Value, bytes: &str, packets: &str| Some(of[bytes].as_f64()? / of[packets].as_f64()?);
+    let (sent, got) = until("what was lost comes with the next packet", || {
+        let outbound = sender.connection(None)["outbound"].clone();
+        let sent = outbound.as_array().and_then(|all| all.iter().find(|stream| stream["kind"] == "audio").cloned());
+        let sent = sent.and_then(|sent| each(&sent, "bytesSent", "packetsSent")).ok_or("nothing is sent")?;
+        let audio = viewer.connection(Some(peer))["inbound"]["audio"].clone();
+        let got = each(&audio, "bytesReceived", "packetsReceived").ok_or("nothing has come")?;
+        if got > 1.2 * sent { Ok((sent, got)) } else { Err(format!("{sent:.1} bytes sent: {audio}")) }
+    });
+    println!("    bytes of sound in a packet: {sent:.1} as it is sent, {got:.1} as it comes");
 }
 
 /// The name by which the server knows a connection's ICE session.

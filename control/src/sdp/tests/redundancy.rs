@@ -1,6 +1,6 @@
 //! Redundant audio data (RFC 2198) in offers and answers.
 
-use corecast_wire::{Codec, MediaKind, PayloadTypeMapping};
+use corecast_wire::{Codec, MediaKind, PayloadTypeMapping, RedundancyOptions};
 
 use super::*;
 
@@ -76,4 +76,17 @@ fn a_viewer_that_offers_it_is_sent_it_and_one_that_does_not_is_sent_opus() {
     let (firefox, _) = watched("firefox-watch", &with);
     assert_eq!(firefox.len(), 1, "{firefox:?}");
     assert_eq!((firefox[0].router, with.options.kind), (opus, MediaKind::Audio));
+}
+
+#[test]
+fn it_may_be_made_for_a_viewer_that_asks_for_it() {
+    let (mut produced, _) = sound(&offer("chromium-publish"), Redundancy::Off);
+    let made =
+        |offer: &Offer, produced: &Produced| watch(offer, std::slice::from_ref(produced)).remove(0).options.redundancy;
+    let (as_it_is, first) = (offer("chromium-watch"), redundancy_first("chromium-watch"));
+    assert_eq!(made(&first, &produced), None, "nothing is made where the room forbids it");
+    ortc::allow_redundancy(&mut produced.consumable);
+    assert_eq!(made(&as_it_is, &produced), None, "offered by a browser that was not asked");
+    assert_eq!(made(&first, &produced), Some(RedundancyOptions { router: 100, receiver: 63 }));
+    assert_eq!(made(&offer("firefox-watch"), &produced), None);
 }

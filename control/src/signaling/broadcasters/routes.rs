@@ -17,7 +17,7 @@ use super::bodies::{
 use super::srtp::SrtpJson;
 use crate::http::{Answer, App, AppState, HttpError, complete, parse, path_segment, source};
 use crate::ops::get_stats;
-use crate::ortc::{RtpParameters, can_consume, told_capabilities};
+use crate::ortc::{RtpCodecParameters, RtpParameters, can_consume, told_capabilities};
 use crate::rooms::{Code, NewConsumer, NewProducer, PeerHandle, PeerInfo, PeerKind, ProducerInfo, Room, check_name};
 use crate::signaling::webrtc::{sctp_options, transport};
 
@@ -165,9 +165,11 @@ pub(super) async fn join(State(app): AppState, Path((room, broadcaster)): Two) -
     .await
 }
 
-/// Codecs as `peerProducersInfos` lists them: without RTX and without feedback.
+/// Codecs as `peerProducersInfos` lists them: without RTX, without redundancy, which mediasoup has not, and without
+/// feedback.
 fn consumable_codecs(consumable: &RtpParameters) -> Vec<Value> {
-    let media = consumable.codecs.iter().filter(|codec| !codec.mime_type.ends_with("/rtx"));
+    let about_media = |codec: &&RtpCodecParameters| ["/rtx", "/red"].iter().any(|end| codec.mime_type.ends_with(end));
+    let media = consumable.codecs.iter().filter(|codec| !about_media(codec));
     media
         .filter_map(|codec| {
             let mut codec = serde_json::to_value(codec).ok()?;

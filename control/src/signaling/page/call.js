@@ -5,7 +5,7 @@ import { CODEC_NAMES, Publisher, canSend } from "./publisher.js";
 import { NoPath, Session } from "./session.js";
 import { loudnessOf } from "./speaking.js";
 import { LABELS, Talk } from "./talk.js";
-import { Viewer } from "./viewer.js";
+import { Viewer, codecName } from "./viewer.js";
 
 const FIGURES_EVERY_MS = 1_000;
 /** Figures in a row without a packet. */
@@ -18,8 +18,10 @@ const HAND_LASTS_MS = 15_000;
 const COMES_AGAIN_MS = 5_000;
 /** A WebSocket that comes back sooner is nothing that anybody need know of. */
 const CUT_MS = 2_500;
+/** For so many seconds pictures came whole, and none was ever decoded. */
+const UNDECODED_AFTER = 5;
 const CUT = "The connection to the server is interrupted. The call goes on, and the page connects again by itself.";
-const SUSPENDED = "Your network is too slow for this picture; the sound goes on.";
+const SUSPENDED = "Your network is too slow for this picture.";
 
 export class Call {
   /** "joining", "in", "away" (the server does not answer), "refused" or "left". */
@@ -142,6 +144,8 @@ export class Call {
       consumed: (consumer) => this.#consumed(consumer),
       consumerChanged: (consumer) => this.#consumerChanged(consumer),
       consumerEnded: (consumer) => this.#ended(consumer),
+      unplayable: (of) => this.#unplayable(of),
+      unplayableEnded: (producer) => this.#unplayableEnded(producer),
       heard: (peer, label, data) => this.talk.take(peer, label, data),
       volumes: (volumes) => this.#hear(volumes),
       speaker: (peer) => this.#frame(peer),
@@ -226,9 +230,17 @@ export class Call {
     for (const [key, viewer] of this.viewers) {
       const { tile } = viewer;
       tile.state = down;
-      const waits = tile.camera === "loading" && this.#figures.get(key)?.still >= GONE_AFTER;
-      tile.note = words(down) || (viewer.isSuspended ? SUSPENDED : waits ? "No picture arrives." : "");
+      const suspended = viewer.isSuspended ? SUSPENDED : "";
+      tile.note = words(down) || viewer.unplayableWords || suspended || this.#waiting(key, viewer);
     }
+  }
+
+  /** Why a picture has not come yet, in words; empty if it is there, or has had little time. */
+  #waiting(key, { tile, video }) {
+    if (tile.camera !== "loading") return "";
+    const { still = 0, undecoded = 0 } = this.#figures.get(key) ?? {};
+    if (undecoded >= UNDECODED_AFTER) return `Your browser cannot show this picture (${codecName(video.codec)}).`;
+    return still >= GONE_AFTER ? "No picture arrives." : "";
   }
 
   #showSelf = () => {
@@ -258,6 +270,8 @@ export class Call {
     const there = new Set(peers.map(({ peerId }) => peerId));
     for (const peer of [...this.#people.keys()]) if (!there.has(peer)) this.#forget(peer);
     for (const peer of peers) this.#meet(peer);
+    // What cannot be played is told again.
+    for (const viewer of this.viewers.values()) viewer.unplayable = { audio: null, video: null };
     const old = [...this.viewers.values()];
     setTimeout(() => old.forEach((viewer) => this.#removeEmpty(viewer)), COMES_AGAIN_MS);
   }
@@ -301,26 +315,54 @@ export class Call {
   }
 
   #consumed(consumer) {
-    const { peer, isOfScreen } = consumer;
+    const { peer, isOfScreen, kind, id } = consumer;
     const person = this.#people.get(peer);
     if (!person) return;
     let key = isOfScreen ? `${peer}/screen` : peer;
     // Who sends two of a kind has a tile for each.
-    if (this.viewers.get(key)?.[consumer.kind]) key = `${peer}/${consumer.id}`;
-    let viewer = this.viewers.get(key);
-    if (!viewer) {
-      const { grid, speaker } = this.#what;
-      const tile = grid.add({ peer, name: person.name, screen: isOfScreen });
-      person.tiles.set(key, tile);
-      viewer = new Viewer({ peer, isScreen: isOfScreen, tile, session: this.session });
-      this.viewers.set(key, viewer);
-      if (speaker()) tile.video.setSinkId?.(speaker()).catch(() => {});
-      tile.video.addEventListener("loadedmetadata", () => this.#play(tile.video));
-    }
+    if (this.viewers.get(key)?.[kind]) key = `${peer}/${id}`;
+    const viewer = this.#viewer(key, person, { peer, isOfScreen });
     viewer.take(consumer);
     this.#show(key, viewer);
     this.#showStates();
     this.#what.changed();
+  }
+
+  /** The viewer of this key, a new one if there is none. */
+  #viewer(key, person, { peer, isOfScreen }) {
+    const known = this.viewers.get(key);
+    if (known) return known;
+    const { grid, speaker } = this.#what;
+    const tile = grid.add({ peer, name: person.name, screen: isOfScreen });
+    person.tiles.set(key, tile);
+    const viewer = new Viewer({ peer, isScreen: isOfScreen, tile, session: this.session });
+    this.viewers.set(key, viewer);
+    if (speaker()) tile.video.setSinkId?.(speaker()).catch(() => {});
+    tile.video.addEventListener("loadedmetadata", () => this.#play(tile.video));
+    return viewer;
+  }
+
+  /** There is something that this browser has no codec for. */
+  #unplayable({ producer, peer, kind, codec, isOfScreen, paused }) {
+    const person = this.#people.get(peer);
+    if (!person) return;
+    const key = isOfScreen ? `${peer}/screen` : peer;
+    const viewer = this.#viewer(key, person, { peer, isOfScreen });
+    viewer.unplayable[kind] = { producer, codec, paused };
+    this.#show(key, viewer);
+    this.#showStates();
+    this.#what.changed();
+  }
+
+  #unplayableEnded(producer) {
+    for (const [key, viewer] of [...this.viewers]) {
+      const kind = ["audio", "video"].find((one) => viewer.unplayable[one]?.producer === producer);
+      if (!kind) continue;
+      viewer.unplayable[kind] = null;
+      this.#show(key, viewer);
+      this.#removeEmpty(viewer);
+    }
+    this.#showStates();
   }
 
   #consumerChanged(consumer) {
@@ -341,7 +383,7 @@ export class Call {
   #removeEmpty(viewer) {
     const person = this.#people.get(viewer.peer);
     const [key] = [...this.viewers].find(([, one]) => one === viewer) ?? [];
-    if (!key || !person || viewer.audio || viewer.video) return;
+    if (!key || !person || !viewer.isEmpty) return;
     this.#remove(key, person);
     this.#what.changed();
   }
@@ -383,7 +425,9 @@ export class Call {
     const { quiet = 0, still = 0 } = this.#figures.get(key) ?? {};
     tile.sound = !audio || audio.paused ? "muted" : quiet < GONE_AFTER ? "on" : "none";
     const moves = still < GONE_AFTER && element.videoWidth > 0;
-    tile.camera = !video || video.paused ? "off" : moves ? "on" : "loading";
+    const hasOther = viewer.unplayable.video?.paused === false;
+    tile.camera = hasOther ? "unplayable" : !video || video.paused ? "off" : moves ? "on" : "loading";
+    if (viewer.unplayable.audio?.paused === false) tile.sound = "none";
     if (viewer.isScreen && !audio) tile.sound = "on";
     tile.weakness = viewer.weakness;
   }
@@ -400,13 +444,15 @@ export class Call {
       const figures = this.#figuresOf(key, tile, { report: got, ssrcs }, { limited: limitWords, layer: layerWords });
       figures.quiet = figures.last.packets.audio ? 0 : figures.quiet + 1;
       figures.still = figures.last.frames ? 0 : figures.still + 1;
+      const { hasDecoded, whole } = figures.last;
+      figures.undecoded = hasDecoded ? 0 : figures.undecoded + (whole ? 1 : 0);
       this.#show(key, viewer);
     }
     this.#showStates();
   }
 
   #figuresOf(key, tile, from, more = {}) {
-    const known = this.#figures.get(key) ?? { figures: new Figures(), quiet: 0, still: 0 };
+    const known = this.#figures.get(key) ?? { figures: new Figures(), quiet: 0, still: 0, undecoded: 0 };
     this.#figures.set(key, known);
     known.last = known.figures.read(from);
     if (tile) tile.figures = { ...known.last, ...more };

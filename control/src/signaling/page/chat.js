@@ -69,6 +69,6 @@ export class Chat {
     this.#unread = unread;
     this.#badge.hidden = unread === 0;
     this.#badge.textContent = unread > 9 ? "9+" : String(unread);
-    this.#button.setAttribute("aria-label", unread ? `Chat, ${unread} new` : "Chat");
+    this.#button.setAttribute("aria-label", unread ? `Chat ${this.#badge.textContent} new` : "Chat");
   }
 }

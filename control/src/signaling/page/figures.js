@@ -7,8 +7,9 @@ export class Figures {
   #before = new Map();
 
   /**
-   * { bitrateBps, lossPercent, rttMs, width, height, fps, codec, limited, layers, packets: { audio, video }, frames }.
-   * Packets and frames are those since the call before.
+   * { bitrateBps, lossPercent, rttMs, width, height, fps, codec, limited, layers, packets: { audio, video }, frames,
+   * whole, hasDecoded }. Packets, frames that were decoded and whole ones are those since the call before; hasDecoded:
+   * a picture was decoded, at any time.
    * @param report of getStats
    * @param sends whether all that is sent is meant, or what is received
    * @param ssrcs of what is received
@@ -24,6 +25,8 @@ export class Figures {
       figures.packets[stat.kind] += this.#since(stat, sends ? "packetsSent" : "packetsReceived");
     }
     figures.frames = sends ? 0 : rtp.reduce((sum, stat) => sum + this.#since(stat, "framesDecoded"), 0);
+    figures.whole = sends ? 0 : rtp.reduce((sum, stat) => sum + this.#since(stat, "framesReceived"), 0);
+    figures.hasDecoded = rtp.some(({ framesDecoded }) => framesDecoded > 0);
     this.#before = new Map(rtp.map((stat) => [stat.id, stat]));
     return figures;
   }

@@ -36,7 +36,8 @@ export class Refused extends Error {
   get words() {
     switch (this.status) {
       case 401:
-        return /expired/.test(this.message) ? "Your token has expired." : "This call is for people with a token.";
+        if (/expired/.test(this.message)) return "Your token has expired.";
+        return /not known/.test(this.message) ? "Your token is wrong." : "This call is for people with a token.";
       case 403:
         return /token/.test(this.message) ? "Your token is not for joining this call." : this.message;
       case 429:

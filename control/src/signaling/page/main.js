@@ -11,7 +11,7 @@
 //   window.corecast.restartIce()  restarts ICE both ways; a promise
 //   window.corecast.leave()       as the button does
 // and on each tile (`#grid > .tile`) data-peer, data-state ("connecting", "connected", "restoring", "refused"),
-// data-picture ("yes", "no"), data-camera ("on", "off", "loading"), data-sound ("on", "muted", "none"),
+// data-picture ("yes", "no"), data-camera ("on", "off", "loading", "unplayable"), data-sound ("on", "muted", "none"),
 // data-level (0 to 100), data-hand ("up", "down"); data-self on one's own, data-screen on a shared screen. Messages
 // have data-notice, what was said is in #chat-log.
 
@@ -177,7 +177,7 @@ function controls() {
   press(at("camera-button"), Boolean(media.cameraOn && media.camera), "camera", "V");
   at("microphone-words").textContent = media.audio ? "Mute" : "Unmute";
   const sharing = Boolean(media.screen);
-  at("screen-words").textContent = sharing ? "Unshare" : "Share";
+  at("screen-words").textContent = sharing ? "Stop" : "Share";
   const screenWords = sharing ? "Stop sharing the screen" : "Share the screen";
   Object.assign(at("screen-button"), { ariaLabel: screenWords, title: `${screenWords} (D)` });
   at("screen-button").classList.toggle("active", sharing);

@@ -36,6 +36,11 @@ function variant(codec) {
 const isSame = (one, other) => lower(one) === lower(other) && one.clockRate === other.clockRate &&
   (one.channels ?? 1) === (other.channels ?? 1) && variant(one) === variant(other);
 
+/** The server's number of redundant sound (RFC 2198), which it does not tell those who do not list it. */
+const RED = 127;
+const redOf = (codecs, payloadType) =>
+  codecs.find((codec) => lower(codec) === "audio/red" && `${payloadType}/${payloadType}` in codec.parameters);
+
 const rtxOf = (codecs, payloadType) => codecs.find((codec) => isRtx(codec) && codec.parameters.apt === payloadType);
 
 const feedbackOf = (one, other) => one.rtcpFeedback.filter(({ type, parameter }) =>
@@ -60,6 +65,11 @@ export function receivable(router, offer) {
         rtcpFeedback: feedbackOf(theirs, match) });
       const rtx = router.codecs.find((codec) => isRtx(codec) && codec.parameters.apt === preferredPayloadType);
       if (rtx && rtxOf(own, match.payloadType)) codecs.push(rtx);
+      if (redOf(own, match.payloadType)) {
+        const parameters = { [`${preferredPayloadType}/${preferredPayloadType}`]: "" };
+        codecs.push({ kind, mimeType: "audio/red", preferredPayloadType: RED, clockRate, channels, parameters,
+          rtcpFeedback: [] });
+      }
     }
     const uris = extensionsOf(section).map(({ uri }) => uri);
     headerExtensions.push(...router.headerExtensions.filter(({ kind: of, uri, direction }) =>

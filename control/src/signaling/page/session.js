@@ -43,9 +43,16 @@ class NotBack extends Error {}
 /** The server goes on with something else than this side has. */
 class Differs extends Error {}
 
+/** Whether what a producer says of itself is a screen, or its sound. */
+const isOfScreen = ({ kind, appData }) => /^screen/.test(appData?.source ?? (appData?.share ? "screensharing" : kind));
+
 /** What is received of one producer of a peer. */
 export class Consumer {
   receiver = null;
+  /** Whether it is of a screen that is shared, or its sound. */
+  isOfScreen;
+  /** Its MIME type. */
+  codec;
   /** Whether its producer is paused: muted, or a camera that is off. */
   paused;
   /** Spatial layer that is sent, the lowest is 0; null while none is; undefined before anybody has said. */
@@ -62,17 +69,14 @@ export class Consumer {
     this.id = consumerId;
     this.peer = peerId;
     this.kind = kind;
-    this.source = appData?.source ?? (appData?.share ? "screensharing" : kind);
+    this.isOfScreen = isOfScreen({ kind, appData });
+    this.codec = rtpParameters.codecs[0].mimeType;
     const [encoding] = rtpParameters.encodings;
     this.ssrc = encoding.ssrc;
     this.mid = rtpParameters.mid;
     this.layers = Number(encoding.scalabilityMode?.match(/^[LS](\d+)/)?.[1] ?? 1);
     this.paused = producerPaused;
     this.score = consumerScore;
-  }
-
-  get isOfScreen() {
-    return /^screen/.test(this.source);
   }
 }
 
@@ -112,6 +116,8 @@ export class Session {
    * resumed(producers) when the server goes on with these, { producerId, paused };
    * joined(peers), came(peer), left(id), renamed(id, name) tell of { peerId, displayName };
    * consumed(consumer), consumerChanged(consumer), consumerEnded(consumer) of what is received;
+   * unplayable({ producer, peer, kind, codec, isOfScreen, paused }) of what this browser has no codec for, again when
+   * it is paused or resumed, and unplayableEnded(producer);
    * heard(peer, label, data) of a message; volumes([{ peerId, volume }]) and speaker(id or null) of who speaks;
    * closing(seconds) that the server stops; muted({ audio, video }) by an operator; changed() of the state
    */
@@ -485,6 +491,11 @@ export class Session {
     consumerResumed: ({ consumerId }) => this.#change(consumerId, { paused: false }),
     consumerLayersChanged: ({ consumerId, spatialLayer }) => this.#change(consumerId, { spatial: spatialLayer }),
     consumerScore: ({ consumerId, score }) => this.#change(consumerId, { score }),
+    unplayable: ({ producerId, peerId, kind, mimeType, producerPaused, appData }) => this.#what.unplayable({
+      producer: producerId, peer: peerId, kind, codec: mimeType, isOfScreen: isOfScreen({ kind, appData }),
+      paused: producerPaused,
+    }),
+    unplayableClosed: ({ producerId }) => this.#what.unplayableEnded(producerId),
     dataConsumerClosed: ({ dataConsumerId }) => {
       this.#channels.get(dataConsumerId)?.close();
       this.#channels.delete(dataConsumerId);

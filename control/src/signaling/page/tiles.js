@@ -47,7 +47,7 @@ export class Tile {
 
   /**
    * Attributes for tests and style: data-peer, data-state (the state of its session), data-level (0 to 100),
-   * data-picture ("yes", "no"), data-camera ("on", "off", "loading"), data-sound ("on", "muted", "none"),
+   * data-picture ("yes", "no"), data-camera ("on", "off", "loading", "unplayable"), data-sound ("on", "muted", "none"),
    * data-hand ("up", "down"), data-self on one's own, data-screen on a shared screen.
    */
   constructor({ peer, name, self = false, screen = false, pinned }) {
@@ -96,7 +96,7 @@ export class Tile {
 
   set state(state) { this.item.dataset.state = state; }
 
-  /** "on", "off", or "loading": it is on, and its picture has not come yet. */
+  /** "on", "off"; "loading": it is on, and its picture has not come yet; "unplayable": this browser cannot show it. */
   get camera() { return this.item.dataset.camera; }
   set camera(camera) {
     this.item.dataset.camera = camera;

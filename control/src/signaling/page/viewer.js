@@ -11,6 +11,9 @@ const FAIR = 7;
 /** A picture may be stretched by as much before it is too small. */
 const STRETCH = 1.3;
 
+/** A codec as people write it, by its MIME type. */
+export const codecName = (mimeType) => mimeType.split("/")[1].replace(/^H(26\d)$/i, "H.$1");
+
 export class Viewer {
   peer;
   /** Whether it shows a screen. */
@@ -20,6 +23,8 @@ export class Viewer {
   /** What is received, by kind; null where there is nothing. */
   audio = null;
   video = null;
+  /** What cannot be received, as this browser has no codec for it, by kind: { producer, codec, paused }. */
+  unplayable = { audio: null, video: null };
 
   #session;
   #timer = 0;
@@ -51,6 +56,20 @@ export class Viewer {
 
   get element() {
     return this.tile.video;
+  }
+
+  /** Whether there is nothing of it. */
+  get isEmpty() {
+    return ![this.audio, this.video, this.unplayable.audio, this.unplayable.video].some(Boolean);
+  }
+
+  /** What cannot be played of it, in words; empty if all can. */
+  get unplayableWords() {
+    const { audio, video } = this.unplayable;
+    const [sound, picture] = [audio, video].map((one) => (one && !one.paused ? codecName(one.codec) : ""));
+    if (picture && sound) return `Your browser can play neither this picture (${picture}) nor its sound (${sound}).`;
+    if (picture) return `Your browser cannot show this picture (${picture}).`;
+    return sound ? `Your browser cannot play this sound (${sound}).` : "";
   }
 
   /** SSRCs of what is received. */

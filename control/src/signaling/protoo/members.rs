@@ -4,7 +4,10 @@
 use serde_json::{Value, json};
 
 use super::dialect::Dialect;
-use crate::rooms::{ConsumerScore, CreatedConsumer, CreatedDataConsumer, Muted, PeerView, Resumed, StreamScore};
+use crate::ortc::Kind;
+use crate::rooms::{
+    ConsumerScore, CreatedConsumer, CreatedDataConsumer, Muted, PeerView, Resumed, StreamScore, Unplayable,
+};
 use crate::signaling::webrtc::stream_parameters;
 
 /// A peer, for both dialects. Addresses of people are not told to others.
@@ -63,14 +66,31 @@ pub(super) fn stream_score_members(of: &StreamScore) -> Value {
     value
 }
 
-/// `newConsumer`.
-pub(super) fn consumer_members(of: &CreatedConsumer, transport: &str, dialect: Dialect) -> Value {
-    let mut app_data = of.app_data.clone().unwrap_or_else(|| json!({}));
-    app_data["peerId"] = json!(of.peer);
+/// What a client is told of a producer's own data.
+fn app_data(given: Option<&Value>, peer: &str, kind: Kind, dialect: Dialect) -> Value {
+    let mut app_data = given.cloned().unwrap_or_else(|| json!({}));
+    app_data["peerId"] = json!(peer);
     // Those that came by another signaling say nothing of it.
     if dialect != Dialect::Legacy && app_data.get("source").is_none() {
-        app_data["source"] = json!(of.kind);
+        app_data["source"] = json!(kind);
     }
+    app_data
+}
+
+/// `unplayable`.
+pub(super) fn unplayable_members(of: &Unplayable, dialect: Dialect) -> Value {
+    json!({
+        "peerId": of.peer,
+        "producerId": of.producer,
+        "kind": of.kind,
+        "mimeType": of.mime_type,
+        "producerPaused": of.paused,
+        "appData": app_data(of.app_data.as_ref(), &of.peer, of.kind, dialect),
+    })
+}
+
+/// `newConsumer`.
+pub(super) fn consumer_members(of: &CreatedConsumer, transport: &str, dialect: Dialect) -> Value {
     json!({
         "peerId": of.peer,
         "transportId": transport,
@@ -82,7 +102,7 @@ pub(super) fn consumer_members(of: &CreatedConsumer, transport: &str, dialect: D
         "type": of.streams,
         "producerPaused": of.producer_paused,
         "consumerScore": score_members(&of.score),
-        "appData": app_data,
+        "appData": app_data(of.app_data.as_ref(), &of.peer, of.kind, dialect),
     })
 }
 

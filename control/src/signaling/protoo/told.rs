@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::dialect::Dialect;
-use super::members::{muted_members, peer_members, score_members, stream_score_members};
+use super::members::{muted_members, peer_members, score_members, stream_score_members, unplayable_members};
 use super::session::Session;
 use crate::rooms::PeerEvent;
 
@@ -32,6 +32,10 @@ impl Session {
             PeerEvent::ProducerPaused { consumer, paused } => {
                 let method = if paused { "consumerPaused" } else { "consumerResumed" };
                 self.tell(method, &json!({ "consumerId": consumer }));
+            }
+            PeerEvent::Unplayable(of) => self.tell("unplayable", &unplayable_members(&of, self.dialect)),
+            PeerEvent::UnplayableClosed(producer) => {
+                self.tell("unplayableClosed", &json!({ "producerId": producer }));
             }
             PeerEvent::LayersChanged { consumer, layers } => {
                 let spatial = layers.map(|layers| layers.spatial);

@@ -192,3 +192,58 @@ async fn each_generation_hears_who_speaks_in_its_own_words() {
     assert_eq!(legacy.told("activeSpeaker").await, json!({ "peerId": "typed", "volume": LOUD_DBOV }));
     assert!(!legacy.has_been_told("speakingPeers").await);
 }
+
+/// What a client without H.265 can be sent.
+fn without_h265(capabilities: &Value) -> Value {
+    let mut body = joining(capabilities);
+    let codecs = body["rtpCapabilities"]["codecs"].as_array_mut().expect("a list");
+    codecs.retain(|codec| codec["mimeType"] != "video/H265");
+    body
+}
+
+fn h265(transport: &str) -> Value {
+    json!({ "transportId": transport, "kind": "video", "appData": { "source": "video" }, "rtpParameters": {
+        "mid": "0",
+        "codecs": [{ "mimeType": "video/H265", "payloadType": 96, "clockRate": 90000, "parameters": {} }],
+        "encodings": [{ "ssrc": 2222 }] } })
+}
+
+#[tokio::test]
+async fn who_has_no_codec_for_a_producer_is_told_so_and_not_offered_it() {
+    let server = Server::start().await;
+    let (mut ann, _) = Client::join(&server, "r", "ann", false).await;
+    let send = ann.transport(true).await;
+    let mut ben = Client::come(&server, "r", "ben").await;
+    ben.transport(false).await;
+    ben.ask("join", without_h265(&server.get("/rooms/x").await.json())).await;
+    let (mut eve, _) = Client::join(&server, "r", "eve", false).await;
+    let made = ann.ask("produce", h265(&send)).await;
+    let mut unplayable = json!({ "peerId": "ann", "producerId": made["id"], "kind": "video", "mimeType": "video/H265",
+                             "producerPaused": false, "appData": { "source": "video", "peerId": "ann" } });
+    assert_eq!(ben.told("unplayable").await, unplayable);
+    assert_eq!(eve.takes("newConsumer").await["producerId"], made["id"]);
+    for paused in [true, false] {
+        let method = if paused { "pauseProducer" } else { "resumeProducer" };
+        ann.tell(method, json!({ "producerId": made["id"] })).await;
+        unplayable["producerPaused"] = json!(paused);
+        assert_eq!(ben.told("unplayable").await, unplayable);
+    }
+    // The rest of the peer is offered as ever.
+    ann.ask("produce", microphone(&send)).await;
+    assert_eq!(ben.takes("newConsumer").await["kind"], "audio");
+    ann.tell("closeProducer", json!({ "producerId": made["id"] })).await;
+    assert_eq!(ben.told("unplayableClosed").await, json!({ "producerId": made["id"] }));
+    // Who comes later is told as well, and of a peer that has left as of a producer that has closed.
+    let made = ann.ask("produce", h265(&send)).await;
+    assert_eq!(ben.told("unplayable").await["producerId"], made["id"]);
+    let mut dan = Client::come(&server, "r", "dan").await;
+    dan.transport(false).await;
+    dan.ask("join", without_h265(&server.get("/rooms/x").await.json())).await;
+    assert_eq!(dan.told("unplayable").await["producerId"], made["id"]);
+    drop(ann);
+    for client in [&mut ben, &mut dan] {
+        assert_eq!(client.told("unplayableClosed").await, json!({ "producerId": made["id"] }));
+        assert!(!client.has_been_told("unplayable").await, "once each");
+    }
+    assert!(!eve.has_been_told("unplayable").await);
+}

@@ -63,6 +63,41 @@ pub(crate) fn rename(payload: &mut [u8], count: u8, to: u8) {
     }
 }
 
+/// Most bytes of a redundant block, and the oldest that it may be, in RTP time.
+const MAX_BLOCK_BYTES: usize = (1 << 10) - 1;
+const MAX_AGE: u32 = (1 << 14) - 1;
+
+/// Whether a payload can be a redundant block of a packet that is so much younger, in RTP time.
+pub(crate) fn can_repeat(age: u32, len: usize) -> bool {
+    (1..=MAX_AGE).contains(&age) && (1..=MAX_BLOCK_BYTES).contains(&len)
+}
+
+/// Writes a payload of these earlier payloads, the oldest first, each with how much older it is, and the primary one.
+/// Its length; `None` if `room` is too short or one [cannot be repeated](can_repeat).
+pub(crate) fn write<'a>(
+    room: &mut [u8],
+    carried: u8,
+    earlier: impl Iterator<Item = (u32, &'a [u8])> + Clone,
+    primary: &[u8],
+) -> Option<usize> {
+    let mut at = 0;
+    let mut put = |bytes: &[u8]| {
+        room.get_mut(at..at + bytes.len())?.copy_from_slice(bytes);
+        at += bytes.len();
+        Some(at)
+    };
+    for (age, block) in earlier.clone() {
+        let len = u32::try_from(block.len()).ok().filter(|_| can_repeat(age, block.len()))?;
+        let word = u32::from(FOLLOWS | carried) << 24 | age << 10 | len;
+        put(&word.to_be_bytes())?;
+    }
+    put(&[carried & !FOLLOWS])?;
+    for (_, block) in earlier {
+        put(block)?;
+    }
+    put(primary)
+}
+
 fn block_len(header: [u8; HEADER_BYTES]) -> usize {
     let [_, _, high, low] = header;
     usize::from(high & 0x03) << 8 | usize::from(low)
@@ -97,6 +132,49 @@ mod tests {
             assert!(bytes[blocks.primary_at..].iter().all(|byte| usize::from(*byte) == lens.len() - 1));
             assert_eq!(primary_at(&bytes, blocks.count), blocks.primary_at);
             assert_eq!(carried(&bytes), Some(111));
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_it_was() {
+        let (older, old, primary) = ([1; 50], [2; 60], [3; 70]);
+        for earlier in [&[][..], &[(960, &old[..])], &[(1_920, &older[..]), (960, &old[..])]] {
+            let mut room = [0; 300];
+            let len = write(&mut room, 111, earlier.iter().copied(), &primary).expect("fits");
+            let blocks = read(&room[..len], 111).expect("whole");
+            assert_eq!(usize::from(blocks.count), earlier.len() + 1);
+            assert_eq!(room[blocks.primary_at..len], primary);
+            let (headers, mut rest) = room[..blocks.primary_at].split_at(earlier.len() * HEADER_BYTES + 1);
+            for ((age, block), header) in earlier.iter().zip(headers.chunks_exact(HEADER_BYTES)) {
+                let word = u32::from_be_bytes(header.try_into().expect("four bytes"));
+                assert_eq!((word >> 10 & MAX_AGE, (word & 0x3ff) as usize), (*age, block.len()));
+                let (found, behind) = rest.split_at(block.len());
+                assert_eq!(found, *block);
+                rest = behind;
+            }
+            assert!(rest.is_empty());
+            for room in 0..len {
+                assert_eq!(write(&mut vec![0; room], 111, earlier.iter().copied(), &primary), None, "{room} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_header_can_say_is_not_written() {
+        let block = [7; 1_100];
+        for (age, len, can) in [
+            (960, 60, true),
+            (1, 1_023, true),
+            (16_383, 1, true),
+            (0, 60, false),
+            (16_384, 60, false),
+            (u32::MAX - 959, 60, false),
+            (960, 0, false),
+            (960, 1_024, false),
+        ] {
+            assert_eq!(can_repeat(age, len), can, "{len} bytes of {age} before");
+            let written = write(&mut [0; 1_500], 111, std::iter::once((age, &block[..len])), &[1]);
+            assert_eq!(written, can.then_some(HEADER_BYTES + 1 + len + 1));
         }
     }
 

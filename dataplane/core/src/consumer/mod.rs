@@ -11,6 +11,7 @@ mod filtering;
 mod numbering;
 mod parting;
 mod payload_types;
+mod redundancy;
 mod replay;
 mod retransmission;
 mod traces;
@@ -30,12 +31,14 @@ use alignment::Alignment;
 use feedback::Feedback;
 use numbering::Numbering;
 use payload_types::{NearPayloadTypes, OtherPayloadTypes, unknown};
+use redundancy::Redundancy;
 use retransmission::Retransmissions;
 
 pub(crate) use alignment::Ending;
 pub(crate) use allowed::Allowed;
 pub(crate) use extensions::{ExtensionPlan, Stamp, abs_send_time};
 pub(crate) use numbering::Numbered;
+pub(crate) use redundancy::MAX_MADE_BLOCKS;
 pub(crate) use replay::GopReplay;
 
 /// A consumer. What every packet needs comes first: with thousands of consumers it is cold memory, two lines of it.
@@ -58,10 +61,13 @@ pub(crate) struct Consumer {
     /// What the receiver is not to get.
     filter: Filter,
     retransmissions: Retransmissions,
+    redundancy: Redundancy,
     nack: bool,
     traces: TraceEvents,
     /// Packets of its own that wait to be sealed.
     queued: u16,
+    /// So many payloads of earlier packets are put into each.
+    redundant_blocks: u8,
     /// Times that it was interrupted: what has waited since before that does not leave.
     interruptions: u32,
     clock_rate_hz: u32,
@@ -189,6 +195,8 @@ impl Consumer {
             usable_bps: None,
             pause_asked: options.paused,
             replaying: false,
+            redundant_blocks: 0,
+            redundancy: Redundancy::new(options.redundancy),
             traces: TraceEvents::default(),
             queued: 0,
             interruptions: 0,
@@ -211,21 +219,6 @@ impl Consumer {
     /// SSRC, payload type and index of the next packet of the retransmission stream, if `media` has one.
     pub(crate) fn next_rtx(&self, media: u8) -> Option<(u32, u8, u64)> {
         self.retransmissions.next_rtx(media)
-    }
-
-    /// Whether padding may leave on its retransmission stream, and its receiver can say what came of it.
-    pub(crate) fn can_carry_padding(&self) -> bool {
-        !self.pause_asked && self.extensions.is_reported() && self.rtx_for_padding().is_some()
-    }
-
-    /// SSRC, payload type and index of the next packet of the retransmission stream, if there is one, for padding.
-    pub(crate) fn rtx_for_padding(&self) -> Option<(u32, u8, u64)> {
-        self.retransmissions.next_any()
-    }
-
-    /// Counts a packet of padding on the retransmission stream.
-    pub(crate) fn count_padding(&mut self) {
-        self.retransmissions.count_padding();
     }
 
     /// The newest timestamp that it has sent; `stream` is the one that is forwarded.

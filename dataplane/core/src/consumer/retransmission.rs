@@ -48,6 +48,21 @@ impl Consumer {
         self.numbering.locate(out)
     }
 
+    /// Whether padding may leave on its retransmission stream, and its receiver can say what came of it.
+    pub(crate) fn can_carry_padding(&self) -> bool {
+        !self.pause_asked && self.extensions.is_reported() && self.rtx_for_padding().is_some()
+    }
+
+    /// SSRC, payload type and index of the next packet of the retransmission stream, if there is one, for padding.
+    pub(crate) fn rtx_for_padding(&self) -> Option<(u32, u8, u64)> {
+        self.retransmissions.next_any()
+    }
+
+    /// Counts a packet of padding on the retransmission stream.
+    pub(crate) fn count_padding(&mut self) {
+        self.retransmissions.count_padding();
+    }
+
     /// A packet as it left under a number, unless it was withheld.
     pub(crate) fn numbered(&self, located: &Located, stream: &mut Stream, packet: &PacketMeta) -> Option<Numbered> {
         located.numbered(stream.withheld_mut(), &self.filter, packet)

@@ -10,7 +10,8 @@ use corecast_wire::MediaKind;
 use super::share::Shares;
 use crate::codec::{Change, Frame, red};
 use crate::limits::{
-    HEADROOM_BYTES, MAX_HEADER_EXTRA_BYTES, MAX_PAD_BYTES, MAX_PAYLOAD_BYTES, MAX_SLOTS, SLOTS_PER_CHUNK,
+    HEADROOM_BYTES, MAX_HEADER_EXTRA_BYTES, MAX_MADE_BYTES, MAX_PAD_BYTES, MAX_PAYLOAD_BYTES, MAX_SLOTS,
+    SLOTS_PER_CHUNK,
 };
 use crate::memory::{Memory, MemorySource};
 use crate::time::Instant;
@@ -88,6 +89,8 @@ pub struct History {
     free: Vec<u32>,
     /// Which stream may hold how many.
     pub(super) shares: Shares,
+    /// The redundant sound that was made last.
+    made: Box<[u8]>,
 }
 
 impl Default for History {
@@ -106,6 +109,7 @@ impl History {
             slots: Vec::new(),
             free: Vec::new(),
             shares: Shares::new(max_slots),
+            made: vec![0; MAX_MADE_BYTES].into(),
         }
     }
 
@@ -235,6 +239,27 @@ impl History {
         let PacketMeta { blocks, payload_len, .. } = self.meta(index);
         let len = usize::from(payload_len);
         red::rename(self.bytes_mut(index).get_mut(PAYLOAD_AT..PAYLOAD_AT + len).unwrap_or_default(), blocks, to);
+    }
+
+    /// Makes redundant audio data (RFC 2198) of a packet and these before it, the oldest first, each with how much
+    /// older it is. Its length; `None` if it would be too long.
+    pub(crate) fn make_redundant(&mut self, carried: u8, earlier: &[(u32, u32)], primary: u32) -> Option<u16> {
+        let mut room = std::mem::take(&mut self.made);
+        let blocks = earlier.iter().map(|(age, index)| (*age, self.unpadded(*index)));
+        let len = red::write(&mut room, carried, blocks, self.unpadded(primary));
+        self.made = room;
+        len.and_then(|len| u16::try_from(len).ok())
+    }
+
+    /// So many bytes of what was made last.
+    pub(crate) fn made(&self, len: u16) -> &[u8] {
+        self.made.get(..usize::from(len)).unwrap_or_default()
+    }
+
+    /// A packet's payload without its padding.
+    fn unpadded(&self, index: u32) -> &[u8] {
+        let payload_len = usize::from(self.meta(index).payload_len);
+        self.sealable(index, false).get(..payload_len).unwrap_or_default()
     }
 
     /// Writes the original sequence number of an RTX packet before the payload, or before what is left of it without so

@@ -105,6 +105,7 @@ impl Worker {
         };
         if consumer.ssrc() == report.ssrc {
             consumer.feedback_mut().report(ntp, report);
+            consumer.hear_loss(now, report.fraction_lost);
             self.take_loss(now, key, report);
         }
     }

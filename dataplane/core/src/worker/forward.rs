@@ -12,7 +12,7 @@ use corecast_wire::{Discard, Discards, Event};
 
 use super::blame::Blame;
 use super::round::{Cursor, Forward};
-use super::seal::{Outgoing, Unsealed, seal};
+use super::seal::{Made, Outgoing, Unsealed, seal};
 use super::{Worker, traces};
 use crate::consumer::{Consumer, Numbered, Stamp, abs_send_time};
 use crate::io::Outbox;
@@ -258,7 +258,7 @@ impl Departure<'_> {
         let packet = self.history.current(slot).filter(|_| self.exit.is_some() && !self.has_to_wait(consumer));
         let numbered = packet.and_then(|packet| consumer.go_on(key, &packet));
         let sent = match numbered {
-            Some(numbered) => self.seal(consumer, slot, numbered),
+            Some(numbered) => self.leave(consumer, stream, slot, numbered),
             None => self.decide((consumer_key, consumer), (key, stream), slot),
         };
         match sent {
@@ -283,7 +283,22 @@ impl Departure<'_> {
         if consumer.must_wait() || self.has_to_wait(consumer) {
             self.wait((consumer_key, consumer), slot, numbered)
         } else {
-            self.seal(consumer, slot, numbered)
+            self.leave(consumer, stream, slot, numbered)
+        }
+    }
+
+    /// A packet leaves, with what those before it had if its receiver loses much sound.
+    #[inline]
+    fn leave(
+        &mut self,
+        consumer: &mut Consumer,
+        stream: &Stream,
+        slot: SlotRef,
+        numbered: Numbered,
+    ) -> Result<(), Unsealed> {
+        match consumer.redundant_blocks() {
+            0 => self.seal(consumer, slot, numbered),
+            _ => self.seal_redundant(consumer, stream, slot, numbered),
         }
     }
 
@@ -355,10 +370,25 @@ impl Departure<'_> {
     /// Stamps and seals a packet into the outbox.
     #[inline]
     pub(super) fn seal(&mut self, consumer: &mut Consumer, slot: SlotRef, numbered: Numbered) -> Result<(), Unsealed> {
+        self.seal_as(consumer, slot, numbered, None)
+    }
+
+    /// The same, as redundant sound that was made of it if there is any.
+    #[inline]
+    pub(super) fn seal_as(
+        &mut self,
+        consumer: &mut Consumer,
+        slot: SlotRef,
+        numbered: Numbered,
+        made: Option<Made>,
+    ) -> Result<(), Unsealed> {
         let exit = self.exit.as_mut().ok_or(Unsealed::Discarded(Discard::NotConnected))?;
         let meta = self.history.current(slot).ok_or(Unsealed::Discarded(Discard::LeftHistory))?;
         let stamp = Stamp { abs_send_time: self.abs_send_time, transport_cc: exit.next_transport_cc() };
-        let outgoing = Outgoing::of(consumer, stamp, (self.history, slot.index, &meta), numbered);
+        let mut outgoing = Outgoing::of(consumer, stamp, (self.history, slot.index, &meta), numbered);
+        if let Some(made) = made {
+            outgoing = outgoing.redundant(made);
+        }
         seal(self.history, slot.index, exit, &outgoing, self.outbox)?;
         if exit.is_traced() {
             traces::sent(self.events, consumer, &outgoing, &meta, exit.last_len());
@@ -366,8 +396,7 @@ impl Departure<'_> {
         if consumer.extensions().is_reported() {
             exit.numbered(self.now, consumer.extensions().name_of(outgoing.ssrc, outgoing.index));
         }
-        let left_out = outgoing.left_out();
-        consumer.count_sent(u64::from(meta.payload_len).saturating_sub(left_out as u64));
+        consumer.count_sent(outgoing.payload_len(&meta));
         if let Some(queue) = self.queue.as_mut().filter(|_| consumer.has_key_frames()) {
             queue.passed(self.now, usize::from(meta.payload_len));
         }

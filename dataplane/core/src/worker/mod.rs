@@ -29,6 +29,7 @@ mod observe;
 mod overload;
 mod probe;
 mod receive;
+mod redundancy;
 mod refused;
 mod reports;
 mod resolve;

@@ -48,6 +48,9 @@ impl Worker {
             return Err(Discard::RetransmitTooOften);
         }
         let rtx = consumer.next_rtx(meta.payload_type);
+        if rtx.is_none() && !consumer.may_repeat(numbered.index) {
+            return Err(Discard::RetransmitNotFound);
+        }
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
         let stamp = Stamp { abs_send_time, transport_cc: exit.next_transport_cc() };
         let mut outgoing = Outgoing::of(consumer, stamp, (&self.history, slot, &meta), numbered);

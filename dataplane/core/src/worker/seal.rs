@@ -29,6 +29,15 @@ pub(crate) struct Outgoing<'a> {
     pub(super) redundancy: Redundancy,
 }
 
+/// Redundant audio data that history has made of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made {
+    /// The receiver's payload type of it.
+    pub(super) payload_type: u8,
+    /// Bytes of its payload.
+    pub(super) len: u16,
+}
+
 /// What becomes of redundant audio data (RFC 2198).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Redundancy {
@@ -38,6 +47,8 @@ pub(super) enum Redundancy {
     Renamed { router: u8, receiver: u8 },
     /// The receiver has no redundancy: so many bytes before the primary block do not leave.
     LeftOut(u16),
+    /// The packet has none, and leaves with what those before it had: so many bytes, which history has made.
+    Made(u16),
 }
 
 impl<'a> Outgoing<'a> {
@@ -66,6 +77,20 @@ impl<'a> Outgoing<'a> {
             original: None,
             is_copied: false,
             redundancy,
+        }
+    }
+
+    /// The packet leaves as what was made of it.
+    pub(super) fn redundant(self, made: Made) -> Self {
+        Self { payload_type: made.payload_type, redundancy: Redundancy::Made(made.len), ..self }
+    }
+
+    /// Bytes of payload that leave of a packet.
+    pub(super) fn payload_len(&self, packet: &PacketMeta) -> u64 {
+        match self.redundancy {
+            Redundancy::Made(len) => len.into(),
+            Redundancy::LeftOut(bytes) => packet.payload_len.saturating_sub(bytes).into(),
+            Redundancy::None | Redundancy::Renamed { .. } => packet.payload_len.into(),
         }
     }
 
@@ -138,7 +163,7 @@ fn seal_redundant(
     outbox: &mut Outbox,
 ) -> Result<(), Unsealed> {
     match outgoing.redundancy {
-        Redundancy::None => seal_as_it_is(history, slot, exit, outgoing, outbox),
+        Redundancy::None | Redundancy::Made(_) => seal_as_it_is(history, slot, exit, outgoing, outbox),
         Redundancy::Renamed { router, receiver } => {
             history.rename_blocks(slot, receiver);
             let result = seal_as_it_is(history, slot, exit, outgoing, outbox);
@@ -168,7 +193,7 @@ fn seal_as_it_is(
     let header = Header {
         payload_type: outgoing.payload_type,
         marker: meta.marker || outgoing.change.marks(),
-        padding: meta.pad() > 0,
+        padding: meta.pad() > 0 && !matches!(outgoing.redundancy, Redundancy::Made(_)),
         sequence: outgoing.index as u16,
         timestamp: meta.timestamp.wrapping_add(outgoing.timestamp_offset),
         ssrc: outgoing.ssrc,
@@ -181,7 +206,10 @@ fn seal_as_it_is(
         return Err(Unsealed::Discarded(Discard::SealFailed));
     };
     let block_len = outgoing.extensions.block_len(meta.extension_ids, block);
-    let payload = history.sealable(slot, outgoing.original.is_some()).get(outgoing.left_out()..).unwrap_or_default();
+    let payload = match outgoing.redundancy {
+        Redundancy::Made(len) => history.made(len),
+        _ => history.sealable(slot, outgoing.original.is_some()).get(outgoing.left_out()..).unwrap_or_default(),
+    };
     let header_len = FIXED_HEADER_BYTES + csrcs.len() + block_len;
     // Plain RTP leaves its payload in history, but for an original sequence number, unless it is changed or copied.
     let is_redundant = outgoing.redundancy != Redundancy::None;

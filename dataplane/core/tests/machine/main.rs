@@ -14,6 +14,7 @@ mod history;
 mod key_frames;
 mod layers;
 mod loudest;
+mod made;
 mod observers;
 mod overload;
 mod padding;

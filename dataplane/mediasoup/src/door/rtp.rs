@@ -242,6 +242,7 @@ fn consume_encoding(
         first_sequence: secrets::first_sequence()?,
         cname: parameters.rtcp.cname.clone().unwrap_or_default(),
         encoding: None,
+        redundancy: None,
         ignore_dtx: false,
         paused: is_paused,
         outlives_producer: false,
