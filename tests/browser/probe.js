@@ -117,7 +117,7 @@
             'ssrc', 'timestamp', 'packetsReceived', 'packetsLost', 'bytesReceived', 'framesReceived', 'framesDecoded',
             'keyFramesDecoded', 'framesPerSecond', 'frameWidth', 'frameHeight', 'freezeCount', 'pliCount', 'nackCount',
             'retransmittedPacketsReceived', 'totalAudioEnergy', 'totalSamplesReceived', 'audioLevel',
-            'decoderImplementation', 'framesDropped',
+            'decoderImplementation', 'framesDropped', 'estimatedPlayoutTimestamp',
           ]),
         };
       } else if (stat.type === 'outbound-rtp') {

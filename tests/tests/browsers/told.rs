@@ -98,7 +98,17 @@ pub(crate) fn muted_and_off(stage: &Stage) {
         tile_shows(witness, peer, false, &[("camera", "on"), ("sound", "on")]);
         witness.keeps_seeing(peer, 20);
         hears(witness, peer);
+        plays_together(witness, peer);
         names_watcher(witness, "2 people");
+    }
+}
+
+/// Sound that was off for a while goes with the pictures, as its receiver reckons; Firefox does not say.
+fn plays_together(visitor: &Visitor<'_>, peer: &str) {
+    let inbound = visitor.connection(Some(peer))["inbound"].clone();
+    let of = |kind: &str| inbound[kind]["estimatedPlayoutTimestamp"].as_f64();
+    if let (Some(sound), Some(pictures)) = (of("audio"), of("video")) {
+        assert!((sound - pictures).abs() < 1_000.0, "{} ms apart", sound - pictures);
     }
 }
 

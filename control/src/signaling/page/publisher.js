@@ -37,6 +37,24 @@ function worthwhile(track) {
   return area < WORTH_TWO ? 1 : area < WORTH_THREE ? 2 : 3;
 }
 
+/**
+ * Gives a sender another track, or none. One of sound is inactive while it has none: otherwise Chromium 156's timestamps
+ * stand still meanwhile, and viewers reckon that sound and pictures are apart by as much.
+ */
+async function exchange({ sender, receiver }, track) {
+  const isSound = receiver.track.kind === "audio";
+  if (isSound && !track) await activate(sender, false);
+  await sender.replaceTrack(track);
+  if (isSound && track) await activate(sender, true);
+}
+
+async function activate(sender, active) {
+  const parameters = sender.getParameters();
+  if (!parameters.encodings.length) return;
+  for (const encoding of parameters.encodings) encoding.active = active;
+  await sender.setParameters(parameters);
+}
+
 /** Whether this browser encodes what was asked for; nothing was is well too. */
 export const canSend = (codec) => !codec || named(sendable(), codec).length > 0;
 
@@ -146,7 +164,7 @@ export class Publisher {
     const track = this.#media[name];
     const { sender } = sent.transceiver;
     // A sender of a connection that was closed meanwhile takes no track, and needs none.
-    if (sender.track !== track) await sender.replaceTrack(track).catch(() => {});
+    if (sender.track !== track) await exchange(sent.transceiver, track).catch(() => {});
     if (sender.track?.kind === "video") await this.#choose(name, sender).catch(() => {});
     const producerId = up.producer(sent.transceiver);
     if (!producerId || sent.paused === !track) return;
