@@ -62,7 +62,9 @@ impl Crypto {
 const fn key_len(suite: SrtpCryptoSuite) -> usize {
     match suite {
         SrtpCryptoSuite::AeadAes256Gcm => 32,
-        SrtpCryptoSuite::AeadAes128Gcm | SrtpCryptoSuite::AesCm128HmacSha1_80 => 16,
+        SrtpCryptoSuite::AeadAes128Gcm
+        | SrtpCryptoSuite::AesCm128HmacSha1_80
+        | SrtpCryptoSuite::AesCm128HmacSha1_32 => 16,
     }
 }
 
@@ -84,6 +86,7 @@ pub fn endpoint(key: &SrtpParameters) -> anyhow::Result<Context> {
         SrtpCryptoSuite::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
         SrtpCryptoSuite::AeadAes256Gcm => ProtectionProfile::AeadAes256Gcm,
         SrtpCryptoSuite::AesCm128HmacSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
+        SrtpCryptoSuite::AesCm128HmacSha1_32 => ProtectionProfile::Aes128CmHmacSha1_32,
     };
     Context::new(master, salt, profile, None, None).context("SRTP key")
 }
@@ -143,6 +146,7 @@ impl Sealer {
         let algorithm = match key.suite {
             SrtpCryptoSuite::AeadAes128Gcm => &aead::AES_128_GCM,
             SrtpCryptoSuite::AeadAes256Gcm => &aead::AES_256_GCM,
+            SrtpCryptoSuite::AesCm128HmacSha1_32 => bail!("the load generator does not seal with short tags"),
             SrtpCryptoSuite::AesCm128HmacSha1_80 => {
                 let secret = derive(master, salt, 1, 20)?;
                 let authentication = Box::new(hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &secret));

@@ -83,6 +83,7 @@ fn prepare(config: &WorkerConfig, control: &dyn Control, keep: Option<Keep>) -> 
         recv_buffer_bytes: config.recv_buffer_bytes as usize,
         send_buffer_bytes: config.send_buffer_bytes as usize,
         reuse_port: false,
+        dual_stack: false,
     };
     let options = DriverOptions { sockets, max_sockets, huge_pages: config.huge_pages };
     let (mut driver, io, reason) = choose(config, options)?;
@@ -317,8 +318,13 @@ mod tests {
 
     #[test]
     fn buffers_that_the_system_does_not_give_are_warned_of() {
-        let sockets =
-            SocketOptions { gro: true, recv_buffer_bytes: 1 << 30, send_buffer_bytes: 1 << 16, reuse_port: false };
+        let sockets = SocketOptions {
+            gro: true,
+            recv_buffer_bytes: 1 << 30,
+            send_buffer_bytes: 1 << 16,
+            reuse_port: false,
+            dual_stack: false,
+        };
         let options = DriverOptions { sockets, max_sockets: 16, huge_pages: HugePages::Off };
         let mut driver = Driver::syscalls(options).expect("epoll");
         let mut warnings = Vec::new();

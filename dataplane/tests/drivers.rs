@@ -13,7 +13,13 @@ const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 fn options(gro: bool) -> DriverOptions {
-    let sockets = SocketOptions { gro, recv_buffer_bytes: 4 << 20, send_buffer_bytes: 4 << 20, reuse_port: false };
+    let sockets = SocketOptions {
+        gro,
+        recv_buffer_bytes: 4 << 20,
+        send_buffer_bytes: 4 << 20,
+        reuse_port: false,
+        dual_stack: false,
+    };
     DriverOptions { sockets, max_sockets: 1_000, huge_pages: HugePages::Auto }
 }
 
@@ -241,8 +247,13 @@ fn a_taken_port_is_refused_and_an_endpoint_that_is_gone_counts_its_packets() {
 #[test]
 fn what_a_full_receive_queue_drops_is_counted() {
     for small in [Driver::syscalls, Driver::ring] {
-        let sockets =
-            SocketOptions { gro: false, recv_buffer_bytes: 16 * 1024, send_buffer_bytes: 1 << 20, reuse_port: false };
+        let sockets = SocketOptions {
+            gro: false,
+            recv_buffer_bytes: 16 * 1024,
+            send_buffer_bytes: 1 << 20,
+            reuse_port: false,
+            dual_stack: false,
+        };
         let options = DriverOptions { sockets, max_sockets: 10, huge_pages: HugePages::Off };
         let Ok(mut driver) = small(options) else { continue };
         let here = driver.open(V4, Port::Given(0), SocketSettings::default()).expect("a socket");

@@ -65,7 +65,13 @@ fn far_end(mtu: u32) -> Result<[UdpSocket; 2], String> {
 fn on_veth(mtu: u32, send_buffer_bytes: usize, test: fn(&str, &mut Driver, Path, &UdpSocket)) {
     let tested = std::thread::spawn(move || {
         let sockets = far_end(mtu)?;
-        let socket = SocketOptions { gro: true, recv_buffer_bytes: 1 << 20, send_buffer_bytes, reuse_port: false };
+        let socket = SocketOptions {
+            gro: true,
+            recv_buffer_bytes: 1 << 20,
+            send_buffer_bytes,
+            reuse_port: false,
+            dual_stack: false,
+        };
         let options = DriverOptions { sockets: socket, max_sockets: 100, huge_pages: HugePages::Off };
         let syscalls = Driver::syscalls(options).map_err(|error| error.to_string())?;
         let drivers = [("syscalls", Ok(syscalls)), ("ring", Driver::ring(options))];

@@ -16,8 +16,13 @@ const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 fn drivers(max_sockets: usize) -> Vec<(&'static str, Driver)> {
-    let sockets =
-        SocketOptions { gro: true, recv_buffer_bytes: 1 << 20, send_buffer_bytes: 1 << 20, reuse_port: false };
+    let sockets = SocketOptions {
+        gro: true,
+        recv_buffer_bytes: 1 << 20,
+        send_buffer_bytes: 1 << 20,
+        reuse_port: false,
+        dual_stack: false,
+    };
     let options = DriverOptions { sockets, max_sockets, huge_pages: HugePages::Off };
     let syscalls = Driver::syscalls(options).expect("epoll");
     let ring = Driver::ring(options);

@@ -44,6 +44,8 @@ await closed;
 const active = await near.createPlainTransport({ listenInfo: LOCAL, enableSctp: true, maxSendMessageSize: 1000 });
 const passive = await far.createPlainTransport({ listenInfo: LOCAL, enableSctp: true, comedia: true });
 assert.deepEqual([active.sctpState, passive.sctpState, active.sctpParameters.maxSendMessageSize], ['new', 'new', 1000]);
+const talk = await speaker.produceData();
+const leaving = await active.consumeData({ dataProducerId: talk.id, ordered: true });
 const connected = [next(active, 'sctpstatechange'), next(passive, 'tuple')];
 await active.connect({ ip: '127.0.0.1', port: passive.tuple.localPort });
 await Promise.all(connected);
@@ -51,8 +53,6 @@ await until('they are connected', () => active.sctpState === 'connected' && pass
 assert.deepEqual((await active.dump()).sctpNegotiatedCapabilities,
   { negotiatedMaxOutboundStreams: 65535, negotiatedMaxInboundStreams: 65535 });
 assert.equal(passive.tuple.remotePort, active.tuple.localPort);
-const talk = await speaker.produceData();
-const leaving = await active.consumeData({ dataProducerId: talk.id, ordered: true });
 const arriving = await passive.produceData({ sctpStreamParameters: { streamId: leaving.sctpStreamParameters.streamId } });
 const heard = [];
 const hears = await listener.consumeData({ dataProducerId: arriving.id });

@@ -60,6 +60,12 @@ fn rtp_goes_through_plain_transports() {
     run("plain.mjs");
 }
 
+/// What new objects are, what is refused and how, what is told when something is asked for twice, suites, dual stack.
+#[test]
+fn an_application_cannot_tell_the_workers_apart() {
+    run("likeness.mjs");
+}
+
 /// Audio level and active speaker, from levels in real packets.
 #[test]
 fn observers_hear_who_is_loud_and_who_speaks() {

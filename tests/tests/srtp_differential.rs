@@ -6,10 +6,11 @@ use webrtc_srtp::context::Context;
 use webrtc_srtp::option::{srtcp_replay_protection, srtp_replay_protection};
 use webrtc_srtp::protection_profile::ProtectionProfile;
 
-const SUITES: [(SrtpCryptoSuite, ProtectionProfile, usize); 3] = [
+const SUITES: [(SrtpCryptoSuite, ProtectionProfile, usize); 4] = [
     (SrtpCryptoSuite::AeadAes128Gcm, ProtectionProfile::AeadAes128Gcm, 16),
     (SrtpCryptoSuite::AeadAes256Gcm, ProtectionProfile::AeadAes256Gcm, 32),
     (SrtpCryptoSuite::AesCm128HmacSha1_80, ProtectionProfile::Aes128CmHmacSha1_80, 16),
+    (SrtpCryptoSuite::AesCm128HmacSha1_32, ProtectionProfile::Aes128CmHmacSha1_32, 16),
 ];
 const SSRC: u32 = 0xfeed_beef;
 

@@ -449,6 +449,7 @@ impl FakeWorker {
             bytes_received: 0,
             packets_sent: self.asked * 100,
             bytes_sent: self.asked * 100_000,
+            rtp: corecast_wire::RtpBytes::default(),
             discards: corecast_wire::Discards::default(),
             outgoing: self.losing.contains(&transport).then_some(outgoing),
             webrtc: None,

@@ -29,6 +29,8 @@ pub struct SocketOptions {
     pub send_buffer_bytes: usize,
     /// Others may bind the same address.
     pub reuse_port: bool,
+    /// One on `::` takes IPv4 as well.
+    pub dual_stack: bool,
 }
 
 impl SocketOptions {
@@ -42,6 +44,7 @@ impl SocketOptions {
             recv_buffer_bytes: or(settings.recv_buffer_bytes, self.recv_buffer_bytes),
             send_buffer_bytes: or(settings.send_buffer_bytes, self.send_buffer_bytes),
             reuse_port: settings.reuse_port,
+            dual_stack: settings.dual_stack,
             ..self
         }
     }
@@ -314,7 +317,7 @@ impl Sockets {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(family, SockType::Datagram, flags, None)?;
         if address.is_ipv6() {
-            setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+            setsockopt(&fd, sockopt::Ipv6V6Only, &!options.dual_stack)?;
         }
         if options.reuse_port {
             setsockopt(&fd, sockopt::ReuseAddr, &true)?;
@@ -412,8 +415,7 @@ mod tests {
 
     use super::*;
 
-    const AS_CONFIGURED: SocketSettings =
-        SocketSettings { reuse_port: false, recv_buffer_bytes: 0, send_buffer_bytes: 0 };
+    const AS_CONFIGURED: SocketSettings = SocketSettings::AS_CONFIGURED;
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn sockets() -> Sockets {

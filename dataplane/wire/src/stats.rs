@@ -82,6 +82,21 @@ pub enum Object {
     DataConsumer(DataConsumerId),
 }
 
+/// Bytes of a transport's RTP packets, headers included, without what SRTP adds to them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RtpBytes {
+    /// Media that came.
+    pub received: u64,
+    /// Retransmissions (RFC 4588) that came.
+    pub rtx_received: u64,
+    /// Media that was sent for the first time.
+    pub sent: u64,
+    /// Packets that were sent again.
+    pub rtx_sent: u64,
+    /// Padding that was sent to probe the path.
+    pub probation_sent: u64,
+}
+
 /// Counters of a transport.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransportStats {
@@ -101,6 +116,8 @@ pub struct TransportStats {
     pub packets_sent: u64,
     /// UDP payload of them, in bytes.
     pub bytes_sent: u64,
+    /// What of that was RTP.
+    pub rtp: RtpBytes,
     /// Datagrams that it discarded on receipt, by reason.
     pub discards: Discards,
     /// The path to its receivers, if they say what it does.
@@ -179,6 +196,9 @@ pub struct StreamStats {
     pub packet_count: u64,
     /// Their payload, in bytes.
     pub byte_count: u64,
+    /// Payload of pictures, in bytes, that a receiver of layers up to these gets, by spatial layer within the encoding
+    /// and by temporal layer; what is above the fourth counts as the fourth.
+    pub layer_bytes: [[u64; 4]; 4],
     /// Cumulative loss (RFC 3550 section 6.4.1).
     pub packets_lost: i64,
     /// Loss since the last report, in 1/256.

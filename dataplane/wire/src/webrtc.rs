@@ -144,10 +144,18 @@ pub struct ListenInfo {
 pub struct SocketSettings {
     /// Others may bind the same address: several take what is sent to one multicast group. UDP alone.
     pub reuse_port: bool,
+    /// A socket on `::` takes IPv4 as well, whose addresses are seen as `::ffff:192.0.2.1`. UDP alone.
+    pub dual_stack: bool,
     /// `SO_RCVBUF`, in bytes; 0 for what is configured.
     pub recv_buffer_bytes: u32,
     /// `SO_SNDBUF`, in bytes; 0 for what is configured.
     pub send_buffer_bytes: u32,
+}
+
+impl SocketSettings {
+    /// What is configured, and nothing else.
+    pub const AS_CONFIGURED: Self =
+        Self { reuse_port: false, dual_stack: false, recv_buffer_bytes: 0, send_buffer_bytes: 0 };
 }
 
 /// A pair of addresses that checks have validated.

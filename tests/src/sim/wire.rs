@@ -29,6 +29,7 @@ fn context(key: &SrtpParameters) -> Context {
         SrtpCryptoSuite::AeadAes128Gcm => (ProtectionProfile::AeadAes128Gcm, 16),
         SrtpCryptoSuite::AeadAes256Gcm => (ProtectionProfile::AeadAes256Gcm, 32),
         SrtpCryptoSuite::AesCm128HmacSha1_80 => (ProtectionProfile::Aes128CmHmacSha1_80, 16),
+        SrtpCryptoSuite::AesCm128HmacSha1_32 => (ProtectionProfile::Aes128CmHmacSha1_32, 16),
     };
     let (master_key, salt) = key.key_and_salt.split_at(key_len);
     Context::new(master_key, salt, profile, None, None).expect("a key of the right length")

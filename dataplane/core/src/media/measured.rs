@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::history::PacketMeta;
 use super::layers::{Layers, QUIET, STEADY, bit};
 use super::rate::Rate;
-use super::volume::{SPATIAL_LAYERS, Volume};
+use super::volume::{ByTemporal, SPATIAL_LAYERS, Volume};
 use crate::time::Instant;
 
 /// What is measured of a stream that sends.
@@ -48,6 +48,11 @@ impl Measured {
         let rate = rate.get_or_insert_with(|| Rate::new(volume));
         rate.sample(now, volume);
         rate
+    }
+
+    /// Bytes that a receiver of layers up to each gets.
+    pub(crate) fn layer_bytes(&self) -> [ByTemporal; SPATIAL_LAYERS] {
+        std::array::from_fn(|spatial| std::array::from_fn(|temporal| self.volume.up_to(spatial, temporal)))
     }
 
     /// Whether it has spatial layers.

@@ -421,6 +421,7 @@ impl Stream {
             rid: self.rid.as_deref().map(str::to_owned),
             active: self.activity.map_or_else(was_heard, |activity| activity.is_active(now, pictures)),
             picture: self.picture,
+            layer_bytes: self.measured().map(Measured::layer_bytes).unwrap_or_default(),
             spatial_layers: self.measured().and_then(|one| one.layers().highest_active()).map_or(0, |layer| layer + 1),
             ssrc: self.ssrc,
             rtx_ssrc: self.rtx_ssrc,

@@ -81,12 +81,14 @@ impl Association {
         Self { socket, made: now, max_message_bytes, max_held_bytes, held_bytes: 0, sent: 0 }
     }
 
-    /// Begins by itself (RFC 9260 section 5.1). Without effect if it has begun.
-    pub(crate) fn connect(&mut self, now: Instant) {
-        if self.socket.state() == SocketState::Closed {
+    /// Begins by itself (RFC 9260 section 5.1). False if it has begun already.
+    pub(crate) fn connect(&mut self, now: Instant) -> bool {
+        let begins = self.socket.state() == SocketState::Closed;
+        if begins {
             self.advance(now);
             self.socket.connect();
         }
+        begins
     }
 
     /// Streams that both sides may use: to the other side, and from it. `None` before it is established.

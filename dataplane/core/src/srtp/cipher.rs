@@ -12,8 +12,9 @@ use super::error::{KeyError, OpenError, SealError};
 
 /// Bytes of a GCM tag (RFC 7714 section 13.1).
 pub(super) const GCM_TAG_BYTES: usize = 16;
-/// Bytes of a truncated HMAC-SHA1 tag (RFC 3711 section 4.2).
+/// Bytes of a truncated HMAC-SHA1 tag (RFC 3711 section 4.2), and where it is a short one (RFC 5764 section 4.1.2).
 pub(super) const CM_TAG_BYTES: usize = 10;
+pub(super) const CM_SHORT_TAG_BYTES: usize = 4;
 
 /// Session keys of one protocol, RTP or RTCP, in one direction.
 pub(super) enum Cipher {
@@ -22,12 +23,13 @@ pub(super) enum Cipher {
     Cm(Box<CounterMode>),
 }
 
-/// Session keys of `AES_CM_128_HMAC_SHA1_80`.
+/// Session keys of `AES_CM_128_HMAC_SHA1_80` and `AES_CM_128_HMAC_SHA1_32`.
 pub(super) struct CounterMode {
     key: EncryptingKey,
     salt: [u8; 14],
     /// Both pads are already hashed in; a packet starts from a copy.
     authentication: hmac::Key,
+    tag_bytes: usize,
 }
 
 impl Cipher {
@@ -38,21 +40,27 @@ impl Cipher {
         Ok(Self::Gcm { key: LessSafeKey::new(key), salt })
     }
 
-    /// AES-CM and HMAC-SHA1 under session keys.
-    pub(super) fn cm(key: &[u8; 16], authentication: &[u8; 20], salt: [u8; 14]) -> Result<Self, KeyError> {
+    /// AES-CM and HMAC-SHA1 under session keys, with tags of so many bytes.
+    pub(super) fn cm(
+        key: &[u8; 16],
+        authentication: &[u8; 20],
+        salt: [u8; 14],
+        tag_bytes: usize,
+    ) -> Result<Self, KeyError> {
         let key = UnboundCipherKey::new(&AES_128, key).map_err(|_| KeyError::Refused)?;
         Ok(Self::Cm(Box::new(CounterMode {
             key: EncryptingKey::ctr(key).map_err(|_| KeyError::Refused)?,
             salt,
             authentication: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, authentication),
+            tag_bytes,
         })))
     }
 
     /// Bytes of the tag.
-    pub(super) const fn tag_len(&self) -> usize {
+    pub(super) fn tag_len(&self) -> usize {
         match self {
             Self::Gcm { .. } => GCM_TAG_BYTES,
-            Self::Cm(_) => CM_TAG_BYTES,
+            Self::Cm(cipher) => cipher.tag_bytes,
         }
     }
 }
@@ -139,7 +147,7 @@ impl CounterMode {
     /// Compares in constant time.
     pub(super) fn verify(&self, parts: [&[u8]; 3], tag: &[u8]) -> Result<(), OpenError> {
         let full = self.tag(parts);
-        let expected = full.as_ref().get(..CM_TAG_BYTES).ok_or(OpenError::AuthenticationFailed)?;
+        let expected = full.as_ref().get(..self.tag_bytes).ok_or(OpenError::AuthenticationFailed)?;
         verify_slices_are_equal(expected, tag).map_err(|_| OpenError::AuthenticationFailed)
     }
 }

@@ -4,7 +4,7 @@ use aws_lc_rs::cipher::{AES_128, AES_256, EncryptingKey, EncryptionContext, Unbo
 use aws_lc_rs::iv::FixedLength;
 use corecast_wire::{SrtpCryptoSuite, SrtpParameters};
 
-use super::cipher::Cipher;
+use super::cipher::{CM_SHORT_TAG_BYTES, CM_TAG_BYTES, Cipher};
 use super::error::KeyError;
 
 /// What a session key is for (RFC 3711 sections 4.3.1 and 4.3.2).
@@ -40,15 +40,28 @@ pub(super) fn derive(parameters: &SrtpParameters) -> Result<(Cipher, Cipher), Ke
         return Err(wrong_length);
     }
     let key_len = match suite {
-        SrtpCryptoSuite::AeadAes128Gcm | SrtpCryptoSuite::AesCm128HmacSha1_80 => 16,
         SrtpCryptoSuite::AeadAes256Gcm => 32,
+        SrtpCryptoSuite::AeadAes128Gcm
+        | SrtpCryptoSuite::AesCm128HmacSha1_80
+        | SrtpCryptoSuite::AesCm128HmacSha1_32 => 16,
     };
     let (key, salt) = parameters.key_and_salt.split_at_checked(key_len).ok_or(wrong_length)?;
     let master = MasterKey::new(key, salt)?;
-    Ok((cipher(suite, &master, &RTP)?, cipher(suite, &master, &RTCP)?))
+    // RTCP has the long tag in either case (RFC 5764 section 4.1.2).
+    let rtp_tag = match suite {
+        SrtpCryptoSuite::AesCm128HmacSha1_32 => CM_SHORT_TAG_BYTES,
+        _ => CM_TAG_BYTES,
+    };
+    Ok((cipher(suite, &master, &RTP, rtp_tag)?, cipher(suite, &master, &RTCP, CM_TAG_BYTES)?))
 }
 
-fn cipher(suite: SrtpCryptoSuite, master: &MasterKey, labels: &Labels) -> Result<Cipher, KeyError> {
+/// The cipher of one protocol; `cm_tag_bytes` where it has HMAC.
+fn cipher(
+    suite: SrtpCryptoSuite,
+    master: &MasterKey,
+    labels: &Labels,
+    cm_tag_bytes: usize,
+) -> Result<Cipher, KeyError> {
     match suite {
         SrtpCryptoSuite::AeadAes128Gcm => {
             let key: [u8; 16] = master.session_key(labels.encryption)?;
@@ -58,10 +71,10 @@ fn cipher(suite: SrtpCryptoSuite, master: &MasterKey, labels: &Labels) -> Result
             let key: [u8; 32] = master.session_key(labels.encryption)?;
             Cipher::gcm(&key, master.session_key(labels.salt)?)
         }
-        SrtpCryptoSuite::AesCm128HmacSha1_80 => {
+        SrtpCryptoSuite::AesCm128HmacSha1_80 | SrtpCryptoSuite::AesCm128HmacSha1_32 => {
             let key: [u8; 16] = master.session_key(labels.encryption)?;
             let authentication: [u8; 20] = master.session_key(labels.authentication)?;
-            Cipher::cm(&key, &authentication, master.session_key(labels.salt)?)
+            Cipher::cm(&key, &authentication, master.session_key(labels.salt)?, cm_tag_bytes)
         }
     }
 }
@@ -130,9 +143,7 @@ mod tests {
 
     #[test]
     fn says_which_length_a_key_should_have() {
-        for suite in
-            [SrtpCryptoSuite::AeadAes128Gcm, SrtpCryptoSuite::AeadAes256Gcm, SrtpCryptoSuite::AesCm128HmacSha1_80]
-        {
+        for suite in crate::srtp::tests::SUITES {
             let expected = suite.key_and_salt_len();
             for given in (0..64).filter(|given| *given != expected) {
                 let error = derive(&SrtpParameters { suite, key_and_salt: vec![0; given] }).err();

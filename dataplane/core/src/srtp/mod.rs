@@ -5,8 +5,8 @@
 //! Payload is moved once, by the cipher (AES-CM: one copy first, since the library encrypts it in place only). Nothing
 //! is allocated per packet and no bytes, however wrong, make it panic.
 //!
-//! Not here: key derivation rates other than 0, the MKI and `AES_CM_128_HMAC_SHA1_32` (nobody negotiates them for
-//! WebRTC), unencrypted SRTCP (the E flag is required).
+//! Not here: key derivation rates other than 0 and the MKI (nobody negotiates them for WebRTC), unencrypted SRTCP (the
+//! E flag is required).
 
 mod cipher;
 mod error;

@@ -47,13 +47,13 @@ impl Sealer {
 
     /// Bytes by which RTP grows: the tag.
     #[must_use]
-    pub const fn rtp_overhead(&self) -> usize {
+    pub fn rtp_overhead(&self) -> usize {
         self.rtp.tag_len()
     }
 
     /// Bytes by which a compound grows: index and tag.
     #[must_use]
-    pub const fn rtcp_overhead(&self) -> usize {
+    pub fn rtcp_overhead(&self) -> usize {
         self.rtcp.tag_len() + RTCP_TRAILER_BYTES
     }
 

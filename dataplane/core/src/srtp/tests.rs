@@ -83,7 +83,7 @@ fn seals_and_opens_rtcp_as_in_rfc_7714() {
 fn makes_the_key_stream_of_rfc_3711() {
     let salt = hex("F0F1F2F3F4F5F6F7F8F9FAFBFCFD").try_into().unwrap();
     let key = hex("2B7E151628AED2A6ABF7158809CF4F3C").try_into().unwrap();
-    let Cipher::Cm(cipher) = Cipher::cm(&key, &[0; 20], salt).unwrap() else { unreachable!() };
+    let Cipher::Cm(cipher) = Cipher::cm(&key, &[0; 20], salt, 10).unwrap() else { unreachable!() };
     let mut stream = vec![0; 0xff02 * 16];
     cipher.apply(0, 0, &mut stream).unwrap();
     let first =
@@ -112,8 +112,12 @@ impl Random {
     }
 }
 
-const SUITES: [SrtpCryptoSuite; 3] =
-    [SrtpCryptoSuite::AeadAes128Gcm, SrtpCryptoSuite::AeadAes256Gcm, SrtpCryptoSuite::AesCm128HmacSha1_80];
+pub(super) const SUITES: [SrtpCryptoSuite; 4] = [
+    SrtpCryptoSuite::AeadAes128Gcm,
+    SrtpCryptoSuite::AeadAes256Gcm,
+    SrtpCryptoSuite::AesCm128HmacSha1_80,
+    SrtpCryptoSuite::AesCm128HmacSha1_32,
+];
 
 fn pair(suite: SrtpCryptoSuite) -> (Sealer, Opener) {
     let key_and_salt = (7..).take(suite.key_and_salt_len()).collect();

@@ -140,7 +140,8 @@ impl<'a> Writer<'a> {
         let [c0, c1, ..] = MAGIC_COOKIE;
         let [p0, p1] = address.port().to_be_bytes();
         let (p0, p1) = (p0 ^ c0, p1 ^ c1);
-        match address.ip() {
+        // What came over IPv4 to a socket of both is told what it knows.
+        match address.ip().to_canonical() {
             IpAddr::V4(ip) => {
                 let [a, b, c, d] = (ip.to_bits() ^ u32::from_be_bytes(MAGIC_COOKIE)).to_be_bytes();
                 self.push(attribute::XOR_MAPPED_ADDRESS, &[0, FAMILY_IPV4, p0, p1, a, b, c, d])

@@ -1,6 +1,6 @@
 //! How packets of a transport get into the outbox: where they go, under which key, and counted.
 
-use corecast_wire::Discard;
+use corecast_wire::{Discard, RtpBytes};
 
 use super::{Flow, Queue, Security, Traffic, Transport};
 use crate::congestion::Sending;
@@ -24,6 +24,8 @@ pub(crate) struct Exit<'a> {
     next_transport_cc: &'a mut Word,
     sending: Option<&'a mut Sending>,
     sent: &'a mut Traffic,
+    rtp_sent: &'a mut u64,
+    rtp_bytes: &'a mut RtpBytes,
     traced: bool,
     /// Bytes of the last packet.
     last_len: usize,
@@ -66,11 +68,31 @@ impl<'a> Exit<'a> {
         self.last_len
     }
 
+    /// Bytes of the last packet, without what SRTP adds.
+    fn last_rtp_bytes(&self) -> u64 {
+        self.last_len.saturating_sub(self.sealer.map_or(0, Sealer::rtp_overhead)) as u64
+    }
+
+    /// The last packet has been sent before.
+    pub(crate) fn was_repeated(&mut self) {
+        let bytes = self.last_rtp_bytes();
+        *self.rtp_sent -= bytes;
+        self.rtp_bytes.rtx_sent += bytes;
+    }
+
+    /// The last packet was padding alone.
+    pub(crate) fn was_padding(&mut self) {
+        let bytes = self.last_rtp_bytes();
+        *self.rtp_sent -= bytes;
+        self.rtp_bytes.probation_sent += bytes;
+    }
+
     /// Puts a packet into the outbox that was written into its last reservation, and counts it.
     #[inline]
     pub(crate) fn push(&mut self, outbox: &mut Outbox, len: usize, payload: Option<(SlotRef, usize)>) {
         self.last_len = len + payload.map_or(0, |(_, payload_len)| payload_len);
         self.sent.count(self.last_len);
+        *self.rtp_sent += self.last_rtp_bytes();
         outbox.push(self.path, len, payload);
     }
 }
@@ -86,6 +108,8 @@ impl Transport {
             next_transport_cc: &mut self.next_transport_cc,
             sending: self.sending.as_deref_mut(),
             sent: &mut self.sent,
+            rtp_sent: &mut self.rtp_sent,
+            rtp_bytes: &mut self.rtp_bytes,
             traced: self.traced,
             last_len: 0,
         });

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use corecast_wire::{Discard, Discards, OutgoingBitrates, RouterId, TransportId, TransportStats};
+use corecast_wire::{Discard, Discards, OutgoingBitrates, RouterId, RtpBytes, TransportId, TransportStats};
 
 use crate::congestion::send::{MINIMUM_BPS, Settings};
 use crate::congestion::{Arrivals, Remb, Sending};
@@ -47,6 +47,8 @@ pub(crate) struct Transport {
     /// (consumer, stream) with packets to forward in the current round.
     pending: Vec<(ConsumerKey, StreamKey)>,
     sent: Traffic,
+    /// Bytes of media that was sent, as [`RtpBytes`] has them.
+    rtp_sent: u64,
     /// Packets that wait to be sealed, while something limits what leaves.
     queue: Option<Box<Queue>>,
     /// The path to its receivers, if they say what it does.
@@ -97,6 +99,8 @@ pub(crate) struct Transport {
     /// Most that its producers should send together; 0 for no limit.
     max_incoming_bitrate_bps: u64,
     received: Traffic,
+    /// What else is counted of RTP.
+    rtp_bytes: RtpBytes,
     /// Until when the RTP that came is within what may come per second.
     paid_until: Instant,
     discards: Discards,
@@ -153,6 +157,8 @@ impl Transport {
             received: Traffic::default(),
             paid_until: Instant::default(),
             sent: Traffic::default(),
+            rtp_sent: 0,
+            rtp_bytes: RtpBytes::default(),
             discards: Discards::default(),
         }
     }
@@ -436,6 +442,14 @@ impl Transport {
         self.received.count(bytes);
     }
 
+    /// Counts a datagram that was an RTP packet of a stream, a retransmission or not.
+    pub(crate) fn count_rtp(&mut self, bytes: usize, is_rtx: bool) {
+        let overhead = self.security.as_ref().map_or(0, |security| security.sealer().rtp_overhead());
+        let bytes = bytes.saturating_sub(overhead) as u64;
+        let counter = if is_rtx { &mut self.rtp_bytes.rtx_received } else { &mut self.rtp_bytes.received };
+        *counter += bytes;
+    }
+
     /// Counts packets that were discarded.
     pub(crate) fn discard(&mut self, why: Discard, packets: u64) {
         self.discards.add(why, packets);
@@ -452,6 +466,7 @@ impl Transport {
             bytes_received: self.received.bytes,
             packets_sent: self.sent.packets,
             bytes_sent: self.sent.bytes,
+            rtp: RtpBytes { sent: self.rtp_sent, ..self.rtp_bytes },
             discards: self.discards.clone(),
             outgoing: self.sending.as_deref().map(|sending| sending.stats(now)),
             webrtc: self.webrtc().map(|webrtc| webrtc.stats(self.security().map(Security::suite))),

@@ -256,7 +256,7 @@ impl Worker {
                 self.endpoint_ops.push_back(EndpointOp::Connect(endpoint.id, remote));
             }
         }
-        self.begin_plain_association(now, key);
+        self.connect_association(now, key);
         Ok(())
     }
 

@@ -53,6 +53,7 @@ impl Worker {
     ) -> Result<(), Discard> {
         let producer = self.streams.get(inbound.stream).and_then(|stream| self.producers.get(stream.producer()));
         let (Some(producer), Some(transport)) = (producer, self.transports.get_mut(key)) else { return Ok(()) };
+        transport.count_rtp(len, inbound.rtx);
         // What comes through a pipe was within its sender's limit before.
         let may_be_taken_in = transport.is_pipe() || transport.take_in_packet(now, self.overload.packet_interval());
         if let Some(&[high, low]) = view.extension(producer.ids().transport_cc) {

@@ -257,7 +257,7 @@ impl Worker {
         let mut is_left = false;
         for key in producer.consumers() {
             let Some(consumer) = self.consumers.get_mut(*key) else { continue };
-            let current = consumer.current().filter(|_| !consumer.is_paused());
+            let current = consumer.current().filter(|_| !consumer.is_paused() && !producer.is_paused());
             let is_alone = producer.streams().len() == 1;
             let layer = current.and_then(|stream| {
                 let within = || consumer.current_layer().and_then(|(_, spatial)| layers.lower_of(spatial));

@@ -42,6 +42,7 @@ impl Worker {
                 return Err(Discard::UnexpectedSctp);
             }
             self.begin_association(now, key)?;
+            self.report_sctp_state(key, SctpState::Connecting, String::new());
         }
         self.with_association(now, key, |association| association.handle_packet(now, packet));
         Ok(())
@@ -55,7 +56,6 @@ impl Worker {
         let channels = self.transports.get_mut(key).and_then(Transport::channels_mut);
         channels.ok_or(Discard::UnexpectedSctp)?.begin(self.config.data, now);
         self.messages.associations += 1;
-        self.report_sctp_state(key, SctpState::Connecting, String::new());
         Ok(())
     }
 
@@ -124,19 +124,12 @@ impl Worker {
         }
     }
 
-    /// The remote side of a plain transport is known: its association begins, as mediasoup's does.
-    pub(super) fn begin_plain_association(&mut self, now: Instant, key: TransportKey) {
-        let channels = self.transports.get(key).and_then(Transport::channels);
-        if channels.is_some_and(|channels| channels.association().is_none()) {
-            // Without room for one more, what needs it is refused later.
-            let _ = self.begin_association(now, key);
-        }
-        self.connect_association(now, key);
-    }
-
-    /// DTLS is connected: an association that control has asked for may begin.
+    /// DTLS is connected, or the remote side of a plain transport is known: an association that control has asked for
+    /// may begin. One of which nobody needs anything does not, since the other side may have no SCTP.
     pub(super) fn connect_association(&mut self, now: Instant, key: TransportKey) {
-        self.with_association(now, key, |association| association.connect(now));
+        if self.with_association(now, key, |association| association.connect(now)) == Some(true) {
+            self.report_sctp_state(key, SctpState::Connecting, String::new());
+        }
     }
 
     /// An association is over: its channels are closed.

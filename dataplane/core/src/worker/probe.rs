@@ -73,6 +73,7 @@ impl Worker {
             None => room.get_mut(header_len..).ok_or(Discard::SealFailed)?.copy_from_slice(&PADDING),
         }
         exit.push(outbox, len, None);
+        exit.was_padding();
         exit.numbered(now, consumer.extensions().name_of(ssrc, index));
         consumer.count_padding();
         Ok(len)

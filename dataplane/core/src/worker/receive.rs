@@ -212,7 +212,7 @@ impl Worker {
         }
         self.record_remote(key, flow, path);
         if flow == Flow::Rtp {
-            self.begin_plain_association(now, key);
+            self.connect_association(now, key);
         }
     }
 

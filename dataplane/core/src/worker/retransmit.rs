@@ -63,6 +63,7 @@ impl Worker {
             Unsealed::Full => Discard::OutboxFull,
             Unsealed::Discarded(why) => why,
         })?;
+        exit.was_repeated();
         if exit.is_traced() {
             traces::sent(&mut self.events, consumer, &outgoing, &meta, exit.last_len());
         }

@@ -7,13 +7,16 @@ use corecast_mediasoup_worker::fbs::sctp_parameters::SctpStreamParameters;
 use corecast_mediasoup_worker::fbs::{data_consumer, data_producer};
 use corecast_wire::{
     Command, ConsumeDataOptions, DataConsumerId, DataConsumerStats, DataProducerId, Object, ObjectStats,
-    ProduceDataOptions, Reply,
+    ProduceDataOptions, Reply, TransportId,
 };
 
 use super::objects::{DataConsumer, DataProducer, Named};
 use super::transport::now_ms;
 use super::{Answer, Answered, Asked, Door, Tells, other_body};
 use crate::refusal::{Outcome, Refusal};
+
+/// The last stream that SCTP can use for a channel (RFC 8832 section 6).
+const MAX_STREAM: u16 = u16::MAX - 1;
 
 impl Door {
     pub(super) fn produce_data(&mut self, machine: &mut dyn Machine, transport: &str, body: Option<Asked>) -> Answered {
@@ -23,7 +26,14 @@ impl Door {
         let transport = self.objects.transport_number(transport)?;
         self.objects.check_free("DataProducer", &request.data_producer_id)?;
         let is_direct = request.type_ == data_producer::Type::Direct;
-        let stream = stream_of(is_direct, request.sctp_stream_parameters.as_deref())?.stream_id;
+        self.check_data(transport, is_direct)?;
+        let parameters = stream_of(is_direct, request.sctp_stream_parameters.as_deref())?;
+        let stream = parameters.as_ref().map_or(0, |parameters| parameters.stream_id);
+        let others = self.objects.transport(transport)?.data_producers.clone();
+        let others = others.iter().filter_map(|id| self.objects.data_producers.get(id)?.stream.as_ref());
+        if parameters.is_some() && others.into_iter().any(|other| other.stream_id == stream) {
+            return Err(Refusal::Error(format!("a DataProducer uses the same streamId already: {stream}")));
+        }
         let (label, protocol) = (request.label.unwrap_or_default(), request.protocol.unwrap_or_default());
         let id = DataProducerId(self.objects.number());
         let options =
@@ -35,7 +45,7 @@ impl Door {
             name: request.data_producer_id,
             transport,
             type_: request.type_,
-            stream: request.sctp_stream_parameters.map(|stream| *stream),
+            stream: parameters,
             label,
             protocol,
             is_paused: request.paused,
@@ -54,29 +64,44 @@ impl Door {
         self.objects.check_free("DataConsumer", &request.data_consumer_id)?;
         let producer = self.objects.data_producer_number(&request.data_producer_id)?;
         let is_direct = request.type_ == data_consumer::Type::Direct;
-        let stream = stream_of(is_direct, request.sctp_stream_parameters.as_deref())?;
+        self.check_data(transport, is_direct)?;
+        let parameters = stream_of(is_direct, request.sctp_stream_parameters.as_deref())?;
+        let stream = parameters.as_ref().map_or(0, |parameters| parameters.stream_id);
+        let others = self.objects.transport(transport)?.data_consumers.clone();
+        let others = others.iter().filter_map(|id| self.objects.data_consumers.get(id)?.stream.as_ref());
+        if parameters.is_some() && others.into_iter().any(|other| other.stream_id == stream) {
+            return Err(Refusal::Error(format!("an SCTP DataConsumer with same streamId {stream} already exists")));
+        }
         let id = DataConsumerId(self.objects.number());
-        let options =
-            ConsumeDataOptions { stream: stream.stream_id, parameters: delivery(&stream), paused: request.paused };
+        let delivered = parameters.as_ref().map_or(corecast_wire::SctpStreamParameters::RELIABLE, delivery);
+        let options = ConsumeDataOptions { stream, parameters: delivered, paused: request.paused };
         let command = Command::ConsumeData { transport, data_consumer: id, data_producer: producer, options };
         machine.execute(&command)?;
         let subchannels: BTreeSet<u16> = request.subchannels.unwrap_or_default().into_iter().collect();
         let listened = subchannels.iter().copied().collect();
-        if let Err(error) = machine.execute(&Command::SetSubchannels { data_consumer: id, subchannels: listened }) {
-            machine.execute(&Command::CloseDataConsumer { data_consumer: id })?;
-            return Err(error.into());
+        let low_threshold = match is_direct {
+            true => 0,
+            false => self.objects.transport(transport)?.options.sctp_default_stream_buffered_amount_low_threshold,
+        };
+        let mut commands = vec![Command::SetSubchannels { data_consumer: id, subchannels: listened }];
+        if !is_direct {
+            commands.push(Command::SetBufferedAmountLowThreshold { data_consumer: id, bytes: low_threshold });
+        }
+        for command in commands {
+            if let Err(error) = machine.execute(&command) {
+                machine.execute(&Command::CloseDataConsumer { data_consumer: id })?;
+                return Err(error.into());
+            }
         }
         self.objects.add(&request.data_consumer_id, Named::DataConsumer(id));
         self.objects.transport(transport)?.data_consumers.insert(id);
         self.objects.data_producer(producer)?.consumers.insert(id);
-        let low_threshold =
-            self.objects.transport(transport)?.options.sctp_default_stream_buffered_amount_low_threshold;
         let consumer = DataConsumer {
             name: request.data_consumer_id,
             transport,
             producer,
             type_: request.type_,
-            stream: request.sctp_stream_parameters.map(|stream| *stream),
+            stream: parameters,
             label: request.label.unwrap_or_default(),
             protocol: request.protocol.unwrap_or_default(),
             is_paused: request.paused,
@@ -85,6 +110,26 @@ impl Door {
         };
         self.objects.data_consumers.insert(id, consumer);
         self.dump_data_consumer(machine, id).map(Some)
+    }
+
+    /// A data consumer that sends by SCTP, which is asked for what others have not.
+    pub(super) fn sctp_consumer(&mut self, name: &str) -> Outcome<DataConsumerId> {
+        let id = self.objects.data_consumer_number(name)?;
+        match self.objects.data_consumer(id)?.type_ {
+            data_consumer::Type::Sctp => Ok(id),
+            data_consumer::Type::Direct => Err(Refusal::wrong("invalid DataConsumer type")),
+        }
+    }
+
+    /// Refuses data on a transport that carries none of that kind.
+    fn check_data(&mut self, id: TransportId, is_direct: bool) -> Outcome<()> {
+        let transport = self.objects.transport(id)?;
+        match (transport.options.enable_sctp, transport.options.direct) {
+            (false, false) => Err(Refusal::Error("SCTP not enabled and not a direct Transport".into())),
+            (false, true) if !is_direct => Err(Refusal::wrong("type 'sctp': SCTP not enabled in this Transport")),
+            (true, false) if is_direct => Err(Refusal::wrong("type 'direct': not a direct Transport")),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn dump_data_producer(&mut self, name: &str) -> Answered {
@@ -143,8 +188,8 @@ impl Door {
         }))))
     }
 
-    pub(super) fn buffered_amount(&self, machine: &mut dyn Machine, name: &str) -> Answered {
-        let id = self.objects.data_consumer_number(name)?;
+    pub(super) fn buffered_amount(&mut self, machine: &mut dyn Machine, name: &str) -> Answered {
+        let id = self.sctp_consumer(name)?;
         let buffered_amount = sent_data(machine, id)?.buffered_amount;
         let response = data_consumer::GetBufferedAmountResponse { buffered_amount };
         Ok(Some(Answer::DataConsumerGetBufferedAmountResponse(Box::new(response))))
@@ -154,7 +199,7 @@ impl Door {
         let Some(Asked::DataConsumerSetBufferedAmountLowThresholdRequest(request)) = body else {
             return Err(other_body("DATACONSUMER_SET_BUFFERED_AMOUNT_LOW_THRESHOLD"));
         };
-        let id = self.objects.data_consumer_number(name)?;
+        let id = self.sctp_consumer(name)?;
         let bytes = request.threshold;
         machine.execute(&Command::SetBufferedAmountLowThreshold { data_consumer: id, bytes })?;
         self.objects.data_consumer(id)?.low_threshold = bytes;
@@ -225,22 +270,36 @@ pub(super) fn sent_data(machine: &mut dyn Machine, id: DataConsumerId) -> Outcom
     }
 }
 
-/// A stream's parameters, which direct transports do without.
-fn stream_of(is_direct: bool, given: Option<&SctpStreamParameters>) -> Outcome<SctpStreamParameters> {
-    match given {
-        _ if is_direct => Ok(SctpStreamParameters::default()),
-        Some(given) => Ok(given.clone()),
-        None => Err(Refusal::wrong("missing sctpStreamParameters")),
+/// A stream's parameters as mediasoup dumps them: what is not said follows from the rest, and a limit of 0 is none.
+/// Direct transports do without.
+fn stream_of(is_direct: bool, given: Option<&SctpStreamParameters>) -> Outcome<Option<SctpStreamParameters>> {
+    if is_direct {
+        return Ok(None);
     }
+    let given = given.ok_or_else(|| Refusal::wrong("missing sctpStreamParameters"))?;
+    if given.stream_id > MAX_STREAM {
+        return Err(Refusal::wrong(format!("streamId must be at most {MAX_STREAM}")));
+    }
+    let limit = |limit: Option<u16>| limit.filter(|limit| *limit > 0);
+    let (life_time, retransmits) = (limit(given.max_packet_life_time), limit(given.max_retransmits));
+    let is_limited = life_time.is_some() || retransmits.is_some();
+    if life_time.is_some() && retransmits.is_some() {
+        return Err(Refusal::wrong("maxPacketLifeTime and maxRetransmits exclude each other"));
+    }
+    if given.ordered == Some(true) && is_limited {
+        return Err(Refusal::wrong("ordered excludes maxPacketLifeTime and maxRetransmits"));
+    }
+    Ok(Some(SctpStreamParameters {
+        stream_id: given.stream_id,
+        ordered: Some(given.ordered.unwrap_or(!is_limited)),
+        max_packet_life_time: life_time,
+        max_retransmits: retransmits,
+    }))
 }
 
-const fn delivery(stream: &SctpStreamParameters) -> corecast_wire::SctpStreamParameters {
+fn delivery(stream: &SctpStreamParameters) -> corecast_wire::SctpStreamParameters {
     corecast_wire::SctpStreamParameters {
-        // Where the library says nothing, there is no limit either.
-        ordered: match stream.ordered {
-            Some(ordered) => ordered,
-            None => stream.max_packet_life_time.is_none() && stream.max_retransmits.is_none(),
-        },
+        ordered: stream.ordered.unwrap_or(true),
         max_packet_life_time: stream.max_packet_life_time,
         max_retransmits: stream.max_retransmits,
     }

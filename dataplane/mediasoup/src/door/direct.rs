@@ -6,11 +6,14 @@ use corecast_mediasoup_worker::fbs::data_consumer::{
     AddSubchannelResponse, MessageNotification, RemoveSubchannelResponse, SendResponse, SetSubchannelsResponse,
 };
 use corecast_mediasoup_worker::fbs::direct_transport::{DumpResponse, RtcpNotification};
-use corecast_wire::{Command, ConsumerId, DataConsumerId, Subchannels, TransportId};
+use corecast_wire::{Command, CommandError, ConsumerId, DataConsumerId, Subchannels, TransportId};
 
 use super::objects::Kind;
 use super::{Answer, Answered, Asked, Door, Tells, Told, other_body};
-use crate::refusal::Outcome;
+use crate::refusal::{Outcome, Refusal};
+
+/// What the worker says of a data consumer behind which too much waits: the library's word for it.
+const FULL: &str = "sctpsendbufferfull";
 
 impl Door {
     pub(super) fn create_direct_transport(
@@ -77,6 +80,11 @@ impl Door {
             ignored: message.ignored_subchannel,
         };
         let (ppid, payload) = (message.ppid, message.data);
+        let transport = self.objects.data_producer(id)?.transport;
+        let max = usize::try_from(self.objects.transport(transport)?.options.max_receive_message_size);
+        if max.is_ok_and(|max| payload.len() > max) {
+            return Err(Refusal::wrong(format!("the message exceeds maxReceiveMessageSize: {} bytes", payload.len())));
+        }
         machine.execute(&Command::SendData { data_producer: id, ppid, payload, to })?;
         Ok(())
     }
@@ -121,15 +129,34 @@ impl Door {
         let Some(Asked::DataConsumerSendRequest(message)) = body else {
             return Err(other_body("DATACONSUMER_SEND"));
         };
-        let data_consumer = self.objects.data_consumer_number(name)?;
+        let data_consumer = self.sctp_consumer(name)?;
+        let consumer = self.objects.data_consumer(data_consumer)?;
+        let (transport, producer, is_paused) = (consumer.transport, consumer.producer, consumer.is_paused);
+        let max = usize::try_from(self.objects.transport(transport)?.options.max_send_message_size);
         let (ppid, payload) = (message.ppid, message.data);
-        machine.execute(&Command::SendDataTo { data_consumer, ppid, payload })?;
+        if max.is_ok_and(|max| payload.len() > max) {
+            return Err(Refusal::wrong(format!("the message exceeds maxSendMessageSize: {} bytes", payload.len())));
+        }
+        if is_paused || self.objects.data_producer(producer)?.is_paused {
+            return Err(Refusal::Error("message send failed".into()));
+        }
+        machine.execute(&Command::SendDataTo { data_consumer, ppid, payload }).map_err(|error| match error {
+            CommandError::Invalid { cause, .. } if cause == FULL => Refusal::Error(cause),
+            CommandError::Invalid { .. } => Refusal::Error(format!("message send failed: {error}")),
+            error => error.into(),
+        })?;
         let buffered_amount = super::data::sent_data(machine, data_consumer)?.buffered_amount;
         Ok(Some(Answer::DataConsumerSendResponse(Box::new(SendResponse { buffered_amount }))))
     }
 
     pub(super) fn hear_message(&mut self, id: DataConsumerId, ppid: u32, data: Vec<u8>) {
-        let Some(name) = self.objects.data_consumers.get(&id).map(|consumer| consumer.name.clone()) else { return };
+        let Some(consumer) = self.objects.data_consumers.get(&id) else { return };
+        let (name, transport) = (consumer.name.clone(), consumer.transport);
+        let max = self.objects.transports.get(&transport).map(|transport| transport.options.max_send_message_size);
+        if max.and_then(|max| usize::try_from(max).ok()).is_some_and(|max| data.len() > max) {
+            tracing::warn!(name, bytes = data.len(), "a message is longer than maxSendMessageSize");
+            return;
+        }
         let body = Told::DataConsumerMessageNotification(Box::new(MessageNotification { ppid, data }));
         self.notify(&name, Tells::DataconsumerMessage, Some(body));
     }

@@ -4,6 +4,7 @@ use corecast_mediasoup_worker::fbs::consumer::{ConsumerLayers, LayersChangeNotif
 use corecast_mediasoup_worker::fbs::data_consumer::BufferedAmountLowNotification;
 use corecast_mediasoup_worker::fbs::plain_transport::{RtcpTupleNotification, TupleNotification};
 use corecast_mediasoup_worker::fbs::rtp_parameters::Type;
+use corecast_mediasoup_worker::fbs::sctp_association as fbs;
 use corecast_mediasoup_worker::fbs::transport::{SctpNegotiatedCapabilitiesNotification, SctpStateChangeNotification};
 use corecast_mediasoup_worker::fbs::web_rtc_transport::{
     DtlsStateChangeNotification, IceSelectedTupleChangeNotification, IceStateChangeNotification,
@@ -124,6 +125,8 @@ impl Door {
     fn hear_sctp(&mut self, id: TransportId, state: SctpState, streams: Option<(u16, u16)>) {
         let Ok(transport) = self.objects.transport(id) else { return };
         let name = transport.name.clone();
+        // What ends before it is connected has failed. The library is told so, and dumps say that it is closed.
+        let has_failed = transport.sctp_state == Some(SctpState::Connecting) && state == SctpState::Closed;
         transport.sctp_state = Some(state);
         transport.sctp_streams = streams.unwrap_or_default();
         if streams.is_some() {
@@ -132,7 +135,8 @@ impl Door {
             let body = Told::TransportSctpNegotiatedCapabilitiesNotification(body);
             self.notify(&name, Tells::TransportSctpNegotiatedCapabilities, Some(body));
         }
-        let body = Box::new(SctpStateChangeNotification { sctp_state: sctp_state(state) });
+        let told = if has_failed { fbs::SctpState::Failed } else { sctp_state(state) };
+        let body = Box::new(SctpStateChangeNotification { sctp_state: told });
         let body = Told::TransportSctpStateChangeNotification(body);
         self.notify(&name, Tells::TransportSctpStateChange, Some(body));
     }
@@ -164,6 +168,8 @@ impl Door {
         let Some(consumer) = self.objects.consumers.get_mut(&id).filter(|consumer| consumer.type_ != Type::Pipe) else {
             return;
         };
+        // What is sent of now is not lossy yet, and its producer's score is that of another encoding.
+        let has_switched = current.is_some() && consumer.type_ == Type::Simulcast;
         consumer.current = current;
         let temporal_layer = consumer.preferred.as_ref().and_then(|layers| layers.temporal_layer);
         let spatial_layer = consumer.spatial_layer();
@@ -171,5 +177,8 @@ impl Door {
         let name = consumer.name.clone();
         let body = Told::ConsumerLayersChangeNotification(Box::new(LayersChangeNotification { layers }));
         self.notify(&name, Tells::ConsumerLayersChange, Some(body));
+        if has_switched {
+            self.tell_score(id);
+        }
     }
 }

@@ -54,6 +54,7 @@ pub(super) fn listen_info(info: &transport::ListenInfo, worker_ports: (u16, u16)
     let socket = SocketSettings {
         // It means nothing for TCP, and there it is passed over, as mediasoup does.
         reuse_port: info.flags.udp_reuse_port && protocol == IceProtocol::Udp,
+        dual_stack: !info.flags.ipv6_only,
         recv_buffer_bytes: info.recv_buffer_size,
         send_buffer_bytes: info.send_buffer_size,
     };

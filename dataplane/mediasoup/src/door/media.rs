@@ -25,8 +25,15 @@ impl Door {
         rtp::normalise(&mut request.rtp_parameters)?;
         let transport = self.objects.transport_number(transport)?;
         self.objects.check_free("Producer", &request.producer_id)?;
-        let type_ = rtp::type_of(&request.rtp_parameters.encodings)?;
+        let type_ = rtp::type_of(&request.rtp_parameters)?;
         check_mapping(request.rtp_parameters.mid.as_deref(), &request.rtp_mapping)?;
+        if let Some(mid) = request.rtp_parameters.mid.as_deref().filter(|mid| !mid.is_empty()) {
+            let others = self.objects.transport(transport)?.producers.clone();
+            let mut others = others.iter().filter_map(|id| self.objects.producers.get(id));
+            if others.any(|other| other.rtp_parameters.mid.as_deref() == Some(mid)) {
+                return Err(Refusal::Error(format!("MID is another producer's on this transport: {mid}")));
+            }
+        }
         let mut options = rtp::produce(request.kind, &request.rtp_parameters, &request.rtp_mapping, request.paused)?;
         options.key_frame_request_delay_ms = u16::try_from(request.key_frame_request_delay).unwrap_or(u16::MAX);
         let id = ProducerId(self.objects.number());
@@ -34,6 +41,8 @@ impl Door {
         self.objects.add(&request.producer_id, Named::Producer(id));
         self.objects.transport(transport)?.producers.insert(id);
         let encodings = request.rtp_parameters.encodings.len();
+        let told = request.rtp_parameters.encodings.iter().map(|encoding| super::stats::told_layers(encoding).count());
+        let layer_rates = told.map(|layers| vec![Rate::new(); layers]).collect();
         let producer = Producer {
             name: request.producer_id,
             transport,
@@ -47,6 +56,7 @@ impl Door {
             scores: vec![0; encodings],
             looks: vec![Scores::default(); encodings],
             rates: vec![Rate::new(); encodings],
+            layer_rates,
         };
         self.objects.producers.insert(id, producer);
         self.trace_producer(machine, id, Vec::new())?;
@@ -58,6 +68,7 @@ impl Door {
             return Err(other_body("TRANSPORT_CONSUME"));
         };
         rtp::normalise(&mut request.rtp_parameters)?;
+        request.consumable_rtp_encodings.iter_mut().for_each(rtp::name_mode);
         let transport = self.objects.transport_number(transport)?;
         self.objects.check_free("Consumer", &request.consumer_id)?;
         let producer = self.objects.producer_number(&request.producer_id)?;
@@ -94,10 +105,11 @@ impl Door {
         let preferred = self.prefer(machine, id, request.preferred_layers.as_deref())?;
         let source = self.objects.producer(producer)?;
         let (producer_paused, scores) = (source.is_paused, source.scores.clone());
+        let score = score(self.objects.consumer(id)?, scores);
         Ok(Some(Answer::TransportConsumeResponse(Box::new(ConsumeResponse {
             paused: request.paused,
             producer_paused,
-            score: Box::new(score(type_, BEST_SCORE, scores)),
+            score: Box::new(score),
             preferred_layers: preferred.map(Box::new),
         }))))
     }
@@ -278,8 +290,8 @@ impl Door {
         let consumer = self.objects.consumer(id)?.clone();
         let producer = self.objects.producer(consumer.producer)?;
         let (producer_id, producer_paused) = (producer.name.clone(), producer.is_paused);
-        let media = consumer.rtp_parameters.codecs.iter().filter(|codec| !codec.mime_type.ends_with("/rtx"));
-        let supported_codec_payload_types = media.map(|codec| codec.payload_type).collect();
+        let media = consumer.rtp_parameters.codecs.iter().filter(|codec| rtp::is_media(codec));
+        let payload_types: BTreeSet<u8> = media.map(|codec| codec.payload_type).collect();
         let preferred = consumer.preferred.as_ref();
         let current = consumer.spatial_layer().map(i16::from);
         let layer = |layer: Option<i16>| Some(layer.unwrap_or(-1));
@@ -300,7 +312,7 @@ impl Door {
                 kind: consumer.kind,
                 rtp_parameters: Box::new(consumer.rtp_parameters),
                 consumable_rtp_encodings: consumer.consumable,
-                supported_codec_payload_types,
+                supported_codec_payload_types: payload_types.into_iter().collect(),
                 trace_event_types: consumer.traces,
                 paused: consumer.is_paused,
                 producer_paused,
@@ -326,9 +338,16 @@ fn check_mapping(mid: Option<&str>, mapping: &RtpMapping) -> Outcome<()> {
     Ok(())
 }
 
-/// A consumer's score beside those of its producer. A pipe's is always the best, as mediasoup's.
-pub(super) fn score(type_: Type, score: u8, producer_scores: Vec<u8>) -> ConsumerScore {
-    let best = producer_scores.iter().copied().max().unwrap_or(0);
-    let producer_score = if type_ == Type::Pipe { BEST_SCORE } else { best };
-    ConsumerScore { score, producer_score, producer_scores }
+/// A consumer's score beside those of its producer: of the encoding that is sent, and of all. A pipe's is always the
+/// best, as mediasoup's.
+pub(super) fn score(consumer: &Consumer, producer_scores: Vec<u8>) -> ConsumerScore {
+    let sent = match (consumer.type_, consumer.current) {
+        (Type::Simulcast, current) => current.map(|current| usize::from(current.encoding)),
+        _ => Some(0),
+    };
+    let producer_score = match consumer.type_ {
+        Type::Pipe => BEST_SCORE,
+        _ => sent.and_then(|sent| producer_scores.get(sent)).copied().unwrap_or(0),
+    };
+    ConsumerScore { score: consumer.score, producer_score, producer_scores }
 }

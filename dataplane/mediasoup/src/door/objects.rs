@@ -59,6 +59,8 @@ pub(super) struct Router {
 pub(super) struct RtpObserver {
     pub(super) name: String,
     pub(super) router: RouterId,
+    /// It tells who speaks, and takes no producer twice.
+    pub(super) is_of_speakers: bool,
     pub(super) producers: BTreeSet<ProducerId>,
 }
 
@@ -78,8 +80,22 @@ pub(super) struct Transport {
     /// Streams that both sides may use, to the other side and from it, when it is connected.
     pub(super) sctp_streams: (u16, u16),
     pub(super) traces: Vec<TraceEventType>,
+    /// Bounds of what it takes and gives. Those of kinds on which nothing is estimated are told, and mean nothing.
+    pub(super) max_incoming_bps: u64,
+    pub(super) outgoing: OutgoingBitrates,
     pub(super) received: Rate,
     pub(super) sent: Rate,
+    pub(super) rtp: RtpRates,
+}
+
+/// Rates of what a transport carries of RTP.
+#[derive(Clone, Debug)]
+pub(super) struct RtpRates {
+    pub(super) received: Rate,
+    pub(super) rtx_received: Rate,
+    pub(super) sent: Rate,
+    pub(super) rtx_sent: Rate,
+    pub(super) probation_sent: Rate,
 }
 
 /// What a transport has that others have not.
@@ -104,8 +120,6 @@ pub(super) struct WebRtc {
     pub(super) tuple: Option<IceTuple>,
     pub(super) role: DtlsRole,
     pub(super) dtls_state: DtlsState,
-    pub(super) max_incoming_bps: u64,
-    pub(super) outgoing: OutgoingBitrates,
 }
 
 #[derive(Clone, Debug)]
@@ -135,6 +149,8 @@ pub(super) struct Producer {
     pub(super) scores: Vec<u8>,
     pub(super) looks: Vec<Scores>,
     pub(super) rates: Vec<Rate>,
+    /// Those of receivers up to each layer of an encoding with layers: the temporal ones of the lowest spatial first.
+    pub(super) layer_rates: Vec<Vec<Rate>>,
 }
 
 #[derive(Clone, Debug)]

@@ -28,11 +28,12 @@ impl Door {
             _ => return Err(other_body("ROUTER_CREATE_RTPOBSERVER")),
         };
         let router = self.router_for(router, "RtpObserver", &name)?;
+        let is_of_speakers = matches!(options, RtpObserverOptions::ActiveSpeaker { .. });
         let id = RtpObserverId(self.objects.number());
         machine.execute(&Command::CreateRtpObserver { router, observer: id, options })?;
         self.objects.add(&name, Named::RtpObserver(id));
         self.objects.router(router)?.observers.insert(id);
-        self.objects.observers.insert(id, RtpObserver { name, router, producers: BTreeSet::new() });
+        self.objects.observers.insert(id, RtpObserver { name, router, is_of_speakers, producers: BTreeSet::new() });
         Ok(None)
     }
 
@@ -65,8 +66,11 @@ impl Door {
             _ => return Err(other_body("RTPOBSERVER_ADD_PRODUCER")),
         };
         let observer = self.objects.observer_number(name)?;
-        let missing = |_| Refusal::Error("Producer not found".into());
-        let producer = self.objects.producer_number(&producer).map_err(missing)?;
+        let producer = self.objects.producer_number(&producer)?;
+        let known = self.objects.observer(observer)?;
+        if observed && known.is_of_speakers && known.producers.contains(&producer) {
+            return Err(Refusal::Error("Producer already in map".into()));
+        }
         machine.execute(&Command::ObserveProducer { observer, producer, observed })?;
         let producers = &mut self.objects.observer(observer)?.producers;
         if observed {

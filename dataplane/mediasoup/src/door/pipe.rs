@@ -35,7 +35,7 @@ impl Door {
         let info = listen::listen_info(&options.listen_info, self.ports)?;
         let key = match options.enable_srtp {
             true => {
-                let bytes = secrets::bytes(plain::suite(SUITE)?.key_and_salt_len())?;
+                let bytes = secrets::bytes(plain::suite(SUITE).key_and_salt_len())?;
                 Some(SrtpParameters { crypto_suite: SUITE, key_base64: STANDARD.encode(bytes) })
             }
             false => None,
@@ -85,6 +85,9 @@ impl Door {
         };
         let id = self.objects.transport_number(name)?;
         let srtp = self.remote_key(id, request.srtp_parameters.as_deref())?;
+        if request.srtp_parameters.is_some_and(|theirs| theirs.crypto_suite != SUITE) {
+            return Err(Refusal::wrong("srtpParameters.cryptoSuite: pipes have AEAD_AES_256_GCM alone"));
+        }
         let port = request.port.ok_or_else(|| Refusal::wrong("missing port"))?;
         let remote = SocketAddr::new(listen::ip(&request.ip)?, port);
         let command = Command::ConnectPlainTransport { transport: id, remote: Some(remote), rtcp_remote: None, srtp };

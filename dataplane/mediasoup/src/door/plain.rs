@@ -171,25 +171,23 @@ impl Door {
 
 /// A key of our own for a suite.
 fn draw_key(crypto_suite: SrtpCryptoSuite) -> Outcome<SrtpParameters> {
-    let bytes = secrets::bytes(suite(crypto_suite)?.key_and_salt_len())?;
+    let bytes = secrets::bytes(suite(crypto_suite).key_and_salt_len())?;
     Ok(SrtpParameters { crypto_suite, key_base64: STANDARD.encode(bytes) })
 }
 
 /// The worker's word for a suite.
-pub(super) fn suite(suite: SrtpCryptoSuite) -> Outcome<corecast_wire::SrtpCryptoSuite> {
+pub(super) const fn suite(suite: SrtpCryptoSuite) -> corecast_wire::SrtpCryptoSuite {
     match suite {
-        SrtpCryptoSuite::AeadAes256Gcm => Ok(corecast_wire::SrtpCryptoSuite::AeadAes256Gcm),
-        SrtpCryptoSuite::AeadAes128Gcm => Ok(corecast_wire::SrtpCryptoSuite::AeadAes128Gcm),
-        SrtpCryptoSuite::AesCm128HmacSha180 => Ok(corecast_wire::SrtpCryptoSuite::AesCm128HmacSha1_80),
-        SrtpCryptoSuite::AesCm128HmacSha132 => {
-            Err(Refusal::wrong("AES_CM_128_HMAC_SHA1_32: corecast's worker does not have this suite"))
-        }
+        SrtpCryptoSuite::AeadAes256Gcm => corecast_wire::SrtpCryptoSuite::AeadAes256Gcm,
+        SrtpCryptoSuite::AeadAes128Gcm => corecast_wire::SrtpCryptoSuite::AeadAes128Gcm,
+        SrtpCryptoSuite::AesCm128HmacSha180 => corecast_wire::SrtpCryptoSuite::AesCm128HmacSha1_80,
+        SrtpCryptoSuite::AesCm128HmacSha132 => corecast_wire::SrtpCryptoSuite::AesCm128HmacSha1_32,
     }
 }
 
 /// A suite with its key.
 pub(super) fn srtp(parameters: &SrtpParameters) -> Outcome<corecast_wire::SrtpParameters> {
-    let suite = suite(parameters.crypto_suite)?;
+    let suite = suite(parameters.crypto_suite);
     let key_and_salt = STANDARD.decode(&parameters.key_base64);
     let key_and_salt = key_and_salt.map_err(|_| Refusal::wrong("srtpParameters.keyBase64 is no Base64"))?;
     if key_and_salt.len() != suite.key_and_salt_len() {

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use corecast_mediasoup_worker::fbs::common::{StringString, StringStringArray};
 use corecast_mediasoup_worker::fbs::router::DumpResponse;
 use corecast_mediasoup_worker::fbs::transport::Options;
-use corecast_wire::{RouterId, SctpState, TransportId};
+use corecast_wire::{OutgoingBitrates, RouterId, SctpState, TransportId};
 
-use super::objects::{Kind, Named, RtpObserver, Transport};
+use super::objects::{Kind, Named, RtpObserver, RtpRates, Transport};
 use super::rates::Rate;
 use super::{Answer, Answered, Door};
 use crate::refusal::Outcome;
@@ -22,6 +22,7 @@ impl Door {
         options: Options,
         kind: Kind,
     ) {
+        let initial_bps = options.initial_available_outgoing_bitrate.unwrap_or(0);
         self.objects.add(name, Named::Transport(id));
         if let Some(router) = self.objects.routers.get_mut(&router) {
             router.transports.insert(id);
@@ -38,8 +39,17 @@ impl Door {
             sctp_streams: (0, 0),
             sctp_state: options.enable_sctp.then_some(SctpState::New),
             traces: Vec::new(),
+            max_incoming_bps: 0,
+            outgoing: OutgoingBitrates { initial_bps, ..OutgoingBitrates::default() },
             received: Rate::new(),
             sent: Rate::new(),
+            rtp: RtpRates {
+                received: Rate::new(),
+                rtx_received: Rate::new(),
+                sent: Rate::new(),
+                rtx_sent: Rate::new(),
+                probation_sent: Rate::new(),
+            },
             options,
         };
         self.objects.transports.insert(id, transport);

@@ -39,22 +39,39 @@ const fn extension(uri: RtpHeaderExtensionUri) -> Option<(HeaderExtension, u8)> 
 
 /// Spatial and temporal layers of a scalability mode: `L2T3`, `S3T3`, `L3T3_KEY`; one of each otherwise.
 pub(super) fn layers(encoding: &RtpEncodingParameters) -> (u8, u8) {
-    let read = |mode: &str| {
-        let (spatial, rest) = mode.strip_prefix(['L', 'S'])?.split_once('T')?;
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let number = |text: &str| text.parse::<u8>().ok().filter(|number| (1..=99).contains(number));
-        Some((number(spatial)?, number(rest.get(..digits)?)?))
-    };
-    encoding.scalability_mode.as_deref().and_then(read).unwrap_or((1, 1))
+    read_layers(encoding).unwrap_or((1, 1))
 }
 
-/// What mediasoup calls a producer with these encodings.
-pub(super) fn type_of(encodings: &[RtpEncodingParameters]) -> Outcome<Type> {
-    match encodings {
-        [] => Err(Refusal::wrong("empty rtpParameters.encodings")),
-        [one] if layers(one) != (1, 1) => Ok(Type::Svc),
-        [_] => Ok(Type::Simple),
-        _ => Ok(Type::Simulcast),
+fn read_layers(encoding: &RtpEncodingParameters) -> Option<(u8, u8)> {
+    let (spatial, rest) = encoding.scalability_mode.as_deref()?.strip_prefix(['L', 'S'])?.split_once('T')?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let number = |text: &str| text.parse::<u8>().ok().filter(|number| (1..=99).contains(number));
+    Some((number(spatial)?, number(rest.get(..digits)?)?))
+}
+
+/// What mediasoup's worker calls layers that are not named, or not as it knows them.
+pub(super) fn name_mode(encoding: &mut RtpEncodingParameters) {
+    if read_layers(encoding).is_none() {
+        encoding.scalability_mode = Some("S1T1".into());
+    }
+}
+
+/// What mediasoup calls a producer with these parameters.
+///
+/// # Errors
+/// Its first codec cannot be sent in such encodings.
+pub(super) fn type_of(parameters: &RtpParameters) -> Outcome<Type> {
+    let first = parameters.encodings.first().ok_or_else(|| Refusal::wrong("empty rtpParameters.encodings"))?;
+    let codec = parameters.codecs.iter().find(|codec| Some(codec.payload_type) == first.codec_payload_type);
+    let codec = codec.map_or("", |codec| codec.mime_type.as_str());
+    let (type_, cause, codecs) = match parameters.encodings.len() {
+        1 if layers(first) == (1, 1) => return Ok(Type::Simple),
+        1 => (Type::Svc, "invalid RTP parameters: layers", &["video/VP8", "video/VP9", "video/H264", "video/AV1"][..]),
+        _ => (Type::Simulcast, "codec not supported for simulcast", &["video/VP8", "video/H264"][..]),
+    };
+    match codecs.contains(&codec) {
+        true => Ok(type_),
+        false => Err(Refusal::wrong(format!("{cause} ({codec})"))),
     }
 }
 
@@ -96,17 +113,22 @@ pub(super) fn normalise(parameters: &mut RtpParameters) -> Outcome<()> {
             feedback.parameter = feedback.parameter.take().filter(|parameter| !parameter.is_empty());
         }
     }
-    let is_media = |codec: &&RtpCodecParameters| {
-        !NO_MEDIA.iter().any(|no_media| codec.mime_type.ends_with(&format!("/{no_media}")))
-    };
-    let media: Vec<u8> = parameters.codecs.iter().filter(is_media).map(|codec| codec.payload_type).collect();
+    let media = parameters.codecs.iter().filter(|codec| is_media(codec));
+    let media: Vec<u8> = media.map(|codec| codec.payload_type).collect();
     let first = media.first().copied().ok_or_else(|| Refusal::wrong("no media codecs found"))?;
     for encoding in &mut parameters.encodings {
+        name_mode(encoding);
         if !media.contains(encoding.codec_payload_type.get_or_insert(first)) {
             return Err(Refusal::wrong("unknown codecPayloadType"));
         }
     }
     Ok(())
+}
+
+/// Whether a codec, in mediasoup's writing, is more than something beside media.
+pub(super) fn is_media(codec: &RtpCodecParameters) -> bool {
+    let subtype = codec.mime_type.split_once('/').map_or("", |(_, subtype)| subtype);
+    !NO_MEDIA.contains(&subtype)
 }
 
 fn is_rtx(codec: &RtpCodecParameters) -> bool {
@@ -140,6 +162,12 @@ fn codec_of(codec: &RtpCodecParameters) -> Outcome<Codec> {
 fn has_feedback(parameters: &RtpParameters, kind: &str, parameter: &str) -> bool {
     let feedback = parameters.codecs.iter().filter_map(|codec| codec.rtcp_feedback.as_ref()).flatten();
     feedback.into_iter().any(|one| one.type_ == kind && one.parameter.as_deref().unwrap_or_default() == parameter)
+}
+
+/// Whether a codec's parameter is 1.
+pub(super) fn is_set(codec: &RtpCodecParameters, name: &str) -> bool {
+    let mut parameters = codec.parameters.iter().flatten();
+    parameters.any(|one| one.name == name && matches!(&one.value, Value::Integer32(number) if number.value == 1))
 }
 
 /// The first codec that is no RTX.
@@ -273,10 +301,22 @@ mod tests {
     }
 
     #[test]
-    fn the_type_follows_from_the_encodings() {
-        assert_eq!(type_of(&[mode("L1T1")]), Ok(Type::Simple));
-        assert_eq!(type_of(&[mode("L1T3")]), Ok(Type::Svc));
-        assert_eq!(type_of(&[mode("L1T3"), mode("L1T3")]), Ok(Type::Simulcast));
-        assert!(type_of(&[]).is_err());
+    fn the_type_follows_from_the_encodings_if_the_codec_knows_them() {
+        let of = |codec: &str, modes: &[&str]| {
+            type_of(&RtpParameters {
+                codecs: vec![RtpCodecParameters { mime_type: codec.into(), ..RtpCodecParameters::default() }],
+                encodings: modes
+                    .iter()
+                    .map(|text| RtpEncodingParameters { codec_payload_type: Some(0), ..mode(text) })
+                    .collect(),
+                ..RtpParameters::default()
+            })
+        };
+        assert_eq!(of("audio/opus", &["L1T1"]), Ok(Type::Simple));
+        assert_eq!(of("video/VP8", &["L1T3"]), Ok(Type::Svc));
+        assert_eq!(of("video/VP8", &["L1T3", "L1T3"]), Ok(Type::Simulcast));
+        for (codec, modes) in [("video/VP8", &[][..]), ("audio/opus", &["L1T3"]), ("video/VP9", &["L1T1", "L1T1"])] {
+            assert!(of(codec, modes).is_err(), "{codec}");
+        }
     }
 }

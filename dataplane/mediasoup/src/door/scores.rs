@@ -81,10 +81,10 @@ impl Door {
     }
 
     /// Tells of a consumer's score, and those of its producer.
-    fn tell_score(&mut self, id: ConsumerId) {
+    pub(super) fn tell_score(&mut self, id: ConsumerId) {
         let Some(consumer) = self.objects.consumers.get(&id) else { return };
         let Some(producer) = self.objects.producers.get(&consumer.producer) else { return };
-        let score = media::score(consumer.type_, consumer.score, producer.scores.clone());
+        let score = media::score(consumer, producer.scores.clone());
         let name = consumer.name.clone();
         let body = Told::ConsumerScoreNotification(Box::new(ConsumerScoreNotification { score: Box::new(score) }));
         self.notify(&name, Tells::ConsumerScore, Some(body));

@@ -1,7 +1,7 @@
 //! Statistics and dumps of streams.
 
 use corecast_dataplane::Machine;
-use corecast_mediasoup_worker::fbs::rtp_parameters::{RtpParameters, Type};
+use corecast_mediasoup_worker::fbs::rtp_parameters::{RtpEncodingParameters, RtpParameters, Type};
 use corecast_mediasoup_worker::fbs::rtp_stream::{
     BaseStats, BitrateByLayer, Dump, Params, RecvStats, SendStats, Stats, StatsData,
 };
@@ -12,6 +12,9 @@ use super::objects::{Consumer, Producer};
 use super::transport::now_ms;
 use super::{Answer, Answered, Door, rtp};
 use crate::refusal::{Outcome, Refusal};
+
+/// Spatial layers of an encoding, and temporal ones, of which bitrates are told: those that the worker counts.
+const MAX_TOLD_LAYERS: usize = 4;
 
 impl Door {
     pub(super) fn producer_stats(&mut self, machine: &mut dyn Machine, name: &str) -> Answered {
@@ -29,8 +32,9 @@ impl Door {
         let come = |stream: &StreamStats| stream.ssrc.is_some() && stream.packet_count > 0;
         for (index, stream) in streams.iter().enumerate().filter(|(_, stream)| come(stream)) {
             let bitrate = producer.rates.get_mut(index).map_or(0, |rate| rate.of(stream.byte_count));
+            let layers = layer_bitrates(producer, index, stream);
             let score = producer.scores.get(index).copied().unwrap_or(0);
-            stats.push((index, received_stats(producer, stream, bitrate, score)));
+            stats.push((index, received_stats(producer, stream, (bitrate, layers), score)));
         }
         Ok(stats)
     }
@@ -62,7 +66,7 @@ impl Door {
     pub(super) fn producer_streams(&mut self, machine: &mut dyn Machine, id: ProducerId) -> Outcome<Vec<Dump>> {
         let streams = producer_of(machine.execute(&Command::ObjectStats { object: Object::Producer(id) })?)?.streams;
         let producer = self.objects.producer(id)?;
-        let mut dumps = Vec::new();
+        let (mut dumps, shared) = (Vec::new(), params(&producer.rtp_parameters));
         for (index, stream) in (0..).zip(&streams) {
             let Some(ssrc) = stream.ssrc.filter(|_| stream.packet_count > 0) else { continue };
             let place = usize::try_from(index).unwrap_or(usize::MAX);
@@ -73,10 +77,10 @@ impl Door {
                 ssrc,
                 rid: Some(stream.rid.clone().unwrap_or_default()),
                 rtx_ssrc: stream.rtx_ssrc,
-                use_dtx: encoding.is_some_and(|encoding| encoding.dtx),
+                use_dtx: encoding.is_some_and(|encoding| encoding.dtx) || shared.use_dtx,
                 spatial_layers,
                 temporal_layers,
-                ..params(&producer.rtp_parameters)
+                ..shared.clone()
             };
             let score = producer.scores.get(place).copied().unwrap_or(0);
             dumps.push(dump(params, score));
@@ -87,6 +91,7 @@ impl Door {
 
 /// The streams that a consumer sends: one, or those of a pipe.
 pub(super) fn sent_streams(consumer: &Consumer) -> Vec<Dump> {
+    let shared = params(&consumer.rtp_parameters);
     let encodings = (0..).zip(&consumer.rtp_parameters.encodings);
     let streams = encodings.map(|(encoding_idx, encoding)| {
         let (spatial_layers, temporal_layers) = rtp::layers(encoding);
@@ -94,10 +99,10 @@ pub(super) fn sent_streams(consumer: &Consumer) -> Vec<Dump> {
             encoding_idx,
             ssrc: encoding.ssrc.unwrap_or(0),
             rtx_ssrc: encoding.rtx.as_ref().map(|rtx| rtx.ssrc),
-            use_dtx: encoding.dtx,
+            use_dtx: encoding.dtx || shared.use_dtx,
             spatial_layers,
             temporal_layers,
-            ..params(&consumer.rtp_parameters)
+            ..shared.clone()
         };
         dump(params, consumer.score)
     });
@@ -122,6 +127,8 @@ fn params(parameters: &RtpParameters) -> Params {
         // The library reads it where there is none, too.
         rid: Some(String::new()),
         rtx_payload_type: rtp::rtx_codec(parameters).map(|codec| codec.payload_type),
+        use_in_band_fec: codec.is_some_and(|codec| rtp::is_set(codec, "useinbandfec")),
+        use_dtx: codec.is_some_and(|codec| rtp::is_set(codec, "usedtx")),
         use_nack: has("nack", ""),
         use_pli: has("nack", "pli"),
         use_fir: has("ccm", "fir"),
@@ -151,7 +158,31 @@ fn base(parameters: &RtpParameters) -> BaseStats {
     }
 }
 
-fn received_stats(producer: &Producer, stream: &StreamStats, bitrate: u64, score: u8) -> Stats {
+/// Layers of an encoding of which bitrates are told: none of one without layers. A client may name as many as it likes.
+pub(super) fn told_layers(encoding: &RtpEncodingParameters) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let (spatial, temporal) = rtp::layers(encoding);
+    let told = |layers: u8| if (spatial, temporal) == (1, 1) { 0 } else { usize::from(layers).min(MAX_TOLD_LAYERS) };
+    let (spatial, temporal) = (told(spatial), told(temporal));
+    (0..spatial).flat_map(move |spatial| (0..temporal).map(move |temporal| (spatial, temporal)))
+}
+
+/// What receivers of each layer of an encoding get, as mediasoup names them.
+fn layer_bitrates(producer: &mut Producer, index: usize, stream: &StreamStats) -> Vec<BitrateByLayer> {
+    let layers = producer.rtp_parameters.encodings.get(index).into_iter().flat_map(told_layers);
+    let rates = producer.layer_rates.get_mut(index).into_iter().flatten();
+    let bitrates = layers.zip(rates).map(|((spatial, temporal), rate)| {
+        let bytes = stream.layer_bytes.get(spatial).and_then(|layer| layer.get(temporal)).copied();
+        BitrateByLayer { layer: format!("{spatial}.{temporal}"), bitrate: rate.of(bytes.unwrap_or(0)) }
+    });
+    bitrates.collect()
+}
+
+fn received_stats(
+    producer: &Producer,
+    stream: &StreamStats,
+    (bitrate, layers): (u64, Vec<BitrateByLayer>),
+    score: u8,
+) -> Stats {
     let base = BaseStats {
         ssrc: stream.ssrc.unwrap_or(0),
         kind: producer.kind,
@@ -177,7 +208,7 @@ fn received_stats(producer: &Producer, stream: &StreamStats, bitrate: u64, score
             packet_count: stream.packet_count,
             byte_count: stream.byte_count,
             bitrate,
-            bitrate_by_layer: vec![BitrateByLayer { layer: "0.0".into(), bitrate }],
+            bitrate_by_layer: layers,
         })),
     }
 }
@@ -231,4 +262,22 @@ pub(super) fn producer_of(reply: Reply) -> Outcome<ProducerStats> {
 
 fn none() -> Refusal {
     Refusal::Error("the worker gave no statistics".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(mode: &str) -> Vec<(usize, usize)> {
+        told_layers(&RtpEncodingParameters { scalability_mode: Some(mode.into()), ..RtpEncodingParameters::default() })
+            .collect()
+    }
+
+    #[test]
+    fn bitrates_of_layers_are_told_where_there_are_some_and_not_of_as_many_as_a_client_names() {
+        assert_eq!(told("L1T1"), []);
+        assert_eq!(told("L1T2"), [(0, 0), (0, 1)]);
+        assert_eq!(told("L2T1"), [(0, 0), (1, 0)]);
+        assert_eq!(told("L99T99").len(), MAX_TOLD_LAYERS * MAX_TOLD_LAYERS);
+    }
 }

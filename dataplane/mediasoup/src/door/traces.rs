@@ -10,7 +10,7 @@ use corecast_wire::{
     Command, ConsumerId, Object, PacketTrace, ProducerId, RtpTrace, TraceEvents, TransportId, VideoOrientation,
 };
 
-use super::objects::{Kind, Producer};
+use super::objects::Producer;
 use super::transport::{now_ms, transport_of};
 use super::{Answered, Asked, Door, Tells, Told, done, other_body};
 use crate::refusal::Outcome;
@@ -27,14 +27,13 @@ impl Door {
                 continue;
             };
             let Some(transport) = self.objects.transports.get(&id) else { continue };
-            let Kind::WebRtc(webrtc) = &transport.kind else { continue };
             let info = BweTraceInfo {
                 bwe_type: BweType::TransportCc,
                 desired_bitrate: outgoing.wanted_bps,
                 effective_desired_bitrate: outgoing.wanted_bps,
-                min_bitrate: webrtc.outgoing.min_bps,
-                max_bitrate: webrtc.outgoing.max_bps,
-                start_bitrate: webrtc.outgoing.initial_bps,
+                min_bitrate: transport.outgoing.min_bps,
+                max_bitrate: transport.outgoing.max_bps,
+                start_bitrate: transport.outgoing.initial_bps,
                 max_padding_bitrate: 0,
                 available_bitrate: available,
             };

@@ -11,7 +11,7 @@ use corecast_mediasoup_worker::fbs::transport::{
     Dump, RecvRtpHeaderExtensions, RtpListener, SctpListener, Stats, TraceEventType,
 };
 use corecast_mediasoup_worker::fbs::{direct_transport, pipe_transport, plain_transport, web_rtc_transport};
-use corecast_wire::{Command, Object, ObjectStats, Reply, TransportId, TransportStats};
+use corecast_wire::{Command, DtlsState, Object, ObjectStats, Reply, TransportId, TransportStats};
 use nix::time::{ClockId, clock_gettime};
 
 use super::objects::{Kind, Producer};
@@ -20,7 +20,7 @@ use super::{Answer, Answered, Asked, Door, listen, other_body};
 use crate::refusal::{Outcome, Refusal};
 
 /// Bounds of bitrates: mediasoup's.
-const MAX_BITRATE: u64 = 2_147_483_647;
+const MAX_BITRATE: u64 = i64::MAX as u64 - 1;
 const MIN_OUTGOING_BITRATE: u64 = 30_000;
 
 impl Door {
@@ -119,7 +119,12 @@ impl Door {
                 rtcp_mux: plain.rtcp.is_none(),
                 comedia: plain.is_comedia,
                 tuple: Box::new(listen::tuple(&plain.rtp, plain.remote)),
-                rtcp_tuple: plain.rtcp.as_ref().map(|rtcp| Box::new(listen::tuple(rtcp, plain.rtcp_remote))),
+                // Unlike dumps, once it is known where the other side is.
+                rtcp_tuple: plain
+                    .rtcp
+                    .as_ref()
+                    .zip(plain.rtcp_remote)
+                    .map(|(rtcp, remote)| Box::new(listen::tuple(rtcp, Some(remote)))),
             })),
         }))
     }
@@ -127,12 +132,16 @@ impl Door {
     fn base_stats(&mut self, id: TransportId, stats: &TransportStats) -> Outcome<Stats> {
         let transport = self.objects.transport(id)?;
         let (received, sent) = (transport.received.of(stats.bytes_received), transport.sent.of(stats.bytes_sent));
+        let (rtp, rates) = (stats.rtp, &mut transport.rtp);
+        // Before it is connected it carries nothing.
+        let is_connected = match &transport.kind {
+            Kind::WebRtc(webrtc) => webrtc.dtls_state == DtlsState::Connected,
+            _ => true,
+        };
+        let carried = |bps: u64| if is_connected { bps } else { 0 };
         let limit = |bps: u64| Some(bps).filter(|bps| *bps > 0);
-        let mut limits = [None; 3];
-        if let Kind::WebRtc(webrtc) = &transport.kind {
-            limits = [webrtc.max_incoming_bps, webrtc.outgoing.max_bps, webrtc.outgoing.min_bps].map(limit);
-        }
-        let [max_incoming_bitrate, max_outgoing_bitrate, min_outgoing_bitrate] = limits;
+        let bounds = [transport.max_incoming_bps, transport.outgoing.max_bps, transport.outgoing.min_bps];
+        let [max_incoming_bitrate, max_outgoing_bitrate, min_outgoing_bitrate] = bounds.map(limit);
         Ok(Stats {
             transport_id: transport.name.clone(),
             timestamp: now_ms(),
@@ -141,7 +150,17 @@ impl Door {
             recv_bitrate: received,
             bytes_sent: stats.bytes_sent,
             send_bitrate: sent,
-            available_outgoing_bitrate: stats.outgoing.and_then(|outgoing| outgoing.available_bps),
+            rtp_bytes_received: rtp.received,
+            rtp_recv_bitrate: rates.received.of(rtp.received),
+            rtp_bytes_sent: rtp.sent,
+            rtp_send_bitrate: rates.sent.of(rtp.sent),
+            rtx_bytes_received: rtp.rtx_received,
+            rtx_recv_bitrate: rates.rtx_received.of(rtp.rtx_received),
+            rtx_bytes_sent: rtp.rtx_sent,
+            rtx_send_bitrate: rates.rtx_sent.of(rtp.rtx_sent),
+            probation_bytes_sent: rtp.probation_sent,
+            probation_send_bitrate: rates.probation_sent.of(rtp.probation_sent),
+            available_outgoing_bitrate: stats.outgoing.and_then(|outgoing| outgoing.available_bps).map(carried),
             max_incoming_bitrate,
             max_outgoing_bitrate,
             min_outgoing_bitrate,
@@ -151,38 +170,37 @@ impl Door {
 
     pub(super) fn set_bitrate(&mut self, machine: &mut dyn Machine, name: &str, body: Option<Asked>) -> Answered {
         let id = self.objects.transport_number(name)?;
-        let check = |bps: u64, min: u64| {
-            if bps > MAX_BITRATE || (bps > 0 && bps < min) {
-                return Err(Refusal::wrong(format!("bitrate must be {min} to {MAX_BITRATE} or 0 (unlimited)")));
-            }
-            Ok(bps)
-        };
-        let webrtc = match &mut self.objects.transport(id)?.kind {
-            Kind::WebRtc(webrtc) => webrtc,
-            // Nothing is estimated there, in mediasoup as here.
-            Kind::Plain(_) | Kind::Pipe(_) | Kind::Direct => return Ok(None),
-        };
-        let mut outgoing = webrtc.outgoing;
+        let transport = self.objects.transport(id)?;
+        // Elsewhere nothing is estimated, in mediasoup as here.
+        let is_estimated = matches!(transport.kind, Kind::WebRtc(_));
+        let mut outgoing = transport.outgoing;
         match body {
             Some(Asked::TransportSetMaxIncomingBitrateRequest(request)) => {
-                let bps = check(request.max_incoming_bitrate, 0)?;
-                machine.execute(&Command::SetMaxIncomingBitrate { transport: id, bps })?;
-                webrtc.max_incoming_bps = bps;
+                let bps = bitrate(request.max_incoming_bitrate, 0)?;
+                if is_estimated {
+                    machine.execute(&Command::SetMaxIncomingBitrate { transport: id, bps })?;
+                }
+                transport.max_incoming_bps = bps;
                 return Ok(None);
             }
             Some(Asked::TransportSetMaxOutgoingBitrateRequest(request)) => {
-                outgoing.max_bps = check(request.max_outgoing_bitrate, MIN_OUTGOING_BITRATE)?;
+                outgoing.max_bps = bitrate(request.max_outgoing_bitrate, MIN_OUTGOING_BITRATE)?;
             }
             Some(Asked::TransportSetMinOutgoingBitrateRequest(request)) => {
-                outgoing.min_bps = check(request.min_outgoing_bitrate, MIN_OUTGOING_BITRATE)?;
+                outgoing.min_bps = bitrate(request.min_outgoing_bitrate, MIN_OUTGOING_BITRATE)?;
             }
             _ => return Err(other_body("TRANSPORT_SET_BITRATE")),
         }
         if outgoing.max_bps > 0 && outgoing.min_bps > outgoing.max_bps {
-            return Err(Refusal::wrong("the minimum outgoing bitrate must not be above the maximum"));
+            let (min, max) = (transport.outgoing.min_bps, transport.outgoing.max_bps);
+            return Err(Refusal::wrong(format!(
+                "bitrate: min outgoing bitrate must be <= max outgoing bitrate (they are {min} and {max} now)"
+            )));
         }
-        machine.execute(&Command::SetOutgoingBitrates { transport: id, outgoing })?;
-        webrtc.outgoing = outgoing;
+        if is_estimated {
+            machine.execute(&Command::SetOutgoingBitrates { transport: id, outgoing })?;
+        }
+        transport.outgoing = outgoing;
         Ok(None)
     }
 
@@ -199,6 +217,17 @@ impl Door {
         self.objects.transport(id)?.traces = wanted.collect();
         Ok(None)
     }
+}
+
+/// A bitrate that is asked for, 0 for no limit.
+pub(super) fn bitrate(bps: u64, min: u64) -> Outcome<u64> {
+    if bps > MAX_BITRATE {
+        return Err(Refusal::wrong(format!("bitrate must be <= {MAX_BITRATE} or 0 (unlimited)")));
+    }
+    if bps > 0 && bps < min {
+        return Err(Refusal::wrong(format!("bitrate must be >= {min} or 0 (unlimited)")));
+    }
+    Ok(bps)
 }
 
 /// What the worker answered about a transport.

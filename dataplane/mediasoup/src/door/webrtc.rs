@@ -41,6 +41,7 @@ impl Door {
         };
         let CreateWebRtcTransportRequest { transport_id: name, options } = *request;
         let router = self.router_for(router, "Transport", &name)?;
+        super::transport::bitrate(options.base.initial_available_outgoing_bitrate.unwrap_or(0), 0)?;
         let ice = draw_ice()?;
         let reached = self.reach(machine, &name, &options)?;
         if let Err(refusal) = self.make_webrtc(machine, router, &name, *options, &ice, &reached) {
@@ -122,8 +123,6 @@ impl Door {
             tuple: None,
             role: DtlsRole::Auto,
             dtls_state: DtlsState::New,
-            max_incoming_bps: 0,
-            outgoing,
         };
         self.add_transport(router, id, name, base, Kind::WebRtc(Box::new(webrtc)));
         if let Some(server) = self.objects.servers.get_mut(&reached.server) {

@@ -457,8 +457,8 @@ impl Connection {
 /// The source that a remote address counts for: the address, or for IPv6 its network of 64 bits, because one host has
 /// all of it.
 fn source(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
+    match ip.to_canonical() {
+        v4 @ IpAddr::V4(_) => v4,
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
     }
 }

@@ -78,7 +78,7 @@ pub fn heard(detail: &str) -> Option<(SrtpParameters, SrtpParameters)> {
     let (key, salt) = match suite {
         SrtpCryptoSuite::AeadAes128Gcm => (16, 12),
         SrtpCryptoSuite::AeadAes256Gcm => (32, 12),
-        SrtpCryptoSuite::AesCm128HmacSha1_80 => (16, 14),
+        SrtpCryptoSuite::AesCm128HmacSha1_80 | SrtpCryptoSuite::AesCm128HmacSha1_32 => (16, 14),
     };
     let block = HEARD.take().block;
     let part = |key_at: usize, salt_at: usize| {
