@@ -140,6 +140,18 @@ fn calls_outlive_a_death_and_the_figures_are_those_named() {
 }
 
 #[test]
+fn no_number_is_used_twice_and_nothing_forwarded_again_however_a_server_is_killed() {
+    let _alone = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    let figures = json(&["crash", "--json", "--kills", "2", "--calls", "2", "--isolation", "process"]);
+    for name in ["lost", "twice", "unopened", "replayed"] {
+        assert_eq!(figures[name], 0, "{figures}");
+    }
+    for (name, least) in [("kills", 2), ("captured", 200), ("sent_again", 200)] {
+        assert!(figures[name].as_u64() >= Some(least), "{figures}");
+    }
+}
+
+#[test]
 fn profiles_payloads_and_drivers_can_be_chosen() {
     let without_floor = ["--no-floor", "--io", "syscalls", "--coalesce", "off"];
     for (profile, payload) in [("pacer", "mix"), ("frame", "mix"), ("single", "120")] {

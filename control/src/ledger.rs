@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, BufReader, Read};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,6 +25,8 @@ const HALF_BYTES: u64 = 512 << 20;
 /// Rows are written again from the start when so many bytes, and four times those of all rows, have been written.
 const LEAST_REWRITTEN: u64 = 1 << 20;
 const PREFIX_BYTES: u64 = 8;
+/// Changes that are read at a time, in bytes.
+const READ_BYTES: usize = 128 * 1024;
 
 /// What a row is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -102,6 +104,13 @@ impl Ledger {
         Ok(file.into())
     }
 
+    /// Reads what is there, of a server that may live and go on writing.
+    pub(crate) fn look(memory: BorrowedFd<'_>) -> io::Result<Rows> {
+        let mut book = Book::unread(memory.try_clone_to_owned()?.into());
+        book.read_all()?;
+        Ok(Rows(book.rows))
+    }
+
     /// Opens the file, and reads what the server before has left.
     pub(crate) fn open(memory: OwnedFd) -> io::Result<(Arc<Self>, Rows)> {
         let book = Book::open(memory.into())?;
@@ -135,6 +144,17 @@ impl Ledger {
     }
 }
 
+/// Reads a file from a place on. The file has a place of its own, but all share it who have the file open.
+struct ReadFrom<'a>(&'a File, u64);
+
+impl Read for ReadFrom<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let length = self.0.read_at(room, self.1)?;
+        self.1 += length as u64;
+        Ok(length)
+    }
+}
+
 /// The file in use.
 #[derive(Debug)]
 struct Book {
@@ -147,14 +167,23 @@ struct Book {
 }
 
 impl Book {
-    fn open(file: File) -> io::Result<Self> {
+    fn unread(file: File) -> Self {
+        Self { file, half: 0, rows: BTreeMap::new(), written: 0, begun_with: 0 }
+    }
+
+    fn read_all(&mut self) -> io::Result<()> {
         let mut head = [0; 9];
-        file.read_exact_at(&mut head, 0)?;
-        let mut book = Self { file, half: 0, rows: BTreeMap::new(), written: 0, begun_with: 0 };
+        self.file.read_exact_at(&mut head, 0)?;
         if let Some(half @ 0..=1) = head.strip_prefix(MAGIC.as_slice()).and_then(|rest| rest.first().copied()) {
-            book.half = half;
-            book.read()?;
+            self.half = half;
+            self.read()?;
         }
+        Ok(())
+    }
+
+    fn open(file: File) -> io::Result<Self> {
+        let mut book = Self::unread(file);
+        book.read_all()?;
         // Behind the last whole change there may be a part of one.
         book.rewrite(1 - book.half)?;
         Ok(book)
@@ -165,10 +194,11 @@ impl Book {
     }
 
     fn read(&mut self) -> io::Result<()> {
-        let (start, mut at) = (Self::start_of(self.half), 0);
+        let mut file = BufReader::with_capacity(READ_BYTES, ReadFrom(&self.file, Self::start_of(self.half)));
+        let mut at = 0;
         while at + PREFIX_BYTES <= HALF_BYTES {
             let mut prefix = [0; PREFIX_BYTES as usize];
-            self.file.read_exact_at(&mut prefix, start + at)?;
+            file.read_exact(&mut prefix)?;
             let [a, b, c, d, e, f, g, h] = prefix;
             let (length, checksum) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
             at += PREFIX_BYTES;
@@ -176,7 +206,7 @@ impl Book {
                 break;
             }
             let mut body = vec![0; length as usize];
-            self.file.read_exact_at(&mut body, start + at)?;
+            file.read_exact(&mut body)?;
             if crc32fast::hash(&body) != checksum {
                 break;
             }

@@ -61,8 +61,8 @@ struct Left {
 }
 
 impl Left {
-    /// Numbers of objects go on behind those of all servers before.
-    fn open(memory: Option<OwnedFd>) -> std::io::Result<Self> {
+    /// To be opened when the server before has ended. Numbers of objects go on behind those of all servers before.
+    fn open(memory: Option<OwnedFd>, certificate: &Certificate) -> std::io::Result<Self> {
         let Some(memory) = memory else {
             return Ok(Self { ledger: Arc::default(), rows: Rows::default(), again: false });
         };
@@ -70,17 +70,17 @@ impl Left {
         let before = rows.of::<u32>(About::Life, None).first().map_or(0, |(_, before)| *before);
         begin_life(before);
         ledger.put(Key::new(About::Life, "", ""), &before.saturating_add(1));
+        ledger.put(Key::new(About::Certificate, "", ""), certificate);
         Ok(Self { ledger, rows, again: before > 0 })
     }
+}
 
-    /// The certificate of the server before: clients whose handshake is under way know its fingerprint.
-    fn certificate(&self) -> Result<Certificate, rcgen::Error> {
-        if let Some((_, certificate)) = self.rows.of(About::Certificate, None).pop() {
-            return Ok(certificate);
-        }
-        let certificate = Certificate::draw()?;
-        self.ledger.put(Key::new(About::Certificate, "", ""), &certificate);
-        Ok(certificate)
+/// The certificate of the server before, which may live: clients whose handshake is under way know its fingerprint.
+fn certificate_in(ledger: Option<&OwnedFd>) -> Result<Certificate, Box<dyn std::error::Error>> {
+    let rows = ledger.map(|memory| Ledger::look(memory.as_fd())).transpose()?.unwrap_or_default();
+    match rows.of(About::Certificate, None).pop() {
+        Some((_, certificate)) => Ok(certificate),
+        None => Ok(Certificate::draw()?),
     }
 }
 
@@ -103,8 +103,8 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
         let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         listener.set_nonblocking(true)?;
         let mut inherited = inherited.blaming(blamed);
-        let left = Left::open(inherited.take_ledger())?;
-        let certificate = left.certificate()?;
+        let ledger = inherited.take_ledger();
+        let certificate = certificate_in(ledger.as_ref())?;
         let addresses = match Addresses::find_again(&config.rtc.listen_ips, &known) {
             Ok(addresses) => addresses.sending_to(&config.rtc.plain_networks),
             Err(error) => {
@@ -136,7 +136,7 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
             &certificate,
             (listener, tls, admin),
             (&report, told),
-            (spawned, left, missing),
+            (spawned, ledger, missing),
         ))
     };
     match run() {
@@ -224,7 +224,7 @@ async fn serve(
     certificate: &Certificate,
     (listener, tls, admin): (TcpListener, Option<TlsAcceptor>, Option<Listener>),
     (report, told): (&UnixStream, mpsc::UnboundedReceiver<Renewal>),
-    (spawned, left, missing): (Vec<Spawned>, Left, Vec<String>),
+    (spawned, ledger, missing): (Vec<Spawned>, Option<OwnedFd>, Vec<String>),
 ) -> Result<(), Box<dyn std::error::Error>> {
     let watch = Watch {
         heartbeat: config.worker.heartbeat.0,
@@ -243,6 +243,8 @@ async fn serve(
             started = starts.recv() => { started.ok_or("the workers have gone")?; }
         }
     }
+    // A worker that has started has waited for the end of those before, if any had to be waited for.
+    let left = Left::open(ledger, certificate)?;
     let (placement, weights) = (config.rooms.placement, config.worker.weights.clone());
     let pool = Arc::new(pool.placing(placement, weights, config.rooms.widen_percent));
     let summary = summary(&config, (listener.local_addr()?, admin.as_ref()), (&pool, missing), &addresses);

@@ -28,6 +28,9 @@ pub trait Machine {
     fn next_event(&mut self) -> Option<Event>;
     /// Whether another command may be executed in this turn: media does not wait for long.
     fn has_time(&mut self) -> bool;
+    /// Forwards what has arrived, and receives nothing from now on: another worker may take this one's sockets. To be
+    /// called before the end is answered.
+    fn leave(&mut self);
 }
 
 /// The one that commands a worker. It never blocks the worker's thread.

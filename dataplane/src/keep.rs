@@ -6,7 +6,7 @@
 //! has taken all of it over: then the head names the other halves. It holds keys, and only its owner can open it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::AtomicU64;
@@ -30,6 +30,11 @@ const FILE_BYTES: u64 = HEAD_BYTES + 2 * WORDS_BYTES + 2 * RECORDS_BYTES;
 /// Records are written again from the start when so many bytes, and four times those that are in effect, have been
 /// written.
 const LEAST_REWRITTEN: u64 = 256 * 1024;
+/// Records that are read at a time, in bytes.
+const READ_BYTES: usize = 128 * 1024;
+
+/// Returns once the worker before has ended, with what it has left.
+pub type WaitForKeep = Box<dyn FnOnce() -> io::Result<Keep> + Send>;
 
 /// What outlives a worker.
 #[derive(Debug)]
@@ -250,18 +255,30 @@ fn append(out: &mut Vec<u8>, change: &Change) {
     out.extend_from_slice(&body);
 }
 
+/// Reads a file from a place on. The file has a place of its own, but all share it who have the file open.
+struct ReadFrom<'a>(&'a File, u64);
+
+impl Read for ReadFrom<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let length = self.0.read_at(room, self.1)?;
+        self.1 += length as u64;
+        Ok(length)
+    }
+}
+
 /// Takes in what a half holds, up to what was not written to its end.
 fn read_records(file: &File, half: u32, records: &mut Records) -> io::Result<()> {
+    let mut file = BufReader::with_capacity(READ_BYTES, ReadFrom(file, records_at(half)));
     let (mut at, mut prefix) = (0, [0; 8]);
     while at + 8 <= RECORDS_BYTES {
-        file.read_exact_at(&mut prefix, records_at(half) + at)?;
+        file.read_exact(&mut prefix)?;
         let [a, b, c, d, e, f, g, h] = prefix;
         let (length, checksum) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
         if length == 0 || at + 8 + u64::from(length) > RECORDS_BYTES {
             break;
         }
         let mut body = vec![0; length as usize];
-        file.read_exact_at(&mut body, records_at(half) + at + 8)?;
+        file.read_exact(&mut body)?;
         let Some(change) = Some(body).filter(|body| crc32fast::hash(body) == checksum) else { break };
         let Ok(change) = postcard::from_bytes(&change) else { break };
         records.take_over(change);

@@ -85,6 +85,8 @@ impl Keeper {
 #[derive(Debug)]
 pub struct HeldSockets {
     inbox: OwnedFd,
+    /// Where workers tell that nobody listens to yet.
+    newest: Option<OwnedFd>,
     sockets: BTreeMap<(u32, SocketAddr), OwnedFd>,
 }
 
@@ -95,17 +97,25 @@ impl HeldSockets {
     /// If the system refuses a pair of sockets.
     pub fn new() -> io::Result<(Self, OwnedFd)> {
         let (inbox, theirs) = inbox()?;
-        Ok((Self { inbox, sockets: BTreeMap::new() }, theirs))
+        Ok((Self { inbox, newest: None, sockets: BTreeMap::new() }, theirs))
     }
 
-    /// A new end by which workers reach it. From those that reach it by an earlier one nothing more is taken.
+    /// A new end by which workers reach it, from [`Self::turn_to_newest`] on.
     ///
     /// # Errors
     /// If the system refuses a pair of sockets.
     pub fn connect(&mut self) -> io::Result<OwnedFd> {
         let (inbox, theirs) = inbox()?;
-        self.inbox = inbox;
+        self.newest = Some(inbox);
         Ok(theirs)
+    }
+
+    /// Takes what is told by the newest end that was given. From those who reach it by an earlier one nothing more is
+    /// taken.
+    pub fn turn_to_newest(&mut self) {
+        if let Some(newest) = self.newest.take() {
+            self.inbox = newest;
+        }
     }
 
     /// Can be read when a worker has told something.
@@ -147,7 +157,7 @@ impl HeldSockets {
     /// Made again of its inbox and the sockets.
     #[must_use]
     pub fn of_parts(inbox: OwnedFd, sockets: impl IntoIterator<Item = ((u32, SocketAddr), OwnedFd)>) -> Self {
-        Self { inbox, sockets: sockets.into_iter().collect() }
+        Self { inbox, newest: None, sockets: sockets.into_iter().collect() }
     }
 
     /// Those of one worker.
@@ -189,6 +199,7 @@ mod tests {
         assert_eq!(held.of(1).count(), 1, "it is not the other's");
         // An end that is no longer listened to.
         let later = held.connect().expect("sockets");
+        held.turn_to_newest();
         one.release(local);
         held.take();
         assert_eq!(held.of(1).count(), 1);

@@ -30,7 +30,7 @@ use std::os::unix::net::UnixStream;
 
 pub use control::{Control, Machine, Served};
 pub use handing::{hand_over, take_over};
-pub use keep::Keep;
+pub use keep::{Keep, WaitForKeep};
 pub use keeper::{HeldSockets, Keeper};
 
 /// Runs a worker on the calling thread until its link ends or it is told to shut down.
@@ -44,11 +44,12 @@ pub fn run(link: UnixStream) -> Result<(), corecast_wire::StartError> {
 }
 
 /// The same, of a worker that keeps what outlives it. If the worker before left something there, this one goes on with
-/// the calls of that one: with the keys, the numbers and the paths that they had.
+/// the calls of that one: with the keys, the numbers and the paths that they had. It waits for what is kept when
+/// everything else is prepared, so that the worker before may live until then.
 ///
 /// # Errors
-/// As of [`run`].
-pub fn run_keeping(link: UnixStream, keep: Keep) -> Result<(), corecast_wire::StartError> {
+/// As of [`run`]; or what is kept does not come.
+pub fn run_keeping(link: UnixStream, keep: WaitForKeep) -> Result<(), corecast_wire::StartError> {
     start::run(link, Some(keep))
 }
 

@@ -129,6 +129,7 @@ impl Control for Link {
             }
             match self.next_request() {
                 Ok(Some((id, Command::Shutdown))) => {
+                    machine.leave();
                     self.reply(id, Ok(Reply::Done));
                     self.drain();
                     return Served::Ended;

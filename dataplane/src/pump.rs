@@ -462,6 +462,10 @@ impl Machine for Pump {
     fn has_time(&mut self) -> bool {
         self.commands < MAX_COMMANDS && self.clock.now().since(self.last_tick) < MAX_COMMANDS_TIME
     }
+
+    fn leave(&mut self) {
+        self.take_in_rest();
+    }
 }
 
 /// Fails in the way that a test of supervision asks for.

@@ -4,14 +4,14 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use corecast_core::{Endpoint, Words};
+use corecast_core::{Endpoint, Words, gather_randomness};
 use corecast_wire::{Event, Executor, Io, Record, SocketSettings, StartError, WebRtcConfig, WorkerConfig};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::control::Control;
 use crate::driver::{Driver, DriverOptions, MAX_CONNECTIONS, MAX_SOCKETS, OpenError, Port, SocketOptions};
 use crate::executor::{self, Runner};
-use crate::keep::{Keep, Kept};
+use crate::keep::{Keep, Kept, WaitForKeep};
 use crate::link::Link;
 use crate::pump::Pump;
 use crate::sandbox::{self, Part};
@@ -33,7 +33,9 @@ const PROBE_IP: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCA
 
 /// Runs a worker on the calling thread until its link ends. If the worker before left something in what is kept, this
 /// one goes on with that one's calls.
-pub(crate) fn run(link: UnixStream, keep: Option<Keep>) -> Result<(), StartError> {
+pub(crate) fn run(link: UnixStream, keep: Option<WaitForKeep>) -> Result<(), StartError> {
+    // While control prepares what it has to say.
+    gather_randomness();
     // If the first frame does not come, there is no control to tell.
     let (link, config) = Link::accept(link)?;
     run_with(config, Box::new(link), keep)
@@ -43,7 +45,7 @@ pub(crate) fn run(link: UnixStream, keep: Option<Keep>) -> Result<(), StartError
 pub(crate) fn run_with(
     config: WorkerConfig,
     mut control: Box<dyn Control>,
-    keep: Option<Keep>,
+    keep: Option<WaitForKeep>,
 ) -> Result<(), StartError> {
     match prepare(&config, &*control, keep) {
         Ok(Ready { driver, webrtc, runner, io, reason, warnings, kept }) => {
@@ -72,7 +74,7 @@ struct Ready {
     kept: Option<(Kept, Words, Vec<Record>)>,
 }
 
-fn prepare(config: &WorkerConfig, control: &dyn Control, keep: Option<Keep>) -> Result<Ready, StartError> {
+fn prepare(config: &WorkerConfig, control: &dyn Control, keep: Option<WaitForKeep>) -> Result<Ready, StartError> {
     pin(config.core)?;
     // Timers as precise as the hardware's: the default slack of 50 us is as long as some of our sleeps.
     let _ = nix::sys::prctl::set_timerslack(1);
@@ -88,7 +90,8 @@ fn prepare(config: &WorkerConfig, control: &dyn Control, keep: Option<Keep>) -> 
     let options = DriverOptions { sockets, max_sockets, huge_pages: config.huge_pages };
     let (mut driver, io, reason) = choose(config, options)?;
     driver.watch_link(control.fd()).map_err(|error| StartError::Other(format!("cannot watch the link: {error}")))?;
-    let kept = keep.map(|keep| open_kept(&mut driver, keep)).transpose();
+    // All is prepared that does not need the end of the worker before.
+    let kept = keep.map(|wait| open_kept(&mut driver, wait()?)).transpose();
     let kept = kept.map_err(|error| StartError::Other(format!("what is kept cannot be used: {error}")))?;
     let webrtc = config.webrtc.as_ref().map_or(Ok(Vec::new()), |webrtc| open_webrtc(&mut driver, webrtc))?;
     // All that needs a privilege is done. The executor has threads of its own, which are not to have more.

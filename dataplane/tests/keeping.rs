@@ -35,7 +35,7 @@ fn key(fill: u8) -> SrtpParameters {
 fn child(memory: &std::ffi::OsStr) {
     let memory = std::fs::File::options().read(true).write(true).open(memory).expect("the parent's file");
     let link = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned().expect("a link"));
-    corecast_dataplane::run_keeping(link, Keep::of_memory(memory.into())).expect("a worker");
+    corecast_dataplane::run_keeping(link, Box::new(|| Ok(Keep::of_memory(memory.into())))).expect("a worker");
 }
 
 fn main() -> ExitCode {

@@ -68,7 +68,7 @@ impl Launched {
         Self::start_with(core, io, coalesce, &[])
     }
 
-    /// The same with further flags, each with its value.
+    /// The same with further flags, each with its value, also in the place of ours.
     ///
     /// # Errors
     /// As of [`Self::start`].
@@ -95,10 +95,11 @@ impl Launched {
             ("--limits-connections-per-ip", "0"),
             ("--log", "warn"),
         ];
+        let is_given = |flag: &str| more.iter().any(|(given, _)| *given == flag);
         let supervisor = Command::new(std::env::current_exe()?)
             .arg("__exec")
             .arg(&program)
-            .args(flags.iter().chain(more).flat_map(|(flag, value)| [flag, value]))
+            .args(flags.iter().filter(|(flag, _)| !is_given(flag)).chain(more).flat_map(|(flag, value)| [flag, value]))
             .env(PARENT_VARIABLE, std::process::id().to_string())
             .stdin(Stdio::null())
             // Our standard output is for results. The server's complaints go where ours go.

@@ -6,6 +6,7 @@
 //!
 //! It never resists an attack: the crates that it stands on panic on hostile input (`tests/tests/listed_crates*.rs`).
 
+mod capture;
 pub mod channels;
 pub mod dtls;
 pub mod ice;
@@ -25,6 +26,7 @@ mod responder;
 #[cfg(test)]
 mod tests;
 
+pub use capture::Capture;
 pub use identity::Identity;
 pub use joining::{Joining, join};
 pub use options::{JoinError, Options, Phase, Times};

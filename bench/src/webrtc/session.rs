@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use webrtc_srtp::context::Context;
 use webrtc_util::marshal::Unmarshal as _;
 
+use super::capture::Capture;
 use super::dtls::{Association, Keys, is_dtls};
 use super::ice::{CheckEvent, Checks, Credentials, RESEND_CHECK_AFTER, is_stun};
 use super::options::{JoinError, Phase, Times, failed};
@@ -91,6 +92,7 @@ pub struct Session {
     next_check: Instant,
     pending: VecDeque<Event>,
     ended: bool,
+    capture: Option<Capture>,
 }
 
 impl std::fmt::Debug for Session {
@@ -114,6 +116,7 @@ impl Session {
             next_check: Instant::now() + consent_interval(),
             pending: VecDeque::new(),
             ended: false,
+            capture: None,
             association,
             wire,
             keys,
@@ -280,6 +283,16 @@ impl Session {
         self.association.close().await;
     }
 
+    /// From now on notes the number of each packet that comes.
+    pub fn capture(&mut self) {
+        self.capture = Some(Capture::default());
+    }
+
+    /// What was noted.
+    pub fn take_capture(&mut self) -> Capture {
+        self.capture.take().unwrap_or_default()
+    }
+
     /// Takes the session apart, for a caller who reads the socket without a runtime.
     #[must_use]
     pub fn into_parts(self) -> Parts {
@@ -325,7 +338,11 @@ impl Session {
             return Ok(Turn::Nothing);
         }
         // RFC 5761 section 4: these second bytes are RTCP's.
-        let event = if matches!(datagram.get(1), Some(192..=223)) {
+        let is_rtcp = matches!(datagram.get(1), Some(192..=223));
+        if let Some(capture) = &mut self.capture {
+            capture.note(datagram, is_rtcp);
+        }
+        let event = if is_rtcp {
             self.open.decrypt_rtcp(datagram).map(Event::Rtcp).map_err(|error| error.to_string())
         } else {
             self.open_rtp(datagram).map(Event::Rtp).map_err(|error| error.to_string())

@@ -1,16 +1,17 @@
 //! What outlives a server, if calls are to go on after its death: the ledger of the control plane, what each worker
 //! keeps, and their sockets. It is held here and handed from one server to the next.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use corecast_dataplane::{HeldSockets, Keep, hand_over};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
+use super::readable;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::settings::Calls;
@@ -25,6 +26,8 @@ const SOON_DEATHS: u32 = 2;
 pub(super) struct Kept {
     memory: Option<Memory>,
     sockets: HeldSockets,
+    /// To the workers of the newest server, by their number, until they have been given what the ones before left.
+    ways: Vec<UnixStream>,
     /// Servers that were handed it, since it was empty.
     servers: u32,
     /// Deaths in a row of servers that had just taken over from another.
@@ -68,11 +71,13 @@ impl Kept {
             }
             Calls::Drop => None,
         };
-        Ok(Self { memory, sockets, servers: 0, soon_deaths: 0, blamed: None })
+        Ok(Self { memory, sockets, ways: Vec::new(), servers: 0, soon_deaths: 0, blamed: None })
     }
 
-    /// Hands everything to a new server, which tells of its sockets from then on, and nobody else does.
+    /// Hands a new server the ledger, and the ways by which its workers get what the ones before leave: see
+    /// [`Self::give`].
     pub(super) fn hand_over(&mut self, server: &UnixStream) -> io::Result<()> {
+        self.ways.clear();
         let keeper = self.sockets.connect();
         let (Some(Memory { ledger, workers }), Ok(keeper)) = (&self.memory, &keeper) else {
             let told = hand_over(server, &[]);
@@ -80,10 +85,46 @@ impl Kept {
         };
         self.servers += 1;
         let mut groups = vec![vec![keeper.as_fd(), ledger.as_fd()]];
-        for (worker, index) in workers.iter().zip(0..) {
-            groups.push([worker.memory()].into_iter().chain(self.sockets.of(index)).collect());
+        let mut theirs = Vec::new();
+        for _ in workers {
+            let (way, end) = UnixStream::pair()?;
+            // What does not fit at once never will.
+            way.set_nonblocking(true)?;
+            self.ways.push(way);
+            theirs.push(end);
         }
+        groups.extend(theirs.iter().map(|end| vec![end.as_fd()]));
         hand_over(server, &groups)
+    }
+
+    /// Waits until every worker of the new server is prepared, or has ended, at most for `limit`.
+    pub(super) fn await_workers(&self, limit: Duration) -> io::Result<()> {
+        let until = Instant::now() + limit;
+        for mut way in &self.ways {
+            while way.read(&mut [0]).is_err() {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Ok(());
+                }
+                readable(&[way.as_fd()], left)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The server before has ended: the workers of the new one get what it has left, and tell of their sockets from now
+    /// on. Nobody else does.
+    pub(super) fn give(&mut self) {
+        self.sockets.take();
+        self.sockets.turn_to_newest();
+        let Some(Memory { workers, .. }) = &self.memory else { return };
+        for ((way, worker), index) in self.ways.drain(..).zip(workers).zip(0..) {
+            let group = [worker.memory()].into_iter().chain(self.sockets.of(index)).collect();
+            // There may be fewer workers than before, and one that has died by now is noticed in other ways.
+            if let Err(error) = hand_over(&way, &[group]) {
+                tracing::debug!("worker {index} is not given what the one before left: {error}");
+            }
+        }
     }
 
     /// What it takes to go on in another process: descriptors, and what is to be known of them.

@@ -45,6 +45,8 @@ const BACKLOG: i32 = 4_096;
 /// A server before us, or something of it, may not have let go of the address yet.
 const LISTEN_LIMIT: Duration = Duration::from_secs(3);
 const LISTEN_RETRY: Duration = Duration::from_millis(20);
+/// For the workers of a server to prepare themselves while the one before lives.
+const PREPARE_LIMIT: Duration = Duration::from_secs(2);
 /// What a worker keeps for other things than sockets (256), its sockets of WebRTC, and a few of HTTP.
 const MIN_FILES: u64 = 288;
 
@@ -352,11 +354,17 @@ fn succeed(
     sockets: &Sockets,
     (names, kept): (&Names, &mut Kept),
 ) -> io::Result<Run> {
-    // While this one is loaded, that one goes on.
-    let next = Run::spawn(&settings.config, sockets);
+    if !kept.holds_sockets() {
+        old.leave(kept);
+        return Run::start(settings, sockets, names, kept);
+    }
+    // While this one is loaded and prepares itself, that one goes on.
+    let next = Run::prepare(settings, sockets, names, kept);
+    // One that waits for longer than its own server waits for its answer is taken for dead.
+    kept.await_workers(PREPARE_LIMIT.min(settings.config.worker.timeout.0 / 2))?;
     old.leave(kept);
     let mut next = next?;
-    next.begin(settings, sockets, (names, kept))?;
+    next.go_on(kept);
     Ok(next)
 }
 

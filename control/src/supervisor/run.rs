@@ -43,6 +43,8 @@ const SLACK: Duration = Duration::from_millis(200);
 /// For the kernel to close the sockets of what has ended.
 const PORTS_LIMIT: Duration = Duration::from_millis(250);
 const TICK: Duration = Duration::from_millis(2);
+/// The same while everybody waits for the end of a process.
+const LEAVE_TICK: Duration = Duration::from_micros(200);
 
 /// How a life ended.
 #[derive(Debug)]
@@ -143,13 +145,24 @@ impl Run {
         names: &Names,
         kept: &mut Kept,
     ) -> std::io::Result<Self> {
+        let mut run = Self::prepare(settings, sockets, names, kept)?;
+        run.go_on(kept);
+        Ok(run)
+    }
+
+    /// The same of a server that prepares itself and then waits for [`Self::go_on`].
+    pub(super) fn prepare(
+        settings: &Settings<'_>,
+        sockets: &Sockets,
+        names: &Names,
+        kept: &mut Kept,
+    ) -> std::io::Result<Self> {
         let mut run = Self::spawn(&settings.config, sockets)?;
         run.begin(settings, sockets, (names, kept))?;
         Ok(run)
     }
 
-    /// The same of a server that waits to be told.
-    pub(super) fn spawn(config: &Config, sockets: &Sockets) -> std::io::Result<Self> {
+    fn spawn(config: &Config, sockets: &Sockets) -> std::io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         let child = Command::new("/proc/self/exe")
             .arg0("corecast")
@@ -163,8 +176,8 @@ impl Run {
         Self::of(server, ours, config)
     }
 
-    /// Tells a server that waits what there is to be told.
-    pub(super) fn begin(
+    /// Tells it what there is to be told.
+    fn begin(
         &mut self,
         settings: &Settings<'_>,
         sockets: &Sockets,
@@ -185,8 +198,13 @@ impl Run {
         }
         let _ = stream.write_all(format!("{}\n{blamed}\n", told.join("\n")).as_bytes());
         stream.set_nonblocking(true)?;
-        (self.started, self.beat) = (Instant::now(), Instant::now());
         Ok(())
+    }
+
+    /// The server before has ended: this one takes its place.
+    pub(super) fn go_on(&mut self, kept: &mut Kept) {
+        kept.give();
+        (self.started, self.beat) = (Instant::now(), Instant::now());
     }
 
     fn of(server: Pid, stream: UnixStream, config: &Config) -> std::io::Result<Self> {
@@ -237,7 +255,7 @@ impl Run {
         let until = Instant::now() + LEAVE_LIMIT;
         let _ = kill(self.server, Signal::SIGUSR2);
         while self.ended.is_none() && Instant::now() < until {
-            std::thread::sleep(TICK);
+            std::thread::sleep(LEAVE_TICK);
             self.reap();
         }
         self.end_processes();
@@ -330,7 +348,7 @@ impl Run {
                 tracing::error!("something of the server (process group {}) cannot be ended", self.server);
                 return;
             }
-            std::thread::sleep(TICK);
+            std::thread::sleep(LEAVE_TICK);
         }
     }
 

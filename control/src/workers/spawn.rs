@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
-use corecast_dataplane::{Keep, hand_over, take_over};
+use corecast_dataplane::{WaitForKeep, hand_over, take_over};
 use corecast_wire::{StartError, WebRtcConfig, WorkerConfig};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -89,7 +89,7 @@ fn webrtc(config: &Config, addresses: &Addresses, certificate: &Certificate, ind
     })
 }
 
-fn thread(index: u32, core: u32, link: UnixStream, keep: Option<Keep>) -> std::io::Result<()> {
+fn thread(index: u32, core: u32, link: UnixStream, keep: Option<WaitForKeep>) -> std::io::Result<()> {
     let run = move || {
         fatal::identify(index, core);
         // The worker has told over the link what it could not do, and the end of the link is the sign of its death.
@@ -100,7 +100,7 @@ fn thread(index: u32, core: u32, link: UnixStream, keep: Option<Keep>) -> std::i
     std::thread::Builder::new().name(format!("worker-{index}")).spawn(run).map(drop)
 }
 
-fn work(link: UnixStream, keep: Option<Keep>) -> Result<(), StartError> {
+fn work(link: UnixStream, keep: Option<WaitForKeep>) -> Result<(), StartError> {
     match keep {
         Some(keep) => corecast_dataplane::run_keeping(link, keep),
         None => corecast_dataplane::run(link),

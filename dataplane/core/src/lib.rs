@@ -37,6 +37,7 @@ mod transport;
 mod worker;
 
 pub use config::Config;
+pub use dtls::gather_randomness;
 pub use io::{Endpoint, EndpointId, EndpointOp, Outbox, OutboxSize, Path, Piece, Train, demux};
 pub use media::{History, SlotRef};
 pub use memory::{Memory, MemorySource, PLACES, Words};

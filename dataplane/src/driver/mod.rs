@@ -331,6 +331,14 @@ impl Driver {
         !self.receive_buffers.is_empty() || self.has_packets()
     }
 
+    /// Receives no more datagrams: those that arrive from now on stay in their sockets. What has been received is there
+    /// to be collected. To be called when nothing is waited for any longer.
+    pub fn stop(&mut self) {
+        if let Backend::Ring(ring) = &mut self.backend {
+            ring.stop(&mut self.receive_buffers);
+        }
+    }
+
     /// The next datagram. `None` when all have been handed out.
     pub fn next_datagram(&mut self) -> Option<Datagram<'_>> {
         while let Some(buffer) = self.receive_buffers.pop_finished() {

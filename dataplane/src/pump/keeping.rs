@@ -9,6 +9,8 @@ use super::Pump;
 /// How long a port is waited for. A ring lets go of its sockets a moment after the end of its process.
 const PORT_TIME: Duration = Duration::from_millis(500);
 const PORT_INTERVAL: Duration = Duration::from_millis(5);
+/// Batches that a worker takes in at its end, at most.
+const MOST_LAST_BATCHES: usize = 64;
 
 impl Pump {
     /// Goes on with the calls of the worker before, as that one's records tell. What cannot be applied is left out.
@@ -48,6 +50,24 @@ impl Pump {
             Err(error) => {
                 kept.give_up();
                 tracing::error!(worker = self.config.index, "calls will not outlive this worker: {error}");
+            }
+        }
+    }
+
+    /// Forwards what the kernel has handed over by now. What arrives later waits in the sockets for the next worker.
+    pub(super) fn take_in_rest(&mut self) {
+        if self.kept.is_none() {
+            return;
+        }
+        self.driver.stop();
+        let now = self.clock.now();
+        for _ in 0..MOST_LAST_BATCHES {
+            self.driver.collect();
+            self.record_connections();
+            self.more_pending = self.take_in(now);
+            self.forward(now);
+            if !self.more_pending {
+                return;
             }
         }
     }

@@ -38,6 +38,13 @@ const HELLO_BYTES: usize = 240;
 /// Longest certificate that is told: a chain of any length verifies, but one event fits one frame.
 const MAX_CERTIFICATE_BYTES: usize = 16 * 1_024;
 
+/// Has the cipher library gather the randomness that it begins with. The first call in a process takes some 25 ms: to
+/// be made while nobody waits.
+pub fn gather_randomness() {
+    // If there is none, who needs it is told so.
+    let _ = aws_lc_rs::rand::fill(&mut [0]);
+}
+
 /// What all associations of a worker share.
 #[derive(Debug)]
 pub(crate) struct Identity {

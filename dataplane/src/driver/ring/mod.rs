@@ -132,6 +132,20 @@ impl Ring {
         }
     }
 
+    /// Ends all receives and polls: what arrives from now on stays in its socket. What came before is taken in.
+    pub(super) fn stop(&mut self, receive_buffers: &mut ReceiveBuffers) {
+        self.queue.cancel_all();
+        self.watched = [Watched::default(); 2];
+        for _ in 0..100 {
+            self.queue.run_deferred();
+            self.reap(receive_buffers);
+            let is_over = self.receiver.in_flight() == 0;
+            if is_over || self.queue.sleep(1, Duration::from_millis(10), Duration::ZERO).is_err() {
+                return;
+            }
+        }
+    }
+
     /// Bytes of a filled buffer.
     pub(super) fn bytes(&self, buffer: u16) -> &[u8] {
         self.receiver.bytes(buffer)
@@ -171,22 +185,14 @@ impl Drop for Ring {
     /// Ends all receives before the buffers are freed: the kernel takes a ring apart later than its descriptor is
     /// closed.
     fn drop(&mut self) {
-        self.queue.cancel_all();
-        self.watched = [Watched::default(); 2];
-        let mut receive_buffers = ReceiveBuffers::default();
-        for _ in 0..100 {
-            self.queue.run_deferred();
-            self.reap(&mut receive_buffers);
-            if self.receiver.in_flight() == 0 {
-                // SAFETY: dropped here and nowhere else, and `self` is not used again. No receive is in flight.
-                unsafe { ManuallyDrop::drop(&mut self.receiver) };
-                return;
-            }
-            if self.queue.sleep(1, Duration::from_millis(10), Duration::ZERO).is_err() {
-                break;
-            }
+        self.stop(&mut ReceiveBuffers::default());
+        let receives = self.receiver.in_flight();
+        if receives == 0 {
+            // SAFETY: dropped here and nowhere else, and `self` is not used again. No receive is in flight.
+            unsafe { ManuallyDrop::drop(&mut self.receiver) };
+        } else {
+            // Better to leak the buffers than to have the kernel write into memory that has a new owner.
+            tracing::error!(receives, "receives did not end; their buffers are not given back");
         }
-        // Better to leak the buffers than to have the kernel write into memory that has a new owner.
-        tracing::error!(receives = self.receiver.in_flight(), "receives did not end; their buffers are not given back");
     }
 }

@@ -1,7 +1,9 @@
 //! `corecast-bench crash`: calls that are under way while a worker dies, each a publisher by WHIP and somebody who
 //! watches it by WHEP. How many are lost, and for how long nothing comes in the others.
 
-use std::process::Command;
+mod calls;
+mod kills;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +21,10 @@ use crate::cpu;
 use crate::http::Server;
 use crate::outcome::GENERATOR_CORE;
 use crate::progress::Progress;
-use crate::webrtc::sdp::{Kind, Media};
-use crate::webrtc::{Event, Identity, Options, Session, join};
+use crate::webrtc::{Event, Identity, Session};
+pub use calls::Isolation;
+use calls::{Call, INTERVAL, PAYLOAD_BYTES, Pids, header};
 
-/// Sound.
-const INTERVAL: Duration = Duration::from_millis(20);
-const PAYLOAD_BYTES: usize = 120;
-const TIMESTAMPS_PER_PACKET: u32 = 960;
 /// Calls that are set up at a time.
 const JOINING: usize = 16;
 /// Before the death, and after the server has come again.
@@ -53,16 +52,6 @@ pub enum Death {
     Stall,
 }
 
-/// Whether workers are threads or processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Isolation {
-    /// Threads of the server.
-    Thread,
-    /// Processes of their own.
-    Process,
-}
-
 /// What is measured.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CrashArgs {
@@ -75,6 +64,10 @@ pub struct CrashArgs {
     /// One isolation alone; by default one after the other
     #[arg(long, value_enum)]
     isolation: Option<Isolation>,
+    /// Instead: kill the server so many times at random moments, and capture what viewers are sent. With a few calls: a
+    /// kill takes some 4 seconds
+    #[arg(long, conflicts_with = "death")]
+    kills: Option<u32>,
     /// Driver of the server: auto, uring or syscalls
     #[arg(long, default_value = "auto", value_parser = crate::args::io)]
     io: Io,
@@ -104,6 +97,9 @@ struct Figures {
 /// The server does not start or does not come again, a call cannot be set up, or somebody got what does not open.
 pub fn run(args: &CrashArgs) -> anyhow::Result<()> {
     let core = args.worker_core.map_or_else(cpu::last_core, Ok)?;
+    if let Some(kills) = args.kills {
+        return kill_again_and_again(args, core, kills);
+    }
     let deaths = args.death.map_or_else(|| Death::value_variants().to_vec(), |death| vec![death]);
     let isolations = args.isolation.map_or_else(|| Isolation::value_variants().to_vec(), |one| vec![one]);
     let progress = Progress::new((deaths.len() * isolations.len()) as u64);
@@ -115,6 +111,29 @@ pub fn run(args: &CrashArgs) -> anyhow::Result<()> {
         }
     }
     progress.finish();
+    Ok(())
+}
+
+/// In each isolation, so many times.
+fn kill_again_and_again(args: &CrashArgs, core: u32, kills: u32) -> anyhow::Result<()> {
+    let isolations = args.isolation.map_or_else(|| Isolation::value_variants().to_vec(), |one| vec![one]);
+    let settings = std::env::temp_dir().join(format!("corecast-bench-{}.toml", std::process::id()));
+    let settings_name = settings.to_str().context("the name of the folder for temporary files")?;
+    for isolation in isolations {
+        let progress = Progress::new(kills.into());
+        // However often it dies, it starts again at once.
+        std::fs::write(&settings, "[restart]\nfree = 1000000\n")?;
+        let more = [("--isolation", isolation.name()), ("--config", settings_name)];
+        let launched = Launched::start_with(core, args.io, Coalesce::Auto, &more);
+        std::fs::remove_file(&settings)?;
+        let launched = launched?;
+        let room = Server::reach(launched.url())?.room().to_owned();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let figures = runtime.block_on(kills::run(&launched, (isolation, &room), (args.calls, kills), &progress))?;
+        progress.finish();
+        figures.print(args.json);
+        figures.check()?;
+    }
     Ok(())
 }
 
@@ -131,8 +150,7 @@ fn print(as_json: bool, figures: &Figures) {
 }
 
 fn measure(args: &CrashArgs, core: u32, isolation: Isolation, death: Death) -> anyhow::Result<Figures> {
-    let isolation_name = if isolation == Isolation::Thread { "thread" } else { "process" };
-    let more = [("--isolation", isolation_name), ("--test-hooks", "true")];
+    let more = [("--isolation", isolation.name()), ("--test-hooks", "true")];
     let launched = Launched::start_with(core, args.io, Coalesce::Auto, &more)?;
     // On a thread that is pinned: the next server may run where this one may.
     let load = || {
@@ -150,11 +168,11 @@ fn load(args: &CrashArgs, launched: &Launched, isolation: Isolation, death: Deat
     let calls = runtime.block_on(begin(args.calls, &url, &phase))?;
     let gaps = runtime.block_on(async {
         sleep(SETTLED).await;
-        let old = pids(launched.url()).await?;
+        let old = Pids::of(launched.url()).await?;
         tell.send_replace(Phase::Death);
         kill(launched, isolation, death, old).await?;
         let is_back = async {
-            while pids(launched.url()).await.map_or(true, |pids| pids.server == old.server) {
+            while Pids::of(launched.url()).await.map_or(true, |pids| pids.server == old.server) {
                 sleep(INTERVAL).await;
             }
         };
@@ -203,40 +221,22 @@ async fn begin(calls: u32, url: &str, phase: &watch::Receiver<Phase>) -> anyhow:
         while joining.len() < JOINING
             && let Some(number) = numbers.next()
         {
-            joining.spawn(call(client.clone(), Arc::clone(&identity), url.to_owned(), number));
+            joining.spawn(Call::join(client.clone(), Arc::clone(&identity), url.to_owned(), number));
         }
         let Some(joined) = joining.join_next().await else { return Ok(running) };
-        let (sender, viewer, ssrc) = joined??;
+        let Call { sender, viewer, ssrc } = joined??;
         running.spawn(send(sender, ssrc, phase.clone()));
         running.spawn(watch(viewer, phase.clone()));
     }
 }
 
-async fn call(
-    client: reqwest::Client,
-    identity: Arc<Identity>,
-    url: String,
-    number: u32,
-) -> anyhow::Result<(Session, Session, u32)> {
-    let ssrc = number + 1;
-    let options = |send: bool| Options::new(&identity, vec![Media::plain(Kind::Audio, send, send.then_some(ssrc))]);
-    let publish = format!("{}?peer=p{number}", url.replace("{}", "whip"));
-    let sender = join(&client, &publish, options(true)).await.context("a publisher")?;
-    let watched = format!("{}/p{number}", url.replace("{}", "whep"));
-    Ok((sender, join(&client, &watched, options(false)).await.context("a viewer")?, ssrc))
-}
-
 async fn send(mut session: Session, ssrc: u32, phase: watch::Receiver<Phase>) -> Outcome {
     let mut next = Instant::now();
-    let payload_type = Media::plain(Kind::Audio, true, None).payload_type;
-    for number in 0_u16.. {
+    for number in 0.. {
         if *phase.borrow() == Phase::Over {
             break;
         }
-        let mut packet = vec![0x80, payload_type];
-        packet.extend(number.to_be_bytes());
-        packet.extend((u32::from(number) * TIMESTAMPS_PER_PACKET).to_be_bytes());
-        packet.extend(ssrc.to_be_bytes());
+        let mut packet = header(ssrc, number);
         packet.resize(12 + PAYLOAD_BYTES, 7);
         // Nobody listens for a moment, perhaps.
         let _ = session.send_rtp(&packet);
@@ -276,26 +276,11 @@ async fn watch(mut session: Session, phase: watch::Receiver<Phase>) -> Outcome {
     }
 }
 
-/// Processes of a server.
-#[derive(Clone, Copy, Debug)]
-struct Pids {
-    server: u64,
-    /// Its worker's, if that has its own.
-    worker: Option<u64>,
-}
-
-async fn pids(url: &str) -> anyhow::Result<Pids> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(1)).pool_max_idle_per_host(0).build()?;
-    let stats: serde_json::Value = client.get(format!("{url}/stats?objects=false")).send().await?.json().await?;
-    let server = stats["pid"].as_u64().context("/stats has no pid")?;
-    Ok(Pids { server, worker: stats["workers"][0]["pid"].as_u64() })
-}
-
 async fn kill(launched: &Launched, isolation: Isolation, death: Death, pids: Pids) -> anyhow::Result<()> {
     let hook = match death {
         Death::Panic => "panic",
         Death::Stall => "stall",
-        Death::Upgrade => return signal("USR2", launched.supervisor_pid().into()),
+        Death::Upgrade => return calls::signal("USR2", launched.supervisor_pid().into()),
         Death::Sigkill | Death::Sigsegv | Death::Sigabrt => {
             let signal = if death == Death::Sigkill {
                 "KILL"
@@ -308,18 +293,12 @@ async fn kill(launched: &Launched, isolation: Isolation, death: Death, pids: Pid
                 Isolation::Thread => pids.server,
                 Isolation::Process => pids.worker.context("the worker has no process of its own")?,
             };
-            return self::signal(signal, pid);
+            return calls::signal(signal, pid);
         }
     };
     let url = launched.url();
     let client = reqwest::Client::builder().pool_max_idle_per_host(0).build()?;
     let asked = client.post(format!("{url}/test-hooks/worker/0")).json(&json!({ "hook": hook })).send().await?;
     ensure!(asked.status().is_success(), "the worker cannot be made to die: {}", asked.status());
-    Ok(())
-}
-
-fn signal(name: &str, pid: u64) -> anyhow::Result<()> {
-    let sent = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status()?;
-    ensure!(sent.success(), "process {pid} cannot be sent SIG{name}");
     Ok(())
 }
