@@ -7,6 +7,7 @@ use corecast_bench::calls::overload;
 use corecast_bench::{
     calls, crash, data, fanout, flood, floor_loop, floor_table, meeting, network, node, rtp, soak, target, wide,
 };
+use corecast_dataplane::{Ends, take_over};
 
 /// RTP load generator for corecast
 #[derive(Debug, Parser)]
@@ -87,6 +88,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Soak(args) => soak::run(&args),
         Command::Exec { arguments } => calls::launch::become_program(&arguments),
         Command::FloorLoop => floor_loop::run(target::child_link()?),
-        Command::Worker => Ok(corecast_dataplane::run(target::child_link()?)?),
+        Command::Worker => {
+            let link = target::child_link()?;
+            let ends = take_over(&link)?.into_iter().flatten().collect();
+            Ok(corecast_dataplane::run_among(link, Ends::of(ends), None)?)
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -165,6 +165,14 @@ impl Child {
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
         Ok(Self { process, link })
+    }
+
+    /// Hands descriptors over, which the child has to take before anything else.
+    ///
+    /// # Errors
+    /// The child is gone.
+    pub fn hand_over(&self, descriptors: Vec<BorrowedFd<'_>>) -> anyhow::Result<()> {
+        Ok(corecast_dataplane::hand_over(&self.link, &[descriptors])?)
     }
 
     /// Sends bytes.

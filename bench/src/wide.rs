@@ -9,9 +9,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use corecast_dataplane::Mesh;
 use corecast_wire::{
     Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, EncodingMapping, Io, MediaKind, PayloadTypeMapping,
-    PlainTransportOptions, ProduceOptions, ProducerId, Reply, TransportId,
+    PlainTransportOptions, ProduceOptions, ProducerId, Reply, TransportId, worker_ip,
 };
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -53,6 +54,9 @@ pub struct WideArgs {
     /// How packets are spread over time
     #[arg(long, value_enum, default_value = "pacer")]
     profile: Profile,
+    /// Measure beside it what crosses pipes over UDP on loopback, as pipes between machines do
+    #[arg(long)]
+    udp: bool,
     #[command(flatten)]
     setting: Setting,
 }
@@ -78,6 +82,9 @@ struct Figures {
     /// CPU time that all workers together used beyond that of one, for each packet that crossed a pipe.
     crossing_ns: Option<f64>,
     steal_pct: f64,
+    /// The same with pipes over UDP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    udp: Option<Box<Self>>,
 }
 
 /// Runs the subcommand.
@@ -88,12 +95,14 @@ pub fn run(args: &WideArgs) -> anyhow::Result<()> {
     let stream = Stream { pps: args.pps, profile: args.profile, payload: args.payload };
     let load = args.setting.load(Shape::Broadcast, (args.publishers, args.subscribers as usize), &stream);
     let cores = args.cores()?;
-    let (one, wide) = args.setting.measure_beside(load, 2, |run| {
+    let (one, wide, udp) = args.setting.measure_beside(load, 2 + u64::from(args.udp), |run| {
         let one = run.target("one worker", || LinkedWorker::start(run.setup))?;
-        let wide = window(run, &cores)?;
-        Ok((one, wide))
+        let wide = window(run, &cores, Pipes::Lanes)?;
+        let udp = if args.udp { Some(window(run, &cores, Pipes::Udp)?) } else { None };
+        Ok((one, wide, udp))
     })?;
-    let figures = figures(args, &one, &wide);
+    let mut figures = figures(args, &one, &wide);
+    figures.udp = udp.map(|udp| Box::new(self::figures(args, &one, &udp)));
     if let (Some(path), [home, branches @ ..]) = (&args.setting.plot, &wide.latency[..]) {
         let mut far = home.clone();
         far.reset();
@@ -124,6 +133,15 @@ impl WideArgs {
     }
 }
 
+/// How what crosses gets to the other worker.
+#[derive(Clone, Copy, Debug)]
+enum Pipes {
+    /// Through memory that both share, as in the server.
+    Lanes,
+    /// Over UDP on loopback.
+    Udp,
+}
+
 /// What was measured of all workers together, and of each.
 struct Wide {
     window: Window,
@@ -134,10 +152,14 @@ struct Wide {
     io: Io,
 }
 
-fn window(run: &Run<'_>, cores: &[u32]) -> anyhow::Result<Wide> {
+fn window(run: &Run<'_>, cores: &[u32], pipes: Pipes) -> anyhow::Result<Wide> {
     let (mut cpu, mut latency) = (Vec::new(), Vec::new());
-    let window = run.attempt("as many workers", |show| {
-        let mut target = WideRoom::start(run.setup, cores)?;
+    let what = match pipes {
+        Pipes::Lanes => "as many workers",
+        Pipes::Udp => "as many workers, over UDP",
+    };
+    let window = run.attempt(what, |show| {
+        let mut target = WideRoom::start(run.setup, cores, pipes)?;
         let mut generator = Generator::connect(&run.load, &mut target)?;
         generator.tell_apart(cores.len())?;
         let window = generator.measure(&mut target, run.timing(), show)?;
@@ -172,6 +194,7 @@ fn figures(args: &WideArgs, one: &Window, wide: &Wide) -> Figures {
         wide_ns_per_packet: Some(rounded(all, 1)),
         crossing_ns: per_packet.map(|one| rounded((all - one) * forwarded / crossings.max(1.0), 0)),
         steal_pct: rounded(window.steal_pct.max(one.steal_pct), 2),
+        udp: None,
     }
 }
 
@@ -194,7 +217,20 @@ fn print(load: &Load, figures: &Figures, wide: &Wide) {
         figures.cores
     );
     println!("a packet that crosses costs {} ns, both sides", number(figures.crossing_ns));
+    println!(
+        "a crossing adds {} us at the median, {} at the 99th percentile",
+        figures.added_p50_us, figures.added_p99_us
+    );
     println!("{} workers carry {} times what one does", figures.cores, number(figures.ratio_to_one_core));
+    if let Some(udp) = &figures.udp {
+        println!(
+            "over UDP a packet that crosses costs {} ns; added: {} us, {} us; lost: {}",
+            number(udp.crossing_ns),
+            udp.added_p50_us,
+            udp.added_p99_us,
+            grouped(udp.lost)
+        );
+    }
     for (name, packets) in &wide.window.counters.discards {
         println!("the workers discarded {} packets: {name}", grouped(*packets));
     }
@@ -203,15 +239,17 @@ fn print(load: &Load, figures: &Figures, wide: &Wide) {
 /// A room on several workers. Subscribers are on them in turn.
 struct WideRoom {
     workers: Vec<LinkedWorker>,
+    pipes: Pipes,
     /// CPU time of each at the last two looks.
     cpu: Vec<[Duration; 2]>,
 }
 
 impl WideRoom {
-    fn start(setup: WorkerSetup, cores: &[u32]) -> anyhow::Result<Self> {
-        let workers = cores.iter().map(|core| LinkedWorker::start(WorkerSetup { core: *core, ..setup }));
-        let workers = workers.collect::<anyhow::Result<Vec<_>>>()?;
-        Ok(Self { cpu: vec![[Duration::ZERO; 2]; workers.len()], workers })
+    fn start(setup: WorkerSetup, cores: &[u32], pipes: Pipes) -> anyhow::Result<Self> {
+        let mesh = Mesh::new(u32::try_from(cores.len())?)?;
+        let start = |(index, core)| LinkedWorker::start_among(WorkerSetup { core, ..setup }, index, &mesh);
+        let workers = (0..).zip(cores.iter().copied()).map(start).collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Self { cpu: vec![[Duration::ZERO; 2]; workers.len()], workers, pipes })
     }
 
     /// What each worker used between the last two looks.
@@ -222,8 +260,13 @@ impl WideRoom {
     /// Joins a worker to the home: everything that is published crosses.
     fn join(&mut self, index: usize, plan: &Plan) -> anyhow::Result<()> {
         let transport = TransportId(FIRST_PIPE + index as u64);
+        let ip = |worker: usize| match self.pipes {
+            Pipes::Lanes => worker_ip(worker as u32),
+            Pipes::Udp => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
+        let (home_ip, far_ip) = (ip(0), ip(index));
         let [home, far] = self.workers.get_disjoint_mut([0, index]).context("two workers")?;
-        let (here, there) = (open_end(home, transport)?, open_end(far, transport)?);
+        let (here, there) = (open_end(home, transport, home_ip)?, open_end(far, transport, far_ip)?);
         for (worker, remote) in [(&mut *home, there), (&mut *far, here)] {
             let remote = Some(remote);
             worker.request(Command::ConnectPlainTransport { transport, remote, rtcp_remote: None, srtp: None })?;
@@ -251,8 +294,7 @@ impl WideRoom {
     }
 }
 
-fn open_end(worker: &mut LinkedWorker, transport: TransportId) -> anyhow::Result<SocketAddr> {
-    let listen = IpAddr::V4(Ipv4Addr::LOCALHOST);
+fn open_end(worker: &mut LinkedWorker, transport: TransportId, listen: IpAddr) -> anyhow::Result<SocketAddr> {
     let ssrc = u32::try_from(transport.0 - FIRST_PIPE).context("few workers")? + 1;
     let options = PlainTransportOptions { pipe: true, ..PlainTransportOptions::new(listen, ssrc) };
     let reply = worker.request(Command::CreatePlainTransport { router: ROUTER, transport, options })?;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use corecast_dataplane::Mesh;
 use corecast_wire::{
     Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, DataLimits, EncodingMapping, Event, Frame, FrameDecoder,
     HugePages, Io, MediaKind, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId,
@@ -39,8 +40,16 @@ impl LinkedWorker {
     /// # Errors
     /// What kept it from starting.
     pub fn start(setup: WorkerSetup) -> anyhow::Result<Self> {
+        Self::start_among(setup, 0, &Mesh::new(1)?)
+    }
+
+    /// The same, as one of several that are joined.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub fn start_among(setup: WorkerSetup, index: u32, mesh: &Mesh) -> anyhow::Result<Self> {
         let config = WorkerConfig {
-            index: 0,
+            index,
             core: setup.core,
             io: setup.io,
             executor: setup.executor,
@@ -60,6 +69,7 @@ impl LinkedWorker {
             test_hooks: false,
         };
         let child = Child::start("__worker")?;
+        child.hand_over(mesh.ends_of(index))?;
         let decoder = FrameDecoder::default();
         let mut this = Self { child, decoder, requests: 0, io: setup.io, warnings: Vec::new() };
         this.send(&Frame::Config(config))?;

@@ -13,10 +13,9 @@ use std::sync::atomic::AtomicU64;
 
 use corecast_core::{PLACES, Words};
 use corecast_wire::{Change, Record, Records};
-use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::fcntl::{FallocateFlags, fallocate};
 
-use crate::driver::arena::Region;
+use crate::driver::arena::{Region, memory_file};
 use crate::keeper::Keeper;
 
 /// Names the layout of the file; another version of corecast leaves what it does not understand.
@@ -50,12 +49,7 @@ impl Keep {
     /// # Errors
     /// If the system refuses a file in memory.
     pub fn new() -> io::Result<Self> {
-        let memory = memfd_create(c"corecast-worker", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
-        let file = File::from(memory);
-        file.set_len(FILE_BYTES)?;
-        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
-        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
-        Ok(Self::of_memory(file.into()))
+        Ok(Self::of_memory(memory_file(c"corecast-worker", FILE_BYTES)?.into()))
     }
 
     /// The file of a [`Keep`] that has come from another process.

@@ -5,7 +5,8 @@
 //! puts into the outbox. `coalesce` decides whether to wait a moment for more datagrams; `control` is the face of the
 //! one that commands the worker, and `link` that of the control plane;
 //! `usage` measures the thread; `keep` is what outlives it, `keeper` the one that holds its sockets open meanwhile, and
-//! `handing` how descriptors get from one process to another. [`sandbox`] is what all parts give up.
+//! `handing` how descriptors get from one process to another. `mesh` joins the workers of a server to each other, by
+//! the memory of a `lane` in either direction between any two. [`sandbox`] is what all parts give up.
 //!
 //! Never here: anything about RTP. Unsafe code is in the driver, in `ring`, `mmsg` and `arena`, and in `sandbox`.
 
@@ -18,8 +19,10 @@ mod executor;
 mod handing;
 mod keep;
 mod keeper;
+mod lane;
 mod link;
 mod memory;
+mod mesh;
 mod pump;
 pub mod sandbox;
 mod servers;
@@ -32,6 +35,7 @@ pub use control::{Control, Machine, Served};
 pub use handing::{hand_over, take_over};
 pub use keep::{Keep, WaitForKeep};
 pub use keeper::{HeldSockets, Keeper};
+pub use mesh::{Ends, Mesh};
 
 /// Runs a worker on the calling thread until its link ends or it is told to shut down.
 ///
@@ -40,7 +44,7 @@ pub use keeper::{HeldSockets, Keeper};
 /// # Errors
 /// The reason why the worker could not start; control has been told by [`corecast_wire::Event::StartFailed`].
 pub fn run(link: UnixStream) -> Result<(), corecast_wire::StartError> {
-    start::run(link, None)
+    start::run(link, None, None)
 }
 
 /// The same, of a worker that keeps what outlives it. If the worker before left something there, this one goes on with
@@ -50,7 +54,15 @@ pub fn run(link: UnixStream) -> Result<(), corecast_wire::StartError> {
 /// # Errors
 /// As of [`run`]; or what is kept does not come.
 pub fn run_keeping(link: UnixStream, keep: WaitForKeep) -> Result<(), corecast_wire::StartError> {
-    start::run(link, Some(keep))
+    start::run(link, Some(keep), None)
+}
+
+/// The same, of a worker that is joined to others; it may keep something or not.
+///
+/// # Errors
+/// As of [`run_keeping`].
+pub fn run_among(link: UnixStream, ends: Ends, keep: Option<WaitForKeep>) -> Result<(), corecast_wire::StartError> {
+    start::run(link, keep, Some(ends))
 }
 
 /// Runs a worker on the calling thread, commanded from the same thread, until [`Control::serve`] ends it.
@@ -61,7 +73,7 @@ pub fn run_with(
     config: corecast_wire::WorkerConfig,
     control: Box<dyn Control>,
 ) -> Result<(), corecast_wire::StartError> {
-    start::run_with(config, control, None)
+    start::run_with(config, control, None, None)
 }
 
 #[cfg(test)]

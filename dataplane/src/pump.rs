@@ -232,6 +232,7 @@ impl Pump {
     fn take_in_datagrams(&mut self, now: Instant) -> bool {
         let (mut datagrams, mut bytes) = (0, 0);
         let unix_now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.driver.set_time(unix_now);
         while let Some(datagram) = self.driver.next_datagram() {
             datagrams += 1;
             bytes += datagram.bytes.len();
@@ -358,7 +359,7 @@ impl Pump {
         if served == Served::Ended { Life::Ends } else { Life::GoesOn }
     }
 
-    /// Opens the sockets first, so that the machine never holds a transport without them.
+    /// Opens the endpoints first, so that the machine never holds a transport without them.
     fn create_plain_transport(
         &mut self,
         options: &PlainTransportOptions,

@@ -13,6 +13,7 @@ use crate::driver::{Driver, DriverOptions, MAX_CONNECTIONS, MAX_SOCKETS, OpenErr
 use crate::executor::{self, Runner};
 use crate::keep::{Keep, Kept, WaitForKeep};
 use crate::link::Link;
+use crate::mesh::Ends;
 use crate::pump::Pump;
 use crate::sandbox::{self, Part};
 
@@ -33,12 +34,12 @@ const PROBE_IP: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCA
 
 /// Runs a worker on the calling thread until its link ends. If the worker before left something in what is kept, this
 /// one goes on with that one's calls.
-pub(crate) fn run(link: UnixStream, keep: Option<WaitForKeep>) -> Result<(), StartError> {
+pub(crate) fn run(link: UnixStream, keep: Option<WaitForKeep>, ends: Option<Ends>) -> Result<(), StartError> {
     // While control prepares what it has to say.
     gather_randomness();
     // If the first frame does not come, there is no control to tell.
     let (link, config) = Link::accept(link)?;
-    run_with(config, Box::new(link), keep)
+    run_with(config, Box::new(link), keep, ends)
 }
 
 /// Runs a worker on the calling thread until the one that commands it ends it.
@@ -46,8 +47,9 @@ pub(crate) fn run_with(
     config: WorkerConfig,
     mut control: Box<dyn Control>,
     keep: Option<WaitForKeep>,
+    ends: Option<Ends>,
 ) -> Result<(), StartError> {
-    match prepare(&config, &*control, keep) {
+    match prepare(&config, &*control, keep, ends) {
         Ok(Ready { driver, webrtc, runner, io, reason, warnings, kept }) => {
             control.tell(Event::Started { io, reason, warnings });
             let (kept, records) =
@@ -74,7 +76,12 @@ struct Ready {
     kept: Option<(Kept, Words, Vec<Record>)>,
 }
 
-fn prepare(config: &WorkerConfig, control: &dyn Control, keep: Option<WaitForKeep>) -> Result<Ready, StartError> {
+fn prepare(
+    config: &WorkerConfig,
+    control: &dyn Control,
+    keep: Option<WaitForKeep>,
+    ends: Option<Ends>,
+) -> Result<Ready, StartError> {
     pin(config.core)?;
     // Timers as precise as the hardware's: the default slack of 50 us is as long as some of our sleeps.
     let _ = nix::sys::prctl::set_timerslack(1);
@@ -90,6 +97,8 @@ fn prepare(config: &WorkerConfig, control: &dyn Control, keep: Option<WaitForKee
     let options = DriverOptions { sockets, max_sockets, huge_pages: config.huge_pages };
     let (mut driver, io, reason) = choose(config, options)?;
     driver.watch_link(control.fd()).map_err(|error| StartError::Other(format!("cannot watch the link: {error}")))?;
+    let joined = ends.map_or(Ok(()), |ends| driver.join(config.index, ends));
+    joined.map_err(|error| StartError::Other(format!("cannot be joined to the other workers: {error}")))?;
     // All is prepared that does not need the end of the worker before.
     let kept = keep.map(|wait| open_kept(&mut driver, wait()?)).transpose();
     let kept = kept.map_err(|error| StartError::Other(format!("what is kept cannot be used: {error}")))?;

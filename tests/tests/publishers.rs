@@ -312,7 +312,7 @@ async fn both(viewers: &mut [Session; 2], sender: &mut Sender) {
 }
 
 /// The room's viewers are sent from two workers: those of either see the publisher, and the one that comes after it,
-/// and go on when the server dies.
+/// and go on when the server dies, and when it is upgraded.
 #[test]
 fn a_room_that_is_wider_than_a_core_is_one_room() {
     for isolation in ["thread", "process"] {
@@ -330,6 +330,8 @@ fn a_room_that_is_wider_than_a_core_is_one_room() {
             }
             let mut viewers = [home, branch].map(|viewer| viewer.expect("there"));
             both(&mut viewers, &mut sender).await;
+            let (_, stats) = server.get("/stats").expect("answers");
+            assert!(stats.contains("\"[100::1]:"), "what crosses does not go through sockets: {stats}");
 
             sender.session.leave().await.expect("leaves");
             sender = Sender::new(publish(&server, "r?peer=ann", Who::default()).await.expect("joins"), 2);
@@ -340,6 +342,14 @@ fn a_room_that_is_wider_than_a_core_is_one_room() {
             sender.payload = 3;
             both(&mut viewers, &mut sender).await;
             assert_ne!(server.pid(), old);
+
+            let old = server.pid();
+            server.signal_supervisor("USR2");
+            while server.pid() == old {
+                sender.send().await;
+            }
+            sender.payload = 4;
+            both(&mut viewers, &mut sender).await;
             for viewer in viewers {
                 viewer.leave().await.expect("ends");
             }

@@ -1,15 +1,15 @@
 //! A room that is wider than a core: its viewers are sent from other workers as well, once its home is busy. On each
-//! such worker the room has a branch: a router, which a pair of pipe transports on loopback joins to the home. What a
-//! viewer there watches crosses once, however many watch it, and is sealed where the viewer is.
+//! such worker the room has a branch: a router, which a pair of pipe transports joins to the home, by way of the memory
+//! that the two workers share. What a viewer there watches crosses once, however many watch it, and is sealed where the
+//! viewer is.
 //!
 //! Publishers and participants are at home. A branch is made with its first viewer; what nobody there watches any
 //! longer stops to cross, and a branch without viewers is closed.
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use corecast_wire::{Command, PlainTransportOptions, ProducerId, Reply, RouterId, SctpOptions, TransportId};
+use corecast_wire::{Command, PlainTransportOptions, ProducerId, Reply, RouterId, SctpOptions, TransportId, worker_ip};
 
 use super::draw::{draw_ssrc, next_id};
 use super::error::Error;
@@ -30,8 +30,7 @@ async fn open_end(
     transport: TransportId,
     sctp: Option<SctpOptions>,
 ) -> Result<std::net::SocketAddr, Error> {
-    // Loopback: nobody else sees it, and the two ends know only each other's address.
-    let listen = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let listen = worker_ip(site.worker().index());
     let rtcp_ssrc = draw_ssrc(&HashSet::new());
     let options = PlainTransportOptions { pipe: true, sctp, ..PlainTransportOptions::new(listen, rtcp_ssrc) };
     let open = Command::CreatePlainTransport { router: site.router(), transport, options };

@@ -9,8 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
-use corecast_dataplane::{WaitForKeep, hand_over, take_over};
-use corecast_wire::{StartError, WebRtcConfig, WorkerConfig};
+use corecast_dataplane::{Ends, Mesh, WaitForKeep, hand_over, take_over};
+use corecast_wire::{WebRtcConfig, WorkerConfig};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
@@ -32,6 +32,7 @@ pub(crate) fn all(
 ) -> std::io::Result<Vec<Spawned>> {
     let cores = config.cores().map_err(std::io::Error::other)?;
     let slices = config.port_slices(cores.len()).map_err(std::io::Error::other)?;
+    let mesh = mesh(cores.len());
     let mut spawned = Vec::new();
     for ((core, port_range), index) in cores.into_iter().zip(slices).zip(0..) {
         let worker = WorkerConfig {
@@ -55,9 +56,11 @@ pub(crate) fn all(
             test_hooks: config.test_hooks,
         };
         let (link, theirs) = UnixStream::pair()?;
+        let ends = mesh.as_ref().map_or_else(Vec::new, |mesh| mesh.ends_of(index));
         let child = match config.isolation {
             Isolation::Thread => {
-                thread(index, core, theirs, inherited.take_keep(index)?)?;
+                let ends = ends.into_iter().map(|fd| fd.try_clone_to_owned()).collect::<std::io::Result<_>>()?;
+                thread(index, core, theirs, (inherited.take_keep(index)?, Ends::of(ends)))?;
                 None
             }
             Isolation::Process => {
@@ -66,7 +69,7 @@ pub(crate) fn all(
                 filters.set_nonblocking(true)?;
                 // A worker that has died by now is told nothing; that it has is seen by the end of its link.
                 let _ = hand_over(&link, &inherited.groups_of(index));
-                let _ = hand_over(&link, &[vec![read.as_fd()]]);
+                let _ = hand_over(&link, &[vec![read.as_fd()], ends]);
                 Some((child, filters))
             }
         };
@@ -74,6 +77,12 @@ pub(crate) fn all(
         spawned.push(Spawned { config: worker, link, child, filters });
     }
     Ok(spawned)
+}
+
+/// What joins so many workers. Without it they work as well, and no room grows beyond one of them.
+fn mesh(workers: usize) -> Option<Mesh> {
+    let mesh = u32::try_from(workers).map_err(std::io::Error::other).and_then(Mesh::new);
+    mesh.inspect_err(|error| tracing::error!("rooms will not grow beyond a worker: {error}")).ok()
 }
 
 /// Where a worker listens for WebRTC: the base port and its own number.
@@ -89,22 +98,15 @@ fn webrtc(config: &Config, addresses: &Addresses, certificate: &Certificate, ind
     })
 }
 
-fn thread(index: u32, core: u32, link: UnixStream, keep: Option<WaitForKeep>) -> std::io::Result<()> {
+fn thread(index: u32, core: u32, link: UnixStream, (keep, ends): (Option<WaitForKeep>, Ends)) -> std::io::Result<()> {
     let run = move || {
         fatal::identify(index, core);
         // The worker has told over the link what it could not do, and the end of the link is the sign of its death.
-        if let Err(error) = work(link, keep) {
+        if let Err(error) = corecast_dataplane::run_among(link, ends, keep) {
             tracing::debug!("worker {index} did not start: {error}");
         }
     };
     std::thread::Builder::new().name(format!("worker-{index}")).spawn(run).map(drop)
-}
-
-fn work(link: UnixStream, keep: Option<WaitForKeep>) -> Result<(), StartError> {
-    match keep {
-        Some(keep) => corecast_dataplane::run_keeping(link, keep),
-        None => corecast_dataplane::run(link),
-    }
 }
 
 fn process(
@@ -135,10 +137,11 @@ pub(crate) fn run_worker(parent: i32, index: u32, core: u32, sandbox: SandboxSet
         logging::confine(sandbox);
         let link = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         let keep = Inherited::of(take_over(&link)?).take_keep(index)?;
-        if let Some(filters) = take_over(&link)?.into_iter().flatten().next() {
+        let mut more = take_over(&link)?.into_iter();
+        if let Some(filters) = more.next().and_then(|group| group.into_iter().next()) {
             std::thread::Builder::new().name("filters".into()).spawn(move || take_filters(filters.into(), sandbox))?;
         }
-        Ok(work(link, keep)?)
+        Ok(corecast_dataplane::run_among(link, Ends::of(more.next().unwrap_or_default()), keep)?)
     };
     match run() {
         Ok(()) => ExitCode::SUCCESS,

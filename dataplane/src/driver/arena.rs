@@ -3,7 +3,7 @@
 //! A [`Region`] owns a range of such memory and is used as a plain slice of bytes, so that safe code can own one as it
 //! owns a `Box<[u8]>`. Regions that were split from each other never overlap.
 
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
@@ -13,10 +13,24 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use corecast_wire::HugePages;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 
 /// Size of a huge page where pages have 4 KiB.
 const HUGE_PAGE_BYTES: usize = 2 << 20;
+
+/// A file in memory that several processes may map: nobody can make it shorter, or longer. It reads as zeros, and pages
+/// that are not touched take no memory.
+///
+/// # Errors
+/// If the system refuses it.
+pub(crate) fn memory_file(name: &CStr, bytes: u64) -> io::Result<File> {
+    let file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
+    file.set_len(bytes)?;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL))?;
+    Ok(file)
+}
 
 /// Pages from the kernel, which has them back when this is dropped.
 struct Mapping {

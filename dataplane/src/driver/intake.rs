@@ -20,6 +20,8 @@ pub struct Wakeup {
     pub datagrams: bool,
     /// There is something to collect from TCP connections, or from their listeners.
     pub connections: bool,
+    /// Another worker has rung.
+    pub bell: bool,
 }
 
 /// A descriptor besides the sockets that ends a wait when it can be read.
@@ -27,6 +29,12 @@ pub struct Wakeup {
 pub(super) enum Watch {
     Link,
     Connections,
+    Bell,
+}
+
+impl Watch {
+    /// All of them.
+    pub(super) const COUNT: usize = 3;
 }
 
 /// A message in a receive buffer: one datagram, or several of one length that the kernel has coalesced.

@@ -26,6 +26,7 @@ const MAX_READY: usize = 64;
 /// Names of the other descriptors among the endpoints.
 const LINK: u64 = u64::MAX;
 const CONNECTIONS: u64 = u64::MAX - 1;
+const BELL: u64 = u64::MAX - 2;
 
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
@@ -78,6 +79,7 @@ impl Mmsg {
         let name = match what {
             Watch::Link => LINK,
             Watch::Connections => CONNECTIONS,
+            Watch::Bell => BELL,
         };
         Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, name))?)
     }
@@ -107,8 +109,9 @@ impl Mmsg {
         };
         let ready = self.events.get(..self.ready).unwrap_or_default();
         let is_ready = |name| ready.iter().any(|event| event.u64 == name);
-        let (link, connections) = (is_ready(LINK), is_ready(CONNECTIONS));
-        Ok(Wakeup { link, connections, datagrams: ready.len() > usize::from(link) + usize::from(connections) })
+        let (link, connections, bell) = (is_ready(LINK), is_ready(CONNECTIONS), is_ready(BELL));
+        let others: usize = [link, connections, bell].into_iter().map(usize::from).sum();
+        Ok(Wakeup { link, connections, bell, datagrams: ready.len() > others })
     }
 
     fn wait_precisely(&mut self, at_most: Duration) -> io::Result<usize> {

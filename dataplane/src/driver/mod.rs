@@ -11,18 +11,21 @@
 //! 4. [`Driver::send`] sends trains. Nothing is in flight when it returns: the caller may change the memory it sent.
 //!
 //! The backends are `ring` (io_uring, with receive buffers that the kernel picks) and `mmsg` (system calls). Both fill
-//! the receive buffers of `intake`, and send what `outgoing` has gathered for the `sockets`. `tcp` holds connections;
-//! `arena` has the memory of receive buffers; `address` knows the kernel's layout of addresses and control messages.
+//! the receive buffers of `intake`, and send what `outgoing` has gathered for the `sockets`. `tcp` holds connections,
+//! `lanes` what leads to other workers of the server; `sending` is what becomes of a train. `arena` has the memory of
+//! receive buffers; `address` knows the kernel's layout of addresses and control messages.
 
 mod address;
 #[allow(unsafe_code, reason = "memory that the kernel writes to")]
 pub(crate) mod arena;
 mod intake;
+mod lanes;
 #[allow(unsafe_code, reason = "system calls that take pointers")]
 mod mmsg;
 mod outgoing;
 #[allow(unsafe_code, reason = "submissions that hold pointers, and buffers that the kernel picks")]
 mod ring;
+mod sending;
 mod sockets;
 mod tcp;
 
@@ -35,11 +38,14 @@ use corecast_core::{Endpoint, EndpointId, Instant, Path};
 use corecast_wire::{HugePages, SocketSettings};
 
 use crate::keeper::Keeper;
+use crate::mesh::Ends;
 use arena::Region;
 use intake::{ReceiveBuffers, Watch};
-use mmsg::{Mmsg, send_again, send_segment};
-use outgoing::{SendBatch, SendMemory};
+use lanes::Lanes;
+use mmsg::Mmsg;
+use outgoing::SendMemory;
 use ring::Ring;
+use sending::SendQueue;
 use sockets::Sockets;
 use tcp::Tcp;
 
@@ -63,7 +69,8 @@ pub struct DriverOptions {
     pub huge_pages: HugePages,
 }
 
-/// Counters of a driver, since it was made. A packet on a TCP connection counts as a datagram without its length.
+/// Counters of a driver, since it was made. A packet on a TCP connection counts as a datagram without its length, one
+/// between two workers as a datagram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Datagrams received.
@@ -76,7 +83,7 @@ pub struct Traffic {
     pub bytes_sent: u64,
     /// Sends that the kernel accepted, however many packets each of them was.
     pub trains_sent: u64,
-    /// Packets that the kernel refused.
+    /// Packets that the kernel refused, or that found no room on their way to another worker.
     pub packets_refused: u64,
     /// What was lost in our sockets' receive queues (`SO_RXQ_OVFL`), as far as datagrams received since have told. The
     /// kernel counts what it queues: datagrams that it has merged (`UDP_GRO`) are one.
@@ -95,7 +102,7 @@ pub struct Datagram<'a> {
     /// Between which addresses it came.
     pub path: Path,
     /// Unix time at which the kernel took it in, in nanoseconds, if it says so. Those that came coalesced have the time
-    /// of the first.
+    /// of the first, those from another worker that of what they were made of.
     pub taken_in_ns: Option<u64>,
     /// What it holds.
     pub bytes: &'a [u8],
@@ -117,6 +124,10 @@ pub struct Driver {
     tcp: Option<Box<Tcp>>,
     /// TCP has something to collect.
     tcp_ready: bool,
+    /// To the other workers of the server, if there are any.
+    lanes: Option<Box<Lanes>>,
+    /// Whose turn it is where sockets and lanes have something: the lanes'.
+    lanes_turn: bool,
     backend: Backend,
 }
 
@@ -149,6 +160,8 @@ impl Driver {
             traffic: Traffic::default(),
             tcp: None,
             tcp_ready: false,
+            lanes: None,
+            lanes_turn: false,
             backend,
         }
     }
@@ -167,11 +180,29 @@ impl Driver {
         self.sockets.forget_inherited();
     }
 
-    /// Opens a UDP socket and receives from it. IPv6 sockets take IPv6 only.
+    /// Joins this worker to the others of its server: who opens its [`corecast_wire::worker_ip`] is reached by them
+    /// from then on.
+    ///
+    /// # Errors
+    /// If the system does not map the memory that joins them, or does not watch the bell.
+    pub fn join(&mut self, worker: u32, ends: Ends) -> io::Result<()> {
+        let Some(lanes) = Lanes::new(worker, ends)? else { return Ok(()) };
+        self.watch(Watch::Bell, lanes.bell())?;
+        self.lanes = Some(Box::new(lanes));
+        Ok(())
+    }
+
+    /// Opens a UDP socket and receives from it. IPv6 sockets take IPv6 only. At the address of a worker, an endpoint
+    /// for its lanes.
     ///
     /// # Errors
     /// [`OpenError`]; nothing has changed.
     pub fn open(&mut self, ip: IpAddr, port: Port, settings: SocketSettings) -> Result<Endpoint, OpenError> {
+        if let Some(lanes) = self.lanes.as_mut().filter(|lanes| lanes.is_at(ip)) {
+            let id = self.sockets.number_at(SocketAddr::new(ip, 0))?;
+            let opened = lanes.open(id, port).map(|local| Endpoint { id, local });
+            return opened.inspect_err(|_| self.sockets.free(id));
+        }
         let endpoint = self.sockets.open(ip, port, settings)?;
         self.receive_from(endpoint)
     }
@@ -207,10 +238,7 @@ impl Driver {
         let refused = |cause| OpenError::Refused { address, cause };
         if self.tcp.is_none() {
             let tcp = Tcp::new(self.sockets.max()).map_err(refused)?;
-            match &mut self.backend {
-                Backend::Mmsg(mmsg) => mmsg.watch(Watch::Connections, tcp.fd()).map_err(refused)?,
-                Backend::Ring(ring) => ring.watch(Watch::Connections, tcp.fd()),
-            }
+            self.watch(Watch::Connections, tcp.fd()).map_err(refused)?;
             self.tcp = Some(Box::new(tcp));
         }
         self.tcp.as_mut().map_or(Ok(address), |tcp| tcp.listen(address).map_err(refused))
@@ -234,7 +262,8 @@ impl Driver {
     /// Closes an endpoint. Datagrams that arrived on it and have not been handed out are dropped.
     pub fn close(&mut self, id: EndpointId) {
         let Some(socket) = self.sockets.take(id) else {
-            if self.tcp.as_mut().is_some_and(|tcp| tcp.close(id)) {
+            let was_lane = self.lanes.as_mut().is_some_and(|lanes| lanes.close(id));
+            if was_lane || self.tcp.as_mut().is_some_and(|tcp| tcp.close(id)) {
                 self.sockets.free(id);
             }
             return;
@@ -258,10 +287,14 @@ impl Driver {
     /// # Errors
     /// The error of the system.
     pub fn watch_link(&mut self, link: BorrowedFd<'_>) -> io::Result<()> {
+        self.watch(Watch::Link, link)
+    }
+
+    fn watch(&mut self, what: Watch, fd: BorrowedFd<'_>) -> io::Result<()> {
         match &mut self.backend {
-            Backend::Mmsg(mmsg) => mmsg.watch(Watch::Link, link),
+            Backend::Mmsg(mmsg) => mmsg.watch(what, fd),
             Backend::Ring(ring) => {
-                ring.watch(Watch::Link, link);
+                ring.watch(what, fd);
                 Ok(())
             }
         }
@@ -276,8 +309,9 @@ impl Driver {
         if !self.receive_buffers.is_empty() {
             return Ok(Wakeup { datagrams: true, ..Wakeup::default() });
         }
-        // While there are packets of connections, datagrams are looked for without sleeping.
-        let at_most = if self.has_packets() { Duration::ZERO } else { at_most };
+        // While there are packets of connections or lanes, datagrams are looked for without sleeping.
+        let sleeps = !at_most.is_zero() && !self.has_packets() && self.lanes.as_mut().is_none_or(|it| it.may_sleep());
+        let at_most = if sleeps { at_most } else { Duration::ZERO };
         let gather = gather.min(at_most);
         self.traffic.wakeups += u64::from(!at_most.is_zero());
         let wakeup = match &mut self.backend {
@@ -293,12 +327,19 @@ impl Driver {
                 wakeup
             }
         }?;
-        self.tcp_ready |= wakeup.connections;
-        Ok(wakeup)
+        Ok(self.woke(wakeup))
     }
 
     fn has_packets(&self) -> bool {
-        self.tcp.as_ref().is_some_and(|tcp| tcp.is_pending())
+        self.tcp.as_ref().is_some_and(|tcp| tcp.is_pending()) || self.lanes.as_ref().is_some_and(|it| it.has_packets())
+    }
+
+    /// The backend has waited; what comes of it.
+    fn woke(&mut self, wakeup: Wakeup) -> Wakeup {
+        self.tcp_ready |= wakeup.connections;
+        let Some(lanes) = &mut self.lanes else { return wakeup };
+        lanes.wake_up(wakeup.bell);
+        Wakeup { datagrams: wakeup.datagrams | lanes.look(), ..wakeup }
     }
 
     /// Sleeps for `window`, whatever arrives: datagrams that come meanwhile share the batch.
@@ -313,8 +354,7 @@ impl Driver {
             }
             Backend::Ring(ring) => ring.linger(window, &mut self.receive_buffers),
         }?;
-        self.tcp_ready |= wakeup.connections;
-        Ok(wakeup)
+        Ok(self.woke(wakeup))
     }
 
     /// Takes in the messages that the last [`Self::wait`] found, as many as there are buffers. Takes nothing while
@@ -327,6 +367,9 @@ impl Driver {
         }
         if let (Some(tcp), true) = (&mut self.tcp, std::mem::take(&mut self.tcp_ready)) {
             tcp.collect(&mut self.sockets);
+        }
+        if let Some(lanes) = &mut self.lanes {
+            lanes.look();
         }
         !self.receive_buffers.is_empty() || self.has_packets()
     }
@@ -346,6 +389,14 @@ impl Driver {
             if let Backend::Ring(ring) = &mut self.backend {
                 ring.give_back(buffer);
             }
+        }
+        let has_lanes = self.lanes.as_ref().is_some_and(|lanes| lanes.has_packets());
+        self.lanes_turn = has_lanes && (self.receive_buffers.is_empty() || !self.lanes_turn);
+        if self.lanes_turn {
+            let datagram = self.lanes.as_mut()?.next_datagram()?;
+            self.traffic.packets_received += 1;
+            self.traffic.bytes_received += datagram.bytes.len() as u64;
+            return Some(datagram);
         }
         let (path, taken_in_ns, buffer, range) = self.receive_buffers.next_datagram()?;
         let bytes = match &self.backend {
@@ -387,6 +438,13 @@ impl Driver {
         }
     }
 
+    /// The Unix time at which the datagrams came in of which what is sent from now on is made.
+    pub fn set_time(&mut self, unix_time: Duration) {
+        if let Some(lanes) = &mut self.lanes {
+            lanes.set_time(u64::try_from(unix_time.as_nanos()).unwrap_or(u64::MAX));
+        }
+    }
+
     /// The path of a message that did not fit its buffer and was discarded.
     pub fn next_truncated(&mut self) -> Option<Path> {
         self.receive_buffers.next_truncated()
@@ -401,12 +459,13 @@ impl Driver {
     ) where
         P: Iterator<Item = &'a [u8]>,
     {
-        let Self { sockets, send_memory, receive_buffers, traffic, backend, tcp, .. } = self;
-        let mut queue = SendQueue { batch: send_memory.batch(), sockets, traffic, backend, receive_buffers, tcp };
+        let Self { sockets, send_memory, receive_buffers, traffic, backend, tcp, lanes, .. } = self;
+        let batch = send_memory.batch();
+        let mut queue = SendQueue { batch, sockets, traffic, backend, receive_buffers, tcp, lanes };
         for train in trains {
             queue.push(train, &mut refused);
         }
-        queue.transmit(&mut refused);
+        queue.finish(&mut refused);
         if let Some(tcp) = tcp {
             tcp.flush();
         }
@@ -423,134 +482,4 @@ impl Driver {
     pub const fn take_warning(&mut self) -> Option<String> {
         self.sockets.take_warning()
     }
-}
-
-/// Trains of one call of [`Driver::send`] on their way to the kernel, and all that sending them needs.
-struct SendQueue<'d, 'a> {
-    batch: SendBatch<'a, 'd>,
-    sockets: &'d mut Sockets,
-    traffic: &'d mut Traffic,
-    backend: &'d mut Backend,
-    receive_buffers: &'d mut ReceiveBuffers,
-    tcp: &'d mut Option<Box<Tcp>>,
-}
-
-impl<'a> SendQueue<'_, 'a> {
-    /// Queues a train. The kernel is called only if the batch has no room for it.
-    fn push<P>(&mut self, train: SegmentedSend<P>, refused: &mut impl FnMut(Path, u64))
-    where
-        P: Iterator<Item = &'a [u8]>,
-    {
-        if !self.batch.has_room() {
-            self.transmit(refused);
-        }
-        let (path, packets) = (train.path, train.packets());
-        let Some(socket) = self.sockets.get(path.local) else { return self.send_by_tcp(train, refused) };
-        let named = !socket.is_connected_to(path.remote);
-        let singly = train.segment_len > socket.segment_limit(path.remote.ip());
-        if !self.batch.push(train, named, singly) {
-            debug_assert!(false, "a train whose pieces do not add up");
-            self.refuse(path, packets, refused);
-        }
-    }
-
-    fn refuse(&mut self, path: Path, packets: u64, refused: &mut impl FnMut(Path, u64)) {
-        self.traffic.packets_refused += packets;
-        refused(path, packets);
-    }
-
-    /// Sends a train from an endpoint that is no UDP socket.
-    fn send_by_tcp<P>(&mut self, train: SegmentedSend<P>, refused: &mut impl FnMut(Path, u64))
-    where
-        P: Iterator<Item = &'a [u8]>,
-    {
-        let (path, packets) = (train.path, train.packets());
-        let taken = self.tcp.as_mut().and_then(|tcp| tcp.send(train)).unwrap_or_default();
-        self.traffic.packets_sent += taken.packets;
-        self.traffic.bytes_sent += taken.bytes;
-        self.traffic.trains_sent += u64::from(taken.packets > 0);
-        if taken.packets < packets {
-            self.refuse(path, packets - taken.packets, refused);
-        }
-    }
-
-    /// Sends the batch, and tries refused messages again where that makes sense.
-    fn transmit(&mut self, refused: &mut impl FnMut(Path, u64)) {
-        match &mut self.backend {
-            Backend::Mmsg(_) => Mmsg::transmit(self.sockets, &mut self.batch),
-            Backend::Ring(ring) => ring.transmit(&mut self.batch, self.receive_buffers),
-        }
-        for message in self.batch.messages() {
-            self.traffic.packets_sent += u64::from(message.packets);
-            self.traffic.bytes_sent += u64::from(message.bytes);
-        }
-        self.traffic.trains_sent += self.batch.messages().len() as u64;
-        while let Some(refusal) = self.batch.next_refusal() {
-            let Some(message) = self.batch.messages().get(refusal.index).copied() else { continue };
-            self.traffic.trains_sent -= 1;
-            let accepted = self.send_refused_again(refusal.index, refusal.errno);
-            let lost = message.packets - accepted.packets;
-            self.traffic.packets_sent -= u64::from(lost);
-            self.traffic.bytes_sent -= u64::from(message.bytes) - accepted.bytes;
-            self.traffic.trains_sent += accepted.sends;
-            if lost > 0 {
-                self.refuse(message.path, u64::from(lost), refused);
-            }
-        }
-        self.batch.clear();
-    }
-
-    /// Tries a refused message once more where that makes sense; returns the part that the kernel accepted.
-    fn send_refused_again(&mut self, index: usize, errno: i32) -> Accepted {
-        let nothing = Accepted::default();
-        let Some(message) = self.batch.messages().get(index).copied() else { return nothing };
-        let Some(socket) = self.sockets.get_mut(message.path.local) else { return nothing };
-        match errno {
-            // Full queues. Media that would have to wait is media that nobody wants.
-            libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM => return nothing,
-            // The device or route cannot take trains.
-            libc::EIO if message.packets > 1 => socket.lower_segment_limit(message.path.remote.ip(), 0),
-            // The segments are longer than the path's MTU allows in a train. Kernels before 6.2 say EINVAL, and for
-            // nothing else that we send. IP fragments such packets if they are sent singly.
-            libc::EMSGSIZE | libc::EINVAL if message.packets > 1 => {
-                socket.lower_segment_limit(message.path.remote.ip(), message.segment_len - 1);
-            }
-            _ => {
-                // A connected socket reports ICMP errors of earlier packets once, in place of a later send.
-                let sent = send_again(socket.raw_fd(), &mut self.batch, index).is_ok();
-                let (packets, sends) = (message.packets, 1);
-                return if sent { Accepted { packets, bytes: u64::from(message.bytes), sends } } else { nothing };
-            }
-        }
-        let (fd, batch) = (socket.raw_fd(), &mut self.batch);
-        let mut accepted = nothing;
-        for segment in 0..message.packets {
-            let sent = send_segment(fd, batch, index, segment)
-                .or_else(|again| if is_pending(again) { send_segment(fd, batch, index, segment) } else { Err(again) });
-            debug_assert!(sent != Err(libc::EINVAL), "a packet that the kernel does not understand");
-            if sent.is_ok() {
-                let before = u32::from(segment) * u32::from(message.segment_len);
-                accepted.packets += 1;
-                accepted.bytes += u64::from((message.bytes - before).min(u32::from(message.segment_len)));
-                accepted.sends += 1;
-            }
-        }
-        accepted
-    }
-}
-
-/// The part of a message that the kernel accepted at the second try.
-#[derive(Clone, Copy, Default)]
-struct Accepted {
-    packets: u16,
-    bytes: u64,
-    sends: u64,
-}
-
-/// Errors that may be the echo of an earlier packet.
-const fn is_pending(errno: i32) -> bool {
-    matches!(
-        errno,
-        libc::ECONNREFUSED | libc::EHOSTUNREACH | libc::ENETUNREACH | libc::EPROTO | libc::EHOSTDOWN | libc::EMSGSIZE
-    )
 }

@@ -222,7 +222,7 @@ impl Sockets {
 
     /// Opens a socket. Its number is the smallest that is free, or close to it.
     pub(super) fn open(&mut self, ip: IpAddr, port: Port, settings: SocketSettings) -> Result<Endpoint, OpenError> {
-        let id = self.number().ok_or_else(|| self.too_many(SocketAddr::new(ip, 0)))?;
+        let id = self.number_at(SocketAddr::new(ip, 0))?;
         let options = self.options.with(settings);
         let bound = match port {
             Port::Given(port) => self.bind_given(SocketAddr::new(ip, port), options),
@@ -238,7 +238,7 @@ impl Sockets {
         port: Port,
         settings: SocketSettings,
     ) -> Result<Endpoint, OpenError> {
-        let id = self.number().ok_or_else(|| self.too_many(SocketAddr::new(ip, 0)))?;
+        let id = self.number_at(SocketAddr::new(ip, 0))?;
         let options = SocketOptions {
             recv_buffer_bytes: self.options.recv_buffer_bytes.max(SHARED_BUFFER_BYTES),
             send_buffer_bytes: self.options.send_buffer_bytes.max(SHARED_BUFFER_BYTES),
@@ -261,6 +261,11 @@ impl Sockets {
         let id = u32::try_from(self.entries.len()).ok().filter(|_| self.entries.len() < self.max)?;
         self.entries.push(None);
         Some(EndpointId(id))
+    }
+
+    /// The same, for an endpoint at this address.
+    pub(super) fn number_at(&mut self, address: SocketAddr) -> Result<EndpointId, OpenError> {
+        self.number().ok_or_else(|| self.too_many(address))
     }
 
     fn too_many(&self, address: SocketAddr) -> OpenError {
@@ -420,7 +425,13 @@ mod tests {
 
     fn sockets() -> Sockets {
         Sockets::new(
-            SocketOptions { gro: true, recv_buffer_bytes: 65_536, send_buffer_bytes: 65_536, reuse_port: false },
+            SocketOptions {
+                gro: true,
+                recv_buffer_bytes: 65_536,
+                send_buffer_bytes: 65_536,
+                reuse_port: false,
+                dual_stack: false,
+            },
             8,
         )
     }

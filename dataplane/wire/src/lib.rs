@@ -44,7 +44,7 @@ pub use maxima::{
 };
 pub use observers::{RtpObserverOptions, Volume};
 pub use packet_trace::{PacketTrace, RtpTrace, TraceEventType, TraceEvents, VideoOrientation};
-pub use plain::PlainTransportOptions;
+pub use plain::{PlainTransportOptions, worker_at, worker_ip};
 pub use records::{Change, FormerSsrc, Record, Records, Subject};
 pub use rtp_parameters::{
     Codec, CodecMapping, ConsumeOptions, ConsumerExtension, EncodingMapping, ExtensionMapping, HeaderExtension,

@@ -1,6 +1,6 @@
 //! Plain transports: RTP over UDP, as it is or with SRTP.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -59,5 +59,44 @@ impl PlainTransportOptions {
     #[must_use]
     pub fn suite(&self) -> Option<SrtpCryptoSuite> {
         self.srtp.as_ref().map(|srtp| srtp.suite)
+    }
+}
+
+/// The network of [`worker_ip`]. Every router discards what is sent there (RFC 6666), so nobody has an address in it.
+const WORKERS: [u16; 6] = [0x100, 0, 0, 0, 0, 0];
+
+/// Where a worker is reached by the other workers of its server, through memory and not through the network: for both
+/// sides of a pipe between two of them. Ports are the worker's own affair, and no socket's.
+#[must_use]
+pub const fn worker_ip(worker: u32) -> IpAddr {
+    let [a, b, c, d, e, f] = WORKERS;
+    let (high, low) = ((worker >> 16) as u16, (worker & 0xffff) as u16);
+    IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, high, low))
+}
+
+/// The worker that is reached there. `None` if it is an address of the network.
+#[must_use]
+pub const fn worker_at(ip: IpAddr) -> Option<u32> {
+    let IpAddr::V6(ip) = ip else { return None };
+    let worker = (ip.to_bits() & 0xffff_ffff) as u32;
+    match worker_ip(worker) {
+        IpAddr::V6(same) if same.to_bits() == ip.to_bits() => Some(worker),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_have_addresses_that_are_nobody_elses() {
+        for worker in [0, 1, 70_000, u32::MAX] {
+            assert_eq!(worker_at(worker_ip(worker)), Some(worker));
+        }
+        assert_eq!(worker_ip(1).to_string(), "100::1");
+        for other in ["127.0.0.1", "::1", "100::1:0:0:1", "2001:db8::1"] {
+            assert_eq!(worker_at(other.parse().expect("an address")), None, "{other}");
+        }
     }
 }

@@ -130,8 +130,8 @@ fn dependencies(table: &toml::Table) -> Vec<String> {
 }
 
 /// What control may use of the data plane: to start a worker, what outlives one, and what all parts give up.
-const OF_DATA_PLANE: [&str; 9] =
-    ["run", "run_keeping", "Keep", "WaitForKeep", "Keeper", "HeldSockets", "hand_over", "take_over", "sandbox"];
+const OF_DATA_PLANE: [&str; 10] =
+    ["run_among", "Mesh", "Ends", "Keep", "WaitForKeep", "Keeper", "HeldSockets", "hand_over", "take_over", "sandbox"];
 
 fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'

@@ -37,7 +37,7 @@ pub(super) struct Ring {
     /// Dropped by hand, when no receive is in flight.
     receiver: ManuallyDrop<Receiver>,
     /// By [`Watch`].
-    watched: [Watched; 2],
+    watched: [Watched; Watch::COUNT],
 }
 
 impl Ring {
@@ -48,7 +48,7 @@ impl Ring {
     pub(super) fn new(gro: bool, max_sockets: usize, memory: Region) -> io::Result<Self> {
         let queue = Queue::new(max_sockets)?;
         let receiver = ManuallyDrop::new(Receiver::new(gro, memory, &queue)?);
-        Ok(Self { has_min_wait: queue.has_min_wait(), queue, receiver, watched: [Watched::default(); 2] })
+        Ok(Self { has_min_wait: queue.has_min_wait(), queue, receiver, watched: [Watched::default(); Watch::COUNT] })
     }
 
     /// Memory that [`Self::new`] needs, in bytes.
@@ -112,7 +112,8 @@ impl Ring {
             watched.is_some_and(|watched| std::mem::take(&mut watched.readable))
         };
         let (link, connections) = (is_readable(Watch::Link), is_readable(Watch::Connections));
-        Wakeup { link, connections, datagrams: !receive_buffers.is_empty() }
+        let bell = is_readable(Watch::Bell);
+        Wakeup { link, connections, bell, datagrams: !receive_buffers.is_empty() }
     }
 
     /// Arms receives that have ended, and polls that have told.
@@ -135,7 +136,7 @@ impl Ring {
     /// Ends all receives and polls: what arrives from now on stays in its socket. What came before is taken in.
     pub(super) fn stop(&mut self, receive_buffers: &mut ReceiveBuffers) {
         self.queue.cancel_all();
-        self.watched = [Watched::default(); 2];
+        self.watched = [Watched::default(); Watch::COUNT];
         for _ in 0..100 {
             self.queue.run_deferred();
             self.reap(receive_buffers);
