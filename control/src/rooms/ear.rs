@@ -95,6 +95,8 @@ pub(crate) enum PeerEvent {
     ConsumerScored { consumer: String, score: ConsumerScore },
     /// How well a producer does.
     ProducerScored { producer: String, scores: Vec<StreamScore> },
+    /// Nobody takes these encodings of a producer, and somebody all others: their names.
+    Unwanted { producer: String, encodings: Vec<String> },
     /// The producer of a data consumer has closed, and the data consumer with it.
     DataConsumerClosed(String),
     /// A transport of its own is connected.

@@ -49,6 +49,7 @@ impl Details {
             kind: self.kind,
             streams: kind_of_streams(&self.streams),
             encodings: self.encodings,
+            unwanted: None,
             sample: None,
             consumable: self.consumable.into(),
             app_data: None,

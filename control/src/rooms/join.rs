@@ -55,13 +55,13 @@ pub(crate) struct Given {
 
 impl Room {
     /// A peer comes and publishes. What becomes of its data channels, if it has asked for any, is for
-    /// [`Self::follow_channel`].
+    /// [`Self::follow_channel`]. The names are those of its producers.
     pub(crate) async fn publish(
         &self,
         new: NewPeer,
         producers: Vec<(Kind, Produced)>,
         remote: RemoteParameters,
-    ) -> Result<(Joined, Option<ChannelEvents>), Error> {
+    ) -> Result<(Joined, Option<ChannelEvents>, Vec<String>), Error> {
         // The name is taken from here on.
         let (peer, left) = match self.add_peer(new.clone()).await {
             Err(error) if error.code() == Code::NameTaken && self.vacate(&new).await? => self.add_peer(new).await?,
@@ -70,11 +70,14 @@ impl Room {
         let (id, name) = (TransportId(next_id()), object_name());
         let make = |(kind, mut produced): (Kind, Produced)| {
             self.allow_redundancy(&mut produced.consumable);
-            Producer::new(&peer.shared_name(), &name, kind, produced)
+            let (mut producer, options) = Producer::new(&peer.shared_name(), &name, kind, produced);
+            let own_name = object_name();
+            producer.follow_wanted(self.worker(), &own_name, None);
+            ((own_name, producer), options)
         };
         let (producers, options): (Vec<_>, Vec<_>) = producers.into_iter().map(make).unzip();
         let commands = producers.iter().zip(options);
-        let commands = commands.map(|(of, options)| Command::Produce { transport: id, producer: of.id, options });
+        let commands = commands.map(|((_, of), options)| Command::Produce { transport: id, producer: of.id, options });
         let ssrc = draw_ssrc(&HashSet::new());
         let channels = remote.sctp.map(|_| self.worker().events().channels(id));
         let (local, states) = match self.make_webrtc(self.home(), (id, ssrc), commands.collect(), remote).await {
@@ -91,11 +94,12 @@ impl Room {
         }
         let receiver = states.receiver();
         state.add_webrtc(&name, (id, self.home().clone()), &peer, HashSet::from([ssrc]), states);
-        state.producers.extend(producers.into_iter().map(|producer| (object_name(), producer)));
+        let names = producers.iter().map(|(name, _)| name.clone()).collect();
+        state.producers.extend(producers);
         self.observe(&state, peer.name()).await;
         state.peer_mut(&peer)?.begins(self.id(), Some(&name));
         self.succeed(&mut state).await;
-        Ok((Joined { peer, transport: name, local, states: receiver, left }, channels))
+        Ok((Joined { peer, transport: name, local, states: receiver, left }, channels, names))
     }
 
     /// What there is to watch: the name of the wanted peer, or of the one that has been publishing longest and whose

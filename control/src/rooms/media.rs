@@ -14,7 +14,7 @@ use super::rate::Rate;
 use super::sample::Sample;
 use super::site::Site;
 use crate::ortc::{Kind, Produced, RtpParameters};
-use crate::workers::{ConsumerStates, MessageRoute};
+use crate::workers::{ConsumerStates, MessageRoute, ProducerStates};
 
 /// Label of the bot's channel, and of those on which it is spoken to (mediasoup-demo's).
 pub(super) const BOT: &str = "bot";
@@ -32,6 +32,8 @@ pub(super) struct Producer {
     pub(super) streams: &'static str,
     /// Names of its encodings, lowest quality first: their RIDs, or their numbers.
     pub(super) encodings: Vec<String>,
+    /// Which of them nobody takes, if there are several.
+    pub(super) unwanted: Option<ProducerStates>,
     /// What was last seen of the encodings.
     pub(super) sample: Option<Sample>,
     pub(super) consumable: Arc<RtpParameters>,
@@ -58,6 +60,7 @@ impl Producer {
             kind,
             streams: produced.kind_of_streams,
             encodings: encoding_names(&options),
+            unwanted: None,
             sample: None,
             consumable: Arc::new(produced.consumable),
             app_data: None,

@@ -7,7 +7,8 @@
 //!
 //! From the outside in: `registry` (all rooms; `waiting` for one), `room` (the lock, the end), `peers`, then `join` (a
 //! peer with a WebRTC transport and everything inside at once) or `plain` and `produce_consume` (step by step),
-//! `silence` (publishers that have vanished), `succession` (what their viewers see next), `layers`, `channels` (data),
+//! `silence` (publishers that have vanished), `succession` (what their viewers see next), `layers`, `wanted` (which of
+//! them somebody takes), `channels` (data),
 //! `listener`, `load` (whether there is room for more), `overview` and `roster` (what operators see). Participants, who
 //! hear what happens: `participants`, `resume` (whose client was away, and shows its `secret`), `data`, `report`
 //! (counters), and `attendant`, the room's own task, with `observers`, `scores`, `bot` and its `conversation`. What
@@ -67,6 +68,7 @@ mod table;
 mod transport;
 mod unplayable;
 mod waiting;
+mod wanted;
 mod webrtc;
 mod webrtc_transport;
 
@@ -98,5 +100,6 @@ pub(crate) use room::Room;
 pub(crate) use roster::{Occupant, Roster};
 pub(crate) use silence::FELL_SILENT;
 pub(crate) use succession::NOTHING_TO_SEE;
+pub(crate) use wanted::EncodingsWanted;
 pub(crate) use webrtc::{LocalParameters, RemoteParameters, WebRtc};
 pub(crate) use webrtc_transport::{CreatedWebRtc, HANDSHAKE_FAILED, SILENT};

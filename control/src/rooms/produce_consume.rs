@@ -81,7 +81,8 @@ impl Room {
     /// A new producer: its name.
     pub(crate) async fn produce(&self, peer: &PeerHandle, transport: &str, new: NewProducer) -> Result<String, Error> {
         let mut state = self.state().await;
-        let muted = state.joined_peer(peer)?.muted.has(new.kind);
+        let own = state.joined_peer(peer)?;
+        let (muted, ear) = (own.muted.has(new.kind), own.ear.clone());
         let on = state.transport_of(peer, transport)?;
         self.check_home(&on.site)?;
         let mut parameters = new.rtp_parameters;
@@ -95,10 +96,11 @@ impl Room {
         self.allow_redundancy(&mut produced.consumable);
         let cname = produced.rtp_parameters.rtcp.cname.clone();
         let (mut producer, options) = Producer::new(&peer.shared_name(), transport, new.kind, produced);
+        let name = object_name();
+        producer.follow_wanted(self.worker(), &name, ear);
         self.worker().apply(Command::Produce { transport: on.id, producer: producer.id, options }).await?;
         on.cname = cname;
         (producer.paused, producer.muted, producer.app_data) = (new.paused, muted, new.app_data);
-        let name = object_name();
         state.producers.insert(name.clone(), producer);
         state.note_published(&name);
         self.observe(&state, peer.name()).await;

@@ -136,6 +136,10 @@ fn tell_found(worker: &Worker, object: &ObjectStats) {
                 worker.events().found_transport(of.transport, state);
             }
         }
+        ObjectStats::Producer(of) => {
+            let unwanted = (0..).zip(&of.streams).filter(|(_, stream)| stream.unwanted).map(|(place, _)| place);
+            worker.events().found_producer(of.producer, unwanted.collect());
+        }
         ObjectStats::Consumer(of) => {
             let state = ConsumerState { suspended: of.suspended, ..ConsumerState::default() };
             worker.events().found_consumer(of.consumer, state);

@@ -48,8 +48,8 @@ pub(crate) struct Resumed {
     pub(crate) peers: Vec<PeerView>,
     /// Its transports, and whether they carry data channels.
     pub(crate) transports: Vec<(String, bool)>,
-    /// Its producers, and whether it has paused them.
-    pub(crate) producers: Vec<(String, bool)>,
+    /// Its producers, whether it has paused them, and names of their encodings that nobody takes.
+    pub(crate) producers: Vec<(String, bool, Vec<String>)>,
     pub(crate) data_producers: Vec<String>,
     pub(crate) consumers: Vec<HeldConsumer>,
     pub(crate) data_consumers: Vec<String>,
@@ -121,7 +121,7 @@ impl Room {
             }
         }
         for (name, producer) in state.producers.iter().filter(|(_, one)| is_own(&one.owner)) {
-            resumed.producers.push((name.clone(), producer.paused));
+            resumed.producers.push((name.clone(), producer.paused, producer.unwanted()));
         }
         for (name, consumer) in state.consumers.iter().filter(|(_, one)| is_own(&one.owner)) {
             *given.entry(&consumer.producer).or_default() += 1;

@@ -170,7 +170,9 @@ impl Room {
         }
         for (Key { name, .. }, row) in rows.of::<SavedProducer>(About::Producer, Some(self.id())) {
             let Some(owner) = owners.get(&row.owner) else { continue };
-            state.producers.insert(name, row.producer(owner));
+            let (mut producer, ear) = (row.producer(owner), ear(state, owner));
+            producer.follow_wanted(self.worker(), &name, ear);
+            state.producers.insert(name, producer);
         }
         for (Key { name, .. }, row) in rows.of::<SavedConsumer>(About::Consumer, Some(self.id())) {
             let site = state.transports.get(&row.transport).map(|transport| transport.site.clone());
@@ -298,6 +300,7 @@ impl SavedProducer {
             kind: self.kind,
             streams: kind_of_streams(&self.streams),
             encodings: self.encodings,
+            unwanted: None,
             sample: None,
             consumable: Arc::new(self.consumable),
             app_data: self.app_data,

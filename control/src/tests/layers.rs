@@ -281,3 +281,40 @@ async fn one_encoding_of_vp9_may_have_spatial_layers() {
     }
     assert_eq!(section().await["currentSpatialLayerId"], 2);
 }
+
+#[tokio::test]
+async fn a_publisher_is_told_which_of_its_encodings_nobody_takes() {
+    let server = Server::start_with(Config::default()).await;
+    let publishes = server.sdp("/whip/r?peer=cam", &simulcast()).await;
+    assert_eq!(publishes.status, StatusCode::CREATED, "{}", publishes.text);
+    let session = publishes.location.clone().expect("a URL");
+    let rel = "urn:ietf:params:whip:ext:core:server-sent-events";
+    let link = format!("<{session}/events>; rel=\"{rel}\"; events=\"encodings,ended\"");
+    assert!(publishes.all("link").contains(&&*link), "{:?}", publishes.all("link"));
+    let mut events = Events::open(&server, &format!("{session}/events")).await;
+    let mut ends = Events::open(&server, &format!("{session}/events?events=ended")).await;
+    let told = |wanted: &[&str], unwanted: &[&str]| {
+        Some(("encodings".to_owned(), json!({ "1": { "wanted": wanted, "unwanted": unwanted } })))
+    };
+    assert_eq!(events.next().await, told(&["q", "h", "f"], &[]));
+    let watches = server.sdp("/whep/r/cam", &offer("recvonly", STAYS)).await;
+    let layer = format!("{}/layer", watches.location.expect("a URL"));
+    for (chosen, wanted, unwanted) in [("h", vec!["q", "h"], vec!["f"]), ("f", vec!["q", "h", "f"], vec![])] {
+        let body = json!({ "encodingId": chosen }).to_string();
+        assert_eq!(server.send("POST", &layer, JSON, &body).await.status, StatusCode::OK);
+        assert_eq!(events.next().await, told(&wanted, &unwanted));
+    }
+    for (method, path, status) in [
+        ("GET", format!("{session}/events?events=layers"), 422),
+        ("GET", format!("{session}x/events"), 404),
+        ("POST", format!("{session}/events"), 405),
+        ("OPTIONS", format!("{session}/events"), 200),
+    ] {
+        let answer = server.send(method, &path, "", "").await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}: {}", answer.text);
+    }
+    assert_eq!(server.send("DELETE", &session, "", "").await.status, StatusCode::OK);
+    let end = Some(("ended".into(), json!({ "reason": "its client asked for it" })));
+    assert_eq!(events.next().await, end);
+    assert_eq!((ends.next().await, ends.next().await), (end, None));
+}

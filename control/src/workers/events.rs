@@ -138,6 +138,7 @@ pub(crate) type MessageRoute = Route<DataConsumerId, Message>;
 pub(crate) struct EventRouter {
     transports: Table<TransportId, Subscriber<TransportState>>,
     consumers: Table<ConsumerId, Subscriber<ConsumerState>>,
+    producers: Table<ProducerId, Subscriber<Vec<u8>>>,
     channels: Channels,
     observers: Table<RtpObserverId, mpsc::Sender<(RtpObserverId, Sound)>>,
     messages: Table<DataConsumerId, mpsc::Sender<(DataConsumerId, Message)>>,
@@ -153,6 +154,8 @@ pub(crate) struct Subscription<K: Eq + Hash, T> {
 
 /// The states of a WebRTC transport.
 pub(crate) type TransportStates = Subscription<TransportId, TransportState>;
+/// Encodings of a producer that nobody takes, by their places.
+pub(crate) type ProducerStates = Subscription<ProducerId, Vec<u8>>;
 /// What a consumer is sent.
 pub(crate) type ConsumerStates = Subscription<ConsumerId, ConsumerState>;
 
@@ -214,6 +217,21 @@ impl EventRouter {
         Subscription::new(&self.consumers, consumer, Some(hook))
     }
 
+    /// Which encodings nobody takes of a producer that is about to be made.
+    pub(crate) fn producer(&self, producer: ProducerId) -> ProducerStates {
+        Subscription::new(&self.producers, producer, None)
+    }
+
+    /// The same, and each change is told to `hook`.
+    pub(crate) fn producer_with(&self, producer: ProducerId, hook: Hook<Vec<u8>>) -> ProducerStates {
+        Subscription::new(&self.producers, producer, Some(hook))
+    }
+
+    /// The same of a producer as it was found.
+    pub(crate) fn found_producer(&self, producer: ProducerId, unwanted: Vec<u8>) {
+        update(&self.producers, &producer, |told| *told = unwanted);
+    }
+
     /// The state of a transport as it was found, of which nothing was told.
     pub(crate) fn found_transport(&self, transport: TransportId, state: TransportState) {
         update(&self.transports, &transport, |told| *told = state);
@@ -271,6 +289,10 @@ impl EventRouter {
             }
             Event::DominantSpeaker { observer, producer } => {
                 pass(&self.observers, *observer, Sound::Speaker(*producer));
+                return;
+            }
+            Event::ProducerLayersUnwanted { producer, encodings } => {
+                update(&self.producers, producer, |told| told.clone_from(encodings));
                 return;
             }
             Event::DataMessage { data_consumer, ppid, payload } => {

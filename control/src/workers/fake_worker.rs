@@ -337,6 +337,10 @@ impl FakeWorker {
         }
         let current = Some(current);
         self.events.push(Event::ConsumerLayersChanged { consumer, current });
+        // As if nobody else watched.
+        let (_, producer) = self.consumers[&consumer];
+        let encodings = (encoding.saturating_add(1)..u8::try_from(count).expect("few")).collect();
+        self.events.push(Event::ProducerLayersUnwanted { producer, encodings });
         Ok(())
     }
 

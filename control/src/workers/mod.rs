@@ -16,8 +16,8 @@ pub(crate) mod spawn;
 mod usage;
 
 pub(crate) use events::{
-    ChannelEvent, ChannelEvents, ConsumerState, ConsumerStates, Message, MessageRoute, Sound, TransportState,
-    TransportStates,
+    ChannelEvent, ChannelEvents, ConsumerState, ConsumerStates, Message, MessageRoute, ProducerStates, Sound,
+    TransportState, TransportStates,
 };
 pub(crate) use link::RequestError;
 pub(crate) use pool::{Death, DeathCause, Pool, Spawned, Watch, Worker};

@@ -172,6 +172,13 @@ pub enum Event {
         /// Whether nothing is sent for that.
         suspended: bool,
     },
+    /// Other encodings of a producer than before are taken by no consumer: its sender may leave them out.
+    ProducerLayersUnwanted {
+        /// Which producer.
+        producer: ProducerId,
+        /// All that are unwanted now, by their places among those that were announced. The lowest that is sent is not.
+        encodings: Vec<u8>,
+    },
 }
 
 /// Why a worker could not start.

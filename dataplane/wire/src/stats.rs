@@ -184,6 +184,8 @@ pub struct StreamStats {
     pub spatial: u8,
     /// Whether it sends: it has within the last 5 s, and other encodings have not gone on without it for 1.5 s.
     pub active: bool,
+    /// No consumer takes it ([`crate::Event::ProducerLayersUnwanted`]).
+    pub unwanted: bool,
     /// Width and height of its newest key frame, where its first packet tells them.
     pub picture: Option<(u16, u16)>,
     /// Spatial layers within it (SVC) that send; 0 if it has not been seen to have several.

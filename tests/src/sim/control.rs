@@ -15,6 +15,8 @@ use super::world::{Act, State, World};
 
 /// How long a consumer may be without media once the links have healed.
 const SILENCE_NS: u64 = 1_200 * MS;
+/// What probes must be able to leave at to show that there is room for one more picture beside others.
+const LEAST_PROBE_BPS: u64 = 2_000_000;
 /// SSRC of the server's own RTCP.
 pub(super) const SERVER_SSRC: u32 = 0x5E_4E_4E_01;
 
@@ -68,7 +70,10 @@ impl<M: Machine> World<M> {
                     peer.down.heal();
                 }
             }
-            Act::Quiet => return self.check_alive(),
+            Act::Quiet => {
+                self.check_suspended()?;
+                return self.check_alive();
+            }
             Act::Close => return self.close(),
         }
         Ok(())
@@ -460,20 +465,28 @@ impl<M: Machine> World<M> {
         Ok(())
     }
 
+    /// The links have been good for a while: what they carry is no longer suspended. Where the path cannot be probed,
+    /// what it carries is tried ever more rarely.
+    fn check_suspended(&mut self) -> Result<(), Broken> {
+        let late = self.consumers.iter().find(|one| {
+            let is_wanted = !one.closed && !one.paused && self.sources[one.source].is_live();
+            let is_probed = self.plan.probe_bps() >= LEAST_PROBE_BPS || !self.has_pictures(one.peer);
+            let is_found_out = is_wanted && is_probed && one.takes_padding() && self.is_reachable(one.peer);
+            is_found_out && one.suspended_ns.is_some_and(|since| since <= self.plan.heal_ns + 500 * MS)
+        });
+        let Some(Consumer { number, peer, source, .. }) = late else { return Ok(()) };
+        let (number, peer, source) = (*number, *peer, *source);
+        let now = self.now();
+        let trace = Command::Trace { transport: TransportId(peer as u64) };
+        let trace = self.machine.handle_command(now, &trace, &[]);
+        let who = format!("consumer {number} of source {source} to peer {peer}");
+        Err(format!("{who} is suspended, though the links are good again: {trace:#?}"))
+    }
+
     /// The links have been good for a while: every consumer that is ready has media, video from a key frame on.
     fn check_alive(&self) -> Result<(), Broken> {
         for consumer in &self.consumers {
             let Consumer { number, peer, source, .. } = consumer;
-            // Where the path cannot be probed, what it carries is tried ever more rarely. And if it carries other
-            // pictures, it is probed for more with a twentieth of what they take, which may take longer than this.
-            let is_wanted = !consumer.closed && !consumer.paused && self.sources[*source].is_live();
-            let is_found_out = is_wanted && consumer.takes_padding() && self.is_reachable(*peer);
-            let is_found_out = is_found_out && !self.has_pictures(*peer);
-            let suspended = consumer.suspended_ns.filter(|_| is_found_out);
-            check!(
-                suspended.is_none_or(|since| since > self.plan.heal_ns + 500 * MS),
-                "consumer {number} of source {source} to peer {peer} is suspended, though the links are good again"
-            );
             let ready = consumer.ready_since_ns.is_some_and(|since| since <= self.plan.heal_ns + 500 * MS);
             if !ready || !self.is_reachable(self.sources[*source].peer) || !self.is_reachable(*peer) {
                 continue;

@@ -193,6 +193,14 @@ impl Plan {
         }
     }
 
+    /// Bits per second at which probes can leave at most: as many packets of padding as the outbox holds, each time
+    /// that a timer wakes the worker, which is at least a millisecond later.
+    pub(super) fn probe_bps(&self) -> u64 {
+        const PADDING_BYTES: u64 = 280;
+        let packets = self.outbox.segments as u64;
+        packets * PADDING_BYTES * 8 * 1_000_000 / (1_000 + self.timer_slack_us)
+    }
+
     /// The smallest run: one sender, one receiver, clean links, nothing random about the shell. For tests of the
     /// harness.
     #[must_use]

@@ -31,7 +31,13 @@ pub(super) fn muted_members(Muted { audio, video }: Muted) -> Value {
 pub(super) fn resumed_members(of: &Resumed) -> Value {
     let each = |name: &str, all: &[String]| all.iter().map(|one| json!({ (name): one })).collect::<Vec<_>>();
     let transports = of.transports.iter().map(|(name, sctp)| json!({ "transportId": name, "sctp": sctp }));
-    let producers = of.producers.iter().map(|(name, paused)| json!({ "producerId": name, "paused": paused }));
+    let producers = of.producers.iter().map(|(name, paused, unwanted)| {
+        let mut producer = json!({ "producerId": name, "paused": paused });
+        if !unwanted.is_empty() {
+            producer["unwantedLayers"] = json!(unwanted);
+        }
+        producer
+    });
     let consumers = of.consumers.iter().map(|one| {
         let mut consumer = json!({ "consumerId": one.name, "producerPaused": one.producer_paused });
         if let Some(layers) = one.layers.filter(|_| !one.suspended) {

@@ -48,6 +48,9 @@ impl Session {
                 let scores: Vec<_> = scores.iter().map(stream_score_members).collect();
                 self.tell("producerScore", &json!({ "producerId": producer, "score": scores }));
             }
+            PeerEvent::Unwanted { producer, encodings } => {
+                self.tell("producerLayersUnwanted", &json!({ "producerId": producer, "layers": encodings }));
+            }
             PeerEvent::DataConsumerClosed(data_consumer) => {
                 self.tell("dataConsumerClosed", &json!({ "dataConsumerId": data_consumer }));
             }

@@ -16,6 +16,7 @@ use super::join::{Publishing, Viewing};
 use super::layers;
 use super::request::{ACCEPT_PATCH, ACCEPT_POST, FRAGMENT, REPLACES, SDP, WhipWhep, header_value, options};
 use super::sessions::{CAME_AGAIN, CreatedSession, Endpoint, HUNG_UP, Session};
+use super::wanted;
 use crate::http::{Admitted, Answer, App, HttpError, aside, check_type, path_segment, source, text};
 use crate::ops::access::{self, Wish};
 use crate::rooms::{Credential, Error, check_name};
@@ -130,7 +131,9 @@ pub(super) async fn publish(
     let opened = opened.await?;
     let room = path_segment(opened.session.room_id());
     let watch = format!("</whep/{room}/{}>; rel=\"alternate\"", path_segment(&opened.peer));
-    created(&app, opened, &[watch])
+    let events = opened.has_layers.then(|| wanted::link(&opened.location));
+    let links: Vec<_> = [watch].into_iter().chain(events).collect();
+    created(&app, opened, &links)
 }
 
 async fn view(at: WhipWhep, room: String, peer: Option<String>, request: HttpRequest) -> Answer {

@@ -32,17 +32,18 @@ pub(super) struct Answered {
     pub(super) local: Local,
     pub(super) remote: RemoteIce,
     pub(super) bundle: Bundle,
-    /// Consumers of what is sent in several encodings.
+    /// What is sent in several encodings.
     pub(super) layered: Vec<LayeredSection>,
 }
 
-/// A section of a viewer's offer whose consumer can be sent one of several encodings.
+/// A section of pictures: a viewer's, or a publisher's that has several encodings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct LayeredSection {
     /// Index of its `m=` line.
     pub(super) index: usize,
-    /// Name of its consumer.
-    pub(super) consumer: String,
+    /// Name of its consumer, or of a publisher's producer.
+    #[serde(rename = "consumer")]
+    pub(super) of: String,
 }
 
 /// A publisher's request, checked as far as it can be without the room: a wrong one makes no room.
@@ -52,6 +53,8 @@ pub(super) struct Publishing {
     display_name: String,
     offer: Offer,
     parts: Vec<(Kind, Produced)>,
+    /// Indices of their `m=` lines.
+    sections: Vec<usize>,
     answers: Vec<AnsweredSection>,
 }
 
@@ -73,7 +76,7 @@ impl Publishing {
         let publications = sdp::publish(&offer, redundancy)?;
         let named = publications.iter().find_map(|publication| publication.parameters.rtcp.cname.clone());
         let cname = named.unwrap_or_else(draw_cname);
-        let (mut parts, mut answers) = (Vec::new(), Vec::new());
+        let (mut parts, mut sections, mut answers) = (Vec::new(), Vec::new(), Vec::new());
         for publication in publications {
             let mut parameters = publication.parameters;
             // All of a transport have one: by it receivers know what belongs together (RFC 3550 section 6.5.1).
@@ -82,9 +85,10 @@ impl Publishing {
             let produced = produce(publication.kind, parameters, Carrier::WebRtc, false, &cname, ssrc)
                 .map_err(|error| Error::new(Code::Unacceptable, error.to_string()))?;
             parts.push((publication.kind, produced));
+            sections.push(publication.section);
             answers.push(publication.answer);
         }
-        Ok(Self { peer, display_name, offer, parts, answers })
+        Ok(Self { peer, display_name, offer, parts, sections, answers })
     }
 
     /// The publisher joins a room.
@@ -93,7 +97,8 @@ impl Publishing {
         room: &Room,
         (credential, client): (Option<Credential>, IpAddr),
     ) -> Result<Answered, HttpError> {
-        let Self { peer, display_name, offer, parts, answers } = self;
+        let Self { peer, display_name, offer, parts, sections, answers } = self;
+        let have_several: Vec<_> = parts.iter().map(|(_, part)| part.options.encodings.len() > 1).collect();
         let new = NewPeer {
             name: peer.clone(),
             kind: PeerKind::Whip,
@@ -104,12 +109,14 @@ impl Publishing {
             credential,
             client,
         };
-        let (joined, channels) =
+        let (joined, channels, names) =
             room.publish(new, parts, remote(&offer)).await.map_err(|error| match error.code() {
                 Code::NameTaken => HttpError::from(Error::new(Code::NameTaken, format!("peer: {error}"))),
                 _ => error.into(),
             })?;
-        Ok(Answered::new((joined, channels), peer, offer, &answers, Vec::new()))
+        let sections = sections.into_iter().zip(names).zip(have_several).filter(|(_, several)| *several);
+        let layered = sections.map(|((index, of), _)| LayeredSection { index, of }).collect();
+        Ok(Answered::new((joined, channels), peer, offer, &answers, layered))
     }
 }
 
@@ -140,7 +147,7 @@ impl Viewing {
         let layered =
             given.into_iter().filter(|one| one.is_layered).filter_map(|Given { consumer, producer, .. }| {
                 let (index, _) = sections.iter().find(|(_, of)| *of == producer)?;
-                Some(LayeredSection { index: *index, consumer })
+                Some(LayeredSection { index: *index, of: consumer })
             });
         let layered = layered.collect();
         Ok(Answered::new((joined, channels), watched, offer, &answers, layered))

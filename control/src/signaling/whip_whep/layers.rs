@@ -82,7 +82,7 @@ impl LayerBody {
             let there = there.join(", ");
             unprocessable("mediaId", format!("is the index of no m= line of pictures; there are {there}"))
         })?;
-        Ok(session.select_layer(&section.consumer, self.wish()).await?)
+        Ok(session.select_layer(&section.of, self.wish()).await?)
     }
 }
 
@@ -214,7 +214,7 @@ pub(super) async fn unselect(
     }
     let all = async move {
         for section in session.layered() {
-            session.select_layer(&section.consumer, LayerWish::default()).await?;
+            session.select_layer(&section.of, LayerWish::default()).await?;
         }
         Ok(())
     };
@@ -250,17 +250,20 @@ pub(super) async fn create(State(at): State<WhipWhep>, Path(path): Path<(String,
     let (parts, body) = request.into_parts();
     let wanted: Vec<String> = parse(json_text(&at, &parts.headers, body, "[]").await?.as_bytes())?;
     let wanted = if wanted.is_empty() { EVENTS.map(str::to_owned).to_vec() } else { wanted };
-    let wanted: Vec<_> = known(wanted.iter().map(String::as_str))?.into_iter().collect();
+    let wanted: Vec<_> = known(&EVENTS, wanted.iter().map(String::as_str))?.into_iter().collect();
     let (room, secret) = (path_segment(&path.0), path_segment(&path.1));
     let location = format!("/whep/{room}/s/{secret}/events?events={}", wanted.join(","));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
 }
 
-/// Those of a list, each once.
-fn known<'a>(wanted: impl Iterator<Item = &'a str>) -> Result<BTreeSet<&'static str>, HttpError> {
+/// Those of a list of events, each once.
+pub(super) fn known<'a>(
+    events: &[&'static str],
+    wanted: impl Iterator<Item = &'a str>,
+) -> Result<BTreeSet<&'static str>, HttpError> {
     let one = |name: &str| {
-        let sentence = || format!("events: there is no event {name:?}; there are {}", EVENTS.join(", "));
-        let found = EVENTS.into_iter().find(|known| *known == name);
+        let sentence = || format!("events: there is no event {name:?}; there are {}", events.join(", "));
+        let found = events.iter().copied().find(|known| *known == name);
         found.ok_or_else(|| HttpError::new(StatusCode::UNPROCESSABLE_ENTITY, sentence()))
     };
     wanted.map(one).collect()
@@ -275,7 +278,7 @@ pub(super) async fn listen(
 ) -> Answer {
     let session = session(&at, &path, &request, query.token.as_deref())?;
     let wanted = match &query.events {
-        Some(list) => known(list.split(','))?,
+        Some(list) => known(&EVENTS, list.split(','))?,
         None => EVENTS.into(),
     };
     let current = session.watch_layers().await?;
@@ -311,7 +314,7 @@ struct Listening {
 }
 
 /// Something of them has changed, or a while has passed.
-async fn change(current: &mut [watch::Receiver<ConsumerState>]) {
+pub(super) async fn change<T>(current: &mut [&mut watch::Receiver<T>]) {
     let mut changes: Vec<_> = current.iter_mut().map(|one| Box::pin(one.changed())).collect();
     let any = poll_fn(|cx| {
         let mut ready = changes.iter_mut().filter_map(|change| match change.as_mut().poll(cx) {
@@ -333,9 +336,10 @@ async fn next(mut listening: Listening) -> Option<(Result<Event, Infallible>, Li
         }
         let left = listening.left.as_mut()?;
         if listening.told.is_some() {
+            let mut current: Vec<_> = listening.current.iter_mut().collect();
             tokio::select! {
                 () = left.over() => {}
-                () = change(&mut listening.current) => {}
+                () = change(&mut current) => {}
             }
         }
         match describe(&listening.session).await {

@@ -2,7 +2,7 @@
 //!
 //! A session's URL is in the answer to the request that made it. From the outside in: `endpoints` (requests for a new
 //! session), `join` (offer to room to answer), `sessions` (the table of URLs, and what becomes of each session), then
-//! `resources` and `layers` (requests to a session).
+//! `resources`, `layers` and `wanted` (requests to a session).
 
 mod endpoints;
 mod join;
@@ -10,6 +10,7 @@ mod layers;
 mod request;
 mod resources;
 mod sessions;
+mod wanted;
 
 use std::sync::Arc;
 
@@ -38,6 +39,7 @@ pub(super) async fn routes(app: Arc<App>, rows: &Rows) -> Router {
             "/whip/{room}/{secret}",
             get(r::whip_look).options(r::whip_options).patch(r::whip_patch).delete(r::whip_end),
         )
+        .route("/whip/{room}/{secret}/events", get(wanted::listen).options(wanted::options))
         .route("/whep/{room}", whep().post(e::view_room))
         .route("/whep/{room}/{peer}", whep().post(e::view_peer))
         .route(

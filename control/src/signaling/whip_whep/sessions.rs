@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use super::join::{Answered, LayeredSection};
 use crate::http::{Admitted, App, Bucket, HttpError, path_segment};
 use crate::ledger::{About, Key, Ledger, Rows};
-use crate::rooms::{self, Code, Error, Joined, LayerReport, LayerWish, Left, PeerHandle, Room};
+use crate::rooms::{self, Code, EncodingsWanted, Error, Joined, LayerReport, LayerWish, Left, PeerHandle, Room};
 use crate::sdp::{self, Bundle, Fragment, Local, RemoteIce};
 use crate::settings::Grant;
 use crate::workers::{ChannelEvent, ChannelEvents, ConsumerState, TransportState};
@@ -396,7 +396,7 @@ impl Session {
         self.room.check_present(&self.peer).await?;
         let mut reports = Vec::new();
         for section in &self.layered {
-            match self.room.layers(&self.peer, &section.consumer).await {
+            match self.room.layers(&self.peer, &section.of).await {
                 Ok(report) => reports.push((section.index, report)),
                 Err(error) if error.code() == Code::NotFound => {}
                 Err(error) => return Err(error),
@@ -405,11 +405,22 @@ impl Session {
         Ok(reports)
     }
 
+    /// Tells which encodings nobody takes, of each of its sections that has several.
+    pub(super) async fn watch_wanted(&self) -> Result<Vec<(usize, EncodingsWanted)>, Error> {
+        self.room.check_present(&self.peer).await?;
+        let mut sections = Vec::new();
+        for section in &self.layered {
+            let encodings = self.room.watch_wanted(&self.peer, &section.of).await?;
+            sections.extend(encodings.map(|encodings| (section.index, encodings)));
+        }
+        Ok(sections)
+    }
+
     /// Tells when it is sent another layer, or nothing.
     pub(super) async fn watch_layers(&self) -> Result<Vec<watch::Receiver<ConsumerState>>, Error> {
         let mut receivers = Vec::new();
         for section in &self.layered {
-            match self.room.watch_layer(&self.peer, &section.consumer).await {
+            match self.room.watch_layer(&self.peer, &section.of).await {
                 Ok(receiver) => receivers.push(receiver),
                 Err(error) if error.code() == Code::NotFound => {}
                 Err(error) => return Err(error),

@@ -315,19 +315,23 @@ impl Sending {
         }
         let under_way = self.probe.filter(|probe| probe.next_at <= now)?;
         self.cluster = Some(under_way.probe.cluster);
-        let group = under_way.probe.bitrate_bps.saturating_mul(GROUP.as_micros() as u64) / 8_000_000;
-        usize::try_from(group.max(1)).ok()
+        // A timer that is late must not make the probe slower; nor the next one, if hardly anything is left for it.
+        let (late, left) = (now.since(under_way.next_at), u64::from(under_way.bytes_left));
+        let micros = u64::try_from((GROUP + late).as_micros()).unwrap_or(u64::MAX);
+        let group = under_way.probe.bitrate_bps.saturating_mul(micros) / 8_000_000;
+        let is_last = late > GROUP && group.saturating_mul(2) > left;
+        usize::try_from(if is_last { left } else { group.min(left) }.max(1)).ok()
     }
 
     /// So much has left as part of the probe; if nothing could, then it is over.
-    pub(crate) fn end_probe(&mut self, now: Instant, bytes: usize, packets: u32) {
+    pub(crate) fn end_probe(&mut self, bytes: usize, packets: u32) {
         self.cluster = None;
         let Some(under_way) = &mut self.probe else { return };
         under_way.bytes_left = under_way.bytes_left.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
         under_way.packets_left = under_way.packets_left.saturating_sub(packets);
         // At the rate that it is to have, whatever the last group was.
         let nanos = (bytes as u64).saturating_mul(8_000_000_000) / under_way.probe.bitrate_bps.max(1);
-        under_way.next_at = now + Duration::from_nanos(nanos);
+        under_way.next_at = under_way.next_at + Duration::from_nanos(nanos);
         if bytes == 0 || (under_way.bytes_left == 0 && under_way.packets_left == 0) {
             self.probe = None;
         }
@@ -452,12 +456,35 @@ mod tests {
             while let Some(group) = sending.begin_probe(now) {
                 let packets = group.div_ceil(300);
                 (0..packets).for_each(|_| sending.sent(now, 300, None));
-                sending.end_probe(now, packets * 300, u32::try_from(packets).expect("few"));
+                sending.end_probe(packets * 300, u32::try_from(packets).expect("few"));
                 bytes += packets * 300;
                 now = sending.next_timeout().expect("goes on").max(now + Duration::from_millis(1));
                 assert!(bytes < 200_000, "{bps}: {sending:?}");
             }
             assert!(bytes >= 5_000, "{bps}: {bytes}");
+        }
+    }
+
+    /// Timers of a busy worker are milliseconds late: a probe has the rate that it is to have all the same.
+    #[test]
+    fn a_probe_is_as_fast_as_it_should_be_though_timers_are_late() {
+        for late_ms in [0, 1, 5, 12] {
+            let mut sending = Sending::new(at(0), 0, SETTINGS);
+            sending.set_wanted(30_000_000, true);
+            sending.sent(at(0), 1_000, None);
+            sending.sent(at(1), 500, None);
+            let (mut now, mut sizes) = (at(2), Vec::new());
+            while let Some(group) = sending.begin_probe(now) {
+                let packets = group.div_ceil(300);
+                sizes.push((now, packets * 300));
+                sending.end_probe(packets * 300, u32::try_from(packets).expect("few"));
+                now = sending.next_timeout().expect("goes on").max(now) + Duration::from_millis(late_ms);
+            }
+            // The first group's time is before the last one's, and so are the bytes that count.
+            let (first, last) = (sizes.first().expect("some"), sizes.last().expect("some"));
+            let bytes: usize = sizes.iter().map(|(_, bytes)| bytes).sum();
+            let bps = (bytes - first.1) as f64 * 8.0 / last.0.since(first.0).as_secs_f64();
+            assert!(bps > 0.8 * 1_800_000.0, "{late_ms} ms late: {bps} of 1,800,000, {sizes:?}");
         }
     }
 

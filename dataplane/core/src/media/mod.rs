@@ -14,6 +14,7 @@ mod sequence;
 mod share;
 mod stream;
 mod volume;
+mod wanted;
 mod withheld;
 
 pub(crate) use history::PacketMeta;
@@ -28,4 +29,5 @@ pub(crate) use sequence::{Extended, FIRST_CYCLE, nearest};
 pub(crate) use share::Holder;
 pub(crate) use stream::{Before, Stream};
 pub(crate) use volume::TEMPORAL_LAYERS;
+pub(crate) use wanted::Seen;
 pub(crate) use withheld::{Column, Count, Filter, Withheld};

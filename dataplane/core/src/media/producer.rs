@@ -5,6 +5,7 @@ use corecast_wire::{
 };
 
 use super::layers::{Layers, Quality, rank};
+use super::wanted::Wanted;
 use crate::io::Deadline;
 use crate::key::{ConsumerKey, StreamKey, TransportKey};
 
@@ -50,6 +51,7 @@ pub(crate) struct Producer {
     fir: bool,
     remb: bool,
     demand_bps: Option<u64>,
+    wanted: Wanted,
 }
 
 /// The sender's ids of the header extensions that are read here; 0 for those that it does not send.
@@ -125,6 +127,7 @@ impl Producer {
             fir: options.fir,
             remb: options.remb,
             demand_bps: None,
+            wanted: Wanted::default(),
         }
     }
 
@@ -246,6 +249,15 @@ impl Producer {
 
     pub(crate) const fn set_demand_bps(&mut self, demand_bps: Option<u64>) {
         self.demand_bps = demand_bps;
+    }
+
+    /// Which of its encodings somebody takes.
+    pub(crate) const fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    pub(crate) const fn wanted_mut(&mut self) -> &mut Wanted {
+        &mut self.wanted
     }
 
     /// Its streams, one per encoding, in the order in which they were announced.

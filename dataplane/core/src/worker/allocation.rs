@@ -232,7 +232,9 @@ impl Worker {
             return None;
         }
         let preferred = preferred.min(if producer.streams().len() == 1 { decodable } else { u8::MAX });
-        let demand_bps = producer.demand_bps().unwrap_or(0);
+        // A path that has room for what its sender has left out is to be found out.
+        let left_out_bps = producer.left_out(preferred, layers).map(|(_, bps)| bps).max();
+        let demand_bps = producer.demand_bps().max(left_out_bps).unwrap_or(0);
         let mut steps = Steps { consumer: key, wish: Wish::new(priority), allows: Vec::new(), demand_bps };
         let mut step = None;
         for choice in choices(producer, layers).into_iter().filter(|choice| choice.layer <= preferred) {

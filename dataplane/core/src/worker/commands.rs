@@ -496,6 +496,7 @@ impl Worker {
             if let Some(producer) = self.producers.get_mut(consumer.producer()) {
                 producer.set_layers_dirty();
             }
+            self.want_again(now, key);
             self.want_key_frame_for(now, key, outbox);
         }
         // Also what it was asked to pause for, it may be sent again only if that is looked at.

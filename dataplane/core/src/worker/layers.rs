@@ -91,7 +91,7 @@ impl Worker {
             _ => None,
         };
         let has_layers = producer.streams().len() > 1 || measured().is_some_and(Measured::has_layers);
-        if !has_layers || producer.consumers().is_empty() {
+        if !has_layers || producer.consumers().is_empty() && !producer.wanted().has_idle() {
             return;
         }
         let at = Instant::from_nanos((now.as_nanos() / TICK_NS + 1) * TICK_NS);
@@ -104,6 +104,7 @@ impl Worker {
         self.look_at_spatial(now, producer);
         let layers = self.layers(now, producer);
         self.set_target(key, layers);
+        self.want_again(now, key);
         self.arm_layers(now, producer);
     }
 
@@ -127,6 +128,7 @@ impl Worker {
             self.report_limits(key);
             self.want_awaited(now, key, outbox);
         }
+        self.look_at_wanted(now, key);
         self.arm_layers(now, key);
     }
 
@@ -180,6 +182,8 @@ impl Worker {
         self.rank_layers(key);
         let layers = self.layers(now, key);
         self.set_targets(key, layers);
+        self.look_at_wanted(now, key);
+        self.arm_layers(now, key);
     }
 
     /// Decides the targets of all consumers of a producer.
@@ -333,6 +337,7 @@ impl Worker {
         consumer.set_preferred_temporal(temporal.unwrap_or(u8::MAX));
         let changes = consumer.set_preferred_layer(layer, stream);
         self.report_limited(key);
+        self.want_again(now, key);
         if !changes {
             self.reallocate_of(now, key, outbox);
             return Ok(());

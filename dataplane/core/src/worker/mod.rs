@@ -40,6 +40,7 @@ mod round_trip;
 mod seal;
 mod stats;
 mod traces;
+mod wanted;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;

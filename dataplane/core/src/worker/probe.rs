@@ -32,7 +32,7 @@ impl Worker {
             }
         }
         if let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) {
-            sending.end_probe(now, sent, packets);
+            sending.end_probe(sent, packets);
         }
     }
 

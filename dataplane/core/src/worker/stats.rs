@@ -115,7 +115,9 @@ impl Worker {
             streams: {
                 let stats = |key: &StreamKey| {
                     let spatial = producer.layer_of(*key).unwrap_or_default();
-                    Some(StreamStats { spatial, ..self.streams.get(*key)?.stats(now, producer.pictures()) })
+                    let unwanted =
+                        producer.encoding_of(*key).and_then(|at| producer.wanted().unwanted_bps(at)).is_some();
+                    Some(StreamStats { spatial, unwanted, ..self.streams.get(*key)?.stats(now, producer.pictures()) })
                 };
                 producer.streams().iter().filter_map(stats).collect()
             },

@@ -9,16 +9,16 @@ use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, packet, path, receiver, remote};
 use crate::layers::{OUT, layers};
 
 /// A sender of two layers, and what it was asked for.
-struct Sender {
-    bed: Bed,
+pub(crate) struct Sender {
+    pub(crate) bed: Bed,
     sequences: [u16; 2],
     /// Layers whose next picture is to be a key frame, and requests so far.
-    wanted: [bool; 2],
+    pub(crate) wanted: [bool; 2],
     requests: usize,
 }
 
 impl Sender {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut bed = Bed::new();
         bed.transport(0, false, false);
         bed.transport(1, false, false);
@@ -26,13 +26,13 @@ impl Sender {
         Self { bed, sequences: [0; 2], wanted: [false; 2], requests: 0 }
     }
 
-    fn watch(&mut self) {
+    pub(crate) fn watch(&mut self) {
         self.bed.consume_as(1, 1, receiver(OUT)).expect("new");
         self.leave();
     }
 
     /// What has to leave: the layers of pictures that reach the viewer. Requests for key frames are noted.
-    fn leave(&mut self) -> Vec<u8> {
+    pub(crate) fn leave(&mut self) -> Vec<u8> {
         let mut layers = Vec::new();
         for (to, bytes) in self.bed.sent() {
             if let Ok(packets) = rtcp::parse(&bytes) {
@@ -49,7 +49,7 @@ impl Sender {
         layers
     }
 
-    fn picture(&mut self, layer: u8, key: bool) -> Vec<u8> {
+    pub(crate) fn picture(&mut self, layer: u8, key: bool) -> Vec<u8> {
         let head = if key { KEY_FRAME } else { DELTA_FRAME };
         self.send(layer, &[&head[..], &[layer]].concat(), false)
     }
@@ -81,8 +81,13 @@ impl Sender {
 
     /// Both layers send every 50 ms.
     fn run(&mut self, millis: u64) {
+        self.run_of(&[0, 1], millis);
+    }
+
+    /// These layers do.
+    pub(crate) fn run_of(&mut self, layers: &[u8], millis: u64) {
         for _ in 0..millis / 50 {
-            for layer in [0, 1] {
+            for layer in layers.iter().copied() {
                 let key = std::mem::take(&mut self.wanted[usize::from(layer)]);
                 self.picture(layer, key);
             }

@@ -35,3 +35,4 @@ mod streams;
 mod suspended;
 mod temporal;
 mod together;
+mod wanted;

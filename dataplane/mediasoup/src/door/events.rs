@@ -64,6 +64,8 @@ impl Door {
             Event::ConsumerSuspended { .. } => {}
             // mediasoup does not tell why a layer is not a better one.
             Event::ConsumerLimited { .. } => {}
+            // Nor what nobody takes.
+            Event::ProducerLayersUnwanted { .. } => {}
         }
     }
 

@@ -275,10 +275,12 @@ impl Probing {
         let found = self.cluster.as_ref().filter(|cluster| cluster.is_whole())?.found();
         let cluster = self.cluster.take()?;
         match found {
-            Some(found) if !found.is_saturated => {
+            Some(found) if !found.is_saturated && cluster.has_had_its_rate(found.bps) => {
                 self.further = Some(found.bps);
                 self.interval = FIRST_INTERVAL;
             }
+            // It left too slowly: to go on like that would find nothing, time and again.
+            Some(found) if !found.is_saturated => self.in_vain(now),
             Some(_) if cluster.is_further => self.in_vain(now),
             // What a probe outside of a series found is the share of a flow that sends twice its share: too much. Only
             // that it failed counts.
@@ -326,6 +328,11 @@ impl Cluster {
         self.made_at + PATIENCE + Duration::from_secs_f64(length_s.min(PATIENCE.as_secs_f64()))
     }
 
+    /// Whether what was found is about the rate at which it was to leave.
+    fn has_had_its_rate(&self, found_bps: f64) -> bool {
+        found_bps >= self.probe.bitrate_bps as f64 * FURTHER_THRESHOLD
+    }
+
     /// Enough has arrived for a verdict.
     fn is_whole(&self) -> bool {
         f64::from(self.arrived) >= f64::from(self.probe.packets) * LEAST_ARRIVED
@@ -341,13 +348,14 @@ impl Cluster {
             return None;
         }
         let (sent_bps, arrived_bps) = (sent_bytes * 8e6 / sent_us, arrived_bytes * 8e6 / arrived_us);
-        let is_idle = self.is_idle;
+        let (is_idle, most_bps) = (self.is_idle, self.probe.bitrate_bps as f64);
         match arrived_bps / sent_bps {
             ratio if !ratio.is_finite() || ratio > TOO_FAST => None,
             ratio if ratio < SATURATED => {
                 Some(Found { bps: arrived_bps * SATURATED_SHARE, is_saturated: true, is_idle })
             }
-            _ => Some(Found { bps: sent_bps.min(arrived_bps), is_saturated: false, is_idle }),
+            // What left in one piece at the end, because it was late, proves no more than the probe was to.
+            _ => Some(Found { bps: sent_bps.min(arrived_bps).min(most_bps), is_saturated: false, is_idle }),
         }
     }
 }
