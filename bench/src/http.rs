@@ -78,16 +78,20 @@ impl Server {
         Ok(if name.contains("uring") { Io::Uring } else { Io::Syscalls })
     }
 
-    /// Transports, producers and consumers of all workers.
+    /// Transports, producers and consumers of all workers, and their timers.
     ///
     /// # Errors
     /// It does not say.
-    pub fn objects(&self) -> anyhow::Result<u64> {
+    pub fn objects_and_timers(&self) -> anyhow::Result<(u64, u64)> {
         let stats = self.get("/stats?objects=false")?;
         let workers = stats["workers"].as_array().context("the server's /stats names no workers")?;
         let kinds = ["transports", "producers", "consumers"];
-        let counts = workers.iter().flat_map(|worker| kinds.map(|kind| number::<u64>(&worker["usage"], kind)));
-        counts.sum()
+        let sum = |kinds: &[&str]| -> anyhow::Result<u64> {
+            let counts =
+                workers.iter().flat_map(|worker| kinds.iter().map(|kind| number::<u64>(&worker["usage"], kind)));
+            counts.sum()
+        };
+        Ok((sum(&kinds)?, sum(&["timers"])?))
     }
 
     /// Makes the room with a broadcaster and a transport in it. It is closed with this value.

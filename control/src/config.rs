@@ -27,7 +27,7 @@ use access::{Access, Admin, Jwt};
 pub(crate) use cascade::Cascade;
 pub(crate) use ends::{Drain, Failover, Restart};
 pub(crate) use http::Http;
-pub(crate) use role::{Ctl, Media, Role, Top, Wish};
+pub(crate) use role::{Api, Ctl, Media, Role, Top, Wish};
 pub(crate) use webhooks::Webhooks;
 pub(crate) use webrtc::{Dtls, Limits, Sctp};
 

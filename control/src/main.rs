@@ -44,7 +44,7 @@ mod workers;
 use std::io::Write;
 use std::process::ExitCode;
 
-use config::{Args, Config, Role};
+use config::{Api, Args, Config, Role};
 
 fn main() -> ExitCode {
     let args = Args::read();
@@ -72,7 +72,8 @@ fn run(args: &Args) -> ExitCode {
         }
         Some(Role::Top(ref asked)) => return top::run(args, asked),
         Some(Role::Ctl(ref wanted)) => return ctl::run(args, wanted),
-        Some(Role::Openapi) => return print(&ops::admin::description()),
+        Some(Role::Openapi { of: Api::Operators }) => return print(&ops::admin::description()),
+        Some(Role::Openapi { of: Api::Clients }) => return print(&signaling::description::description()),
         Some(Role::Check | Role::Handover | Role::TakeOver) | None => {}
     }
     let config = match Config::load(args) {

@@ -425,6 +425,7 @@ impl Pump {
             transports: totals.transports,
             producers: totals.producers,
             consumers: totals.consumers,
+            timers: totals.timers,
             ..sample(self.config.core, &self.latency)
         }
     }
@@ -432,7 +433,8 @@ impl Pump {
 
 impl Machine for Pump {
     fn execute(&mut self, command: &Command) -> Result<Reply, CommandError> {
-        self.commands += 1;
+        // Two pages of counters in one turn, if two ask for them, would make media wait for both.
+        self.commands += if matches!(command, Command::Stats { .. }) { MAX_COMMANDS } else { 1 };
         let result = match command {
             Command::Usage => Ok(Reply::Usage(Box::new(self.usage()))),
             Command::TestHook(hook) if self.config.test_hooks => {

@@ -180,8 +180,10 @@
     return { own: pc?.localDescription?.sdp ?? null, servers: pc?.remoteDescription?.sdp ?? null };
   }
 
+  /** What a part of the page says. */
+  const says = (id) => document.getElementById(id).textContent;
   /** Who is there, as the page says it. */
-  const people = () => document.getElementById('people').textContent;
+  const people = () => says('people');
 
   /** Lets the page restart ICE by its own means. */
   async function restartIce() {
@@ -387,7 +389,7 @@
   }
 
   window.probe = {
-    breakSocket, watch, watched, dashboard, open, wishes, look, agreed, people, received, restartIce, press, click, visible, chat, react, talk, changeCamera, summary, startSession, openChannel, channelOpens, say, sayAll, heard,
+    breakSocket, watch, watched, dashboard, open, wishes, look, agreed, says, people, received, restartIce, press, click, visible, chat, react, talk, changeCamera, summary, startSession, openChannel, channelOpens, say, sayAll, heard,
     closeChannel, channelCloses, endSession,
   };
 })();

@@ -1,18 +1,19 @@
-//! What objects cost in memory. `cargo test -p corecast-tests --test memory -- --nocapture` prints the figures that
-//! docs/performance.md quotes; the bounds here are twice as wide.
+//! What objects cost in memory, and to look at. `cargo test -p corecast-tests --test memory -- --nocapture` prints the
+//! figures that docs/performance.md quotes; the bounds here are twice as wide.
 
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use corecast_core::srtp::Sealer;
 use corecast_core::{Config, Endpoint, EndpointId, Instant, MemorySource, Outbox, PLACES, Path, Words, Worker};
 use corecast_tests::webrtc::configure;
 use corecast_wire::{
     Codec, CodecMapping, Command, ConsumeOptions, ConsumerExtension, ConsumerId, DtlsVersions, EncodingMapping,
-    ExtensionMapping, HeaderExtension, IceParameters, IceProtocol, IceTuple, MediaKind, OutgoingBitrates,
-    PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, Record, Records, RouterId, RtxOptions,
-    SrtpCryptoSuite, SrtpParameters, TransportId, WebRtcTransportOptions,
+    ExtensionMapping, Frame, HeaderExtension, IceParameters, IceProtocol, IceTuple, MAX_FRAME_BYTES, MediaKind,
+    OutgoingBitrates, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, Record, Records, Reply,
+    RouterId, RtxOptions, SrtpCryptoSuite, SrtpParameters, StatsPage, TransportId, WebRtcTransportOptions, encode,
 };
 
 const TRANSPORTS: u32 = 2_000;
@@ -60,6 +61,24 @@ impl Machine {
     }
 }
 
+/// Looks at all objects as control does: how long each page took with its frame, and how many bytes that has.
+fn look(machine: &mut Machine) -> Vec<(Duration, usize)> {
+    let (mut pages, mut from) = (Vec::new(), None);
+    loop {
+        let (mut frame, began) = (Vec::new(), std::time::Instant::now());
+        let command = Command::Stats { from };
+        let asked = machine.worker.handle_command(Instant::default(), &command, &[], &mut machine.outbox);
+        let reply = asked.expect("lawful");
+        let Reply::Stats(StatsPage { next, .. }) = &reply else { panic!("{reply:?}") };
+        from = *next;
+        encode(&Frame::Reply { id: 1, result: Ok(reply) }, &mut frame).expect("fits");
+        pages.push((began.elapsed(), frame.len()));
+        if from.is_none() {
+            return pages;
+        }
+    }
+}
+
 fn produce() -> ProduceOptions {
     let codec = CodecMapping { payload_type: 96, mapped_payload_type: 101, codec: Codec::Vp8, clock_rate_hz: 90_000 };
     ProduceOptions::new(MediaKind::Video, vec![codec], vec![EncodingMapping::announced(1_111)])
@@ -93,6 +112,12 @@ fn objects_cost_what_the_documentation_says() {
     (0..CONSUMERS).for_each(|number| machine.consume(number));
     let consumer = (resident_bytes() - before) / CONSUMERS as usize;
 
+    let mut pages = look(&mut machine);
+    pages.sort();
+    let (median, longest) = (pages[pages.len() / 2].0, pages[pages.len() - 1].0);
+    let bytes = pages.iter().map(|(_, bytes)| *bytes).max().unwrap_or_default();
+    println!("{} pages of counters: {median:?} each, {longest:?} the longest, {bytes} bytes at most", pages.len());
+    assert!(bytes <= MAX_FRAME_BYTES / 4, "{bytes} bytes for a page of counters");
     println!("bytes: idle consumer {consumer}, SRTP transport {transport}, history of a video stream {stream}");
     assert!(consumer <= 2 * 1_024, "{consumer} bytes for an idle consumer");
     assert!(transport <= 8 * 1_024, "{transport} bytes for an SRTP transport in the machine");

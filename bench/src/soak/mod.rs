@@ -1,5 +1,5 @@
 //! `corecast-bench soak`: a server under load for hours, on which viewers and rooms come and go. What it holds, memory,
-//! descriptors, threads and objects, must stay what it was.
+//! descriptors, threads, objects and timers, must stay what it was.
 
 mod picture;
 mod samples;

@@ -9,7 +9,7 @@ use plotters::prelude::*;
 use super::samples::{FIGURES, Figure, Sample};
 use crate::plot::{FAINT, FONT, INK};
 
-const SIZE: (u32, u32) = (960, 880);
+const SIZE: (u32, u32) = (960, 1_080);
 const COLOR: RGBColor = RGBColor(0x1f, 0x6f, 0xd6);
 
 /// Draws the figures over time.
@@ -74,10 +74,11 @@ mod tests {
 
     #[test]
     fn a_picture_names_all_figures() {
-        let sample = Sample { at_s: 60.0, memory_mb: 50.0, descriptors: 70.0, threads: 9.0, objects: 80.0 };
+        let sample =
+            Sample { at_s: 60.0, memory_mb: 50.0, descriptors: 70.0, threads: 9.0, objects: 80.0, timers: 400.0 };
         let mut svg = String::new();
         draw_to(&mut svg, "title", &[Sample { at_s: 0.0, ..sample }, sample]).expect("draws");
-        for text in ["title", "memory, MB", "descriptors", "threads", "objects", "minutes"] {
+        for text in ["title", "memory, MB", "descriptors", "threads", "objects", "timers", "minutes"] {
             assert!(svg.contains(text), "{text} is missing");
         }
     }

@@ -26,13 +26,15 @@ pub(super) struct Sample {
     pub(super) threads: f64,
     /// Transports, producers and consumers of all workers.
     pub(super) objects: f64,
+    /// Timers that wait in all workers.
+    pub(super) timers: f64,
 }
 
 impl Sample {
     /// # Errors
     /// The server does not answer, or is no more.
     pub(super) fn take(launched: &Launched, server: &Server, at: Duration) -> anyhow::Result<Self> {
-        let objects = server.objects()?;
+        let (objects, timers) = server.objects_and_timers()?;
         let held = launched.held().context("the server has ended")?;
         Ok(Self {
             at_s: at.as_secs_f64(),
@@ -40,14 +42,16 @@ impl Sample {
             descriptors: held.descriptors as f64,
             threads: held.threads as f64,
             objects: objects as f64,
+            timers: timers as f64,
         })
     }
 }
 
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at_s, memory_mb, descriptors, threads, objects } = self;
-        write!(f, "{at_s:>8.0} s: {memory_mb:.1} MB, {descriptors} descriptors, {threads} threads, {objects} objects")
+        let Self { at_s, memory_mb, descriptors, threads, objects, timers } = self;
+        write!(f, "{at_s:>8.0} s: {memory_mb:.1} MB, {descriptors} descriptors, {threads} threads, ")?;
+        write!(f, "{objects} objects, {timers} timers")
     }
 }
 
@@ -61,11 +65,13 @@ pub(super) struct Figure {
 }
 
 /// All figures. Guests who have left may be there for a moment longer; hence what they may grow by.
-pub(super) const FIGURES: [Figure; 4] = [
+pub(super) const FIGURES: [Figure; 5] = [
     Figure { name: "memory", unit: "MB", of: |sample| sample.memory_mb, may_grow: (0.05, 4.0) },
     Figure { name: "descriptors", unit: "", of: |sample| sample.descriptors, may_grow: (0.05, 5.0) },
     Figure { name: "threads", unit: "", of: |sample| sample.threads, may_grow: (0.0, 1.0) },
     Figure { name: "objects", unit: "", of: |sample| sample.objects, may_grow: (0.05, 5.0) },
+    // Each object has some, and one that is set again leaves a stale one behind until its time comes.
+    Figure { name: "timers", unit: "", of: |sample| sample.timers, may_grow: (0.1, 50.0) },
 ];
 
 /// From an early part to the last.
@@ -119,6 +125,7 @@ mod tests {
             descriptors: 100.0,
             threads: 9.0,
             objects: 80.0 + at_s % 3.0,
+            timers: 400.0,
         };
         (0..100).map(|at| sample(f64::from(at))).collect()
     }

@@ -19,9 +19,13 @@ pub(crate) enum Role {
     TakeOver,
     /// Ask a running server, or tell it what to do; 1 if it does not do it
     Ctl(Ctl),
-    /// Print the description of the API for operators: OpenAPI, as JSON.
+    /// Print the description of an API: OpenAPI, as JSON.
     #[command(hide = true)]
-    Openapi,
+    Openapi {
+        /// Which
+        #[arg(long, value_enum, default_value_t = Api::Operators)]
+        of: Api,
+    },
     /// The server that the supervisor starts.
     #[command(hide = true)]
     Server {
@@ -51,6 +55,15 @@ pub(crate) enum Role {
         #[arg(long)]
         sandbox: SandboxSetting,
     },
+}
+
+/// An API that has a description.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Api {
+    /// What `corecast ctl` uses
+    Operators,
+    /// WHIP, WHEP, rooms, counters and events
+    Clients,
 }
 
 /// Which server `corecast top` shows, and how.

@@ -1,5 +1,6 @@
 //! Bodies of requests: how long they may be and take, and how they are read.
 
+use std::error::Error;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -7,6 +8,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::{StreamExt, stream};
 use serde::de::DeserializeOwned;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::HttpError;
@@ -18,7 +20,11 @@ const BODY_LIMIT: Duration = Duration::from_secs(10);
 
 /// A client that sends a body one byte at a time holds nothing for long.
 pub(super) async fn bound_body(request: Request) -> Request {
-    let until = Instant::now() + BODY_LIMIT;
+    bound(request, BODY_LIMIT)
+}
+
+fn bound(request: Request, limit: Duration) -> Request {
+    let until = Instant::now() + limit;
     request.map(|body| {
         let parts = stream::unfold(Some(body.into_data_stream()), move |parts| async move {
             let mut parts = parts?;
@@ -60,7 +66,42 @@ pub(crate) fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), HttpEr
 
 /// The body as text.
 pub(crate) async fn text(max_bytes: usize, body: Body) -> Result<String, HttpError> {
-    let too_long = |_| HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("body: at most {max_bytes} bytes"));
-    let bytes = axum::body::to_bytes(body, max_bytes).await.map_err(too_long)?;
+    let wrong = |error: axum::Error| match is_late(&error) {
+        true => HttpError::new(StatusCode::REQUEST_TIMEOUT, "body: did not come in time"),
+        false => HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("body: at most {max_bytes} bytes")),
+    };
+    let bytes = axum::body::to_bytes(body, max_bytes).await.map_err(wrong)?;
     String::from_utf8(bytes.into()).map_err(|_| HttpError::field("body", "is not UTF-8 text"))
+}
+
+/// Whether a body was waited for in vain.
+fn is_late(error: &axum::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(of) = cause {
+        if of.is::<Elapsed>() {
+            return true;
+        }
+        cause = of.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_late_and_one_without_end_too_long() {
+        let read = async |body: Body, limit: Duration| {
+            let request = bound(Request::new(body), limit);
+            text(8, request.into_body()).await.map_err(|error| error.status().as_u16())
+        };
+        let part = |text: &'static str| stream::iter([Ok::<_, Infallible>(text)]);
+        assert_eq!(read(Body::from_stream(part("short")), BODY_LIMIT).await, Ok("short".into()));
+        assert_eq!(read(Body::from_stream(part("much too long")), BODY_LIMIT).await, Err(413));
+        let endless = Body::from_stream(part("never").chain(stream::pending()));
+        assert_eq!(read(endless, Duration::from_millis(1)).await, Err(408));
+    }
 }

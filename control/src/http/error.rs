@@ -33,7 +33,7 @@ pub(crate) struct HttpError {
 /// Goes with the answer to a refused request, in its extensions.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
-    /// One word, see docs/operations.md.
+    /// One word, see docs/troubleshoot.md.
     pub(super) cause: &'static str,
     /// What the client is told.
     pub(super) sentence: String,

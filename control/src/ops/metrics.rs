@@ -192,6 +192,8 @@ impl Snapshot {
             [routers, transports, ("producer", f64::from(of.producers)), ("consumer", f64::from(of.consumers))]
         });
         page.gauges("objects", "Objects that are there", objects)?;
+        let timers = self.one(|of| of.timers.into());
+        page.gauges("timers", "Timers that wait, those included that no longer count", timers)?;
         let cores = self.workers.iter().map(|(index, core, _)| (labels(&[("worker", index), ("core", core)]), 1.0));
         page.gauges("worker_info", "Core that a worker runs on", cores)
     }

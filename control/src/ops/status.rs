@@ -97,6 +97,7 @@ fn worker(worker: &Worker) -> Value {
             "transports": usage.transports,
             "producers": usage.producers,
             "consumers": usage.consumers,
+            "timers": usage.timers,
         });
         value["rates"] = json!(rates);
     }

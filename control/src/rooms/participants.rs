@@ -59,9 +59,7 @@ impl Room {
             state.remove_peers(&gone, CAME_AGAIN);
             self.succeed(&mut state).await;
         }
-        if state.peers.values().filter(|peer| peer.ear.is_some()).count() >= MAX_PARTICIPANTS {
-            return Err(Error::unavailable(format!("the room has {MAX_PARTICIPANTS} participants already")));
-        }
+        state.check_place()?;
         let (mut peer, left) = Peer::new(new);
         let (ear, events) = Ear::new();
         peer.ear = Some(ear);
@@ -70,6 +68,11 @@ impl Room {
         state.add_peer(peer);
         self.attend(&mut state).await;
         Ok((handle, left, events))
+    }
+
+    /// An error if the room has as many participants as it may have.
+    pub(crate) async fn check_place(&self) -> Result<(), Error> {
+        self.state().await.check_place()
     }
 
     /// A participant joins: others are told of it from now on, and it is told of them.
@@ -106,6 +109,13 @@ impl Room {
 }
 
 impl State {
+    fn check_place(&self) -> Result<(), Error> {
+        if self.peers.values().filter(|peer| peer.ear.is_some()).count() >= MAX_PARTICIPANTS {
+            return Err(Error::unavailable(format!("the room has {MAX_PARTICIPANTS} participants already")));
+        }
+        Ok(())
+    }
+
     pub(super) fn there(&self, peer: &PeerHandle) -> There {
         let mut others: Vec<&Peer> =
             self.peers.values().filter(|other| other.is_shown() && other.handle != *peer).collect();

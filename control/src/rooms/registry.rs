@@ -121,19 +121,7 @@ impl Rooms {
         if let Some(Entry { room, .. }) = rooms.get(id) {
             return Ok(Arc::clone(room));
         }
-        if self.is_draining() {
-            return Err(Error::unavailable("the server is about to stop and makes no new rooms"));
-        }
-        if self.is_cordoned() {
-            return Err(Error::unavailable("the server makes no new rooms just now: an operator has cordoned it"));
-        }
-        self.marks.check(&self.pool)?;
-        let share = self.shares.take(client).map_err(|full| match full {
-            TooMany::OfOne => {
-                Error::new(Code::TooMany, "your address has made too many rooms already (rooms.max_per_ip)")
-            }
-            TooMany::OfAll => Error::unavailable(format!("there are {} rooms already (rooms.max)", rooms.len())),
-        })?;
+        let share = self.may_make(rooms.len(), client)?;
         let gone = || Error::unavailable("there is no worker");
         let worker = self.pool.take_turn().ok_or_else(gone)?;
         let home = Site::new(Arc::clone(&worker), RouterId(next_id()));
@@ -148,6 +136,33 @@ impl Rooms {
         rooms.insert(id.to_owned(), Entry { room: Arc::clone(&room), _share: share });
         self.waiting.tell(id);
         Ok(room)
+    }
+
+    /// The right to make a room beside so many that are there.
+    fn may_make(&self, there: usize, client: IpAddr) -> Result<Share, Error> {
+        if self.is_draining() {
+            return Err(Error::unavailable("the server is about to stop and makes no new rooms"));
+        }
+        if self.is_cordoned() {
+            return Err(Error::unavailable("the server makes no new rooms just now: an operator has cordoned it"));
+        }
+        self.marks.check(&self.pool)?;
+        self.shares.take(client).map_err(|full| match full {
+            TooMany::OfOne => {
+                Error::new(Code::TooMany, "your address has made too many rooms already (rooms.max_per_ip)")
+            }
+            TooMany::OfAll => Error::unavailable(format!("there are {there} rooms already (rooms.max)")),
+        })
+    }
+
+    /// An error if a participant could not come to this room just now: it is full, or there is none and it would not be
+    /// made.
+    pub(crate) async fn check_room(&self, id: &str, client: IpAddr) -> Result<(), Error> {
+        let rooms = self.rooms.lock().await;
+        let Some(Entry { room, .. }) = rooms.get(id) else { return self.may_make(rooms.len(), client).map(drop) };
+        let room = Arc::clone(room);
+        drop(rooms);
+        room.check_place().await
     }
 
     /// The room of that name.

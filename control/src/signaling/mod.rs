@@ -3,6 +3,7 @@
 
 mod broadcasters;
 mod cascade;
+pub(crate) mod description;
 mod page;
 mod protoo;
 mod webrtc;

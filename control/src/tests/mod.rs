@@ -30,6 +30,7 @@ use crate::http::App;
 use crate::ledger::Rows;
 use crate::rooms::Rooms;
 use crate::server::{operators, router};
+use crate::signaling::description;
 use crate::workers::fake_worker;
 use crate::workers::{Pool, Spawned, Watch};
 
@@ -121,14 +122,19 @@ impl Server {
             self.address,
             body.len()
         );
+        let is_for_clients = stream.peer_addr().is_ok_and(|address| address == self.address);
         // A server that refuses a long body may close before it has read it.
         let _ = stream.write_all(request.as_bytes()).await;
         let mut bytes = Vec::new();
         let _ = stream.read_to_end(&mut bytes).await;
         let answer = String::from_utf8(bytes).expect("text");
         let (head, text) = answer.split_once("\r\n\r\n").expect("a whole answer");
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("status");
+        let status: StatusCode = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("status");
         let location = head.lines().find_map(|line| line.strip_prefix("location: ")).map(str::to_owned);
+        if is_for_clients {
+            let described = description::tests::has(method, path, status.as_u16());
+            assert_ne!(described, Some(false), "{method} {path}: the description has no {status}");
+        }
         let head = head.lines().skip(1).map(str::to_owned).collect();
         Answer { status, location, head, text: text.to_owned() }
     }

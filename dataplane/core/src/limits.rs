@@ -134,8 +134,8 @@ pub const MAX_OBSERVED_PRODUCERS: usize = 4_096;
 pub const MAX_OBSERVERS_PER_PRODUCER: usize = 8;
 /// Layer-change events per producer and tick; the rest wait for the next tick.
 pub const MAX_LAYER_EVENTS: usize = 1_024;
-/// Objects on one page of statistics.
-pub const STATS_PAGE_OBJECTS: usize = 64;
+/// Objects on one page of statistics: media waits while a page is made, and has its turn before the next.
+pub const STATS_PAGE_OBJECTS: usize = 32;
 
 /// Longest STUN message that is looked at. RFC 8489 section 6.1 keeps them within a path's MTU; every byte of one may
 /// be hashed before it turns out to be forged.

@@ -65,6 +65,8 @@ pub struct Usage {
     pub producers: u32,
     /// Consumers alive.
     pub consumers: u32,
+    /// Timers that wait, those included that no longer count when their time comes.
+    pub timers: u32,
 }
 
 /// An object of a worker: the cursor of a paged dump.
@@ -328,7 +330,7 @@ pub enum ObjectStats {
 /// One page of a worker's counters; fits a frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatsPage {
-    /// At most 64 objects, in the order of [`Object`]: transports first, each kind in the order of its identifiers.
+    /// At most 32 objects, in the order of [`Object`]: transports first, each kind in the order of its identifiers.
     pub objects: Vec<ObjectStats>,
     /// Where the next page begins, if there is one.
     pub next: Option<Object>,

@@ -70,6 +70,7 @@ const TESTS: &[Test] = &[
     ("chat_hands_and_reactions_between_browsers", talk::between_browsers),
     ("a_screen_is_shared_beside_the_camera", told::a_screen),
     ("who_is_muted_and_who_watches_is_told", told::muted_and_off),
+    ("who_may_not_send_watches_and_who_may_not_come_is_told_why", told::tokens),
     ("every_state_of_the_page_is_usable", states::all),
     ("whip_and_whep_are_peers_of_the_page", told::whip_and_whep),
     ("every_client_lasts", lasting::every_client_lasts),

@@ -119,6 +119,29 @@ fn names_watcher(visitor: &Visitor<'_>, wanted: &str) {
     });
 }
 
+pub(crate) fn tokens(stage: &Stage) {
+    let driver = stage.with(&BOTH[..1]);
+    let server = stage.bed.server(&["--whip-tokens", "all", "--whep-tokens", "all,watch"]);
+    let open = |name: &str, token: &str| {
+        let url = format!("http://{}/?room=kept&name={name}&auto=1#token={token}", server.address);
+        Visitor { page: driver.open(name, BOTH[0], &url, &json!({})) }
+    };
+    let says = |visitor: &Visitor<'_>, place: &str, wanted: &str| {
+        until(&format!("{} says {wanted:?}", visitor.page.name()), || {
+            let said = visitor.page.call("says", &json!([place]))?;
+            if said.as_str().is_some_and(|said| said.contains(wanted)) { Ok(()) } else { Err(said.to_string()) }
+        });
+    };
+    let watcher = open("Watcher", "watch");
+    says(&watcher, "notices", "Your token is for watching: nobody sees or hears you.");
+    until("it watches", || {
+        let seen = watcher.look()?;
+        if seen["state"] == "in" && seen["publisher"].is_null() { Ok(()) } else { Err(seen["state"].to_string()) }
+    });
+    says(&open("Stranger", "other"), "lobby-message", "Your token is wrong.");
+    says(&open("Nobody", ""), "lobby-message", "This call is for people with a token.");
+}
+
 pub(crate) fn whip_and_whep(stage: &Stage) {
     let driver = stage.with(&BOTH);
     let server = stage.bed.server(&[]);

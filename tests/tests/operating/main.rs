@@ -1,6 +1,7 @@
 //! What an operator sees of the built binary and does to it: rooms that nobody uses, what is logged and counted, exit
 //! codes, signals, settings that are shown.
 
+mod documents;
 mod drain;
 mod ends;
 mod operators;

@@ -6,6 +6,7 @@ mod architecture;
 mod circles;
 mod fields;
 mod layers;
+mod links;
 mod modules;
 mod prose;
 mod source;
@@ -273,8 +274,8 @@ fn every_module_and_document_says_what_it_is() {
 }
 
 #[test]
-fn operations_name_every_discard() {
-    let (source, docs) = (read("dataplane/wire/src/discard.rs"), read("docs/operations.md"));
+fn troubleshooting_names_every_discard() {
+    let (source, docs) = (read("dataplane/wire/src/discard.rs"), read("docs/troubleshoot.md"));
     let names = source.lines().filter_map(|line| line.split_once(" = \"")?.1.strip_suffix("\","));
     let missing: Vec<_> =
         names.clone().filter(|name| !docs.contains(&format!("`{name}`"))).map(str::to_owned).collect();

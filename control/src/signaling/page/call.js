@@ -222,10 +222,12 @@ export class Call {
   #showStates() {
     const { session } = this;
     const [up, down] = [session.stateOf(session.up), session.stateOf(session.down)];
+    // What has not been there is not restored.
+    const own = this.state === "joining" && up === "restoring" ? "connecting" : up;
     for (const tile of this.#own.values()) {
       tile.item.dataset.peer = session.peer;
-      tile.state = up;
-      tile.note = words(up);
+      tile.state = own;
+      tile.note = words(own);
     }
     for (const [key, viewer] of this.viewers) {
       const { tile } = viewer;

@@ -32,22 +32,43 @@ export class Refused extends Error {
     return this.status === 401;
   }
 
+  /** Its client may watch, and not send. */
+  get isForWatching() {
+    return this.status === 403 && /for watching alone/.test(this.message);
+  }
+
   /** What it means for somebody who wants to join a call; the server's own sentence where it is not known better. */
   get words() {
     switch (this.status) {
       case 401:
-        if (/expired/.test(this.message)) return "Your token has expired.";
-        return /not known/.test(this.message) ? "Your token is wrong." : "This call is for people with a token.";
+        return this.#wordsAboutToken;
       case 403:
-        return /token/.test(this.message) ? "Your token is not for joining this call." : this.message;
+        if (/removed/.test(this.message)) return "An operator has removed you from this room. Wait until you are invited.";
+        if (/not for room/.test(this.message)) return "Your token is for another room.";
+        return /token/.test(this.message) ? "Your token is not for joining this call." : asSentence(this.message);
       case 429:
         return "Too many people are joining from your network at once.";
       case 503:
+        if (/participants already/.test(this.message)) return "This room is full.";
+        if (/about to stop|cordoned/.test(this.message)) return "The server begins no new calls just now.";
         return "The server is full, or about to restart.";
       default:
-        return this.message;
+        return asSentence(this.message);
     }
   }
+
+  get #wordsAboutToken() {
+    if (/expired/.test(this.message)) return "Your token has expired.";
+    if (/not hold yet/.test(this.message)) return "Your token is not valid yet.";
+    if (/give a bearer token/.test(this.message)) return "This call is for people with a token.";
+    return "Your token is wrong.";
+  }
+}
+
+/** The server's words as people write. */
+function asSentence(words) {
+  const sentence = words.charAt(0).toUpperCase() + words.slice(1);
+  return /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;
 }
 
 const bearer = (token) => (token ? { Authorization: `Bearer ${token}` } : {});

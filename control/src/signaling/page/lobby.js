@@ -80,8 +80,10 @@ export class Lobby {
     return at("lobby").dataset.media === "idle";
   }
 
-  show(message = "") {
+  /** @param isTrouble the message says why one could not stay */
+  show(message = "", isTrouble = false) {
     at("lobby").hidden = false;
+    at("lobby-message").classList.toggle("warning", isTrouble);
     at("devices-home").append(at("devices"));
     at("lobby-message").hidden = !message;
     at("lobby-message").textContent = message;

@@ -124,13 +124,13 @@ function join({ room, name, watch }) {
   at("call-room").focus();
 }
 
-function leave(message = "You have left the call.") {
+function leave(message = "You have left the call.", isTrouble = false) {
   if (!call) return;
   end();
   at("call").hidden = true;
   at("devices-dialog").close();
   document.title = "corecast";
-  lobby.show(message);
+  lobby.show(message, isTrouble);
   at("join").focus();
 }
 
@@ -145,10 +145,17 @@ function end() {
   store(null);
 }
 
-/** The server will not have us: back to the lobby, with its reason. */
+/** The server will not have us: back to the lobby, with its reason. But who may not send may still watch. */
 function refused(error) {
+  if (error.isForWatching && call.sends) {
+    const { room, name } = stored();
+    end();
+    join({ room, name, watch: true });
+    notices.show("watching", "info", "Your token is for watching: nobody sees or hears you.");
+    return;
+  }
   const again = error.needsToken || (error.status === 403 && /token/.test(error.message));
-  leave(error.words);
+  leave(error.words, true);
   if (again) lobby.askForToken(`${error.words} Open the link that you were given, or enter the token here.`);
 }
 

@@ -51,6 +51,16 @@ async fn a_plain_request_tells_why_a_websocket_is_refused() {
     assert_eq!(server.get(path).await.status, StatusCode::UNAUTHORIZED);
     let with = format!("{path}&token=abcdefgh12345678");
     assert_eq!(server.get(&with).await.status, StatusCode::UPGRADE_REQUIRED);
+    // A room that would not be made is no reason for those who come to one that is there.
+    let config = Config::parse("[rooms]\nmax = 1").expect("settings");
+    let server = Server::start_with(config).await;
+    let created =
+        server.post("/rooms/there/broadcasters", json!({"peerId": "b", "displayName": "b", "device": {"name": "d"}}));
+    assert_eq!(created.await.status, StatusCode::CREATED);
+    let refused = server.get("/protoo?roomId=new&peerId=p").await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.text);
+    assert!(refused.text.contains("rooms.max"), "{}", refused.text);
+    assert_eq!(server.get("/protoo?roomId=there&peerId=p").await.status, StatusCode::UPGRADE_REQUIRED);
 }
 
 #[tokio::test]

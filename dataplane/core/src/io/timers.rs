@@ -52,6 +52,11 @@ impl Timers {
         self.heap.push(Reverse((at, timer)));
     }
 
+    /// How many wait, stale ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     pub(crate) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }

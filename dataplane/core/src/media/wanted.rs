@@ -117,8 +117,13 @@ mod tests {
 
     /// Looks once a second: when something changed, and what is unwanted then.
     fn run(wanted: &mut Wanted, seconds: std::ops::Range<u64>, seen: &[Seen]) -> Vec<(u64, u8)> {
-        let changes = seconds.filter_map(|second| wanted.update(at(second), seen).then(|| (second, wanted.unwanted())));
-        changes.collect()
+        let mut changes = Vec::new();
+        for second in seconds {
+            if wanted.update(at(second), seen) {
+                changes.push((second, wanted.unwanted()));
+            }
+        }
+        changes
     }
 
     const TAKEN: Seen = Seen { is_active: true, is_taken: true, needed_bps: Some(100_000) };

@@ -92,6 +92,8 @@ pub struct Totals {
     pub producers: u32,
     /// Consumers alive.
     pub consumers: u32,
+    /// Timers that wait, those included that no longer count when their time comes.
+    pub timers: u32,
     /// Memory of the packet history, in bytes.
     pub history_bytes: usize,
 }
@@ -343,6 +345,7 @@ impl Worker {
             transports: count(self.transports.len()),
             producers: count(self.producers.len()),
             consumers: count(self.consumers.len()),
+            timers: count(self.timers.len()),
             history_bytes: self.history.memory_bytes(),
         }
     }
