@@ -2,8 +2,8 @@
 //! figures that docs/performance.md quotes; the bounds here are twice as wide.
 
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use corecast_core::srtp::Sealer;
@@ -19,6 +19,9 @@ use corecast_wire::{
 const TRANSPORTS: u32 = 2_000;
 const CONSUMERS: u32 = 20_000;
 const PACKETS: u16 = 2_000;
+
+/// What one test allocates, another would find in its figures.
+static ALONE: Mutex<()> = Mutex::new(());
 
 fn resident_bytes() -> usize {
     let status = fs::read_to_string("/proc/self/status").expect("readable");
@@ -86,6 +89,7 @@ fn produce() -> ProduceOptions {
 
 #[test]
 fn objects_cost_what_the_documentation_says() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut machine = Machine { worker: Worker::new(Config::plain(std::time::Instant::now())), outbox: Outbox::new() };
     machine.must(&Command::CreateRouter { router: RouterId(1) }, &[]);
     machine.transport(0);
@@ -277,6 +281,7 @@ fn watched(kind: MediaKind, number: u32) -> ConsumeOptions {
 
 #[test]
 fn what_outlives_a_worker_is_as_small_as_the_documentation_says() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut keeping = Keeping::new();
     let local = Endpoint { id: EndpointId(0), local: ([127, 0, 0, 1], 4_000).into() };
     keeping.worker.open_webrtc(local, IceProtocol::Udp);
