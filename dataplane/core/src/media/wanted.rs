@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-use corecast_wire::MAX_ENCODINGS;
-
 use super::layers::bit;
 use crate::time::Instant;
 
@@ -42,22 +40,21 @@ pub(crate) struct Seen {
     pub(crate) needed_bps: Option<u64>,
 }
 
-/// The encodings of a producer, in the order in which they were announced.
-#[derive(Debug)]
-pub(crate) struct Wanted([Encoding; MAX_ENCODINGS]);
+/// The encodings of a producer, in the order in which they were announced; none before they were looked at, so that a
+/// producer which has sent nothing takes no memory here.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted(Vec<Encoding>);
 
-impl Default for Wanted {
-    fn default() -> Self {
-        let (idle_since, taken_since) = (None, None);
-        let fresh = Encoding { is_unwanted: false, idle_since, taken_since, patience: PATIENCE, needed_bps: 0 };
-        Self([fresh; MAX_ENCODINGS])
-    }
+impl Encoding {
+    const FRESH: Self =
+        Self { is_unwanted: false, idle_since: None, taken_since: None, patience: PATIENCE, needed_bps: 0 };
 }
 
 impl Wanted {
     /// Takes in what is seen of each encoding. True if another one is wanted now, or no longer is.
     pub(crate) fn update(&mut self, now: Instant, seen: &[Seen]) -> bool {
         let mut changes = false;
+        self.0.resize(seen.len(), Encoding::FRESH);
         for (encoding, seen) in self.0.iter_mut().zip(seen) {
             changes |= encoding.update(now, *seen);
         }

@@ -36,7 +36,8 @@ impl Worker {
             seen.is_taken = layer == Some(lowest) || taken & bit(encoding) != 0;
             seen.needed_bps = streams.get_mut(*stream).and_then(|stream| stream.rate(now)?.needed_bps());
         }
-        if producer.wanted_mut().update(now, &seen) {
+        let count = producer.streams().len();
+        if producer.wanted_mut().update(now, seen.get(..count).unwrap_or(&seen)) {
             let unwanted = producer.wanted().unwanted();
             let encodings = (0..8).filter(|encoding| unwanted & bit(*encoding) != 0).collect();
             let producer = producer.id();
