@@ -38,8 +38,8 @@ function worthwhile(track) {
 }
 
 /**
- * Gives a sender another track, or none. One of sound is inactive while it has none: otherwise Chromium 156's timestamps
- * stand still meanwhile, and viewers reckon that sound and pictures are apart by as much.
+ * Gives a sender another track, or none. One of sound is inactive while it has none: otherwise Chromium 156's
+ * timestamps stand still meanwhile, and viewers reckon that sound and pictures are apart by as much.
  */
 async function exchange({ sender, receiver }, track) {
   const isSound = receiver.track.kind === "audio";
