@@ -105,8 +105,8 @@ pub(crate) fn muted_and_off(stage: &Stage) {
     }
 }
 
-/// Sound that was off for a while goes with the pictures, as its receiver, a Chromium, reckons; it is told of the clocks
-/// by reports that come every few seconds.
+/// Sound that was off for a while goes with the pictures, as its receiver, a Chromium, reckons; it is told of the
+/// clocks by reports that come every few seconds.
 fn plays_together(visitor: &Visitor<'_>, peer: &str) {
     let mut apart_ms = Vec::new();
     for _ in 0..20 {

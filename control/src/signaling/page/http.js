@@ -3,6 +3,8 @@
 const LIMIT_MS = 10_000;
 
 /** The server answered, and not with what was asked for. */
+const REMOVED = "An operator has removed you from this room. Wait until you are invited.";
+
 export class Refused extends Error {
   /**
    * @param status of HTTP, or a code of protoo
@@ -43,7 +45,7 @@ export class Refused extends Error {
       case 401:
         return this.#wordsAboutToken;
       case 403:
-        if (/removed/.test(this.message)) return "An operator has removed you from this room. Wait until you are invited.";
+        if (/removed/.test(this.message)) return REMOVED;
         if (/not for room/.test(this.message)) return "Your token is for another room.";
         return /token/.test(this.message) ? "Your token is not for joining this call." : asSentence(this.message);
       case 429:
