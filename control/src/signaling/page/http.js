@@ -2,9 +2,9 @@
 
 const LIMIT_MS = 10_000;
 
-/** The server answered, and not with what was asked for. */
 const REMOVED = "An operator has removed you from this room. Wait until you are invited.";
 
+/** The server answered, and not with what was asked for. */
 export class Refused extends Error {
   /**
    * @param status of HTTP, or a code of protoo
