@@ -187,6 +187,8 @@ pub struct Bench {
     /// Datagrams of DTLS to this address are lost.
     pub cut_off: Option<SocketAddr>,
     dtls_datagrams: u64,
+    /// Datagrams of DTLS that left together, at most.
+    pub most_dtls_at_once: usize,
 }
 
 impl Bench {
@@ -227,6 +229,7 @@ impl Bench {
             lose_each: 0,
             cut_off: None,
             dtls_datagrams: 0,
+            most_dtls_at_once: 0,
         };
         bench.must(&Command::CreateRouter { router: RouterId(1) });
         bench
@@ -264,7 +267,9 @@ impl Bench {
         let Self { worker, outbox, peers, started, now, astray, media_to, lose_each, cut_off, dtls_datagrams, .. } =
             self;
         let at = *started + *now;
+        let mut dtls = 0;
         outbox.for_each_packet(worker.history(), |path, packet| {
+            dtls += usize::from(matches!(packet[0], 20..=63));
             if packet[0] >= 128 {
                 *media_to.entry(path.remote).or_default() += 1;
             }
@@ -283,6 +288,7 @@ impl Bench {
             peer.poll();
         });
         outbox.clear();
+        self.most_dtls_at_once = self.most_dtls_at_once.max(dtls);
         while let Some(event) = self.worker.poll_event() {
             self.events.push(event);
         }

@@ -90,6 +90,8 @@ pub const SCTP_MTU_BYTES: usize = 1_188;
 pub const MAX_ASSOCIATIONS: usize = 4_096;
 /// Part of what a path carries that data may take while its receiver wants pictures, in percent.
 pub const DATA_SHARE_PERCENT: u64 = 30;
+/// Packets of data channels that leave before the worker looks for media again.
+pub const DATA_TURN_PACKETS: usize = 16;
 /// Longest time that an SCTP packet waits for its turn while data is held to that share.
 pub const MAX_DATA_QUEUE_TIME: Duration = Duration::from_millis(200);
 /// Least time from the end of a transport's association to the next one.

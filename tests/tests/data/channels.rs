@@ -1,5 +1,6 @@
 //! Peers that behave.
 
+use corecast_core::limits::DATA_TURN_PACKETS;
 use corecast_tests::webrtc::Bench;
 use corecast_wire::{
     Command, ConsumerId, DataConsumerId, Discard, DtlsVersions, Event, ObjectStats, Reply, SctpState, TransportId,
@@ -258,6 +259,20 @@ fn data_takes_at_most_its_share_while_pictures_are_wanted() {
     room.run(20_000);
     let alone = seconds(&mut room, 5);
     assert!(alone > 7_000_000, "{alone} bit/s");
+}
+
+/// Media that comes while messages leave is looked for after a few packets.
+#[test]
+fn a_long_message_leaves_in_several_turns() {
+    let mut room = Room::of_two(DtlsVersions::V12, DtlsVersion::Dtls12);
+    let (one, _) = (room.open(1, labelled("chat")), room.open(2, labelled("chat")));
+    room.run(500);
+    for _ in 0..20 {
+        room.send(1, one, true, &[7; 60_000]);
+        room.run(100);
+    }
+    assert_eq!(room.received(2).len(), 20);
+    assert_eq!(room.bench.most_dtls_at_once, DATA_TURN_PACKETS, "and the window lets more of them go");
 }
 
 /// The total of a worker holds where no single receiver is at its limit.

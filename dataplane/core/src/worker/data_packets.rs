@@ -25,19 +25,26 @@ impl Worker {
     }
 
     /// Sends what an association has to send, as far as its turn has come, and follows what it tells. False if the
-    /// outbox is full.
-    pub(super) fn send_packets(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) -> bool {
+    /// outbox is full, or the packets that may leave in this turn are sent.
+    pub(super) fn send_packets(
+        &mut self,
+        now: Instant,
+        key: TransportKey,
+        left: &mut usize,
+        outbox: &mut Outbox,
+    ) -> bool {
         let share_bps = self.data_share_bps(now, key);
         if let Some(channels) = self.transports.get_mut(key).and_then(Transport::channels_mut) {
             channels.queue().limit(now, share_bps);
         }
         loop {
-            if outbox.wants_flush() {
+            if *left == 0 || outbox.wants_flush() {
                 return false;
             }
             let Some(channels) = self.transports.get_mut(key).and_then(Transport::channels_mut) else { return true };
             if let Some(packet) = channels.queue().pop(now) {
                 self.send_sctp(now, key, &packet, outbox);
+                *left -= 1;
                 continue;
             }
             let Some(association) = channels.association_mut() else { return true };

@@ -1,8 +1,8 @@
 //! Messages of data channels: SCTP in, what is said about channels, and messages out to data consumers.
 //!
 //! What arrives is taken in at once by its association; what comes of it is done when media has had its turn: one
-//! transport after the other sends what its association has to send, as long as the outbox has room, and then one
-//! message of it is passed on. So those to whom it goes have their turn before the next one.
+//! transport after the other sends what its association has to send, few packets in a turn, and then one message of it
+//! is passed on. So those to whom it goes have their turn before the next one.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,7 +13,7 @@ use super::round::Forward;
 use crate::data::{DataConsumer, DataProducer, subchannels};
 use crate::io::{Outbox, Timer};
 use crate::key::{DataConsumerKey, DataProducerKey, OfDataConsumer, OfDataProducer, Table, TransportKey};
-use crate::limits::{MAX_ASSOCIATIONS, MAX_CHANNELS_PER_TRANSPORT};
+use crate::limits::{DATA_TURN_PACKETS, MAX_ASSOCIATIONS, MAX_CHANNELS_PER_TRANSPORT};
 use crate::sctp::{Association, MessageKind, SendError, dcep};
 use crate::time::Instant;
 use crate::transport::{Channels, Opened, Transport};
@@ -90,10 +90,12 @@ impl Worker {
         (!self.messages.active.is_empty()).then(Instant::default)
     }
 
-    /// Sends what associations have to send and passes messages on, until nothing is left or the outbox is full.
+    /// Sends what associations have to send and passes messages on, until nothing is left, or the outbox is full, or so
+    /// much has left that media may have come meanwhile.
     pub(super) fn forward_messages(&mut self, now: Instant, outbox: &mut Outbox) -> Forward {
+        let mut packets = DATA_TURN_PACKETS;
         while let Some(key) = self.messages.active.front().copied() {
-            if !self.send_packets(now, key, outbox) {
+            if !self.send_packets(now, key, &mut packets, outbox) {
                 return Forward::Full;
             }
             self.messages.active.pop_front();

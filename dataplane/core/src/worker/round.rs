@@ -3,7 +3,7 @@
 /// Whether [`Worker::forward`] has more to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forward {
-    /// The outbox is full: send it, clear it, take in what has arrived and call again.
+    /// The outbox is full, or messages have had their turn: send it, clear it, take in what has arrived and call again.
     Full,
     /// Everything that arrived has been forwarded.
     Done,
