@@ -83,6 +83,8 @@ pub(crate) struct Pump {
     batch_at: Option<Instant>,
     /// When the thread fell asleep last, and nothing waited.
     idle_at: Instant,
+    /// The longest time for which a datagram of the newest batch had waited.
+    waited: Duration,
     /// Datagrams wait that the last turn had no time for, or the machine has more to forward.
     more_pending: bool,
     /// Requests wait that the last housekeeping had no time for.
@@ -139,6 +141,7 @@ impl Pump {
             latency: Latency::new(),
             batch_at: None,
             idle_at: Instant::default(),
+            waited: Duration::ZERO,
             more_pending: false,
             // Requests may have come with the configuration.
             requests_wait: true,
@@ -176,6 +179,9 @@ impl Pump {
         }
         let before = self.driver.traffic();
         self.more_pending = self.take_in(now);
+        if self.driver.traffic().receive_overflows > before.receive_overflows {
+            self.worker.receive_overflowed(self.waited);
+        }
         if let Some(since) = self.worker.waiting_since(now) {
             self.batch_at = Some(self.batch_at.map_or(since, |at| at.min(since)));
         }
@@ -231,6 +237,7 @@ impl Pump {
 
     fn take_in_datagrams(&mut self, now: Instant) -> bool {
         let (mut datagrams, mut bytes) = (0, 0);
+        self.waited = Duration::ZERO;
         let unix_now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.driver.set_time(unix_now);
         while let Some(datagram) = self.driver.next_datagram() {
@@ -240,6 +247,7 @@ impl Pump {
                 datagram.taken_in_ns.map_or(Duration::ZERO, |at| unix_now.saturating_sub(Duration::from_nanos(at)));
             // No longer than since nothing waited, whatever becomes of the system's clock meanwhile.
             let arrived = (now - waited).max(self.idle_at);
+            self.waited = self.waited.max(now.since(arrived));
             self.worker.handle_datagram(now, arrived, datagram.path, datagram.bytes, &mut self.outbox);
             assert!(!self.config.test_hooks || !datagram.bytes.ends_with(POISON), "it was poison");
             if self.outbox.wants_flush() {

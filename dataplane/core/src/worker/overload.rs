@@ -3,8 +3,9 @@
 //!
 //! Each stream has an age at which its media is shed while the worker stays behind: sound the highest, pictures lower,
 //! upper layers of pictures the lowest, and of two alike one goes first. So the age of what waits settles where the
-//! rest is as much as the worker can forward. A stream that is shed comes back when the worker has caught up; its
-//! receivers then begin with a key frame, without a gap in their numbers.
+//! rest is as much as the worker can forward. A stream that is shed comes back when that age has fallen well below its
+//! own: one after the other, so that the worker is never without work while their receivers wait for key frames, with
+//! which they begin, without a gap in their numbers.
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use corecast_wire::{Discard, MediaKind};
 
 use super::Worker;
 use crate::key::StreamKey;
+use crate::media::SlotRef;
 use crate::time::Instant;
 
 /// Among so many streams alike each is shed at another age.
@@ -22,6 +24,9 @@ const STEPS: u32 = 8;
 pub(super) struct Overload {
     /// Age at which media is of no use.
     max_age: Duration,
+    /// What the ages at which streams are shed are parts of: the same, or what history and the kernel's buffers hold if
+    /// that is less, for the rest is lost there, of whatever stream it is.
+    span: Duration,
     /// Between RTP packets of one transport on average.
     packet_interval: Duration,
     /// Since when all rounds have begun with something that had waited.
@@ -35,7 +40,7 @@ pub(super) struct Overload {
 impl Overload {
     pub(super) fn new(max_age: Duration, max_packets_per_s: u32) -> Self {
         let packet_interval = Duration::from_secs(1) / max_packets_per_s.max(1);
-        Self { max_age, packet_interval, since: None, last: Instant::default(), oldest: Duration::ZERO }
+        Self { max_age, span: max_age, packet_interval, since: None, last: Instant::default(), oldest: Duration::ZERO }
     }
 
     /// Between RTP packets of one transport on average, at least.
@@ -47,9 +52,9 @@ impl Overload {
     /// also waits while the round is sent.
     fn patience(&self, kind: MediaKind, layer: u8, step: u32) -> Duration {
         match (kind, layer) {
-            (MediaKind::Audio, _) => self.max_age / 8 * 5,
-            (MediaKind::Video, 0) => self.max_age / 8 * 3 + self.max_age / (8 * STEPS) * (step % STEPS),
-            (MediaKind::Video, layer) => self.max_age / 8 * 3 / (u32::from(layer) + 1),
+            (MediaKind::Audio, _) => self.span / 8 * 5,
+            (MediaKind::Video, 0) => self.span / 8 * 3 + self.span / (8 * STEPS) * (step % STEPS),
+            (MediaKind::Video, layer) => self.span / 8 * 3 / (u32::from(layer) + 1),
         }
     }
 
@@ -58,16 +63,33 @@ impl Overload {
     fn sheds(&mut self, now: Instant, age: Duration, patience: Duration, is_shed: bool) -> bool {
         self.oldest = self.oldest.max(age);
         // The worker has caught up if the last round began long before the oldest packet of this one came.
-        let since = self.since.filter(|_| now.since(self.last) <= age.saturating_add(self.max_age / 8));
+        let since = self.since.filter(|_| now.since(self.last) <= age.saturating_add(self.slack()));
         let Some(since) = since.filter(|_| age <= self.max_age) else { return age > self.max_age };
-        is_shed || age > patience && now.since(since) >= self.max_age
+        if is_shed {
+            age > patience.saturating_sub(self.slack())
+        } else {
+            age > patience && now.since(since) >= self.max_age
+        }
     }
 
     /// A round begins: all of its streams have been asked for.
     fn begin(&mut self, now: Instant) {
-        let waited = std::mem::take(&mut self.oldest) > self.max_age / 8;
+        let waited = std::mem::take(&mut self.oldest) > self.slack();
         self.last = now;
         self.since = waited.then(|| self.since.unwrap_or(now));
+        if !waited {
+            self.span = self.max_age;
+        }
+    }
+
+    /// What waited no longer than this did not wait.
+    fn slack(&self) -> Duration {
+        self.span / 8
+    }
+
+    /// Packets were lost because what was there to hold them was full, with what had waited for so long.
+    fn overflowed(&mut self, waited: Duration) {
+        self.span = self.span.min(waited / 2 * 3).max(self.max_age / 4);
     }
 }
 
@@ -76,10 +98,17 @@ impl Worker {
     pub(super) fn shed(&mut self, now: Instant, key: StreamKey) -> bool {
         let Some(stream) = self.streams.get_mut(key) else { return true };
         let Some(oldest) = stream.round().first() else { return false };
+        let age = |slot: &SlotRef| self.history.current(*slot).map(|packet| now.since(packet.arrived));
         // What has left history while it waited is as old as can be.
-        let age = self.history.current(*oldest).map_or(Duration::MAX, |oldest| now.since(oldest.arrived));
+        let (age, held) = match age(oldest) {
+            Some(age) => (age, None),
+            None => (Duration::MAX, Some(stream.round().iter().find_map(age).unwrap_or_default())),
+        };
+        if let Some(held) = held {
+            self.overload.overflowed(held);
+        }
         let was_shed = stream.is_shed();
-        if age <= self.overload.max_age / 8 && !was_shed {
+        if age <= self.overload.slack() && !was_shed {
             return false;
         }
         let Some(producer) = self.producers.get(stream.producer()) else { return false };
@@ -106,6 +135,11 @@ impl Worker {
                 subscriber.resynchronise();
             }
         }
+    }
+
+    /// The kernel has lost datagrams, since its buffers were full; what it hands out has waited for so long.
+    pub fn receive_overflowed(&mut self, waited: Duration) {
+        self.overload.overflowed(waited);
     }
 
     /// The round has begun.
