@@ -19,7 +19,7 @@ use crate::driver::arena::{Region, memory_file};
 use crate::keeper::Keeper;
 
 /// Names the layout of the file; another version of corecast leaves what it does not understand.
-const MAGIC: u64 = u64::from_le_bytes(*b"corekp02");
+const MAGIC: u64 = u64::from_le_bytes(*b"corekp03");
 const HEAD_BYTES: u64 = 4_096;
 /// A half for words: two million of them. Pages that are not touched take no memory.
 const WORDS_BYTES: u64 = 32 << 20;

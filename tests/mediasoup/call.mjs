@@ -66,6 +66,8 @@ const [stats] = await bob.recv.getStats();
 assert.deepEqual([stats.type, stats.iceState, stats.dtlsState], ['webrtc-transport', 'completed', 'connected']);
 assert.ok(stats.bytesSent > 10_000 && stats.availableOutgoingBitrate > 0, JSON.stringify(stats));
 await until('a trace of the bitrate', () => bob.states.includes('trace bwe'));
+await until('traces of padding that probes the path, if there was any', async () =>
+  bob.states.includes('trace probation') === (await bob.recv.getStats())[0].probationBytesSent > 0);
 
 // Layers: the highest at first, the lowest when it is asked for, and back.
 const width = (wanted) => until(`pictures of ${wanted}`, async () => (await viewer('received', video)).frameWidth === wanted);
@@ -120,6 +122,21 @@ const silenced = next(toViewer, 'dataproducerclose');
 bot.close();
 await silenced;
 assert.equal(await dataConsumer.getBufferedAmount(), 0);
+
+// A client that closes a channel takes its data consumer with it, and not its data producer: that is the application's,
+// and when it closes that, who hears it has the channel closed.
+const another = await viewer('consumeData', dataProducer);
+await bob.made.get(another).dump();
+await viewer('closeData', another);
+await until('its end', () => bob.made.get(another).dump().then(() => false, ({ message }) => /not found/.test(message)));
+await publisher('closeData');
+await until('the channel is closed on either side', async () => (await publisher('channelState')) === 'closed');
+assert.deepEqual((await alice.made.get(dataProducer).dump()).id, dataProducer);
+assert.equal(await viewer('channelState', dataConsumer.id), 'open');
+const over = next(dataConsumer, 'dataproducerclose');
+alice.made.get(dataProducer).close();
+await over;
+await until('the viewer is told by its channel', async () => (await viewer('channelState', dataConsumer.id)) === 'closed');
 
 // ICE restarts, and pictures go on.
 const iceParameters = await bob.recv.restartIce();

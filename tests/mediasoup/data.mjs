@@ -62,6 +62,17 @@ words.forEach((word) => talk.send(word));
 await until('every word', () => heard.length === words.length);
 assert.deepEqual(heard, words);
 assert.match((await refused(leaving.send('x'.repeat(1001)))).message, /message/);
+// Sizes that the application gives: so much waits on a stream, and no more is taken.
+const narrow = await near.createPlainTransport({ listenInfo: LOCAL, enableSctp: true, sctpPerStreamSendQueueLimit: 2500 });
+const full = await narrow.consumeData({ dataProducerId: talk.id });
+const isFull = next(full, 'sctpsendbufferfull');
+await narrow.connect({ ip: '127.0.0.1', port: 9 });
+for (let time = 0; time < 3; time++) talk.send('x'.repeat(1000));
+await until('three wait', async () => (await full.getBufferedAmount()) === 3000);
+talk.send('one more');
+await isFull;
+assert.equal(await full.getBufferedAmount(), 3000);
+narrow.close();
 assert.ok((await refused(passive.produceData({ sctpStreamParameters: { streamId: 65535 } }))) instanceof TypeError);
 const over = next(passive, 'sctpstatechange');
 active.close();

@@ -21,7 +21,7 @@ export function peer(room) {
         : { listenInfos: [{ protocol: 'udp', ...announced }, { protocol: 'tcp', ...announced }] };
       const transport = await room.router.createWebRtcTransport({ ...where,
         enableUdp: true, enableTcp: true, preferUdp: true, initialAvailableOutgoingBitrate: 1_000_000, enableSctp: true });
-      await transport.enableTraceEvent(['bwe']);
+      await transport.enableTraceEvent(['bwe', 'probation']);
       await transport.setMaxIncomingBitrate(5_000_000);
       transport.on('icestatechange', (state) => this.states.push(`ice ${state}`));
       transport.on('dtlsstatechange', (state) => this.states.push(`dtls ${state}`));

@@ -75,8 +75,15 @@ window.page = {
     const parameters = await ask('consumeData', (await transport('recv')).id, dataProducerId);
     const consumer = await transports.recv.consumeData(parameters);
     consumer.on('message', (message) => messages.push(message));
+    consumers.set(consumer.id, consumer);
     return consumer.id;
   },
+
+  /** Closes a channel that is received, or the one that is sent. */
+  closeData(id) { (consumers.get(id) ?? channel).close(); },
+
+  /** The state of the same. */
+  channelState: (id) => (consumers.get(id) ?? channel).readyState,
 
   messages: () => messages,
 

@@ -61,8 +61,11 @@ const late = await egress.consume({ producerId: producer.id, rtpCapabilities: ro
 speak();
 await until('both consumers get it', () => receiver.rtp(late.rtpParameters.encodings[0].ssrc).length === 5);
 
-// Dumps and statistics.
+// Dumps and statistics. Bytes are those of whole RTP packets.
 const [received] = await producer.getStats();
+assert.equal(received.byteCount, 15 * (12 + 'packet 100'.length));
+const arrived = receiver.rtp(out).reduce((bytes, packet) => bytes + packet.length, 0);
+assert.equal((await consumer.getStats())[0].byteCount, arrived);
 assert.deepEqual([received.type, received.kind, received.mimeType, received.ssrc, received.packetCount],
   ['inbound-rtp', 'audio', 'audio/opus', 1111, 15]);
 const [sent, source] = await consumer.getStats();
@@ -151,6 +154,26 @@ await watcher.setPriority(5);
 assert.equal(watcher.priority, 5);
 await until('the sender is asked for a key frame', () => sender.rtcp.length > 0);
 clearInterval(filming);
+
+// Layers within an encoding: each is counted with those below it, headers and all, and what is not there is nothing.
+const layered = await ingress.produce({ kind: 'video', rtpParameters: { ...vp8(3000),
+  encodings: [{ ssrc: 3000, rtx: { ssrc: 3001 }, scalabilityMode: 'L1T3' }] } });
+assert.equal(layered.type, 'svc');
+const ofLayer = (temporal) => Buffer.concat([Buffer.from([0x90, 0x20, temporal << 6]), keyFrame.subarray(1), Buffer.alloc(88)]);
+const layering = setInterval(() => {
+  frame++;
+  sender.send(rtp({ payloadType: 96, sequence: frame, timestamp: frame * 3000, ssrc: 3000, marker: true, payload: ofLayer(frame % 2) }),
+    ingress.tuple.localPort);
+}, 10);
+const ofLayers = await until('both layers have a bitrate', async () => {
+  const stats = (await layered.getStats())[0];
+  return stats?.bitrateByLayer['0.1'] > 0 && stats;
+});
+clearInterval(layering);
+const { '0.0': lower, '0.1': upper, '0.2': none } = ofLayers.bitrateByLayer;
+assert.ok(lower > 0 && Math.abs(upper / lower - 2) < 0.2 && none === 0, JSON.stringify(ofLayers));
+assert.equal(ofLayers.byteCount, ofLayers.packetCount * (12 + ofLayer(0).length));
+layered.close();
 
 // Opus without sound: one consumer does without it, and its numbers have no holes there.
 const speech = await ingress.produce({ kind: 'audio', rtpParameters: opus(9000) });

@@ -13,7 +13,7 @@ await egress.connect({ ip: '127.0.0.1', port: receiver.port });
 const ORIENTATION = 5;
 const producer = await ingress.produce({ kind: 'video',
   rtpParameters: { ...vp8(1000), headerExtensions: [{ uri: 'urn:3gpp:video-orientation', id: ORIENTATION }] } });
-const consumer = await egress.consume({ producerId: producer.id, rtpCapabilities: router.rtpCapabilities });
+const consumer = await egress.consume({ producerId: producer.id, rtpCapabilities: router.rtpCapabilities, mid: '7' });
 const out = consumer.rtpParameters.encodings[0].ssrc;
 
 const told = (traced) => {
@@ -67,6 +67,7 @@ const [second] = of(ofProducer, 'rtp');
 assert.deepEqual([second.info.rtpPacket.sequenceNumber, second.info.rtpPacket.isKeyFrame], [sequence, false]);
 assert.deepEqual(of(ofConsumer, 'keyframe').map(({ direction, info }) => [direction, info.rtpPacket.ssrc]), [['out', out]]);
 assert.deepEqual(of(ofConsumer, 'rtp').map(({ info }) => info.rtpPacket.ssrc), [out]);
+for (const { info } of ofConsumer) assert.equal(info.rtpPacket.mid, '7');
 
 // What receivers ask for comes in at the consumer and goes out at the producer.
 const feedback = (type, format, media, body = Buffer.alloc(0)) => {

@@ -325,7 +325,7 @@ fn an_idle_association_takes_little_memory() {
     const MAX_IDLE_BYTES: usize = 8 * 1_024;
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut bench = Bench::new(DtlsVersions::V12);
-    bench.sctp = Some(SctpOptions { port: 5_000, max_message_bytes: 0 });
+    bench.sctp = Some(SctpOptions::new(5_000, 0));
     let mut peers: Vec<_> = (1..=PEERS).map(|number| BarePeer::join(&mut bench, RouterId(1), number)).collect();
     // Whatever is made once in a process is made now.
     let _ = associate(&mut bench, &mut peers[0]);

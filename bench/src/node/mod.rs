@@ -1,6 +1,7 @@
 //! `corecast-bench mediasoup`: corecast as mediasoup's worker, driven through mediasoup's Node library as an
 //! application does, and another worker in its place, with the same load.
 
+mod most;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -47,6 +48,17 @@ pub struct MediasoupArgs {
     /// How packets are spread over time
     #[arg(long, value_enum, default_value = "pacer")]
     profile: Profile,
+    /// WebRTC transports that are made, connected and given a consumer, for the time of these calls
+    #[arg(
+        long,
+        value_name = "VIEWERS",
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
+    joins: u32,
+    /// Look for the most packets a second that are forwarded without loss, after the load that is measured
+    #[arg(long, conflicts_with = "meeting")]
+    most: bool,
     #[command(flatten)]
     setting: Setting,
 }
@@ -64,6 +76,14 @@ struct MediasoupFigures {
     connect_p99_us: f64,
     consume_p50_us: f64,
     consume_p99_us: f64,
+    create_webrtc_p50_us: f64,
+    create_webrtc_p99_us: f64,
+    connect_webrtc_p50_us: f64,
+    connect_webrtc_p99_us: f64,
+    consume_webrtc_p50_us: f64,
+    consume_webrtc_p99_us: f64,
+    /// Most packets a second without loss, if they were looked for.
+    most_pps: Option<u64>,
     /// Resident memory that a transport and its consumers have added, in bytes.
     bytes_per_transport: u64,
 }
@@ -96,19 +116,24 @@ pub fn run(args: &MediasoupArgs) -> anyhow::Result<()> {
 }
 
 fn measure(args: &MediasoupArgs, run: &Run<'_>, name: &str, path: &Path) -> anyhow::Result<MediasoupFigures> {
-    let (mut calls, mut grown) = (Calls::default(), 0);
+    let (mut calls, mut grown, mut most) = (Calls::default(), 0, None);
     let window = run.attempt(name, |show| {
         let mut worker = NodeWorker::start(path, &args.modules, run.setup.core)?;
         let before = worker.resident_bytes()?;
         let mut generator = Generator::connect(&run.load, &mut worker)?;
         grown = worker.resident_bytes()?.saturating_sub(before);
-        calls = worker.calls().clone();
-        generator.measure(&mut worker, run.timing(), show)
+        calls = worker.join(args.joins)?;
+        let window = generator.measure(&mut worker, run.timing(), show)?;
+        if args.most {
+            most = Some(most::look(&mut generator, &mut worker, run, &window)?);
+        }
+        Ok(window)
     })?;
-    Ok(figures(name, run, window, &calls, grown))
+    let of_calls = figures(name, run, window, &calls);
+    Ok(MediasoupFigures { bytes_per_transport: grown / calls.create.len().max(1) as u64, most_pps: most, ..of_calls })
 }
 
-fn figures(name: &str, run: &Run<'_>, window: Window, calls: &Calls, grown: u64) -> MediasoupFigures {
+fn figures(name: &str, run: &Run<'_>, window: Window, calls: &Calls) -> MediasoupFigures {
     let outcome = Outcome { window, floors: Vec::new(), io: run.setup.io, warnings: Vec::new() };
     let quantile = |of: &[f64], quantile: f64| {
         let mut sorted = of.to_vec();
@@ -125,7 +150,14 @@ fn figures(name: &str, run: &Run<'_>, window: Window, calls: &Calls, grown: u64)
         connect_p99_us: quantile(&calls.connect, 0.99),
         consume_p50_us: quantile(&calls.consume, 0.5),
         consume_p99_us: quantile(&calls.consume, 0.99),
-        bytes_per_transport: grown / calls.create.len().max(1) as u64,
+        create_webrtc_p50_us: quantile(&calls.create_webrtc, 0.5),
+        create_webrtc_p99_us: quantile(&calls.create_webrtc, 0.99),
+        connect_webrtc_p50_us: quantile(&calls.connect_webrtc, 0.5),
+        connect_webrtc_p99_us: quantile(&calls.connect_webrtc, 0.99),
+        consume_webrtc_p50_us: quantile(&calls.consume_webrtc, 0.5),
+        consume_webrtc_p99_us: quantile(&calls.consume_webrtc, 0.99),
+        most_pps: None,
+        bytes_per_transport: 0,
     }
 }
 
@@ -149,6 +181,12 @@ fn print(measured: &[MediasoupFigures]) {
     row("createPlainTransport p50, p99", &|of| both(of.create_p50_us, of.create_p99_us));
     row("connect p50, p99", &|of| both(of.connect_p50_us, of.connect_p99_us));
     row("consume p50, p99", &|of| both(of.consume_p50_us, of.consume_p99_us));
+    row("createWebRtcTransport p50, p99", &|of| both(of.create_webrtc_p50_us, of.create_webrtc_p99_us));
+    row("its connect p50, p99", &|of| both(of.connect_webrtc_p50_us, of.connect_webrtc_p99_us));
+    row("its consume p50, p99", &|of| both(of.consume_webrtc_p50_us, of.consume_webrtc_p99_us));
+    if measured.iter().any(|of| of.most_pps.is_some()) {
+        row("most without loss, per second", &|of| of.most_pps.map_or_else(|| "-".into(), grouped));
+    }
     row("memory per transport, bytes", &|of| grouped(of.bytes_per_transport));
     println!("{rows}");
     if let [own, other] = measured

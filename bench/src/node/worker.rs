@@ -27,6 +27,9 @@ pub(super) struct Calls {
     pub(super) create: Vec<f64>,
     pub(super) connect: Vec<f64>,
     pub(super) consume: Vec<f64>,
+    pub(super) create_webrtc: Vec<f64>,
+    pub(super) connect_webrtc: Vec<f64>,
+    pub(super) consume_webrtc: Vec<f64>,
 }
 
 #[derive(Deserialize)]
@@ -38,7 +41,6 @@ struct Started {
 struct Connected {
     publish_to: Vec<u16>,
     subscribed: Vec<Subscribed>,
-    took: Calls,
 }
 
 #[derive(Deserialize)]
@@ -69,7 +71,6 @@ pub(super) struct NodeWorker {
     from: BufReader<ChildStdout>,
     /// Process id of the worker.
     pid: u32,
-    calls: Calls,
     /// What it has used to tell what it has done.
     asked: Duration,
 }
@@ -95,7 +96,7 @@ impl NodeWorker {
             .context("taskset, node")?;
         let to = node.stdin.take().context("Node's input")?;
         let from = BufReader::new(node.stdout.take().context("Node's output")?);
-        let mut this = Self { node, to, from, pid: 0, calls: Calls::default(), asked: Duration::ZERO };
+        let mut this = Self { node, to, from, pid: 0, asked: Duration::ZERO };
         let Started { pid } = this.answer()?;
         this.pid = pid;
         // mediasoup does not pin its worker.
@@ -104,9 +105,12 @@ impl NodeWorker {
         Ok(this)
     }
 
-    /// How long the library's calls took.
-    pub(super) const fn calls(&self) -> &Calls {
-        &self.calls
+    /// Makes WebRTC transports for so many viewers, and closes them. Returns how long these and all calls before took.
+    ///
+    /// # Errors
+    /// The worker refuses.
+    pub(super) fn join(&mut self, viewers: u32) -> anyhow::Result<Calls> {
+        self.ask(&json!({ "viewers": viewers }))
     }
 
     /// Resident memory of the worker.
@@ -175,8 +179,7 @@ impl Target for NodeWorker {
         });
         let subscribers: Vec<_> = subscribers.collect();
         let request = json!({ "connect": { "publishers": publishers, "subscribers": subscribers } });
-        let Connected { publish_to, subscribed, took } = self.ask(&request)?;
-        self.calls = took;
+        let Connected { publish_to, subscribed } = self.ask(&request)?;
         let mut route = Route { publish_to: publish_to.into_iter().map(local).collect(), ..Route::default() };
         for Subscribed { port, key, promised } in subscribed {
             route.send_from.push(local(port));

@@ -28,7 +28,7 @@ impl Room {
             Some(pipe) => pipe,
             none => {
                 let max_message_bytes = u32::try_from(MAX_MESSAGE_BYTES).unwrap_or(u32::MAX);
-                let ends = self.open_pipe(site, Some(SctpOptions { port: PORT, max_message_bytes })).await?;
+                let ends = self.open_pipe(site, Some(SctpOptions::new(PORT, max_message_bytes))).await?;
                 none.insert(MessagePipe { ends, crossing: BTreeMap::new() })
             }
         };

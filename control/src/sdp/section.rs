@@ -271,7 +271,7 @@ fn data(media: &Media, attributes: Attributes<'_>, place: &Place) -> Result<Sect
             u32::try_from(size).unwrap_or(u32::MAX)
         }
     };
-    Ok(SectionKind::Data(SctpOptions { port, max_message_bytes }))
+    Ok(SectionKind::Data(SctpOptions::new(port, max_message_bytes)))
 }
 
 /// The words that an answer repeats, checked: they go back on a line of ours.

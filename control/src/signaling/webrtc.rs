@@ -96,7 +96,7 @@ impl StreamBody {
 /// What data channels are made with: the client takes messages as long as browsers do.
 pub(super) fn sctp_options() -> SctpOptions {
     let max_message_bytes = u32::try_from(MAX_MESSAGE_BYTES).unwrap_or(u32::MAX);
-    SctpOptions { port: SCTP_PORT, max_message_bytes }
+    SctpOptions::new(SCTP_PORT, max_message_bytes)
 }
 
 /// Delivery of a stream, as mediasoup writes it.

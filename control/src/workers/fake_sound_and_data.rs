@@ -108,6 +108,7 @@ pub(super) fn consumer_stats(consumer: ConsumerId, transport: TransportId, produ
         limited_by: None,
         packet_count: 0,
         byte_count: 0,
+        rtp_byte_count: 0,
         packets_retransmitted: 0,
         nack_count: 0,
         nack_packet_count: 0,

@@ -443,7 +443,8 @@ impl FakeWorker {
     fn transport_stats(&self, transport: TransportId) -> ObjectStats {
         let (router, local) = self.transports[&transport];
         let available_bps = Some(1_000_000);
-        let outgoing = OutgoingStats { available_bps, cause: OutgoingCause::Start, queue_us: 0, wanted_bps: 2_000_000 };
+        let (cause, wanted_bps) = (OutgoingCause::Start, 2_000_000);
+        let outgoing = OutgoingStats { available_bps, cause, queue_us: 0, wanted_bps, lost_share: 0 };
         ObjectStats::Transport(TransportStats {
             transport,
             router,

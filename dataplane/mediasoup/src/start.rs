@@ -30,6 +30,8 @@ const MAX_SOUND_WAIT_US: u32 = 5_000;
 const MAX_MEDIA_AGE_MS: u32 = 200;
 const MAX_PACKETS_PER_S: u32 = 20_000;
 const BUFFER_BYTES: u32 = 1 << 20;
+/// Most of messages that one association holds, whatever the application gives it; all together hold 256 MiB.
+const MAX_SEND_BUFFER_BYTES: u32 = 8 << 20;
 /// mediasoup's default of `iceConsentTimeout`.
 const CONSENT_TIMEOUT_MS: u32 = 30_000;
 
@@ -102,7 +104,7 @@ fn serve(options: &Options, certificate: Certificate, sandbox: Sandbox) -> Resul
         max_sound_wait_us: MAX_SOUND_WAIT_US,
         max_media_age_ms: MAX_MEDIA_AGE_MS,
         max_packets_per_s: MAX_PACKETS_PER_S,
-        data: DataLimits::DEFAULT,
+        data: DataLimits { send_buffer_bytes: MAX_SEND_BUFFER_BYTES, ..DataLimits::DEFAULT },
         webrtc: Some(WebRtcConfig {
             listen: Vec::new(),
             tcp: false,

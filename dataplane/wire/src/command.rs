@@ -175,7 +175,14 @@ pub enum Command {
         /// The kinds.
         events: TraceEvents,
     },
-    /// The same of a consumer ([`crate::Event::ConsumerTraced`]).
+    /// Choose whether padding that probes a transport's path is told ([`crate::Event::Probed`]).
+    TraceProbes {
+        /// Which one.
+        transport: TransportId,
+        /// Whether it is.
+        traced: bool,
+    },
+    /// The same as [`Self::TraceProducer`] of a consumer ([`crate::Event::ConsumerTraced`]).
     TraceConsumer {
         /// Which one.
         consumer: ConsumerId,

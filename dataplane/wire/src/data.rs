@@ -11,6 +11,44 @@ pub struct SctpOptions {
     pub port: u16,
     /// Longest message that the remote side takes, in bytes (`a=max-message-size`, RFC 8841 section 6); 0 for any.
     pub max_message_bytes: u32,
+    /// What this association alone may hold.
+    pub buffers: SctpBuffers,
+    /// Who closes what is on a stream.
+    pub closing: StreamClosing,
+}
+
+impl SctpOptions {
+    /// One with this port, to a side that takes messages of so many bytes.
+    #[must_use]
+    pub const fn new(port: u16, max_message_bytes: u32) -> Self {
+        Self { port, max_message_bytes, buffers: SctpBuffers::OF_WORKER, closing: StreamClosing::WithStream }
+    }
+}
+
+/// Bounds of what one association holds, beside [`DataLimits`], above which they count for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SctpBuffers {
+    /// Nothing more is taken to send while so many bytes wait to be sent for the first time.
+    pub send_bytes: u32,
+    /// The same of one stream.
+    pub stream_send_bytes: u32,
+    /// Bytes that the remote side may send before they are taken; 1,500 at least.
+    pub recv_window_bytes: u32,
+}
+
+impl SctpBuffers {
+    /// No others than those of the worker.
+    pub const OF_WORKER: Self = Self { send_bytes: u32::MAX, stream_send_bytes: u32::MAX, recv_window_bytes: u32::MAX };
+}
+
+/// Who closes the data producer and the data consumers of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StreamClosing {
+    /// They close with their stream, when the remote side has closed it or the association is over.
+    WithStream,
+    /// As with mediasoup: control closes them, and their stream is reset when it does. A data channel that the remote
+    /// side closes takes its data consumers with it, and leaves its data producer.
+    ByControl,
 }
 
 /// What data channels may hold of messages.

@@ -158,6 +158,13 @@ pub enum Event {
         /// The packet.
         trace: PacketTrace,
     },
+    /// Padding has left to probe the path to a transport's receiver, and control has asked to be told.
+    Probed {
+        /// Which transport.
+        transport: TransportId,
+        /// How many packets.
+        packets: u32,
+    },
     /// A producer's sender holds its camera otherwise, or has said for the first time how.
     VideoOrientationChanged {
         /// Which producer.

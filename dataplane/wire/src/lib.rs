@@ -27,8 +27,8 @@ mod worker_config;
 
 pub use command::{Command, CommandError, Reply, TestHook};
 pub use data::{
-    ConsumeDataOptions, DataConsumerStats, DataLimits, DataProducerStats, ProduceDataOptions, SctpOptions, SctpState,
-    SctpStreamParameters, Subchannels,
+    ConsumeDataOptions, DataConsumerStats, DataLimits, DataProducerStats, ProduceDataOptions, SctpBuffers, SctpOptions,
+    SctpState, SctpStreamParameters, StreamClosing, Subchannels,
 };
 pub use discard::{Discard, Discards};
 pub use event::{Event, StartError};

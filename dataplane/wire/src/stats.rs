@@ -140,6 +140,9 @@ pub struct OutgoingStats {
     pub queue_us: u32,
     /// What its consumers would take if all of it were there, in bits per second.
     pub wanted_bps: u64,
+    /// Share of packets that the receiver has said not to have, in 1/65,536: a mean in which the newest feedback of
+    /// single packets weighs most.
+    pub lost_share: u16,
 }
 
 /// What changed an estimate last.
@@ -200,8 +203,8 @@ pub struct StreamStats {
     pub packet_count: u64,
     /// Their payload, in bytes.
     pub byte_count: u64,
-    /// Payload of pictures, in bytes, that a receiver of layers up to these gets, by spatial layer within the encoding
-    /// and by temporal layer; what is above the fourth counts as the fourth.
+    /// RTP packets that have a payload, in bytes, by spatial layer within the encoding and by temporal layer; what is
+    /// above the fourth counts as the fourth. With headers and padding, without what SRTP and retransmission add.
     pub layer_bytes: [[u64; 4]; 4],
     /// Cumulative loss (RFC 3550 section 6.4.1).
     pub packets_lost: i64,
@@ -279,6 +282,8 @@ pub struct ConsumerStats {
     pub packet_count: u64,
     /// Their payload, in bytes.
     pub byte_count: u64,
+    /// The same packets with headers and padding, in bytes, without what SRTP adds.
+    pub rtp_byte_count: u64,
     /// Packets retransmitted.
     pub packets_retransmitted: u64,
     /// NACK messages received.

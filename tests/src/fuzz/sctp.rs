@@ -24,7 +24,7 @@ const BUILT: u16 = u16::MAX;
 pub fn sctp(data: &[u8]) {
     fastrand::seed(1);
     let mut bench = Bench::new(DtlsVersions::V12);
-    bench.sctp = Some(SctpOptions { port: 5_000, max_message_bytes: 0 });
+    bench.sctp = Some(SctpOptions::new(5_000, 0));
     let mut peer = BarePeer::join(&mut bench, RouterId(1), 1);
     let (tag, numbers) = associate(&mut bench, &mut peer);
     let mut rest = data;

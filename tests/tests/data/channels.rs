@@ -3,12 +3,13 @@
 use corecast_core::limits::DATA_TURN_PACKETS;
 use corecast_tests::webrtc::Bench;
 use corecast_wire::{
-    Command, ConsumerId, DataConsumerId, Discard, DtlsVersions, Event, ObjectStats, Reply, SctpState, TransportId,
+    Command, ConsumerId, DataConsumerId, Discard, DtlsVersions, Event, ObjectStats, Reply, SctpBuffers, SctpOptions,
+    SctpState, StreamClosing, TransportId,
 };
 use str0m::channel::{ChannelConfig, Reliability};
 use str0m::config::DtlsVersion;
 
-use crate::{Room, labelled};
+use crate::{Room, SCTP, labelled};
 
 /// What a receiver says that its path carries.
 const ESTIMATE_BPS: u64 = 1_000_000;
@@ -228,6 +229,35 @@ fn the_send_buffer_is_that_of_the_settings() {
     assert_eq!(room.bench.worker.totals().discards.get(Discard::SendBufferFull), 10);
 }
 
+/// An association may have less than the operator allows, in all and for each stream; not more.
+#[test]
+fn an_association_may_be_given_less_than_the_settings_allow() {
+    let refused = |buffers: SctpBuffers| {
+        let mut room = Room::new(Bench::new(DtlsVersions::V12));
+        room.bench.sctp = Some(SctpOptions { buffers, ..SCTP });
+        room.bench.join(1, true, DtlsVersion::Dtls12);
+        room.bench.join(2, true, DtlsVersion::Dtls12);
+        room.run(2_000);
+        room.start();
+        let (one, _) = (room.open(1, labelled("chat")), room.open(2, labelled("chat")));
+        room.run(500);
+        room.bench.cut_off = Some(room.bench.peers[1].address);
+        for _ in 0..60 {
+            room.send(1, one, true, &[7; 30_000]);
+            room.run(20);
+        }
+        room.bench.worker.totals().discards.get(Discard::SendBufferFull)
+    };
+    let of_worker = refused(SctpBuffers::OF_WORKER);
+    assert!(of_worker > 20, "{of_worker} of 60 did not fit a megabyte");
+    for buffers in [
+        SctpBuffers { send_bytes: 300_000, ..SctpBuffers::OF_WORKER },
+        SctpBuffers { stream_send_bytes: 300_000, ..SctpBuffers::OF_WORKER },
+    ] {
+        assert!(refused(buffers) > of_worker + 15, "{buffers:?}");
+    }
+}
+
 /// Beside wanted pictures data takes at most 30 percent of what the path carries, and without them leaves as it comes.
 #[test]
 fn data_takes_at_most_its_share_while_pictures_are_wanted() {
@@ -328,4 +358,39 @@ fn commands_that_make_no_sense_change_nothing() {
     room.send(1, one, false, b"still there");
     room.run(100);
     assert_eq!(room.received(2), [(false, b"still there".to_vec())]);
+}
+
+/// With mediasoup the application closes data producers: a channel that the peer closes takes its data consumers alone.
+#[test]
+fn a_data_producer_that_control_closes_outlives_its_channel() {
+    let mut room = Room::new(Bench::new(DtlsVersions::V12));
+    room.bench.sctp = Some(SctpOptions { closing: StreamClosing::ByControl, ..SCTP });
+    room.bench.join(1, true, DtlsVersion::Dtls12);
+    room.bench.join(2, true, DtlsVersion::Dtls12);
+    room.run(2_000);
+    room.start();
+    let (one, two) = (room.open(1, labelled("chat")), room.open(2, labelled("chat")));
+    room.run(500);
+    let counts = |room: &mut Room| {
+        let Ok(Reply::Stats(page)) = room.bench.ask(&Command::Stats { from: None }) else { panic!("a page") };
+        let is_producer = |of: &&ObjectStats| matches!(of, ObjectStats::DataProducer(_));
+        let is_consumer = |of: &&ObjectStats| matches!(of, ObjectStats::DataConsumer(_));
+        (page.objects.iter().filter(is_producer).count(), page.objects.iter().filter(is_consumer).count())
+    };
+    assert_eq!(counts(&mut room), (2, 2));
+    let open = room.open.clone();
+    room.bench.peers[0].rtc.direct_api().close_data_channel(one);
+    room.bench.prompt(1);
+    room.run(500);
+    assert!(room.bench.peers[0].closed.contains(&one), "our half is closed, too");
+    assert_eq!(counts(&mut room), (2, 1), "what 1 is sent");
+    assert_eq!(room.open.len(), 1, "control is told");
+    // What control closes has its stream reset, and the data consumers of what it closes theirs.
+    let of = |number| open.iter().find(|open| open.transport == TransportId(number)).expect("accepted").producer;
+    room.bench.must(&Command::CloseDataProducer { data_producer: of(1) });
+    room.run(500);
+    assert_eq!(counts(&mut room), (1, 0));
+    assert!(room.bench.peers[1].closed.contains(&two));
+    room.bench.must(&Command::CloseDataProducer { data_producer: of(2) });
+    assert_eq!(counts(&mut room), (0, 0));
 }

@@ -8,10 +8,12 @@ use corecast_tests::association::{inject, packet};
 use corecast_tests::bare::{BarePeer, certificate, fingerprint};
 use corecast_tests::chunks::{Numbers, chunks};
 use corecast_tests::webrtc::Bench;
-use corecast_wire::{Command, Discard, DtlsState, DtlsVersions, Event, RouterId, SctpState, TransportId};
+use corecast_wire::{
+    Command, Discard, DtlsState, DtlsVersions, Event, RouterId, SctpBuffers, SctpOptions, SctpState, TransportId,
+};
 use dcsctp::api::{DcSctpSocket, Message, Options, PpId, SendOptions, SocketEvent, SocketState, SocketTime, StreamId};
 
-use crate::Room;
+use crate::{Room, SCTP};
 
 /// A bare peer with an association of its own.
 struct Peer {
@@ -162,6 +164,12 @@ fn the_window_is_that_of_the_settings() {
     assert_eq!(Peer::join(&mut room(), 1).window, 512 << 10);
     let bench = Bench::with_config(DtlsVersions::V12, |config| config.data.recv_window_bytes = 3 << 20);
     assert_eq!(Peer::join(&mut Room::new(bench), 1).window, 3 << 20);
+    for (asked, given) in [(0, 1_500), (100_000, 100_000), (5 << 20, 512 << 10)] {
+        let mut room = room();
+        let buffers = SctpBuffers { recv_window_bytes: asked, ..SctpBuffers::OF_WORKER };
+        room.bench.sctp = Some(SctpOptions { buffers, ..SCTP });
+        assert_eq!(Peer::join(&mut room, 1).window, given, "of {asked}");
+    }
 }
 
 /// The first messages come before control has said what becomes of the channel: they wait.

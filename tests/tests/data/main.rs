@@ -15,7 +15,7 @@ use str0m::channel::{ChannelConfig, ChannelId};
 use str0m::config::DtlsVersion;
 
 /// What both sides of a test announce.
-const SCTP: SctpOptions = SctpOptions { port: 5_000, max_message_bytes: 262_144 };
+const SCTP: SctpOptions = SctpOptions::new(5_000, 262_144);
 
 /// A channel that a peer has opened and that was accepted.
 #[derive(Clone, Debug, PartialEq)]

@@ -192,7 +192,7 @@ fn data_channels_are_taken_in_the_bundle() {
     }
     let announced = [("chromium-both", 262_144), ("firefox-both", 1_073_741_823), ("aiortc-both", 262_144)];
     for (name, max_message_bytes) in announced {
-        assert_eq!(offer(name).sctp(), Some(SctpOptions { port: 5_000, max_message_bytes }), "{name}");
+        assert_eq!(offer(name).sctp(), Some(SctpOptions::new(5_000, max_message_bytes)), "{name}");
     }
     assert_eq!(offer("chromium-publish").sctp(), None);
 }

@@ -27,6 +27,9 @@ const CCFB_BITS: u32 = 32;
 /// ECN bits of a packet that a router has marked (RFC 3168 section 5).
 const ECN_CE: u8 = 3;
 
+/// What one feedback's losses weigh in their mean: as many as mediasoup's newest do.
+const FEEDBACKS_IN_MEAN: i32 = 12;
+
 /// A probe leaves in groups, so long apart.
 const GROUP: Duration = Duration::from_millis(3);
 
@@ -53,6 +56,8 @@ pub(crate) struct Sending {
     is_heard: bool,
     /// It has said so of single packets: what has no number does not count.
     hears_numbers: bool,
+    /// Share of packets that it has said not to have, in 1/65,536: the newer, the more it weighs.
+    lost_share: u16,
     /// Feedback that it may still send.
     feedbacks: Ration,
     allocation: Allocation,
@@ -79,6 +84,7 @@ impl Sending {
             begun: None,
             is_heard: false,
             hears_numbers: false,
+            lost_share: 0,
             feedbacks: Ration::default(),
             allocation: Allocation::default(),
             decisions: Decisions::default(),
@@ -145,8 +151,22 @@ impl Sending {
                 }
             }
         });
+        let (mut told, mut lost) = (0, 0);
+        let results = results.inspect(|result| {
+            told += 1;
+            lost += u32::from(result.arrived_at.is_none());
+        });
         self.estimator.feedback(now, results);
+        self.note_lost(lost, told);
         Ok(())
+    }
+
+    /// So many packets are lost of those of which feedback tells. What is lost and comes later counts as lost.
+    fn note_lost(&mut self, lost: u32, told: u32) {
+        let Some(share) = (lost * u32::from(u16::MAX)).checked_div(told) else { return };
+        let share = i32::try_from(share).unwrap_or(i32::MAX);
+        let mean = i32::from(self.lost_share) + (share - i32::from(self.lost_share)) / FEEDBACKS_IN_MEAN;
+        self.lost_share = u16::try_from(mean).unwrap_or(u16::MAX);
     }
 
     /// Takes in feedback of RFC 8888. What it says of packets that were not sent, or long ago, is passed over, and what
@@ -178,6 +198,8 @@ impl Sending {
         if results.is_empty() {
             return Err(Discard::UnknownFeedback);
         }
+        let lost = results.iter().filter(|result| result.arrived_at.is_none()).count();
+        self.note_lost(u32::try_from(lost).unwrap_or(0), u32::try_from(results.len()).unwrap_or(0));
         (self.is_heard, self.hears_numbers) = (true, true);
         self.estimator.feedback(now, results);
         Ok(())
@@ -248,7 +270,8 @@ impl Sending {
             Cause::Silence => OutgoingCause::Silence,
         };
         let queue_us = u32::try_from(self.estimator.queueing_delay().as_micros()).unwrap_or(u32::MAX);
-        OutgoingStats { available_bps: self.available_bps(now), cause, queue_us, wanted_bps: self.wanted_bps }
+        let (available_bps, lost_share) = (self.available_bps(now), self.lost_share);
+        OutgoingStats { available_bps, cause, queue_us, wanted_bps: self.wanted_bps, lost_share }
     }
 
     /// What the receiver's consumers would take if all of it were there. The path is probed for it if that can be done.
@@ -270,7 +293,7 @@ impl Sending {
 
     /// The consumers may take so much.
     pub(crate) fn note_given(&mut self, now: Instant, given_bps: u64) {
-        let OutgoingStats { available_bps, cause, queue_us, wanted_bps } = self.stats(now);
+        let OutgoingStats { available_bps, cause, queue_us, wanted_bps, .. } = self.stats(now);
         let queue_ms = queue_us / 1_000;
         self.decisions.push_path(now, Decided::Path { available_bps, given_bps, wanted_bps, queue_ms, cause });
     }
@@ -436,11 +459,14 @@ mod tests {
         let wide = sending.available_bps(at(10_000)).expect("it is heard");
         assert!(wide > 3_500_000, "{wide}");
         assert!(sending.estimator().acknowledged_bps().is_some_and(|bps| bps > 3_500_000));
+        assert_eq!(sending.stats(at(10_000)).lost_share, 0);
         let mut sending = Sending::new(at(0), 0, SETTINGS);
         run(&mut sending, 10, |number| number.is_multiple_of(3));
         let lossy = sending.available_bps(at(10_000)).expect("it is heard");
         assert!(lossy < wide / 2, "{lossy} of {wide}");
-        assert_eq!(sending.stats(at(10_000)).cause, OutgoingCause::Loss);
+        let stats = sending.stats(at(10_000));
+        assert_eq!(stats.cause, OutgoingCause::Loss);
+        assert!(stats.lost_share.abs_diff(u16::MAX / 3) < 100, "{stats:?}");
     }
 
     /// However slow it is: a packet may be longer than what is to leave at once.

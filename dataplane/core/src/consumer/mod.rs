@@ -14,6 +14,7 @@ mod payload_types;
 mod redundancy;
 mod replay;
 mod retransmission;
+mod sent;
 mod traces;
 
 use corecast_wire::{
@@ -33,6 +34,7 @@ use numbering::Numbering;
 use payload_types::{NearPayloadTypes, OtherPayloadTypes, unknown};
 use redundancy::Redundancy;
 use retransmission::Retransmissions;
+use sent::{Sent, SentBefore};
 
 pub(crate) use alignment::Ending;
 pub(crate) use allowed::Allowed;
@@ -112,6 +114,7 @@ pub(crate) struct Consumer {
     transport: TransportKey,
     producer: ProducerKey,
     cname: String,
+    sent_before: SentBefore,
     /// What it has still to get of what came before it, while `catching_up`.
     gop_replay: Option<GopReplay>,
     outlives_producer: bool,
@@ -140,13 +143,6 @@ enum Next {
     Filter,
     /// A segment, at a key frame if there are any.
     Segment,
-}
-
-/// What a consumer has sent.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Sent {
-    pub(crate) packets: u64,
-    pub(crate) bytes: u64,
 }
 
 impl Consumer {
@@ -206,6 +202,7 @@ impl Consumer {
             numbering: Numbering::new(target, u64::from(options.first_sequence)),
             retransmissions: Retransmissions::new(options.rtx.as_ref()),
             sent: Sent::default(),
+            sent_before: SentBefore::default(),
             feedback: Feedback::default(),
             discards: Discards::default(),
         }
@@ -213,7 +210,7 @@ impl Consumer {
 
     /// Whether packet `out` may be repeated now; see [`Retransmissions::admit`].
     pub(crate) fn may_retransmit(&mut self, now: Instant, out: u64, bytes: u64) -> bool {
-        self.retransmissions.admit(now, self.feedback.round_trip(), self.sent.bytes, (out, bytes))
+        self.retransmissions.admit(now, self.feedback.round_trip(), self.payload_sent(), (out, bytes))
     }
 
     /// SSRC, payload type and index of the next packet of the retransmission stream, if `media` has one.
@@ -270,11 +267,6 @@ impl Consumer {
     /// The extensions that its packets carry.
     pub(crate) const fn extensions(&self) -> &ExtensionPlan {
         &self.extensions
-    }
-
-    /// What it has sent.
-    pub(crate) const fn sent(&self) -> Sent {
-        self.sent
     }
 
     pub(crate) const fn is_paused(&self) -> bool {
@@ -345,8 +337,8 @@ impl Consumer {
             ssrc: self.ssrc,
             ntp,
             rtp_timestamp: rtp_timestamp.wrapping_add(self.numbering.timestamp_offset()),
-            packet_count: self.sent.packets as u32,
-            octet_count: self.sent.bytes as u32,
+            packet_count: self.packets_sent() as u32,
+            octet_count: self.payload_sent() as u32,
         }
     }
 
@@ -367,8 +359,9 @@ impl Consumer {
             preferred_spatial: self.preferred_layer.min(highest_layer),
             current_spatial: self.reported_layer.map(|current| current.spatial),
             limited_by: self.has_key_frames.then(|| self.limited_by(highest_layer)),
-            packet_count: self.sent.packets,
-            byte_count: self.sent.bytes,
+            packet_count: self.packets_sent(),
+            byte_count: self.payload_sent(),
+            rtp_byte_count: self.payload_sent() + self.other_sent(),
             packets_retransmitted: self.retransmissions.packets(),
             nack_count: self.feedback.nacks,
             nack_packet_count: self.feedback.nacked_packets,
@@ -566,12 +559,6 @@ impl Consumer {
     /// The stream of what was forwarded last.
     pub(crate) const fn last_stream(&self) -> StreamKey {
         self.numbering.stream()
-    }
-
-    /// Counts a media packet that was put into the outbox.
-    pub(crate) const fn count_sent(&mut self, payload_bytes: u64) {
-        self.sent.packets += 1;
-        self.sent.bytes += payload_bytes;
     }
 }
 

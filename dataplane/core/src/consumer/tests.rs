@@ -44,7 +44,7 @@ impl Case {
         let new = || Stream::new(of, MediaKind::Video, (0, &EncodingMapping::default()));
         let stream = self.streams.entry(key).or_insert_with(new);
         let slot = self.history.allocate().expect("a few slots");
-        let arrival = Arrival { rtx: false, restart: false, clock_rate_hz: 90_000, sound: false };
+        let arrival = Arrival { rtx: false, restart: false, clock_rate_hz: 90_000, sound: false, rtp_len: 0 };
         stream.take_in(&mut self.history, slot, packet, arrival);
         if let Some(last) = self.consumer.leaves_for(key) {
             let ending = self.consumer.ending(&self.streams[&last]);
@@ -293,4 +293,13 @@ fn small_steps_do_not_add_up() {
         }
     }
     assert_eq!(consumer.exact_offset, 0);
+}
+
+#[test]
+fn bytes_are_counted_beyond_what_lies_with_every_packet() {
+    let mut case = consumer(true);
+    for _ in 0..5 {
+        case.count_sent(2_000_000_000, 7);
+    }
+    assert_eq!((case.packets_sent(), case.payload_sent(), case.other_sent()), (5, 10_000_000_000, 35));
 }

@@ -23,8 +23,8 @@ pub(crate) struct DataConsumer {
     subchannels: BTreeSet<u16>,
     /// Messages were lost because its receiver is slow, and it has been told.
     is_full: bool,
-    /// It was asked to be told when little waits.
-    tells_low: bool,
+    /// It was asked to be told when no more than this waits, in bytes.
+    low_threshold: Option<u32>,
     messages_sent: u64,
     bytes_sent: u64,
     discards: Discards,
@@ -45,7 +45,7 @@ impl DataConsumer {
             pipe: false,
             subchannels: BTreeSet::new(),
             is_full: false,
-            tells_low: false,
+            low_threshold: None,
             messages_sent: 0,
             bytes_sent: 0,
             discards: Discards::default(),
@@ -103,14 +103,19 @@ impl DataConsumer {
         self.options.paused = paused;
     }
 
-    /// Control wants to know when little waits.
-    pub(crate) const fn tell_low(&mut self) {
-        self.tells_low = true;
+    /// Control wants to know when no more than this waits, in bytes.
+    pub(crate) const fn tell_low(&mut self, bytes: u32) {
+        self.low_threshold = Some(bytes);
+    }
+
+    /// What control calls little, if it wants to know.
+    pub(crate) const fn low_threshold(&self) -> Option<u32> {
+        self.low_threshold
     }
 
     /// Little waits now. True if that is to be told.
     pub(crate) const fn record_low(&mut self) -> bool {
-        let tells = self.is_full || self.tells_low;
+        let tells = self.is_full || self.low_threshold.is_some();
         self.is_full = false;
         tells
     }

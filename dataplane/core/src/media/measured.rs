@@ -5,13 +5,15 @@ use std::time::Duration;
 use super::history::PacketMeta;
 use super::layers::{Layers, QUIET, STEADY, bit};
 use super::rate::Rate;
-use super::volume::{ByTemporal, SPATIAL_LAYERS, Volume};
+use super::volume::{ByTemporal, SPATIAL_LAYERS, Volume, layer_of};
 use crate::time::Instant;
 
 /// What is measured of a stream that sends.
 #[derive(Debug, Default)]
 pub(crate) struct Measured {
     volume: Volume,
+    /// Bytes of RTP packets that have a payload, by spatial and temporal layer; see [`corecast_wire::StreamStats`].
+    layer_bytes: [ByTemporal; SPATIAL_LAYERS],
     /// Once somebody has asked.
     rate: Option<Rate>,
     /// A packet of an upper spatial layer has come; and that has been told.
@@ -31,11 +33,17 @@ struct Layer {
 }
 
 impl Measured {
-    /// One packet has come.
+    /// One packet has come, of so many bytes with its headers.
     #[inline]
-    pub(super) fn count(&mut self, meta: &PacketMeta) {
+    pub(super) fn count(&mut self, meta: &PacketMeta, rtp_len: u16) {
         let frame = meta.frame;
         self.volume.count(meta.arrived, meta.payload_len, frame);
+        if meta.payload_len > 0 {
+            let (spatial, temporal) = layer_of(frame);
+            if let Some(bytes) = self.layer_bytes.get_mut(spatial).and_then(|layer| layer.get_mut(temporal)) {
+                *bytes += u64::from(rtp_len);
+            }
+        }
         self.has_layers |= frame.spatial() > 0;
         if frame.is_first() && frame.spatial() == 0 && !frame.is_key() {
             self.is_independent = frame.is_unreferenced();
@@ -50,9 +58,9 @@ impl Measured {
         rate
     }
 
-    /// Bytes that a receiver of layers up to each gets.
-    pub(crate) fn layer_bytes(&self) -> [ByTemporal; SPATIAL_LAYERS] {
-        std::array::from_fn(|spatial| std::array::from_fn(|temporal| self.volume.up_to(spatial, temporal)))
+    /// Bytes of RTP packets that have a payload, by spatial and temporal layer.
+    pub(crate) const fn layer_bytes(&self) -> [ByTemporal; SPATIAL_LAYERS] {
+        self.layer_bytes
     }
 
     /// Whether it has spatial layers.
@@ -111,7 +119,7 @@ mod tests {
     fn picture(measured: &mut Measured, millis: u64, highest: u8) {
         for spatial in 0..=highest {
             let meta = PacketMeta { payload_len: 100, frame: Frame::of_layers(spatial, 0), ..PacketMeta::default() };
-            measured.count(&PacketMeta { arrived: at(millis), ..meta });
+            measured.count(&PacketMeta { arrived: at(millis), ..meta }, 112);
         }
         measured.look(at(millis));
     }

@@ -31,6 +31,8 @@ pub(crate) struct Arrival {
     pub(crate) clock_rate_hz: u32,
     /// It is sound.
     pub(crate) sound: bool,
+    /// Bytes of the packet with its headers and padding, without what SRTP and retransmission add.
+    pub(crate) rtp_len: u16,
 }
 
 /// A packet with the highest sequence number so far.

@@ -493,7 +493,7 @@ impl Stream {
             self.reception_mut().set_picture_ids(meta.frame.picture_ids(history.sealable(index, false)));
         }
         self.record_newest(history, index, meta);
-        self.measured.get_or_insert_default().count(meta);
+        self.measured.get_or_insert_default().count(meta, arrival.rtp_len);
         let reception = self.reception_mut();
         reception.packet(meta, arrival.clock_rate_hz, arrival.rtx);
         reception.count_repaired(repaired);

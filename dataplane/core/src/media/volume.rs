@@ -12,6 +12,12 @@ pub(crate) const SPATIAL_LAYERS: usize = 4;
 /// Bytes by temporal layer.
 pub(super) type ByTemporal = [u64; TEMPORAL_LAYERS];
 
+/// The spatial and temporal layer as which a frame counts.
+#[inline]
+pub(super) fn layer_of(frame: Frame) -> (usize, usize) {
+    (usize::from(frame.spatial()).min(SPATIAL_LAYERS - 1), usize::from(frame.temporal()).min(TEMPORAL_LAYERS - 1))
+}
+
 /// What a stream has sent since it began.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Volume {
@@ -42,8 +48,7 @@ impl Volume {
             self.since = arrived;
         }
         self.packets += 1;
-        let spatial = usize::from(frame.spatial()).min(SPATIAL_LAYERS - 1);
-        let temporal = usize::from(frame.temporal()).min(TEMPORAL_LAYERS - 1);
+        let (spatial, temporal) = layer_of(frame);
         let add = |table: &mut [ByTemporal; SPATIAL_LAYERS]| {
             if let Some(bytes) = table.get_mut(spatial).and_then(|layer| layer.get_mut(temporal)) {
                 *bytes += u64::from(payload_bytes);

@@ -12,6 +12,8 @@ use super::MessageKind;
 use crate::limits::{MAX_MESSAGE_BYTES, SCTP_MTU_BYTES};
 use crate::time::Instant;
 
+/// Least window that an association may announce (RFC 9260 section 3.3.2).
+const MIN_WINDOW: u32 = 1_500;
 /// Bits of a message's number that tell its length.
 const LEN_BITS: u32 = 24;
 
@@ -64,16 +66,18 @@ impl Association {
     pub(crate) fn new(sctp: SctpOptions, limits: DataLimits, now: Instant) -> Self {
         let size = |bytes: u32| usize::try_from(bytes).unwrap_or(usize::MAX);
         let (port, remote) = (sctp.port, size(sctp.max_message_bytes));
-        let max_held_bytes = size(limits.send_buffer_bytes);
+        let (max_held_bytes, buffers) = (size(limits.send_buffer_bytes), sctp.buffers);
         let max_message_bytes = if remote == 0 { MAX_MESSAGE_BYTES } else { remote.min(MAX_MESSAGE_BYTES) };
         let options = Options {
             local_port: port,
             remote_port: port,
             mtu: SCTP_MTU_BYTES,
             max_message_size: max_message_bytes,
-            max_receiver_window_buffer_size: size(limits.recv_window_bytes),
-            max_send_buffer_size: max_held_bytes,
-            per_stream_send_queue_limit: max_held_bytes,
+            max_receiver_window_buffer_size: size(
+                buffers.recv_window_bytes.max(MIN_WINDOW).min(limits.recv_window_bytes),
+            ),
+            max_send_buffer_size: size(buffers.send_bytes).min(max_held_bytes),
+            per_stream_send_queue_limit: size(buffers.stream_send_bytes).min(max_held_bytes),
             enable_message_interleaving: true,
             ..Options::default()
         };
@@ -189,8 +193,9 @@ impl Association {
         self.socket.buffered_amount(StreamId(stream))
     }
 
-    /// The amount at which [`Output::BufferedAmountLow`] is told of a stream.
-    pub(crate) fn set_buffered_amount_low_threshold(&mut self, stream: u16, bytes: usize) {
+    /// The amount in bytes at which [`Output::BufferedAmountLow`] is told of a stream.
+    pub(crate) fn set_buffered_amount_low_threshold(&mut self, stream: u16, bytes: u32) {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         self.socket.set_buffered_amount_low_threshold(StreamId(stream), bytes);
     }
 

@@ -1,9 +1,9 @@
 //! What a transport has for data channels: its association, the channels that are open on it, and who takes and
 //! sends messages there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use corecast_wire::{DataLimits, SctpOptions};
+use corecast_wire::{DataLimits, SctpOptions, StreamClosing};
 
 use super::data_queue::DataQueue;
 use super::{Flow, Transport};
@@ -43,6 +43,8 @@ pub(crate) struct Channels {
     producers: BTreeMap<u16, DataProducerKey>,
     /// With the streams on which they leave.
     consumers: Vec<(u16, DataConsumerKey)>,
+    /// Streams that control has left, and of which our halves are to be closed.
+    left: BTreeSet<u16>,
     /// The stream of a channel of which control has not said yet what becomes of it.
     awaited: Option<u16>,
     /// Packets that wait for their turn.
@@ -62,6 +64,7 @@ impl Channels {
             channels: BTreeMap::new(),
             producers: BTreeMap::new(),
             consumers: Vec::new(),
+            left: BTreeSet::new(),
             awaited: None,
             queue: DataQueue::default(),
             ended: None,
@@ -87,6 +90,24 @@ impl Channels {
     pub(crate) fn end(&mut self, now: Instant) {
         (self.association, self.awaited, self.ended) = (None, None, Some(now));
         self.queue.clear();
+        self.left.clear();
+    }
+
+    /// Who closes what is on its streams.
+    pub(crate) const fn closing(&self) -> StreamClosing {
+        self.options.closing
+    }
+
+    /// Control has closed what was on a stream, which is to be closed with the association's next turn.
+    pub(crate) fn leave(&mut self, stream: u16) {
+        if self.association.is_some() {
+            self.left.insert(stream);
+        }
+    }
+
+    /// The next of those streams.
+    pub(crate) fn next_left(&mut self) -> Option<u16> {
+        self.left.pop_first()
     }
 
     /// Whether the remote side may begin another association: not as often as it likes, since control is told of each.

@@ -69,20 +69,21 @@ impl<'a> Exit<'a> {
     }
 
     /// Bytes of the last packet, without what SRTP adds.
-    fn last_rtp_bytes(&self) -> u64 {
-        self.last_len.saturating_sub(self.sealer.map_or(0, Sealer::rtp_overhead)) as u64
+    #[expect(clippy::cast_possible_truncation, reason = "a packet has fewer than 65,536")]
+    pub(crate) fn last_rtp_len(&self) -> u32 {
+        self.last_len.saturating_sub(self.sealer.map_or(0, Sealer::rtp_overhead)) as u32
     }
 
     /// The last packet has been sent before.
     pub(crate) fn was_repeated(&mut self) {
-        let bytes = self.last_rtp_bytes();
+        let bytes = u64::from(self.last_rtp_len());
         *self.rtp_sent -= bytes;
         self.rtp_bytes.rtx_sent += bytes;
     }
 
     /// The last packet was padding alone.
     pub(crate) fn was_padding(&mut self) {
-        let bytes = self.last_rtp_bytes();
+        let bytes = u64::from(self.last_rtp_len());
         *self.rtp_sent -= bytes;
         self.rtp_bytes.probation_sent += bytes;
     }
@@ -92,7 +93,7 @@ impl<'a> Exit<'a> {
     pub(crate) fn push(&mut self, outbox: &mut Outbox, len: usize, payload: Option<(SlotRef, usize)>) {
         self.last_len = len + payload.map_or(0, |(_, payload_len)| payload_len);
         self.sent.count(self.last_len);
-        *self.rtp_sent += self.last_rtp_bytes();
+        *self.rtp_sent += u64::from(self.last_rtp_len());
         outbox.push(self.path, len, payload);
     }
 }

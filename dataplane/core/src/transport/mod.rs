@@ -78,6 +78,8 @@ pub(crate) struct Transport {
     connected: bool,
     /// Control is told of packets of its consumers.
     traced: bool,
+    /// Control is told of padding that probes its path.
+    probes_traced: bool,
     rtcp_remote: Option<SocketAddr>,
     rtcp_ssrc: u32,
     producers: Vec<ProducerKey>,
@@ -129,6 +131,7 @@ impl Transport {
             channels: None,
             connected: false,
             traced: false,
+            probes_traced: false,
             remote: None,
             rtcp_remote: None,
             security: None,
@@ -274,6 +277,15 @@ impl Transport {
 
     pub(crate) const fn set_connected(&mut self) {
         self.connected = true;
+    }
+
+    /// Whether control is told of padding that probes its path.
+    pub(crate) const fn has_traced_probes(&self) -> bool {
+        self.probes_traced
+    }
+
+    pub(crate) const fn set_probes_traced(&mut self, traced: bool) {
+        self.probes_traced = traced;
     }
 
     /// Whether control is told of packets of its consumers.

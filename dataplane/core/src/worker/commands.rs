@@ -119,6 +119,7 @@ impl Worker {
             Command::TraceProducer { producer, events } => {
                 self.trace_producer(*producer, *events).map(|()| Reply::Done)
             }
+            Command::TraceProbes { transport, traced } => self.trace_probes(*transport, *traced).map(|()| Reply::Done),
             Command::TraceConsumer { consumer, events } => {
                 self.trace_consumer(*consumer, *events).map(|()| Reply::Done)
             }

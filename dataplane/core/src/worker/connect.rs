@@ -156,7 +156,7 @@ impl Worker {
     /// Looks whether media has left since the last time, and how long the other side has said nothing to it.
     pub(super) fn follow_media(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        let sent = transport.consumers().iter().filter_map(|key| self.consumers.get(*key)?.sent().packets.into());
+        let sent = transport.consumers().iter().filter_map(|key| Some(self.consumers.get(*key)?.packets_sent()));
         let sent = sent.sum();
         let webrtc = transport.webrtc_mut();
         if webrtc.is_some_and(|webrtc| webrtc.has_sent_more(sent) && webrtc.ice_mut().record_media(now)) {

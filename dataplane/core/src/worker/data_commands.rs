@@ -189,9 +189,8 @@ impl Worker {
     fn set_buffered_amount_low_threshold(&mut self, now: Instant, id: DataConsumerId, bytes: u32) -> Applied {
         let key = self.data_consumer_key(id)?;
         let Some(consumer) = self.messages.consumers.get_mut(key) else { return Err(not_found("dataConsumer", id.0)) };
-        consumer.tell_low();
+        consumer.tell_low(bytes);
         let (transport, stream) = (consumer.transport(), consumer.stream());
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         self.with_association(now, transport, |association| {
             association.set_buffered_amount_low_threshold(stream, bytes);
         });
@@ -233,6 +232,9 @@ impl Worker {
         if let Some(channels) = self.transports.get_mut(producer.transport()).and_then(Transport::channels_mut) {
             channels.remove_producer(producer.stream());
         }
+        if self.has_data_channels(producer.transport()) {
+            self.leave_stream(producer.transport(), producer.stream());
+        }
         if let Some(direct) = self.transports.get_mut(producer.transport()).and_then(Transport::direct_mut) {
             direct.remove_producer(key);
         }
@@ -247,6 +249,7 @@ impl Worker {
         if let Some(channels) = self.transports.get_mut(consumer.transport()).and_then(Transport::channels_mut) {
             channels.remove_consumer(key);
         }
+        self.leave_stream(consumer.transport(), consumer.stream());
         if let Some(direct) = self.transports.get_mut(consumer.transport()).and_then(Transport::direct_mut) {
             direct.remove_consumer(key);
         }

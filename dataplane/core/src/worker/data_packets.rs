@@ -42,6 +42,10 @@ impl Worker {
                 return false;
             }
             let Some(channels) = self.transports.get_mut(key).and_then(Transport::channels_mut) else { return true };
+            if let Some(stream) = channels.next_left() {
+                self.with_association(now, key, |association| association.reset(now, stream));
+                continue;
+            }
             if let Some(packet) = channels.queue().pop(now) {
                 self.send_sctp(now, key, &packet, outbox);
                 *left -= 1;

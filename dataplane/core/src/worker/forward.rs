@@ -396,7 +396,8 @@ impl Departure<'_> {
         if consumer.extensions().is_reported() {
             exit.numbered(self.now, consumer.extensions().name_of(outgoing.ssrc, outgoing.index));
         }
-        consumer.count_sent(outgoing.payload_len(&meta));
+        let payload_bytes = outgoing.payload_len(&meta);
+        consumer.count_sent(payload_bytes, exit.last_rtp_len().saturating_sub(payload_bytes));
         if let Some(queue) = self.queue.as_mut().filter(|_| consumer.has_key_frames()) {
             queue.passed(self.now, usize::from(meta.payload_len));
         }

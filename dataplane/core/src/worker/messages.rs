@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use corecast_wire::{DataConsumerId, DataProducerId, Discard, Event, SctpState, SctpStreamParameters, Subchannels};
+use corecast_wire::{
+    DataConsumerId, DataProducerId, Discard, Event, SctpState, SctpStreamParameters, StreamClosing, Subchannels,
+};
 
 use super::Worker;
 use super::round::Forward;
@@ -54,8 +56,16 @@ impl Worker {
             return Err(Discard::UnexpectedSctp);
         }
         let channels = self.transports.get_mut(key).and_then(Transport::channels_mut);
-        channels.ok_or(Discard::UnexpectedSctp)?.begin(self.config.data, now);
+        let channels = channels.ok_or(Discard::UnexpectedSctp)?;
+        channels.begin(self.config.data, now);
         self.messages.associations += 1;
+        // What those were told who had another association before.
+        for consumer in channels.consumers().collect::<Vec<_>>() {
+            let Some(consumer) = self.messages.consumers.get(consumer) else { continue };
+            if let Some((bytes, association)) = consumer.low_threshold().zip(channels.association_mut()) {
+                association.set_buffered_amount_low_threshold(consumer.stream(), bytes);
+            }
+        }
         Ok(())
     }
 
@@ -142,8 +152,12 @@ impl Worker {
         self.messages.associations = self.messages.associations.saturating_sub(1);
         channels.end(now);
         channels.deadline().set(&mut self.timers, None, Timer::Sctp(key));
+        let closing = channels.closing();
         for stream in channels.streams() {
-            self.stream_closed(key, stream);
+            match closing {
+                StreamClosing::WithStream => self.stream_closed(key, stream),
+                StreamClosing::ByControl => self.forget_channel(key, stream),
+            }
         }
         self.report_sctp_state(key, SctpState::Closed, cause);
     }
@@ -160,11 +174,49 @@ impl Worker {
     /// The remote side has closed streams (RFC 8831 section 6.7): our halves of them are closed as well.
     pub(super) fn streams_reset(&mut self, now: Instant, key: TransportKey, streams: Vec<u16>) {
         let Some(channels) = self.transports.get(key).and_then(Transport::channels) else { return };
-        let known = channels.streams();
+        let (known, closing) = (channels.streams(), channels.closing());
         let streams = if streams.is_empty() { known.clone() } else { streams };
         for stream in streams.into_iter().filter(|stream| known.contains(stream)) {
-            self.with_association(now, key, |association| association.reset(now, stream));
-            self.stream_closed(key, stream);
+            match closing {
+                StreamClosing::WithStream => {
+                    self.with_association(now, key, |association| association.reset(now, stream));
+                    self.stream_closed(key, stream);
+                }
+                StreamClosing::ByControl if self.has_data_channels(key) => self.stream_left(key, stream),
+                StreamClosing::ByControl => {}
+            }
+        }
+    }
+
+    /// Whether its streams are data channels, and not those of a pipe or a plain transport.
+    pub(super) fn has_data_channels(&self, key: TransportKey) -> bool {
+        self.transports.get(key).is_some_and(|transport| transport.webrtc().is_some())
+    }
+
+    /// The remote side has closed a data channel whose data producer control closes: that stays.
+    fn stream_left(&mut self, key: TransportKey, stream: u16) {
+        self.forget_channel(key, stream);
+        self.leave_stream(key, stream);
+        let Some(transport) = self.transports.get(key) else { return };
+        let (id, consumers) = (transport.id(), transport.channels().map(|channels| channels.consumers_on(stream)));
+        consumers.into_iter().flatten().for_each(|consumer| self.close_data_consumer(consumer));
+        self.push_event(Event::DataChannelClosed { transport: id, stream });
+    }
+
+    /// A channel that the remote side had opened by itself is closed, and what is on its stream stays.
+    fn forget_channel(&mut self, key: TransportKey, stream: u16) {
+        if let Some(channels) = self.transports.get_mut(key).and_then(Transport::channels_mut) {
+            channels.close(stream);
+        }
+    }
+
+    /// Control has closed what was on a stream: our half of that closes with the association's next turn, where control
+    /// says when.
+    pub(super) fn leave_stream(&mut self, key: TransportKey, stream: u16) {
+        let Some(channels) = self.transports.get_mut(key).and_then(Transport::channels_mut) else { return };
+        if channels.closing() == StreamClosing::ByControl {
+            channels.leave(stream);
+            self.activate(key);
         }
     }
 

@@ -376,6 +376,7 @@ const fn passes_by(event: &Event) -> bool {
             | Event::AudioLevels { .. }
             | Event::ProducerTraced { .. }
             | Event::ConsumerTraced { .. }
+            | Event::Probed { .. }
     )
 }
 

@@ -34,6 +34,7 @@ impl Worker {
         if let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) {
             sending.end_probe(sent, packets);
         }
+        self.tell_probe(key, packets);
     }
 
     /// The consumer on whose retransmission stream padding leaves. Receivers know that stream, and throw away what has

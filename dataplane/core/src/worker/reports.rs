@@ -111,7 +111,7 @@ impl Worker {
     /// sender sends goes by that sender's own clock, so that sound and pictures stay together however long each was on
     /// its way.
     fn sender_info(&self, now: Instant, ntp: u64, key: ConsumerKey) -> Option<(ConsumerKey, SenderInfo)> {
-        let consumer = self.consumers.get(key).filter(|consumer| consumer.sent().packets > 0)?;
+        let consumer = self.consumers.get(key).filter(|consumer| consumer.packets_sent() > 0)?;
         let stream = self.streams.get(consumer.last_stream())?;
         let producer = self.producers.get(stream.producer());
         let sender = producer.and_then(|producer| self.transports.get(producer.transport()));

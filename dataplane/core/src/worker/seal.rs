@@ -86,7 +86,7 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Bytes of payload that leave of a packet.
-    pub(super) fn payload_len(&self, packet: &PacketMeta) -> u64 {
+    pub(super) fn payload_len(&self, packet: &PacketMeta) -> u32 {
         match self.redundancy {
             Redundancy::Made(len) => len.into(),
             Redundancy::LeftOut(bytes) => packet.payload_len.saturating_sub(bytes).into(),

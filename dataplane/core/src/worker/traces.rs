@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 
 use corecast_wire::{
-    ConsumerId, Event, PacketTrace, ProducerId, RtpTrace, TraceEventType, TraceEvents, VideoOrientation,
+    ConsumerId, Event, PacketTrace, ProducerId, RtpTrace, TraceEventType, TraceEvents, TransportId, VideoOrientation,
 };
 
 use super::Worker;
 use super::refused::{Applied, not_found};
 use super::seal::Outgoing;
 use crate::consumer::Consumer;
-use crate::key::ConsumerKey;
+use crate::key::{ConsumerKey, TransportKey};
 use crate::limits::MAX_EVENTS;
 use crate::media::{PacketMeta, Producer};
 use crate::rtp::RtpView;
@@ -137,6 +137,21 @@ impl Worker {
             producer.set_traces(events);
         }
         Ok(())
+    }
+
+    pub(super) fn trace_probes(&mut self, id: TransportId, traced: bool) -> Applied {
+        let key = self.transport_key(id)?;
+        if let Some(transport) = self.transports.get_mut(key) {
+            transport.set_probes_traced(traced);
+        }
+        Ok(())
+    }
+
+    /// Tells that so many packets of padding have left, if that is traced.
+    pub(super) fn tell_probe(&mut self, key: TransportKey, packets: u32) {
+        if let Some(transport) = self.transports.get(key).filter(|one| packets > 0 && one.has_traced_probes()) {
+            tell(&mut self.events, Event::Probed { transport: transport.id(), packets });
+        }
     }
 
     pub(super) fn trace_consumer(&mut self, id: ConsumerId, events: TraceEvents) -> Applied {

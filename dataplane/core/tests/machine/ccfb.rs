@@ -8,8 +8,8 @@ use corecast_core::Instant;
 use corecast_core::rtcp::{TransportCcHead, Writer};
 use corecast_core::rtp::RtpView;
 use corecast_wire::{
-    Command, ConsumeOptions, ConsumerExtension, HeaderExtension, Object, ObjectStats, OutgoingStats, Reply, RtxOptions,
-    TransportId,
+    Command, ConsumeOptions, ConsumerExtension, Event, HeaderExtension, Object, ObjectStats, OutgoingStats, Reply,
+    RtxOptions, TransportId,
 };
 
 use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, path, receiver, remote, rtp};
@@ -273,8 +273,19 @@ fn what_was_suspended_comes_back_when_a_probe_finds_that_it_fits() {
     assert_eq!(media(&call), before, "pictures of 800 kbit/s do not fit 300");
     assert!((100_000..400_000).contains(&narrow), "{narrow} of 300 kbit/s");
     call.receiver.bps = 5_000_000;
+    let padding = |call: &Call| call.receiver.arrivals.range((RTX, 0)..=(RTX, u64::MAX)).count();
+    let told = |call: &mut Call| {
+        let events = std::iter::from_fn(|| call.bed.worker.poll_event());
+        let packets = |event| if let Event::Probed { packets, .. } = event { packets } else { 0 };
+        events.map(packets).sum::<u32>()
+    };
+    let (early, transport) = (padding(&call), TransportId(1));
+    assert_eq!(told(&mut call), 0, "nobody has asked");
+    call.bed.command(&Command::TraceProbes { transport, traced: true }).expect("there");
     call.run(20);
-    let probes = call.receiver.arrivals.range((RTX, 0)..=(RTX, u64::MAX)).count();
+    let probes = padding(&call);
     assert!(probes > 20, "{probes} packets of padding");
+    let told = told(&mut call) as usize;
+    assert!(told >= probes - early && told < 2 * (probes - early), "{told} told, {probes} in all, {early} before");
     assert!(call.estimate() > 900_000 && media(&call) > before + 1_000, "{} packets", media(&call) - before);
 }

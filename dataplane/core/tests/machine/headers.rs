@@ -7,8 +7,8 @@ use corecast_core::Forward;
 use corecast_core::rtcp::Writer;
 use corecast_core::rtp::RtpView;
 use corecast_wire::{
-    CommandError, ConsumeOptions, ConsumerExtension, ExtensionMapping, HeaderExtension, PayloadTypeMapping,
-    ProduceOptions, RtxOptions,
+    Command, CommandError, ConsumeOptions, ConsumerExtension, ExtensionMapping, HeaderExtension, ObjectStats,
+    PayloadTypeMapping, ProduceOptions, Reply, RtxOptions,
 };
 
 use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, packet, path, receiver, remote, video};
@@ -168,4 +168,37 @@ fn packets_equally_long_on_the_wire_stay_so() {
     assert_eq!(bed.worker.forward(bed.now, &mut bed.outbox), Forward::Done);
     let trains: Vec<_> = bed.outbox.trains().iter().map(|train| (train.segments, train.segment_len)).collect();
     assert_eq!(trains, [(10, 12 + 1_200 + 16)], "one train of packets without padding");
+}
+
+/// Control is told of payloads, as corecast shows them, and of whole packets, as mediasoup counts.
+#[test]
+fn whole_packets_are_counted_beside_their_payloads() {
+    let mut bed = bed(&[browser(21)]);
+    let repeated = [&3_u16.to_be_bytes()[..], &DELTA_FRAME].concat();
+    let come = [
+        packet(1_111, 96, 1, &[(2, b"a"), (1, &[3])], &KEY_FRAME),
+        packet(1_111, 96, 2, &[(2, b"a")], &DELTA_FRAME),
+        packet(1_111, 96, 4, &[], &DELTA_FRAME),
+        packet(1_112, 97, 9, &[], &repeated),
+    ];
+    come.iter().for_each(|one| bed.arrive(path(0), one));
+    let left = media(&mut bed);
+    assert_eq!(left.len(), 4);
+    let Ok(Reply::Stats(page)) = bed.command(&Command::Stats { from: None }) else { panic!("a page") };
+    let lens = |packets: &[Vec<u8>]| packets.iter().map(|one| one.len() as u64).sum::<u64>();
+    for object in page.objects {
+        match object {
+            ObjectStats::Producer(producer) => {
+                let stream = &producer.streams[0];
+                let layers = stream.layer_bytes.as_flattened();
+                // A retransmission without its original sequence number.
+                assert_eq!((stream.packet_count, stream.byte_count, layers[0]), (4, 16, lens(&come) - 2));
+                assert_eq!(layers.iter().sum::<u64>(), layers[0], "there are no layers");
+            }
+            ObjectStats::Consumer(one) => {
+                assert_eq!((one.packet_count, one.byte_count, one.rtp_byte_count), (4, 16, lens(&left)));
+            }
+            _ => {}
+        }
+    }
 }

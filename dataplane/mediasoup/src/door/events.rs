@@ -9,7 +9,9 @@ use corecast_mediasoup_worker::fbs::transport::{SctpNegotiatedCapabilitiesNotifi
 use corecast_mediasoup_worker::fbs::web_rtc_transport::{
     DtlsStateChangeNotification, IceSelectedTupleChangeNotification, IceStateChangeNotification,
 };
-use corecast_wire::{Command, ConsumerId, CurrentLayer, DtlsState, Event, IceState, IceTuple, SctpState, TransportId};
+use corecast_wire::{
+    Command, ConsumerId, CurrentLayer, DataConsumerId, DtlsState, Event, IceState, IceTuple, SctpState, TransportId,
+};
 
 use super::transport::{negotiated, sctp_state};
 use super::webrtc::{dtls_state, ice_state};
@@ -58,6 +60,7 @@ impl Door {
             Event::DominantSpeaker { observer, producer } => self.hear_dominant(observer, producer),
             Event::ProducerTraced { producer, trace } => self.hear_producer_trace(producer, trace),
             Event::ConsumerTraced { consumer, trace } => self.hear_consumer_trace(consumer, trace),
+            Event::Probed { transport, packets } => self.hear_probe(transport, packets),
             Event::VideoOrientationChanged { producer, orientation } => self.hear_orientation(producer, orientation),
             Event::ConsumerLayersChanged { consumer, current } => self.hear_layers(consumer, current),
             // mediasoup tells it as layers that change to none, which comes beside this.
@@ -143,27 +146,16 @@ impl Door {
         self.notify(&name, Tells::TransportSctpStateChange, Some(body));
     }
 
-    /// The other side has closed a stream, or its association is over: what was on it has closed in the worker. The
-    /// library is told of the consumers of what has closed.
+    /// The client has closed a data channel: its data consumers have closed in the worker. Its data producer is the
+    /// application's to close. mediasoup tells the library neither.
     fn hear_channel_closed(&mut self, id: TransportId, stream: u16) {
         let Some(transport) = self.objects.transports.get(&id) else { return };
-        let is_on = |parameters: &Option<corecast_mediasoup_worker::fbs::sctp_parameters::SctpStreamParameters>| {
-            parameters.as_ref().is_some_and(|parameters| parameters.stream_id == stream)
+        let is_on = |id: &DataConsumerId| {
+            let consumer = self.objects.data_consumers.get(id);
+            consumer.and_then(|one| one.stream.as_ref()).is_some_and(|parameters| parameters.stream_id == stream)
         };
-        let producers = transport.data_producers.iter().copied();
-        let producers =
-            producers.filter(|id| self.objects.data_producers.get(id).is_some_and(|one| is_on(&one.stream)));
-        let consumers = transport.data_consumers.iter().copied();
-        let consumers =
-            consumers.filter(|id| self.objects.data_consumers.get(id).is_some_and(|one| is_on(&one.stream)));
-        let (producers, consumers): (Vec<_>, Vec<_>) = (producers.collect(), consumers.collect());
-        producers.into_iter().for_each(|producer| self.forget_data_producer(producer));
-        for consumer in consumers {
-            if let Some(name) = self.objects.data_consumers.get(&consumer).map(|consumer| consumer.name.clone()) {
-                self.notify(&name, Tells::DataconsumerDataproducerClose, None);
-            }
-            self.forget_data_consumer(consumer);
-        }
+        let consumers: Vec<_> = transport.data_consumers.iter().copied().filter(is_on).collect();
+        consumers.into_iter().for_each(|consumer| self.forget_data_consumer(consumer));
     }
 
     fn hear_layers(&mut self, id: ConsumerId, current: Option<CurrentLayer>) {

@@ -26,7 +26,6 @@ mod transport;
 mod webrtc;
 mod worker;
 
-use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,8 +64,6 @@ pub(crate) struct Door {
     objects: Objects,
     /// What is to be said to the worker because of what it told.
     waiting: Vec<Command>,
-    /// Sentences that have been said once.
-    said: BTreeSet<&'static str>,
     /// Ticks so far, and when the last one was.
     ticks: u64,
     ticked_at: Instant,
@@ -89,7 +86,6 @@ impl Door {
             ports,
             objects: Objects::default(),
             waiting: Vec::new(),
-            said: BTreeSet::new(),
             ticks: 0,
             ticked_at: Instant::now(),
         }
@@ -162,7 +158,7 @@ impl Door {
             | Method::TransportSetMaxOutgoingBitrate
             | Method::TransportSetMinOutgoingBitrate => self.set_bitrate(machine, &name, body),
             Method::TransportRestartIce => self.restart_ice(machine, &name),
-            Method::TransportEnableTraceEvent => self.trace_transport(&name, body),
+            Method::TransportEnableTraceEvent => self.trace_transport(machine, &name, body),
             Method::WebrtctransportConnect => self.connect_webrtc(machine, &name, body),
             Method::PipetransportConnect => self.connect_pipe(machine, &name, body),
             Method::PlaintransportConnect => self.connect_plain(machine, &name, body),
@@ -225,13 +221,6 @@ impl Door {
         };
         if let Err(refusal) = taken {
             tracing::error!(?event, %refusal, "a notification failed");
-        }
-    }
-
-    /// Logs something that an operator should know, once.
-    fn say_once(&mut self, sentence: &'static str) {
-        if self.said.insert(sentence) {
-            tracing::warn!("{sentence}");
         }
     }
 

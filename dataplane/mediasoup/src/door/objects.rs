@@ -149,7 +149,7 @@ pub(super) struct Producer {
     pub(super) scores: Vec<u8>,
     pub(super) looks: Vec<Scores>,
     pub(super) rates: Vec<Rate>,
-    /// Those of receivers up to each layer of an encoding with layers: the temporal ones of the lowest spatial first.
+    /// Those of each layer of an encoding with layers: the temporal ones of the lowest spatial first.
     pub(super) layer_rates: Vec<Vec<Rate>>,
 }
 

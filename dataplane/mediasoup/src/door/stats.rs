@@ -31,7 +31,8 @@ impl Door {
         // As mediasoup does, of those alone that have come.
         let come = |stream: &StreamStats| stream.ssrc.is_some() && stream.packet_count > 0;
         for (index, stream) in streams.iter().enumerate().filter(|(_, stream)| come(stream)) {
-            let bitrate = producer.rates.get_mut(index).map_or(0, |rate| rate.of(stream.byte_count));
+            let bytes = stream.layer_bytes.iter().flatten().sum();
+            let bitrate = producer.rates.get_mut(index).map_or(0, |rate| rate.of(bytes));
             let layers = layer_bitrates(producer, index, stream);
             let score = producer.scores.get(index).copied().unwrap_or(0);
             stats.push((index, received_stats(producer, stream, (bitrate, layers), score)));
@@ -48,7 +49,7 @@ impl Door {
             let Reply::ObjectStats(object) = reply else { return Err(none()) };
             let ObjectStats::Consumer(sent) = *object else { return Err(none()) };
             let consumer = self.objects.consumer(id)?;
-            let bitrate = consumer.rates.get_mut(at).map_or(0, |rate| rate.of(sent.byte_count));
+            let bitrate = consumer.rates.get_mut(at).map_or(0, |rate| rate.of(sent.rtp_byte_count));
             stats.push(sent_stats(consumer, at, &sent, bitrate));
         }
         let consumer = self.objects.consumer(id)?;
@@ -166,15 +167,30 @@ pub(super) fn told_layers(encoding: &RtpEncodingParameters) -> impl Iterator<Ite
     (0..spatial).flat_map(move |spatial| (0..temporal).map(move |temporal| (spatial, temporal)))
 }
 
-/// What receivers of each layer of an encoding get, as mediasoup names them.
+/// What each layer of an encoding takes, as mediasoup counts it: with all of the spatial layers below, and nothing if
+/// nothing of the layer itself comes.
 fn layer_bitrates(producer: &mut Producer, index: usize, stream: &StreamStats) -> Vec<BitrateByLayer> {
-    let layers = producer.rtp_parameters.encodings.get(index).into_iter().flat_map(told_layers);
+    let layers: Vec<_> = producer.rtp_parameters.encodings.get(index).into_iter().flat_map(told_layers).collect();
+    let Some(highest) = layers.last().copied() else { return Vec::new() };
     let rates = producer.layer_rates.get_mut(index).into_iter().flatten();
-    let bitrates = layers.zip(rates).map(|((spatial, temporal), rate)| {
-        let bytes = stream.layer_bytes.get(spatial).and_then(|layer| layer.get(temporal)).copied();
-        BitrateByLayer { layer: format!("{spatial}.{temporal}"), bitrate: rate.of(bytes.unwrap_or(0)) }
+    let own = layers.iter().zip(rates).map(|(layer, rate)| rate.of(bytes_of(stream, *layer, highest)));
+    let own: Vec<u64> = own.collect();
+    let bitrates = layers.iter().zip(&own).map(|((spatial, temporal), rate)| {
+        let needs = |(other, of): &(usize, usize)| other < spatial || (other == spatial && of <= temporal);
+        let with_below = layers.iter().zip(&own).filter(|(layer, _)| needs(layer)).map(|(_, rate)| rate).sum();
+        BitrateByLayer { layer: format!("{spatial}.{temporal}"), bitrate: if *rate == 0 { 0 } else { with_below } }
     });
     bitrates.collect()
+}
+
+/// Bytes that came of a layer. What is above the highest that the client has named counts as that.
+fn bytes_of(stream: &StreamStats, layer: (usize, usize), highest: (usize, usize)) -> u64 {
+    let spatial = stream.layer_bytes.iter().enumerate();
+    let all = spatial.flat_map(|(spatial, layer)| {
+        layer.iter().enumerate().map(move |(temporal, bytes)| ((spatial, temporal), *bytes))
+    });
+    let counts_as = |(spatial, temporal): (usize, usize)| (spatial.min(highest.0), temporal.min(highest.1));
+    all.filter(|(of, _)| counts_as(*of) == layer).map(|(_, bytes)| bytes).sum()
 }
 
 fn received_stats(
@@ -206,7 +222,7 @@ fn received_stats(
         data: StatsData::RecvStats(Box::new(RecvStats {
             base: wrapped(base),
             packet_count: stream.packet_count,
-            byte_count: stream.byte_count,
+            byte_count: stream.layer_bytes.iter().flatten().sum(),
             bitrate,
             bitrate_by_layer: layers,
         })),
@@ -235,7 +251,7 @@ fn sent_stats(consumer: &Consumer, at: usize, sent: &ConsumerStats, bitrate: u64
         data: StatsData::SendStats(Box::new(SendStats {
             base: wrapped(base),
             packet_count: sent.packet_count,
-            byte_count: sent.byte_count,
+            byte_count: sent.rtp_byte_count,
             bitrate,
         })),
     }
@@ -271,6 +287,15 @@ mod tests {
     fn told(mode: &str) -> Vec<(usize, usize)> {
         told_layers(&RtpEncodingParameters { scalability_mode: Some(mode.into()), ..RtpEncodingParameters::default() })
             .collect()
+    }
+
+    #[test]
+    fn bytes_of_layers_that_were_not_named_count_as_the_highest() {
+        let mut stream = StreamStats::default();
+        (stream.layer_bytes[0], stream.layer_bytes[1], stream.layer_bytes[3]) = ([1, 2, 4, 8], [16, 0, 0, 32], [64; 4]);
+        let of = |layer| bytes_of(&stream, layer, (1, 2));
+        assert_eq!([of((0, 0)), of((0, 1)), of((0, 2))], [1, 2, 4 + 8]);
+        assert_eq!([of((1, 0)), of((1, 1)), of((1, 2))], [16 + 64, 64, 32 + 2 * 64]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use corecast_wire::{
     Command, ConsumerId, Object, PacketTrace, ProducerId, RtpTrace, TraceEvents, TransportId, VideoOrientation,
 };
 
-use super::objects::Producer;
+use super::objects::{Consumer, Producer};
 use super::transport::{now_ms, transport_of};
 use super::{Answered, Asked, Door, Tells, Told, done, other_body};
 use crate::refusal::Outcome;
@@ -38,13 +38,22 @@ impl Door {
                 available_bitrate: available,
             };
             let name = transport.name.clone();
-            let body = Told::TransportTraceNotification(Box::new(TraceNotification {
-                type_: TraceEventType::Bwe,
-                timestamp: now_ms(),
-                direction: TraceDirection::DirectionOut,
-                info: Some(TraceInfo::BweTraceInfo(Box::new(info))),
-            }));
-            self.notify(&name, Tells::TransportTrace, Some(body));
+            self.tell_transport_trace(&name, TraceEventType::Bwe, Some(TraceInfo::BweTraceInfo(Box::new(info))));
+        }
+    }
+
+    fn tell_transport_trace(&mut self, name: &str, type_: TraceEventType, info: Option<TraceInfo>) {
+        let direction = TraceDirection::DirectionOut;
+        let notification = TraceNotification { type_, timestamp: now_ms(), direction, info };
+        let body = Told::TransportTraceNotification(Box::new(notification));
+        self.notify(name, Tells::TransportTrace, Some(body));
+    }
+
+    /// Each packet of padding by itself, as mediasoup does.
+    pub(super) fn hear_probe(&mut self, id: TransportId, packets: u32) {
+        let Some(name) = self.objects.transports.get(&id).map(|transport| transport.name.clone()) else { return };
+        for _ in 0..packets {
+            self.tell_transport_trace(&name, TraceEventType::Probation, None);
         }
     }
 
@@ -127,16 +136,18 @@ impl Door {
 
     pub(super) fn hear_consumer_trace(&mut self, part: ConsumerId, trace: PacketTrace) {
         use consumer::{TraceEventType as Kind, TraceInfo as Info};
-        let Some(name) = self.objects.consumer_of_part(part).map(|one| one.name.clone()) else { return };
+        let Some((name, mid)) = self.objects.consumer_of_part(part).map(|one| (one.name.clone(), mid_of(one))) else {
+            return;
+        };
         let (inwards, outwards) = (TraceDirection::DirectionIn, TraceDirection::DirectionOut);
         let (type_, direction, info) = match trace {
             PacketTrace::Rtp(trace) if trace.is_key_frame => {
-                let (is_rtx, rtp_packet) = (trace.is_rtx, Box::new(packet(trace)));
+                let (is_rtx, rtp_packet) = (trace.is_rtx, Box::new(packet(RtpTrace { mid, ..trace })));
                 let info = consumer::KeyFrameTraceInfo { rtp_packet, is_rtx };
                 (Kind::Keyframe, outwards, Some(Info::KeyFrameTraceInfo(Box::new(info))))
             }
             PacketTrace::Rtp(trace) => {
-                let (is_rtx, rtp_packet) = (trace.is_rtx, Box::new(packet(trace)));
+                let (is_rtx, rtp_packet) = (trace.is_rtx, Box::new(packet(RtpTrace { mid, ..trace })));
                 let info = consumer::RtpTraceInfo { rtp_packet, is_rtx };
                 (Kind::Rtp, outwards, Some(Info::RtpTraceInfo(Box::new(info))))
             }
@@ -180,6 +191,13 @@ const CONSUMER_KINDS: [(consumer::TraceEventType, corecast_wire::TraceEventType)
     (consumer::TraceEventType::Pli, corecast_wire::TraceEventType::Pli),
     (consumer::TraceEventType::Fir, corecast_wire::TraceEventType::Fir),
 ];
+
+/// What packets of a consumer name as their media section.
+fn mid_of(consumer: &Consumer) -> Option<String> {
+    let mut extensions = consumer.rtp_parameters.header_extensions.iter();
+    let is_named = extensions.any(|extension| extension.uri == RtpHeaderExtensionUri::Mid);
+    consumer.rtp_parameters.mid.clone().filter(|mid| is_named && !mid.is_empty())
+}
 
 fn has_orientation(producer: &Producer) -> bool {
     let mut extensions = producer.rtp_parameters.header_extensions.iter();

@@ -161,6 +161,7 @@ impl Door {
             probation_bytes_sent: rtp.probation_sent,
             probation_send_bitrate: rates.probation_sent.of(rtp.probation_sent),
             available_outgoing_bitrate: stats.outgoing.and_then(|outgoing| outgoing.available_bps).map(carried),
+            rtp_packet_loss_sent: stats.outgoing.map(|outgoing| f64::from(outgoing.lost_share) / 65_536.0),
             max_incoming_bitrate,
             max_outgoing_bitrate,
             min_outgoing_bitrate,
@@ -204,14 +205,13 @@ impl Door {
         Ok(None)
     }
 
-    pub(super) fn trace_transport(&mut self, name: &str, body: Option<Asked>) -> Answered {
+    pub(super) fn trace_transport(&mut self, machine: &mut dyn Machine, name: &str, body: Option<Asked>) -> Answered {
         let Some(Asked::TransportEnableTraceEventRequest(request)) = body else {
             return Err(other_body("TRANSPORT_ENABLE_TRACE_EVENT"));
         };
         let id = self.objects.transport_number(name)?;
-        if request.events.contains(&TraceEventType::Probation) {
-            self.say_once("trace events of type probation are not told: probes go out as retransmissions here");
-        }
+        let traced = request.events.contains(&TraceEventType::Probation);
+        machine.execute(&Command::TraceProbes { transport: id, traced })?;
         let kinds = [TraceEventType::Probation, TraceEventType::Bwe];
         let wanted = kinds.into_iter().filter(|kind| request.events.contains(kind));
         self.objects.transport(id)?.traces = wanted.collect();

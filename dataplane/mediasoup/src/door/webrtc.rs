@@ -9,7 +9,8 @@ use corecast_mediasoup_worker::fbs::web_rtc_transport::{
     Listen, WebRtcTransportOptions,
 };
 use corecast_wire::{
-    Command, DtlsState, IceParameters, IceState, OutgoingBitrates, RouterId, SctpOptions, TransportId, WebRtcServerId,
+    Command, DtlsState, IceParameters, IceState, OutgoingBitrates, RouterId, SctpBuffers, SctpOptions, StreamClosing,
+    TransportId, WebRtcServerId,
 };
 
 use super::objects::{Kind, Listening, WebRtc, WebRtcServer};
@@ -207,7 +208,15 @@ fn draw_ice() -> Outcome<IceParameters> {
 
 /// What an association of a transport with these options is made with, if it has one.
 pub(super) fn sctp(base: &Options) -> Option<SctpOptions> {
-    base.enable_sctp.then_some(SctpOptions { port: SCTP_PORT, max_message_bytes: base.max_send_message_size })
+    base.enable_sctp.then(|| SctpOptions {
+        buffers: SctpBuffers {
+            send_bytes: base.sctp_send_buffer_size,
+            stream_send_bytes: base.sctp_per_stream_send_queue_limit,
+            recv_window_bytes: base.sctp_max_receiver_window_buffer_size,
+        },
+        closing: StreamClosing::ByControl,
+        ..SctpOptions::new(SCTP_PORT, base.max_send_message_size)
+    })
 }
 
 /// What the remote side said of itself. Who says `auto` is answered as a client, since we are the controlled side.
