@@ -108,7 +108,7 @@ impl Bed {
         let mut frame = Vec::with_capacity(packets);
         for at in 0..packets {
             let (mut bytes, (sequence, timestamp)) = (Vec::new(), (self.index as u16, self.index as u32));
-            let header = Header { ssrc: FIRST_SSRC, payload_type: PAYLOAD_TYPE, sequence, timestamp };
+            let header = Header { ssrc: FIRST_SSRC, payload_type: PAYLOAD_TYPE, sequence, timestamp, level: None };
             let planned =
                 Planned { payload_len: PAYLOAD_BYTES, first: at == 0, last: at + 1 == packets, key: true, frame_ns: 0 };
             packet::write(header, Stamp { publisher: 0, index: self.index, sent_ns: 0 }, planned, &mut bytes);

@@ -110,6 +110,7 @@ fn measure(args: &FloorArgs, io: Io, crypto: Crypto, train: u32, core: u32) -> a
         pps: (args.pps / train).max(1) * train,
         profile: Profile::Burst(train),
         payload: args.payload,
+        loudest: 0,
         crypto,
         publisher_crypto: Crypto::None,
         gro: args.gro,

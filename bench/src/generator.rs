@@ -61,6 +61,8 @@ pub struct Load {
     pub profile: Profile,
     /// How long they are; in a meeting, those of pictures.
     pub payload: Payload,
+    /// So many of those who speak may be heard, the loudest; 0 for all.
+    pub loudest: u16,
     /// How they are encrypted on their way to subscribers.
     pub crypto: Crypto,
     /// How they are encrypted on their way to the target.
@@ -189,7 +191,7 @@ impl Ends {
     ///
     /// # Errors
     /// The socket refuses options.
-    pub fn join(&mut self, parts: Parts, promised: Promised, now_ns: u64) -> anyhow::Result<()> {
+    pub fn join(&mut self, parts: Parts, promised: Vec<Promised>, now_ns: u64) -> anyhow::Result<()> {
         self.subscribers.join(parts, promised, now_ns)
     }
 }
@@ -249,7 +251,10 @@ impl Generator {
             let srtp = key.as_ref().map(crypto::endpoint).transpose()?;
             let seed = load.seed.wrapping_add(u64::from(number));
             let source = Source::new(stream.profile, stream.payload, stream.pps, 0, seed);
-            let publisher = Publisher::new(number, source, srtp, (load.ip, 0).into())?;
+            let mut publisher = Publisher::new(number, source, srtp, (load.ip, 0).into())?;
+            if load.loudest > 0 && stream.is_sound() {
+                publisher = publisher.speaking_among(load.publishers);
+            }
             let peer = Peer { address: publisher.local_address()?, key };
             published.push(Published { peer, video: !stream.is_sound(), own_of: stream.own_of });
             publishers.push(publisher);
@@ -262,6 +267,7 @@ impl Generator {
             publishers: published,
             subscribers: addresses.into_iter().zip(keys).map(|(address, key)| Peer { address, key }).collect(),
             crypto: load.crypto,
+            loudest: load.loudest,
         };
         let route = target.connect(&plan)?;
         for (publisher, address) in publishers.iter().zip(route.publish_to) {
@@ -270,6 +276,9 @@ impl Generator {
         subscribers.receive_from(&route.send_from)?;
         subscribers.promise(route.promised);
         subscribers.open_with(&route.keys)?;
+        if load.loudest > 0 {
+            subscribers.expect_gaps_closed();
+        }
         Ok(Self::between(Ends::new(Clock::default(), publishers, subscribers), load.seed))
     }
 
@@ -285,6 +294,22 @@ impl Generator {
     /// A socket fails, or something arrives that was not sent.
     pub fn run(&mut self, beside: &mut dyn Beside) -> anyhow::Result<()> {
         self.send_for(Duration::ZERO, &mut |_| {}, beside).map(drop)
+    }
+
+    /// Sends for so long while what arrives is neither compared nor counted, so that viewers of several encodings get
+    /// the best.
+    ///
+    /// # Errors
+    /// A socket fails, or what arrives does not open.
+    pub fn settle(&mut self, duration: Duration) -> anyhow::Result<()> {
+        self.ends.subscribers.set_settling(true);
+        self.send_for(duration, &mut |_| {}, &mut ())?;
+        let until_ns = self.ends.clock.now_ns() + QUIET_NS;
+        while self.ends.clock.now_ns() < until_ns {
+            self.poll(self.ends.subscribers.len())?;
+        }
+        self.ends.subscribers.set_settling(false);
+        Ok(())
     }
 
     /// Warms up, then measures; between the two and at the end it waits until everything has arrived, so that what was

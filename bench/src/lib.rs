@@ -1,10 +1,12 @@
 //! corecast's load generator: video-like RTP in, hundreds of receivers out, and the floor beside it.
 
 pub mod args;
+pub mod browsers;
 pub mod calls;
 pub mod clock;
 pub mod cpu;
 pub mod crash;
+pub mod crowd;
 pub mod crypto;
 pub mod data;
 pub mod fanout;
@@ -24,6 +26,7 @@ pub mod progress;
 pub mod publishers;
 pub mod report;
 pub mod ring;
+pub mod room;
 pub mod rtp;
 pub mod schedule;
 pub mod setting;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use corecast_bench::calls::overload;
 use corecast_bench::{
-    calls, crash, data, fanout, flood, floor_loop, floor_table, meeting, network, node, rtp, soak, target, wide,
+    browsers, calls, crash, crowd, data, fanout, flood, floor_loop, floor_table, meeting, network, node, room, rtp,
+    soak, target, wide,
 };
 use corecast_dataplane::{Ends, take_over};
 
@@ -23,6 +24,12 @@ enum Command {
     Fanout(fanout::FanoutArgs),
     /// Measure one worker: everybody sends and gets what all the others send
     Meeting(meeting::MeetingArgs),
+    /// Measure a room whose participants come by protoo, beside a meeting
+    Room(room::RoomArgs),
+    /// Measure the server when many participants join, or are there and say nothing
+    Crowd(crowd::CrowdArgs),
+    /// Measure what people in browsers see: times to the first picture, and switches between layers
+    Browsers(browsers::BrowsersArgs),
     /// Measure corecast as mediasoup's worker, through mediasoup's Node library, beside another worker
     Mediasoup(node::MediasoupArgs),
     /// Measure the least that forwarding can cost on this machine
@@ -75,6 +82,9 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Fanout(args) => fanout::run(&args),
         Command::Meeting(args) => meeting::run(&args),
+        Command::Room(args) => room::run(&args),
+        Command::Crowd(args) => crowd::run(&args),
+        Command::Browsers(args) => browsers::run(&args),
         Command::Mediasoup(args) => node::run(&args),
         Command::Floor(args) => floor_table::run(&args),
         Command::Rtp(args) => rtp::run(&args),

@@ -63,14 +63,24 @@ pub struct Header {
     pub sequence: u16,
     /// RTP clock of the frame.
     pub timestamp: u32,
+    /// How loud it is (RFC 6464), in -dBov, if it says so.
+    pub level: Option<u8>,
 }
+
+/// Id of the header extension that says how loud a packet is.
+pub const LEVEL_ID: u8 = 1;
 
 /// Writes one packet at the end of `out`.
 pub fn write(header: Header, stamp: Stamp, planned: Planned, out: &mut Vec<u8>) {
-    out.extend_from_slice(&[0x80, header.payload_type & 0x7f | u8::from(planned.last) << 7]);
+    let has_extension = u8::from(header.level.is_some()) << 4;
+    out.extend_from_slice(&[0x80 | has_extension, header.payload_type & 0x7f | u8::from(planned.last) << 7]);
     out.extend_from_slice(&header.sequence.to_be_bytes());
     out.extend_from_slice(&header.timestamp.to_be_bytes());
     out.extend_from_slice(&header.ssrc.to_be_bytes());
+    if let Some(level) = header.level {
+        // RFC 8285 section 4.2: one word, in which an element of one byte stands.
+        out.extend_from_slice(&[0xbe, 0xde, 0, 1, LEVEL_ID << 4, level & 0x7f, 0, 0]);
+    }
     // S bit: a VP8 partition begins. Then a frame tag whose lowest bit, if 0, says key frame.
     out.extend_from_slice(&[u8::from(planned.first) << 4, 0x10 | u8::from(!planned.key), 0x02, 0x00]);
     out.extend_from_slice(&(planned.payload_len as u16).to_be_bytes());
@@ -108,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back_and_a_changed_byte_is_noticed() {
-        let header = Header { ssrc: 7, payload_type: PAYLOAD_TYPE, sequence: 3, timestamp: 9 };
+        let header = Header { ssrc: 7, payload_type: PAYLOAD_TYPE, sequence: 3, timestamp: 9, level: None };
         let stamp = Stamp { publisher: 2, index: 300, sent_ns: 123_456_789 };
         for payload_len in [MIN_PAYLOAD, 120, MAX_PAYLOAD] {
             let mut packet = Vec::new();

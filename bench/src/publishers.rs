@@ -5,9 +5,11 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use corecast_wire::SrtpParameters;
 use webrtc_srtp::context::Context;
 
 use crate::clock::Clock;
+use crate::crypto;
 use crate::packet::{self, Header, Planned, Stamp};
 use crate::schedule::Source;
 use crate::sockets;
@@ -18,6 +20,10 @@ use crate::webrtc::upkeep::{Publishing, SenderTotals, Upkeep};
 const REMEMBERED: usize = 16 * 1_024;
 const SOCKET_BUFFER_BYTES: i32 = 4 * 1_024 * 1_024;
 const VIDEO_CLOCK_HZ: u128 = 90_000;
+/// How many speak at a time; how loud that is, and how loud a room is in which nobody does, in -dBov.
+const SPEAKERS: u64 = 2;
+const LOUD: u8 = 25;
+const QUIET: u8 = 70;
 
 /// One publisher.
 pub struct Publisher {
@@ -32,6 +38,8 @@ pub struct Publisher {
     number: u16,
     octets: u64,
     srtp: Option<Context>,
+    /// It is one of so many who speak in turn, and says how loud it is.
+    speaks_among: Option<u16>,
     first_sequence: u16,
     index: u64,
     sent_ns: Box<[u64]>,
@@ -66,6 +74,14 @@ impl Publisher {
         Ok(Self { publishing: Some(publishing), ..Self::over(number, source, Some(seal), socket)? })
     }
 
+    /// Publisher `number`: another stream of an endpoint that has joined over WebRTC, under the same key.
+    ///
+    /// # Errors
+    /// The socket refuses options, or the key is none.
+    pub fn beside(number: u16, source: Source, key: &SrtpParameters, socket: Arc<UdpSocket>) -> anyhow::Result<Self> {
+        Self::over(number, source, Some(crypto::endpoint(key)?), socket)
+    }
+
     fn over(number: u16, source: Source, srtp: Option<Context>, socket: Arc<UdpSocket>) -> anyhow::Result<Self> {
         sockets::set_buffers(&socket, SOCKET_BUFFER_BYTES)?;
         Ok(Self {
@@ -79,6 +95,7 @@ impl Publisher {
             number,
             octets: 0,
             srtp,
+            speaks_among: None,
             first_sequence: number.wrapping_mul(257) % 0x4000,
             index: 0,
             sent_ns: vec![0; REMEMBERED].into_boxed_slice(),
@@ -100,12 +117,30 @@ impl Publisher {
         Self { payload_type, ..self }
     }
 
+    /// The same, one of so many who speak in turn, two at a time, a second each; and its packets say how loud they are.
+    #[must_use]
+    pub fn speaking_among(self, peers: u16) -> Self {
+        Self { speaks_among: Some(peers.max(1)), ..self }
+    }
+
+    fn level(&self, at_ns: u64) -> Option<u8> {
+        let peers = u64::from(self.speaks_among?);
+        let turn = at_ns / 1_000_000_000 + u64::from(self.number);
+        Some(if turn % peers < SPEAKERS { LOUD } else { QUIET })
+    }
+
     /// Connects its socket to the address that it sends to.
     ///
     /// # Errors
     /// The address cannot be connected to.
     pub fn connect(&self, address: SocketAddr) -> std::io::Result<()> {
         self.socket.connect(address)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(&self) -> u16 {
+        self.number
     }
 
     /// Its socket.
@@ -214,10 +249,11 @@ impl Publisher {
         if self.packets.len() < self.planned.len() {
             self.packets.resize_with(self.planned.len(), Vec::new);
         }
+        let level = self.planned.first().and_then(|planned| self.level(planned.frame_ns));
         for (planned, out) in self.planned.iter().zip(&mut self.packets) {
             let sequence = self.first_sequence.wrapping_add(self.index as u16);
             let timestamp = rtp_time(planned.frame_ns);
-            let header = Header { ssrc: self.ssrc, payload_type: self.payload_type, sequence, timestamp };
+            let header = Header { ssrc: self.ssrc, payload_type: self.payload_type, sequence, timestamp, level };
             let stamp = Stamp { publisher: self.number, index: self.index, sent_ns: clock.now_ns() };
             self.plain.clear();
             packet::write(header, stamp, *planned, &mut self.plain);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use corecast_wire::{Coalesce, Executor, Io, Sandbox};
 
+use crate::calls::launch::Launched;
 use crate::cpu;
 use crate::crypto::Crypto;
 use crate::generator::{Load, Shape, Window};
@@ -80,6 +81,30 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// Whether subscribers receive with `UDP_GRO`.
+    #[must_use]
+    pub const fn gro(&self) -> bool {
+        self.gro
+    }
+
+    /// Starts a server of our own, unless another one is to be measured. Call this before the thread is pinned.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn launch(&self) -> anyhow::Result<Option<Launched>> {
+        if self.target.is_some() {
+            return Ok(None);
+        }
+        let core = self.worker_core.map_or_else(cpu::last_core, Ok)?;
+        Launched::start(core, self.io, self.coalesce).map(Some)
+    }
+
+    /// The URL of the server that is measured.
+    #[must_use]
+    pub fn url<'a>(&'a self, launched: Option<&'a Launched>) -> &'a str {
+        launched.map_or_else(|| self.target.as_deref().unwrap_or_default(), Launched::url)
+    }
+
     /// A load of streams like `stream`, between so many.
     #[must_use]
     pub const fn load(&self, shape: Shape, (publishers, subscribers): (u16, usize), stream: &Stream) -> Load {
@@ -90,6 +115,7 @@ impl Setting {
             pps: stream.pps,
             profile: stream.profile,
             payload: stream.payload,
+            loudest: 0,
             crypto: self.crypto,
             publisher_crypto: self.crypto,
             gro: self.gro,
@@ -160,7 +186,11 @@ impl Setting {
         Ok(measured)
     }
 
-    fn window(&self, run: &Run<'_>) -> anyhow::Result<Window> {
+    /// Measures a worker of our own, or the server that is named, with the run's load.
+    ///
+    /// # Errors
+    /// It could not be measured, or a subscriber got what it should not have.
+    pub fn window(&self, run: &Run<'_>) -> anyhow::Result<Window> {
         match &self.target {
             Some(url) => run.target(url, || Server::reach(url)),
             None => run.target("the worker", || LinkedWorker::start(run.setup)),

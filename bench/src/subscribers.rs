@@ -98,6 +98,7 @@ pub struct Subscribers {
     gro: bool,
     wall_offset_ns: Option<u64>,
     renumbered: bool,
+    settling: bool,
     latency: Histogram<u64>,
     sound_latency: Histogram<u64>,
     /// The same of every so many-th subscriber, for each of them.
@@ -133,6 +134,7 @@ impl Subscribers {
             gro,
             wall_offset_ns: None,
             renumbered: false,
+            settling: false,
             sound_latency: latency.clone(),
             latency_of: Vec::new(),
             latency,
@@ -144,13 +146,13 @@ impl Subscribers {
     ///
     /// # Errors
     /// The socket refuses options.
-    pub fn join(&mut self, parts: Parts, promised: Promised, now_ns: u64) -> anyhow::Result<()> {
+    pub fn join(&mut self, parts: Parts, promised: Vec<Promised>, now_ns: u64) -> anyhow::Result<()> {
         let (watching, socket, srtp) = Watching::new(parts, now_ns)?;
         prepare(&socket, self.gro)?;
         if self.wall_offset_ns.is_some() {
             sockets::set_time_stamps(&socket)?;
         }
-        let (srtp, streams, watching) = (Some(srtp), vec![Stream::new(promised)], Some(watching));
+        let (srtp, streams, watching) = (Some(srtp), promised.into_iter().map(Stream::new).collect(), Some(watching));
         self.subscribers.push(Subscriber { socket, srtp, streams, watching });
         Ok(())
     }
@@ -173,6 +175,12 @@ impl Subscribers {
     /// packet it is: latency begins when the packet's frame was due, as its timestamp says.
     pub const fn expect_gaps_closed(&mut self) {
         self.renumbered = true;
+    }
+
+    /// Whether media is opened and neither compared nor counted: until each subscriber gets the encoding that it will
+    /// have.
+    pub const fn set_settling(&mut self, settling: bool) {
+        self.settling = settling;
     }
 
     /// How many get the stream of publisher `number`.
@@ -310,9 +318,10 @@ impl Subscribers {
             }
             let now_ns = clock.now_ns();
             let (latency, arrivals, renumbered) = (&mut self.latency, &mut self.arrivals, self.renumbered);
+            let settling = self.settling;
             let sound_latency = &mut self.sound_latency;
             let group = number.checked_rem(self.latency_of.len()).and_then(|group| self.latency_of.get_mut(group));
-            let mut tally = Tally { latency, sound_latency, group, arrivals, publishers, renumbered, now_ns };
+            let mut tally = Tally { latency, sound_latency, group, arrivals, publishers, renumbered, settling, now_ns };
             for index in 0..filled {
                 let datagram = self.batch.datagram(index);
                 let stamp_ns =
@@ -335,6 +344,7 @@ struct Tally<'a> {
     arrivals: &'a mut Arrivals,
     publishers: &'a [Publisher],
     renumbered: bool,
+    settling: bool,
     now_ns: u64,
 }
 
@@ -387,6 +397,13 @@ impl Subscriber {
         let sequence = u16::from_be_bytes([header[2], header[3]]);
         let ssrc = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
         if ssrc == PROBES {
+            return Ok(());
+        }
+        if tally.settling {
+            // So that the cipher sees sequence numbers wrap.
+            if let Some(srtp) = &mut self.srtp {
+                srtp.decrypt_rtp(packet).context("does not open")?;
+            }
             return Ok(());
         }
         let hint = (ssrc & 0xfff) as usize;

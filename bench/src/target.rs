@@ -44,6 +44,8 @@ pub struct Plan {
     pub subscribers: Vec<Peer>,
     /// How packets to subscribers are encrypted.
     pub crypto: Crypto,
+    /// So many of those who say how loud they are may be heard; 0: nobody says so, and all are heard.
+    pub loudest: u16,
 }
 
 impl Plan {

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use corecast_dataplane::Mesh;
 use corecast_wire::{
-    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, DataLimits, EncodingMapping, Event, Frame, FrameDecoder,
-    HugePages, Io, MediaKind, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, Reply, RouterId,
-    TransportId, Usage, WorkerConfig, encode,
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, DataLimits, EncodingMapping, Event, ExtensionMapping,
+    Frame, FrameDecoder, HeaderExtension, HugePages, Io, MediaKind, PayloadTypeMapping, PlainTransportOptions,
+    ProduceOptions, ProducerId, Reply, RouterId, TransportId, Usage, WorkerConfig, encode,
 };
 
-use crate::packet::{FIRST_SSRC, PAYLOAD_TYPE};
+use crate::packet::{FIRST_SSRC, LEVEL_ID, PAYLOAD_TYPE};
 use crate::subscribers::Promised;
 use crate::target::{Child, Counters, Peer, Plan, Route, Target, WorkerSetup};
 
@@ -143,16 +143,18 @@ impl LinkedWorker {
         Ok(local)
     }
 
-    fn produce(&mut self, number: u32, video: bool) -> anyhow::Result<()> {
+    fn produce(&mut self, number: u32, video: bool, has_levels: bool) -> anyhow::Result<()> {
         let (kind, codec, clock_rate_hz) = match video {
             true => (MediaKind::Video, Codec::Vp8, 90_000),
             false => (MediaKind::Audio, Codec::Other, 48_000),
         };
         let mapping =
             CodecMapping { payload_type: PAYLOAD_TYPE, mapped_payload_type: MAPPED_PAYLOAD_TYPE, codec, clock_rate_hz };
+        let level = ExtensionMapping { extension: HeaderExtension::AudioLevel, id: LEVEL_ID, mapped_id: LEVEL_ID };
         let options = ProduceOptions {
             nack: video,
             pli: video,
+            header_extensions: if has_levels && !video { vec![level] } else { Vec::new() },
             ..ProduceOptions::new(kind, vec![mapping], vec![EncodingMapping::announced(FIRST_SSRC + number)])
         };
         let (transport, producer) = (TransportId(number.into()), ProducerId(number.into()));
@@ -177,7 +179,7 @@ impl LinkedWorker {
         let mut publish_to = Vec::with_capacity(plan.publishers.len());
         for (number, published) in (0..).zip(&plan.publishers) {
             publish_to.push(self.transport(number, &published.peer)?);
-            self.produce(number as u32, published.video)?;
+            self.produce(number as u32, published.video, plan.loudest > 0)?;
         }
         Ok(publish_to)
     }
@@ -210,6 +212,9 @@ impl LinkedWorker {
 impl Target for LinkedWorker {
     fn connect(&mut self, plan: &Plan) -> anyhow::Result<Route> {
         self.request(Command::CreateRouter { router: ROUTER })?;
+        if plan.loudest > 0 {
+            self.request(Command::SetLoudest { router: ROUTER, speakers: plan.loudest })?;
+        }
         let publish_to = self.publish(plan)?;
         let (mut send_from, mut promised) = (Vec::new(), Vec::new());
         for (index, peer) in plan.subscribers.iter().enumerate() {

@@ -94,6 +94,10 @@ fn fulfil(client: &Client, ctl: &Ctl) -> Result<String, Failure> {
             let (path, body) = (path(&["rooms", room, "loudest"]), json!({ "speakers": speakers }));
             ("PUT", path, Some(body), format!("{heard} heard in room {room:?}"))
         }
+        Wish::Priority { room, priority } => {
+            let (path, body) = (path(&["priorities", room]), json!({ "priority": priority }));
+            ("PUT", path, Some(body), format!("room {room:?} has this priority now"))
+        }
         Wish::Cordon => ("PUT", path(&["cordon"]), None, "no new rooms are made".into()),
         Wish::Uncordon => ("DELETE", path(&["cordon"]), None, "new rooms are made again".into()),
         Wish::Drain => ("POST", path(&["drain"]), None, "the server drains, and stops".into()),

@@ -54,6 +54,8 @@ pub(crate) enum About {
     Event,
     /// Number of the event that each webhook has taken last, by its URL.
     Webhook,
+    /// Rooms that matter more than others.
+    Priority,
 }
 
 /// Where a row stands.

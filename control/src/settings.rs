@@ -3,6 +3,7 @@
 mod address;
 mod admin;
 mod grant;
+mod priority;
 mod redundancy;
 mod sandbox;
 
@@ -17,6 +18,7 @@ use serde::{Serialize, Serializer};
 pub(crate) use address::{BasePath, IceServer, Listen, ListenIp, Network};
 pub(crate) use admin::AdminListen;
 pub(crate) use grant::Grant;
+pub(crate) use priority::Priority;
 pub(crate) use redundancy::Redundancy;
 pub(crate) use sandbox::SandboxSetting;
 

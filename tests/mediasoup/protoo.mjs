@@ -348,6 +348,63 @@ const tests = {
     }
   },
 
+  /** A room in which the loudest alone is heard: two speak in turn, and to a decoder who is not heard has paused. */
+  async loudest() {
+    const silent = { roomId: 'loudest', publish: false };
+    const speakers = {};
+    for (const name of ['anna', 'ben']) {
+      speakers[name] = await Client.open('chromium', 'typed', name, silent);
+      await speakers[name].call('publishTone');
+    }
+    const viewer = await Client.open('chromium', 'typed', 'vera', silent);
+    const names = Object.keys(speakers);
+    for (const name of names) await viewer.consumer(name, 'audio');
+    const look = async () => Object.fromEntries(await Promise.all(names.map(async (name) => [name, await viewer.call('heard', name)])));
+    const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+    const speak = (name, other) => Promise.all([speakers[name].call('speak', true), speakers[other].call('speak', false)]);
+    for (const [name, other] of [names, names.toReversed()]) {
+      await speak(name, other);
+      const { totalAudioEnergy: from } = await viewer.call('heard', name);
+      await until(`${name} is heard`, async () => (await viewer.call('heard', name)).totalAudioEnergy > from + 0.02);
+    }
+    const before = await look();
+    const turns = 6;
+    for (let turn = 0; turn < turns; turn++) {
+      await speak(names[turn % 2], names[(turn + 1) % 2]);
+      await rest(1_000);
+    }
+    const after = await look();
+    for (const name of names) {
+      const of = (what) => after[name][what] - before[name][what];
+      console.log(`${name}: ${of('packetsReceived')} packets, ${of('packetsLost')} lost, ${of('madeUp')} samples made up, energy ${of('totalAudioEnergy')}`);
+      assert.equal(of('packetsLost'), 0, 'numbers have no gaps');
+      assert.ok(of('totalAudioEnergy') > 0.1, `${name} was heard`);
+      assert.ok(of('madeUp') < turns * 48_000 / 5, 'a decoder takes what is withheld for a pause');
+    }
+    await viewer.fine();
+  },
+
+  /** Much sound is lost: a client that asks for redundant sound by its URL is sent it, and Firefox publishes without. */
+  async redundant() {
+    const a = await Client.open('firefox', 'legacy', 'anna', { roomId: 'redundant' });
+    const b = await Client.open('chromium', 'typed', 'ben', { roomId: 'redundant', publish: false, query: '&red=true' });
+    const c = await Client.open('chromium', 'typed', 'cid', { roomId: 'redundant', publish: false });
+    await Promise.all([b.hears('anna'), c.hears('anna')]);
+    assert.deepEqual((await b.consumer('anna', 'audio')).codecs, ['audio/opus', 'audio/red']);
+    assert.deepEqual((await c.consumer('anna', 'audio')).codecs, ['audio/opus']);
+    assert.deepEqual((await b.received('anna', 'audio')).takes, ['audio/opus', 'audio/red'], 'the browser has it in the answer');
+    const each = ({ bytesReceived, packetsReceived }) => bytesReceived / packetsReceived;
+    execFileSync('nft', ['-f', '-'], { input: 'table ip lossy {\n chain in {\n type filter hook input priority 0;\n'
+      + ' ip saddr 198.51.100.2 meta l4proto udp numgen random mod 100 < 15 drop;\n }\n}\n' });
+    try {
+      await until('what was lost comes with the next packet', async () => each(await b.received('anna', 'audio')) > 1.2 * each(await c.received('anna', 'audio')));
+    } finally {
+      execFileSync('nft', ['delete', 'table', 'ip', 'lossy']);
+    }
+    await Promise.all([b.hears('anna'), c.hears('anna')]);
+    await Promise.all([a.fine(), b.fine(), c.fine()]);
+  },
+
   /** The server's process dies: clients come again by themselves, and pictures with them. */
   async restart() {
     const a = await Client.open('chromium', 'typed', 'anna', { roomId: 'restart', video: CAMERA });

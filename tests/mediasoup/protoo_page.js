@@ -174,6 +174,25 @@ window.page = {
       codec: need(wanted, codec), codecOptions: { videoGoogleStartBitrate: 1000 }, appData: legacy() ? {} : { source: 'video' } });
   },
 
+  /** Sends a tone, which is heard while `speak` says so. */
+  async publishTone() {
+    const context = new AudioContext();
+    const [tone, gain, out] = [context.createOscillator(), context.createGain(), context.createMediaStreamDestination()];
+    gain.gain.value = 0;
+    tone.connect(gain).connect(out);
+    tone.start();
+    producers.audio = await transports.send.produce({ track: out.stream.getAudioTracks()[0], appData: { source: 'audio' } });
+    window.page.speak = (isHeard) => gain.gain.setTargetAtTime(isHeard ? 0.5 : 0, context.currentTime, 0.01);
+  },
+
+  /** What a decoder of a peer's sound has had to make up, in samples, and what it was sent. */
+  async heard(peerId) {
+    const consumer = [...consumers.values()].find((one) => one.appData.peerId === peerId && one.kind === 'audio');
+    const entry = [...(await consumer.getStats()).values()].find(({ type }) => type === 'inbound-rtp') ?? {};
+    const { packetsReceived = 0, packetsLost = 0, concealedSamples = 0, silentConcealedSamples = 0, totalAudioEnergy = 0 } = entry;
+    return { packetsReceived, packetsLost, madeUp: concealedSamples - silentConcealedSamples, totalAudioEnergy };
+  },
+
   /** Opens the channels of chat and bot. */
   async chat() {
     for (const label of ['chat', 'bot']) {
@@ -200,6 +219,7 @@ window.page = {
     dataConsumers: [...dataConsumers.values()].map(({ id, label, appData }) => ({ id, label, ...appData })),
     consumers: [...consumers.values()].map(({ id, kind, type, layers, score, producerPaused, appData, rtpParameters }) =>
       ({ id, kind, type, layers, score, producerPaused, appData, codec: rtpParameters.codecs[0].mimeType,
+        codecs: rtpParameters.codecs.map(({ mimeType }) => mimeType),
         mode: rtpParameters.encodings[0].scalabilityMode })) }),
 
   /** What is received of a peer's track of this kind. */
@@ -208,8 +228,9 @@ window.page = {
     if (!consumer) return {};
     for (const entry of (await consumer.getStats()).values()) {
       if (entry.type === 'inbound-rtp') {
-        const { framesDecoded, frameWidth, packetsReceived, packetsLost, totalSamplesReceived } = entry;
-        return { id: consumer.id, framesDecoded, frameWidth, packetsReceived, packetsLost, totalSamplesReceived };
+        const { framesDecoded, frameWidth, packetsReceived, packetsLost, totalSamplesReceived, bytesReceived } = entry;
+        return { id: consumer.id, framesDecoded, frameWidth, packetsReceived, packetsLost, totalSamplesReceived, bytesReceived,
+          takes: consumer.rtpReceiver.getParameters().codecs.map(({ mimeType }) => mimeType) };
       }
     }
     return {};

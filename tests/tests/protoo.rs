@@ -13,12 +13,12 @@ use libtest_mimic::{Arguments, Trial};
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/mediasoup");
 /// Seconds that one test may take.
 const PATIENCE: &str = "240";
-/// The test that needs a network of its own: it drops packets by rule.
-const SILENCE: (&str, &str) = ("a_client_that_falls_silent_is_closed", "silence");
+/// Tests that need a network of their own: they drop packets by rule.
+const DROPPING: [&str; 2] = ["silence", "redundant"];
 /// Tests of a room that is wider than a core: those who receive are sent from another worker than their senders'.
 const WIDE: [&str; 2] = ["call", "restart"];
 /// Names of the program's tests, and what each is about.
-const TESTS: [(&str, &str); 9] = [
+const TESTS: [(&str, &str); 11] = [
     ("one_of_each_generation_meets_the_other", "call"),
     ("spatial_layers_of_vp9_and_av1_and_vp9_of_firefox", "codecs"),
     ("a_client_may_be_the_dtls_server_or_come_by_tcp", "roles"),
@@ -26,14 +26,23 @@ const TESTS: [(&str, &str); 9] = [
     ("consumers_are_as_many_as_the_first_client_wants", "replicas"),
     ("the_servers_own_page_is_a_peer_like_others", "page"),
     ("whip_and_whep_are_peers_like_others", "whip"),
-    (SILENCE.0, SILENCE.1),
+    ("a_client_that_falls_silent_is_closed", "silence"),
+    ("where_the_loudest_is_heard_who_is_not_has_paused", "loudest"),
+    ("a_client_that_loses_sound_and_asks_for_it_is_sent_it_twice", "redundant"),
     ("clients_come_again_when_the_server_was_killed", "restart"),
 ];
 
 /// Runs one of the program's tests against a server of its own.
 fn run(bed: &Bed, test: &str) -> Result<(), libtest_mimic::Failed> {
     let wide = ["--workers", "2", "--rooms-widen-percent", "1", "--worker-heartbeat", "60s"];
-    let server = bed.server(if WIDE.contains(&test) { &wide } else { &[] });
+    let settings = std::env::temp_dir().join(format!("corecast-protoo-{}.toml", std::process::id()));
+    std::fs::write(&settings, "[rooms]\nloudest = 1\n").expect("is written");
+    let alone = ["--config", settings.to_str().expect("UTF-8")];
+    let server = bed.server(match test {
+        "loudest" => &alone,
+        _ if WIDE.contains(&test) => &wide,
+        _ => &[],
+    });
     let url = format!("http://{}", server.address);
     let output = Command::new("timeout")
         .args(["-k", "5", PATIENCE, "node", "protoo.mjs", &url, test])
@@ -60,7 +69,7 @@ fn main() -> ExitCode {
     let packages = Path::new(DIRECTORY).join("node_modules/protoo-client");
     assert!(packages.exists(), "{} is missing: tests/run setup installs it", packages.display());
     let trial = |(name, test): (&str, &'static str)| {
-        let ignored = test == SILENCE.1 && !bed.isolated;
+        let ignored = DROPPING.contains(&test) && !bed.isolated;
         Trial::test(name, move || run(&bed, test)).with_ignored_flag(ignored)
     };
     libtest_mimic::run(&arguments, TESTS.map(trial).into()).exit_code()

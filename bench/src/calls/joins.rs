@@ -297,7 +297,7 @@ impl<'a> Joins<'a> {
         match self.stay {
             Stay::ForGood => {
                 self.under_way -= 1;
-                ends.join(session.into_parts(), promised, now_ns)?;
+                ends.join(session.into_parts(), vec![promised], now_ns)?;
             }
             Stay::Not => {
                 let left = self.left.0.clone();

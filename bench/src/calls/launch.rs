@@ -159,6 +159,20 @@ pub struct Held {
     pub descriptors: usize,
     /// Threads.
     pub threads: usize,
+    /// User and system time since they were started.
+    pub cpu: Duration,
+}
+
+/// User and system time of a process, to the hundredth of a second in which Linux counts it (proc(5),
+/// `/proc/pid/stat`).
+fn cpu_time(pid: u32) -> Option<Duration> {
+    const TICK: Duration = Duration::from_millis(10);
+    const USER_AND_SYSTEM: std::ops::Range<usize> = 11..13;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The program's name, in brackets, may hold anything.
+    let fields: Vec<_> = stat.rsplit_once(") ")?.1.split_ascii_whitespace().collect();
+    let ticks = fields.get(USER_AND_SYSTEM)?.iter().map(|field| field.parse::<u32>().ok());
+    Some(TICK * ticks.sum::<Option<u32>>()?)
 }
 
 /// What a process holds with all that it has started.
@@ -168,7 +182,7 @@ fn held(pid: u32) -> Option<Held> {
     let own = line.split_whitespace().next()?.parse::<u64>().ok()? * 1_024;
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count();
     let threads: Vec<_> = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten().collect();
-    let mut all = Held { resident_bytes: own, descriptors, threads: threads.len() };
+    let mut all = Held { resident_bytes: own, descriptors, threads: threads.len(), cpu: cpu_time(pid)? };
     let children = threads.iter().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     let children: Vec<u32> = children
         .flat_map(|pids| pids.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
@@ -177,6 +191,7 @@ fn held(pid: u32) -> Option<Held> {
         all.resident_bytes += child.resident_bytes;
         all.descriptors += child.descriptors;
         all.threads += child.threads;
+        all.cpu += child.cpu;
     }
     Some(all)
 }

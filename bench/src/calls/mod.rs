@@ -128,6 +128,7 @@ impl WebRtcArgs {
             pps: self.pps,
             profile: self.profile,
             payload: self.payload,
+            loudest: 0,
             crypto: self.suite,
             publisher_crypto: self.suite,
             gro: self.gro,

@@ -178,6 +178,7 @@ impl OverloadArgs {
             pps: JOINING_PPS,
             profile: self.profile,
             payload: self.payload,
+            loudest: 0,
             crypto: Crypto::Gcm128,
             publisher_crypto: Crypto::Gcm128,
             gro: true,

@@ -108,6 +108,7 @@ impl DataArgs {
             pps: MEDIA_PPS,
             profile: Profile::Frame,
             payload: Payload::Fixed(MEDIA_BYTES),
+            loudest: 0,
             crypto: Crypto::Gcm128,
             publisher_crypto: Crypto::Gcm128,
             gro: true,

@@ -59,6 +59,14 @@ impl Joining {
         Ok(Self { options, resource, answer, checks, began, times, wire: None })
     }
 
+    /// Takes what another signaling has told of a transport; `url` names it.
+    #[must_use]
+    pub fn over(url: reqwest::Url, answer: Answer, options: Options) -> Self {
+        let checks = Checks::new(Credentials::random(), answer.ice.clone());
+        let resource = Resource::elsewhere(url);
+        Self { options, resource, answer, checks, began: Instant::now(), times: Times::default(), wire: None }
+    }
+
     /// Takes an address of the server without checking it: [`Self::shake`] then speaks out of turn.
     ///
     /// # Errors

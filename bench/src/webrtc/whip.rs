@@ -15,7 +15,8 @@ const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 /// A session at the server.
 #[derive(Clone, Debug)]
 pub struct Resource {
-    client: reqwest::Client,
+    /// None: the session was made by another signaling, and ends by it.
+    client: Option<reqwest::Client>,
     token: Option<String>,
     /// Where it is.
     pub url: Url,
@@ -75,7 +76,7 @@ pub async fn post(
     let location = text(&headers, &LOCATION).context("the answer has no Location")?;
     ensure!(text(&headers, &CONTENT_TYPE).as_deref() == Some(SDP), "the answer is not of type {SDP}");
     let resource = Resource {
-        client: client.clone(),
+        client: Some(client.clone()),
         token: options.token.clone(),
         url: base.join(&location).with_context(|| format!("Location: {location}"))?,
         etag: text(&headers, &ETAG),
@@ -85,20 +86,29 @@ pub async fn post(
 }
 
 impl Resource {
-    fn request(&self, method: Method) -> reqwest::RequestBuilder {
-        let request = self.client.request(method, self.url.clone());
-        match &self.token {
-            Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
-            None => request,
-        }
+    /// A session that another signaling has made.
+    pub(super) const fn elsewhere(url: Url) -> Self {
+        Self { client: None, token: None, url, etag: None, links: Vec::new() }
     }
 
-    /// Deletes the session.
+    fn request(&self, method: Method) -> anyhow::Result<reqwest::RequestBuilder> {
+        let client = self.client.as_ref().context("this session was not made by WHIP or WHEP")?;
+        let request = client.request(method, self.url.clone());
+        Ok(match &self.token {
+            Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        })
+    }
+
+    /// Deletes the session, if it is one of WHIP or WHEP.
     ///
     /// # Errors
     /// [`Refused`], or nobody answers.
     pub async fn delete(&self) -> anyhow::Result<()> {
-        let response = self.request(Method::DELETE).send().await.context("DELETE")?;
+        if self.client.is_none() {
+            return Ok(());
+        }
+        let response = self.request(Method::DELETE)?.send().await.context("DELETE")?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.text().await.unwrap_or_default();
         if status.is_success() { Ok(()) } else { Err(Refused { status, body, headers }.into()) }
@@ -109,7 +119,7 @@ impl Resource {
     /// # Errors
     /// [`Refused`], or nobody answers.
     pub async fn patch(&mut self, if_match: Option<&str>, fragment: String) -> anyhow::Result<String> {
-        let mut request = self.request(Method::PATCH).header(CONTENT_TYPE, FRAGMENT).body(fragment);
+        let mut request = self.request(Method::PATCH)?.header(CONTENT_TYPE, FRAGMENT).body(fragment);
         if let Some(tag) = if_match {
             request = request.header(IF_MATCH, tag);
         }

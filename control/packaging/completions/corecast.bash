@@ -58,6 +58,9 @@ _corecast() {
             corecast__subcmd__ctl,peers)
                 cmd="corecast__subcmd__ctl__subcmd__peers"
                 ;;
+            corecast__subcmd__ctl,priority)
+                cmd="corecast__subcmd__ctl__subcmd__priority"
+                ;;
             corecast__subcmd__ctl,restart)
                 cmd="corecast__subcmd__ctl__subcmd__restart"
                 ;;
@@ -102,6 +105,9 @@ _corecast() {
                 ;;
             corecast__subcmd__ctl__subcmd__help,peers)
                 cmd="corecast__subcmd__ctl__subcmd__help__subcmd__peers"
+                ;;
+            corecast__subcmd__ctl__subcmd__help,priority)
+                cmd="corecast__subcmd__ctl__subcmd__help__subcmd__priority"
                 ;;
             corecast__subcmd__ctl__subcmd__help,restart)
                 cmd="corecast__subcmd__ctl__subcmd__help__subcmd__restart"
@@ -157,6 +163,9 @@ _corecast() {
             corecast__subcmd__help__subcmd__ctl,peers)
                 cmd="corecast__subcmd__help__subcmd__ctl__subcmd__peers"
                 ;;
+            corecast__subcmd__help__subcmd__ctl,priority)
+                cmd="corecast__subcmd__help__subcmd__ctl__subcmd__priority"
+                ;;
             corecast__subcmd__help__subcmd__ctl,restart)
                 cmd="corecast__subcmd__help__subcmd__ctl__subcmd__restart"
                 ;;
@@ -179,7 +188,7 @@ _corecast() {
 
     case "${cmd}" in
         corecast)
-            opts="-h -V --config --print-config --workers --isolation --io --executor --coalesce --sound-wait --gro --huge-pages --sandbox --rtc-listen-ips --rtc-plain-networks --rtc-port-range --rtc-recv-buffer-bytes --rtc-send-buffer-bytes --rooms-idle --rooms-viewer-grace --rooms-silence --rooms-join-timeout --rooms-resume-grace --rooms-max-per-ip --rooms-placement --rooms-widen-percent --usage-interval --worker-heartbeat --worker-timeout --failover-grace --failover-calls --drain-deadline --log --log-format --http-listen --http-origins --http-trusted-proxies --http-base-path --tls-cert --tls-key --tls-self-signed --admin-listen --whip-tokens --whep-tokens --api-tokens --webhooks-urls --webhooks-key --webhooks-secret --cascade-machines --cascade-token --rtc-webrtc-port --rtc-tcp --rtc-consent-timeout --rtc-ice-servers --rtc-max-incoming-bitrate --rtc-initial-outgoing-bitrate --rtc-max-outgoing-bitrate --dtls-versions --sctp-recv-window-bytes --sctp-send-buffer-bytes --sctp-worker-bytes --limits-sessions-per-second --limits-sessions-per-second-per-ip --limits-sessions-per-ip --limits-cpu-percent --limits-memory-percent --limits-sdp-bytes --limits-connections --limits-connections-per-ip --limits-packets-per-second --limits-media-age --help --version check top ctl help"
+            opts="-h -V --config --print-config --workers --isolation --io --executor --coalesce --sound-wait --gro --huge-pages --sandbox --rtc-listen-ips --rtc-plain-networks --rtc-port-range --rtc-recv-buffer-bytes --rtc-send-buffer-bytes --rooms-idle --rooms-viewer-grace --rooms-silence --rooms-join-timeout --rooms-resume-grace --rooms-max-per-ip --rooms-placement --rooms-widen-percent --usage-interval --worker-heartbeat --worker-timeout --failover-grace --failover-calls --drain-deadline --log --log-format --http-listen --http-origins --http-trusted-proxies --http-base-path --tls-cert --tls-key --tls-self-signed --admin-listen --whip-tokens --whep-tokens --api-tokens --webhooks-urls --webhooks-key --webhooks-secret --cascade-machines --cascade-token --rtc-webrtc-port --rtc-tcp --rtc-consent-timeout --rtc-ice-servers --rtc-max-incoming-bitrate --rtc-initial-outgoing-bitrate --rtc-max-outgoing-bitrate --dtls-versions --sctp-recv-window-bytes --sctp-send-buffer-bytes --sctp-worker-bytes --limits-sessions-per-second --limits-sessions-per-second-per-ip --limits-sessions-per-ip --limits-cpu-percent --limits-memory-percent --limits-reserved-percent --limits-sdp-bytes --limits-connections --limits-connections-per-ip --limits-packets-per-second --limits-media-age --help --version check top ctl help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -437,6 +446,10 @@ _corecast() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --limits-reserved-percent)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --limits-sdp-bytes)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -479,7 +492,7 @@ _corecast() {
             return 0
             ;;
         corecast__subcmd__ctl)
-            opts="-h --at --token --json --help server rooms peers dump close invite mute unmute loudest cordon uncordon drain restart log help"
+            opts="-h --at --token --json --help server rooms peers dump close invite mute unmute loudest priority cordon uncordon drain restart log help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -589,7 +602,7 @@ _corecast() {
             return 0
             ;;
         corecast__subcmd__ctl__subcmd__help)
-            opts="server rooms peers dump close invite mute unmute loudest cordon uncordon drain restart log help"
+            opts="server rooms peers dump close invite mute unmute loudest priority cordon uncordon drain restart log help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -729,6 +742,20 @@ _corecast() {
             return 0
             ;;
         corecast__subcmd__ctl__subcmd__help__subcmd__peers)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        corecast__subcmd__ctl__subcmd__help__subcmd__priority)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -922,6 +949,28 @@ _corecast() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        corecast__subcmd__ctl__subcmd__priority)
+            opts="-h --at --token --json --help normal high"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         corecast__subcmd__ctl__subcmd__restart)
             opts="-h --at --token --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -1061,7 +1110,7 @@ _corecast() {
             return 0
             ;;
         corecast__subcmd__help__subcmd__ctl)
-            opts="server rooms peers dump close invite mute unmute loudest cordon uncordon drain restart log"
+            opts="server rooms peers dump close invite mute unmute loudest priority cordon uncordon drain restart log"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1187,6 +1236,20 @@ _corecast() {
             return 0
             ;;
         corecast__subcmd__help__subcmd__ctl__subcmd__peers)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        corecast__subcmd__help__subcmd__ctl__subcmd__priority)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

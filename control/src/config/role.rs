@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::settings::{AdminListen, LogFormat, SandboxSetting};
+use crate::settings::{AdminListen, LogFormat, Priority, SandboxSetting};
 
 /// What this process is; without one it is the supervisor.
 #[derive(Clone, Debug, Subcommand)]
@@ -157,6 +157,13 @@ pub(crate) enum Wish {
         room: String,
         /// So many at most; 0 for all
         speakers: u16,
+    },
+    /// Say how much a room matters beside the others, before it is made, too
+    Priority {
+        /// The room
+        room: String,
+        /// How much
+        priority: Priority,
     },
     /// Make no new rooms; those that are there go on and grow
     Cordon,

@@ -82,6 +82,8 @@ pub(crate) struct Limits {
     pub(crate) cpu_percent: u8,
     /// No new rooms while more of the machine's memory is in use than this, in percent. 0 for no limit.
     pub(crate) memory_percent: u8,
+    /// By so much more either may be passed for rooms of high priority, in percent.
+    pub(crate) reserved_percent: u8,
     /// Longest session description, in bytes.
     pub(crate) sdp_bytes: usize,
     /// HTTP connections at a time.
@@ -102,6 +104,7 @@ impl Default for Limits {
             sessions_per_ip: 2_000,
             cpu_percent: 90,
             memory_percent: 95,
+            reserved_percent: 5,
             sdp_bytes: 64 << 10,
             connections: 4_096,
             connections_per_ip: 1_024,
@@ -162,6 +165,9 @@ pub(crate) struct WebRtcArgs {
     /// Make no new rooms while more of the memory is in use, in percent; 0 for no limit [default: 95]
     #[arg(long, env = "CORECAST_LIMITS_MEMORY_PERCENT", value_name = "PERCENT")]
     limits_memory_percent: Option<u8>,
+    /// Make rooms of high priority up to so much past these two, in percent [default: 5]
+    #[arg(long, env = "CORECAST_LIMITS_RESERVED_PERCENT", value_name = "PERCENT")]
+    limits_reserved_percent: Option<u8>,
     /// Longest session description, in bytes [default: 65536]
     #[arg(long, env = "CORECAST_LIMITS_SDP_BYTES", value_name = "BYTES")]
     limits_sdp_bytes: Option<usize>,
@@ -196,6 +202,7 @@ impl WebRtcArgs {
         set(&mut config.limits.sessions_per_ip, &self.limits_sessions_per_ip);
         set(&mut config.limits.cpu_percent, &self.limits_cpu_percent);
         set(&mut config.limits.memory_percent, &self.limits_memory_percent);
+        set(&mut config.limits.reserved_percent, &self.limits_reserved_percent);
         set(&mut config.limits.sdp_bytes, &self.limits_sdp_bytes);
         set(&mut config.limits.connections, &self.limits_connections);
         set(&mut config.limits.connections_per_ip, &self.limits_connections_per_ip);
@@ -236,8 +243,10 @@ impl Config {
             let sentence = format!("limits.connections must be {} to {}", CONNECTIONS.start(), CONNECTIONS.end());
             return wrong(sentence);
         }
-        if self.limits.cpu_percent > 100 || self.limits.memory_percent > 100 {
-            return wrong("limits.cpu_percent and limits.memory_percent must be 0 to 100".into());
+        let Limits { cpu_percent, memory_percent, reserved_percent, .. } = self.limits;
+        if [cpu_percent, memory_percent, reserved_percent].iter().any(|percent| *percent > 100) {
+            let names = "limits.cpu_percent, limits.memory_percent and limits.reserved_percent";
+            return wrong(format!("{names} must be 0 to 100"));
         }
         if !MEDIA_AGE_MS.contains(&self.limits.media_age.0.as_millis()) {
             return wrong("limits.media_age must be 50ms to 10s".into());
@@ -269,6 +278,7 @@ mod tests {
             ("[limits]\nsdp_bytes = 10", "limits.sdp_bytes"),
             ("[limits]\nconnections = 1", "limits.connections"),
             ("[limits]\ncpu_percent = 101", "limits.cpu_percent"),
+            ("[limits]\nreserved_percent = 101", "limits.reserved_percent"),
             ("[limits]\nmedia_age = \"20ms\"", "limits.media_age"),
             ("[limits]\nmedia_age = \"11s\"", "limits.media_age"),
             ("[limits]\npackets_per_second = 0", "limits.packets_per_second"),

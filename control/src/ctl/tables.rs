@@ -81,10 +81,11 @@ fn rooms(list: &RoomList) -> String {
     let row = |of: &RoomBody| {
         let counts = [of.participants, of.publishers, of.broadcasters, of.viewers, of.consumers];
         let counts = counts.map(|count| count.to_string());
-        [safe(&of.id), of.worker.to_string()].into_iter().chain(counts).collect()
+        let priority = format!("{:?}", of.priority).to_lowercase();
+        [safe(&of.id), priority, of.worker.to_string()].into_iter().chain(counts).collect()
     };
-    let heads = ["ROOM", "WORKER", "PARTICIPANTS", "PUBLISHERS", "BROADCASTERS", "VIEWERS", "CONSUMERS"];
-    table(&heads, 1, list.rooms.iter().map(row))
+    let heads = ["ROOM", "PRIORITY", "WORKER", "PARTICIPANTS", "PUBLISHERS", "BROADCASTERS", "VIEWERS", "CONSUMERS"];
+    table(&heads, 2, list.rooms.iter().map(row))
 }
 
 fn muted(muted: MutedBody) -> Option<&'static str> {

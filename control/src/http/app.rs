@@ -93,7 +93,9 @@ impl App {
         certificate: &Certificate,
         (ledger, rows): (Arc<Ledger>, &Rows),
     ) -> Self {
-        let marks = Marks { cpu: config.limits.cpu_percent, memory: config.limits.memory_percent };
+        let limits = &config.limits;
+        let (cpu, memory, reserved) = (limits.cpu_percent, limits.memory_percent, limits.reserved_percent);
+        let marks = Marks { cpu, memory, reserved };
         let webrtc = WebRtc::new(&config, &addresses, certificate);
         let bounds = Bounds::new(&config.limits, config.isolation);
         let (listeners, listeners_of_one) = bounds.listeners();

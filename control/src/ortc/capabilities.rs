@@ -139,9 +139,8 @@ fn object(value: Value) -> Map<String, Value> {
     if let Value::Object(map) = value { map } else { Map::new() }
 }
 
-/// Capabilities of every router, as clients are told. Redundant audio data is not among them, as it is not among
-/// mediasoup's: mediasoup-client writes its parameters in a form that browsers do not read. A client that lists it by
-/// itself, under the router's payload type, is sent it.
+/// Capabilities of every router, as clients are told that do not ask for more. Redundant audio data is not among them,
+/// as it is not among mediasoup's. A client that lists it in its own, under the router's payload type, is sent it.
 pub(crate) fn told_capabilities() -> &'static RtpCapabilities {
     static CAPABILITIES: OnceLock<RtpCapabilities> = OnceLock::new();
     CAPABILITIES.get_or_init(|| {
@@ -151,8 +150,8 @@ pub(crate) fn told_capabilities() -> &'static RtpCapabilities {
     })
 }
 
-/// Capabilities of every router.
-pub(super) fn router_capabilities() -> &'static RtpCapabilities {
+/// Capabilities of every router, redundant audio data included.
+pub(crate) fn router_capabilities() -> &'static RtpCapabilities {
     static CAPABILITIES: OnceLock<RtpCapabilities> = OnceLock::new();
     CAPABILITIES.get_or_init(build)
 }

@@ -13,7 +13,7 @@ mod pipe;
 mod produce;
 mod redundancy;
 
-pub(crate) use capabilities::told_capabilities;
+pub(crate) use capabilities::{router_capabilities, told_capabilities};
 pub(crate) use consume::{ConsumeRequest, can_consume, consume};
 pub(crate) use negotiate::{
     ABS_SEND_TIME, MID, RID, TRANSPORT_CC, extension, is_media, match_router, rarity, receiver_of, receives_extension,
@@ -25,7 +25,7 @@ pub(crate) use parameters::{
 };
 pub(crate) use pipe::{Piped, pipe};
 pub(crate) use produce::{Carrier, Produced, kind_of_streams, produce};
-pub(crate) use redundancy::allow_redundancy;
+pub(crate) use redundancy::{allow_redundancy, name_lists};
 
 /// Parameters that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

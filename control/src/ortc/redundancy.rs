@@ -26,6 +26,19 @@ pub(crate) fn allow_redundancy(consumable: &mut RtpParameters) {
     });
 }
 
+/// Puts the list of payload types, which has no name (`100/100`), behind an empty one. mediasoup-client writes
+/// `name=value` of each parameter, and what it then writes, `=100/100`, browsers take for the list; `100/100=` they do
+/// not.
+pub(crate) fn name_lists(parameters: &mut RtpParameters) {
+    for red in parameters.codecs.iter_mut().filter(|codec| codec.is_red()) {
+        let lists: Vec<_> = red.parameters.keys().filter(|name| name.contains('/')).cloned().collect();
+        for list in lists {
+            red.parameters.remove(&list);
+            red.parameters.insert(String::new(), Value::from(list));
+        }
+    }
+}
+
 #[cfg(test)]
 #[path = "redundancy_tests.rs"]
 mod tests;

@@ -85,6 +85,17 @@ fn what_it_cannot_be_of_is_refused() {
 }
 
 #[test]
+fn its_list_can_be_told_by_name_and_value() {
+    let mut consumable = produced(&[opus()]).expect("supported").consumable;
+    allow_redundancy(&mut consumable);
+    let opus = consumable.codecs[0].clone();
+    name_lists(&mut consumable);
+    let red = &consumable.codecs[1];
+    assert_eq!(Value::from(red.parameters.clone()), json!({ "": "100/100" }));
+    assert!(red.carries(100) && consumable.codecs[0] == opus, "the others stay as they are");
+}
+
+#[test]
 fn it_may_be_made_of_opus_for_who_has_it_and_of_nothing_else() {
     for codecs in [vec![opus()], vec![opus(), red("111/111")]] {
         let mut consumable = produced(&codecs).expect("supported").consumable;

@@ -12,9 +12,9 @@
 //! `listener`, `load` (whether there is room for more), `overview` and `roster` (what operators see). Participants, who
 //! hear what happens: `participants`, `resume` (whose client was away, and shows its `secret`), `data`, `report`
 //! (counters), and `attendant`, the room's own task, with `observers`, `scores`, `bot` and its `conversation`. What
-//! operators do to peers: `moderation`, `muted`, `removed`. What outlives the server is `saved`, and `restore` goes on
-//! with it. The tables (`table`) are in `state`, their rows in `peer`, `transport` and `media`; what participants are
-//! told is in `ear`, and the outside in `lifecycle`.
+//! operators do to peers: `moderation`, `muted`, `removed`, and to rooms: `priorities`. What outlives the server is
+//! `saved`, and `restore` goes on with it. The tables (`table`) are in `state`, their rows in `peer`, `transport` and
+//! `media`; what participants are told is in `ear`, and the outside in `lifecycle`.
 
 mod attendant;
 mod bot;
@@ -47,6 +47,7 @@ mod peer;
 mod peers;
 mod pipe;
 mod plain;
+mod priorities;
 mod produce_consume;
 mod rate;
 mod registry;

@@ -14,6 +14,7 @@ use super::error::{Code, Error};
 use super::load::Marks;
 use super::names::check_name;
 use super::peer::Credential;
+use super::priorities::Priorities;
 use super::removed::Removed;
 use super::room::{Common, Room};
 use super::saved::SavedRoom;
@@ -24,7 +25,7 @@ use crate::addresses::Addresses;
 use crate::config;
 use crate::ledger::{About, Key, Ledger, Rows};
 use crate::lifecycle::Journal;
-use crate::settings::Redundancy;
+use crate::settings::{Priority, Redundancy};
 use crate::shares::{Share, Shares, TooMany};
 use crate::workers::Pool;
 
@@ -50,6 +51,7 @@ pub(crate) struct Rooms {
     drained_at: OnceLock<Instant>,
     /// No rooms are made until an operator says otherwise.
     cordoned: AtomicBool,
+    priorities: Priorities,
 }
 
 /// A room, and its place among those that one address has made.
@@ -78,11 +80,12 @@ impl Rooms {
             resume_grace: settings.resume_grace.0,
             makes_redundancy: settings.red != Redundancy::Off,
             removed: Arc::new(Removed::new(Arc::clone(&ledger))),
-            ledger,
+            ledger: Arc::clone(&ledger),
             journal,
         };
         let (drained_at, cordoned) = (OnceLock::new(), AtomicBool::new(false));
-        Self { pool, common, settings, marks, rooms, shares, waiting, drained_at, cordoned }
+        let priorities = Priorities::new(ledger);
+        Self { pool, common, settings, marks, rooms, shares, waiting, drained_at, cordoned, priorities }
     }
 
     pub(super) fn journal(&self) -> &Journal {
@@ -103,7 +106,7 @@ impl Rooms {
         Some(room)
     }
 
-    /// The room of that name. If there is none yet it is made, on the worker whose turn it is, and counts as this
+    /// The room of that name. If there is none yet it is made, on the worker that its priority gets, and counts as this
     /// client's for as long as it is there.
     pub(crate) async fn get_or_create(&self, id: &str, client: IpAddr) -> Result<Arc<Room>, Error> {
         self.get_or_create_with(id, client, 0).await
@@ -121,9 +124,10 @@ impl Rooms {
         if let Some(Entry { room, .. }) = rooms.get(id) {
             return Ok(Arc::clone(room));
         }
-        let share = self.may_make(rooms.len(), client)?;
+        let priority = self.priority(id);
+        let share = self.may_make(rooms.len(), client, priority)?;
         let gone = || Error::unavailable("there is no worker");
-        let worker = self.pool.take_turn().ok_or_else(gone)?;
+        let worker = self.pool.take_turn(priority).ok_or_else(gone)?;
         let home = Site::new(Arc::clone(&worker), RouterId(next_id()));
         worker.apply(home.create()).await?;
         tracing::info!("room {id:?} is on worker {}", worker.index());
@@ -139,14 +143,14 @@ impl Rooms {
     }
 
     /// The right to make a room beside so many that are there.
-    fn may_make(&self, there: usize, client: IpAddr) -> Result<Share, Error> {
+    fn may_make(&self, there: usize, client: IpAddr, priority: Priority) -> Result<Share, Error> {
         if self.is_draining() {
             return Err(Error::unavailable("the server is about to stop and makes no new rooms"));
         }
         if self.is_cordoned() {
             return Err(Error::unavailable("the server makes no new rooms just now: an operator has cordoned it"));
         }
-        self.marks.check(&self.pool)?;
+        self.marks.check(&self.pool, priority)?;
         self.shares.take(client).map_err(|full| match full {
             TooMany::OfOne => {
                 Error::new(Code::TooMany, "your address has made too many rooms already (rooms.max_per_ip)")
@@ -159,7 +163,9 @@ impl Rooms {
     /// made.
     pub(crate) async fn check_room(&self, id: &str, client: IpAddr) -> Result<(), Error> {
         let rooms = self.rooms.lock().await;
-        let Some(Entry { room, .. }) = rooms.get(id) else { return self.may_make(rooms.len(), client).map(drop) };
+        let Some(Entry { room, .. }) = rooms.get(id) else {
+            return self.may_make(rooms.len(), client, self.priority(id)).map(drop);
+        };
         let room = Arc::clone(room);
         drop(rooms);
         room.check_place().await
@@ -212,8 +218,19 @@ impl Rooms {
     /// Takes over what the server before was told by operators.
     pub(super) fn restore_orders(&self, rows: &Rows) {
         self.common.removed.restore(rows);
+        self.priorities.restore(rows);
         let cordoned = rows.of::<bool>(About::Cordon, None).first().is_some_and(|(_, cordoned)| *cordoned);
         self.cordoned.store(cordoned, Ordering::Relaxed);
+    }
+
+    /// How much a room matters, whether or not it is there.
+    pub(crate) fn priority(&self, room: &str) -> Priority {
+        self.priorities.of(room)
+    }
+
+    /// A room matters so much from now on: where it is made, and whether it still is, if it is not there yet.
+    pub(crate) fn set_priority(&self, room: &str, priority: Priority) -> Result<(), Error> {
+        self.priorities.put(room, priority)
     }
 
     /// Makes no new rooms from now on, or makes some again. Rooms that are there go on and grow.

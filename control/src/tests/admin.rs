@@ -168,6 +168,38 @@ async fn who_is_muted_is_told_and_cannot_undo_it() {
 }
 
 #[tokio::test]
+async fn a_room_of_high_priority_is_made_where_others_are_not() {
+    let mut config = Config::default();
+    // More than this is in use on every machine, and never more than all.
+    (config.limits.memory_percent, config.limits.reserved_percent) = (1, 99);
+    let server = Server::start_with(config).await;
+    let put =
+        async |name: &str, body: Value| server.admin("PUT", &format!("/v1/priorities/{name}"), &body.to_string()).await;
+    let comes = async || knock(&server, "/?roomId=board&peerId=ann", &[PROTOO]).await;
+    assert_eq!(comes().await.err().map(|refusal| refusal.0), Some(503));
+    for _ in 0..2 {
+        let answer = put("board", json!({ "priority": "high" })).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text);
+    }
+    let ann = comes().await.map_err(|refusal| refusal.1).expect("is let in");
+    assert_eq!(server.admin("GET", "/v1/rooms", "").await.json()["rooms"][0]["priority"], "high");
+    let normal = put("board", json!({ "priority": "normal" })).await;
+    assert_eq!(normal.status, StatusCode::NO_CONTENT, "{}", normal.text);
+    assert_eq!(server.admin("GET", "/v1/rooms", "").await.json()["rooms"][0]["priority"], "normal", "it goes on");
+    drop(ann);
+    for (name, body, part) in [
+        ("board", json!({}), "priority"),
+        ("board", json!({ "priority": "highest" }), "highest"),
+        ("board", json!({ "priority": "high", "until": 1 }), "until"),
+        (&*"x".repeat(129), json!({ "priority": "high" }), "128 bytes"),
+    ] {
+        let answer = put(name, body).await;
+        let is_right = answer.status == StatusCode::BAD_REQUEST && answer.text.contains(part);
+        assert!(is_right, "{part}: {} {}", answer.status, answer.text);
+    }
+}
+
+#[tokio::test]
 async fn a_cordoned_server_makes_no_rooms_and_those_that_are_there_grow() {
     let server = Server::start().await;
     let _ann = Client::join(&server, "r", "ann", false).await;

@@ -1,6 +1,6 @@
 //! On which worker the next room is made: a function of whose turn it is, what is drawn, and how busy each worker is.
 
-use crate::settings::Placement;
+use crate::settings::{Placement, Priority};
 
 /// What a room that has just been made is thought to take of a core until the next heartbeat, in percent: so that rooms
 /// that are made at once do not all go where it was least busy.
@@ -30,6 +30,14 @@ impl Load {
     fn percent(self) -> f64 {
         let new = NEW_ROOM_PERCENT * f64::from(self.new_rooms) + NEW_VIEWER_PERCENT * f64::from(self.new_viewers);
         self.cpu_percent + new
+    }
+}
+
+/// How a room of this priority is placed where others are placed so: one of high priority gets the least busy worker.
+pub(super) const fn of(others: Placement, priority: Priority) -> Placement {
+    match priority {
+        Priority::Normal => others,
+        Priority::High => Placement::LeastLoaded,
     }
 }
 
@@ -136,6 +144,16 @@ mod tests {
         assert_eq!(choose(Placement::LeastLoaded, 0, [0, 0], &loads(&[40.0, 30.0, 50.0], &[1, 1, 2])), Some(2));
         // Those that are equally busy take turns.
         assert_eq!(turns(Placement::LeastLoaded, &loads(&[0.0; 3], &[1; 3]), 4), [0, 1, 2, 0]);
+    }
+
+    #[test]
+    fn a_room_of_high_priority_gets_the_least_busy_worker() {
+        let loads = loads(&[40.0, 5.0, 50.0], &[1; 3]);
+        for others in [Placement::RoundRobin, Placement::LeastLoaded, Placement::PowerOfTwo] {
+            let taken = (0..3).map(|turn| choose(of(others, Priority::High), turn, [0, 1], &loads));
+            assert!(taken.into_iter().all(|at| at == Some(1)), "{others:?}");
+            assert_eq!(of(others, Priority::Normal), others);
+        }
     }
 
     #[test]

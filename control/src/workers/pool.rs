@@ -18,7 +18,7 @@ use super::events::EventRouter;
 use super::link::{Link, LinkEvent, RequestError};
 use super::placement::{self, Load};
 use super::usage::Rates;
-use crate::settings::Placement;
+use crate::settings::{Placement, Priority};
 
 /// Time after the timeout in which a reply that has long arrived may still be read: perhaps it was control that slept.
 const LAST_CHANCE: Duration = Duration::from_millis(50);
@@ -231,12 +231,12 @@ impl Pool {
         Self { placement, weights, widen_percent, ..self }
     }
 
-    /// The worker on which the next room is made.
-    pub(crate) fn take_turn(&self) -> Option<Arc<Worker>> {
+    /// The worker on which the next room is made, if it matters so much.
+    pub(crate) fn take_turn(&self, priority: Priority) -> Option<Arc<Worker>> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let loads = self.loads();
+        let (loads, placement) = (self.loads(), placement::of(self.placement, priority));
         let draw = std::array::from_fn(|_| usize::try_from(rand::random::<u32>()).unwrap_or_default());
-        let worker = self.workers.get(placement::choose(self.placement, turn, draw, &loads)?)?;
+        let worker = self.workers.get(placement::choose(placement, turn, draw, &loads)?)?;
         worker.state().new_rooms += 1;
         Some(Arc::clone(worker))
     }
@@ -390,7 +390,8 @@ mod tests {
     async fn turns_are_taken_exactly() {
         let (spawned, _ends): (Vec<_>, Vec<_>) = (0..3).map(silent).unzip();
         let (pool, ..) = Pool::open(spawned, WATCH).expect("opens");
-        let turns: Vec<u32> = (0..7).filter_map(|_| pool.take_turn()).map(|worker| worker.index).collect();
+        let turns: Vec<u32> =
+            (0..7).filter_map(|_| pool.take_turn(Priority::Normal)).map(|worker| worker.index).collect();
         assert_eq!(turns, [0, 1, 2, 0, 1, 2, 0]);
     }
 

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::settings::Priority;
+
 /// Whether the server takes new work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -68,6 +70,7 @@ pub(crate) struct RoomBody {
     pub(crate) participants: usize,
     /// So many of those who speak are heard, the loudest; 0 for all.
     pub(crate) loudest: u16,
+    pub(crate) priority: Priority,
     /// Publishers by WHIP.
     pub(crate) publishers: usize,
     pub(crate) broadcasters: usize,
@@ -158,6 +161,13 @@ pub(crate) struct MuteBody {
 pub(crate) struct LoudestBody {
     /// So many at most, the loudest; 0 for all.
     pub(crate) speakers: u16,
+}
+
+/// How much a room matters beside the others.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PriorityBody {
+    pub(crate) priority: Priority,
 }
 
 /// What is logged from now on.

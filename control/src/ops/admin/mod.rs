@@ -50,7 +50,8 @@ enum Refusals {
     ),
     paths(
         server::show, server::cordon, server::uncordon, server::drain, server::restart, server::log, rooms::list,
-        rooms::close, rooms::loudest, rooms::peers, rooms::dump, rooms::remove, rooms::invite, rooms::mute
+        rooms::close, rooms::loudest, rooms::priority, rooms::peers, rooms::dump, rooms::remove, rooms::invite,
+        rooms::mute
     ),
     tags((name = "server"), (name = "rooms"), (name = "peers"))
 )]
@@ -73,6 +74,7 @@ pub(crate) fn routes(app: &Arc<App>, asks_for_token: bool) -> Router {
         .route("/v1/rooms", get(rooms::list))
         .route("/v1/rooms/{room}", delete(rooms::close))
         .route("/v1/rooms/{room}/loudest", put(rooms::loudest))
+        .route("/v1/priorities/{name}", put(rooms::priority))
         .route("/v1/rooms/{room}/peers", get(rooms::peers))
         .route("/v1/rooms/{room}/dump", get(rooms::dump))
         .route("/v1/rooms/{room}/peers/{peer}", delete(rooms::remove))

@@ -10,12 +10,15 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 
 use super::Refusals;
-use super::bodies::{Dump, LoudestBody, MuteBody, MutedBody, PeerBody, PeerList, ProducerBody, RoomBody, RoomList};
+use super::bodies::{
+    Dump, LoudestBody, MuteBody, MutedBody, PeerBody, PeerList, PriorityBody, ProducerBody, RoomBody, RoomList,
+};
 use crate::http::{Answer, AppState, HttpError, complete, parse};
 use crate::ops::stats::{Lists, Names};
 use crate::ops::status;
 use crate::ortc::Kind;
 use crate::rooms::{Member, MemberProducer, Muted, Room, Size};
+use crate::settings::Priority;
 
 /// Lists the rooms.
 #[utoipa::path(get, operation_id = "listRooms", path = "/v1/rooms", tag = "rooms", responses(
@@ -26,15 +29,15 @@ pub(super) async fn list(State(app): AppState, extensions: Extensions) -> Answer
     let share = status::share(&app, &extensions, rooms.len())?;
     let mut list = Vec::with_capacity(rooms.len());
     for room in rooms {
-        list.push(room_body(room.size().await));
+        list.push(room_body(room.size().await, app.rooms().priority(room.id())));
     }
     let body = serde_json::to_value(RoomList { rooms: list }).map_err(|_| HttpError::lost())?;
     Ok(status::answer(&body, share))
 }
 
-fn room_body(size: Size) -> RoomBody {
+fn room_body(size: Size, priority: Priority) -> RoomBody {
     let Size { name, worker, loudest, broadcasters, publishers, viewers, participants, consumers } = size;
-    RoomBody { id: name, worker, loudest, participants, publishers, broadcasters, viewers, consumers }
+    RoomBody { id: name, worker, loudest, priority, participants, publishers, broadcasters, viewers, consumers }
 }
 
 /// Closes a room with all that is in it.
@@ -58,6 +61,22 @@ pub(super) async fn close(State(app): AppState, Path(room): Path<String>) -> Ans
 pub(super) async fn loudest(State(app): AppState, Path(room): Path<String>, body: Bytes) -> Answer {
     let LoudestBody { speakers } = parse(&body)?;
     complete(async move { Ok(app.rooms().get(&room).await?.set_loudest(speakers).await?) }).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Says how much a room matters beside the others.
+///
+/// The room need not be there: what is said holds for every room of this name until something else is said. One of high
+/// priority is made on the least busy worker, and still while others are refused because the server is busy. This is
+/// not for tokens that grant "admin" in some rooms.
+#[utoipa::path(put, operation_id = "setPriority", path = "/v1/priorities/{name}", tag = "rooms",
+    request_body = PriorityBody,
+    params(("name" = String, Path, description = "the room's name")),
+    responses((status = 204, description = "it is so"), Refusals),
+)]
+pub(super) async fn priority(State(app): AppState, Path(name): Path<String>, body: Bytes) -> Answer {
+    let PriorityBody { priority } = parse(&body)?;
+    app.rooms().set_priority(&name, priority)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

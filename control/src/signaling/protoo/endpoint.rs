@@ -13,7 +13,7 @@ use crate::connections::Place;
 use crate::http::{Admitted, Answer, App, HttpError, complete, is_upgrade, source};
 use crate::ops::access::{self, Wish};
 use crate::rooms::{Entered, NewPeer, PeerKind, Room, Rooms, check_name};
-use crate::settings::Grant;
+use crate::settings::{Grant, Redundancy};
 
 /// The sub-protocol.
 const PROTOO: &str = "protoo";
@@ -40,6 +40,8 @@ struct Asked {
     /// By which it goes on as the peer that it was.
     resume: Option<String>,
     consumer_replicas: usize,
+    /// It can do with redundant sound.
+    red: bool,
 }
 
 impl Asked {
@@ -55,7 +57,14 @@ impl Asked {
         if consumer_replicas > MAX_CONSUMER_REPLICAS {
             return Err(HttpError::field("consumerReplicas", format!("must be at most {MAX_CONSUMER_REPLICAS}")));
         }
-        Ok(Self { room, peer, token: text("token"), resume: text("resume"), consumer_replicas })
+        Ok(Self {
+            room,
+            peer,
+            token: text("token"),
+            resume: text("resume"),
+            consumer_replicas,
+            red: text("red").as_deref() == Some("true"),
+        })
     }
 }
 
@@ -93,7 +102,8 @@ fn authorize(app: &App, request: &Request, asked: &Asked) -> Result<Rights, Http
     let wish = |grant| Wish::new(grant, Some(&asked.room), request.headers()).with_token(asked.token.as_deref());
     wish(Grant::Subscribe).admit(app, request.extensions())?;
     let may = |grant| wish(grant).check(&config).is_ok();
-    Ok(Rights { publish: may(Grant::Publish), data: may(Grant::Data) })
+    let red = asked.red && config.rooms.red != Redundancy::Off;
+    Ok(Rights { publish: may(Grant::Publish), data: may(Grant::Data), red })
 }
 
 /// Lets the client in: its peer is in the room, and its WebSocket is served until one of both ends.

@@ -9,7 +9,7 @@ use super::members::{consumer_members, data_consumer_members, score_members};
 use super::message::{Refusal, request};
 use super::pending::{IDS, MAX_OFFERS, MAX_WISHES, Offer, Offered, patience};
 use super::session::Session;
-use crate::ortc::RtpParameters;
+use crate::ortc::{RtpParameters, name_lists};
 use crate::rooms::NewConsumer;
 
 /// The highest temporal layer of `L3T3_KEY` and the like.
@@ -67,7 +67,10 @@ impl Session {
         };
         for consumer in made {
             match consumer {
-                Ok(consumer) => {
+                Ok(mut consumer) => {
+                    if self.rights.red {
+                        name_lists(&mut consumer.rtp_parameters);
+                    }
                     let highest = highest_temporal(&consumer.rtp_parameters);
                     self.temporal.insert(consumer.name.clone(), (highest, None));
                     let data = consumer_members(&consumer, transport, self.dialect);

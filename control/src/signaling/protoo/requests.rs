@@ -11,7 +11,7 @@ use super::members::{peer_members, resumed_members};
 use super::message::Refusal;
 use super::session::Session;
 use crate::ops::get_stats;
-use crate::ortc::told_capabilities;
+use crate::ortc::{router_capabilities, told_capabilities};
 use crate::rooms::{NewProducer, Profile, Report, Resumed};
 use crate::signaling::webrtc::{ice_parameters, sctp_options, transport};
 
@@ -29,7 +29,7 @@ impl Session {
                 self.dialect = Dialect::Typed;
                 done()
             }
-            "getRouterRtpCapabilities" => Ok(capabilities()),
+            "getRouterRtpCapabilities" => Ok(capabilities(self.rights.red)),
             "createWebRtcTransport" => self.create_transport(read(data)?).await,
             "connectWebRtcTransport" => {
                 let body: ConnectBody = read(data)?;
@@ -177,9 +177,10 @@ impl Session {
     }
 }
 
-/// Bare for the legacy client, wrapped for the typed one.
-fn capabilities() -> Value {
-    let capabilities = told_capabilities();
+/// Bare for the legacy client, wrapped for the typed one. Redundant sound, which mediasoup's routers do not have, is
+/// named to those alone who may be sent it.
+fn capabilities(red: bool) -> Value {
+    let capabilities = if red { router_capabilities() } else { told_capabilities() };
     json!({
         "routerRtpCapabilities": capabilities,
         "codecs": capabilities.codecs,

@@ -57,6 +57,8 @@ pub(super) struct Rights {
     pub(super) publish: bool,
     /// Produce data.
     pub(super) data: bool,
+    /// Be sent redundant sound.
+    pub(super) red: bool,
 }
 
 /// A client's session.
