@@ -241,8 +241,6 @@ impl Worker {
         let padding = if view.has_padding() { padding_len(whole).map_err(|_| Discard::MalformedRtp)? } else { 0 };
         let unpadded = whole.get(..opened.len - padding).ok_or(Discard::MalformedRtp)?;
         let sent_as = producer.codec(view.payload_type()).ok_or(Discard::UnknownPayloadType)?;
-        // The original sequence number, which a retransmission brings along.
-        let original_len = if inbound.rtx { HEADROOM_BYTES } else { 0 };
         let (sequence, codec, payload) = if inbound.rtx {
             // A packet of padding only is a probe of the path (RFC 4588 has none; libwebrtc sends them).
             if unpadded.is_empty() {
@@ -287,7 +285,8 @@ impl Worker {
             restart: opened.restart,
             clock_rate_hz: codec.clock_rate_hz,
             sound: producer.kind() == MediaKind::Audio,
-            rtp_len: u16::try_from(view.header().len() + opened.len - original_len).unwrap_or(u16::MAX),
+            // Without the original sequence number, which a retransmission brings along.
+            rtp_len: u16::try_from(view.header().len() + opened.len + from - HEADROOM_BYTES).unwrap_or(u16::MAX),
         };
         if let Some((blocks, router)) = redundancy {
             let room = self.history.bytes_mut(opened.slot).get_mut(HEADROOM_BYTES..).unwrap_or_default();
