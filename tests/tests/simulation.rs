@@ -10,10 +10,12 @@ use corecast_tests::sim::machine::RealWorker;
 use corecast_tests::sim::random::Random;
 use corecast_tests::sim::sabotage::{Saboteur, Wrong};
 use corecast_tests::sim::scenario::Plan;
+use corecast_tests::sim::svc::checker::Figures;
 use corecast_tests::sim::trace::{Coverage, WebRtcCoverage};
 use corecast_tests::sim::webrtc::plan::LATE_DELAY_US;
 use corecast_tests::sim::{
-    Failed, Passed, run, run_crashing, run_late, run_webrtc, run_webrtc_crashing, run_wide, run_wide_crashing, run_with,
+    Failed, Passed, run, run_crashing, run_late, run_svc, run_webrtc, run_webrtc_crashing, run_wide, run_wide_crashing,
+    run_with,
 };
 
 const SEEDS: u64 = 1_000;
@@ -22,6 +24,8 @@ const WEBRTC_SEEDS: u64 = 800;
 /// With a worker that dies.
 const CRASH_SEEDS: u64 = 400;
 const WEBRTC_CRASH_SEEDS: u64 = 300;
+/// With layers within one encoding, for some ten seconds each.
+const SVC_SEEDS: u64 = 150;
 /// On two workers.
 const WIDE_SEEDS: u64 = 400;
 const WIDE_CRASH_SEEDS: u64 = 200;
@@ -38,6 +42,7 @@ struct Total {
     webrtc: WebRtcCoverage,
     crashes: u64,
     crossed: u64,
+    layers: Figures,
 }
 
 /// Runs the seeds that were asked for, or `seeds` of them. Nothing is returned of a single one.
@@ -89,6 +94,7 @@ fn work(
                 total.webrtc.add(&passed.webrtc);
                 total.crashes += passed.crashes;
                 total.crossed += passed.crossed;
+                total.layers.add(passed.layers);
             }
             Err(failed) => failures.lock().expect("no thread panicked").push(*failed),
         }
@@ -113,6 +119,15 @@ fn webrtc_seeds_break_no_rule() {
     if let Some(total) = run_seeds("WebRTC", WEBRTC_SEEDS, run_webrtc) {
         all_happened(&total.coverage.figures());
         all_happened(&total.webrtc.figures());
+    }
+}
+
+/// VP9 and AV1 in spatial and temporal layers, whose viewers change their minds, lose packets and are on narrow paths.
+#[test]
+fn svc_seeds_break_no_rule() {
+    if let Some(total) = run_seeds("SVC", SVC_SEEDS, run_svc) {
+        let Figures { pictures, limited, told } = total.layers;
+        assert!(pictures > 100 * SVC_SEEDS && limited > 10 * SVC_SEEDS && told > SVC_SEEDS, "{:?}", total.layers);
     }
 }
 

@@ -226,7 +226,8 @@ const _: () = assert!(DTLS_MTU_BYTES <= MAX_DTLS_BYTES, "what we send finds room
 const _: () = assert!(SCTP_MTU_BYTES + 13 + 8 + 16 + 8 + 40 <= 1_280, "a record by UDP fits the least MTU of IPv6");
 const _: () = assert!(OUTBOX_SEGMENTS >= OUTBOX_TRAINS);
 const _: () = {
-    // A consumer's own extensions are 28 bytes, and the two-byte form takes one more for each that is passed on.
+    // A consumer's own extensions are 28 bytes, the two-byte form takes one more for each that is passed on, and a
+    // dependency descriptor 5 more to say what a receiver of some layers can decode.
     let header = 12 + MAX_HEADER_EXTRA_BYTES + 64;
     let (payload, tag) = (HEADROOM_BYTES + MAX_PAYLOAD_BYTES + MAX_PAD_BYTES, 16);
     assert!(header + payload + tag <= MAX_PACKET_BYTES, "a packet for which there is room can be sealed");

@@ -6,13 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use corecast_wire::{ConsumeOptions, HeaderExtension};
+use corecast_wire::{ConsumeOptions, ConsumerExtension, HeaderExtension};
 use rtp::header::Header;
 
 use super::numbers::{extend, low16};
 use super::random::fingerprint;
 use super::sink::Sink;
 use super::source::{Source, stamp};
+use super::svc::Svc;
+use super::svc::checker::{Figures, Left, check_layers};
 
 /// A consumer that begins with packets of history is sent them three times as fast as they came, and what comes
 /// meanwhile after them: within this time it has caught up.
@@ -130,6 +132,7 @@ pub struct Consumer {
     /// When its first packet left.
     begun_ns: Option<u64>,
     sent: BTreeMap<u64, Out>,
+    left: BTreeMap<u64, Left>,
     by_sequence: BTreeMap<u64, u64>,
     /// Numbers that were asked for though nothing had left under them.
     asked_holes: BTreeSet<u64>,
@@ -165,6 +168,7 @@ impl Consumer {
             earliest: None,
             begun_ns: None,
             sent: BTreeMap::new(),
+            left: BTreeMap::new(),
             by_sequence: BTreeMap::new(),
             asked_holes: BTreeSet::new(),
             waiting: BTreeMap::new(),
@@ -254,8 +258,8 @@ impl Consumer {
             return Err(format!("sent packet {index} that its source has not sent"));
         };
         check!(sent.arrived.is_some(), "sent packet {index} that has not arrived");
-        check!(fingerprint(payload) == sent.payload, "changed the payload of packet {index}");
-        check!(header.marker == sent.marker, "changed the marker of packet {index}");
+        check!(sent.is(payload), "changed the payload of packet {index}");
+        check!(header.marker == sent.marker || sent.part.is_some(), "changed the marker of packet {index}");
         let offset = header.timestamp.wrapping_sub(sent.timestamp);
         check!(
             self.timestamp_offset.is_none_or(|known| known == offset),
@@ -289,11 +293,14 @@ impl Consumer {
             Some(highest) => extend(highest, header.sequence_number),
             None => u64::from(header.sequence_number),
         };
-        let era = match self.late_era(index, sequence) {
-            Some(era) => era,
-            None => self.advance(source, index, sequence)?,
+        let era = match (source.plan.svc, self.late_era(index, sequence)) {
+            (Some(svc), _) => self.take_layer(svc, source, (index, sequence), seen)?,
+            (None, Some(era)) => era,
+            (None, None) => self.advance(source, index, sequence)?,
         };
-        self.check_place(index, sequence, era)?;
+        if source.plan.svc.is_none() {
+            self.check_place(index, sequence, era)?;
+        }
         let (whole, left_ns) = (fingerprint(seen.whole), seen.now_ns);
         self.begun_ns.get_or_insert(left_ns);
         self.waiting.remove(&index);
@@ -302,6 +309,40 @@ impl Consumer {
         self.highest = Some(self.highest.map_or(sequence, |highest| highest.max(sequence)));
         self.timestamp_offset = Some(header.timestamp.wrapping_sub(sent.timestamp));
         Ok(Kind::Media)
+    }
+
+    /// A packet of a source with layers leaves: what became of it is looked at in the end. Returns its era.
+    fn take_layer(
+        &mut self,
+        svc: Svc,
+        source: &Source,
+        (index, sequence): (u64, u64),
+        seen: &Seen<'_>,
+    ) -> Result<u32, Broken> {
+        let sent = &source.sent[usize::try_from(index).expect("it was found")];
+        let Some(part) = sent.part else { return Err(format!("packet {index} has no part in a frame")) };
+        if let Some(other) = self.by_sequence.get(&sequence).filter(|other| **other != index) {
+            return Err(format!("packets {other} and {index} both left as {sequence}"));
+        }
+        let known = |one: &&ConsumerExtension| one.extension == HeaderExtension::DependencyDescriptor;
+        let id = self.options.header_extensions.iter().find(known).map(|one| one.receiver_id);
+        let descriptor = id.and_then(|id| seen.header.extensions.iter().find(|extension| extension.id == id));
+        check!(id.is_some() == descriptor.is_some(), "packet {index} without its descriptor");
+        let payload = (sent.changeable > 0).then_some(seen.payload);
+        let era = self.era.number;
+        let place = (sequence, era, seen.header.marker);
+        let left = Left::read(svc, &part, place, (payload, descriptor.map(|one| &one.payload[..])))?;
+        self.left.insert(index, left);
+        self.era.synced.get_or_insert_with(|| (index, sent.arrived.unwrap_or_default()));
+        Ok(era)
+    }
+
+    /// What left of a source with layers.
+    ///
+    /// # Errors
+    /// Which rule it breaks.
+    pub fn check_layers(&self, svc: Svc, source: &Source) -> Result<Figures, Broken> {
+        check_layers(svc, source, &self.left)
     }
 
     /// The era of a packet that fills a hole which an earlier one left: it was late, or withheld until it was asked
@@ -388,6 +429,12 @@ impl Consumer {
         let Some(out) = self.sent.get_mut(&index) else {
             // It was late, or withheld until it was asked for.
             let sequence = extend(self.highest.unwrap_or_default(), u16::from_be_bytes(*original));
+            if let Some(svc) = source.plan.svc {
+                let is_new = self.by_sequence.get(&sequence).is_none_or(|other| *other == index);
+                check!(is_new, "retransmitted packet {index} under the number of another");
+                let seen = Seen { payload: media, ..*seen };
+                return self.take_layer(svc, source, (index, sequence), &seen).map(|_| Kind::Retransmission);
+            }
             let Some(era) = self.late_era(index, sequence) else {
                 return Err(format!("retransmitted packet {index}, which never left"));
             };
@@ -427,6 +474,10 @@ impl Consumer {
     /// # Errors
     /// If the packet should have left and has not.
     pub fn must_have_sent(&mut self, source: &Source, index: u64, order: u64, now_ns: u64) -> Result<(), Broken> {
+        // What is withheld of layers is looked at in the end.
+        if source.plan.svc.is_some() {
+            return Ok(());
+        }
         let begins = !source.plan.is_video() || source.sent[usize::try_from(index).expect("an index")].key_start;
         let behind = self.sent.last_key_value().is_some_and(|(last, _)| index <= *last);
         match self.era.synced {
@@ -480,7 +531,8 @@ impl Consumer {
         check!(self.is_paced && source.plan.is_video(), "gave up packets that need not wait");
         let is_late = self.waiting.values().any(|since_ns| now_ns - since_ns + EARLY_NS >= CATCH_UP_NS);
         let begins = self.begun_ns.is_none_or(|begun_ns| now_ns - begun_ns <= CATCH_UP_NS);
-        check!(is_late || begins, "gave up packets that had not waited for long");
+        let is_unknown = source.plan.svc.is_some();
+        check!(is_late || begins || is_unknown, "gave up packets that had not waited for long");
         self.begin_era(source, forwarded);
         self.ready_since_ns = self.ready_since_ns.map(|_| now_ns);
         Ok(())

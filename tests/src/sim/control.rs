@@ -4,7 +4,7 @@
 use corecast_core::{Endpoint, EndpointId};
 use corecast_wire::{
     Command, CommandError, ConsumeOptions, ConsumerExtension, ConsumerId, ExtensionMapping, Object, ObjectStats,
-    PayloadTypeMapping, PlainTransportOptions, ProducerId, Reply, RouterId, RtxOptions, TransportId,
+    PayloadTypeMapping, PlainTransportOptions, ProducerId, Reply, RouterId, RtxOptions, SpatialLayer, TransportId,
 };
 
 use super::consumer::{Broken, Consumer, check};
@@ -15,6 +15,8 @@ use super::world::{Act, State, World};
 
 /// How long a consumer may be without media once the links have healed.
 const SILENCE_NS: u64 = 1_200 * MS;
+/// The same where layers within one encoding are withheld.
+const LAYER_SILENCE_NS: u64 = 2_500 * MS;
 /// What probes must be able to leave at to show that there is room for one more picture beside others.
 const LEAST_PROBE_BPS: u64 = 2_000_000;
 /// SSRC of the server's own RTCP.
@@ -344,6 +346,9 @@ impl<M: Machine> World<M> {
             return Ok(());
         }
         let (consumer, source) = (self.random.pick(&open), self.random.pick(&producing));
+        if self.sources[self.consumers[consumer].source].plan.svc.is_some() && self.random.percent(50) {
+            return self.prefer_layers(consumer);
+        }
         match self.random.range(0..=12) {
             0..=4 => self.pause_consumer(consumer, !self.consumers[consumer].paused),
             5..=6 => self.pause_source(source, !self.sources[source].paused),
@@ -369,6 +374,15 @@ impl<M: Machine> World<M> {
             }
             _ => self.must_fail(&Command::CloseConsumer { consumer: ConsumerId(1 << 40) }, &[]),
         }
+    }
+
+    /// A receiver would like other layers, where there are any.
+    fn prefer_layers(&mut self, at: usize) -> Result<(), Broken> {
+        let Some(svc) = self.sources[self.consumers[at].source].plan.svc else { return Ok(()) };
+        let mut up_to = |layers: u8| u8::try_from(self.random.range(0..=layers.into())).expect("few");
+        let (spatial, temporal) = (SpatialLayer::Quality(up_to(svc.spatial)), Some(up_to(svc.temporal)));
+        let consumer = ConsumerId(self.consumers[at].number);
+        self.must(&Command::SetPreferredLayers { consumer, spatial, temporal })
     }
 
     fn close_consumer(&mut self, at: usize) -> Result<(), Broken> {
@@ -492,7 +506,9 @@ impl<M: Machine> World<M> {
                 continue;
             }
             check!(consumer.is_synced(), "consumer {number} of source {source} to peer {peer} has not begun to send");
-            let recently = consumer.last_sent_ns.is_some_and(|at| self.now_ns - at < SILENCE_NS);
+            // A spatial layer that its sender leaves out is waited for.
+            let most_ns = if self.sources[*source].plan.svc.is_some() { LAYER_SILENCE_NS } else { SILENCE_NS };
+            let recently = consumer.last_sent_ns.is_some_and(|at| self.now_ns - at < most_ns);
             check!(recently, "consumer {number} of source {source} to peer {peer} has fallen silent");
             self.check_alive_webrtc(consumer)?;
         }
@@ -548,6 +564,12 @@ impl<M: Machine> World<M> {
         let expected = self.coverage.refused - self.refused_before;
         check!(refused == expected, "{refused} refused sends counted of {expected}");
         for consumer in &self.consumers {
+            let (number, source) = (consumer.number, &self.sources[consumer.source]);
+            if let Some(svc) = source.plan.svc {
+                let figures = consumer.check_layers(svc, source);
+                let figures = figures.map_err(|broken| format!("consumer {number} of {svc:?}: {broken}"))?;
+                self.layers.add(figures);
+            }
             self.coverage.consumers += u64::from(consumer.media_packets() > 0);
             self.coverage.repaired += consumer.sink.repaired;
         }

@@ -18,6 +18,7 @@ pub mod sabotage;
 pub mod scenario;
 pub mod sink;
 pub mod source;
+pub mod svc;
 pub mod trace;
 mod traffic;
 pub mod webrtc;
@@ -31,6 +32,7 @@ use consumer::Departure;
 use machine::{Machine, RealWorker};
 use random::Random;
 use scenario::Plan;
+use svc::checker::Figures;
 use trace::{Coverage, WebRtcCoverage};
 use wide::WideRoom;
 use world::World;
@@ -48,6 +50,8 @@ pub struct Passed {
     pub crashes: u64,
     /// Packets that crossed from one worker to another.
     pub crossed: u64,
+    /// What was seen of layers within one encoding.
+    pub layers: Figures,
 }
 
 /// A run that broke a rule.
@@ -87,6 +91,17 @@ pub fn run(seed: u64) -> Result<Passed, Box<Failed>> {
 pub fn run_webrtc(seed: u64) -> Result<Passed, Box<Failed>> {
     let mut random = Random::new(seed);
     let plan = Plan::draw_webrtc(&mut random);
+    let machine = RealWorker::of(&plan);
+    run_with(seed, plan, machine, random)
+}
+
+/// Rooms in which a WebRTC participant sends layers within one encoding (SVC).
+///
+/// # Errors
+/// The rule that was broken.
+pub fn run_svc(seed: u64) -> Result<Passed, Box<Failed>> {
+    let mut random = Random::new(seed);
+    let plan = Plan::draw_svc(&mut random);
     let machine = RealWorker::of(&plan);
     run_with(seed, plan, machine, random)
 }
@@ -177,6 +192,7 @@ fn finish<M: Machine>(seed: u64, world: &mut World<M>) -> Result<Passed, Box<Fai
             webrtc: world.web,
             crashes: world.crashes,
             crossed: world.machine.crossed(),
+            layers: world.layers,
         }),
         Err(broken) => {
             let broken = format!("{broken} (at {:.3} ms)", world.now_ns as f64 / 1e6);

@@ -11,6 +11,7 @@ use corecast_wire::{
 use super::link::{LinkModel, Loss};
 use super::numbers::MS;
 use super::random::Random;
+use super::svc::Svc;
 use super::webrtc::plan::WebRtcPlan;
 
 /// One run.
@@ -129,6 +130,8 @@ pub struct SourcePlan {
     pub first_sequence: u16,
     /// Every so many packets one has padding (RFC 3550 section 5.1); 0 for never.
     pub pad_every: u64,
+    /// Layers within it.
+    pub svc: Option<Svc>,
 }
 
 impl SourcePlan {
@@ -379,6 +382,7 @@ impl SourcePlan {
             first_sequence: u16::try_from(random.pick(&[1, 0, 20_000, 65_000]) + random.range(0..=450))
                 .expect("at most 65,450"),
             pad_every: random.pick(&[0, 0, 7]),
+            svc: None,
         }
     }
 

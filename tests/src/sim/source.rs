@@ -11,6 +11,7 @@ use webrtc_util::marshal::Marshal;
 use super::numbers::low16;
 use super::random::{Random, fingerprint};
 use super::scenario::SourcePlan;
+use super::svc::{Layers, Part, Piece, VP9_HEAD_BYTES};
 
 /// Before the stamp in a payload.
 const MAGIC: [u8; 4] = *b"CORE";
@@ -30,14 +31,26 @@ pub struct Sent {
     pub marker: bool,
     /// First packet of a key frame.
     pub key_start: bool,
-    /// Fingerprint of the payload without padding.
+    /// Fingerprint of the payload without padding, and without the bytes that a router may change.
     pub payload: u64,
+    /// So many bytes at its beginning.
+    pub changeable: usize,
+    /// Its part in a frame, of a source with layers.
+    pub part: Option<Part>,
     /// The router's id and the bytes of each extension that passes a router unchanged.
     pub extensions: Vec<(u8, Bytes)>,
     /// When the machine took it in: the position in the order of all arrivals.
     pub arrived: Option<u64>,
     /// Times that it was asked for again.
     pub asked: u32,
+}
+
+impl Sent {
+    /// Whether a payload is that of the packet.
+    #[must_use]
+    pub fn is(&self, payload: &[u8]) -> bool {
+        payload.get(self.changeable..).is_some_and(|payload| fingerprint(payload) == self.payload)
+    }
 }
 
 /// A packet on its way to be sealed.
@@ -47,6 +60,8 @@ pub struct Packet {
     pub index: u64,
     /// The whole packet in plain text.
     pub plain: Bytes,
+    /// Its dependency descriptor, of a source with layers. It is not in `plain`, whose extensions are short.
+    pub descriptor: Option<Bytes>,
 }
 
 /// A stream at work.
@@ -81,6 +96,7 @@ pub struct Source {
     timestamp: u32,
     kept: VecDeque<(u64, Bytes, Bytes)>,
     rtx_sequence: u16,
+    layers: Option<Layers>,
 }
 
 /// (source, index) of a payload.
@@ -118,7 +134,9 @@ impl Source {
     /// A stream that has sent nothing yet.
     #[must_use]
     pub fn new(plan: SourcePlan, peer: usize, number: u32, random: &mut Random) -> Self {
+        let layers = plan.svc.map(|svc| Layers::new(svc, plan.codec, random));
         Self {
+            layers,
             plan,
             peer,
             number,
@@ -169,6 +187,9 @@ impl Source {
     /// The packets of the next frame.
     pub fn frame(&mut self, random: &mut Random) -> Vec<Packet> {
         let key = self.plan.is_video() && std::mem::take(&mut self.key_wanted);
+        if self.layers.is_some() {
+            return self.picture(key, random);
+        }
         let base = random.range(1..=self.plan.max_packets);
         let count = if key { (base * 2).min(12) } else { base };
         let step = u64::from(self.plan.clock_rate_hz()) / self.plan.frames_per_s;
@@ -180,34 +201,65 @@ impl Source {
             .map(|at| {
                 let len = if even { evenly - (at & 1) } else { random.range(50..=most.max(50)) };
                 let marker = !self.plan.is_video() || at + 1 == count;
-                self.packet(key, at == 0, marker, usize::try_from(len).expect("small"), random)
+                let len = usize::try_from(len).expect("small");
+                let head = head(self.plan.codec, key, at == 0).to_vec();
+                self.packet((key, at == 0, marker), len, (head, None, None), random)
             })
             .collect()
     }
 
-    fn packet(&mut self, key: bool, first: bool, marker: bool, len: usize, random: &mut Random) -> Packet {
+    /// The packets of the next picture, of a source with layers.
+    fn picture(&mut self, key: bool, random: &mut Random) -> Vec<Packet> {
+        let pieces = self.layers.as_mut().map(|layers| layers.picture(key, random)).unwrap_or_default();
+        let step = u64::from(self.plan.clock_rate_hz()) / self.plan.frames_per_s;
+        self.timestamp = self.timestamp.wrapping_add(u32::try_from(step).expect("below the clock rate"));
+        let (most, count) = (self.plan.max_payload, pieces.len());
+        let packet = |(at, Piece { head, descriptor, part }): (usize, Piece)| {
+            let len = usize::try_from(random.range(50..=most)).expect("small");
+            let starts = (part.frame.key, part.first && part.frame.spatial == 0, at + 1 == count);
+            self.packet(starts, len, (head, descriptor, Some(part)), random)
+        };
+        pieces.into_iter().enumerate().map(packet).collect()
+    }
+
+    fn packet(
+        &mut self,
+        (key, first, marker): (bool, bool, bool),
+        len: usize,
+        (head, descriptor, part): (Vec<u8>, Option<Bytes>, Option<Part>),
+        random: &mut Random,
+    ) -> Packet {
         let index = self.sent.len() as u64;
-        let payload = self.payload(key, first, index, len, random);
+        let payload = self.payload((key, first), head, index, len, random);
         let extensions = self.extensions(index, random);
         let pad = self.plan.pad_every != 0 && index.is_multiple_of(self.plan.pad_every);
         let header = self.header(index, marker, pad, &extensions);
+        let changeable = if part.is_some() && self.plan.codec == Codec::Vp9 { VP9_HEAD_BYTES } else { 0 };
         let passed = extensions.iter().filter(|(extension, _)| passes_unchanged(*extension));
         let mapped = |extension| self.plan.extensions.iter().find(|known| known.extension == extension);
         self.sent.push(Sent {
             timestamp: self.timestamp,
             marker,
             key_start: key && first,
-            payload: fingerprint(&payload),
+            payload: fingerprint(&payload[changeable..]),
+            changeable,
+            part,
             extensions: passed.filter_map(|(at, bytes)| Some((mapped(*at)?.mapped_id, bytes.clone()))).collect(),
             arrived: None,
             asked: 0,
         });
         let plain = rtp::packet::Packet { header, payload }.marshal().expect("a packet that fits");
-        Packet { index, plain }
+        Packet { index, plain, descriptor }
     }
 
-    fn payload(&self, key: bool, first: bool, index: u64, len: usize, random: &mut Random) -> Bytes {
-        let mut payload = head(self.plan.codec, key, first).to_vec();
+    fn payload(
+        &self,
+        (key, first): (bool, bool),
+        mut payload: Vec<u8>,
+        index: u64,
+        len: usize,
+        random: &mut Random,
+    ) -> Bytes {
         let head_len = payload.len();
         payload.extend_from_slice(&MAGIC);
         payload.extend_from_slice(&self.number.to_be_bytes());
@@ -232,7 +284,8 @@ impl Source {
             }
             _ => Bytes::copy_from_slice(&random.next_u32().to_be_bytes()[..3]),
         };
-        self.plan.extensions.iter().map(|known| (known.extension, value(known.extension))).collect()
+        let others = self.plan.extensions.iter().filter(|one| one.extension != HeaderExtension::DependencyDescriptor);
+        others.map(|known| (known.extension, value(known.extension))).collect()
     }
 
     fn header(&self, index: u64, marker: bool, padding: bool, extensions: &[(HeaderExtension, Bytes)]) -> Header {

@@ -16,6 +16,7 @@ use super::machine::Machine;
 use super::random::{Random, fingerprint};
 use super::scenario::{PeerPlan, Plan};
 use super::source::Source;
+use super::svc::checker::Figures;
 use super::trace::{Coverage, Trace, WebRtcCoverage};
 use super::webrtc::{Web, WebAct, order, wire_len};
 use super::wire::Wire;
@@ -173,6 +174,7 @@ pub(super) struct World<M> {
     pub(super) trace: Trace,
     pub(super) coverage: Coverage,
     pub(super) web: WebRtcCoverage,
+    pub(super) layers: Figures,
     /// Packets that the worker says it has given up since they waited for too long.
     given_up: u64,
 }
@@ -238,6 +240,7 @@ impl<M: Machine> World<M> {
             trace: Trace::default(),
             coverage: Coverage::default(),
             web: WebRtcCoverage::default(),
+            layers: Figures::default(),
             given_up: 0,
         };
         if world.plan.webrtc.is_some() {

@@ -81,9 +81,34 @@ pub(crate) fn sizes_that_fit(stage: &Stage) {
             let watches = Wishes { watches: true, ..Wishes::default() };
             let viewer = join(driver, &server, browser, (sender.name(), name), &watches);
             changes_size(&publisher, &viewer, &peer);
+            if browser == Browser::Chromium {
+                leaves_out(&publisher, &viewer, &peer);
+            }
             pictures(&viewer.page, &format!("layers-{}", browser.name()));
         }
     }
+}
+
+/// Frames of the higher layer that a page has encoded so far.
+fn higher(publisher: &Visitor<'_>) -> u64 {
+    sent(publisher, HIGHER)["framesEncoded"].as_u64().unwrap_or_default()
+}
+
+/// Nobody takes the higher layer: it is not encoded, until somebody does, who sees the lower one until then.
+fn leaves_out(publisher: &Visitor<'_>, viewer: &Visitor<'_>, peer: &str) {
+    until("the higher layer rests", || {
+        let before = (higher(publisher), encoded(publisher));
+        std::thread::sleep(Duration::from_secs(1));
+        let after = (higher(publisher), encoded(publisher));
+        let rests = after.0 == before.0 && after.1 > before.1;
+        if rests { Ok(()) } else { Err(format!("{before:?}, then {after:?}: {}", publisher.figures(peer))) }
+    });
+    let rested = higher(publisher);
+    viewer.keeps_seeing(peer, 30);
+    let missed = switches(publisher, viewer, peer, (LARGE, HIGHER));
+    let figures = || format!("{}\n{}", viewer.figures(peer), publisher.figures(peer));
+    assert!(higher(publisher) > rested && missed <= MAY_MISS, "{missed} frames missed: {}", figures());
+    println!("    and rests at {rested} frames while nobody takes it");
 }
 
 /// From large to small, large and small again, without a gap that would be seen.
@@ -108,6 +133,7 @@ fn changes_size(publisher: &Visitor<'_>, viewer: &Visitor<'_>, peer: &str) {
 
 /// Cameras, one after the other, and in how many sizes each is sent. Chromium leaves out the last encodings of a small
 /// picture, whatever the page says.
+const SIZES: [&str; 3] = ["f", "h", "q"];
 const CAMERAS: [((u32, u32), usize); 5] =
     [((800, 600), 2), ((640, 480), 2), ((320, 240), 1), ((1280, 720), 3), ((640, 480), 2)];
 
@@ -135,10 +161,14 @@ pub(crate) fn modest_cameras(stage: &Stage) {
         });
         viewer.keeps_seeing(&peer, 30);
         let outbound = publisher.connection(None)["outbound"].clone();
-        let active = outbound.as_array().into_iter().flatten().filter(|stream| stream["rid"].is_string());
-        let active = active.filter(|stream| stream["active"] == true).count();
-        assert_eq!(active, sizes, "sizes of {size:?}: {outbound}");
-        println!("    {size:?} arrives, sent in {active} sizes");
+        let active = outbound.as_array().into_iter().flatten().filter(|stream| stream["active"] == true);
+        let active: Vec<_> = active.filter_map(|stream| stream["rid"].as_str()).collect();
+        // The full one and the smallest that is worth it, and between them what is wanted.
+        let (worth, others) = SIZES.split_at(sizes);
+        let has = |rid: &&str| active.contains(rid);
+        let ends = worth.first().is_some_and(has) && worth.last().is_some_and(has);
+        assert!(ends && !others.iter().any(has), "sizes of {size:?}: {outbound}");
+        println!("    {size:?} arrives, sent in {active:?}");
     }
 }
 

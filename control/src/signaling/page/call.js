@@ -147,6 +147,7 @@ export class Call {
       unplayable: (of) => this.#unplayable(of),
       unplayableEnded: (producer) => this.#unplayableEnded(producer),
       heard: (peer, label, data) => this.talk.take(peer, label, data),
+      unwanted: (producer, layers) => this.#publisher?.leaveOut(producer, layers),
       volumes: (volumes) => this.#hear(volumes),
       speaker: (peer) => this.#frame(peer),
       closing: (seconds) => {

@@ -63,7 +63,7 @@ export class Publisher {
   #media;
   #tell;
   #up = null;
-  /** What is sent, by the name of its track in `media`: { transceiver, told }. */
+  /** What is sent, by the name of its track in `media`: { transceiver, paused, unwanted }. */
   #sent = new Map();
   #changes = Promise.resolve();
 
@@ -100,14 +100,27 @@ export class Publisher {
     return this.#follow();
   }
 
-  /** The server goes on with these producers, { producerId, paused }: it is told what it has not heard. */
+  /**
+   * The server goes on with these producers, { producerId, paused, unwantedLayers }: it is told what it has not heard,
+   * and what it wants is sent.
+   */
   agree(producers) {
-    const known = new Map(producers.map(({ producerId, paused }) => [producerId, paused]));
+    const known = new Map(producers.map(({ producerId, ...rest }) => [producerId, rest]));
     for (const { transceiver, paused } of this.#sent.values()) {
       const producerId = this.#up?.producer(transceiver);
-      if (!known.has(producerId) || known.get(producerId) === paused) continue;
-      this.#tell(paused ? "pauseProducer" : "resumeProducer", { producerId });
+      if (!known.has(producerId)) continue;
+      const { paused: was, unwantedLayers } = known.get(producerId);
+      if (was !== paused) this.#tell(paused ? "pauseProducer" : "resumeProducer", { producerId });
+      this.leaveOut(producerId, unwantedLayers);
     }
+  }
+
+  /** Nobody takes these sizes of a producer, named by RID: they are not sent until somebody does. */
+  leaveOut(producerId, layers = []) {
+    const sent = [...this.#sent.values()].find(({ transceiver }) => this.#up?.producer(transceiver) === producerId);
+    if (!sent) return;
+    sent.unwanted = new Set(layers);
+    this.#follow();
   }
 
   #add(up, name, source, sendEncodings) {
@@ -116,7 +129,7 @@ export class Publisher {
     const init = { direction: "sendonly", streams: [new MediaStream()], ...(sendEncodings && { sendEncodings }) };
     const transceiver = up.pc.addTransceiver(track ?? kind, init);
     if (kind === "video") this.#preferCodec(transceiver);
-    this.#sent.set(name, { transceiver, paused: !track });
+    this.#sent.set(name, { transceiver, paused: !track, unwanted: new Set() });
     return { transceiver, paused: !track, appData: { source } };
   }
 
@@ -165,18 +178,22 @@ export class Publisher {
     const { sender } = sent.transceiver;
     // A sender of a connection that was closed meanwhile takes no track, and needs none.
     if (sender.track !== track) await exchange(sent.transceiver, track).catch(() => {});
-    if (sender.track?.kind === "video") await this.#choose(name, sender).catch(() => {});
+    if (sender.track?.kind === "video") await this.#choose(name, sent).catch(() => {});
     const producerId = up.producer(sent.transceiver);
     if (!producerId || sent.paused === !track) return;
     sent.paused = !track;
     this.#tell(track ? "resumeProducer" : "pauseProducer", { producerId });
   }
 
-  /** Sends the sizes that this picture is worth: the full one always, and of the smaller ones so many. */
-  async #choose(name, sender) {
+  /**
+   * Sends the sizes that this picture is worth, the full one and of the smaller ones so many, without those that nobody
+   * takes. The smallest is sent always: who comes begins with it, and who has a narrow path stays with it.
+   */
+  async #choose(name, { transceiver: { sender }, unwanted }) {
     const parameters = sender.getParameters();
-    const worth = worthwhile(this.#media[name]);
-    const changes = parameters.encodings.filter((encoding, index) => encoding.active !== index < worth);
+    const smallest = Math.min(worthwhile(this.#media[name]), parameters.encodings.length) - 1;
+    const isSent = ({ rid }, index) => index === smallest || (index < smallest && !unwanted.has(rid));
+    const changes = parameters.encodings.filter((encoding, index) => encoding.active !== isSent(encoding, index));
     if (!changes.length) return;
     for (const encoding of changes) encoding.active = !encoding.active;
     await sender.setParameters(parameters);

@@ -113,7 +113,8 @@ export class Session {
    * @param what room, name, token; and who is called:
    * prepare(up) adds what is sent to a new transport, and returns what `up.send` takes;
    * sent(up) when the server has made producers of that; prepareData(up) and sentData(up) the same for messages alone;
-   * resumed(producers) when the server goes on with these, { producerId, paused };
+   * resumed(producers) when the server goes on with these, { producerId, paused, unwantedLayers };
+   * unwanted(producer, layers) that nobody takes these layers of what is sent;
    * joined(peers), came(peer), left(id), renamed(id, name) tell of { peerId, displayName };
    * consumed(consumer), consumerChanged(consumer), consumerEnded(consumer) of what is received;
    * unplayable({ producer, peer, kind, codec, isOfScreen, paused }) of what this browser has no codec for, again when
@@ -496,6 +497,7 @@ export class Session {
       paused: producerPaused,
     }),
     unplayableClosed: ({ producerId }) => this.#what.unplayableEnded(producerId),
+    producerLayersUnwanted: ({ producerId, layers }) => this.#what.unwanted(producerId, layers),
     dataConsumerClosed: ({ dataConsumerId }) => {
       this.#channels.get(dataConsumerId)?.close();
       this.#channels.delete(dataConsumerId);

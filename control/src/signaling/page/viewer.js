@@ -82,12 +82,14 @@ export class Viewer {
     return this.video?.layers > 1 ? this.video.spatial ?? null : null;
   }
 
-  /** The layer's place among those that are sent, in words; empty where there is one. */
+  /** The layer's place among those that are sent, or rest as nobody takes them, in words; empty where there is one. */
   get layerWords() {
     const scores = this.video?.score?.producerScores ?? [];
     // One encoding that has layers within it has one score.
-    const count = scores.length > 1 ? scores.filter((one) => one > 0).length : this.video?.layers ?? 1;
-    if (count < 2 || this.layer === null) return "";
+    const sent = scores.length > 1 ? scores.filter((one) => one > 0).length : this.video?.layers ?? 1;
+    if (this.layer === null) return "";
+    const count = Math.max(sent, this.#highest - Math.min(this.layer, ...this.#sizes.keys()) + 1);
+    if (count < 2) return "";
     return `${Math.max(1, count - (this.#highest - this.layer))} of ${count}`;
   }
 

@@ -16,6 +16,16 @@ impl<'a> Bits<'a> {
         Self { bytes, at: 0 }
     }
 
+    /// Bits that have been read.
+    pub(super) const fn position(&self) -> u32 {
+        self.at
+    }
+
+    /// Bits that have not been read.
+    pub(super) fn left(&self) -> u32 {
+        u32::try_from(8 * self.bytes.len()).unwrap_or(u32::MAX).saturating_sub(self.at)
+    }
+
     pub(super) fn flag(&mut self) -> Option<bool> {
         let byte = self.bytes.get((self.at / 8) as usize)?;
         let bit = byte >> (7 - self.at % 8) & 1;
@@ -65,9 +75,44 @@ impl<'a> Bits<'a> {
     }
 }
 
+/// Writes bits, the most significant first, into bytes that are zero before. Every method is `None` beyond the end.
+#[derive(Debug)]
+pub(super) struct Writer<'a> {
+    bytes: &'a mut [u8],
+    at: u32,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) const fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    fn put_flag(&mut self, flag: bool) -> Option<()> {
+        let byte = self.bytes.get_mut((self.at / 8) as usize)?;
+        *byte |= u8::from(flag) << (7 - self.at % 8);
+        self.at += 1;
+        Some(())
+    }
+
+    /// f(n): the lowest `count` bits of a value, at most 32.
+    pub(super) fn put(&mut self, value: u32, count: u32) -> Option<()> {
+        (0..count).rev().try_for_each(|bit| self.put_flag(value.checked_shr(bit).unwrap_or(0) & 1 == 1))
+    }
+
+    /// So many bits that come next of others.
+    pub(super) fn copy(&mut self, from: &mut Bits<'_>, count: u32) -> Option<()> {
+        (0..count).try_for_each(|_| self.put_flag(from.flag()?))
+    }
+
+    /// Bytes that have been begun.
+    pub(super) const fn len(&self) -> usize {
+        self.at.div_ceil(8) as usize
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
-    use super::Bits;
+    use super::{Bits, Writer};
 
     /// Bits as they are written down in a specification: (value, width).
     pub(in crate::codec) fn written(fields: &[(u32, u32)]) -> Vec<u8> {
@@ -105,5 +150,17 @@ pub(super) mod tests {
         assert_eq!(Bits::new(&[0; 9]).take_exp_golomb(), None, "zeros without an end");
         assert_eq!(Bits::new(&[0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff]).take_exp_golomb(), None, "of 33 bits");
         assert_eq!(Bits::new(&[0x01]).take_exp_golomb(), None, "is cut off");
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_beyond_the_end() {
+        let mut bytes = [0; 4];
+        let mut writer = Writer::new(&mut bytes);
+        let mut from = Bits::new(&[0b1011_0000, 0xff]);
+        assert_eq!(writer.put(0b101, 3).and(writer.copy(&mut from, 9)).and(writer.put(0x1234, 16)), Some(()));
+        assert_eq!((writer.len(), writer.put(0, 5), from.left()), (4, None, 7));
+        assert_eq!(bytes, written(&[(0b101, 3), (0b1_0110_0001, 9), (0x1234, 16), (0, 4)])[..]);
+        assert_eq!(Writer::new(&mut []).put(1, 1), None);
+        assert_eq!(Writer::new(&mut [0; 9]).copy(&mut Bits::new(&[1]), 9), None, "there are no more");
     }
 }

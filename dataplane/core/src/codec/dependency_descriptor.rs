@@ -8,6 +8,7 @@
 
 use super::Frame;
 use super::bits::Bits;
+use super::decode_targets::{Active, Place, Reach};
 
 /// Templates that six bits tell apart (section A.8.3).
 const MAX_TEMPLATES: u32 = 64;
@@ -45,6 +46,9 @@ pub(crate) struct Structure {
     templates: Vec<Template>,
     /// Highest spatial and temporal layer of each target.
     highest: Vec<(u8, u8)>,
+    /// What a receiver of each target must be sent.
+    reach: Vec<Reach>,
+    active: Active,
     /// Width and height of the highest spatial layer, if they are told.
     picture: Option<(u16, u16)>,
 }
@@ -66,6 +70,8 @@ pub(super) struct Descriptor {
     pub(super) structure: Option<Box<Structure>>,
     /// Width and height of the highest spatial layer, if it attaches a structure that tells them.
     pub(super) picture: Option<(u16, u16)>,
+    /// Where it says, or would say, which decode targets are active.
+    pub(super) place: Place,
 }
 
 /// Reads a descriptor, which refers to `known` unless it attaches a structure. `None` if it is malformed or refers to
@@ -80,13 +86,12 @@ pub(super) fn read(descriptor: &[u8], known: Option<&Structure>) -> Option<Descr
     // are the frame's own.
     let [has_structure, has_targets, own_indications, own_differences, _] =
         if descriptor.len() > 3 { bits.flags()? } else { [false; 5] };
-    let attached = if has_structure { Some(Box::new(Structure::read(&mut bits)?)) } else { None };
+    let mut attached = if has_structure { Some(Box::new(Structure::read(&mut bits)?)) } else { None };
     let structure = attached.as_deref().or(known)?;
     let place = (template_id + MAX_TEMPLATES - structure.offset) % MAX_TEMPLATES;
     let template = structure.templates.get(place as usize)?;
-    if has_targets {
-        bits.skip(structure.targets)?;
-    }
+    let at = bits.position();
+    let said = if has_targets { Some(bits.take(structure.targets)?) } else { None };
     let mut indications = template.indications;
     if own_indications {
         indications = Indications::read(&mut bits, structure.targets)?;
@@ -99,7 +104,10 @@ pub(super) fn read(descriptor: &[u8], known: Option<&Structure>) -> Option<Descr
     let key = has_structure && begins && template.spatial == 0 && !depends;
     let frame = structure.frame(*template, indications).begins(begins).ends(ends).key(key);
     let picture = attached.as_deref().and_then(|structure| structure.picture);
-    Some(Descriptor { frame, picture, structure: attached })
+    if let (Some(attached), Some(said)) = (&mut attached, said) {
+        attached.active = Active::new(said);
+    }
+    Some(Descriptor { frame, picture, structure: attached, place: Place::new(at, said) })
 }
 
 /// Whether a descriptor refers to a structure that came before, attaching none.
@@ -165,7 +173,31 @@ impl Structure {
             })
         };
         let highest = (0..targets).map(of_target).collect();
-        Some(Self { offset, targets, templates, highest, picture })
+        let active = Active::new(u32::MAX.checked_shr(u32::BITS - targets).unwrap_or(0));
+        let mut structure = Self { offset, targets, templates, highest, reach: Vec::new(), active, picture };
+        structure.reach = (0..targets).map(|target| structure.reach_of(target)).collect();
+        Some(structure)
+    }
+
+    /// What a receiver of a target must be sent.
+    fn reach_of(&self, target: u32) -> Reach {
+        let present = self.templates.iter().filter(|one| one.indications.of(target) != NOT_PRESENT);
+        let frames = present.map(|template| self.frame(*template, template.indications));
+        frames.fold(Reach::default(), Reach::with)
+    }
+
+    /// What a receiver of each target must be sent.
+    pub(crate) fn reach(&self) -> &[Reach] {
+        &self.reach
+    }
+
+    /// Which targets are active.
+    pub(crate) const fn active(&self) -> Active {
+        self.active
+    }
+
+    pub(crate) const fn active_mut(&mut self) -> &mut Active {
+        &mut self.active
     }
 
     /// What a frame of a template is to its receivers.
@@ -191,7 +223,7 @@ impl Structure {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::bits::tests::written;
     use super::*;
 
@@ -279,17 +311,21 @@ mod tests {
         read(&written(&mandatory(1, template)), Some(structure)).expect("a template of it").frame
     }
 
-    /// A structure of so many decode targets, and per template: how the layers go on to the next one, and what it is to
-    /// each target, as the specification writes that down.
-    fn of_templates(targets: u32, templates: &[(u32, &str)]) -> Structure {
+    /// The bits of a structure of so many decode targets, and per template: how the layers go on to the next one, and
+    /// what it is to each target, as the specification writes that down.
+    pub(in crate::codec) fn fields_of(targets: u32, templates: &[(u32, &str)]) -> Vec<(u32, u32)> {
         let mut fields = vec![(0, 6), (targets - 1, 5)];
         fields.extend(templates.iter().map(|(next, _)| (*next, 2)));
         let indication = |letter| ("-DSR".find(letter).expect("one of four") as u32, 2);
         fields.extend(templates.iter().flat_map(|(_, indications)| indications.chars().map(indication)));
         fields.extend(templates.iter().map(|_| (0, 1)));
         // No chains: one of so many values and one more, in as many bits as that takes at least; and no resolutions.
-        fields.extend([(0, (targets + 1).ilog2()), (0, 1), (0, 8)]);
-        Structure::read(&mut Bits::new(&written(&fields))).expect("whole")
+        fields.extend([(0, (targets + 1).ilog2()), (0, 1)]);
+        fields
+    }
+
+    fn of_templates(targets: u32, templates: &[(u32, &str)]) -> Structure {
+        Structure::read(&mut Bits::new(&written(&fields_of(targets, templates)))).expect("whole")
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod av1;
 mod bits;
+mod decode_targets;
 mod dependency_descriptor;
 mod frame;
 mod h264;
@@ -16,14 +17,24 @@ mod vp9;
 
 use corecast_wire::Codec;
 
+pub(crate) use decode_targets::{Limits, MAX_DESCRIPTOR_BYTES, Place, limited, write as write_note};
 pub(crate) use dependency_descriptor::Structure;
 pub use frame::Frame;
 pub(crate) use pictures::PictureIds;
 pub(crate) use rewrite::{Change, Rewrite};
 
-/// What one packet says: its frame; width and height of the key frame that it starts, of its highest spatial layer,
-/// where the first packet tells them; what the dependency descriptors of later packets refer to.
-pub(crate) type Said = (Frame, Option<(u16, u16)>, Option<Box<Structure>>);
+/// What one packet says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) frame: Frame,
+    /// Width and height of the key frame that it starts, of its highest spatial layer, where the first packet tells
+    /// them.
+    pub(crate) picture: Option<(u16, u16)>,
+    /// What the dependency descriptors of later packets refer to.
+    pub(crate) structure: Option<Box<Structure>>,
+    /// Where its own descriptor says which decode targets are active; `None` if it has none that can be read.
+    pub(crate) place: Option<Place>,
+}
 
 /// What `payload` (of one RTP packet, decrypted, without padding) of `codec` says about its frame. A dependency
 /// descriptor, if there is one, says it for AV1, H.264 and H.265, and for VP9 where a key frame starts: the payload may
@@ -31,30 +42,32 @@ pub(crate) type Said = (Frame, Option<(u16, u16)>, Option<Box<Structure>>);
 /// [`Frame::EMPTY`].
 #[must_use]
 pub fn frame(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>) -> Frame {
-    read(codec, payload, descriptor, None).0
+    read(codec, payload, descriptor, None).frame
 }
 
 /// The same for a packet of a stream whose newest structure is `known`.
 pub(crate) fn read(codec: Codec, payload: &[u8], descriptor: Option<&[u8]>, known: Option<&Structure>) -> Said {
     if payload.is_empty() {
-        return (Frame::EMPTY, None, None);
+        return Said { frame: Frame::EMPTY, ..Said::default() };
     }
     let frame = of_payload(codec, payload);
     let is_described = matches!(codec, Codec::Vp9 | Codec::H264 | Codec::H265 | Codec::Av1);
-    let (frame, described, structure) = match descriptor.filter(|_| is_described) {
-        None => (frame, None, None),
-        Some(descriptor) => match dependency_descriptor::read(descriptor, known) {
+    let mut said = Said { frame, ..Said::default() };
+    if let Some(descriptor) = descriptor.filter(|_| is_described) {
+        match dependency_descriptor::read(descriptor, known) {
             // A receiver that reads descriptors cannot begin with one that refers to what it does not have.
-            None if dependency_descriptor::refers(descriptor) => (frame.key(false), None, None),
-            None => (frame, None, None),
-            Some(said) => {
-                let frame = if codec == Codec::Vp9 { frame.key(said.frame.is_key()) } else { said.frame };
-                (frame, said.picture, said.structure)
+            None => said.frame = frame.key(frame.is_key() && !dependency_descriptor::refers(descriptor)),
+            Some(described) => {
+                let is_key = described.frame.is_key();
+                said.frame = if codec == Codec::Vp9 { frame.key(is_key) } else { described.frame };
+                (said.picture, said.structure) = (described.picture, described.structure);
+                said.place = Some(described.place);
             }
-        },
-    };
-    let size = if frame.is_key() { described.or_else(|| picture_size(codec, payload)) } else { None };
-    (frame, size.filter(|(width, height)| *width > 0 && *height > 0), structure)
+        }
+    }
+    let size = if said.frame.is_key() { said.picture.or_else(|| picture_size(codec, payload)) } else { None };
+    said.picture = size.filter(|(width, height)| *width > 0 && *height > 0);
+    said
 }
 
 fn of_payload(codec: Codec, payload: &[u8]) -> Frame {

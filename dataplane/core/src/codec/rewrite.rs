@@ -7,10 +7,12 @@
 //! which must stay.
 //!
 //! The last packet of a picture has the marker. Where upper spatial layers are withheld, the last packet of the highest
-//! that is not gets it instead.
+//! that is not gets it instead. And where layers are withheld, a dependency descriptor says what is left
+//! ([`super::limited`]).
 
 use corecast_wire::Codec;
 
+use super::decode_targets::Limits;
 use super::{Frame, PictureIds};
 
 /// What a consumer's receiver needs changed. Chosen once, when the consumer is made.
@@ -39,13 +41,18 @@ impl Rewrite {
 }
 
 /// What is added to the numbers of a packet's picture: to the picture ID in the lower 16 bits, to TL0PICIDX in the 8
-/// above. In the highest 8, one more than the spatial layer that gets the marker; 0 for none. One word, since every
-/// packet of every consumer has one.
+/// above. In the highest 8 the layers up to which packets are sent: four bits for one more than the spatial layer,
+/// which gets the marker, and four for one more than the temporal layer; 0 for all. One word, since every packet of
+/// every consumer has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change(u32);
 
 /// The part of a change that is not about the payload.
-const MARKS: u32 = 0xff << 24;
+const LAYERS: u32 = 0xff << 24;
+/// The spatial layer in it.
+const SPATIAL: u32 = 0xf0 << 24;
+/// No temporal layer is above.
+const HIGHEST_TEMPORAL: u8 = 7;
 
 impl Change {
     /// The packet stays as it is.
@@ -57,12 +64,12 @@ impl Change {
 
     /// What it does to the numbers of pictures, in 24 bits.
     pub(crate) const fn of_numbers(self) -> u32 {
-        self.0 & !MARKS
+        self.0 & !LAYERS
     }
 
     /// One that does this to the numbers of pictures, and nothing else.
     pub(crate) const fn with_numbers(numbers: u32) -> Self {
-        Self(numbers & !MARKS)
+        Self(numbers & !LAYERS)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the lower bits")]
@@ -86,32 +93,48 @@ impl Change {
     /// one that TL0PICIDX counts.
     pub(crate) const fn after_withheld(self, pictures: u16) -> Self {
         let numbers = Self::new(self.picture().wrapping_sub(pictures), self.tl0());
-        Self(numbers.0 | self.0 & MARKS)
+        Self(numbers.0 | self.0 & LAYERS)
     }
 
-    /// The same where spatial layers up to this one are sent; [`u8::MAX`] for all.
-    pub(crate) const fn up_to(self, spatial: u8) -> Self {
-        Self(self.0 & !MARKS | (spatial.wrapping_add(1) as u32) << 24)
+    /// The same where spatial and temporal layers up to these are sent; [`u8::MAX`] for all. It begins at a key frame,
+    /// with which all layers begin.
+    pub(crate) const fn up_to(self, spatial: u8, temporal: u8) -> Self {
+        const fn nibble(layer: u8) -> u32 {
+            if layer > HIGHEST_TEMPORAL { 0 } else { layer as u32 + 1 }
+        }
+        Self(self.0 & !LAYERS | nibble(spatial) << 28 | nibble(temporal) << 24)
     }
 
-    /// The change that this packet needs: of its numbers, if it has some; of its marker, if it is the last of a picture
-    /// whose upper layers are withheld.
+    /// The same behind other layers: even where all are sent now, a receiver has to hear that.
+    pub(crate) const fn now_up_to(self, spatial: u8, temporal: u8) -> Self {
+        self.up_to(spatial, if temporal > HIGHEST_TEMPORAL { HIGHEST_TEMPORAL } else { temporal })
+    }
+
+    /// The change that a packet of this frame needs: of its numbers only if it has some.
     #[inline]
     pub(crate) const fn of(self, frame: Frame) -> Self {
-        let numbers = if frame.is_numbered() { self.0 & !MARKS } else { 0 };
-        let marks = self.0 & MARKS;
-        let is_last = marks != 0 && frame.is_last() && (frame.spatial() as u32 + 1) << 24 == marks;
-        Self(if is_last { numbers | marks } else { numbers })
+        Self(if frame.is_numbered() { self.0 } else { self.0 & LAYERS })
     }
 
-    /// Whether it sets the marker of the packet that it is [`Self::of`].
-    pub(crate) const fn marks(self) -> bool {
-        self.0 & MARKS != 0
+    /// Whether it sets the marker of a packet of this frame: the last of a picture whose upper layers are withheld.
+    #[inline]
+    pub(crate) const fn marks(self, frame: Frame) -> bool {
+        let spatial = self.0 & SPATIAL;
+        spatial != 0 && frame.is_last() && (frame.spatial() as u32 + 1) << 28 == spatial
+    }
+
+    /// Up to which layers packets are sent, where their dependency descriptors have to say that.
+    #[inline]
+    pub(crate) fn limits(self) -> Option<Limits> {
+        let nibble = |shift: u32| ((self.0 >> shift & 0x0f) as u8).checked_sub(1);
+        let (spatial, temporal) = (nibble(28), nibble(24));
+        let is_limited = self.0 & LAYERS != 0;
+        is_limited.then_some(Limits { spatial, temporal: temporal.unwrap_or(HIGHEST_TEMPORAL) })
     }
 
     /// Whether the payload of a packet is another one.
     pub(crate) const fn alters_payload(self) -> bool {
-        self.0 & !MARKS != 0
+        self.0 & !LAYERS != 0
     }
 
     /// Takes back what is changed in the payload.
@@ -172,15 +195,27 @@ mod tests {
 
     #[test]
     fn the_last_packet_of_the_highest_layer_that_is_sent_gets_the_marker() {
-        let change = Change::behind(PictureIds::default(), PictureIds::default()).up_to(1);
+        let change = Change::behind(PictureIds::default(), PictureIds::default()).up_to(1, u8::MAX);
         let frame = |spatial| Frame::of_layers(spatial, 0).numbered(true);
-        let marks = |frame| change.of(frame).marks();
+        let marks = |frame| change.of(frame).marks(frame);
         assert!(marks(frame(1).ends(true)) && !marks(frame(1)) && !marks(frame(0).ends(true)));
         assert!(marks(Frame::of_layers(1, 0).ends(true)), "without numbers");
-        assert!(change.after_withheld(2).of(frame(1).ends(true)).marks());
-        assert!(!change.up_to(u8::MAX).of(frame(1).ends(true)).marks(), "all layers: the sender's markers");
+        assert!(change.after_withheld(2).marks(frame(1).ends(true)));
+        assert!(!change.up_to(u8::MAX, 1).marks(frame(1).ends(true)), "all layers: the sender's markers");
         assert!(!change.of(frame(1).ends(true)).alters_payload());
         assert!(change.after_withheld(2).of(frame(1)).alters_payload());
+    }
+
+    #[test]
+    fn layers_are_told_where_they_are_fewer_or_were() {
+        let limits = |spatial, temporal| Some(Limits { spatial, temporal });
+        assert_eq!(Change::NONE.limits(), None);
+        assert_eq!(Change::NONE.up_to(1, 2).limits(), limits(Some(1), 2));
+        assert_eq!(Change::NONE.up_to(u8::MAX, 0).limits(), limits(None, 0));
+        assert_eq!(Change::NONE.up_to(7, u8::MAX).limits(), limits(Some(7), 7));
+        assert_eq!(Change::NONE.up_to(1, 2).up_to(u8::MAX, u8::MAX).limits(), None, "from a key frame on");
+        assert_eq!(Change::NONE.up_to(1, 2).now_up_to(u8::MAX, u8::MAX).limits(), limits(None, 7), "in between");
+        assert_eq!(Change::NONE.up_to(1, 2).after_withheld(9).of(Frame::default()).limits(), limits(Some(1), 2));
     }
 
     #[test]

@@ -20,6 +20,8 @@ use crate::time::{Instant, ntp_time};
 
 /// Most bytes of elements that a consumer writes itself: a MID of 16 bytes, abs-send-time, a sequence number.
 const MAX_OWN_BYTES: usize = 24;
+/// See [`ExtensionPlan::descriptor`].
+const NAMED: u8 = 0x80;
 /// First bytes of a block in the one-byte form (RFC 8285 section 4.2).
 const ONE_BYTE_FORM: [u8; 2] = [0xbe, 0xde];
 
@@ -30,6 +32,17 @@ pub(crate) struct Stamp {
     pub(crate) abs_send_time: [u8; 3],
     /// Transport-wide sequence number.
     pub(crate) transport_cc: u16,
+}
+
+/// What a packet of history carries to be passed on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Passed<'a> {
+    /// See [`crate::media::PacketMeta::extension_ids`].
+    pub(crate) ids: u16,
+    /// The extension block of history.
+    pub(crate) block: &'a [u8],
+    /// What leaves instead of the dependency descriptor in it.
+    pub(crate) descriptor: Option<&'a [u8]>,
 }
 
 /// The extensions of one consumer's packets.
@@ -43,8 +56,10 @@ pub(crate) struct ExtensionPlan {
     /// Where in `own` the stamp goes; 0 for nowhere.
     abs_send_time_at: u8,
     transport_cc_at: u8,
-    /// Its receiver says what came by SSRC and sequence number (RFC 8888).
-    is_named: bool,
+    /// What the router calls dependency descriptors, if they are passed on; else 0. And [`NAMED`]: its receiver says
+    /// what came by SSRC and sequence number (RFC 8888). In one byte, so that all of it is on the lines of the cache
+    /// that a consumer has for it.
+    descriptor: u8,
     /// Bit n is set if the router's id n is passed on, and if it is under the same number.
     passed: u16,
     same: u16,
@@ -79,11 +94,18 @@ impl ExtensionPlan {
                     plan.transport_cc_at = plan.push_own(one.receiver_id, &[0; 2]).unwrap_or(0);
                 }
                 (extension, _) if extension.is_hop_local() => {}
-                _ => plan.pass_on(one.router_id, one.receiver_id),
+                (extension, _) => {
+                    plan.pass_on(one.router_id, one.receiver_id);
+                    if extension == HeaderExtension::DependencyDescriptor {
+                        plan.descriptor = one.router_id & !NAMED;
+                    }
+                }
             }
         }
         plan.own_len = plan.own_len.next_multiple_of(4);
-        plan.is_named = options.ccfb && plan.transport_cc_at == 0;
+        if options.ccfb && plan.transport_cc_at == 0 {
+            plan.descriptor |= NAMED;
+        }
         plan
     }
 
@@ -113,36 +135,47 @@ impl ExtensionPlan {
 
     /// Whether the receiver says what came of packets: by that number, or by SSRC and sequence number.
     pub(crate) const fn is_reported(&self) -> bool {
-        self.has_transport_cc() || self.is_named
+        self.has_transport_cc() || self.descriptor & NAMED != 0
     }
 
     /// What the receiver calls a packet when it says so, unless that is the transport-wide number.
     #[expect(clippy::cast_possible_truncation, reason = "RTP carries the lower 16 bits")]
     pub(crate) fn name_of(&self, ssrc: u32, index: u64) -> Option<(u32, u16)> {
-        self.is_named.then_some((ssrc, index as u16))
+        (self.descriptor & NAMED != 0).then_some((ssrc, index as u16))
     }
 
-    /// How long a packet's extension block is; `block` and `ids` (see [`crate::media::PacketMeta::extension_ids`])
-    /// are those of history.
-    pub(crate) fn block_len(&self, ids: u16, block: &[u8]) -> usize {
+    const fn descriptor_id(&self) -> u8 {
+        self.descriptor & !NAMED
+    }
+
+    /// The dependency descriptor that is passed on of a packet.
+    pub(crate) fn descriptor<'a>(&self, ids: u16, block: &'a [u8]) -> Option<&'a [u8]> {
+        let id = self.descriptor_id();
+        let is_there = id != 0 && ids.checked_shr(u32::from(id)).unwrap_or(0) & 1 == 1;
+        is_there.then_some(())?;
+        Extensions::of_block(block).find(|(one, _)| *one == id).map(|(_, data)| data)
+    }
+
+    /// How long a packet's extension block is.
+    pub(crate) fn block_len(&self, passed: Passed<'_>) -> usize {
         let own_len = usize::from(self.own_len);
-        match self.copied(ids, block) {
+        match self.copied(passed) {
             Some([]) if own_len == 0 => 0,
             Some([]) => EXTENSION_HEAD_BYTES + own_len,
             Some(block) => block.len() + own_len,
-            None => extension_block_len(self.elements(block, &self.own)),
+            None => extension_block_len(self.elements(passed, &self.own)),
         }
     }
 
     /// Writes a packet's extension block to `out`, which is [`Self::block_len`] long.
-    pub(crate) fn write(&self, ids: u16, block: &[u8], stamp: Stamp, out: &mut [u8]) -> Option<()> {
+    pub(crate) fn write(&self, passed: Passed<'_>, stamp: Stamp, out: &mut [u8]) -> Option<()> {
         if out.is_empty() {
             return Some(());
         }
         let own = self.stamped(stamp);
-        let Some(block) = self.copied(ids, block) else {
+        let Some(block) = self.copied(passed) else {
             let len = out.len();
-            return (write_extension_block(out, self.elements(block, &own)) == len).then_some(());
+            return (write_extension_block(out, self.elements(passed, &own)) == len).then_some(());
         };
         let own = own.get(..usize::from(self.own_len))?;
         let words = u16::try_from((out.len() - EXTENSION_HEAD_BYTES) / 4).ok()?;
@@ -158,12 +191,12 @@ impl ExtensionPlan {
     }
 
     /// The part of a block that can be copied as it is; `None` if its elements must be looked at one by one.
-    fn copied<'a>(&self, ids: u16, block: &'a [u8]) -> Option<&'a [u8]> {
+    fn copied<'a>(&self, Passed { ids, block, descriptor }: Passed<'a>) -> Option<&'a [u8]> {
         if ids & self.passed == 0 {
             return Some(&[]);
         }
         let has_form = self.own_len == 0 || block.starts_with(&ONE_BYTE_FORM);
-        (ids & !self.same == 0 && has_form).then_some(block)
+        (ids & !self.same == 0 && has_form && descriptor.is_none()).then_some(block)
     }
 
     fn stamped(&self, stamp: Stamp) -> [u8; MAX_OWN_BYTES] {
@@ -183,11 +216,16 @@ impl ExtensionPlan {
     }
 
     /// What is passed on of a block, renumbered, and what is new.
-    fn elements<'a>(&self, block: &'a [u8], own: &'a [u8]) -> impl Iterator<Item = (u8, &'a [u8])> + Clone {
-        let receiver_ids = self.receiver_ids;
+    fn elements<'a>(
+        &self,
+        Passed { block, descriptor, .. }: Passed<'a>,
+        own: &'a [u8],
+    ) -> impl Iterator<Item = (u8, &'a [u8])> + Clone {
+        let (receiver_ids, descriptor_id) = (self.receiver_ids, self.descriptor_id());
         let passed = Extensions::of_block(block).filter_map(move |(id, data)| {
             let shifted = receiver_ids.checked_shr(u32::from(id) * 4).unwrap_or(0);
             let receiver = (shifted & 0x0f) as u8;
+            let data = descriptor.filter(|_| id == descriptor_id).unwrap_or(data);
             (receiver != 0).then_some((receiver, data))
         });
         passed.chain(Extensions::of_elements(own.get(..usize::from(self.own_len)).unwrap_or_default()))
@@ -219,8 +257,9 @@ mod tests {
         let len = write_extension_block(&mut block, passed.iter().copied());
         let (block, plan) = (&block[..len], ExtensionPlan::new(options));
         let ids = passed.iter().fold(0, |ids, (id, _)| ids | 1 << id);
-        let mut out = vec![0xff; plan.block_len(ids, block)];
-        plan.write(ids, block, STAMP, &mut out).expect("as long as it says");
+        let passed = Passed { ids, block, descriptor: None };
+        let mut out = vec![0xff; plan.block_len(passed)];
+        plan.write(passed, STAMP, &mut out).expect("as long as it says");
         assert!(out.len().is_multiple_of(4));
         if let Some(words) = out.get(2..4) {
             assert_eq!(usize::from(u16::from_be_bytes([words[0], words[1]])) * 4 + 4, out.len());

@@ -44,7 +44,7 @@ impl Consumer {
         }
         let column = stream.column(history, &filter);
         let Ok(count) = stream.withheld_mut().pass(column, &filter, packet) else { return };
-        self.numbering.begin_filter(stream.withheld(), (column, filter.spatial), (packet.sequence, count));
+        self.numbering.begin_filter(stream.withheld(), (column, filter.layers()), (packet.sequence, count));
         self.filter = filter;
         self.next = Next::Packet;
         self.follow_layers();

@@ -38,7 +38,7 @@ use sent::{Sent, SentBefore};
 
 pub(crate) use alignment::Ending;
 pub(crate) use allowed::Allowed;
-pub(crate) use extensions::{ExtensionPlan, Stamp, abs_send_time};
+pub(crate) use extensions::{ExtensionPlan, Passed, Stamp, abs_send_time};
 pub(crate) use numbering::Numbered;
 pub(crate) use redundancy::MAX_MADE_BLOCKS;
 pub(crate) use replay::GopReplay;
@@ -551,7 +551,7 @@ impl Consumer {
             self.exact_offset = self.alignment.exact.unwrap_or(timestamp_offset);
         }
         let from = (key, stream.place());
-        self.numbering.begin(from, (column, filter.spatial), (packet.sequence, count), offsets);
+        self.numbering.begin(from, (column, filter.layers()), (packet.sequence, count), offsets);
         (self.filter, self.next, self.beginning, self.restarted) = (filter, Next::Packet, None, false);
         Ok(())
     }

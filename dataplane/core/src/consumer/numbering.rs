@@ -257,18 +257,18 @@ impl Numbering {
         Err(Discard::BeforeSync)
     }
 
-    /// Begins a segment with a packet of a stream, which gets the next number, of spatial layers up to `spatial`. Its
+    /// Begins a segment of these spatial and temporal layers with a packet of a stream, which gets the next number. Its
     /// timestamps and its payloads go on as those of the segment before, unless `offsets` says how they differ.
     pub(crate) fn begin(
         &mut self,
         (stream, place): (StreamKey, u8),
-        (column, spatial): (Column, u8),
+        (column, (spatial, temporal)): (Column, (u8, u8)),
         (sequence, count): (u64, Count),
         offsets: Option<(u32, Change)>,
     ) {
         self.place = place;
         let (timestamp_offset, change) = offsets.unwrap_or((self.segment.timestamp_offset, self.segment.change));
-        let change = change.up_to(spatial);
+        let change = change.up_to(spatial, temporal);
         let first_out = self.next_out.get();
         let base = sequence.wrapping_sub(count.packets).wrapping_sub(first_out);
         let pictures = count.pictures;
@@ -280,7 +280,7 @@ impl Numbering {
     pub(crate) fn begin_filter(
         &mut self,
         withheld: &Withheld,
-        (column, spatial): (Column, u8),
+        (column, (spatial, temporal)): (Column, (u8, u8)),
         (sequence, count): (u64, Count),
     ) {
         let Segment { stream, timestamp_offset, .. } = self.segment;
@@ -290,7 +290,8 @@ impl Numbering {
         let next = previous.map_or(next_out, |count| self.segment.index(before, count).wrapping_add(1));
         let first_out = if is_before(next, next_out) { next_out } else { next };
         self.next_out.set(first_out);
-        let change = previous.map_or(self.segment.change, |count| self.segment.change(count)).up_to(spatial);
+        let change = previous.map_or(self.segment.change, |count| self.segment.change(count));
+        let change = change.now_up_to(spatial, temporal);
         let base = sequence.wrapping_sub(count.packets).wrapping_sub(first_out);
         let pictures = count.pictures;
         self.push(Segment { base, first_out, stream, column, timestamp_offset, change, pictures });

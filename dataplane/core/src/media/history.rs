@@ -64,10 +64,15 @@ impl PacketMeta {
         self.settled > 0
     }
 
+    /// Bytes of its contributing sources and its extension block.
+    fn extra_len(&self) -> usize {
+        usize::from(self.csrc_count) * 4 + usize::from(self.extension_len)
+    }
+
     /// Its length after the fixed header, as a receiver of all that it carries gets it, without padding. What we add
     /// for a receiver is equally long for all packets.
     pub(crate) fn variable_len(&self) -> usize {
-        usize::from(self.csrc_count) * 4 + usize::from(self.extension_len) + usize::from(self.payload_len)
+        self.extra_len() + usize::from(self.payload_len)
     }
 }
 
@@ -176,10 +181,16 @@ impl History {
 
     /// Contributing sources followed by the extension block.
     pub(crate) fn extra(&self, index: u32) -> &[u8] {
-        let meta = self.meta(index);
-        let len = usize::from(meta.csrc_count) * 4 + usize::from(meta.extension_len);
+        let len = self.meta(index).extra_len();
         let (chunk, at) = place(index);
         self.chunks.get(chunk).and_then(|chunk| chunk.get(at + EXTRA_AT..at + EXTRA_AT + len)).unwrap_or_default()
+    }
+
+    /// What was noted of a packet's dependency descriptor, behind those: of no meaning if it has none.
+    pub(crate) fn note(&self, index: u32) -> &[u8] {
+        let len = self.meta(index).extra_len();
+        let (chunk, at) = place(index);
+        self.chunks.get(chunk).and_then(|chunk| chunk.get(at + EXTRA_AT + len..at + STRIDE)).unwrap_or_default()
     }
 
     pub(crate) fn meta(&self, index: u32) -> PacketMeta {

@@ -19,7 +19,7 @@ use super::rate::Rate;
 use super::reception::{Arrival, Reception};
 use super::sequence::{Extended, FIRST_CYCLE, Sequence, cycle_beyond};
 use super::withheld::{Column, Filter, Withheld};
-use crate::codec::{self, Frame, PictureIds, Structure};
+use crate::codec::{self, Frame, PictureIds, Place, Said, Structure};
 use crate::io::Deadline;
 use crate::key::{ConsumerKey, ProducerKey, TransportKey};
 use crate::limits::{REPLAY_AGE, REPLAY_PACKETS};
@@ -312,17 +312,35 @@ impl Stream {
         std::mem::replace(&mut self.switched, false)
     }
 
-    /// What a packet's payload and dependency descriptor say about its frame. A structure that a descriptor attaches
-    /// counts if it is not older than the one that is known.
-    pub(crate) fn read(&mut self, sequence: u64, codec: Codec, payload: &[u8], descriptor: Option<&[u8]>) -> Frame {
+    /// What a packet's payload and dependency descriptor say about its frame, and where the descriptor says which
+    /// targets of [`Self::structure`] are active. A structure that it attaches counts if it is not older than the one
+    /// that is known, and what it says of targets if it is of the newest packet.
+    pub(crate) fn read(
+        &mut self,
+        sequence: u64,
+        codec: Codec,
+        payload: &[u8],
+        descriptor: Option<&[u8]>,
+    ) -> (Frame, Option<Place>) {
         let known = self.structure.as_deref().map(|(_, structure)| structure);
-        let (frame, picture, structure) = codec::read(codec, payload, descriptor, known);
+        let Said { frame, picture, structure, mut place } = codec::read(codec, payload, descriptor, known);
         self.picture = picture.or(self.picture);
-        if self.structure.as_ref().is_none_or(|known| known.0 <= sequence) {
-            self.structure =
-                structure.map(|structure| Box::new((sequence, *structure))).or_else(|| self.structure.take());
+        let is_late = self.highest.is_some_and(|highest| sequence < highest);
+        match (structure, &mut self.structure) {
+            (Some(_), Some(known)) if known.0 > sequence => place = None,
+            (Some(attached), structure) => *structure = Some(Box::new((sequence, *attached))),
+            (None, Some(known)) if !is_late => {
+                place.and_then(Place::said).into_iter().for_each(|said| known.1.active_mut().say(sequence, said));
+            }
+            (None, _) => {}
         }
-        frame
+        let active = self.structure().map(|structure| structure.active().at(sequence));
+        (frame, place.zip(active).map(|(place, active)| place.or(active)))
+    }
+
+    /// What its dependency descriptors refer to.
+    pub(crate) fn structure(&self) -> Option<&Structure> {
+        self.structure.as_deref().map(|(_, structure)| structure)
     }
 
     /// Its source has left (BYE) and not come back.

@@ -34,6 +34,11 @@ impl Filter {
     /// Withholds nothing but packets without payload, which no filter lets pass.
     pub(crate) const NONE: Self = Self { spatial: u8::MAX, temporal: u8::MAX, payload_types: 0, silence: false };
 
+    /// The spatial and the temporal layer up to which packets pass.
+    pub(crate) const fn layers(&self) -> (u8, u8) {
+        (self.spatial, self.temporal)
+    }
+
     /// Why a packet does not pass, if it does not.
     pub(crate) fn withholds(&self, packet: &PacketMeta) -> Option<Discard> {
         if packet.frame.is_empty() {

@@ -233,7 +233,7 @@ impl Worker {
         }
         let preferred = preferred.min(if producer.streams().len() == 1 { decodable } else { u8::MAX });
         // A path that has room for what its sender has left out is to be found out.
-        let left_out_bps = producer.left_out(preferred, layers).map(|(_, bps)| bps).max();
+        let left_out_bps = producer.left_out(preferred, layers).map(|missing| missing.needed_bps).max();
         let demand_bps = producer.demand_bps().max(left_out_bps).unwrap_or(0);
         let mut steps = Steps { consumer: key, wish: Wish::new(priority), allows: Vec::new(), demand_bps };
         let mut step = None;

@@ -3,7 +3,7 @@
 use corecast_wire::Discard;
 
 use super::Worker;
-use crate::consumer::{Consumer, Stamp, abs_send_time};
+use crate::consumer::{Consumer, Passed, Stamp, abs_send_time};
 use crate::io::Outbox;
 use crate::key::{ConsumerKey, TransportKey};
 use crate::rtp::{FIXED_HEADER_BYTES, Header, begin_header};
@@ -61,13 +61,13 @@ impl Worker {
         #[expect(clippy::cast_possible_truncation, reason = "RTP carries the lower 16 bits")]
         let header = Header { payload_type, marker: false, padding: true, sequence: index as u16, timestamp, ssrc };
         let stamp = Stamp { abs_send_time, transport_cc: exit.next_transport_cc() };
-        let block_len = consumer.extensions().block_len(0, &[]);
+        let block_len = consumer.extensions().block_len(Passed::default());
         let header_len = FIXED_HEADER_BYTES + block_len;
         let sealer = exit.sealer();
         let len = header_len + PADDING_BYTES + sealer.map_or(0, |sealer| sealer.rtp_overhead());
         let room = outbox.reserve(len).ok_or(Discard::OutboxFull)?;
         let written = begin_header(room, &header, &[], block_len)
-            .and_then(|room| consumer.extensions().write(0, &[], stamp, room));
+            .and_then(|room| consumer.extensions().write(Passed::default(), stamp, room));
         written.ok_or(Discard::SealFailed)?;
         match sealer {
             Some(sealer) => sealer.seal_rtp(ssrc, index, room, header_len, &PADDING).map_err(SealError::discard)?,

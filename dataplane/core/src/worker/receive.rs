@@ -7,7 +7,7 @@ use corecast_wire::{Codec, CodecMapping, Discard, Event, MediaKind, Record};
 
 use super::resolve::Resolved;
 use super::{Worker, traces};
-use crate::codec::{Frame, red};
+use crate::codec::{self, Frame, Place, Structure, red};
 use crate::io::demux::{Protocol, protocol_of};
 use crate::io::{EndpointOp, Outbox, Path};
 use crate::key::{StreamKey, TransportKey};
@@ -258,13 +258,15 @@ impl Worker {
             why => why,
         })?;
         let descriptor = view.extension(producer.ids().dependency_descriptor);
-        let (frame, redundancy) = match codec.codec {
+        let ((frame, place), redundancy) = match codec.codec {
             Codec::Red => read_redundant(producer, stream, sequence, payload)?,
             codec => (stream.read(sequence, codec, payload, descriptor), None),
         };
         let payload_len = u16::try_from(payload.len()).map_err(|_| Discard::TooLong)?;
         let level = level_of(producer, view).map(|level| (stream.producer(), level));
-        let extra = write_extra(producer, view, self.history.extra_mut(opened.slot));
+        let room = self.history.extra_mut(opened.slot);
+        let described = descriptor.map(|_| place.zip(stream.structure()));
+        let extra = write_extra(producer, view, described, room);
         let meta = PacketMeta {
             sequence,
             timestamp: view.timestamp(),
@@ -385,23 +387,26 @@ fn original_of<'a, 'p>(
     (sequence <= highest).then_some((sequence, codec, payload))
 }
 
-/// What the primary block of redundant audio data says about its frame; how many blocks there are, and what the router
-/// calls their payload type.
+/// What a packet says of its frame, as [`Stream::read`].
+type Said = (Frame, Option<Place>);
+
+/// What the primary block of redundant audio data says about its frame, as [`Stream::read`]; how many blocks there are,
+/// and what the router calls their payload type.
 #[cold]
 fn read_redundant(
     producer: &Producer,
     stream: &mut Stream,
     sequence: u64,
     payload: &[u8],
-) -> Result<(Frame, Option<(u8, u8)>), Discard> {
+) -> Result<(Said, Option<(u8, u8)>), Discard> {
     if payload.is_empty() {
-        return Ok((Frame::EMPTY, None));
+        return Ok(((Frame::EMPTY, None), None));
     }
     let carried = producer.carried_codec().ok_or(Discard::MalformedRed)?;
     let blocks = red::read(payload, carried.payload_type).ok_or(Discard::MalformedRed)?;
     let primary = payload.get(blocks.primary_at..).unwrap_or_default();
-    let frame = stream.read(sequence, carried.codec, primary, None);
-    Ok((frame, Some((blocks.count, carried.mapped_payload_type))))
+    let said = stream.read(sequence, carried.codec, primary, None);
+    Ok((said, Some((blocks.count, carried.mapped_payload_type))))
 }
 
 /// How loud a packet says that it is, in -dBov (RFC 6464 section 3), if anybody listens to its producer.
@@ -420,9 +425,15 @@ struct Extra {
     extension_ids: u16,
 }
 
-/// Writes contributing sources and the extensions that are passed on, with the router's ids, into a slot's extra bytes.
+/// Writes contributing sources and the extensions that are passed on, with the router's ids, into a slot's extra bytes,
+/// and behind them what is noted of a dependency descriptor.
 #[inline]
-fn write_extra(producer: &Producer, view: &RtpView<'_>, room: &mut [u8]) -> Extra {
+fn write_extra(
+    producer: &Producer,
+    view: &RtpView<'_>,
+    described: Option<Option<(Place, &Structure)>>,
+    room: &mut [u8],
+) -> Extra {
     let csrcs = view.csrcs();
     if csrcs.is_empty() && view.extension_block().is_empty() {
         return Extra::default();
@@ -434,5 +445,9 @@ fn write_extra(producer: &Producer, view: &RtpView<'_>, room: &mut [u8]) -> Extr
     let mapped = view.extensions().filter_map(|(id, data)| Some((producer.mapped_extension(id)?, data)));
     let extension_ids = mapped.clone().fold(0, |ids, (id, _)| ids | 1_u16.checked_shl(u32::from(id)).unwrap_or(0));
     let extension_len = u8::try_from(write_extension_block(block, mapped)).unwrap_or(0);
+    if let (Some(described), Some(room)) = (described, block.get_mut(usize::from(extension_len)..)) {
+        let (place, targets) = described.map(|(place, structure)| (place, structure.reach())).unwrap_or_default();
+        codec::write_note(targets, place, room);
+    }
     Extra { csrc_count: u8::try_from(csrcs.len() / 4).unwrap_or(0), extension_len, extension_ids }
 }

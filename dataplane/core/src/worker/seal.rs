@@ -2,8 +2,8 @@
 
 use corecast_wire::Discard;
 
-use crate::codec::{Change, red};
-use crate::consumer::{Consumer, ExtensionPlan, Numbered, Stamp};
+use crate::codec::{self, Change, Limits, MAX_DESCRIPTOR_BYTES, red};
+use crate::consumer::{Consumer, ExtensionPlan, Numbered, Passed, Stamp};
 use crate::io::Outbox;
 use crate::media::{History, PacketMeta};
 use crate::rtp::{FIXED_HEADER_BYTES, Header, begin_header};
@@ -140,15 +140,45 @@ pub(crate) fn seal(
     outgoing: &Outgoing<'_>,
     outbox: &mut Outbox,
 ) -> Result<(), Unsealed> {
-    let change = outgoing.change;
     if outgoing.redundancy != Redundancy::None {
         return seal_redundant(history, slot, exit, outgoing, outbox);
     }
+    match outgoing.change.limits() {
+        None => seal_changed(history, slot, exit, (outgoing, None), outbox),
+        Some(limits) => seal_limited(history, slot, exit, (outgoing, limits), outbox),
+    }
+}
+
+/// The same for a receiver of some layers, to whom the packet's dependency descriptor says what these are.
+fn seal_limited(
+    history: &mut History,
+    slot: u32,
+    exit: &mut Exit<'_>,
+    (outgoing, limits): (&Outgoing<'_>, Limits),
+    outbox: &mut Outbox,
+) -> Result<(), Unsealed> {
+    let (meta, mut room) = (history.meta(slot), [0; MAX_DESCRIPTOR_BYTES]);
+    let block = history.extra(slot).get(usize::from(meta.csrc_count) * 4..).unwrap_or_default();
+    let descriptor = outgoing.extensions.descriptor(meta.extension_ids, block);
+    let len = descriptor.and_then(|descriptor| codec::limited(descriptor, history.note(slot), limits, &mut room));
+    seal_changed(history, slot, exit, (outgoing, len.and_then(|len| room.get(..len))), outbox)
+}
+
+/// The same, with another dependency descriptor if there is one.
+#[inline]
+fn seal_changed(
+    history: &mut History,
+    slot: u32,
+    exit: &mut Exit<'_>,
+    (outgoing, descriptor): (&Outgoing<'_>, Option<&[u8]>),
+    outbox: &mut Outbox,
+) -> Result<(), Unsealed> {
+    let change = outgoing.change;
     if !change.alters_payload() {
-        return seal_as_it_is(history, slot, exit, outgoing, outbox);
+        return seal_as_it_is(history, slot, exit, (outgoing, descriptor), outbox);
     }
     history.change(slot, change);
-    let result = seal_as_it_is(history, slot, exit, outgoing, outbox);
+    let result = seal_as_it_is(history, slot, exit, (outgoing, descriptor), outbox);
     history.change(slot, change.inverse());
     result
 }
@@ -163,17 +193,17 @@ fn seal_redundant(
     outbox: &mut Outbox,
 ) -> Result<(), Unsealed> {
     match outgoing.redundancy {
-        Redundancy::None | Redundancy::Made(_) => seal_as_it_is(history, slot, exit, outgoing, outbox),
+        Redundancy::None | Redundancy::Made(_) => seal_as_it_is(history, slot, exit, (outgoing, None), outbox),
         Redundancy::Renamed { router, receiver } => {
             history.rename_blocks(slot, receiver);
-            let result = seal_as_it_is(history, slot, exit, outgoing, outbox);
+            let result = seal_as_it_is(history, slot, exit, (outgoing, None), outbox);
             history.rename_blocks(slot, router);
             result
         }
         Redundancy::LeftOut(bytes) => {
             // An original sequence number is written over the end of what is left out.
             let kept = history.write_headroom(slot, bytes.into(), [0; 2]);
-            let result = seal_as_it_is(history, slot, exit, outgoing, outbox);
+            let result = seal_as_it_is(history, slot, exit, (outgoing, None), outbox);
             history.write_headroom(slot, bytes.into(), kept);
             result
         }
@@ -185,14 +215,14 @@ fn seal_as_it_is(
     history: &mut History,
     slot: u32,
     exit: &mut Exit<'_>,
-    outgoing: &Outgoing<'_>,
+    (outgoing, descriptor): (&Outgoing<'_>, Option<&[u8]>),
     outbox: &mut Outbox,
 ) -> Result<(), Unsealed> {
     let (meta, sealer) = (history.meta(slot), exit.sealer());
     #[expect(clippy::cast_possible_truncation, reason = "RTP carries the lower 16 bits")]
     let header = Header {
         payload_type: outgoing.payload_type,
-        marker: meta.marker || outgoing.change.marks(),
+        marker: meta.marker || outgoing.change.marks(meta.frame),
         padding: meta.pad() > 0 && !matches!(outgoing.redundancy, Redundancy::Made(_)),
         sequence: outgoing.index as u16,
         timestamp: meta.timestamp.wrapping_add(outgoing.timestamp_offset),
@@ -205,7 +235,8 @@ fn seal_as_it_is(
     let Some((csrcs, block)) = extra.split_at_checked(usize::from(meta.csrc_count) * 4) else {
         return Err(Unsealed::Discarded(Discard::SealFailed));
     };
-    let block_len = outgoing.extensions.block_len(meta.extension_ids, block);
+    let passed = Passed { ids: meta.extension_ids, block, descriptor };
+    let block_len = outgoing.extensions.block_len(passed);
     let payload = match outgoing.redundancy {
         Redundancy::Made(len) => history.made(len),
         _ => history.sealable(slot, outgoing.original.is_some()).get(outgoing.left_out()..).unwrap_or_default(),
@@ -219,7 +250,7 @@ fn seal_as_it_is(
     let len = header_len + sealer.map_or(copied, |sealer| payload.len() + sealer.rtp_overhead());
     let room = outbox.reserve(len).ok_or(Unsealed::Full)?;
     let written = begin_header(room, &header, csrcs, block_len)
-        .and_then(|room| outgoing.extensions.write(meta.extension_ids, block, outgoing.stamp, room));
+        .and_then(|room| outgoing.extensions.write(passed, outgoing.stamp, room));
     written.ok_or(Unsealed::Discarded(Discard::SealFailed))?;
     let Some(sealer) = sealer else {
         let (copied, rest) = payload.split_at(copied);

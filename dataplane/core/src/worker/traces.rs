@@ -116,7 +116,7 @@ pub(super) fn sent(
         #[expect(clippy::cast_possible_truncation, reason = "RTP carries the lower 16 bits")]
         sequence: outgoing.index as u16,
         timestamp: meta.timestamp.wrapping_add(outgoing.timestamp_offset),
-        marker: meta.marker || outgoing.change.marks(),
+        marker: meta.marker || outgoing.change.marks(meta.frame),
         ssrc: outgoing.ssrc,
         len: u32::try_from(len).unwrap_or(u32::MAX),
         payload_len: u32::from(meta.payload_len),

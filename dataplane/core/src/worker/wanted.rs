@@ -2,8 +2,9 @@
 //! is wanted again: with the tick of the layers, when a consumer comes or goes on, and when it prefers another layer.
 //!
 //! The lowest encoding that is sent is always wanted: by it a publisher is seen to be there. A consumer takes what it
-//! is sent or waits for. It wants the best that it prefers among those that were left out, if its path has room for as
-//! much as that took when it was sent; the path is probed for so much. What no sender left out is not missed.
+//! is sent or waits for. It wants the best that it prefers among those that were left out and are above what it is
+//! sent, if its path has room for as much as that took when it was sent; the path is probed for so much. What no sender
+//! left out is not missed.
 
 use corecast_wire::{Event, MAX_ENCODINGS};
 
@@ -78,21 +79,32 @@ fn missed(consumer: &Consumer, producer: &Producer, layers: Layers) -> Option<u8
     }
     let has_room =
         |needed_bps: u64| consumer.usable_bps().is_none_or(|usable_bps| usable_bps >= needed_bps / 100 * ROOM_PERCENT);
-    producer.left_out(consumer.preferred_layer(), layers).find(|(_, needed_bps)| has_room(*needed_bps)).map(|one| one.0)
+    let preferred = consumer.preferred_layer();
+    let is_sent = |layer: &u8| layers.is_active(*layer);
+    let best_sent = || (0..=preferred.min(7)).rev().find(is_sent);
+    let own = producer.layer_of(consumer.target()).filter(is_sent).or_else(best_sent);
+    let mut above = producer.left_out(preferred, layers).filter(|missing| own.is_none_or(|own| missing.layer > own));
+    above.find(|missing| has_room(missing.needed_bps)).map(|missing| missing.encoding)
+}
+
+/// An encoding that is unwanted and not sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LeftOut {
+    encoding: u8,
+    layer: u8,
+    /// Bits per second that it took when it was sent.
+    pub(super) needed_bps: u64,
 }
 
 impl Producer {
-    /// Encodings that are unwanted and not sent, of layers up to this one and above the best that is sent, and the bits
-    /// per second that each took. The best first.
-    pub(super) fn left_out(&self, preferred: u8, layers: Layers) -> impl Iterator<Item = (u8, u64)> {
+    /// Encodings that are unwanted and not sent, of layers up to this one. The best first.
+    pub(super) fn left_out(&self, preferred: u8, layers: Layers) -> impl Iterator<Item = LeftOut> {
         let ranked = self.by_quality().iter().enumerate().rev();
         let ranked = ranked.map(|(layer, stream)| (u8::try_from(layer).unwrap_or(u8::MAX), stream));
-        let missing = ranked
-            .skip_while(move |(layer, _)| *layer > preferred)
-            .take_while(move |(layer, _)| !layers.is_active(*layer));
-        missing.filter_map(|(_, stream)| {
+        let missing = ranked.filter(move |(layer, _)| *layer <= preferred && !layers.is_active(*layer));
+        missing.filter_map(|(layer, stream)| {
             let encoding = self.encoding_of(*stream)?;
-            Some((encoding, self.wanted().unwanted_bps(encoding)?))
+            Some(LeftOut { encoding, layer, needed_bps: self.wanted().unwanted_bps(encoding)? })
         })
     }
 }

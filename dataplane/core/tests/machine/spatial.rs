@@ -1,5 +1,6 @@
 //! Spatial layers within one encoding (SVC): which frames of VP9 and AV1 a consumer is sent, where it changes, that its
-//! numbers have no holes, and that each picture ends with the marker.
+//! numbers have no holes, that each picture ends with the marker, and that its dependency descriptors say what it can
+//! decode.
 
 use std::time::Duration;
 
@@ -37,7 +38,26 @@ struct Stage {
     numbers: Vec<u16>,
     /// Pictures, and the layer of each of which the last packet had the marker.
     ends: Vec<Got>,
+    /// Decode targets that the receiver takes to be active, by what it was told until a picture; bit n is that of layer
+    /// n.
+    active: Vec<(u16, u32)>,
     asked: usize,
+}
+
+/// Bits of the structure below, which begins behind those of the fields that each descriptor has and the flags.
+const STRUCTURE_BITS: usize = 56;
+const HEAD_BITS: usize = 24 + 5;
+
+/// What a descriptor says of the two targets, if it does; those of a structure are active.
+fn said_active(descriptor: &[u8]) -> Option<u32> {
+    let bit = |at: usize| u32::from(descriptor[at / 8] >> (7 - at % 8) & 1);
+    let [has_structure, has_targets] = [24, 25].map(|at| descriptor.len() > 3 && bit(at) == 1);
+    let at = HEAD_BITS + if has_structure { STRUCTURE_BITS } else { 0 };
+    match (has_structure, has_targets) {
+        (_, true) => Some(bit(at) << 1 | bit(at + 1)),
+        (true, false) => Some(0b11),
+        (false, false) => None,
+    }
 }
 
 /// The structure of L2T1_KEY: a key frame of both layers, then each for itself.
@@ -81,7 +101,8 @@ impl Stage {
         };
         bed.consume_as(1, 1, options).expect("new");
         bed.sent();
-        Self { bed, mode, sequence: 60_000, picture: 0, got: vec![], numbers: vec![], ends: vec![], asked: 0 }
+        let (got, numbers, ends, active) = (vec![], vec![], vec![], vec![]);
+        Self { bed, mode, sequence: 60_000, picture: 0, got, numbers, ends, active, asked: 0 }
     }
 
     /// Two packets of a frame. Each carries the number of its picture and its layer behind what the codec says.
@@ -180,6 +201,9 @@ impl Stage {
             if self.got.last() != Some(&got) {
                 self.got.push(got);
             }
+            let before = self.active.last().map_or(0, |(_, active)| *active);
+            let said = view.extension(7).and_then(said_active);
+            self.active.push((got.0, said.unwrap_or(before)));
             self.numbers.push(view.sequence());
             if view.marker() {
                 self.ends.push(got);
@@ -196,6 +220,19 @@ impl Stage {
     /// The layers of one picture that reached the receiver.
     fn layers_of(&self, picture: u16) -> Vec<u8> {
         self.got.iter().filter(|(number, _)| *number == picture).map(|(_, spatial)| *spatial).collect()
+    }
+
+    /// The receiver of AV1 can decode what it takes to be active of a picture whose layers up to `highest` were sent,
+    /// and was sent nothing else.
+    fn assert_told(&self, picture: u16, highest: u8, is_key: bool) {
+        let got = self.layers_of(picture).into_iter().fold(0, |bits, layer| bits | 1_u32 << layer);
+        let said: Vec<_> = self.active.iter().filter(|(number, _)| *number == picture).map(|(_, said)| *said).collect();
+        let Some(active) = said.last().copied().filter(|_| self.mode == Mode::Av1) else { return };
+        // A key frame of the upper layer needs that of the lower one. In the middle of a picture there may be fewer.
+        let needs = |active: u32| if is_key && active & 0b10 != 0 { active | 1 } else { active };
+        let (sent, all) = ((1_u32 << (highest + 1)) - 1, said.iter().fold(0, |all, said| all | needs(*said)));
+        let is_told = active != 0 && needs(active) & sent & !got == 0 && got & !all == 0;
+        assert!(is_told, "picture {picture}: got {got:02b}, active {said:?}");
     }
 
     fn assert_whole(&self) {
@@ -273,6 +310,8 @@ fn a_dependency_descriptor_tells_the_layers_of_av1() {
     stage.pictures(1, 1);
     assert_eq!((stage.layers_of(61), stage.layers_of(62)), (vec![0], vec![0]));
     stage.assert_whole();
+    let active = |picture: u16| stage.active.iter().rfind(|(number, _)| *number == picture).map(|(_, active)| *active);
+    assert_eq!([0, 60, 61, 62].map(active), [Some(0b11), Some(0b10), Some(0b01), Some(0b01)]);
 }
 
 #[test]
@@ -349,7 +388,7 @@ fn is_decodable(mode: Mode, came: &[Got], (picture, spatial): Got, is_key: bool)
 fn play_at_random(mode: Mode, seed: u64) -> usize {
     let (mut stage, mut dice) = (Stage::new(mode), Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
     let best = if mode == Mode::Av1 { 1 } else { 2 };
-    let (mut highest, mut keys, mut asked) = (best, Vec::new(), 0);
+    let (mut highest, mut keys, mut asked, mut sent) = (best, Vec::new(), 0, Vec::new());
     for picture in 0..240 {
         let wanted = if dice.roll(40) == 0 { dice.roll(u64::from(best) + 1) as u8 } else { highest };
         // A layer that comes back begins at a key frame; so does what was asked for, at last.
@@ -362,6 +401,7 @@ fn play_at_random(mode: Mode, seed: u64) -> usize {
             highest = highest.min(wanted);
         }
         stage.picture(highest, is_key);
+        sent.push(highest);
         match dice.roll(30) {
             0 => stage.prefer(dice.roll(4) as u8),
             1 => {
@@ -384,6 +424,9 @@ fn play_at_random(mode: Mode, seed: u64) -> usize {
         );
         let is_last = stage.got.get(at + 1).is_none_or(|next| next.0 != got.0);
         assert_eq!(stage.ends.contains(got), is_last, "{mode:?} {seed}: {got:?}");
+    }
+    for (picture, highest) in (0..).zip(sent) {
+        stage.assert_told(picture, highest, keys.contains(&picture));
     }
     stage.got.len()
 }

@@ -15,7 +15,7 @@ use str0m::crypto::{CryptoError, CryptoProvider, from_feature_flags};
 use str0m::format::{Codec, FormatParams};
 use str0m::media::{Frequency, KeyframeRequestKind, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::{Extension, ExtensionValues, RtpPacket, RtpWrite};
+use str0m::rtp::{Extension, ExtensionSerializer, ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
 use super::plan::{AUDIO_TYPES, VIDEO_TYPES, WebRtcPlan, sent_mid};
@@ -140,6 +140,9 @@ pub enum Said {
     KeyFrame(Mid),
 }
 
+/// A packet to send: its number, itself, and its dependency descriptor if it has one.
+pub type Numbered = (u64, Packet, Option<Bytes>);
+
 /// A str0m participant.
 #[derive(Debug)]
 pub struct Client {
@@ -167,7 +170,44 @@ fn extension(known: HeaderExtension) -> Extension {
         HeaderExtension::AbsSendTime => Extension::AbsoluteSendTime,
         HeaderExtension::TransportCc => Extension::TransportSequenceNumber,
         HeaderExtension::AudioLevel => Extension::AudioLevel,
+        HeaderExtension::DependencyDescriptor => Extension::with_serializer(DESCRIPTOR_URI, Descriptors),
         other => unreachable!("{other:?} is in no plan"),
+    }
+}
+
+const DESCRIPTOR_URI: &str = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
+
+/// A dependency descriptor, as it is.
+struct Descriptor(Bytes);
+
+/// Passes them through str0m, which does not know them.
+#[derive(Debug)]
+struct Descriptors;
+
+impl ExtensionSerializer for Descriptors {
+    fn write_to(&self, room: &mut [u8], values: &ExtensionValues) -> usize {
+        let Some(Descriptor(bytes)) = values.user_values.get() else { return 0 };
+        room.get_mut(..bytes.len()).map_or(0, |room| {
+            room.copy_from_slice(bytes);
+            bytes.len()
+        })
+    }
+
+    fn parse_value(&self, bytes: &[u8], values: &mut ExtensionValues) -> bool {
+        values.user_values.set(Descriptor(Bytes::copy_from_slice(bytes)));
+        true
+    }
+
+    fn is_video(&self) -> bool {
+        true
+    }
+
+    fn is_audio(&self) -> bool {
+        false
+    }
+
+    fn requires_two_byte_form(&self, values: &ExtensionValues) -> bool {
+        values.user_values.get::<Descriptor>().is_some_and(|Descriptor(bytes)| bytes.len() > 16)
     }
 }
 
@@ -242,11 +282,12 @@ impl Client {
     ///
     /// # Errors
     /// If str0m has given up.
-    pub fn send(&mut self, now_ns: u64, packets: &[(u64, Packet)], plan: &WebRtcPlan) -> Result<Vec<Said>, Broken> {
+    pub fn send(&mut self, now_ns: u64, packets: &[Numbered], plan: &WebRtcPlan) -> Result<Vec<Said>, Broken> {
         let wallclock = at(now_ns);
-        for (number, Packet { header, payload }) in packets {
+        for (number, Packet { header, payload }, descriptor) in packets {
             let level = plan.extension(HeaderExtension::AudioLevel).and_then(|id| header.get_extension(id));
             let mut ext_vals = ExtensionValues::default();
+            descriptor.iter().for_each(|bytes| ext_vals.user_values.set(Descriptor(bytes.clone())));
             if let Some(level) = level.as_ref().and_then(|level| level.first()) {
                 ext_vals.voice_activity = Some(level & 0x80 != 0);
                 ext_vals.audio_level = Some(-i8::try_from(level & 0x7F).expect("7 bits"));

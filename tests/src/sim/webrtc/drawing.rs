@@ -40,7 +40,7 @@ impl Plan {
     }
 
     /// Sets the end, so late that a participant that has fallen silent is noticed.
-    fn end_after(&mut self, chaos_ns: u64) {
+    pub(in crate::sim) fn end_after(&mut self, chaos_ns: u64) {
         self.heal_ns = chaos_ns;
         self.quiet_ns = chaos_ns + 5_000 * MS;
         self.close_ns = self.quiet_ns + 500 * MS;
@@ -115,7 +115,7 @@ impl Plan {
 }
 
 impl PeerPlan {
-    fn make_webrtc(&mut self, random: &mut Random, versions: DtlsVersions, chaos_ns: u64) {
+    pub(in crate::sim) fn make_webrtc(&mut self, random: &mut Random, versions: DtlsVersions, chaos_ns: u64) {
         (self.mux, self.comedia, self.srtp) = (true, false, None);
         // str0m asks for packets again only where there is a stream for them.
         self.nack = self.rtx;
@@ -163,7 +163,7 @@ impl SourcePlan {
     }
 
     /// As str0m sends it.
-    fn adapt_to_str0m(&mut self, at: usize, sender: &WebRtcPlan) {
+    pub(in crate::sim) fn adapt_to_str0m(&mut self, at: usize, sender: &WebRtcPlan) {
         self.in_rooms_with_webrtc();
         let video = self.is_video();
         let wanted = |known: HeaderExtension| known != HeaderExtension::AudioLevel || !video;

@@ -17,7 +17,6 @@ use crate::sim::consumer::{Broken, check};
 use crate::sim::delivery::{About, Delivered};
 use crate::sim::machine::Machine;
 use crate::sim::numbers::MS;
-use crate::sim::random::fingerprint;
 use crate::sim::source::stamp;
 use crate::sim::wire::is_rtcp;
 use crate::sim::world::{Act, Event, State, World};
@@ -198,14 +197,14 @@ impl<M: Machine> World<M> {
         let Some((number, index)) = stamp(&packet.payload) else { return Err("opened what nobody sent".to_owned()) };
         check!(number == source.number, "opened media of source {number} instead of {}", source.number);
         let sent = usize::try_from(index).ok().and_then(|index| source.sent.get(index));
-        let Some(sent) = sent.filter(|sent| sent.payload == fingerprint(&packet.payload)) else {
+        let Some(sent) = sent.filter(|sent| sent.is(&packet.payload)) else {
             return Err(format!("opened packet {index} of source {number} with another payload"));
         };
         let sequence = packet.header.sequence_number;
         let left = consumer.sequence_of(index);
         check!(left.is_none_or(|left| left == sequence), "opened packet {index} as {sequence}, it left as {left:?}");
         let marker = packet.header.marker;
-        check!(marker == sent.marker, "opened packet {index} with marker {marker}");
+        check!(marker == sent.marker || sent.part.is_some(), "opened packet {index} with marker {marker}");
         let mid = packet.header.ext_vals.mid;
         let known = consumer.options.mid.as_deref().map(Mid::from);
         check!(mid.is_none_or(|mid| Some(mid) == known), "opened packet {index} with MID {mid:?}");
@@ -241,7 +240,7 @@ impl<M: Machine> World<M> {
             .into_iter()
             .map(|packet| {
                 let plain = rtp::packet::Packet::unmarshal(&mut &packet.plain[..]).expect("ours");
-                (first + packet.index, plain)
+                (first + packet.index, plain, packet.descriptor)
             })
             .collect();
         self.talk(at, |client, now_ns| client.send(now_ns, &packets, &plan))

@@ -141,7 +141,7 @@ impl Receiver {
             let count = source.withheld.pass(column, &self.filter, packet).expect("it passes, and has just come");
             let offsets = switches.then_some((packet.timestamp, Change::NONE));
             let before = self.numbering.next_out.get();
-            self.numbering.begin((source.key, 0), (column, u8::MAX), (packet.sequence, count), offsets);
+            self.numbering.begin((source.key, 0), (column, (u8::MAX, u8::MAX)), (packet.sequence, count), offsets);
             assert_eq!(self.numbering.segment.first_out, before, "the next number");
             self.begun();
         }
@@ -186,7 +186,7 @@ impl Receiver {
         let column = source.column(&filter);
         let count = source.withheld.pass(column, &filter, packet).expect("it passes, and has just come");
         self.filter = filter;
-        self.numbering.begin_filter(&source.withheld, (column, u8::MAX), (packet.sequence, count));
+        self.numbering.begin_filter(&source.withheld, (column, (u8::MAX, u8::MAX)), (packet.sequence, count));
         self.begun();
     }
 }

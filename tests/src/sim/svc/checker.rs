@@ -1,0 +1,245 @@
+//! What a receiver of a source with layers may be sent: whole frames of which each has what it needs, under numbers
+//! whose only gaps are those of the network, with markers where its pictures end, and with descriptors that name what
+//! it can decode.
+//!
+//! Looked at when a run is over, packet by packet in the order of the source. What came late, or never, excuses what is
+//! missing of it; what the machine had in time does not.
+
+use std::collections::BTreeMap;
+
+use super::{Part, Svc, descriptor, ids_of};
+use crate::sim::source::Source;
+
+/// A rule that was broken, in a sentence.
+type Broken = String;
+
+/// Fails with a sentence unless a condition holds.
+macro_rules! check {
+    ($condition:expr, $($sentence:tt)+) => {
+        if !$condition {
+            return Err(format!($($sentence)+));
+        }
+    };
+}
+
+/// A packet that left, as its receiver got it.
+#[derive(Clone, Copy, Debug)]
+pub struct Left {
+    /// Sequence number, extended.
+    pub sequence: u64,
+    /// Stretch without interruption.
+    pub era: u32,
+    /// Marker.
+    pub marker: bool,
+    /// Picture ID and TL0PICIDX, of VP9.
+    pub ids: Option<(u16, u8)>,
+    /// Decode targets that its descriptor calls active, and whether it attaches a structure; `None` without one.
+    pub said: Option<(Option<u32>, bool)>,
+}
+
+impl Left {
+    /// Reads what is new in a packet of a source with layers; `descriptor` is what it carries.
+    ///
+    /// # Errors
+    /// If its descriptor is another one than the source's.
+    pub fn read(
+        svc: Svc,
+        part: &Part,
+        (sequence, era, marker): (u64, u32, bool),
+        (payload, descriptor): (Option<&[u8]>, Option<&[u8]>),
+    ) -> Result<Self, Broken> {
+        let said = descriptor.map(|descriptor| descriptor::read(svc, part, descriptor)).transpose()?;
+        Ok(Self { sequence, era, marker, ids: payload.and_then(ids_of), said })
+    }
+}
+
+/// What was seen of receivers of layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Pictures of which a receiver got all that it takes to be there.
+    pub pictures: u64,
+    /// Those of which it got fewer layers than were sent.
+    pub limited: u64,
+    /// Those of which it was told so.
+    pub told: u64,
+}
+
+impl Figures {
+    /// Adds those of another receiver, or of another run.
+    pub const fn add(&mut self, other: Self) {
+        self.pictures += other.pictures;
+        self.limited += other.limited;
+        self.told += other.told;
+    }
+}
+
+/// Checks all that left for one receiver.
+///
+/// # Errors
+/// Which rule was broken.
+pub fn check_layers(svc: Svc, source: &Source, left: &BTreeMap<u64, Left>) -> Result<Figures, Broken> {
+    let all = Received { svc, source, left, in_time: in_time(source) };
+    all.check_numbers()?;
+    all.check_pictures()
+}
+
+/// Which packets of a source came before all that it sent after them.
+fn in_time(source: &Source) -> Vec<bool> {
+    let mut earliest = u64::MAX;
+    let mut in_time: Vec<bool> = source
+        .sent
+        .iter()
+        .rev()
+        .map(|sent| {
+            let arrived = sent.arrived.unwrap_or(u64::MAX);
+            let came = arrived < earliest;
+            earliest = earliest.min(arrived);
+            came
+        })
+        .collect();
+    in_time.reverse();
+    in_time
+}
+
+struct Received<'a> {
+    svc: Svc,
+    source: &'a Source,
+    left: &'a BTreeMap<u64, Left>,
+    in_time: Vec<bool>,
+}
+
+impl Received<'_> {
+    fn part(&self, index: u64) -> Result<Part, Broken> {
+        let sent = usize::try_from(index).ok().and_then(|index| self.source.sent.get(index));
+        sent.and_then(|sent| sent.part).ok_or_else(|| format!("packet {index} has no part in a frame"))
+    }
+
+    fn came_in_time(&self, index: u64) -> bool {
+        usize::try_from(index).ok().and_then(|index| self.in_time.get(index)).copied().unwrap_or(false)
+    }
+
+    /// Whether a packet came before that with which the era of another began: the start of a key frame that was late.
+    /// It is sent when it is asked for.
+    fn came_before_era(&self, index: u64, later: u64) -> bool {
+        let era = self.left.get(&later).map(|left| left.era);
+        let begun = self.left.iter().find(|(_, left)| Some(left.era) == era).map(|(first, _)| *first);
+        let arrived = |index: u64| self.source.sent.get(usize::try_from(index).ok()?)?.arrived;
+        begun.is_some_and(|begun| begun < index && arrived(index) < arrived(begun))
+    }
+
+    /// Numbers go up with the stream, and leave out no more than the network did; numbers of pictures are the source's
+    /// but for what changed at a key frame.
+    fn check_numbers(&self) -> Result<(), Broken> {
+        let pairs = self.left.iter().zip(self.left.iter().skip(1));
+        for ((index, one), (next_index, next)) in pairs {
+            let step = next.sequence.checked_sub(one.sequence).filter(|step| *step > 0);
+            let Some(step) = step else {
+                return Err(format!(
+                    "packet {next_index} left as {}, {index} before it as {}",
+                    next.sequence, one.sequence
+                ));
+            };
+            let late = (index + 1..*next_index).filter(|between| !self.came_in_time(*between)).count() as u64;
+            let goes_on = one.era == next.era && self.came_in_time(*index) && self.came_in_time(*next_index);
+            check!(
+                !goes_on || step <= 1 + late,
+                "{step} numbers from packet {index} to {next_index}, {late} were lost"
+            );
+            let (part, next_part) = (self.part(*index)?, self.part(*next_index)?);
+            let offset = |left: &Left, part: &Part| {
+                let (picture, tl0) = left.ids?;
+                Some((picture.wrapping_sub(part.ids.0) & 0x7fff, tl0.wrapping_sub(part.ids.1)))
+            };
+            let is_same = offset(one, &part) == offset(next, &next_part);
+            let begins = next_part.frame.key && next_part.frame.spatial == 0 && next_part.first;
+            check!(is_same || begins, "other numbers of pictures at packet {next_index}: {next:?} after {one:?}");
+        }
+        Ok(())
+    }
+
+    /// Every frame has what it needs, and every picture is what its receiver takes it to be.
+    fn check_pictures(&self) -> Result<Figures, Broken> {
+        let mut figures = Figures::default();
+        let mut active: Option<u32> = None;
+        let mut pictures: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for (index, sent) in (0..).zip(&self.source.sent) {
+            let Some(part) = sent.part else { continue };
+            pictures.entry(part.frame.picture).or_default().push(index);
+        }
+        let last = self.left.last_key_value().map(|(index, left)| (*index, left.era));
+        for (picture, packets) in &pictures {
+            let got: Vec<(u64, Left)> =
+                packets.iter().filter_map(|index| Some((*index, *self.left.get(index)?))).collect();
+            let mut whole = packets.iter().all(|index| self.came_in_time(*index));
+            let mut named = 0;
+            for (index, left) in &got {
+                let part = self.part(*index)?;
+                self.check_needs(*index, &part, &pictures)?;
+                if let Some((said, _)) = left.said {
+                    active = said.or(active);
+                    let Some(active) = active else {
+                        return Err(format!("packet {index} refers to a structure that its receiver never had"));
+                    };
+                    named |= active;
+                    let is_of = |(at, target): (u32, _)| active >> at & 1 == 1 && self.svc.is_of(&part.frame, target);
+                    let is_named = (0..).zip(self.svc.targets()).any(is_of);
+                    let near = || self.left.range(index.saturating_sub(9)..index + 2).collect::<Vec<_>>();
+                    check!(is_named, "packet {index} is of no active target of {active:b}: {part:?}, {:?}", near());
+                }
+            }
+            // What was interrupted in the middle of a picture, or ends there, says nothing.
+            let Some((index, first)) = got.first() else { continue };
+            let begins = self.left.range(..index).next_back().is_none_or(|(_, before)| before.era != first.era);
+            let goes_on = self.left.range(packets.last().map_or(0, |last| last + 1)..).next();
+            whole &= goes_on.is_some_and(|(_, next)| next.era == first.era) && !begins && last.is_some();
+            if whole {
+                self.check_whole(*picture, packets, &got, (active, named))?;
+                figures.pictures += 1;
+                figures.limited += u64::from(got.len() < packets.len());
+                figures.told += u64::from(got.len() < packets.len() && first.said.is_some());
+            }
+        }
+        Ok(figures)
+    }
+
+    /// What a frame needs has left before it, as far as it came in time.
+    fn check_needs(&self, index: u64, part: &Part, pictures: &BTreeMap<u64, Vec<u64>>) -> Result<(), Broken> {
+        let frame = part.frame;
+        let below = frame.spatial.checked_sub(1).filter(|_| frame.key || !self.svc.keyed);
+        let before = (!frame.key).then_some((frame.needs, frame.spatial));
+        for (picture, spatial) in below.map(|below| (frame.picture, below)).into_iter().chain(before) {
+            for needed in pictures.get(&picture).into_iter().flatten() {
+                let is_of = self.part(*needed)?.frame.spatial == spatial;
+                let is_excused = !self.came_in_time(*needed) || self.came_before_era(*needed, index);
+                let has = !is_of || self.left.contains_key(needed) || is_excused;
+                let near = || self.left.range(needed.saturating_sub(3)..index + 3).collect::<Vec<_>>();
+                check!(has, "packet {index} ({part:?}) left without {needed} of layer {spatial}: {:?}", near());
+            }
+        }
+        Ok(())
+    }
+
+    /// A picture of which everything came in time, between others: it ends with the marker, and is what its receiver
+    /// takes to be active.
+    fn check_whole(
+        &self,
+        picture: u64,
+        packets: &[u64],
+        got: &[(u64, Left)],
+        (active, named): (Option<u32>, u32),
+    ) -> Result<(), Broken> {
+        for (at, (index, left)) in got.iter().enumerate() {
+            let is_last = at + 1 == got.len();
+            check!(left.marker == is_last, "marker of packet {index} of picture {picture}, of which {got:?} left");
+        }
+        let Some(active) = active.filter(|_| got.iter().all(|(_, left)| left.said.is_some())) else { return Ok(()) };
+        for (at, target) in (0..).zip(self.svc.targets()).filter(|(at, _)| active >> at & 1 == 1) {
+            for index in packets {
+                let is_of = self.svc.is_of(&self.part(*index)?.frame, target);
+                let has = !is_of || self.left.contains_key(index);
+                check!(has, "target {at} of {active:b} ({named:b}) is active, and packet {index} has not left");
+            }
+        }
+        Ok(())
+    }
+}
