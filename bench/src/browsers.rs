@@ -63,5 +63,5 @@ fn own_address() -> IpAddr {
         socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
         socket.local_addr()
     });
-    route.map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip())
+    route.map_or_else(|_| Ipv4Addr::LOCALHOST.into(), |address| address.ip())
 }

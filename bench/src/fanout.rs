@@ -1,6 +1,7 @@
 //! `corecast-bench fanout`: one worker in a process of its own, driven from another core, and the floor beside it.
 
 use crate::generator::{Load, Shape};
+use crate::keeping;
 use crate::schedule::{Payload, Profile};
 use crate::setting::{Setting, Stream};
 
@@ -25,6 +26,10 @@ pub struct FanoutArgs {
     /// Do not measure the floor
     #[arg(long)]
     no_floor: bool,
+    /// Instead: measure so many times in turn a worker that keeps what outlives it, and one that keeps nothing
+    #[arg(long, value_name = "TIMES", conflicts_with = "plot")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    keep: Option<u16>,
     #[command(flatten)]
     setting: Setting,
 }
@@ -35,6 +40,9 @@ pub struct FanoutArgs {
 /// Something could not be measured, or a subscriber got what it should not have.
 pub fn run(args: &FanoutArgs) -> anyhow::Result<()> {
     let load = args.load();
+    if let Some(pairs) = args.keep {
+        return keeping::measure(&args.setting, load, pairs)?.print(args.setting.json);
+    }
     let outcome = args.setting.measure(load, !args.no_floor)?;
     let (figures, title) = (outcome.figures(&load), load.title(outcome.io));
     if let Some(path) = &args.setting.plot {

@@ -16,6 +16,7 @@ pub mod floor_loop;
 pub mod floor_table;
 pub mod generator;
 pub mod http;
+pub mod keeping;
 pub mod meeting;
 pub mod network;
 pub mod node;

@@ -8,7 +8,7 @@ use corecast_bench::{
     browsers, calls, crash, crowd, data, fanout, flood, floor_loop, floor_table, meeting, network, node, room, rtp,
     soak, target, wide,
 };
-use corecast_dataplane::{Ends, take_over};
+use corecast_dataplane::{Ends, Keep, WaitForKeep, take_over};
 
 /// RTP load generator for corecast
 #[derive(Debug, Parser)]
@@ -100,8 +100,10 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::FloorLoop => floor_loop::run(target::child_link()?),
         Command::Worker => {
             let link = target::child_link()?;
-            let ends = take_over(&link)?.into_iter().flatten().collect();
-            Ok(corecast_dataplane::run_among(link, Ends::of(ends), None)?)
+            let mut groups = take_over(&link)?.into_iter();
+            let (ends, keep) = (groups.next().unwrap_or_default(), groups.next().into_iter().flatten().next());
+            let keep = keep.map(|memory| -> WaitForKeep { Box::new(|| Ok(Keep::of_memory(memory))) });
+            Ok(corecast_dataplane::run_among(link, Ends::of(ends), keep)?)
         }
     }
 }

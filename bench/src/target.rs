@@ -169,12 +169,12 @@ impl Child {
         Ok(Self { process, link })
     }
 
-    /// Hands descriptors over, which the child has to take before anything else.
+    /// Hands groups of descriptors over, which the child has to take before anything else.
     ///
     /// # Errors
     /// The child is gone.
-    pub fn hand_over(&self, descriptors: Vec<BorrowedFd<'_>>) -> anyhow::Result<()> {
-        Ok(corecast_dataplane::hand_over(&self.link, &[descriptors])?)
+    pub fn hand_over(&self, groups: &[Vec<BorrowedFd<'_>>]) -> anyhow::Result<()> {
+        Ok(corecast_dataplane::hand_over(&self.link, groups)?)
     }
 
     /// Sends bytes.

@@ -79,8 +79,8 @@ struct Figures {
     /// CPU time per forwarded packet: of one worker alone, and of all together.
     one_ns_per_packet: Option<f64>,
     wide_ns_per_packet: Option<f64>,
-    /// CPU time that all workers together used beyond that of one, for each packet that crossed a pipe.
-    crossing_ns: Option<f64>,
+    /// The latter through the former: what it costs to be on so many workers.
+    cpu_ratio: Option<f64>,
     steal_pct: f64,
     /// The same with pipes over UDP.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,7 +177,6 @@ fn figures(args: &WideArgs, one: &Window, wide: &Wide) -> Figures {
     let forwarded = window.arrivals.packets.max(1) as f64;
     let busiest = wide.cpu.iter().max().map(|cpu| cpu.as_nanos() as f64 / forwarded);
     let all = wide.cpu.iter().sum::<Duration>().as_nanos() as f64 / forwarded;
-    let crossings = window.sent as f64 * f64::from(args.workers - 1);
     let at = |index: usize, quantile| wide.latency.get(index).map(|of| of.value_at_quantile(quantile) as f64 / 1e3);
     let added = |quantile| {
         let far = (1..wide.latency.len()).filter_map(|index| at(index, quantile)).fold(0.0, f64::max);
@@ -192,7 +191,7 @@ fn figures(args: &WideArgs, one: &Window, wide: &Wide) -> Figures {
         added_p50_us: added(0.5),
         one_ns_per_packet: per_packet.map(|ns| rounded(ns, 1)),
         wide_ns_per_packet: Some(rounded(all, 1)),
-        crossing_ns: per_packet.map(|one| rounded((all - one) * forwarded / crossings.max(1.0), 0)),
+        cpu_ratio: per_packet.map(|one| rounded(all / one, 3)),
         steal_pct: rounded(window.steal_pct.max(one.steal_pct), 2),
         udp: None,
     }
@@ -211,12 +210,12 @@ fn print(load: &Load, figures: &Figures, wide: &Wide) {
     let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
     println!("forwarded per second: {}, lost: {}", grouped(figures.pps as u64), grouped(figures.lost));
     println!(
-        "CPU per forwarded packet: {} ns on one worker, {} ns on {}",
+        "CPU per forwarded packet: {} ns on one worker, {} ns on {}: {} times as much",
         number(figures.one_ns_per_packet),
         number(figures.wide_ns_per_packet),
-        figures.cores
+        figures.cores,
+        number(figures.cpu_ratio)
     );
-    println!("a packet that crosses costs {} ns, both sides", number(figures.crossing_ns));
     println!(
         "a crossing adds {} us at the median, {} at the 99th percentile",
         figures.added_p50_us, figures.added_p99_us
@@ -224,8 +223,8 @@ fn print(load: &Load, figures: &Figures, wide: &Wide) {
     println!("{} workers carry {} times what one does", figures.cores, number(figures.ratio_to_one_core));
     if let Some(udp) = &figures.udp {
         println!(
-            "over UDP a packet that crosses costs {} ns; added: {} us, {} us; lost: {}",
-            number(udp.crossing_ns),
+            "over UDP: {} times the CPU of one worker; added: {} us, {} us; lost: {}",
+            number(udp.cpu_ratio),
             udp.added_p50_us,
             udp.added_p99_us,
             grouped(udp.lost)

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use corecast_dataplane::Mesh;
+use corecast_dataplane::{Keep, Mesh};
 use corecast_wire::{
     Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, DataLimits, EncodingMapping, Event, ExtensionMapping,
     Frame, FrameDecoder, HeaderExtension, HugePages, Io, MediaKind, PayloadTypeMapping, PlainTransportOptions,
@@ -43,11 +43,23 @@ impl LinkedWorker {
         Self::start_among(setup, 0, &Mesh::new(1)?)
     }
 
+    /// The same, of one that keeps there what outlives it.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub fn start_keeping(setup: WorkerSetup, keep: &Keep) -> anyhow::Result<Self> {
+        Self::start_as(setup, 0, &Mesh::new(1)?, Some(keep))
+    }
+
     /// The same, as one of several that are joined.
     ///
     /// # Errors
     /// What kept it from starting.
     pub fn start_among(setup: WorkerSetup, index: u32, mesh: &Mesh) -> anyhow::Result<Self> {
+        Self::start_as(setup, index, mesh, None)
+    }
+
+    fn start_as(setup: WorkerSetup, index: u32, mesh: &Mesh, keep: Option<&Keep>) -> anyhow::Result<Self> {
         let config = WorkerConfig {
             index,
             core: setup.core,
@@ -69,7 +81,8 @@ impl LinkedWorker {
             test_hooks: false,
         };
         let child = Child::start("__worker")?;
-        child.hand_over(mesh.ends_of(index))?;
+        let groups = [mesh.ends_of(index), keep.map(Keep::memory).into_iter().collect()];
+        child.hand_over(&groups)?;
         let decoder = FrameDecoder::default();
         let mut this = Self { child, decoder, requests: 0, io: setup.io, warnings: Vec::new() };
         this.send(&Frame::Config(config))?;

@@ -100,13 +100,25 @@ fn a_room_on_several_workers_forwards_everything_and_the_figures_are_those_named
     for profile in ["frame", "single"] {
         let figures = json(&[&small[..], &["--profile", profile, "--warm-up", "0.3", "--seconds", "0.5"]].concat());
         assert_eq!((&figures["cores"], &figures["lost"]), (&3.into(), &0.into()), "{figures}");
-        for name in ["pps", "ratio_to_one_core", "one_ns_per_packet", "wide_ns_per_packet"] {
+        for name in ["pps", "ratio_to_one_core", "one_ns_per_packet", "wide_ns_per_packet", "cpu_ratio"] {
             assert!(figures[name].as_f64().expect(name) > 0.0, "{figures}");
         }
-        for name in ["added_p50_us", "added_p99_us", "crossing_ns"] {
+        for name in ["added_p50_us", "added_p99_us"] {
             assert!(figures[name].is_f64(), "{figures}");
         }
     }
+}
+
+#[test]
+fn what_is_kept_is_measured_beside_a_worker_that_keeps_nothing() {
+    let small = ["fanout", "--json", "--keep", "2", "--subscribers", "4", "--retries", "0", "--profile", "frame"];
+    let figures = json(&[&small[..], &["--warm-up", "0.2", "--seconds", "0.4"]].concat());
+    assert_eq!(figures["lost"], 0, "{figures}");
+    for name in ["kept_ns", "dropped_ns"] {
+        let each = figures[name].as_array().expect(name);
+        assert!(each.len() == 2 && each.iter().all(|ns| ns.as_f64().is_some_and(|ns| ns > 0.0)), "{figures}");
+    }
+    assert!(figures["ratio_min"].as_f64() <= figures["ratio_p50"].as_f64(), "{figures}");
 }
 
 /// Through mediasoup's Node library, which the tests' setup installs.

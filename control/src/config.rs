@@ -19,8 +19,8 @@ use corecast_wire::Io;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{
-    Calls, CoalesceSetting, ExecutorSetting, Grace, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp,
-    LogFormat, Network, Placement, PortRange, Redundancy, SandboxSetting, SoundWait, Span, Workers,
+    CoalesceSetting, ExecutorSetting, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp, LogFormat, Network,
+    Placement, PortRange, Redundancy, SandboxSetting, SoundWait, Span, Workers,
 };
 
 use access::{Access, Admin, Jwt};
@@ -325,15 +325,8 @@ pub(crate) struct Args {
     /// Declare a worker dead that has not answered for this long [default: 3s]
     #[arg(long, env = "CORECAST_WORKER_TIMEOUT", value_name = "TIME")]
     worker_timeout: Option<Span>,
-    /// Wait before the restart that follows a death [default: none]
-    #[arg(long, env = "CORECAST_FAILOVER_GRACE", value_name = "TIME")]
-    failover_grace: Option<Grace>,
-    /// Whether calls go on after that restart: keep or drop [default: keep]
-    #[arg(long, env = "CORECAST_FAILOVER_CALLS", value_name = "WHAT")]
-    failover_calls: Option<Calls>,
-    /// At SIGTERM, let those who are in rooms stay for at most this long [default: 5s]
-    #[arg(long, env = "CORECAST_DRAIN_DEADLINE", value_name = "TIME")]
-    drain_deadline: Option<Span>,
+    #[command(flatten)]
+    ends: ends::EndArgs,
     /// Log filter, as in RUST_LOG [default: info]
     #[arg(long, env = "CORECAST_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -446,14 +439,12 @@ impl Config {
         set(&mut self.usage.interval, &args.usage_interval);
         set(&mut self.worker.heartbeat, &args.worker_heartbeat);
         set(&mut self.worker.timeout, &args.worker_timeout);
-        set(&mut self.failover.grace, &args.failover_grace);
-        set(&mut self.failover.calls, &args.failover_calls);
-        set(&mut self.drain.deadline, &args.drain_deadline);
         set(&mut self.log.filter, &args.log);
         set(&mut self.log.format, &args.log_format);
         set(&mut self.test_hooks, &args.test_hooks);
         set_list(&mut self.rtc.plain_networks, &args.rtc_plain_networks);
         set_list(&mut self.rtc.listen_ips, &args.rtc_listen_ips);
+        args.ends.overlay(self);
         args.http.overlay(self);
         args.webhooks.overlay(self);
         args.cascade.overlay(self);

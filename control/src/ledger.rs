@@ -56,6 +56,8 @@ pub(crate) enum About {
     Webhook,
     /// Rooms that matter more than others.
     Priority,
+    /// Until when nobody new is let in from an address.
+    ShutOut,
 }
 
 /// Where a row stands.

@@ -192,6 +192,7 @@ fn renewals(mut line: impl FnMut() -> std::io::Result<String> + Send + 'static) 
 
 /// Goes on with the rooms and sessions of the server before: every route, with these.
 async fn go_on(app: &Arc<App>, rows: Rows, again: bool) -> Result<Router, rooms::Error> {
+    app.shut_out().begin(app.pool(), &rows).await?;
     app.rooms().restore(&rows).await?;
     let routes = router(app, &rows).await;
     app.rooms().tell_begun(again).await;

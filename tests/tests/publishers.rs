@@ -10,6 +10,7 @@ use corecast_bench::webrtc::sdp::{Kind, Media};
 use corecast_bench::webrtc::whip::Refused;
 use corecast_bench::webrtc::{Event, Identity, JoinError, Joining, Options, Session, join};
 use corecast_tests::server::{Server, binary, kill, wait_for};
+use corecast_wire::POISON;
 use reqwest::StatusCode;
 use tokio::time::{Instant, sleep};
 
@@ -402,4 +403,45 @@ fn a_call_outlives_upgrades_and_what_is_no_program_is_refused() {
         drop(server);
         std::fs::remove_dir_all(&folder).expect("ours");
     }
+}
+
+/// Two workers in a row die of one publisher's packets: its call ends, and nobody new comes from its address for a
+/// while. Those who are there, at the same address, stay.
+#[test]
+fn from_where_workers_were_killed_nobody_new_comes_for_a_while() {
+    let flags = ["--workers", "1", "--isolation", "process", "--test-hooks", "--rtc-listen-ips", "127.0.0.1"];
+    let server = Server::start(&flags);
+    run(async {
+        let mut good = Sender::new(publish(&server, "r?peer=good", Who::default()).await.expect("joins"), 1);
+        let (mut viewer, mut numbers) = (watch(&server, "r").await, Vec::new());
+        go_on(&mut viewer, &mut good, &mut numbers).await;
+        let bad = publish(&server, "s?peer=bad", Who::default()).await.expect("joins");
+        for payload in 2..4 {
+            let old = server.pid();
+            bad.send_raw(&[&[0x80, 111], POISON].concat()).expect("sent");
+            while server.pid() == old {
+                good.send().await;
+            }
+            good.payload = payload;
+            go_on(&mut viewer, &mut good, &mut numbers).await;
+        }
+        let told = ["nobody new is let in from 127.0.0.1 for 60 s", "(failover.shut_out)"];
+        assert_eq!(server.lines(&told).len(), 1);
+        let answer = refused(&server, "r?peer=new", Who::default()).await;
+        assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(server.stats()["refusals"]["shut_out"], 1);
+
+        let ended = ["session ends: publisher \"bad\"", "its connection was lost when the server restarted"];
+        assert_eq!(server.lines(&ended).len(), 1);
+
+        // Nor does the next server let anybody in.
+        let old = server.pid();
+        server.signal_supervisor("USR2");
+        while server.pid() == old {
+            good.send().await;
+        }
+        good.payload = 4;
+        go_on(&mut viewer, &mut good, &mut numbers).await;
+        assert_eq!(refused(&server, "r?peer=new", Who::default()).await.status, StatusCode::TOO_MANY_REQUESTS);
+    });
 }

@@ -15,7 +15,7 @@ use corecast_tests::sim::trace::{Coverage, WebRtcCoverage};
 use corecast_tests::sim::webrtc::plan::LATE_DELAY_US;
 use corecast_tests::sim::{
     Failed, Passed, run, run_crashing, run_late, run_svc, run_webrtc, run_webrtc_crashing, run_wide, run_wide_crashing,
-    run_with,
+    run_wide_full, run_with,
 };
 
 const SEEDS: u64 = 1_000;
@@ -29,6 +29,7 @@ const SVC_SEEDS: u64 = 150;
 /// On two workers.
 const WIDE_SEEDS: u64 = 400;
 const WIDE_CRASH_SEEDS: u64 = 200;
+const WIDE_FULL_SEEDS: u64 = 200;
 
 fn setting(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
@@ -43,6 +44,7 @@ struct Total {
     crashes: u64,
     crossed: u64,
     layers: Figures,
+    refused_between: u64,
 }
 
 /// Runs the seeds that were asked for, or `seeds` of them. Nothing is returned of a single one.
@@ -95,6 +97,7 @@ fn work(
                 total.crashes += passed.crashes;
                 total.crossed += passed.crossed;
                 total.layers.add(passed.layers);
+                total.refused_between += passed.refused_between;
             }
             Err(failed) => failures.lock().expect("no thread panicked").push(*failed),
         }
@@ -159,6 +162,16 @@ fn seeds_of_wide_rooms_break_no_rule() {
 fn seeds_of_wide_rooms_with_crashes_break_no_rule() {
     if let Some(total) = run_seeds("wide, crashing", WIDE_CRASH_SEEDS, run_wide_crashing) {
         assert!(total.crashes > WIDE_CRASH_SEEDS, "{} crashes", total.crashes);
+    }
+}
+
+/// What crosses finds no room for a while, now and then, and then both workers may die at different points of their
+/// work. It is counted, and nothing stops: everybody has media in the end.
+#[test]
+fn seeds_of_wide_rooms_with_full_lanes_break_no_rule() {
+    if let Some(total) = run_seeds("wide, full", WIDE_FULL_SEEDS, run_wide_full) {
+        assert!(total.refused_between > WIDE_FULL_SEEDS, "{} packets refused", total.refused_between);
+        assert!(total.crashes > WIDE_FULL_SEEDS / 2, "{} crashes", total.crashes);
     }
 }
 

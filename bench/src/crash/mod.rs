@@ -21,6 +21,7 @@ use crate::cpu;
 use crate::http::Server;
 use crate::outcome::GENERATOR_CORE;
 use crate::progress::Progress;
+use crate::report::{grouped, table};
 use crate::webrtc::{Event, Identity, Session};
 pub use calls::Isolation;
 use calls::{Call, INTERVAL, PAYLOAD_BYTES, Pids, header};
@@ -103,14 +104,21 @@ pub fn run(args: &CrashArgs) -> anyhow::Result<()> {
     let deaths = args.death.map_or_else(|| Death::value_variants().to_vec(), |death| vec![death]);
     let isolations = args.isolation.map_or_else(|| Isolation::value_variants().to_vec(), |one| vec![one]);
     let progress = Progress::new((deaths.len() * isolations.len()) as u64);
+    let mut all = Vec::new();
     for isolation in isolations {
         for death in &deaths {
             progress.step(&format!("{} calls, {isolation:?}, {death:?}", args.calls));
             let figures = measure(args, core, isolation, *death)?;
-            progress.aside(|| print(args.json, &figures));
+            if args.json {
+                progress.aside(|| println!("{}", json!(figures)));
+            }
+            all.push(figures);
         }
     }
     progress.finish();
+    if !args.json {
+        print(&all);
+    }
     Ok(())
 }
 
@@ -137,16 +145,14 @@ fn kill_again_and_again(args: &CrashArgs, core: u32, kills: u32) -> anyhow::Resu
     Ok(())
 }
 
-fn print(as_json: bool, figures: &Figures) {
-    if as_json {
-        println!("{}", json!(figures));
-        return;
+fn print(all: &[Figures]) {
+    let mut rows = table(["workers are, death", "calls", "lost", "nothing came for: p50, ms", "p99", "most"]);
+    for Figures { death, isolation, calls, lost, gap_p50_ms, gap_p99_ms, gap_max_ms } in all {
+        let [p50, p99, most] = [gap_p50_ms, gap_p99_ms, gap_max_ms].map(|ms| format!("{ms:.0}"));
+        let what = format!("{isolation:?}, {death:?}");
+        rows.add_row([what, grouped(*calls as u64), grouped(*lost as u64), p50, p99, most]);
     }
-    let Figures { death, isolation, calls, lost, gap_p50_ms, gap_p99_ms, gap_max_ms } = figures;
-    println!(
-        "{isolation:?}, {death:?}: {lost} of {calls} calls lost; nothing came for {gap_p50_ms:.0} ms (p50), \
-         {gap_p99_ms:.0} ms (p99), {gap_max_ms:.0} ms (most)"
-    );
+    println!("{rows}");
 }
 
 fn measure(args: &CrashArgs, core: u32, isolation: Isolation, death: Death) -> anyhow::Result<Figures> {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::extract::State;
 use axum::http::{Extensions, StatusCode};
@@ -14,6 +14,7 @@ use super::counts::SessionCounts;
 use super::error::HttpError;
 use super::rates::{Rates, source, within};
 use super::refused::{Refusals, Refused};
+use super::shut_out::ShutOut;
 use crate::addresses::Addresses;
 use crate::cascade::Cascade;
 use crate::certificate::Certificate;
@@ -52,6 +53,8 @@ pub(crate) struct App {
     cascade: Arc<Cascade>,
     /// New sessions.
     admission: Admission,
+    /// From where there are none.
+    shut_out: ShutOut,
     /// Requests that look like guesses: of session URLs that do not exist, of tokens.
     guess_rates: Rates,
     /// Bounds of HTTP's connections.
@@ -114,6 +117,7 @@ impl App {
             rooms,
             webhooks: Webhooks::new(&config.webhooks, Arc::clone(&journal), (&ledger, rows)),
             journal,
+            shut_out: ShutOut::new(config.failover.shut_out.0, Arc::clone(&ledger)),
             ledger,
             admission: Admission::new(&config.limits),
             guess_rates: Rates::new(config.limits.sessions_per_second, guesses(&config.limits)),
@@ -179,7 +183,14 @@ impl App {
 
     /// Counts a new session, or refuses it.
     pub(crate) fn admit_session(&self, extensions: &Extensions) -> Result<Admitted, HttpError> {
-        self.admission.admit(source(extensions))
+        let client = source(extensions);
+        self.shut_out.check(client, SystemTime::now())?;
+        self.admission.admit(client)
+    }
+
+    /// Addresses from which nobody new is let in.
+    pub(crate) fn shut_out(&self) -> &ShutOut {
+        &self.shut_out
     }
 
     /// The right to a session that the server before had let in.

@@ -14,6 +14,7 @@ mod proxy;
 mod rates;
 mod refusals;
 mod refused;
+mod shut_out;
 mod sse;
 
 use std::sync::Arc;

@@ -16,7 +16,7 @@ impl Pump {
     /// Goes on with the calls of the worker before, as that one's records tell. What cannot be applied is left out.
     pub(crate) fn take_over(&mut self, records: &[Record]) {
         let Some(mut kept) = self.kept.take() else { return };
-        let mut left_out = 0;
+        let (mut left_out, mut lost) = (0, Vec::new());
         for record in records {
             if let Err(error) = self.restore(record) {
                 left_out += 1;
@@ -26,6 +26,7 @@ impl Pump {
                 ) = record
                 {
                     tracing::warn!(worker = self.config.index, "transport {transport} is not taken over: {error}");
+                    lost.push(*transport);
                 }
             }
             self.flush();
@@ -45,7 +46,10 @@ impl Pump {
                 "goes on with the calls of the worker before"
             );
         }
-        match kept.settle() {
+        // Nor does the next worker take it over.
+        let closed = |transport| Record::Command(Command::CloseTransport { transport });
+        let forgotten = lost.into_iter().try_for_each(|transport| kept.note(&closed(transport)));
+        match forgotten.and_then(|()| kept.settle()) {
             Ok(()) => self.kept = Some(kept),
             Err(error) => {
                 kept.give_up();

@@ -377,6 +377,27 @@ pub enum Command {
         /// So many at most; 0 for all.
         speakers: u16,
     },
+    /// Answers [`Reply::Poisoner`]: the transport of which two workers in a row have died, so that this one did not
+    /// take it over.
+    Poisoner,
+    /// For a while take in nothing from an address (IPv6: from its /64) that is of a newcomer: of a transport that
+    /// learns its remote side, or is not connected. In the place of what was said of that address before.
+    ShutOut {
+        /// The address.
+        address: IpAddr,
+        /// For so long, in milliseconds; 0 to let it in again.
+        ms: u32,
+    },
+}
+
+/// A transport of which two workers in a row have died.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Poisoner {
+    /// Which one it was.
+    pub transport: TransportId,
+    /// From where its packets came. `None` if the workers have not learnt that from a packet: it is where control, or
+    /// who may use its API, has said.
+    pub address: Option<IpAddr>,
 }
 
 /// Ways to die, for tests of supervision.
@@ -416,6 +437,8 @@ pub enum Reply {
     Silences(Vec<Silence>),
     /// Answer to [`Command::Trace`]: oldest first.
     Trace(Vec<Decision>),
+    /// Answer to [`Command::Poisoner`].
+    Poisoner(Option<Poisoner>),
 }
 
 /// Why a command was not applied. Nothing has changed.

@@ -141,6 +141,8 @@ discards! {
     MessageRefused = "message_refused",
     /// RTP beyond what a transport may send per second.
     OverRate = "over_rate",
+    /// A newcomer's, from an address of which two workers in a row have died.
+    ShutOut = "shut_out",
 }
 
 /// A counter per reason.

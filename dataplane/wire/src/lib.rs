@@ -25,7 +25,7 @@ mod trace;
 mod webrtc;
 mod worker_config;
 
-pub use command::{Command, CommandError, Reply, TestHook};
+pub use command::{Command, CommandError, Poisoner, Reply, TestHook};
 pub use data::{
     ConsumeDataOptions, DataConsumerStats, DataLimits, DataProducerStats, ProduceDataOptions, SctpBuffers, SctpOptions,
     SctpState, SctpStreamParameters, StreamClosing, Subchannels,

@@ -140,6 +140,8 @@ pub struct Consumer {
     waiting: BTreeMap<u64, u64>,
     /// Packets that the machine says it has given up since they waited for too long.
     pub given_up: u64,
+    /// Eras in which packets from before may still come, since they were on their way between workers for long.
+    blurred: BTreeSet<u32>,
     highest: Option<u64>,
     timestamp_offset: Option<u32>,
     rtx_next: u16,
@@ -173,6 +175,7 @@ impl Consumer {
             asked_holes: BTreeSet::new(),
             waiting: BTreeMap::new(),
             given_up: 0,
+            blurred: BTreeSet::new(),
             highest: None,
             timestamp_offset: None,
             rtx_next,
@@ -192,6 +195,11 @@ impl Consumer {
         self.era = Era { number: self.era.number + 1, forwarded, synced: None };
         self.synced_ns = None;
         self.earliest.get_or_insert_with(|| source.newest_key().unwrap_or(source.sent.len() as u64));
+    }
+
+    /// What was sent before the era that has just begun may come in it: it was on its way between workers for long.
+    pub fn blur_era(&mut self) {
+        self.blurred.insert(self.era.number);
     }
 
     /// What has left for the first time, in the order of the stream.
@@ -392,11 +400,13 @@ impl Consumer {
         let before = self.sent.range(..index).next_back();
         let after = self.sent.range(index..).next();
         let here = (index, sequence, era);
+        // In a blurred era there may be the end of another one, and between the two a gap that was closed.
+        let next = |era: u32| if self.blurred.contains(&era) { era + 1 } else { era };
         if let Some((before, out)) = before {
-            check_step((*before, out.sequence, out.era), here)?;
+            check_step((*before, out.sequence, out.era), (index, sequence, next(era)))?;
         }
         if let Some((after, out)) = after {
-            check_step(here, (*after, out.sequence, out.era))?;
+            check_step(here, (*after, out.sequence, next(out.era)))?;
         }
         Ok(())
     }
@@ -517,6 +527,11 @@ impl Consumer {
     pub fn must_have_caught_up(&self, now_ns: u64, late_ns: u64) -> Result<(), Broken> {
         let late = self.waiting.iter().find(|(_, since_ns)| now_ns - **since_ns > CATCH_UP_NS + late_ns);
         late.map_or(Ok(()), |(index, _)| Err(format!("did not send packet {index}, which waited")))
+    }
+
+    /// What had to wait may never have reached the worker that sends to it.
+    pub fn need_not_catch_up(&mut self) {
+        self.waiting.clear();
     }
 
     /// The machine says that so many packets have waited for too long by now. Then it begins again at a key frame, and

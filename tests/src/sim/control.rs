@@ -458,6 +458,9 @@ impl<M: Machine> World<M> {
             if ready && consumer.ready_since_ns.is_none() {
                 self.coverage.resumed += u64::from(consumer.media_packets() > 0);
                 consumer.begin_era(&self.sources[consumer.source], self.forwarded);
+                if self.machine.is_behind(ConsumerId(consumer.number)) {
+                    consumer.blur_era();
+                }
                 consumer.sink.interrupted(self.now_ns);
                 consumer.ready_since_ns = Some(self.now_ns);
             } else if !ready {
@@ -561,7 +564,7 @@ impl<M: Machine> World<M> {
         let slots = self.machine.slots_in_use();
         check!(slots <= 1, "{slots} slots of history are left when everything is closed");
         let refused = totals.discards.get(corecast_wire::Discard::SendRefused);
-        let expected = self.coverage.refused - self.refused_before;
+        let expected = self.coverage.refused - self.refused_before + self.machine.refused_between();
         check!(refused == expected, "{refused} refused sends counted of {expected}");
         for consumer in &self.consumers {
             let (number, source) = (consumer.number, &self.sources[consumer.source]);

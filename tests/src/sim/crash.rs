@@ -48,6 +48,8 @@ impl<M: Machine> World<M> {
         self.dies = None;
         self.crashes += 1;
         self.refused_before = self.coverage.refused;
+        self.machine.die(self.now());
+        self.refused_between_before += self.machine.refused_between();
         // What has a number must not get it twice, whether it has left or not.
         self.lose_outbox()?;
         self.trace.note(self.now_ns, "crash", at as u64, 0, 0);

@@ -8,7 +8,9 @@ use corecast_core::{
     Config, Endpoint, EndpointOp, Forward, Instant, Memory, MemorySource, Outbox, OutboxSize, PLACES, Path, Totals,
     Words, Worker,
 };
-use corecast_wire::{Command, CommandError, Event, IceProtocol, Record, Records, Reply, TransportId, WebRtcConfig};
+use corecast_wire::{
+    Command, CommandError, ConsumerId, Event, IceProtocol, Record, Records, Reply, TransportId, WebRtcConfig,
+};
 
 use super::scenario::Plan;
 use super::webrtc;
@@ -54,6 +56,16 @@ pub trait Machine {
     /// Packets that have crossed from one worker to another, if there are several.
     fn crossed(&self) -> u64 {
         0
+    }
+    /// Does what it still does before it dies, if it is several workers that do not stop at one point.
+    fn die(&mut self, _now: Instant) {}
+    /// Packets that found no room on their way from one worker to another, since these were made.
+    fn refused_between(&self) -> u64 {
+        0
+    }
+    /// What this consumer sends crosses, and may be late or missing just now, since what crosses finds no room.
+    fn is_behind(&self, _consumer: ConsumerId) -> bool {
+        false
     }
 }
 

@@ -10,6 +10,7 @@ mod crash;
 mod delivery;
 pub mod extensions;
 pub mod feedback;
+mod lane;
 pub mod link;
 pub mod machine;
 pub mod numbers;
@@ -52,6 +53,8 @@ pub struct Passed {
     pub crossed: u64,
     /// What was seen of layers within one encoding.
     pub layers: Figures,
+    /// Packets that found no room there.
+    pub refused_between: u64,
 }
 
 /// A run that broke a rule.
@@ -128,6 +131,19 @@ pub fn run_wide_crashing(seed: u64) -> Result<Passed, Box<Failed>> {
     run_with(seed, plan, machine, random)
 }
 
+/// The same on two workers whose lanes are full for a while, now and then. With every other seed both workers die,
+/// too, one of them further on in its work than the other.
+///
+/// # Errors
+/// The rule that was broken.
+pub fn run_wide_full(seed: u64) -> Result<Passed, Box<Failed>> {
+    let (mut random, mut own) = (Random::new(seed), Random::new(!seed));
+    let plan = Plan { limits_sound: false, ..Plan::draw(&mut random) };
+    let plan = if seed.is_multiple_of(2) { plan } else { plan.crashing(&mut own) };
+    let machine = WideRoom::with_full_lanes(&plan, own);
+    run_with(seed, plan, machine, random)
+}
+
 /// The same scenarios as [`run`], with a worker that dies now and then.
 ///
 /// # Errors
@@ -193,6 +209,7 @@ fn finish<M: Machine>(seed: u64, world: &mut World<M>) -> Result<Passed, Box<Fai
             crashes: world.crashes,
             crossed: world.machine.crossed(),
             layers: world.layers,
+            refused_between: world.refused_between_before + world.machine.refused_between(),
         }),
         Err(broken) => {
             let broken = format!("{broken} (at {:.3} ms)", world.now_ns as f64 / 1e6);

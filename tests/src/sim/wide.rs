@@ -11,7 +11,9 @@ use corecast_wire::{
     ProducerId, Reply, RouterId, TransportId,
 };
 
+use super::lane::Lane;
 use super::machine::{Machine, RealWorker};
+use super::random::Random;
 use super::scenario::Plan;
 
 /// Numbers of what only the pipes have begin here: participants' are small.
@@ -26,6 +28,15 @@ const MAX_ROUNDS: u32 = 1_000;
 enum Place {
     Home,
     Branch,
+}
+
+impl Place {
+    const fn other(self) -> Self {
+        match self {
+            Self::Home => Self::Branch,
+            Self::Branch => Self::Home,
+        }
+    }
 }
 
 /// A producer that crosses, and what it is at home.
@@ -51,11 +62,17 @@ pub struct WideRoom {
     consumers: HashMap<ConsumerId, Place>,
     /// What has left for participants and was not taken out yet.
     out: Vec<(Path, Vec<u8>)>,
-    /// What is on its way from a place to the other, by the end from which it left.
-    crossing: Vec<(Place, EndpointId, Vec<u8>)>,
+    /// To the branch, and to the home.
+    lanes: [Lane; 2],
     /// When something was left on its way.
     owed: Option<Instant>,
+    /// The time of the last call.
+    now: Instant,
     crossed: u64,
+    /// Packets that lanes have not taken since the workers were made.
+    refused: u64,
+    /// How far each gets before both die; nothing more, if nothing is drawn.
+    deaths: Option<Random>,
 }
 
 impl WideRoom {
@@ -74,10 +91,27 @@ impl WideRoom {
             sources: BTreeMap::new(),
             consumers: HashMap::new(),
             out: Vec::new(),
-            crossing: Vec::new(),
+            lanes: [Lane::default(), Lane::default()],
             owed: None,
+            now: Instant::default(),
             crossed: 0,
+            refused: 0,
+            deaths: None,
         }
+    }
+
+    /// The same with lanes that are full for a while, until the links heal. If the workers die, one of them has got
+    /// further than the other.
+    #[must_use]
+    pub fn with_full_lanes(plan: &Plan, mut random: Random) -> Self {
+        let lanes = [Lane::draw(&mut random, plan.heal_ns), Lane::draw(&mut random, plan.heal_ns)];
+        Self { lanes, deaths: Some(random), ..Self::of(plan) }
+    }
+
+    /// The lane in which a place writes.
+    fn lane(&mut self, from: Place) -> &mut Lane {
+        let [to_branch, to_home] = &mut self.lanes;
+        if from == Place::Home { to_branch } else { to_home }
     }
 
     fn at(&mut self, place: Place) -> &mut RealWorker {
@@ -129,6 +163,11 @@ impl WideRoom {
                 self.branch.handle_command(now, &close, &[]).expect("it crossed");
             }
         }
+    }
+
+    /// Something waits in a lane that is read now.
+    fn crosses(&self, now: Instant) -> bool {
+        self.lanes.iter().any(|lane| lane.is_read_at(now) == Some(now))
     }
 
     fn apply(&mut self, now: Instant, command: &Command, opened: &[Endpoint]) -> Result<Reply, CommandError> {
@@ -210,42 +249,49 @@ impl WideRoom {
         Ok(reply)
     }
 
-    /// Takes out what has left for participants; what crosses waits.
-    fn take_out(&mut self) {
+    /// Takes out what has left for participants; what crosses waits in a lane, or is refused there.
+    fn take_out(&mut self, now: Instant) {
         for place in [Place::Home, Place::Branch] {
             let mut taken = Vec::new();
             self.at(place).drain(&mut |path, bytes| taken.push((path, bytes.to_vec())));
             for (path, bytes) in taken {
-                match path.local.0 < PIPE_ENDPOINTS {
-                    true => self.out.push((path, bytes)),
-                    false => self.crossing.push((place, path.local, bytes)),
+                if path.local.0 < PIPE_ENDPOINTS {
+                    self.out.push((path, bytes));
+                } else if !self.lane(place).write(now, path.local, bytes) {
+                    self.refused += 1;
+                    self.at(place).send_refused(path, 1);
                 }
             }
         }
     }
 
+    /// Has what waits in a lane arrive. False if there is nothing.
+    fn arrive(&mut self, now: Instant, from: Place) -> bool {
+        let packets = self.lane(from).read(now);
+        self.crossed += packets.len() as u64;
+        for (end, bytes) in &packets {
+            let path = Path { local: *end, remote: end_address(*end, from) };
+            self.at(from.other()).handle_datagram(now, path, bytes);
+        }
+        !packets.is_empty()
+    }
+
     /// Has what crosses arrive, until nothing crosses any longer. What arrives at the other side is forwarded at once:
     /// if that worker was asleep, it is awake now.
     fn settle(&mut self, now: Instant) {
-        self.take_out();
+        self.now = now;
+        self.take_out(now);
         for _ in 0..MAX_ROUNDS {
-            if self.crossing.is_empty() {
+            let reached = [Place::Home, Place::Branch].map(|from| (from.other(), self.arrive(now, from)));
+            if reached.iter().all(|(_, is_reached)| !is_reached) {
                 return;
             }
-            let mut reached = [false; 2];
-            for (from, end, bytes) in std::mem::take(&mut self.crossing) {
-                self.crossed += 1;
-                let to = if from == Place::Home { Place::Branch } else { Place::Home };
-                let path = Path { local: end, remote: end_address(end, from) };
-                self.at(to).handle_datagram(now, path, &bytes);
-                reached[usize::from(to == Place::Branch)] = true;
-            }
-            for (place, _) in [Place::Home, Place::Branch].into_iter().zip(reached).filter(|(_, reached)| *reached) {
+            for (place, _) in reached.into_iter().filter(|(_, is_reached)| *is_reached) {
                 while self.at(place).forward(now) == Forward::Full {
-                    self.take_out();
+                    self.take_out(now);
                 }
             }
-            self.take_out();
+            self.take_out(now);
         }
         panic!("two workers do not come to rest");
     }
@@ -337,7 +383,8 @@ impl Machine for WideRoom {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        earlier(self.owed, earlier(self.home.next_timeout(), self.branch.next_timeout()))
+        let read_at = self.lanes.iter().filter_map(|lane| lane.is_read_at(self.now)).min();
+        earlier(earlier(self.owed, read_at), earlier(self.home.next_timeout(), self.branch.next_timeout()))
     }
 
     fn sound_due(&self) -> Option<Instant> {
@@ -347,8 +394,9 @@ impl Machine for WideRoom {
     fn handle_command(&mut self, now: Instant, command: &Command, opened: &[Endpoint]) -> Result<Reply, CommandError> {
         let reply = self.apply(now, command, opened);
         // Nothing of it arrives before the command is answered.
-        self.take_out();
-        self.owed = self.owed.or_else(|| Some(now).filter(|_| !self.crossing.is_empty()));
+        self.now = now;
+        self.take_out(now);
+        self.owed = self.owed.or_else(|| Some(now).filter(|_| self.crosses(now)));
         reply
     }
 
@@ -406,10 +454,34 @@ impl Machine for WideRoom {
             };
             self.at(place).crash(now, &opened)?;
         }
-        self.crossing.clear();
-        self.take_out();
-        self.owed = Some(now).filter(|_| !self.crossing.is_empty());
+        self.lanes.iter_mut().for_each(Lane::clear);
+        (self.now, self.refused) = (now, 0);
+        self.take_out(now);
+        self.owed = Some(now).filter(|_| self.crosses(now));
         Ok(())
+    }
+
+    fn die(&mut self, now: Instant) {
+        let steps = self.deaths.as_mut().map_or(0, |random| random.range(0..=3));
+        if steps > 0 {
+            self.home.forward(now);
+            self.take_out(now);
+        }
+        if steps > 1 {
+            self.arrive(now, Place::Home);
+        }
+        if steps > 2 {
+            self.branch.forward(now);
+            self.take_out(now);
+        }
+    }
+
+    fn refused_between(&self) -> u64 {
+        self.refused
+    }
+
+    fn is_behind(&self, consumer: ConsumerId) -> bool {
+        self.consumers.contains_key(&consumer) && self.lanes.iter().any(|lane| lane.is_behind(self.now))
     }
 
     fn crossed(&self) -> u64 {

@@ -169,6 +169,8 @@ pub(super) struct World<M> {
     /// Where the worker is to die.
     pub(super) dies: Option<Death>,
     pub(super) crashes: u64,
+    /// Packets that found no room between workers before the last crash.
+    pub(super) refused_between_before: u64,
     /// Sends of workers before this one that were refused.
     pub(super) refused_before: u64,
     pub(super) trace: Trace,
@@ -236,6 +238,7 @@ impl<M: Machine> World<M> {
             is_limited: false,
             dies: None,
             crashes: 0,
+            refused_between_before: 0,
             refused_before: 0,
             trace: Trace::default(),
             coverage: Coverage::default(),
@@ -397,7 +400,8 @@ impl<M: Machine> World<M> {
                 let may_not_cross = self.machine.crossed() > 0
                     && !consumer.is_synced()
                     && from.newest_arrived.is_some_and(|newest| index < newest);
-                if consumer.ready_since_ns.is_some() && !is_doubtful && !may_not_cross {
+                let is_behind = self.machine.is_behind(ConsumerId(consumer.number));
+                if consumer.ready_since_ns.is_some() && !is_doubtful && !may_not_cross && !is_behind {
                     let number = consumer.number;
                     consumer
                         .must_have_sent(from, index, order, self.now_ns)
@@ -405,8 +409,12 @@ impl<M: Machine> World<M> {
                 }
             }
         }
-        for consumer in self.consumers.iter().filter(|consumer| consumer.ready_since_ns.is_some()) {
+        for consumer in self.consumers.iter_mut().filter(|consumer| consumer.ready_since_ns.is_some()) {
             let (number, source) = (consumer.number, consumer.source);
+            if self.machine.is_behind(ConsumerId(number)) {
+                consumer.need_not_catch_up();
+                continue;
+            }
             consumer
                 .must_have_caught_up(self.now_ns, LATE_NS + self.plan.timer_slack_us * 1_000)
                 .map_err(|broken| format!("consumer {number} of source {source}: {broken}"))?;

@@ -77,6 +77,7 @@ const TESTS: &[Test] = &[
     ("pictures_keep_coming_with_loss_each_way", recovery::loss),
     ("an_ice_restart_and_a_reload", recovery::restart_and_reload),
     ("the_server_dies_and_comes_back", recovery::server_dies),
+    ("a_worker_in_a_process_of_its_own_dies", recovery::worker_dies),
     ("tcp_where_udp_is_blocked", recovery::tcp),
 ];
 

@@ -186,6 +186,29 @@ pub(crate) fn server_dies(stage: &Stage) {
     who.iter().for_each(|(visitor, peer)| visitor.keeps_seeing(peer, 30));
 }
 
+/// The same for a worker that has a process of its own: nobody notices.
+pub(crate) fn worker_dies(stage: &Stage) {
+    let driver = stage.with(&BOTH);
+    let server = stage.bed.server(&["--isolation", "process"]);
+    let wishes = Wishes::default();
+    let chromium = join(driver, &server, BOTH[0], ("process", "Chromium"), &wishes);
+    let firefox = join(driver, &server, BOTH[1], ("process", "Firefox"), &wishes);
+    let (of_chromium, of_firefox) = (chromium.publishes(&[]), firefox.publishes(&[]));
+    let who = [(&chromium, of_firefox.as_str()), (&firefox, of_chromium.as_str())];
+    for (visitor, peer) in &who {
+        visitor.sees(peer, 10);
+    }
+    who.iter().for_each(|(visitor, _)| drop(does(visitor, "watch")));
+    let (old, worker) = (server.pid(), server.stats()["workers"][0]["pid"].as_u64().expect("a pid"));
+    assert_ne!(worker, u64::from(old), "it has a process of its own");
+    kill("KILL", u32::try_from(worker).expect("a pid"));
+    wait_for("another server", || (server.pid() != old).then_some(()));
+    come_back(2, &who);
+    nothing_happened("after the death of a worker's process", &who);
+    let joined = server.lines(&["session begins: participant"]);
+    assert_eq!(joined.len(), 2, "each joins once: {joined:#?}");
+}
+
 /// Drops every UDP packet of the network that this test is in, until it is dropped itself.
 struct NoUdp;
 

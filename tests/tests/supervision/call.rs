@@ -109,7 +109,8 @@ impl Drop for Call {
     }
 }
 
-fn packet(number: u16) -> Vec<u8> {
+/// A packet of the call's sound.
+pub(crate) fn packet(number: u16) -> Vec<u8> {
     let mut packet = vec![0x80, 100];
     packet.extend(number.to_be_bytes());
     packet.extend((u32::from(number) * 240).to_be_bytes());

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use call::Call;
+use corecast_tests::broadcaster::{Kind, Room};
 use corecast_tests::server::{Server, binary, cpu_ns, group, kill, thread_named, wait_for};
 
 /// What the project promises: from a death, or from its declaration for a stall, to new work.
@@ -116,6 +117,15 @@ fn poison_ends_its_own_call_and_no_other() {
         poisonous.poison();
         other.goes_on();
         assert_eq!(server.pid(), old, "nobody takes it");
+        drop(poisonous);
+        // Nor is anything learnt from that address for a while.
+        let next = Room::open(&server, "next");
+        let (_, [rtp, _]) = next.produce(&next.join("sends"), Kind::Opus);
+        let newcomer = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        wait_for("a refusal", || {
+            newcomer.send_to(&call::packet(1), format!("127.0.0.1:{rtp}")).expect("loopback");
+            server.get("/stats")?.1.contains("\"shut_out\":").then_some(())
+        });
     }
 }
 

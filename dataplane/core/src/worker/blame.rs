@@ -2,7 +2,9 @@
 //! the worker; if two workers in a row that died by themselves leave the same one, it is poison: the next one does not
 //! go on with it.
 
-use corecast_wire::TransportId;
+use std::net::IpAddr;
+
+use corecast_wire::{Command, Poisoner, Record, TransportId};
 
 use crate::memory::{Name, What, Word, Words};
 use crate::transport::Transport;
@@ -15,6 +17,8 @@ pub(super) struct Blame {
     /// The same of the last worker that died by itself.
     _suspect: Word,
     poison: Option<TransportId>,
+    /// From where the poison came.
+    source: Option<IpAddr>,
 }
 
 impl Blame {
@@ -30,7 +34,7 @@ impl Blame {
             poison = served.checked_sub(1).filter(|_| served == suspected).map(TransportId);
             suspect.set(served);
         }
-        Self { serving, _suspect: suspect, poison }
+        Self { serving, _suspect: suspect, poison, source: None }
     }
 
     /// A packet of a transport is about to be taken in.
@@ -57,15 +61,35 @@ impl Blame {
         self.serving.get().checked_sub(1).map(TransportId)
     }
 
-    /// Whether two workers died of this one.
-    pub(super) fn is_poison(&self, transport: TransportId) -> bool {
-        self.poison == Some(transport)
+    /// Whether a record of the worker before is about what two workers died of. It is not taken over then, but for
+    /// where the packets came from.
+    pub(super) fn refuses(&mut self, record: &Record) -> bool {
+        let (transport, source) = match record {
+            Record::Command(
+                Command::CreateWebRtcTransport { transport, .. } | Command::CreatePlainTransport { transport, .. },
+            ) => (transport, None),
+            Record::Path { transport, tuple: Some(tuple) } => (transport, Some(tuple.remote.ip())),
+            Record::Remote { transport, remote, .. } => (transport, Some(remote.ip())),
+            _ => return false,
+        };
+        let is_poison = self.poison == Some(*transport);
+        if is_poison {
+            self.source = source.or(self.source);
+        }
+        is_poison
+    }
+
+    /// What two workers died of, and was not taken over.
+    pub(super) fn poisoner(&self) -> Option<Poisoner> {
+        self.poison.map(|transport| Poisoner { transport, address: self.source })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicU64;
+
+    use corecast_wire::{IceParameters, OutgoingBitrates, RouterId, WebRtcTransportOptions};
 
     use super::*;
     use crate::memory::PLACES;
@@ -91,6 +115,35 @@ mod tests {
             }
         }
         None
+    }
+
+    #[test]
+    fn poison_is_refused_and_where_it_came_from_is_remembered() {
+        let mut words = Words::default();
+        let mut blame = Blame { poison: Some(TransportId(7)), ..Blame::begin(&mut words, false) };
+        let remote = |transport, remote: &str| Record::Remote {
+            transport: TransportId(transport),
+            remote: remote.parse().expect("an address"),
+            rtcp: false,
+        };
+        assert!(!blame.refuses(&remote(8, "192.0.2.8:4000")), "another transport");
+        assert_eq!(blame.poisoner(), Some(Poisoner { transport: TransportId(7), address: None }));
+        assert!(blame.refuses(&remote(7, "192.0.2.7:4000")));
+        let created = Command::CreateWebRtcTransport {
+            router: RouterId(1),
+            transport: TransportId(7),
+            options: WebRtcTransportOptions {
+                ice: IceParameters { username_fragment: "abcd".into(), password: "p".repeat(22) },
+                rtcp_ssrc: 1,
+                max_incoming_bitrate_bps: 0,
+                outgoing: OutgoingBitrates::default(),
+                consent_timeout_ms: None,
+                sctp: None,
+            },
+        };
+        assert!(blame.refuses(&Record::Command(created)));
+        let address = "192.0.2.7".parse().ok();
+        assert_eq!(blame.poisoner(), Some(Poisoner { transport: TransportId(7), address }));
     }
 
     #[test]

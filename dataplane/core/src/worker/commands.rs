@@ -57,6 +57,9 @@ impl Worker {
         if let Some(applied) = self.sound_command(now, command) {
             return applied.map(|()| Reply::Done);
         }
+        if let Some(reply) = self.poison_command(now, command) {
+            return Ok(reply);
+        }
         match command {
             Command::CreatePlainTransport { router, transport, options } => {
                 return self.create_plain_transport(now, *router, *transport, options, opened);

@@ -90,7 +90,6 @@ impl Worker {
         let identity = self.webrtc.as_ref().map(|server| &server.identity);
         let transport = self.transports.get_mut(key);
         // The keys may be of a handshake with a worker before this one.
-        self.blame.serve(transport.as_deref());
         let has_keys = transport.as_ref().is_some_and(|transport| transport.security().is_some());
         let (Some(identity), Some(webrtc)) = (identity, transport.and_then(Transport::webrtc_mut)) else {
             return Err(invalid("transportId", "is not a WebRTC transport"));
@@ -114,6 +113,7 @@ impl Worker {
     ) {
         let key = self.webrtc.as_ref().and_then(|server| server.paths.get(&path)).copied();
         let transport = key.and_then(|key| self.transports.get_mut(key));
+        self.blame.serve(transport.as_deref());
         let has_keys = transport.as_ref().is_some_and(|transport| transport.security().is_some());
         if let Some(transport) = transport {
             transport.count_received(datagram.len());
@@ -189,6 +189,10 @@ impl Worker {
         }
         let transport = self.transports.get_mut(key).ok_or(Discard::UnknownUsername)?;
         let webrtc = transport.webrtc_mut().ok_or(Discard::UnknownUsername)?;
+        // Who is connected already may come along another path.
+        if webrtc.ice().last_sign_of_life().is_none() && self.shut_out.has(now, path.remote.ip()) {
+            return Err(Discard::ShutOut);
+        }
         let answer = outbox.reserve(MAX_STUN_ANSWER_BYTES).ok_or(Discard::OutboxFull)?;
         let checked = webrtc.ice_mut().handle_check(now, path, protocol, &message, answer)?;
         webrtc.ice_mut().count_received(path, datagram.len(), checked.answer_len);

@@ -38,6 +38,7 @@ mod retransmit;
 mod round;
 mod round_trip;
 mod seal;
+mod shut_out;
 mod stats;
 mod traces;
 mod wanted;
@@ -67,6 +68,7 @@ use gather::Gather;
 use messages::Messages;
 use overload::Overload;
 use round::Cursor;
+use shut_out::ShutOut;
 
 pub use round::Forward;
 
@@ -109,6 +111,8 @@ pub struct Worker {
     _started: Word,
     /// Whose packets it may be about to die of.
     blame: Blame,
+    /// From where nobody new is taken in.
+    shut_out: ShutOut,
     before: Option<Before>,
     /// What it has learnt that the worker that takes its place is to be told.
     records: VecDeque<Record>,
@@ -179,6 +183,7 @@ impl Worker {
             words,
             _started: started,
             blame,
+            shut_out: ShutOut::default(),
             before,
             records: VecDeque::new(),
             arrived: Instant::default(),

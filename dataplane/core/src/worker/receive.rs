@@ -42,6 +42,9 @@ impl Worker {
         let transport = self.transports.get_mut(key).ok_or(Discard::NoTransport)?;
         transport.count_received(datagram.len());
         transport.check_remote(flow, path.remote)?;
+        if transport.learns_remote(flow) && self.shut_out.has(now, path.remote.ip()) {
+            return Err(Discard::ShutOut);
+        }
         match protocol_of(datagram) {
             Protocol::Rtp if flow == Flow::Rtp => self.receive_rtp(now, key, path, datagram),
             Protocol::Rtcp if flow == transport.rtcp_flow() => self.receive_rtcp(now, key, path, datagram, outbox),

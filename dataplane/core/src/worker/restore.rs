@@ -57,12 +57,10 @@ impl Worker {
         opened: &[Endpoint],
         outbox: &mut Outbox,
     ) -> Result<Reply, CommandError> {
+        if self.blame.refuses(record) {
+            return Err(invalid("transportId", "two workers died of what came of it"));
+        }
         match record {
-            Record::Command(
-                Command::CreateWebRtcTransport { transport, .. } | Command::CreatePlainTransport { transport, .. },
-            ) if self.blame.is_poison(*transport) => {
-                return Err(invalid("transportId", "two workers died of what came of it"));
-            }
             Record::Command(Command::CreateWebRtcTransport { router, transport, options }) => {
                 let options = WebRtcTransportOptions { sctp: None, ..options.clone() };
                 self.create_webrtc_transport(*router, *transport, &options)?;
