@@ -7,6 +7,7 @@ mod ends;
 mod http;
 mod renew;
 mod role;
+mod telling;
 mod webhooks;
 mod webrtc;
 mod words;
@@ -19,8 +20,8 @@ use corecast_wire::Io;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::{
-    CoalesceSetting, ExecutorSetting, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp, LogFormat, Network,
-    Placement, PortRange, Redundancy, SandboxSetting, SoundWait, Span, Workers,
+    CoalesceSetting, ExecutorSetting, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp, Network, Placement,
+    PortRange, Redundancy, SandboxSetting, SoundWait, Span, Workers,
 };
 
 use access::{Access, Admin, Jwt};
@@ -28,6 +29,8 @@ pub(crate) use cascade::Cascade;
 pub(crate) use ends::{Drain, Failover, Restart};
 pub(crate) use http::Http;
 pub(crate) use role::{Api, Ctl, Media, Role, Top, Wish};
+pub(crate) use telling::Telemetry;
+use telling::{Log, UsageLog};
 pub(crate) use webhooks::Webhooks;
 pub(crate) use webrtc::{Dtls, Limits, Sctp};
 
@@ -70,6 +73,7 @@ pub(crate) struct Config {
     pub(crate) restart: Restart,
     pub(crate) drain: Drain,
     pub(crate) log: Log,
+    pub(crate) telemetry: Telemetry,
 }
 
 /// Receive with `UDP_GRO`; on unless turned off.
@@ -206,35 +210,6 @@ impl Default for WorkerWatch {
     }
 }
 
-/// The usage log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct UsageLog {
-    /// Interval of one line per worker.
-    pub(crate) interval: Span,
-}
-
-impl Default for UsageLog {
-    fn default() -> Self {
-        Self { interval: Span::from_secs(120) }
-    }
-}
-
-/// The log, on standard error.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Log {
-    /// As `tracing-subscriber` reads it: `info`, `corecast=debug,warn`.
-    pub(crate) filter: String,
-    pub(crate) format: LogFormat,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { filter: "info".into(), format: LogFormat::Text }
-    }
-}
-
 const EXIT_CODES: &str = "Exit codes: 0 stopped as asked; 1 anything else; 2 a flag or setting is wrong; \
 3 the HTTP address cannot be bound; 4 --io uring and the host refuses io_uring; 5 the server never came up; \
 6 a media address or port cannot be had; 7 an announced name means nothing; 8 too few files may be opened.";
@@ -316,9 +291,6 @@ pub(crate) struct Args {
     /// Send a room's viewers from further workers once its own uses so much of its core; 0 for never [default: 60]
     #[arg(long, env = "CORECAST_ROOMS_WIDEN_PERCENT", value_name = "PERCENT")]
     rooms_widen_percent: Option<u8>,
-    /// Interval of the usage log [default: 120s]
-    #[arg(long, env = "CORECAST_USAGE_INTERVAL", value_name = "TIME")]
-    usage_interval: Option<Span>,
     /// Interval of the workers' heartbeat [default: 1s]
     #[arg(long, env = "CORECAST_WORKER_HEARTBEAT", value_name = "TIME")]
     worker_heartbeat: Option<Span>,
@@ -327,12 +299,6 @@ pub(crate) struct Args {
     worker_timeout: Option<Span>,
     #[command(flatten)]
     ends: ends::EndArgs,
-    /// Log filter, as in RUST_LOG [default: info]
-    #[arg(long, env = "CORECAST_LOG", value_name = "FILTER")]
-    log: Option<String>,
-    /// Lines of the log: text or json [default: text]
-    #[arg(long, env = "CORECAST_LOG_FORMAT", value_name = "FORMAT")]
-    log_format: Option<LogFormat>,
     /// Let POST /test-hooks kill workers (for tests of supervision)
     #[arg(long, env = "CORECAST_TEST_HOOKS", hide = true, num_args = 0..=1, default_missing_value = "true")]
     test_hooks: Option<bool>,
@@ -344,6 +310,8 @@ pub(crate) struct Args {
     cascade: cascade::CascadeArgs,
     #[command(flatten)]
     webrtc: webrtc::WebRtcArgs,
+    #[command(flatten)]
+    telling: telling::TellingArgs,
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
 }
@@ -436,11 +404,8 @@ impl Config {
         set(&mut self.rooms.max_per_ip, &args.rooms_max_per_ip);
         set(&mut self.rooms.placement, &args.rooms_placement);
         set(&mut self.rooms.widen_percent, &args.rooms_widen_percent);
-        set(&mut self.usage.interval, &args.usage_interval);
         set(&mut self.worker.heartbeat, &args.worker_heartbeat);
         set(&mut self.worker.timeout, &args.worker_timeout);
-        set(&mut self.log.filter, &args.log);
-        set(&mut self.log.format, &args.log_format);
         set(&mut self.test_hooks, &args.test_hooks);
         set_list(&mut self.rtc.plain_networks, &args.rtc_plain_networks);
         set_list(&mut self.rtc.listen_ips, &args.rtc_listen_ips);
@@ -449,6 +414,7 @@ impl Config {
         args.webhooks.overlay(self);
         args.cascade.overlay(self);
         args.webrtc.overlay(self);
+        args.telling.overlay(self);
     }
 
     /// Checks what settings must not be together.
@@ -469,12 +435,10 @@ impl Config {
         if self.restart.attempts == 0 {
             return wrong("restart.attempts must be at least 1");
         }
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log.filter) {
-            return Err(ConfigError(format!("log.filter {:?} cannot be read: {error}", self.log.filter)));
-        }
         let cores = self.cores()?;
         self.check_tokens()?;
         self.webhooks.check().and_then(|()| self.check_cascade())?;
+        self.log.check().and_then(|()| self.telemetry.check())?;
         self.check_webrtc(cores.len())?;
         self.port_slices(cores.len()).map(drop)
     }
@@ -514,6 +478,11 @@ impl Config {
         }
         let port = |offset: u32| u16::try_from(u32::from(min) + offset).unwrap_or(max);
         Ok((0..workers as u32).map(|index| (port(index * share), port((index + 1) * share - 1))).collect())
+    }
+
+    /// Whether the server connects to other hosts.
+    pub(crate) fn connects(&self) -> bool {
+        !self.webhooks.urls.is_empty() || self.cascade.is_on() || !self.telemetry.otlp_endpoint.is_empty()
     }
 
     /// The driver, as the data plane calls it.

@@ -16,9 +16,11 @@ use std::time::{Duration, Instant};
 use corecast_dataplane::sandbox::{self, Part};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 use crate::settings::{LogFormat, SandboxSetting};
 
@@ -43,8 +45,11 @@ pub(crate) fn open() -> io::Result<()> {
 }
 
 /// What is not traced unless the operator's filter names it: the library of data channels writes out every packet at
-/// the level "info", with what people say in it.
-const QUIET: &str = "dcsctp=off";
+/// the level "info", with what people say in it; and spans are for traces.
+const QUIET: &str = "dcsctp=off,spans=off";
+
+/// What takes spans beside the log.
+pub(crate) type Spans = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// What replaces the filter of a log that has been started.
 type SetFilter = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
@@ -56,32 +61,24 @@ fn env_filter(filter: &str) -> Result<EnvFilter, String> {
     EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|error| error.to_string())
 }
 
-/// Passes what the program traces to the log. The filter has been checked with the settings.
-pub(crate) fn start(filter: &str, format: LogFormat) {
+/// Passes what the program traces to the log, and its spans to what takes them, if there is something. The filter has
+/// been checked with the settings.
+pub(crate) fn start(filter: &str, format: LogFormat, spans: Option<Spans>) {
     let Some(log) = LOG.get() else { return };
     let _ = FORMAT.set(format);
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(env_filter(filter).unwrap_or_default())
+    let (filter, handle) = reload::Layer::new(env_filter(filter).unwrap_or_default());
+    let lines = fmt::layer()
         .with_writer(move || log)
         .with_ansi(format == LogFormat::Text && io::stderr().is_terminal())
         .with_target(false)
         // By default an event that cannot be written is told on standard error, by a macro that panics.
         .log_internal_errors(false);
-    let set: SetFilter = match format {
-        LogFormat::Text => {
-            let builder = builder.with_filter_reloading();
-            let handle = builder.reload_handle();
-            builder.init();
-            Box::new(move |filter| handle.reload(filter).is_ok())
-        }
-        LogFormat::Json => {
-            let builder = builder.json().flatten_event(true).with_filter_reloading();
-            let handle = builder.reload_handle();
-            builder.init();
-            Box::new(move |filter| handle.reload(filter).is_ok())
-        }
+    let lines = match format {
+        LogFormat::Text => lines.with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
     };
-    let _ = SET_FILTER.set(set);
+    tracing_subscriber::registry().with(spans).with(lines).init();
+    let _ = SET_FILTER.set(Box::new(move |filter| handle.reload(filter).is_ok()));
 }
 
 /// Another filter holds from now on, in this process.

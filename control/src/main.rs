@@ -32,6 +32,7 @@ mod server;
 mod settings;
 mod shares;
 mod signaling;
+mod spans;
 mod supervisor;
 mod telemetry;
 #[cfg(test)]
@@ -67,7 +68,7 @@ fn run(args: &Args) -> ExitCode {
     match args.role {
         Some(Role::Server { parent }) => return server::run_server(parent),
         Some(Role::Worker { parent, index, core, ref filter, format, sandbox }) => {
-            logging::start(filter, format);
+            logging::start(filter, format, None);
             return workers::spawn::run_worker(parent, index, core, sandbox);
         }
         Some(Role::Top(ref asked)) => return top::run(args, asked),
@@ -108,7 +109,7 @@ fn run(args: &Args) -> ExitCode {
             return ExitCode::from(exit::WRONG_SETTING);
         }
     };
-    logging::start(&config.log.filter, config.log.format);
+    logging::start(&config.log.filter, config.log.format, None);
     let settings = supervisor::Settings::new(config, identity, &read);
     match args.role {
         Some(Role::TakeOver) => supervisor::take_over(settings),

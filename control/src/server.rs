@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
+use tracing::{Instrument as _, Span};
 
 use crate::addresses::{Addresses, Names, reaching};
 use crate::certificate::Certificate;
@@ -34,7 +35,7 @@ use crate::supervisor::fatal;
 use crate::supervisor::report::{Report, send};
 use crate::tls::Identity;
 use crate::workers::{Pool, Spawned, Watch, spawn};
-use crate::{exit, http, logging, ops, signaling};
+use crate::{exit, http, logging, ops, signaling, spans};
 use operators::Listener;
 
 /// For the HTTP requests that are being answered, then for the workers.
@@ -43,6 +44,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 const LEAVE_LIMIT: Duration = Duration::from_millis(200);
 /// For webhooks to send what is left, while HTTP ends.
 const LAST_EVENTS_LIMIT: Duration = Duration::from_secs(1);
+/// For the last spans to be sent.
+const LAST_SPANS_LIMIT: Duration = Duration::from_millis(500);
 /// Threads that read offers.
 const MAX_ASIDE: usize = 2;
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
@@ -99,7 +102,9 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
         let known: Names = serde_json::from_str(&line()?)?;
         let blamed: Option<u32> = serde_json::from_str(&line()?)?;
         let tls = identity.map(|identity| identity.acceptor()).transpose()?;
-        logging::start(&config.log.filter, config.log.format);
+        let (takes_spans, exporter) = spans::begin(&config.telemetry)?;
+        logging::start(&config.log.filter, config.log.format, takes_spans);
+        let start = spans::start();
         let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         listener.set_nonblocking(true)?;
         let mut inherited = inherited.blaming(blamed);
@@ -122,7 +127,7 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
         // Workers that are threads have been started and confine themselves; what starts from now on has no more than
         // this thread.
         logging::confine(config.sandbox);
-        let connects = !config.webhooks.urls.is_empty() || config.cascade.is_on();
+        let connects = config.connects();
         let missing = sandbox::confine(Part::Server { connects }, config.sandbox.0);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -130,6 +135,7 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
             .thread_keep_alive(FOR_EVER)
             .build()?;
         let told = renewals(line);
+        exporter.start()?;
         runtime.block_on(serve(
             config,
             addresses,
@@ -137,6 +143,7 @@ pub(crate) fn run_server(parent: i32) -> ExitCode {
             (listener, tls, admin),
             (&report, told),
             (spawned, ledger, missing),
+            start,
         ))
     };
     match run() {
@@ -190,11 +197,18 @@ fn renewals(mut line: impl FnMut() -> std::io::Result<String> + Send + 'static) 
     told
 }
 
-/// Goes on with the rooms and sessions of the server before: every route, with these.
-async fn go_on(app: &Arc<App>, rows: Rows, again: bool) -> Result<Router, rooms::Error> {
-    app.shut_out().begin(app.pool(), &rows).await?;
-    app.rooms().restore(&rows).await?;
-    let routes = router(app, &rows).await;
+/// Goes on with the rooms and sessions of the server before: every route, with these. With that the start is over.
+async fn go_on(app: &Arc<App>, rows: Rows, (again, start): (bool, Span)) -> Result<Router, rooms::Error> {
+    if again {
+        spans::restarts(&start);
+    }
+    let restored = async {
+        app.shut_out().begin(app.pool(), &rows).await?;
+        app.rooms().restore(&rows).await?;
+        Ok::<_, rooms::Error>(router(app, &rows).await)
+    };
+    let routes = restored.instrument(start.clone()).await?;
+    spans::started(&start, app.pool().workers().len(), app.rooms().all().await.len());
     app.rooms().tell_begun(again).await;
     if let Err(error) = app.webhooks().start() {
         tracing::error!("webhooks are not sent: the system gives no thread: {error}");
@@ -226,6 +240,7 @@ async fn serve(
     (listener, tls, admin): (TcpListener, Option<TlsAcceptor>, Option<Listener>),
     (report, told): (&UnixStream, mpsc::UnboundedReceiver<Renewal>),
     (spawned, ledger, missing): (Vec<Spawned>, Option<OwnedFd>, Vec<String>),
+    start: Span,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let watch = Watch {
         heartbeat: config.worker.heartbeat.0,
@@ -253,7 +268,7 @@ async fn serve(
     let (heartbeat, deadline) = (config.worker.heartbeat.0, config.drain.deadline.0);
     let app = Arc::new(App::new(config, Arc::clone(&pool), addresses, certificate, (left.ledger, &left.rows)));
     let rooms = Arc::clone(app.rooms());
-    let routes = go_on(&app, left.rows, left.again).await?;
+    let routes = go_on(&app, left.rows, (left.again, start)).await?;
     keep_watch(&app, heartbeat);
 
     let wishes = Wishes::listen()?;
@@ -285,6 +300,7 @@ async fn serve(
     let _ = tokio::time::timeout(STOP_LIMIT, rooms.close_all()).await;
     let _ = tokio::join!(tokio::time::timeout(STOP_LIMIT, serving), app.webhooks().drain(LAST_EVENTS_LIMIT));
     pool.shut_down(STOP_LIMIT).await;
+    spans::flush(LAST_SPANS_LIMIT).await;
     Ok(())
 }
 

@@ -1,10 +1,12 @@
 //! `corecast-bench webrtc`: publishers and subscribers that join a real server as browsers do, their media measured as
 //! `fanout` measures it, and joins or floods beside it.
 
+pub mod figures;
 pub mod joins;
 pub mod launch;
 pub mod overload;
 pub mod report;
+pub mod scrapes;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ use corecast_wire::{Coalesce, Executor, Io, Sandbox};
 use self::joins::{Joiner, Joins, Setups, Stay};
 use self::launch::Launched;
 use self::report::{CallFigures, FloodFigures, HandshakeFigures, JoinFigures};
+use self::scrapes::{ScrapeFigures, Scraper};
 use crate::clock::Clock;
 use crate::crypto::Crypto;
 use crate::flood::{self, Flood};
@@ -76,6 +79,9 @@ pub struct WebRtcArgs {
     /// Then flood the server beside the media; it must be on this machine
     #[arg(long, value_enum)]
     flood: Option<flood::FloodKind>,
+    /// Then ask for /metrics and /stats so often per second beside the media, in turn with media alone
+    #[arg(long, value_name = "PER_SECOND", value_parser = per_second, conflicts_with_all = ["flood", "handshakes"])]
+    scrapes: Option<f64>,
     /// Packets per second of the flood
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     flood_pps: u32,
@@ -137,6 +143,11 @@ impl WebRtcArgs {
         }
     }
 
+    /// Whether anything goes on beside the media.
+    const fn has_beside(&self) -> bool {
+        self.handshakes.is_some() || self.flood.is_some() || self.scrapes.is_some()
+    }
+
     /// The floor has the same shape only where every subscriber gets every publisher.
     const fn has_floor(&self) -> bool {
         !self.no_floor && self.publishers == 1 && self.subscribers > 0
@@ -144,7 +155,8 @@ impl WebRtcArgs {
 
     fn steps(&self) -> u64 {
         let floors = if self.has_floor() { 2 } else { 0 };
-        2 + floors + if self.handshakes.is_some() || self.flood.is_some() { 2 } else { 0 }
+        let beside = if self.scrapes.is_some() { 3 } else { u64::from(self.has_beside()) };
+        3 + floors + beside
     }
 }
 
@@ -177,7 +189,7 @@ pub fn run(args: &WebRtcArgs) -> anyhow::Result<()> {
     let kind = if args.profile == Profile::Single { Kind::Audio } else { Kind::Video };
     let suite = args.suite.suite().context("a suite")?;
     let joiner = Joiner::new(url, server.room(), args.token.as_deref(), suite, kind)?;
-    let mut calls = Calls::begin(args, run, &joiner, server)?;
+    let mut calls = Calls::begin(args, run, &joiner, (server, url))?;
     calls.launched = launched.as_ref();
     let (outcome, figures) = calls.measure()?;
     progress.finish();
@@ -191,6 +203,8 @@ struct Calls<'a> {
     server: Server,
     /// The server, if it is ours.
     launched: Option<&'a Launched>,
+    /// Where it answers.
+    url: &'a str,
     joiner: &'a Joiner,
     generator: Generator,
     /// The server's WebRTC address and user name fragment, for floods.
@@ -200,7 +214,12 @@ struct Calls<'a> {
 
 impl<'a> Calls<'a> {
     /// Has the publishers join.
-    fn begin(args: &'a WebRtcArgs, run: Run<'a>, joiner: &'a Joiner, server: Server) -> anyhow::Result<Self> {
+    fn begin(
+        args: &'a WebRtcArgs,
+        run: Run<'a>,
+        joiner: &'a Joiner,
+        (server, url): (Server, &'a str),
+    ) -> anyhow::Result<Self> {
         run.progress.step("publishers join");
         let (clock, mut publishers) = (Clock::default(), Vec::new());
         let mut reached = None;
@@ -215,7 +234,7 @@ impl<'a> Calls<'a> {
         let (webrtc, ufrag) = reached.context("a publisher")?;
         let subscribers = Subscribers::new(Vec::new(), args.gro, Ipv4Addr::LOCALHOST)?;
         let generator = Generator::between(Ends::new(clock, publishers, subscribers), args.seed);
-        Ok(Self { args, run, server, launched: None, joiner, generator, webrtc, ufrag })
+        Ok(Self { args, run, server, launched: None, url, joiner, generator, webrtc, ufrag })
     }
 
     fn measure(&mut self) -> anyhow::Result<(Outcome, CallFigures)> {
@@ -227,8 +246,7 @@ impl<'a> Calls<'a> {
         if self.args.has_floor() {
             floors.push(self.run.floor("the floor, before")?);
         }
-        let beside = self.args.handshakes.is_some() || self.args.flood.is_some();
-        let window = match beside {
+        let window = match self.args.has_beside() {
             true => self.window("media alone", &mut ())?,
             false => self.window("media", &mut ())?,
         };
@@ -238,6 +256,10 @@ impl<'a> Calls<'a> {
         };
         let flood = match self.args.flood {
             Some(kind) => Some(self.flood(kind, &window)?),
+            None => None,
+        };
+        let scrapes = match self.args.scrapes {
+            Some(per_second) => Some(self.scrapes(per_second, &window)?),
             None => None,
         };
         if self.args.has_floor() {
@@ -257,6 +279,7 @@ impl<'a> Calls<'a> {
             lost_sessions,
             handshakes,
             flood,
+            scrapes,
         };
         Ok((outcome, figures))
     }
@@ -276,7 +299,7 @@ impl<'a> Calls<'a> {
     fn window(&mut self, what: &str, beside: &mut dyn Beside) -> anyhow::Result<Window> {
         // Joins and floods keep this thread from reading: their latency is the kernel's to tell, and so that the two
         // can be compared, also that of the media alone.
-        if self.args.handshakes.is_some() || self.args.flood.is_some() {
+        if self.args.has_beside() {
             self.generator.trust_time_stamps()?;
         }
         let timing = self.run.timing();
@@ -303,6 +326,11 @@ impl<'a> Calls<'a> {
         let window = self.window("media beside the flood", &mut flood)?;
         Ok(FloodFigures::new(kind, pps, flood.counts(), alone, &window))
     }
+
+    fn scrapes(&mut self, per_second: f64, alone: &Window) -> anyhow::Result<ScrapeFigures> {
+        let (url, token) = (self.url, self.args.token.as_deref());
+        ScrapeFigures::measure(|| Scraper::start(url, token, per_second), alone, |what| self.window(what, &mut ()))
+    }
 }
 
 fn print(args: &WebRtcArgs, run: &Run<'_>, outcome: &Outcome, figures: &CallFigures) -> anyhow::Result<()> {
@@ -325,6 +353,9 @@ fn print(args: &WebRtcArgs, run: &Run<'_>, outcome: &Outcome, figures: &CallFigu
     }
     if let Some(flood) = &figures.flood {
         flood.print();
+    }
+    if let Some(scrapes) = &figures.scrapes {
+        scrapes.print();
     }
     Ok(())
 }

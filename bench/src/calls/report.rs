@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use super::figures::{Quantiles, added_cpu_ns};
 use super::joins::{PHASES, Setups};
+use super::scrapes::ScrapeFigures;
 use crate::flood::{FloodCounts, FloodKind};
 use crate::generator::Window;
 use crate::outcome::quantile_us;
@@ -29,26 +30,8 @@ pub struct CallFigures {
     pub handshakes: Option<HandshakeFigures>,
     /// A flood beside the media, if one was asked for.
     pub flood: Option<FloodFigures>,
-}
-
-/// Quantiles of a time, in microseconds.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Quantiles {
-    /// Median.
-    pub p50_us: u64,
-    /// 90th percentile.
-    pub p90_us: u64,
-    /// 99th percentile.
-    pub p99_us: u64,
-    /// Longest.
-    pub max_us: u64,
-}
-
-impl Quantiles {
-    fn of(histogram: &Histogram<u64>) -> Self {
-        let at = |quantile| histogram.value_at_quantile(quantile);
-        Self { p50_us: at(0.5), p90_us: at(0.9), p99_us: at(0.99), max_us: histogram.max() }
-    }
+    /// Scrapes beside the media, if they were asked for.
+    pub scrapes: Option<ScrapeFigures>,
 }
 
 /// How endpoints joined.
@@ -168,16 +151,6 @@ impl Comparison {
             grouped(self.lost_server_with)
         );
     }
-}
-
-/// What the server's workers used beyond what the same packets cost without, or the same time if there was no media.
-fn added_cpu_ns(without: &Window, with: &Window) -> Option<f64> {
-    let used = |window: &Window| Some(window.counters.cpu?.as_nanos() as f64);
-    let base = match without.cpu_ns_per_packet() {
-        Some(ns) => ns * with.counters.packets_sent as f64,
-        None => used(without)? / without.seconds * with.seconds,
-    };
-    Some(used(with)? - base)
 }
 
 /// Joins beside the media whose endpoints leave again.

@@ -188,7 +188,7 @@ _corecast() {
 
     case "${cmd}" in
         corecast)
-            opts="-h -V --config --print-config --workers --isolation --io --executor --coalesce --sound-wait --gro --huge-pages --sandbox --rtc-listen-ips --rtc-plain-networks --rtc-port-range --rtc-recv-buffer-bytes --rtc-send-buffer-bytes --rooms-idle --rooms-viewer-grace --rooms-silence --rooms-join-timeout --rooms-resume-grace --rooms-max-per-ip --rooms-placement --rooms-widen-percent --usage-interval --worker-heartbeat --worker-timeout --failover-grace --failover-calls --failover-shut-out --drain-deadline --log --log-format --http-listen --http-origins --http-trusted-proxies --http-base-path --tls-cert --tls-key --tls-self-signed --admin-listen --whip-tokens --whep-tokens --api-tokens --webhooks-urls --webhooks-key --webhooks-secret --cascade-machines --cascade-token --rtc-webrtc-port --rtc-tcp --rtc-consent-timeout --rtc-ice-servers --rtc-max-incoming-bitrate --rtc-initial-outgoing-bitrate --rtc-max-outgoing-bitrate --dtls-versions --sctp-recv-window-bytes --sctp-send-buffer-bytes --sctp-worker-bytes --limits-sessions-per-second --limits-sessions-per-second-per-ip --limits-sessions-per-ip --limits-cpu-percent --limits-memory-percent --limits-reserved-percent --limits-sdp-bytes --limits-connections --limits-connections-per-ip --limits-packets-per-second --limits-media-age --help --version check top ctl help"
+            opts="-h -V --config --print-config --workers --isolation --io --executor --coalesce --sound-wait --gro --huge-pages --sandbox --rtc-listen-ips --rtc-plain-networks --rtc-port-range --rtc-recv-buffer-bytes --rtc-send-buffer-bytes --rooms-idle --rooms-viewer-grace --rooms-silence --rooms-join-timeout --rooms-resume-grace --rooms-max-per-ip --rooms-placement --rooms-widen-percent --worker-heartbeat --worker-timeout --failover-grace --failover-calls --failover-shut-out --drain-deadline --http-listen --http-origins --http-trusted-proxies --http-base-path --tls-cert --tls-key --tls-self-signed --admin-listen --whip-tokens --whep-tokens --api-tokens --webhooks-urls --webhooks-key --webhooks-secret --cascade-machines --cascade-token --rtc-webrtc-port --rtc-tcp --rtc-consent-timeout --rtc-ice-servers --rtc-max-incoming-bitrate --rtc-initial-outgoing-bitrate --rtc-max-outgoing-bitrate --dtls-versions --sctp-recv-window-bytes --sctp-send-buffer-bytes --sctp-worker-bytes --limits-sessions-per-second --limits-sessions-per-second-per-ip --limits-sessions-per-ip --limits-cpu-percent --limits-memory-percent --limits-reserved-percent --limits-sdp-bytes --limits-connections --limits-connections-per-ip --limits-packets-per-second --limits-media-age --usage-interval --log --log-format --telemetry-otlp-endpoint --telemetry-sample --help --version check top ctl help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -286,10 +286,6 @@ _corecast() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --usage-interval)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --worker-heartbeat)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -311,14 +307,6 @@ _corecast() {
                     return 0
                     ;;
                 --drain-deadline)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --log-format)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -471,6 +459,26 @@ _corecast() {
                     return 0
                     ;;
                 --limits-media-age)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --usage-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --telemetry-otlp-endpoint)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --telemetry-sample)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_corecast_global_optspecs
-    string join \n config= print-config workers= isolation= io= executor= coalesce= sound-wait= gro= huge-pages= sandbox= rtc-listen-ips= rtc-plain-networks= rtc-port-range= rtc-recv-buffer-bytes= rtc-send-buffer-bytes= rooms-idle= rooms-viewer-grace= rooms-silence= rooms-join-timeout= rooms-resume-grace= rooms-max-per-ip= rooms-placement= rooms-widen-percent= usage-interval= worker-heartbeat= worker-timeout= failover-grace= failover-calls= failover-shut-out= drain-deadline= log= log-format= http-listen= http-origins= http-trusted-proxies= http-base-path= tls-cert= tls-key= tls-self-signed= admin-listen= whip-tokens= whep-tokens= api-tokens= webhooks-urls= webhooks-key= webhooks-secret= cascade-machines= cascade-token= rtc-webrtc-port= rtc-tcp= rtc-consent-timeout= rtc-ice-servers= rtc-max-incoming-bitrate= rtc-initial-outgoing-bitrate= rtc-max-outgoing-bitrate= dtls-versions= sctp-recv-window-bytes= sctp-send-buffer-bytes= sctp-worker-bytes= limits-sessions-per-second= limits-sessions-per-second-per-ip= limits-sessions-per-ip= limits-cpu-percent= limits-memory-percent= limits-reserved-percent= limits-sdp-bytes= limits-connections= limits-connections-per-ip= limits-packets-per-second= limits-media-age= h/help V/version
+    string join \n config= print-config workers= isolation= io= executor= coalesce= sound-wait= gro= huge-pages= sandbox= rtc-listen-ips= rtc-plain-networks= rtc-port-range= rtc-recv-buffer-bytes= rtc-send-buffer-bytes= rooms-idle= rooms-viewer-grace= rooms-silence= rooms-join-timeout= rooms-resume-grace= rooms-max-per-ip= rooms-placement= rooms-widen-percent= worker-heartbeat= worker-timeout= failover-grace= failover-calls= failover-shut-out= drain-deadline= http-listen= http-origins= http-trusted-proxies= http-base-path= tls-cert= tls-key= tls-self-signed= admin-listen= whip-tokens= whep-tokens= api-tokens= webhooks-urls= webhooks-key= webhooks-secret= cascade-machines= cascade-token= rtc-webrtc-port= rtc-tcp= rtc-consent-timeout= rtc-ice-servers= rtc-max-incoming-bitrate= rtc-initial-outgoing-bitrate= rtc-max-outgoing-bitrate= dtls-versions= sctp-recv-window-bytes= sctp-send-buffer-bytes= sctp-worker-bytes= limits-sessions-per-second= limits-sessions-per-second-per-ip= limits-sessions-per-ip= limits-cpu-percent= limits-memory-percent= limits-reserved-percent= limits-sdp-bytes= limits-connections= limits-connections-per-ip= limits-packets-per-second= limits-media-age= usage-interval= log= log-format= telemetry-otlp-endpoint= telemetry-sample= h/help V/version
 end
 
 function __fish_corecast_needs_command
@@ -48,15 +48,12 @@ complete -c corecast -n "__fish_corecast_needs_command" -l rooms-resume-grace -d
 complete -c corecast -n "__fish_corecast_needs_command" -l rooms-max-per-ip -d 'Most rooms that one IP address may have made; 0 for no limit [default: 1000]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l rooms-placement -d 'On which worker a room is made: round-robin, least-loaded or power-of-two [default: round-robin]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l rooms-widen-percent -d 'Send a room\'s viewers from further workers once its own uses so much of its core; 0 for never [default: 60]' -r
-complete -c corecast -n "__fish_corecast_needs_command" -l usage-interval -d 'Interval of the usage log [default: 120s]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l worker-heartbeat -d 'Interval of the workers\' heartbeat [default: 1s]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l worker-timeout -d 'Declare a worker dead that has not answered for this long [default: 3s]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l failover-grace -d 'Wait before the restart that follows a death [default: none]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l failover-calls -d 'Whether calls go on after that restart: keep or drop [default: keep]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l failover-shut-out -d 'Let nobody new in from an address that two workers have died of, for this long; 0 for never [default: 60s]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l drain-deadline -d 'At SIGTERM, let those who are in rooms stay for at most this long [default: 5s]' -r
-complete -c corecast -n "__fish_corecast_needs_command" -l log -d 'Log filter, as in RUST_LOG [default: info]' -r
-complete -c corecast -n "__fish_corecast_needs_command" -l log-format -d 'Lines of the log: text or json [default: text]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l http-listen -d 'Address of the pages and the HTTP API [default: 127.0.0.1:4080]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l http-origins -d 'Further origins of web pages that may call the API' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l http-trusted-proxies -d 'Proxies in front that say who the client is (Forwarded, X-Forwarded-For), addresses or networks' -r
@@ -97,6 +94,11 @@ complete -c corecast -n "__fish_corecast_needs_command" -l limits-connections -d
 complete -c corecast -n "__fish_corecast_needs_command" -l limits-connections-per-ip -d 'HTTP connections of one IP address at a time; 0 for no limit [default: 1024]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l limits-packets-per-second -d 'RTP packets of one transport per second that are taken in [default: 20000]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l limits-media-age -d 'Do not forward media that is older than this when its turn comes, 50ms to 10s [default: 200ms]' -r
+complete -c corecast -n "__fish_corecast_needs_command" -l usage-interval -d 'Interval of the usage log [default: 120s]' -r
+complete -c corecast -n "__fish_corecast_needs_command" -l log -d 'Log filter, as in RUST_LOG [default: info]' -r
+complete -c corecast -n "__fish_corecast_needs_command" -l log-format -d 'Lines of the log: text or json [default: text]' -r
+complete -c corecast -n "__fish_corecast_needs_command" -l telemetry-otlp-endpoint -d 'URL of a collector that is sent traces, by OTLP over HTTP, where the program was built with `otlp`' -r
+complete -c corecast -n "__fish_corecast_needs_command" -l telemetry-sample -d 'Share of the traces that are recorded, 0 to 1 [default: 1]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l print-config -d 'Show the effective settings as TOML and end'
 complete -c corecast -n "__fish_corecast_needs_command" -s h -l help -d 'Print help'
 complete -c corecast -n "__fish_corecast_needs_command" -s V -l version -d 'Print version'

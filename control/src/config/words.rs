@@ -36,9 +36,8 @@ pub(super) fn group(id: &str) -> Option<&'static str> {
         "dtls" | "sctp" => "[dtls], [sctp]: security and data channels",
         "limits" => "[limits]: what clients may ask",
         "rooms" => "[rooms]: life of rooms",
-        "worker" | "usage" | "failover" | "drain" | "log" => {
-            "[worker], [usage], [failover], [drain], [log]: supervision"
-        }
+        "worker" | "usage" | "failover" | "drain" => "[worker], [usage], [failover], [drain]: supervision",
+        "log" | "telemetry" => "[log], [telemetry]: what the server tells",
         _ => "Workers",
     })
 }

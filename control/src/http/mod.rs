@@ -16,6 +16,7 @@ mod refusals;
 mod refused;
 mod shut_out;
 mod sse;
+mod traced;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware;
 use tower::Layer;
+use tracing::Instrument as _;
 
 pub(crate) use admission::Admitted;
 pub(crate) use app::{Answer, App, AppState, Order};
@@ -45,7 +47,8 @@ pub(crate) fn bounded(routes: Router, app: &Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(body::MAX_BODY_BYTES))
         .layer(middleware::map_request(body::bound_body))
         .layer(middleware::from_fn_with_state(Arc::clone(app), origins::check))
-        .layer(middleware::from_fn_with_state(Arc::clone(app), refusals::watch));
+        .layer(middleware::from_fn_with_state(Arc::clone(app), refusals::watch))
+        .layer(middleware::from_fn(traced::record));
     Router::new().fallback_service(middleware::from_fn_with_state(Arc::clone(app), proxy::resolve).layer(routes))
 }
 
@@ -60,7 +63,7 @@ pub(crate) async fn aside<T: Send + 'static>(
 pub(crate) async fn complete<T: Send + 'static>(
     work: impl Future<Output = Result<T, HttpError>> + Send + 'static,
 ) -> Result<T, HttpError> {
-    tokio::spawn(work).await.map_err(|_| HttpError::lost())?
+    tokio::spawn(work.in_current_span()).await.map_err(|_| HttpError::lost())?
 }
 
 /// Text for a header: everything that a path segment cannot hold as it is becomes `%XX`.

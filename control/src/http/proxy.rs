@@ -134,6 +134,9 @@ pub(super) async fn resolve(State(app): State<Arc<App>>, mut request: Request, n
         if !prefix.is_empty() {
             base = prefix;
         }
+    } else {
+        // Who may say what belongs to which trace may have everything recorded.
+        request.headers_mut().remove("traceparent");
     }
     if request.uri().path() == base.as_str() && !base.is_empty() {
         // Without the slash the page would look for its files beside the path.

@@ -20,6 +20,7 @@ use prometheus_client::registry::Registry;
 use crate::http::{Answer, AppState, HttpError, SETUP_BOUNDS_S, SessionTotals};
 use crate::logging;
 use crate::rooms::Size;
+use crate::spans;
 use crate::telemetry::{AVAILABLE_BOUNDS_BPS, Buckets, Distributions, LOSS_BOUNDS, Unhappy};
 use crate::webhooks;
 use crate::workers::{LATENCY_BOUNDS_US, latency_buckets};
@@ -46,6 +47,7 @@ pub(super) async fn metrics(State(app): AppState) -> Answer {
         unhappy,
         webhooks: app.webhooks().counts(),
         lost_lines: logging::lost_lines(),
+        spans: spans::counts(),
     };
     let mut registry = Registry::with_prefix("corecast");
     registry.register_collector(Box::new(snapshot));
@@ -68,6 +70,8 @@ struct Snapshot {
     unhappy: Unhappy,
     webhooks: Vec<webhooks::Counts>,
     lost_lines: u64,
+    /// What became of traces, where they are sent.
+    spans: Option<spans::Counts>,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -119,6 +123,11 @@ impl Collector for Snapshot {
         page.gauges("uptime_seconds", "Time since the server started", [(Labels::new(), self.uptime_s)])?;
         let lost = [(Labels::new(), self.lost_lines as f64)];
         page.counters("lost_log_lines", "Lines of the log that could not be written", lost)?;
+        let spans = self.spans.iter().flat_map(|of| {
+            [("exported", of.exported), ("failed", of.failed), ("dropped", of.dropped)]
+                .map(|(result, number)| (labels(&[("result", &result)]), number as f64))
+        });
+        page.counters("trace_spans", "Spans of traces that the collector took, or that are lost", spans)?;
         self.encode_workers(page)?;
         self.encode_objects(page)?;
         self.encode_rooms(page)?;

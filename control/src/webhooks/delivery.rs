@@ -12,6 +12,7 @@ use tokio_rustls::rustls;
 use super::signature::Signer;
 use crate::lifecycle::Event;
 use crate::outbound::{self, AGENT, sentence};
+use crate::spans;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// From the request to the head of its answer.
@@ -23,11 +24,13 @@ const REST_BYTES: usize = 64 << 10;
 const CONTENT: &str = "application/webhook+json";
 
 /// Why an event was not taken.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
     /// It may be, later.
+    #[error("{0}")]
     Later(String),
     /// It never will be.
+    #[error("it answers {0}")]
     Refused(StatusCode),
 }
 
@@ -45,12 +48,13 @@ impl Client {
     pub(super) async fn post(&self, url: &Uri, signer: &Signer, event: &Event) -> Result<(), Failure> {
         let later = |error: &dyn Error| Failure::Later(sentence(error));
         let token = signer.sign(event.body.as_bytes()).map_err(Failure::Later)?;
-        let request = Request::post(url)
+        let mut request = Request::post(url)
             .header(CONTENT_TYPE, CONTENT)
             .header(AUTHORIZATION, token)
             .header(USER_AGENT, AGENT)
             .body(Full::new(Bytes::from(event.body.clone())))
             .map_err(|error| later(&error))?;
+        spans::pass_on(request.headers_mut());
         let answer = tokio::time::timeout(ANSWER_LIMIT, self.0.request(request)).await;
         let answer = answer.map_err(|_| Failure::Later(format!("no answer within {} s", ANSWER_LIMIT.as_secs())))?;
         let answer = answer.map_err(|error| later(&error))?;

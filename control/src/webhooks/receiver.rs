@@ -11,6 +11,7 @@ use super::delivery::{Client, Failure};
 use super::signature::Signer;
 use crate::ledger::{About, Key, Ledger};
 use crate::lifecycle::{Event, Journal};
+use crate::spans;
 
 /// The wait after the first failure in a row; it doubles with each further one, up to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -102,7 +103,8 @@ impl Receiver {
     /// Sends an event until it is taken, refused or too old.
     async fn send(&self, client: &Client, url: &Uri, signer: &Signer, event: &Event, trouble: &mut Trouble) {
         loop {
-            match client.post(url, signer, event).await {
+            let span = spans::webhook(self.shown(), &event.name);
+            match spans::within(span, client.post(url, signer, event)).await {
                 Ok(()) => {
                     self.delivered.fetch_add(1, Ordering::Relaxed);
                     if std::mem::take(trouble).is_told {

@@ -14,6 +14,8 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::spans;
+
 /// Requests that may wait for their reply on one link; further ones wait for their turn.
 const MAX_OUTSTANDING: usize = 256;
 const READ_BYTES: usize = 64 * 1024;
@@ -40,6 +42,8 @@ struct Request {
 /// Handle to a worker. Clones share the link.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
+    /// Which worker it leads to.
+    worker: u32,
     /// Batches: what stands in one is written at once.
     requests: mpsc::Sender<Vec<Request>>,
     turn: Arc<Semaphore>,
@@ -63,6 +67,7 @@ pub(crate) enum LinkEvent {
 impl Link {
     /// Opens the link over `stream`: the worker is told what it is, then requests may follow.
     pub(crate) fn open(stream: UnixStream, config: WorkerConfig) -> (Self, mpsc::UnboundedReceiver<LinkEvent>) {
+        let worker = config.index;
         let (requests, requested) = mpsc::channel(MAX_OUTSTANDING);
         let (tell, events) = mpsc::unbounded_channel();
         let (reading, writing) = stream.into_split();
@@ -77,7 +82,7 @@ impl Link {
             let why = end.map_or_else(|error| error.to_string(), |()| "its link ended".to_owned());
             let _ = tell.send(LinkEvent::Ended(why));
         });
-        (Self { requests, turn: Arc::new(Semaphore::new(MAX_OUTSTANDING)) }, events)
+        (Self { worker, requests, turn: Arc::new(Semaphore::new(MAX_OUTSTANDING)) }, events)
     }
 
     /// Asks and waits for the answer.
@@ -92,6 +97,15 @@ impl Link {
         &self,
         commands: Vec<Command>,
     ) -> Result<Vec<Result<Reply, CommandError>>, RequestError> {
+        let span = spans::batch(self.worker, &commands);
+        let results = spans::within(span.clone(), self.round_trip(commands)).await;
+        if let Some(refusal) = results.iter().flatten().find_map(|one| one.as_ref().err()) {
+            spans::failed(&span, refusal);
+        }
+        results
+    }
+
+    async fn round_trip(&self, commands: Vec<Command>) -> Result<Vec<Result<Reply, CommandError>>, RequestError> {
         // A batch that is longer than all turns together takes all of them.
         let turns = u32::try_from(commands.len().min(MAX_OUTSTANDING)).unwrap_or(u32::MAX);
         let _turns = self.turn.acquire_many(turns).await.map_err(|_| RequestError::Gone)?;

@@ -1,14 +1,16 @@
 //! What an operator sees of the built binary and does to it: rooms that nobody uses, what is logged and counted, exit
-//! codes, signals, settings that are shown.
+//! codes, signals, settings that are shown, traces.
 
 mod documents;
 mod drain;
 mod ends;
 mod operators;
 mod people;
+mod receiver;
 mod reload;
 mod rooms;
 mod shown;
 mod tokens;
 mod told;
+mod traces;
 mod webhooks;

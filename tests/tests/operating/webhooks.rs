@@ -1,9 +1,8 @@
 //! Webhooks of the built binary: signed, in order, again after a failure, and on over a death of the server.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
-use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::{digest, hmac};
@@ -13,84 +12,31 @@ use corecast_tests::broadcaster::{Kind, Room};
 use corecast_tests::server::{Server, kill, wait_for};
 use serde_json::{Value, json};
 
+use super::receiver::{Request, receive, serve};
+
 const SECRET: &str = "a secret of more than 32 characters";
 /// For one event to come.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A request that came.
-struct Request {
-    /// The lines of its head.
-    head: Vec<String>,
-    body: String,
-}
-
-impl Request {
-    fn read(reader: &mut impl BufRead) -> Option<Self> {
-        let mut head = Vec::new();
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-            if line.trim_end().is_empty() {
-                break;
-            }
-            head.push(line.trim_end().to_owned());
-        }
-        let mut request = Self { head, body: String::new() };
-        let length = request.header("content-length")?.parse().ok()?;
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).ok()?;
-        request.body = String::from_utf8(body).ok()?;
-        Some(request)
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        let fields = self.head.iter().filter_map(|line| line.split_once(": "));
-        fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
-    }
-
-    /// What it tells, if it is signed as LiveKit's receivers want it.
-    fn verified(&self) -> Value {
-        assert_eq!(self.header("content-type"), Some("application/webhook+json"));
-        let token = self.header("authorization").expect("a token");
-        let (signed, signature) = token.rsplit_once('.').expect("three parts");
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).expect("base64");
-        let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
-        hmac::verify(&key, signed.as_bytes(), &decode(signature)).expect("is signed with the secret");
-        let claims: Value = serde_json::from_slice(&decode(signed.split('.').nth(1).expect("claims"))).expect("JSON");
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-        let (from, to) = (claims["nbf"].as_u64().expect("nbf"), claims["exp"].as_u64().expect("exp"));
-        assert!(claims["iss"] == "key" && from <= now && now <= to, "{claims} at {now}");
-        let hash = digest::digest(&digest::SHA256, self.body.as_bytes());
-        assert_eq!(claims["sha256"], STANDARD.encode(hash), "the token is of this body");
-        serde_json::from_str(&self.body).expect("JSON")
-    }
-}
-
-/// A receiver: requests as they come. It answers the `refused`th with 500, from 1 on, and takes all others.
-fn receive(refused: usize) -> (SocketAddr, Receiver<Request>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
-    let address = listener.local_addr().expect("bound");
-    let (tell, told) = channel();
-    thread::spawn(move || {
-        let mut number = 0;
-        for stream in listener.incoming().map_while(Result::ok) {
-            // One connection at a time: a URL is sent one event after the other.
-            let mut reader = BufReader::new(stream.try_clone().expect("a descriptor"));
-            while let Some(request) = Request::read(&mut reader) {
-                number += 1;
-                let status = if number == refused { "500 Internal Server Error" } else { "200 OK" };
-                let answered = write!(&stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok");
-                if tell.send(request).is_err() || answered.is_err() {
-                    return;
-                }
-            }
-        }
-    });
-    (address, told)
+/// What a request tells, if it is signed as LiveKit's receivers want it.
+fn verified(request: &Request) -> Value {
+    assert_eq!(request.header("content-type"), Some("application/webhook+json"));
+    let token = request.header("authorization").expect("a token");
+    let (signed, signature) = token.rsplit_once('.').expect("three parts");
+    let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).expect("base64");
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+    hmac::verify(&key, signed.as_bytes(), &decode(signature)).expect("is signed with the secret");
+    let claims: Value = serde_json::from_slice(&decode(signed.split('.').nth(1).expect("claims"))).expect("JSON");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let (from, to) = (claims["nbf"].as_u64().expect("nbf"), claims["exp"].as_u64().expect("exp"));
+    assert!(claims["iss"] == "key" && from <= now && now <= to, "{claims} at {now}");
+    let hash = digest::digest(&digest::SHA256, &request.body);
+    assert_eq!(claims["sha256"], STANDARD.encode(hash), "the token is of this body");
+    serde_json::from_slice(&request.body).expect("JSON")
 }
 
 fn next(told: &Receiver<Request>) -> Value {
-    told.recv_timeout(LIMIT).expect("an event comes").verified()
+    verified(&told.recv_timeout(LIMIT).expect("an event comes"))
 }
 
 /// The next events, by name, without doubles; each number is one more than that of the event before.
@@ -119,7 +65,8 @@ fn start(url: &str) -> Server {
 
 #[test]
 fn events_are_signed_and_in_order_and_sent_again_after_a_failure_and_over_a_death() {
-    let (address, told) = receive(2);
+    // The second is refused.
+    let (address, told) = receive(|number| if number == 2 { "500 Internal Server Error" } else { "200 OK" });
     let mut server = start(&format!("http://{address}/hook?token=s3cret"));
     let mut last = 0;
     let started = named(&told, &mut last, &["server_started"]).remove(0);
@@ -183,15 +130,7 @@ fn a_receiver_that_is_not_there_holds_up_nobody_and_gets_what_happened_when_it_c
     drop(listener);
     let listener = TcpListener::bind(address).expect("binds again");
     let (tell, told) = channel();
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let mut reader = BufReader::new(stream.try_clone().expect("a descriptor"));
-            while let Some(request) = Request::read(&mut reader) {
-                let _ = write!(&stream, "HTTP/1.1 204 No Content\r\n\r\n");
-                let _ = tell.send(request);
-            }
-        }
-    });
+    serve(listener, tell, |_| "204 No Content");
     let names = ["server_started", "room_started", "participant_joined", "participant_left", "room_finished"];
     let _ = named(&told, &mut 0, &names);
 }

@@ -20,6 +20,7 @@ use crate::ops::get_stats;
 use crate::ortc::{RtpCodecParameters, RtpParameters, can_consume, told_capabilities};
 use crate::rooms::{Code, NewConsumer, NewProducer, PeerHandle, PeerInfo, PeerKind, ProducerInfo, Room, check_name};
 use crate::signaling::webrtc::{sctp_options, transport};
+use crate::spans;
 
 /// In the URL: names of a room and a broadcaster, perhaps of something that is the broadcaster's.
 type Two = Path<(String, String)>;
@@ -126,7 +127,8 @@ pub(super) async fn create(
         };
         // A broadcaster that gives no capabilities is not told what it may consume.
         let peers: Vec<_> = peers.filter(|_| capabilities.is_some()).map(peer).collect();
-        room.add_peer(new).await.map_err(|error| match error.code() {
+        let span = spans::join(room.id(), &name, "broadcaster");
+        spans::within(span, room.add_peer(new)).await.map_err(|error| match error.code() {
             Code::NameTaken => {
                 let sentence = format!("{field}: there is a broadcaster or peer {name:?} already");
                 HttpError::new(StatusCode::CONFLICT, sentence)

@@ -14,6 +14,7 @@ use crate::ops::get_stats;
 use crate::ortc::{router_capabilities, told_capabilities};
 use crate::rooms::{NewProducer, Profile, Report, Resumed};
 use crate::signaling::webrtc::{ice_parameters, sctp_options, transport};
+use crate::spans;
 
 type Answer = Result<Value, Refusal>;
 
@@ -105,7 +106,8 @@ impl Session {
         let takes_media = body.rtp_capabilities.is_some();
         let has_sctp = body.sctp_capabilities.is_some_and(|given| !given.is_null());
         let profile = Profile { display_name, app_data, rtp_capabilities: body.rtp_capabilities };
-        let there = self.room.join_as(&self.peer, profile).await?;
+        let span = spans::join(self.room.id(), self.peer.name(), "participant");
+        let there = spans::within(span, self.room.join_as(&self.peer, profile)).await?;
         let secret = match body.resume {
             true => Some(self.room.let_resume(&self.peer).await?),
             false => None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::extract::ws::WebSocket;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tracing::Instrument as _;
 
 use super::dialect::Dialect;
 use super::message::{Message, Refusal, notification, response};
@@ -14,6 +15,7 @@ use super::pending::Offer;
 use super::socket::{self, End, Heard, Incoming, Outgoing};
 use crate::http::{Admitted, App, Bucket};
 use crate::rooms::{self, Absence, Entered, Left, PeerEvent, PeerEvents, PeerHandle, Room, Rooms};
+use crate::spans;
 
 /// Interval of pings; a client that has given no sign since the last one has gone (protoo-server's).
 const PING: Duration = Duration::from_secs(60);
@@ -267,8 +269,12 @@ impl Session {
         let is_within = self.messages.try_take(std::time::Instant::now(), MESSAGES_PER_SECOND);
         match message {
             Message::Request { id, method, data } => {
-                let result = if is_within { self.request(&method, data).await } else { Err(Refusal::too_fast()) };
+                let span = spans::message(&method, self.room.id(), self.peer.name());
+                let request =
+                    async { if is_within { self.request(&method, data).await } else { Err(Refusal::too_fast()) } };
+                let result = request.instrument(span.clone()).await;
                 if let Err(Refusal { reason, .. }) = &result {
+                    spans::failed(&span, reason);
                     tracing::debug!("{method} of {:?} in room {:?}: {reason}", self.peer.name(), self.room.id());
                 }
                 self.say(response(&id, result));

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use super::join::{Publishing, Viewing};
 use super::layers;
@@ -22,6 +23,7 @@ use crate::ops::access::{self, Wish};
 use crate::rooms::{Credential, Error, check_name};
 use crate::sdp::Offer;
 use crate::settings::Grant;
+use crate::spans;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct PublishQuery {
@@ -73,13 +75,14 @@ async fn open(
     work: impl Future<Output = Result<CreatedSession, HttpError>> + Send + 'static,
 ) -> Result<CreatedSession, HttpError> {
     let (tell, told) = oneshot::channel();
-    tokio::spawn(async move {
+    let work = async move {
         if let Err(Ok(opened)) = tell.send(work.await)
             && let Err(error) = opened.session.end(HUNG_UP).await
         {
             tracing::warn!("{error}");
         }
-    });
+    };
+    tokio::spawn(work.in_current_span());
     told.await.unwrap_or_else(|_| Err(HttpError::lost()))
 }
 
@@ -125,7 +128,8 @@ pub(super) async fn publish(
         if let Some(session) = replaced {
             session.end(CAME_AGAIN).await?;
         }
-        let joined = publishing.join(&room, (credential, client)).await?;
+        let span = spans::join(room.id(), publishing.peer(), "publisher");
+        let joined = spans::within(span, publishing.join(&room, (credential, client))).await?;
         Ok(at.sessions.open(Endpoint::Whip, room, joined, admitted))
     });
     let opened = opened.await?;
@@ -146,7 +150,8 @@ async fn view(at: WhipWhep, room: String, peer: Option<String>, request: HttpReq
         at.app.cascade().bring(&room, peer.as_deref(), client).await?;
         // A room that is not there is one where nobody publishes yet; asking does not make it.
         let found = at.app.rooms().get(&room).await.map_err(|_| Error::no_stream(&room, peer.as_deref()))?;
-        let joined = viewing.join(&found, peer.as_deref(), (credential, client)).await?;
+        let span = spans::join(found.id(), peer.as_deref().unwrap_or_default(), "viewer");
+        let joined = spans::within(span, viewing.join(&found, peer.as_deref(), (credential, client))).await?;
         Ok(at.sessions.open(Endpoint::Whep, found, joined, admitted))
     });
     let opened = opened.await?;

@@ -91,6 +91,11 @@ impl Publishing {
         Ok(Self { peer, display_name, offer, parts, sections, answers })
     }
 
+    /// What others will call the publisher.
+    pub(super) fn peer(&self) -> &str {
+        &self.peer
+    }
+
     /// The publisher joins a room.
     pub(super) async fn join(
         self,
