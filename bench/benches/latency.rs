@@ -95,7 +95,7 @@ impl Bed {
         let (publisher, subscribers): (_, Vec<_>) = (socket(), (0..subscribers).map(|_| socket()).collect());
         let published = Published { peer: Peer { key: None, ..peer(&publisher) }, video: true, own_of: None };
         let publishers = vec![published];
-        let plan = Plan { publishers, subscribers: subscribers.iter().map(peer).collect(), crypto };
+        let plan = Plan { publishers, subscribers: subscribers.iter().map(peer).collect(), crypto, loudest: 0 };
         let (publish_to, target) = start(&plan);
         publisher.connect(publish_to).expect("connect");
         let key = plan.publishers[0].peer.key.as_ref();

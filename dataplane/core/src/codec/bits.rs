@@ -157,7 +157,8 @@ pub(super) mod tests {
         let mut bytes = [0; 4];
         let mut writer = Writer::new(&mut bytes);
         let mut from = Bits::new(&[0b1011_0000, 0xff]);
-        assert_eq!(writer.put(0b101, 3).and(writer.copy(&mut from, 9)).and(writer.put(0x1234, 16)), Some(()));
+        let written_all = [writer.put(0b101, 3), writer.copy(&mut from, 9), writer.put(0x1234, 16)];
+        assert_eq!(written_all, [Some(()); 3]);
         assert_eq!((writer.len(), writer.put(0, 5), from.left()), (4, None, 7));
         assert_eq!(bytes, written(&[(0b101, 3), (0b1_0110_0001, 9), (0x1234, 16), (0, 4)])[..]);
         assert_eq!(Writer::new(&mut []).put(1, 1), None);

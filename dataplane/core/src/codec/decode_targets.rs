@@ -322,9 +322,9 @@ mod tests {
             let Some(before) = read(&sent, known.as_deref()) else { continue };
             if let Some(got) = of(&sent, known.as_deref(), limits) {
                 let after = said(&got, known.as_deref());
-                let active =
-                    before.place.said().or(known.as_deref().map(|known| known.active().at(7))).unwrap_or(u32::MAX);
-                let active = if before.structure.is_some() { before.place.said().unwrap_or(u32::MAX) } else { active };
+                let known_active = known.as_deref().map_or(u32::MAX, |known| known.active().at(7));
+                let unsaid = if before.structure.is_some() { u32::MAX } else { known_active };
+                let active = before.place.said().unwrap_or(unsaid);
                 assert_eq!(after.frame, before.frame);
                 assert_eq!(after.place.said().map(|said| said & !active), Some(0), "no target that was not active");
                 let reach = |said: &Descriptor| said.structure.as_deref().map(|one| one.reach().to_vec());

@@ -293,13 +293,18 @@ impl Worker {
             // Without the original sequence number, which a retransmission brings along.
             rtp_len: u16::try_from(view.header().len() + opened.len + from - HEADROOM_BYTES).unwrap_or(u16::MAX),
         };
-        if let Some((blocks, router)) = redundancy {
-            let room = self.history.bytes_mut(opened.slot).get_mut(HEADROOM_BYTES..).unwrap_or_default();
-            red::rename(room, blocks, router);
-        }
+        self.rename_blocks(opened.slot, redundancy);
         self.hear_level(meta.arrived, level);
         self.tell_received(traced);
         self.place(key, inbound.stream, opened.slot, &meta, arrival)
+    }
+
+    /// Gives the blocks of redundant sound, so many, the payload type that the router calls them by.
+    fn rename_blocks(&mut self, slot: u32, redundancy: Option<(u8, u8)>) {
+        if let Some((blocks, router)) = redundancy {
+            let room = self.history.bytes_mut(slot).get_mut(HEADROOM_BYTES..).unwrap_or_default();
+            red::rename(room, blocks, router);
+        }
     }
 
     /// Puts the packet into history. What it displaces there, or the stream's oldest packet, leaves the next spare
