@@ -334,12 +334,14 @@ impl Worker {
             let count = producer.streams().len();
             return Err(invalid("spatialLayer", format!("must be below {count}, the number of encodings")));
         };
-        consumer.set_preferred_temporal(temporal.unwrap_or(u8::MAX));
+        let temporal = temporal.unwrap_or(u8::MAX);
+        let wants_more = layer > consumer.preferred_layer() || temporal > consumer.preferred_temporal();
+        consumer.set_preferred_temporal(temporal);
         let changes = consumer.set_preferred_layer(layer, stream);
         self.report_limited(key);
         self.want_again(now, key);
         if !changes {
-            self.reallocate_of(now, key, outbox);
+            self.reallocate_wish(now, key, wants_more, outbox);
             return Ok(());
         }
         let Some(consumer) = self.consumers.get(key) else { return Ok(()) };
@@ -352,7 +354,16 @@ impl Worker {
         if changes && consumer.awaits_key_frame_of(target) && self.is_connected(consumer) {
             self.want_key_frame(now, target, outbox);
         }
-        self.reallocate_of(now, key, outbox);
+        self.reallocate_wish(now, key, wants_more, outbox);
         Ok(())
+    }
+
+    /// A consumer's receiver would like something else. If that is more, what it had was less by its own wish: it gets
+    /// at once what its path carries.
+    fn reallocate_wish(&mut self, now: Instant, key: ConsumerKey, wants_more: bool, outbox: &mut Outbox) {
+        if let Some(consumer) = self.consumers.get_mut(key).filter(|_| wants_more) {
+            consumer.forget_allowed();
+        }
+        self.reallocate_of(now, key, outbox);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use corecast_core::rtcp::Writer;
 use corecast_core::rtp::{Header, write_header};
-use corecast_wire::{Command, ConsumerId, EncodingMapping, Event, ProduceOptions, ProducerId};
+use corecast_wire::{Command, ConsumerId, EncodingMapping, Event, ProduceOptions, ProducerId, SpatialLayer};
 
 use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, path, receiver, video};
 
@@ -22,6 +22,8 @@ struct Stage {
     suspended: [bool; 2],
     /// What the receiver says that its path carries.
     path_bps: u64,
+    /// Bytes of a picture of each.
+    sizes: [usize; 2],
     /// The layer that it is sent.
     layer: Option<u8>,
 }
@@ -37,13 +39,13 @@ impl Stage {
             bed.produce_as(0, number, options).expect("new");
             bed.consume_as(1, number, receiver(received)).expect("new");
         }
-        Self { bed, sequence: 0, suspended: [false; 2], path_bps: PATH_BPS, layer: None }
+        Self { bed, sequence: 0, suspended: [false; 2], path_bps: PATH_BPS, sizes: [PICTURE_BYTES; 2], layer: None }
     }
 
     /// Both send for so many seconds, and the receiver says five times a second what its path carries.
     fn play(&mut self, seconds: u32) {
         for step in 0..seconds * 25 {
-            for ssrc in SENT {
+            for (ssrc, size) in SENT.into_iter().zip(self.sizes) {
                 let header = Header {
                     payload_type: 96,
                     sequence: self.sequence,
@@ -51,7 +53,7 @@ impl Stage {
                     ssrc,
                     ..Header::default()
                 };
-                let mut bytes = vec![0; 12 + PICTURE_BYTES];
+                let mut bytes = vec![0; 12 + size];
                 let at = write_header(&mut bytes, &header, &[], &[]).expect("room");
                 let start = if step % 25 == 0 { KEY_FRAME } else { DELTA_FRAME };
                 bytes[at..at + 4].copy_from_slice(&start);
@@ -118,8 +120,8 @@ fn without_priorities_the_first_stays() {
     assert_eq!(stage.suspended, [false, true]);
 }
 
-#[test]
-fn of_two_encodings_that_take_the_same_the_better_one_is_sent() {
+/// One producer with two encodings, and a path that carries both.
+fn two_encodings(sizes: [usize; 2]) -> Stage {
     let mut stage = Stage::new();
     let encoding = |ssrc| EncodingMapping { ssrc: Some(ssrc), ..EncodingMapping::default() };
     stage.bed.command(&Command::CloseProducer { producer: ProducerId(1) }).expect("there");
@@ -127,7 +129,38 @@ fn of_two_encodings_that_take_the_same_the_better_one_is_sent() {
     let options = ProduceOptions { encodings: SENT.map(encoding).to_vec(), ..video() };
     stage.bed.produce_as(0, 3, options).expect("new");
     stage.bed.consume_as(1, 3, receiver(RECEIVED[0])).expect("new");
-    stage.path_bps = 5_000_000;
+    (stage.path_bps, stage.sizes) = (5_000_000, sizes);
     stage.play(10);
-    assert_eq!(stage.layer, Some(1));
+    stage
+}
+
+#[test]
+fn of_two_encodings_that_take_the_same_the_better_one_is_sent() {
+    assert_eq!(two_encodings([PICTURE_BYTES; 2]).layer, Some(1));
+}
+
+/// Steps up are slow since a path may not carry them; one that was not taken because it was not wanted is another thing.
+#[test]
+fn who_wants_more_again_gets_it_with_the_next_key_frame() {
+    let mut stage = two_encodings([PICTURE_BYTES / 4, PICTURE_BYTES]);
+    for wanted in [0, 1, 0, 1] {
+        let (consumer, spatial) = (ConsumerId(RECEIVED[0].into()), SpatialLayer::Quality(wanted));
+        stage.bed.command(&Command::SetPreferredLayers { consumer, spatial, temporal: None }).expect("there");
+        stage.play(1);
+        assert_eq!(stage.layer, Some(wanted));
+    }
+}
+
+/// And more than the path carries is not to be had by wishing.
+#[test]
+fn who_wants_more_than_the_path_carries_does_not_get_it() {
+    let mut stage = two_encodings([PICTURE_BYTES / 4, PICTURE_BYTES]);
+    stage.path_bps = 150_000;
+    stage.play(10);
+    for wanted in [0, 1, 0, 1] {
+        let (consumer, spatial) = (ConsumerId(RECEIVED[0].into()), SpatialLayer::Quality(wanted));
+        stage.bed.command(&Command::SetPreferredLayers { consumer, spatial, temporal: None }).expect("there");
+        stage.play(1);
+        assert_eq!(stage.layer, Some(0));
+    }
 }
