@@ -139,7 +139,7 @@ fn of_two_encodings_that_take_the_same_the_better_one_is_sent() {
     assert_eq!(two_encodings([PICTURE_BYTES; 2]).layer, Some(1));
 }
 
-/// Steps up are slow since a path may not carry them; one that was not taken because it was not wanted is another thing.
+/// Steps up are slow since a path may not carry them. One that was not taken since nobody wanted it is another thing.
 #[test]
 fn who_wants_more_again_gets_it_with_the_next_key_frame() {
     let mut stage = two_encodings([PICTURE_BYTES / 4, PICTURE_BYTES]);
