@@ -48,7 +48,10 @@ fn an_operator_lists_mutes_removes_and_closes() {
     let room = Room::open(&server, "r");
     let _ = room.produce(&room.join("ann"), Kind::Opus);
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    assert!(words(&done(&socket, &["rooms"])).windows(2).any(|two| two == ["r", "0"]));
+    let is_listed = |row: [&str; 3]| words(&done(&socket, &["rooms"])).windows(3).any(|words| words == row);
+    assert!(is_listed(["r", "normal", "0"]));
+    done(&socket, &["priority", "r", "high"]);
+    assert!(is_listed(["r", "high", "0"]));
     assert!(words(&done(&socket, &["peers", "r"])).windows(2).any(|two| two == ["ann", "broadcaster"]));
     let is_paused = || server.stats()["producers"][0]["paused"].clone();
     assert_eq!(done(&socket, &["mute", "r", "ann", "audio"]), "ann: audio muted\n");
