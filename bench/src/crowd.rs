@@ -112,7 +112,7 @@ pub fn run(args: &CrowdArgs) -> anyhow::Result<()> {
     let (joined, crowd) = runtime.block_on(join_all(args, &common))?;
     let after = launched.held().context("the server has ended")?;
     let workers = server.counters()?.cpu.unwrap_or_default().saturating_sub(workers_before);
-    runtime.block_on(tokio::time::sleep(REST));
+    runtime.block_on(async { tokio::time::sleep(REST).await });
     let grown = launched.held().context("the server has ended")?.resident_bytes.saturating_sub(before.resident_bytes);
     drop(crowd);
     let control = after.cpu.saturating_sub(before.cpu).saturating_sub(workers);
