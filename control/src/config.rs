@@ -8,6 +8,7 @@ mod http;
 mod renew;
 mod role;
 mod telling;
+mod url;
 mod webhooks;
 mod webrtc;
 mod words;

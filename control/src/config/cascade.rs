@@ -1,15 +1,16 @@
 //! What the operator may set about other machines.
 
 use clap::Parser;
-use hyper::Uri;
 use serde::{Deserialize, Serialize};
 
+use super::url::{MAX_BYTES, fault_of_base};
 use super::{Config, ConfigError, set, set_list};
 
 /// Each is asked for every room that viewers miss.
 const MAX_MACHINES: usize = 16;
 const MIN_TOKEN_BYTES: usize = 32;
-const MAX_BYTES: usize = 1_024;
+/// Why a URL has none.
+const NO_USER: &str = "must not have a user and a password: cascade.token is shown";
 
 /// Machines whose rooms have viewers here, and that have viewers of rooms here.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +51,7 @@ impl Config {
             return wrong(format!("cascade.machines has {} URLs, and {MAX_MACHINES} is the most", machines.len()));
         }
         for (index, url) in machines.iter().enumerate() {
-            if let Some(cause) = fault(url) {
+            if let Some(cause) = fault_of_base(url, NO_USER) {
                 return wrong(format!("cascade.machines, the URL number {}: {cause}", index + 1));
             }
             if machines.iter().take(index).any(|before| before == url) {
@@ -77,22 +78,6 @@ impl Config {
             return wrong("cascade.token is set: set rtc.listen_ips, where the other machines reach this one".into());
         }
         Ok(())
-    }
-}
-
-/// What is wrong with a URL.
-fn fault(url: &str) -> Option<&'static str> {
-    if url.len() > MAX_BYTES {
-        return Some("is longer than 1024 characters");
-    }
-    let Ok(uri) = url.parse::<Uri>() else { return Some("is no URL") };
-    match (uri.scheme_str(), uri.authority()) {
-        (Some("http" | "https"), Some(at)) if at.as_str().contains('@') => {
-            Some("must not have a user and a password: cascade.token is shown")
-        }
-        (Some("http" | "https"), Some(_)) if uri.query().is_some() => Some("must not have a query"),
-        (Some("http" | "https"), Some(at)) if !at.host().is_empty() => None,
-        _ => Some("must begin with http:// or https:// and a host"),
     }
 }
 

@@ -1,13 +1,14 @@
 //! What the operator may set about what the server tells of itself: its log, and traces.
 
 use clap::Parser;
-use hyper::Uri;
 use serde::{Deserialize, Serialize};
 
+use super::url::fault_of_base;
 use super::{Config, ConfigError, set};
 use crate::settings::{LogFormat, Span};
 
-const MAX_BYTES: usize = 1_024;
+/// Why a URL has none.
+const NO_USER: &str = "must not have a user and a password: give headers by OTEL_EXPORTER_OTLP_HEADERS";
 
 /// The usage log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +73,7 @@ impl Telemetry {
         if self.otlp_endpoint.is_empty() {
             return Ok(());
         }
-        if let Some(cause) = fault(&self.otlp_endpoint) {
+        if let Some(cause) = fault_of_base(&self.otlp_endpoint, NO_USER) {
             return Err(ConfigError(format!("telemetry.otlp_endpoint {cause}")));
         }
         match cfg!(feature = "otlp") {
@@ -82,22 +83,6 @@ impl Telemetry {
                  `--features otlp`",
             ),
         }
-    }
-}
-
-/// What is wrong with a URL. The URL itself may be a secret.
-fn fault(url: &str) -> Option<&'static str> {
-    if url.len() > MAX_BYTES {
-        return Some("is longer than 1024 characters");
-    }
-    let Ok(uri) = url.parse::<Uri>() else { return Some("is no URL") };
-    match (uri.scheme_str(), uri.authority()) {
-        (Some("http" | "https"), Some(at)) if at.as_str().contains('@') => {
-            Some("must not have a user and a password: give headers by OTEL_EXPORTER_OTLP_HEADERS")
-        }
-        (Some("http" | "https"), Some(_)) if uri.query().is_some() => Some("must not have a query"),
-        (Some("http" | "https"), Some(at)) if !at.host().is_empty() => None,
-        _ => Some("must begin with http:// or https:// and a host"),
     }
 }
 

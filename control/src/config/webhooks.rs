@@ -1,16 +1,17 @@
 //! What the operator may set about webhooks.
 
 use clap::Parser;
-use hyper::Uri;
 use serde::{Deserialize, Serialize};
 
+use super::url::{MAX_BYTES, fault};
 use super::{Config, ConfigError, set, set_list};
 
 /// Each is sent every event.
 const MAX_URLS: usize = 8;
 /// RFC 7518 section 3.2: a key of HMAC-SHA256 has 256 bits at least.
 const MIN_SECRET_BYTES: usize = 32;
-const MAX_BYTES: usize = 1_024;
+/// Why a URL has none.
+const NO_USER: &str = "must not have a user and a password: events are signed";
 
 /// Who is told of events by HTTP.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +41,7 @@ impl Webhooks {
         }
         for (index, url) in self.urls.iter().enumerate() {
             let place = format!("webhooks.urls, the URL number {}", index + 1);
-            if let Some(cause) = fault(url) {
+            if let Some(cause) = fault(url, NO_USER) {
                 return wrong(format!("{place}: {cause}"));
             }
             if self.urls.iter().take(index).any(|before| before == url) {
@@ -56,21 +57,6 @@ impl Webhooks {
                  gives"
             )),
         }
-    }
-}
-
-/// What is wrong with a URL. The URL itself may be a secret.
-fn fault(url: &str) -> Option<&'static str> {
-    if url.len() > MAX_BYTES {
-        return Some("is longer than 1024 characters");
-    }
-    let Ok(uri) = url.parse::<Uri>() else { return Some("is no URL") };
-    match (uri.scheme_str(), uri.authority()) {
-        (Some("http" | "https"), Some(at)) if at.as_str().contains('@') => {
-            Some("must not have a user and a password: events are signed")
-        }
-        (Some("http" | "https"), Some(at)) if !at.host().is_empty() => None,
-        _ => Some("must begin with http:// or https:// and a host"),
     }
 }
 
