@@ -80,8 +80,8 @@ fn one_thread(criterion: &mut Criterion) {
     }
 }
 
-/// Sends so many batches to a worker on another core. The time until all have been taken.
-fn between_cores(batch: u16, batches: u64) -> Duration {
+/// Sends so many batches to a worker on another core, that of the reader. The time until all have been taken.
+fn between_cores(reader: u32, batch: u16, batches: u64) -> Duration {
     let mesh = Mesh::new(2).expect("memory");
     let (taken, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let (mut from, end) = join(&mesh, 0);
@@ -90,7 +90,7 @@ fn between_cores(batch: u16, batches: u64) -> Duration {
         let (taken, is_over) = (Arc::clone(&taken), Arc::clone(&is_over));
         let (mesh, counted, ended) = (&mesh, Arc::clone(&taken), Arc::clone(&is_over));
         scope.spawn(move || {
-            cpu::pin(cpu::last_core().expect("cores")).expect("pinned");
+            cpu::pin(reader).expect("pinned");
             let (mut to, _) = join(mesh, 1);
             tell.send(()).expect("it is heard");
             while !ended.load(Ordering::Relaxed) {
@@ -121,7 +121,9 @@ fn between_cores(batch: u16, batches: u64) -> Duration {
 }
 
 fn two_cores(criterion: &mut Criterion) {
-    if cpu::last_core().expect("cores") == 0 {
+    // Looked up before this thread is pinned: from then on it, and every thread that it starts, knows its own core alone.
+    let reader = cpu::last_core().expect("cores");
+    if reader == 0 {
         return;
     }
     cpu::pin(0).expect("pinned");
@@ -130,7 +132,7 @@ fn two_cores(criterion: &mut Criterion) {
     for batch in BATCHES {
         group.throughput(Throughput::Elements(batch.into()));
         group.bench_function(BenchmarkId::from_parameter(batch), |bencher| {
-            bencher.iter_custom(|batches| between_cores(batch, batches));
+            bencher.iter_custom(|batches| between_cores(reader, batch, batches));
         });
     }
 }
