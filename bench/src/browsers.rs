@@ -1,6 +1,6 @@
 //! `corecast-bench browsers`: times that people notice, in Chromium and Firefox: from joining to the first picture, by
-//! mediasoup-client and by a session of WHEP for each publisher, step by step; and what a switch between layers looks
-//! like. The browsers are driven by `tests/mediasoup/times.mjs`.
+//! mediasoup-client and by a session of WHEP for each publisher, step by step; on the server's page; and what a switch
+//! between layers looks like. The browsers are driven by `tests/mediasoup/times.mjs`.
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::PathBuf;
@@ -31,6 +31,9 @@ pub struct BrowsersArgs {
     /// Measure the server that runs at this address (http://…); otherwise one is started from the binary beside this
     #[arg(long, value_name = "URL")]
     target: Option<String>,
+    /// Time the page of this server too, in turn with ours: of an earlier build, say, which runs at this address (http://…)
+    #[arg(long, value_name = "URL")]
+    beside: Option<String>,
 }
 
 /// Runs the subcommand: a line of JSON for each thing.
@@ -47,7 +50,9 @@ pub fn run(args: &BrowsersArgs) -> anyhow::Result<()> {
         }
     };
     let url = args.target.as_deref().or_else(|| launched.as_ref().map(Launched::url)).context("a server")?;
-    let wanted = json!({ "publishers": args.publishers, "rounds": args.rounds, "switches": args.switches }).to_string();
+    let BrowsersArgs { publishers, rounds, switches, beside, .. } = args;
+    let wanted =
+        json!({ "publishers": publishers, "rounds": rounds, "switches": switches, "beside": beside }).to_string();
     let mut node = Command::new("node");
     node.args(["times.mjs", url, &wanted]).current_dir(&args.modules);
     let status = node.status().with_context(|| format!("node in {}", args.modules.display()))?;

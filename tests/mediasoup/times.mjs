@@ -5,7 +5,7 @@ import puppeteer from 'puppeteer-core';
 import { build } from 'esbuild';
 
 const [, , SERVER, given = '{}'] = process.argv;
-const { publishers = 10, rounds = 10, switches = 10 } = JSON.parse(given);
+const { publishers = 10, rounds = 10, switches = 10, beside = null } = JSON.parse(given);
 
 const CHROMIUM = ['--no-sandbox', '--disable-gpu', '--use-fake-device-for-media-stream=fps=30', '--use-fake-ui-for-media-stream',
   '--autoplay-policy=no-user-gesture-required', '--disable-features=WebRtcHideLocalIpsWithMdns', '--allow-loopback-in-peer-connection'];
@@ -26,16 +26,17 @@ async function launch(browser) {
 }
 
 /** A page of the server's own origin, with nothing on it but our script; and what closes it. */
-async function open(browser) {
+async function open(browser, server = SERVER) {
   const context = await browser.createBrowserContext();
   const page = await context.newPage();
   page.on('pageerror', (error) => process.stderr.write(`uncaught: ${error}\n`));
-  await page.goto(`${SERVER}/status`);
+  await page.goto(`${server}/status`);
   await page.evaluate(script.text);
   const call = (method, ...args) => page.evaluate((wanted, args) => window.times[wanted](...args), method, args);
   return { call, close: () => context.close() };
 }
 
+const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const median = (values) => values.toSorted((one, other) => one - other)[Math.floor(values.length / 2)];
 const rounded = (value) => (value === null || value === undefined ? null : Math.round(value * 10) / 10);
 
@@ -52,6 +53,8 @@ async function joins(what, browser, room, count) {
   for (let round = 0; round < rounds; round++) {
     for (const way of Object.keys(seen)) {
       const viewer = await open(browser);
+      // So long after the one before that its key frame is of no use to this one, and the next may be asked for.
+      await rest(1_000);
       seen[way].push(await viewer.call(way, room, count));
       await viewer.close();
     }
@@ -61,12 +64,67 @@ async function joins(what, browser, room, count) {
   console.log(JSON.stringify({ what, publishers: count, rounds, whep, protoo, ratio: { first: ratio('first'), all: ratio('all') } }));
 }
 
+/** Looks from within a page how long after the click that joins each publisher's picture is there. */
+function watchTiles(count) {
+  const pictures = new Set();
+  window.pictures = new Promise((resolve) => {
+    const note = (video) => {
+      if (pictures.has(video)) return;
+      pictures.add(video);
+      video.requestVideoFrameCallback((at) => {
+        video.firstAt = at;
+        const shown = [...pictures].map(({ firstAt }) => firstAt).filter(Boolean);
+        if (shown.length === count) resolve({ first: Math.min(...shown) - window.joinedAt, all: Math.max(...shown) - window.joinedAt });
+      });
+    };
+    const look = () => document.querySelectorAll('#grid video').forEach(note);
+    document.addEventListener('DOMContentLoaded', () =>
+      new MutationObserver(look).observe(document.getElementById('grid'), { childList: true, subtree: true }));
+  });
+  document.addEventListener('click', () => { window.joinedAt ??= performance.now(); }, { capture: true });
+}
+
+/** Who only watches joins by the server's page. */
+async function joinByPage(browser, server, room, count) {
+  const context = await browser.createBrowserContext();
+  const page = await context.newPage();
+  await page.evaluateOnNewDocument(watchTiles, count);
+  await page.goto(`${server}/?room=${room}`);
+  await page.waitForSelector('#watch', { visible: true });
+  await rest(1_000);
+  await page.evaluate(() => document.getElementById('watch').click());
+  const times = await page.evaluate(() => window.pictures);
+  await context.close();
+  return times;
+}
+
+/** The page of one server, and of the other, in turn. */
+async function pages(browser, count) {
+  const servers = Object.entries({ page: SERVER, ...(beside ? { beside } : {}) });
+  const crowds = [];
+  for (const [, server] of servers) {
+    const crowd = await open(browser, server);
+    await crowd.call('publish', 'pages', count, SMALL);
+    crowds.push(crowd);
+  }
+  const seen = Object.fromEntries(servers.map(([name]) => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, server] of servers) seen[name].push(await joinByPage(browser, server, 'pages', count));
+  }
+  for (const crowd of crowds) await crowd.close();
+  const found = Object.fromEntries(Object.entries(seen).map(([name, all]) => [name, medians(all)]));
+  const ratio = (name) => Math.round((100 * found.page[name]) / found.beside[name]) / 100;
+  console.log(JSON.stringify({ what: 'pages, chromium', publishers: count, rounds, ...found,
+    ...(beside ? { ratio: { first: ratio('first'), all: ratio('all') } } : {}) }));
+}
+
 const chromium = await launch('chrome');
 try {
   const crowd = await open(chromium);
   await crowd.call('publish', 'many', publishers, SMALL);
   await joins('join, chromium', chromium, 'many', publishers);
   await crowd.close();
+  await pages(chromium, publishers);
 
   const one = await open(chromium);
   await one.call('publish', 'one', 1, SMALL);

@@ -89,14 +89,12 @@ async function enter(room, taken, times) {
   protoo = new Peer(new WebSocketTransport(url));
   const device = new Device();
   let recv;
-  let offers = Promise.resolve();
   protoo.on('request', (request, accept, reject) => {
     if (request.method !== 'newConsumer') return reject(403, 'not wanted');
     times.offered ??= now();
-    offers = offers.then(async () => {
-      const { consumerId: id, producerId, kind, rtpParameters, peerId } = request.data;
-      // As many applications do it, so that lips and voice of one go together.
-      const consumer = await recv.consume({ id, producerId, kind, rtpParameters, streamId: peerId });
+    const { consumerId: id, producerId, kind, rtpParameters, peerId } = request.data;
+    // One at once, as mediasoup-demo does it: the library takes what comes meanwhile into one description.
+    recv.consume({ id, producerId, kind, rtpParameters, streamId: peerId }).then((consumer) => {
       accept();
       consumers.set(id, consumer);
       taken(consumer);

@@ -244,6 +244,12 @@ impl Bench {
         Instant::from_nanos(u64::try_from(self.now.as_nanos()).expect("short"))
     }
 
+    /// The peers' clock.
+    #[must_use]
+    pub fn clock(&self) -> StdInstant {
+        self.started + self.now
+    }
+
     /// # Panics
     /// If the machine refuses.
     pub fn must(&mut self, command: &Command) {
@@ -358,7 +364,7 @@ impl Bench {
     /// # Panics
     /// If either refuses.
     pub fn join_unconnected(&mut self, number: u8, client: bool, version: DtlsVersion) -> Vec<u8> {
-        let at = self.started + self.now;
+        let at = self.clock();
         let own = address(number + 10, 5_000);
         let ice = Self::ice_of(number);
         let machine = Machine { addresses: &[address(1, 4_000)], ice: &ice, fingerprint: &self.fingerprint };
@@ -382,7 +388,7 @@ impl Bench {
     /// # Panics
     /// If str0m gives up.
     pub fn prompt(&mut self, number: usize) {
-        let at = self.started + self.now;
+        let at = self.clock();
         let peer = &mut self.peers[number - 1];
         peer.rtc.handle_input(Input::Timeout(at)).expect("goes on");
         peer.poll();
@@ -396,7 +402,7 @@ impl Bench {
         let end = self.now + span;
         while self.now < end {
             self.now += Duration::from_millis(1);
-            let at = self.started + self.now;
+            let at = self.clock();
             for number in 0..self.peers.len() {
                 let peer = &mut self.peers[number];
                 if peer.timeout <= at {
@@ -526,7 +532,7 @@ impl Bench {
     /// # Panics
     /// If it does not publish.
     pub fn send_media(&mut self, sequence: u64, payload: &[u8]) {
-        let at = self.started + self.now;
+        let at = self.clock();
         let mut api = self.peers[0].rtc.direct_api();
         let stream = api.stream_tx(&42.into()).expect("declared");
         let time = u32::try_from(sequence * 960 % (1 << 32)).expect("below");

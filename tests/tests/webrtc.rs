@@ -4,8 +4,14 @@
 use std::time::Duration;
 
 use corecast_tests::webrtc::Bench;
-use corecast_wire::{DtlsState, DtlsVersions, IceState};
+use corecast_wire::{
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, DtlsState, DtlsVersions, EncodingMapping, Fingerprint,
+    FingerprintAlgorithm, IceState, MediaKind, ObjectStats, PayloadTypeMapping, ProduceOptions, ProducerId, Reply,
+    RouterId, TransportId,
+};
 use str0m::config::DtlsVersion;
+use str0m::media::Mid;
+use str0m::rtp::RtpWrite;
 
 /// What peer 1 sends reaches peer 2, over the versions and roles given; `detail` is what the two agreed on.
 fn publishes_and_watches(versions: DtlsVersions, client: bool, theirs: DtlsVersion, detail: &str) {
@@ -90,4 +96,73 @@ fn a_transports_own_consent_timeout_counts() {
         bench.run(Duration::from_secs(silent_s));
         assert_eq!(bench.state_of(1).0, state, "{own:?} after {silent_s} s");
     }
+}
+
+/// How often the publisher of the only producer has been asked for a key frame.
+fn asked(bench: &mut Bench) -> u64 {
+    let Ok(Reply::Stats(page)) = bench.ask(&Command::Stats { from: None }) else { panic!("another reply") };
+    let producers = page.objects.iter().filter_map(|object| match object {
+        ObjectStats::Producer(producer) => Some(producer.streams.iter().map(|stream| stream.pli_count).sum::<u64>()),
+        _ => None,
+    });
+    producers.sum()
+}
+
+/// Peer 1 sends a picture of VP8 in one packet.
+fn send_picture(bench: &mut Bench, sequence: u64, picture: &[u8]) {
+    let at = bench.clock();
+    let mut api = bench.peers[0].rtc.direct_api();
+    let stream = api.stream_tx(&43.into()).expect("declared");
+    stream.write_rtp(RtpWrite::new(96.into(), sequence.into(), 3_000 * sequence as u32, at, picture));
+    bench.prompt(1);
+    bench.run(Duration::from_millis(20));
+}
+
+/// The handshake and the key frame take their time together: it is asked for as soon as somebody is to watch, once, and
+/// history has it when there are keys. As in mediasoup-demo the consumer is paused until the receiver has set it up.
+#[test]
+fn for_who_has_not_connected_yet_a_key_frame_is_asked_for() {
+    const KEY_FRAME: [u8; 5] = [0x10, 0x00, 0x9d, 0x01, 0x2a];
+    let mut bench = Bench::new(DtlsVersions::V12);
+    bench.join(1, true, DtlsVersion::Dtls12);
+    let codec = CodecMapping { payload_type: 96, mapped_payload_type: 101, codec: Codec::Vp8, clock_rate_hz: 90_000 };
+    let encodings = vec![EncodingMapping::announced(43)];
+    let options = ProduceOptions { pli: true, ..ProduceOptions::new(MediaKind::Video, vec![codec], encodings) };
+    bench.must(&Command::Produce { transport: TransportId(1), producer: ProducerId(1), options });
+    bench.peers[0].rtc.direct_api().declare_stream_tx(43.into(), None, Mid::from("0"), None);
+    bench.run(Duration::from_secs(2));
+    send_picture(&mut bench, 1, &KEY_FRAME);
+    bench.run(Duration::from_secs(1));
+
+    let consume = |number: u8| {
+        let mapped = vec![PayloadTypeMapping { router: 101, receiver: 96 }];
+        let options = ConsumeOptions { paused: true, ..ConsumeOptions::new(4_343, mapped, "one".to_owned()) };
+        let (transport, consumer) = (TransportId(number.into()), ConsumerId(number.into()));
+        Command::Consume { transport, consumer, producer: ProducerId(1), options }
+    };
+    let resume = |number: u8| Command::PauseConsumer { consumer: ConsumerId(number.into()), paused: false };
+
+    // None comes, and nobody is there who could be sent it.
+    bench.create_transport(RouterId(1), 3);
+    bench.must(&consume(3));
+    assert_eq!(asked(&mut bench), 1);
+    bench.must(&resume(3));
+    bench.run(Duration::from_secs(5));
+    assert_eq!(asked(&mut bench), 1);
+
+    let theirs = bench.join_unconnected(2, true, DtlsVersion::Dtls12);
+    bench.peers[1].rtc.direct_api().expect_stream_rx(4_343.into(), None, Mid::from("0"), None);
+    bench.must(&consume(2));
+    bench.must(&resume(2));
+    assert_eq!(asked(&mut bench), 2);
+    bench.connect(2, true, vec![Fingerprint { algorithm: FingerprintAlgorithm::Sha256, value: theirs }]);
+    while bench.state_of(2).0 == IceState::New {
+        bench.run(Duration::from_millis(1));
+    }
+    assert_ne!(bench.state_of(2).1, DtlsState::Connected);
+    send_picture(&mut bench, 2, &KEY_FRAME);
+    bench.run(Duration::from_millis(400));
+    assert_eq!(bench.state_of(2).1, DtlsState::Connected);
+    assert_eq!(bench.peers[1].received, [KEY_FRAME]);
+    assert_eq!(asked(&mut bench), 2);
 }

@@ -12,18 +12,41 @@ use crate::transport::Flow;
 impl Worker {
     /// A consumer needs a key frame: the newest one of history if it has none yet and that will do, else the next.
     pub(crate) fn want_key_frame_for(&mut self, now: Instant, key: ConsumerKey, outbox: &mut Outbox) {
-        let Some(consumer) = self.consumers.get(key).filter(|one| one.has_key_frames() && !one.is_paused()) else {
+        let Some(consumer) = self.consumers.get(key).filter(|one| one.has_key_frames()) else { return };
+        let stream = consumer.decoded_stream();
+        if self.is_joining(consumer) {
+            // It may still be paused until its receiver has set it up.
+            if !self.has_key_frame(now, stream) && !self.is_asked(now, stream) {
+                self.want_key_frame(now, stream, outbox);
+            }
             return;
-        };
-        // Asked for too early, it would come in vain; a packet that finds the consumer waiting asks again.
-        if !self.is_connected(consumer) {
+        }
+        // Where there is no path, it would come in vain; a packet that finds the consumer waiting asks again.
+        if consumer.is_paused() || !self.is_connected(consumer) {
             return;
         }
         if self.gop_replay_of(now, key).is_some() {
             self.starting.push(key);
         } else {
-            self.want_key_frame(now, consumer.decoded_stream(), outbox);
+            self.want_key_frame(now, stream, outbox);
         }
+    }
+
+    /// Whether a key frame has been asked for that may still come.
+    fn is_asked(&mut self, now: Instant, stream: StreamKey) -> bool {
+        self.streams.get_mut(stream).is_some_and(|stream| stream.key_frames().is_under_way(now))
+    }
+
+    /// Whether the receiver is about to connect for the first time. A key frame that is asked for now comes meanwhile,
+    /// and history has it for the moment at which there are keys.
+    fn is_joining(&self, consumer: &Consumer) -> bool {
+        let transport = self.transports.get(consumer.transport());
+        transport.is_some_and(|transport| transport.webrtc().is_some() && transport.security().is_none())
+    }
+
+    /// Whether history has a key frame with which a receiver may begin.
+    fn has_key_frame(&self, now: Instant, stream: StreamKey) -> bool {
+        self.streams.get(stream).is_some_and(|stream| stream.since_key_frame(now, &self.history).is_some())
     }
 
     /// What a consumer that has sent nothing yet can begin with, of what came before it did.
@@ -109,7 +132,11 @@ impl Worker {
                 traces::tell_of_producer(&mut self.events, producer, kind, trace);
             }
             let mut subscribers = stream.subscribers().iter().filter_map(|(one, _)| self.consumers.get(*one));
-            let is_awaited = subscribers.any(|subscriber| subscriber.awaits_key_frame_of(*key));
+            // Not again for who may never connect.
+            let is_awaited = subscribers.any(|subscriber| {
+                let transport = self.transports.get(subscriber.transport());
+                subscriber.awaits_key_frame_of(*key) && transport.is_some_and(|one| one.path(Flow::Rtp).is_some())
+            });
             stream.key_frames().sent(now, is_awaited);
             if let Some(at) = stream.key_frames().due() {
                 stream.key_frame_deadline().arm(&mut self.timers, at, Timer::KeyFrame(*key));
