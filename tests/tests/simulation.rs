@@ -206,9 +206,11 @@ fn who_joins_late_under_loss_gets_what_it_misses() {
         in_time +=
             late.delays_ns.iter().filter(|(_, delay)| delay.is_some_and(|ns| ns <= three_round_trips_ns)).count();
         // str0m asks for the last hundred packets, three or four times in that while. What never came was answered as
-        // often as it was asked for here, and lost each time.
+        // often as it was asked for here, and lost each time; or once, if it was asked for several times within a round
+        // trip: while who joined catches up, packets come so fast that the hundred are over.
         for (lost, _) in late.delays_ns.iter().filter(|(_, delay)| delay.is_none()) {
-            assert_eq!(lost.answered, lost.asked, "seed {seed}: {lost:?}");
+            let catches_up = lost.left_ns < 6_000_000_000 && lost.answered == 1;
+            assert!(catches_up || lost.answered == lost.asked, "seed {seed}: {lost:?}");
         }
     }
     println!("{in_time} of {all} packets within three round trips");
