@@ -10,6 +10,8 @@
 //! remembered. No number is ever given to two packets: the sequence number is the SRTP index, and sealing other bytes
 //! under the same index breaks GCM.
 
+use std::ops::Range;
+
 use corecast_wire::{ConsumerId, Discard};
 
 use crate::codec::Change;
@@ -338,6 +340,12 @@ impl Numbering {
             end = segment.first_out;
         }
         None
+    }
+
+    /// The first packet that it sent, as the stream numbers it, and all numbers so far; until another segment begins.
+    pub(crate) fn beginning(&self, withheld: &Withheld) -> Option<(u64, Range<u64>)> {
+        let segment = Some(&self.segment).filter(|segment| !segment.is_none() && self.older.is_empty())?;
+        Some((segment.sequence(segment.first_out, withheld)?, segment.first_out..self.next_out.get()))
     }
 
     /// The segments that there have been, newest first.

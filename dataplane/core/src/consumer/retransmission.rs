@@ -1,5 +1,6 @@
 //! Packets that a consumer repeats: on which stream, how often, and how much of them.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use corecast_wire::{ConsumerId, RtxOptions};
@@ -39,6 +40,8 @@ pub(super) struct Retransmissions {
     sent_bytes: u64,
     packets: u64,
     rtx: Option<Rtx>,
+    /// The beginning has been repeated.
+    is_beginning_repeated: bool,
     recent: Option<Box<[Retransmitted; RETRANSMIT_MEMORY]>>,
 }
 
@@ -46,6 +49,14 @@ impl Consumer {
     /// Where a number belongs that has left, or would have left.
     pub(crate) fn locate(&self, out: u16) -> Option<Located> {
         self.numbering.locate(out)
+    }
+
+    /// Numbers of all that it has sent since a key frame with which it began, the stream's packet `first`. Once.
+    pub(crate) fn take_beginning(&mut self, first: u64, stream: &Stream) -> Option<Range<u64>> {
+        let (began, numbers) = self.numbering.beginning(stream.withheld())?;
+        let is_it = began == first && !self.retransmissions.is_beginning_repeated;
+        self.retransmissions.is_beginning_repeated |= is_it;
+        is_it.then_some(numbers)
     }
 
     /// Whether padding may leave on its retransmission stream, and its receiver can say what came of it.
@@ -76,7 +87,14 @@ impl Retransmissions {
             payload_types: rtx.payload_types.clone(),
             next_out: Word::new(u64::from(rtx.first_sequence)),
         });
-        Self { allowance_bytes: ALLOWANCE_BYTES, sent_bytes: 0, packets: 0, rtx, recent: None }
+        Self {
+            allowance_bytes: ALLOWANCE_BYTES,
+            sent_bytes: 0,
+            packets: 0,
+            rtx,
+            is_beginning_repeated: false,
+            recent: None,
+        }
     }
 
     /// Keeps the retransmission stream's next number among the worker's words.

@@ -156,6 +156,10 @@ impl Worker {
         };
         consumer.feedback_mut().count_key_frame_request(fir);
         let key = consumer.decoded_stream();
+        if consumer_key.is_some_and(|key| self.repeat_beginning(now, key, outbox)) {
+            return;
+        }
+        let Some(consumer) = consumer_key.and_then(|key| self.consumers.get_mut(key)) else { return };
         // One that comes anyway costs nobody anything.
         let is_free = consumer.awaits_key_frame_of(key)
             || self.streams.get_mut(key).is_some_and(|stream| stream.key_frames().is_under_way(now));

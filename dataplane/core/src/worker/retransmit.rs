@@ -15,6 +15,27 @@ use crate::key::ConsumerKey;
 use crate::time::Instant;
 
 impl Worker {
+    /// A receiver asks for a key frame that has just been sent one. Some drop what comes in the first milliseconds after
+    /// the handshake (Firefox 153 does, of pictures): what the consumer began with is repeated, once, if history has it and
+    /// it is recent enough to begin with. False if there is nothing to repeat.
+    pub(crate) fn repeat_beginning(&mut self, now: Instant, key: ConsumerKey, outbox: &mut Outbox) -> bool {
+        let Some(consumer) = self.consumers.get_mut(key) else { return false };
+        let Some(stream) = self.streams.get(consumer.decoded_stream()) else { return false };
+        let Some(packets) = stream.since_key_frame(now, &self.history) else { return false };
+        let Some(numbers) = consumer.take_beginning(packets.start, stream) else { return false };
+        let mut repeated = false;
+        for out in numbers {
+            #[expect(clippy::cast_possible_truncation, reason = "as it is on the wire")]
+            match self.retransmit(now, key, out as u16, outbox) {
+                Ok(()) => repeated = true,
+                // The receiver will miss the rest, and ask for it.
+                Err(Discard::OutboxFull) => break,
+                Err(_) => {}
+            }
+        }
+        repeated
+    }
+
     /// Repeats packet `out` (as the receiver numbers it) to a consumer.
     pub(crate) fn retransmit(
         &mut self,

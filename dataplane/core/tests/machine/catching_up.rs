@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use corecast_core::Forward;
+use corecast_core::rtcp::{self, Packet, Writer};
 use corecast_core::rtp::RtpView;
 use corecast_wire::{Command, ConsumeOptions, ConsumerId, ProducerId, SpatialLayer};
 
@@ -54,6 +55,43 @@ fn it_gets_what_has_come_since_the_key_frame_and_then_what_comes() {
     arrive(&mut bed, 7, DELTA_FRAME);
     arrive(&mut bed, 4, DELTA_FRAME);
     assert_eq!(got(&mut bed), (vec![(16, 7), (13, 4)], false));
+}
+
+/// Receiver 1 asks for a key frame: numbers of what it is sent for it, and how often the producer is asked.
+fn ask(bed: &mut Bed) -> (Vec<u16>, usize) {
+    let mut bytes = [0; 64];
+    let mut writer = Writer::new(&mut bytes);
+    assert!(writer.push_pli(9, 21));
+    let len = writer.len();
+    bed.arrive(path(1), &bytes[..len]);
+    let is_asked =
+        |bytes: &[u8]| rtcp::parse(bytes).is_ok_and(|mut all| all.any(|one| matches!(one, Packet::Pli { .. })));
+    let sent = bed.sent();
+    let asked = sent.iter().filter(|(to, bytes)| *to == remote(0) && is_asked(bytes)).count();
+    (sent.iter().filter(|(to, _)| *to == remote(1)).map(|(_, bytes)| numbers(bytes).0).collect(), asked)
+}
+
+/// Firefox drops the pictures that come in the first milliseconds after the handshake.
+#[test]
+fn who_asks_for_a_key_frame_at_once_gets_the_one_that_it_began_with_again() {
+    let mut bed = bed(3);
+    bed.consume(1, 21).expect("new");
+    assert_eq!(got(&mut bed), (vec![(10, 1), (11, 2), (12, 3)], false));
+    arrive(&mut bed, 4, DELTA_FRAME);
+    assert_eq!(got(&mut bed), (vec![(13, 4)], false));
+    bed.now = bed.now + Duration::from_millis(60);
+    assert_eq!(ask(&mut bed), (vec![10, 11, 12, 13], 0));
+    // Whatever it misses now is something else.
+    assert_eq!(ask(&mut bed), (vec![], 1));
+}
+
+#[test]
+fn who_asks_for_a_key_frame_later_gets_the_next() {
+    let mut late = bed(3);
+    late.consume(1, 21).expect("new");
+    late.sent();
+    late.now = late.now + Duration::from_millis(501);
+    assert_eq!(ask(&mut late), (vec![], 1));
 }
 
 #[test]
