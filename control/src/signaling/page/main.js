@@ -22,6 +22,7 @@ import { Media } from "./media.js";
 import { Notices } from "./notices.js";
 import { REACTIONS } from "./talk.js";
 import { Grid } from "./tiles.js";
+import { receivingOffer } from "./transports.js";
 
 const JOINED = "corecast.joined";
 const LOBBY_AFTER_MS = 700;
@@ -301,6 +302,8 @@ async function start() {
   listen();
   prepareKeys();
   setView("grid");
+  // The browser's WebRTC begins while one is in the lobby.
+  receivingOffer().catch(() => {});
   const room = query.get("room");
   const rejoins = before.room && before.room === room;
   if (rejoins) Object.assign(media, { cameraOn: before.cameraOn, microphoneOn: before.microphoneOn });

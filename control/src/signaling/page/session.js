@@ -374,12 +374,13 @@ export class Session {
   /** All that does not wait for an answer is asked at once. */
   async #join(gone) {
     const { room, name, token, prepare, sent } = this.#what;
-    const servers = iceServers(room, token);
+    const [servers, receiving] = [iceServers(room, token), receivingOffer()];
+    receiving.catch(() => {});
     this.#signaling = await this.#open(gone);
     const request = (method, data) => this.#ask(method, data);
     const transport = (direction) => request("createWebRtcTransport", { appData: { direction } });
     const [{ routerRtpCapabilities: router }, above, below, offer, iceServerList] = await Promise.all([
-      request("getRouterRtpCapabilities"), transport("producer"), transport("consumer"), receivingOffer(), servers,
+      request("getRouterRtpCapabilities"), transport("producer"), transport("consumer"), receiving, servers,
     ]);
     if (this.#stopped) throw new Error("The page has left.");
     const changed = () => this.#what.changed();

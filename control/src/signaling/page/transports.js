@@ -7,6 +7,7 @@
 import { Refused } from "./http.js";
 import { sendable } from "./ortc.js";
 import { dataSection, describe, fingerprintsOf, rejected, rtpSection, sectionsOf } from "./sdp.js";
+import { sleep } from "./wait.js";
 
 const DESCRIPTOR = "#dependency-descriptor-rtp-header-extension";
 /** Name of the section of data channels on the way down, which is the first. */
@@ -81,6 +82,11 @@ class Transport {
   describe(setup, sections) {
     this.#version += 1;
     return describe({ remote: this.#remote, version: this.#version, setup, sections });
+  }
+
+  /** Settles when the server has answered that; undefined before it was told. */
+  get connected() {
+    return this.#connecting;
   }
 
   /** Tells the server, once, the certificate that this description names. The browser is the client of DTLS. */
@@ -189,9 +195,10 @@ export class ReceiveTransport extends Transport {
   #slots = [];
   #pending = null;
 
-  /** Begins the handshake, before there is anything to receive. */
-  open() {
-    return this.change(() => this.negotiate());
+  /** Begins the handshake, before there is anything to receive. Throws if the server refuses it. */
+  async open() {
+    await this.change(() => this.negotiate());
+    await this.connected;
   }
 
   /**
@@ -230,7 +237,9 @@ export class ReceiveTransport extends Transport {
 
   /** One negotiation for all that comes at once. */
   #soon() {
-    this.#pending ??= this.change(() => {
+    this.#pending ??= this.change(async () => {
+      // What the server has offered meanwhile is taken with it.
+      await sleep(0);
       this.#pending = null;
       return this.negotiate();
     });
@@ -247,7 +256,8 @@ export class ReceiveTransport extends Transport {
     await pc.setLocalDescription(answer);
     // A section that both sides have rejected may be used again (RFC 8829 section 5.2.2).
     for (const slot of closing) slot.state = "closed";
-    await this.connect(answer.sdp);
+    // Nothing that follows waits for the server's word: open() does.
+    this.connect(answer.sdp).catch(() => {});
   }
 }
 
@@ -272,8 +282,18 @@ function askForDescriptor(transceiver) {
   transceiver.setHeaderExtensionsToNegotiate(extensions);
 }
 
-/** This browser's offer to receive sound and pictures. */
-export async function receivingOffer() {
+let receiving = null;
+
+/** This browser's offer to receive sound and pictures. It is the same each time, and made once. */
+export function receivingOffer() {
+  receiving ??= makeReceivingOffer().catch((error) => {
+    receiving = null;
+    throw error;
+  });
+  return receiving;
+}
+
+async function makeReceivingOffer() {
   const pc = new RTCPeerConnection();
   try {
     pc.addTransceiver("audio", { direction: "recvonly" });
