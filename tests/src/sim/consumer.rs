@@ -19,6 +19,8 @@ use super::svc::checker::{Figures, Left, check_layers};
 /// A consumer that begins with packets of history is sent them three times as fast as they came, and what comes
 /// meanwhile after them: within this time it has caught up.
 const CATCH_UP_NS: u64 = 500_000_000;
+/// Age of a key frame of history with which a receiver may begin, at most.
+const BEGINNING_NS: u64 = 500_000_000;
 
 /// A packet waits from the round that has it on, and is seen to wait when the round is over, so much later at most.
 const EARLY_NS: u64 = 100_000_000;
@@ -301,7 +303,7 @@ impl Consumer {
             Some(highest) => extend(highest, header.sequence_number),
             None => u64::from(header.sequence_number),
         };
-        let era = match (source.plan.svc, self.late_era(index, sequence)) {
+        let era = match (source.plan.svc, self.late_era(index, sequence, seen.now_ns)) {
             (Some(svc), _) => self.take_layer(svc, source, (index, sequence), seen)?,
             (None, Some(era)) => era,
             (None, None) => self.advance(source, index, sequence)?,
@@ -355,9 +357,10 @@ impl Consumer {
 
     /// The era of a packet that fills a hole which an earlier one left: it was late, or withheld until it was asked
     /// for.
-    fn late_era(&self, index: u64, sequence: u64) -> Option<u32> {
+    fn late_era(&self, index: u64, sequence: u64, now_ns: u64) -> Option<u32> {
         let before_this_era = self.era.synced.is_some_and(|(first, _)| index < first);
-        let asked = self.asked_holes.contains(&sequence);
+        let is_beginning = self.options.nack && self.begun_ns.is_some_and(|begun| now_ns <= begun + BEGINNING_NS);
+        let asked = is_beginning || self.asked_holes.contains(&sequence);
         let (last, before) = self.sent.range(..index).next_back()?;
         let (_, after) = self.sent.range(index..).next().filter(|_| before_this_era || asked)?;
         // Nothing may have left of an era in between: all of it waited, and was given up.
@@ -411,11 +414,20 @@ impl Consumer {
         Ok(())
     }
 
+    /// How often a packet may be repeated without being asked for: once if it is of the beginning, for a receiver that asks
+    /// for a key frame soon after.
+    fn repeats_of_beginning(&self, index: u64) -> u32 {
+        let left = self.sent.get(&index).map(|out| out.left_ns);
+        let is_near = left.zip(self.begun_ns).is_some_and(|(left, begun)| left <= begun + BEGINNING_NS);
+        u32::from(is_near && self.options.nack)
+    }
+
     fn saw_again(&mut self, index: u64, seen: &Seen<'_>) -> Result<Kind, Broken> {
         let rtx = self.options.rtx.is_some();
+        let beginning = self.repeats_of_beginning(index);
         let Some(out) = self.sent.get_mut(&index) else { return Ok(Kind::Repeated) };
         check!(fingerprint(seen.whole) == out.whole, "repeated packet {index} with other bytes");
-        check!(out.repeats < out.asked, "sent packet {index} again, {} times asked for", out.asked);
+        check!(out.repeats < out.asked + beginning, "sent packet {index} again, {} times asked for", out.asked);
         check!(!rtx, "repeated packet {index} although there is a retransmission stream");
         out.repeats += 1;
         Ok(Kind::Repeated)
@@ -436,6 +448,7 @@ impl Consumer {
         });
         check!(Some(header.payload_type) == expected, "retransmission of type {}", header.payload_type);
         self.check_rtx_number(header)?;
+        let beginning = self.repeats_of_beginning(index);
         let Some(out) = self.sent.get_mut(&index) else {
             // It was late, or withheld until it was asked for.
             let sequence = extend(self.highest.unwrap_or_default(), u16::from_be_bytes(*original));
@@ -445,13 +458,13 @@ impl Consumer {
                 let seen = Seen { payload: media, ..*seen };
                 return self.take_layer(svc, source, (index, sequence), &seen).map(|_| Kind::Retransmission);
             }
-            let Some(era) = self.late_era(index, sequence) else {
+            let Some(era) = self.late_era(index, sequence, seen.now_ns) else {
                 return Err(format!("retransmitted packet {index}, which never left"));
             };
             return self.check_place(index, sequence, era).map(|()| Kind::Retransmission);
         };
         check!(low16(out.sequence) == u16::from_be_bytes(*original), "retransmitted {index} under a wrong number");
-        check!(out.repeats < out.asked, "retransmitted packet {index}, {} times asked for", out.asked);
+        check!(out.repeats < out.asked + beginning, "retransmitted packet {index}, {} times asked for", out.asked);
         out.repeats += 1;
         Ok(Kind::Retransmission)
     }

@@ -343,8 +343,12 @@ impl Numbering {
     }
 
     /// The first packet that it sent, as the stream numbers it, and all numbers so far; until another segment begins.
+    /// `None` if layers are withheld: then not all of them have left.
     pub(crate) fn beginning(&self, withheld: &Withheld) -> Option<(u64, Range<u64>)> {
         let segment = Some(&self.segment).filter(|segment| !segment.is_none() && self.older.is_empty())?;
+        if segment.column != Column::NONE {
+            return None;
+        }
         Some((segment.sequence(segment.first_out, withheld)?, segment.first_out..self.next_out.get()))
     }
 

@@ -19,7 +19,7 @@ impl Worker {
     /// the handshake (Firefox 153 does, of pictures): what the consumer began with is repeated, once, if history has it and
     /// it is recent enough to begin with. False if there is nothing to repeat.
     pub(crate) fn repeat_beginning(&mut self, now: Instant, key: ConsumerKey, outbox: &mut Outbox) -> bool {
-        let Some(consumer) = self.consumers.get_mut(key) else { return false };
+        let Some(consumer) = self.consumers.get_mut(key).filter(|one| one.takes_nacks()) else { return false };
         let Some(stream) = self.streams.get(consumer.decoded_stream()) else { return false };
         let Some(packets) = stream.since_key_frame(now, &self.history) else { return false };
         let Some(numbers) = consumer.take_beginning(packets.start, stream) else { return false };
