@@ -121,7 +121,7 @@ fn between_cores(reader: u32, batch: u16, batches: u64) -> Duration {
 }
 
 fn two_cores(criterion: &mut Criterion) {
-    // Looked up before this thread is pinned: from then on it, and every thread that it starts, knows its own core alone.
+    // Looked up before this thread is pinned: then it, and every thread that it starts, knows its own core alone.
     let reader = cpu::last_core().expect("cores");
     if reader == 0 {
         return;

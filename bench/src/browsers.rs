@@ -31,7 +31,7 @@ pub struct BrowsersArgs {
     /// Measure the server that runs at this address (http://…); otherwise one is started from the binary beside this
     #[arg(long, value_name = "URL")]
     target: Option<String>,
-    /// Time the page of this server too, in turn with ours: of an earlier build, say, which runs at this address (http://…)
+    /// Time the page of this server too (http://…), in turn with ours: that of an earlier build, say
     #[arg(long, value_name = "URL")]
     beside: Option<String>,
 }

@@ -414,8 +414,8 @@ impl Consumer {
         Ok(())
     }
 
-    /// How often a packet may be repeated without being asked for: once if it is of the beginning, for a receiver that asks
-    /// for a key frame soon after.
+    /// How often a packet may be repeated without being asked for: once if it is of the beginning, for a receiver that
+    /// asks for a key frame soon after.
     fn repeats_of_beginning(&self, index: u64) -> u32 {
         let left = self.sent.get(&index).map(|out| out.left_ns);
         let is_near = left.zip(self.begun_ns).is_some_and(|(left, begun)| left <= begun + BEGINNING_NS);
