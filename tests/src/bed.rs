@@ -15,10 +15,14 @@ use crate::server::Server;
 const INSIDE: &str = "CORECAST_TEST_BED";
 /// An address of the range for documentation (RFC 5737), which no machine has.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
-/// The shell stays as the first process of the namespace: it takes in orphans.
+/// The shell stays as the first process of the namespace: it takes in orphans. The devices make up no address of IPv6
+/// for themselves: it would come a second or two later, and a page that Chromium loads just then fails
+/// (ERR_NETWORK_CHANGED).
 const MAKE: &str = "set -e
 ip link set lo up
 ip link add d0 type veth peer name d1
+ip link set d0 addrgenmode none
+ip link set d1 addrgenmode none
 ip link set d1 up
 ip addr add 198.51.100.2/24 dev d0
 ip link set d0 up
