@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::Offer;
 use super::lines::is_token;
-use super::section::{Direction, Extension, Section, SectionKind};
+use super::section::{Direction, Extension, Rid, Section, SectionKind};
 use crate::ortc::{self, RtcpFeedback, RtpCodecParameters};
 
 /// The server takes trickled candidates (and has no use for them), and nominates as RFC 8445 has it.
@@ -55,8 +55,8 @@ pub(crate) struct AnsweredSection {
     pub(super) codecs: Vec<RtpCodecParameters>,
     /// Extensions in the offer's numbers, with the server's direction.
     pub(super) extensions: Vec<Extension>,
-    /// RIDs of the simulcast that the server receives.
-    pub(super) rids: Vec<String>,
+    /// Encodings of the simulcast that the server receives.
+    pub(super) rids: Vec<Rid>,
     /// Streams that the server sends.
     pub(super) sending: Option<Sending>,
 }
@@ -216,9 +216,12 @@ fn write_section(text: &mut String, section: &Section, answered: &AnsweredSectio
     }
     if !answered.rids.is_empty() {
         for rid in &answered.rids {
-            let _ = write!(text, "a=rid:{rid} recv\r\n");
+            let _ = write!(text, "a=rid:{} recv\r\n", rid.id);
         }
-        let _ = write!(text, "a=simulcast:recv {}\r\n", answered.rids.join(";"));
+        // What is offered as paused stays paused: Chromium 156 begins to send what the answer does not call so.
+        let name = |rid: &Rid| format!("{}{}", if rid.paused { "~" } else { "" }, rid.id);
+        let names: Vec<_> = answered.rids.iter().map(name).collect();
+        let _ = write!(text, "a=simulcast:recv {}\r\n", names.join(";"));
     }
     if let Some(sending) = &answered.sending {
         write_sending(text, sending);

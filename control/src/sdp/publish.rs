@@ -3,7 +3,7 @@
 use corecast_wire::MAX_ENCODINGS;
 use serde_json::{Map, Value};
 
-use super::section::{Direction, Extension, Section, SectionKind};
+use super::section::{Direction, Extension, Rid, Section, SectionKind};
 use super::{AnsweredSection, Offer, SdpError};
 use crate::ortc::{
     self, Kind, RtcpFeedback, RtcpParameters, RtpCodecParameters, RtpEncoding, RtpHeaderExtensionParameters,
@@ -161,19 +161,15 @@ fn extensions(section: &Section, kind: Kind) -> Vec<Extension> {
 }
 
 /// Simulcast, if its streams can be told apart: without the extension that carries RIDs the section sends one stream.
-fn rids(section: &Section, extensions: &[Extension]) -> Vec<String> {
+fn rids(section: &Section, extensions: &[Extension]) -> Vec<Rid> {
     let has = |uri: &str| extensions.iter().any(|extension| extension.uri == uri);
-    if section.rids.len() > 1 && has(ortc::RID) && has(ortc::MID) {
-        section.rids.iter().map(|rid| rid.id.clone()).collect()
-    } else {
-        Vec::new()
-    }
+    if section.rids.len() > 1 && has(ortc::RID) && has(ortc::MID) { section.rids.clone() } else { Vec::new() }
 }
 
-fn encodings(section: &Section, has_rtx: bool, rids: &[String]) -> Result<Vec<RtpEncoding>, SdpError> {
+fn encodings(section: &Section, has_rtx: bool, rids: &[Rid]) -> Result<Vec<RtpEncoding>, SdpError> {
     // SSRCs that stand beside RIDs do not matter: the packets themselves tell which stream is which.
     if !rids.is_empty() {
-        let encoding = |rid: &String| RtpEncoding { rid: Some(rid.clone()), ..RtpEncoding::default() };
+        let encoding = |rid: &Rid| RtpEncoding { rid: Some(rid.id.clone()), ..RtpEncoding::default() };
         return Ok(rids.iter().map(encoding).collect());
     }
     if section.rids.is_empty() && section.ssrcs.len() > MAX_ENCODINGS {

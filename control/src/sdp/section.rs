@@ -93,6 +93,8 @@ pub(crate) struct Extension {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rid {
     pub(crate) id: String,
+    /// It is not sent for now (`~`, RFC 8853 section 5.1).
+    pub(crate) paused: bool,
     /// Restrictions behind the direction (RFC 8851 section 5), as they stand.
     pub(crate) restrictions: String,
 }
@@ -334,7 +336,7 @@ fn extensions(attributes: Attributes<'_>, place: &Place) -> Result<Vec<Extension
     Ok(extensions)
 }
 
-/// What `a=simulcast` sends (RFC 8853 section 5.1): of alternatives the first, paused ones (`~`) like others.
+/// What `a=simulcast` sends (RFC 8853 section 5.1): of alternatives the first.
 fn simulcast(attributes: Attributes<'_>, place: &Place) -> Result<Vec<Rid>, SdpError> {
     let Some(attribute) = attributes.first("simulcast") else { return Ok(Vec::new()) };
     let words: Vec<_> = value(attribute).split(' ').filter(|word| !word.is_empty()).collect();
@@ -348,7 +350,7 @@ fn simulcast(attributes: Attributes<'_>, place: &Place) -> Result<Vec<Rid>, SdpE
     let mut rids: Vec<Rid> = Vec::new();
     for stream in sent.unwrap_or_default().split(';').filter(|_| sent.is_some()) {
         let id = stream.split(',').next().unwrap_or_default();
-        let id = id.strip_prefix('~').unwrap_or(id);
+        let (paused, id) = id.strip_prefix('~').map_or((false, id), |id| (true, id));
         if rids.iter().any(|rid| rid.id == id) {
             return Err(place.malformed(attribute, format!("RID {id:?} stands twice")));
         }
@@ -357,13 +359,14 @@ fn simulcast(attributes: Attributes<'_>, place: &Place) -> Result<Vec<Rid>, SdpE
                 "simulcast of more than {MAX_ENCODINGS} streams; send at most {MAX_ENCODINGS}"
             )));
         }
-        rids.push(rid(id, attributes).map_err(|cause| place.malformed(attribute, cause))?);
+        let restrictions = restrictions(id, attributes).map_err(|cause| place.malformed(attribute, cause))?;
+        rids.push(Rid { id: id.to_owned(), paused, restrictions });
     }
     Ok(rids)
 }
 
-/// The `a=rid` line of a stream that is sent (RFC 8851).
-fn rid(id: &str, attributes: Attributes<'_>) -> Result<Rid, String> {
+/// What the `a=rid` line of a stream that is sent (RFC 8851) says of it.
+fn restrictions(id: &str, attributes: Attributes<'_>) -> Result<String, String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if id.is_empty() || id.len() > MAX_RID_BYTES || !id.bytes().all(plain) {
         return Err(format!("RID {id:?} must be 1 to {MAX_RID_BYTES} letters, digits, - or _"));
@@ -373,7 +376,7 @@ fn rid(id: &str, attributes: Attributes<'_>) -> Result<Rid, String> {
         .find_map(|attribute| {
             let rest = value(attribute).strip_prefix(id)?.strip_prefix(' ')?;
             let (direction, restrictions) = rest.split_once(' ').unwrap_or((rest, ""));
-            (direction == "send").then(|| Rid { id: id.to_owned(), restrictions: restrictions.trim().to_owned() })
+            (direction == "send").then(|| restrictions.trim().to_owned())
         })
         .ok_or_else(|| format!("there is no line \"a=rid:{id} send\""))
 }

@@ -66,6 +66,19 @@ fn simulcast_is_told_apart_by_rids() {
 }
 
 #[test]
+fn what_is_offered_as_paused_is_answered_so() {
+    let text = text_of("chromium-publish-simulcast").replace("a=simulcast:send q;h;f", "a=simulcast:send ~q;h;~f");
+    let offer = Offer::parse(&text).expect("well-formed");
+    let publications = publish(&offer, Redundancy::Asked).expect("publishes");
+    let video = publications.iter().find(|one| one.kind == Kind::Video).expect("has video");
+    let rids: Vec<_> = video.parameters.encodings.iter().map(|one| one.rid.as_deref()).collect();
+    assert_eq!(rids, ["q", "h", "f"].map(Some), "a paused encoding may come later");
+    let accepted: Vec<_> = publications.into_iter().map(|one| one.answer).collect();
+    let answer = answer(&offer, &local(), &accepted);
+    assert!(answer.contains("a=rid:f recv\r\na=simulcast:recv ~q;h;~f\r\n"), "{answer}");
+}
+
+#[test]
 fn simulcast_without_its_extension_is_one_stream() {
     let text = text_of("firefox-publish-simulcast").replace("sdes:rtp-stream-id", "sdes:something-else");
     let publications = publish(&Offer::parse(&text).expect("well-formed"), Redundancy::Asked).expect("publishes");

@@ -1,6 +1,6 @@
 //! Consumers and data consumers that a client is asked to take: `newConsumer` and `newDataConsumer`. A consumer is
 //! paused until its client has answered, so that nothing is lost; one that is refused, or not answered in time, is
-//! closed.
+//! closed. A data consumer is closed if it is refused.
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -142,12 +142,13 @@ impl Session {
         }
     }
 
-    /// What is not answered in time is withdrawn.
+    /// A consumer that is not answered in time is withdrawn: it would be paused for ever. A data consumer stays, as with
+    /// the demo's server: it is sent messages already, and some clients (pymediasoup's example) answer under another id.
     pub(super) async fn expire(&mut self) {
         let now = Instant::now();
         let overdue = self.offers.iter().filter(|(_, offer)| offer.until <= now).map(|(id, _)| *id);
         for id in overdue.collect::<Vec<_>>() {
-            if let Some(Offer { what, .. }) = self.offers.remove(&id) {
+            if let Some(Offer { what: what @ Offered::Media(_), .. }) = self.offers.remove(&id) {
                 self.withdraw(what).await;
             }
         }
