@@ -139,6 +139,16 @@ fn corecast_is_measured_as_mediasoups_worker() {
     }
 }
 
+/// Few steps are enough to find something, though not the most.
+#[test]
+fn the_most_without_loss_is_looked_for_within_a_time() {
+    let (worker, modules) = ("../target/debug/corecast-mediasoup-worker", "../tests/mediasoup");
+    let small = ["mediasoup", "--json", "--worker", worker, "--modules", modules, "--warm-up", "0.3", "--retries", "0"];
+    let most = ["--subscribers", "4", "--seconds", "0.5", "--joins", "1", "--most", "--most-within", "2"];
+    let figures = json(&[&small[..], &most].concat());
+    assert!(figures["most_pps"].as_u64().is_some(), "{figures}");
+}
+
 #[test]
 fn calls_outlive_a_death_and_the_figures_are_those_named() {
     let _alone = SERVER.lock().unwrap_or_else(PoisonError::into_inner);

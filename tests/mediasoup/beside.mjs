@@ -5,7 +5,7 @@
 //     node beside.mjs WORKER OTHER_WORKER
 
 import { spawnSync } from 'node:child_process';
-import { AUDIO, LOCAL, VIDEO, mediasoup, opus, vp8 } from './common.mjs';
+import { AUDIO, LOCAL, Peer, VIDEO, mediasoup, opus, rtp, vp8 } from './common.mjs';
 
 const TCP = { protocol: 'tcp', ip: '127.0.0.1' };
 const H264 = { kind: 'video', mimeType: 'video/H264', clockRate: 90000,
@@ -299,6 +299,165 @@ async function observers(router) {
   await call('router: observers', async () => (await router.dump()).rtpObserverIds.length);
 }
 
+// --- Media that flows: what is told of it, by its kind and not by its number.
+
+/** Counts, times and rates as whether there are any. */
+function rough(value, name) {
+  if (typeof value === 'number') return /^(score|spatialLayer|temporalLayer|rotation)$/.test(name) || value === 0 ? value : 'some';
+  if (Array.isArray(value)) return value.map((one) => rough(one, name));
+  if (value === null || typeof value !== 'object') return seen(value, name);
+  return Object.fromEntries(Object.keys(value).sort().map((key) => [key, rough(value[key], key)]));
+}
+
+const WIDE_CC = { uri: 'http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01', id: 5 };
+const SEND_TIME = { uri: 'http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time', id: 4 };
+const TEMPORAL = [0, 2, 1, 2];
+const PICTURES = { vp8: 96, vp9: 98 };
+
+/** A picture of VP8 or VP9 in three temporal layers, the whole of it in one packet. */
+function picture(codec, at) {
+  const [isKey, temporal, base] = [at % 48 === 0, TEMPORAL[at % 4], Math.floor(at / 4)];
+  const number = [0x80 | ((at >> 8) & 0x7f), at & 0xff];
+  const body = Buffer.alloc(200, 7);
+  if (codec === 'vp8') {
+    const key = isKey ? [0x00, 0x00, 0x00, 0x9d, 0x01, 0x2a, 0x40, 0x01, 0xb4, 0x00] : [0x01, 0x00, 0x00];
+    return Buffer.concat([Buffer.from([0x90, 0xe0, ...number, base & 0xff, (temporal << 6) | 0x20, ...key]), body]);
+  }
+  // I, P, L, B, E; the layers, of which any may be entered.
+  return Buffer.concat([Buffer.from([0x80 | (isKey ? 0 : 0x40) | 0x20 | 0x0c, ...number, (temporal << 5) | 0x10, base & 0xff]), body]);
+}
+
+/** Sends sound and pictures of these SSRCs to a port, 50 a second, and reports; returns what ends it. */
+function film(peer, port, sources) {
+  let at = 0;
+  let wide = 0;
+  const timer = setInterval(() => {
+    for (const { ssrc, codec, extensions } of sources) {
+      const payload = codec === 'opus' ? undefined : picture(codec, at);
+      const timestamp = at * (codec === 'opus' ? 960 : 1800);
+      const packet = rtp({ payloadType: PICTURES[codec] ?? 111, sequence: at, timestamp, ssrc, marker: true, payload });
+      wide = (wide + 1) & 0xffff;
+      const send = Math.floor(((Date.now() % 64_000) / 1000) * (1 << 18));
+      const block = Buffer.from([0xbe, 0xde, 0, 2, (5 << 4) | 1, wide >> 8, wide & 0xff, (4 << 4) | 2, send >> 16, (send >> 8) & 0xff, send & 0xff, 0]);
+      if (extensions) packet[0] |= 0x10;
+      peer.send(Buffer.concat([packet.subarray(0, 12), ...(extensions ? [block] : []), packet.subarray(12)]), port);
+      if (at % 10 === 0) {
+        const report = Buffer.alloc(28);
+        report.set([0x80, 200, 0, 6]);
+        const now = Date.now();
+        [ssrc, Math.floor(now / 1000) + 2_208_988_800, Math.floor(((now % 1000) / 1000) * 2 ** 32), timestamp, at, at * 200]
+          .forEach((word, index) => report.writeUInt32BE(word >>> 0, 4 + 4 * index));
+        peer.send(report, port);
+      }
+    }
+    at += 1;
+  }, 20);
+  return () => clearInterval(timer);
+}
+
+const feedback = (...types) => types.map(([type, parameter]) => ({ type, parameter }));
+const filmed = (mimeType, payloadType, encodings, extension, rtcpFeedback) => ({ encodings, rtcp: { cname: 'f' },
+  codecs: [{ mimeType, payloadType, clockRate: 90000, rtcpFeedback }], headerExtensions: extension ? [extension] : [] });
+
+/** Which traces there are, and what is in them. */
+async function traced(producer, consumer) {
+  const kinds = (value) => (value === null || typeof value !== 'object' ? typeof value
+    : Object.fromEntries(Object.keys(value).sort().map((key) => [key, kinds(value[key])])));
+  for (const [name, of] of Object.entries({ producer, consumer })) {
+    const traces = new Map();
+    of.on('trace', ({ type, direction, info }) => traces.set(`${type} ${direction} ${info.rtpPacket?.temporalLayer}`, kinds(info)));
+    await of.enableTraceEvent(['rtp', 'keyframe', 'nack', 'pli', 'fir', 'sr']);
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    await of.enableTraceEvent([]);
+    await call(`flow: traces of a ${name}`, () => Object.fromEntries([...traces].sort()));
+  }
+}
+
+/** Producers in a router of another worker, and what is received of them there. */
+async function piped(router, producers) {
+  const worker = await mediasoup.createWorker({ logLevel: 'none', rtcMinPort: 44_000, rtcMaxPort: 44_099 });
+  const far = await worker.createRouter({ mediaCodecs: [AUDIO, VIDEO, VP9, AV1, H264] });
+  const direct = await far.createDirectTransport();
+  const ends = {};
+  for (const name of ['simulcast', 'temporal', 'voice']) {
+    await call(`flow: pipe of ${name}`, async () => {
+      const { pipeConsumer, pipeProducer } = await router.pipeToRouter({ producerId: producers[name].id, router: far });
+      const consumer = await direct.consume({ producerId: pipeProducer.id, rtpCapabilities: far.rtpCapabilities });
+      ends[name] = { pipeConsumer, pipeProducer, consumer };
+      return [pipeConsumer, pipeProducer, consumer].map(({ type, rtpParameters, score, preferredLayers }) => seen([type, rtpParameters, score, preferredLayers ?? null]));
+    });
+  }
+  await new Promise((resolve) => setTimeout(resolve, 2_500));
+  for (const [name, { pipeConsumer, pipeProducer, consumer }] of Object.entries(ends)) {
+    await call(`flow: pipe of ${name}: statistics`, async () => rough(await Promise.all([pipeConsumer, pipeProducer, consumer].map((one) => one.getStats()))));
+    await call(`flow: pipe of ${name}: dumps`, async () => rough(await Promise.all([pipeConsumer, pipeProducer, consumer].map((one) => one.dump()))));
+    await call(`flow: pipe of ${name}: layers`, () => [consumer.preferredLayers, consumer.currentLayers]);
+  }
+  await call('flow: pipe: pause', async () => {
+    await producers.voice.pause();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const { pipeConsumer, pipeProducer, consumer } = ends.voice;
+    const paused = [pipeConsumer.producerPaused, pipeProducer.paused, consumer.producerPaused];
+    await producers.voice.resume();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    return [paused, [pipeConsumer.producerPaused, pipeProducer.paused, consumer.producerPaused]];
+  });
+  worker.close();
+}
+
+async function flow(router) {
+  const [peer, sink] = [await Peer.open(), await Peer.open()];
+  const plain = (options) => router.createPlainTransport({ listenInfo: LOCAL, ...options });
+  const [wide, remb, out] = [await plain({ comedia: true }), await plain({ comedia: true }), await plain({})];
+  await out.connect({ ip: '127.0.0.1', port: sink.port });
+  const L1T3 = (ssrc) => ({ ssrc, scalabilityMode: 'L1T3' });
+  const CC = feedback(['nack'], ['nack', 'pli'], ['transport-cc']);
+  const REMB = feedback(['nack'], ['nack', 'pli'], ['goog-remb']);
+  const producers = {
+    simulcast: await wide.produce({ kind: 'video', rtpParameters: filmed('video/VP8', 96, [L1T3(501), L1T3(502)], WIDE_CC, CC) }),
+    temporal: await wide.produce({ kind: 'video', rtpParameters: filmed('video/VP9', 98, [L1T3(503)], WIDE_CC, CC) }),
+    'one of vp8': await wide.produce({ kind: 'video', rtpParameters: filmed('video/VP8', 96, [L1T3(504)]) }),
+    simple: await remb.produce({ kind: 'video', rtpParameters: filmed('video/VP8', 96, [{ ssrc: 505 }], SEND_TIME, REMB) }),
+    voice: await remb.produce({ kind: 'audio', rtpParameters: opus(506) }),
+  };
+  const before = [wide, remb].map((one) => one.getStats());
+  await call('flow: transports before', async () => (await Promise.all(before)).map(([of]) => [of.availableIncomingBitrate, of.rtpPacketLossReceived]));
+  const consumers = {};
+  for (const [name, { id: producerId }] of Object.entries(producers)) {
+    consumers[name] = await out.consume({ producerId, rtpCapabilities: router.rtpCapabilities });
+  }
+  const stops = [film(peer, wide.tuple.localPort, [501, 502, 503, 504].map((ssrc) => ({ ssrc, codec: ssrc === 503 ? 'vp9' : 'vp8', extensions: ssrc !== 504 }))),
+    film(peer, remb.tuple.localPort, [{ ssrc: 505, codec: 'vp8', extensions: true }, { ssrc: 506, codec: 'opus' }])];
+  const rest = () => new Promise((resolve) => setTimeout(resolve, 2_500));
+  const layers = (step) => call(`flow: layers ${step}`, () => Object.entries(consumers).map(([name, one]) => [name, one.type, one.preferredLayers, one.currentLayers]));
+  await rest();
+  await layers('at first');
+  for (const [name, one] of Object.entries(producers)) {
+    await call(`flow: ${name}: stats`, async () => rough(await one.getStats()));
+    await call(`flow: ${name}: score`, () => rough(one.score));
+    await call(`flow: ${name}: consumer's stats`, async () => rough(await consumers[name].getStats()));
+    await call(`flow: ${name}: consumer's score`, () => consumers[name].score);
+    await call(`flow: ${name}: dumps`, async () => rough([await one.dump(), await consumers[name].dump()]));
+  }
+  await traced(producers.simulcast, consumers.simulcast);
+  await piped(router, producers);
+  for (const [name, one] of Object.entries({ wide, remb, out })) await call(`flow: ${name}: stats`, async () => rough(await one.getStats()));
+  for (const preferred of [{ spatialLayer: 0, temporalLayer: 0 }, { spatialLayer: 1, temporalLayer: 1 }, { spatialLayer: 0 }]) {
+    for (const one of Object.values(consumers)) await one.setPreferredLayers(preferred);
+    await rest();
+    await layers(`up to ${JSON.stringify(preferred)}`);
+    await call('flow: dumps', async () => (await Promise.all(Object.values(consumers).map((one) => one.dump())))
+      .map((of) => [of.currentSpatialLayer, of.currentTemporalLayer, of.targetSpatialLayer, of.targetTemporalLayer, of.preferredSpatialLayer, of.preferredTemporalLayer]));
+  }
+  for (const one of Object.values(consumers)) await one.pause();
+  await rest();
+  await layers('while paused');
+  stops.forEach((stop) => stop());
+  [wide, remb, out].forEach((one) => one.close());
+  peer.close();
+  sink.close();
+}
+
 async function all() {
   const worker = await mediasoup.createWorker({ logLevel: 'none', rtcMinPort: 40_000, rtcMaxPort: 40_999 });
   worker.on('died', (error) => { throw error; });
@@ -313,6 +472,7 @@ async function all() {
   await media(router);
   await data();
   await observers(router);
+  await flow(router);
   await call('receiver: close', () => made.receiver.close());
   await heard('receiver: close');
   await call('router: dump', () => router.dump());

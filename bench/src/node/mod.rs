@@ -5,6 +5,7 @@ mod most;
 mod worker;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -59,6 +60,9 @@ pub struct MediasoupArgs {
     /// Look for the most packets a second that are forwarded without loss, after the load that is measured
     #[arg(long, conflicts_with = "meeting")]
     most: bool,
+    /// Seconds after which that search takes no further step
+    #[arg(long, requires = "most", default_value_t = 20.0, value_parser = crate::args::seconds)]
+    most_within: f64,
     #[command(flatten)]
     setting: Setting,
 }
@@ -125,7 +129,8 @@ fn measure(args: &MediasoupArgs, run: &Run<'_>, name: &str, path: &Path) -> anyh
         calls = worker.join(args.joins)?;
         let window = generator.measure(&mut worker, run.timing(), show)?;
         if args.most {
-            most = Some(most::look(&mut generator, &mut worker, run, &window)?);
+            let within = Duration::from_secs_f64(args.most_within);
+            most = Some(most::look(&mut generator, &mut worker, run, (&window, within))?);
         }
         Ok(window)
     })?;

@@ -180,10 +180,14 @@ impl<K: Eq + Hash, T> Drop for Subscription<K, T> {
     }
 }
 
-fn update<K: Eq + Hash, T>(table: &Table<K, Subscriber<T>>, key: &K, change: impl FnOnce(&mut T)) {
+fn update<K: Eq + Hash, T: Clone + PartialEq>(table: &Table<K, Subscriber<T>>, key: &K, change: impl FnOnce(&mut T)) {
     if let Some(Subscriber { newest, hook }) = table.lock().unwrap_or_else(PoisonError::into_inner).get(key) {
-        newest.send_modify(change);
-        if let Some(hook) = hook {
+        let has_changed = newest.send_if_modified(|told| {
+            let before = told.clone();
+            change(told);
+            *told != before
+        });
+        if let Some(hook) = hook.as_ref().filter(|_| has_changed) {
             hook(&newest.borrow());
         }
     }
@@ -308,7 +312,7 @@ impl EventRouter {
             Event::DtlsStateChanged { transport, state, .. } => {
                 update(&self.transports, &transport, |told| told.dtls = state);
             }
-            Event::ConsumerLayersChanged { consumer, current } => {
+            Event::ConsumerLayersChanged { consumer, current, .. } => {
                 update(&self.consumers, &consumer, |told| told.current = current);
             }
             Event::ConsumerLimited { consumer, limited } => {
@@ -339,7 +343,7 @@ mod tests {
         };
         router.route(&failed);
         let current = Some(CurrentLayer { encoding: 2, spatial: 0 });
-        router.route(&Event::ConsumerLayersChanged { consumer: ConsumerId(1), current });
+        router.route(&Event::ConsumerLayersChanged { consumer: ConsumerId(1), current, temporal: None });
         assert_eq!(one.receiver().borrow().dtls, DtlsState::Failed);
         assert_eq!(*other.receiver().borrow(), TransportState::default());
         router.route(&Event::ConsumerSuspended { consumer: ConsumerId(1), suspended: true });

@@ -336,7 +336,7 @@ impl FakeWorker {
             return Err(CommandError::Invalid { field: "spatialLayer".into(), cause: "is too high".into() });
         }
         let current = Some(current);
-        self.events.push(Event::ConsumerLayersChanged { consumer, current });
+        self.events.push(Event::ConsumerLayersChanged { consumer, current, temporal: None });
         // As if nobody else watched.
         let (_, producer) = self.consumers[&consumer];
         let encodings = (encoding.saturating_add(1)..u8::try_from(count).expect("few")).collect();
@@ -457,6 +457,7 @@ impl FakeWorker {
             rtp: corecast_wire::RtpBytes::default(),
             discards: corecast_wire::Discards::default(),
             outgoing: self.losing.contains(&transport).then_some(outgoing),
+            incoming: None,
             webrtc: None,
         })
     }

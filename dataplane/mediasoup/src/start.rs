@@ -116,7 +116,7 @@ fn serve(options: &Options, certificate: Certificate, sandbox: Sandbox) -> Resul
         is_blamed: false,
         test_hooks: false,
     };
-    let door = Door::new(channel, log, closing, certificate, options.ports);
+    let door = Door::new(channel, log, closing, &certificate, options.ports);
     let result = corecast_dataplane::run_with(config, Box::new(door));
     drop(seat);
     result.map_err(|error| error.to_string())

@@ -116,12 +116,14 @@ pub enum Event {
         /// Bytes that still wait.
         buffered_amount: u32,
     },
-    /// A consumer of a producer with several encodings is sent another one, or the rank of that one has changed.
+    /// A consumer of a producer with several layers is sent another one, or the rank of that one has changed.
     ConsumerLayersChanged {
         /// Which consumer.
         consumer: ConsumerId,
-        /// What it is sent. `None` while it gets nothing.
+        /// What it is sent, of several encodings or spatial layers. `None` while it gets nothing.
         current: Option<CurrentLayer>,
+        /// The highest temporal layer of that. `None` while it gets nothing.
+        temporal: Option<u8>,
     },
     /// A consumer's path is what keeps it from being sent all the layers that it prefers, or no longer is.
     ConsumerLimited {

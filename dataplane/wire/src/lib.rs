@@ -52,8 +52,8 @@ pub use rtp_parameters::{
 };
 pub use score::{BEST_SCORE, Scores};
 pub use stats::{
-    ConsumerStats, CoreTime, Limit, Object, ObjectStats, OutgoingCause, OutgoingStats, ProducerStats, RtpBytes,
-    Silence, StatsPage, StreamStats, TransportStats, Usage, WebRtcStats,
+    ConsumerStats, CoreTime, IncomingStats, Limit, Object, ObjectStats, OutgoingCause, OutgoingStats, ProducerStats,
+    RtpBytes, Silence, StatsPage, StreamStats, TransportStats, Usage, WebRtcStats,
 };
 pub use trace::{Decided, Decision};
 pub use webrtc::{

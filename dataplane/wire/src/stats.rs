@@ -124,8 +124,21 @@ pub struct TransportStats {
     pub discards: Discards,
     /// The path to its receivers, if they say what it does.
     pub outgoing: Option<OutgoingStats>,
+    /// The path from its senders, once something has come of which they are told how it came.
+    pub incoming: Option<IncomingStats>,
     /// What only a WebRTC transport has.
     pub webrtc: Option<WebRtcStats>,
+}
+
+/// What senders are told of the path from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncomingStats {
+    /// Bits per second of UDP and IP that get through (mediasoup's `availableIncomingBitrate`); `None` of senders that
+    /// estimate it themselves.
+    pub available_bps: Option<u64>,
+    /// Share of packets that these have been told not to have come, in 1/65,536: a mean in which the newest feedback
+    /// weighs most.
+    pub lost_share: u16,
 }
 
 /// What the path to a transport's receivers is taken to carry.

@@ -5,6 +5,7 @@
 //! told of: feedback then begins with it, and repeats what came after (as libwebrtc's receiver does; its sender takes
 //! no harm).
 
+use super::lost::LostShare;
 use crate::io::Deadline;
 use crate::limits::TRANSPORT_CC_WINDOW;
 use crate::media::{FIRST_CYCLE, nearest};
@@ -37,6 +38,8 @@ pub(crate) struct Arrivals {
     next: u64,
     media_ssrc: u32,
     feedback_count: u8,
+    /// Share of packets that feedback has told not to have come.
+    lost_share: LostShare,
     deadline: Deadline,
 }
 
@@ -50,6 +53,7 @@ impl Arrivals {
             next: sequence,
             media_ssrc: 0,
             feedback_count: 0,
+            lost_share: LostShare::default(),
             deadline: Deadline::default(),
         }
     }
@@ -89,10 +93,21 @@ impl Arrivals {
         }
     }
 
-    /// A message that ends before `end` has left.
-    pub(crate) const fn sent(&mut self, end: u64) {
+    /// A message of the packets before `end` has left.
+    pub(crate) fn sent(&mut self, head: &TransportCcHead, end: u64) {
+        let (mut told, mut lost) = (0, 0);
+        for status in self.statuses(head, end) {
+            told += 1;
+            lost += u32::from(status.is_none());
+        }
+        self.lost_share.note(lost, told);
         self.feedback_count = self.feedback_count.wrapping_add(1);
         self.next = end;
+    }
+
+    /// Share of packets that feedback has told not to have come, in 1/65,536.
+    pub(crate) const fn lost_share(&self) -> u16 {
+        self.lost_share.get()
     }
 
     fn ticks(&self, sequence: u64) -> Option<u64> {

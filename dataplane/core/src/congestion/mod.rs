@@ -4,6 +4,7 @@
 mod allocation;
 mod arrivals;
 mod decisions;
+mod lost;
 mod names;
 mod remb;
 pub mod send;

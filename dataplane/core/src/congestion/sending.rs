@@ -7,6 +7,7 @@ use corecast_wire::{Decided, Discard, OutgoingCause, OutgoingStats};
 
 use super::allocation::Allocation;
 use super::decisions::Decisions;
+use super::lost::LostShare;
 use super::names::Names;
 use super::send::{Cause, ClusterId, Estimator, PacketResult, Probe, Settings};
 use super::trains::{Train, Trains};
@@ -26,9 +27,6 @@ const REFERENCE_BITS: u32 = 24;
 const CCFB_BITS: u32 = 32;
 /// ECN bits of a packet that a router has marked (RFC 3168 section 5).
 const ECN_CE: u8 = 3;
-
-/// What one feedback's losses weigh in their mean: as many as mediasoup's newest do.
-const FEEDBACKS_IN_MEAN: i32 = 12;
 
 /// A probe leaves in groups, so long apart.
 const GROUP: Duration = Duration::from_millis(3);
@@ -56,8 +54,8 @@ pub(crate) struct Sending {
     is_heard: bool,
     /// It has said so of single packets: what has no number does not count.
     hears_numbers: bool,
-    /// Share of packets that it has said not to have, in 1/65,536: the newer, the more it weighs.
-    lost_share: u16,
+    /// Share of packets that it has said not to have.
+    lost_share: LostShare,
     /// Feedback that it may still send.
     feedbacks: Ration,
     allocation: Allocation,
@@ -84,7 +82,7 @@ impl Sending {
             begun: None,
             is_heard: false,
             hears_numbers: false,
-            lost_share: 0,
+            lost_share: LostShare::default(),
             feedbacks: Ration::default(),
             allocation: Allocation::default(),
             decisions: Decisions::default(),
@@ -157,16 +155,8 @@ impl Sending {
             lost += u32::from(result.arrived_at.is_none());
         });
         self.estimator.feedback(now, results);
-        self.note_lost(lost, told);
+        self.lost_share.note(lost, told);
         Ok(())
-    }
-
-    /// So many packets are lost of those of which feedback tells. What is lost and comes later counts as lost.
-    fn note_lost(&mut self, lost: u32, told: u32) {
-        let Some(share) = (lost * u32::from(u16::MAX)).checked_div(told) else { return };
-        let share = i32::try_from(share).unwrap_or(i32::MAX);
-        let mean = i32::from(self.lost_share) + (share - i32::from(self.lost_share)) / FEEDBACKS_IN_MEAN;
-        self.lost_share = u16::try_from(mean).unwrap_or(u16::MAX);
     }
 
     /// Takes in feedback of RFC 8888. What it says of packets that were not sent, or long ago, is passed over, and what
@@ -199,7 +189,7 @@ impl Sending {
             return Err(Discard::UnknownFeedback);
         }
         let lost = results.iter().filter(|result| result.arrived_at.is_none()).count();
-        self.note_lost(u32::try_from(lost).unwrap_or(0), u32::try_from(results.len()).unwrap_or(0));
+        self.lost_share.note(u32::try_from(lost).unwrap_or(0), u32::try_from(results.len()).unwrap_or(0));
         (self.is_heard, self.hears_numbers) = (true, true);
         self.estimator.feedback(now, results);
         Ok(())
@@ -270,7 +260,7 @@ impl Sending {
             Cause::Silence => OutgoingCause::Silence,
         };
         let queue_us = u32::try_from(self.estimator.queueing_delay().as_micros()).unwrap_or(u32::MAX);
-        let (available_bps, lost_share) = (self.available_bps(now), self.lost_share);
+        let (available_bps, lost_share) = (self.available_bps(now), self.lost_share.get());
         OutgoingStats { available_bps, cause, queue_us, wanted_bps: self.wanted_bps, lost_share }
     }
 

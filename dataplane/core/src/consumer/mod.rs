@@ -43,6 +43,10 @@ pub(crate) use numbering::Numbered;
 pub(crate) use redundancy::MAX_MADE_BLOCKS;
 pub(crate) use replay::GopReplay;
 
+/// What a consumer is sent, as control is told it: of several encodings or spatial layers the one, and the highest
+/// temporal layer of that.
+pub(crate) type SentLayers = (Option<CurrentLayer>, Option<u8>);
+
 /// A consumer. What every packet needs comes first: with thousands of consumers it is cold memory, two lines of it.
 #[derive(Debug)]
 #[repr(C, align(64))]
@@ -104,8 +108,8 @@ pub(crate) struct Consumer {
     usable_bps: Option<u64>,
     /// It was asked to pause.
     pause_asked: bool,
-    /// What control was last told: the layer that it is sent, whether its path limits it, and whether it is suspended.
-    reported_layer: Option<CurrentLayer>,
+    /// What control was last told: the layers that it is sent, whether its path limits it, and whether it is suspended.
+    reported_layers: SentLayers,
     reported_limited: bool,
     reported_suspended: bool,
     /// Bit n is set if the stream of encoding n lists it.
@@ -167,7 +171,7 @@ impl Consumer {
             exact_offset: 0,
             preferred_layer,
             preferred_stream: None,
-            reported_layer: None,
+            reported_layers: (None, None),
             reported_limited: false,
             reported_suspended: false,
             subscribed: 0,
@@ -278,14 +282,14 @@ impl Consumer {
         matches!(self.next, Next::Segment)
     }
 
-    /// The layer that control was last told of.
-    pub(crate) const fn reported_layer(&self) -> Option<CurrentLayer> {
-        self.reported_layer
+    /// The spatial layer and the temporal one that control was last told of.
+    pub(crate) const fn reported_layers(&self) -> SentLayers {
+        self.reported_layers
     }
 
-    /// Control is told of this layer.
-    pub(crate) const fn set_reported_layer(&mut self, layer: Option<CurrentLayer>) {
-        self.reported_layer = layer;
+    /// Control is told of these.
+    pub(crate) const fn set_reported_layers(&mut self, layers: SentLayers) {
+        self.reported_layers = layers;
     }
 
     /// Records whether the stream of an encoding lists it. False if nothing changes.
@@ -357,7 +361,7 @@ impl Consumer {
             paused: self.pause_asked,
             suspended: self.is_suspended(),
             preferred_spatial: self.preferred_layer.min(highest_layer),
-            current_spatial: self.reported_layer.map(|current| current.spatial),
+            current_spatial: self.reported_layers.0.map(|current| current.spatial),
             limited_by: self.has_key_frames.then(|| self.limited_by(highest_layer)),
             packet_count: self.packets_sent(),
             byte_count: self.payload_sent(),
@@ -394,6 +398,11 @@ impl Consumer {
     /// The stream that is being forwarded, if one is, and up to which spatial layer within it.
     pub(crate) fn current_layer(&self) -> Option<(StreamKey, u8)> {
         self.current().map(|stream| (stream, self.filter.spatial))
+    }
+
+    /// Up to which temporal layer it is sent what it is.
+    pub(crate) const fn current_temporal(&self) -> u8 {
+        self.filter.temporal
     }
 
     /// The stream whose key frame helps the receiver soonest.

@@ -25,6 +25,7 @@ use crate::time::{Instant, SystemInstant};
 use records::{HelloPart, Records};
 
 mod records;
+mod signing;
 mod verify;
 
 /// Time after which a flight is sent again for the first time; it doubles (RFC 9147 section 5.8.2).
@@ -156,8 +157,9 @@ enum State {
 /// An association.
 #[derive(Debug)]
 pub(crate) struct Dtls {
-    /// `None` after an error until the handshake begins again, and once it is over: the memory of a failed
-    /// handshake must not wait for its transport to be closed.
+    /// Made when the handshake begins: it costs as much time as all the rest of a transport. `None` also after an error
+    /// until the handshake begins again, and once it is over: the memory of a failed handshake must not wait for its
+    /// transport to be closed.
     engine: Option<dimpl::Dtls>,
     role: DtlsRole,
     fingerprints: Vec<Fingerprint>,
@@ -194,7 +196,7 @@ impl Dtls {
             DtlsRole::Server => DtlsRole::Client,
         };
         Self {
-            engine: Some(identity.engine(role, now)),
+            engine: None,
             role,
             fingerprints: remote.fingerprints.clone(),
             state: State::Idle,
@@ -245,26 +247,26 @@ impl Dtls {
         }
     }
 
-    fn begin(&mut self, now: Instant) {
+    fn begin(&mut self, identity: &Identity, now: Instant) {
         if self.state == State::Idle {
             self.state = State::Handshake;
+            self.engine = Some(identity.engine(self.role, now));
             self.deadline.get_or_insert(now + HANDSHAKE_TIMEOUT);
         }
     }
 
     /// Forgets the handshake, which may begin again as if for the first time. Its time goes on.
-    pub(crate) fn put_off(&mut self, identity: &Identity, now: Instant) {
+    pub(crate) fn put_off(&mut self) {
         if self.state == State::Handshake {
             self.state = State::Idle;
-            self.engine = Some(identity.engine(self.role, now));
-            (self.due, self.secret, self.verified) = (None, None, false);
+            (self.engine, self.due, self.secret, self.verified) = (None, None, None, false);
             (self.has_spoken, self.hello_records) = (false, 0);
         }
     }
 
     /// As the client: says hello.
     pub(crate) fn start(&mut self, identity: &Identity, now: Instant, send: &mut dyn FnMut(&[u8])) -> Option<Outcome> {
-        self.begin(now);
+        self.begin(identity, now);
         let result = self.engine.as_mut()?.handle_timeout(identity.at(now));
         self.proceed(identity, now, result, send)
     }
@@ -286,7 +288,7 @@ impl Dtls {
         if datagram.len() > MAX_DTLS_BYTES {
             return None;
         }
-        self.begin(now);
+        self.begin(identity, now);
         let result = self.engine.as_mut().map_or(Ok(()), |engine| engine.handle_timeout(identity.at(now)));
         let mut outcome = self.proceed(identity, now, result, send);
         // What a timer said answers nothing.

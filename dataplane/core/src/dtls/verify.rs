@@ -1,6 +1,7 @@
 //! Who signed the handshake: dimpl's verifier, and beside it the curve P-521, on which a client may have its key in
 //! DTLS 1.2. What else there is (RSA, other curves) is not taken, as dimpl's request for a certificate tells clients.
 
+use super::signing::Keys;
 use aws_lc_rs::signature::{ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1, UnparsedPublicKey};
 use dimpl::CryptoError;
 use dimpl::crypto::{
@@ -13,10 +14,10 @@ use x509_cert::spki::ObjectIdentifier;
 /// The curve P-521 (RFC 5480 section 2.1.1.1).
 const SECP521R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 
-/// dimpl's provider, or the one that was installed for the process, with our verifier.
+/// dimpl's provider, or the one that was installed for the process, with our verifier and our key, read once.
 pub(super) fn provider() -> CryptoProvider {
     let provider = CryptoProvider::get_default().cloned().unwrap_or_else(defaults::default_provider);
-    CryptoProvider { signature_verification: &Verifier, ..provider }
+    CryptoProvider { signature_verification: &Verifier, key_provider: &Keys, ..provider }
 }
 
 #[derive(Debug)]

@@ -16,8 +16,12 @@ pub(crate) struct Measured {
     layer_bytes: [ByTemporal; SPATIAL_LAYERS],
     /// Once somebody has asked.
     rate: Option<Rate>,
-    /// A packet of an upper spatial layer has come; and that has been told.
+    /// A packet of an upper spatial layer has come.
     has_layers: bool,
+    /// The highest temporal layer of which a packet has come; and whether that has changed since it was asked.
+    highest_temporal: u8,
+    has_risen: bool,
+    /// It has been told that there are several layers.
     is_told: bool,
     /// Its spatial layers need each other at key frames only, as far as the newest picture shows.
     is_independent: bool,
@@ -45,6 +49,9 @@ impl Measured {
             }
         }
         self.has_layers |= frame.spatial() > 0;
+        if frame.temporal() > self.highest_temporal {
+            (self.highest_temporal, self.has_risen) = (frame.temporal(), true);
+        }
         if frame.is_first() && frame.spatial() == 0 && !frame.is_key() {
             self.is_independent = frame.is_unreferenced();
         }
@@ -68,9 +75,24 @@ impl Measured {
         self.has_layers
     }
 
-    /// Whether it has spatial layers, and this was not asked before.
+    /// Whether it has layers, spatial or temporal.
+    pub(crate) const fn has_several(&self) -> bool {
+        self.has_layers || self.highest_temporal > 0
+    }
+
+    /// Whether it has layers, spatial or temporal, and this was not asked before.
     pub(crate) const fn has_new_layers(&mut self) -> bool {
-        self.has_layers && !std::mem::replace(&mut self.is_told, self.has_layers)
+        self.has_several() && !std::mem::replace(&mut self.is_told, true)
+    }
+
+    /// The highest temporal layer that it has sent; 0 where it names none.
+    pub(crate) const fn highest_temporal(&self) -> u8 {
+        self.highest_temporal
+    }
+
+    /// Whether that has changed since this was asked last.
+    pub(crate) const fn take_risen(&mut self) -> bool {
+        std::mem::replace(&mut self.has_risen, false)
     }
 
     /// Whether its spatial layers need each other at key frames only.

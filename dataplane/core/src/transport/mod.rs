@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use corecast_wire::{Discard, Discards, OutgoingBitrates, RouterId, RtpBytes, TransportId, TransportStats};
+use corecast_wire::{
+    Discard, Discards, IncomingStats, OutgoingBitrates, RouterId, RtpBytes, TransportId, TransportStats,
+};
 
 use crate::congestion::send::{MINIMUM_BPS, Settings};
 use crate::congestion::{Arrivals, Remb, Sending};
@@ -481,8 +483,17 @@ impl Transport {
             rtp: RtpBytes { sent: self.rtp_sent, ..self.rtp_bytes },
             discards: self.discards.clone(),
             outgoing: self.sending.as_deref().map(|sending| sending.stats(now)),
+            incoming: self.incoming(),
             webrtc: self.webrtc().map(|webrtc| webrtc.stats(self.security().map(Security::suite))),
         }
+    }
+
+    fn incoming(&self) -> Option<IncomingStats> {
+        let (arrivals, remb) = (self.arrivals.as_deref(), self.remb.as_deref());
+        (arrivals.is_some() || remb.is_some()).then(|| IncomingStats {
+            available_bps: remb.filter(|_| arrivals.is_none()).map(Remb::estimate_bps),
+            lost_share: arrivals.map_or(0, Arrivals::lost_share),
+        })
     }
 
     pub(crate) const fn remote(&self, flow: Flow) -> Option<SocketAddr> {

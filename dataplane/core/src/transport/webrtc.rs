@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use corecast_wire::{DtlsState, IceParameters, SrtpCryptoSuite, WebRtcStats};
 
-use crate::dtls::{Dtls, Identity};
+use crate::dtls::Dtls;
 use crate::ice::Ice;
 use crate::io::{Deadline, Network, Path};
-use crate::time::Instant;
 
 /// What a WebRTC transport has beyond a plain one.
 #[derive(Debug)]
@@ -107,10 +106,10 @@ impl WebRtc {
     }
 
     /// Others take the place of its handshake, which may begin again until its time is over.
-    pub(crate) fn put_off_handshake(&mut self, identity: &Identity, now: Instant) {
+    pub(crate) fn put_off_handshake(&mut self) {
         self.handshake_with = None;
         if let Some(dtls) = &mut self.dtls {
-            dtls.put_off(identity, now);
+            dtls.put_off();
         }
     }
 

@@ -80,7 +80,7 @@ impl Worker {
             result = transport.send_rtcp(outbox, |writer| {
                 writer.push_transport_cc(&head, arrivals.statuses(&head, end));
             });
-            arrivals.sent(end);
+            arrivals.sent(&head, end);
         }
         *transport.arrivals() = Some(arrivals);
         if let Err(why) = result {

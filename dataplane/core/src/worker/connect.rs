@@ -360,20 +360,20 @@ impl Worker {
         if !webrtc.ice().may_send(path, hello_bytes) {
             return;
         }
-        if self.begin_handshake(now, key, path).is_err() {
+        if self.begin_handshake(key, path).is_err() {
             return;
         }
         self.with_dtls(now, key, path, outbox, Dtls::start);
     }
 
     /// Counts a handshake that begins.
-    fn begin_handshake(&mut self, now: Instant, key: TransportKey, path: Path) -> Result<(), Discard> {
+    fn begin_handshake(&mut self, key: TransportKey, path: Path) -> Result<(), Discard> {
         let server = self.webrtc.as_mut().ok_or(Discard::UnexpectedDtls)?;
         let network = Network::of(path.remote.ip());
         if let Some(displaced) = server.handshakes.admit(network, key)?
             && let Some(webrtc) = self.transports.get_mut(displaced).and_then(Transport::webrtc_mut)
         {
-            webrtc.put_off_handshake(&server.identity, now);
+            webrtc.put_off_handshake();
         }
         let Some(transport) = self.transports.get_mut(key) else { return Ok(()) };
         let id = transport.id();
@@ -401,7 +401,7 @@ impl Worker {
         webrtc.ice_mut().count_received(path, datagram.len(), 0);
         let to = webrtc.path_of_dtls().unwrap_or(path);
         if begins {
-            self.begin_handshake(now, key, to)?;
+            self.begin_handshake(key, to)?;
         }
         self.with_dtls(now, key, to, outbox, |dtls, identity, now, send| {
             dtls.handle_datagram(identity, now, datagram, send)

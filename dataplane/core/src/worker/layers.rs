@@ -13,6 +13,7 @@ use corecast_wire::{ConsumerId, CurrentLayer, Event, SpatialLayer};
 
 use super::Worker;
 use super::refused::{Applied, invalid, not_found};
+use crate::consumer::SentLayers;
 use crate::io::{Outbox, Timer};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey};
 use crate::limits::MAX_LAYER_EVENTS;
@@ -90,7 +91,7 @@ impl Worker {
             [only] => self.streams.get(*only).and_then(|stream| stream.measured()),
             _ => None,
         };
-        let has_layers = producer.streams().len() > 1 || measured().is_some_and(Measured::has_layers);
+        let has_layers = producer.streams().len() > 1 || measured().is_some_and(Measured::has_several);
         if !has_layers || producer.consumers().is_empty() && !producer.wanted().has_idle() {
             return;
         }
@@ -118,8 +119,9 @@ impl Worker {
         let Some(producer) = self.producers.get_mut(key) else { return };
         let mut dirty = producer.update_layers(layers);
         for stream in producer.streams() {
-            let stream = self.streams.get_mut(*stream);
-            dirty |= stream.is_some_and(|stream| stream.take_switched());
+            let Some(stream) = self.streams.get_mut(*stream) else { continue };
+            dirty |= stream.take_switched();
+            dirty |= stream.measured_mut().is_some_and(Measured::take_risen);
         }
         if dirty {
             self.set_targets(key, layers);
@@ -256,11 +258,12 @@ impl Worker {
 
     /// Reports which layer each consumer is sent, if that has changed: some now, the rest with the next tick.
     fn report_layers(&mut self, key: ProducerKey, layers: Layers) {
-        let Some(producer) = self.producers.get_mut(key) else { return };
-        let mut news: Vec<(ConsumerId, Option<CurrentLayer>)> = Vec::new();
+        let Self { producers, streams, consumers, .. } = self;
+        let Some(producer) = producers.get_mut(key) else { return };
+        let mut news: Vec<(ConsumerId, SentLayers)> = Vec::new();
         let mut is_left = false;
         for key in producer.consumers() {
-            let Some(consumer) = self.consumers.get_mut(*key) else { continue };
+            let Some(consumer) = consumers.get_mut(*key) else { continue };
             let current = consumer.current().filter(|_| !consumer.is_paused() && !producer.is_paused());
             let is_alone = producer.streams().len() == 1;
             let layer = current.and_then(|stream| {
@@ -269,21 +272,27 @@ impl Worker {
                 let (encoding, spatial) = (producer.encoding_of(stream)?, spatial?);
                 layers.is_active(spatial).then_some(CurrentLayer { encoding, spatial })
             });
-            if consumer.reported_layer() == layer {
+            let temporal = current.and_then(|stream| {
+                let measured = streams.get(stream)?.measured()?;
+                Some(measured.highest_temporal().min(consumer.current_temporal()))
+            });
+            let has_temporal_alone = is_alone && layers == Layers::default();
+            let told = (layer, temporal.filter(|_| layer.is_some() || has_temporal_alone));
+            if consumer.reported_layers() == told {
                 continue;
             }
             if news.len() == MAX_LAYER_EVENTS {
                 is_left = true;
                 break;
             }
-            consumer.set_reported_layer(layer);
-            news.push((consumer.id(), layer));
+            consumer.set_reported_layers(told);
+            news.push((consumer.id(), told));
         }
         if is_left {
             producer.set_layers_dirty();
         }
-        for (consumer, current) in news {
-            self.push_event(Event::ConsumerLayersChanged { consumer, current });
+        for (consumer, (current, temporal)) in news {
+            self.push_event(Event::ConsumerLayersChanged { consumer, current, temporal });
         }
     }
 

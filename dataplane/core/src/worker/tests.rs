@@ -180,7 +180,7 @@ fn rtcp_is_not_sent_beyond_its_last_index() {
 #[test]
 fn timers_wait_for_their_turn_if_very_many_events_wait_to_be_polled() {
     let mut call = Call::new(SUITES[0]);
-    let event = Event::ConsumerLayersChanged { consumer: ConsumerId(1), current: None };
+    let event = Event::ConsumerLayersChanged { consumer: ConsumerId(1), current: None, temporal: None };
     let due = call.worker.next_timeout().expect("reports");
     while call.worker.events.len() + MAX_LAYER_EVENTS <= MAX_EVENTS {
         call.worker.push_event(event.clone());

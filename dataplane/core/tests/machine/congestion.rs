@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use corecast_core::rtcp::{self, Packet};
-use corecast_wire::{Command, EncodingMapping, ExtensionMapping, HeaderExtension, ProduceOptions, ProducerId};
+use corecast_wire::{
+    Command, EncodingMapping, ExtensionMapping, HeaderExtension, IncomingStats, Object, ObjectStats, ProduceOptions,
+    ProducerId, Reply, TransportId,
+};
 
 use crate::bed::{Bed, KEY_FRAME, packet, path, remote, video};
 
@@ -60,6 +63,14 @@ fn rembs(sent: &[Vec<u8>]) -> Vec<(u64, Vec<u32>)> {
         .collect()
 }
 
+/// What statistics say of the path from the senders.
+fn incoming(bed: &mut Bed) -> Option<IncomingStats> {
+    let command = Command::ObjectStats { object: Object::Transport(TransportId(0)) };
+    let Ok(Reply::ObjectStats(stats)) = bed.command(&command) else { panic!("another reply") };
+    let ObjectStats::Transport(stats) = *stats else { panic!("other statistics") };
+    stats.incoming
+}
+
 fn numbered(number: u16) -> [u8; 2] {
     number.to_be_bytes()
 }
@@ -107,6 +118,21 @@ fn many_arrivals_are_told_before_they_leave_the_window() {
 }
 
 #[test]
+fn statistics_have_the_share_of_what_senders_were_told_to_have_lost() {
+    let mut bed = Bed::new();
+    bed.transport(0, false, false);
+    bed.produce_as(0, 1, sender(1_111, true, false)).expect("new");
+    assert_eq!(incoming(&mut bed), None, "nothing has come");
+    for number in (0..3_000_u16).filter(|number| !number.is_multiple_of(4)) {
+        bed.arrive(path(0), &packet(1_111, 96, number, &[(NUMBER, &numbered(number))], &KEY_FRAME));
+        wait(&mut bed, 10);
+    }
+    let told = incoming(&mut bed).expect("it is told");
+    assert_eq!(told.available_bps, None, "the sender estimates it itself");
+    assert!(told.lost_share.abs_diff(u16::MAX / 4) < u16::MAX / 40, "{told:?}");
+}
+
+#[test]
 fn nothing_is_told_that_was_not_negotiated() {
     let mut bed = Bed::new();
     bed.transport(0, false, false);
@@ -116,6 +142,7 @@ fn nothing_is_told_that_was_not_negotiated() {
         let sent = wait(&mut bed, 10);
         assert_eq!((feedback(&sent), rembs(&sent)), (vec![], vec![]));
     }
+    assert_eq!(incoming(&mut bed), None);
 }
 
 #[test]
@@ -134,6 +161,8 @@ fn who_takes_remb_alone_can_ramp_up() {
     assert!(told.iter().all(|(_, ssrcs)| *ssrcs == [1_111, 2_222]));
     let highest = told.last().expect("some").0;
     assert!((1_300_000..1_600_000).contains(&highest), "half as much again as a megabit: {highest}");
+    let told_by_statistics = incoming(&mut bed).and_then(|told| told.available_bps).expect("it is estimated");
+    assert!(told_by_statistics.abs_diff(highest) < highest / 10, "{told_by_statistics}");
     let mut fallen = Vec::new();
     for number in (400..480).step_by(2) {
         bed.arrive(path(0), &packet(1_111, 96, number, &[], &payload));

@@ -153,7 +153,7 @@ impl Stage {
         let events = std::iter::from_fn(|| self.bed.worker.poll_event());
         events
             .filter_map(|event| match event {
-                Event::ConsumerLayersChanged { consumer: ConsumerId(21), current } => {
+                Event::ConsumerLayersChanged { consumer: ConsumerId(21), current, .. } => {
                     Some(current.map(|current| current.encoding))
                 }
                 _ => None,

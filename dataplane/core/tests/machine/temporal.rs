@@ -1,8 +1,10 @@
 //! Temporal layers: which pictures a consumer is sent, and that their numbers go on without holes.
 
+use std::time::Duration;
+
 use corecast_core::rtp::RtpView;
 use corecast_core::srtp::Opener;
-use corecast_wire::{Command, ConsumerId, SpatialLayer};
+use corecast_wire::{Command, ConsumerId, Event, SpatialLayer};
 
 use crate::bed::{Bed, packet, path, receiver, remote, srtp};
 use crate::layers::{OUT, Stage, layers};
@@ -134,4 +136,46 @@ fn what_left_before_and_after_a_change_of_layers_is_repeated_to_the_byte() {
     for one in plain.iter().rev().take(100) {
         assert_eq!(stage.nack(one.sequence), [(OUT, one.bytes.clone())], "{one:?}");
     }
+}
+
+/// Pictures of an only encoding, a hundred milliseconds each; the temporal layers that control is told of.
+fn told(bed: &mut Bed, numbers: std::ops::Range<u16>) -> Vec<Option<u8>> {
+    let mut told = Vec::new();
+    for number in numbers {
+        picture(number).iter().for_each(|packet| bed.arrive(path(0), packet));
+        bed.sent();
+        bed.now = bed.now + Duration::from_millis(100);
+        while bed.worker.next_timeout().is_some_and(|at| at <= bed.now) {
+            bed.worker.handle_timeout(bed.now, &mut bed.outbox);
+            bed.sent();
+        }
+        told.extend(std::iter::from_fn(|| bed.worker.poll_event()).filter_map(|event| match event {
+            Event::ConsumerLayersChanged { current, temporal, .. } => {
+                assert_eq!(current, None, "it has no spatial layers");
+                Some(temporal)
+            }
+            _ => None,
+        }));
+    }
+    told
+}
+
+#[test]
+fn the_temporal_layer_that_is_sent_is_told_whenever_it_changes() {
+    let mut bed = Bed::new();
+    for transport in [0, 1] {
+        bed.transport(transport, false, false);
+    }
+    bed.produce_as(0, 1, layers(1)).expect("new");
+    bed.consume_as(1, 1, receiver(OUT)).expect("new");
+    assert_eq!(told(&mut bed, 0..16).last(), Some(&Some(2)), "all that there are");
+    assert_eq!(told(&mut bed, 16..32), [], "nothing changes");
+    let consumer = ConsumerId(OUT.into());
+    let prefer = |temporal| Command::SetPreferredLayers { consumer, spatial: SpatialLayer::Quality(0), temporal };
+    bed.command(&prefer(Some(0))).expect("there");
+    assert_eq!(told(&mut bed, 32..48), [Some(0)]);
+    bed.command(&prefer(None)).expect("there");
+    assert_eq!(told(&mut bed, 48..64).last(), Some(&Some(2)));
+    bed.command(&Command::PauseConsumer { consumer, paused: true }).expect("there");
+    assert_eq!(told(&mut bed, 64..72), [None]);
 }

@@ -162,7 +162,7 @@ impl Three {
         while let Some(event) = self.bed.worker.poll_event() {
             match event {
                 Event::ProducerLayersUnwanted { encodings, .. } => self.told.push(encodings),
-                Event::ConsumerLayersChanged { consumer, current } if consumer.0 == u64::from(NARROW) => {
+                Event::ConsumerLayersChanged { consumer, current, .. } if consumer.0 == u64::from(NARROW) => {
                     self.layer = current.map(|current| current.spatial);
                 }
                 _ => {}

@@ -13,6 +13,7 @@ use corecast_wire::{
     Command, ConsumerId, CurrentLayer, DataConsumerId, DtlsState, Event, IceState, IceTuple, SctpState, TransportId,
 };
 
+use super::objects::Consumer;
 use super::transport::{negotiated, sctp_state};
 use super::webrtc::{dtls_state, ice_state};
 use super::{Door, Tells, Told, listen};
@@ -62,7 +63,9 @@ impl Door {
             Event::ConsumerTraced { consumer, trace } => self.hear_consumer_trace(consumer, trace),
             Event::Probed { transport, packets } => self.hear_probe(transport, packets),
             Event::VideoOrientationChanged { producer, orientation } => self.hear_orientation(producer, orientation),
-            Event::ConsumerLayersChanged { consumer, current } => self.hear_layers(consumer, current),
+            Event::ConsumerLayersChanged { consumer, current, temporal } => {
+                self.hear_layers(consumer, current, temporal)
+            }
             // mediasoup tells it as layers that change to none, which comes beside this.
             Event::ConsumerSuspended { .. } => {}
             // mediasoup does not tell why a layer is not a better one.
@@ -158,16 +161,20 @@ impl Door {
         consumers.into_iter().for_each(|consumer| self.forget_data_consumer(consumer));
     }
 
-    fn hear_layers(&mut self, id: ConsumerId, current: Option<CurrentLayer>) {
-        let Some(consumer) = self.objects.consumers.get_mut(&id).filter(|consumer| consumer.type_ != Type::Pipe) else {
-            return;
-        };
+    fn hear_layers(&mut self, id: ConsumerId, current: Option<CurrentLayer>, temporal: Option<u8>) {
+        let has_layers = |consumer: &&mut Consumer| matches!(consumer.type_, Type::Simulcast | Type::Svc);
+        let Some(consumer) = self.objects.consumers.get_mut(&id).filter(has_layers) else { return };
+        let before = consumer.layers();
         // What is sent of now is not lossy yet, and its producer's score is that of another encoding.
-        let has_switched = current.is_some() && consumer.type_ == Type::Simulcast;
-        consumer.current = current;
-        let temporal_layer = consumer.preferred.as_ref().and_then(|layers| layers.temporal_layer);
-        let spatial_layer = consumer.spatial_layer();
-        let layers = spatial_layer.map(|spatial_layer| Box::new(ConsumerLayers { spatial_layer, temporal_layer }));
+        let has_switched = current.is_some() && consumer.current != current && consumer.type_ == Type::Simulcast;
+        (consumer.current, consumer.temporal) = (current, temporal);
+        let layers = consumer.layers();
+        if layers == before {
+            return;
+        }
+        let layers = layers.map(|(spatial_layer, temporal)| {
+            Box::new(ConsumerLayers { spatial_layer, temporal_layer: Some(temporal) })
+        });
         let name = consumer.name.clone();
         let body = Told::ConsumerLayersChangeNotification(Box::new(LayersChangeNotification { layers }));
         self.notify(&name, Tells::ConsumerLayersChange, Some(body));

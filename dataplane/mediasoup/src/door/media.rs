@@ -12,7 +12,7 @@ use corecast_mediasoup_worker::fbs::rtp_parameters::{RtpCodecParameters, RtpMapp
 use corecast_mediasoup_worker::fbs::transport::{ConsumeRequest, ConsumeResponse, ProduceResponse};
 use corecast_wire::{BEST_SCORE, Command, ConsumerId, ProducerId, Scores, SpatialLayer, TransportId};
 
-use super::objects::{Consumer, Named, Producer};
+use super::objects::{Consumer, Feedback, Named, Producer};
 use super::rates::Rate;
 use super::{Answer, Answered, Asked, Door, Tells, other_body, rtp};
 use crate::refusal::{Outcome, Refusal};
@@ -36,10 +36,17 @@ impl Door {
         }
         let mut options = rtp::produce(request.kind, &request.rtp_parameters, &request.rtp_mapping, request.paused)?;
         options.key_frame_request_delay_ms = u16::try_from(request.key_frame_request_delay).unwrap_or(u16::MAX);
+        let feedback = match (options.transport_cc, options.remb) {
+            (true, _) => Some(Feedback::Packets),
+            (false, true) => Some(Feedback::Bitrate),
+            (false, false) => None,
+        };
         let id = ProducerId(self.objects.number());
         machine.execute(&Command::Produce { transport, producer: id, options })?;
         self.objects.add(&request.producer_id, Named::Producer(id));
-        self.objects.transport(transport)?.producers.insert(id);
+        let of = self.objects.transport(transport)?;
+        of.producers.insert(id);
+        of.feedback = of.feedback.or(feedback);
         let encodings = request.rtp_parameters.encodings.len();
         let told = request.rtp_parameters.encodings.iter().map(|encoding| super::stats::told_layers(encoding).count());
         let layer_rates = told.map(|layers| vec![Rate::new(); layers]).collect();
@@ -93,6 +100,7 @@ impl Door {
             priority: 1,
             preferred: None,
             current: None,
+            temporal: None,
             score: BEST_SCORE,
             looks: Scores::default(),
             rates: vec![Rate::new(); parts.len()],
@@ -272,7 +280,11 @@ impl Door {
     pub(super) fn dump_producer(&mut self, machine: &mut dyn Machine, name: &str) -> Answered {
         let id = self.objects.producer_number(name)?;
         let rtp_streams = self.producer_streams(machine, id)?;
-        let producer = self.objects.producer(id)?.clone();
+        let mut producer = self.objects.producer(id)?.clone();
+        for encoding in &mut producer.rtp_mapping.encodings {
+            // As mediasoup tells it.
+            encoding.rid.get_or_insert_default();
+        }
         Ok(Some(Answer::ProducerDumpResponse(Box::new(DumpResponse {
             id: producer.name,
             kind: producer.kind,
@@ -293,17 +305,16 @@ impl Door {
         let media = consumer.rtp_parameters.codecs.iter().filter(|codec| rtp::is_media(codec));
         let payload_types: BTreeSet<u8> = media.map(|codec| codec.payload_type).collect();
         let preferred = consumer.preferred.as_ref();
-        let current = consumer.spatial_layer().map(i16::from);
-        let layer = |layer: Option<i16>| Some(layer.unwrap_or(-1));
+        let layer = |layer: Option<u8>| Some(layer.map_or(-1, i16::from));
         let has_layers = matches!(consumer.type_, Type::Simulcast | Type::Svc);
-        let temporal = preferred.and_then(|layers| layers.temporal_layer).map(i16::from);
+        let (spatial, temporal) = consumer.layers().filter(|_| has_layers).unzip();
         let data = ConsumerDump {
-            preferred_spatial_layer: layer(preferred.map(|layers| i16::from(layers.spatial_layer))),
-            target_spatial_layer: layer(current.filter(|_| has_layers)),
-            current_spatial_layer: layer(current.filter(|_| has_layers)),
-            preferred_temporal_layer: layer(temporal),
-            target_temporal_layer: layer(current.and(temporal)),
-            current_temporal_layer: layer(current.and(temporal)),
+            preferred_spatial_layer: layer(preferred.map(|layers| layers.spatial_layer)),
+            target_spatial_layer: layer(spatial),
+            current_spatial_layer: layer(spatial),
+            preferred_temporal_layer: layer(preferred.and_then(|layers| layers.temporal_layer)),
+            target_temporal_layer: layer(temporal),
+            current_temporal_layer: layer(temporal),
             rtp_streams: super::stats::sent_streams(&consumer),
             base: Box::new(BaseConsumerDump {
                 id: consumer.name,

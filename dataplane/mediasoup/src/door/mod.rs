@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use corecast_dataplane::{Control, Machine, Served};
+use corecast_mediasoup_worker::fbs::web_rtc_transport::Fingerprint;
 use corecast_mediasoup_worker::fbs::{log, message, notification, request, response};
 use corecast_wire::{Command, Event};
 use planus::ReadAsRoot;
@@ -58,7 +59,8 @@ pub(crate) struct Door {
     channel: Channel,
     log: Arc<Log>,
     closing: Arc<AtomicBool>,
-    certificate: Certificate,
+    /// Fingerprints of our certificate, by each function that the library knows.
+    fingerprints: Vec<Fingerprint>,
     /// Ports from which those are given theirs that name none.
     ports: (u16, u16),
     objects: Objects,
@@ -75,14 +77,14 @@ impl Door {
         channel: Channel,
         log: Arc<Log>,
         closing: Arc<AtomicBool>,
-        certificate: Certificate,
+        certificate: &Certificate,
         ports: (u16, u16),
     ) -> Self {
         Self {
             channel,
             log,
             closing,
-            certificate,
+            fingerprints: webrtc::fingerprints(certificate),
             ports,
             objects: Objects::default(),
             waiting: Vec::new(),

@@ -17,6 +17,7 @@ use corecast_wire::{
 };
 
 use super::rates::Rate;
+use super::rtp;
 use crate::refusal::{Outcome, Refusal};
 
 /// What a name stands for.
@@ -80,6 +81,8 @@ pub(super) struct Transport {
     /// Streams that both sides may use, to the other side and from it, when it is connected.
     pub(super) sctp_streams: (u16, u16),
     pub(super) traces: Vec<TraceEventType>,
+    /// What its senders are told of the path from them: as the first producer that takes anything takes it.
+    pub(super) feedback: Option<Feedback>,
     /// Bounds of what it takes and gives. Those of kinds on which nothing is estimated are told, and mean nothing.
     pub(super) max_incoming_bps: u64,
     pub(super) outgoing: OutgoingBitrates,
@@ -96,6 +99,15 @@ pub(super) struct RtpRates {
     pub(super) sent: Rate,
     pub(super) rtx_sent: Rate,
     pub(super) probation_sent: Rate,
+}
+
+/// What senders are told of the path from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Feedback {
+    /// Which packets came, and when (transport-wide congestion control).
+    Packets,
+    /// How much gets through (REMB).
+    Bitrate,
 }
 
 /// What a transport has that others have not.
@@ -169,6 +181,8 @@ pub(super) struct Consumer {
     pub(super) priority: u8,
     pub(super) preferred: Option<consumer::ConsumerLayers>,
     pub(super) current: Option<CurrentLayer>,
+    /// The highest temporal layer of that.
+    pub(super) temporal: Option<u8>,
     pub(super) score: u8,
     pub(super) looks: Scores,
     /// One for each part.
@@ -283,9 +297,14 @@ impl Objects {
 }
 
 impl Consumer {
-    /// What the library calls the spatial layer that it is sent: an encoding, or the layer within an only one.
-    pub(super) fn spatial_layer(&self) -> Option<u8> {
-        self.current.map(|current| if self.type_ == Type::Svc { current.spatial } else { current.encoding })
+    /// What the library calls the layers that it is sent, if it has any: the spatial one (an encoding, or the layer
+    /// within an only one) and the highest temporal one, no higher than its encodings say.
+    pub(super) fn layers(&self) -> Option<(u8, u8)> {
+        let spatial = |current: CurrentLayer| if self.type_ == Type::Svc { current.spatial } else { current.encoding };
+        // An only encoding may have temporal layers alone.
+        let spatial = self.current.map(spatial).or_else(|| self.temporal.map(|_| 0))?;
+        let (spatial_layers, temporal_layers) = self.rtp_parameters.encodings.first().map_or((1, 1), rtp::layers);
+        Some((spatial.min(spatial_layers - 1), self.temporal.unwrap_or(0).min(temporal_layers - 1)))
     }
 }
 

@@ -39,6 +39,7 @@ impl Door {
             sctp_streams: (0, 0),
             sctp_state: options.enable_sctp.then_some(SctpState::New),
             traces: Vec::new(),
+            feedback: None,
             max_incoming_bps: 0,
             outgoing: OutgoingBitrates { initial_bps, ..OutgoingBitrates::default() },
             received: Rate::new(),

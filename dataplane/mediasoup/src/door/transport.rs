@@ -14,7 +14,7 @@ use corecast_mediasoup_worker::fbs::{direct_transport, pipe_transport, plain_tra
 use corecast_wire::{Command, DtlsState, Object, ObjectStats, Reply, TransportId, TransportStats};
 use nix::time::{ClockId, clock_gettime};
 
-use super::objects::{Kind, Producer};
+use super::objects::{Feedback, Kind, Producer};
 use super::webrtc::{dtls_state, ice_state};
 use super::{Answer, Answered, Asked, Door, listen, other_body};
 use crate::refusal::{Outcome, Refusal};
@@ -140,6 +140,13 @@ impl Door {
         };
         let carried = |bps: u64| if is_connected { bps } else { 0 };
         let limit = |bps: u64| Some(bps).filter(|bps| *bps > 0);
+        // What is not estimated here is told as 0, as mediasoup does.
+        let incoming = |feedback: Feedback| match (feedback, stats.incoming) {
+            (Feedback::Packets, Some(incoming)) => (0, f64::from(incoming.lost_share) / 65_536.0),
+            (Feedback::Bitrate, Some(incoming)) => (incoming.available_bps.unwrap_or(0), 0.0),
+            (_, None) => (0, 0.0),
+        };
+        let (available_incoming_bitrate, rtp_packet_loss_received) = transport.feedback.map(incoming).unzip();
         let bounds = [transport.max_incoming_bps, transport.outgoing.max_bps, transport.outgoing.min_bps];
         let [max_incoming_bitrate, max_outgoing_bitrate, min_outgoing_bitrate] = bounds.map(limit);
         Ok(Stats {
@@ -161,11 +168,12 @@ impl Door {
             probation_bytes_sent: rtp.probation_sent,
             probation_send_bitrate: rates.probation_sent.of(rtp.probation_sent),
             available_outgoing_bitrate: stats.outgoing.and_then(|outgoing| outgoing.available_bps).map(carried),
+            available_incoming_bitrate,
+            rtp_packet_loss_received,
             rtp_packet_loss_sent: stats.outgoing.map(|outgoing| f64::from(outgoing.lost_share) / 65_536.0),
             max_incoming_bitrate,
             max_outgoing_bitrate,
             min_outgoing_bitrate,
-            ..Stats::default()
         })
     }
 

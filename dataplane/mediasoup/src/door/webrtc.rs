@@ -153,10 +153,7 @@ impl Door {
             ice_candidates: webrtc.candidates,
             ice_state: ice_state(webrtc.ice_state),
             ice_selected_tuple: tuple.map(Box::new),
-            dtls_parameters: Box::new(DtlsParameters {
-                fingerprints: fingerprints(&self.certificate),
-                role: webrtc.role,
-            }),
+            dtls_parameters: Box::new(DtlsParameters { fingerprints: self.fingerprints.clone(), role: webrtc.role }),
             dtls_state: dtls_state(webrtc.dtls_state),
         })))
     }
@@ -246,7 +243,8 @@ fn remote_dtls(parameters: &DtlsParameters) -> Outcome<corecast_wire::DtlsParame
     Ok(corecast_wire::DtlsParameters { role, fingerprints })
 }
 
-fn fingerprints(certificate: &Certificate) -> Vec<Fingerprint> {
+/// What the library tells clients of our certificate: by each function that it knows.
+pub(super) fn fingerprints(certificate: &Certificate) -> Vec<Fingerprint> {
     let hashes: [(FingerprintAlgorithm, &'static digest::Algorithm); 5] = [
         (FingerprintAlgorithm::Sha1, &digest::SHA1_FOR_LEGACY_USE_ONLY),
         (FingerprintAlgorithm::Sha224, &digest::SHA224),
