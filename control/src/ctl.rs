@@ -96,7 +96,9 @@ fn fulfil(client: &Client, ctl: &Ctl) -> Result<String, Failure> {
         }
         Wish::Priority { room, priority } => {
             let (path, body) = (path(&["priorities", room]), json!({ "priority": priority }));
-            ("PUT", path, Some(body), format!("room {room:?} has this priority now"))
+            let said =
+                format!("room {room:?} has {} priority from now on", body["priority"].as_str().unwrap_or_default());
+            ("PUT", path, Some(body), said)
         }
         Wish::Cordon => ("PUT", path(&["cordon"]), None, "no new rooms are made".into()),
         Wish::Uncordon => ("DELETE", path(&["cordon"]), None, "new rooms are made again".into()),

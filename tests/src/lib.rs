@@ -6,6 +6,7 @@ pub mod bed;
 pub mod broadcaster;
 pub mod browser;
 pub mod chunks;
+mod described;
 pub mod fuzz;
 pub mod relay;
 pub mod script;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -11,6 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use crate::described;
 
 /// How long a test waits for what happens soon or never.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -145,16 +148,18 @@ impl Server {
     }
 
     /// The same with further lines of the head, each with its line end.
+    ///
+    /// # Panics
+    /// If the answer is not as docs/openapi-clients.json describes it.
     #[must_use]
     pub fn ask_with(&self, method: &str, path: &str, headers: &str, body: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).ok()?;
+        let stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(1)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{headers}", self.address);
-        stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+        let headers = format!("Host: {}\r\n{headers}", self.address);
+        let (status, head, answer) = exchange(stream, (method, path, &headers, body))?;
+        let fault = described::fault_of_clients((method, path, body), (status, &head, &answer));
+        assert_eq!(fault, None, "{method} {path} {body}: {status} {answer}");
+        Some((status, answer))
     }
 
     /// Status and body of a GET.
@@ -251,6 +256,33 @@ impl Drop for Server {
         let _ = self.supervisor.kill();
         let _ = self.supervisor.wait();
     }
+}
+
+/// Asks the API for operators on this socket: status and body; none while no server answers.
+///
+/// # Panics
+/// If the answer is not as docs/openapi.json describes it.
+#[must_use]
+pub fn ask_operators(socket: &Path, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+    let stream = UnixStream::connect(socket).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    let (status, head, answer) = exchange(stream, (method, path, "Host: localhost\r\n", body))?;
+    let fault = described::fault_of_operators((method, path, body), (status, &head, &answer));
+    assert_eq!(fault, None, "{method} {path} {body}: {status} {answer}");
+    Some((status, answer))
+}
+
+/// One request, of method, path, further lines of the head and body: status, head and body of the answer.
+fn exchange(
+    mut stream: impl Read + Write,
+    (method, path, headers, body): (&str, &str, &str, &str),
+) -> Option<(u16, String, String)> {
+    let head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n{headers}");
+    stream.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, head.to_owned(), body.to_owned()))
 }
 
 /// Sends a signal by the name that kill(1) knows.

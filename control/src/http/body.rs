@@ -8,6 +8,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::{StreamExt, stream};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
@@ -40,18 +41,12 @@ fn bound(request: Request, limit: Duration) -> Request {
 /// A JSON body; an empty one is `{}`. The error names the field.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    // Not read at once: each type would be compiled for text, and once more for values, of which participants speak.
+    let value: Value = serde_json::from_slice(body).map_err(|error| HttpError::field("body", error))?;
+    serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
-        let cause = error.into_inner();
-        if cause.is_syntax() || cause.is_eof() || path == "." {
-            HttpError::field("body", cause)
-        } else {
-            HttpError::field(&path, cause)
-        }
-    })?;
-    json.end().map_err(|error| HttpError::field("body", error))?;
-    Ok(value)
+        HttpError::field(if path == "." { "body" } else { &path }, error.into_inner())
+    })
 }
 
 /// The media type, without parameters (RFC 9110 section 8.3.1).

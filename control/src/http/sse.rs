@@ -8,16 +8,19 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 /// Proxies between server and client wait longer than this for the next byte.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// What a listener may say in its URL.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 pub(crate) struct ListenQuery {
     /// Bearer token: a browser's EventSource sends no headers.
+    #[param(nullable = false)]
     pub(crate) token: Option<String>,
-    /// Names of the wanted events, separated by commas.
+    /// Names of the wanted events, separated by commas; all without it.
+    #[param(nullable = false)]
     pub(crate) events: Option<String>,
 }
 

@@ -9,6 +9,7 @@ use axum::response::sse::Event as Line;
 use futures_util::stream;
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::IntoParams;
 
 use crate::http::{Answer, AppState, HttpError, sse};
 use crate::lifecycle::{Event, Journal};
@@ -17,9 +18,10 @@ use crate::shares::Share;
 /// The header by which a client that comes again says what it has (the HTML standard, section 9.2.4).
 const LAST_EVENT_ID: &str = "last-event-id";
 
-#[derive(Debug, Deserialize)]
-pub(super) struct EventsQuery {
+#[derive(Debug, Deserialize, IntoParams)]
+pub(crate) struct EventsQuery {
     /// Name of the only room whose events are wanted.
+    #[param(nullable = false)]
     room: Option<String>,
 }
 

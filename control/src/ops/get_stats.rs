@@ -1,90 +1,183 @@
 //! Counters of one object as mediasoup's `getStats()` answers: an array of entries, each with a type and a timestamp.
 //! Beside mediasoup's members there are some of corecast's own; what is not counted here is left out.
 
-use corecast_wire::StreamStats;
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-use super::stats;
+use corecast_wire::StreamStats;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::stats::{
+    self, ConsumerCounters, DataConsumerCounters, DataProducerCounters, StreamCounters, TransportCounters,
+};
+use crate::ortc::Kind;
 use crate::rooms::{ConsumerReport, ProducerReport, Report, TransportReport};
 
-/// Adds members to an entry.
-fn with(mut entry: Value, members: Value) -> Value {
-    if let (Some(entry), Value::Object(members)) = (entry.as_object_mut(), members) {
-        entry.extend(members);
+/// Where both sides of a WebRTC transport are.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TransportTuple {
+    local_ip: String,
+    /// The same as `localIp`.
+    local_address: String,
+    local_port: u16,
+    remote_ip: String,
+    remote_port: u16,
+    /// "udp" or "tcp".
+    protocol: Option<&'static str>,
+}
+
+impl TransportTuple {
+    /// None until it is known.
+    fn of(report: &TransportReport) -> Option<Self> {
+        let (webrtc, remote) = report.stats.webrtc.as_ref().zip(report.stats.remote)?;
+        let local = report.stats.local;
+        Some(Self {
+            local_ip: local.ip().to_string(),
+            local_address: local.ip().to_string(),
+            local_port: local.port(),
+            remote_ip: remote.ip().to_string(),
+            remote_port: remote.port(),
+            protocol: webrtc.protocol.map(stats::protocol),
+        })
     }
-    entry
 }
 
-/// Leaves members out that have no value: mediasoup's optional ones are absent then.
-fn without_null(entry: Value) -> Value {
-    match entry {
-        Value::Object(members) => Value::Object(members.into_iter().filter(|(_, value)| !value.is_null()).collect()),
-        other => other,
-    }
+/// A transport's entry.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TransportEntry {
+    #[serde(flatten)]
+    counters: TransportCounters,
+    timestamp: u64,
+    transport_id: String,
+    /// Bits per second since the entry before; 0 in the first.
+    recv_bitrate: u64,
+    send_bitrate: u64,
+    /// Most that its producers are asked to send, in bits per second.
+    max_incoming_bitrate: Option<u64>,
+    /// Most that its consumers are sent, in bits per second.
+    max_outgoing_bitrate: Option<u64>,
+    /// "controlled", of a WebRTC transport.
+    ice_role: Option<&'static str>,
+    ice_selected_tuple: Option<TransportTuple>,
 }
 
-/// Where both sides of a WebRTC transport are, once it is known.
-fn tuple(report: &TransportReport) -> Value {
-    let stats = &report.stats;
-    let Some((webrtc, remote)) = stats.webrtc.as_ref().zip(stats.remote) else { return Value::Null };
-    json!({
-        "localIp": stats.local.ip(),
-        "localAddress": stats.local.ip(),
-        "localPort": stats.local.port(),
-        "remoteIp": remote.ip(),
-        "remotePort": remote.port(),
-        "protocol": webrtc.protocol.map(stats::protocol),
-    })
+/// The entry of a received stream: of a producer's, and of the one that a consumer is sent.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StreamEntry {
+    #[serde(flatten)]
+    counters: StreamCounters,
+    timestamp: u64,
+    mime_type: String,
+    /// From 0 to 10.
+    score: u8,
+    /// Bits per second since the entry before.
+    bitrate: u64,
+    /// Layers are not counted apart: all of a stream's are its lowest, "0.0".
+    bitrate_by_layer: BTreeMap<&'static str, u64>,
+    /// The same as `packetsRepeated`.
+    packets_discarded: u64,
+    /// The same as `packetsRepaired`.
+    packets_retransmitted: u64,
 }
 
-fn transport(report: &TransportReport) -> Value {
+/// A consumer's entry.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConsumerEntry {
+    #[serde(flatten)]
+    counters: ConsumerCounters,
+    timestamp: u64,
+    kind: Kind,
+    mime_type: String,
+    rtx_ssrc: Option<u32>,
+    /// From 0 to 10.
+    score: u8,
+    /// Bits per second since the entry before.
+    bitrate: u64,
+}
+
+/// A data producer's entry.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct DataProducerEntry {
+    #[serde(flatten)]
+    counters: DataProducerCounters,
+    timestamp: u64,
+}
+
+/// A data consumer's entry.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct DataConsumerEntry {
+    #[serde(flatten)]
+    counters: DataConsumerCounters,
+    timestamp: u64,
+    /// Label and protocol of its data producer.
+    label: String,
+    protocol: String,
+}
+
+/// One entry; members without a value are absent, as mediasoup's optional ones are.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum Entry {
+    Transport(Box<TransportEntry>),
+    Stream(Box<StreamEntry>),
+    Consumer(Box<ConsumerEntry>),
+    DataProducer(DataProducerEntry),
+    DataConsumer(DataConsumerEntry),
+}
+
+fn transport(report: &TransportReport, timestamp: u64) -> Entry {
     let limit = |bps: u64| (bps > 0).then_some(bps);
-    let is_webrtc = report.stats.webrtc.is_some();
-    let members = json!({
-        "transportId": report.name,
-        "recvBitrate": report.received_bps,
-        "sendBitrate": report.sent_bps,
-        "maxIncomingBitrate": limit(report.max_incoming_bps),
-        "maxOutgoingBitrate": limit(report.max_outgoing_bps),
-        "iceRole": is_webrtc.then_some("controlled"),
-        "iceSelectedTuple": tuple(report),
-    });
-    without_null(with(stats::transport(&report.stats), members))
+    Entry::Transport(Box::new(TransportEntry {
+        counters: TransportCounters::of(&report.stats),
+        timestamp,
+        transport_id: report.name.clone(),
+        recv_bitrate: report.received_bps,
+        send_bitrate: report.sent_bps,
+        max_incoming_bitrate: limit(report.max_incoming_bps),
+        max_outgoing_bitrate: limit(report.max_outgoing_bps),
+        ice_role: report.stats.webrtc.is_some().then_some("controlled"),
+        ice_selected_tuple: TransportTuple::of(report),
+    }))
 }
 
-fn inbound(report: &ProducerReport, at: usize, stream: &StreamStats) -> Value {
+fn inbound(report: &ProducerReport, at: usize, stream: &StreamStats, timestamp: u64) -> Entry {
     let (score, bitrate) = report.streams.get(at).copied().unwrap_or_default();
-    let members = json!({
-        "kind": report.kind,
-        "mimeType": report.mime_type,
-        "score": score,
-        "bitrate": bitrate,
-        // Layers are not counted apart: all of a stream's are its lowest.
-        "bitrateByLayer": { "0.0": bitrate },
-        "packetsDiscarded": stream.packets_repeated,
-        "packetsRetransmitted": stream.packets_repaired,
-    });
-    without_null(with(stats::stream(stream, &report.stats), members))
+    Entry::Stream(Box::new(StreamEntry {
+        counters: StreamCounters::of(stream, &report.stats),
+        timestamp,
+        mime_type: report.mime_type.clone(),
+        score,
+        bitrate,
+        bitrate_by_layer: BTreeMap::from([("0.0", bitrate)]),
+        packets_discarded: stream.packets_repeated,
+        packets_retransmitted: stream.packets_repaired,
+    }))
 }
 
-fn producer(report: &ProducerReport) -> Vec<Value> {
-    let streams = report.stats.streams.iter().enumerate();
+fn producer(report: &ProducerReport, timestamp: u64) -> Vec<Entry> {
     // mediasoup tells of a stream when its first packet has come.
-    streams.filter(|(_, stream)| stream.ssrc.is_some()).map(|(at, stream)| inbound(report, at, stream)).collect()
+    let streams = report.stats.streams.iter().enumerate().filter(|(_, stream)| stream.ssrc.is_some());
+    streams.map(|(at, stream)| inbound(report, at, stream, timestamp)).collect()
 }
 
-fn consumer(report: &ConsumerReport) -> Vec<Value> {
-    let members = json!({
-        "kind": report.kind,
-        "mimeType": report.mime_type,
-        "rtxSsrc": report.rtx_ssrc,
-        "score": report.score.score,
-        "bitrate": report.bps,
-    });
-    let sent = without_null(with(stats::consumer(&report.stats), members));
+fn consumer(report: &ConsumerReport, timestamp: u64) -> Vec<Entry> {
+    let sent = Entry::Consumer(Box::new(ConsumerEntry {
+        counters: ConsumerCounters::of(&report.stats),
+        timestamp,
+        kind: report.kind,
+        mime_type: report.mime_type.clone(),
+        rtx_ssrc: report.rtx_ssrc,
+        score: report.score.score,
+        bitrate: report.bps,
+    }));
     let source = report.producer.as_ref().and_then(|(producer, at)| {
         let stream = producer.stats.streams.get(*at).filter(|stream| stream.ssrc.is_some())?;
-        Some(inbound(producer, *at, stream))
+        Some(inbound(producer, *at, stream, timestamp))
     });
     [sent].into_iter().chain(source).collect()
 }
@@ -94,18 +187,34 @@ fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// One object's entries.
-pub(crate) fn get_stats(report: &Report) -> Value {
-    let mut entries = match report {
-        Report::Transport(report) => vec![transport(report)],
-        Report::Producer(report) => producer(report),
-        Report::Consumer(report) => consumer(report),
-        Report::DataProducer(stats) => vec![stats::data_producer(stats)],
-        Report::DataConsumer { stats, label, protocol } => {
-            vec![with(stats::data_consumer(stats), json!({ "label": label, "protocol": protocol }))]
+/// Leaves out what has no value, in all depths.
+fn without_null(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let known = members.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(known.map(|(name, value)| (name, without_null(value))).collect())
         }
-    };
+        Value::Array(values) => values.into_iter().map(without_null).collect(),
+        other => other,
+    }
+}
+
+/// One object's entries: an array of [`Entry`].
+pub(crate) fn get_stats(report: &Report) -> Value {
     let timestamp = now_ms();
-    entries.iter_mut().for_each(|entry| entry["timestamp"] = json!(timestamp));
-    Value::Array(entries)
+    let entries = match report {
+        Report::Transport(report) => vec![transport(report, timestamp)],
+        Report::Producer(report) => producer(report, timestamp),
+        Report::Consumer(report) => consumer(report, timestamp),
+        Report::DataProducer(stats) => {
+            vec![Entry::DataProducer(DataProducerEntry { counters: DataProducerCounters::of(stats), timestamp })]
+        }
+        Report::DataConsumer { stats, label, protocol } => vec![Entry::DataConsumer(DataConsumerEntry {
+            counters: DataConsumerCounters::of(stats),
+            timestamp,
+            label: label.clone(),
+            protocol: protocol.clone(),
+        })],
+    };
+    without_null(serde_json::to_value(entries).unwrap_or_default())
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod access;
 pub(crate) mod admin;
+mod bodies;
 mod dashboard;
 mod events;
 mod get_stats;
@@ -18,7 +19,12 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::{get, post, put};
 
-pub(crate) use get_stats::get_stats;
+pub(crate) use bodies::{Health, PeerCounters, Rooms, Stats};
+pub(crate) use dashboard::DataQuery;
+pub(crate) use events::EventsQuery;
+pub(crate) use get_stats::{Entry, get_stats};
+pub(crate) use status::StatsQuery;
+pub(crate) use trace::{Trace, TraceQuery};
 pub(crate) use verbosity::set_log_filter;
 
 use crate::http::App;

@@ -1,59 +1,152 @@
-//! Counters as JSON: mediasoup's names where it has one.
+//! Counters as JSON: mediasoup's names where it has one. Members without a value are null, or absent where this says
+//! so.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use corecast_wire::{
-    ConsumerStats, DataConsumerStats, DataProducerStats, Discards, DtlsState, IceProtocol, IceState, Limit,
-    ObjectStats, OutgoingStats, ProducerStats, SrtpCryptoSuite, StreamStats, TransportStats, WebRtcStats,
+    ConsumerStats, DataConsumerStats, DataProducerStats, Discards, DtlsState, IceProtocol, IceState, Limit, MediaKind,
+    ObjectStats, OutgoingCause, ProducerStats, SrtpCryptoSuite, StreamStats, TransportStats,
 };
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::ortc::Kind;
 use crate::rooms::Named;
 
 /// What the API calls an object of the link, and its room, by its number. Numbers are unique over all kinds.
 pub(super) type Names = HashMap<u64, (Named, String)>;
 
-fn discards(discards: &Discards) -> Value {
-    Value::Object(discards.iter().map(|(name, packets)| (name.to_owned(), json!(packets))).collect::<Map<_, _>>())
+/// What a transport speaks.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub(crate) enum TransportType {
+    #[serde(rename = "webrtc-transport")]
+    WebRtc,
+    /// Also one with SRTP.
+    #[serde(rename = "plain-rtp-transport")]
+    Plain,
 }
 
-pub(super) fn transport(stats: &TransportStats) -> Value {
-    let mut entry = json!({
-        "type": if stats.webrtc.is_some() { "webrtc-transport" } else { "plain-rtp-transport" },
-        "local": stats.local,
-        "remote": stats.remote,
-        "packetsReceived": stats.packets_received,
-        "bytesReceived": stats.bytes_received,
-        "packetsSent": stats.packets_sent,
-        "bytesSent": stats.bytes_sent,
-        "discards": discards(&stats.discards),
-    });
-    if let Some(stats) = &stats.outgoing {
-        outgoing(stats, &mut entry);
-    }
-    if let Some(stats) = &stats.webrtc {
-        webrtc(stats, &mut entry);
-    }
-    entry
+/// Says that counters are those of a received stream.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StreamType {
+    InboundRtp,
 }
 
-/// States by mediasoup's names.
-fn webrtc(stats: &WebRtcStats, entry: &mut Value) {
-    entry["iceState"] = json!(match stats.ice_state {
+/// Says that counters are those of a consumer.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ConsumerType {
+    OutboundRtp,
+}
+
+/// Says that counters are those of a data producer.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DataProducerType {
+    DataProducer,
+}
+
+/// Says that counters are those of a data consumer.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DataConsumerType {
+    DataConsumer,
+}
+
+/// Packets that were not forwarded, by reason.
+pub(super) fn by_reason(discards: &Discards) -> BTreeMap<&'static str, u64> {
+    discards.iter().collect()
+}
+
+/// A transport.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TransportCounters {
+    pub(crate) r#type: TransportType,
+    /// Address where the server listens.
+    pub(crate) local: String,
+    /// Address to which it sends, once that is known.
+    pub(crate) remote: Option<String>,
+    pub(crate) packets_received: u64,
+    /// UDP payload, in bytes.
+    pub(crate) bytes_received: u64,
+    pub(crate) packets_sent: u64,
+    /// UDP payload, in bytes.
+    pub(crate) bytes_sent: u64,
+    /// Received datagrams that were discarded, by reason.
+    pub(crate) discards: BTreeMap<&'static str, u64>,
+    /// What its path carries, in bits per second. This and the next three are absent where its receivers do not tell
+    /// what the path does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) available_outgoing_bitrate: Option<u64>,
+    /// What its consumers would take if all of it were there, in bits per second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) wanted_outgoing_bitrate: Option<u64>,
+    /// What changed the estimate last: "start", "increase", "delay", "ecn", "loss", "probe", "remb" or "silence".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) outgoing_bitrate_cause: Option<OutgoingCause>,
+    /// How long packets wait in the path, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) outgoing_queue: Option<f64>,
+    /// "new", "connected", "completed" or "disconnected". This and the next are absent of a plain transport.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ice_state: Option<&'static str>,
+    /// "new", "connecting", "connected", "failed" or "closed".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dtls_state: Option<&'static str>,
+    /// "udp" or "tcp"; absent of a plain transport, and until ICE has a path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) protocol: Option<&'static str>,
+    /// Absent until there are keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) srtp_crypto_suite: Option<&'static str>,
+}
+
+impl TransportCounters {
+    pub(super) fn of(stats: &TransportStats) -> Self {
+        let (outgoing, webrtc) = (stats.outgoing.as_ref(), stats.webrtc.as_ref());
+        Self {
+            r#type: if webrtc.is_some() { TransportType::WebRtc } else { TransportType::Plain },
+            local: stats.local.to_string(),
+            remote: stats.remote.map(|remote| remote.to_string()),
+            packets_received: stats.packets_received,
+            bytes_received: stats.bytes_received,
+            packets_sent: stats.packets_sent,
+            bytes_sent: stats.bytes_sent,
+            discards: by_reason(&stats.discards),
+            available_outgoing_bitrate: outgoing.and_then(|path| path.available_bps),
+            wanted_outgoing_bitrate: outgoing.map(|path| path.wanted_bps),
+            outgoing_bitrate_cause: outgoing.map(|path| path.cause),
+            outgoing_queue: outgoing.map(|path| ms(path.queue_us)),
+            ice_state: webrtc.map(|states| ice_state(states.ice_state)),
+            dtls_state: webrtc.map(|states| dtls_state(states.dtls_state)),
+            protocol: webrtc.and_then(|states| states.protocol).map(protocol),
+            srtp_crypto_suite: webrtc.and_then(|states| states.suite).map(SrtpCryptoSuite::name),
+        }
+    }
+}
+
+/// mediasoup's name.
+fn ice_state(state: IceState) -> &'static str {
+    match state {
         IceState::New => "new",
         IceState::Connected => "connected",
         IceState::Completed => "completed",
         IceState::Disconnected => "disconnected",
-    });
-    entry["dtlsState"] = json!(match stats.dtls_state {
+    }
+}
+
+/// mediasoup's name.
+fn dtls_state(state: DtlsState) -> &'static str {
+    match state {
         DtlsState::New => "new",
         DtlsState::Connecting => "connecting",
         DtlsState::Connected => "connected",
         DtlsState::Failed => "failed",
         DtlsState::Closed => "closed",
-    });
-    entry["protocol"] = json!(stats.protocol.map(protocol));
-    entry["srtpCryptoSuite"] = json!(stats.suite.map(SrtpCryptoSuite::name));
+    }
 }
 
 /// mediasoup's name.
@@ -64,64 +157,137 @@ pub(super) fn protocol(protocol: IceProtocol) -> &'static str {
     }
 }
 
-/// What the path carries, where receivers say what it does.
-fn outgoing(stats: &OutgoingStats, entry: &mut Value) {
-    entry["availableOutgoingBitrate"] = json!(stats.available_bps);
-    entry["wantedOutgoingBitrate"] = json!(stats.wanted_bps);
-    entry["outgoingBitrateCause"] = json!(stats.cause);
-    entry["outgoingQueue"] = json!(ms(stats.queue_us));
+/// A stream of a producer: an encoding.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StreamCounters {
+    pub(crate) r#type: StreamType,
+    pub(crate) kind: Kind,
+    /// Null until its first packet has come.
+    pub(crate) ssrc: Option<u32>,
+    pub(crate) rid: Option<String>,
+    /// Rank of its quality among the producer's encodings, the lowest is 0.
+    pub(crate) spatial_layer: u8,
+    /// It sends.
+    pub(crate) active: bool,
+    /// Nobody is sent it, because others are louder.
+    pub(crate) withheld: bool,
+    /// Size of its newest key frame, where its codec tells.
+    pub(crate) frame_width: Option<u16>,
+    pub(crate) frame_height: Option<u16>,
+    pub(crate) rtx_ssrc: Option<u32>,
+    pub(crate) packet_count: u64,
+    /// Payload, in bytes.
+    pub(crate) byte_count: u64,
+    pub(crate) packets_lost: i64,
+    /// Loss since the last report, in 1/256.
+    pub(crate) fraction_lost: u8,
+    /// In units of the codec's clock.
+    pub(crate) jitter: u32,
+    /// Packets that came twice.
+    pub(crate) packets_repeated: u64,
+    /// Packets that came after they had been asked for again.
+    pub(crate) packets_repaired: u64,
+    pub(crate) nack_count: u64,
+    /// Packets that were asked for in them.
+    pub(crate) nack_packet_count: u64,
+    pub(crate) pli_count: u64,
+    pub(crate) fir_count: u64,
+    pub(crate) key_frames: u64,
+    /// In milliseconds.
+    pub(crate) round_trip_time: Option<f64>,
 }
 
-pub(super) fn stream(stats: &StreamStats, producer: &ProducerStats) -> Value {
-    json!({
-        "type": "inbound-rtp",
-        "kind": kind(producer.kind),
-        "ssrc": stats.ssrc,
-        "rid": stats.rid,
-        "spatialLayer": stats.spatial,
-        "active": stats.active,
-        "withheld": producer.withheld,
-        "frameWidth": stats.picture.map(|(width, _)| width),
-        "frameHeight": stats.picture.map(|(_, height)| height),
-        "rtxSsrc": stats.rtx_ssrc,
-        "packetCount": stats.packet_count,
-        "byteCount": stats.byte_count,
-        "packetsLost": stats.packets_lost,
-        "fractionLost": stats.fraction_lost,
-        "jitter": stats.jitter,
-        "packetsRepeated": stats.packets_repeated,
-        "packetsRepaired": stats.packets_repaired,
-        "nackCount": stats.nack_count,
-        "nackPacketCount": stats.nack_packet_count,
-        "pliCount": stats.pli_count,
-        "firCount": stats.fir_count,
-        "keyFrames": stats.key_frames,
-        "roundTripTime": stats.round_trip_us.map(ms),
-    })
+impl StreamCounters {
+    pub(super) fn of(stats: &StreamStats, producer: &ProducerStats) -> Self {
+        Self {
+            r#type: StreamType::InboundRtp,
+            kind: kind(producer.kind),
+            ssrc: stats.ssrc,
+            rid: stats.rid.clone(),
+            spatial_layer: stats.spatial,
+            active: stats.active,
+            withheld: producer.withheld,
+            frame_width: stats.picture.map(|(width, _)| width),
+            frame_height: stats.picture.map(|(_, height)| height),
+            rtx_ssrc: stats.rtx_ssrc,
+            packet_count: stats.packet_count,
+            byte_count: stats.byte_count,
+            packets_lost: stats.packets_lost,
+            fraction_lost: stats.fraction_lost,
+            jitter: stats.jitter,
+            packets_repeated: stats.packets_repeated,
+            packets_repaired: stats.packets_repaired,
+            nack_count: stats.nack_count,
+            nack_packet_count: stats.nack_packet_count,
+            pli_count: stats.pli_count,
+            fir_count: stats.fir_count,
+            key_frames: stats.key_frames,
+            round_trip_time: stats.round_trip_us.map(ms),
+        }
+    }
 }
 
-pub(super) fn consumer(stats: &ConsumerStats) -> Value {
-    json!({
-        "type": "outbound-rtp",
-        "ssrc": stats.ssrc,
-        "paused": stats.paused,
-        "suspended": stats.suspended,
-        "preferredSpatialLayer": stats.preferred_spatial,
-        "currentSpatialLayer": stats.current_spatial,
-        "limitedBy": stats.limited_by.map(limit),
-        "packetCount": stats.packet_count,
-        "byteCount": stats.byte_count,
-        "packetsRetransmitted": stats.packets_retransmitted,
-        "nackCount": stats.nack_count,
-        "nackPacketCount": stats.nack_packet_count,
-        "pliCount": stats.pli_count,
-        "firCount": stats.fir_count,
-        "packetsLost": stats.packets_lost,
-        "fractionLost": stats.fraction_lost,
-        "jitter": stats.jitter,
-        "roundTripTime": stats.round_trip_us.map(ms),
-        "discards": discards(&stats.discards),
-    })
+/// A consumer.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConsumerCounters {
+    pub(crate) r#type: ConsumerType,
+    pub(crate) ssrc: u32,
+    pub(crate) paused: bool,
+    /// The path to its receiver does not carry it, so nothing is sent until it does.
+    pub(crate) suspended: bool,
+    /// Spatial layer that it is to be sent at most, the lowest is 0.
+    pub(crate) preferred_spatial_layer: u8,
+    /// Spatial layer that it is sent, of a producer with several.
+    pub(crate) current_spatial_layer: Option<u8>,
+    /// What keeps it from being sent more, of pictures: "path", "preference" or "source".
+    pub(crate) limited_by: Option<&'static str>,
+    pub(crate) packet_count: u64,
+    /// Payload, in bytes.
+    pub(crate) byte_count: u64,
+    pub(crate) packets_retransmitted: u64,
+    pub(crate) nack_count: u64,
+    /// Packets that were asked for in them.
+    pub(crate) nack_packet_count: u64,
+    pub(crate) pli_count: u64,
+    pub(crate) fir_count: u64,
+    /// As its receiver reports.
+    pub(crate) packets_lost: i64,
+    /// The same of its last report, in 1/256.
+    pub(crate) fraction_lost: u8,
+    /// In units of the codec's clock.
+    pub(crate) jitter: u32,
+    /// In milliseconds.
+    pub(crate) round_trip_time: Option<f64>,
+    /// What was withheld from it or could not be sent, by reason.
+    pub(crate) discards: BTreeMap<&'static str, u64>,
+}
+
+impl ConsumerCounters {
+    pub(super) fn of(stats: &ConsumerStats) -> Self {
+        Self {
+            r#type: ConsumerType::OutboundRtp,
+            ssrc: stats.ssrc,
+            paused: stats.paused,
+            suspended: stats.suspended,
+            preferred_spatial_layer: stats.preferred_spatial,
+            current_spatial_layer: stats.current_spatial,
+            limited_by: stats.limited_by.map(limit),
+            packet_count: stats.packet_count,
+            byte_count: stats.byte_count,
+            packets_retransmitted: stats.packets_retransmitted,
+            nack_count: stats.nack_count,
+            nack_packet_count: stats.nack_packet_count,
+            pli_count: stats.pli_count,
+            fir_count: stats.fir_count,
+            packets_lost: stats.packets_lost,
+            fraction_lost: stats.fraction_lost,
+            jitter: stats.jitter,
+            round_trip_time: stats.round_trip_us.map(ms),
+            discards: by_reason(&stats.discards),
+        }
+    }
 }
 
 /// What keeps a consumer from being sent more.
@@ -133,32 +299,62 @@ fn limit(limit: Limit) -> &'static str {
     }
 }
 
-pub(super) fn data_producer(stats: &DataProducerStats) -> Value {
-    json!({
-        "type": "data-producer",
-        "label": stats.label,
-        "protocol": stats.protocol,
-        "paused": stats.paused,
-        "messagesReceived": stats.messages_received,
-        "bytesReceived": stats.bytes_received,
-    })
+/// A data producer: what a client sends on a channel.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DataProducerCounters {
+    pub(crate) r#type: DataProducerType,
+    pub(crate) label: String,
+    pub(crate) protocol: String,
+    pub(crate) paused: bool,
+    pub(crate) messages_received: u64,
+    pub(crate) bytes_received: u64,
 }
 
-pub(super) fn data_consumer(stats: &DataConsumerStats) -> Value {
-    json!({
-        "type": "data-consumer",
-        "paused": stats.paused,
-        "messagesSent": stats.messages_sent,
-        "bytesSent": stats.bytes_sent,
-        "bufferedAmount": stats.buffered_amount,
-        "discards": discards(&stats.discards),
-    })
+impl DataProducerCounters {
+    pub(super) fn of(stats: &DataProducerStats) -> Self {
+        Self {
+            r#type: DataProducerType::DataProducer,
+            label: stats.label.clone(),
+            protocol: stats.protocol.clone(),
+            paused: stats.paused,
+            messages_received: stats.messages_received,
+            bytes_received: stats.bytes_received,
+        }
+    }
 }
 
-fn kind(kind: corecast_wire::MediaKind) -> &'static str {
+/// A data consumer: what a client is sent on a channel.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DataConsumerCounters {
+    pub(crate) r#type: DataConsumerType,
+    pub(crate) paused: bool,
+    pub(crate) messages_sent: u64,
+    pub(crate) bytes_sent: u64,
+    /// Bytes that wait to be sent.
+    pub(crate) buffered_amount: u32,
+    /// Messages that were not sent, by reason.
+    pub(crate) discards: BTreeMap<&'static str, u64>,
+}
+
+impl DataConsumerCounters {
+    pub(super) fn of(stats: &DataConsumerStats) -> Self {
+        Self {
+            r#type: DataConsumerType::DataConsumer,
+            paused: stats.paused,
+            messages_sent: stats.messages_sent,
+            bytes_sent: stats.bytes_sent,
+            buffered_amount: stats.buffered_amount,
+            discards: by_reason(&stats.discards),
+        }
+    }
+}
+
+fn kind(kind: MediaKind) -> Kind {
     match kind {
-        corecast_wire::MediaKind::Audio => "audio",
-        corecast_wire::MediaKind::Video => "video",
+        MediaKind::Audio => Kind::Audio,
+        MediaKind::Video => Kind::Video,
     }
 }
 
@@ -167,62 +363,147 @@ fn ms(us: u32) -> f64 {
     f64::from(us) / 1_000.0
 }
 
-/// Lists for `/stats`: every object with its name, room and relations.
-#[derive(Debug, Default)]
-pub(super) struct Lists {
-    pub(super) transports: Vec<Value>,
-    pub(super) producers: Vec<Value>,
-    pub(super) consumers: Vec<Value>,
-    pub(super) data_producers: Vec<Value>,
-    pub(super) data_consumers: Vec<Value>,
+/// Which object it is, and whose.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Owned {
+    /// Its name.
+    pub(crate) id: String,
+    pub(crate) room_id: String,
+    /// Name of its peer; empty of what crosses between workers.
+    pub(crate) peer_id: String,
+    /// Index of its worker.
+    pub(crate) worker: u32,
+}
+
+/// A transport of a room.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct ListedTransport {
+    #[serde(flatten)]
+    pub(crate) of: Owned,
+    #[serde(flatten)]
+    pub(crate) counters: TransportCounters,
+}
+
+/// A producer of a room.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ListedProducer {
+    #[serde(flatten)]
+    pub(crate) of: Owned,
+    pub(crate) kind: Kind,
+    /// MIME type of what it sends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) codec: Option<String>,
+    pub(crate) paused: bool,
+    pub(crate) transport_id: Option<String>,
+    /// One for each encoding.
+    pub(crate) streams: Vec<StreamCounters>,
+}
+
+/// A consumer of a room.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ListedConsumer {
+    #[serde(flatten)]
+    pub(crate) of: Owned,
+    #[serde(flatten)]
+    pub(crate) counters: ConsumerCounters,
+    /// MIME type of what it is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) codec: Option<String>,
+    pub(crate) transport_id: Option<String>,
+    pub(crate) producer_id: Option<String>,
+    /// Name of the peer whose media it is.
+    pub(crate) producer_peer_id: Option<String>,
+}
+
+/// A data producer of a room.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ListedDataProducer {
+    #[serde(flatten)]
+    pub(crate) of: Owned,
+    #[serde(flatten)]
+    pub(crate) counters: DataProducerCounters,
+    pub(crate) transport_id: Option<String>,
+}
+
+/// A data consumer of a room.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ListedDataConsumer {
+    #[serde(flatten)]
+    pub(crate) of: Owned,
+    #[serde(flatten)]
+    pub(crate) counters: DataConsumerCounters,
+    pub(crate) transport_id: Option<String>,
+    pub(crate) data_producer_id: Option<String>,
+}
+
+/// Every object with its name, room and relations.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Lists {
+    pub(crate) transports: Vec<ListedTransport>,
+    pub(crate) producers: Vec<ListedProducer>,
+    pub(crate) consumers: Vec<ListedConsumer>,
+    pub(crate) data_producers: Vec<ListedDataProducer>,
+    pub(crate) data_consumers: Vec<ListedDataConsumer>,
 }
 
 impl Lists {
     /// Adds an object. One that its room does not know, since it is being made or closed, has no owner and is left out.
     pub(super) fn push(&mut self, worker: u32, stats: &ObjectStats, names: &Names) {
-        let name = |id: u64| names.get(&id).map(|(named, _)| &named.name);
-        let (id, list, mut entry) = match stats {
-            ObjectStats::Transport(stats) => (stats.transport.0, &mut self.transports, transport(stats)),
+        let name = |id: u64| names.get(&id).map(|(named, _)| named.name.clone());
+        let find = |id: u64| {
+            let (named, room) = names.get(&id)?;
+            let (id, room_id, peer_id) = (named.name.clone(), room.clone(), named.peer.clone());
+            Some((Owned { id, room_id, peer_id, worker }, named))
+        };
+        match stats {
+            ObjectStats::Transport(stats) => {
+                let Some((of, named)) = find(stats.transport.0) else { return };
+                let mut counters = TransportCounters::of(stats);
+                counters.srtp_crypto_suite = named.suite.map(SrtpCryptoSuite::name).or(counters.srtp_crypto_suite);
+                self.transports.push(ListedTransport { of, counters });
+            }
             ObjectStats::Producer(stats) => {
-                let streams: Vec<_> = stats.streams.iter().map(|of| stream(of, stats)).collect();
-                let entry = json!({
-                    "kind": kind(stats.kind),
-                    "paused": stats.paused,
-                    "transportId": name(stats.transport.0),
-                    "streams": streams,
+                let Some((of, named)) = find(stats.producer.0) else { return };
+                self.producers.push(ListedProducer {
+                    of,
+                    kind: kind(stats.kind),
+                    codec: named.codec.clone(),
+                    paused: stats.paused,
+                    transport_id: name(stats.transport.0),
+                    streams: stats.streams.iter().map(|stream| StreamCounters::of(stream, stats)).collect(),
                 });
-                (stats.producer.0, &mut self.producers, entry)
             }
             ObjectStats::Consumer(stats) => {
-                let mut entry = consumer(stats);
-                entry["transportId"] = json!(name(stats.transport.0));
-                entry["producerId"] = json!(name(stats.producer.0));
-                entry["producerPeerId"] = json!(names.get(&stats.producer.0).map(|(named, _)| &named.peer));
-                (stats.consumer.0, &mut self.consumers, entry)
+                let Some((of, named)) = find(stats.consumer.0) else { return };
+                self.consumers.push(ListedConsumer {
+                    of,
+                    counters: ConsumerCounters::of(stats),
+                    codec: named.codec.clone(),
+                    transport_id: name(stats.transport.0),
+                    producer_id: name(stats.producer.0),
+                    producer_peer_id: names.get(&stats.producer.0).map(|(named, _)| named.peer.clone()),
+                });
             }
             ObjectStats::DataProducer(stats) => {
-                let mut entry = data_producer(stats);
-                entry["transportId"] = json!(name(stats.transport.0));
-                (stats.data_producer.0, &mut self.data_producers, entry)
+                let Some((of, _)) = find(stats.data_producer.0) else { return };
+                let (counters, transport_id) = (DataProducerCounters::of(stats), name(stats.transport.0));
+                self.data_producers.push(ListedDataProducer { of, counters, transport_id });
             }
             ObjectStats::DataConsumer(stats) => {
-                let mut entry = data_consumer(stats);
-                entry["transportId"] = json!(name(stats.transport.0));
-                entry["dataProducerId"] = json!(name(stats.data_producer.0));
-                (stats.data_consumer.0, &mut self.data_consumers, entry)
+                let Some((of, _)) = find(stats.data_consumer.0) else { return };
+                self.data_consumers.push(ListedDataConsumer {
+                    of,
+                    counters: DataConsumerCounters::of(stats),
+                    transport_id: name(stats.transport.0),
+                    data_producer_id: name(stats.data_producer.0),
+                });
             }
-        };
-        let Some((named, room)) = names.get(&id) else { return };
-        entry["id"] = json!(named.name);
-        entry["roomId"] = json!(room);
-        entry["peerId"] = json!(named.peer);
-        entry["worker"] = json!(worker);
-        if let Some(codec) = &named.codec {
-            entry["codec"] = json!(codec);
         }
-        if let Some(suite) = named.suite {
-            entry["srtpCryptoSuite"] = json!(suite.name());
-        }
-        list.push(entry);
     }
 }

@@ -8,17 +8,19 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
-use corecast_wire::{ConsumerId, Decided, Decision};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use corecast_wire::{ConsumerId, Decided, Decision, OutgoingCause};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::{Answer, AppState, HttpError};
 
 /// What stands for all layers.
 const ALL: u8 = u8::MAX;
 
-#[derive(Debug, Deserialize)]
-pub(super) struct TraceQuery {
+#[derive(Debug, Deserialize, IntoParams)]
+pub(crate) struct TraceQuery {
+    /// "json", or "svg" for a picture.
+    #[param(nullable = false)]
     format: Option<String>,
 }
 
@@ -32,7 +34,7 @@ pub(super) async fn trace(
     match query.format.as_deref() {
         None | Some("json") => {
             let decisions: Vec<_> = decisions.iter().map(|decision| entry(decision, &names)).collect();
-            Ok(([no_store], Json(json!({ "decisions": decisions }))).into_response())
+            Ok(([no_store], Json(Trace { decisions })).into_response())
         }
         Some("svg") => {
             let kind = (header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"));
@@ -50,29 +52,72 @@ fn name(names: &HashMap<ConsumerId, String>, consumer: ConsumerId) -> String {
     names.get(&consumer).cloned().unwrap_or_else(|| consumer.0.to_string())
 }
 
-fn entry(decision: &Decision, names: &HashMap<ConsumerId, String>) -> Value {
-    let mut entry = match decision.decided {
-        Decided::Path { available_bps, given_bps, wanted_bps, queue_ms, cause } => json!({
-            "type": "path",
-            "availableOutgoingBitrate": available_bps,
-            "givenOutgoingBitrate": given_bps,
-            "wantedOutgoingBitrate": wanted_bps,
-            "outgoingQueue": queue_ms,
-            "outgoingBitrateCause": cause,
+/// What was seen of the path to a viewer, and decided for it: the oldest first.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Trace {
+    decisions: Vec<Traced>,
+}
+
+/// Something that was seen or decided.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(crate) enum Traced {
+    Path(PathSeen),
+    Layers(LayersDecided),
+}
+
+/// The path to the receiver.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PathSeen {
+    /// How long ago it was.
+    ago_ms: u32,
+    /// What it is taken to carry, in bits per second; null if its receiver does not tell.
+    available_outgoing_bitrate: Option<u64>,
+    /// What its consumers may take of that, in bits per second.
+    given_outgoing_bitrate: u64,
+    /// What they would take if all of it were there, in bits per second.
+    wanted_outgoing_bitrate: u64,
+    /// How long packets wait in it, in milliseconds.
+    outgoing_queue: u32,
+    /// What changed the estimate last: "start", "increase", "delay", "ecn", "loss", "probe", "remb" or "silence".
+    #[schema(value_type = String)]
+    outgoing_bitrate_cause: OutgoingCause,
+}
+
+/// What a consumer may be sent from then on.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LayersDecided {
+    /// How long ago it was.
+    ago_ms: u32,
+    /// Its name, or its number if it has gone.
+    consumer_id: String,
+    /// Highest layers; null for all.
+    spatial_layer: Option<u8>,
+    temporal_layer: Option<u8>,
+    /// Nothing at all.
+    suspended: bool,
+}
+
+fn entry(decision: &Decision, names: &HashMap<ConsumerId, String>) -> Traced {
+    let ago_ms = decision.ago_ms;
+    match decision.decided {
+        Decided::Path { available_bps, given_bps, wanted_bps, queue_ms, cause } => Traced::Path(PathSeen {
+            ago_ms,
+            available_outgoing_bitrate: available_bps,
+            given_outgoing_bitrate: given_bps,
+            wanted_outgoing_bitrate: wanted_bps,
+            outgoing_queue: queue_ms,
+            outgoing_bitrate_cause: cause,
         }),
         Decided::Layers { consumer, spatial, temporal, suspended } => {
             let layer = |layer: u8| (layer != ALL).then_some(layer);
-            json!({
-                "type": "layers",
-                "consumerId": name(names, consumer),
-                "spatialLayer": layer(spatial),
-                "temporalLayer": layer(temporal),
-                "suspended": suspended,
-            })
+            let (spatial_layer, temporal_layer) = (layer(spatial), layer(temporal));
+            let consumer_id = name(names, consumer);
+            Traced::Layers(LayersDecided { ago_ms, consumer_id, spatial_layer, temporal_layer, suspended })
         }
-    };
-    entry["agoMs"] = json!(decision.ago_ms);
-    entry
+    }
 }
 
 const WIDTH: f64 = 960.0;
@@ -205,7 +250,7 @@ fn changes(svg: &mut String, scale: &Scale, decisions: &[Decision], names: &Hash
 
 #[cfg(test)]
 mod tests {
-    use corecast_wire::OutgoingCause;
+    use serde_json::json;
 
     use super::*;
 
@@ -227,7 +272,7 @@ mod tests {
     #[test]
     fn entries_have_the_names_of_the_api() {
         let names = HashMap::from([(ConsumerId(7), "tile".to_owned())]);
-        let entries: Vec<_> = decisions().iter().map(|decision| entry(decision, &names)).collect();
+        let entries: Vec<_> = decisions().iter().map(|decision| json!(entry(decision, &names))).collect();
         assert_eq!(entries[0]["availableOutgoingBitrate"], 300_000);
         assert_eq!(entries[0]["outgoingBitrateCause"], "probe");
         let layers = json!({

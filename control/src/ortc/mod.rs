@@ -20,8 +20,8 @@ pub(crate) use negotiate::{
     red_of, rtx_of,
 };
 pub(crate) use parameters::{
-    Kind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecParameters, RtpEncoding, RtpHeaderExtensionParameters,
-    RtpParameters, Rtx,
+    Kind, RtcpFeedback, RtcpParameters, RtpCapabilities, RtpCodecCapability, RtpCodecParameters, RtpEncoding,
+    RtpHeaderExtension, RtpHeaderExtensionParameters, RtpParameters, Rtx,
 };
 pub(crate) use pipe::{Piped, pipe};
 pub(crate) use produce::{Carrier, Produced, kind_of_streams, produce};

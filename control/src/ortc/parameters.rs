@@ -3,9 +3,10 @@
 use corecast_wire::MediaKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 /// "audio" or "video".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     Audio,
@@ -41,7 +42,7 @@ impl Kind {
 }
 
 /// One entry of a codec's feedback.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RtcpFeedback {
     #[serde(rename = "type")]
     pub(crate) kind: String,
@@ -65,7 +66,7 @@ impl RtcpFeedback {
 }
 
 /// What an endpoint can do.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct RtpCapabilities {
     pub(crate) codecs: Vec<RtpCodecCapability>,
@@ -73,7 +74,7 @@ pub(crate) struct RtpCapabilities {
 }
 
 /// A codec that an endpoint has.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RtpCodecCapability {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,13 +86,14 @@ pub(crate) struct RtpCodecCapability {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) channels: Option<u8>,
     #[serde(default)]
+    #[schema(value_type = Object)]
     pub(crate) parameters: Map<String, Value>,
     #[serde(default)]
     pub(crate) rtcp_feedback: Vec<RtcpFeedback>,
 }
 
 /// A header extension that an endpoint has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RtpHeaderExtension {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,7 +107,7 @@ pub(crate) struct RtpHeaderExtension {
 }
 
 /// Direction of a header extension, seen from the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Direction {
     #[default]
@@ -116,7 +118,7 @@ pub(crate) enum Direction {
 }
 
 /// What a producer sends or a consumer is given.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RtpParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,7 +135,7 @@ pub(crate) struct RtpParameters {
 }
 
 /// A payload type of `RtpParameters`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RtpCodecParameters {
     pub(crate) mime_type: String,
@@ -142,24 +144,26 @@ pub(crate) struct RtpCodecParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) channels: Option<u8>,
     #[serde(default)]
+    #[schema(value_type = Object)]
     pub(crate) parameters: Map<String, Value>,
     #[serde(default)]
     pub(crate) rtcp_feedback: Vec<RtcpFeedback>,
 }
 
 /// A header extension of `RtpParameters`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RtpHeaderExtensionParameters {
     pub(crate) uri: String,
     pub(crate) id: u8,
     #[serde(default)]
     pub(crate) encrypt: bool,
     #[serde(default)]
+    #[schema(value_type = Object)]
     pub(crate) parameters: Map<String, Value>,
 }
 
 /// A stream of `RtpParameters`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RtpEncoding {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -181,13 +185,13 @@ pub(crate) struct RtpEncoding {
 }
 
 /// Retransmission stream of an encoding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Rtx {
     pub(crate) ssrc: u32,
 }
 
 /// RTCP of `RtpParameters`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RtcpParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -92,7 +92,7 @@ pub(crate) use overview::{Named, Overview, Size};
 pub(crate) use participants::{CAME_AGAIN, Entered, Profile};
 pub(crate) use peer::{Credential, Left, NewPeer, PeerHandle, PeerKind, ROOM_CLOSED};
 pub(crate) use peers::{PeerInfo, ProducerInfo};
-pub(crate) use plain::{NewPlainTransport, PlainRemote};
+pub(crate) use plain::{CreatedPlain, NewPlainTransport, PlainRemote};
 pub(crate) use produce_consume::{CreatedConsumer, NewConsumer, NewProducer};
 pub(crate) use registry::Rooms;
 pub(crate) use report::{ConsumerReport, ProducerReport, Report, TransportReport};

@@ -48,7 +48,6 @@ pub(crate) struct TransportReport {
 /// Counters of a producer.
 #[derive(Clone, Debug)]
 pub(crate) struct ProducerReport {
-    pub(crate) kind: Kind,
     pub(crate) mime_type: String,
     pub(crate) stats: ProducerStats,
     /// Each stream's score, and its bit rate since the report before.
@@ -108,7 +107,7 @@ impl Room {
         producer.rates.resize_with(stats.streams.len(), Default::default);
         let rates = stats.streams.iter().zip(&mut producer.rates).map(|(of, rate)| rate.of(of.byte_count, now));
         let streams = rates.enumerate().map(|(at, bps)| (scores.get(at).copied().unwrap_or(0), bps)).collect();
-        Ok(ProducerReport { kind: producer.kind, mime_type: media_type(&producer.consumable), stats, streams })
+        Ok(ProducerReport { mime_type: media_type(&producer.consumable), stats, streams })
     }
 
     /// Counters of a consumer of a peer.

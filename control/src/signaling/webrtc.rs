@@ -4,8 +4,9 @@ use corecast_wire::{
     DtlsParameters, DtlsRole, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol, MAX_MESSAGE_BYTES,
     SctpOptions, SctpStreamParameters,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::config::Sctp;
 use crate::rooms::{CreatedWebRtc, Error, LocalParameters};
@@ -20,17 +21,21 @@ const MAX_FINGERPRINTS: usize = 8;
 const LOCAL_PREFERENCE: u32 = 10_000;
 const PREFERENCE_STEP: u32 = 100;
 
-/// `dtlsParameters`.
-#[derive(Debug, Deserialize)]
+/// `dtlsParameters` of a client.
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct DtlsBody {
+    /// "client", "server" or "auto".
     #[serde(default)]
     role: Option<String>,
     fingerprints: Vec<FingerprintBody>,
 }
 
-#[derive(Debug, Deserialize)]
-struct FingerprintBody {
+/// Fingerprint of a certificate.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct FingerprintBody {
+    /// "sha-256", "sha-384" or "sha-512"; others are not looked at.
     algorithm: String,
+    /// In hex, a colon between bytes.
     value: String,
 }
 
@@ -64,7 +69,7 @@ impl DtlsBody {
 }
 
 /// `sctpStreamParameters`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct StreamBody {
     stream_id: u16,
@@ -112,66 +117,135 @@ pub(super) fn stream_parameters(stream: u16, parameters: SctpStreamParameters) -
 }
 
 /// ICE credentials of the server's side.
-pub(super) fn ice_parameters(ice: &IceParameters) -> Value {
-    json!({ "usernameFragment": ice.username_fragment, "password": ice.password, "iceLite": true })
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct IceParametersBody {
+    username_fragment: String,
+    password: String,
+    ice_lite: bool,
+}
+
+/// A candidate, with mediasoup's foundation and priority.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CandidateBody {
+    foundation: &'static str,
+    priority: u32,
+    ip: String,
+    /// The same as `ip`.
+    address: String,
+    /// "udp" or "tcp".
+    protocol: &'static str,
+    port: u16,
+    /// "host".
+    r#type: &'static str,
+    /// "passive", of TCP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp_type: Option<&'static str>,
+}
+
+/// `dtlsParameters` of the server.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct ServerDtls {
+    /// "auto".
+    role: &'static str,
+    fingerprints: [FingerprintBody; 1],
+}
+
+/// `sctpParameters`, with the members of older and newer clients.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SctpBody {
+    port: u16,
+    /// Streams that the server sends, and receives.
+    #[serde(rename = "OS")]
+    streams_out: u16,
+    #[serde(rename = "MIS")]
+    streams_in: u16,
+    /// In bytes, as all below.
+    max_message_size: usize,
+    max_send_message_size: usize,
+    max_receive_message_size: usize,
+    send_buffer_size: u32,
+    per_stream_send_queue_limit: u32,
+    max_receiver_window_buffer_size: u32,
+    is_data_channel: bool,
+}
+
+/// A WebRTC transport that was made.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CreatedTransport {
+    id: String,
+    /// The same as `id`.
+    transport_id: String,
+    ice_parameters: IceParametersBody,
+    ice_candidates: Vec<CandidateBody>,
+    dtls_parameters: ServerDtls,
+    /// Absent without data channels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sctp_parameters: Option<SctpBody>,
+}
+
+/// ICE credentials of the server's side.
+pub(super) fn ice_parameters(ice: &IceParameters) -> IceParametersBody {
+    let (username_fragment, password) = (ice.username_fragment.clone(), ice.password.clone());
+    IceParametersBody { username_fragment, password, ice_lite: true }
 }
 
 /// Candidates: mediasoup's foundations and priorities.
-fn candidates(local: &LocalParameters, force_tcp: bool) -> Vec<Value> {
+fn candidates(local: &LocalParameters, force_tcp: bool) -> Vec<CandidateBody> {
     let wanted = local.candidates.iter().filter(|candidate| !force_tcp || candidate.protocol == IceProtocol::Tcp);
     let candidate = |(at, candidate): (u32, &crate::sdp::Candidate)| {
         let preference = LOCAL_PREFERENCE.saturating_sub(at * PREFERENCE_STEP);
         let address = candidate.address.ip().to_string();
-        let mut value = json!({
-            "foundation": if candidate.protocol == IceProtocol::Udp { "udpcandidate" } else { "tcpcandidate" },
-            "priority": (64_u32 << 24) + (preference << 8) + 255,
-            "ip": address,
-            "address": address,
-            "protocol": if candidate.protocol == IceProtocol::Udp { "udp" } else { "tcp" },
-            "port": candidate.address.port(),
-            "type": "host",
-        });
-        if candidate.protocol == IceProtocol::Tcp {
-            value["tcpType"] = json!("passive");
+        let (foundation, protocol, tcp_type) = match candidate.protocol {
+            IceProtocol::Udp => ("udpcandidate", "udp", None),
+            IceProtocol::Tcp => ("tcpcandidate", "tcp", Some("passive")),
+        };
+        CandidateBody {
+            foundation,
+            priority: (64_u32 << 24) + (preference << 8) + 255,
+            ip: address.clone(),
+            address,
+            protocol,
+            port: candidate.address.port(),
+            r#type: "host",
+            tcp_type,
         }
-        value
     };
     (0..).zip(wanted).map(candidate).collect()
 }
 
-fn fingerprint(of: &Fingerprint) -> Value {
+fn fingerprint(of: &Fingerprint) -> FingerprintBody {
     let algorithm = match of.algorithm {
         FingerprintAlgorithm::Sha256 => "sha-256",
         FingerprintAlgorithm::Sha384 => "sha-384",
         FingerprintAlgorithm::Sha512 => "sha-512",
     };
     let value: Vec<_> = of.value.iter().map(|byte| format!("{byte:02X}")).collect();
-    json!({ "algorithm": algorithm, "value": value.join(":") })
+    FingerprintBody { algorithm: algorithm.into(), value: value.join(":") }
 }
 
 /// What a client is told of its new transport, with data channels if it has any; over TCP alone if it wants that.
-pub(super) fn transport(made: &CreatedWebRtc, force_tcp: bool, sctp: Option<&Sctp>) -> Value {
-    let mut value = json!({
-        "id": made.name,
-        "transportId": made.name,
-        "iceParameters": ice_parameters(&made.local.ice),
-        "iceCandidates": candidates(&made.local, force_tcp),
-        "dtlsParameters": { "role": "auto", "fingerprints": [fingerprint(&made.local.fingerprint)] },
-    });
-    if let Some(sctp) = sctp {
-        // The members of older and newer clients.
-        value["sctpParameters"] = json!({
-            "port": SCTP_PORT,
-            "OS": SCTP_STREAMS,
-            "MIS": SCTP_STREAMS,
-            "maxMessageSize": MAX_MESSAGE_BYTES,
-            "maxSendMessageSize": MAX_MESSAGE_BYTES,
-            "maxReceiveMessageSize": MAX_MESSAGE_BYTES,
-            "sendBufferSize": sctp.send_buffer_bytes,
-            "perStreamSendQueueLimit": sctp.send_buffer_bytes,
-            "maxReceiverWindowBufferSize": sctp.recv_window_bytes,
-            "isDataChannel": true,
-        });
+pub(super) fn transport(made: &CreatedWebRtc, force_tcp: bool, sctp: Option<&Sctp>) -> CreatedTransport {
+    CreatedTransport {
+        id: made.name.clone(),
+        transport_id: made.name.clone(),
+        ice_parameters: ice_parameters(&made.local.ice),
+        ice_candidates: candidates(&made.local, force_tcp),
+        dtls_parameters: ServerDtls { role: "auto", fingerprints: [fingerprint(&made.local.fingerprint)] },
+        sctp_parameters: sctp.map(|sctp| SctpBody {
+            port: SCTP_PORT,
+            streams_out: SCTP_STREAMS,
+            streams_in: SCTP_STREAMS,
+            max_message_size: MAX_MESSAGE_BYTES,
+            max_send_message_size: MAX_MESSAGE_BYTES,
+            max_receive_message_size: MAX_MESSAGE_BYTES,
+            send_buffer_size: sctp.send_buffer_bytes,
+            per_stream_send_queue_limit: sctp.send_buffer_bytes,
+            max_receiver_window_buffer_size: sctp.recv_window_bytes,
+            is_data_channel: true,
+        }),
     }
-    value
 }

@@ -4,9 +4,10 @@
 //! signs: a receiver that asks for a key frame has lost its picture; one whose path does not carry it is sent nothing.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Where the cause lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Reason {
     /// The path between the server and the viewer.
@@ -31,7 +32,7 @@ impl Reason {
 }
 
 /// One thing that is wrong for a viewer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Complaint {
     pub(crate) reason: Reason,
     /// How bad it is, 1 to 100.

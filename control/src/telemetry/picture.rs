@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::complaints::{Complaint, Reason};
 
 /// Everything at a glance.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Picture {
     pub(crate) version: String,
@@ -34,7 +35,7 @@ pub(crate) struct Picture {
 }
 
 /// A peer of a room that does not only watch.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Present {
     pub(crate) peer: String,
@@ -46,7 +47,7 @@ pub(crate) struct Present {
 }
 
 /// A look at the counters of all objects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Looking {
     /// How long ago it was.
@@ -60,7 +61,7 @@ pub(crate) struct Looking {
 }
 
 /// Viewers by what they suffer from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Unhappy {
     /// Those who do not suffer.
     pub(crate) content: usize,
@@ -87,7 +88,7 @@ impl Unhappy {
 }
 
 /// A worker and its core.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Core {
     pub(crate) worker: u32,
@@ -104,7 +105,7 @@ pub(crate) struct Core {
 }
 
 /// What a worker did between two heartbeats.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Now {
     /// CPU time of the worker's thread, in percent of its core.
@@ -138,7 +139,7 @@ impl Now {
 }
 
 /// The history of a core, a value of each list for each heartbeat, oldest first.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Series {
     /// Milliseconds since the server started.
@@ -155,7 +156,7 @@ pub(crate) struct Series {
 }
 
 /// How much a room takes of its workers.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RoomLoad {
     pub(crate) room: String,
@@ -177,7 +178,7 @@ pub(crate) struct RoomLoad {
 }
 
 /// A transport that is sent media, and how that goes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Viewer {
     pub(crate) room: String,

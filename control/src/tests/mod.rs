@@ -11,6 +11,8 @@ use tokio::net::TcpStream;
 mod access;
 mod admin;
 mod dashboard;
+#[path = "../../../tests/src/described.rs"]
+mod described;
 mod endpoints;
 mod grants;
 mod joins;
@@ -30,7 +32,6 @@ use crate::http::App;
 use crate::ledger::Rows;
 use crate::rooms::Rooms;
 use crate::server::{operators, router};
-use crate::signaling::description;
 use crate::workers::fake_worker;
 use crate::workers::{Pool, Spawned, Watch};
 
@@ -131,10 +132,12 @@ impl Server {
         let (head, text) = answer.split_once("\r\n\r\n").expect("a whole answer");
         let status: StatusCode = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("status");
         let location = head.lines().find_map(|line| line.strip_prefix("location: ")).map(str::to_owned);
-        if is_for_clients {
-            let described = description::tests::has(method, path, status.as_u16());
-            assert_ne!(described, Some(false), "{method} {path}: the description has no {status}");
-        }
+        let (asked, answered) = ((method, path, body), (status.as_u16(), head, text));
+        let fault = match is_for_clients {
+            true => described::fault_of_clients(asked, answered),
+            false => described::fault_of_operators(asked, answered),
+        };
+        assert_eq!(fault, None, "{method} {path} {body}: {status} {text}");
         let head = head.lines().skip(1).map(str::to_owned).collect();
         Answer { status, location, head, text: text.to_owned() }
     }

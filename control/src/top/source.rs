@@ -81,7 +81,8 @@ impl Source {
     }
 
     async fn ask(&self, since_ms: u64) -> Result<Picture, String> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|error| error.to_string())?;
+        let none = |error| format!("no server answers ({error}): start one, or name another by --url");
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(none)?;
         let Some(connector) = &self.tls else { return self.ask_on(stream, since_ms).await };
         let name = ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
         let stream = connector.connect(name, stream).await;

@@ -6,9 +6,10 @@ use corecast_wire::{CoreTime, Discards, Usage};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Usage over an interval. Percentages are of one core.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Rates {
     pub(crate) interval_s: f64,
@@ -30,11 +31,12 @@ pub(crate) struct Rates {
     pub(crate) wakeups_per_s: f64,
     pub(crate) receive_overflows: u64,
     pub(crate) latency: Option<Latency>,
+    /// Reason and packets, of those that occurred.
     pub(crate) discards: Vec<(&'static str, u64)>,
 }
 
 /// Receipt of a batch to completion of the send, in microseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Latency {
     pub(crate) p50_us: u64,

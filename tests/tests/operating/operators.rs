@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use corecast_tests::broadcaster::{Kind, Room};
-use corecast_tests::server::{Server, binary, wait_for};
+use corecast_tests::server::{Server, ask_operators, binary, wait_for};
 use serde_json::Value;
 
 use super::reload::Folder;
@@ -59,6 +59,20 @@ fn an_operator_lists_mutes_removes_and_closes() {
     assert_eq!(done(&socket, &["mute", "r", "ann", "video"]), "ann: muted\n");
     assert_eq!(done(&socket, &["unmute", "r", "ann"]), "ann: not muted\n");
     assert_eq!(is_paused(), false);
+    // Each of these looks whether the answer is as the API's description has it.
+    for (method, path, body, status) in [
+        ("GET", "/v1/server", "", 200),
+        ("GET", "/v1/rooms", "", 200),
+        ("GET", "/v1/rooms/r/peers", "", 200),
+        ("GET", "/v1/rooms/r/dump", "", 200),
+        ("PUT", "/v1/rooms/r/peers/ann/muted", r#"{"video":false}"#, 200),
+        ("PUT", "/v1/rooms/r/loudest", r#"{"speakers":3}"#, 204),
+        ("PUT", "/v1/priorities/r", r#"{"priority":"urgent"}"#, 400),
+        ("GET", "/v1/rooms/none/dump", "", 404),
+    ] {
+        let (answered, text) = ask_operators(&socket, method, path, body).expect("answers");
+        assert_eq!(answered, status, "{method} {path}: {text}");
+    }
     let dump: Value = serde_json::from_str(&done(&socket, &["dump", "r"])).expect("JSON");
     assert_eq!(dump["members"]["peers"][0]["id"], "ann");
     let rooms: Value = serde_json::from_str(&done(&socket, &["rooms", "--json"])).expect("JSON");

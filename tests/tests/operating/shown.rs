@@ -99,6 +99,28 @@ fn stats_say_of_each_object_whose_it_is_and_what_it_speaks() {
                 assert!(one["id"].is_string() && one["peerId"].is_string() && one["roomId"] == "r", "{one}");
             }
         }
+        // What each answers is looked at beside the API's description.
+        let [transport, producer] = ["transports", "producers"].map(|name| of(name, "bot")[0]["id"].clone());
+        let [transport, producer] = [transport, producer].map(|id| id.as_str().expect("a name").to_owned());
+        let watching = consumers[0]["transportId"].as_str().expect("a name");
+        let told = server.json("GET", "/rooms/r", "").expect("capabilities");
+        let consume = json!({ "producerId": producer, "rtpCapabilities": told });
+        let consumer = server.post(&format!("{transports}/{transport}/consume"), &consume);
+        let consumer = consumer["id"].as_str().expect("a name").to_owned();
+        let bot = "/rooms/r/broadcasters/bot";
+        for path in [
+            "/health".to_owned(),
+            "/rooms".to_owned(),
+            "/rooms/r/peers/ann".to_owned(),
+            format!("/rooms/r/transports/{watching}/trace"),
+            "/dashboard/data?room=r".to_owned(),
+            "/stats?objects=false".to_owned(),
+            format!("{bot}/transports/{transport}/stats"),
+            format!("{bot}/producers/{producer}/stats"),
+            format!("{bot}/consumers/{consumer}/stats"),
+        ] {
+            assert!(server.json("GET", &path, "").is_some(), "{path}");
+        }
         drop((ann, viewer));
     });
 }

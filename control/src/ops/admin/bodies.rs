@@ -1,9 +1,10 @@
 //! What the API for operators is asked and answers, as JSON. `corecast ctl` reads the same.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::ops::bodies::RoomShown;
+use crate::ops::stats::Lists;
 use crate::settings::Priority;
 
 /// Whether the server takes new work.
@@ -129,22 +130,12 @@ pub(crate) struct ProducerBody {
 }
 
 /// Everything that is in a room, with counters, in the form of `/stats`.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Dump {
-    #[schema(value_type = Object)]
-    pub(crate) room: Value,
+    pub(crate) room: RoomShown,
     pub(crate) members: PeerList,
-    #[schema(value_type = Vec<Object>)]
-    pub(crate) transports: Vec<Value>,
-    #[schema(value_type = Vec<Object>)]
-    pub(crate) producers: Vec<Value>,
-    #[schema(value_type = Vec<Object>)]
-    pub(crate) consumers: Vec<Value>,
-    #[schema(value_type = Vec<Object>)]
-    pub(crate) data_producers: Vec<Value>,
-    #[schema(value_type = Vec<Object>)]
-    pub(crate) data_consumers: Vec<Value>,
+    #[serde(flatten)]
+    pub(crate) objects: Lists,
 }
 
 /// What is to be muted, or not any longer; what is not named stays as it is.

@@ -34,6 +34,15 @@ enum Refusals {
     /// Not in this state.
     #[response(status = 409, content_type = "text/plain")]
     WrongState(String),
+    /// The body is too long.
+    #[response(status = 413, content_type = "text/plain")]
+    TooLong(String),
+    /// Your address asks too often without a right token. `Retry-After` says when to try again.
+    #[response(status = 429, content_type = "text/plain")]
+    TooMany(String),
+    /// A fault of the server's.
+    #[response(status = 500, content_type = "text/plain")]
+    Fault(String),
     /// Not now. `Retry-After` says when to try again.
     #[response(status = 503, content_type = "text/plain")]
     Unavailable(String),

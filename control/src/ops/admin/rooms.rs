@@ -14,6 +14,7 @@ use super::bodies::{
     Dump, LoudestBody, MuteBody, MutedBody, PeerBody, PeerList, PriorityBody, ProducerBody, RoomBody, RoomList,
 };
 use crate::http::{Answer, AppState, HttpError, complete, parse};
+use crate::ops::bodies::RoomShown;
 use crate::ops::stats::{Lists, Names};
 use crate::ops::status;
 use crate::ortc::Kind;
@@ -31,8 +32,7 @@ pub(super) async fn list(State(app): AppState, extensions: Extensions) -> Answer
     for room in rooms {
         list.push(room_body(room.size().await, app.rooms().priority(room.id())));
     }
-    let body = serde_json::to_value(RoomList { rooms: list }).map_err(|_| HttpError::lost())?;
-    Ok(status::answer(&body, share))
+    Ok(status::answer(&RoomList { rooms: list }, share))
 }
 
 fn room_body(size: Size, priority: Priority) -> RoomBody {
@@ -88,8 +88,7 @@ pub(super) async fn priority(State(app): AppState, Path(name): Path<String>, bod
 pub(super) async fn peers(State(app): AppState, Path(room): Path<String>, extensions: Extensions) -> Answer {
     let list = peer_list(app.rooms().get(&room).await?.as_ref()).await;
     let share = status::share(&app, &extensions, list.peers.len())?;
-    let body = serde_json::to_value(list).map_err(|_| HttpError::lost())?;
-    Ok(status::answer(&body, share))
+    Ok(status::answer(&list, share))
 }
 
 async fn peer_list(room: &Room) -> PeerList {
@@ -127,17 +126,15 @@ pub(super) async fn dump(State(app): AppState, Path(room): Path<String>, extensi
     let overview = room.overview().await;
     let share = status::share(&app, &extensions, overview.objects.len())?;
     let mut names = Names::new();
-    let shown = status::room(&overview, &mut names);
+    status::name_objects(&overview, &mut names);
     let mut lists = Lists::default();
     for worker in app.pool().workers() {
         for object in worker.stats().await? {
             lists.push(worker.index(), &object, &names);
         }
     }
-    let Lists { transports, producers, consumers, data_producers, data_consumers } = lists;
-    let members = peer_list(&room).await;
-    let dump = Dump { room: shown, members, transports, producers, consumers, data_producers, data_consumers };
-    Ok(status::answer(&serde_json::to_value(dump).map_err(|_| HttpError::lost())?, share))
+    let dump = Dump { room: RoomShown::of(&overview), members: peer_list(&room).await, objects: lists };
+    Ok(status::answer(&dump, share))
 }
 
 /// How a peer is removed.

@@ -9,8 +9,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::IntoParams;
 
+use super::bodies::PeerCounters;
 use super::stats::{Lists, Names};
 use super::status::name_objects;
 use crate::http::{Answer, AppState, File, HttpError};
@@ -47,11 +48,13 @@ pub(super) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Respo
     send(&name, &headers)
 }
 
-#[derive(Debug, Deserialize)]
-pub(super) struct DataQuery {
+#[derive(Debug, Deserialize, IntoParams)]
+pub(crate) struct DataQuery {
     /// The history behind this time, in milliseconds since the server started. Without it all of it.
+    #[param(nullable = false)]
     since: Option<u64>,
     /// Peers and viewers of this room alone, and more of them.
+    #[param(nullable = false)]
     room: Option<String>,
 }
 
@@ -87,17 +90,13 @@ pub(super) async fn peer(State(app): AppState, Path((room, peer)): Path<(String,
     name_objects(&room.overview().await, &mut names);
     let mut lists = Lists::default();
     counters.objects.iter().for_each(|(worker, object)| lists.push(*worker, object, &names));
-    let body: Value = json!({
-        "roomId": room.id(),
-        "peerId": peer,
-        "displayName": counters.display_name,
-        "kind": counters.kind.name(),
-        "transports": lists.transports,
-        "producers": lists.producers,
-        "consumers": lists.consumers,
-        "dataProducers": lists.data_producers,
-        "dataConsumers": lists.data_consumers,
-        "leftOut": counters.left_out,
-    });
+    let body = PeerCounters {
+        room_id: room.id().to_owned(),
+        peer_id: peer,
+        display_name: counters.display_name,
+        kind: counters.kind.name(),
+        objects: lists,
+        left_out: counters.left_out,
+    };
     Ok(([(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(body)).into_response())
 }

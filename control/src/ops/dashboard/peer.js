@@ -11,7 +11,7 @@ const fixed = (value, unit) => (value === null || value === undefined ? "–" : 
 export async function show(dialog, ask, room, name) {
   const peer = await ask(`rooms/${path(room)}/peers/${path(name)}`);
   const traces = [];
-  for (const one of peer.transports.filter((one) => one.availableOutgoingBitrate !== undefined).slice(0, 2)) {
+  for (const one of peer.transports.filter((one) => one.outgoingBitrateCause !== undefined).slice(0, 2)) {
     const trace = ask(`rooms/${path(room)}/transports/${path(one.id)}/trace`);
     // One that has closed meanwhile has none.
     traces.push((await trace.catch(() => ({ decisions: [] }))).decisions);

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use corecast_wire::SrtpCryptoSuite;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::srtp::{self, SrtpJson};
 use crate::http::HttpError;
@@ -16,9 +17,9 @@ use crate::rooms::{
 use crate::signaling::webrtc::{DtlsBody, StreamBody};
 
 /// `POST …/broadcasters`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct BroadcasterBody {
+pub(in crate::signaling) struct BroadcasterBody {
     id: Option<String>,
     peer_id: Option<String>,
     display_name: String,
@@ -27,11 +28,12 @@ pub(super) struct BroadcasterBody {
 }
 
 /// What a broadcaster says it is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Device {
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub(in crate::signaling) struct Device {
     #[serde(default)]
     flag: Option<String>,
     name: String,
+    /// A string or a number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     version: Option<Value>,
 }
@@ -96,9 +98,9 @@ impl BroadcasterBody {
 }
 
 /// `POST …/transports`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct TransportBody {
+pub(in crate::signaling) struct TransportBody {
     #[serde(rename = "type")]
     kind: Option<String>,
     direction: Option<String>,
@@ -107,7 +109,11 @@ pub(super) struct TransportBody {
     enable_srtp: Option<bool>,
     srtp_crypto_suite: Option<String>,
     srtp_parameters: Option<SrtpJson>,
+    /// Address of its socket, one of `rtc.listen_ips`.
+    #[schema(value_type = Option<String>)]
     listen_ip: Option<IpAddr>,
+    /// Given at all, it asks for data channels.
+    #[schema(value_type = Option<Object>)]
     sctp_capabilities: Option<Value>,
 }
 
@@ -153,9 +159,10 @@ impl TransportBody {
 }
 
 /// `POST …/transports/:id/connect`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ConnectBody {
+pub(in crate::signaling) struct ConnectBody {
+    #[schema(value_type = Option<String>)]
     ip: Option<IpAddr>,
     port: Option<u16>,
     rtcp_port: Option<u16>,
@@ -172,9 +179,9 @@ impl ConnectBody {
 }
 
 /// `POST …/producers`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ProduceBody {
+pub(in crate::signaling) struct ProduceBody {
     pub(super) transport_id: Option<String>,
     kind: Kind,
     rtp_parameters: RtpParameters,
@@ -192,9 +199,9 @@ impl From<ProduceBody> for NewProducer {
 }
 
 /// `POST …/produce/data`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ProduceDataBody {
+pub(in crate::signaling) struct ProduceDataBody {
     #[serde(default)]
     label: String,
     #[serde(default)]
@@ -217,16 +224,16 @@ impl ProduceDataBody {
 }
 
 /// `POST …/consume/data`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ConsumeDataBody {
+pub(in crate::signaling) struct ConsumeDataBody {
     pub(super) data_producer_id: String,
 }
 
 /// `POST …/consumers` and `…/consume`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ConsumeBody {
+pub(in crate::signaling) struct ConsumeBody {
     pub(super) transport_id: Option<String>,
     pub(super) producer_id: Option<String>,
     #[serde(default)]
@@ -243,16 +250,16 @@ impl ConsumeBody {
 }
 
 /// `POST …/resume` of a transport.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ResumeBody {
+pub(in crate::signaling) struct ResumeBody {
     pub(super) consumer_id: String,
 }
 
 /// `POST …/setPreferredLayers`, mediasoup's fields; temporal layers are not chosen.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct PreferredLayersBody {
+pub(in crate::signaling) struct PreferredLayersBody {
     pub(super) spatial_layer: u8,
     pub(super) temporal_layer: Option<u8>,
 }

@@ -2,6 +2,7 @@
 //! the older one, with `peerId` or `direction` of the newer; answers carry the names of both, and the broadcaster's
 //! form decides statuses.
 
+mod answers;
 mod bodies;
 mod routes;
 mod srtp;
@@ -11,6 +12,16 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware;
 use axum::routing::{delete, get, post};
+
+pub(super) use answers::{
+    Capabilities, ConsumerMade, DataConsumerMade, DataProducerMade, Others, PeerProducersInfos, ProducerMade,
+    TransportMade,
+};
+pub(super) use bodies::{
+    BroadcasterBody, ConnectBody, ConsumeBody, ConsumeDataBody, PreferredLayersBody, ProduceBody, ProduceDataBody,
+    ResumeBody, TransportBody,
+};
+pub(super) use routes::ConsumeQuery;
 
 use crate::http::App;
 use crate::ops::access;

@@ -7,18 +7,20 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{Extensions, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
+use super::answers::{
+    Capabilities, ConsumerMade, DataConsumerMade, DataProducerMade, Other, Others, PeerProducers, PeerProducersInfos,
+    PlainMade, ProducerMade, TransportMade,
+};
 use super::bodies::{
     BroadcasterBody, ConnectBody, ConsumeBody, ConsumeDataBody, PreferredLayersBody, ProduceBody, ProduceDataBody,
     ResumeBody, TransportBody,
 };
-use super::srtp::SrtpJson;
 use crate::http::{Answer, App, AppState, HttpError, complete, parse, path_segment, source};
 use crate::ops::get_stats;
-use crate::ortc::{RtpCodecParameters, RtpParameters, can_consume, told_capabilities};
-use crate::rooms::{Code, NewConsumer, NewProducer, PeerHandle, PeerInfo, PeerKind, ProducerInfo, Room, check_name};
+use crate::rooms::{Code, NewConsumer, NewProducer, PeerHandle, PeerInfo, PeerKind, Room, check_name};
 use crate::signaling::webrtc::{sctp_options, transport};
 use crate::spans;
 
@@ -26,9 +28,11 @@ use crate::spans;
 type Two = Path<(String, String)>;
 type Three = Path<(String, String, String)>;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ConsumeQuery {
+pub(in crate::signaling) struct ConsumeQuery {
+    /// The producer, if the body does not name it.
+    #[param(nullable = false)]
     producer_id: Option<String>,
 }
 
@@ -53,7 +57,7 @@ impl Broadcaster {
     }
 
     /// 200 with JSON for the older form, 201 with a Location for the newer.
-    fn created(&self, rest: &[&str], body: Value) -> Response {
+    fn created(&self, rest: &[&str], body: impl Serialize) -> Response {
         if self.is_legacy() {
             return Json(body).into_response();
         }
@@ -78,14 +82,7 @@ fn location(room: &str, broadcaster: &str, rest: &[&str]) -> String {
 /// The same for every room, also for one that is not there: a GET makes none.
 pub(super) async fn capabilities(Path(room): Path<String>) -> Answer {
     check_name("roomId", &room)?;
-    let capabilities = told_capabilities();
-    // The older form wants them bare, the newer wrapped: each reads the names that it knows.
-    let body = json!({
-        "routerRtpCapabilities": capabilities,
-        "codecs": capabilities.codecs,
-        "headerExtensions": capabilities.header_extensions,
-    });
-    Ok(Json(body).into_response())
+    Ok(Json(Capabilities::told()).into_response())
 }
 
 pub(super) async fn close_room(State(app): AppState, Path(room): Path<String>) -> Answer {
@@ -113,20 +110,11 @@ pub(super) async fn create(
         let (name, capabilities) = (new.name.clone(), new.rtp_capabilities.clone());
         let is_legacy = new.kind == PeerKind::LegacyBroadcaster;
         let peers = others(room.peers().await).filter(|peer| peer.name != name);
-        let can_consume = |producer: &&ProducerInfo| {
-            capabilities.as_ref().is_some_and(|capabilities| can_consume(&producer.consumable, capabilities))
-        };
-        let peer = |peer: PeerInfo| {
-            let producers = peer.producers.iter().filter(can_consume);
-            json!({
-                "id": peer.name,
-                "displayName": peer.display_name,
-                "device": peer.app_data["device"],
-                "producers": producers.map(|of| json!({ "id": of.name, "kind": of.kind })).collect::<Vec<_>>(),
-            })
-        };
         // A broadcaster that gives no capabilities is not told what it may consume.
-        let peers: Vec<_> = peers.filter(|_| capabilities.is_some()).map(peer).collect();
+        let peers = match &capabilities {
+            Some(capabilities) => peers.map(|peer| Other::of(peer, capabilities)).collect(),
+            None => Vec::new(),
+        };
         let span = spans::join(room.id(), &name, "broadcaster");
         spans::within(span, room.add_peer(new)).await.map_err(|error| match error.code() {
             Code::NameTaken => {
@@ -136,7 +124,7 @@ pub(super) async fn create(
             _ => error.into(),
         })?;
         if is_legacy {
-            return Ok(Json(json!({ "peers": peers })).into_response());
+            return Ok(Json(Others { peers }).into_response());
         }
         let location = location(room.id(), &name, &[]);
         Ok((StatusCode::CREATED, [(header::LOCATION, location)], "BroadcasterPeer created").into_response())
@@ -167,41 +155,15 @@ pub(super) async fn join(State(app): AppState, Path((room, broadcaster)): Two) -
     .await
 }
 
-/// Codecs as `peerProducersInfos` lists them: without RTX, without redundancy, which mediasoup has not, and without
-/// feedback.
-fn consumable_codecs(consumable: &RtpParameters) -> Vec<Value> {
-    let about_media = |codec: &&RtpCodecParameters| ["/rtx", "/red"].iter().any(|end| codec.mime_type.ends_with(end));
-    let media = consumable.codecs.iter().filter(|codec| !about_media(codec));
-    media
-        .filter_map(|codec| {
-            let mut codec = serde_json::to_value(codec).ok()?;
-            codec.as_object_mut()?.remove("rtcpFeedback");
-            Some(codec)
-        })
-        .collect()
-}
-
 pub(super) async fn peer_producers_infos(State(app): AppState, Path((room, broadcaster)): Two) -> Answer {
     let of = Broadcaster::find(&app, &room, &broadcaster).await?;
     let peers = of.room.peers().await;
     if !peers.iter().any(|peer| peer.name == broadcaster && peer.joined) {
         return Err(HttpError::new(StatusCode::CONFLICT, "the broadcaster has not joined yet"));
     }
-    let producer = |producer: &ProducerInfo| {
-        json!({
-            "producerId": producer.name,
-            "kind": producer.kind,
-            "source": producer.app_data.as_ref().and_then(|data| data.get("source")),
-            "consumableCodecs": consumable_codecs(&producer.consumable),
-        })
-    };
     let others = others(peers).filter(|peer| peer.name != broadcaster);
-    let info = |peer: PeerInfo| {
-        let producers: Vec<_> = peer.producers.iter().map(producer).collect();
-        json!({ "peerId": peer.name, "producers": producers })
-    };
-    let infos: Vec<_> = others.map(info).collect();
-    Ok(Json(json!({ "peerProducersInfos": infos })).into_response())
+    let infos = PeerProducersInfos { peer_producers_infos: others.map(PeerProducers::of).collect() };
+    Ok(Json(infos).into_response())
 }
 
 pub(super) async fn create_transport(State(app): AppState, Path((room, broadcaster)): Two, body: Bytes) -> Answer {
@@ -212,17 +174,10 @@ pub(super) async fn create_transport(State(app): AppState, Path((room, broadcast
             let made = of.room.create_webrtc(&of.peer, has_sctp.then(sctp_options), false).await?;
             let config = app.config();
             let answer = transport(&made, false, has_sctp.then_some(&config.sctp));
-            return Ok(of.created(&["transports", &made.name], answer));
+            return Ok(of.created(&["transports", &made.name], TransportMade::WebRtc(Box::new(answer))));
         }
         let made = of.room.create_plain(&of.peer, body.read()?).await?;
-        let mut answer = json!({ "id": made.name, "transportId": made.name, "ip": made.ip, "port": made.port });
-        if let Some(port) = made.rtcp_port {
-            answer["rtcpPort"] = json!(port);
-        }
-        if let Some(srtp) = &made.srtp {
-            answer["srtpParameters"] = json!(SrtpJson::of(srtp));
-        }
-        Ok(of.created(&["transports", &made.name], answer))
+        Ok(of.created(&["transports", &made.name], TransportMade::Plain(PlainMade::of(&made))))
     })
     .await
 }
@@ -255,7 +210,7 @@ async fn produce_with(
     complete(async move {
         let of = Broadcaster::find(&app, &room, &broadcaster).await?;
         let name = of.room.produce(&of.peer, &transport, new).await?;
-        Ok(of.created(&["producers", &name], json!({ "id": name, "producerId": name })))
+        Ok(of.created(&["producers", &name], ProducerMade { id: name.clone(), producer_id: name.clone() }))
     })
     .await
 }
@@ -277,19 +232,10 @@ async fn consume_with(
 ) -> Answer {
     complete(async move {
         let of = Broadcaster::find(&app, &room, &broadcaster).await?;
-        let (producer, paused) = (new.producer.clone(), new.paused);
+        let paused = new.paused;
         let made = of.room.consume(&of.peer, &transport, new).await?;
-        let answer = json!({
-            "id": made.name,
-            "consumerId": made.name,
-            "producerId": producer,
-            "kind": made.kind,
-            "rtpParameters": made.rtp_parameters,
-            "type": made.streams,
-            "paused": paused,
-            "producerPaused": made.producer_paused,
-        });
-        Ok(of.created(&["consumers", &made.name], answer))
+        let name = made.name.clone();
+        Ok(of.created(&["consumers", &name], ConsumerMade::of(made, paused)))
     })
     .await
 }
@@ -350,7 +296,7 @@ pub(super) async fn produce_data(
     complete(async move {
         let of = Broadcaster::find(&app, &room, &broadcaster).await?;
         let name = of.room.produce_data(&of.peer, &transport, new).await?;
-        Ok(Json(json!({ "id": name })).into_response())
+        Ok(Json(DataProducerMade { id: name }).into_response())
     })
     .await
 }
@@ -364,7 +310,7 @@ pub(super) async fn consume_data(
     complete(async move {
         let of = Broadcaster::find(&app, &room, &broadcaster).await?;
         let made = of.room.consume_data(&of.peer, &transport, &body.data_producer_id).await?;
-        Ok(Json(json!({ "id": made.name, "streamId": made.stream })).into_response())
+        Ok(Json(DataConsumerMade { id: made.name, stream_id: made.stream }).into_response())
     })
     .await
 }

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use corecast_wire::{SrtpCryptoSuite, SrtpParameters};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::http::HttpError;
 
@@ -13,10 +14,12 @@ const SUITES: [SrtpCryptoSuite; 3] =
 const DEFAULT: SrtpCryptoSuite = SrtpCryptoSuite::AesCm128HmacSha1_80;
 
 /// `{ cryptoSuite, keyBase64 }`.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct SrtpJson {
+pub(in crate::signaling) struct SrtpJson {
+    /// "AEAD_AES_256_GCM", "AEAD_AES_128_GCM" or "AES_CM_128_HMAC_SHA1_80".
     crypto_suite: String,
+    /// Key, then salt.
     key_base64: String,
 }
 

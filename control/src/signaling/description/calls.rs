@@ -1,20 +1,26 @@
 //! The calls themselves: each with every status that it is answered with, but for 405 and what a wrong HTTP request
 //! gets.
 
-use super::{Call, TEXT};
+use serde_json::json;
+
+use super::{Call, JSON, TEXT, broadcasters};
+use crate::http::ListenQuery;
+use crate::ops::{DataQuery, EventsQuery, Health, PeerCounters, Rooms, Stats, StatsQuery, Trace, TraceQuery};
+use crate::signaling::broadcasters::Capabilities;
+use crate::signaling::whip_whep::{EventNames, LayerBody, Layers, PublishQuery};
+use crate::telemetry::Picture;
 
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
-const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 const HTML: &str = "text/html";
 
-pub(super) const TAGS: [&str; 6] = ["whip", "whep", "rooms", "participants", "watch", "pages"];
+pub(super) const TAGS: [&str; 7] = ["whip", "whep", "rooms", "broadcasters", "participants", "watch", "pages"];
 
 /// Those of each tag.
 pub(super) fn all() -> Vec<Call> {
-    let tagged = [whip(), whep(), layers(), rooms(), participants(), watch(), pages()];
-    let tags = [TAGS[0], TAGS[1], TAGS[1], TAGS[2], TAGS[3], TAGS[4], TAGS[5]];
+    let tagged = [whip(), whep(), layers(), rooms(), broadcasters::calls(), participants(), watch(), pages()];
+    let tags = [TAGS[0], TAGS[1], TAGS[1], TAGS[2], TAGS[3], TAGS[4], TAGS[5], TAGS[6]];
     tagged
         .into_iter()
         .zip(tags)
@@ -72,12 +78,22 @@ fn session(path: &'static str, ids: [&'static str; 4]) -> [Call; 4] {
 
 fn whip() -> Vec<Call> {
     let publish = offer(Call::new("post", "/whip/{room}", "publish", "Publishes by WHIP (RFC 9725)."))
-        .query("peer", "what others call the publisher; without it the server draws a name")
-        .query("name", "what people call the publisher")
+        .asks::<PublishQuery>()
         .header("Replaces", "URL of an older session of the same client, which ends");
     let ids = ["lookAtPublication", "publicationOptions", "patchPublication", "endPublication"];
+    let events = "/whip/{room}/{secret}/events";
+    let events = [
+        Call::new("get", events, "listenToPublication", "Which encodings nobody takes, and the session's end.")
+            .asks::<ListenQuery>()
+            .gives(200, "Events, until the session ends.", &[EVENTS])
+            .refuses(&[400, 401, 403, 404, 422, 429, 500, 503]),
+        Call::new("options", events, "publicationEventsOptions", "What may be asked here.")
+            .gives(200, "In the headers.", &[])
+            .refuses(&[403]),
+    ];
     [publish]
         .into_iter()
+        .chain(events)
         .chain(endpoint_looks("/whip/{room}", ["lookAtWhip", "whipOptions"]))
         .chain(session("/whip/{room}/{secret}", ids))
         .collect()
@@ -102,9 +118,10 @@ fn layers() -> Vec<Call> {
     vec![
         Call::new("get", layer, "showLayers", "What layers there are and which is sent.")
             .gives(200, "As in a `layers` event.", &[JSON])
+            .says::<Layers>()
             .refuses(&[401, 403, 404, 429, 500, 503]),
         Call::new("post", layer, "chooseLayer", "Chooses the layer that is wanted at most.")
-            .takes(JSON)
+            .reads::<LayerBody>()
             .gives(200, "It is preferred from now on.", &[])
             .refuses(&[400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503]),
         Call::new("delete", layer, "chooseNoLayer", "Has no preference for any section.")
@@ -114,13 +131,12 @@ fn layers() -> Vec<Call> {
             .gives(200, "In the headers.", &[])
             .refuses(&[403]),
         Call::new("post", events, "chooseEvents", "Says where the events of a list are to be had.")
-            .takes(JSON)
+            .reads::<EventNames>()
             .gives(201, "At its Location.", &[])
             .answers("Location", "where they are to be had")
             .refuses(&[400, 401, 403, 404, 408, 413, 415, 422, 429]),
         Call::new("get", events, "listenToView", "What happens to the layers, and the session's end.")
-            .query("events", "names of the wanted ones, separated by commas; all without it")
-            .query("token", "bearer token: a browser's EventSource sends no headers")
+            .asks::<ListenQuery>()
             .gives(200, "Events, until the session ends.", &[EVENTS])
             .refuses(&[400, 401, 403, 404, 422, 429, 500, 503]),
         Call::new("options", events, "eventsOptions", "What may be asked here.")
@@ -130,22 +146,26 @@ fn layers() -> Vec<Call> {
 }
 
 fn rooms() -> Vec<Call> {
+    let text = json!({ "type": "string" });
     vec![
         Call::new("get", "/rooms", "listRooms", "Every room, with who is there.")
             .gives(200, "The rooms.", &[JSON])
+            .says::<Rooms>()
             .refuses(&[401, 403, 429, 503]),
         Call::new("get", "/rooms/{room}", "showCapabilities", "What may be sent in a room. Makes none.")
             .gives(200, "RTP capabilities, the same for every room.", &[JSON])
+            .says::<Capabilities>()
             .refuses(&[400, 401, 403, 429]),
         Call::new("delete", "/rooms/{room}", "closeRoom", "Closes a room with all that is in it.")
             .gives(204, "It is closed.", &[])
             .refuses(&[401, 403, 404, 429, 500, 503]),
         Call::new("get", "/rooms/{room}/events", "listenToRoom", "Who is in a room, and who comes and goes.")
-            .query("token", "bearer token: a browser's EventSource sends no headers")
+            .query(("token", false), &text, "bearer token: a browser's EventSource sends no headers")
             .gives(200, "Events, until the room closes.", &[EVENTS])
             .refuses(&[400, 401, 403, 429, 503]),
         Call::new("get", "/rooms/{room}/peers/{peer}", "showPeer", "The counters of everything that one peer has.")
             .gives(200, "The counters.", &[JSON])
+            .says::<PeerCounters>()
             .refuses(&[401, 403, 404, 429, 500, 503]),
         Call::new(
             "get",
@@ -153,19 +173,23 @@ fn rooms() -> Vec<Call> {
             "showDecisions",
             "What was seen of the path to a viewer, and decided for it.",
         )
-        .query("format", "json, or svg for a picture")
+        .asks::<TraceQuery>()
         .gives(200, "The decisions.", &[JSON, "image/svg+xml"])
+        .says::<Trace>()
         .refuses(&[400, 401, 403, 404, 422, 429, 500, 503]),
     ]
 }
 
 fn participants() -> Vec<Call> {
+    let (text, truth) = (json!({ "type": "string" }), json!({ "type": "boolean" }));
+    let replicas = json!({ "type": "integer", "minimum": 0, "maximum": 16 });
     let call = Call::new("get", "/protoo", "takePart", "Takes part by WebSocket, as mediasoup-demo's clients do.")
-        .query("roomId", "the room; needed")
-        .query("peerId", "what others call the client; needed")
-        .query("token", "bearer token")
-        .query("resume", "the secret by which a peer goes on after its WebSocket has broken")
-        .query("consumerReplicas", "so many further consumers of each producer, 16 at most")
+        .query(("roomId", true), &text, "the room")
+        .query(("peerId", true), &text, "what others call the client")
+        .query(("token", false), &text, "bearer token")
+        .query(("resume", false), &text, "the secret by which a peer goes on after its WebSocket has broken")
+        .query(("consumerReplicas", false), &replicas, "so many further consumers of each producer")
+        .query(("red", false), &truth, "the client can do with redundant sound")
         .header("Sec-WebSocket-Protocol", "protoo")
         .gives(101, "What follows is the protocol protoo.", &[])
         .refuses(&[400, 401, 403, 404, 409, 426, 429, 500, 503]);
@@ -177,23 +201,25 @@ fn watch() -> Vec<Call> {
         Call::new("get", "/health", "showHealth", "Whether the server does its work.")
             .gives(200, "`ok`, or `cordoned` while an operator wants no new rooms.", &[JSON])
             .gives(503, "`starting` or `draining`.", &[JSON])
+            .says::<Health>()
             .refuses(&[403]),
         Call::new("get", "/stats", "showStats", "Workers, rooms, refused requests, and the counters of every object.")
-            .query("objects", "false: without the counters of every object")
+            .asks::<StatsQuery>()
             .gives(200, "The counters.", &[JSON])
+            .says::<Stats>()
             .refuses(&[400, 401, 403, 429, 500, 503]),
         Call::new("get", "/metrics", "showMetrics", "Metrics for Prometheus.")
             .gives(200, "OpenMetrics.", &["application/openmetrics-text"])
             .refuses(&[401, 403, 429, 500]),
         Call::new("get", "/events", "listenToServer", "What happens to rooms and peers.")
-            .query("room", "the only room whose events are wanted")
+            .asks::<EventsQuery>()
             .header("Last-Event-ID", "the number of the last event that the client has")
             .gives(200, "Events, until the server stops.", &[EVENTS])
             .refuses(&[400, 401, 403, 429, 503]),
         Call::new("get", "/dashboard/data", "showPicture", "What the dashboard and `corecast top` show.")
-            .query("since", "only the history behind this time, in milliseconds since the server started")
-            .query("room", "with who is in this room")
+            .asks::<DataQuery>()
             .gives(200, "Cores, the hottest rooms, the unhappiest viewers.", &[JSON])
+            .says::<Picture>()
             .refuses(&[400, 401, 403, 429]),
         Call::new("put", "/log-filter", "setLogFilter", "Sets what is logged until the next start.")
             .takes(TEXT)

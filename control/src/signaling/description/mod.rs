@@ -1,12 +1,37 @@
 //! What clients may ask by HTTP, as OpenAPI: `corecast openapi --of clients` prints it, and docs/openapi-clients.json
-//! is the same. The tests of the API hold every answer against it. Broadcasters' calls and what participants say by
-//! WebSocket are in docs/protocol.md.
+//! is the same. Its calls and statuses are a table; what is in JSON, and behind the `?`, the types say that are written
+//! and read. The tests of the API hold every answer against it. What participants say by WebSocket is in
+//! docs/protocol.md.
 
+mod broadcasters;
 mod calls;
 
 use serde_json::{Map, Value, json};
+use utoipa::openapi::path::ParameterIn;
+use utoipa::{IntoParams, ToSchema};
 
 const TEXT: &str = "text/plain";
+const JSON: &str = "application/json";
+
+/// The schema of a body: adds those that it names to all of them.
+#[derive(Clone, Copy, Debug)]
+struct Body(fn(&mut Map<String, Value>) -> Value);
+
+impl Body {
+    fn of<T: ToSchema>() -> Self {
+        Self(|all| {
+            let (name, mut named) = (T::name().into_owned(), Vec::new());
+            T::schemas(&mut named);
+            named.push((name.clone(), T::schema()));
+            all.extend(named.into_iter().map(|(name, schema)| (name, json!(schema))));
+            json!({ "$ref": format!("#/components/schemas/{name}") })
+        })
+    }
+
+    fn list_of<T: ToSchema>() -> Self {
+        Self(|all| json!({ "type": "array", "items": Self::of::<T>().0(all) }))
+    }
+}
 
 /// One method of one path.
 #[derive(Debug)]
@@ -17,14 +42,18 @@ struct Call {
     id: &'static str,
     tag: &'static str,
     summary: &'static str,
-    /// Parameters behind the `?`, none of them needed, and what they say.
-    query: Vec<(&'static str, &'static str)>,
+    /// Parameters behind the `?`, as OpenAPI has them.
+    query: Vec<Value>,
     /// Headers that it reads, and what they say.
     headers: Vec<(&'static str, &'static str)>,
     /// Media type of the body.
     takes: Option<&'static str>,
+    /// What is in it, if it is JSON.
+    reads: Option<Body>,
     /// Status, what it means, media types of the body.
     gives: Vec<(u16, &'static str, &'static [&'static str])>,
+    /// What is in bodies of these that are JSON.
+    says: Option<Body>,
     /// Headers of the first of these.
     answers: Vec<(&'static str, &'static str)>,
     refuses: &'static [u16],
@@ -32,12 +61,32 @@ struct Call {
 
 impl Call {
     fn new(method: &'static str, path: &'static str, id: &'static str, summary: &'static str) -> Self {
-        let (tag, query, headers, gives, answers) = ("", Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { method, path, id, tag, summary, query, headers, takes: None, gives, answers, refuses: &[] }
+        Self {
+            method,
+            path,
+            id,
+            tag: "",
+            summary,
+            query: Vec::new(),
+            headers: Vec::new(),
+            takes: None,
+            reads: None,
+            gives: Vec::new(),
+            says: None,
+            answers: Vec::new(),
+            refuses: &[],
+        }
     }
 
-    fn query(mut self, name: &'static str, says: &'static str) -> Self {
-        self.query.push((name, says));
+    /// A parameter behind the `?` that no type reads.
+    fn query(mut self, (name, required): (&'static str, bool), schema: &Value, says: &'static str) -> Self {
+        self.query.push(query(name, required, schema, says));
+        self
+    }
+
+    /// What this type reads behind the `?`.
+    fn asks<T: IntoParams>(mut self) -> Self {
+        self.query.extend(T::into_params(|| Some(ParameterIn::Query)).iter().map(|parameter| json!(parameter)));
         self
     }
 
@@ -50,9 +99,24 @@ impl Call {
         Self { takes: Some(media_type), ..self }
     }
 
+    /// The body is JSON, which this type reads.
+    fn reads<T: ToSchema>(self) -> Self {
+        Self { takes: Some(JSON), reads: Some(Body::of::<T>()), ..self }
+    }
+
     fn gives(mut self, status: u16, means: &'static str, media_types: &'static [&'static str]) -> Self {
         self.gives.push((status, means, media_types));
         self
+    }
+
+    /// JSON of the answer is what this type writes.
+    fn says<T: ToSchema>(self) -> Self {
+        Self { says: Some(Body::of::<T>()), ..self }
+    }
+
+    /// JSON of the answer is an array of what this type writes.
+    fn says_list_of<T: ToSchema>(self) -> Self {
+        Self { says: Some(Body::list_of::<T>()), ..self }
     }
 
     fn answers(mut self, name: &'static str, says: &'static str) -> Self {
@@ -64,24 +128,25 @@ impl Call {
         Self { refuses, ..self }
     }
 
-    /// As OpenAPI has it.
-    fn describe(&self) -> Value {
+    fn parameters(&self) -> Vec<Value> {
         let text = json!({ "type": "string" });
         let of_path = self.path.split(['{', '}']).skip(1).step_by(2).map(|name| (name, "path", parameter(name)));
-        let of_query = self.query.iter().map(|(name, says)| (*name, "query", *says));
         let of_headers = self.headers.iter().map(|(name, says)| (*name, "header", *says));
-        let parameters: Vec<_> = of_path
-            .chain(of_query)
-            .chain(of_headers)
-            .map(|(name, place, says)| {
-                json!({ "name": name, "in": place, "required": place == "path", "description": says, "schema": text })
-            })
-            .collect();
+        let written = of_path.chain(of_headers).map(|(name, place, says)| {
+            json!({ "name": name, "in": place, "required": place == "path", "description": says, "schema": text })
+        });
+        written.chain(self.query.iter().cloned()).collect()
+    }
+
+    /// The answers. Schemas that they name are added to all of them.
+    fn responses(&self, schemas: &mut Map<String, Value>) -> Map<String, Value> {
+        let text = json!({ "type": "string" });
         let mut responses = Map::new();
         for (at, (status, means, media_types)) in self.gives.iter().enumerate() {
             let mut response = json!({ "description": means });
             if !media_types.is_empty() {
-                response["content"] = media_types.iter().map(|name| ((*name).to_owned(), content(name))).collect();
+                let contents = media_types.iter().map(|name| ((*name).to_owned(), content(name, self.says, schemas)));
+                response["content"] = contents.collect();
             }
             if at == 0 && !self.answers.is_empty() {
                 let headers = self.answers.iter();
@@ -91,30 +156,44 @@ impl Call {
             responses.insert(status.to_string(), response);
         }
         for status in self.refuses {
-            let mut response = json!({ "description": refusal(*status), "content": { TEXT: content(TEXT) } });
+            let mut response =
+                json!({ "description": refusal(*status), "content": { TEXT: content(TEXT, None, schemas) } });
             if [429, 503].contains(status) {
                 let says = json!({ "description": "seconds after which to try again", "schema": text });
                 response["headers"] = json!({ "Retry-After": says });
             }
-            responses.insert(status.to_string(), response);
+            responses.entry(status.to_string()).or_insert(response);
         }
+        responses
+    }
+
+    /// As OpenAPI has it. Schemas that it names are added to all of them.
+    fn describe(&self, schemas: &mut Map<String, Value>) -> Value {
         let mut operation = json!({
-            "operationId": self.id, "tags": [self.tag], "summary": self.summary, "responses": responses,
+            "operationId": self.id, "tags": [self.tag], "summary": self.summary, "responses": self.responses(schemas),
         });
+        let parameters = self.parameters();
         if !parameters.is_empty() {
             operation["parameters"] = json!(parameters);
         }
         if let Some(media_type) = self.takes {
-            operation["requestBody"] = json!({ "content": { media_type: content(media_type) } });
+            operation["requestBody"] = json!({ "content": { media_type: content(media_type, self.reads, schemas) } });
         }
         operation
     }
 }
 
-/// A body of this type. What is in it stands in docs/protocol.md.
-fn content(media_type: &str) -> Value {
-    let is_json = media_type == "application/json";
-    if is_json { json!({ "schema": {} }) } else { json!({ "schema": { "type": "string" } }) }
+/// A parameter behind the `?`.
+fn query(name: &str, required: bool, schema: &Value, says: &str) -> Value {
+    json!({ "name": name, "in": "query", "required": required, "description": says, "schema": schema })
+}
+
+/// A body of this media type, which is this if it is JSON.
+fn content(media_type: &str, body: Option<Body>, schemas: &mut Map<String, Value>) -> Value {
+    match body.filter(|_| media_type == JSON) {
+        Some(Body(schema)) => json!({ "schema": schema(schemas) }),
+        None => json!({ "schema": { "type": "string" } }),
+    }
 }
 
 /// What a part of a path is.
@@ -122,7 +201,8 @@ fn parameter(name: &str) -> &'static str {
     match name {
         "room" => "the room's name: 1 to 128 bytes without control characters",
         "peer" => "the name of somebody in the room",
-        "transport" => "the transport's id, as /stats has it",
+        "broadcaster" => "the name that it was made with",
+        "transport" | "producer" | "consumer" => "its id, as it was answered and as /stats has it",
         _ => "as the answer to the session's offer has it in its Location",
     }
 }
@@ -154,9 +234,9 @@ fn refusal(status: u16) -> &'static str {
 
 /// The description: OpenAPI, as JSON with an end of line.
 pub(crate) fn description() -> String {
-    let mut paths = Map::new();
+    let (mut paths, mut schemas) = (Map::new(), Map::new());
     for call in calls::all() {
-        paths.entry(call.path).or_insert_with(|| json!({}))[call.method] = call.describe();
+        paths.entry(call.path).or_insert_with(|| json!({}))[call.method] = call.describe(&mut schemas);
     }
     let bearer = json!({ "type": "http", "scheme": "bearer" });
     let description = json!({
@@ -170,7 +250,7 @@ pub(crate) fn description() -> String {
             "license": { "name": "MIT OR Apache-2.0" },
         },
         "paths": paths,
-        "components": { "securitySchemes": { "token": bearer } },
+        "components": { "schemas": schemas, "securitySchemes": { "token": bearer } },
         "security": [{}, { "token": [] }],
         "tags": calls::TAGS.map(|name| json!({ "name": name })),
     });
@@ -178,30 +258,17 @@ pub(crate) fn description() -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
-    /// Whether the description has this answer; none if it has not the call.
-    pub(crate) fn has(method: &str, path: &str, status: u16) -> Option<bool> {
-        let path = path.split('?').next().unwrap_or_default();
-        let is_path = |call: &Call| {
-            let (ours, given) = (call.path.split('/'), path.split('/'));
-            let is_variable = |part: &str| part.starts_with('{');
-            ours.clone().count() == given.clone().count()
-                && ours.zip(given).all(|(ours, given)| ours == given || (is_variable(ours) && !given.is_empty()))
-        };
-        let method = if method == "HEAD" { "GET" } else { method };
-        let calls = calls::all();
-        // "/whep/{room}/s/…" is no "/whip/…", but "/whip/{room}/{secret}" may look like others: literal parts win.
-        let mut found: Vec<_> =
-            calls.iter().filter(|call| call.method.eq_ignore_ascii_case(method) && is_path(call)).collect();
-        found.sort_by_key(|call| call.path.matches('{').count());
-        let call = found.first()?;
-        // Too long for HTTP itself.
-        if [414, 431].contains(&status) {
-            return None;
+    #[test]
+    fn json_has_a_schema_everywhere() {
+        for call in calls::all() {
+            let (method, path) = (call.method, call.path);
+            assert_eq!(call.takes == Some(JSON), call.reads.is_some(), "{method} {path}");
+            let gives = call.gives.iter().any(|(_, _, media_types)| media_types.contains(&JSON));
+            assert_eq!(gives, call.says.is_some(), "{method} {path}");
         }
-        Some(call.gives.iter().any(|(given, _, _)| *given == status) || call.refuses.contains(&status))
     }
 
     #[test]

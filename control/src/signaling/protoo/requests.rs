@@ -40,7 +40,7 @@ impl Session {
             }
             "restartIce" => {
                 let OfTransport { transport_id } = read(data)?;
-                let ice = ice_parameters(&self.room.restart_ice(&self.peer, &transport_id).await?);
+                let ice = json!(ice_parameters(&self.room.restart_ice(&self.peer, &transport_id).await?));
                 let mut answer = ice.clone();
                 answer["iceParameters"] = ice;
                 Ok(answer)
@@ -97,7 +97,8 @@ impl Session {
             }
         }
         let config = self.app.config();
-        Ok(transport(&made, body.force_tcp.unwrap_or(false), body.has_sctp().then_some(&config.sctp)))
+        let sctp = body.has_sctp().then_some(&config.sctp);
+        Ok(json!(transport(&made, body.force_tcp.unwrap_or(false), sctp)))
     }
 
     async fn join(&mut self, mut body: JoinBody) -> Answer {

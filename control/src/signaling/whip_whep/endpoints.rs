@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use tracing::Instrument as _;
+use utoipa::IntoParams;
 
 use super::join::{Publishing, Viewing};
 use super::layers;
@@ -25,11 +26,13 @@ use crate::sdp::Offer;
 use crate::settings::Grant;
 use crate::spans;
 
-#[derive(Debug, Deserialize)]
-pub(super) struct PublishQuery {
-    /// What others call the publisher.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(in crate::signaling) struct PublishQuery {
+    /// What others call the publisher; without it the server draws a name.
+    #[param(nullable = false)]
     peer: Option<String>,
-    /// What people call it.
+    /// What people call the publisher.
+    #[param(nullable = false)]
     name: Option<String>,
 }
 

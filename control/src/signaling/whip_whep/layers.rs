@@ -6,7 +6,7 @@
 //! its number. An addition tells what keeps a viewer from getting more.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -19,9 +19,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 use super::request;
 use super::request::{ACCEPT_POST, WhipWhep, may_ask};
@@ -38,16 +39,22 @@ const LOOK: Duration = Duration::from_secs(2);
 const EVENTS: [&str; 4] = ["active", "ended", "inactive", "layers"];
 
 /// `POST` of a session's layer resource.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct LayerBody {
+pub(in crate::signaling) struct LayerBody {
+    /// Index of the `m=` line; without it the first of pictures.
     media_id: Option<String>,
+    /// RID of an encoding of simulcast.
     encoding_id: Option<String>,
     spatial_layer_id: Option<u64>,
     temporal_layer_id: Option<u64>,
     max_spatial_layer_id: Option<u64>,
     max_temporal_layer_id: Option<u64>,
 }
+
+/// `POST` of a session's event resource: names of events.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(in crate::signaling) struct EventNames(Vec<String>);
 
 /// More layers than any codec has: the highest.
 const ALL: u8 = 7;
@@ -90,59 +97,109 @@ fn nothing_layered() -> HttpError {
     HttpError::new(StatusCode::NOT_FOUND, "this session watches no pictures, so there are no layers")
 }
 
-/// The data of a "layers" event: what a session may choose from.
-async fn describe(session: &Session) -> Result<Value, HttpError> {
+/// The data of a "layers" event: what a session may choose from, by the index of the `m=` line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(in crate::signaling) struct Layers(BTreeMap<String, LayerSection>);
+
+/// The layers of one `m=` line: best first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::signaling) struct LayerSection {
+    /// Encodings that send.
+    active: Vec<NamedLayer>,
+    /// Encodings that do not.
+    inactive: Vec<NamedLayer>,
+    /// What can be chosen.
+    layers: Vec<LayerChoice>,
+    /// The encoding that is sent; null for none.
+    current: Option<String>,
+    /// The layer within it that is sent; absent where there are several encodings, and while nothing is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current_spatial_layer_id: Option<u8>,
+    /// The viewer's path does not carry even the lowest.
+    suspended: bool,
+    /// What keeps the viewer from getting more: "network", "preference" or "publisher".
+    limited_by: &'static str,
+}
+
+/// An encoding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+struct NamedLayer {
+    id: String,
+    #[serde(flatten)]
+    about: LayerAbout,
+}
+
+/// What can be chosen: an encoding, or of an only one a spatial layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct LayerChoice {
+    encoding_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spatial_layer_id: Option<u8>,
+    #[serde(flatten)]
+    about: LayerAbout,
+}
+
+/// What is known of an encoding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct LayerAbout {
+    /// Rank of its quality, the lowest is 0.
+    simulcast_idx: u8,
+    /// In bits per second, of one that sends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bitrate: Option<u64>,
+    /// Size of its pictures, where its codec tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u16>,
+}
+
+/// What a session may choose from.
+async fn describe(session: &Session) -> Result<Layers, HttpError> {
     let reports = session.layers().await?;
     // While a viewer waits for its publisher there is nothing to choose from.
     if session.layered().is_empty() {
         return Err(nothing_layered());
     }
-    Ok(Value::Object(reports.iter().map(|(index, report)| (index.to_string(), section(report))).collect()))
+    Ok(Layers(reports.iter().map(|(index, report)| (index.to_string(), section(report))).collect()))
 }
 
 /// The layers of one section: best first.
-fn section(report: &LayerReport) -> Value {
+fn section(report: &LayerReport) -> LayerSection {
     let (mut active, mut inactive, mut layers) = (Vec::new(), Vec::new(), Vec::new());
     let mut encodings: Vec<_> = report.names.iter().zip(&report.encodings).collect();
     encodings.sort_by_key(|(_, encoding)| Reverse(encoding.spatial));
     for (name, encoding) in encodings {
-        let mut layer = Map::new();
-        layer.insert("simulcastIdx".into(), json!(encoding.spatial));
-        if let Some(bitrate) = encoding.bitrate_bps.filter(|_| encoding.active) {
-            layer.insert("bitrate".into(), json!(bitrate));
-        }
-        if let Some((width, height)) = encoding.picture {
-            layer.insert("width".into(), json!(width));
-            layer.insert("height".into(), json!(height));
-        }
-        let with = |field: &str| {
-            let mut layer = layer.clone();
-            layer.insert(field.into(), json!(name));
-            Value::Object(layer)
+        let about = LayerAbout {
+            simulcast_idx: encoding.spatial,
+            bitrate: encoding.bitrate_bps.filter(|_| encoding.active),
+            width: encoding.picture.map(|(width, _)| width),
+            height: encoding.picture.map(|(_, height)| height),
         };
-        if encoding.active {
-            active.push(with("id"));
-            let mut one = with("encodingId");
-            match encoding.spatial_layers {
-                0 => layers.push(one),
-                count => layers.extend((0..count).rev().map(|spatial| {
-                    one["spatialLayerId"] = json!(spatial);
-                    one.clone()
-                })),
+        let choice = |spatial_layer_id: Option<u8>| LayerChoice {
+            encoding_id: name.clone(),
+            spatial_layer_id,
+            about: about.clone(),
+        };
+        let named = NamedLayer { id: name.clone(), about: about.clone() };
+        match (encoding.active, encoding.spatial_layers) {
+            (false, _) => {
+                inactive.push(named);
+                continue;
             }
-        } else {
-            inactive.push(with("id"));
+            (true, 0) => layers.push(choice(None)),
+            (true, count) => layers.extend((0..count).rev().map(|spatial| choice(Some(spatial)))),
         }
+        active.push(named);
     }
     let state = report.state;
-    let current = state.current.and_then(|current| report.names.get(usize::from(current.encoding)));
-    let mut section = json!({ "active": active, "inactive": inactive, "layers": layers, "current": current });
-    if let Some(current) = state.current.filter(|_| report.names.len() == 1) {
-        section["currentSpatialLayerId"] = json!(current.spatial);
-    }
-    section["suspended"] = json!(state.suspended);
-    section["limitedBy"] = json!(limited_by(report));
-    section
+    let current = state.current.and_then(|current| report.names.get(usize::from(current.encoding))).cloned();
+    let within = state.current.filter(|_| report.names.len() == 1).map(|current| current.spatial);
+    let (suspended, limited_by) = (state.suspended, limited_by(report));
+    LayerSection { active, inactive, layers, current, current_spatial_layer_id: within, suspended, limited_by }
 }
 
 /// What keeps a viewer from getting more.
@@ -248,7 +305,7 @@ fn allow(methods: &'static str) -> Response {
 pub(super) async fn create(State(at): State<WhipWhep>, Path(path): Path<(String, String)>, request: Request) -> Answer {
     session(&at, &path, &request, None)?;
     let (parts, body) = request.into_parts();
-    let wanted: Vec<String> = parse(json_text(&at, &parts.headers, body, "[]").await?.as_bytes())?;
+    let EventNames(wanted) = parse(json_text(&at, &parts.headers, body, "[]").await?.as_bytes())?;
     let wanted = if wanted.is_empty() { EVENTS.map(str::to_owned).to_vec() } else { wanted };
     let wanted: Vec<_> = known(&EVENTS, wanted.iter().map(String::as_str))?.into_iter().collect();
     let (room, secret) = (path_segment(&path.0), path_segment(&path.1));
@@ -306,7 +363,7 @@ struct Listening {
     /// What it is sent.
     current: Vec<watch::Receiver<ConsumerState>>,
     /// What it was told last.
-    told: Option<Value>,
+    told: Option<Layers>,
     active: bool,
     /// Events to be sent, last first.
     queue: Vec<Event>,
@@ -361,12 +418,11 @@ impl Listening {
         }
     }
 
-    fn note(&mut self, layers: Value) {
-        let is_active = |of: &Value| of["active"].as_array().is_some_and(|active| !active.is_empty());
-        let active = layers.as_object().is_some_and(|sections| sections.values().any(is_active));
+    fn note(&mut self, layers: Layers) {
+        let active = layers.0.values().any(|section| !section.active.is_empty());
         let wants = |name: &str| self.wanted.contains(name);
         if wants("layers") && self.told.as_ref() != Some(&layers) {
-            self.queue.push(Event::default().event("layers").data(layers.to_string()));
+            self.queue.push(Event::default().event("layers").data(json!(layers).to_string()));
         }
         let name = if active { "active" } else { "inactive" };
         if active != self.active && wants(name) {

@@ -17,6 +17,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 
+pub(super) use endpoints::PublishQuery;
+pub(super) use layers::{EventNames, LayerBody, Layers};
+
 use crate::http::App;
 use crate::ledger::Rows;
 use request::WhipWhep;
