@@ -1,15 +1,20 @@
 //! What the worker state machine costs without its shell: reading a header, writing one, and forwarding a packet to
 //! many.
 //!
-//! `cargo bench -p corecast-bench --bench machine -- forward` runs one group. Groups: `parse`, `rewrite`, `forward`.
+//! `cargo bench -p corecast-bench --bench machine -- forward` runs one group. Groups: `parse`, `rewrite`, `forward`,
+//! `feedback`.
 //! `forward` counts the whole way from a datagram to sealed packets in the outbox, one packet of 1,200 bytes in frames
-//! of ten; divide by the number of consumers.
+//! of ten; divide by the number of consumers. `feedback` counts what one transport-wide feedback of 24 packets takes,
+//! from the sealed datagram on, as each of so many receivers sends it.
 
 use std::hint::black_box;
 use std::net::SocketAddr;
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
+use corecast_bench::crypto;
+use corecast_bench::webrtc::feedback::Arrivals;
 use corecast_core::rtp::{Header, RtpView, write_header};
 use corecast_core::{
     Config, Endpoint, EndpointId, Forward, Instant, MemorySource, Outbox, PLACES, Path, Words, Worker,
@@ -19,6 +24,9 @@ use corecast_wire::{
     MediaKind, PayloadTypeMapping, PlainTransportOptions, ProduceOptions, ProducerId, RouterId, SrtpCryptoSuite,
     SrtpParameters, TransportId,
 };
+use webrtc_srtp::context::Context;
+use webrtc_util::marshal::Marshal as _;
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const FRAME_PACKETS: u16 = 10;
@@ -154,5 +162,114 @@ fn forward(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parse, rewrite, forward);
+const TRANSPORT_CC_ID: u8 = 3;
+/// Packets leave in groups, as a publisher's pacer sends them: so many, so far apart, and feedback after so many groups.
+const GROUP_PACKETS: u16 = 3;
+const GROUP_NS: u64 = 10_000_000;
+const GROUPS: u16 = 8;
+
+/// Receivers that say what came.
+struct Receivers {
+    worker: Worker,
+    outbox: Outbox,
+    /// What each has of the transport, and how it seals.
+    all: Vec<(Arrivals, Context)>,
+    now_ns: u64,
+    sequence: u16,
+    /// Of a hundred packets so many do not arrive.
+    lost_of_hundred: usize,
+    packets: usize,
+}
+
+impl Receivers {
+    fn new(count: usize, lost_of_hundred: usize) -> Self {
+        let (suite, mut outbox) = (SrtpCryptoSuite::AeadAes128Gcm, Outbox::new());
+        let worker = worker(count, Some(suite), true, &mut outbox);
+        outbox.clear();
+        let all = (1..=count).map(|number| {
+            let key_and_salt = (0..suite.key_and_salt_len()).map(|at| (at * 7 + number) as u8).collect();
+            let seal = crypto::endpoint(&SrtpParameters { suite, key_and_salt }).expect("as long as it should be");
+            (Arrivals::new(TRANSPORT_CC_ID, 0), seal)
+        });
+        let all = all.collect();
+        Self { worker, outbox, all, now_ns: 1_000_000_000, sequence: 0, lost_of_hundred, packets: 0 }
+    }
+
+    fn take_sent(&mut self) {
+        let Self { worker, outbox, all, now_ns, lost_of_hundred, packets, .. } = self;
+        outbox.for_each_packet(worker.history(), |path, packet| {
+            *packets += 1;
+            let is_lost = *packets * 37 % 100 < *lost_of_hundred;
+            let receiver = all.get_mut(usize::from(path.remote.port()).wrapping_sub(20_001));
+            if let Some((arrivals, _)) = receiver.filter(|_| !is_lost && matches!(packet, [0x90, ..])) {
+                arrivals.note(packet, *now_ns).expect("numbered");
+            }
+        });
+        outbox.clear();
+    }
+
+    /// Forwards what a publisher sends in the time between two feedbacks.
+    fn forward(&mut self) {
+        let publisher = Path { local: EndpointId(0), remote: address(20_000) };
+        for _ in 0..GROUPS {
+            self.now_ns += GROUP_NS;
+            let now = Instant::from_nanos(self.now_ns);
+            for _ in 0..GROUP_PACKETS {
+                self.sequence = self.sequence.wrapping_add(1);
+                self.worker.handle_datagram(now, now, publisher, &packet(self.sequence), &mut self.outbox);
+            }
+            while self.worker.forward(now, &mut self.outbox) == Forward::Full {
+                self.take_sent();
+            }
+            self.take_sent();
+            while self.worker.next_timeout().is_some_and(|due| due <= now) {
+                self.worker.handle_timeout(now, &mut self.outbox);
+                self.take_sent();
+            }
+        }
+    }
+
+    /// Has each say what came; how long the worker took for it.
+    fn say(&mut self) -> Duration {
+        let (mut taken, now) = (Duration::ZERO, Instant::from_nanos(self.now_ns));
+        for number in 0..self.all.len() {
+            let Some((arrivals, seal)) = self.all.get_mut(number) else { continue };
+            let said = arrivals.take(0, 1, 2).into_iter().map(|one| one.marshal().expect("written"));
+            let sealed = said.map(|plain| seal.encrypt_rtcp(&plain).expect("sealed")).collect::<Vec<_>>();
+            let local = EndpointId(u32::try_from(number + 1).expect("few"));
+            let path = Path { local, remote: address(20_001 + number) };
+            let began = std::time::Instant::now();
+            for datagram in &sealed {
+                self.worker.handle_datagram(now, now, path, datagram, &mut self.outbox);
+            }
+            taken += began.elapsed();
+            self.take_sent();
+        }
+        taken
+    }
+}
+
+fn feedback(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("feedback");
+    for (name, lost_of_hundred) in [("all came", 0), ("3 percent lost", 3)] {
+        for count in [1, 300] {
+            let mut receivers = Receivers::new(count, lost_of_hundred);
+            group.bench_function(BenchmarkId::new(name, count), |bencher| {
+                bencher.iter_custom(|times| {
+                    let mut taken = Duration::ZERO;
+                    for _ in 0..times.div_ceil(count as u64) {
+                        receivers.forward();
+                        taken += receivers.say();
+                    }
+                    taken.mul_f64(times as f64 / times.next_multiple_of(count as u64) as f64)
+                });
+            });
+            let discards = receivers.worker.totals().discards;
+            assert_eq!(discards.iter().map(|(name, _)| name).collect::<Vec<_>>(), [] as [&str; 0], "all is taken in");
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, parse, rewrite, forward, feedback);
 criterion_main!(benches);

@@ -500,8 +500,8 @@ impl Generator {
         }
     }
 
-    /// Receives until everything that was sent since `mark` has arrived, or nothing has for a while. Returns the time
-    /// until the last arrival.
+    /// Receives until everything that was sent since `mark` has arrived and the server has been told so, or nothing has
+    /// arrived for a while. Returns the time until the last arrival.
     fn drain(&mut self, mark: &Mark) -> anyhow::Result<Duration> {
         let start_ns = self.ends.clock.now_ns();
         let (expected, arrived_before) = (self.expected_since(mark), mark.arrivals.packets);
@@ -512,7 +512,7 @@ impl Generator {
             if arrived > last {
                 (last, last_ns) = (arrived, now_ns);
             }
-            let complete = arrived - arrived_before >= expected;
+            let complete = arrived - arrived_before >= expected && self.ends.subscribers.have_told();
             if complete || now_ns - last_ns > QUIET_NS || now_ns - start_ns > DRAIN_LIMIT_NS {
                 return Ok(Duration::from_nanos(last_ns - start_ns));
             }

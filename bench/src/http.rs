@@ -1,6 +1,7 @@
 //! A running server, driven over its HTTP API as broadcaster scripts drive it (the older of its two forms), with the
 //! extras for SRTP.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -37,6 +38,15 @@ fn text<'a>(value: &'a Value, name: &str) -> anyhow::Result<&'a str> {
 fn number<T: TryFrom<u64>>(value: &Value, name: &str) -> anyhow::Result<T> {
     let number = value[name].as_u64().and_then(|number| T::try_from(number).ok());
     number.with_context(|| format!("the server's answer has no {name}: {value}"))
+}
+
+/// What the server knows of the path to one who watches.
+#[derive(Clone, Copy, Debug)]
+pub struct Path {
+    /// What it is taken to carry, in bits per second of UDP and IP; none if the viewer says nothing of it.
+    pub available_bps: Option<u64>,
+    /// Consumers of it that are sent nothing, since they would take more.
+    pub suspended: usize,
 }
 
 /// What is named in a plain transport's answer.
@@ -92,6 +102,24 @@ impl Server {
             counts.sum()
         };
         Ok((sum(&kinds)?, sum(&["timers"])?))
+    }
+
+    /// The paths to all who watch by WebRTC, in whichever room.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub fn paths(&self) -> anyhow::Result<Vec<Path>> {
+        let stats = self.get("/stats")?;
+        let of = |kind: &str| stats[kind].as_array().with_context(|| format!("the server's /stats names no {kind}"));
+        let mut suspended: HashMap<&str, usize> = HashMap::new();
+        for consumer in of("consumers")? {
+            *suspended.entry(text(consumer, "transportId")?).or_default() += usize::from(consumer["suspended"] == true);
+        }
+        let path = |transport: &Value| {
+            let suspended = *suspended.get(transport["id"].as_str()?)?;
+            Some(Path { available_bps: transport["availableOutgoingBitrate"].as_u64(), suspended })
+        };
+        Ok(of("transports")?.iter().filter_map(path).collect())
     }
 
     /// Makes the room with a broadcaster and a transport in it. It is closed with this value.

@@ -46,6 +46,17 @@ pub enum Payload {
     Mix,
 }
 
+impl Payload {
+    /// Their mean length in bytes.
+    #[must_use]
+    pub const fn mean(self) -> f64 {
+        match self {
+            Self::Fixed(bytes) => bytes as f64,
+            Self::Mix => MIX_MEAN_PAYLOAD,
+        }
+    }
+}
+
 impl std::str::FromStr for Payload {
     type Err = String;
 
@@ -207,11 +218,8 @@ impl Source {
     /// libwebrtc's interval budget: every tick brings bytes; packets leave while it is not used up, and the last may
     /// overdraw it. What an idle pacer did not use is lost.
     fn pace(&mut self, now_ns: u64, out: &mut Vec<Planned>) {
-        let mean_payload = match self.payload {
-            Payload::Fixed(bytes) => bytes as f64,
-            Payload::Mix => MIX_MEAN_PAYLOAD,
-        };
-        let per_tick = mean_payload * f64::from(self.pps) * PACING_FACTOR * PACER_TICK_NS as f64 / SECOND_NS as f64;
+        let per_tick =
+            self.payload.mean() * f64::from(self.pps) * PACING_FACTOR * PACER_TICK_NS as f64 / SECOND_NS as f64;
         while self.next_tick_ns <= now_ns {
             self.next_tick_ns += PACER_TICK_NS;
             self.budget_bytes = (self.budget_bytes + per_tick).min(per_tick);

@@ -66,6 +66,10 @@ pub struct Arrivals {
     pub upkeep: u64,
     /// Packets that were opened and compared byte by byte.
     pub compared: u64,
+    /// Packets that only probed the path.
+    pub probes: u64,
+    /// Times that a subscriber has said what came, by transport-wide feedback.
+    pub feedbacks: u64,
 }
 
 impl Arrivals {
@@ -79,6 +83,8 @@ impl Arrivals {
             rtcp: self.rtcp - earlier.rtcp,
             upkeep: self.upkeep - earlier.upkeep,
             compared: self.compared - earlier.compared,
+            probes: self.probes - earlier.probes,
+            feedbacks: self.feedbacks - earlier.feedbacks,
         }
     }
 }
@@ -188,6 +194,12 @@ impl Subscribers {
     pub fn watchers(&self, number: usize) -> u64 {
         let streams = self.subscribers.iter().flat_map(|subscriber| &subscriber.streams);
         streams.filter(|stream| stream.promised.publisher == number).count() as u64
+    }
+
+    /// Whether all have told the server what came, as far as they tell anything.
+    #[must_use]
+    pub fn have_told(&self) -> bool {
+        self.subscribers.iter().all(|subscriber| subscriber.watching.as_ref().is_none_or(Watching::has_told))
     }
 
     /// Consent of the subscribers that joined over WebRTC.
@@ -311,7 +323,7 @@ impl Subscribers {
             let number = self.next;
             self.next = (self.next + 1) % self.subscribers.len();
             let subscriber = &mut self.subscribers[number];
-            subscriber.keep_up(begun_ns)?;
+            self.arrivals.feedbacks += subscriber.keep_up(begun_ns)?;
             let filled = self.batch.receive(&subscriber.socket, 0).context("subscriber's socket")?;
             if filled == 0 {
                 continue;
@@ -371,12 +383,13 @@ fn prepare(socket: &UdpSocket, gro: bool) -> anyhow::Result<()> {
 }
 
 impl Subscriber {
-    fn keep_up(&mut self, now_ns: u64) -> anyhow::Result<()> {
+    /// Sends what is due; how many times it has said what came.
+    fn keep_up(&mut self, now_ns: u64) -> anyhow::Result<u64> {
         match (&mut self.watching, self.streams.first()) {
             (Some(watching), Some(stream)) if watching.is_due(now_ns) => {
                 watching.turn(now_ns, &self.socket, stream.promised.ssrc, stream.highest)
             }
-            _ => Ok(()),
+            _ => Ok(0),
         }
     }
 
@@ -396,6 +409,13 @@ impl Subscriber {
         }
         let sequence = u16::from_be_bytes([header[2], header[3]]);
         let ssrc = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+        if let Some(watching) = &mut self.watching {
+            watching.note(packet, tally.now_ns)?;
+            if watching.is_repeated(header[1] & 0x7f) {
+                tally.arrivals.probes += 1;
+                return Ok(());
+            }
+        }
         if ssrc == PROBES {
             return Ok(());
         }

@@ -43,6 +43,8 @@ pub struct Joiner {
     identity: Arc<Identity>,
     suite: SrtpCryptoSuite,
     kind: Kind,
+    /// Those who watch say what arrives.
+    feedback: bool,
 }
 
 /// An endpoint that has joined and has had a packet.
@@ -75,7 +77,14 @@ impl Joiner {
             identity: Arc::new(Identity::new()?),
             suite,
             kind,
+            feedback: false,
         })
+    }
+
+    /// The same, but those who watch say what arrives, if `feedback`.
+    #[must_use]
+    pub fn with_feedback(self, feedback: bool) -> Self {
+        Self { feedback, ..self }
     }
 
     fn options(&self, media: Media) -> Options {
@@ -122,7 +131,8 @@ impl Joiner {
     fn watch(&self, number: usize, done: mpsc::UnboundedSender<Result<Joined>>) {
         let url = format!("{}/whep/{}/publisher-{number}", self.base, self.room);
         let (client, kind) = (self.client.clone(), self.kind);
-        let options = self.options(Media::plain(kind, false, None));
+        let media = Media::plain(kind, false, None);
+        let options = self.options(if self.feedback { media.with_feedback() } else { media });
         self.runtime.spawn(async move {
             // Fails if the receiver has given up waiting and does not want to know.
             let _ = done.send(watch(&client, &url, options, kind, number).await);
@@ -147,7 +157,11 @@ impl Joiner {
 /// Joins, and waits for the first packet; its SSRC must be one that the answer has named, if it names any.
 async fn watch(client: &reqwest::Client, url: &str, options: Options, kind: Kind, publisher: usize) -> Result<Joined> {
     let mut session = join(client, url, options).await?;
-    let packet = session.recv_rtp(FIRST_RTP_WITHIN).await?;
+    let mut packet = session.recv_rtp(FIRST_RTP_WITHIN).await?;
+    let rtx = session.answer().rtx();
+    while rtx == Some(packet.header.payload_type) {
+        packet = session.recv_rtp(FIRST_RTP_WITHIN).await?;
+    }
     let (ssrc, payload_type) = (packet.header.ssrc, packet.header.payload_type);
     let media = session.answer().media(kind);
     let known = media.is_some_and(|media| {

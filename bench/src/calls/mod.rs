@@ -1,6 +1,7 @@
 //! `corecast-bench webrtc`: publishers and subscribers that join a real server as browsers do, their media measured as
 //! `fanout` measures it, and joins or floods beside it.
 
+pub mod feedback;
 pub mod figures;
 pub mod joins;
 pub mod launch;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use corecast_wire::{Coalesce, Executor, Io, Sandbox};
 
+use self::feedback::FeedbackFigures;
 use self::joins::{Joiner, Joins, Setups, Stay};
 use self::launch::Launched;
 use self::report::{CallFigures, FloodFigures, HandshakeFigures, JoinFigures};
@@ -73,6 +75,13 @@ pub struct WebRtcArgs {
     /// Core of its worker; by default the last one. This program itself runs on core 0
     #[arg(long)]
     worker_core: Option<u32>,
+    /// Subscribers say what arrives, as browsers do (transport-wide feedback, each 50 to 100 ms), so that their paths are
+    /// estimated and probed, and pictures paced
+    #[arg(long)]
+    feedback: bool,
+    /// Pictures leave at no more than so many times their rate: no path may be taken to carry more than is enough for that
+    #[arg(long, value_name = "TIMES", value_parser = times, requires = "feedback", conflicts_with = "target")]
+    paced: Option<f64>,
     /// Then so many more join at that rate, beside the media, and leave again
     #[arg(long, value_name = "N", conflicts_with = "flood")]
     handshakes: Option<u32>,
@@ -116,6 +125,11 @@ fn per_second(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| "give joins per second, from 0.1 to 10000".into())
 }
 
+fn times(text: &str) -> Result<f64, String> {
+    let times = text.parse().ok().filter(|times| (1.2..=100.0).contains(times));
+    times.ok_or_else(|| "give times of a stream's rate, from 1.2 (less is suspended) to 100".into())
+}
+
 fn suite(text: &str) -> Result<Crypto, String> {
     match text {
         "gcm128" => Ok(Crypto::Gcm128),
@@ -143,6 +157,18 @@ impl WebRtcArgs {
         }
     }
 
+    /// Most that a path may be taken to carry, if anything was asked for.
+    fn limit_bps(&self) -> Option<u64> {
+        self.paced.map(|times| feedback::limit_bps(&self.load(), times))
+    }
+
+    fn launch(&self, core: u32) -> anyhow::Result<Launched> {
+        let limit = self.limit_bps().map(|bps| bps.to_string());
+        let flags =
+            limit.as_deref().map(|bps| [("--rtc-initial-outgoing-bitrate", bps), ("--rtc-max-outgoing-bitrate", bps)]);
+        Launched::start_with(core, self.io, self.coalesce, flags.as_ref().map_or(&[][..], |flags| &flags[..]))
+    }
+
     /// Whether anything goes on beside the media.
     const fn has_beside(&self) -> bool {
         self.handshakes.is_some() || self.flood.is_some() || self.scrapes.is_some()
@@ -165,11 +191,16 @@ impl WebRtcArgs {
 /// # Errors
 /// Publishers cannot join, nobody else can, something cannot be measured, or a subscriber got what it should not have.
 pub fn run(args: &WebRtcArgs) -> anyhow::Result<()> {
+    let kind = if args.profile == Profile::Single { Kind::Audio } else { Kind::Video };
+    ensure!(
+        !args.feedback || kind == Kind::Video,
+        "sound is not numbered for viewers: no --feedback with --profile single"
+    );
     let core = args.worker_core.map_or_else(cpu::last_core, Ok)?;
     // The server may use every core; we may not.
     let launched = match args.target {
         Some(_) => None,
-        None => Some(Launched::start(core, args.io, args.coalesce)?),
+        None => Some(args.launch(core)?),
     };
     cpu::pin(GENERATOR_CORE)?;
     let url = args.target.as_deref().or_else(|| launched.as_ref().map(Launched::url));
@@ -186,9 +217,8 @@ pub fn run(args: &WebRtcArgs) -> anyhow::Result<()> {
     let progress = Progress::new(args.steps());
     let (warm_up, measured) = (Duration::from_secs_f64(args.warm_up), Duration::from_secs_f64(args.seconds));
     let run = Run { load: args.load(), setup, warm_up, measured, retries: args.retries, progress: &progress };
-    let kind = if args.profile == Profile::Single { Kind::Audio } else { Kind::Video };
     let suite = args.suite.suite().context("a suite")?;
-    let joiner = Joiner::new(url, server.room(), args.token.as_deref(), suite, kind)?;
+    let joiner = Joiner::new(url, server.room(), args.token.as_deref(), suite, kind)?.with_feedback(args.feedback);
     let mut calls = Calls::begin(args, run, &joiner, (server, url))?;
     calls.launched = launched.as_ref();
     let (outcome, figures) = calls.measure()?;
@@ -233,7 +263,12 @@ impl<'a> Calls<'a> {
         }
         let (webrtc, ufrag) = reached.context("a publisher")?;
         let subscribers = Subscribers::new(Vec::new(), args.gro, Ipv4Addr::LOCALHOST)?;
-        let generator = Generator::between(Ends::new(clock, publishers, subscribers), args.seed);
+        let mut generator = Generator::between(Ends::new(clock, publishers, subscribers), args.seed);
+        if args.feedback {
+            // Times that the server is told are the kernel's; and it may leave packets out.
+            generator.trust_time_stamps()?;
+            generator.expect_gaps_closed();
+        }
         Ok(Self { args, run, server, launched: None, url, joiner, generator, webrtc, ufrag })
     }
 
@@ -241,7 +276,6 @@ impl<'a> Calls<'a> {
         let before = self.launched.and_then(Launched::resident_bytes);
         let setups = self.join()?;
         let after = self.launched.and_then(Launched::resident_bytes);
-        let grown = before.zip(after).map(|(before, after)| after.saturating_sub(before));
         let mut floors = Vec::new();
         if self.args.has_floor() {
             floors.push(self.run.floor("the floor, before")?);
@@ -250,6 +284,14 @@ impl<'a> Calls<'a> {
             true => self.window("media alone", &mut ())?,
             false => self.window("media", &mut ())?,
         };
+        let feedback = match self.args.feedback {
+            true => {
+                let paths = self.server.paths()?;
+                Some(FeedbackFigures::new(&self.run.load, self.args.limit_bps(), &window, &paths))
+            }
+            false => None,
+        };
+        let at_end = self.launched.and_then(Launched::resident_bytes);
         let handshakes = match self.args.handshakes {
             Some(count) => Some(self.handshakes(count, &window)?),
             None => None,
@@ -267,16 +309,16 @@ impl<'a> Calls<'a> {
         }
         let (consent_asked, consent_answered) = self.generator.consent();
         let lost_sessions = self.joiner.leave(self.generator.dissolve());
+        let grown = |bytes: Option<u64>| bytes?.saturating_sub(before?).checked_div(setups.joined);
         let outcome = Outcome { window, floors, io: self.run.setup.io, warnings: Vec::new() };
         let figures = CallFigures {
             media: outcome.figures(&self.run.load),
-            joins: JoinFigures {
-                memory_bytes: grown.and_then(|bytes| bytes.checked_div(setups.joined)),
-                ..JoinFigures::new(&setups, self.args.joins_per_second)
-            },
+            joins: JoinFigures { memory_bytes: grown(after), ..JoinFigures::new(&setups, self.args.joins_per_second) },
             consent_asked,
             consent_answered,
             lost_sessions,
+            memory_bytes_at_end: grown(at_end),
+            feedback,
             handshakes,
             flood,
             scrapes,
@@ -299,7 +341,7 @@ impl<'a> Calls<'a> {
     fn window(&mut self, what: &str, beside: &mut dyn Beside) -> anyhow::Result<Window> {
         // Joins and floods keep this thread from reading: their latency is the kernel's to tell, and so that the two
         // can be compared, also that of the media alone.
-        if self.args.has_beside() {
+        if self.args.has_beside() || self.args.feedback {
             self.generator.trust_time_stamps()?;
         }
         let timing = self.run.timing();
@@ -347,6 +389,12 @@ fn print(args: &WebRtcArgs, run: &Run<'_>, outcome: &Outcome, figures: &CallFigu
     println!("consent: {} of {} checks answered", figures.consent_answered, figures.consent_asked);
     if figures.lost_sessions > 0 {
         println!("{} sessions were unknown to the server when they left", figures.lost_sessions);
+    }
+    if let Some(bytes) = figures.memory_bytes_at_end {
+        println!("memory of the server when the media had ended: {:.1} KiB for each", bytes as f64 / 1_024.0);
+    }
+    if let Some(feedback) = &figures.feedback {
+        feedback.print();
     }
     if let Some(handshakes) = &figures.handshakes {
         handshakes.print();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::feedback::FeedbackFigures;
 use super::figures::{Quantiles, added_cpu_ns};
 use super::joins::{PHASES, Setups};
 use super::scrapes::ScrapeFigures;
@@ -26,6 +27,11 @@ pub struct CallFigures {
     pub consent_answered: u64,
     /// Sessions that the server no longer knew when they left.
     pub lost_sessions: usize,
+    /// By how much each of those who joined made the server's processes grow, in bytes of resident memory, when the media
+    /// had ended; none of a server elsewhere.
+    pub memory_bytes_at_end: Option<u64>,
+    /// What subscribers said of what arrived, if they said anything.
+    pub feedback: Option<FeedbackFigures>,
     /// Joins beside the media, if any were asked for.
     pub handshakes: Option<HandshakeFigures>,
     /// A flood beside the media, if one was asked for.

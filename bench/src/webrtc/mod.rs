@@ -9,6 +9,7 @@
 mod capture;
 pub mod channels;
 pub mod dtls;
+pub mod feedback;
 pub mod ice;
 pub mod identity;
 pub mod joining;

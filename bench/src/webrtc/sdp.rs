@@ -7,7 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context as _, bail};
 
 use super::channels::{MAX_MESSAGE_BYTES, SCTP_PORT};
+use super::feedback::TRANSPORT_CC;
 use super::ice::Credentials;
+
+/// The number under which packets are offered to be numbered over their whole transport.
+const TRANSPORT_CC_ID: u8 = 3;
 
 /// Sound or pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +96,16 @@ impl Media {
             extensions: Vec::new(),
             lines: Vec::new(),
         }
+    }
+
+    /// The same, of one who says what arrives: all packets are numbered, and there are retransmissions, on whose stream
+    /// the path is probed.
+    #[must_use]
+    pub fn with_feedback(mut self) -> Self {
+        self.rtx = Some(self.payload_type + 1);
+        self.extensions.push((TRANSPORT_CC_ID, TRANSPORT_CC.into()));
+        self.lines.push(format!("rtcp-fb:{} transport-cc", self.payload_type));
+        self
     }
 
     fn write(&self, mid: usize, transport: &str, out: &mut String) {
@@ -272,6 +286,20 @@ impl Answer {
         })
     }
 
+    /// The number of the header extension by which packets are numbered over the whole transport, if they are.
+    #[must_use]
+    pub fn transport_cc(&self) -> Option<u8> {
+        let mut extensions = self.media.iter().flat_map(|media| &media.extensions);
+        extensions.find(|(_, uri)| uri == TRANSPORT_CC).map(|(number, _)| *number)
+    }
+
+    /// The payload type of retransmissions, if there are any.
+    #[must_use]
+    pub fn rtx(&self) -> Option<u8> {
+        let mut codecs = self.media.iter().flat_map(|media| &media.codecs);
+        codecs.find(|(_, codec)| codec.starts_with("rtx/")).map(|(payload_type, _)| *payload_type)
+    }
+
     /// The section of a kind that was not refused.
     #[must_use]
     pub fn media(&self, kind: Kind) -> Option<&AnsweredMedia> {
@@ -356,6 +384,25 @@ mod tests {
         assert_eq!(video.codecs, [(96, "VP8/90000".to_owned()), (97, "rtx/90000".to_owned())]);
         assert_eq!((&video.ssrcs[..], video.direction.as_str(), video.mid.as_str()), (&[11, 12][..], "sendonly", "1"));
         assert_eq!(video.extensions, [(4, "urn:x".to_owned())]);
+        assert_eq!((answer.rtx(), answer.transport_cc()), (Some(97), None));
+    }
+
+    #[test]
+    fn who_says_what_arrives_offers_numbers_and_retransmissions() {
+        let mut text = String::new();
+        Media::plain(Kind::Video, false, None).with_feedback().write(0, "", &mut text);
+        assert!(
+            text.contains("m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\n") && text.contains("a=rtcp-fb:96 transport-cc\r\n")
+        );
+        let media = text.lines().fold(AnsweredMedia::default(), |mut media, line| {
+            note(&mut media, line);
+            media
+        });
+        let ice = Credentials { ufrag: "u".into(), password: "p".into() };
+        let setup = Setup::Passive;
+        let (fingerprints, udp, tcp) = (Vec::new(), Vec::new(), Vec::new());
+        let answer = Answer { ice, fingerprints, setup, ice_lite: true, udp, tcp, media: vec![media] };
+        assert_eq!((answer.rtx(), answer.transport_cc()), (Some(97), Some(TRANSPORT_CC_ID)));
     }
 
     #[test]

@@ -58,6 +58,10 @@ pub struct Parts {
     pub(super) association: Association,
     /// The session at the server.
     pub(super) resource: Resource,
+    /// The header extension by which packets are numbered over the whole transport, if they are.
+    pub(super) transport_cc: Option<u8>,
+    /// Payload type of retransmissions, if there are any.
+    pub(super) rtx: Option<u8>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -303,6 +307,8 @@ impl Session {
             checks: self.checks,
             association: self.association,
             resource: self.resource,
+            transport_cc: self.answer.transport_cc(),
+            rtx: self.answer.rtx(),
         }
     }
 

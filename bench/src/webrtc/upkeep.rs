@@ -15,6 +15,7 @@ use webrtc_srtp::context::Context;
 use webrtc_util::marshal::Marshal as _;
 
 use super::dtls::{Association, is_dtls};
+use super::feedback::Arrivals;
 use super::ice::{CheckEvent, Checks, is_stun};
 use super::session::{Parts, consent_interval};
 use super::whip::Resource;
@@ -64,7 +65,7 @@ impl Upkeep {
     /// # Errors
     /// The socket is not connected.
     pub(super) fn new(parts: Parts, now_ns: u64) -> anyhow::Result<(Self, Rest)> {
-        let Parts { socket, seal, open, checks, association, resource } = parts;
+        let Parts { socket, seal, open, checks, association, resource, .. } = parts;
         let remote = socket.peer_addr().context("a connected socket")?;
         // Many join together; their reports and checks are spread from the start.
         let next_check_ns = now_ns + consent_interval().mul_f64(rand::random_range(0.0..1.0)).as_nanos() as u64;
@@ -127,6 +128,10 @@ pub struct Watching {
     ssrc: u32,
     highest: u16,
     wraps: u16,
+    /// What is to be said of what came, if packets are numbered.
+    arrivals: Option<Arrivals>,
+    /// Payload type of retransmissions.
+    rtx: Option<u8>,
 }
 
 impl std::fmt::Debug for Watching {
@@ -141,24 +146,54 @@ impl Watching {
     /// # Errors
     /// The socket is not connected.
     pub fn new(parts: Parts, now_ns: u64) -> anyhow::Result<(Self, Arc<UdpSocket>, Context)> {
+        let (arrivals, rtx) = (parts.transport_cc.map(|extension| Arrivals::new(extension, now_ns)), parts.rtx);
         let (upkeep, (socket, seal, open)) = Upkeep::new(parts, now_ns)?;
-        Ok((Self { upkeep, seal, ssrc: rand::random(), highest: 0, wraps: 0 }, socket, open))
+        Ok((Self { upkeep, seal, ssrc: rand::random(), highest: 0, wraps: 0, arrivals, rtx }, socket, open))
     }
 
     /// Whether [`Self::turn`] has something to do.
     #[must_use]
-    pub const fn is_due(&self, now_ns: u64) -> bool {
-        now_ns >= self.upkeep.next_check_ns || now_ns >= self.upkeep.next_report_ns
+    pub fn is_due(&self, now_ns: u64) -> bool {
+        let says = self.arrivals.as_ref().is_some_and(|arrivals| arrivals.is_due(now_ns));
+        says || now_ns >= self.upkeep.next_check_ns || now_ns >= self.upkeep.next_report_ns
     }
 
-    /// Sends what is due; `highest` is the highest sequence number of `ssrc`. The report claims that nothing was lost:
-    /// what was is counted elsewhere, and the server is not to adapt to it.
+    /// Takes note of an RTP packet that came, if its receiver says what comes.
+    ///
+    /// # Errors
+    /// It has no number.
+    pub fn note(&mut self, packet: &[u8], arrived_ns: u64) -> anyhow::Result<()> {
+        self.arrivals.as_mut().map_or(Ok(()), |arrivals| arrivals.note(packet, arrived_ns))
+    }
+
+    /// Whether there is nothing that it has still to say of what came.
+    #[must_use]
+    pub fn has_told(&self) -> bool {
+        self.arrivals.as_ref().is_none_or(Arrivals::are_told)
+    }
+
+    /// Whether a packet of this payload type repeats another, or only probes the path.
+    #[must_use]
+    pub fn is_repeated(&self, payload_type: u8) -> bool {
+        self.rtx == Some(payload_type)
+    }
+
+    /// Sends what is due, and says how many times it has said what came; `highest` is the highest sequence number of
+    /// `ssrc`. The report claims that nothing was lost: what was is counted elsewhere, and the server is not to adapt
+    /// to it.
     ///
     /// # Errors
     /// A cipher or the STUN crate fails.
-    pub fn turn(&mut self, now_ns: u64, socket: &UdpSocket, ssrc: u32, highest: u16) -> anyhow::Result<()> {
+    pub fn turn(&mut self, now_ns: u64, socket: &UdpSocket, ssrc: u32, highest: u16) -> anyhow::Result<u64> {
+        let mut told = 0;
+        if let Some(arrivals) = self.arrivals.as_mut().filter(|arrivals| arrivals.is_due(now_ns)) {
+            for feedback in arrivals.take(now_ns, self.ssrc, ssrc) {
+                send(socket, &self.seal.encrypt_rtcp(&feedback.marshal()?).context("SRTCP")?);
+                told += 1;
+            }
+        }
         if !self.upkeep.turn(now_ns, socket)? {
-            return Ok(());
+            return Ok(told);
         }
         self.wraps = self.wraps.wrapping_add(u16::from(highest < self.highest));
         self.highest = highest;
@@ -166,7 +201,7 @@ impl Watching {
         let reports = vec![ReceptionReport { ssrc, last_sequence_number, ..ReceptionReport::default() }];
         let report = ReceiverReport { ssrc: self.ssrc, reports, ..ReceiverReport::default() }.marshal()?;
         send(socket, &self.seal.encrypt_rtcp(&report).context("SRTCP")?);
-        Ok(())
+        Ok(told)
     }
 
     /// Consent, and the way out.
