@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn what_feedback_is_past_is_forgotten_after_a_while() {
         let mut trains = Trains::new(0);
-        (0..100).for_each(|number| drop(trains.record(at(number * 10), 100, None)));
+        (0..100).for_each(|number| _ = trains.record(at(number * 10), 100, None));
         let first = trains.first();
         trains.forget(first + 80, at(500));
         assert_eq!(trains.first(), first + 50, "what is younger stays");
