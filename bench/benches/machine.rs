@@ -163,7 +163,7 @@ fn forward(criterion: &mut Criterion) {
 }
 
 const TRANSPORT_CC_ID: u8 = 3;
-/// Packets leave in groups, as a publisher's pacer sends them: so many, so far apart, and feedback after so many groups.
+/// Packets leave in groups, as a publisher's pacer sends them: so many, so far apart; feedback after so many groups.
 const GROUP_PACKETS: u16 = 3;
 const GROUP_NS: u64 = 10_000_000;
 const GROUPS: u16 = 8;
@@ -176,7 +176,7 @@ struct Receivers {
     all: Vec<(Arrivals, Context)>,
     now_ns: u64,
     sequence: u16,
-    /// Of a hundred packets so many do not arrive.
+    /// So many of a hundred packets do not arrive.
     lost_of_hundred: usize,
     packets: usize,
 }

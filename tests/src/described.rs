@@ -1,5 +1,5 @@
-//! Whether real requests and answers are as docs/openapi.json and docs/openapi-clients.json describe them. Stricter than
-//! a reader of these should be in one point: a member that an answer has and its schema does not name is a fault.
+//! Whether real requests and answers are as docs/openapi.json and docs/openapi-clients.json describe them. Stricter
+//! than a reader of these should be in one point: a member that an answer has and its schema does not name is a fault.
 //!
 //! `control`'s unit tests have this file, too. It uses nothing of either package.
 

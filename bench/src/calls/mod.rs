@@ -75,11 +75,11 @@ pub struct WebRtcArgs {
     /// Core of its worker; by default the last one. This program itself runs on core 0
     #[arg(long)]
     worker_core: Option<u32>,
-    /// Subscribers say what arrives, as browsers do (transport-wide feedback, each 50 to 100 ms), so that their paths are
-    /// estimated and probed, and pictures paced
+    /// Subscribers say what arrives, as browsers do (transport-wide feedback, each 50 to 100 ms), so that their paths
+    /// are estimated and probed, and pictures paced
     #[arg(long)]
     feedback: bool,
-    /// Pictures leave at no more than so many times their rate: no path may be taken to carry more than is enough for that
+    /// Pictures leave at no more than so many times their rate: no path may be taken to carry more than that takes
     #[arg(long, value_name = "TIMES", value_parser = times, requires = "feedback", conflicts_with = "target")]
     paced: Option<f64>,
     /// Then so many more join at that rate, beside the media, and leave again

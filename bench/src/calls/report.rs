@@ -27,8 +27,8 @@ pub struct CallFigures {
     pub consent_answered: u64,
     /// Sessions that the server no longer knew when they left.
     pub lost_sessions: usize,
-    /// By how much each of those who joined made the server's processes grow, in bytes of resident memory, when the media
-    /// had ended; none of a server elsewhere.
+    /// By how much each of those who joined made the server's processes grow, in bytes of resident memory, when the
+    /// media had ended; none of a server elsewhere.
     pub memory_bytes_at_end: Option<u64>,
     /// What subscribers said of what arrived, if they said anything.
     pub feedback: Option<FeedbackFigures>,

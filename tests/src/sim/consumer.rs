@@ -560,7 +560,8 @@ impl Consumer {
         let is_late = self.waiting.values().any(|since_ns| now_ns - since_ns + EARLY_NS >= CATCH_UP_NS);
         let begins = self.begun_ns.is_none_or(|begun_ns| now_ns - begun_ns <= CATCH_UP_NS);
         let is_unknown = source.plan.svc.is_some();
-        check!(is_late || begins || is_unknown, "gave up packets that had not waited for long");
+        let longest_ms = self.waiting.values().min().map(|since_ns| (now_ns - since_ns) / 1_000_000);
+        check!(is_late || begins || is_unknown, "gave up packets of which the first waited for {longest_ms:?} ms");
         self.begin_era(source, forwarded);
         self.ready_since_ns = self.ready_since_ns.map(|_| now_ns);
         Ok(())

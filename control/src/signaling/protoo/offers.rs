@@ -142,8 +142,9 @@ impl Session {
         }
     }
 
-    /// A consumer that is not answered in time is withdrawn: it would be paused for ever. A data consumer stays, as with
-    /// the demo's server: it is sent messages already, and some clients (pymediasoup's example) answer under another id.
+    /// A consumer that is not answered in time is withdrawn: it would be paused for ever. A data consumer stays, as
+    /// with the demo's server: it is sent messages already, and some clients answer under another id (pymediasoup's
+    /// example).
     pub(super) async fn expire(&mut self) {
         let now = Instant::now();
         let overdue = self.offers.iter().filter(|(_, offer)| offer.until <= now).map(|(id, _)| *id);
