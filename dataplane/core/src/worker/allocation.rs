@@ -22,16 +22,6 @@ const LEAST_TEMPORAL: u8 = 1;
 /// Between two looks at a path that wants something to be done at once.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
-/// How often a path is looked at whose receiver has said something before, and what many paths share of these looks: a
-/// wake-up each tenth of a second. No longer than the silence that is noticed.
-const SILENCE_LOOK: Duration = Duration::from_millis(900);
-const SHARED_NS: u64 = 100_000_000;
-
-/// The next moment for what many transports do now and then.
-const fn shared(at: Instant) -> Instant {
-    Instant::from_nanos(at.as_nanos().next_multiple_of(SHARED_NS))
-}
-
 /// A consumer's steps: what each allows.
 struct Steps {
     consumer: ConsumerKey,
@@ -118,14 +108,9 @@ impl Worker {
 
     pub(super) fn sending_timeout(&mut self, now: Instant, at: Instant, key: TransportKey, outbox: &mut Outbox) {
         let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) else { return };
-        if !sending.deadline().fires(at) {
-            return;
-        }
-        if sending.next_timeout().is_some_and(|due| due <= now) {
+        if sending.deadline().fires(at) {
             sending.estimator_mut().handle_timeout(now);
             self.follow_estimate(now, key, outbox);
-        } else {
-            self.await_timeout(now, key);
         }
     }
 
@@ -137,19 +122,9 @@ impl Worker {
         }
         self.probe(now, key, outbox);
         self.pace(now, key);
-        self.await_timeout(now, key);
-    }
-
-    /// Comes back when something is due. What is put off with each feedback costs no timer each time: it may be too
-    /// early, and is then set again.
-    fn await_timeout(&mut self, now: Instant, key: TransportKey) {
         let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) else { return };
-        let due = sending.next_timeout().map(|at| at.max(now + LEAST_WAIT));
-        // Packets may leave any moment of which then nothing is heard.
-        let look = sending.is_heard().then(|| shared(now + SILENCE_LOOK));
-        if let Some(at) = due.into_iter().chain(look).min() {
-            sending.deadline().arm(&mut self.timers, at, Timer::Sending(key));
-        }
+        let at = sending.next_timeout().map(|at| at.max(now + LEAST_WAIT));
+        sending.deadline().set(&mut self.timers, at, Timer::Sending(key));
     }
 
     /// Pictures leave no faster than the path carries them, and a little: a frame is short, and its queue is soon gone.
