@@ -432,20 +432,12 @@ impl Subscriber {
             _ => (self.streams.iter().position(|stream| stream.promised.ssrc == ssrc))
                 .with_context(|| format!("SSRC {ssrc:#x} was meant for somebody else"))?,
         };
+        if tally.renumbered {
+            return self.take_renumbered(number, (packet, header), tally);
+        }
         let stream = &mut self.streams[number];
         let number = stream.promised.publisher;
         let publisher = &tally.publishers[number];
-        if tally.renumbered {
-            if stream.received.is_multiple_of(SAMPLE) {
-                let stamp = open(&mut self.srtp, packet, stream.promised)?;
-                ensure!(usize::from(stamp.publisher) == number, "a packet of publisher {}", stamp.publisher);
-                tally.arrivals.compared += 1;
-            }
-            let timestamp = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
-            stream.note(sequence, tally.arrivals);
-            tally.record(number, age_ns(tally.now_ns, timestamp));
-            return Ok(());
-        }
         let offset = match stream.offset {
             Some(offset) if !stream.received.is_multiple_of(SAMPLE) => offset,
             known => {
@@ -464,6 +456,26 @@ impl Subscriber {
         let sent_ns = publisher.sent_ns(sequence.wrapping_sub(offset));
         stream.note(sequence, tally.arrivals);
         tally.record(number, tally.now_ns.saturating_sub(sent_ns));
+        Ok(())
+    }
+
+    /// A packet of a stream whose numbers do not tell which packet of the publisher's it is: its timestamp tells its age.
+    fn take_renumbered(
+        &mut self,
+        number: usize,
+        (packet, header): (&[u8], &[u8; HEADER_BYTES]),
+        tally: &mut Tally<'_>,
+    ) -> anyhow::Result<()> {
+        let stream = &mut self.streams[number];
+        let publisher = stream.promised.publisher;
+        if stream.received.is_multiple_of(SAMPLE) {
+            let stamp = open(&mut self.srtp, packet, stream.promised)?;
+            ensure!(usize::from(stamp.publisher) == publisher, "a packet of publisher {}", stamp.publisher);
+            tally.arrivals.compared += 1;
+        }
+        stream.note(u16::from_be_bytes([header[2], header[3]]), tally.arrivals);
+        let timestamp = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        tally.record(publisher, age_ns(tally.now_ns, timestamp));
         Ok(())
     }
 }
