@@ -16,6 +16,9 @@ use crate::limits::MAX_FILTERS;
 
 /// A filter is forgotten when no consumer has asked for so many times the packets of history.
 const IDLE_WINDOWS: u64 = 8;
+/// One that leaves room for another was not asked for so long: a quarter of the packets of history. Who uses it asks
+/// with every packet, and lost packets are asked for sooner.
+const SPARED_LOG2: u32 = 2;
 
 /// Which packets of a stream a consumer withholds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +153,7 @@ impl Withheld {
             counts.used = self.packets;
             return counts.column;
         }
-        if self.columns.len() >= MAX_FILTERS {
+        if self.columns.len() >= MAX_FILTERS && !self.forget_idle() {
             return Column::UNCOUNTED;
         }
         self.end = highest + 1;
@@ -172,6 +175,15 @@ impl Withheld {
         }
         self.columns.push(counts);
         column
+    }
+
+    /// Forgets the filter that no consumer has asked for the longest, so that another one has room: what left through it
+    /// is no longer repeated. False if all are in use.
+    fn forget_idle(&mut self) -> bool {
+        let idle = (0..).zip(&self.columns).min_by_key(|(_, counts)| counts.used);
+        let least = self.window() >> SPARED_LOG2;
+        let place = idle.filter(|(_, counts)| self.packets - counts.used >= least).map(|(place, _)| place);
+        place.map(|place| self.columns.swap_remove(place)).is_some()
     }
 
     /// The count of a packet, if the filter lets it pass; for a column without counts, `filter` says so.

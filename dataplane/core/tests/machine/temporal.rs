@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use corecast_core::rtp::RtpView;
 use corecast_core::srtp::Opener;
-use corecast_wire::{Command, ConsumerId, Event, SpatialLayer};
+use corecast_wire::{Codec, CodecMapping, Command, ConsumerId, Event, ProduceOptions, SpatialLayer};
 
-use crate::bed::{Bed, packet, path, receiver, remote, srtp};
+use crate::bed::{Bed, packet, path, receiver, remote, rtp, srtp, video};
 use crate::layers::{OUT, Stage, layers};
 
 /// Temporal layers of eight pictures in a row, and which of them need the lowest layer only: libvpx's pattern of three.
@@ -136,6 +136,48 @@ fn what_left_before_and_after_a_change_of_layers_is_repeated_to_the_byte() {
     for one in plain.iter().rev().take(100) {
         assert_eq!(stage.nack(one.sequence), [(OUT, one.bytes.clone())], "{one:?}");
     }
+}
+
+/// The pictures of VP9 by their numbers, each of one packet, of temporal layers 0, 2, 1, 2: each lets receivers in.
+fn arrive_vp9(bed: &mut Bed, numbers: impl IntoIterator<Item = u8>) {
+    for number in numbers {
+        let temporal = [0, 2, 1, 2][usize::from(number % 4)];
+        let delta = if number == 0 { 0 } else { 0x40 };
+        let head = [0xac | delta, 0x80, number, temporal << 5 | 0x10, number / 4, 0x86, number];
+        bed.arrive(path(0), &rtp(number.into(), &head));
+    }
+}
+
+/// Numbers of pictures that have reached the viewer, and under which numbers.
+fn pictures_got(bed: &mut Bed) -> Vec<(u8, u16)> {
+    let sent = bed.sent().into_iter().filter(|(to, bytes)| *to == remote(1) && bytes[1] & 0x7f == 101);
+    sent.map(|(_, bytes)| RtpView::parse(&bytes).map(|view| (view.body()[6], view.sequence())).expect("lawful"))
+        .collect()
+}
+
+#[test]
+fn layers_are_not_entered_with_a_late_picture_behind_which_some_were_withheld() {
+    let mut bed = Bed::new();
+    bed.transport(0, false, false);
+    bed.transport(1, false, false);
+    let codec = CodecMapping { payload_type: 96, mapped_payload_type: 101, codec: Codec::Vp9, clock_rate_hz: 90_000 };
+    bed.produce_as(0, 1, ProduceOptions { codecs: vec![codec], ..video() }).expect("new");
+    bed.consume_as(1, 1, receiver(OUT)).expect("new");
+    let prefer = |bed: &mut Bed, temporal| {
+        let (consumer, spatial) = (ConsumerId(OUT.into()), SpatialLayer::Quality(0));
+        bed.command(&Command::SetPreferredLayers { consumer, spatial, temporal }).expect("there");
+    };
+    prefer(&mut bed, Some(0));
+    arrive_vp9(&mut bed, 0..6);
+    assert_eq!(pictures_got(&mut bed), [(0, 10), (4, 11)]);
+    prefer(&mut bed, None);
+    // Picture 8 comes after 9, in a later batch than that, and after 10, in the same one. 11 would need 10.
+    arrive_vp9(&mut bed, [6, 7, 9]);
+    assert_eq!(pictures_got(&mut bed), []);
+    arrive_vp9(&mut bed, [10, 8, 11, 12, 13]);
+    assert_eq!(pictures_got(&mut bed), [(8, 12), (12, 13), (13, 14)]);
+    arrive_vp9(&mut bed, 14..17);
+    assert_eq!(pictures_got(&mut bed), [(14, 15), (15, 16), (16, 17)]);
 }
 
 /// Pictures of an only encoding, a hundred milliseconds each; the temporal layers that control is told of.

@@ -3,9 +3,16 @@
 //! it can decode.
 //!
 //! Looked at when a run is over, packet by packet in the order of the source. What came late, or never, excuses what is
-//! missing of it; what the machine had in time does not.
+//! missing of it; what the machine had in time does not. Two things more are excused, each for its own packets alone:
+//!
+//! - When a consumer is interrupted, what waits for its turn has numbers already and does not leave. Its receiver may
+//!   ask for it, and is then sent as much of it as it asks for: that is of no era, and what is beside it may be missing.
+//! - What a descriptor says of active targets is written by what the sender had told when the packet came, and stays
+//!   so: a packet that is repeated is the same to the byte. Where what tells of other targets came behind it, the packet
+//!   may name those of before.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::{Part, Svc, descriptor, ids_of};
 use crate::sim::source::Source;
@@ -73,12 +80,17 @@ impl Figures {
     }
 }
 
-/// Checks all that left for one receiver.
+/// Checks all that left for one receiver. Packets of the numbers `dropped` waited when it was interrupted.
 ///
 /// # Errors
 /// Which rule was broken.
-pub fn check_layers(svc: Svc, source: &Source, left: &BTreeMap<u64, Left>) -> Result<Figures, Broken> {
-    let all = Received { svc, source, left, in_time: in_time(source) };
+pub fn check_layers(
+    svc: Svc,
+    source: &Source,
+    left: &BTreeMap<u64, Left>,
+    dropped: &[Range<u64>],
+) -> Result<Figures, Broken> {
+    let all = Received { svc, source, left, dropped, in_time: in_time(source) };
     all.check_numbers()?;
     all.check_pictures()
 }
@@ -105,6 +117,7 @@ struct Received<'a> {
     svc: Svc,
     source: &'a Source,
     left: &'a BTreeMap<u64, Left>,
+    dropped: &'a [Range<u64>],
     in_time: Vec<bool>,
 }
 
@@ -116,6 +129,26 @@ impl Received<'_> {
 
     fn came_in_time(&self, index: u64) -> bool {
         usize::try_from(index).ok().and_then(|index| self.in_time.get(index)).copied().unwrap_or(false)
+    }
+
+    /// Whether a packet was dropped when its consumer was interrupted, and left since it was asked for.
+    fn was_dropped(&self, left: &Left) -> bool {
+        self.dropped.iter().any(|numbers| numbers.contains(&left.sequence))
+    }
+
+    /// Two packets are of one stretch without interruption.
+    fn goes_on(&self, one: &Left, other: &Left) -> bool {
+        one.era == other.era && !self.was_dropped(one) && !self.was_dropped(other)
+    }
+
+    /// Whether the sender had told which targets are active with a packet when that came: in the newest packet up to it
+    /// that tells, of those that had come.
+    fn knew_active(&self, index: u64, part: &Part) -> bool {
+        let sent = usize::try_from(index).ok().and_then(|index| self.source.sent.get(..=index)).unwrap_or_default();
+        let came = sent.last().and_then(|sent| sent.arrived);
+        let told = sent.iter().rev().filter(|sent| sent.arrived.is_some() && sent.arrived <= came);
+        let told = told.filter_map(|sent| sent.part).find(|part| descriptor::tells_active(self.svc, part));
+        told.is_some_and(|told| told.active == part.active)
     }
 
     /// Whether a packet came before that with which the era of another began: the start of a key frame that was late.
@@ -140,7 +173,7 @@ impl Received<'_> {
                 ));
             };
             let late = (index + 1..*next_index).filter(|between| !self.came_in_time(*between)).count() as u64;
-            let goes_on = one.era == next.era && self.came_in_time(*index) && self.came_in_time(*next_index);
+            let goes_on = self.goes_on(one, next) && self.came_in_time(*index) && self.came_in_time(*next_index);
             check!(
                 !goes_on || step <= 1 + late,
                 "{step} numbers from packet {index} to {next_index}, {late} were lost"
@@ -166,7 +199,6 @@ impl Received<'_> {
             let Some(part) = sent.part else { continue };
             pictures.entry(part.frame.picture).or_default().push(index);
         }
-        let last = self.left.last_key_value().map(|(index, left)| (*index, left.era));
         for (picture, packets) in &pictures {
             let got: Vec<(u64, Left)> =
                 packets.iter().filter_map(|index| Some((*index, *self.left.get(index)?))).collect();
@@ -174,7 +206,9 @@ impl Received<'_> {
             let mut named = 0;
             for (index, left) in &got {
                 let part = self.part(*index)?;
-                self.check_needs(*index, &part, &pictures)?;
+                if !self.was_dropped(left) {
+                    self.check_needs(*index, &part, &pictures)?;
+                }
                 if let Some((said, _)) = left.said {
                     active = said.or(active);
                     let Some(active) = active else {
@@ -184,14 +218,16 @@ impl Received<'_> {
                     let is_of = |(at, target): (u32, _)| active >> at & 1 == 1 && self.svc.is_of(&part.frame, target);
                     let is_named = (0..).zip(self.svc.targets()).any(is_of);
                     let near = || self.left.range(index.saturating_sub(9)..index + 2).collect::<Vec<_>>();
+                    let is_named = is_named || !self.knew_active(*index, &part);
                     check!(is_named, "packet {index} is of no active target of {active:b}: {part:?}, {:?}", near());
                 }
             }
             // What was interrupted in the middle of a picture, or ends there, says nothing.
             let Some((index, first)) = got.first() else { continue };
-            let begins = self.left.range(..index).next_back().is_none_or(|(_, before)| before.era != first.era);
+            let begins = self.left.range(..index).next_back().is_none_or(|(_, before)| !self.goes_on(before, first));
             let goes_on = self.left.range(packets.last().map_or(0, |last| last + 1)..).next();
-            whole &= goes_on.is_some_and(|(_, next)| next.era == first.era) && !begins && last.is_some();
+            whole &= goes_on.is_some_and(|(_, next)| self.goes_on(first, next)) && !begins;
+            whole &= got.iter().all(|(_, left)| self.goes_on(first, left));
             if whole {
                 self.check_whole(*picture, packets, &got, (active, named))?;
                 figures.pictures += 1;

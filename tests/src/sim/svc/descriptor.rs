@@ -78,8 +78,7 @@ pub(super) fn write(svc: Svc, part: &Part, frame_number: u16) -> Vec<u8> {
     bits.put(u32::from(*last), 1);
     bits.put(u32::try_from(template).expect("few"), 6);
     bits.put(frame_number.into(), 16);
-    let has_structure = *first && frame.key && frame.spatial == 0;
-    let has_targets = *first && *active != all(svc);
+    let (has_structure, has_targets) = (attaches_structure(part), *first && *active != all(svc));
     if has_structure || has_targets {
         bits.put(u32::from(has_structure) << 4 | u32::from(has_targets) << 3, 5);
     }
@@ -90,6 +89,15 @@ pub(super) fn write(svc: Svc, part: &Part, frame_number: u16) -> Vec<u8> {
         bits.put(*active, u32::from(svc.spatial * svc.temporal));
     }
     bits.bytes()
+}
+
+fn attaches_structure(part: &Part) -> bool {
+    part.first && part.frame.key && part.frame.spatial == 0
+}
+
+/// Whether the descriptor of a packet, as the sender wrote it, says which targets are active: a structure makes all so.
+pub(super) fn tells_active(svc: Svc, part: &Part) -> bool {
+    attaches_structure(part) || part.first && part.active != all(svc)
 }
 
 fn all(svc: Svc) -> u32 {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::codec::{PictureIds, frame};
+use crate::limits::MAX_FILTERS;
 
 const WINDOW: u64 = 64;
 
@@ -418,4 +419,28 @@ fn a_filter_that_no_consumer_uses_is_forgotten() {
     source.arrive(last);
     assert_eq!(receiver.numbering.number(&mut source.withheld, &filter, &last), Err(Discard::LeftHistory));
     assert_ne!(source.column(&filter), column, "nothing of before is found again");
+}
+
+/// Who changes its mind often leaves filters behind, and counts with them.
+#[test]
+fn a_filter_too_many_takes_the_place_of_the_one_that_nobody_has_used_for_the_longest() {
+    let mut source = Source::new(1, 1 << 16);
+    let filter = |temporal: usize| Filter { temporal: 0, payload_types: 1 << temporal, ..Filter::NONE };
+    let mut next = 1 << 16;
+    let mut come = |source: &mut Source, count: u64| {
+        (next..next + count).for_each(|sequence| assert!(source.arrive(packet(sequence, 0, 0, 100))));
+        next += count;
+    };
+    come(&mut source, 1);
+    let columns: Vec<_> = (0..MAX_FILTERS).map(|at| source.column(&filter(at))).collect();
+    come(&mut source, 1);
+    assert_eq!(source.column(&filter(3)), columns[3]);
+    come(&mut source, WINDOW / 4 - 2);
+    assert_eq!(source.column(&filter(MAX_FILTERS)), Column::UNCOUNTED, "all have been asked for");
+    assert!(columns.iter().all(|column| source.withheld.has(*column)));
+    come(&mut source, 1);
+    let others: Vec<_> = (0..2).map(|at| source.column(&filter(MAX_FILTERS + at))).collect();
+    assert!(others.iter().all(|column| *column != Column::UNCOUNTED && source.withheld.has(*column)));
+    let left = columns.iter().filter(|column| source.withheld.has(**column)).count();
+    assert_eq!((left, source.withheld.has(columns[3])), (MAX_FILTERS - 2, true));
 }
