@@ -347,7 +347,7 @@ impl Consumer {
         let payload = (sent.changeable > 0).then_some(seen.payload);
         let era = self.era.number;
         // Repeated packets fill numbers of before.
-        let next = self.highest.map_or(u64::from(self.options.first_sequence), |highest| highest + 1);
+        let next = self.highest.map_or_else(|| u64::from(self.options.first_sequence), |highest| highest + 1);
         if !self.era.goes_on && sent.key_start && sequence >= next && seen.header.ssrc == self.options.ssrc {
             self.era.goes_on = true;
             self.dropped.push(next..sequence);
