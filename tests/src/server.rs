@@ -272,7 +272,8 @@ pub fn ask_operators(socket: &Path, method: &str, path: &str, body: &str) -> Opt
     Some((status, answer))
 }
 
-/// One request, of method, path, further lines of the head and body: status, head and body of the answer.
+/// One request, of method, path, further lines of the head and body: status, head and body of the answer; none if it is
+/// not whole, since the server died meanwhile.
 fn exchange(
     mut stream: impl Read + Write,
     (method, path, headers, body): (&str, &str, &str, &str),
@@ -282,7 +283,10 @@ fn exchange(
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, head.to_owned(), body.to_owned()))
+    let is_length = |name: &str| name.eq_ignore_ascii_case("content-length");
+    let length = head.lines().filter_map(|line| line.split_once(':')).find(|(name, _)| is_length(name));
+    let is_whole = method == "HEAD" || length.is_none_or(|(_, length)| length.trim().parse() == Ok(body.len()));
+    is_whole.then_some((head.split(' ').nth(1)?.parse().ok()?, head.to_owned(), body.to_owned()))
 }
 
 /// Sends a signal by the name that kill(1) knows.
