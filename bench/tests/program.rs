@@ -232,7 +232,6 @@ fn what_cannot_be_is_refused_in_one_line() {
         &["webrtc", "--joins-per-second", "0"],
         &["webrtc", "--feedback", "--profile", "single"],
         &["webrtc", "--feedback", "--paced", "1"],
-        &["webrtc", "--paced", "2"],
         &["webrtc", "--target", "http://127.0.0.1:1"],
         &["flood", "--kind", "stun", "--target", "192.0.2.1:9"],
     ] {
@@ -275,18 +274,18 @@ fn endpoints_join_a_real_server_and_get_everything() {
 
 #[test]
 fn who_says_what_arrives_has_its_path_estimated_and_may_be_paced() {
-    let figures = webrtc(&["--feedback", "--pps", "150", "--seconds", "2"]);
+    let figures = webrtc(&["--feedback", "--pps", "80"]);
     let feedback = &figures["feedback"];
     let number = |name: &str| feedback[name].as_u64().expect("a number");
-    // Each viewer 10 to 20 times a second, of some ten packets.
-    assert!(number("sent") >= 3 * 15 && feedback["packets_each"].as_f64().expect("a mean") > 5.0, "{figures}");
-    assert!(number("estimate_min_bps") > number("stream_bps"), "{figures}");
-    assert_eq!((number("unheard"), number("suspended"), &figures["lost"]), (0, 0, &0.into()), "{figures}");
-    let figures = webrtc(&["--feedback", "--pps", "150", "--paced", "3"]);
+    // Each viewer ten to twenty times a second.
+    assert!(number("sent") >= 3 * 5 && number("unheard") == 0, "{figures}");
+    let beginning = 1_000_000;
+    assert!(number("stream_bps") < beginning && number("estimate_min_bps") > beginning, "{figures}");
+    let figures = webrtc(&["--feedback", "--pps", "80", "--paced", "3"]);
     let feedback = &figures["feedback"];
-    assert_eq!(feedback["limit_bps"].as_u64(), feedback["stream_bps"].as_u64().map(|bps| bps * 2), "{figures}");
-    assert_eq!((&feedback["estimate_p50_bps"], &figures["lost"]), (&feedback["limit_bps"], &0.into()), "{figures}");
-    assert!(webrtc(&[])["feedback"].is_null());
+    let number = |name: &str| feedback[name].as_u64().expect("a number");
+    assert_eq!(number("limit_bps"), number("stream_bps") * 2, "{figures}");
+    assert!((1..=number("limit_bps")).contains(&number("estimate_max_bps")), "{figures}");
 }
 
 #[test]
