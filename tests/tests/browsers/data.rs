@@ -59,6 +59,14 @@ fn messages() -> ([Value; 6], [Value; 6]) {
     (said, heard)
 }
 
+/// A channel is open to who opened it as soon as it has said so, and on a busy machine that has not come yet.
+fn wait_for_viewers_channel(server: &Server) {
+    wait_for("the viewer's channel to be known", || {
+        let consumers = server.stats()["dataConsumers"].as_array().map_or(0, Vec::len);
+        (consumers > 0).then_some(())
+    });
+}
+
 fn both_ways(stage: &Stage, publisher: Browser, viewer: Browser) {
     let driver = stage.with(&[publisher, viewer]);
     let server = stage.bed.server(&[]);
@@ -66,11 +74,7 @@ fn both_ways(stage: &Stage, publisher: Browser, viewer: Browser) {
     one.start("talk", true, &json!({}));
     let agreed = two.start("talk", false, &json!({}));
     assert_eq!(agreed["max"], json!(262_144), "{agreed}");
-    // A channel is open to who opened it as soon as it has said so, and on a busy machine that has not come yet.
-    wait_for("the viewer's channel to be known", || {
-        let consumers = server.stats()["dataConsumers"].as_array().map_or(0, Vec::len);
-        (consumers > 0).then_some(())
-    });
+    wait_for_viewers_channel(&server);
     let (said, heard) = messages();
     one.say(&said);
     two.hears(&heard);
@@ -123,6 +127,7 @@ pub(crate) fn data_first(stage: &Stage) {
     assert!(agreed["offer"][0].as_str().is_some_and(|line| line.starts_with("application")), "{agreed}");
     let two = Talker::new(driver, &server, Browser::Chromium, "two");
     two.start("first", false, &config);
+    wait_for_viewers_channel(&server);
     one.say(&[json!("hello")]);
     two.hears(&[json!("hello")]);
 }
