@@ -184,7 +184,6 @@ export class Grid {
   /** Who spoke last of the others. */
   #speaker = null;
   #view = "grid";
-  #timer = 0;
 
   constructor(list) {
     this.#list = list;
@@ -214,7 +213,7 @@ export class Grid {
     this.#tiles.push(tile);
     if (options.screen && !options.self) this.#list.prepend(tile.item);
     else this.#list.append(tile.item);
-    this.#layOutSoon();
+    this.#layOut();
     return tile;
   }
 
@@ -223,7 +222,7 @@ export class Grid {
     if (this.#pinned === tile) this.#pinned = null;
     if (this.#speaker === tile) this.#speaker = null;
     tile.item.remove();
-    this.#layOutSoon();
+    this.#layOut();
   }
 
   clear() {
@@ -249,14 +248,7 @@ export class Grid {
     return this.#tiles.length === 2 && this.#tiles.filter(({ self }) => self).length === 1 && !this.#pinned?.self;
   }
 
-  /** Once for all that come or go together. */
-  #layOutSoon() {
-    this.#timer ||= setTimeout(() => this.#layOut());
-  }
-
   #layOut() {
-    clearTimeout(this.#timer);
-    this.#timer = 0;
     const { clientWidth, clientHeight } = this.#list.parentElement;
     const main = this.#main;
     for (const tile of this.#tiles) tile.item.classList.toggle("main", tile === main);
