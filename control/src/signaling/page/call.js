@@ -41,7 +41,6 @@ export class Call {
   #speaker = null;
   #timers = [];
   #cut = 0;
-  #changing = 0;
 
   /**
    * @param what room, name, token, options { codec, simulcast }, media (null: watches only), grid, notices,
@@ -95,7 +94,6 @@ export class Call {
     this.state = "left";
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#cut);
-    clearTimeout(this.#changing);
     this.talk.close();
     this.#publisher?.close();
     this.session.close();
@@ -287,7 +285,7 @@ export class Call {
     const since = performance.now();
     this.#people.set(peerId, { name: displayName || "Guest", since, tiles: new Map(), handUntil: Infinity });
     setTimeout(() => this.#what.changed(), WATCHES_AFTER_MS + 50);
-    this.#changedSoon();
+    this.#what.changed();
   }
 
   #rename(peer, name) {
@@ -329,17 +327,8 @@ export class Call {
     const viewer = this.#viewer(key, person, { peer, isOfScreen });
     viewer.take(consumer);
     this.#show(key, viewer);
-    this.#changedSoon();
-  }
-
-  /** Once for all that come together: the server is answered first. */
-  #changedSoon() {
-    this.#changing ||= setTimeout(() => {
-      this.#changing = 0;
-      if (this.state === "left") return;
-      this.#showStates();
-      this.#what.changed();
-    });
+    this.#showStates();
+    this.#what.changed();
   }
 
   /** The viewer of this key, a new one if there is none. */
