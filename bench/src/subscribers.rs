@@ -459,7 +459,7 @@ impl Subscriber {
         Ok(())
     }
 
-    /// A packet of a stream whose numbers do not tell which packet of the publisher's it is: its timestamp tells its age.
+    /// A packet whose number does not tell which packet of the publisher's it is: its timestamp tells its age.
     fn take_renumbered(
         &mut self,
         number: usize,

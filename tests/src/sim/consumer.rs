@@ -10,7 +10,7 @@ use std::ops::Range;
 use corecast_wire::{ConsumeOptions, ConsumerExtension, HeaderExtension};
 use rtp::header::Header;
 
-use super::numbers::{extend, low16};
+use super::numbers::{check_step, extend, low16};
 use super::random::fingerprint;
 use super::sink::Sink;
 use super::source::{Source, stamp};
@@ -577,34 +577,5 @@ impl Consumer {
         self.begin_era(source, forwarded);
         self.ready_since_ns = self.ready_since_ns.map(|_| now_ns);
         Ok(())
-    }
-}
-
-/// Two neighbours in a stream: (position, sequence number, era), the earlier one first.
-fn check_step(before: (u64, u64, u32), after: (u64, u64, u32)) -> Result<(), Broken> {
-    let ((index, sequence, era), (next_index, next_sequence, next_era)) = (before, after);
-    let apart = next_index - index;
-    let Some(step) = next_sequence.checked_sub(sequence).filter(|step| *step > 0) else {
-        return Err(format!("packet {next_index} left as {next_sequence}, {index} before it as {sequence}"));
-    };
-    if era == next_era {
-        check!(step == apart, "packets {index} and {next_index} left {step} apart, as {sequence} and {next_sequence}");
-    } else {
-        check!(step <= apart, "between packets {index} and {next_index} a gap of {step} was made");
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_keep_the_gap_within_an_era_and_may_close_it_between_two() {
-        assert!(check_step((5, 100, 1), (8, 103, 1)).is_ok());
-        assert!(check_step((5, 100, 1), (8, 101, 1)).is_err());
-        assert!(check_step((5, 100, 1), (8, 101, 2)).is_ok());
-        assert!(check_step((5, 100, 1), (8, 104, 2)).is_err());
-        assert!(check_step((5, 100, 1), (8, 100, 2)).is_err());
     }
 }

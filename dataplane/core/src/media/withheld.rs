@@ -177,8 +177,8 @@ impl Withheld {
         column
     }
 
-    /// Forgets the filter that no consumer has asked for the longest, so that another one has room: what left through it
-    /// is no longer repeated. False if all are in use.
+    /// Forgets the filter that no consumer has asked for the longest, so that another one has room: what left through
+    /// it is no longer repeated. False if all are in use.
     fn forget_idle(&mut self) -> bool {
         let idle = (0..).zip(&self.columns).min_by_key(|(_, counts)| counts.used);
         let least = self.window() >> SPARED_LOG2;

@@ -22,7 +22,7 @@ const LEAST_TEMPORAL: u8 = 1;
 /// Between two looks at a path that wants something to be done at once.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
-/// How long a path is not looked at whose receiver has said something before: no longer than the silence that is noticed.
+/// How long a path is not looked at whose receiver has said something before: no longer than the noticed silence.
 const SILENCE_LOOK: Duration = Duration::from_millis(900);
 
 /// A consumer's steps: what each allows.
