@@ -6,10 +6,11 @@
 //! missing of it; what the machine had in time does not. Two things more are excused, each for its own packets alone:
 //!
 //! - When a consumer is interrupted, what waits for its turn has numbers already and does not leave. Its receiver may
-//!   ask for it, and is then sent as much of it as it asks for: that is of no era, and what is beside it may be missing.
+//!   ask for it, and is then sent as much of it as it asks for: that is of no era, and what is beside it may be
+//!   missing.
 //! - What a descriptor says of active targets is written by what the sender had told when the packet came, and stays
-//!   so: a packet that is repeated is the same to the byte. Where what tells of other targets came behind it, the packet
-//!   may name those of before.
+//!   so: a packet that is repeated is the same to the byte. Where what tells of other targets came behind it, the
+//!   packet may name those of before.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
