@@ -5,7 +5,6 @@
 //! begins with a key frame; nothing is left out from there on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use corecast_wire::{ConsumeOptions, ConsumerExtension, HeaderExtension};
 use rtp::header::Header;
@@ -15,7 +14,7 @@ use super::random::fingerprint;
 use super::sink::Sink;
 use super::source::{Source, stamp};
 use super::svc::Svc;
-use super::svc::checker::{Figures, Left, check_layers};
+use super::svc::checker::{Departed, Figures, Left};
 
 /// A consumer that begins with packets of history is sent them three times as fast as they came, and what comes
 /// meanwhile after them: within this time it has caught up.
@@ -48,8 +47,6 @@ struct Era {
     forwarded: u64,
     /// First packet of it that left: position in the stream, and when it had arrived.
     synced: Option<(u64, u64)>,
-    /// A packet of it has left under a number that goes on behind all before.
-    goes_on: bool,
 }
 
 /// A packet that left.
@@ -137,9 +134,7 @@ pub struct Consumer {
     /// When its first packet left.
     begun_ns: Option<u64>,
     sent: BTreeMap<u64, Out>,
-    left: BTreeMap<u64, Left>,
-    /// Numbers of packets that waited when it was interrupted, and have not left unless they were asked for.
-    dropped: Vec<Range<u64>>,
+    left: Departed,
     by_sequence: BTreeMap<u64, u64>,
     /// Numbers that were asked for though nothing had left under them.
     asked_holes: BTreeSet<u64>,
@@ -177,8 +172,7 @@ impl Consumer {
             earliest: None,
             begun_ns: None,
             sent: BTreeMap::new(),
-            left: BTreeMap::new(),
-            dropped: Vec::new(),
+            left: Departed::default(),
             by_sequence: BTreeMap::new(),
             asked_holes: BTreeSet::new(),
             waiting: BTreeMap::new(),
@@ -200,7 +194,7 @@ impl Consumer {
     /// `forward` was last called.
     pub fn begin_era(&mut self, source: &Source, forwarded: u64) {
         self.waiting.clear();
-        self.era = Era { number: self.era.number + 1, forwarded, synced: None, goes_on: false };
+        self.era = Era { number: self.era.number + 1, forwarded, synced: None };
         self.synced_ns = None;
         self.earliest.get_or_insert_with(|| source.newest_key().unwrap_or(source.sent.len() as u64));
     }
@@ -346,15 +340,11 @@ impl Consumer {
         check!(id.is_some() == descriptor.is_some(), "packet {index} without its descriptor");
         let payload = (sent.changeable > 0).then_some(seen.payload);
         let era = self.era.number;
-        // Repeated packets fill numbers of before.
-        let next = self.highest.map_or_else(|| u64::from(self.options.first_sequence), |highest| highest + 1);
-        if !self.era.goes_on && sent.key_start && sequence >= next && seen.header.ssrc == self.options.ssrc {
-            self.era.goes_on = true;
-            self.dropped.push(next..sequence);
-        }
         let place = (sequence, era, seen.header.marker);
         let left = Left::read(svc, &part, place, (payload, descriptor.map(|one| &one.payload[..])))?;
-        self.left.insert(index, left);
+        let may_begin = sent.key_start && seen.header.ssrc == self.options.ssrc;
+        let next = self.highest.map_or_else(|| u64::from(self.options.first_sequence), |highest| highest + 1);
+        self.left.take(index, left, may_begin.then_some(next));
         self.era.synced.get_or_insert_with(|| (index, sent.arrived.unwrap_or_default()));
         Ok(era)
     }
@@ -364,7 +354,7 @@ impl Consumer {
     /// # Errors
     /// Which rule it breaks.
     pub fn check_layers(&self, svc: Svc, source: &Source) -> Result<Figures, Broken> {
-        check_layers(svc, source, &self.left, &self.dropped)
+        self.left.check(svc, source)
     }
 
     /// The era of a packet that fills a hole which an earlier one left: it was late, or withheld until it was asked

@@ -130,9 +130,11 @@ impl Consumer {
         self.preferred_temporal
     }
 
-    /// The highest temporal layer that it may be sent.
+    /// The highest temporal layer that it may be sent; [`u8::MAX`] for all, also where that is the highest that is told
+    /// apart: what comes to the same is one filter.
     pub(super) fn wanted_temporal(&self) -> u8 {
-        self.preferred_temporal.min(self.allowed.unwrap_or(Allowed::ALL).temporal)
+        let highest = self.preferred_temporal.min(self.allowed.unwrap_or(Allowed::ALL).temporal);
+        if usize::from(highest) + 1 < TEMPORAL_LAYERS { highest } else { u8::MAX }
     }
 
     /// Its receiver would like this layer best; the stream is named if it is to be that one even when the ranks of the

@@ -16,9 +16,6 @@ use crate::limits::MAX_FILTERS;
 
 /// A filter is forgotten when no consumer has asked for so many times the packets of history.
 const IDLE_WINDOWS: u64 = 8;
-/// One that leaves room for another was not asked for so long: a quarter of the packets of history. Who uses it asks
-/// with every packet, and lost packets are asked for sooner.
-const SPARED_LOG2: u32 = 2;
 
 /// Which packets of a stream a consumer withholds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,12 +174,11 @@ impl Withheld {
         column
     }
 
-    /// Forgets the filter that no consumer has asked for the longest, so that another one has room: what left through
-    /// it is no longer repeated. False if all are in use.
+    /// Forgets the filter that no consumer has asked for the longest, so that another one has room. False if history
+    /// may still have something that left through it.
     fn forget_idle(&mut self) -> bool {
         let idle = (0..).zip(&self.columns).min_by_key(|(_, counts)| counts.used);
-        let least = self.window() >> SPARED_LOG2;
-        let place = idle.filter(|(_, counts)| self.packets - counts.used >= least).map(|(place, _)| place);
+        let place = idle.filter(|(_, counts)| self.packets - counts.used >= self.window()).map(|(place, _)| place);
         place.map(|place| self.columns.swap_remove(place)).is_some()
     }
 

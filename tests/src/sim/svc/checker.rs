@@ -6,8 +6,7 @@
 //! missing of it; what the machine had in time does not. Two things more are excused, each for its own packets alone:
 //!
 //! - When a consumer is interrupted, what waits for its turn has numbers already and does not leave. Its receiver may
-//!   ask for it, and is then sent as much of it as it asks for: that is of no era, and what is beside it may be
-//!   missing.
+//!   ask for it, and is sent as much of it as it asks for: that is of no era, and what is beside it may be missing.
 //! - What a descriptor says of active targets is written by what the sender had told when the packet came, and stays
 //!   so: a packet that is repeated is the same to the byte. Where what tells of other targets came behind it, the
 //!   packet may name those of before.
@@ -81,19 +80,35 @@ impl Figures {
     }
 }
 
-/// Checks all that left for one receiver. Packets of the numbers `dropped` waited when it was interrupted.
-///
-/// # Errors
-/// Which rule was broken.
-pub fn check_layers(
-    svc: Svc,
-    source: &Source,
-    left: &BTreeMap<u64, Left>,
-    dropped: &[Range<u64>],
-) -> Result<Figures, Broken> {
-    let all = Received { svc, source, left, dropped, in_time: in_time(source) };
-    all.check_numbers()?;
-    all.check_pictures()
+/// All that left for one receiver, by position in the stream.
+#[derive(Debug, Default)]
+pub struct Departed {
+    left: BTreeMap<u64, Left>,
+    /// Numbers of packets that waited when it was interrupted, and have not left unless they were asked for.
+    dropped: Vec<Range<u64>>,
+    /// The newest era of which a packet has left under a number behind all of before.
+    begun: Option<u32>,
+}
+
+impl Departed {
+    /// A packet has left. If an era may begin with it, `next` is the number behind all that had left.
+    pub fn take(&mut self, index: u64, left: Left, next: Option<u64>) {
+        if let Some(next) = next.filter(|next| *next <= left.sequence && self.begun != Some(left.era)) {
+            self.begun = Some(left.era);
+            self.dropped.push(next..left.sequence);
+        }
+        self.left.insert(index, left);
+    }
+
+    /// Checks all of it.
+    ///
+    /// # Errors
+    /// Which rule was broken.
+    pub fn check(&self, svc: Svc, source: &Source) -> Result<Figures, Broken> {
+        let all = Received { svc, source, left: &self.left, dropped: &self.dropped, in_time: in_time(source) };
+        all.check_numbers()?;
+        all.check_pictures()
+    }
 }
 
 /// Which packets of a source came before all that it sent after them.

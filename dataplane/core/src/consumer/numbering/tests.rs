@@ -435,7 +435,7 @@ fn a_filter_too_many_takes_the_place_of_the_one_that_nobody_has_used_for_the_lon
     let columns: Vec<_> = (0..MAX_FILTERS).map(|at| source.column(&filter(at))).collect();
     come(&mut source, 1);
     assert_eq!(source.column(&filter(3)), columns[3]);
-    come(&mut source, WINDOW / 4 - 2);
+    come(&mut source, WINDOW - 2);
     assert_eq!(source.column(&filter(MAX_FILTERS)), Column::UNCOUNTED, "all have been asked for");
     assert!(columns.iter().all(|column| source.withheld.has(*column)));
     come(&mut source, 1);
