@@ -43,7 +43,8 @@ pub(crate) struct Wish {
     count: u8,
     /// The step that it gets; `None` if it is suspended.
     pub(crate) step: Option<u8>,
-    /// Nothing has been decided for it yet.
+    /// Nothing has been decided for it yet, or it had less by its own wish and would like more: it gets at once what
+    /// fits.
     pub(crate) is_new: bool,
 }
 
@@ -134,7 +135,7 @@ impl Allocation {
         let before: Vec<_> = wishes.iter().map(|wish| wish.step).collect();
         // What is wanted may have become less.
         for wish in wishes.iter_mut() {
-            wish.step = wish.step.filter(|_| wish.count > 0 && !wish.is_new).map(|step| step.min(wish.count - 1));
+            wish.step = wish.step.filter(|_| wish.count > 0).map(|step| step.min(wish.count - 1));
         }
         let spent = path.sound_bps + wishes.iter().map(Wish::cost).sum::<u64>();
         if wishes.iter().any(|wish| wish.is_new) {
@@ -374,6 +375,16 @@ mod tests {
         assert_eq!(run(&mut allocation, &mut wishes, 1_000, 1_200, path(700)), [(1_000, vec![Some(1), Some(0)])]);
         let proven = Path { is_proven: true, ..path(8_000) };
         assert_eq!(run(&mut allocation, &mut wishes, 1_200, 1_400, proven), [(1_200, vec![Some(2), Some(2)])]);
+    }
+
+    /// By wishing more nobody loses what he has, though the estimate is low for a moment.
+    #[test]
+    fn who_wants_more_gets_what_fits_at_once_and_never_less() {
+        for (kbps, gets) in [(100, 0), (500, 0), (550, 1), (4_000, 2)] {
+            let mut wishes = [Wish { step: Some(0), ..wish(1, LAYERS) }];
+            Allocation::default().decide(at(0), path(kbps), &mut wishes);
+            assert_eq!(steps(&wishes), [Some(gets)], "{kbps} kbit/s");
+        }
     }
 
     #[test]

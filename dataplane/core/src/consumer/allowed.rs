@@ -55,6 +55,17 @@ impl Consumer {
         self.allowed = None;
     }
 
+    /// Its receiver would have more than before, and it was not the path that kept it from that: what more it gets is
+    /// decided as at its beginning.
+    pub(crate) const fn want_more(&mut self) {
+        self.wants_more = true;
+    }
+
+    /// Whether that is still to be decided. It is no more.
+    pub(crate) const fn take_wants_more(&mut self) -> bool {
+        std::mem::replace(&mut self.wants_more, false)
+    }
+
     /// The path to its receiver does not carry it.
     pub(crate) const fn is_suspended(&self) -> bool {
         matches!(self.allowed, Some(Allowed { suspended: true, .. }))
@@ -88,7 +99,7 @@ impl Consumer {
     }
 
     /// What keeps it from being sent more; `highest` is the producer's best layer.
-    pub(super) fn limited_by(&self, highest: u8) -> Limit {
+    pub(crate) fn limited_by(&self, highest: u8) -> Limit {
         let preferred = self.preferred_layer.min(highest);
         let leaves_out = |allowed: Allowed| {
             let temporal = self.preferred_temporal.min(TEMPORAL_LAYERS as u8 - 1);

@@ -104,6 +104,8 @@ pub(crate) struct Consumer {
     pinned: bool,
     /// What the path to its receiver allows; everything until that is decided.
     allowed: Option<Allowed>,
+    /// It had all that its receiver would have, who would have more now.
+    wants_more: bool,
     /// What its receiver's path would carry of it, in bits per second; `None` if that is not known.
     usable_bps: Option<u64>,
     /// It was asked to pause.
@@ -192,6 +194,7 @@ impl Consumer {
             is_independent: false,
             pinned: options.encoding.is_some(),
             allowed: None,
+            wants_more: false,
             usable_bps: None,
             pause_asked: options.paused,
             replaying: false,

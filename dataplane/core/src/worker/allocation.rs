@@ -222,7 +222,8 @@ impl Worker {
 
     /// What a consumer of pictures could be sent. `None` if it is sent nothing anyway, or nothing is known yet.
     fn steps_of(&mut self, now: Instant, key: ConsumerKey) -> Option<Steps> {
-        let consumer = self.consumers.get(key).filter(|consumer| !consumer.is_pause_asked())?;
+        let consumer = self.consumers.get_mut(key).filter(|consumer| !consumer.is_pause_asked())?;
+        let is_new = consumer.take_wants_more() || consumer.allowed().is_none();
         let (of, allowed) = (consumer.producer(), consumer.allowed());
         let (preferred, preferred_temporal) = (consumer.preferred_layer(), consumer.preferred_temporal());
         let (decodable, priority) = (consumer.decodable_spatial(), consumer.priority());
@@ -275,7 +276,7 @@ impl Worker {
         if step.is_none() && allowed.is_some_and(|allowed| !allowed.suspended) {
             step = Some(0);
         }
-        (steps.wish.step, steps.wish.is_new) = (step, allowed.is_none());
+        (steps.wish.step, steps.wish.is_new) = (step, is_new);
         (steps.wish.count() > 0).then_some(steps)
     }
 

@@ -9,7 +9,7 @@
 //!
 //! Producers with one encoding of one layer have none of this.
 
-use corecast_wire::{ConsumerId, CurrentLayer, Event, SpatialLayer};
+use corecast_wire::{ConsumerId, CurrentLayer, Event, Limit, SpatialLayer};
 
 use super::Worker;
 use super::refused::{Applied, invalid, not_found};
@@ -324,6 +324,8 @@ impl Worker {
         outbox: &mut Outbox,
     ) -> Applied {
         let key = self.consumer_key(id)?;
+        let of = self.consumers.get(key).map(|consumer| consumer.producer());
+        let highest = of.map(|of| self.highest_layer(of)).unwrap_or_default();
         let Some(consumer) = self.consumers.get_mut(key) else { return Err(not_found("consumer", id.0)) };
         if consumer.is_pinned() {
             return Err(invalid("spatialLayer", "the consumer is of one encoding alone"));
@@ -344,13 +346,16 @@ impl Worker {
             return Err(invalid("spatialLayer", format!("must be below {count}, the number of encodings")));
         };
         let temporal = temporal.unwrap_or(u8::MAX);
-        let wants_more = layer > consumer.preferred_layer() || temporal > consumer.preferred_temporal();
+        let is_more = layer > consumer.preferred_layer() || temporal > consumer.preferred_temporal();
+        if is_more && consumer.limited_by(highest) != Limit::Path {
+            consumer.want_more();
+        }
         consumer.set_preferred_temporal(temporal);
         let changes = consumer.set_preferred_layer(layer, stream);
         self.report_limited(key);
         self.want_again(now, key);
         if !changes {
-            self.reallocate_wish(now, key, wants_more, outbox);
+            self.reallocate_of(now, key, outbox);
             return Ok(());
         }
         let Some(consumer) = self.consumers.get(key) else { return Ok(()) };
@@ -363,16 +368,7 @@ impl Worker {
         if changes && consumer.awaits_key_frame_of(target) && self.is_connected(consumer) {
             self.want_key_frame(now, target, outbox);
         }
-        self.reallocate_wish(now, key, wants_more, outbox);
-        Ok(())
-    }
-
-    /// A consumer's receiver would like something else. If that is more, what it had was less by its own wish: it gets
-    /// at once what its path carries.
-    fn reallocate_wish(&mut self, now: Instant, key: ConsumerKey, wants_more: bool, outbox: &mut Outbox) {
-        if let Some(consumer) = self.consumers.get_mut(key).filter(|_| wants_more) {
-            consumer.forget_allowed();
-        }
         self.reallocate_of(now, key, outbox);
+        Ok(())
     }
 }

@@ -164,3 +164,16 @@ fn who_wants_more_than_the_path_carries_does_not_get_it() {
         assert_eq!(stage.layer, Some(0));
     }
 }
+
+/// Nor does who wishes lose what there is, though what the path is said to carry is too little for a moment.
+#[test]
+fn who_wants_more_keeps_the_last_layer_as_who_wants_nothing_does() {
+    let mut stage = two_encodings([PICTURE_BYTES / 4, PICTURE_BYTES]);
+    for (wanted, path_bps) in [(0, 5_000_000), (0, 40_000), (1, 40_000)] {
+        let (consumer, spatial) = (ConsumerId(RECEIVED[0].into()), SpatialLayer::Quality(wanted));
+        stage.bed.command(&Command::SetPreferredLayers { consumer, spatial, temporal: None }).expect("there");
+        stage.path_bps = path_bps;
+        stage.play(1);
+        assert_eq!((stage.layer, stage.suspended[0]), (Some(0), false));
+    }
+}
