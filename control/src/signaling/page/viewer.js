@@ -4,6 +4,8 @@
 
 /** After the element was resized, or another layer has come. */
 const SETTLE_MS = 400;
+/** Where the network is slow, pictures of the layer before come for a while after the server has told of another. */
+const LATE_MS = 2_000;
 /** Out of sight for so long, pictures are paused. */
 const UNSEEN_MS = 1_500;
 /** Of 10; 16 percent of loss are 5, 5 percent 8. */
@@ -38,6 +40,9 @@ export class Viewer {
   #told = null;
   /** The highest layer that has come: of a small picture the server counts some above it that are not sent. */
   #highest = 0;
+  /** The layer that was told last, and until when pictures may be of the one before. */
+  #layer = null;
+  #lateUntil = 0;
 
   /**
    * @param tile where it is shown
@@ -49,7 +54,7 @@ export class Viewer {
     tile.video.srcObject = this.stream;
     this.#resized = new ResizeObserver(() => this.#chooseSoon());
     this.#resized.observe(tile.video);
-    tile.video.addEventListener("resize", this.#chooseSoon);
+    tile.video.addEventListener("resize", this.#resize);
     this.#seen = new IntersectionObserver(([{ isIntersecting }]) => this.#show(isIntersecting));
     this.#seen.observe(tile.item);
   }
@@ -123,7 +128,7 @@ export class Viewer {
     this.stream.addTrack(consumer.receiver.track);
     if (consumer.kind !== "video") return;
     this.#sizes.clear();
-    this.#told = null;
+    [this.#told, this.#layer] = [null, null];
     this.#highest = 0;
     if (this.#isHidden) this.#session.pause(consumer, true);
   }
@@ -137,7 +142,10 @@ export class Viewer {
 
   /** The server has told something of a consumer. */
   changed() {
-    this.#highest = Math.max(this.#highest, this.layer ?? 0);
+    const { layer } = this;
+    if (this.#layer !== null && layer !== this.#layer) this.#lateUntil = performance.now() + LATE_MS;
+    this.#layer = layer;
+    this.#highest = Math.max(this.#highest, layer ?? 0);
     this.#chooseSoon();
   }
 
@@ -146,7 +154,7 @@ export class Viewer {
     clearTimeout(this.#hiding);
     this.#resized.disconnect();
     this.#seen.disconnect();
-    this.element.removeEventListener("resize", this.#chooseSoon);
+    this.element.removeEventListener("resize", this.#resize);
     this.element.srcObject = null;
   }
 
@@ -162,10 +170,16 @@ export class Viewer {
     if (this.video) this.#session.pause(this.video, isHidden);
   }
 
-  #chooseSoon = () => {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#choose(), SETTLE_MS);
+  /** Pictures of another size have come. */
+  #resize = () => {
+    this.#lateUntil = 0;
+    this.#chooseSoon();
   };
+
+  #chooseSoon() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#choose(), Math.max(SETTLE_MS, this.#lateUntil - performance.now()));
+  }
 
   /** Asks for the smallest layer that fills the element, of those that are sent. */
   #choose() {
