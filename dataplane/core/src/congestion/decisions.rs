@@ -11,6 +11,10 @@ use crate::time::Instant;
 /// What is seen of a path is noted so often, and when it has changed by more than a tenth.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// Room for so many more is made when there is none.
+const MORE_ROOM: usize = 32;
+const _: () = assert!(MAX_DECISIONS.is_multiple_of(MORE_ROOM));
+
 /// What was seen and decided, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Decisions {
@@ -24,6 +28,9 @@ impl Decisions {
     pub(crate) fn push(&mut self, now: Instant, decided: Decided) {
         if self.all.len() >= MAX_DECISIONS {
             self.all.pop_front();
+        } else if self.all.len() == self.all.capacity() {
+            // Twice as much room each time would be more than is ever used.
+            self.all.reserve_exact(MORE_ROOM);
         }
         self.all.push_back((now, decided));
     }

@@ -19,6 +19,8 @@ use crate::time::Instant;
 
 /// A receiver that has been sent packets for so long and has said nothing of them estimates nothing.
 const SILENT: Duration = Duration::from_secs(2);
+/// What left so long ago, and before what feedback tells of, is told of no longer.
+const TOLD: Duration = Duration::from_millis(500);
 /// Unit of a feedback's reference time, and of what it adds to that, in microseconds.
 const REFERENCE_US: i64 = 64_000;
 const DELTA_US: i64 = 250;
@@ -130,6 +132,7 @@ impl Sending {
         }
         let base = self.trains.unwrap(feedback.base_sequence).ok_or(Discard::UnknownFeedback)?;
         (self.is_heard, self.hears_numbers) = (true, true);
+        self.trains.forget(base, now - TOLD);
         let mut walk = self.trains.from(base);
         let mut arrival_us = REFERENCE_US * self.arrivals.unwrap(feedback.reference_time.into(), REFERENCE_BITS);
         let mut statuses = (base..).zip(feedback.statuses()).take(MAX_FEEDBACK_STATUSES);

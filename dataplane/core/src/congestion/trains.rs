@@ -87,6 +87,14 @@ impl Trains {
         (back < 1 << 15).then(|| last - u64::from(back))
     }
 
+    /// Feedback has begun with this number: what is before it and left before `old` is forgotten. A receiver that tells
+    /// of what came late goes back half a second (libwebrtc).
+    pub(super) fn forget(&mut self, number: u64, old: Instant) {
+        while self.trains.front().is_some_and(|train| train.end() <= number && train.at < old) {
+            self.trains.pop_front();
+        }
+    }
+
     /// The trains of numbers from `first` on, in order.
     pub(super) fn from(&self, first: u64) -> Walk<'_> {
         let at = self.trains.partition_point(|train| train.end() <= first);
@@ -143,6 +151,19 @@ mod tests {
         assert!(walk.is_over());
         assert_eq!(trains.unwrap(3).map(|number| number - base), Some(5), "across the wrap");
         assert_eq!(trains.unwrap(4), None, "not sent yet");
+    }
+
+    #[test]
+    fn what_feedback_is_past_is_forgotten_after_a_while() {
+        let mut trains = Trains::new(0);
+        (0..100).for_each(|number| _ = trains.record(at(number * 10), 100, None));
+        let first = trains.first();
+        trains.forget(first + 80, at(500));
+        assert_eq!(trains.first(), first + 50, "what is younger stays");
+        trains.forget(first + 60, at(5_000));
+        assert_eq!(trains.first(), first + 60, "and what may still be told of");
+        trains.forget(first + 1_000, at(5_000));
+        assert_eq!((trains.first(), trains.next()), (first + 100, first + 100));
     }
 
     #[test]

@@ -22,6 +22,9 @@ const LEAST_TEMPORAL: u8 = 1;
 /// Between two looks at a path that wants something to be done at once.
 const LEAST_WAIT: Duration = Duration::from_millis(1);
 
+/// How long a path is not looked at whose receiver has said something before: no longer than the noticed silence.
+const SILENCE_LOOK: Duration = Duration::from_millis(900);
+
 /// A consumer's steps: what each allows.
 struct Steps {
     consumer: ConsumerKey,
@@ -123,7 +126,10 @@ impl Worker {
         self.probe(now, key, outbox);
         self.pace(now, key);
         let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) else { return };
-        let at = sending.next_timeout().map(|at| at.max(now + LEAST_WAIT));
+        let due = sending.next_timeout().map(|at| at.max(now + LEAST_WAIT));
+        // Packets may leave any moment of which then nothing is heard.
+        let look = sending.is_heard().then(|| now + SILENCE_LOOK);
+        let at = due.into_iter().chain(look).min();
         sending.deadline().set(&mut self.timers, at, Timer::Sending(key));
     }
 

@@ -8,8 +8,8 @@ use corecast_core::Instant;
 use corecast_core::rtcp::{TransportCcHead, Writer};
 use corecast_core::rtp::RtpView;
 use corecast_wire::{
-    Command, ConsumeOptions, ConsumerExtension, Event, HeaderExtension, Object, ObjectStats, OutgoingStats, Reply,
-    RtxOptions, TransportId,
+    Command, ConsumeOptions, ConsumerExtension, Event, HeaderExtension, Object, ObjectStats, OutgoingCause,
+    OutgoingStats, Reply, RtxOptions, TransportId,
 };
 
 use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, path, receiver, remote, rtp};
@@ -147,6 +147,8 @@ struct Call {
     /// When what reaches us is due.
     back: Vec<(Instant, Vec<u8>)>,
     millis: u64,
+    /// The receiver says nothing.
+    is_silent: bool,
 }
 
 impl Call {
@@ -166,7 +168,7 @@ impl Call {
         let free_at = bed.now;
         let (arrivals, told) = (BTreeMap::new(), BTreeMap::new());
         let receiver = Receiver { how, bps, free_at, arrivals, told, feedbacks: 0, loses_third: false };
-        Self { bed, receiver, sequence: 0, back: Vec::new(), millis: 0 }
+        Self { bed, receiver, sequence: 0, back: Vec::new(), millis: 0, is_silent: false }
     }
 
     /// Pictures of 800 kbit/s, 25 a second, and feedback each 50 ms.
@@ -186,6 +188,7 @@ impl Call {
                 }
             }
             if self.millis.is_multiple_of(50)
+                && !self.is_silent
                 && let Some(feedback) = self.receiver.feedback(now)
             {
                 self.back.push((now + DELAY, feedback));
@@ -260,6 +263,21 @@ fn what_is_lost_counts_and_a_lie_is_refused() {
     call.run(20);
     let stats = call.stats();
     assert!(stats.available_bps.is_some_and(|bps| bps < before / 2), "{stats:?}, {before} before");
+}
+
+/// Also where no probe would look at the path, since all that is wanted fits.
+#[test]
+fn a_path_of_which_nothing_is_heard_is_taken_to_carry_less() {
+    for how in [How::TransportCc, How::Ccfb] {
+        let mut call = Call::new(how, 20_000_000);
+        call.run(10);
+        let before = call.stats();
+        assert!(before.available_bps > Some(before.wanted_bps), "{before:?}");
+        call.is_silent = true;
+        call.run(5);
+        let after = call.stats();
+        assert!(after.cause == OutgoingCause::Silence && after.available_bps < before.available_bps, "{after:?}");
+    }
 }
 
 /// Probes are padding on the retransmission stream, which has names as well.

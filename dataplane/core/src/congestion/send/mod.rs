@@ -402,7 +402,8 @@ impl Estimator {
     /// When [`Self::handle_timeout`] and [`Self::poll_probe`] are to be called next, if nothing else happens.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        let probe = self.probing.next_timeout().filter(|_| self.wanted_bps > self.bps);
+        let is_wished = self.wanted_bps > self.bps && self.bps < self.maximum_bps;
+        let probe = self.probing.next_timeout().filter(|_| is_wished);
         [self.silent_at(), probe].into_iter().flatten().min()
     }
 
