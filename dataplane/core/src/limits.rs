@@ -128,6 +128,8 @@ pub const MAX_RTCP_SOURCES_PER_KEY: usize = 64;
 /// Events that wait to be polled; beyond that those are dropped that say nothing which stays true. Timers stop before
 /// that and leave room for those of datagrams and commands, which a turn bounds.
 pub const MAX_EVENTS: usize = 4_096;
+/// Events for which the queue keeps room while it is empty.
+pub const KEPT_EVENTS: usize = 256;
 /// Observers of sound of a worker.
 pub const MAX_OBSERVERS: usize = 20_000;
 /// Producers to which one of them listens.

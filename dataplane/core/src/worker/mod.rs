@@ -56,7 +56,7 @@ use crate::io::{Endpoint, EndpointId, EndpointOp, Outbox, Path, Timer, Timers};
 use crate::key::{
     ConsumerKey, OfConsumer, OfProducer, OfStream, OfTransport, ProducerKey, StreamKey, Table, TransportKey,
 };
-use crate::limits::{MAX_EVENTS, MAX_LAYER_EVENTS, MAX_PAYLOAD_BYTES, MAX_SLOTS};
+use crate::limits::{KEPT_EVENTS, MAX_EVENTS, MAX_LAYER_EVENTS, MAX_PAYLOAD_BYTES, MAX_SLOTS};
 use crate::media::{Before, History, Producer, Stream};
 use crate::memory::{MemorySource, Word, Words};
 use crate::observers::{Loudest, Observer};
@@ -310,7 +310,12 @@ impl Worker {
 
     /// What happened without being asked for.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        // What a burst took is given back.
+        if event.is_none() && self.events.capacity() > KEPT_EVENTS {
+            self.events.shrink_to(KEPT_EVENTS);
+        }
+        event
     }
 
     /// What is to be done to the shell's endpoints.
