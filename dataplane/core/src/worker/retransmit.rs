@@ -15,9 +15,9 @@ use crate::key::ConsumerKey;
 use crate::time::Instant;
 
 impl Worker {
-    /// A receiver asks for a key frame that has just been sent one. Some drop what comes in the first milliseconds
-    /// after the handshake (Firefox 153 does, of pictures): what the consumer began with is repeated, once, if history
-    /// has it and it is recent enough to begin with. False if there is nothing to repeat.
+    /// A receiver asks for a key frame that has just been sent one. Some drop what comes right after the handshake
+    /// (Firefox 153, while its page works on): what the consumer began with is repeated, once, if history has it and it
+    /// is recent enough to begin with. False if there is nothing to repeat.
     pub(crate) fn repeat_beginning(&mut self, now: Instant, key: ConsumerKey, outbox: &mut Outbox) -> bool {
         let Some(consumer) = self.consumers.get_mut(key).filter(|one| one.takes_nacks()) else { return false };
         let Some(stream) = self.streams.get(consumer.decoded_stream()) else { return false };
