@@ -19,6 +19,10 @@ use crate::time::Instant;
 /// What a budget may save up while nothing is sent: packets leave in groups of about this length, as trains.
 const BURST: Duration = Duration::from_millis(5);
 
+/// How long packets that wait are let wait for those behind them, so that they leave as one train. The last of a picture
+/// leaves no later for that.
+const GROUP: Duration = Duration::from_millis(5);
+
 /// A packet whose time comes so soon does not wait for it: nobody looks more often.
 const SOON: Duration = Duration::from_millis(1);
 
@@ -83,6 +87,11 @@ impl Budget {
     pub(crate) fn spend(&mut self, now: Instant, bytes: usize) {
         self.free_at = self.free_at.max(now - BURST) + self.span(bytes);
     }
+
+    /// The same for one that has waited for others: a timer that is late takes nothing from what they may send.
+    fn spend_in_group(&mut self, now: Instant, bytes: usize) {
+        self.free_at = self.free_at.max(now - BURST - GROUP) + self.span(bytes);
+    }
 }
 
 /// The packets of one transport that wait, and the budget by which they leave.
@@ -90,6 +99,8 @@ impl Budget {
 pub(crate) struct Queue {
     packets: VecDeque<Queued>,
     budget: Budget,
+    /// Bytes of the packet that left last.
+    last_bytes: usize,
     /// Not only what waits already, but every picture takes its turn.
     is_paced: bool,
     deadline: Deadline,
@@ -97,7 +108,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) const fn new(budget: Budget) -> Self {
-        Self { packets: VecDeque::new(), budget, is_paced: false, deadline: Deadline::new() }
+        Self { packets: VecDeque::new(), budget, last_bytes: 0, is_paced: false, deadline: Deadline::new() }
     }
 
     /// More is to leave in the same time, unless all is paced.
@@ -126,6 +137,7 @@ impl Queue {
     pub(crate) fn passed(&mut self, now: Instant, bytes: usize) {
         if self.is_paced {
             self.budget.spend(now, bytes);
+            self.last_bytes = bytes;
         }
     }
 
@@ -157,7 +169,8 @@ impl Queue {
     /// That packet has left, with so many bytes, or never will.
     pub(crate) fn pop(&mut self, now: Instant, bytes: usize) {
         self.packets.pop_front();
-        self.budget.spend(now, bytes);
+        self.budget.spend_in_group(now, bytes);
+        self.last_bytes = bytes;
     }
 
     /// Whether the packet of a consumer's number waits.
@@ -172,9 +185,12 @@ impl Queue {
         before - self.packets.len()
     }
 
-    /// When the next packet's turn is, or its time is over; `None` if none waits.
+    /// When a group's turn is, as many as wait or what [`GROUP`] has room for, or the first one's time is over; `None` if
+    /// none waits.
     pub(crate) fn next_turn(&self) -> Option<Instant> {
-        self.packets.front().map(|packet| self.budget.next().min(packet.expires()))
+        let first = self.packets.front()?;
+        let behind = self.budget.span(self.last_bytes.saturating_mul(self.packets.len() - 1));
+        Some((self.budget.next() + behind.min(GROUP)).min(first.expires()))
     }
 
     /// When the queue is looked at next.
@@ -221,11 +237,14 @@ mod tests {
         let mut queue = Queue::new(Budget::new(at(10), 8_000_000));
         assert!((0..100).all(|index| queue.push(packet(1, index))));
         assert_eq!(leave(&mut queue, at(10)), (0..6).collect::<Vec<_>>(), "what it has saved up, and one");
-        assert_eq!(queue.next_turn(), Some(at(11)));
+        assert_eq!(queue.next_turn(), Some(at(16)), "as many as leave in five milliseconds leave together");
         assert_eq!(leave(&mut queue, at(13)), [6, 7, 8]);
-        assert_eq!(leave(&mut queue, at(400)), (9..15).collect::<Vec<_>>(), "a long pause saves up no more than that");
+        assert_eq!(leave(&mut queue, at(400)), (9..20).collect::<Vec<_>>(), "a long pause saves up no more than that");
         queue.add_rate(8_000_000);
         assert_eq!(leave(&mut queue, at(405)).len(), 9, "a packet takes half of that");
+        assert!((0..2).all(|index| queue.push(packet(2, index))));
+        assert_eq!(queue.remove(ConsumerKey::for_tests(1)), 71);
+        assert_eq!(queue.next_turn(), Some(at(406)), "the last of two does not wait for a third");
     }
 
     /// Media that has waited for so long is of no use, though its turn would be later.

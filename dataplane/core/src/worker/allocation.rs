@@ -129,8 +129,10 @@ impl Worker {
         let due = sending.next_timeout().map(|at| at.max(now + LEAST_WAIT));
         // Packets may leave any moment of which then nothing is heard.
         let look = sending.is_heard().then(|| now + SILENCE_LOOK);
-        let at = due.into_iter().chain(look).min();
-        sending.deadline().set(&mut self.timers, at, Timer::Sending(key));
+        // Each feedback puts that off: a timer that is set stays, and comes too early now and then.
+        if let Some(at) = due.into_iter().chain(look).min() {
+            sending.deadline().arm(&mut self.timers, at, Timer::Sending(key));
+        }
     }
 
     /// Pictures leave no faster than the path carries them, and a little: a frame is short, and its queue is soon gone.

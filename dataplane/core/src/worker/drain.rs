@@ -70,11 +70,9 @@ impl Worker {
         match queue.next_turn() {
             None if limited.contains(&key) => {}
             None => transport.end_limit(),
-            Some(at) => {
-                // If there was no room, then as soon as the outbox has been sent.
-                let at = if is_full { now } else { at.max(now + LEAST_WAIT) };
-                queue.deadline().set(&mut self.timers, Some(at), Timer::Queue(key));
-            }
+            // As soon as the outbox has been sent.
+            Some(_) if is_full => queue.deadline().set(&mut self.timers, Some(now), Timer::Queue(key)),
+            Some(at) => queue.deadline().arm(&mut self.timers, at.max(now + LEAST_WAIT), Timer::Queue(key)),
         }
         expired.into_iter().for_each(|key| self.want_key_frame_for(now, key, outbox));
     }
