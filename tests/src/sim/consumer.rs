@@ -561,9 +561,16 @@ impl Consumer {
         check!(self.is_paced && source.plan.is_video(), "gave up packets that need not wait");
         let is_late = self.waiting.values().any(|since_ns| now_ns - since_ns + EARLY_NS >= CATCH_UP_NS);
         let begins = self.begun_ns.is_none_or(|begun_ns| now_ns - begun_ns <= CATCH_UP_NS);
+        // What came after it had begun again and before the first of that left is not known to wait.
+        let age_ns = |since_ns: Option<u64>| since_ns.map(|since_ns| now_ns - since_ns);
+        let is_again = age_ns(self.ready_since_ns).is_some_and(|age_ns| age_ns + EARLY_NS >= CATCH_UP_NS)
+            && age_ns(self.synced_ns).is_none_or(|age_ns| age_ns <= CATCH_UP_NS);
         let is_unknown = source.plan.svc.is_some();
         let longest_ms = self.waiting.values().min().map(|since_ns| (now_ns - since_ns) / 1_000_000);
-        check!(is_late || begins || is_unknown, "gave up packets of which the first waited for {longest_ms:?} ms");
+        check!(
+            is_late || begins || is_again || is_unknown,
+            "gave up packets of which the first waited for {longest_ms:?} ms"
+        );
         self.begin_era(source, forwarded);
         self.ready_since_ns = self.ready_since_ns.map(|_| now_ns);
         Ok(())
