@@ -65,6 +65,19 @@ async fn wrong_offers_are_answered_with_a_sentence_and_make_nothing() {
     assert_eq!(server.get("/rooms").await.json()["rooms"], json!([]), "not even a room");
 }
 
+/// Some clients write their endpoint so.
+#[tokio::test]
+async fn a_slash_behind_the_room_is_none_of_its_name() {
+    let server = Server::start().await;
+    for (path, direction, begin) in [("/whip/r/", "sendonly", "/whip/r/"), ("/whep/r/", "recvonly", "/whep/r/s/")] {
+        let answer = server.send("POST", path, OPEN, &offer(direction, STAYS)).await;
+        assert_eq!(answer.status.as_u16(), 201, "{path}: {}", answer.text);
+        let location = answer.header("location").expect("a session");
+        assert!(location.starts_with(begin), "{path}: {location}");
+    }
+    assert_eq!(server.get("/rooms").await.json()["rooms"][0]["roomId"], "r");
+}
+
 #[tokio::test]
 async fn binary_is_no_offer() {
     let server = Server::start().await;

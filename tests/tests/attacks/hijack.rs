@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use corecast_core::stun::Class;
-use corecast_tests::bare::{BarePeer, header, message};
+use corecast_tests::bare::{BarePeer, certificate, fingerprint, header, message};
 use corecast_tests::webrtc::Bench;
 use corecast_wire::{
-    Command, CommandError, Discard, EncodingMapping, ExtensionMapping, HeaderExtension, ProduceOptions, ProducerId,
-    RouterId, TransportId,
+    Command, CommandError, Discard, DtlsState, DtlsVersions, EncodingMapping, ExtensionMapping, HeaderExtension,
+    ProduceOptions, ProducerId, RouterId, TransportId,
 };
 
 use crate::Call;
@@ -26,6 +26,54 @@ fn s14_a_path_is_not_taken_with_anothers_credentials() {
     captured.iter().for_each(|packet| call.bench.inject(intruder, packet));
     assert_eq!(call.discarded(Discard::UnknownSsrc), captured.len() as u64);
     call.media_goes_on();
+}
+
+/// One whose transport exists and has begun nothing.
+fn newcomer(bench: &mut Bench, number: u8) -> BarePeer {
+    let certificate = certificate();
+    bench.create_transport(ROOM, number);
+    bench.connect(number, true, vec![fingerprint(&certificate)]);
+    BarePeer::new(bench, number, true, DtlsVersions::V12, certificate)
+}
+
+fn connects(bench: &mut Bench, mut peer: BarePeer) {
+    peer.check(bench);
+    peer.handshake(bench);
+    assert_eq!(bench.state_of(peer.number.into()).1, DtlsState::Connected);
+}
+
+/// Checks with credentials of their own and a forged source put an address under another transport. Until that one has
+/// keys, whose address it is takes it back, however often it is taken; and then it is taken no more.
+#[test]
+fn s14_an_address_is_not_taken_from_who_has_yet_to_connect() {
+    let mut bench = Bench::new(DtlsVersions::V12);
+    let (mut honest, intruder) = (newcomer(&mut bench, 1), newcomer(&mut bench, 3));
+    let ice = Bench::ice_of(intruder.number);
+    let forged = message(Class::Request, &ice.username_fragment, &ice.password, true);
+    for _ in 0..3 {
+        bench.inject(honest.address, &forged);
+        honest.check(&mut bench);
+        bench.inject(honest.address, &forged);
+    }
+    let address = honest.address;
+    connects(&mut bench, honest);
+    let refused = |bench: &Bench| bench.worker.totals().discards.get(Discard::WrongRemote);
+    let before = refused(&bench);
+    bench.inject(address, &forged);
+    assert_eq!(refused(&bench) - before, 1);
+}
+
+/// Who leaves without a word leaves an address behind, which another client may have soon.
+#[test]
+fn s14_an_address_that_was_left_is_a_newcomers_after_a_while() {
+    let mut bench = Bench::new(DtlsVersions::V12);
+    let gone = BarePeer::join(&mut bench, ROOM, 1);
+    let mut next = newcomer(&mut bench, 2);
+    next.address = gone.address;
+    next.check(&mut bench);
+    assert_eq!(bench.worker.totals().discards.get(Discard::WrongRemote), 1, "it may come back");
+    bench.run(Duration::from_secs(11));
+    connects(&mut bench, next);
 }
 
 /// Numbers of the extensions that name a stream.

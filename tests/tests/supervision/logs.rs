@@ -13,7 +13,10 @@ const ROOMS: usize = 900;
 
 /// Starts a server whose standard output and error go there.
 fn start(stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Server {
-    let mut command = Command::new(binary());
+    start_with(Command::new(binary()), stdout, stderr)
+}
+
+fn start_with(mut command: Command, stdout: impl Into<Stdio>, stderr: impl Into<Stdio>) -> Server {
     let server = Server::start_command_into(&mut command, &["--test-hooks"], stdout.into(), stderr.into());
     wait_for("ready", || server.get("/health").filter(|(status, _)| *status == 200));
     server
@@ -30,13 +33,19 @@ fn log_much(server: &Server) {
     }
 }
 
-/// The server works, its lost lines are counted, the supervisor restarts it when a worker dies, and stops when told.
-fn lives(mut server: Server) {
+/// What [`lives`] says, and lost lines are counted.
+fn loses_and_lives(server: Server) {
     let first = server.pid();
     log_much(&server);
     assert_eq!(server.pid(), first, "it was restarted");
     let lost = server.json("GET", "/health", "").expect("healthy")["lostLogLines"].as_u64();
     assert!(lost.is_some_and(|lines| lines > 0), "{lost:?}");
+    lives(server);
+}
+
+/// The server works, the supervisor restarts it when a worker dies, and stops when told.
+fn lives(mut server: Server) {
+    let first = server.pid();
     hook(&server, 0, "panic");
     let second = wait_for("another server", || {
         let stats = server.json("GET", "/stats", "")?;
@@ -51,19 +60,27 @@ fn lives(mut server: Server) {
 #[test]
 fn a_full_disk_stops_nothing() {
     let full = || File::options().write(true).open("/dev/full").expect("Linux has it");
-    lives(start(full(), full()));
+    loses_and_lives(start(full(), full()));
 }
 
 #[test]
 fn a_log_reader_that_has_gone_stops_nothing() {
     let gone = || pipe().expect("pipe").1;
-    lives(start(gone(), gone()));
+    loses_and_lives(start(gone(), gone()));
 }
 
 #[test]
 fn a_log_reader_that_sleeps_stops_nothing() {
     let ((_log, stderr), (_output, stdout)) = (pipe().expect("pipe"), pipe().expect("pipe"));
-    lives(start(stdout, stderr));
+    loses_and_lives(start(stdout, stderr));
+}
+
+/// Nor do descriptors that are not there, of which others could take the place.
+#[test]
+fn a_log_that_was_closed_stops_nothing() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$0\" \"$@\" >&- 2>&-"]).arg(binary());
+    lives(start_with(command, Stdio::null(), Stdio::null()));
 }
 
 #[test]

@@ -276,6 +276,21 @@ fn extensions_keep_ids_and_turn_directions() {
     assert!(answer.contains("/sendonly http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"), "{answer}");
 }
 
+/// Ids above 14 take the form of two bytes (RFC 8285 section 4.3).
+#[test]
+fn extensions_with_ids_above_14_are_answered() {
+    let feedback = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+    for id in [15, 200, 255] {
+        let line = format!("a=extmap:{id} {feedback}");
+        let offer = text_of("chromium-publish-balanced").replace(&format!("a=extmap:3 {feedback}"), &line);
+        let offer = Offer::parse(&offer).expect("well-formed");
+        let accepted: Vec<_> =
+            publish(&offer, Redundancy::Asked).expect("publishes").into_iter().map(|one| one.answer).collect();
+        let answer = answer(&offer, &local(), &accepted);
+        assert_eq!(answer.lines().filter(|other| *other == line).count(), 2, "{answer}");
+    }
+}
+
 #[test]
 fn one_section_needs_no_group() {
     let offer = text_of("gstreamer-publish-h264").replace("a=group:BUNDLE video0\r\n", "");
