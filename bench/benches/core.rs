@@ -44,7 +44,7 @@ fn packet(len: usize, sequence: u16) -> Vec<u8> {
 fn seal(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("seal");
     for len in PACKET_BYTES {
-        group.throughput(Throughput::Bytes(len as u64));
+        group.throughput(Throughput::Elements(1));
         let plain = packet(len, 1);
         for (suite, profile, key_len) in SUITES {
             let sealer = Sealer::new(&parameters(suite)).unwrap();
@@ -70,7 +70,7 @@ fn seal(criterion: &mut Criterion) {
 fn open(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("open");
     for len in PACKET_BYTES {
-        group.throughput(Throughput::Bytes(len as u64));
+        group.throughput(Throughput::Elements(1));
         let plain = packet(len, 1);
         for (suite, profile, key_len) in SUITES {
             let sealer = Sealer::new(&parameters(suite)).unwrap();
