@@ -19,8 +19,8 @@ use crate::time::Instant;
 /// What a budget may save up while nothing is sent: packets leave in groups of about this length, as trains.
 const BURST: Duration = Duration::from_millis(5);
 
-/// How long packets that wait are let wait for those behind them, so that they leave as one train. The last of a picture
-/// leaves no later for that.
+/// How long packets that wait are let wait for those behind them, so that they leave as one train. The last of a
+/// picture leaves no later for that.
 const GROUP: Duration = Duration::from_millis(5);
 
 /// A packet whose time comes so soon does not wait for it: nobody looks more often.
@@ -185,8 +185,8 @@ impl Queue {
         before - self.packets.len()
     }
 
-    /// When a group's turn is, as many as wait or what [`GROUP`] has room for, or the first one's time is over; `None` if
-    /// none waits.
+    /// When a group's turn is, as many as wait or what [`GROUP`] has room for, or the first one's time is over; `None`
+    /// if none waits.
     pub(crate) fn next_turn(&self) -> Option<Instant> {
         let first = self.packets.front()?;
         let behind = self.budget.span(self.last_bytes.saturating_mul(self.packets.len() - 1));
