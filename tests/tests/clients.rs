@@ -87,7 +87,7 @@ fn gstreamer_to_aiortc(bed: Bed) {
     ends(&mut publisher);
 }
 
-/// Its own certificate has an RSA key, with which no handshake comes to an end. The log says so, and nothing else suffers.
+/// Its own certificate has an RSA key, with which no handshake comes to an end. The log says so.
 fn stock_gstreamer_is_told_why(bed: Bed) {
     let server = bed.server(&[]);
     let _publisher = Script::python("clients/gst_publish.py", &[url(&server, "whip/s?peer=p"), "stock".into()]);
