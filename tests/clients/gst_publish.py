@@ -1,8 +1,6 @@
 """Publishes moving pictures and a tone (VP8, Opus) by WHIP with GStreamer's webrtcbin.
 
-    gst_publish.py URL [stock]
-
-`stock` leaves it the certificate that it makes for itself, with an RSA key.
+    gst_publish.py URL
 
 Prints `publishing` once the connection stands, then a line of JSON twice a second: the state of the connection and how
 many packets were sent. When its standard input ends, it ends the session, prints `ended STATUS` and ends.
@@ -26,7 +24,7 @@ audiotestsrc is-live=true ! audioconvert ! audioresample ! opusenc ! rtpopuspay 
 
 
 def main():
-    url, *rest = sys.argv[1:]
+    (url,) = sys.argv[1:]
     Gst.init(None)
     pipeline = Gst.parse_launch(PIPELINE)
     sent = {"audio": 0, "video": 0}
@@ -43,7 +41,7 @@ def main():
         transceiver = webrtc.emit("get-transceiver", index)
         transceiver.set_property("direction", peer.GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY)
         transceiver.set_property("do-nack", True)
-    peer.Client(url, pipeline, lambda: {"sent": sent}, first_line="publishing", stock=rest == ["stock"]).run()
+    peer.Client(url, pipeline, lambda: {"sent": sent}, first_line="publishing").run()
 
 
 main()

@@ -75,7 +75,7 @@ async fn a_slash_behind_the_room_is_none_of_its_name() {
         let location = answer.header("location").expect("a session");
         assert!(location.starts_with(begin), "{path}: {location}");
     }
-    assert_eq!(server.get("/rooms").await.json()["rooms"][0]["roomId"], "r");
+    assert_eq!(server.get("/rooms").await.json()["rooms"][0]["id"], "r");
 }
 
 #[tokio::test]
