@@ -24,6 +24,8 @@ const LEAST_WAIT: Duration = Duration::from_millis(1);
 
 /// How long a path is not looked at whose receiver has said something before: no longer than the noticed silence.
 const SILENCE_LOOK: Duration = Duration::from_millis(900);
+/// Such looks at many paths share a wake-up.
+const SHARED_NS: u64 = 100_000_000;
 
 /// A consumer's steps: what each allows.
 struct Steps {
@@ -128,7 +130,8 @@ impl Worker {
         let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) else { return };
         let due = sending.next_timeout().map(|at| at.max(now + LEAST_WAIT));
         // Packets may leave any moment of which then nothing is heard.
-        let look = sending.is_heard().then(|| now + SILENCE_LOOK);
+        let look = (now + SILENCE_LOOK).as_nanos().next_multiple_of(SHARED_NS);
+        let look = sending.is_heard().then(|| Instant::from_nanos(look));
         // Each feedback puts that off: a timer that is set stays, and comes too early now and then.
         if let Some(at) = due.into_iter().chain(look).min() {
             sending.deadline().arm(&mut self.timers, at, Timer::Sending(key));
