@@ -1,6 +1,6 @@
 //! What there is, by the library's names and by the worker's numbers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 use corecast_mediasoup_worker::fbs::rtp_parameters::{
@@ -219,7 +219,7 @@ pub(super) struct DataConsumer {
 /// All objects of the worker.
 #[derive(Debug, Default)]
 pub(super) struct Objects {
-    names: BTreeMap<String, Named>,
+    names: HashMap<String, Named>,
     pub(super) servers: BTreeMap<WebRtcServerId, WebRtcServer>,
     /// Sockets of transports that share them with no other.
     pub(super) own_servers: BTreeMap<WebRtcServerId, WebRtcServer>,
