@@ -26,20 +26,20 @@ impl Train {
     }
 }
 
-/// The newest trains, at most [`MAX_SENT_TRAINS`].
+/// The newest trains, at most [`MAX_SENT_TRAINS`] that have ended. The one that has not lies beside what each packet
+/// changes anyway: what has ended is memory that is cold when a packet leaves.
 #[derive(Debug)]
 pub(super) struct Trains {
-    trains: VecDeque<Train>,
     /// The number of the next packet, unwrapped. It begins one cycle up, so that there is a number before each.
     next: u64,
-    /// The last train has been told of by [`Self::take_ended`].
-    is_told: bool,
+    current: Option<Train>,
+    ended: VecDeque<Train>,
 }
 
 impl Trains {
     /// None yet; the next packet has this transport-wide number.
     pub(super) fn new(next: u16) -> Self {
-        Self { trains: VecDeque::new(), next: (1 << 16) | u64::from(next), is_told: true }
+        Self { next: (1 << 16) | u64::from(next), current: None, ended: VecDeque::new() }
     }
 
     /// The number of the next packet, unwrapped.
@@ -49,7 +49,7 @@ impl Trains {
 
     /// The number from which on it is known what left.
     pub(super) fn first(&self) -> u64 {
-        self.trains.front().map_or(self.next, |train| train.first)
+        self.ended.front().or(self.current.as_ref()).map_or(self.next, |train| train.first)
     }
 
     /// The next packet has left. Returns the train before, if it does not belong to that.
@@ -57,27 +57,26 @@ impl Trains {
     pub(super) fn record(&mut self, now: Instant, bytes: u16, cluster: Option<ClusterId>) -> Option<Train> {
         let number = self.next;
         self.next += 1;
-        if !self.is_told
-            && let Some(last) = self.trains.back_mut()
-            && (last.at, last.bytes, last.cluster) == (now, bytes, cluster)
-            && last.packets < u16::MAX
+        if let Some(current) = &mut self.current
+            && (current.at, current.bytes, current.cluster) == (now, bytes, cluster)
+            && current.packets < u16::MAX
         {
-            last.packets += 1;
+            current.packets += 1;
             return None;
         }
         let ended = self.take_ended();
-        if self.trains.len() >= MAX_SENT_TRAINS {
-            self.trains.pop_front();
-        }
-        self.trains.push_back(Train { first: number, at: now, packets: 1, bytes, cluster });
-        self.is_told = false;
+        self.current = Some(Train { first: number, at: now, packets: 1, bytes, cluster });
         ended
     }
 
-    /// The last train, once: it gets no further packets.
+    /// The last train, once: it gets no further packets. Before this, nothing is known of what it was.
     pub(super) fn take_ended(&mut self) -> Option<Train> {
-        let is_told = std::mem::replace(&mut self.is_told, true);
-        self.trains.back().copied().filter(|_| !is_told)
+        let ended = self.current.take()?;
+        if self.ended.len() >= MAX_SENT_TRAINS {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(ended);
+        Some(ended)
     }
 
     /// A number that feedback begins with, unwrapped; `None` if none of the last 2^15 packets had it.
@@ -90,15 +89,15 @@ impl Trains {
     /// Feedback has begun with this number: what is before it and left before `old` is forgotten. A receiver that tells
     /// of what came late goes back half a second (libwebrtc).
     pub(super) fn forget(&mut self, number: u64, old: Instant) {
-        while self.trains.front().is_some_and(|train| train.end() <= number && train.at < old) {
-            self.trains.pop_front();
+        while self.ended.front().is_some_and(|train| train.end() <= number && train.at < old) {
+            self.ended.pop_front();
         }
     }
 
-    /// The trains of numbers from `first` on, in order.
+    /// The trains of numbers from `first` on that have ended, in order.
     pub(super) fn from(&self, first: u64) -> Walk<'_> {
-        let at = self.trains.partition_point(|train| train.end() <= first);
-        Walk { trains: &self.trains, at }
+        let at = self.ended.partition_point(|train| train.end() <= first);
+        Walk { trains: &self.ended, at }
     }
 }
 
@@ -143,6 +142,7 @@ mod tests {
         assert_eq!(trains.take_ended().map(|train| train.at), Some(at(2)));
         assert_eq!(trains.take_ended(), None, "once");
         assert_eq!(trains.record(at(2), 500, None), None, "a train that was told of is over");
+        assert!(trains.take_ended().is_some(), "and another has begun");
         let base = trains.unwrap(65_534).expect("sent");
         let mut walk = trains.from(base);
         let trains_of: Vec<_> = (0..7).map(|n| walk.train_of(base + n).map(|one| (one.at, one.bytes))).collect();
@@ -157,6 +157,7 @@ mod tests {
     fn what_feedback_is_past_is_forgotten_after_a_while() {
         let mut trains = Trains::new(0);
         (0..100).for_each(|number| _ = trains.record(at(number * 10), 100, None));
+        trains.take_ended();
         let first = trains.first();
         trains.forget(first + 80, at(500));
         assert_eq!(trains.first(), first + 50, "what is younger stays");
@@ -172,6 +173,7 @@ mod tests {
         for number in 0..3 * MAX_SENT_TRAINS as u64 {
             trains.record(at(number), 100, None);
         }
+        trains.take_ended();
         let first = trains.unwrap(0).expect("a number that was sent");
         let mut walk = trains.from(first);
         assert_eq!(walk.train_of(first), None);

@@ -21,12 +21,12 @@ const PADDING_BYTES: usize = 224;
 impl Worker {
     /// Begins a probe that is due, and goes on with one that is under way.
     pub(super) fn probe(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
-        let Some(carrier) = self.carrier_of(key) else { return };
         let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) else { return };
         let Some(bytes) = sending.begin_probe(now) else { return };
+        let carrier = self.carrier_of(key);
         let (mut sent, mut packets) = (0, 0);
         while sent < bytes {
-            match self.send_padding(now, carrier, outbox) {
+            match carrier.ok_or(Discard::NotConnected).and_then(|carrier| self.send_padding(now, carrier, outbox)) {
                 Ok(len) => (sent, packets) = (sent + len, packets + 1),
                 Err(_) => break,
             }
