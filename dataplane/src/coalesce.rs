@@ -17,6 +17,13 @@ use corecast_wire::Coalesce;
 const MAX_WINDOW: Duration = Duration::from_micros(1_000);
 /// Window of a core with time to spare: long enough for the packets of one video frame, sent back to back, to arrive.
 const MIN_WINDOW: Duration = Duration::from_micros(150);
+/// Window while most of what arrives is reports: none of them is in a hurry, and where there are enough for several to
+/// share a wake-up, that costs them half of what they cost alone.
+const REPORTS_WINDOW: Duration = Duration::from_micros(500);
+/// So many have to come within it, by their rate.
+const REPORTS_IN_WINDOW: f32 = 1.5;
+/// Share of turns that sent nothing, from which on it is reports that arrive.
+const MOSTLY: f32 = 0.5;
 /// Below this share of time spent working, the window is [`MIN_WINDOW`]; it reaches [`MAX_WINDOW`] at the second.
 const GROWS_FROM: f32 = 0.4;
 const GROWS_TO: f32 = 0.9;
@@ -73,6 +80,8 @@ pub struct Coalescer {
     fan_out: f32,
     /// Share of the turns without waiting that were followed by another packet within [`MIN_WINDOW`].
     followed: f32,
+    /// Share of the turns in which something arrived, but nothing was sent.
+    unsent: f32,
     turns: u32,
     /// Mean datagrams received per second.
     rate: f32,
@@ -84,12 +93,16 @@ impl Coalescer {
     /// A coalescer that has seen no turn yet.
     #[must_use]
     pub fn new(mode: Coalesce) -> Self {
-        Self { mode, last: TurnRecord::default(), fan_out: 0.0, followed: 0.0, turns: 0, rate: 0.0, load: 0.0 }
+        let last = TurnRecord::default();
+        Self { mode, last, fan_out: 0.0, followed: 0.0, unsent: 0.0, turns: 0, rate: 0.0, load: 0.0 }
     }
 
     /// How to wait for the next batch.
     #[must_use]
     pub fn plan(&self) -> Plan {
+        if self.mode == Coalesce::Auto && self.is_of_reports() {
+            return Plan { gather: REPORTS_WINDOW, linger: Duration::ZERO };
+        }
         let window = match self.mode {
             Coalesce::Off => Duration::ZERO,
             Coalesce::Fixed(us) => Duration::from_micros(u64::from(us)).min(MAX_WINDOW),
@@ -113,6 +126,11 @@ impl Coalescer {
         self.followed * self.fan_out.mul_add(JOIN_NS, WAKE_NS) > cost
     }
 
+    /// Whether most of what arrives is reports, and enough for several to come within their window.
+    fn is_of_reports(&self) -> bool {
+        self.unsent > MOSTLY && self.rate * REPORTS_WINDOW.as_secs_f32() >= REPORTS_IN_WINDOW
+    }
+
     /// The busier, the longer: latency is only worth giving away where the core is short of time.
     fn window(&self) -> Duration {
         let share = ((self.load - GROWS_FROM) / (GROWS_TO - GROWS_FROM)).clamp(0.0, 1.0);
@@ -133,6 +151,7 @@ impl Coalescer {
             let weight = if self.pays() { SELDOM_WEIGHT } else { WEIGHT };
             blend(&mut self.followed, if soon { 1.0 } else { 0.0 }, weight);
         }
+        blend(&mut self.unsent, if turn.sent == 0 { 1.0 } else { 0.0 }, WEIGHT);
         blend(&mut self.fan_out, turn.sent as f32 / received, WEIGHT);
         // Rates are means over time, not over turns: a long silence weighs as much as it lasts.
         let weight = (period / RATE_MEMORY_S).min(1.0);
@@ -243,6 +262,18 @@ mod tests {
         assert_eq!(light.longest_window, MIN_WINDOW);
         let heavy = work(Coalesce::Auto, &bursts(1, 0, 40, 5), 40, 600);
         assert!(heavy.longest_window > MIN_WINDOW && heavy.longest_window <= MAX_WINDOW, "{heavy:?}");
+    }
+
+    #[test]
+    fn reports_wait_for_each_other_where_there_are_many() {
+        let many = work(Coalesce::Auto, &bursts(1, 0, 230, 5), 0, 0);
+        assert!(many.gathered * 10 > many.batches * 9 && many.packets_per_batch() > 1.8, "{many:?}");
+        assert_eq!(many.longest_window, REPORTS_WINDOW);
+        for (mode, period) in [(Coalesce::Auto, 500), (Coalesce::Off, 230)] {
+            assert_eq!(work(mode, &bursts(1, 0, period, 5), 0, 0).gathered, 0, "{mode:?}, {period} us apart");
+        }
+        let media = work(Coalesce::Auto, &bursts(1, 0, 230, 5), 1, 0);
+        assert_eq!(media.gathered, 0, "what is forwarded does not wait for reports");
     }
 
     #[test]
