@@ -176,6 +176,15 @@ impl Received<'_> {
         begun.is_some_and(|begun| begun < index && arrived(index) < arrived(begun))
     }
 
+    /// Whether a packet came before the start of the key frame that it follows, which was late. It may have been withheld
+    /// by then, and is sent when it is asked for.
+    fn came_before_key_frame(&self, index: u64) -> bool {
+        let sent = usize::try_from(index).ok().and_then(|index| self.source.sent.get(..=index)).unwrap_or_default();
+        let starts = |part: &Part| part.frame.key && part.frame.spatial == 0 && part.first;
+        let start = sent.iter().rfind(|sent| sent.part.as_ref().is_some_and(starts));
+        start.zip(sent.last()).is_some_and(|(start, own)| own.arrived < start.arrived)
+    }
+
     /// Numbers go up with the stream, and leave out no more than the network did; numbers of pictures are the source's
     /// but for what changed at a key frame.
     fn check_numbers(&self) -> Result<(), Broken> {
@@ -218,7 +227,8 @@ impl Received<'_> {
         for (picture, packets) in &pictures {
             let got: Vec<(u64, Left)> =
                 packets.iter().filter_map(|index| Some((*index, *self.left.get(index)?))).collect();
-            let mut whole = packets.iter().all(|index| self.came_in_time(*index));
+            let came = |index: &u64| self.came_in_time(*index) && !self.came_before_key_frame(*index);
+            let mut whole = packets.iter().all(came);
             let mut named = 0;
             for (index, left) in &got {
                 let part = self.part(*index)?;
@@ -262,7 +272,8 @@ impl Received<'_> {
         for (picture, spatial) in below.map(|below| (frame.picture, below)).into_iter().chain(before) {
             for needed in pictures.get(&picture).into_iter().flatten() {
                 let is_of = self.part(*needed)?.frame.spatial == spatial;
-                let is_excused = !self.came_in_time(*needed) || self.came_before_era(*needed, index);
+                let is_late = !self.came_in_time(*needed) || self.came_before_key_frame(*needed);
+                let is_excused = is_late || self.came_before_era(*needed, index);
                 let has = !is_of || self.left.contains_key(needed) || is_excused;
                 let near = || self.left.range(needed.saturating_sub(3)..index + 3).collect::<Vec<_>>();
                 check!(has, "packet {index} ({part:?}) left without {needed} of layer {spatial}: {:?}", near());
