@@ -5,12 +5,13 @@
 # forms of RFC 8285 are found by their ids.
 #
 # Seen instead:
-#   - How much padding a packet had is forgotten. It is written with as much as makes the payload a multiple of four, at
-#     least 1: a probe of 224 bytes of padding becomes one of 4, and one byte becomes four. So who relays through it
-#     changes the lengths by which a sender's estimate of the path goes.
-#   - Two-byte extensions are known if the profile is 0x1000. The lower four bits are the application's (section 4.3), and
-#     with any of them the whole block is one extension with id 0.
-#   - Where id 15 ends the one-byte elements (section 4.2), the rest of the block becomes the beginning of the payload.
+#   - How much padding a packet had is forgotten. It is written with as much as makes the payload a multiple of four,
+#     at least 1: a probe of 224 bytes of padding becomes one of 4, and one byte becomes four. So who relays through
+#     it changes the lengths by which a sender's estimate of the path goes.
+#   - Two-byte extensions are known if the profile is 0x1000. The lower four bits are the application's (section 4.3),
+#     and with any of them the whole block is one extension with id 0.
+#   - Where id 15 ends the one-byte elements (section 4.2), the rest of the block becomes the beginning of the
+#     payload.
 #
 # Takes a minute. Needs cargo. The packets are written out by the script; nothing is sent.
 # Output as seen:

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # The Rust crates rtp and webrtc-media 0.17.2 (webrtc-rs) take H.265 and H.264 out of RTP.
 #
-# A good guess: both readers implement `Depacketizer`, so `SampleBuilder` gives for either a picture as a decoder or a file
-# takes it: NAL units behind start codes (Annex B), fragments joined.
+# A good guess: both readers implement `Depacketizer`, so `SampleBuilder` gives for either a picture as a decoder or a
+# file takes it: NAL units behind start codes (Annex B), fragments joined.
 #
-# Seen instead: for H.264 that is so. For H.265 a sample is the payloads of the packets as they came, one behind the other:
-# no start codes, and two bytes of payload header and one of FU header before each fragment (RFC 7798 section 4.4.3). No
-# error is told.
-# So who records H.265 has to join fragments by himself, from what the reader keeps beside the bytes that it returns.
+# Seen instead: for H.264 that is so. For H.265 a sample is the payloads of the packets as they came, one behind the
+# other: no start codes, and two bytes of payload header and one of FU header before each fragment (RFC 7798 section
+# 4.4.3). No error is told. So who records H.265 has to join fragments by himself, from what the reader keeps beside
+# the bytes that it returns.
 #
 # Takes a minute. Needs cargo. The packets are written out by the script; nothing is sent.
 # Output as seen:

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # The Rust crates rtp and webrtc-media 0.17.2 (webrtc-rs) read VP9 whose packets name their references.
 #
-# A good guess: `SampleBuilder` with `Vp9Packet` gives the pictures of VP9 in flexible mode (RFC 9628: F is 1, and each
-# predicted picture names up to three earlier ones) as it gives those of VP9 that is not flexible.
+# A good guess: `SampleBuilder` with `Vp9Packet` gives the pictures of VP9 in flexible mode (RFC 9628: F is 1, and
+# each predicted picture names up to three earlier ones) as it gives those of VP9 that is not flexible.
 #
 # Seen instead:
 #   - The reader keeps the references of all packets that it has read. The third packet that names one is refused, and
-#     each one after it: "too many PDiff". The builder, which uses one reader for the whole stream, gives the first three
-#     pictures, and then none, without an error.
+#     each one after it: "too many PDiff". The builder, which uses one reader for the whole stream, gives the first
+#     three pictures, and then none, without an error.
 #   - Three references of one picture are refused, though the RFC allows them.
-# So who records or decodes such a stream by these crates sees it stand still after a tenth of a second.
+# So who records or decodes such a stream by these crates sees it stand still after a tenth of a second. Chromium 156
+# (Debian 12) sends VP9 in flexible mode (by hand: without a scalabilityMode and with L1T1, descriptors begin with 9f
+# and dd).
 #
 # Takes a minute. Needs cargo. The packets are written out by the script; nothing is sent.
 # Output as seen:
