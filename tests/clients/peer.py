@@ -42,15 +42,16 @@ def fingerprint(pem):
 
 
 class Client:
-    """One connection. `figures` is what it counts; `first_line` is printed once it stands."""
+    """One connection. `figures` is what it counts; `first_line` is printed once it stands. `own_certificate`: it shows
+    the one that webrtcbin has made."""
 
-    def __init__(self, url, pipeline, figures, first_line=None):
+    def __init__(self, url, pipeline, figures, first_line=None, own_certificate=False):
         self.url, self.pipeline, self.figures, self.first_line = url, pipeline, figures, first_line
         self.webrtc = pipeline.get_by_name("webrtc")
         self.session = None
         self.asked = False
         self.loop = GLib.MainLoop()
-        self.pem = certificate()
+        self.pem = None if own_certificate else certificate()
         self.webrtc.connect("deep-element-added", lambda _bin, _in, element: self.give(element))
         self.webrtc.connect("on-negotiation-needed", self.offer)
         self.webrtc.connect("notify::ice-gathering-state", self.gathered)
@@ -60,7 +61,7 @@ class Client:
 
     def give(self, element):
         factory = element.get_factory()
-        if factory and factory.get_name() == "dtlsdec":
+        if self.pem and factory and factory.get_name() == "dtlsdec":
             element.set_property("pem", self.pem)
 
     def fail(self, why):
@@ -86,7 +87,9 @@ class Client:
     def ask(self):
         try:
             local = self.webrtc.get_property("local-description")
-            offer = re.sub(r"sha-256 [0-9A-F:]+", fingerprint(self.pem), local.sdp.as_text())
+            offer = local.sdp.as_text()
+            if self.pem:
+                offer = re.sub(r"sha-256 [0-9A-F:]+", fingerprint(self.pem), offer)
             answer, self.session = exchange.exchange(self.url, offer)
             description = described(GstWebRTC.WebRTCSDPType.ANSWER, answer)
             self.webrtc.emit("set-remote-description", description, Gst.Promise.new())

@@ -93,11 +93,11 @@ impl Room {
             return Err(state.check_open().err().unwrap_or_else(|| Error::not_found("peer", peer.name())));
         }
         let receiver = states.receiver();
+        state.peer_mut(&peer)?.begins(self.id(), Some(&name));
         state.add_webrtc(&name, (id, self.home().clone()), &peer, HashSet::from([ssrc]), states);
         let names = producers.iter().map(|(name, _)| name.clone()).collect();
         state.producers.extend(producers);
         self.observe(&state, peer.name()).await;
-        state.peer_mut(&peer)?.begins(self.id(), Some(&name));
         self.succeed(&mut state).await;
         Ok((Joined { peer, transport: name, local, states: receiver, left }, channels, names))
     }
@@ -206,6 +206,9 @@ impl State {
         ssrcs: HashSet<u32>,
         states: TransportStates,
     ) {
+        if let Ok(peer) = self.peer_mut(peer) {
+            peer.follow(states.receiver());
+        }
         let kind = TransportKind::WebRtc { states, own: None };
         self.transports.insert(name.to_owned(), Transport::new(id, site, peer.shared_name(), kind, ssrcs));
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use corecast_wire::{DtlsState, IceState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -13,6 +14,7 @@ use super::ear::{Ear, PeerView};
 use super::muted::Muted;
 use super::secret::Secret;
 use crate::ortc::RtpCapabilities;
+use crate::workers::TransportState;
 
 /// By which signaling a peer came. One signaling must not act for the peers of another, and viewers are not listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,9 +126,17 @@ impl PeerHandle {
     }
 }
 
+/// Why a peer has left.
+#[derive(Clone, Debug)]
+struct End {
+    why: &'static str,
+    /// The same with how far its client came, if it was never connected.
+    told: Arc<str>,
+}
+
 /// Tells when a peer has left, and why.
 #[derive(Clone, Debug)]
-pub(crate) struct Left(watch::Receiver<Option<&'static str>>);
+pub(crate) struct Left(watch::Receiver<Option<End>>);
 
 impl Left {
     /// Returns when the peer has left.
@@ -136,7 +146,12 @@ impl Left {
 
     /// Why it has left.
     pub(crate) fn why(&self) -> &'static str {
-        self.0.borrow().unwrap_or(ROOM_CLOSED)
+        self.0.borrow().as_ref().map_or(ROOM_CLOSED, |end| end.why)
+    }
+
+    /// Why it has left, for people: with how far its client came, if it was never connected.
+    pub(crate) fn told(&self) -> Arc<str> {
+        self.0.borrow().as_ref().map_or_else(|| ROOM_CLOSED.into(), |end| Arc::clone(&end.told))
     }
 }
 
@@ -164,7 +179,7 @@ pub(super) struct Peer {
     pub(super) secret: Option<Secret>,
     client: IpAddr,
     /// Told why when the peer leaves, and dropped then.
-    present: watch::Sender<Option<&'static str>>,
+    present: watch::Sender<Option<End>>,
     /// None before it has been told in the log that the peer is there.
     session: Option<Session>,
 }
@@ -174,12 +189,37 @@ pub(super) struct Peer {
 struct Session {
     what: String,
     begun: Instant,
-    left: watch::Receiver<Option<&'static str>>,
+    left: watch::Receiver<Option<End>>,
+    /// The states of its WebRTC transports.
+    states: Vec<watch::Receiver<TransportState>>,
+    /// One that is there no longer was connected.
+    was_connected: bool,
+}
+
+impl Session {
+    fn follow(&mut self, states: watch::Receiver<TransportState>) {
+        self.was_connected |= self.states.iter().any(|one| one.borrow().shortfall().is_none());
+        // There is nothing else to tell of those that have gone.
+        self.states.retain(|one| one.has_changed().is_ok());
+        self.states.push(states);
+    }
+
+    /// Why it ends, with how far the client came on the transport that came farthest, if it was never connected.
+    fn tell(&self, why: &'static str) -> String {
+        let states: Vec<_> = self.states.iter().map(|one| one.borrow().clone()).collect();
+        let was_connected = self.was_connected || states.iter().any(|one| one.shortfall().is_none());
+        let farthest = states.iter().max_by_key(|one| (one.dtls != DtlsState::New, one.ice != IceState::New));
+        match farthest.filter(|_| !was_connected).and_then(TransportState::shortfall) {
+            Some(how_far) => format!("{why} ({how_far})"),
+            None => why.to_owned(),
+        }
+    }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let why = self.left.borrow().unwrap_or(ROOM_CLOSED);
+        let end = self.left.borrow().clone();
+        let why = end.map_or_else(|| self.tell(ROOM_CLOSED), |end| end.told.to_string());
         tracing::info!("session ends: {}, after {:.1} s: {why}", self.what, self.begun.elapsed().as_secs_f32());
     }
 }
@@ -245,12 +285,21 @@ impl Peer {
         let transport = transport.map(|transport| format!(", transport {transport}")).unwrap_or_default();
         let what = format!("{kind} {name:?} in room {room:?}, address {client}{transport}");
         tracing::info!("session {how}: {what}");
-        self.session = Some(Session { what, begun: Instant::now(), left: self.present.subscribe() });
+        let (begun, left) = (Instant::now(), self.present.subscribe());
+        self.session = Some(Session { what, begun, left, states: Vec::new(), was_connected: false });
+    }
+
+    /// It has another WebRTC transport, whose states these are. It has begun.
+    pub(super) fn follow(&mut self, states: watch::Receiver<TransportState>) {
+        if let Some(session) = &mut self.session {
+            session.follow(states);
+        }
     }
 
     /// It leaves, for this reason.
     pub(super) fn leaves(&self, why: &'static str) {
-        self.present.send_replace(Some(why));
+        let told = self.session.as_ref().map_or_else(|| why.to_owned(), |session| session.tell(why));
+        self.present.send_replace(Some(End { why, told: told.into() }));
     }
 
     /// Whether participants know of it: once it has joined and, of viewers, from the start.

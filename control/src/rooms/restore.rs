@@ -132,7 +132,7 @@ fn tell_found(worker: &Worker, object: &ObjectStats) {
     match object {
         ObjectStats::Transport(of) => {
             if let Some(webrtc) = &of.webrtc {
-                let state = TransportState { ice: webrtc.ice_state, dtls: webrtc.dtls_state };
+                let state = TransportState { ice: webrtc.ice_state, dtls: webrtc.dtls_state, trouble: None };
                 worker.events().found_transport(of.transport, state);
             }
         }

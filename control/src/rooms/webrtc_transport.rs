@@ -122,9 +122,12 @@ impl Room {
         site.worker().apply(command).await?;
         let mut state = self.state().await;
         // The peer may have left meanwhile.
-        if let Err(gone) = state.peer(peer) {
-            site.worker().close(vec![close_transport(id)]).await?;
-            return Err(gone);
+        match state.peer_mut(peer) {
+            Ok(peer) => peer.follow(states.receiver()),
+            Err(gone) => {
+                site.worker().close(vec![close_transport(id)]).await?;
+                return Err(gone);
+            }
         }
         if let Some(channels) = channels {
             self.follow_streams(&name, (id, site.clone()), channels, states.receiver());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::workers::fake_worker::{CLOSES, FAILS, FALLS_SILENT, NEVER_COMES};
+use crate::workers::fake_worker::{CLOSES, FAILS, FALLS_SILENT, NEVER_COMES, STUMBLES};
 
 const ICE: (&str, &str) = ("EsAw", "P2uYro0UCOQ4zxjKXaWCBui1");
 /// A client that comes and stays.
@@ -288,6 +288,26 @@ async fn a_session_that_has_ended_says_why_and_a_farewell_by_dtls_is_no_error() 
         assert_eq!(server.send("DELETE", &session, "", "").await.status.as_u16(), status);
         assert_eq!(server.send("DELETE", &session, "", "").await.status, StatusCode::NOT_FOUND, "once");
     }
+}
+
+#[tokio::test]
+async fn who_never_was_connected_is_told_how_far_it_came() {
+    let server = Server::start().await;
+    let troubled = "ICE completed, DTLS connecting: a fake stumbles";
+    for (client, how_far) in [(NEVER_COMES, "ICE new, DTLS new"), (STUMBLES, troubled)] {
+        let session = server.sdp("/whip/r", &offer("sendonly", client)).await.location.expect("a URL");
+        let mut events = Events::open(&server, &format!("{session}/events?events=ended")).await;
+        assert_eq!(server.send("DELETE", &session, "", "").await.status, StatusCode::OK);
+        let why = format!("its client asked for it ({how_far})");
+        assert_eq!(events.next().await, Some(("ended".to_owned(), json!({ "reason": why }))));
+        let answer = server.send("GET", &session, "", "").await;
+        assert!(answer.text.contains(&format!("the session has ended: {why}")), "{}", answer.text);
+    }
+    let session = server.publisher("r", "ann").await;
+    server.until("connected", async || server.room("r").await["peers"][0]["connected"] == true).await;
+    assert_eq!(server.send("DELETE", &session, "", "").await.status, StatusCode::OK);
+    let answer = server.send("GET", &session, "", "").await;
+    assert!(answer.text.contains("its client asked for it") && !answer.text.contains("DTLS"), "{}", answer.text);
 }
 
 #[tokio::test]

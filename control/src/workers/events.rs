@@ -14,15 +14,47 @@ use corecast_wire::{
 use tokio::sync::{mpsc, watch};
 
 /// The state of a WebRTC transport, as its worker last told it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TransportState {
     pub(crate) ice: IceState,
     pub(crate) dtls: DtlsState,
+    /// What the handshake has stumbled over, or why it has failed, in words; none if it has not.
+    pub(crate) trouble: Option<Arc<str>>,
 }
 
 impl Default for TransportState {
     fn default() -> Self {
-        Self { ice: IceState::New, dtls: DtlsState::New }
+        Self { ice: IceState::New, dtls: DtlsState::New, trouble: None }
+    }
+}
+
+impl TransportState {
+    /// `detail` says why, if it has failed.
+    fn follow_dtls(&mut self, state: DtlsState, detail: &str) {
+        self.dtls = state;
+        match state {
+            DtlsState::Failed => self.trouble = Some(detail.into()),
+            DtlsState::New | DtlsState::Connecting => {}
+            DtlsState::Connected | DtlsState::Closed => self.trouble = None,
+        }
+    }
+
+    /// How far a client has come that has never been connected, in the words of `/stats`; none if it has been.
+    pub(crate) fn shortfall(&self) -> Option<String> {
+        let dtls = match self.dtls {
+            DtlsState::New => "new",
+            DtlsState::Connecting => "connecting",
+            DtlsState::Failed => "failed",
+            DtlsState::Connected | DtlsState::Closed => return None,
+        };
+        let ice = match self.ice {
+            IceState::New => "new",
+            IceState::Connected => "connected",
+            IceState::Completed => "completed",
+            IceState::Disconnected => "disconnected",
+        };
+        let trouble = self.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
+        Some(format!("ICE {ice}, DTLS {dtls}{trouble}"))
     }
 }
 
@@ -299,6 +331,14 @@ impl EventRouter {
                 update(&self.producers, producer, |told| told.clone_from(encodings));
                 return;
             }
+            Event::HandshakeTroubled { transport, trouble } => {
+                update(&self.transports, transport, |told| told.trouble = Some(trouble.as_str().into()));
+                return;
+            }
+            Event::DtlsStateChanged { transport, state, detail, .. } => {
+                update(&self.transports, transport, |told| told.follow_dtls(*state, detail));
+                return;
+            }
             Event::DataMessage { data_consumer, ppid, payload } => {
                 pass(&self.messages, *data_consumer, (*ppid, payload.clone()));
                 return;
@@ -308,9 +348,6 @@ impl EventRouter {
         match *event {
             Event::IceStateChanged { transport, state, .. } => {
                 update(&self.transports, &transport, |told| told.ice = state);
-            }
-            Event::DtlsStateChanged { transport, state, .. } => {
-                update(&self.transports, &transport, |told| told.dtls = state);
             }
             Event::ConsumerLayersChanged { consumer, current, .. } => {
                 update(&self.consumers, &consumer, |told| told.current = current);
@@ -338,7 +375,7 @@ mod tests {
         let failed = Event::DtlsStateChanged {
             transport: TransportId(1),
             state: DtlsState::Failed,
-            detail: String::new(),
+            detail: "why".into(),
             certificate: Vec::new(),
         };
         router.route(&failed);
@@ -346,8 +383,29 @@ mod tests {
         router.route(&Event::ConsumerLayersChanged { consumer: ConsumerId(1), current, temporal: None });
         assert_eq!(one.receiver().borrow().dtls, DtlsState::Failed);
         assert_eq!(*other.receiver().borrow(), TransportState::default());
+        assert_eq!(one.receiver().borrow().shortfall().as_deref(), Some("ICE new, DTLS failed: why"));
         router.route(&Event::ConsumerSuspended { consumer: ConsumerId(1), suspended: true });
         assert_eq!(*layers.receiver().borrow(), ConsumerState { current, limited: false, suspended: true });
+    }
+
+    #[test]
+    fn a_handshake_that_has_stumbled_and_still_comes_to_a_good_end_falls_short_of_nothing() {
+        let router = EventRouter::default();
+        let transport = TransportId(1);
+        let states = router.transport(transport);
+        let shortfall = || states.receiver().borrow().shortfall();
+        assert_eq!(shortfall().as_deref(), Some("ICE new, DTLS new"));
+        let dtls =
+            |state| Event::DtlsStateChanged { transport, state, detail: "DTLS 1.2".into(), certificate: Vec::new() };
+        router.route(&Event::IceStateChanged { transport, state: IceState::Completed, tuple: None });
+        router.route(&dtls(DtlsState::Connecting));
+        assert_eq!(shortfall().as_deref(), Some("ICE completed, DTLS connecting"));
+        router.route(&Event::HandshakeTroubled { transport, trouble: "it gave up".into() });
+        assert_eq!(shortfall().as_deref(), Some("ICE completed, DTLS connecting: it gave up"));
+        router.route(&dtls(DtlsState::Connected));
+        assert_eq!(shortfall(), None);
+        router.route(&dtls(DtlsState::Closed));
+        assert_eq!(shortfall(), None);
     }
 
     #[tokio::test]

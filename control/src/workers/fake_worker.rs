@@ -86,6 +86,8 @@ struct FakeWorker {
 pub(crate) const NEVER_COMES: u8 = 0x01;
 /// First byte for a client whose handshake fails.
 pub(crate) const FAILS: u8 = 0x02;
+/// Its handshake stumbles, and it says nothing more.
+pub(crate) const STUMBLES: u8 = 0x06;
 /// First byte for a client that connects and is then silent.
 pub(crate) const FALLS_SILENT: u8 = 0x03;
 /// First byte for a client that connects and closes.
@@ -390,6 +392,10 @@ impl FakeWorker {
         match dtls.fingerprints.first().and_then(|fingerprint| fingerprint.value.first()).copied() {
             Some(NEVER_COMES) => {}
             Some(FAILS) => self.events.extend([ice(IceState::Completed), dtls_is(DtlsState::Failed)]),
+            Some(STUMBLES) => {
+                let troubled = Event::HandshakeTroubled { transport, trouble: "a fake stumbles".into() };
+                self.events.extend([ice(IceState::Completed), dtls_is(DtlsState::Connecting), troubled]);
+            }
             Some(FALLS_SILENT) => self.events.extend(connected.into_iter().chain([ice(IceState::Disconnected)])),
             Some(CLOSES) => self.events.extend(connected.into_iter().chain([dtls_is(DtlsState::Closed)])),
             Some(LOSES) => {

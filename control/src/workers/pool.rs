@@ -311,6 +311,9 @@ fn log(event: &Event) {
         Event::DtlsStateChanged { transport, state, detail, .. } => {
             tracing::debug!("transport {transport}: DTLS is {state:?} {detail}");
         }
+        Event::HandshakeTroubled { transport, trouble } => {
+            tracing::debug!("transport {transport}: DTLS has stumbled: {trouble}");
+        }
         _ => {}
     }
 }

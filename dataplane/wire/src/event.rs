@@ -188,6 +188,14 @@ pub enum Event {
         /// All that are unwanted now, by their places among those that were announced. The lowest that is sent is not.
         encodings: Vec<u8>,
     },
+    /// A WebRTC transport's DTLS handshake has stumbled. It may still come to a good end. Told at most four times of a
+    /// transport.
+    HandshakeTroubled {
+        /// Which transport.
+        transport: TransportId,
+        /// Over what, in words for people. Anybody on the path may have caused it.
+        trouble: String,
+    },
 }
 
 /// Why a worker could not start.

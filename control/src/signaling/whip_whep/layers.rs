@@ -413,7 +413,7 @@ impl Listening {
         let Some(mut left) = self.left.take() else { return };
         left.over().await;
         if self.wanted.contains("ended") {
-            let data = json!({ "reason": left.why() });
+            let data = json!({ "reason": &*left.told() });
             self.queue.push(Event::default().event("ended").data(data.to_string()));
         }
     }

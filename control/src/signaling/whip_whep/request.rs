@@ -57,8 +57,8 @@ pub(super) fn session(
     authorize_to_go_on(&at.app, (endpoint, room), (headers, extensions), token)?;
     match at.sessions.entry(endpoint, room, secret) {
         Some(Entry::Open(session)) => return Ok(session),
-        Some(Entry::Ended { why, .. }) => {
-            return Err(HttpError::new(StatusCode::NOT_FOUND, format!("the session has ended: {why}")));
+        Some(Entry::Ended { told, .. }) => {
+            return Err(HttpError::new(StatusCode::NOT_FOUND, format!("the session has ended: {told}")));
         }
         None => {}
     }

@@ -179,6 +179,8 @@ pub(super) enum Entry {
         room: String,
         /// Why it has ended.
         why: &'static str,
+        /// The same with how far its client came, if it was never connected.
+        told: Arc<str>,
     },
 }
 
@@ -293,7 +295,9 @@ impl Sessions {
             sessions.ledger.remove(session.row.clone());
             let (endpoint, room) = (session.endpoint, session.room.id().to_owned());
             drop(session);
-            sessions.table().insert(secret.clone(), Entry::Ended { endpoint, room, why: left.why() });
+            sessions
+                .table()
+                .insert(secret.clone(), Entry::Ended { endpoint, room, why: left.why(), told: left.told() });
             tokio::time::sleep(REMEMBERED).await;
             sessions.table().remove(&secret);
         });
@@ -451,7 +455,10 @@ impl Session {
         tokio::pin!(connect);
         let mut connected = false;
         let why = loop {
-            let TransportState { ice, dtls } = *states.borrow_and_update();
+            let (ice, dtls) = {
+                let state = states.borrow_and_update();
+                (state.ice, state.dtls)
+            };
             match (ice, dtls) {
                 (IceState::Disconnected, _) => break SILENT,
                 (_, DtlsState::Failed) => break HANDSHAKE_FAILED,

@@ -78,7 +78,7 @@ async fn next(mut listening: Listening) -> Option<(Result<Event, Infallible>, Li
         tokio::select! {
             () = left.over() => {
                 let is_wanted = listening.wanted.contains("ended");
-                let event = Event::default().event("ended").data(json!({ "reason": left.why() }).to_string());
+                let event = Event::default().event("ended").data(json!({ "reason": &*left.told() }).to_string());
                 return is_wanted.then_some((Ok(event), listening));
             }
             () = change(&mut changes) => listening.left = Some(left),

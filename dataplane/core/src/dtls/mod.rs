@@ -23,9 +23,11 @@ use crate::limits::{
 };
 use crate::time::{Instant, SystemInstant};
 use records::{HelloPart, Records};
+use trouble::Trouble;
 
 mod records;
 mod signing;
+mod trouble;
 mod verify;
 
 /// Time after which a flight is sent again for the first time; it doubles (RFC 9147 section 5.8.2).
@@ -175,6 +177,9 @@ pub(crate) struct Dtls {
     hello_records: u8,
     /// Something has been sent.
     has_spoken: bool,
+    /// What the handshake has stumbled over, and whether that is still to be told.
+    trouble: Option<Trouble>,
+    has_news: bool,
     /// See [`Self::take_authentic`].
     authentic: bool,
     deadline: Option<Instant>,
@@ -207,6 +212,8 @@ impl Dtls {
             restarted: now,
             hello_records: 0,
             has_spoken: false,
+            trouble: None,
+            has_news: false,
             authentic: false,
             deadline: None,
             received: VecDeque::new(),
@@ -294,8 +301,11 @@ impl Dtls {
         // What a timer said answers nothing.
         self.authentic = false;
         // One by one: the library queues what comes together as one, however much that is, until it is polled.
-        for record in Records(datagram).take(MAX_RECORDS_PER_DATAGRAM).filter(|record| records::is_lawful(record)) {
-            if outcome.is_none() && self.admits(identity, now, record) {
+        for record in Records(datagram).take(MAX_RECORDS_PER_DATAGRAM) {
+            if let Some(description) = records::fatal_alert(record) {
+                self.stumble(Trouble::Alert(description));
+            }
+            if outcome.is_none() && records::is_lawful(record) && self.admits(identity, now, record) {
                 let result = self.engine.as_mut().map_or(Ok(()), |engine| engine.handle_packet(record));
                 outcome = self.proceed(identity, now, result, send);
             }
@@ -341,7 +351,8 @@ impl Dtls {
         send: &mut dyn FnMut(&[u8]),
     ) -> Option<Outcome> {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
-            return Some(self.fail("the handshake took too long"));
+            let trouble = self.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
+            return Some(self.fail(&format!("the handshake took too long{trouble}")));
         }
         if self.due.is_none_or(|due| due > now) {
             return None;
@@ -395,6 +406,7 @@ impl Dtls {
     fn end(&mut self) {
         self.state = State::Over;
         (self.engine, self.due, self.deadline, self.secret) = (None, None, None, None);
+        self.trouble = None;
     }
 
     /// Sends what the library has to send, and reads what it has to tell. Nobody can say who caused an
@@ -413,10 +425,25 @@ impl Dtls {
         }
         let error = result.err()?;
         if self.state == State::Handshake && !self.is_client() {
+            let certificate = if self.verified { self.certificate.as_slice() } else { &[] };
+            self.stumble(Trouble::of(&error, certificate));
             (self.engine, self.due, self.has_spoken) = (None, None, false);
             return None;
         }
         Some(self.fail(&error.to_string()))
+    }
+
+    /// Notes what the handshake has stumbled over, if that says more than what is known.
+    fn stumble(&mut self, trouble: Trouble) {
+        if self.state == State::Handshake && self.trouble.as_ref().is_none_or(|known| trouble.outdoes(known)) {
+            (self.trouble, self.has_news) = (Some(trouble), true);
+        }
+    }
+
+    /// What the handshake has stumbled over since the last call, in words. It may yet come to a good end.
+    pub(crate) fn take_trouble(&mut self) -> Option<String> {
+        let news = std::mem::take(&mut self.has_news) && self.state == State::Handshake;
+        self.trouble.as_ref().filter(|_| news).map(ToString::to_string)
     }
 
     fn fail(&mut self, cause: &str) -> Outcome {
@@ -485,7 +512,7 @@ impl Dtls {
         };
         let (local, remote) = if self.is_client() { (client, server) } else { (server, client) };
         self.state = State::Connected;
-        self.deadline = None;
+        (self.deadline, self.trouble) = (None, None);
         let (version, records) = match self.engine.as_ref().and_then(dimpl::Dtls::protocol_version) {
             // The library changes its keys in time (RFC 9147 section 4.5.3).
             Some(ProtocolVersion::DTLS1_3) => ("DTLS 1.3", u32::MAX),

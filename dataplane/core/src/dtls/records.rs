@@ -11,6 +11,8 @@ const MESSAGE_HEADER_BYTES: usize = 12;
 /// Types of records in the clear.
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
+/// The level of an alert after which nothing follows.
+const FATAL: u8 = 2;
 /// The one message that has no bytes and is sent (RFC 5246 section 7.4.5).
 const SERVER_HELLO_DONE: u8 = 14;
 
@@ -73,6 +75,14 @@ pub(super) fn is_lawful(record: &[u8]) -> bool {
     }
 }
 
+/// The description of an alert in the clear that ends a handshake, by what it says of itself.
+pub(super) fn fatal_alert(record: &[u8]) -> Option<u8> {
+    match *record {
+        [ALERT, _, _, 0, 0, _, _, _, _, _, _, 0, 2, FATAL, description] => Some(description),
+        _ => None,
+    }
+}
+
 /// Whether these are messages of a handshake, or fragments of such, one at least and none cut off.
 fn are_messages(mut body: &[u8]) -> bool {
     let mut count = 0;
@@ -92,7 +102,7 @@ fn are_messages(mut body: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{HelloPart, Records, is_lawful};
+    use super::{HelloPart, Records, fatal_alert, is_lawful};
 
     fn record(kind: u8, body: &[u8]) -> Vec<u8> {
         [&[kind, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 0, 0, body.len() as u8], body].concat()
@@ -132,6 +142,11 @@ mod tests {
         assert!(!lawful(&message(1, 3, 0, 0, &[1, 2, 3])[..14]), "cut off");
         assert!(!lawful(&[1, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 1, 1]), "16 MB");
         assert!(!is_lawful(&record(21, &[2, 40])), "an alert in the clear");
+        assert_eq!(fatal_alert(&record(21, &[2, 40])), Some(40));
+        for other in [record(21, &[1, 0]), record(21, &[2, 40, 0]), record(21, &[2]), record(22, &[2, 40])] {
+            assert_eq!(fatal_alert(&other), None, "{other:?}");
+        }
+        assert_eq!(fatal_alert(&[21, 0xFE, 0xFD, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 2, 40]), None, "encrypted");
         assert!(is_lawful(&[21, 0xFE, 0xFD, 0, 1, 0]), "an alert that is encrypted");
         assert!(is_lawful(&[22, 0xFE, 0xFD, 0, 1, 0]), "and a Finished");
         assert!(is_lawful(&[0x2F, 1, 2, 3]));

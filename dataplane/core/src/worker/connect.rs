@@ -452,12 +452,18 @@ impl Worker {
                 send(outbox, sent, path, packet);
             }
         });
+        let trouble = dtls.take_trouble();
         let due = dtls.next_timeout().filter(|_| !dtls.is_over());
         webrtc.dtls_deadline().set(&mut self.timers, due, Timer::Dtls(key));
         if let Some(network) = webrtc.ended_handshake()
             && let Some(server) = self.webrtc.as_mut()
         {
             server.handshakes.release(network, key);
+        }
+        if let Some(trouble) = trouble
+            && let Some(transport) = self.transports.get(key).map(Transport::id)
+        {
+            self.push_event(Event::HandshakeTroubled { transport, trouble });
         }
         match outcome {
             Some(Outcome::Connected(keys)) => {

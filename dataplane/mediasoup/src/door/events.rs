@@ -72,6 +72,11 @@ impl Door {
             Event::ConsumerLimited { .. } => {}
             // Nor what nobody takes.
             Event::ProducerLayersUnwanted { .. } => {}
+            Event::HandshakeTroubled { transport, trouble } => {
+                if let Ok(transport) = self.objects.transport(transport) {
+                    tracing::debug!(transport = transport.name, "DTLS has stumbled: {trouble}");
+                }
+            }
         }
     }
 
