@@ -170,7 +170,7 @@ fn encodings(section: &Section, has_rtx: bool, rids: &[Rid]) -> Result<Vec<RtpEn
     // SSRCs that stand beside RIDs do not matter: the packets themselves tell which stream is which.
     if !rids.is_empty() {
         let encoding = |rid: &Rid| RtpEncoding { rid: Some(rid.id.clone()), ..RtpEncoding::default() };
-        return Ok(rids.iter().map(encoding).collect());
+        return Ok(by_limits(rids).into_iter().map(encoding).collect());
     }
     if section.rids.is_empty() && section.ssrcs.len() > MAX_ENCODINGS {
         let cause = format!("simulcast of more than {MAX_ENCODINGS} streams; send at most {MAX_ENCODINGS}");
@@ -185,6 +185,18 @@ fn encodings(section: &Section, has_rtx: bool, rids: &[Rid]) -> Result<Vec<RtpEn
     });
     let encodings: Vec<_> = encodings.collect();
     Ok(if encodings.is_empty() { vec![RtpEncoding::default()] } else { encodings })
+}
+
+/// Encodings as they are to be ranked before anything is seen of them, the best last: by the limits that their offer
+/// sets, if each has one of the same kind, else as they stand.
+fn by_limits(rids: &[Rid]) -> Vec<&Rid> {
+    let mut ordered: Vec<_> = rids.iter().collect();
+    if rids.iter().all(|rid| rid.limits.pixels.is_some()) {
+        ordered.sort_by_key(|rid| rid.limits.pixels);
+    } else if rids.iter().all(|rid| rid.limits.bitrate_bps.is_some()) {
+        ordered.sort_by_key(|rid| rid.limits.bitrate_bps);
+    }
+    ordered
 }
 
 /// A codec as its receiver asks for it: what the sender is able to send, it may send.

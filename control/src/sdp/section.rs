@@ -16,6 +16,8 @@ const MAX_RID_BYTES: usize = 16;
 const MAX_EXTENSIONS: usize = 64;
 /// Most SSRCs of a section: four encodings, each with repair streams.
 const MAX_SSRCS: usize = 16;
+/// Restrictions of a stream that are looked at.
+const MAX_RESTRICTIONS: usize = 16;
 /// Most bytes of an `a=msid` (RFC 8830 section 2: 64 for each part).
 const MAX_MSID_BYTES: usize = 129;
 /// Ids with which an offer asks to be given others (RFC 8285 section 6).
@@ -95,8 +97,31 @@ pub(crate) struct Rid {
     pub(crate) id: String,
     /// It is not sent for now (`~`, RFC 8853 section 5.1).
     pub(crate) paused: bool,
-    /// Restrictions behind the direction (RFC 8851 section 5), as they stand.
-    pub(crate) restrictions: String,
+    /// How large and how much it is at most.
+    pub(crate) limits: Limits,
+}
+
+/// What restrictions of a stream (RFC 8851 section 5) say of its quality. Such as are malformed say nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// `max-width` times `max-height`.
+    pub(crate) pixels: Option<u64>,
+    /// `max-br`, in bits per second.
+    pub(crate) bitrate_bps: Option<u64>,
+}
+
+impl Limits {
+    /// Reads what stands behind the direction.
+    fn parse(restrictions: &str) -> Self {
+        let number = |name: &str| {
+            let mut values =
+                restrictions.split(';').take(MAX_RESTRICTIONS).filter_map(|one| one.trim().split_once('='));
+            let value = values.find(|(key, _)| *key == name)?.1;
+            value.parse::<u32>().ok().filter(|value| *value > 0).map(u64::from)
+        };
+        let pixels = number("max-width").zip(number("max-height")).map(|(width, height)| width * height);
+        Self { pixels, bitrate_bps: number("max-br") }
+    }
 }
 
 /// One `m=` line with what belongs to it.
@@ -359,14 +384,14 @@ fn simulcast(attributes: Attributes<'_>, place: &Place) -> Result<Vec<Rid>, SdpE
                 "simulcast of more than {MAX_ENCODINGS} streams; send at most {MAX_ENCODINGS}"
             )));
         }
-        let restrictions = restrictions(id, attributes).map_err(|cause| place.malformed(attribute, cause))?;
-        rids.push(Rid { id: id.to_owned(), paused, restrictions });
+        let limits = limits(id, attributes).map_err(|cause| place.malformed(attribute, cause))?;
+        rids.push(Rid { id: id.to_owned(), paused, limits });
     }
     Ok(rids)
 }
 
 /// What the `a=rid` line of a stream that is sent (RFC 8851) says of it.
-fn restrictions(id: &str, attributes: Attributes<'_>) -> Result<String, String> {
+fn limits(id: &str, attributes: Attributes<'_>) -> Result<Limits, String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if id.is_empty() || id.len() > MAX_RID_BYTES || !id.bytes().all(plain) {
         return Err(format!("RID {id:?} must be 1 to {MAX_RID_BYTES} letters, digits, - or _"));
@@ -376,7 +401,7 @@ fn restrictions(id: &str, attributes: Attributes<'_>) -> Result<String, String> 
         .find_map(|attribute| {
             let rest = value(attribute).strip_prefix(id)?.strip_prefix(' ')?;
             let (direction, restrictions) = rest.split_once(' ').unwrap_or((rest, ""));
-            (direction == "send").then(|| restrictions.trim().to_owned())
+            (direction == "send").then(|| Limits::parse(restrictions))
         })
         .ok_or_else(|| format!("there is no line \"a=rid:{id} send\""))
 }

@@ -79,6 +79,44 @@ fn what_is_offered_as_paused_is_answered_so() {
 }
 
 #[test]
+fn limits_of_rids_rank_encodings_of_which_nothing_has_been_seen() {
+    let ranked = |limits: [&str; 3]| {
+        let mut text = text_of("chromium-publish-simulcast").to_owned();
+        for (rid, limits) in ["q", "h", "f"].into_iter().zip(limits) {
+            let line = format!("a=rid:{rid} send\r\n");
+            assert!(text.contains(&line), "{text}");
+            text = text.replace(&line, &format!("a=rid:{rid} send {limits}\r\n"));
+        }
+        let offer = Offer::parse(&text).expect("well-formed");
+        let publications = publish(&offer, Redundancy::Asked).expect("publishes");
+        let video = publications.into_iter().find(|one| one.kind == Kind::Video).expect("has video");
+        let rids = video.parameters.encodings.iter().filter_map(|one| one.rid.clone());
+        let order = rids.collect::<String>();
+        let answer = answer(&offer, &local(), &[video.answer]);
+        assert!(answer.contains("a=simulcast:recv q;h;f\r\n"), "the answer stays in the offer's order: {answer}");
+        order
+    };
+    let sizes = ["max-width=1280;max-height=720", "max-width=640;max-height=360", "max-width=320;max-height=180"];
+    assert_eq!(ranked(sizes), "fhq", "the best last");
+    assert_eq!(ranked(["pt=96; max-br=900000", "max-br=300000;max-fps=30", "max-br=100000"]), "fhq");
+    let both = [
+        "max-br=1;max-width=64;max-height=64",
+        "max-br=2;max-width=32;max-height=32",
+        "max-br=3;max-width=16;max-height=16",
+    ];
+    assert_eq!(ranked(both), "fhq", "sizes before bitrates");
+    // What is not said of all of them, or is nonsense, decides nothing.
+    for odd in
+        ["", "max-br=", "max-br=0", "max-br=-1", "max-br=99999999999999999999", "max-width=9;max-br=x", "max-height=9"]
+    {
+        assert_eq!(ranked(["max-br=900000", "max-br=300000", odd]), "qhf", "{odd}");
+    }
+    let huge = "max-width=4294967295;max-height=4294967295";
+    assert_eq!(ranked([huge, sizes[1], sizes[2]]), "fhq");
+    assert_eq!(ranked([&format!("{}max-br=1", "x=1;".repeat(2_000)), "max-br=2", "max-br=3"]), "qhf", "too far behind");
+}
+
+#[test]
 fn simulcast_without_its_extension_is_one_stream() {
     let text = text_of("firefox-publish-simulcast").replace("sdes:rtp-stream-id", "sdes:something-else");
     let publications = publish(&Offer::parse(&text).expect("well-formed"), Redundancy::Asked).expect("publishes");
