@@ -210,10 +210,13 @@ pub const MAX_QUEUE_TIME: Duration = Duration::from_millis(500);
 pub const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(500);
 /// Time after which a request that was not answered is repeated.
 pub const KEY_FRAME_RETRY: Duration = Duration::from_millis(400);
-/// Key frames that a receiver may cause at once by asking for them.
+/// Key frames that a receiver may cause at once by asking for them, and all of a producer's receivers together that ask
+/// often.
 pub const KEY_FRAMES_AT_ONCE: u32 = 6;
-/// Time after which it may cause one more.
+/// Time after which it, or they, may cause one more.
 pub const KEY_FRAME_RATION: Duration = Duration::from_secs(4);
+/// A receiver that has caused none for so long does not ask often.
+pub const KEY_FRAMES_SELDOM: Duration = Duration::from_secs(20);
 /// Packets for which a receiver may ask in vain at once.
 pub const VAIN_REQUESTS_AT_ONCE: u32 = 256;
 /// Time after which it may ask for one more in vain.

@@ -47,7 +47,7 @@ const CORE: &[Row<'_>] = &[
     ("sctp", &["limits", "time"]),
     ("data", &["limits", "time", "key"]),
     ("config", &["limits", "time", "dtls", "ice"]),
-    ("media", &["limits", "time", "key", "memory", "rtp", "rtcp", "codec", "srtp", "io/path", "io/timers"]),
+    ("media", &["limits", "time", "key", "memory", "ration", "rtp", "rtcp", "codec", "srtp", "io/path", "io/timers"]),
     ("io", &["limits", "time", "key", "memory", "rtp", "rtcp", "stun", "media"]),
     ("congestion", &["limits", "time", "key", "ration", "rtp", "rtcp", "io", "media"]),
     ("consumer", &["limits", "time", "key", "memory", "ration", "rtp", "rtcp", "codec", "srtp", "io", "media"]),

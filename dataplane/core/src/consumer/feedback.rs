@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::limits::{KEY_FRAME_RATION, KEY_FRAMES_AT_ONCE, VAIN_REQUEST_RATION, VAIN_REQUESTS_AT_ONCE};
+use crate::limits::{
+    KEY_FRAME_RATION, KEY_FRAMES_AT_ONCE, KEY_FRAMES_SELDOM, VAIN_REQUEST_RATION, VAIN_REQUESTS_AT_ONCE,
+};
 use crate::ration::Ration;
 use crate::rtcp::ReportBlock;
 use crate::time::{Instant, round_trip};
@@ -21,6 +23,8 @@ pub(crate) struct Feedback {
     /// Key frames that it may still cause, and packets for which it may still ask in vain.
     key_frames: Ration,
     vain_requests: Ration,
+    /// When it last caused a key frame.
+    caused: Option<Instant>,
 }
 
 impl Feedback {
@@ -50,13 +54,21 @@ impl Feedback {
         self.firs += u64::from(fir);
     }
 
-    /// Whether the receiver may cause one more key frame, which everybody pays for. Counts it if so.
-    pub(crate) fn may_cause_key_frame(&mut self, now: Instant) -> bool {
-        let may = self.key_frames.is_left(now, KEY_FRAME_RATION, KEY_FRAMES_AT_ONCE);
-        if may {
-            self.key_frames.take(now, KEY_FRAME_RATION);
+    /// Whether the receiver may cause one more key frame, which everybody pays for. Counts it if so. Those who ask
+    /// often have one ration together, `shared`: several bad paths cost hardly more than one, and who asks seldom does
+    /// not wait for them.
+    pub(crate) fn may_cause_key_frame(&mut self, now: Instant, shared: &mut Ration) -> bool {
+        let is_left = |ration: &Ration| ration.is_left(now, KEY_FRAME_RATION, KEY_FRAMES_AT_ONCE);
+        let asks_often = self.caused.is_some_and(|at| now.since(at) < KEY_FRAMES_SELDOM);
+        if !is_left(&self.key_frames) || (asks_often && !is_left(shared)) {
+            return false;
         }
-        may
+        self.key_frames.take(now, KEY_FRAME_RATION);
+        if asks_often {
+            shared.take(now, KEY_FRAME_RATION);
+        }
+        self.caused = Some(now);
+        true
     }
 
     /// Whether packets are looked for that the receiver asks for.

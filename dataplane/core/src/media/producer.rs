@@ -8,6 +8,7 @@ use super::layers::{Layers, Quality, rank};
 use super::wanted::Wanted;
 use crate::io::Deadline;
 use crate::key::{ConsumerKey, StreamKey, TransportKey};
+use crate::ration::Ration;
 
 /// A producer.
 #[derive(Debug)]
@@ -52,6 +53,7 @@ pub(crate) struct Producer {
     remb: bool,
     demand_bps: Option<u64>,
     wanted: Wanted,
+    key_frames: Ration,
 }
 
 /// The sender's ids of the header extensions that are read here; 0 for those that it does not send.
@@ -128,6 +130,7 @@ impl Producer {
             remb: options.remb,
             demand_bps: None,
             wanted: Wanted::default(),
+            key_frames: Ration::default(),
         }
     }
 
@@ -168,6 +171,11 @@ impl Producer {
     /// Its sender takes NACKs.
     pub(crate) const fn takes_nacks(&self) -> bool {
         self.nack
+    }
+
+    /// Key frames that those of its receivers may still cause that ask often.
+    pub(crate) const fn key_frames_mut(&mut self) -> &mut Ration {
+        &mut self.key_frames
     }
 
     /// How its sender takes requests for key frames: `Some(true)` for full intra requests (RFC 5104), `Some(false)` for

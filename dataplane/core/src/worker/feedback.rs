@@ -163,7 +163,10 @@ impl Worker {
         // One that comes anyway costs nobody anything.
         let is_free = consumer.awaits_key_frame_of(key)
             || self.streams.get_mut(key).is_some_and(|stream| stream.key_frames().is_under_way(now));
-        if !is_free && !consumer.feedback_mut().may_cause_key_frame(now) {
+        let producer = self.producers.get_mut(consumer.producer());
+        let is_refused = !is_free
+            && !producer.is_some_and(|of| consumer.feedback_mut().may_cause_key_frame(now, of.key_frames_mut()));
+        if is_refused {
             consumer.discard(Discard::KeyFrameTooOften, 1);
             self.discards.count(Discard::KeyFrameTooOften);
             return;

@@ -174,6 +174,35 @@ fn one_viewer_that_asks_for_key_frames_all_the_time_costs_few() {
     assert_eq!(call.requests.last(), Some(&(at, vec![1])), "another viewer is served at once");
 }
 
+/// Requests in a minute in which so many viewers ask twice a second. After that one who has never asked is served.
+fn a_minute_of(bad: u32) -> usize {
+    let mut call = Call::new(bad + 1, [true; 2]);
+    for _ in 0..120 {
+        (1..=bad).for_each(|viewer| call.pli(viewer));
+        call.run(500);
+    }
+    let requests = call.requests.len();
+    let refused = |call: &Call| call.bed.discarded().into_iter().find(|(name, _)| *name == "key_frame_too_often");
+    let before = refused(&call);
+    call.pli(bad + 1);
+    call.run(500);
+    assert_eq!((call.requests.len(), refused(&call)), (requests + 1, before), "{bad}: who asks seldom is served");
+    // Asking again at once, it waits for the ration of those who ask often, and no longer.
+    for _ in 0..9 {
+        call.pli(bad + 1);
+        call.run(500);
+    }
+    assert!(call.requests.len() >= requests + 2, "{bad}: {:?}", call.requests);
+    requests
+}
+
+#[test]
+fn three_viewers_that_ask_for_key_frames_all_the_time_cost_hardly_more_than_one() {
+    let [one, three] = [1, 3].map(a_minute_of);
+    assert_eq!(one, 20);
+    assert!(three <= one + 8, "{three} for {one}");
+}
+
 #[test]
 fn one_viewer_that_asks_in_vain_is_looked_for_little() {
     let mut call = Call::new(2, [true; 2]);
