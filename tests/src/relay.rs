@@ -151,6 +151,8 @@ struct Shared {
     ended: AtomicBool,
     /// Addresses that came when there were [`MAX_CLIENTS`] already.
     refused: AtomicU64,
+    /// Times that the clients have been given other sockets.
+    rebound: AtomicU64,
     to_server: Mutex<Direction>,
     to_clients: Mutex<Direction>,
     /// Told when something waits in a direction: to the server, to clients.
@@ -273,6 +275,7 @@ impl Bound {
             server,
             ended: AtomicBool::new(false),
             refused: AtomicU64::new(0),
+            rebound: AtomicU64::new(0),
             to_server: Mutex::new(Direction::new(random.fork(), to_server)),
             to_clients: Mutex::new(Direction::new(random.fork(), to_clients)),
             bells: [Condvar::new(), Condvar::new()],
@@ -290,11 +293,13 @@ impl Bound {
 
 /// Reads what clients send, and gives each a socket and a thread for the way back.
 fn serve(shared: &Arc<Shared>, front: &Arc<UdpSocket>) {
-    let mut clients: BTreeMap<SocketAddr, Arc<UdpSocket>> = BTreeMap::new();
+    let mut clients: BTreeMap<SocketAddr, (u64, Arc<UdpSocket>)> = BTreeMap::new();
     let mut threads = Vec::new();
     shared.read(front, |client, bytes| {
-        if !clients.contains_key(&client) {
-            if clients.len() >= MAX_CLIENTS {
+        let age = shared.rebound.load(Ordering::Relaxed);
+        let is_known = clients.contains_key(&client);
+        if clients.get(&client).is_none_or(|(made, _)| *made != age) {
+            if !is_known && clients.len() >= MAX_CLIENTS {
                 shared.refused.fetch_add(1, Ordering::Relaxed);
                 return;
             }
@@ -302,14 +307,15 @@ fn serve(shared: &Arc<Shared>, front: &Arc<UdpSocket>) {
             let (running, front, socket) = (Arc::clone(shared), Arc::clone(front), Arc::clone(&own));
             threads.push(thread::spawn(move || {
                 running.read(&socket, |from, bytes| {
-                    if from == running.server {
+                    // The way of before is forgotten, as a NAT forgets it.
+                    if from == running.server && running.rebound.load(Ordering::Relaxed) == age {
                         running.pass(Way::ToClients, &front, (client, client), bytes);
                     }
                 });
             }));
-            clients.insert(client, own);
+            clients.insert(client, (age, own));
         }
-        if let Some(own) = clients.get(&client) {
+        if let Some((_, own)) = clients.get(&client) {
             shared.pass(Way::ToServer, own, (client, shared.server), bytes);
         }
     });
@@ -336,6 +342,11 @@ impl Relay {
     pub fn set(&self, to_server: Path, to_clients: Path) {
         self.shared.direction(Way::ToServer).path = to_server;
         self.shared.direction(Way::ToClients).path = to_clients;
+    }
+
+    /// From now on the server sees each client at another port, as behind a NAT that has forgotten it.
+    pub fn rebind(&self) {
+        self.shared.rebound.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What has gone to the server, and to clients.

@@ -186,6 +186,8 @@ pub struct Bench {
     pub lose_each: u64,
     /// Datagrams of DTLS to this address are lost.
     pub cut_off: Option<SocketAddr>,
+    /// What comes has waited for so long in the kernel's buffers.
+    pub lateness: Duration,
     dtls_datagrams: u64,
     /// Datagrams of DTLS that left together, at most.
     pub most_dtls_at_once: usize,
@@ -228,6 +230,7 @@ impl Bench {
             consent_timeout_ms: None,
             lose_each: 0,
             cut_off: None,
+            lateness: Duration::ZERO,
             dtls_datagrams: 0,
             most_dtls_at_once: 0,
         };
@@ -311,7 +314,7 @@ impl Bench {
     pub fn inject(&mut self, from: SocketAddr, datagram: &[u8]) {
         let now = self.now();
         let path = Path { local: SERVER, remote: from };
-        self.worker.handle_datagram(now, now, path, datagram, &mut self.outbox);
+        self.worker.handle_datagram(now, now - self.lateness, path, datagram, &mut self.outbox);
         self.flush();
     }
 
@@ -419,7 +422,7 @@ impl Bench {
                         continue;
                     }
                     let now = self.now();
-                    self.worker.handle_datagram(now, now, path, &datagram, &mut self.outbox);
+                    self.worker.handle_datagram(now, now - self.lateness, path, &datagram, &mut self.outbox);
                     self.flush();
                 }
             }

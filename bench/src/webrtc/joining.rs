@@ -76,6 +76,12 @@ impl Joining {
         Ok(())
     }
 
+    /// What the server has answered.
+    #[must_use]
+    pub const fn answer(&self) -> &Answer {
+        &self.answer
+    }
+
     /// Where the checks go, or have gone.
     #[must_use]
     pub fn remote(&self) -> Option<SocketAddr> {

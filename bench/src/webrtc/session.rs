@@ -169,6 +169,14 @@ impl Session {
         &self.association.certificate
     }
 
+    /// Checks the path at once, and not only when consent asks for it.
+    ///
+    /// # Errors
+    /// The socket fails.
+    pub fn check(&mut self) -> anyhow::Result<()> {
+        Ok(self.wire.send(&self.checks.request()?)?)
+    }
+
     /// Seals an RTP packet.
     ///
     /// # Errors

@@ -10,7 +10,9 @@ mod hellos;
 mod hijack;
 mod known;
 mod media;
+mod overload;
 mod pair;
+mod real;
 mod replay;
 
 use std::net::SocketAddr;

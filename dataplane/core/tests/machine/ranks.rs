@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use corecast_wire::{Command, ConsumerId, CurrentLayer, Event, ObjectStats, Reply, SpatialLayer};
+use corecast_wire::{
+    Codec, CodecMapping, Command, ConsumerId, CurrentLayer, Event, ObjectStats, ProduceOptions, Reply, SpatialLayer,
+};
 
 use crate::bed::{Bed, packet, path, receiver, remote};
 use crate::layers::{OUT, layers};
@@ -12,11 +14,81 @@ type Encoding = (Option<(u16, u16)>, usize);
 
 const SIZES: [Encoding; 3] = [(Some((1_280, 720)), 100), (Some((640, 360)), 100), (Some((320, 180)), 100)];
 
+/// How pictures are coded: what the first packet of a key frame begins with, at 1,280x720, 640x360 and 320x180, and
+/// that of another frame.
+struct Coded {
+    codec: Codec,
+    keys: [&'static [u8]; 3],
+    other: &'static [u8],
+}
+
+/// x264 (core 164), as FFmpeg 5.1 packs it: sequence and picture parameters in a STAP-A.
+const H264: Coded = Coded {
+    codec: Codec::H264,
+    keys: [
+        &[
+            0x18, 0x00, 0x19, 0x67, 0x42, 0xc0, 0x1f, 0xd9, 0x00, 0x50, 0x05, 0xbb, 0x01, 0x10, 0x00, 0x00, 0x03, 0x00,
+            0x10, 0x00, 0x00, 0x03, 0x00, 0x20, 0xf1, 0x83, 0x24, 0x80, 0x00, 0x05, 0x68, 0xcb, 0x83, 0xcb, 0x20,
+        ],
+        &[
+            0x18, 0x00, 0x19, 0x67, 0x42, 0xc0, 0x16, 0xd9, 0x00, 0xa0, 0x2f, 0xf9, 0x70, 0x11, 0x00, 0x00, 0x03, 0x00,
+            0x01, 0x00, 0x00, 0x03, 0x00, 0x02, 0x0f, 0x16, 0x2e, 0x48, 0x00, 0x05, 0x68, 0xcb, 0x83, 0xcb, 0x20,
+        ],
+        &[
+            0x18, 0x00, 0x19, 0x67, 0x42, 0xc0, 0x0b, 0xd9, 0x01, 0x41, 0x9f, 0x9f, 0x01, 0x10, 0x00, 0x00, 0x03, 0x00,
+            0x10, 0x00, 0x00, 0x03, 0x00, 0x20, 0xf1, 0x42, 0xa4, 0x80, 0x00, 0x05, 0x68, 0xcb, 0x83, 0xcb, 0x20,
+        ],
+    ],
+    other: &[0x41, 0x9a, 0x21, 0x6c],
+};
+
+/// libvpx 1.12, as FFmpeg 5.1 packs it.
+const VP9: Coded = Coded {
+    codec: Codec::Vp9,
+    keys: [
+        &[
+            0x08, 0x82, 0x49, 0x83, 0x42, 0x00, 0x4f, 0xf0, 0x2c, 0xf6, 0x06, 0x38, 0x24, 0x1c, 0x18, 0x4a, 0x18, 0x05,
+            0xa8, 0x5f, 0xf9, 0xcf, 0xbf, 0xa7,
+        ],
+        &[
+            0x08, 0x82, 0x49, 0x83, 0x42, 0x00, 0x27, 0xf0, 0x16, 0x76, 0x06, 0x38, 0x24, 0x1c, 0x18, 0x4a, 0x10, 0x09,
+            0x00, 0x5f, 0xcd, 0xf7, 0xf7, 0xff,
+        ],
+        &[
+            0x08, 0x82, 0x49, 0x83, 0x42, 0x00, 0x13, 0xf0, 0x0b, 0x36, 0x06, 0x38, 0x24, 0x1c, 0x18, 0x4a, 0x00, 0x0c,
+            0xe0, 0x5f, 0xcd, 0xf7, 0xfb, 0xfc,
+        ],
+    ],
+    other: &[0x48, 0x86, 0x00, 0x40],
+};
+
+/// libaom 3.6: a sequence header, and the beginning of a frame.
+const AV1: Coded = Coded {
+    codec: Codec::Av1,
+    keys: [
+        &[
+            0x28, 0x0d, 0x0a, 0x0b, 0x00, 0x00, 0x00, 0x2d, 0x4c, 0xff, 0xb3, 0xcd, 0xaf, 0x90, 0x04, 0x32, 0xbc, 0xec,
+            0x01, 0x10, 0x00, 0x85,
+        ],
+        &[
+            0x28, 0x0d, 0x0a, 0x0b, 0x00, 0x00, 0x00, 0x0c, 0xc4, 0xff, 0x67, 0x36, 0xbe, 0x40, 0x10, 0x32, 0xa6, 0x56,
+            0x10, 0x00, 0x85, 0x00,
+        ],
+        &[
+            0x28, 0x0d, 0x0a, 0x0b, 0x00, 0x00, 0x00, 0x04, 0x3c, 0xfe, 0xcc, 0xda, 0xf9, 0x00, 0x40, 0x32, 0x8b, 0x2a,
+            0x10, 0x00, 0x84, 0x00, 0x02,
+        ],
+    ],
+    other: &[0x10, 0x30, 0x30, 0x00],
+};
+
 /// A sender of three encodings, each with a picture of one packet every 50 ms and a key frame every 500 ms. The
 /// encoding with the index `n` has SSRC 1,000 + `n`.
 struct Sender {
     bed: Bed,
     encodings: [Encoding; 3],
+    /// What their packets begin with, if not with what VP8 does.
+    coded: Option<([&'static [u8]; 3], &'static [u8])>,
     pictures: u16,
 }
 
@@ -26,7 +98,22 @@ impl Sender {
         bed.transport(0, false, false);
         bed.transport(1, false, false);
         bed.produce_as(0, 1, layers(3)).expect("new");
-        Self { bed, encodings, pictures: 0 }
+        Self { bed, encodings, coded: None, pictures: 0 }
+    }
+
+    /// A sender of another codec than VP8, best first or the other way round.
+    fn coded(coded: &Coded, best_first: bool) -> Self {
+        let mut bed = Bed::new();
+        bed.transport(0, false, false);
+        bed.transport(1, false, false);
+        let codec =
+            CodecMapping { payload_type: 96, mapped_payload_type: 101, codec: coded.codec, clock_rate_hz: 90_000 };
+        bed.produce_as(0, 1, ProduceOptions { codecs: vec![codec], ..layers(3) }).expect("new");
+        let mut keys = coded.keys;
+        if !best_first {
+            keys.reverse();
+        }
+        Self { bed, encodings: [(None, 100); 3], coded: Some((keys, coded.other)), pictures: 0 }
     }
 
     fn reversed(mut encodings: [Encoding; 3]) -> Self {
@@ -46,6 +133,10 @@ impl Sender {
                     payload[4..7].copy_from_slice(&[0x9d, 0x01, 0x2a]);
                     payload[7..9].copy_from_slice(&width.to_le_bytes());
                     payload[9..11].copy_from_slice(&height.to_le_bytes());
+                }
+                if let Some((keys, other)) = self.coded {
+                    let begin = if key { keys[usize::from(encoding)] } else { other };
+                    payload[..begin.len()].copy_from_slice(begin);
                 }
                 let mut packet = packet(1_000 + u32::from(encoding), 96, self.pictures, &[], &payload);
                 packet[4..8].copy_from_slice(&(u32::from(self.pictures) * 4_500).to_be_bytes());
@@ -114,6 +205,23 @@ fn who_is_there_from_the_start_gets_the_largest_picture_too() {
     for (mut sender, best) in [(Sender::new(SIZES), 0), (Sender::reversed(SIZES), 2)] {
         sender.watch();
         assert_eq!(sender.play(5_000).last(), Some(&best));
+    }
+}
+
+#[test]
+fn sizes_are_read_of_h264_vp9_and_av1_too() {
+    for coded in [H264, VP9, AV1] {
+        for (best_first, best) in [(true, 0), (false, 2)] {
+            let mut sender = Sender::coded(&coded, best_first);
+            sender.watch();
+            assert_eq!(sender.play(5_000).last(), Some(&best), "{:?}", coded.codec);
+            assert_eq!(sender.told(), Some(CurrentLayer { encoding: best, spatial: 2 }), "{:?}", coded.codec);
+            let mut ranks = [(2, Some((1_280, 720))), (1, Some((640, 360))), (0, Some((320, 180)))];
+            if !best_first {
+                ranks.reverse();
+            }
+            assert_eq!(sender.ranks(), ranks, "{:?}", coded.codec);
+        }
     }
 }
 
