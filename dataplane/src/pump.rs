@@ -429,6 +429,7 @@ impl Pump {
             receive_overflows: traffic.receive_overflows,
             wakeups: traffic.wakeups,
             discards: totals.discards,
+            queue_waits: totals.queue_waits,
             routers: totals.routers,
             transports: totals.transports,
             producers: totals.producers,

@@ -9,7 +9,7 @@ use std::fmt;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
-use corecast_wire::Usage;
+use corecast_wire::{Usage, WAIT_BOUNDS_US};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -191,7 +191,13 @@ impl Snapshot {
             let sum_s = mean_us * counts.iter().sum::<u64>() as f64 / 1e6;
             Some((labels(&[("worker", index)]), (bounds.zip(counts).collect(), sum_s)))
         });
-        page.histograms("latency_seconds", "From the receipt of a batch to the completion of a send", latencies)
+        page.histograms("latency_seconds", "From the receipt of a batch to the completion of a send", latencies)?;
+        let waits = self.workers.iter().map(|(index, _, Usage { queue_waits, .. })| {
+            let bounds = WAIT_BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
+            let sum_s = queue_waits.sum_us as f64 / 1e6;
+            (labels(&[("worker", index)]), (bounds.zip(queue_waits.counts).collect(), sum_s))
+        });
+        page.histograms("queue_wait_seconds", "Wait of packets that had to wait for their turn, until they left", waits)
     }
 
     fn encode_objects(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -53,7 +53,7 @@ pub use rtp_parameters::{
 pub use score::{BEST_SCORE, Scores};
 pub use stats::{
     ConsumerStats, CoreTime, IncomingStats, Limit, Object, ObjectStats, OutgoingCause, OutgoingStats, ProducerStats,
-    RtpBytes, Silence, StatsPage, StreamStats, TransportStats, Usage, WebRtcStats,
+    RtpBytes, Silence, StatsPage, StreamStats, TransportStats, Usage, WAIT_BOUNDS_US, Waits, WebRtcStats,
 };
 pub use trace::{Decided, Decision};
 pub use webrtc::{

@@ -1,6 +1,7 @@
 //! Usage of a worker and counters of its objects. All counters count from the object's creation.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,30 @@ pub struct CoreTime {
     pub steal_ns: u64,
     /// All states together, the same clock.
     pub total_ns: u64,
+}
+
+/// Upper bounds of the buckets of [`Waits`], in microseconds. The last is as long as media waits at most.
+pub const WAIT_BOUNDS_US: [u64; 10] = [1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 300_000, 500_000];
+
+/// How long packets of media waited for their turn in the queues of their transports, since the worker started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waits {
+    /// Packets within each of [`WAIT_BOUNDS_US`] and not within the one before; those above all come last.
+    pub counts: [u64; WAIT_BOUNDS_US.len() + 1],
+    /// Sum of all, in microseconds.
+    pub sum_us: u64,
+}
+
+impl Waits {
+    /// Adds a packet that has waited for so long.
+    pub fn add(&mut self, wait: Duration) {
+        let us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+        let bucket = WAIT_BOUNDS_US.partition_point(|bound| *bound < us);
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count += 1;
+        }
+        self.sum_us = self.sum_us.saturating_add(us);
+    }
 }
 
 /// What a worker has used since it started.
@@ -57,6 +82,9 @@ pub struct Usage {
     /// Time from a batch's receipt to the completion of the send of each train made from it, in microseconds: an
     /// hdrhistogram in its V2 serialization, cumulative since start.
     pub latency_us: Vec<u8>,
+    /// Waits of the packets that have left after they had to wait: pictures that are paced, and what a new receiver is
+    /// sent of the time before it came.
+    pub queue_waits: Waits,
     /// Routers alive.
     pub routers: u32,
     /// Transports alive.
@@ -352,4 +380,18 @@ pub struct StatsPage {
     pub objects: Vec<ObjectStats>,
     /// Where the next page begins, if there is one.
     pub next: Option<Object>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_falls_into_the_first_bucket_that_holds_it() {
+        let mut waits = Waits::default();
+        for us in [0, 1_000, 1_001, 500_000, 500_001] {
+            waits.add(Duration::from_micros(us));
+        }
+        assert_eq!(waits, Waits { counts: [2, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1], sum_us: 1_002_002 });
+    }
 }

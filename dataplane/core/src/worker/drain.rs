@@ -27,7 +27,7 @@ impl Worker {
     /// round, which may wait for the outbox, brings no more.
     pub(super) fn drain(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
-        let Self { transports, consumers, history, discards, events, limited, .. } = self;
+        let Self { transports, consumers, history, discards, queue_waits, events, limited, .. } = self;
         let Some(transport) = transports.get_mut(key) else { return };
         let (_, Some(queue), exit) = transport.departure() else { return };
         let mut departure = Departure { exit, queue: None, now, abs_send_time, history, discards, events, outbox };
@@ -48,6 +48,7 @@ impl Worker {
             let (packets, why) = match sent {
                 Ok(()) => {
                     queue.pop(now, departure.payload_len(packet.slot));
+                    queue_waits.add(now.since(packet.since));
                     consumer.dequeued(1);
                     continue;
                 }

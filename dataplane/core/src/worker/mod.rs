@@ -47,7 +47,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
 use corecast_wire::{
-    ConsumerId, Discard, Discards, Event, IceProtocol, ProducerId, Record, RouterId, RtpObserverId, TransportId,
+    ConsumerId, Discard, Discards, Event, IceProtocol, ProducerId, Record, RouterId, RtpObserverId, TransportId, Waits,
 };
 
 use crate::config::Config;
@@ -86,6 +86,8 @@ pub(crate) enum Owner {
 pub struct Totals {
     /// Everything that was discarded, by reason.
     pub discards: Discards,
+    /// How long packets waited in the queues of their transports before they left.
+    pub queue_waits: Waits,
     /// Routers alive.
     pub routers: u32,
     /// Transports alive.
@@ -157,6 +159,7 @@ pub struct Worker {
     events: VecDeque<Event>,
     endpoint_ops: VecDeque<EndpointOp>,
     discards: Discards,
+    queue_waits: Waits,
     /// Scratch: an opened RTCP packet; sequence numbers to ask for.
     rtcp: Box<[u8]>,
     nack: Vec<u16>,
@@ -214,6 +217,7 @@ impl Worker {
             events: VecDeque::new(),
             endpoint_ops: VecDeque::new(),
             discards: Discards::default(),
+            queue_waits: Waits::default(),
             rtcp: vec![0; MAX_RTCP_BYTES].into_boxed_slice(),
             nack: Vec::new(),
             config,
@@ -351,6 +355,7 @@ impl Worker {
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         Totals {
             discards: self.discards.clone(),
+            queue_waits: self.queue_waits,
             routers: count(self.routers.len()),
             transports: count(self.transports.len()),
             producers: count(self.producers.len()),

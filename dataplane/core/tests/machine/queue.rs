@@ -7,7 +7,7 @@ use corecast_core::Instant;
 use corecast_core::rtp::RtpView;
 use corecast_wire::{
     Command, ConsumeOptions, ConsumerExtension, ConsumerId, EncodingMapping, HeaderExtension, ProduceOptions,
-    ProducerId, TransportId,
+    ProducerId, TransportId, WAIT_BOUNDS_US,
 };
 
 use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, packet, path, receiver, remote, rtp, video};
@@ -67,10 +67,18 @@ fn it_leaves_at_a_pace_and_what_comes_meanwhile_follows_in_order() {
     // 100 packets in 150 ms at least, three times as fast: two a millisecond.
     assert!((30..=60).contains(&within(20)), "{} within 20 ms", within(20));
     assert_eq!(within(70), 101);
+    let waits = bed.worker.totals().queue_waits;
+    let within_ms = |ms: u64| {
+        let counts = waits.counts.iter().zip(WAIT_BOUNDS_US).filter(|(_, us)| *us <= ms * 1_000);
+        counts.map(|(count, _)| count).sum::<u64>()
+    };
+    assert_eq!((within_ms(1), within_ms(100)), (within(1) as u64, 101), "{waits:?}");
+    assert!((1_000_000..4_000_000).contains(&waits.sum_us), "two a millisecond wait 25 ms on average: {waits:?}");
     // Nothing is limited when nothing waits.
     arrive(&mut bed, 102);
     let now = bed.now;
     assert_eq!(leaves(&mut bed, now), [(21, 111, now)]);
+    assert_eq!(bed.worker.totals().queue_waits, waits, "it has not waited");
 }
 
 #[test]
