@@ -4,6 +4,7 @@
 mod documents;
 mod drain;
 mod ends;
+mod metrics;
 mod operators;
 mod people;
 mod receiver;
