@@ -1,18 +1,20 @@
-//! The distribution of latency as a picture.
+//! Latency as a picture: how it is distributed, and below that how late the latest are.
 
+mod percentiles;
+pub(crate) mod theme;
+
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use plotters::coord::combinators::{BindKeyPoints as _, IntoLogRange as _, LogCoord, WithKeyPoints};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-const SIZE: (u32, u32) = (960, 520);
-pub(crate) const FONT: &str = "sans-serif";
-pub(crate) const INK: RGBColor = RGBColor(0x22, 0x2b, 0x38);
-pub(crate) const FAINT: RGBColor = RGBColor(0xd5, 0xda, 0xe1);
-const COLORS: [RGBColor; 2] = [RGBColor(0x1f, 0x6f, 0xd6), RGBColor(0xe0, 0x7a, 0x1f)];
+use self::theme::{Area, COLORS, FAINT, FONT, INK, LABEL, PAPER, failed};
+
+const HEIGHT: u32 = 920;
 /// Bars per factor of ten.
 const BARS_PER_DECADE: f64 = 16.0;
 /// Percentiles, and on which side of its line each is named: the last two are often close together.
@@ -72,9 +74,9 @@ fn label(ns: &f64) -> String {
     }
 }
 
-/// Ticks at 1, 2 and 5 times each power of ten.
-fn x_range(first: i32, last: i32) -> WithKeyPoints<LogCoord<f64>> {
-    let (from, to) = (start_of(first - 1), start_of(last + 3));
+/// Times on a logarithmic axis, with ticks at 1, 2 and 5 times each power of ten.
+fn times(range: RangeInclusive<f64>) -> WithKeyPoints<LogCoord<f64>> {
+    let (from, to) = range.into_inner();
     let decades = from.log10().floor() as i32..=to.log10().ceil() as i32;
     let ticks = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(decade)));
     (from..to).log_scale().with_key_points(ticks.filter(|tick| (from..=to).contains(tick)).collect())
@@ -93,28 +95,26 @@ fn legend(series: &Series<'_>) -> String {
 /// # Errors
 /// Nothing was measured, or the file cannot be written.
 pub fn draw(path: &Path, title: &str, series: &[Series<'_>]) -> anyhow::Result<()> {
-    // The backend writes when it is dropped and would hide that it cannot: try first.
-    std::fs::write(path, []).context("cannot be written")?;
-    let mut svg = String::new();
-    draw_to(&mut svg, title, series)?;
-    Ok(std::fs::write(path, svg)?)
+    theme::write(path, HEIGHT, |root| charts(root, title, series))
 }
 
-fn draw_to(svg: &mut String, title: &str, series: &[Series<'_>]) -> anyhow::Result<()> {
+fn charts(root: &Area<'_>, title: &str, series: &[Series<'_>]) -> anyhow::Result<()> {
+    let below = theme::heading(root, "Forwarding latency", title)?;
+    let (upper, lower) = below.split_vertically((HEIGHT - theme::HEADING) / 2);
+    distribution(&upper, series)?;
+    percentiles::draw(&lower, series)
+}
+
+fn distribution(area: &Area<'_>, series: &[Series<'_>]) -> anyhow::Result<()> {
     let all: Vec<_> = series.iter().map(|series| bars(series.latency)).collect();
     let first = all.iter().flatten().map(|bar| bar.0).min().context("nothing was measured")?;
     let last = all.iter().flatten().map(|bar| bar.0).max().context("nothing was measured")?;
     let highest = all.iter().flatten().map(|bar| bar.1).fold(0.0, f64::max);
-    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    let failed = |error: &dyn std::fmt::Display| anyhow!("cannot be drawn: {error}");
-    root.fill(&WHITE).map_err(|error| failed(&error))?;
-    let mut chart = ChartBuilder::on(&root)
-        .caption("Forwarding latency", (FONT, 22).into_font().color(&INK))
-        .margin(16)
-        .margin_top(8)
-        .x_label_area_size(44)
-        .y_label_area_size(56)
-        .build_cartesian_2d(x_range(first, last), 0.0..highest * 1.35)
+    let mut chart = ChartBuilder::on(area)
+        .margin(14)
+        .x_label_area_size(52)
+        .y_label_area_size(76)
+        .build_cartesian_2d(times(start_of(first - 1)..=start_of(last + 3)), 0.0..highest * 1.45)
         .map_err(|error| failed(&error))?;
     chart
         .configure_mesh()
@@ -122,12 +122,12 @@ fn draw_to(svg: &mut String, title: &str, series: &[Series<'_>]) -> anyhow::Resu
         .light_line_style(TRANSPARENT)
         .bold_line_style(FAINT)
         .axis_style(INK)
-        .label_style((FONT, 14).into_font().color(&INK))
+        .label_style((FONT, LABEL).into_font().color(&INK))
         .x_labels(12)
         .x_label_formatter(&label)
         .y_label_formatter(&|percent| format!("{percent:.0} %"))
-        .x_desc(title)
-        .y_desc("packets")
+        .x_desc("latency")
+        .y_desc("share of the packets")
         .draw()
         .map_err(|error| failed(&error))?;
     for ((series, bars), color) in series.iter().zip(&all).zip(COLORS) {
@@ -138,13 +138,13 @@ fn draw_to(svg: &mut String, title: &str, series: &[Series<'_>]) -> anyhow::Resu
             )
             .map_err(|error| failed(&error))?
             .label(legend(series))
-            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], color.mix(0.6).filled()));
+            .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 14, y + 5)], color.filled()));
     }
     for (row, (series, color)) in series.iter().zip(COLORS).enumerate() {
-        let top = highest * (1.12 - 0.06 * row as f64);
+        let top = highest * (1.15 - 0.08 * row as f64);
         for (quantile, name, side) in MARKS {
             let ns = series.latency.value_at_quantile(quantile) as f64;
-            let style = (FONT, 13).into_font().color(&color).pos(Pos::new(side, VPos::Top));
+            let style = (FONT, LABEL).into_font().color(&color).pos(Pos::new(side, VPos::Top));
             chart
                 .draw_series([PathElement::new([(ns, 0.0), (ns, top)], color.mix(0.8).stroke_width(1))])
                 .map_err(|error| failed(&error))?;
@@ -154,12 +154,11 @@ fn draw_to(svg: &mut String, title: &str, series: &[Series<'_>]) -> anyhow::Resu
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperLeft)
-        .label_font((FONT, 15).into_font().color(&INK))
-        .background_style(WHITE.mix(0.8))
+        .label_font((FONT, LABEL).into_font().color(&INK))
+        .background_style(PAPER.mix(0.8))
         .border_style(FAINT)
         .draw()
-        .map_err(|error| failed(&error))?;
-    root.present().map_err(|error| failed(&error))
+        .map_err(|error| failed(&error))
 }
 
 /// The upper edge of the bars, as points from left to right.
@@ -178,17 +177,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bars_hold_everything_and_a_picture_names_the_percentiles() {
+    fn bars_hold_everything_and_a_picture_names_axes_and_percentiles() {
         let mut latency = Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("histogram");
         for index in 0..10_000_u64 {
             latency.record(100_000 + index * 300).expect("in range");
         }
         let total: f64 = bars(&latency).iter().map(|bar| bar.1).sum();
         assert!((total - 100.0).abs() < 1e-6);
-        let mut svg = String::new();
-        draw_to(&mut svg, "title", &[Series { name: "corecast", latency: &latency }]).expect("draws");
-        for text in ["title", "corecast", "p50 1.60 ms", "p99.9 3.10 ms"] {
+        let series = [Series { name: "corecast", latency: &latency }];
+        let svg = theme::svg(HEIGHT, |root| charts(root, "title", &series)).expect("draws");
+        for text in
+            ["title", "corecast", "p50 1.60 ms", "p99.9 3.10 ms", "share of the packets", "99.9 %", "percentile"]
+        {
             assert!(svg.contains(text), "{text} is missing");
         }
+        let nothing = Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("histogram");
+        let series = [Series { name: "corecast", latency: &nothing }];
+        assert!(theme::svg(HEIGHT, |root| charts(root, "title", &series)).is_err());
     }
 }

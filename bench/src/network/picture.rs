@@ -2,25 +2,15 @@
 
 use std::path::Path;
 
-use anyhow::anyhow;
 use plotters::prelude::*;
 
 use super::cases::{Case, FlowKind};
 use super::trace::{BIN_US, Bin, Trace};
-use crate::plot::{FAINT, FONT, INK};
+use crate::plot::theme::{self, Area, COLORS, FAINT, FONT, GREY, INK, LABEL, PAPER, failed};
 
-const SIZE: (u32, u32) = (960, 560);
-/// Pixels of the upper part.
-const UPPER: i32 = 360;
-const COLORS: [RGBColor; 5] = [
-    RGBColor(0x1f, 0x6f, 0xd6),
-    RGBColor(0xe0, 0x7a, 0x1f),
-    RGBColor(0x2a, 0x9d, 0x5c),
-    RGBColor(0x9b, 0x4d, 0xca),
-    RGBColor(0xc2, 0x3b, 0x4e),
-];
-/// TCP, and the second direction's capacity.
-const GREY: RGBColor = RGBColor(0x8a, 0x93, 0xa0);
+const HEIGHT: u32 = 700;
+/// Pixels of the upper chart.
+const UPPER: u32 = 400;
 /// Bins over which a rate is shown.
 const RATE_BINS: usize = 5;
 
@@ -29,23 +19,15 @@ const RATE_BINS: usize = 5;
 /// # Errors
 /// The file cannot be written.
 pub(super) fn draw(path: &Path, case: &Case, trace: &Trace) -> anyhow::Result<()> {
-    let mut svg = String::new();
-    {
-        let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        root.fill(&WHITE).map_err(|error| failed(&error))?;
-        let (upper, lower) = root.split_vertically(UPPER);
+    theme::write(path, HEIGHT, |root| {
+        // One of the cases is ours, and has a word for a name.
+        let of = if case.name.starts_with(|first: char| first.is_ascii_digit()) { "RFC 8867, " } else { "" };
+        let below = theme::heading(root, &format!("{of}{}", case.name), case.title)?;
+        let (upper, lower) = below.split_vertically(UPPER);
         rates(&upper, case, &trace.bins)?;
-        waits(&lower, case, &trace.bins)?;
-        root.present().map_err(|error| failed(&error))?;
-    }
-    Ok(std::fs::write(path, svg)?)
+        waits(&lower, case, &trace.bins)
+    })
 }
-
-fn failed(error: &dyn std::fmt::Display) -> anyhow::Error {
-    anyhow!("cannot be drawn: {error}")
-}
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 fn seconds(index: usize) -> f64 {
     index as f64 * BIN_US as f64 / 1e6
@@ -55,11 +37,10 @@ fn rates(area: &Area<'_>, case: &Case, bins: &[Bin]) -> anyhow::Result<()> {
     let ways = if case.flows.iter().any(|flow| flow.direction == 1) { 2 } else { 1 };
     let most = bins.iter().flat_map(|bin| &bin.capacity_bps[..ways]).fold(0.0_f64, |most, bps| most.max(*bps)) / 1e6;
     let mut chart = ChartBuilder::on(area)
-        .caption(format!("{}: {}", case.name, case.title), (FONT, 20).into_font().color(&INK))
         .margin(12)
         .margin_right(28)
-        .x_label_area_size(22)
-        .y_label_area_size(64)
+        .x_label_area_size(52)
+        .y_label_area_size(76)
         .build_cartesian_2d(0.0..case.seconds, 0.0..most * 1.4)
         .map_err(|error| failed(&error))?;
     chart
@@ -68,8 +49,9 @@ fn rates(area: &Area<'_>, case: &Case, bins: &[Bin]) -> anyhow::Result<()> {
         .light_line_style(TRANSPARENT)
         .bold_line_style(FAINT)
         .axis_style(INK)
-        .label_style((FONT, 13).into_font().color(&INK))
-        .y_desc("Mbit/s")
+        .label_style((FONT, LABEL).into_font().color(&INK))
+        .x_desc("seconds")
+        .y_desc("rate, Mbit/s")
         .draw()
         .map_err(|error| failed(&error))?;
     for way in 0..ways {
@@ -101,8 +83,8 @@ fn rates(area: &Area<'_>, case: &Case, bins: &[Bin]) -> anyhow::Result<()> {
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperRight)
-        .label_font((FONT, 12).into_font().color(&INK))
-        .background_style(WHITE.mix(0.8))
+        .label_font((FONT, LABEL).into_font().color(&INK))
+        .background_style(PAPER.mix(0.8))
         .border_style(FAINT)
         .draw()
         .map_err(|error| failed(&error))
@@ -117,8 +99,8 @@ fn waits(area: &Area<'_>, case: &Case, bins: &[Bin]) -> anyhow::Result<()> {
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .margin_right(28)
-        .x_label_area_size(36)
-        .y_label_area_size(64)
+        .x_label_area_size(52)
+        .y_label_area_size(76)
         .build_cartesian_2d(0.0..case.seconds, 0.0..most * 1.1)
         .map_err(|error| failed(&error))?;
     chart
@@ -127,9 +109,9 @@ fn waits(area: &Area<'_>, case: &Case, bins: &[Bin]) -> anyhow::Result<()> {
         .light_line_style(TRANSPARENT)
         .bold_line_style(FAINT)
         .axis_style(INK)
-        .label_style((FONT, 13).into_font().color(&INK))
+        .label_style((FONT, LABEL).into_font().color(&INK))
         .x_desc("seconds")
-        .y_desc("queue, ms")
+        .y_desc("wait in the queue, ms")
         .y_labels(5)
         .draw()
         .map_err(|error| failed(&error))?;

@@ -2,38 +2,30 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::samples::{FIGURES, Figure, Sample};
-use crate::plot::{FAINT, FONT, INK};
+use crate::plot::theme::{self, Area, COLORS, FAINT, FONT, INK, LABEL, failed};
 
-const SIZE: (u32, u32) = (960, 1_080);
-const COLOR: RGBColor = RGBColor(0x1f, 0x6f, 0xd6);
+const HEIGHT: u32 = 1_200;
 
 /// Draws the figures over time.
 ///
 /// # Errors
 /// There are no samples, or the file cannot be written.
 pub(super) fn draw(path: &Path, title: &str, samples: &[Sample]) -> anyhow::Result<()> {
-    // The backend writes when it is dropped and would hide that it cannot: try first.
-    std::fs::write(path, []).context("cannot be written")?;
-    let mut svg = String::new();
-    draw_to(&mut svg, title, samples)?;
-    Ok(std::fs::write(path, svg)?)
+    theme::write(path, HEIGHT, |root| charts(root, title, samples))
 }
 
-fn draw_to(svg: &mut String, title: &str, samples: &[Sample]) -> anyhow::Result<()> {
+fn charts(root: &Area<'_>, title: &str, samples: &[Sample]) -> anyhow::Result<()> {
     let last = samples.last().context("nothing was measured")?.at_s;
-    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    let failed = |error: &dyn std::fmt::Display| anyhow!("cannot be drawn: {error}");
-    root.fill(&WHITE).map_err(|error| failed(&error))?;
-    let root = root.titled(&format!("What the server held: {title}"), (FONT, 22)).map_err(|error| failed(&error))?;
+    let root = theme::heading(root, "What the server held", title)?;
     for (figure, area) in FIGURES.iter().zip(root.split_evenly((FIGURES.len(), 1))) {
         chart(&area, figure, samples, last).map_err(|error| failed(&error))?;
     }
-    root.present().map_err(|error| failed(&error))
+    Ok(())
 }
 
 fn chart<B: DrawingBackend>(
@@ -47,8 +39,8 @@ fn chart<B: DrawingBackend>(
     let highest = samples.iter().map(figure.of).fold(1.0, f64::max);
     let mut chart = ChartBuilder::on(area)
         .margin(8)
-        .x_label_area_size(40)
-        .y_label_area_size(72)
+        .x_label_area_size(48)
+        .y_label_area_size(84)
         .build_cartesian_2d(0.0..last / unit_s, 0.0..highest * 1.15)?;
     let name =
         if figure.unit.is_empty() { figure.name.to_owned() } else { format!("{}, {}", figure.name, figure.unit) };
@@ -58,13 +50,13 @@ fn chart<B: DrawingBackend>(
         .light_line_style(TRANSPARENT)
         .bold_line_style(FAINT)
         .axis_style(INK)
-        .label_style((FONT, 14).into_font().color(&INK))
+        .label_style((FONT, LABEL).into_font().color(&INK))
         .y_labels(5)
         .y_label_formatter(&|value| format!("{value:.0}"))
         .x_desc(unit)
         .y_desc(name)
         .draw()?;
-    chart.draw_series(LineSeries::new(points, COLOR.stroke_width(2)))?;
+    chart.draw_series(LineSeries::new(points, COLORS[0].stroke_width(2)))?;
     Ok(())
 }
 
@@ -76,8 +68,8 @@ mod tests {
     fn a_picture_names_all_figures() {
         let sample =
             Sample { at_s: 60.0, memory_mb: 50.0, descriptors: 70.0, threads: 9.0, objects: 80.0, timers: 400.0 };
-        let mut svg = String::new();
-        draw_to(&mut svg, "title", &[Sample { at_s: 0.0, ..sample }, sample]).expect("draws");
+        let samples = [Sample { at_s: 0.0, ..sample }, sample];
+        let svg = theme::svg(HEIGHT, |root| charts(root, "title", &samples)).expect("draws");
         for text in ["title", "memory, MB", "descriptors", "threads", "objects", "timers", "minutes"] {
             assert!(svg.contains(text), "{text} is missing");
         }

@@ -2,16 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::Step;
-use crate::plot::{FAINT, FONT, INK};
+use crate::plot::theme::{self, Area, COLORS, FAINT, FONT, INK, LABEL, LINE, failed};
 
-const SIZE: (u32, u32) = (960, 640);
-const GOODPUT: RGBColor = RGBColor(0x1f, 0x6f, 0xd6);
-const LATENCY: RGBColor = RGBColor(0xe0, 0x7a, 0x1f);
+const HEIGHT: u32 = 760;
 /// Part of the width by which the axes go on behind the last step.
 const MARGIN: f64 = 1.08;
 
@@ -30,38 +28,32 @@ struct Chart<'a> {
 /// # Errors
 /// There are no steps, or the file cannot be written.
 pub(super) fn draw(path: &Path, title: &str, steps: &[Step]) -> anyhow::Result<()> {
-    std::fs::write(path, []).context("cannot be written")?;
-    let mut svg = String::new();
-    draw_to(&mut svg, title, steps)?;
-    Ok(std::fs::write(path, svg)?)
+    theme::write(path, HEIGHT, |root| charts(root, title, steps))
 }
 
-fn draw_to(svg: &mut String, title: &str, steps: &[Step]) -> anyhow::Result<()> {
+fn charts(root: &Area<'_>, title: &str, steps: &[Step]) -> anyhow::Result<()> {
     let mut steps = steps.to_vec();
     steps.sort_by(|one, other| one.offered_ratio.total_cmp(&other.offered_ratio));
     let last = steps.last().context("nothing was measured")?.offered_ratio;
     let points = |figure: &dyn Fn(&Step) -> f64| steps.iter().map(|step| (step.offered_ratio, figure(step))).collect();
     let goodput = Chart {
-        caption: &format!("Goodput: {title}"),
+        caption: "What left",
         unit: "times the capacity",
-        color: GOODPUT,
+        color: COLORS[0],
         points: points(&|step| step.goodput_ratio),
         best: vec![(0.0, 0.0), (1.0, 1.0), (last * MARGIN, 1.0)],
     };
     let latency = Chart {
         caption: "Latency of what left, 99th percentile",
-        unit: "ms",
-        color: LATENCY,
+        unit: "latency, ms",
+        color: COLORS[1],
         points: points(&|step| step.p99_us / 1e3),
         best: Vec::new(),
     };
-    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    let failed = |error: &dyn std::fmt::Display| anyhow!("cannot be drawn: {error}");
-    root.fill(&WHITE).map_err(|error| failed(&error))?;
-    let (upper, lower) = root.split_vertically(SIZE.1 / 2);
-    goodput.draw(&upper, last, "").map_err(|error| failed(&error))?;
-    latency.draw(&lower, last, "offered, in times of the capacity").map_err(|error| failed(&error))?;
-    root.present().map_err(|error| failed(&error))
+    let below = theme::heading(root, "Overload", title)?;
+    let (upper, lower) = below.split_vertically((HEIGHT - theme::HEADING) / 2);
+    goodput.draw(&upper, last).map_err(|error| failed(&error))?;
+    latency.draw(&lower, last).map_err(|error| failed(&error))
 }
 
 impl Chart<'_> {
@@ -69,24 +61,23 @@ impl Chart<'_> {
         &self,
         area: &DrawingArea<B, Shift>,
         last: f64,
-        x_desc: &str,
     ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
         let highest = self.points.iter().chain(&self.best).map(|point| point.1).fold(0.0, f64::max).max(1e-9);
         let mut chart = ChartBuilder::on(area)
-            .caption(self.caption, (FONT, 20).into_font().color(&INK))
+            .caption(self.caption, (FONT, LINE).into_font().color(&INK))
             .margin(14)
-            .x_label_area_size(if x_desc.is_empty() { 26 } else { 46 })
-            .y_label_area_size(60)
+            .x_label_area_size(52)
+            .y_label_area_size(76)
             .build_cartesian_2d(0.0..last * MARGIN, 0.0..highest * 1.2)?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .bold_line_style(FAINT)
             .axis_style(INK)
-            .label_style((FONT, 14).into_font().color(&INK))
+            .label_style((FONT, LABEL).into_font().color(&INK))
             .x_labels(12)
             .y_labels(6)
-            .x_desc(x_desc)
+            .x_desc("offered, in times of the capacity")
             .y_desc(self.unit)
             .draw()?;
         chart.draw_series([PathElement::new(self.best.clone(), INK.mix(0.35).stroke_width(1))])?;
@@ -110,12 +101,12 @@ mod tests {
             recovery_ms: None,
             lost_control: 0,
         };
-        let mut svg = String::new();
-        draw_to(&mut svg, "three steps", &[step(2.0), step(0.5), step(1.0)]).expect("draws");
-        for text in ["Goodput", "99th percentile", "three steps"] {
+        let drawn = |steps: &[Step]| theme::svg(HEIGHT, |root| charts(root, "three steps", steps));
+        let svg = drawn(&[step(2.0), step(0.5), step(1.0)]).expect("draws");
+        for text in ["What left", "99th percentile", "three steps", "latency, ms", "offered"] {
             assert!(svg.contains(text), "{text} is missing");
         }
         assert_eq!(svg.matches("<circle").count(), 6);
-        assert!(draw_to(&mut String::new(), "none", &[]).is_err());
+        assert!(drawn(&[]).is_err());
     }
 }
