@@ -400,6 +400,11 @@ impl Generator {
         self.ends.publishers.iter().map(|publisher| Arc::clone(publisher.socket())).collect()
     }
 
+    /// See [`Subscribers::expect_shedding`].
+    pub const fn expect_shedding(&mut self) {
+        self.ends.subscribers.expect_shedding();
+    }
+
     /// See [`Subscribers::expect_gaps_closed`].
     pub const fn expect_gaps_closed(&mut self) {
         self.ends.subscribers.expect_gaps_closed();

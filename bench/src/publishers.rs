@@ -43,6 +43,8 @@ pub struct Publisher {
     first_sequence: u16,
     index: u64,
     sent_ns: Box<[u64]>,
+    /// RTP timestamps of the same packets.
+    timestamps: Box<[u32]>,
     planned: Vec<Planned>,
     plain: Vec<u8>,
     packets: Vec<Vec<u8>>,
@@ -99,6 +101,7 @@ impl Publisher {
             first_sequence: number.wrapping_mul(257) % 0x4000,
             index: 0,
             sent_ns: vec![0; REMEMBERED].into_boxed_slice(),
+            timestamps: vec![0; REMEMBERED].into_boxed_slice(),
             planned: Vec::new(),
             plain: Vec::new(),
             packets: Vec::new(),
@@ -209,6 +212,12 @@ impl Publisher {
         self.sent_ns[usize::from(sequence) % REMEMBERED]
     }
 
+    /// RTP timestamp of the packet with this sequence number (as it was sent).
+    #[must_use]
+    pub fn timestamp(&self, sequence: u16) -> u32 {
+        self.timestamps[usize::from(sequence) % REMEMBERED]
+    }
+
     /// Sequence number of packet `index`.
     #[must_use]
     pub const fn sequence(&self, index: u64) -> u16 {
@@ -263,6 +272,7 @@ impl Publisher {
                 Some(srtp) => out.extend_from_slice(&srtp.encrypt_rtp(&self.plain).context("publisher's SRTP")?),
             }
             self.sent_ns[usize::from(sequence) % REMEMBERED] = stamp.sent_ns;
+            self.timestamps[usize::from(sequence) % REMEMBERED] = timestamp;
             self.index += 1;
             self.octets += planned.payload_len as u64;
         }

@@ -104,6 +104,7 @@ pub struct Subscribers {
     gro: bool,
     wall_offset_ns: Option<u64>,
     renumbered: bool,
+    sheds: bool,
     settling: bool,
     latency: Histogram<u64>,
     sound_latency: Histogram<u64>,
@@ -140,6 +141,7 @@ impl Subscribers {
             gro,
             wall_offset_ns: None,
             renumbered: false,
+            sheds: false,
             settling: false,
             sound_latency: latency.clone(),
             latency_of: Vec::new(),
@@ -181,6 +183,13 @@ impl Subscribers {
     /// packet it is: latency begins when the packet's frame was due, as its timestamp says.
     pub const fn expect_gaps_closed(&mut self) {
         self.renumbered = true;
+    }
+
+    /// From now on the server may leave out pictures for which it is late, up to the next key frame, and close the gap.
+    /// A packet whose timestamp is not that of the packet that its number says tells of that; it is opened, and the
+    /// numbers that follow are taken from there.
+    pub const fn expect_shedding(&mut self) {
+        self.sheds = true;
     }
 
     /// Whether media is opened and neither compared nor counted: until each subscriber gets the encoding that it will
@@ -330,10 +339,11 @@ impl Subscribers {
             }
             let now_ns = clock.now_ns();
             let (latency, arrivals, renumbered) = (&mut self.latency, &mut self.arrivals, self.renumbered);
-            let settling = self.settling;
+            let (settling, sheds) = (self.settling, self.sheds);
             let sound_latency = &mut self.sound_latency;
             let group = number.checked_rem(self.latency_of.len()).and_then(|group| self.latency_of.get_mut(group));
-            let mut tally = Tally { latency, sound_latency, group, arrivals, publishers, renumbered, settling, now_ns };
+            let mut tally =
+                Tally { latency, sound_latency, group, arrivals, publishers, renumbered, sheds, settling, now_ns };
             for index in 0..filled {
                 let datagram = self.batch.datagram(index);
                 let stamp_ns =
@@ -356,6 +366,7 @@ struct Tally<'a> {
     arrivals: &'a mut Arrivals,
     publishers: &'a [Publisher],
     renumbered: bool,
+    sheds: bool,
     settling: bool,
     now_ns: u64,
 }
@@ -438,15 +449,18 @@ impl Subscriber {
         let stream = &mut self.streams[number];
         let number = stream.promised.publisher;
         let publisher = &tally.publishers[number];
+        let timestamp = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        let is_its = |offset| !tally.sheds || publisher.timestamp(sequence.wrapping_sub(offset)) == timestamp;
         let offset = match stream.offset {
-            Some(offset) if !stream.received.is_multiple_of(SAMPLE) => offset,
+            Some(offset) if !stream.received.is_multiple_of(SAMPLE) && is_its(offset) => offset,
             known => {
                 let stamp = open(&mut self.srtp, packet, stream.promised)
                     .with_context(|| format!("SSRC {ssrc:#x}, sequence number {sequence}"))?;
                 ensure!(usize::from(stamp.publisher) == number, "a packet of publisher {}", stamp.publisher);
                 let sent_as = publisher.sequence(stamp.index);
                 let offset = sequence.wrapping_sub(sent_as);
-                if known.is_some_and(|known| known != offset) || publisher.sent_ns(sent_as) != stamp.sent_ns {
+                let is_moved = !tally.sheds && known.is_some_and(|known| known != offset);
+                if is_moved || publisher.sent_ns(sent_as) != stamp.sent_ns {
                     bail!("SSRC {ssrc:#x}: sequence number {sequence} holds what was sent as {sent_as}");
                 }
                 tally.arrivals.compared += 1;
@@ -519,6 +533,50 @@ fn open(srtp: &mut Option<Context>, packet: &[u8], promised: Promised) -> anyhow
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::{Payload, Profile, Source};
+
+    /// Frames of ten packets of publisher 0, of which the subscriber gets those that `is_sent` names, under numbers
+    /// without a gap.
+    fn forward(subscribers: &mut Subscribers, is_sent: impl Fn(u32) -> bool) -> anyhow::Result<()> {
+        let relay = UdpSocket::bind("127.0.0.1:0")?;
+        let source = Source::new(Profile::Frame, Payload::Fixed(200), 300, 0, 1);
+        let mut publisher = Publisher::new(0, source, None, (Ipv4Addr::LOCALHOST, 0).into())?;
+        publisher.connect(relay.local_addr()?)?;
+        let clock = Clock::default();
+        let (mut number, to) = (500_u16, subscribers.local_addresses()?[0]);
+        for frame in 0..12 {
+            let due_ns = publisher.next_ns();
+            publisher.send_due(due_ns, &clock)?;
+            for _ in 0..10 {
+                let mut packet = [0; 400];
+                let length = relay.recv(&mut packet)?;
+                packet[2..4].copy_from_slice(&number.to_be_bytes());
+                if is_sent(frame) {
+                    relay.send_to(&packet[..length], to)?;
+                    number += 1;
+                }
+            }
+        }
+        (0..4).try_for_each(|_| subscribers.poll(1, &clock, std::slice::from_ref(&publisher)))
+    }
+
+    #[test]
+    fn a_gap_that_was_closed_is_seen_at_once_and_is_an_error_unless_the_server_may_shed() {
+        let made = || {
+            let mut subscribers = Subscribers::new(vec![None], false, Ipv4Addr::LOCALHOST).expect("a socket");
+            let (ssrc, payload_type) = (packet::FIRST_SSRC, packet::PAYLOAD_TYPE);
+            subscribers.promise(vec![vec![Promised { publisher: 0, ssrc, payload_type }]]);
+            subscribers
+        };
+        let mut shedding = made();
+        shedding.expect_shedding();
+        forward(&mut shedding, |frame| frame != 2 && frame != 3).expect("all is in order");
+        let arrivals = shedding.arrivals();
+        assert_eq!((arrivals.packets, arrivals.compared), (100, 3), "the first, the first behind the gap, one in 64");
+        let mut strict = made();
+        let error = forward(&mut strict, |frame| frame != 2 && frame != 3).expect_err("a gap");
+        assert!(format!("{error:#}").contains("holds what was sent as"), "{error:#}");
+    }
 
     #[test]
     fn repeated_and_late_packets_are_told_apart() {
