@@ -8,10 +8,11 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use corecast_wire::{Coalesce, Io};
+use reqwest::Url;
 use serde_json::json;
 
 use crate::calls::launch::Launched;
-use crate::cpu;
+use crate::{cpu, site};
 
 /// What is measured.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,12 +29,16 @@ pub struct BrowsersArgs {
     /// Folder with times.mjs, and its packages in `node_modules` (`tests/run setup`)
     #[arg(long, value_name = "DIR", default_value = "tests/mediasoup")]
     modules: PathBuf,
-    /// Measure the server that runs at this address (http://…); otherwise one is started from the binary beside this
-    #[arg(long, value_name = "URL")]
-    target: Option<String>,
+    /// Measure the server that runs at this address (http://… or https://…); otherwise one is started from the binary
+    /// beside this
+    #[arg(long, value_name = "URL", value_parser = site::url)]
+    target: Option<Url>,
+    /// Let the browsers trust whatever certificate the server shows
+    #[arg(long, requires = "target")]
+    insecure: bool,
     /// Time the page of this server too (http://…), in turn with ours: that of an earlier build, say
-    #[arg(long, value_name = "URL")]
-    beside: Option<String>,
+    #[arg(long, value_name = "URL", value_parser = site::url)]
+    beside: Option<Url>,
 }
 
 /// Runs the subcommand: a line of JSON for each thing.
@@ -49,10 +54,14 @@ pub fn run(args: &BrowsersArgs) -> anyhow::Result<()> {
             Some(Launched::start_with(cpu::last_core()?, Io::Auto, Coalesce::Auto, &more)?)
         }
     };
-    let url = args.target.as_deref().or_else(|| launched.as_ref().map(Launched::url)).context("a server")?;
-    let BrowsersArgs { publishers, rounds, switches, beside, .. } = args;
-    let wanted =
-        json!({ "publishers": publishers, "rounds": rounds, "switches": switches, "beside": beside }).to_string();
+    let named = args.target.as_ref().map(|url| url.as_str().trim_end_matches('/'));
+    let url = named.or_else(|| launched.as_ref().map(|of| of.site().base())).context("a server")?;
+    let BrowsersArgs { publishers, rounds, switches, insecure, .. } = args;
+    let beside = args.beside.as_ref().map(|url| url.as_str().trim_end_matches('/'));
+    let wanted = json!({
+        "publishers": publishers, "rounds": rounds, "switches": switches, "beside": beside, "insecure": insecure,
+    })
+    .to_string();
     let mut node = Command::new("node");
     node.args(["times.mjs", url, &wanted]).current_dir(&args.modules);
     let status = node.status().with_context(|| format!("node in {}", args.modules.display()))?;

@@ -104,9 +104,9 @@ pub fn run(args: &CrowdArgs) -> anyhow::Result<()> {
     let more = [("--limits-connections", CONNECTIONS), ("--isolation", "process")];
     let launched = Launched::start_with(core, args.io, Coalesce::Auto, &more)?;
     cpu::pin(GENERATOR_CORE)?;
-    let mut server = Server::reach(launched.url())?;
+    let mut server = Server::reach(launched.site())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let common = Common::new(launched.url().parse()?, "", Arc::new(Identity::new()?), SrtpCryptoSuite::AeadAes128Gcm);
+    let common = Common::new(launched.site().clone(), "", Arc::new(Identity::new()?), SrtpCryptoSuite::AeadAes128Gcm);
     let workers_before = server.counters()?.cpu.unwrap_or_default();
     let before = launched.held().context("the server has ended")?;
     let (joined, crowd) = runtime.block_on(join_all(args, &common))?;

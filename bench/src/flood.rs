@@ -282,6 +282,7 @@ struct FloodTotals {
 pub fn run(args: &FloodArgs) -> anyhow::Result<()> {
     let mut flood = Flood::from_strangers(args.kind, args.target, args.pps, args.ufrag.as_deref(), args.ssrc)?;
     let (clock, progress) = (Clock::default(), Progress::new(1));
+    progress.step(&args.target.to_string());
     let end = Duration::from_secs_f64(args.seconds);
     let (end_ns, mut next_progress_ns) = (end.as_nanos() as u64, 0);
     sockets::precise_timers();

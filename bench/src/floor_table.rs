@@ -78,9 +78,9 @@ pub fn run(args: &FloorArgs) -> anyhow::Result<()> {
     let core = args.worker_core.map_or_else(cpu::last_core, Ok)?;
     cpu::pin(0)?;
     let mut rows = Vec::new();
-    let progress = Progress::new(2 * 2 * TRAINS.len() as u64);
     let mut ciphers = vec![Crypto::None];
     ciphers.extend((args.crypto != Crypto::None).then_some(args.crypto));
+    let progress = Progress::new((2 * ciphers.len() * TRAINS.len()) as u64);
     for io in [Io::Syscalls, Io::Uring] {
         for crypto in &ciphers {
             for train in TRAINS {

@@ -11,6 +11,7 @@ use corecast_wire::{Io, SrtpParameters};
 use serde_json::{Value, json};
 
 use crate::packet::{FIRST_SSRC, PAYLOAD_TYPE};
+use crate::site::{Site, explained};
 use crate::subscribers::Promised;
 use crate::target::{Counters, Peer, Plan, Route, Target};
 
@@ -58,16 +59,19 @@ struct Made {
 }
 
 impl Server {
-    /// Looks whether a server answers at `url`.
+    /// Looks whether a server answers there.
     ///
     /// # Errors
     /// No server answers there.
-    pub fn reach(url: &str) -> anyhow::Result<Self> {
+    pub fn reach(site: &Site) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        // Servers close a connection that rests for a few seconds: it must not be used again just then.
-        let client = reqwest::Client::builder().timeout(ANSWER_WITHIN).pool_max_idle_per_host(0).build()?;
-        let base = url.trim_end_matches('/').to_owned();
-        let this = Self { runtime, client, base, room: format!("bench-{:08x}", rand::random::<u32>()) };
+        let client = site.client().timeout(ANSWER_WITHIN).build()?;
+        let this = Self {
+            runtime,
+            client,
+            base: site.base().to_owned(),
+            room: format!("bench-{:08x}", rand::random::<u32>()),
+        };
         this.get("/stats?objects=false").context("no corecast answers there")?;
         Ok(this)
     }
@@ -144,7 +148,7 @@ impl Server {
 
     fn answer(&self, request: reqwest::RequestBuilder, path: &str) -> anyhow::Result<Value> {
         self.runtime.block_on(async {
-            let response = request.send().await.with_context(|| path.to_owned())?;
+            let response = request.send().await.map_err(explained).with_context(|| path.to_owned())?;
             let (status, body) = (response.status(), response.text().await?);
             ensure!(status.is_success(), "{path}: {status}: {body}");
             // Some answers are a sentence, or nothing.

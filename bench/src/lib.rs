@@ -31,6 +31,7 @@ pub mod room;
 pub mod rtp;
 pub mod schedule;
 pub mod setting;
+pub mod site;
 pub mod soak;
 pub mod sockets;
 pub mod subscribers;

@@ -79,9 +79,21 @@ impl Run<'_> {
     pub fn attempt(
         &self,
         what: &str,
-        mut measure: impl FnMut(&mut dyn FnMut(Duration)) -> anyhow::Result<Window>,
+        measure: impl FnMut(&mut dyn FnMut(Duration)) -> anyhow::Result<Window>,
     ) -> anyhow::Result<Window> {
         self.progress.step(what);
+        self.part(what, measure)
+    }
+
+    /// The same as a part of a step.
+    ///
+    /// # Errors
+    /// What `measure` says.
+    pub fn part(
+        &self,
+        what: &str,
+        mut measure: impl FnMut(&mut dyn FnMut(Duration)) -> anyhow::Result<Window>,
+    ) -> anyhow::Result<Window> {
         let mut repeated = 0;
         loop {
             let mut show = |done| self.progress.within(what, done, self.measured);

@@ -121,6 +121,7 @@ fn send(args: &RtpArgs, publisher: &mut Publisher, clock: &Clock) -> anyhow::Res
     let (start_ns, length) = (clock.now_ns(), Duration::from_secs_f64(args.seconds));
     let end_ns = start_ns + length.as_nanos() as u64;
     let progress = Progress::new(1);
+    progress.step(&args.address.to_string());
     let mut next_progress_ns = 0;
     loop {
         let now_ns = clock.now_ns();

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use corecast_wire::{Coalesce, Executor, Io, Sandbox};
 
 use crate::calls::launch::Launched;
@@ -15,6 +16,7 @@ use crate::outcome::{GENERATOR_CORE, Outcome, Run};
 use crate::plot;
 use crate::progress::Progress;
 use crate::schedule::{Payload, Profile};
+use crate::site::{Named, Site};
 use crate::target::{SOUND_WAIT_US, WorkerSetup};
 use crate::worker::LinkedWorker;
 
@@ -36,19 +38,20 @@ pub struct Setting {
     #[arg(long, value_enum, default_value = "gcm128")]
     crypto: Crypto,
     /// The worker's driver: auto, uring or syscalls
-    #[arg(long, default_value = "auto", value_parser = crate::args::io)]
+    #[arg(long, default_value = "auto", value_parser = crate::args::io, conflicts_with = "target")]
     io: Io,
     /// What runs the worker's loop: glommio or thread
-    #[arg(long, default_value = "glommio", value_parser = crate::args::executor)]
+    #[arg(long, default_value = "glommio", value_parser = crate::args::executor, conflicts_with = "target")]
     executor: Executor,
     /// Whether the worker waits a moment for more datagrams: auto, off or microseconds
-    #[arg(long, default_value = "auto", value_parser = crate::args::coalesce)]
+    #[arg(long, default_value = "auto", value_parser = crate::args::coalesce, conflicts_with = "target")]
     coalesce: Coalesce,
     /// Most that a packet of sound waits to leave together with others, in microseconds
-    #[arg(long, default_value_t = SOUND_WAIT_US, value_parser = clap::value_parser!(u32).range(..=20_000))]
+    #[arg(long, default_value_t = SOUND_WAIT_US, conflicts_with = "target")]
+    #[arg(value_parser = clap::value_parser!(u32).range(..=20_000))]
     sound_wait: u32,
     /// Whether the worker gives up what it does not need: on, log or off
-    #[arg(long, default_value = "on", value_parser = crate::args::sandbox)]
+    #[arg(long, default_value = "on", value_parser = crate::args::sandbox, conflicts_with = "target")]
     sandbox: Sandbox,
     /// Subscribers receive with UDP_GRO
     #[arg(long)]
@@ -62,10 +65,8 @@ pub struct Setting {
     /// Core of the worker; by default the last one. This program itself runs on core 0
     #[arg(long)]
     worker_core: Option<u32>,
-    /// Measure the server that runs at this address (http://…) instead of a worker of our own; floor and steal
-    /// time are still this machine's
-    #[arg(long, value_name = "URL", conflicts_with_all = ["io", "executor", "coalesce", "sound_wait", "sandbox"])]
-    target: Option<String>,
+    #[command(flatten)]
+    named: Named,
     /// Times that a run is repeated from whose time the hypervisor took more than 2 percent
     #[arg(long, default_value_t = 3)]
     retries: u32,
@@ -92,17 +93,19 @@ impl Setting {
     /// # Errors
     /// It does not start.
     pub fn launch(&self) -> anyhow::Result<Option<Launched>> {
-        if self.target.is_some() {
+        if self.named.is_given() {
             return Ok(None);
         }
         let core = self.worker_core.map_or_else(cpu::last_core, Ok)?;
         Launched::start(core, self.io, self.coalesce).map(Some)
     }
 
-    /// The URL of the server that is measured.
-    #[must_use]
-    pub fn url<'a>(&'a self, launched: Option<&'a Launched>) -> &'a str {
-        launched.map_or_else(|| self.target.as_deref().unwrap_or_default(), Launched::url)
+    /// The server that is measured.
+    ///
+    /// # Errors
+    /// The file of certificates cannot be used, or there is no server.
+    pub fn site(&self, launched: Option<&Launched>) -> anyhow::Result<Site> {
+        self.named.site()?.or_else(|| launched.map(|of| of.site().clone())).context("a server")
     }
 
     /// A load of streams like `stream`, between so many.
@@ -191,8 +194,8 @@ impl Setting {
     /// # Errors
     /// It could not be measured, or a subscriber got what it should not have.
     pub fn window(&self, run: &Run<'_>) -> anyhow::Result<Window> {
-        match &self.target {
-            Some(url) => run.target(url, || Server::reach(url)),
+        match &self.named.site()? {
+            Some(site) => run.target(site.base(), || Server::reach(site)),
             None => run.target("the worker", || LinkedWorker::start(run.setup)),
         }
     }
@@ -200,8 +203,8 @@ impl Setting {
     /// The driver that is going to run, and what is to be said about it. The floor runs on the same one, and a refusal
     /// shows at once.
     fn drivers(&self, setup: WorkerSetup) -> anyhow::Result<(Io, Vec<String>)> {
-        if let Some(url) = &self.target {
-            return Ok((Server::reach(url)?.io()?, Vec::new()));
+        if let Some(site) = &self.named.site()? {
+            return Ok((Server::reach(site)?.io()?, Vec::new()));
         }
         let probe = LinkedWorker::start(setup)?;
         Ok((probe.io(), probe.warnings().to_vec()))

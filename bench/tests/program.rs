@@ -1,9 +1,10 @@
 //! The program as its users run it.
 
-use std::net::UdpSocket;
-use std::process::{Command, Output};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -37,13 +38,22 @@ const FIELDS: [&str; 23] = [
 /// Who starts a server looks for free ports first: two at a time would find the same.
 static SERVER: Mutex<()> = Mutex::new(());
 
+/// The server's program.
+fn server() -> PathBuf {
+    let built = || concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug/corecast").into();
+    std::env::var_os("CORECAST_BIN").map_or_else(built, PathBuf::from)
+}
+
 fn program(args: &[&str]) -> Output {
     // A measuring run takes seconds; one that hangs must not hang the tests.
     let mut command = Command::new("timeout");
-    if std::env::var_os("CORECAST_BIN").is_none() {
-        command.env("CORECAST_BIN", concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug/corecast"));
-    }
-    command.arg("60").arg(env!("CARGO_BIN_EXE_corecast-bench")).args(args).output().expect("runs")
+    command
+        .env("CORECAST_BIN", server())
+        .arg("60")
+        .arg(env!("CARGO_BIN_EXE_corecast-bench"))
+        .args(args)
+        .output()
+        .expect("runs")
 }
 
 fn json(args: &[&str]) -> Value {
@@ -233,6 +243,9 @@ fn what_cannot_be_is_refused_in_one_line() {
         &["webrtc", "--feedback", "--profile", "single"],
         &["webrtc", "--feedback", "--paced", "1"],
         &["webrtc", "--target", "http://127.0.0.1:1"],
+        &["webrtc", "--target", "127.0.0.1:1"],
+        &["data", "--target", "https://127.0.0.1:1", "--ca", "/nowhere.pem"],
+        &["fanout", "--target", "https://127.0.0.1:1", "--ca", "/dev/null"],
         &["flood", "--kind", "stun", "--target", "192.0.2.1:9"],
     ] {
         let output = program(args);
@@ -338,4 +351,93 @@ fn messages_of_many_packets_pass_as_fast_as_they_arrive_beside_media() {
     assert!(of["sent"].as_u64().expect("a number") > 10, "{of}");
     assert_eq!(of["lost"], 0, "{of}");
     assert!(of["media"]["p99_us_with"].as_f64().expect("measured") > 0.0, "{of}");
+}
+
+/// A server with HTTPS and a certificate of its own making, which is in this file as well. It ends with this value.
+struct Https {
+    server: Child,
+    url: String,
+    certificate: PathBuf,
+}
+
+impl Https {
+    fn start() -> Self {
+        let port = || TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("free").port();
+        let (http, webrtc) = (format!("127.0.0.1:{}", port()), port().to_string());
+        let server = Command::new(server())
+            .args(["--config", "/dev/null", "--http-listen", &http, "--tls-self-signed", "true"])
+            .args(["--admin-listen", "off", "--workers", "1", "--log", "warn"])
+            .args(["--rtc-webrtc-port", &webrtc, "--rtc-port-range", "61000-64999"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let certificate = std::env::temp_dir().join(format!("corecast-bench-{}.pem", std::process::id()));
+        let this = Self { server, url: format!("https://{http}"), certificate };
+        let until = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(&http).is_err() {
+            assert!(Instant::now() < until, "the server does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut shown = Command::new("openssl");
+        shown.args(["s_client", "-showcerts", "-connect", &http]).stdin(Stdio::null()).stderr(Stdio::null());
+        let shown = shown.output().expect("openssl runs");
+        std::fs::write(&this.certificate, shown.stdout).expect("is written");
+        this
+    }
+}
+
+impl Drop for Https {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+        let _ = std::fs::remove_file(&self.certificate);
+    }
+}
+
+#[test]
+fn a_server_with_https_is_measured_once_its_certificate_is_trusted() {
+    let _alone = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    let https = Https::start();
+    let target = ["--target", &https.url];
+    let short = ["--json", "--warm-up", "0.3", "--seconds", "0.5", "--retries", "0"];
+    let (webrtc, few) = (["webrtc", "--no-floor", "--joins-per-second", "10"], ["--subscribers", "2"]);
+    let output = program(&[&webrtc[..], &few, &target, &short].concat());
+    let problem = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && problem.contains("--insecure") && problem.contains("--ca"), "{problem}");
+    let figures = json(&[&webrtc[..], &few, &target, &short, &["--insecure"]].concat());
+    assert_eq!((&figures["joins"]["joined"], &figures["lost"]), (&2.into(), &0.into()), "{figures}");
+    let trusted = [&target[..], &["--ca", https.certificate.to_str().expect("UTF-8")]].concat();
+    let figures = json(&[&["fanout", "--no-floor"], &few[..], &trusted, &short].concat());
+    assert!(figures["sent"].as_u64() > Some(50) && figures["lost"] == 0, "{figures}");
+    // By WebSocket.
+    let figures = json(&[&["room", "--alone", "--audio-only", "--peers", "2"], &trusted[..], &short].concat());
+    assert!(figures["sent"].as_u64() > Some(20) && figures["lost"] == 0, "{figures}");
+}
+
+/// What this machine can do is not looked for: the load is light, whatever it is called.
+#[test]
+fn overload_is_offered_step_by_step_and_the_figures_are_those_named() {
+    let _alone = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    let picture = std::env::temp_dir().join(format!("corecast-bench-overload-{}.svg", std::process::id()));
+    let few = ["--publishers", "2", "--subscribers", "2", "--seconds", "0.5", "--capacity", "1000"];
+    let more = ["--ratios", "1.5,0.5", "--plot", picture.to_str().expect("UTF-8")];
+    let output = program(&[&["overload", "--json"], &few[..], &more].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let steps: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(steps.len(), 2, "{text}");
+    for step in &steps {
+        let mut names: Vec<_> = step.as_object().expect("an object").keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["goodput_ratio", "lost_control", "offered_ratio", "p99_us", "recovery_ms", "stale"]);
+        for name in ["offered_ratio", "goodput_ratio", "p99_us"] {
+            assert!(step[name].as_f64().expect(name) > 0.0, "{step}");
+        }
+        assert!(step["stale"].is_u64() && step["lost_control"].is_u64(), "{step}");
+    }
+    // It is looked for where more than the capacity was offered before.
+    assert!(steps[0]["recovery_ms"].is_null(), "{text}");
+    let drawn = std::fs::read_to_string(&picture).expect("drawn");
+    std::fs::remove_file(&picture).expect("ours");
+    assert!(drawn.contains("prefers-color-scheme") && drawn.contains("in times of the capacity"));
 }

@@ -5,7 +5,7 @@ import puppeteer from 'puppeteer-core';
 import { build } from 'esbuild';
 
 const [, , SERVER, given = '{}'] = process.argv;
-const { publishers = 10, rounds = 10, switches = 10, beside = null } = JSON.parse(given);
+const { publishers = 10, rounds = 10, switches = 10, beside = null, insecure = false } = JSON.parse(given);
 
 const CHROMIUM = ['--no-sandbox', '--disable-gpu', '--use-fake-device-for-media-stream=fps=30', '--use-fake-ui-for-media-stream',
   '--autoplay-policy=no-user-gesture-required', '--disable-features=WebRtcHideLocalIpsWithMdns', '--allow-loopback-in-peer-connection'];
@@ -21,8 +21,10 @@ const { outputFiles: [script] } = await build({ entryPoints: ['times_page.js'], 
 
 async function launch(browser) {
   return browser === 'firefox'
-    ? puppeteer.launch({ browser, executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr', headless: true, extraPrefsFirefox: FIREFOX })
-    : puppeteer.launch({ browser, executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', headless: true, args: CHROMIUM });
+    ? puppeteer.launch({ browser, executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr', headless: true, acceptInsecureCerts: insecure,
+      extraPrefsFirefox: FIREFOX })
+    : puppeteer.launch({ browser, executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', headless: true, acceptInsecureCerts: insecure,
+      args: CHROMIUM });
 }
 
 /** A page of the server's own origin, with nothing on it but our script; and what closes it. */

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use corecast_bench::calls::joins::Joiner;
+use corecast_bench::site::Site;
 use corecast_bench::sockets::RecvBatch;
 use corecast_bench::webrtc::sdp::Kind;
 use corecast_bench::webrtc::talking::Talking;
@@ -23,8 +24,8 @@ struct Pair {
 impl Pair {
     /// A publisher "talker" in room "r", and one who watches it.
     fn join(server: &Server) -> Self {
-        let url = format!("http://{}", server.address);
-        let joiner = Joiner::new(&url, "r", None, SrtpCryptoSuite::AeadAes128Gcm, Kind::Audio).expect("a joiner");
+        let site = Site::at(&format!("http://{}", server.address)).expect("an address");
+        let joiner = Joiner::new(&site, "r", None, SrtpCryptoSuite::AeadAes128Gcm, Kind::Audio).expect("a joiner");
         let ends = [true, false].map(|publishes| joiner.talk(publishes, 0).expect("joins"));
         Self { ends, batch: RecvBatch::new(4, 65_536), received: Vec::new() }
     }

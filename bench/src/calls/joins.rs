@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::generator::{Beside, Ends};
 use crate::packet::FIRST_SSRC;
+use crate::site::Site;
 use crate::subscribers::Promised;
 use crate::webrtc::dtls::Terms;
 use crate::webrtc::records;
@@ -57,12 +58,12 @@ pub struct Joined {
 type Result<T> = std::result::Result<T, JoinError>;
 
 impl Joiner {
-    /// Endpoints will join a room of the server at `base`.
+    /// Endpoints will join a room of this server.
     ///
     /// # Errors
     /// No runtime or no certificate is to be had.
     pub fn new(
-        base: &str,
+        site: &Site,
         room: &str,
         token: Option<&str>,
         suite: SrtpCryptoSuite,
@@ -70,8 +71,8 @@ impl Joiner {
     ) -> anyhow::Result<Self> {
         Ok(Self {
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
-            client: reqwest::Client::builder().pool_max_idle_per_host(0).build()?,
-            base: base.trim_end_matches('/').to_owned(),
+            client: site.client().build()?,
+            base: site.base().to_owned(),
             room: room.to_owned(),
             token: token.map(str::to_owned),
             identity: Arc::new(Identity::new()?),

@@ -13,6 +13,7 @@ use anyhow::{Context as _, bail, ensure};
 use corecast_wire::{Coalesce, Io};
 
 use crate::http::Server;
+use crate::site::Site;
 use crate::target::PARENT_VARIABLE;
 
 /// Where the program is, if it is not beside this one.
@@ -27,8 +28,8 @@ const SOCKET_BUFFER_BYTES: &str = "8388608";
 #[derive(Debug)]
 pub struct Launched {
     supervisor: Child,
-    /// Address of its HTTP API.
-    url: String,
+    /// Its HTTP API.
+    site: Site,
 }
 
 fn program() -> anyhow::Result<PathBuf> {
@@ -89,6 +90,7 @@ impl Launched {
             ("--rtc-port-range", PLAIN_PORTS),
             ("--rtc-recv-buffer-bytes", SOCKET_BUFFER_BYTES),
             ("--rtc-send-buffer-bytes", SOCKET_BUFFER_BYTES),
+            ("--limits-packets-per-second", "1000000"),
             ("--limits-sessions-per-second", "0"),
             ("--limits-sessions-per-second-per-ip", "0"),
             ("--limits-sessions-per-ip", "0"),
@@ -96,6 +98,7 @@ impl Launched {
             ("--log", "warn"),
         ];
         let is_given = |flag: &str| more.iter().any(|(given, _)| *given == flag);
+        let site = Site::at(&format!("http://{listen}"))?;
         let supervisor = Command::new(std::env::current_exe()?)
             .arg("__exec")
             .arg(&program)
@@ -106,15 +109,15 @@ impl Launched {
             .stdout(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
-        let mut this = Self { supervisor, url: format!("http://{listen}") };
+        let mut this = Self { supervisor, site };
         this.wait()?;
         Ok(this)
     }
 
-    /// Address of its HTTP API.
+    /// Its HTTP API.
     #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
+    pub const fn site(&self) -> &Site {
+        &self.site
     }
 
     /// Process of its supervisor.
@@ -141,7 +144,7 @@ impl Launched {
             if let Some(status) = self.supervisor.try_wait()? {
                 bail!("the server has ended at once: {status}");
             }
-            match Server::reach(&self.url) {
+            match Server::reach(&self.site) {
                 Ok(_) => return Ok(()),
                 Err(error) if Instant::now() > until => return Err(error.context("the server does not start")),
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),

@@ -30,7 +30,9 @@ use crate::outcome::{GENERATOR_CORE, Outcome, Run};
 use crate::packet::FIRST_SSRC;
 use crate::progress::Progress;
 use crate::publishers::Publisher;
+use crate::report::grouped;
 use crate::schedule::{Payload, Profile, Source};
+use crate::site::{Named, Site};
 use crate::subscribers::Subscribers;
 use crate::target::WorkerSetup;
 use crate::webrtc::sdp::Kind;
@@ -60,9 +62,8 @@ pub struct WebRtcArgs {
     /// SRTP profile that is offered: gcm128, gcm256 or cm80
     #[arg(long, default_value = "gcm128", value_parser = suite)]
     suite: Crypto,
-    /// Measure the server that runs at this address (http://…); otherwise one is started from the binary beside this
-    #[arg(long, value_name = "URL")]
-    target: Option<String>,
+    #[command(flatten)]
+    named: Named,
     /// Bearer token for WHIP and WHEP
     #[arg(long)]
     token: Option<String>,
@@ -181,7 +182,8 @@ impl WebRtcArgs {
 
     fn steps(&self) -> u64 {
         let floors = if self.has_floor() { 2 } else { 0 };
-        let beside = if self.scrapes.is_some() { 3 } else { u64::from(self.has_beside()) };
+        let beside = u64::from(self.handshakes.is_some()) + u64::from(self.flood.is_some());
+        let beside = beside + if self.scrapes.is_some() { 3 } else { 0 };
         3 + floors + beside
     }
 }
@@ -198,14 +200,10 @@ pub fn run(args: &WebRtcArgs) -> anyhow::Result<()> {
     );
     let core = args.worker_core.map_or_else(cpu::last_core, Ok)?;
     // The server may use every core; we may not.
-    let launched = match args.target {
-        Some(_) => None,
-        None => Some(args.launch(core)?),
-    };
+    let launched = if args.named.is_given() { None } else { Some(args.launch(core)?) };
     cpu::pin(GENERATOR_CORE)?;
-    let url = args.target.as_deref().or_else(|| launched.as_ref().map(Launched::url));
-    let url = url.context("a server")?;
-    let server = Server::reach(url)?;
+    let site = args.named.site()?.or_else(|| launched.as_ref().map(|of| of.site().clone())).context("a server")?;
+    let server = Server::reach(&site)?;
     let setup = WorkerSetup {
         core,
         io: server.io()?,
@@ -218,8 +216,8 @@ pub fn run(args: &WebRtcArgs) -> anyhow::Result<()> {
     let (warm_up, measured) = (Duration::from_secs_f64(args.warm_up), Duration::from_secs_f64(args.seconds));
     let run = Run { load: args.load(), setup, warm_up, measured, retries: args.retries, progress: &progress };
     let suite = args.suite.suite().context("a suite")?;
-    let joiner = Joiner::new(url, server.room(), args.token.as_deref(), suite, kind)?.with_feedback(args.feedback);
-    let mut calls = Calls::begin(args, run, &joiner, (server, url))?;
+    let joiner = Joiner::new(&site, server.room(), args.token.as_deref(), suite, kind)?.with_feedback(args.feedback);
+    let mut calls = Calls::begin(args, run, &joiner, (server, &site))?;
     calls.launched = launched.as_ref();
     let (outcome, figures) = calls.measure()?;
     progress.finish();
@@ -234,7 +232,7 @@ struct Calls<'a> {
     /// The server, if it is ours.
     launched: Option<&'a Launched>,
     /// Where it answers.
-    url: &'a str,
+    site: &'a Site,
     joiner: &'a Joiner,
     generator: Generator,
     /// The server's WebRTC address and user name fragment, for floods.
@@ -248,7 +246,7 @@ impl<'a> Calls<'a> {
         args: &'a WebRtcArgs,
         run: Run<'a>,
         joiner: &'a Joiner,
-        (server, url): (Server, &'a str),
+        (server, site): (Server, &'a Site),
     ) -> anyhow::Result<Self> {
         run.progress.step("publishers join");
         let (clock, mut publishers) = (Clock::default(), Vec::new());
@@ -264,12 +262,14 @@ impl<'a> Calls<'a> {
         let (webrtc, ufrag) = reached.context("a publisher")?;
         let subscribers = Subscribers::new(Vec::new(), args.gro, Ipv4Addr::LOCALHOST)?;
         let mut generator = Generator::between(Ends::new(clock, publishers, subscribers), args.seed);
+        // On a machine that has other work to do the server is late, too.
+        generator.expect_shedding();
         if args.feedback {
             // Times that the server is told are the kernel's; and it may leave packets out.
             generator.trust_time_stamps()?;
             generator.expect_gaps_closed();
         }
-        Ok(Self { args, run, server, launched: None, url, joiner, generator, webrtc, ufrag })
+        Ok(Self { args, run, server, launched: None, site, joiner, generator, webrtc, ufrag })
     }
 
     fn measure(&mut self) -> anyhow::Result<(Outcome, CallFigures)> {
@@ -370,12 +370,19 @@ impl<'a> Calls<'a> {
     }
 
     fn scrapes(&mut self, per_second: f64, alone: &Window) -> anyhow::Result<ScrapeFigures> {
-        let (url, token) = (self.url, self.args.token.as_deref());
-        ScrapeFigures::measure(|| Scraper::start(url, token, per_second), alone, |what| self.window(what, &mut ()))
+        let (site, token) = (self.site, self.args.token.as_deref());
+        ScrapeFigures::measure(|| Scraper::start(site, token, per_second), alone, |what| self.window(what, &mut ()))
     }
 }
 
 fn print(args: &WebRtcArgs, run: &Run<'_>, outcome: &Outcome, figures: &CallFigures) -> anyhow::Result<()> {
+    if let Some((_, packets)) = outcome.window.counters.discards.iter().find(|(name, _)| name == "stale") {
+        eprintln!(
+            "the server was late for {} packets, and left out pictures up to the next key frame: other work on its \
+             machine, or more than its core can do (--pps, --payload, --subscribers)",
+            grouped(*packets)
+        );
+    }
     let title = format!("WebRTC: {}", run.load.title(outcome.io));
     if let Some(path) = &args.plot {
         outcome.draw(&title, path)?;

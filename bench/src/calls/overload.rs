@@ -121,7 +121,7 @@ pub fn run(args: &OverloadArgs) -> anyhow::Result<()> {
     let core = args.worker_core.map_or_else(cpu::last_core, Ok)?;
     let launched = Launched::start(core, args.io, Coalesce::Auto)?;
     cpu::pin(GENERATOR_CORE)?;
-    let server = Server::reach(launched.url())?;
+    let server = Server::reach(launched.site())?;
     let setup = WorkerSetup {
         core,
         io: server.io()?,
@@ -130,7 +130,7 @@ pub fn run(args: &OverloadArgs) -> anyhow::Result<()> {
         sound_wait_us: 0,
         sandbox: Sandbox::On,
     };
-    let progress = Progress::new(args.ratios.len() as u64 + 3);
+    let progress = Progress::new(args.ratios.len() as u64 + if args.capacity.is_some() { 2 } else { 3 });
     let run = Run {
         load: args.load(),
         setup,
@@ -141,7 +141,7 @@ pub fn run(args: &OverloadArgs) -> anyhow::Result<()> {
     };
     let kind = if args.profile == Profile::Single { Kind::Audio } else { Kind::Video };
     let suite = Crypto::Gcm128.suite().context("a suite")?;
-    let joiner = Joiner::new(launched.url(), server.room(), None, suite, kind)?;
+    let joiner = Joiner::new(launched.site(), server.room(), None, suite, kind)?;
     let mut overload = Overload::join(args, run, &joiner, server)?;
     let capacity = match args.capacity {
         Some(capacity) => capacity as f64,
@@ -231,13 +231,13 @@ impl<'a> Overload<'a> {
         let mut timing = self.run.timing();
         timing.measured = measured;
         let run = Run { measured, ..self.run };
-        run.attempt(what, |show| self.generator.measure(&mut self.server, timing, show))
+        run.part(what, |show| self.generator.measure(&mut self.server, timing, show))
     }
 
     /// Packets per second that the worker can send: the most of the loads that leave as a whole, or what leaves of a
     /// little more for as long as a step takes, if that is more.
     fn capacity(&mut self) -> anyhow::Result<f64> {
-        self.run.progress.note("looking for the capacity");
+        self.run.progress.step("looking for the capacity");
         let measured = Duration::from_secs_f64(RISE_SECONDS);
         let light = self.offer("capacity", 100.0 * self.fan_out(), measured)?;
         let cpu_ns = light.cpu_ns_per_packet().context("the server does not say what it used")?;
@@ -262,6 +262,7 @@ impl<'a> Overload<'a> {
 
     fn step(&mut self, offered: f64, capacity: f64) -> anyhow::Result<Step> {
         let what = format!("{offered} times the capacity");
+        self.run.progress.step(&what);
         let recovery_ms = match self.overloaded.take() {
             Some(drained) if offered <= 1.0 => self.recovery(drained, offered * capacity)?,
             _ => None,

@@ -14,6 +14,7 @@ use super::figures::{Quantiles, added_cpu_ns};
 use crate::generator::Window;
 use crate::outcome::quantile_us;
 use crate::report::{duration, grouped, rounded, table};
+use crate::site::Site;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// What is asked for each time: what costs the workers nothing, and the counters of every object.
@@ -40,11 +41,11 @@ impl Scraper {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start(url: &str, token: Option<&str>, per_second: f64) -> anyhow::Result<Self> {
+    pub fn start(site: &Site, token: Option<&str>, per_second: f64) -> anyhow::Result<Self> {
         let is_over = Arc::new(AtomicBool::new(false));
-        let (url, token) = (url.trim_end_matches('/').to_owned(), token.map(str::to_owned));
+        let (site, token) = (site.clone(), token.map(str::to_owned));
         let over = Arc::clone(&is_over);
-        let ask = move || ask(&url, token.as_deref(), Duration::from_secs_f64(1.0 / per_second), &over);
+        let ask = move || ask(&site, token.as_deref(), Duration::from_secs_f64(1.0 / per_second), &over);
         let asking = std::thread::Builder::new().name("scraper".into()).spawn(ask)?;
         Ok(Self { is_over, asking })
     }
@@ -56,16 +57,16 @@ impl Scraper {
     }
 }
 
-fn ask(url: &str, token: Option<&str>, interval: Duration, is_over: &AtomicBool) -> anyhow::Result<[Answers; 2]> {
+fn ask(site: &Site, token: Option<&str>, interval: Duration, is_over: &AtomicBool) -> anyhow::Result<[Answers; 2]> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let client = reqwest::Client::builder().timeout(ANSWER_WITHIN).build()?;
+    let client = site.client().pool_max_idle_per_host(1).timeout(ANSWER_WITHIN).build()?;
     let none = Answers { times_us: Histogram::new_with_bounds(1, 600_000_000, 3).context("histogram")?, bytes: 0 };
     let mut answers = [none.clone(), none];
     let mut due = Instant::now();
     while !is_over.load(Ordering::Relaxed) {
         for (path, answers) in PATHS.iter().zip(&mut answers) {
             let from = Instant::now();
-            let request = client.get(format!("{url}{path}"));
+            let request = client.get(format!("{}{path}", site.base()));
             let request = match token {
                 Some(token) => request.bearer_auth(token),
                 None => request,

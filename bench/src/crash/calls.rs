@@ -8,6 +8,7 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::site::Site;
 use crate::webrtc::sdp::{Kind, Media};
 use crate::webrtc::{Identity, Options, Session, join};
 
@@ -81,9 +82,10 @@ pub(super) struct Pids {
 
 impl Pids {
     /// As the server says.
-    pub(super) async fn of(url: &str) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(1)).pool_max_idle_per_host(0).build()?;
-        let stats: serde_json::Value = client.get(format!("{url}/stats?objects=false")).send().await?.json().await?;
+    pub(super) async fn of(site: &Site) -> anyhow::Result<Self> {
+        let client = site.client().timeout(Duration::from_secs(1)).build()?;
+        let stats: serde_json::Value =
+            client.get(format!("{}/stats?objects=false", site.base())).send().await?.json().await?;
         let server = stats["pid"].as_u64().context("/stats has no pid")?;
         Ok(Self { server, worker: stats["workers"][0]["pid"].as_u64() })
     }

@@ -86,8 +86,8 @@ pub(super) async fn run(
     (calls, kills): (u32, u32),
     progress: &Progress,
 ) -> anyhow::Result<Figures> {
-    let url = format!("{}/{{}}/{room}", launched.url());
-    let client = reqwest::Client::builder().pool_max_idle_per_host(0).build()?;
+    let url = format!("{}/{{}}/{room}", launched.site().base());
+    let client = launched.site().client().build()?;
     let identity = Arc::new(Identity::new()?);
     let (tell, told) = watch::channel((0, false));
     let (mut senders, mut viewers) = (JoinSet::new(), JoinSet::new());
@@ -157,7 +157,7 @@ async fn kill(launched: &Launched, isolation: Isolation, number: u32) -> anyhow:
 async fn back(launched: &Launched) -> anyhow::Result<Pids> {
     let answer = async {
         loop {
-            if let Ok(pids) = Pids::of(launched.url()).await {
+            if let Ok(pids) = Pids::of(launched.site()).await {
                 break pids;
             }
             sleep(INTERVAL).await;

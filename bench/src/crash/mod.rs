@@ -135,7 +135,7 @@ fn kill_again_and_again(args: &CrashArgs, core: u32, kills: u32) -> anyhow::Resu
         let launched = Launched::start_with(core, args.io, Coalesce::Auto, &more);
         std::fs::remove_file(&settings)?;
         let launched = launched?;
-        let room = Server::reach(launched.url())?.room().to_owned();
+        let room = Server::reach(launched.site())?.room().to_owned();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let figures = runtime.block_on(kills::run(&launched, (isolation, &room), (args.calls, kills), &progress))?;
         progress.finish();
@@ -167,18 +167,17 @@ fn measure(args: &CrashArgs, core: u32, isolation: Isolation, death: Death) -> a
 }
 
 fn load(args: &CrashArgs, launched: &Launched, isolation: Isolation, death: Death) -> anyhow::Result<Figures> {
-    let server = Server::reach(launched.url())?;
+    let server = Server::reach(launched.site())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (tell, phase) = watch::channel(Phase::Before);
-    let url = format!("{}/{{}}/{}", launched.url(), server.room());
-    let calls = runtime.block_on(begin(args.calls, &url, &phase))?;
+    let calls = runtime.block_on(begin(args.calls, launched, server.room(), &phase))?;
     let gaps = runtime.block_on(async {
         sleep(SETTLED).await;
-        let old = Pids::of(launched.url()).await?;
+        let old = Pids::of(launched.site()).await?;
         tell.send_replace(Phase::Death);
         kill(launched, isolation, death, old).await?;
         let is_back = async {
-            while Pids::of(launched.url()).await.map_or(true, |pids| pids.server == old.server) {
+            while Pids::of(launched.site()).await.map_or(true, |pids| pids.server == old.server) {
                 sleep(INTERVAL).await;
             }
         };
@@ -218,8 +217,14 @@ enum Phase {
 type Outcome = anyhow::Result<Option<Option<Duration>>>;
 
 /// Sets up all calls, some at a time.
-async fn begin(calls: u32, url: &str, phase: &watch::Receiver<Phase>) -> anyhow::Result<JoinSet<Outcome>> {
-    let client = reqwest::Client::builder().pool_max_idle_per_host(0).build()?;
+async fn begin(
+    calls: u32,
+    launched: &Launched,
+    room: &str,
+    phase: &watch::Receiver<Phase>,
+) -> anyhow::Result<JoinSet<Outcome>> {
+    let client = launched.site().client().build()?;
+    let url = format!("{}/{{}}/{room}", launched.site().base());
     let identity = Arc::new(Identity::new()?);
     let (mut running, mut joining) = (JoinSet::new(), JoinSet::new());
     let mut numbers = 0..calls;
@@ -227,7 +232,7 @@ async fn begin(calls: u32, url: &str, phase: &watch::Receiver<Phase>) -> anyhow:
         while joining.len() < JOINING
             && let Some(number) = numbers.next()
         {
-            joining.spawn(Call::join(client.clone(), Arc::clone(&identity), url.to_owned(), number));
+            joining.spawn(Call::join(client.clone(), Arc::clone(&identity), url.clone(), number));
         }
         let Some(joined) = joining.join_next().await else { return Ok(running) };
         let Call { sender, viewer, ssrc } = joined??;
@@ -302,8 +307,7 @@ async fn kill(launched: &Launched, isolation: Isolation, death: Death, pids: Pid
             return calls::signal(signal, pid);
         }
     };
-    let url = launched.url();
-    let client = reqwest::Client::builder().pool_max_idle_per_host(0).build()?;
+    let (client, url) = (launched.site().client().build()?, launched.site().base());
     let asked = client.post(format!("{url}/test-hooks/worker/0")).json(&json!({ "hook": hook })).send().await?;
     ensure!(asked.status().is_success(), "the worker cannot be made to die: {}", asked.status());
     Ok(())

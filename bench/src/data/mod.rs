@@ -24,6 +24,7 @@ use crate::outcome::{GENERATOR_CORE, Run};
 use crate::progress::Progress;
 use crate::publishers::Publisher;
 use crate::schedule::{Payload, Profile, Source};
+use crate::site::Named;
 use crate::subscribers::Subscribers;
 use crate::target::WorkerSetup;
 use crate::webrtc::channels::MAX_MESSAGE_BYTES;
@@ -68,9 +69,8 @@ pub struct DataArgs {
     /// So many watch a publisher of pictures meanwhile: their latency alone is measured first
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2_000))]
     media: Option<u32>,
-    /// Measure the server that runs at this address (http://…); otherwise one is started from the binary beside this
-    #[arg(long, value_name = "URL")]
-    target: Option<String>,
+    #[command(flatten)]
+    named: Named,
     /// Bearer token for WHIP and WHEP
     #[arg(long)]
     token: Option<String>,
@@ -125,13 +125,13 @@ impl DataArgs {
 pub fn run(args: &DataArgs) -> anyhow::Result<()> {
     let core = args.worker_core.map_or_else(cpu::last_core, Ok)?;
     // The server may use every core; we may not.
-    let launched = match args.target {
-        Some(_) => None,
-        None => Some(Launched::start(core, args.io, Coalesce::Auto)?),
+    let launched = match args.named.is_given() {
+        true => None,
+        false => Some(Launched::start(core, args.io, Coalesce::Auto)?),
     };
     cpu::pin(GENERATOR_CORE)?;
-    let url = args.target.as_deref().or_else(|| launched.as_ref().map(Launched::url)).context("a server")?;
-    let mut server = Server::reach(url)?;
+    let site = args.named.site()?.or_else(|| launched.as_ref().map(|of| of.site().clone())).context("a server")?;
+    let mut server = Server::reach(&site)?;
     let setup = WorkerSetup {
         core,
         io: server.io()?,
@@ -151,7 +151,7 @@ pub fn run(args: &DataArgs) -> anyhow::Result<()> {
         progress: &progress,
     };
     let suite = Crypto::Gcm128.suite().context("a suite")?;
-    let joiner = Joiner::new(url, server.room(), args.token.as_deref(), suite, Kind::Video)?;
+    let joiner = Joiner::new(&site, server.room(), args.token.as_deref(), suite, Kind::Video)?;
     let clock = Clock::default();
     let mut generator = media(args, &run, &joiner, clock)?;
     let alone = match args.media {

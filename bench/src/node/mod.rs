@@ -7,10 +7,12 @@ mod worker;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::generator::{Generator, Load, Shape, Window};
 use crate::outcome::{Outcome, Run};
+use crate::plot::{self, Series};
 use crate::report::{Figures, duration, grouped, rounded, table};
 use crate::schedule::{Payload, Profile};
 use crate::setting::{Setting, Stream};
@@ -92,6 +94,9 @@ struct MediasoupFigures {
     bytes_per_transport: u64,
 }
 
+/// What was measured of one worker, and its latencies in nanoseconds.
+type Measured = (MediasoupFigures, Histogram<u64>);
+
 /// Runs the subcommand.
 ///
 /// # Errors
@@ -108,6 +113,11 @@ pub fn run(args: &MediasoupArgs) -> anyhow::Result<()> {
         let workers = std::iter::once(("corecast's worker", &own)).chain(others);
         workers.map(|(name, path)| measure(args, run, name, path)).collect::<anyhow::Result<Vec<_>>>()
     })?;
+    if let Some(path) = &args.setting.plot {
+        let series = measured.iter().map(|(figures, latency)| Series { name: &figures.worker, latency });
+        plot::draw(path, &args.title(&load), &series.collect::<Vec<_>>())?;
+    }
+    let measured: Vec<_> = measured.into_iter().map(|(figures, _)| figures).collect();
     if args.setting.json {
         for figures in &measured {
             println!("{}", serde_json::to_string(figures)?);
@@ -119,7 +129,7 @@ pub fn run(args: &MediasoupArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(args: &MediasoupArgs, run: &Run<'_>, name: &str, path: &Path) -> anyhow::Result<MediasoupFigures> {
+fn measure(args: &MediasoupArgs, run: &Run<'_>, name: &str, path: &Path) -> anyhow::Result<Measured> {
     let (mut calls, mut grown, mut most) = (Calls::default(), 0, None);
     let window = run.attempt(name, |show| {
         let mut worker = NodeWorker::start(path, &args.modules, run.setup.core)?;
@@ -134,8 +144,10 @@ fn measure(args: &MediasoupArgs, run: &Run<'_>, name: &str, path: &Path) -> anyh
         }
         Ok(window)
     })?;
+    let latency = window.latency.clone();
     let of_calls = figures(name, run, window, &calls);
-    Ok(MediasoupFigures { bytes_per_transport: grown / calls.create.len().max(1) as u64, most_pps: most, ..of_calls })
+    let bytes_per_transport = grown / calls.create.len().max(1) as u64;
+    Ok((MediasoupFigures { bytes_per_transport, most_pps: most, ..of_calls }, latency))
 }
 
 fn figures(name: &str, run: &Run<'_>, window: Window, calls: &Calls) -> MediasoupFigures {

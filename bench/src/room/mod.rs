@@ -25,6 +25,7 @@ use crate::publishers::Publisher;
 use crate::report::{Figures, rounded};
 use crate::schedule::{Payload, Profile, Source};
 use crate::setting::{Setting, Stream};
+use crate::site::Site;
 use crate::subscribers::{Promised, Subscribers};
 use crate::webrtc::{Identity, Session};
 
@@ -79,9 +80,9 @@ pub fn run(args: &RoomArgs) -> anyhow::Result<()> {
     let load = args.setting.load(shape, (args.peers, usize::from(args.peers)), &pictures);
     // The server may use every core; we may not.
     let launched = args.setting.launch()?;
-    let url = args.setting.url(launched.as_ref());
+    let site = args.setting.site(launched.as_ref())?;
     let (outcome, meeting) = args.setting.measure_beside(load, if args.alone { 1 } else { 2 }, |run| {
-        let outcome = measure(args, run, url)?;
+        let outcome = measure(args, run, &site)?;
         let meeting = if args.alone { None } else { Some(args.setting.window(run)?) };
         Ok((outcome, meeting))
     })?;
@@ -94,11 +95,15 @@ pub fn run(args: &RoomArgs) -> anyhow::Result<()> {
         ratio_to_meeting: ratio,
         all,
     };
+    let title = load.title(outcome.io).replacen("a meeting", "a room", 1);
+    if let Some(path) = &args.setting.plot {
+        outcome.draw(&title, path)?;
+    }
     if args.setting.json {
         println!("{}", serde_json::to_string(&figures)?);
         return Ok(());
     }
-    outcome.print(&load.title(outcome.io).replacen("a meeting", "a room", 1), &figures.all);
+    outcome.print(&title, &figures.all);
     if let (Some(ns), Some(train), Some(ratio)) =
         (figures.meeting_cpu_ns_per_packet, figures.meeting_train_mean, figures.ratio_to_meeting)
     {
@@ -109,11 +114,11 @@ pub fn run(args: &RoomArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(args: &RoomArgs, run: &Run<'_>, url: &str) -> anyhow::Result<Outcome> {
-    let mut server = Server::reach(url)?;
+fn measure(args: &RoomArgs, run: &Run<'_>, site: &Site) -> anyhow::Result<Outcome> {
+    let mut server = Server::reach(site)?;
     run.progress.note(&format!("{} participants join", args.peers));
     let suite = run.load.crypto.suite().context("WebRTC is always encrypted: choose another --crypto")?;
-    let common = Common::new(url.parse()?, server.room(), Arc::new(Identity::new()?), suite);
+    let common = Common::new(site.clone(), server.room(), Arc::new(Identity::new()?), suite);
     let (ends, listening) = join(args, common)?;
     let mut generator = Generator::between(ends, run.load.seed);
     generator.settle(SETTLE)?;

@@ -9,6 +9,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 
 use super::signaling::{Offered, Signaling, text};
+use crate::site::Site;
 use crate::webrtc::dtls::Terms;
 use crate::webrtc::ice::Credentials;
 use crate::webrtc::sdp::{Answer, Setup};
@@ -22,17 +23,17 @@ pub(super) const VP8: u8 = 96;
 /// What all participants have in common.
 #[derive(Clone, Debug)]
 pub struct Common {
-    base: Url,
+    site: Site,
     room: String,
     identity: Arc<Identity>,
     suite: SrtpCryptoSuite,
 }
 
 impl Common {
-    /// Participants with this certificate and this SRTP profile, in a room of the server at `base` (`http:`).
+    /// Participants with this certificate and this SRTP profile, in a room of this server.
     #[must_use]
-    pub fn new(base: Url, room: &str, identity: Arc<Identity>, suite: SrtpCryptoSuite) -> Self {
-        Self { base, room: room.to_owned(), identity, suite }
+    pub fn new(site: Site, room: &str, identity: Arc<Identity>, suite: SrtpCryptoSuite) -> Self {
+        Self { site, room: room.to_owned(), identity, suite }
     }
 
     /// The same in another room.
@@ -122,7 +123,7 @@ impl Participant {
     /// # Errors
     /// The server refuses.
     pub async fn join(common: &Common, name: &str) -> anyhow::Result<Self> {
-        let mut signaling = Signaling::open(&common.base, &common.room, name).await?;
+        let mut signaling = Signaling::open(&common.site, &common.room, name).await?;
         signaling.request("getRouterRtpCapabilities", json!({})).await?;
         let mut transports = [None, None];
         for (place, sends) in transports.iter_mut().zip([true, false]) {
@@ -141,7 +142,7 @@ impl Participant {
     /// # Errors
     /// The server refuses.
     pub async fn join_idle(common: &Common, name: &str) -> anyhow::Result<Signaling> {
-        let mut signaling = Signaling::open(&common.base, &common.room, name).await?;
+        let mut signaling = Signaling::open(&common.site, &common.room, name).await?;
         let device = json!({ "flag": "bench", "name": "corecast-bench" });
         signaling.request("join", json!({ "displayName": name, "device": device })).await?;
         Ok(signaling)
@@ -199,7 +200,7 @@ impl Participant {
     /// A step fails.
     pub async fn connect(&mut self, sends: bool) -> anyhow::Result<Session> {
         let transport = self.transports[usize::from(!sends)].take().context("it is connected already")?;
-        let Common { base, identity, suite, .. } = &self.common;
+        let Common { site, identity, suite, .. } = &self.common;
         let fingerprint = identity.fingerprint();
         let (algorithm, value) = fingerprint.split_once(' ').context("a fingerprint")?;
         let dtls = json!({ "role": "client", "fingerprints": [{ "algorithm": algorithm, "value": value }] });
@@ -207,7 +208,7 @@ impl Participant {
         self.signaling.request("connectWebRtcTransport", asked).await?;
         let terms = Terms { profiles: vec![*suite], ..Terms::default() };
         let options = Options { terms, ..Options::new(identity, Vec::new()) };
-        let mut joining = Joining::over(base.join(&transport.id)?, transport.answer, options);
+        let mut joining = Joining::over(site.base().parse::<Url>()?.join(&transport.id)?, transport.answer, options);
         joining.check().await?;
         let session = joining.shake().await?;
         ensure!(session.keys().local.suite == *suite, "another SRTP profile was chosen");

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
-use reqwest::Url;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+use crate::site::{Site, Stream};
 
 /// Longest wait for anything.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -23,7 +23,7 @@ const BUFFER_BYTES: usize = 4 << 10;
 
 /// A client's WebSocket.
 pub struct Signaling {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Box<dyn Stream>>,
     next_id: u64,
     /// What has been offered and not been looked at yet.
     offered: VecDeque<Offered>,
@@ -52,15 +52,13 @@ pub(super) fn text<'a>(value: &'a Value, name: &str) -> anyhow::Result<&'a str> 
 }
 
 impl Signaling {
-    /// Opens a WebSocket of a peer. `base` is the server's URL (`http:`).
+    /// Opens a WebSocket of a peer.
     ///
     /// # Errors
     /// Nobody listens there, or the server refuses.
-    pub async fn open(base: &Url, room: &str, peer: &str) -> anyhow::Result<Self> {
-        let address = base.socket_addrs(|| None)?.first().copied().context("the server's address")?;
-        let stream = timeout(WITHIN, TcpStream::connect(address)).await?.context("the server")?;
-        stream.set_nodelay(true)?;
-        let mut request = format!("ws://{address}/?roomId={room}&peerId={peer}").into_client_request()?;
+    pub async fn open(site: &Site, room: &str, peer: &str) -> anyhow::Result<Self> {
+        let stream = timeout(WITHIN, site.connect()).await??;
+        let mut request = site.websocket(&format!("/?roomId={room}&peerId={peer}")).into_client_request()?;
         request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("protoo"));
         let config = WebSocketConfig::default().read_buffer_size(BUFFER_BYTES).write_buffer_size(BUFFER_BYTES);
         let (socket, _) = timeout(WITHIN, client_async_with_config(request, stream, Some(config))).await??;

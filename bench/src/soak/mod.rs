@@ -85,9 +85,9 @@ struct Figures<'a> {
 pub fn run(args: &SoakArgs) -> anyhow::Result<()> {
     let launched = Launched::start_with(cpu::last_core()?, args.io, Coalesce::Auto, &[("--rooms-idle", "5s")])?;
     cpu::pin(GENERATOR_CORE)?;
-    let server = Server::reach(launched.url())?;
+    let server = Server::reach(launched.site())?;
     let suite = Crypto::Gcm128.suite().context("a suite")?;
-    let joiner = Joiner::new(launched.url(), server.room(), None, suite, Kind::Video)?;
+    let joiner = Joiner::new(launched.site(), server.room(), None, suite, Kind::Video)?;
     let mut soak = Soak::begin(args, &launched, &server, &joiner)?;
     soak.go_on()?;
     let Soak { samples, guests, failed, mut generator, .. } = soak;
@@ -164,7 +164,7 @@ impl<'a> Soak<'a> {
             self.guests += setups.joined + setups.failed();
             self.failed += setups.failed();
             for _ in 0..self.args.rooms {
-                Server::reach(self.launched.url())?.visit()?;
+                Server::reach(self.launched.site())?.visit()?;
             }
             let sample = Sample::take(self.launched, self.server, began.elapsed())?;
             eprintln!("{sample}");

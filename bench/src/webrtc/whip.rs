@@ -8,6 +8,7 @@ use reqwest::{Method, StatusCode, Url};
 use super::ice::Credentials;
 use super::options::{JoinError, Options};
 use super::sdp;
+use crate::site::explained;
 
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
@@ -67,7 +68,7 @@ pub async fn post(
     if let Some(url) = &options.replaces {
         request = request.header("Replaces", url);
     }
-    let response = request.send().await.context("offer")?;
+    let response = request.send().await.map_err(explained).context("offer")?;
     let (status, headers, base) = (response.status(), response.headers().clone(), response.url().clone());
     let body = response.text().await.context("answer")?;
     if status != StatusCode::CREATED {
