@@ -188,6 +188,7 @@ fn media(args: &DataArgs, run: &Run<'_>, joiner: &Joiner, clock: Clock) -> anyho
         generator.run(&mut joins)?;
         let setups = joins.into_setups();
         ensure!(setups.failed() == 0, "some could not join: {:?}", setups.failures);
+        generator.expect_shedding();
         // Who talks keeps this thread from reading: the latency of media is the kernel's to tell.
         generator.trust_time_stamps()?;
     }
