@@ -221,6 +221,14 @@ impl Server {
         kill(signal, self.supervisor.id());
     }
 
+    /// Whether the supervisor has ended.
+    ///
+    /// # Panics
+    /// If the system does not say.
+    pub fn has_ended(&mut self) -> bool {
+        self.supervisor.try_wait().expect("ours").is_some()
+    }
+
     /// The exit code of the supervisor, once it has ended.
     ///
     /// # Panics
@@ -296,6 +304,26 @@ fn exchange(
 pub fn kill(signal: &str, pid: u32) {
     let status = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status().expect("kill runs");
     assert!(status.success(), "kill -{signal} {pid}");
+}
+
+/// The soft limit of open files of a running process.
+///
+/// # Panics
+/// If the system refuses.
+pub fn limit_files(pid: u32, files: u32) {
+    let status = Command::new("prlimit").args([&format!("--pid={pid}"), &format!("--nofile={files}:")]).status();
+    assert!(status.expect("prlimit runs").success());
+}
+
+/// Memory of a process that is in the machine's.
+///
+/// # Panics
+/// If there is no such process.
+#[must_use]
+pub fn resident_bytes(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("is told");
+    line.split_whitespace().next().expect("a number").parse::<u64>().expect("kB") << 10
 }
 
 /// Processes of a process group.

@@ -2,22 +2,25 @@
 
 use std::error::Error;
 use std::fmt::{self, Formatter};
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::{StreamExt, stream};
-use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserializer;
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as DeserializeError, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::HttpError;
 
-/// Longest body, above the 100 kB of mediasoup-demo's server. JSON may be nested 128 deep (serde_json's limit).
+/// Longest body, above the 100 kB of mediasoup-demo's server.
 pub(super) const MAX_BODY_BYTES: usize = 128 << 10;
+/// How deep arrays and objects may stand in each other. What clients send stands six deep.
+const MAX_DEPTH: u8 = 32;
 /// Time for a body to arrive in.
 const BODY_LIMIT: Duration = Duration::from_secs(10);
 
@@ -44,25 +47,48 @@ fn bound(request: Request, limit: Duration) -> Request {
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     // Not read at once: each type would be compiled for text, and once more for values, of which participants speak.
-    let Whole(value) = serde_json::from_slice(body).map_err(|error| HttpError::field("body", error))?;
+    let value = value(body).map_err(|error| HttpError::field("body", error))?;
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         HttpError::field(if path == "." { "body" } else { &path }, error.into_inner())
     })
 }
 
-/// Any JSON in which no object has a member twice: of two, a proxy may have looked at the other one.
-struct Whole(Value);
+/// Any JSON of a client in which no object has a member twice (of two, a proxy may have looked at the other one), and
+/// which is not nested deeper than 32.
+pub(crate) fn value(json: &[u8]) -> serde_json::Result<Value> {
+    let mut json = serde_json::Deserializer::from_slice(json);
+    let value = Whole { depth: 0 }.deserialize(&mut json)?;
+    json.end()?;
+    Ok(value)
+}
 
-impl<'de> Deserialize<'de> for Whole {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        json.deserialize_any(WholeVisitor).map(Self)
+/// Reads what stands inside so many arrays and objects.
+#[derive(Clone, Copy)]
+struct Whole {
+    depth: u8,
+}
+
+impl Whole {
+    /// Reads what stands inside one more.
+    fn inside<E: DeserializeError>(self) -> Result<Self, E> {
+        let depth = self.depth + 1;
+        if depth > MAX_DEPTH {
+            return Err(E::custom(format!("is nested deeper than {MAX_DEPTH}")));
+        }
+        Ok(Self { depth })
     }
 }
 
-struct WholeVisitor;
+impl<'de> DeserializeSeed<'de> for Whole {
+    type Value = Value;
 
-impl<'de> Visitor<'de> for WholeVisitor {
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Whole {
     type Value = Value;
 
     fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -94,18 +120,18 @@ impl<'de> Visitor<'de> for WholeVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Value, A::Error> {
-        let mut array = Vec::new();
-        while let Some(Whole(value)) = values.next_element()? {
+        let (mut array, inside) = (Vec::new(), self.inside()?);
+        while let Some(value) = values.next_element_seed(inside)? {
             array.push(value);
         }
         Ok(array.into())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some((name, Whole(value))) = members.next_entry::<String, Whole>()? {
+        let (mut object, inside) = (Map::new(), self.inside()?);
+        while let Some((name, value)) = members.next_entry_seed(PhantomData::<String>, inside)? {
             if object.contains_key(&name) {
-                return Err(A::Error::custom(format!("duplicate field `{name}`")));
+                return Err(<A::Error as DeserializeError>::custom(format!("duplicate field `{name}`")));
             }
             object.insert(name, value);
         }
@@ -162,5 +188,18 @@ mod tests {
         assert_eq!(read(Body::from_stream(part("much too long")), BODY_LIMIT).await, Err(413));
         let endless = Body::from_stream(part("never").chain(stream::pending()));
         assert_eq!(read(endless, Duration::from_millis(1)).await, Err(408));
+    }
+
+    #[test]
+    fn json_is_whole_unambiguous_and_not_deep() {
+        let nested = |depth: usize| [&b"[".repeat(depth)[..], &b"]".repeat(depth)].concat();
+        let objects = |depth: usize| [&b"{\"a\":".repeat(depth)[..], b"1", &b"}".repeat(depth)].concat();
+        assert!(value(&nested(32)).is_ok() && value(&objects(32)).is_ok());
+        let said = |json: &[u8]| parse::<Value>(json).expect_err("is refused").to_string();
+        for json in [nested(33), objects(33), nested(60_000), objects(20_000), b"[".repeat(100_000)] {
+            assert!(said(&json).contains("nested deeper than 32"), "{}", said(&json));
+        }
+        assert!(said(b"{\"a\":[{\"b\":1,\"b\":1}]}").contains("duplicate field `b`"));
+        assert!(said(b"{} {}").contains("trailing"));
     }
 }

@@ -80,3 +80,25 @@ fn sigint_does_not_wait_nor_does_a_second_sigterm() {
         assert!(server.lines(&["is killed"]).is_empty(), "{signals:?}");
     }
 }
+
+#[test]
+fn two_sigterms_close_together_are_one() {
+    let mut server = Server::start(&["--workers", "1", "--drain-deadline", "3600s"]);
+    run(async {
+        let (client, url) = (reqwest::Client::new(), format!("http://{}/whip/r?peer=ann", server.address));
+        let ann = join(&client, &url, options(true)).await.expect("joins");
+        for _ in 0..3 {
+            server.signal_supervisor("TERM");
+        }
+        wait_for("the drain", || server.get("/health").filter(|(status, _)| *status == 503));
+        sleep(Duration::from_millis(300));
+        server.signal_supervisor("TERM");
+        sleep(Duration::from_millis(1_500));
+        let (status, health) = server.get("/health").expect("it goes on");
+        assert!(status == 503 && health.contains("\"draining\""), "{health}");
+        assert_eq!(server.lines(&["draining: "]).len(), 1, "and says so once");
+        assert!(server.lines(&["stopping"]).is_empty());
+        ann.leave().await.expect("leaves");
+    });
+    assert_eq!(server.exit_code(), Some(0));
+}

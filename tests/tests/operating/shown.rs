@@ -1,7 +1,7 @@
 //! What the program shows: its summary, its counters, its settings.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 
 use corecast_bench::webrtc::join;
@@ -214,4 +214,18 @@ fn check_looks_at_the_machine_and_says_what_to_change() {
         assert!(lines.next().is_some_and(|line| line.starts_with("CHANGE")), "{what} in {page}");
         assert!(lines.next().is_some_and(|line| line.contains(cure)), "{cure} in {page}");
     }
+}
+
+#[test]
+fn who_listens_to_the_world_without_tokens_is_warned() {
+    let start = |ip: Ipv4Addr, flags: &[&str]| {
+        let piped = (Stdio::piped(), Stdio::piped());
+        let server = Server::start_at(ip, &mut Command::new(binary()), flags, piped);
+        wait_for("the summary", || server.lines(&["  sandbox "]).pop());
+        wait_for("ready", || server.get("/health"));
+        server.lines(&["  warning", "a client that reaches the API can aim media anywhere"]).len()
+    };
+    assert_eq!(start(Ipv4Addr::UNSPECIFIED, &["--workers", "1"]), 1);
+    assert_eq!(start(Ipv4Addr::UNSPECIFIED, &["--workers", "1", "--api-tokens", "abcdefgh12345678"]), 0);
+    assert_eq!(start(Ipv4Addr::LOCALHOST, &["--workers", "1"]), 0);
 }

@@ -3,9 +3,12 @@
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use corecast_bench::webrtc::{Options, join};
 use corecast_tests::server::{Server, wait_for};
 use serde_json::{Value, json};
@@ -74,4 +77,63 @@ fn who_has_a_token_for_a_room_comes_in_there_and_keys_are_read_again() {
         assert_eq!((&rooms["rooms"][0]["viewers"], &rooms["rooms"][0]["peers"][0]["id"]), (&json!(1), &json!("ann")));
         drop((ann, viewer));
     });
+}
+
+/// A token whose header and signature are given.
+fn signed(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let text = format!("{}.{}", part(header), part(claims));
+    let signature = sign(text.as_bytes());
+    format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// A text that holds this in the form of PEM (RFC 7468).
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+#[test]
+fn forged_tokens_let_nobody_in() {
+    let folder = Folder::new();
+    let (settings, file) = (folder.path("corecast.toml"), folder.path("key"));
+    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
+    let der: PublicKeyX509Der<'_> = key.public_key().as_der().expect("a public key");
+    let public = pem("PUBLIC KEY", der.as_ref());
+    fs::write(&file, &public).expect("is written");
+    let text = format!("[[jwt.keys]]\nid = \"k\"\nalgorithm = \"ES256\"\nfile = {file:?}\n");
+    fs::write(&settings, text).expect("is written");
+    let server = start(&settings);
+    wait_for("ready", || server.get("/health").filter(|(status, _)| *status == 200));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let claims = |until: u64| json!({ "exp": until, "room": "*", "grants": ["admin"] });
+    let (good, header) = (claims(now + 60), |alg: &str, kid: &str| json!({ "alg": alg, "typ": "JWT", "kid": kid }));
+    let by_key = |text: &[u8]| key.sign(&SystemRandom::new(), text).expect("signs").as_ref().to_vec();
+    let by_secret =
+        |secret: &[u8], text: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), text).as_ref().to_vec();
+    let right = signed(&header("ES256", "k"), &good, by_key);
+    assert_eq!(status(&server, &right), 200);
+    let (head, signature) = right.rsplit_once('.').expect("three parts");
+    let more = URL_SAFE_NO_PAD.encode(json!({ "exp": now + 60_000, "room": "*", "grants": ["admin"] }).to_string());
+    let forged = [
+        ("none", signed(&header("none", "k"), &good, |_| Vec::new())),
+        ("None", signed(&header("None", "k"), &good, |_| Vec::new())),
+        ("no signature", format!("{head}.")),
+        ("another's signature", format!("{head}.{}", signature.chars().rev().collect::<String>())),
+        ("zeros for a signature (CVE-2022-21449)", signed(&header("ES256", "k"), &good, |_| vec![0; 64])),
+        ("other claims", format!("{}.{more}.{signature}", head.split_once('.').expect("two parts").0)),
+        ("the public key as a secret", signed(&header("HS256", "k"), &good, |text| by_secret(public.as_bytes(), text))),
+        ("its DER as a secret", signed(&header("HS256", "k"), &good, |text| by_secret(der.as_ref(), text))),
+        ("its secret as nothing", signed(&header("HS256", "k"), &good, |text| by_secret(b"", text))),
+        ("another algorithm's name", signed(&header("ES384", "k"), &good, by_key)),
+        ("a key that is not there", signed(&header("ES256", "../../../dev/null"), &good, by_key)),
+        ("expired", signed(&header("ES256", "k"), &claims(now - 60), by_key)),
+        ("no end", signed(&header("ES256", "k"), &json!({ "room": "*", "grants": ["admin"] }), by_key)),
+        ("garbage", "a.b.c".into()),
+    ];
+    for (what, token) in &forged {
+        assert_eq!(status(&server, token), 401, "{what}: {token}");
+    }
+    assert_eq!(status(&server, &right), 200, "the right one holds as before");
 }

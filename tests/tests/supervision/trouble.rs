@@ -2,15 +2,9 @@
 
 use std::process::Command;
 
-use corecast_tests::server::{Server, binary, wait_for};
+use corecast_tests::server::{Server, binary, limit_files, wait_for};
 
 use super::hook;
-
-/// The soft limit of open files of a running process.
-fn limit_files(pid: u32, files: u32) {
-    let status = Command::new("prlimit").args([&format!("--pid={pid}"), &format!("--nofile={files}:")]).status();
-    assert!(status.expect("prlimit runs").success());
-}
 
 #[test]
 fn a_server_that_cannot_be_started_just_now_is_started_later() {

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::http::value;
+
 /// What a peer says.
 #[derive(Debug)]
 pub(super) enum Message {
@@ -43,7 +45,7 @@ impl From<crate::rooms::Error> for Refusal {
 impl Message {
     /// Reads a message. None if it is none of protoo's: such ones are dropped.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let Value::Object(mut message) = serde_json::from_str(text).ok()? else { return None };
+        let Value::Object(mut message) = value(text.as_bytes()).ok()? else { return None };
         let is = |message: &Map<String, Value>, kind: &str| message.get(kind).is_some_and(is_true);
         if is(&message, "response") {
             let id = message.get("id")?.as_u64()?;
@@ -105,9 +107,13 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_dropped() {
+        let deep = format!(r#"{{"request":true,"id":1,"method":"x","data":{}{}}}"#, "[".repeat(32), "]".repeat(32));
         for text in [
             "",
             "x",
+            &deep,
+            r#"{"request":true,"id":1,"method":"x","method":"y"}"#,
+            r#"{"notification":true,"method":"x","data":{"a":1,"a":2}}"#,
             "[]",
             "1",
             "{}",
