@@ -172,6 +172,19 @@ fn calls_outlive_a_death_and_the_figures_are_those_named() {
 }
 
 #[test]
+fn calls_in_several_rooms_outlive_deaths_of_the_server_and_are_made_again_after_the_end_of_everything() {
+    let _alone = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+    for (death, isolation, times) in [("server", "process", 2), ("supervisor", "thread", 1)] {
+        let flags = ["--calls", "4", "--rooms", "2", "--times", &times.to_string(), "--death", death];
+        let figures = json(&[&["crash", "--json", "--isolation", isolation], &flags[..]].concat());
+        for (name, wanted) in [("calls", 4), ("rooms", 2), ("times", times), ("lost", 0)] {
+            assert_eq!(figures[name], wanted, "{name} of {figures}");
+        }
+        assert!(figures["gap_max_ms"].as_f64().is_some_and(|gap| gap > 0.0), "{figures}");
+    }
+}
+
+#[test]
 fn no_number_is_used_twice_and_nothing_forwarded_again_however_a_server_is_killed() {
     let _alone = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
     let figures = json(&["crash", "--json", "--kills", "2", "--calls", "2", "--isolation", "process"]);

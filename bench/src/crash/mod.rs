@@ -1,9 +1,11 @@
-//! `corecast-bench crash`: calls that are under way while a worker dies, each a publisher by WHIP and somebody who
-//! watches it by WHEP. How many are lost, and for how long nothing comes in the others.
+//! `corecast-bench crash`: calls that are under way while a worker dies, or the server, or all of it, each a publisher
+//! by WHIP and somebody who watches it by WHEP. How many are lost, and for how long nothing comes in the others.
 
 mod calls;
+mod everything;
 mod kills;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +53,10 @@ pub enum Death {
     Upgrade,
     /// It does nothing any longer: it is dead once it has not answered for `worker.timeout` (3 s).
     Stall,
+    /// Not a worker but the server that has it, by SIGKILL.
+    Server,
+    /// All of it, by SIGKILL of the supervisor; then it is started again, as systemd would, and everybody joins again.
+    Supervisor,
 }
 
 /// What is measured.
@@ -59,6 +65,12 @@ pub struct CrashArgs {
     /// How many publish, each watched by one
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=2_000))]
     calls: u32,
+    /// The calls are in so many rooms, in turn
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rooms: u32,
+    /// So many deaths of each kind in a row, some 7 seconds apart, beside the same calls
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    times: u32,
     /// One kind of death alone; by default one after the other
     #[arg(long, value_enum)]
     death: Option<Death>,
@@ -85,6 +97,8 @@ pub struct CrashArgs {
 struct Figures {
     death: Death,
     isolation: Isolation,
+    times: u32,
+    rooms: u32,
     calls: usize,
     lost: usize,
     gap_p50_ms: f64,
@@ -125,16 +139,9 @@ pub fn run(args: &CrashArgs) -> anyhow::Result<()> {
 /// In each isolation, so many times.
 fn kill_again_and_again(args: &CrashArgs, core: u32, kills: u32) -> anyhow::Result<()> {
     let isolations = args.isolation.map_or_else(|| Isolation::value_variants().to_vec(), |one| vec![one]);
-    let settings = std::env::temp_dir().join(format!("corecast-bench-{}.toml", std::process::id()));
-    let settings_name = settings.to_str().context("the name of the folder for temporary files")?;
     for isolation in isolations {
         let progress = Progress::new(kills.into());
-        // However often it dies, it starts again at once.
-        std::fs::write(&settings, "[restart]\nfree = 1000000\n")?;
-        let more = [("--isolation", isolation.name()), ("--config", settings_name)];
-        let launched = Launched::start_with(core, args.io, Coalesce::Auto, &more);
-        std::fs::remove_file(&settings)?;
-        let launched = launched?;
+        let (launched, _settings) = launch(args.io, core, isolation)?;
         let room = Server::reach(launched.site())?.room().to_owned();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let figures = runtime.block_on(kills::run(&launched, (isolation, &room), (args.calls, kills), &progress))?;
@@ -145,92 +152,138 @@ fn kill_again_and_again(args: &CrashArgs, core: u32, kills: u32) -> anyhow::Resu
     Ok(())
 }
 
+/// Settings of a server that are there for as long as it is: an upgrade reads them again.
+struct Settings(PathBuf);
+
+impl Drop for Settings {
+    fn drop(&mut self) {
+        // Fails only if somebody else has removed it.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A server with test hooks that starts again at once, however often it dies.
+fn launch(io: Io, core: u32, isolation: Isolation) -> anyhow::Result<(Launched, Settings)> {
+    let settings = Settings(std::env::temp_dir().join(format!("corecast-bench-{}.toml", std::process::id())));
+    let settings_name = settings.0.to_str().context("the name of the folder for temporary files")?;
+    std::fs::write(&settings.0, "[restart]\nfree = 1000000\n")?;
+    let more = [("--isolation", isolation.name()), ("--config", settings_name), ("--test-hooks", "true")];
+    let launched = Launched::start_with(core, io, Coalesce::Auto, &more)?;
+    Ok((launched, settings))
+}
+
 fn print(all: &[Figures]) {
-    let mut rows = table(["workers are, death", "calls", "lost", "nothing came for: p50, ms", "p99", "most"]);
-    for Figures { death, isolation, calls, lost, gap_p50_ms, gap_p99_ms, gap_max_ms } in all {
+    let heads = ["workers are, death", "times", "rooms", "calls", "lost", "nothing came for: p50, ms", "p99", "most"];
+    let mut rows = table(heads);
+    for Figures { death, isolation, times, rooms, calls, lost, gap_p50_ms, gap_p99_ms, gap_max_ms } in all {
         let [p50, p99, most] = [gap_p50_ms, gap_p99_ms, gap_max_ms].map(|ms| format!("{ms:.0}"));
         let what = format!("{isolation:?}, {death:?}");
-        rows.add_row([what, grouped(*calls as u64), grouped(*lost as u64), p50, p99, most]);
+        let [times, rooms] = [times, rooms].map(|number| grouped(u64::from(*number)));
+        rows.add_row([what, times, rooms, grouped(*calls as u64), grouped(*lost as u64), p50, p99, most]);
     }
     println!("{rows}");
 }
 
 fn measure(args: &CrashArgs, core: u32, isolation: Isolation, death: Death) -> anyhow::Result<Figures> {
-    let more = [("--isolation", isolation.name()), ("--test-hooks", "true")];
-    let launched = Launched::start_with(core, args.io, Coalesce::Auto, &more)?;
-    // On a thread that is pinned: the next server may run where this one may.
-    let load = || {
-        cpu::pin(GENERATOR_CORE)?;
-        load(args, &launched, isolation, death)
+    let watched = if death == Death::Supervisor {
+        everything::dies(args, core, isolation)?
+    } else {
+        let (launched, _settings) = launch(args.io, core, isolation)?;
+        pinned(|| load(args, &launched, isolation, death))?
     };
-    std::thread::scope(|scope| scope.spawn(load).join()).map_err(|_| anyhow::anyhow!("the load panicked"))?
+    Ok(figures(args, isolation, death, watched))
 }
 
-fn load(args: &CrashArgs, launched: &Launched, isolation: Isolation, death: Death) -> anyhow::Result<Figures> {
-    let server = Server::reach(launched.site())?;
+/// On a thread that is pinned: the next server may run where this one may.
+fn pinned<T: Send>(run: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+    let run = || {
+        cpu::pin(GENERATOR_CORE)?;
+        run()
+    };
+    std::thread::scope(|scope| scope.spawn(run).join()).map_err(|_| anyhow::anyhow!("the load panicked"))?
+}
+
+/// For how long nothing came of each who watches, at each death; none of one to whom nothing comes any longer.
+type Watched = Vec<Option<Vec<Duration>>>;
+
+fn load(args: &CrashArgs, launched: &Launched, isolation: Isolation, death: Death) -> anyhow::Result<Watched> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (tell, phase) = watch::channel(Phase::Before);
-    let calls = runtime.block_on(begin(args.calls, launched, server.room(), &phase))?;
-    let gaps = runtime.block_on(async {
-        sleep(SETTLED).await;
-        let old = Pids::of(launched.site()).await?;
-        tell.send_replace(Phase::Death);
-        kill(launched, isolation, death, old).await?;
-        let is_back = async {
-            while Pids::of(launched.site()).await.map_or(true, |pids| pids.server == old.server) {
-                sleep(INTERVAL).await;
-            }
-        };
-        timeout(BACK_WITHIN, is_back).await.context("the server does not come again")?;
-        sleep(SETTLED).await;
+    let urls = rooms(launched, args.rooms)?;
+    let calls = runtime.block_on(begin(launched, args.calls, &urls, &phase))?;
+    runtime.block_on(async {
+        for number in 1..=args.times {
+            sleep(SETTLED).await;
+            let old = Pids::of(launched.site()).await?;
+            tell.send_replace(Phase::Death(number));
+            kill(launched, isolation, death, old).await?;
+            let is_back = async {
+                while Pids::of(launched.site()).await.map_or(true, |pids| pids.server == old.server) {
+                    sleep(INTERVAL).await;
+                }
+            };
+            timeout(BACK_WITHIN, is_back).await.context("the server does not come again")?;
+            sleep(SETTLED).await;
+        }
         tell.send_replace(Phase::Over);
-        calls.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()
-    })?;
-    // Those who send have no gap.
-    let mut watched: Vec<_> = gaps.into_iter().flatten().collect();
-    let lost = watched.iter().filter(|gap| gap.is_none()).count();
-    watched.retain(Option::is_some);
-    let mut gaps: Vec<_> = watched.into_iter().flatten().map(|gap| gap.as_secs_f64() * 1e3).collect();
+        let outcomes = calls.join_all().await.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+        // Those who send have no gap.
+        Ok(outcomes.into_iter().flatten().collect())
+    })
+}
+
+/// URLs of so many rooms, each with `{}` in the place of `whip` and `whep`.
+fn rooms(launched: &Launched, rooms: u32) -> anyhow::Result<Vec<String>> {
+    let server = Server::reach(launched.site())?;
+    Ok((0..rooms).map(|number| format!("{}/{{}}/{}-{number}", launched.site().base(), server.room())).collect())
+}
+
+fn figures(args: &CrashArgs, isolation: Isolation, death: Death, watched: Watched) -> Figures {
+    let calls = watched.len();
+    let lost = watched.iter().filter(|gaps| gaps.is_none()).count();
+    let mut gaps: Vec<_> = watched.into_iter().flatten().flatten().map(|gap| gap.as_secs_f64() * 1e3).collect();
     gaps.sort_unstable_by(f64::total_cmp);
     let at = |percent: usize| gaps.get((gaps.len() * percent / 100).min(gaps.len().max(1) - 1)).copied();
-    Ok(Figures {
+    Figures {
         death,
         isolation,
-        calls: gaps.len() + lost,
+        times: args.times,
+        rooms: args.rooms,
+        calls,
         lost,
         gap_p50_ms: at(50).unwrap_or(f64::NAN),
         gap_p99_ms: at(99).unwrap_or(f64::NAN),
         gap_max_ms: gaps.last().copied().unwrap_or(f64::NAN),
-    })
+    }
 }
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Before,
-    Death,
+    /// The death of this number has begun, and the next one has not.
+    Death(u32),
     Over,
 }
 
-/// Nothing of one who sends; the longest time in which nothing came of one who watches, or none if nothing comes any
-/// longer.
-type Outcome = anyhow::Result<Option<Option<Duration>>>;
+/// Nothing of one who sends; of one who watches the longest time without a packet at each death, or none if nothing
+/// comes any longer.
+type Outcome = anyhow::Result<Option<Option<Vec<Duration>>>>;
 
 /// Sets up all calls, some at a time.
 async fn begin(
-    calls: u32,
     launched: &Launched,
-    room: &str,
+    calls: u32,
+    rooms: &[String],
     phase: &watch::Receiver<Phase>,
 ) -> anyhow::Result<JoinSet<Outcome>> {
     let client = launched.site().client().build()?;
-    let url = format!("{}/{{}}/{room}", launched.site().base());
     let identity = Arc::new(Identity::new()?);
     let (mut running, mut joining) = (JoinSet::new(), JoinSet::new());
-    let mut numbers = 0..calls;
+    let mut numbers = (0..calls).zip(rooms.iter().cycle());
     loop {
         while joining.len() < JOINING
-            && let Some(number) = numbers.next()
+            && let Some((number, url)) = numbers.next()
         {
             joining.spawn(Call::join(client.clone(), Arc::clone(&identity), url.clone(), number));
         }
@@ -264,17 +317,18 @@ async fn send(mut session: Session, ssrc: u32, phase: watch::Receiver<Phase>) ->
 }
 
 async fn watch(mut session: Session, phase: watch::Receiver<Phase>) -> Outcome {
-    let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+    let (mut last, mut gaps) = (Instant::now(), Vec::new());
     loop {
-        let now_in = *phase.borrow();
-        if now_in == Phase::Over {
-            return Ok(Some(Some(longest).filter(|_| last.elapsed() < LOST)));
+        match *phase.borrow() {
+            Phase::Before => {}
+            Phase::Death(number) => gaps.resize(number as usize, Duration::ZERO),
+            Phase::Over => return Ok(Some(Some(gaps).filter(|_| last.elapsed() < LOST))),
         }
         match session.recv(Duration::from_millis(100)).await {
             Ok(Some(Event::Rtp(_))) => {
                 let now = Instant::now();
-                if now_in == Phase::Death {
-                    longest = longest.max(now - last);
+                if let Some(longest) = gaps.last_mut() {
+                    *longest = now.duration_since(last).max(*longest);
                 }
                 last = now;
             }
@@ -292,6 +346,8 @@ async fn kill(launched: &Launched, isolation: Isolation, death: Death, pids: Pid
         Death::Panic => "panic",
         Death::Stall => "stall",
         Death::Upgrade => return calls::signal("USR2", launched.supervisor_pid().into()),
+        Death::Server => return calls::signal("KILL", pids.server),
+        Death::Supervisor => return calls::signal("KILL", launched.supervisor_pid().into()),
         Death::Sigkill | Death::Sigsegv | Death::Sigabrt => {
             let signal = if death == Death::Sigkill {
                 "KILL"
