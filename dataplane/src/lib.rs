@@ -27,6 +27,7 @@ mod pump;
 pub mod sandbox;
 mod servers;
 mod start;
+mod trespass;
 mod usage;
 
 use std::os::unix::net::UnixStream;

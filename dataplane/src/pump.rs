@@ -24,6 +24,7 @@ use crate::keep::Kept;
 use crate::memory::WorkerMemory;
 use crate::sandbox;
 use crate::servers::{self, Opened, Servers, command_error};
+use crate::trespass::trespass;
 use crate::usage::{Latency, sample};
 
 /// Housekeeping is done this often even if nothing asks for it, and so a sleep is never longer.
@@ -490,12 +491,6 @@ fn run_test_hook(hook: TestHook) {
             std::process::abort();
         }
         TestHook::Stall(ms) => std::thread::sleep(Duration::from_millis(u64::from(ms))),
-        TestHook::Trespass => {
-            let settings = std::fs::read("/etc/hostname").map(drop);
-            let connection = std::net::TcpStream::connect("127.0.0.1:9").map(drop);
-            // As root it would change nothing.
-            let call = nix::unistd::chroot("/");
-            tracing::warn!("trespassing: a file: {settings:?}, a connection: {connection:?}, a call: {call:?}");
-        }
+        TestHook::Trespass => trespass(),
     }
 }

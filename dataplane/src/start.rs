@@ -104,12 +104,18 @@ fn prepare(
     let kept = kept.map_err(|error| StartError::Other(format!("what is kept cannot be used: {error}")))?;
     let webrtc = config.webrtc.as_ref().map_or(Ok(Vec::new()), |webrtc| open_webrtc(&mut driver, webrtc))?;
     // All that needs a privilege is done. The executor has threads of its own, which are not to have more.
-    warnings.extend(sandbox::confine(Part::Starting, config.sandbox));
+    let listens = opens_servers(config);
+    warnings.extend(sandbox::confine(Part::Starting { listens }, config.sandbox));
     try_buffers(&mut driver, &mut warnings);
     let runner = executor::make(config.executor, io, config.core)?;
-    warnings.extend(sandbox::confine(Part::Worker(io), config.sandbox));
+    warnings.extend(sandbox::confine(Part::Worker { io, listens }, config.sandbox));
     warnings.dedup();
     Ok(Ready { driver, webrtc, runner, io, reason, warnings, kept })
+}
+
+/// Whether sockets for WebRTC are opened while it runs, and not before: mediasoup's servers, of which some are on TCP.
+fn opens_servers(config: &WorkerConfig) -> bool {
+    config.webrtc.as_ref().is_some_and(|webrtc| webrtc.listen.is_empty())
 }
 
 fn pin(core: u32) -> Result<(), StartError> {

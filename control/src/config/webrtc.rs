@@ -80,7 +80,8 @@ pub(crate) struct Limits {
     pub(crate) sessions_per_ip: usize,
     /// No new rooms while every worker uses more of its core than this, in percent. 0 for no limit.
     pub(crate) cpu_percent: u8,
-    /// No new rooms while more of the machine's memory is in use than this, in percent. 0 for no limit.
+    /// No new rooms while more of the memory is in use than this, of the machine's or of what a control group may have,
+    /// in percent. 0 for no limit.
     pub(crate) memory_percent: u8,
     /// By so much more either may be passed for rooms of high priority, in percent.
     pub(crate) reserved_percent: u8,

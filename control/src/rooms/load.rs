@@ -1,7 +1,8 @@
-//! Whether there is room for one more room: the workers' cores and the machine's memory. Rooms that are there already
+//! Whether there is room for one more room: the workers' cores and the memory. Rooms that are there already
 //! go on, and clients that come to them are let in.
 
 use super::error::Error;
+use super::memory;
 use crate::settings::Priority;
 use crate::workers::Pool;
 
@@ -10,7 +11,7 @@ use crate::workers::Pool;
 pub(crate) struct Marks {
     /// CPU that a worker uses of its core.
     pub(crate) cpu: u8,
-    /// Memory of the machine that is in use.
+    /// Memory in use, of the machine or of a control group.
     pub(crate) memory: u8,
     /// By so much more either may be passed for rooms of high priority.
     pub(crate) reserved: u8,
@@ -35,8 +36,7 @@ impl Marks {
             let sentence = format!("every worker uses more than {} percent of its core (limits.cpu_percent)", self.cpu);
             return Err(Error::unavailable(sentence));
         }
-        let memory = std::fs::read_to_string("/proc/meminfo").ok().and_then(|table| used_percent(&table));
-        if is_past(self.memory, [memory]) {
+        if is_past(self.memory, [memory::used_percent()]) {
             let sentence = format!("more than {} percent of the memory is in use (limits.memory_percent)", self.memory);
             return Err(Error::unavailable(sentence));
         }
@@ -47,16 +47,6 @@ impl Marks {
 /// Whether all of these are known and past the mark.
 fn is_past(mark: u8, percents: impl IntoIterator<Item = Option<f64>>) -> bool {
     mark > 0 && percents.into_iter().all(|percent| percent.is_some_and(|percent| percent > f64::from(mark)))
-}
-
-/// From `/proc/meminfo`.
-fn used_percent(table: &str) -> Option<f64> {
-    let kib = |name: &str| {
-        let line = table.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        line.split_whitespace().next()?.parse::<f64>().ok()
-    };
-    let total = kib("MemTotal").filter(|total| *total > 0.0)?;
-    Some(100.0 - 100.0 * kib("MemAvailable")? / total)
 }
 
 #[cfg(test)]
@@ -85,13 +75,5 @@ mod tests {
         assert!(is_past(marks(90, 0).of(Priority::Normal).cpu, busy));
         assert!(!is_past(marks(90, 0).of(Priority::High).cpu, busy));
         assert!(is_past(marks(90, 0).of(Priority::High).cpu, [Some(95.5)]));
-    }
-
-    #[test]
-    fn memory_in_use_is_what_is_not_available() {
-        let table = "MemTotal:        1000 kB\nMemFree:          100 kB\nMemAvailable:     250 kB\n";
-        assert_eq!(used_percent(table), Some(75.0));
-        assert_eq!(used_percent("MemTotal: 0 kB\nMemAvailable: 0 kB"), None);
-        assert_eq!(used_percent("nonsense"), None);
     }
 }

@@ -35,6 +35,7 @@ mod load;
 mod loudest;
 mod machines;
 mod media;
+mod memory;
 mod message_pipe;
 mod moderation;
 mod muted;

@@ -109,7 +109,6 @@ const SOCKETS: &[i64] = &[
     SYS_getpeername,
     SYS_getsockname,
     SYS_getsockopt,
-    SYS_listen,
     SYS_pwrite64,
     SYS_recvmmsg,
     SYS_sendmmsg,
@@ -224,7 +223,7 @@ fn programs(part: Part, sandbox: Sandbox) -> Result<Vec<BpfProgram>, seccompiler
         return Ok(vec![program(whatever(&[NEVER]), SeccompAction::Allow, other)?]);
     }
     let mut filters = Vec::new();
-    if matches!(part, Part::Server { .. } | Part::Starting) && sandbox == Sandbox::On {
+    if matches!(part, Part::Server { .. } | Part::Starting { .. }) && sandbox == Sandbox::On {
         // What it is to make cannot be seen in its arguments. The C library then asks for a thread by `clone`.
         let absent = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
         filters.push(program(whatever(&[&[SYS_clone3]]), SeccompAction::Allow, absent)?);
@@ -240,9 +239,9 @@ fn whatever(lists: &[&[i64]]) -> Rules {
 
 fn rules(part: Part) -> Result<Rules, seccompiler::BackendError> {
     let mut rules = match part {
-        Part::Starting => whatever(&[EVERY, FILES, SOCKETS, OLD, URING, MAKING]),
-        Part::Worker(Io::Syscalls) => whatever(&[EVERY, FILES, SOCKETS, OLD]),
-        Part::Worker(_) => whatever(&[EVERY, FILES, SOCKETS, OLD, URING]),
+        Part::Starting { .. } => whatever(&[EVERY, FILES, SOCKETS, OLD, URING, MAKING]),
+        Part::Worker { io: Io::Syscalls, .. } => whatever(&[EVERY, FILES, SOCKETS, OLD]),
+        Part::Worker { .. } => whatever(&[EVERY, FILES, SOCKETS, OLD, URING]),
         Part::Server { .. } => whatever(&[EVERY, FILES, SOCKETS, OLD, SERVER]),
         Part::Aside | Part::Supervisor => whatever(&[EVERY, OLD]),
     };
@@ -266,13 +265,17 @@ fn rules(part: Part) -> Result<Rules, seccompiler::BackendError> {
     rules.insert(SYS_prctl, one_of(0, [libc::PR_SET_NAME as u64, libc::PR_GET_NAME as u64, PR_SET_VMA])?);
     // Whether it is a terminal, and whether it waits.
     rules.insert(SYS_ioctl, one_of(1, [libc::TCGETS, libc::FIONBIO, libc::FIONREAD])?);
-    if matches!(part, Part::Starting | Part::Server { .. }) {
+    if matches!(part, Part::Starting { .. } | Part::Server { .. }) {
         let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
         let thread = SeccompCondition::new(0, Qword, SeccompCmpOp::MaskedEq(thread), thread)?;
         rules.insert(SYS_clone, vec![SeccompRule::new(vec![thread])?]);
     }
-    if part == Part::Starting {
+    if matches!(part, Part::Starting { .. }) {
         rules.insert(SYS_prctl, Vec::new());
+    }
+    // A socket can listen without having been bound, which Landlock does not see.
+    if let Part::Starting { listens: true } | Part::Worker { listens: true, .. } = part {
+        rules.insert(SYS_listen, Vec::new());
     }
     if part != Part::Aside {
         let families = match part {
@@ -301,14 +304,21 @@ mod tests {
     #[test]
     fn what_a_packet_needs_is_allowed_whatever_its_arguments_are() {
         for io in [Io::Uring, Io::Syscalls] {
-            let rules = rules(Part::Worker(io)).expect("is lawful");
+            let rules = rules(Part::Worker { io, listens: false }).expect("is lawful");
             let hot: &[i64] = if io == Io::Uring { URING } else { &[SYS_recvmmsg, SYS_sendmmsg, SYS_epoll_pwait] };
             for call in hot.iter().chain(&[SYS_clock_gettime, SYS_read, SYS_sendto, SYS_recvfrom]) {
                 assert_eq!(rules.get(call), Some(&Vec::new()), "{io:?} {call}");
             }
             assert_eq!(rules.contains_key(&SYS_io_uring_enter), io == Io::Uring);
-            let absent =
-                [libc::SYS_execve, SYS_clone, SYS_clone3, libc::SYS_ptrace, SYS_io_uring_setup, libc::SYS_kill];
+            let absent = [
+                libc::SYS_execve,
+                SYS_clone,
+                SYS_clone3,
+                SYS_listen,
+                libc::SYS_ptrace,
+                SYS_io_uring_setup,
+                libc::SYS_kill,
+            ];
             assert!(absent.iter().all(|call| !rules.contains_key(call)));
         }
     }

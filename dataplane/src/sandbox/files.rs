@@ -44,8 +44,7 @@ pub(super) fn close(part: Part) -> Result<(), String> {
 
 fn restrict(part: Part) -> Result<RulesetStatus, RulesetError> {
     let net: BitFlags<AccessNet> = match part {
-        // mediasoup's WebRtcServers listen on TCP when they are made.
-        Part::Starting => AccessNet::ConnectTcp.into(),
+        Part::Starting { listens: true } => AccessNet::ConnectTcp.into(),
         Part::Server { connects: true } => AccessNet::BindTcp.into(),
         _ => AccessNet::ConnectTcp | AccessNet::BindTcp,
     };

@@ -29,10 +29,18 @@ pub enum Part {
         /// It does.
         connects: bool,
     },
-    /// A worker that has its sockets and is about to make its executor.
-    Starting,
-    /// A worker that runs, on this driver. It has been `Starting` before.
-    Worker(Io),
+    /// A worker that has its sockets and is about to make its executor; whether it may listen on TCP later.
+    Starting {
+        /// It may.
+        listens: bool,
+    },
+    /// A worker that runs. It has been `Starting` before.
+    Worker {
+        /// Its driver.
+        io: Io,
+        /// It may listen on TCP.
+        listens: bool,
+    },
     /// A thread that writes lines, or reads them.
     Aside,
 }
@@ -42,8 +50,8 @@ impl Part {
         match self {
             Self::Supervisor => "the supervisor",
             Self::Server { .. } => "the server",
-            Self::Starting => "a worker that starts",
-            Self::Worker(_) => "a worker",
+            Self::Starting { .. } => "a worker that starts",
+            Self::Worker { .. } => "a worker",
             Self::Aside => "a thread of lines",
         }
     }
@@ -61,7 +69,7 @@ pub fn confine(part: Part, sandbox: Sandbox) -> Vec<String> {
         missing.push(format!("the sandbox is off: new privileges cannot be given up: {error}"));
         return missing;
     }
-    if sandbox == Sandbox::On && !matches!(part, Part::Worker(_)) {
+    if sandbox == Sandbox::On && !matches!(part, Part::Worker { .. }) {
         let kept = if part == Part::Supervisor { KEPT } else { CapabilitySet::empty() };
         if let Err(error) = drop_capabilities(kept) {
             missing.push(format!("the sandbox is incomplete: capabilities cannot be dropped: {error}"));
@@ -107,20 +115,30 @@ mod tests {
 
     #[test]
     fn a_worker_keeps_nothing_but_what_it_works_with() {
-        confined(Part::Starting, Sandbox::On, || {
-            assert_eq!(confine(Part::Worker(Io::Uring), Sandbox::On), [""; 0]);
+        confined(Part::Starting { listens: false }, Sandbox::On, || {
+            assert_eq!(confine(Part::Worker { io: Io::Uring, listens: false }, Sandbox::On), [""; 0]);
             assert_eq!((field("NoNewPrivs"), field("Seccomp")), ("1".into(), "2".into()));
             assert_eq!(field("CapEff").trim_start_matches('0'), "");
             let refused = |result: std::io::Result<()>| result.expect_err("is refused").raw_os_error();
             assert_eq!(refused(std::fs::read("/etc/hostname").map(drop)), Some(libc::EACCES));
             assert_eq!(refused(std::fs::write("/tmp/corecast-sandbox", "")), Some(libc::EACCES));
             assert_eq!(refused(std::net::TcpStream::connect("127.0.0.1:9").map(drop)), Some(libc::EACCES));
+            assert_eq!(refused(std::net::TcpListener::bind("127.0.0.1:0").map(drop)), Some(libc::EACCES));
             assert_eq!(nix::unistd::chroot("/"), Err(nix::errno::Errno::EPERM));
             assert_eq!(refused(std::os::unix::net::UnixStream::connect("/run/x").map(drop)), Some(libc::EPERM));
             std::net::UdpSocket::bind("127.0.0.1:0").expect("its own work goes on");
             std::fs::read("/proc/stat").expect("so does this");
         });
         assert!(refused::count(libc::SYS_chroot) > 0, "it is counted under its number");
+    }
+
+    #[test]
+    fn a_worker_listens_on_tcp_where_it_is_to() {
+        confined(Part::Starting { listens: true }, Sandbox::On, || {
+            assert_eq!(confine(Part::Worker { io: Io::Syscalls, listens: true }, Sandbox::On), [""; 0]);
+            std::net::TcpListener::bind("127.0.0.1:0").expect("mediasoup's servers do");
+            assert!(std::net::TcpStream::connect("127.0.0.1:9").is_err());
+        });
     }
 
     #[test]

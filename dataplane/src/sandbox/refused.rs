@@ -32,8 +32,8 @@ static ALL_SEEN: AtomicU32 = AtomicU32::new(0);
 const NAMES: [&str; 5] = [
     Part::Supervisor.name(),
     Part::Server { connects: false }.name(),
-    Part::Starting.name(),
-    Part::Worker(corecast_wire::Io::Auto).name(),
+    Part::Starting { listens: false }.name(),
+    Part::Worker { io: corecast_wire::Io::Auto, listens: false }.name(),
     Part::Aside.name(),
 ];
 

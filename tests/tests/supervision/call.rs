@@ -67,6 +67,23 @@ impl Call {
         call
     }
 
+    /// So many begin, each in a room of its own.
+    pub(crate) fn begin_in_rooms(server: &Server, rooms: usize) -> Vec<Self> {
+        std::thread::scope(|scope| {
+            let begin = |room| scope.spawn(move || Self::begin(server, &format!("call-{room}")));
+            let beginning: Vec<_> = (0..rooms).map(begin).collect();
+            beginning.into_iter().map(|one| one.join().expect("begins")).collect()
+        })
+    }
+
+    /// Panics unless [`Self::goes_on`] of each.
+    pub(crate) fn all_go_on(calls: &mut [Self]) {
+        std::thread::scope(|scope| {
+            let going: Vec<_> = calls.iter_mut().map(|call| scope.spawn(|| call.goes_on())).collect();
+            going.into_iter().for_each(|one| one.join().expect("goes on"));
+        });
+    }
+
     /// Sends a packet that the server's worker dies of, if its test hooks are on.
     pub(crate) fn poison(&self) {
         self.is_poisonous.store(true, Ordering::Relaxed);
@@ -88,6 +105,29 @@ impl Call {
         });
         let later = |pair: &[u16]| (1..1_000).contains(&pair[1].wrapping_sub(pair[0]));
         assert!(self.received.windows(2).all(later), "numbers come once and in order: {:?}", self.received);
+    }
+
+    /// Takes what has come so far.
+    pub(crate) fn take_all(&mut self) {
+        let mut bytes = [0; 1_500];
+        self.receiver.set_nonblocking(true).expect("a socket");
+        while let Ok(length) = self.receiver.recv(&mut bytes) {
+            self.take(&bytes[..length]);
+        }
+        self.receiver.set_nonblocking(false).expect("a socket");
+    }
+
+    /// What has come until now does not count.
+    pub(crate) fn forget(&mut self) {
+        self.take_all();
+        self.received.clear();
+    }
+
+    /// How many of the packets between the first and the last that have come are missing, and how many there are.
+    pub(crate) fn lost(&self) -> (usize, usize) {
+        let (Some(first), Some(last)) = (self.received.first(), self.received.last()) else { return (0, 0) };
+        let sent = usize::from(last.wrapping_sub(*first)) + 1;
+        (sent - self.received.len(), sent)
     }
 
     /// How many there have been.

@@ -65,7 +65,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("control/src/supervisor/fatal.rs", "a handler of fatal signals has no safe interface"),
     ("bench/src/ring.rs", "the floor is measured over the same ring"),
     ("bench/src/sockets.rs", "segmented sends, receive time stamps and pinning without the product's code"),
-    ("tests/tests/supervision/seccomp.rs", "refuses io_uring to a child before it starts"),
+    ("tests/tests/supervision/hosts.rs", "refuses io_uring to a child before it starts"),
     ("tests/tests/allocation.rs", "a counting allocator, for Rust and for C"),
     ("tests/tests/handshakes.rs", "asks C's allocator what is allocated"),
 ];

@@ -281,3 +281,37 @@ fn assert_passing(error: &io::Error) {
     let passing = matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY | libc::ETIME));
     assert!(passing, "io_uring no longer takes submissions: {error}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ring_takes_what_it_is_for_and_nothing_else_for_ever() {
+        let mut queue = match Queue::new(4) {
+            Ok(queue) => queue,
+            Err(error) => {
+                println!("io_uring is refused here: not tested: {error}");
+                return;
+            }
+        };
+        let mut result = |entry: squeue::Entry| {
+            // SAFETY: none of these points to anything.
+            unsafe { queue.ring.submission().push(&entry) }.expect("has room");
+            queue.ring.submit_and_wait(1).expect("is taken");
+            queue.ring.completion().next().expect("completes").result()
+        };
+        assert_eq!(result(opcode::Nop::new().build()), 0);
+        for (what, entry) in [
+            ("a socket", opcode::Socket::new(libc::AF_INET, libc::SOCK_STREAM, 0).build()),
+            ("a write", opcode::Write::new(Fd(2), std::ptr::null(), 0).build()),
+            ("a close", opcode::Close::new(Fd(i32::MAX)).build()),
+            ("no operation, linked", opcode::Nop::new().build().flags(squeue::Flags::IO_LINK)),
+        ] {
+            assert_eq!(result(entry), -libc::EACCES, "{what}");
+        }
+        let mut more = [Restriction::sqe_op(opcode::Socket::CODE)];
+        assert!(queue.ring.submitter().register_restrictions(&mut more).is_err());
+        assert!(queue.ring.submitter().register_files_sparse(8).is_err());
+    }
+}
