@@ -4,12 +4,13 @@
 //! packet path nothing. Most labels have few values by nature; of rooms, which clients name, only the busiest are
 //! there.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
-use corecast_wire::{Usage, WAIT_BOUNDS_US};
+use corecast_wire::{DtlsFailure, Usage, WAIT_BOUNDS_US};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -43,6 +44,7 @@ pub(super) async fn metrics(State(app): AppState) -> Answer {
         rooms,
         refusals: app.refusals().counts(),
         sessions: app.session_counts().now(),
+        dtls_failures: app.pool().workers().iter().map(|of| (of.index(), of.dtls_failures())).collect(),
         viewers,
         unhappy,
         webhooks: app.webhooks().counts(),
@@ -66,6 +68,8 @@ struct Snapshot {
     rooms: Vec<Size>,
     refusals: Vec<(&'static str, u64)>,
     sessions: SessionTotals,
+    /// By worker.
+    dtls_failures: Vec<(u32, BTreeMap<DtlsFailure, u64>)>,
     viewers: Distributions,
     unhappy: Unhappy,
     webhooks: Vec<webhooks::Counts>,
@@ -270,6 +274,13 @@ impl Snapshot {
         let ended = of.ended.iter();
         let ended = ended.map(|((kind, cause), number)| (labels(&[("kind", kind), ("cause", cause)]), *number as f64));
         page.counters("sessions_ended", "Sessions that have ended", ended)?;
+        let failures = self.dtls_failures.iter().flat_map(|(worker, failures)| {
+            let row = |(failure, number): (&DtlsFailure, &u64)| {
+                (labels(&[("worker", worker), ("cause", &failure.name())]), *number as f64)
+            };
+            failures.iter().map(row).collect::<Vec<_>>()
+        });
+        page.counters("dtls_failures", "Handshakes that came to nothing, by what was wrong", failures)?;
         let bounds = SETUP_BOUNDS_S.into_iter().chain([f64::INFINITY]);
         let setup = [(Labels::new(), (bounds.zip(of.setup).collect(), of.setup_sum_s))];
         page.histograms("session_setup_seconds", "From the answer to a session to its connection", setup)?;

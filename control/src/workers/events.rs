@@ -375,6 +375,7 @@ mod tests {
         let failed = Event::DtlsStateChanged {
             transport: TransportId(1),
             state: DtlsState::Failed,
+            failure: None,
             detail: "why".into(),
             certificate: Vec::new(),
         };
@@ -396,7 +397,13 @@ mod tests {
         let shortfall = || states.receiver().borrow().shortfall();
         assert_eq!(shortfall().as_deref(), Some("ICE new, DTLS new"));
         let dtls =
-            |state| Event::DtlsStateChanged { transport, state, detail: "DTLS 1.2".into(), certificate: Vec::new() };
+            |state| Event::DtlsStateChanged {
+                transport,
+                state,
+                failure: None,
+                detail: "DTLS 1.2".into(),
+                certificate: Vec::new(),
+            };
         router.route(&Event::IceStateChanged { transport, state: IceState::Completed, tuple: None });
         router.route(&dtls(DtlsState::Connecting));
         assert_eq!(shortfall().as_deref(), Some("ICE completed, DTLS connecting"));

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corecast_wire::{
-    Coalesce, Command, CommandError, ConsumerId, ConsumerStats, CurrentLayer, DataLimits, DtlsParameters, DtlsState,
-    EncodingMapping, Event, Executor, Frame, FrameDecoder, HugePages, IceState, Io, MediaKind, Object, ObjectStats,
-    OutgoingCause, OutgoingStats, ProducerId, ProducerStats, Reply, RouterId, Sandbox, Silence, SpatialLayer,
-    StatsPage, StreamStats, TransportId, TransportStats, Usage, WebRtcTransportOptions, WorkerConfig, encode,
+    Coalesce, Command, CommandError, ConsumerId, ConsumerStats, CurrentLayer, DataLimits, DtlsFailure, DtlsParameters,
+    DtlsState, EncodingMapping, Event, Executor, Frame, FrameDecoder, HugePages, IceState, Io, MediaKind, Object,
+    ObjectStats, OutgoingCause, OutgoingStats, ProducerId, ProducerStats, Reply, RouterId, Sandbox, Silence,
+    SpatialLayer, StatsPage, StreamStats, TransportId, TransportStats, Usage, WebRtcTransportOptions, WorkerConfig,
+    encode,
 };
 use tokio::sync::mpsc;
 
@@ -386,8 +387,10 @@ impl FakeWorker {
     /// What the client does, by the first byte of its fingerprint.
     fn play_client(&mut self, transport: TransportId, dtls: &DtlsParameters) {
         let ice = |state| Event::IceStateChanged { transport, state, tuple: None };
-        let dtls_is =
-            |state| Event::DtlsStateChanged { transport, state, detail: "a fake".into(), certificate: Vec::new() };
+        let dtls_is = |state| {
+            let failure = (state == DtlsState::Failed).then_some(DtlsFailure::Certificate);
+            Event::DtlsStateChanged { transport, state, failure, detail: "a fake".into(), certificate: Vec::new() }
+        };
         let connected = [ice(IceState::Completed), dtls_is(DtlsState::Connected)];
         match dtls.fingerprints.first().and_then(|fingerprint| fingerprint.value.first()).copied() {
             Some(NEVER_COMES) => {}

@@ -3,6 +3,7 @@
 //! Owns what is known of each worker. A death is told once, to the one that started the pool; what follows from it is
 //! the supervisor's affair.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::process::Child;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use corecast_wire::{Command, Event, Io, Reply, StartError, Usage, WorkerConfig};
+use corecast_wire::{Command, DtlsFailure, Event, Io, Reply, StartError, Usage, WorkerConfig};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval_at, sleep, timeout};
 
@@ -80,6 +81,8 @@ struct State {
     new_rooms: u32,
     /// The same for viewers.
     new_viewers: u32,
+    /// Handshakes that came to nothing.
+    dtls_failures: BTreeMap<DtlsFailure, u64>,
 }
 
 /// How the pool watches.
@@ -120,6 +123,11 @@ impl Worker {
     /// Its place among the workers.
     pub(crate) fn index(&self) -> u32 {
         self.index
+    }
+
+    /// Handshakes that came to nothing, by what was wrong.
+    pub(crate) fn dtls_failures(&self) -> BTreeMap<DtlsFailure, u64> {
+        self.state().dtls_failures.clone()
     }
 
     /// The core that it is pinned to.
@@ -288,6 +296,9 @@ async fn listen(
             }
             LinkEvent::Event(event) => {
                 log(&event);
+                if let Event::DtlsStateChanged { failure: Some(failure), .. } = &event {
+                    *worker.state().dtls_failures.entry(*failure).or_default() += 1;
+                }
                 worker.events.route(&event);
             }
             LinkEvent::Ended(why) => {

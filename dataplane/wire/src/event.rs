@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConsumerId, CurrentLayer, DataConsumerId, DtlsState, IceState, IceTuple, Io, PacketTrace, ProducerId,
+    ConsumerId, CurrentLayer, DataConsumerId, DtlsFailure, DtlsState, IceState, IceTuple, Io, PacketTrace, ProducerId,
     RtpObserverId, SctpState, SctpStreamParameters, TransportId, VideoOrientation, Volume,
 };
 
@@ -47,7 +47,9 @@ pub enum Event {
         transport: TransportId,
         /// The state that it is in.
         state: DtlsState,
-        /// Version, cipher and SRTP profile when it is connected; the cause when it failed.
+        /// Why it failed; none in other states.
+        failure: Option<DtlsFailure>,
+        /// Version, cipher and SRTP profile when it is connected; the cause, in words, when it failed.
         detail: String,
         /// The remote side's certificate in DER when it is connected, if it is not very long; empty otherwise.
         certificate: Vec<u8>,

@@ -57,7 +57,8 @@ pub use stats::{
 };
 pub use trace::{Decided, Decision};
 pub use webrtc::{
-    DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, IceParameters, IceProtocol,
-    IceState, IceTuple, ListenInfo, OutgoingBitrates, SocketSettings, WebRtcConfig, WebRtcTransportOptions,
+    DtlsFailure, DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, IceParameters,
+    IceProtocol, IceState, IceTuple, ListenInfo, OutgoingBitrates, SocketSettings, WebRtcConfig,
+    WebRtcTransportOptions,
 };
 pub use worker_config::{Coalesce, Executor, HugePages, Io, POISON, Sandbox, WorkerConfig};

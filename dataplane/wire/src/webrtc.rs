@@ -117,6 +117,41 @@ pub enum DtlsState {
     Closed,
 }
 
+/// Why a handshake came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum DtlsFailure {
+    /// It did not end in time, and nothing that came was wrong.
+    Timeout,
+    /// The certificate is not the one that was announced.
+    Fingerprint,
+    /// There is no certificate, or none that is taken (RSA, another curve), or it has not signed what it should have.
+    Certificate,
+    /// No version, cipher suite, group or signature scheme is common to both.
+    Negotiation,
+    /// No SRTP profile is common to both.
+    SrtpProfile,
+    /// The other side has refused it.
+    Alert,
+    /// Anything else that is against the protocol.
+    Protocol,
+}
+
+impl DtlsFailure {
+    /// One word, for counters.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Fingerprint => "fingerprint",
+            Self::Certificate => "certificate",
+            Self::Negotiation => "negotiation",
+            Self::SrtpProfile => "srtp_profile",
+            Self::Alert => "alert",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
 /// What carries datagrams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IceProtocol {

@@ -43,7 +43,8 @@ pub(super) const HUNG_UP: &str = "its client hung up";
 /// Why a session ends whose client has another one in its place.
 pub(super) const CAME_AGAIN: &str = "its client came again";
 const SILENT: &str = "nothing was heard of the client";
-const NOT_CONNECTED: &str = "it was not connected in time";
+const NO_CHECKS: &str = "no ICE check of its client came in time";
+const NOT_CONNECTED: &str = "its client has not shaken hands in time";
 /// A client trickles a few times and restarts ICE when its network changes.
 const PATCHES_PER_SECOND: u32 = 10;
 
@@ -478,7 +479,7 @@ impl Session {
                 event = next(&mut channels) => {
                     self.room.follow_channel(&self.peer, &self.transport, event).await;
                 }
-                () = &mut connect, if !connected => break NOT_CONNECTED,
+                () = &mut connect, if !connected => break if ice == IceState::New { NO_CHECKS } else { NOT_CONNECTED },
                 changed = states.changed() => if changed.is_err() {
                     // The room has closed the transport, so the session has ended or is about to.
                     left.over().await;
@@ -528,6 +529,7 @@ fn cause(why: &str) -> &'static str {
         ASKED_FOR | CLOSED_BY_CLIENT | HUNG_UP => "client",
         SILENT => "silence",
         HANDSHAKE_FAILED => "handshake",
+        NO_CHECKS => "no_checks",
         NOT_CONNECTED => "not_connected",
         CAME_AGAIN | rooms::FELL_SILENT => "replaced",
         rooms::NOTHING_TO_SEE => "nothing_to_see",

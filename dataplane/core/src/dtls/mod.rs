@@ -12,10 +12,12 @@ use std::time::Duration;
 
 use aws_lc_rs::{constant_time, digest};
 use corecast_wire::{
-    DtlsParameters, DtlsRole, DtlsVersions, Fingerprint, FingerprintAlgorithm, SrtpCryptoSuite, SrtpParameters,
-    WebRtcConfig,
+    DtlsFailure, DtlsParameters, DtlsRole, DtlsVersions, Fingerprint, FingerprintAlgorithm, SrtpCryptoSuite,
+    SrtpParameters, WebRtcConfig,
 };
 use dimpl::{Output, ProtocolVersion, SrtpProfile};
+
+use failures::failure_of;
 
 use crate::limits::{
     DTLS_MTU_BYTES, HANDSHAKE_RESTART_INTERVAL, HANDSHAKE_TIMEOUT, MAX_DTLS_BYTES, MAX_HANDSHAKE_RESTARTS,
@@ -25,6 +27,7 @@ use crate::time::{Instant, SystemInstant};
 use records::{HelloPart, Records};
 use trouble::Trouble;
 
+mod failures;
 mod records;
 mod signing;
 mod trouble;
@@ -120,8 +123,8 @@ impl Identity {
 pub(crate) enum Outcome {
     /// Keys for both directions. The fingerprint has been checked.
     Connected(Box<Keys>),
-    /// Why there will be none.
-    Failed(String),
+    /// Why there will be none, also in words.
+    Failed(DtlsFailure, String),
     /// The other side has closed.
     Closed,
 }
@@ -175,6 +178,8 @@ pub(crate) struct Dtls {
     restarted: Instant,
     /// As the server: records of a hello that the library has taken in.
     hello_records: u8,
+    /// As the server: what was wrong with the last handshake that came to nothing, while another one may come.
+    last_failure: Option<DtlsFailure>,
     /// Something has been sent.
     has_spoken: bool,
     /// What the handshake has stumbled over, and whether that is still to be told.
@@ -211,6 +216,7 @@ impl Dtls {
             restarts: 0,
             restarted: now,
             hello_records: 0,
+            last_failure: None,
             has_spoken: false,
             trouble: None,
             has_news: false,
@@ -351,8 +357,16 @@ impl Dtls {
         send: &mut dyn FnMut(&[u8]),
     ) -> Option<Outcome> {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
-            let trouble = self.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
-            return Some(self.fail(&format!("the handshake took too long{trouble}")));
+            // The library says nothing of a hello that it can do nothing with.
+            let is_refused = self.hello_records > 0 && !self.has_spoken;
+            let unsaid = if is_refused { DtlsFailure::Negotiation } else { DtlsFailure::Timeout };
+            let failure = self.last_failure.take().unwrap_or(unsaid);
+            let why = match &self.trouble {
+                Some(trouble) => format!(": {trouble}"),
+                None if is_refused => ": nothing in the hello is common".to_owned(),
+                None => String::new(),
+            };
+            return Some(self.fail(failure, &format!("the handshake took too long{why}")));
         }
         if self.due.is_none_or(|due| due > now) {
             return None;
@@ -428,9 +442,10 @@ impl Dtls {
             let certificate = if self.verified { self.certificate.as_slice() } else { &[] };
             self.stumble(Trouble::of(&error, certificate));
             (self.engine, self.due, self.has_spoken) = (None, None, false);
+            self.last_failure = Some(failure_of(&error));
             return None;
         }
-        Some(self.fail(&error.to_string()))
+        Some(self.fail(failure_of(&error), &error.to_string()))
     }
 
     /// Notes what the handshake has stumbled over, if that says more than what is known.
@@ -446,9 +461,9 @@ impl Dtls {
         self.trouble.as_ref().filter(|_| news).map(ToString::to_string)
     }
 
-    fn fail(&mut self, cause: &str) -> Outcome {
+    fn fail(&mut self, failure: DtlsFailure, cause: &str) -> Outcome {
         self.end();
-        Outcome::Failed(cause.to_owned())
+        Outcome::Failed(failure, cause.to_owned())
     }
 
     fn drain(&mut self, identity: &Identity, now: Instant, send: &mut dyn FnMut(&[u8])) -> Option<Outcome> {
@@ -464,7 +479,8 @@ impl Dtls {
                 }
                 Output::PeerCert(certificate) => {
                     if !self.fingerprints.iter().any(|fingerprint| matches(fingerprint, certificate)) {
-                        return Some(self.fail("the certificate has another fingerprint than was announced"));
+                        let cause = "the certificate has another fingerprint than was announced";
+                        return Some(self.fail(DtlsFailure::Fingerprint, cause));
                     }
                     self.verified = true;
                     self.certificate =
@@ -481,7 +497,9 @@ impl Dtls {
                     break;
                 }
                 // There is room for what any datagram holds. If there were not, the library would say so for ever.
-                Output::BufferTooSmall { .. } => return Some(self.fail("a record is longer than a datagram")),
+                Output::BufferTooSmall { .. } => {
+                    return Some(self.fail(DtlsFailure::Protocol, "a record is longer than a datagram"));
+                }
                 // Nobody knows whose it is before the certificate has been checked.
                 Output::ApplicationData(data) if self.verified => {
                     self.authentic |= self.state == State::Connected;
@@ -502,13 +520,14 @@ impl Dtls {
 
     fn connected(&mut self) -> Outcome {
         if !self.verified {
-            return self.fail("the other side showed no certificate");
+            return self.fail(DtlsFailure::Certificate, "the other side showed no certificate");
         }
         let Some((secret, profile)) = self.secret.take() else {
-            return self.fail("the other side offered no SRTP profile that we have (use_srtp)");
+            let cause = "the other side offered no SRTP profile that we have (use_srtp)";
+            return self.fail(DtlsFailure::SrtpProfile, cause);
         };
         let Some((client, server)) = split(&secret, profile) else {
-            return self.fail("the keying material is of the wrong length");
+            return self.fail(DtlsFailure::Protocol, "the keying material is of the wrong length");
         };
         let (local, remote) = if self.is_client() { (client, server) } else { (server, client) };
         self.state = State::Connected;

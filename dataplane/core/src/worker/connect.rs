@@ -11,7 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use corecast_wire::{
-    CommandError, Discard, DtlsParameters, DtlsState, Event, IceProtocol, IceTuple, Record, TransportId, WebRtcConfig,
+    CommandError, Discard, DtlsFailure, DtlsParameters, DtlsState, Event, IceProtocol, IceTuple, Record, TransportId,
+    WebRtcConfig,
 };
 
 use super::handshakes::Handshakes;
@@ -381,7 +382,7 @@ impl Worker {
             webrtc.begin_handshake(network);
         }
         let (state, detail, certificate) = (DtlsState::Connecting, String::new(), Vec::new());
-        self.push_event(Event::DtlsStateChanged { transport: id, state, detail, certificate });
+        self.push_event(Event::DtlsStateChanged { transport: id, state, failure: None, detail, certificate });
         Ok(())
     }
 
@@ -474,14 +475,14 @@ impl Worker {
                 }
                 self.take_keys(now, key, *keys, outbox);
             }
-            Some(Outcome::Failed(cause)) => self.report_dtls_state(key, DtlsState::Failed, cause),
+            Some(Outcome::Failed(failure, cause)) => self.report_dtls_failure(key, failure, cause),
             Some(Outcome::Closed) => {
                 // The other side has withdrawn its consent (RFC 7675 section 5.2).
                 self.fall_silent(key);
                 if let Some(transport) = self.transports.get(key).map(Transport::id) {
                     self.push_record(Record::Closed { transport });
                 }
-                self.report_dtls_state(key, DtlsState::Closed, String::new());
+                self.report_dtls(key, (DtlsState::Closed, None), String::new(), Vec::new());
             }
             None => {}
         }
@@ -491,30 +492,36 @@ impl Worker {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let (local, remote, detail, certificate) = keys.into_parts();
         let (Ok(mut sealer), Ok(opener)) = (Sealer::new(&local), Opener::new(&remote)) else {
-            self.report_dtls_state(key, DtlsState::Failed, "the keys cannot be used".to_owned());
+            self.report_dtls_failure(key, DtlsFailure::Protocol, "the keys cannot be used".to_owned());
             return;
         };
         let id = transport.id();
         sealer.keep(&mut self.words, id);
         transport.set_security(Security::new(local.suite, sealer, Some(opener)));
         self.push_keys(id, &local, &remote);
-        self.report_dtls(key, DtlsState::Connected, detail, certificate);
+        self.report_dtls(key, (DtlsState::Connected, None), detail, certificate);
         self.follow_destination(now, key, outbox);
         self.arm_reports(now, key);
         self.connect_association(now, key);
     }
 
-    fn report_dtls_state(&mut self, key: TransportKey, state: DtlsState, detail: String) {
-        self.report_dtls(key, state, detail, Vec::new());
+    fn report_dtls_failure(&mut self, key: TransportKey, failure: DtlsFailure, cause: String) {
+        self.report_dtls(key, (DtlsState::Failed, Some(failure)), cause, Vec::new());
     }
 
-    fn report_dtls(&mut self, key: TransportKey, state: DtlsState, detail: String, certificate: Vec<u8>) {
+    fn report_dtls(
+        &mut self,
+        key: TransportKey,
+        (state, failure): (DtlsState, Option<DtlsFailure>),
+        detail: String,
+        certificate: Vec<u8>,
+    ) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let id = transport.id();
         if let Some(webrtc) = transport.webrtc_mut() {
             webrtc.set_dtls_state(state);
         }
-        self.push_event(Event::DtlsStateChanged { transport: id, state, detail, certificate });
+        self.push_event(Event::DtlsStateChanged { transport: id, state, failure, detail, certificate });
     }
 
     /// Says goodbye to the other side of a transport that is about to be closed.

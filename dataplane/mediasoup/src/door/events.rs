@@ -31,7 +31,7 @@ impl Door {
             Event::StartFailed(error) => eprintln!("{error}"),
             Event::RemoteLearnt { transport, remote, rtcp } => self.hear_remote(transport, remote, rtcp),
             Event::IceStateChanged { transport, state, tuple } => self.hear_ice(transport, state, tuple),
-            Event::DtlsStateChanged { transport, state, detail, certificate } => {
+            Event::DtlsStateChanged { transport, state, detail, certificate, .. } => {
                 self.hear_dtls(transport, state, &detail, &certificate);
             }
             Event::SctpStateChanged { transport, state, streams, .. } => self.hear_sctp(transport, state, streams),
