@@ -396,14 +396,13 @@ mod tests {
         let states = router.transport(transport);
         let shortfall = || states.receiver().borrow().shortfall();
         assert_eq!(shortfall().as_deref(), Some("ICE new, DTLS new"));
-        let dtls =
-            |state| Event::DtlsStateChanged {
-                transport,
-                state,
-                failure: None,
-                detail: "DTLS 1.2".into(),
-                certificate: Vec::new(),
-            };
+        let dtls = |state| Event::DtlsStateChanged {
+            transport,
+            state,
+            failure: None,
+            detail: "DTLS 1.2".into(),
+            certificate: Vec::new(),
+        };
         router.route(&Event::IceStateChanged { transport, state: IceState::Completed, tuple: None });
         router.route(&dtls(DtlsState::Connecting));
         assert_eq!(shortfall().as_deref(), Some("ICE completed, DTLS connecting"));
