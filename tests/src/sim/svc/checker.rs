@@ -176,8 +176,8 @@ impl Received<'_> {
         begun.is_some_and(|begun| begun < index && arrived(index) < arrived(begun))
     }
 
-    /// Whether a packet came before the start of the key frame that it follows, which was late. It may have been withheld
-    /// by then, and is sent when it is asked for.
+    /// Whether a packet came before the start of the key frame that it follows, which was late. It may have been
+    /// withheld by then, and is sent when it is asked for.
     fn came_before_key_frame(&self, index: u64) -> bool {
         let sent = usize::try_from(index).ok().and_then(|index| self.source.sent.get(..=index)).unwrap_or_default();
         let starts = |part: &Part| part.frame.key && part.frame.spatial == 0 && part.first;
