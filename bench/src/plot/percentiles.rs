@@ -50,7 +50,7 @@ pub(super) fn draw(area: &Area<'_>, series: &[Series<'_>]) -> anyhow::Result<()>
     let axis = (1.0..end).log_scale().with_key_points(ticks.collect());
     let mut chart = ChartBuilder::on(area)
         .margin(14)
-        .margin_right(34)
+        .margin_right(44)
         .x_label_area_size(52)
         .y_label_area_size(76)
         .build_cartesian_2d(axis, times(least * 0.8..=most * 1.6))
