@@ -236,3 +236,60 @@ impl Association {
 }
 
 const _: () = assert!(MAX_MESSAGE_BYTES < 1 << LEN_BITS);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use dcsctp::api::{DcSctpSocket, Message, Options, PpId, SendOptions, SocketEvent, SocketTime, StreamId};
+
+    /// Messages that are sent; all together take more than the receiver holds.
+    const MESSAGES: usize = 400;
+
+    /// Carries packets between a sender and a receiver, but for the first one of data; returns how many messages came.
+    fn carry(sides: &mut [Box<dyn DcSctpSocket>; 2], lost: &mut bool) -> usize {
+        let mut came = 0;
+        loop {
+            let mut is_quiet = true;
+            for from in [0, 1] {
+                while let Some(event) = sides[from].poll_event() {
+                    let SocketEvent::SendPacket(packet) = event else { continue };
+                    is_quiet = false;
+                    // A chunk of data (RFC 9260 section 3.3.1), or I-DATA.
+                    let is_data = matches!(packet.get(12), Some(0 | 64));
+                    if from == 0 && is_data && !std::mem::replace(lost, true) {
+                        continue;
+                    }
+                    sides[1 - from].handle_input(&packet);
+                }
+            }
+            came += std::iter::from_fn(|| sides[1].get_next_message()).count();
+            if is_quiet {
+                return came;
+            }
+        }
+    }
+
+    /// What waits for a packet that was lost may fill the receiver up to its mark, and that packet is still taken in:
+    /// nothing else lets any of it go.
+    #[test]
+    fn a_lost_packet_is_taken_in_though_much_waits_for_it() {
+        let options = [Options::default(), Options { max_receiver_window_buffer_size: 8_000, ..Options::default() }];
+        let mut sides = options.map(|options| dcsctp::new_socket("", &options));
+        let mut lost = true;
+        sides[0].connect();
+        carry(&mut sides, &mut lost);
+        for _ in 0..MESSAGES {
+            let message = Message::new(StreamId(1), PpId(53), vec![7; 100]);
+            sides[0].send(message, &SendOptions::default()).expect("there is room");
+        }
+        lost = false;
+        let mut came = 0;
+        for tenth in 1..600 {
+            came += carry(&mut sides, &mut lost);
+            let now = SocketTime::zero() + Duration::from_millis(tenth * 100);
+            sides.iter_mut().for_each(|side| side.advance_time(now));
+        }
+        assert_eq!(came, MESSAGES);
+    }
+}

@@ -71,12 +71,12 @@ pub(crate) fn handle_data(
         // been trying to fill gaps since the watermark was reached.
         return;
     }
-    if tcb.reassembly_queue.is_above_watermark() {
-        // TODO: Implement
+    if tcb.reassembly_queue.is_above_watermark() && !tcb.data_tracker.will_increase_cum_ack_tsn(tsn)
+    {
+        // Close to the limit only what the rest waits for is taken in: it lets some of that go.
         return;
     }
     if !tcb.data_tracker.is_tsn_valid(tsn) {
-        // TODO: Implement
         return;
     }
     if tcb.data_tracker.observe(now, tsn, immediate_ack) {

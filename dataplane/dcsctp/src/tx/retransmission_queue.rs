@@ -279,8 +279,7 @@ impl RetransmissionQueue {
         }
     }
 
-    fn handle_packet_loss(&mut self, _highest_tsn_acked: Tsn) {
-        // TODO: Why is `highest_tsn_acked` not used.
+    fn handle_packet_loss(&mut self) {
         if !self.is_in_fast_recovery() {
             // From <https://datatracker.ietf.org/doc/html/rfc9260#section-7.2.4-5.2.1>:
             //
@@ -393,7 +392,7 @@ impl RetransmissionQueue {
         }
 
         if ack_info.has_packet_loss {
-            self.handle_packet_loss(ack_info.highest_tsn_acked);
+            self.handle_packet_loss();
         }
 
         // From <https://datatracker.ietf.org/doc/html/rfc9260#section-8.2-3>:
