@@ -2,14 +2,17 @@
 // page shows of itself (`window.corecast`) and at getStats; what it changes, it changes by the page's own means.
 (() => {
   // What a test wants of the page's own calls: a scalability mode for video that is sent, a size for the camera, offers
-  // that take so many milliseconds longer to make, as on a device that is busy.
-  const wishes = { scalabilityMode: null, camera: null, slowerOffers: 0 };
+  // that take so many milliseconds longer to make, as on a device that is busy, certificates with an RSA key.
+  const wishes = { scalabilityMode: null, camera: null, slowerOffers: 0, rsa: false };
   const connections = [];
+  // Drawn while the page waits for its camera.
+  let certificates = null;
   const Native = window.RTCPeerConnection;
   if (Native) {
     window.RTCPeerConnection = class extends Native {
-      constructor(...given) {
-        super(...given);
+      constructor(configuration) {
+        if (wishes.rsa && !certificates) throw new Error('the RSA key is not drawn yet');
+        super(certificates ? { ...configuration, certificates } : configuration);
         connections.push(this);
       }
 
@@ -87,7 +90,9 @@
   const devices = navigator.mediaDevices;
   const getUserMedia = devices?.getUserMedia?.bind(devices);
   if (getUserMedia) {
-    devices.getUserMedia = (constraints) => {
+    devices.getUserMedia = async (constraints) => {
+      const rsa = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256', modulusLength: 2048, publicExponent: new Uint8Array([1, 0, 1]) };
+      if (wishes.rsa) certificates ??= [await Native.generateCertificate(rsa)];
       if (!wishes.camera || !constraints?.video) return getUserMedia(constraints);
       return getUserMedia({ ...constraints, video: wishes.camera });
     };

@@ -1,10 +1,10 @@
 """Publishes moving pictures and a tone (VP8, Opus) by WHIP with GStreamer's webrtcbin.
 
-    gst_publish.py URL [own-certificate]
+    gst_publish.py URL
 
 Prints `publishing` once the connection stands, then a line of JSON twice a second: the state of the connection and how
 many packets were sent. When its standard input ends, or the connection has failed, it ends the session, prints
-`ended STATUS` and ends. With `own-certificate` webrtcbin keeps the certificate that it makes itself.
+`ended STATUS` and ends. The certificate is webrtcbin's own, which has an RSA key.
 """
 
 import sys
@@ -25,7 +25,7 @@ audiotestsrc is-live=true ! audioconvert ! audioresample ! opusenc ! rtpopuspay 
 
 
 def main():
-    url, *own = sys.argv[1:]
+    (url,) = sys.argv[1:]
     Gst.init(None)
     pipeline = Gst.parse_launch(PIPELINE)
     sent = {"audio": 0, "video": 0}
@@ -42,7 +42,7 @@ def main():
         transceiver = webrtc.emit("get-transceiver", index)
         transceiver.set_property("direction", peer.GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY)
         transceiver.set_property("do-nack", True)
-    peer.Client(url, pipeline, lambda: {"sent": sent}, first_line="publishing", own_certificate=bool(own)).run()
+    peer.Client(url, pipeline, lambda: {"sent": sent}, first_line="publishing").run()
 
 
 main()

@@ -1,10 +1,6 @@
 """What both GStreamer clients do with webrtcbin: offer, POST, apply the answer, say how it goes, end."""
 
-import hashlib
 import json
-import re
-import ssl
-import subprocess
 import sys
 import threading
 
@@ -28,41 +24,20 @@ def described(kind, text):
     return GstWebRTC.WebRTCSessionDescription.new(kind, message)
 
 
-def certificate():
-    """A certificate with a P-256 key, as browsers make them: GStreamer's own is of RSA, which corecast does not take."""
-    with_key = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=client"
-    both = f"{with_key} -keyout /dev/stdout -out /dev/stdout"
-    return subprocess.run(both.split(), check=True, capture_output=True, text=True).stdout
-
-
-def fingerprint(pem):
-    """As SDP has it. GStreamer 1.22 takes it of certificate and key together where both were given."""
-    der = ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN CERTIFICATE") :])
-    return "sha-256 " + ":".join(f"{byte:02X}" for byte in hashlib.sha256(der).digest())
-
-
 class Client:
-    """One connection. `figures` is what it counts; `first_line` is printed once it stands. `own_certificate`: it shows
-    the one that webrtcbin has made."""
+    """One connection. `figures` is what it counts; `first_line` is printed once it stands."""
 
-    def __init__(self, url, pipeline, figures, first_line=None, own_certificate=False):
+    def __init__(self, url, pipeline, figures, first_line=None):
         self.url, self.pipeline, self.figures, self.first_line = url, pipeline, figures, first_line
         self.webrtc = pipeline.get_by_name("webrtc")
         self.session = None
         self.asked = False
         self.loop = GLib.MainLoop()
-        self.pem = None if own_certificate else certificate()
-        self.webrtc.connect("deep-element-added", lambda _bin, _in, element: self.give(element))
         self.webrtc.connect("on-negotiation-needed", self.offer)
         self.webrtc.connect("notify::ice-gathering-state", self.gathered)
         bus = pipeline.get_bus()
         bus.add_signal_watch()
         bus.connect("message::error", lambda _bus, message: self.fail(f"{message.src.name}: {message.parse_error()}"))
-
-    def give(self, element):
-        factory = element.get_factory()
-        if self.pem and factory and factory.get_name() == "dtlsdec":
-            element.set_property("pem", self.pem)
 
     def fail(self, why):
         print(why, file=sys.stderr, flush=True)
@@ -87,10 +62,7 @@ class Client:
     def ask(self):
         try:
             local = self.webrtc.get_property("local-description")
-            offer = local.sdp.as_text()
-            if self.pem:
-                offer = re.sub(r"sha-256 [0-9A-F:]+", fingerprint(self.pem), offer)
-            answer, self.session = exchange.exchange(self.url, offer)
+            answer, self.session = exchange.exchange(self.url, local.sdp.as_text())
             description = described(GstWebRTC.WebRTCSDPType.ANSWER, answer)
             self.webrtc.emit("set-remote-description", description, Gst.Promise.new())
         except Exception as error:  # noqa: BLE001  Whatever it is, the test must hear of it.

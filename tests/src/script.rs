@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// How long a test waits for one line, or for what should happen soon: webrtcbin takes seconds of a busy core for its
-/// RSA key, which no test uses.
+/// How long a test waits for one line, or for what should happen soon: webrtcbin takes seconds of a busy core to draw
+/// its RSA key.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Folder of this package.
 const PACKAGE: &str = env!("CARGO_MANIFEST_DIR");

@@ -28,11 +28,13 @@ pub(crate) struct Wishes {
     pub(crate) watches: bool,
     /// Milliseconds that each of its offers takes longer to make.
     pub(crate) slower_offers: u32,
+    /// Its certificate has an RSA key.
+    pub(crate) rsa: bool,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
-        Self { codec: "vp8", camera: CAMERA, scalability_mode: None, watches: false, slower_offers: 0 }
+        Self { codec: "vp8", camera: CAMERA, scalability_mode: None, watches: false, slower_offers: 0, rsa: false }
     }
 }
 
@@ -71,7 +73,8 @@ pub(crate) fn join<'a>(
     let (width, height, rate) = wishes.camera;
     let camera = json!({"width": width, "height": height, "frameRate": rate});
     let slower = wishes.slower_offers;
-    let wishes = json!({"scalabilityMode": wishes.scalability_mode, "camera": camera, "slowerOffers": slower});
+    let (mode, rsa) = (wishes.scalability_mode, wishes.rsa);
+    let wishes = json!({"scalabilityMode": mode, "camera": camera, "slowerOffers": slower, "rsa": rsa});
     Visitor { page: driver.open(name, browser, &url, &wishes) }
 }
 

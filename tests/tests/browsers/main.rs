@@ -52,6 +52,7 @@ type Test = (&'static str, fn(&Stage));
 
 const TESTS: &[Test] = &[
     ("chromium_and_firefox_watch_each_other", together::watch_each_other),
+    ("rsa_keys_are_taken_in_both_versions_of_dtls", together::rsa_keys),
     ("a_broadcaster_over_plain_rtp_is_watched", together::broadcaster),
     ("vp9_and_av1_both_ways", codecs::vp9_and_av1),
     ("h264_between_chromiums", codecs::h264),

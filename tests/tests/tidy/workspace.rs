@@ -14,8 +14,8 @@ pub(crate) fn files() -> Vec<String> {
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            // A copy of a crate that is not ours.
-            let skip = ["target", "corpus", "artifacts", "coverage", "node_modules", ".git", "dcsctp"];
+            // The last two are copies of crates that are not ours.
+            let skip = ["target", "corpus", "artifacts", "coverage", "node_modules", ".git", "dcsctp", "dimpl"];
             if skip.contains(&name.as_str()) {
                 continue;
             }

@@ -7,10 +7,9 @@ use std::fmt;
 use dimpl::{CertificateError, Error};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
-use x509_cert::spki::ObjectIdentifier;
 
-/// A key for RSA (RFC 8017 appendix A.1).
-const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+use super::verify::RSA_ENCRYPTION;
+
 /// Alerts by which one says that the two sides have no kind of key or signature in common (RFC 5246 section 7.2).
 const WITHOUT_A_KEY: [u8; 3] = [40, 42, 43];
 
@@ -23,17 +22,15 @@ pub(super) enum Trouble {
     Alert(u8),
     /// It has shown no certificate.
     NoCertificate,
-    /// Its certificate has an RSA key.
+    /// Its certificate has an RSA key, and the signature does not hold or is of a kind that is not taken.
     RsaKey,
 }
 
 impl Trouble {
     /// What the library has refused, and the certificate that it was shown before, in DER, if any.
     pub(super) fn of(error: &Error, certificate: &[u8]) -> Self {
-        if has_rsa_key(certificate) {
-            return Self::RsaKey;
-        }
         match error {
+            Error::CryptoError(_) if has_rsa_key(certificate) => Self::RsaKey,
             Error::CertificateError(CertificateError::NoClientCertificateReceived) => Self::NoCertificate,
             error => Self::Refused(error.to_string()),
         }
@@ -64,14 +61,16 @@ impl fmt::Display for Trouble {
                     None => write!(f, "it gave up with the alert {description}")?,
                 }
                 if WITHOUT_A_KEY.contains(description) {
-                    f.write_str(", as one does whose certificate has an RSA key")?;
+                    f.write_str(", as one does that has no kind of key in common with us")?;
                 }
                 Ok(())
             }
-            Self::NoCertificate => f.write_str(
-                "it showed no certificate, as one does whose own has an RSA key: that kind is not asked for",
+            Self::NoCertificate => {
+                f.write_str("it showed no certificate, as one does whose key is neither for ECDSA nor for RSA")
+            }
+            Self::RsaKey => f.write_str(
+                "its signature by RSA was refused: keys of 2,048 to 8,192 bits are taken, with SHA-256 or SHA-384",
             ),
-            Self::RsaKey => f.write_str("its certificate has an RSA key, which is not taken"),
         }
     }
 }
@@ -105,6 +104,8 @@ fn has_rsa_key(certificate: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use dimpl::{CryptoError, CryptoOperation};
+
     use super::*;
 
     #[test]
@@ -114,12 +115,13 @@ mod tests {
         let p521: &[u8] = include_bytes!("testdata/secp521r1.der");
         let no_certificate = Error::CertificateError(CertificateError::NoClientCertificateReceived);
         let of = |error: &Error, certificate: &[u8]| Trouble::of(error, certificate).to_string();
-        assert_eq!(of(&Error::IncompleteServerHello, rsa), "its certificate has an RSA key, which is not taken");
-        assert!(of(&no_certificate, &[]).contains("RSA"));
-        for (error, certificate) in [(&Error::IncompleteServerHello, p521), (&Error::ReceiveQueueFull, &rsa[..90])] {
+        let signature = Error::CryptoError(CryptoError::OperationFailed(CryptoOperation::VerifySignature));
+        assert!(of(&signature, rsa).starts_with("its signature by RSA was refused: keys of 2,048"));
+        assert!(of(&no_certificate, &[]).starts_with("it showed no certificate"));
+        for (error, certificate) in [(&signature, p521), (&signature, &rsa[..90]), (&Error::ReceiveQueueFull, rsa)] {
             assert!(of(error, certificate).starts_with("its part was refused ("), "{}", of(error, certificate));
         }
-        assert!(Trouble::Alert(40).to_string().contains("alert handshake_failure, as one does whose"));
+        assert!(Trouble::Alert(40).to_string().contains("alert handshake_failure, as one does that"));
         assert_eq!(Trouble::Alert(80).to_string(), "it gave up with the alert internal_error");
         assert_eq!(Trouble::Alert(200).to_string(), "it gave up with the alert 200");
     }
