@@ -18,6 +18,12 @@ import { readFileSync } from 'node:fs';
 import puppeteer from 'puppeteer-core';
 
 const probe = readFileSync(new URL('probe.js', import.meta.url), 'utf8');
+// The clients of WHIP's and WHEP's authors, as published but for `export`: pages have no path to them.
+const published = ['whip', 'whep'].map((name) => {
+  const text = readFileSync(new URL(`node_modules/whip-whep/${name}.js`, import.meta.url), 'utf8');
+  return text.replace(/^export class/m, 'class');
+});
+const clients = `window.published = (() => { ${published.join('\n')}\nreturn { WHIPClient, WHEPClient }; })();`;
 const axe = readFileSync(new URL('node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 const browsers = new Map();
 const pages = new Map();
@@ -66,7 +72,7 @@ const commands = {
     opened.on('console', (message) => process.stderr.write(`${name}: ${message.type()}: ${message.text()}\n`));
     opened.on('pageerror', (error) => process.stderr.write(`${name}: uncaught: ${error.stack ?? error}\n`));
     await opened.setViewport({ width, height });
-    await opened.evaluateOnNewDocument(`${probe}\nObject.assign(window.probe.wishes, ${JSON.stringify(wishes)});`);
+    await opened.evaluateOnNewDocument(`${clients}\n${probe}\nObject.assign(window.probe.wishes, ${JSON.stringify(wishes)});`);
     pages.set(name, opened);
     await opened.goto(url, { waitUntil: 'domcontentloaded', timeout: 15_000 });
     return true;

@@ -315,6 +315,32 @@
     return { offer: lines(offer), answer: lines(answer), max: pc.sctp.maxMessageSize };
   }
 
+  /** Publishes to, or watches, `url` as an application does that is written with the clients of WHIP's and WHEP's authors. */
+  async function startClient(name, url, publishes) {
+    const session = sessionOf(name);
+    const pc = session.pc = new RTCPeerConnection();
+    const { WHIPClient, WHEPClient } = window.published;
+    if (publishes) {
+      const media = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 320, height: 180 } });
+      media.getTracks().forEach((track) => pc.addTransceiver(track, { direction: 'sendonly' }));
+      session.client = new WHIPClient();
+      await session.client.publish(pc, url);
+    } else {
+      ['audio', 'video'].forEach((kind) => pc.addTransceiver(kind, { direction: 'recvonly' }));
+      session.client = new WHEPClient();
+      await session.client.view(pc, url);
+    }
+    await soon(`${name} is connected`, () => pc.connectionState === 'connected');
+    return true;
+  }
+
+  /** Ends what `startClient` has begun. */
+  async function endClient(name) {
+    await sessionOf(name).client.stop();
+    sessions.delete(name);
+    return true;
+  }
+
   async function channelOpens(name, channel) {
     const { channel: opened } = sessionOf(name).channels.get(channel);
     await soon(`${name}'s ${channel} is open`, () => opened.readyState === 'open');
@@ -395,6 +421,6 @@
 
   window.probe = {
     breakSocket, watch, watched, dashboard, open, wishes, look, agreed, says, people, received, restartIce, press, click, visible, chat, react, talk, changeCamera, summary, startSession, openChannel, channelOpens, say, sayAll, heard,
-    closeChannel, channelCloses, endSession,
+    closeChannel, channelCloses, endSession, startClient, endClient,
   };
 })();

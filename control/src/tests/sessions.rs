@@ -230,19 +230,30 @@ async fn ice_trickles_and_restarts() {
     assert_eq!(server.room("r").await["transports"], 1, "still there");
 }
 
-/// RFC 9725 section 4.3.1 and draft-ietf-wish-whep-03 section 4.4.1: a server that restarts ICE answers a `PATCH`
-/// without `If-Match` with 428, for trickled candidates too. Their examples of restarts have `*` in quotes.
+/// RFC 9725 section 4.3.1: a server that restarts ICE answers a `PATCH` without `If-Match` with 428, for trickled
+/// candidates too. From a viewer they are taken if their credentials say of which ICE session they are: whip-whep 1.2.0
+/// sends them so. In examples of restarts `*` is in quotes.
 #[tokio::test]
 async fn a_patch_without_if_match_is_refused_and_a_star_in_quotes_is_one() {
     let server = Server::start().await;
     let _ann = server.publisher("r", "ann").await;
-    for (endpoint, direction) in [("/whip/r", "sendonly"), ("/whep/r/ann", "recvonly")] {
+    for (endpoint, direction, trickled) in [("/whip/r", "sendonly", 428), ("/whep/r/ann", "recvonly", 204)] {
         let answer = server.sdp(endpoint, &offer(direction, STAYS)).await;
         let session = answer.location.clone().expect("a URL");
         let (same, new) = (fragment(ICE), fragment(("NeW1", "P2uYro0UCOQ4zxjKXaWCBui2")));
-        for (headers, body, status) in
-            [("", &same, 428), ("", &new, 428), ("If-Match: \"*\"\r\n", &same, 204), ("If-Match: \"*\"\r\n", &new, 200)]
-        {
+        let of_none = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=candidate:1 1 udp 1 192.0.2.1 5000 typ host\r\n"
+            .to_owned();
+        for (headers, body, status) in [
+            ("", &same, trickled),
+            ("", &new, 428),
+            ("", &of_none, 428),
+            ("If-Match: \"other\"\r\n", &same, 412),
+            ("If-Match: \"*\"\r\n", &same, 204),
+            ("If-Match: \"*\"\r\n", &new, 200),
+            // These were of the ICE session before.
+            ("", &same, 428),
+            ("", &new, trickled),
+        ] {
             let answer = server.patch(&session, headers, body).await;
             assert_eq!(answer.status.as_u16(), status, "{endpoint} {headers} {body}: {}", answer.text);
         }

@@ -124,7 +124,8 @@ pub enum DtlsFailure {
     Timeout,
     /// The certificate is not the one that was announced.
     Fingerprint,
-    /// There is no certificate, or none that is taken (another curve, a short RSA key), or it has not signed what it should have.
+    /// There is no certificate, or none that is taken (another curve, a short RSA key), or it has not signed what it
+    /// should have.
     Certificate,
     /// No version, cipher suite, group or signature scheme is common to both.
     Negotiation,

@@ -74,6 +74,7 @@ const TESTS: &[Test] = &[
     ("who_may_not_send_watches_and_who_may_not_come_is_told_why", told::tokens),
     ("every_state_of_the_page_is_usable", states::all),
     ("whip_and_whep_are_peers_of_the_page", told::whip_and_whep),
+    ("whip_and_whep_by_their_authors_clients", told::published_clients),
     ("every_client_lasts", lasting::every_client_lasts),
     ("pictures_keep_coming_with_loss_each_way", recovery::loss),
     ("an_ice_restart_and_a_reload", recovery::restart_and_reload),

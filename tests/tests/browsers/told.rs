@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use corecast_tests::browser::Browser;
+use corecast_tests::browser::{Browser, Page};
 use serde_json::{Value, json};
 
 use crate::Stage;
@@ -151,6 +151,45 @@ pub(crate) fn tokens(stage: &Stage) {
     });
     says(&open("Stranger", "other"), "lobby-message", "Your token is wrong.");
     says(&open("Nobody", ""), "lobby-message", "This call is for people with a token.");
+}
+
+/// whip-whep, the clients of the two specifications' authors, unmodified: what they ask is answered, and none of it
+/// with what they take for a failure. Its viewer trickles without `If-Match`.
+pub(crate) fn published_clients(stage: &Stage) {
+    let driver = stage.with(&BOTH);
+    let server = stage.bed.server(&[]);
+    let at = |path: &str| format!("http://{}{path}", server.address);
+    let opened = |browser: Browser| {
+        driver.open(&format!("whip-whep in {}", browser.name()), browser, &at("/status"), &json!({}))
+    };
+    let pages = BOTH.map(opened);
+    let _ = driver.take_log();
+    let begins = |page: &Page<'_>, name: &str, url: &str, publishes: bool| {
+        page.call("startClient", &json!([name, at(url), publishes]))
+            .unwrap_or_else(|why| panic!("{}: {why}", page.name()));
+    };
+    for (page, peer) in pages.iter().zip(["0", "1"]) {
+        begins(page, "sends", &format!("/whip/published?peer={peer}"), true);
+    }
+    for (page, peer) in pages.iter().zip(["1", "0"]) {
+        begins(page, "watches", &format!("/whep/published/{peer}"), false);
+        until("the other's camera is seen", || {
+            let video = page.call("received", &json!(["watches", "video"]))?;
+            if video["framesDecoded"].as_u64() >= Some(30) { Ok(()) } else { Err(Value::to_string(&video)) }
+        });
+    }
+    for page in &pages {
+        for name in ["watches", "sends"] {
+            page.call("endClient", &json!([name])).unwrap_or_else(|why| panic!("{}: {why}", page.name()));
+        }
+    }
+    // It closes its connection, and then asks for the end: either may come first.
+    until("four sessions end as their client wants", || {
+        let ends = server.lines(&["session ends", "its client "]);
+        if ends.len() == 4 { Ok(()) } else { Err(format!("{ends:?}")) }
+    });
+    let failed: Vec<_> = driver.take_log().into_iter().filter(|line| line.contains("Request rejected")).collect();
+    assert!(failed.is_empty(), "{failed:?}");
 }
 
 pub(crate) fn whip_and_whep(stage: &Stage) {

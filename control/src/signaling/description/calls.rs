@@ -67,7 +67,7 @@ fn session(path: &'static str, ids: [&'static str; 4]) -> [Call; 4] {
             .refuses(&[403]),
         Call::new("patch", path, ids[2], "Tells candidates, or restarts ICE.")
             .takes(FRAGMENT)
-            .header("If-Match", "the session's ETag, or * to restart ICE; needed")
+            .header("If-Match", "the session's ETag, or * to restart ICE; not needed by viewers who trickle")
             .gives(200, "ICE begins again. The body has the server's credentials and candidates.", &[FRAGMENT])
             .answers("ETag", "of the new ICE session")
             .gives(204, "The candidates were taken note of.", &[])

@@ -1,5 +1,5 @@
-//! Who signed the handshake: dimpl's verifier, and beside it, for clients of ours as the server, keys of RSA, and in DTLS 1.2
-//! those on the curve P-521. Other curves are not taken.
+//! Who signed the handshake: dimpl's verifier, and beside it, for clients of ours as the server, keys of RSA, and in
+//! DTLS 1.2 those on the curve P-521. Other curves are not taken.
 
 use super::signing::Keys;
 use aws_lc_rs::signature::{
@@ -18,7 +18,7 @@ use x509_cert::spki::ObjectIdentifier;
 const SECP521R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 /// A key for RSA (RFC 8017 appendix A.1).
 pub(super) const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-/// What is signed in DTLS 1.3 begins with this (RFC 8446 section 4.4.3); in DTLS 1.2 it begins with the type of a message.
+/// What is signed in DTLS 1.3 begins with this (RFC 8446 section 4.4.3), and in DTLS 1.2 with the type of a message.
 const BEFORE_1_3: [u8; 64] = [0x20; 64];
 
 /// dimpl's provider, or the one that was installed for the process, with our verifier and our key, read once.
@@ -50,8 +50,8 @@ impl SignatureVerifier for Verifier {
     }
 }
 
-/// A signature by RSA, with PKCS #1 v1.5 in DTLS 1.2 (RFC 5246 section 4.7), with PSS in DTLS 1.3 (RFC 8446 section 4.2.3).
-/// Keys of 2,048 to 8,192 bits are taken.
+/// A signature by RSA, with PKCS #1 v1.5 in DTLS 1.2 (RFC 5246 section 4.7), with PSS in DTLS 1.3 (RFC 8446 section
+/// 4.2.3). Keys of 2,048 to 8,192 bits are taken.
 fn verify_rsa(certificate: &[u8], data: &[u8], signature: &[u8], hash: HashAlgorithm) -> Result<(), CryptoError> {
     let certificate = read(certificate)?;
     let key = certificate.tbs_certificate().subject_public_key_info();
@@ -103,7 +103,8 @@ mod tests {
     const P224: &[u8] = include_bytes!("testdata/secp224r1.der");
     const SIGNED: &[u8] = b"signed";
 
-    /// `openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=client -outform der`, and one of 1,024 bits, of which nothing is taken.
+    /// `openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=client -outform der`, and one of 1,024 bits, of which nothing
+    /// is taken.
     const RSA: &[u8] = include_bytes!("testdata/rsa.der");
     const SMALL_RSA: &[u8] = include_bytes!("testdata/rsa1024.der");
 
