@@ -103,8 +103,8 @@ mod tests {
     const P224: &[u8] = include_bytes!("testdata/secp224r1.der");
     const SIGNED: &[u8] = b"signed";
 
-    /// `openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=client -outform der`, and one of 1,024 bits, of which nothing
-    /// is taken.
+    /// `openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=client -outform der`, and one of 1,024 bits, of which
+    /// nothing is taken.
     const RSA: &[u8] = include_bytes!("testdata/rsa.der");
     const SMALL_RSA: &[u8] = include_bytes!("testdata/rsa1024.der");
 
