@@ -14,6 +14,7 @@ mod overload;
 mod pair;
 mod real;
 mod replay;
+mod slots;
 
 use std::net::SocketAddr;
 use std::time::Duration;
