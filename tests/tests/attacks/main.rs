@@ -4,6 +4,7 @@
 //! "Attacks".
 
 mod amplification;
+mod asking;
 mod certificates;
 mod checks;
 mod hellos;

@@ -24,18 +24,18 @@ impl Allowed {
 
 impl Consumer {
     /// Pauses or resumes by request. False if nothing changes.
-    pub(crate) const fn set_paused(&mut self, paused: bool) -> bool {
+    pub(crate) fn set_paused(&mut self, paused: bool) -> bool {
         self.pause_asked = paused;
         self.settle_pause()
     }
 
     /// The next packet that leaves after a change begins a segment. False if nothing changes.
-    const fn settle_pause(&mut self) -> bool {
+    fn settle_pause(&mut self) -> bool {
         let paused = self.pause_asked || self.is_suspended();
         let changes = self.paused != paused;
         if changes {
             self.paused = paused;
-            self.resynchronise();
+            self.interrupt();
         }
         changes
     }

@@ -52,6 +52,7 @@ impl Consumer {
         self.filter = filter;
         self.next = Next::Packet;
         self.follow_layers();
+        self.on_account &= self.awaits_layer();
     }
 
     /// A packet is late, and this filter would have let through what was withheld behind it: the frames that follow may

@@ -5,6 +5,7 @@
 
 mod alignment;
 mod allowed;
+mod costs;
 mod extensions;
 mod feedback;
 mod filtering;
@@ -83,6 +84,8 @@ pub(crate) struct Consumer {
     beginning: Option<StreamKey>,
     /// The stream has begun again since the segment began.
     restarted: bool,
+    /// It waits for a key frame on its receiver's account: see [`Self::is_on_account`].
+    on_account: bool,
     rewrite: Rewrite,
     alignment: Alignment,
     /// The segment's offset of timestamps before it was corrected so that time does not go back. The next switch starts
@@ -169,6 +172,7 @@ impl Consumer {
             target,
             beginning: None,
             restarted: false,
+            on_account: false,
             alignment: Alignment::default(),
             exact_offset: 0,
             preferred_layer,
@@ -443,7 +447,7 @@ impl Consumer {
 
     /// From the target's next key frame on, that is what is sent.
     pub(crate) const fn set_target(&mut self, target: StreamKey) {
-        self.target = target;
+        (self.target, self.on_account) = (target, false);
         self.numbering.name_stream(target);
     }
 
@@ -455,7 +459,7 @@ impl Consumer {
     /// Packets are withheld from now on, or the stream starts again: the next one that leaves begins a segment. What is
     /// older is not sent then.
     pub(crate) const fn resynchronise(&mut self) {
-        (self.replaying, self.gop_replay) = (false, None);
+        (self.replaying, self.gop_replay, self.on_account) = (false, None, false);
         self.next = Next::Segment;
         self.interruptions = self.interruptions.wrapping_add(1);
     }
@@ -565,6 +569,7 @@ impl Consumer {
         let from = (key, stream.place());
         self.numbering.begin(from, (column, filter.layers()), (packet.sequence, count), offsets);
         (self.filter, self.next, self.beginning, self.restarted) = (filter, Next::Packet, None, false);
+        self.on_account = false;
         Ok(())
     }
 

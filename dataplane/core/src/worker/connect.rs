@@ -283,7 +283,7 @@ impl Worker {
         transport.clear_remote();
         for consumer in transport.consumers() {
             if let Some(consumer) = self.consumers.get_mut(*consumer) {
-                consumer.resynchronise();
+                consumer.interrupt();
             }
         }
         self.push_path(key, None);

@@ -27,10 +27,11 @@ impl Worker {
     /// round, which may wait for the outbox, brings no more.
     pub(super) fn drain(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
         let abs_send_time = abs_send_time(self.config.unix_time_ns, now);
-        let Self { transports, consumers, history, discards, queue_waits, events, limited, .. } = self;
+        let Self { transports, consumers, producers, history, discards, queue_waits, events, limited, .. } = self;
         let Some(transport) = transports.get_mut(key) else { return };
         let (_, Some(queue), exit) = transport.departure() else { return };
-        let mut departure = Departure { exit, queue: None, now, abs_send_time, history, discards, events, outbox };
+        let mut departure =
+            Departure { exit, queue: None, now, abs_send_time, producers, history, discards, events, outbox };
         let mut expired = Vec::new();
         let is_full = loop {
             let Some(packet) = queue.front(now) else { break false };
@@ -55,7 +56,7 @@ impl Worker {
                 Err(Unsealed::Full) => break true,
                 // It would leave a hole that nobody can fill.
                 Err(Unsealed::Discarded(why @ (Discard::WaitedTooLong | Discard::LeftHistory))) => {
-                    consumer.resynchronise();
+                    consumer.interrupt();
                     expired.push(packet.consumer);
                     (queue.remove(packet.consumer), why)
                 }

@@ -159,19 +159,14 @@ impl Worker {
         if consumer_key.is_some_and(|key| self.repeat_beginning(now, key, outbox)) {
             return;
         }
-        let Some(consumer) = consumer_key.and_then(|key| self.consumers.get_mut(key)) else { return };
-        // One that comes anyway costs nobody anything.
-        let is_free = consumer.awaits_key_frame_of(key)
-            || self.streams.get_mut(key).is_some_and(|stream| stream.key_frames().is_under_way(now));
-        let producer = self.producers.get_mut(consumer.producer());
-        let is_refused = !is_free
-            && !producer.is_some_and(|of| consumer.feedback_mut().may_cause_key_frame(now, of.key_frames_mut()));
-        if is_refused {
-            consumer.discard(Discard::KeyFrameTooOften, 1);
-            self.discards.count(Discard::KeyFrameTooOften);
+        if consumer_key.is_some_and(|consumer| self.may_cost_key_frame(now, consumer, key)) {
+            self.want_key_frame(now, key, outbox);
             return;
         }
-        self.want_key_frame(now, key, outbox);
+        if let Some(consumer) = consumer_key.and_then(|key| self.consumers.get_mut(key)) {
+            consumer.discard(Discard::KeyFrameTooOften, 1);
+            self.discards.count(Discard::KeyFrameTooOften);
+        }
     }
 
     /// A source leaves (RFC 3550 section 6.6): its stream is no longer reported on, and nothing is asked for that it

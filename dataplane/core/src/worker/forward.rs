@@ -11,14 +11,15 @@ use std::time::Duration;
 use corecast_wire::{Discard, Discards, Event};
 
 use super::blame::Blame;
+use super::key_frames::may_cost_key_frame;
 use super::round::{Cursor, Forward};
 use super::seal::{Made, Outgoing, Unsealed, seal};
 use super::{Worker, traces};
 use crate::consumer::{Consumer, Numbered, Stamp, abs_send_time};
 use crate::io::Outbox;
-use crate::key::{ConsumerKey, OfConsumer, OfStream, StreamKey, Table};
+use crate::key::{ConsumerKey, OfConsumer, OfProducer, OfStream, StreamKey, Table};
 use crate::limits::{MAX_PAD_BYTES, MAX_QUEUED_PACKETS, REPLAY_MIN_BPS, REPLAY_SPAN, REPLAY_SPEED};
-use crate::media::{History, SlotRef, Stream};
+use crate::media::{History, Producer, SlotRef, Stream};
 use crate::time::Instant;
 use crate::transport::{Exit, Queue, Queued, Transport};
 
@@ -117,6 +118,7 @@ impl Worker {
         let Self {
             round_transports,
             transports,
+            producers,
             consumers,
             streams,
             history,
@@ -127,7 +129,7 @@ impl Worker {
             limited,
             ..
         } = self;
-        let mut round = Round { consumers, streams, history, discards, events, blame, now, abs_send_time };
+        let mut round = Round { producers, consumers, streams, history, discards, events, blame, now, abs_send_time };
         while let Some(key) = round_transports.get(cursor.transport) {
             if let Some(transport) = transports.get_mut(*key) {
                 if !round.advance(transport, outbox, cursor) {
@@ -159,6 +161,7 @@ impl Worker {
 
 /// What a round takes packets from, and what they leave with.
 struct Round<'a> {
+    producers: &'a mut Table<OfProducer, Box<Producer>>,
     consumers: &'a mut Table<OfConsumer, Consumer>,
     streams: &'a mut Table<OfStream, Box<Stream>>,
     history: &'a mut History,
@@ -172,10 +175,10 @@ struct Round<'a> {
 impl Round<'_> {
     /// Everything that a transport's consumers want of the round. False if the outbox is full.
     fn advance(&mut self, transport: &mut Transport, outbox: &mut Outbox, cursor: &mut Cursor) -> bool {
-        let Self { consumers, streams, history, discards, events, blame, now, abs_send_time } = self;
+        let Self { producers, consumers, streams, history, discards, events, blame, now, abs_send_time } = self;
+        let (now, abs_send_time) = (*now, *abs_send_time);
         let (pending, queue, exit) = transport.departure();
-        let mut departure =
-            Departure { exit, queue, now: *now, abs_send_time: *abs_send_time, history, discards, events, outbox };
+        let mut departure = Departure { exit, queue, now, abs_send_time, producers, history, discards, events, outbox };
         let mut done = true;
         while let (true, Some((consumer_key, key))) = (done, pending.get(cursor.pending).copied()) {
             // The consumer may have gone since the round began, or switched.
@@ -210,6 +213,7 @@ pub(super) struct Departure<'a> {
     pub(super) queue: Option<&'a mut Queue>,
     pub(super) now: Instant,
     pub(super) abs_send_time: [u8; 3],
+    pub(super) producers: &'a mut Table<OfProducer, Box<Producer>>,
     pub(super) history: &'a mut History,
     pub(super) discards: &'a mut Discards,
     pub(super) events: &'a mut VecDeque<Event>,
@@ -265,7 +269,7 @@ impl Departure<'_> {
             Ok(()) => true,
             Err(Unsealed::Full) => false,
             Err(Unsealed::Discarded(why)) => {
-                self.withhold(consumer, stream, why);
+                self.withhold(consumer, (key, stream), why);
                 true
             }
         }
@@ -324,16 +328,18 @@ impl Departure<'_> {
         Ok(())
     }
 
-    /// A packet does not leave: counted, and its stream asked for a key frame if that is what the receiver lacks.
+    /// A packet does not leave: counted, and its stream asked for a key frame if that is what the receiver lacks, and
+    /// may cost.
     #[cold]
-    fn withhold(&mut self, consumer: &mut Consumer, stream: &mut Stream, why: Discard) {
+    fn withhold(&mut self, consumer: &mut Consumer, (key, stream): (StreamKey, &mut Stream), why: Discard) {
         consumer.discard(why, 1);
         self.discards.count(why);
-        if matches!(why, Discard::WaitingForKeyFrame | Discard::WaitedTooLong) {
-            stream.key_frames().want();
-        }
         if why == Discard::WaitedTooLong {
-            consumer.resynchronise();
+            consumer.interrupt();
+        }
+        let lacks_key_frame = matches!(why, Discard::WaitingForKeyFrame | Discard::WaitedTooLong);
+        if lacks_key_frame && may_cost_key_frame(self.now, consumer, (key, stream), self.producers) {
+            stream.key_frames().want();
         }
     }
 

@@ -5,7 +5,8 @@ use corecast_wire::{PacketTrace, TraceEventType};
 use super::{Worker, traces};
 use crate::consumer::{Consumer, GopReplay};
 use crate::io::{Outbox, Timer};
-use crate::key::{ConsumerKey, StreamKey};
+use crate::key::{ConsumerKey, OfProducer, StreamKey, Table};
+use crate::media::{Producer, Stream};
 use crate::time::Instant;
 use crate::transport::Flow;
 
@@ -27,9 +28,18 @@ impl Worker {
         }
         if self.gop_replay_of(now, key).is_some() {
             self.starting.push(key);
-        } else {
+        } else if self.may_cost_key_frame(now, key, stream) {
             self.want_key_frame(now, stream, outbox);
         }
+    }
+
+    /// Whether a key frame of a stream may be asked for because a consumer needs it, or its receiver wants it.
+    pub(crate) fn may_cost_key_frame(&mut self, now: Instant, key: ConsumerKey, stream_key: StreamKey) -> bool {
+        let Self { consumers, streams, producers, .. } = self;
+        let (Some(consumer), Some(stream)) = (consumers.get_mut(key), streams.get_mut(stream_key)) else {
+            return false;
+        };
+        may_cost_key_frame(now, consumer, (stream_key, stream), producers)
     }
 
     /// Whether a key frame has been asked for that may still come.
@@ -135,7 +145,8 @@ impl Worker {
             // Not again for who may never connect.
             let is_awaited = subscribers.any(|subscriber| {
                 let transport = self.transports.get(subscriber.transport());
-                subscriber.awaits_key_frame_of(*key) && transport.is_some_and(|one| one.path(Flow::Rtp).is_some())
+                let is_awaited = subscriber.awaits_key_frame_of(*key) && !subscriber.is_on_account();
+                is_awaited && transport.is_some_and(|one| one.path(Flow::Rtp).is_some())
             });
             stream.key_frames().sent(now, is_awaited);
             if let Some(at) = stream.key_frames().due() {
@@ -143,4 +154,25 @@ impl Worker {
             }
         }
     }
+}
+
+/// Whether a key frame of a stream may be asked for because a consumer needs it, or its receiver wants it: everybody
+/// pays for it. One that comes anyway is free, and so is one that the receiver has not brought about. Anything else is
+/// granted out of the receiver's ration.
+pub(super) fn may_cost_key_frame(
+    now: Instant,
+    consumer: &mut Consumer,
+    (key, stream): (StreamKey, &mut Stream),
+    producers: &mut Table<OfProducer, Box<Producer>>,
+) -> bool {
+    let is_needed = consumer.awaits_key_frame_of(key) && !consumer.is_on_account();
+    if is_needed || stream.key_frames().is_under_way(now) {
+        return true;
+    }
+    let producer = producers.get_mut(consumer.producer());
+    let is_granted = producer.is_some_and(|of| consumer.feedback_mut().may_cause_key_frame(now, of.key_frames_mut()));
+    if is_granted {
+        consumer.grant();
+    }
+    is_granted
 }

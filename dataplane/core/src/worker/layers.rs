@@ -305,15 +305,23 @@ impl Worker {
         }
     }
 
-    /// Asks those of a producer's streams for a key frame at which somebody waits for one.
+    /// Asks those of a producer's streams for a key frame at which somebody waits for one. Who has used up what may be
+    /// asked for on its account waits for the next look.
     pub(crate) fn want_awaited(&mut self, now: Instant, key: ProducerKey, outbox: &mut Outbox) {
         let Some(producer) = self.producers.get(key) else { return };
-        let awaited = |stream: &StreamKey| {
-            let mut consumers = producer.consumers().iter().filter_map(|key| self.consumers.get(*key));
-            consumers.any(|consumer| consumer.awaits_key_frame_of(*stream) && self.is_connected(consumer))
+        let target = |key: &ConsumerKey| {
+            let consumer = self.consumers.get(*key)?;
+            let awaits = consumer.awaits_key_frame_of(consumer.target()) && self.is_connected(consumer);
+            awaits.then_some((*key, consumer.target()))
         };
-        let streams: Vec<_> = producer.streams().iter().copied().filter(awaited).collect();
-        streams.into_iter().for_each(|stream| self.want_key_frame(now, stream, outbox));
+        let waiting: Vec<_> = producer.consumers().iter().filter_map(target).collect();
+        for (consumer, stream) in waiting {
+            if self.may_cost_key_frame(now, consumer, stream) {
+                self.want_key_frame(now, stream, outbox);
+            } else if let Some(producer) = self.producers.get_mut(key) {
+                producer.set_layers_dirty();
+            }
+        }
     }
 
     pub(crate) fn set_preferred_layers(
@@ -362,11 +370,18 @@ impl Worker {
         let (producer, before) = (consumer.producer(), consumer.target());
         let layers = self.layers(now, producer);
         self.set_target(key, layers);
-        let Some(consumer) = self.consumers.get(key) else { return Ok(()) };
+        let Some(consumer) = self.consumers.get_mut(key) else { return Ok(()) };
         let target = consumer.target();
         let changes = target != before || consumer.awaits_layer();
-        if changes && consumer.awaits_key_frame_of(target) && self.is_connected(consumer) {
+        if changes && consumer.awaits_key_frame_of(target) {
+            consumer.put_on_account();
+        }
+        let Some(consumer) = self.consumers.get(key) else { return Ok(()) };
+        let wants = changes && consumer.awaits_key_frame_of(target) && self.is_connected(consumer);
+        if wants && self.may_cost_key_frame(now, key, target) {
             self.want_key_frame(now, target, outbox);
+        } else if wants && let Some(producer) = self.producers.get_mut(producer) {
+            producer.set_layers_dirty();
         }
         self.reallocate_of(now, key, outbox);
         Ok(())

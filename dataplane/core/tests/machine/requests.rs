@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use corecast_core::rtcp::{self, Packet, Writer};
 use corecast_core::rtp::RtpView;
+use corecast_wire::{Command, ConsumerId, SpatialLayer};
 
 use crate::bed::{Bed, DELTA_FRAME, KEY_FRAME, packet, path, receiver, remote};
 use crate::layers::layers;
@@ -20,6 +21,8 @@ struct Call {
     wanted: bool,
     /// Number of the newest packet of media that has left.
     newest: u16,
+    /// Bytes of a picture.
+    size: usize,
 }
 
 impl Call {
@@ -27,8 +30,9 @@ impl Call {
         let mut bed = Bed::new();
         (0..=viewers).for_each(|transport| bed.transport(transport, false, false));
         bed.produce_as(0, 1, layers(2)).expect("new");
+        let (sequence, newest, size) = (0, 0, KEY_FRAME.len() + 1);
         let mut call =
-            Self { bed, viewers, sequence: 0, requests: vec![], answering: [true; 2], wanted: true, newest: 0 };
+            Self { bed, viewers, sequence, requests: vec![], answering: [true; 2], wanted: true, newest, size };
         call.run(3_000);
         (1..=viewers).for_each(|viewer| _ = call.bed.consume_as(viewer, 1, receiver(20 + viewer)).expect("new"));
         call.run(1_000);
@@ -72,7 +76,8 @@ impl Call {
             let wanted = std::mem::take(&mut self.wanted);
             for (layer, answers) in (0..).zip(self.answering) {
                 let head = if wanted && answers { KEY_FRAME } else { DELTA_FRAME };
-                let payload = [&head[..], &[layer]].concat();
+                let mut payload = head.to_vec();
+                payload.resize(self.size, layer);
                 let packet = packet(1_000 + u32::from(layer), 96, self.sequence, &[], &payload);
                 self.bed.arrive(path(0), &packet);
             }
@@ -98,12 +103,19 @@ impl Call {
         self.say(viewer, |writer| _ = writer.push_pli(9, 20 + viewer));
     }
 
-    fn prefer(&mut self, viewer: u32, layer: u8) {
-        let spatial = corecast_wire::SpatialLayer::Encoding(layer);
-        let consumer = corecast_wire::ConsumerId((20 + viewer).into());
-        let command = corecast_wire::Command::SetPreferredLayers { consumer, spatial, temporal: None };
-        self.bed.command(&command).expect("there");
+    /// A viewer says what its path carries.
+    fn carries(&mut self, viewer: u32, bps: u64) {
+        self.say(viewer, |writer| _ = writer.push_remb(9, bps, [20 + viewer]));
+    }
+
+    fn command(&mut self, command: &Command) {
+        self.bed.command(command).expect("there");
         self.leave();
+    }
+
+    fn prefer(&mut self, viewer: u32, layer: u8) {
+        let (consumer, spatial) = (self::viewer(viewer), SpatialLayer::Encoding(layer));
+        self.command(&Command::SetPreferredLayers { consumer, spatial, temporal: None });
     }
 }
 
@@ -136,15 +148,15 @@ fn an_unanswered_request_is_repeated_after_400_ms_and_names_all_layers_that_are_
     let mut call = Call::new(3, [false; 2]);
     let at = call.millis();
     call.prefer(1, 0);
-    call.bed.command(&corecast_wire::Command::PauseConsumer { consumer: viewer(2), paused: true }).expect("there");
-    call.bed.command(&corecast_wire::Command::PauseConsumer { consumer: viewer(2), paused: false }).expect("there");
+    call.command(&Command::PauseConsumer { consumer: viewer(2), paused: true });
+    call.command(&Command::PauseConsumer { consumer: viewer(2), paused: false });
     call.run(1_000);
     let all = vec![0, 1];
     assert_eq!(call.requests, [(at, vec![0]), (at + 400, all.clone()), (at + 800, all)]);
 }
 
-const fn viewer(viewer: u32) -> corecast_wire::ConsumerId {
-    corecast_wire::ConsumerId(20 + viewer as u64)
+const fn viewer(viewer: u32) -> ConsumerId {
+    ConsumerId(20 + viewer as u64)
 }
 
 #[test]
@@ -201,6 +213,70 @@ fn three_viewers_that_ask_for_key_frames_all_the_time_cost_hardly_more_than_one(
     let [one, three] = [1, 3].map(a_minute_of);
     assert_eq!(one, 20);
     assert!(three <= one + 8, "{three} for {one}");
+}
+
+/// Requests in a minute in which one viewer does something twice a second, and what the two viewers got of the layer
+/// that both watch. A third viewer, who has done nothing of the kind, is served at once after that.
+fn a_minute_in_which_one(mut does: impl FnMut(&mut Call, u64)) -> (usize, [usize; 2]) {
+    let mut call = Call::new(3, [true; 2]);
+    let mut got = [0; 2];
+    for turn in 0..120 {
+        does(&mut call, turn);
+        for (viewer, _) in call.run(500) {
+            if let Some(count) = got.get_mut(viewer as usize - 1) {
+                *count += 1;
+            }
+        }
+    }
+    let requests = call.requests.len();
+    call.run(1_000);
+    call.pli(3);
+    call.run(500);
+    assert!(call.requests.iter().any(|(at, _)| *at + 500 >= call.millis()), "who asks seldom is served");
+    assert!(call.bed.discarded().iter().all(|(why, _)| *why != "key_frame_too_often"), "and never refused");
+    (requests, got)
+}
+
+/// Six at once and one each 4 s, as for who asks by RTCP.
+const ALLOWED: usize = 6 + 15;
+
+#[test]
+fn one_viewer_that_pauses_and_resumes_all_the_time_costs_few_key_frames() {
+    let (requests, [got, _]) = a_minute_in_which_one(|call, turn| {
+        call.command(&Command::PauseConsumer { consumer: viewer(1), paused: turn % 2 == 0 });
+    });
+    assert!((6..=ALLOWED).contains(&requests), "{requests}");
+    assert!(got > 0, "it gets some");
+}
+
+#[test]
+fn one_viewer_that_chooses_another_layer_all_the_time_costs_few_key_frames() {
+    let (requests, [got, _]) = a_minute_in_which_one(|call, turn| call.prefer(1, u8::from(turn % 2 == 1)));
+    assert!((6..=ALLOWED).contains(&requests), "{requests}");
+    assert!(got > 2_500, "it gets the one until the other begins: {got} of 3,000");
+}
+
+#[test]
+fn one_viewer_for_whom_control_asks_all_the_time_costs_few_key_frames() {
+    let (requests, _) =
+        a_minute_in_which_one(|call, _| call.command(&Command::RequestKeyFrame { consumer: viewer(1) }));
+    assert!((6..=ALLOWED).contains(&requests), "{requests}");
+}
+
+/// By what it says of its path, its pictures wait for longer than they are worth, again and again.
+#[test]
+fn one_viewer_whose_own_queue_overflows_all_the_time_costs_few_key_frames() {
+    let mut lost = 0;
+    let (requests, [got, other]) = a_minute_in_which_one(|call, turn| {
+        call.size = 1_000;
+        // A second of too little, and one of enough.
+        call.carries(1, if turn % 4 < 2 { 100_000 } else { 5_000_000 });
+        lost = call.bed.discarded().iter().find(|(why, _)| *why == "waited_too_long").map_or(0, |(_, lost)| *lost);
+    });
+    assert!(lost >= 100, "its queue overflows: {lost}");
+    assert!(requests <= ALLOWED, "{requests}");
+    assert!(got > 0, "it begins again");
+    assert!(other >= 2_999, "the other misses nothing: {other} of 3,000");
 }
 
 #[test]
