@@ -13,8 +13,12 @@ use corecast_wire::HeaderExtension;
 /// Dynamic payload types, in the order in which they are handed out.
 const DYNAMIC: [std::ops::RangeInclusive<u8>; 2] = [100..=127, 96..=99];
 
+/// What a sender means to send of each encoding.
+pub(crate) const VIDEO_LAYERS_ALLOCATION: &str =
+    "http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00";
+
 /// (uri, extension, audio, video); the position is the router's id, from 1.
-pub(super) const EXTENSIONS: [(&str, HeaderExtension, Option<Direction>, Option<Direction>); 11] = {
+pub(super) const EXTENSIONS: [(&str, HeaderExtension, Option<Direction>, Option<Direction>); 12] = {
     use Direction::{RecvOnly, SendRecv};
     use HeaderExtension as E;
     [
@@ -45,6 +49,8 @@ pub(super) const EXTENSIONS: [(&str, HeaderExtension, Option<Direction>, Option<
             Some(SendRecv),
         ),
         ("http://www.webrtc.org/experiments/rtp-hdrext/playout-delay", E::PlayoutDelay, Some(SendRecv), Some(SendRecv)),
+        // No capability: it is taken of a publisher whose offer has it, see `sdp::publish`.
+        (VIDEO_LAYERS_ALLOCATION, E::VideoLayersAllocation, None, None),
     ]
 };
 

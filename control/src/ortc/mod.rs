@@ -13,7 +13,7 @@ mod pipe;
 mod produce;
 mod redundancy;
 
-pub(crate) use capabilities::{router_capabilities, told_capabilities};
+pub(crate) use capabilities::{VIDEO_LAYERS_ALLOCATION, router_capabilities, told_capabilities};
 pub(crate) use consume::{ConsumeRequest, can_consume, consume};
 pub(crate) use negotiate::{
     ABS_SEND_TIME, MID, RID, TRANSPORT_CC, extension, is_media, match_router, rarity, receiver_of, receives_extension,

@@ -48,7 +48,7 @@ pub(crate) fn publish(offer: &Offer, redundancy: Redundancy) -> Result<Vec<Publi
 
 fn publication(section: &Section, kind: Kind, redundancy: Redundancy) -> Result<Publication, SdpError> {
     let (mut codec, rtx) = choose(section)?;
-    let extensions = extensions(section, kind);
+    let mut extensions = extensions(section, kind);
     let negotiated = |uri: &str| extensions.iter().any(|extension| extension.uri == uri);
     // A sender that estimates by transport-wide feedback takes REMB as a limit: it is asked for less by that.
     let remb = codec.rtcp_feedback.iter().find(|entry| entry.kind == "goog-remb").cloned();
@@ -56,6 +56,7 @@ fn publication(section: &Section, kind: Kind, redundancy: Redundancy) -> Result<
     let estimates = codec.rtcp_feedback.iter().any(|entry| entry.kind == "transport-cc");
     codec.rtcp_feedback.extend(remb.filter(|_| estimates));
     let rids = rids(section, &extensions);
+    extensions.extend(video_layers(section, &rids));
     let encodings = encodings(section, rtx.is_some(), &rids)?;
     let red = red(section, codec.payload_type, redundancy);
     // A sender has the redundancy if it comes first.
@@ -158,6 +159,16 @@ fn extensions(section: &Section, kind: Kind) -> Vec<Extension> {
         }
     }
     taken
+}
+
+/// The extension in which a sender of simulcast says what it means to send. It counts encodings in the order of its
+/// offer: of use where they are in no other order here.
+fn video_layers(section: &Section, rids: &[Rid]) -> Option<Extension> {
+    let in_order = by_limits(rids).into_iter().eq(rids);
+    let mut offered = section.extensions.iter().filter(|_| rids.len() > 1 && in_order);
+    let extension = offered.find(|extension| extension.uri == ortc::VIDEO_LAYERS_ALLOCATION)?;
+    let sends = extension.direction.is_none_or(Direction::sends);
+    sends.then(|| Extension { direction: extension.direction.map(|_| Direction::RecvOnly), ..extension.clone() })
 }
 
 /// Simulcast, if its streams can be told apart: without the extension that carries RIDs the section sends one stream.

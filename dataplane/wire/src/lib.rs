@@ -22,6 +22,7 @@ mod rtp_parameters;
 mod score;
 mod stats;
 mod trace;
+mod video_layers;
 mod webrtc;
 mod worker_config;
 
@@ -56,6 +57,7 @@ pub use stats::{
     RtpBytes, Silence, StatsPage, StreamStats, TransportStats, Usage, WAIT_BOUNDS_US, Waits, WebRtcStats,
 };
 pub use trace::{Decided, Decision};
+pub use video_layers::{EncodingTarget, VideoLayers};
 pub use webrtc::{
     DtlsFailure, DtlsParameters, DtlsRole, DtlsState, DtlsVersions, Fingerprint, FingerprintAlgorithm, IceParameters,
     IceProtocol, IceState, IceTuple, ListenInfo, OutgoingBitrates, SocketSettings, WebRtcConfig,

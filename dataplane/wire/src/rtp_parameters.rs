@@ -75,14 +75,17 @@ pub enum HeaderExtension {
     AbsCaptureTime,
     /// `http://www.webrtc.org/experiments/rtp-hdrext/playout-delay`.
     PlayoutDelay,
+    /// `http://www.webrtc.org/experiments/rtp-hdrext/video-layers-allocation00`.
+    VideoLayersAllocation,
 }
 
 impl HeaderExtension {
-    /// Whether it is between two neighbours: it tells streams apart or is for feedback. Never passed on; every consumer
-    /// writes its own.
+    /// Whether it is between two neighbours: it tells streams apart, is for feedback, or says what its sender does.
+    /// Never passed on; every consumer writes its own.
     #[must_use]
     pub const fn is_hop_local(self) -> bool {
-        matches!(self, Self::Mid | Self::Rid | Self::RepairedRid | Self::AbsSendTime | Self::TransportCc)
+        let tells_apart = matches!(self, Self::Mid | Self::Rid | Self::RepairedRid);
+        tells_apart || matches!(self, Self::AbsSendTime | Self::TransportCc | Self::VideoLayersAllocation)
     }
 }
 
@@ -116,7 +119,8 @@ pub struct ProduceOptions {
     /// Every payload type that may arrive; others are discarded.
     pub codecs: Vec<CodecMapping>,
     /// Header extensions that are known; others are left out. MID, RID and repaired RID tell streams apart,
-    /// abs-send-time and transport-cc are for feedback: these five are not passed on.
+    /// abs-send-time and transport-cc are for feedback, and video-layers-allocation is a hint: these six are not passed
+    /// on.
     pub header_extensions: Vec<ExtensionMapping>,
     /// At least one.
     pub encodings: Vec<EncodingMapping>,

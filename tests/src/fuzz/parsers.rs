@@ -5,13 +5,16 @@ use corecast_core::limits::{MAX_STUN_ANSWER_BYTES, MAX_STUN_BYTES};
 use corecast_core::rtcp::{self, Packet};
 use corecast_core::rtp::{Header, RtpView, padding_len, split_rtx, write_extension_block, write_header};
 use corecast_core::stun::{self, Class, ErrorCode, Password, Writer, attribute};
-use corecast_wire::{FrameDecoder, encode};
+use corecast_wire::{FrameDecoder, VideoLayers, encode};
 
 /// An RTP packet: parsed, walked through, written again.
 pub fn rtp(data: &[u8]) {
     let Ok(view) = RtpView::parse(data) else { return };
     let extensions: Vec<_> = view.extensions().collect();
     assert!(extensions.iter().map(|(_, data)| data.len()).sum::<usize>() <= data.len());
+    for VideoLayers { own, count, targets } in extensions.iter().filter_map(|(_, data)| VideoLayers::parse(data)) {
+        assert!(own < count && targets.iter().skip(count.into()).all(Option::is_none));
+    }
     if view.has_padding()
         && let Ok(padding) = padding_len(view.body())
     {

@@ -353,6 +353,7 @@ fn video_options(transport: u8) -> ProduceOptions {
             extension(HeaderExtension::VideoOrientation, 2, 3),
             extension(HeaderExtension::TransportCc, 1, 4),
             extension(HeaderExtension::DependencyDescriptor, 5, 6),
+            extension(HeaderExtension::VideoLayersAllocation, 6, 5),
         ],
         nack: true,
         pli: !transport.is_multiple_of(3),

@@ -116,6 +116,40 @@ fn limits_of_rids_rank_encodings_of_which_nothing_has_been_seen() {
     assert_eq!(ranked([&format!("{}max-br=1", "x=1;".repeat(2_000)), "max-br=2", "max-br=3"]), "qhf", "too far behind");
 }
 
+/// It says of encodings what their limits say, and counts them in the order of the offer.
+#[test]
+fn what_a_sender_means_to_send_is_taken_of_simulcast_in_the_order_of_its_offer_alone() {
+    let taken = |text: &str| {
+        let offer = Offer::parse(text).expect("well-formed");
+        let publications = publish(&offer, Redundancy::Asked).expect("publishes");
+        let accepted: Vec<_> = publications.iter().map(|one| one.answer.clone()).collect();
+        let answer = answer(&offer, &local(), &accepted);
+        let video = publications.into_iter().find(|one| one.kind == Kind::Video).expect("has video");
+        let produced = ortc::produce(Kind::Video, video.parameters, Carrier::WebRtc, false, "c", 1);
+        let produced = produced.expect("can be produced");
+        let is_known = extensions(&produced.options).contains(&(E::VideoLayersAllocation, 9));
+        assert_eq!(answer.contains(ortc::VIDEO_LAYERS_ALLOCATION), is_known, "{answer}");
+        let passed_on = produced.consumable.header_extensions;
+        assert!(passed_on.iter().all(|one| one.uri != ortc::VIDEO_LAYERS_ALLOCATION), "it is told to no viewer");
+        is_known
+    };
+    let text = text_of("chromium-publish-simulcast");
+    assert!(taken(text));
+    assert!(!taken(text_of("chromium-publish-svc")) && !taken(text_of("firefox-publish-simulcast")));
+    let limited = |[q, h, f]: [u32; 3]| {
+        let limit = |text: String, (rid, bps)| {
+            text.replace(&format!("a=rid:{rid} send\r\n"), &format!("a=rid:{rid} send max-br={bps}\r\n"))
+        };
+        [("q", q), ("h", h), ("f", f)].into_iter().fold(text.to_owned(), limit)
+    };
+    assert!(taken(&limited([1, 2, 3])));
+    assert!(!taken(&limited([3, 2, 1])), "limits rank them otherwise");
+    let mut known = ortc::router_capabilities().header_extensions.iter();
+    assert!(known.all(|one| one.uri != ortc::VIDEO_LAYERS_ALLOCATION), "mediasoup has no such capability");
+    let watching = answered("chromium-watch");
+    assert!(!watching.contains(ortc::VIDEO_LAYERS_ALLOCATION), "{watching}");
+}
+
 #[test]
 fn simulcast_without_its_extension_is_one_stream() {
     let text = text_of("firefox-publish-simulcast").replace("sdes:rtp-stream-id", "sdes:something-else");

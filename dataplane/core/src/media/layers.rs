@@ -14,6 +14,8 @@
 
 use std::time::Duration;
 
+use corecast_wire::EncodingTarget;
+
 use crate::limits::MAX_ENCODINGS;
 use crate::time::Instant;
 
@@ -132,11 +134,27 @@ pub(crate) struct Quality {
     pub(crate) picture: Option<(u16, u16)>,
     /// See [`Activity::bitrate_bps`].
     pub(crate) bitrate_bps: Option<u64>,
+    /// What its sender means to send: it counts for an encoding of which nothing has been seen.
+    pub(crate) hint: Option<EncodingTarget>,
 }
 
 impl Quality {
-    fn area(&self) -> Option<u32> {
-        self.picture.map(|(width, height)| u32::from(width) * u32::from(height))
+    const fn is_seen(&self) -> bool {
+        self.picture.is_some() || self.bitrate_bps.is_some()
+    }
+
+    /// What is said of an encoding of which nothing has been seen.
+    fn hinted(&self) -> Option<EncodingTarget> {
+        self.hint.filter(|_| !self.is_seen())
+    }
+
+    fn area(&self) -> Option<u64> {
+        let seen = self.picture.map(|(width, height)| u64::from(width) * u64::from(height));
+        seen.or_else(|| self.hinted()?.pixels)
+    }
+
+    fn bitrate(&self) -> Option<u64> {
+        self.bitrate_bps.or_else(|| Some(self.hinted()?.bitrate_bps))
     }
 
     /// Whether it is better than another, by what both show: sizes, if they differ, else bitrates, if they differ
@@ -145,17 +163,18 @@ impl Quality {
         if by_size && self.area() != other.area() {
             return self.area() > other.area();
         }
-        let (Some(own), Some(other)) = (self.bitrate_bps, other.bitrate_bps) else { return false };
+        let (Some(own), Some(other)) = (self.bitrate(), other.bitrate()) else { return false };
         own.saturating_mul(CLEARLY.1) > other.saturating_mul(CLEARLY.0)
     }
 }
 
-/// Ranks encodings, the best last: by size if each of which anything is known has one, else by bitrate. Those that
-/// cannot be told apart stay in their order, and those of which nothing is known stay where they are.
+/// Ranks encodings, the best last: by size if each of which anything has been seen has one, else by bitrate. Where
+/// nothing has been seen of one, what its sender says counts. Those that cannot be told apart stay in their order, and
+/// those of which nothing is known stay where they are.
 pub(super) fn rank<K: Copy>(encodings: &mut [(K, Quality)]) {
-    let has_size = |(_, quality): &(K, Quality)| quality.picture.is_some();
-    let by_size = encodings.iter().all(|one| has_size(one) || one.1.bitrate_bps.is_none());
-    let is_known = |one: &(K, Quality)| if by_size { has_size(one) } else { one.1.bitrate_bps.is_some() };
+    let has_size = |(_, quality): &(K, Quality)| quality.area().is_some();
+    let by_size = encodings.iter().all(|one| has_size(one) || !one.1.is_seen()) && encodings.iter().any(has_size);
+    let is_known = |one: &(K, Quality)| if by_size { has_size(one) } else { one.1.bitrate().is_some() };
     let places: Vec<usize> = (0..encodings.len()).filter(|at| encodings.get(*at).is_some_and(is_known)).collect();
     for _ in &places {
         for (low, high) in places.iter().zip(places.iter().skip(1)) {
@@ -249,7 +268,7 @@ mod tests {
 
     /// The order in which encodings stand that were announced in the order of the alphabet.
     fn ranked(known: &[(Option<Size>, Option<u64>)]) -> String {
-        let quality = |&(picture, bitrate_bps)| Quality { picture, bitrate_bps };
+        let quality = |&(picture, bitrate_bps)| Quality { picture, bitrate_bps, hint: None };
         let mut encodings: Vec<_> = ('a'..).zip(known.iter().map(quality)).collect();
         rank(&mut encodings);
         encodings.iter().map(|(name, _)| *name).collect()
@@ -275,6 +294,30 @@ mod tests {
         assert_eq!(ranked(&[(MIDDLE, Some(900)), (MIDDLE, Some(300)), (SMALL, Some(1_000))]), "cba");
         assert_eq!(ranked(&[(LARGE, Some(100)), (None, Some(900)), (SMALL, Some(50))]), "cab", "not all have sizes");
         assert_eq!(ranked(&[(None, None), (None, Some(900)), (None, Some(50))]), "acb");
+    }
+
+    #[test]
+    fn hints_rank_what_has_not_been_seen_and_nothing_else() {
+        // Size and bitrate that are seen, size and bitrate that are told.
+        type Known = (Option<Size>, Option<u64>, Option<u64>, u64);
+        let hinted = |known: &[Known]| {
+            let quality = |&(picture, bitrate_bps, pixels, kbps)| {
+                let hint = Some(EncodingTarget { pixels, bitrate_bps: kbps });
+                Quality { picture, bitrate_bps, hint }
+            };
+            let mut encodings: Vec<_> = ('a'..).zip(known.iter().map(quality)).collect();
+            rank(&mut encodings);
+            encodings.iter().map(|(name, _)| *name).collect::<String>()
+        };
+        let unseen = |pixels, kbps| (None, None, pixels, kbps);
+        let sizes = [(Some(9), 1), (Some(4), 2), (Some(1), 3)].map(|(pixels, kbps)| unseen(pixels, kbps));
+        assert_eq!(hinted(&sizes), "cba", "sizes before bitrates");
+        assert_eq!(hinted(&[unseen(None, 900), unseen(None, 100), unseen(None, 300)]), "bca", "bitrates");
+        let small = |pixels| unseen(Some(pixels), 1);
+        assert_eq!(hinted(&[(LARGE, None, Some(1), 1), small(1_000), small(2_000)]), "bca", "the size that is seen");
+        assert_eq!(hinted(&[(LARGE, None, Some(1), 1), (SMALL, None, Some(2), 2)]), "ba", "what is seen outdoes them");
+        assert_eq!(hinted(&[(None, Some(900), Some(1), 1), (None, Some(90), Some(2), 2)]), "ba", "bitrates as well");
+        assert_eq!(hinted(&[(SMALL, None, Some(9), 9), unseen(None, 1)]), "ab", "no size: it stays");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use corecast_wire::{
     Codec, CodecMapping, Discard, HeaderExtension, MediaKind, ProduceOptions, ProducerId, RtpObserverId, TraceEvents,
+    VideoLayers,
 };
 
 use super::layers::{Layers, Quality, rank};
@@ -9,6 +10,7 @@ use super::wanted::Wanted;
 use crate::io::Deadline;
 use crate::key::{ConsumerKey, StreamKey, TransportKey};
 use crate::ration::Ration;
+use crate::rtp::RtpView;
 
 /// A producer.
 #[derive(Debug)]
@@ -67,6 +69,8 @@ pub(crate) struct Ids {
     pub(crate) video_orientation: u8,
     /// 0 also if the sender takes no transport-wide feedback.
     pub(crate) transport_cc: u8,
+    /// 0 also if there is one encoding.
+    pub(crate) video_layers: u8,
 }
 
 impl Ids {
@@ -83,6 +87,7 @@ impl Ids {
             audio_level: id(HeaderExtension::AudioLevel),
             video_orientation: id(HeaderExtension::VideoOrientation),
             transport_cc: if options.transport_cc { id(HeaderExtension::TransportCc) } else { 0 },
+            video_layers: if options.encodings.len() > 1 { id(HeaderExtension::VideoLayersAllocation) } else { 0 },
         }
     }
 }
@@ -396,6 +401,11 @@ impl Producer {
             Codec::Rtx { apt } => self.codec(apt).filter(|media| !matches!(media.codec, Codec::Rtx { .. })),
             _ => None,
         }
+    }
+
+    /// What a packet says of what is to be sent of each of its encodings.
+    pub(crate) fn hint(&self, packet: &RtpView<'_>) -> Option<VideoLayers> {
+        VideoLayers::parse(packet.extension(self.ids.video_layers)?)
     }
 
     /// The router's id of a sender's header extension, if it is passed on.

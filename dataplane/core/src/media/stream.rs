@@ -3,16 +3,17 @@
 
 mod idle;
 mod kept;
+mod quality;
 
 use std::ops::Range;
 use std::time::Duration;
 
-use corecast_wire::{Codec, Discard, EncodingMapping, MediaKind, StreamStats, TransportId};
+use corecast_wire::{Codec, Discard, EncodingMapping, EncodingTarget, MediaKind, StreamStats, TransportId};
 
 use super::held::Held;
 use super::history::{History, PacketMeta, SlotRef};
 use super::key_frame::{KeyFrame, KeyFrameRequests};
-use super::layers::{Activity, Quality, SILENT};
+use super::layers::{Activity, SILENT};
 use super::measured::Measured;
 use super::missing::{MissingList, TooMany};
 use super::rate::Rate;
@@ -74,6 +75,8 @@ pub(crate) struct Stream {
     switched: bool,
     /// Width and height of its newest key frame, if its codec shows them.
     picture: Option<(u16, u16)>,
+    /// What its sender has said that it means to send.
+    hint: Option<Box<EncodingTarget>>,
     /// What dependency descriptors refer to, and the packet that attached it.
     structure: Option<Box<(u64, Structure)>>,
     /// Its source has left (BYE) and not come back.
@@ -124,6 +127,7 @@ impl Stream {
             activity: None,
             switched: false,
             picture: None,
+            hint: None,
             structure: None,
             has_ended: false,
             place,
@@ -290,11 +294,6 @@ impl Stream {
 
     pub(crate) fn measured_mut(&mut self) -> Option<&mut Measured> {
         self.measured.as_deref_mut()
-    }
-
-    /// What is known of its quality, if it is one among several.
-    pub(crate) fn quality(&self) -> Quality {
-        Quality { picture: self.picture, bitrate_bps: self.activity().bitrate_bps() }
     }
 
     /// When it has been sending, if it is one among several.

@@ -9,7 +9,7 @@
 //!
 //! Producers with one encoding of one layer have none of this.
 
-use corecast_wire::{ConsumerId, CurrentLayer, Event, Limit, SpatialLayer};
+use corecast_wire::{ConsumerId, CurrentLayer, Event, Limit, SpatialLayer, VideoLayers};
 
 use super::Worker;
 use super::refused::{Applied, invalid, not_found};
@@ -35,6 +35,22 @@ impl Worker {
         for key in producer.consumers() {
             if let Some(consumer) = consumers.get_mut(*key) {
                 consumer.follow_rank(producer);
+            }
+        }
+    }
+
+    /// A packet of a stream says what its sender means to send of each encoding: a hint for the next ranking. It counts
+    /// encodings in the order of the offer; one whose packet says otherwise means something else.
+    pub(super) fn take_hint(&mut self, key: StreamKey, hint: Option<VideoLayers>) {
+        let Some(VideoLayers { own, count, targets }) = hint else { return };
+        let producer = self.streams.get(key).and_then(|stream| self.producers.get(stream.producer()));
+        let Some(producer) = producer else { return };
+        if producer.streams().len() != usize::from(count) || producer.encoding_of(key) != Some(own) {
+            return;
+        }
+        for (key, target) in producer.streams().iter().zip(targets) {
+            if let Some(stream) = self.streams.get_mut(*key) {
+                stream.set_hint(target);
             }
         }
     }

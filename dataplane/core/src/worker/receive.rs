@@ -266,7 +266,7 @@ impl Worker {
             codec => (stream.read(sequence, codec, payload, descriptor), None),
         };
         let payload_len = u16::try_from(payload.len()).map_err(|_| Discard::TooLong)?;
-        let level = level_of(producer, view).map(|level| (stream.producer(), level));
+        let (level, hint) = (level_of(producer, view).map(|level| (stream.producer(), level)), producer.hint(view));
         let room = self.history.extra_mut(opened.slot);
         let described = descriptor.map(|_| place.zip(stream.structure()));
         let extra = write_extra(producer, view, described, room);
@@ -295,6 +295,7 @@ impl Worker {
         };
         self.rename_blocks(opened.slot, redundancy);
         self.hear_level(meta.arrived, level);
+        self.take_hint(inbound.stream, hint);
         self.tell_received(traced);
         self.place(key, inbound.stream, opened.slot, &meta, arrival)
     }

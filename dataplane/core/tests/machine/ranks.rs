@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use corecast_core::rtp::RtpView;
 use corecast_wire::{
-    Codec, CodecMapping, Command, ConsumerId, CurrentLayer, Event, ObjectStats, ProduceOptions, Reply, SpatialLayer,
+    Codec, CodecMapping, Command, ConsumeOptions, ConsumerExtension, ConsumerId, CurrentLayer, Event, ExtensionMapping,
+    HeaderExtension, ObjectStats, ProduceOptions, Reply, SpatialLayer,
 };
 
 use crate::bed::{Bed, packet, path, receiver, remote};
@@ -82,6 +84,44 @@ const AV1: Coded = Coded {
     other: &[0x10, 0x30, 0x30, 0x00],
 };
 
+/// What Chromium 156 says of AV1 in three encodings of 320x180, 640x360 and 1,280x720 in the dependency descriptor of a
+/// key frame, with a size for its only decode target, and of the frame behind it.
+const DESCRIBED: Extended = Extended {
+    extension: HeaderExtension::DependencyDescriptor,
+    keys: [
+        &[0x80, 0x00, 0x05, 0x80, 0x00, 0x3a, 0x41, 0x01, 0x82, 0x7f, 0x81, 0x67, 0x80],
+        &[0x80, 0x00, 0x04, 0x80, 0x00, 0x3a, 0x41, 0x01, 0x81, 0x3f, 0x80, 0xb3, 0x80],
+        &[0xc0, 0x00, 0x01, 0x80, 0x00, 0x3a, 0x41, 0x01, 0x80, 0x9f, 0x80, 0x59, 0x80],
+    ],
+    other: &[0xc0, 0x00, 0x06, 0x1a, 0x40, 0x18],
+};
+
+/// What Chromium 156 says of VP8 in three encodings of 320x180, 640x360 and 1,280x720, the smallest first, in its
+/// allocation of layers: in key frames with sizes, and then, with other rates, without.
+const ALLOCATED: Extended = Extended {
+    extension: HeaderExtension::VideoLayersAllocation,
+    keys: [
+        &[
+            0x21, 0xa8, 0x3c, 0x5a, 0x96, 0x01, 0xc8, 0x01, 0xac, 0x02, 0xf4, 0x03, 0xf4, 0x03, 0xae, 0x04, 0xa2, 0x07,
+            0x01, 0x3f, 0x00, 0xb3, 0x17, 0x02, 0x7f, 0x01, 0x67, 0x17, 0x04, 0xff, 0x02, 0xcf, 0x17,
+        ],
+        &[],
+        &[],
+    ],
+    other: &[],
+};
+
+/// A header extension, in key frames of three encodings and in other frames.
+#[derive(Clone, Copy)]
+struct Extended {
+    extension: HeaderExtension,
+    keys: [&'static [u8]; 3],
+    other: &'static [u8],
+}
+
+/// The sender's number of it.
+const EXTENSION: u8 = 14;
+
 /// A sender of three encodings, each with a picture of one packet every 50 ms and a key frame every 500 ms. The
 /// encoding with the index `n` has SSRC 1,000 + `n`.
 struct Sender {
@@ -89,6 +129,11 @@ struct Sender {
     encodings: [Encoding; 3],
     /// What their packets begin with, if not with what VP8 does.
     coded: Option<([&'static [u8]; 3], &'static [u8])>,
+    extended: Option<Extended>,
+    /// It sends its first encoding and no other.
+    only_first: bool,
+    /// Header extensions of what the viewer has got.
+    extensions: Vec<Vec<u8>>,
     pictures: u16,
 }
 
@@ -98,7 +143,7 @@ impl Sender {
         bed.transport(0, false, false);
         bed.transport(1, false, false);
         bed.produce_as(0, 1, layers(3)).expect("new");
-        Self { bed, encodings, coded: None, pictures: 0 }
+        Self { bed, encodings, coded: None, extended: None, only_first: false, extensions: vec![], pictures: 0 }
     }
 
     /// A sender of another codec than VP8, best first or the other way round.
@@ -113,7 +158,31 @@ impl Sender {
         if !best_first {
             keys.reverse();
         }
-        Self { bed, encodings: [(None, 100); 3], coded: Some((keys, coded.other)), pictures: 0 }
+        Self {
+            bed,
+            encodings: [(None, 100); 3],
+            coded: Some((keys, coded.other)),
+            extended: None,
+            only_first: false,
+            extensions: vec![],
+            pictures: 0,
+        }
+    }
+
+    /// A sender of something in which nothing is to be seen, with a header extension.
+    fn extended(codec: Codec, mut extended: Extended, best_first: bool) -> Self {
+        let mut bed = Bed::new();
+        bed.transport(0, false, false);
+        bed.transport(1, false, false);
+        let codecs = vec![CodecMapping { payload_type: 96, mapped_payload_type: 101, codec, clock_rate_hz: 90_000 }];
+        let known = ExtensionMapping { extension: extended.extension, id: EXTENSION, mapped_id: 12 };
+        bed.produce_as(0, 1, ProduceOptions { codecs, header_extensions: vec![known], ..layers(3) }).expect("new");
+        if !best_first {
+            extended.keys.reverse();
+        }
+        let coded = Some(([&[0xff; 4][..]; 3], &[0xff; 4][..]));
+        let (extended, encodings) = (Some(extended), [(None, 100); 3]);
+        Self { bed, encodings, coded, extended, only_first: false, extensions: vec![], pictures: 0 }
     }
 
     fn reversed(mut encodings: [Encoding; 3]) -> Self {
@@ -126,7 +195,8 @@ impl Sender {
         let mut got = Vec::new();
         for _ in 0..millis / 50 {
             let key = self.pictures.is_multiple_of(10);
-            for (encoding, (size, len)) in (0..).zip(self.encodings) {
+            let sent = if self.only_first { 1 } else { self.encodings.len() };
+            for (encoding, (size, len)) in (0..).zip(self.encodings).take(sent) {
                 let mut payload = vec![encoding; len];
                 payload[..4].copy_from_slice(&[0x10, u8::from(!key), 0, 0]);
                 if let Some((width, height)) = size.filter(|_| key) {
@@ -138,12 +208,18 @@ impl Sender {
                     let begin = if key { keys[usize::from(encoding)] } else { other };
                     payload[..begin.len()].copy_from_slice(begin);
                 }
-                let mut packet = packet(1_000 + u32::from(encoding), 96, self.pictures, &[], &payload);
+                let said = |one: Extended| if key { one.keys[usize::from(encoding)] } else { one.other };
+                let said = self.extended.map(said).filter(|said| !said.is_empty());
+                let extensions: Vec<_> = said.map(|said| (EXTENSION, said)).into_iter().collect();
+                let mut packet = packet(1_000 + u32::from(encoding), 96, self.pictures, &extensions, &payload);
                 packet[4..8].copy_from_slice(&(u32::from(self.pictures) * 4_500).to_be_bytes());
                 self.bed.arrive(path(0), &packet);
                 let sent = self.bed.sent();
                 let media = sent.iter().filter(|(to, bytes)| *to == remote(1) && bytes[1] & 0x7f == 101);
-                got.extend(media.filter_map(|(_, bytes)| bytes.last().copied()));
+                for (_, bytes) in media {
+                    got.extend(bytes.last().copied());
+                    self.extensions.push(RtpView::parse(bytes).expect("lawful").extension_block().to_vec());
+                }
             }
             self.pictures += 1;
             self.bed.now = self.bed.now + Duration::from_millis(50);
@@ -154,7 +230,11 @@ impl Sender {
     }
 
     fn watch(&mut self) {
-        self.bed.consume_as(1, 1, receiver(OUT)).expect("new");
+        self.watch_as(OUT);
+    }
+
+    fn watch_as(&mut self, ssrc: u32) {
+        self.bed.consume_as(1, 1, receiver(ssrc)).expect("new");
     }
 
     fn prefer(&mut self, spatial: SpatialLayer) {
@@ -222,6 +302,81 @@ fn sizes_are_read_of_h264_vp9_and_av1_too() {
             }
             assert_eq!(sender.ranks(), ranks, "{:?}", coded.codec);
         }
+    }
+}
+
+impl Sender {
+    /// One that means to send encodings of these sizes, and sends the first alone. It says so in its first key frame.
+    fn announcing(sizes: [(u16, u16); 3], own: u8) -> Self {
+        let said = ALLOCATED.keys[0];
+        let (rates, _) = said.split_at(said.len() - 15);
+        let sizes = sizes.iter().flat_map(|(width, height)| {
+            let [w1, w0] = (width - 1).to_be_bytes();
+            let [h1, h0] = (height - 1).to_be_bytes();
+            [w1, w0, h1, h0, 30]
+        });
+        let mut said: Vec<u8> = rates.iter().copied().chain(sizes).collect();
+        said[0] |= own << 6;
+        let keys = [&*said.leak(), &[], &[]];
+        Self::extended(Codec::Vp8, Extended { keys, ..ALLOCATED }, true)
+    }
+}
+
+#[test]
+fn what_a_sender_means_to_send_ranks_what_it_has_not_sent_yet() {
+    let best_first = [(1_280, 720), (640, 360), (320, 180)];
+    let mut worst_first = best_first;
+    worst_first.reverse();
+    for (sizes, own, expected) in [
+        (best_first, 0, [2, 1, 0]),
+        (worst_first, 0, [0, 1, 2]),
+        // It counts encodings in another order, or other encodings.
+        (best_first, 1, [0, 1, 2]),
+    ] {
+        let mut sender = Sender::announcing(sizes, own);
+        sender.watch();
+        sender.only_first = true;
+        sender.play(50);
+        sender.watch_as(OUT + 1);
+        assert_eq!(sender.ranks().iter().map(|(rank, _)| *rank).collect::<Vec<_>>(), expected, "{sizes:?} {own}");
+    }
+}
+
+#[test]
+fn what_is_seen_outdoes_what_a_sender_means_to_send() {
+    let mut sender = Sender::announcing([(1_280, 720), (640, 360), (320, 180)], 0);
+    sender.watch();
+    sender.coded = None;
+    sender.encodings = SIZES;
+    sender.encodings.reverse();
+    assert_eq!(sender.play(5_000).last(), Some(&2), "the largest in truth");
+    assert_eq!(sender.ranks().iter().map(|(rank, _)| *rank).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[test]
+fn what_a_sender_means_to_send_is_told_to_no_viewer() {
+    let mut sender = Sender::announcing([(1_280, 720), (640, 360), (320, 180)], 0);
+    let known = ConsumerExtension::same(HeaderExtension::VideoLayersAllocation, 12);
+    let options = ConsumeOptions { header_extensions: vec![known], ..receiver(OUT) };
+    sender.bed.consume_as(1, 1, options).expect("new");
+    sender.coded = None;
+    sender.encodings = SIZES;
+    assert_ne!(sender.play(1_000), [], "it is sent pictures");
+    assert!(sender.extensions.iter().all(Vec::is_empty), "{:?}", sender.extensions);
+}
+
+/// Payloads that are encrypted end to end show nothing.
+#[test]
+fn sizes_are_read_of_dependency_descriptors_where_the_payload_shows_none() {
+    for (best_first, best) in [(true, 0), (false, 2)] {
+        let mut sender = Sender::extended(Codec::Av1, DESCRIBED, best_first);
+        sender.watch();
+        assert_eq!(sender.play(5_000).last(), Some(&best));
+        let mut ranks = [(2, Some((1_280, 720))), (1, Some((640, 360))), (0, Some((320, 180)))];
+        if !best_first {
+            ranks.reverse();
+        }
+        assert_eq!(sender.ranks(), ranks);
     }
 }
 
