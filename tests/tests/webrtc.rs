@@ -6,8 +6,8 @@ use std::time::Duration;
 use corecast_tests::webrtc::Bench;
 use corecast_wire::{
     Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, DtlsState, DtlsVersions, EncodingMapping, Fingerprint,
-    FingerprintAlgorithm, IceState, MediaKind, ObjectStats, PayloadTypeMapping, ProduceOptions, ProducerId, Reply,
-    RouterId, TransportId,
+    FingerprintAlgorithm, IceState, MediaKind, Object, ObjectStats, PayloadTypeMapping, ProduceOptions, ProducerId,
+    Reply, RouterId, TransportId,
 };
 use str0m::config::DtlsVersion;
 use str0m::media::Mid;
@@ -98,14 +98,12 @@ fn a_transports_own_consent_timeout_counts() {
     }
 }
 
-/// How often the publisher of the only producer has been asked for a key frame.
+/// How often the publisher of producer 1 has been asked for a key frame.
 fn asked(bench: &mut Bench) -> u64 {
-    let Ok(Reply::Stats(page)) = bench.ask(&Command::Stats { from: None }) else { panic!("another reply") };
-    let producers = page.objects.iter().filter_map(|object| match object {
-        ObjectStats::Producer(producer) => Some(producer.streams.iter().map(|stream| stream.pli_count).sum::<u64>()),
-        _ => None,
-    });
-    producers.sum()
+    let producer = Command::ObjectStats { object: Object::Producer(ProducerId(1)) };
+    let Ok(Reply::ObjectStats(stats)) = bench.ask(&producer) else { panic!("another reply") };
+    let ObjectStats::Producer(producer) = *stats else { panic!("other statistics") };
+    producer.streams.iter().map(|stream| stream.pli_count).sum()
 }
 
 /// Peer 1 sends a picture of VP8 in one packet.
@@ -118,11 +116,8 @@ fn send_picture(bench: &mut Bench, sequence: u64, picture: &[u8]) {
     bench.run(Duration::from_millis(20));
 }
 
-/// The handshake and the key frame take their time together: it is asked for as soon as somebody is to watch, once, and
-/// history has it when there are keys. As in mediasoup-demo the consumer is paused until the receiver has set it up.
-#[test]
-fn for_who_has_not_connected_yet_a_key_frame_is_asked_for() {
-    const KEY_FRAME: [u8; 5] = [0x10, 0x00, 0x9d, 0x01, 0x2a];
+/// A machine on which peer 1 sends VP8 as producer 1.
+fn published() -> Bench {
     let mut bench = Bench::new(DtlsVersions::V12);
     bench.join(1, true, DtlsVersion::Dtls12);
     let codec = CodecMapping { payload_type: 96, mapped_payload_type: 101, codec: Codec::Vp8, clock_rate_hz: 90_000 };
@@ -133,13 +128,37 @@ fn for_who_has_not_connected_yet_a_key_frame_is_asked_for() {
     bench.run(Duration::from_secs(2));
     send_picture(&mut bench, 1, &KEY_FRAME);
     bench.run(Duration::from_secs(1));
+    bench
+}
 
-    let consume = |number: u8| {
-        let mapped = vec![PayloadTypeMapping { router: 101, receiver: 96 }];
-        let options = ConsumeOptions { paused: true, ..ConsumeOptions::new(4_343, mapped, "one".to_owned()) };
-        let (transport, consumer) = (TransportId(number.into()), ConsumerId(number.into()));
-        Command::Consume { transport, consumer, producer: ProducerId(1), options }
-    };
+const KEY_FRAME: [u8; 5] = [0x10, 0x00, 0x9d, 0x01, 0x2a];
+
+fn consume(number: u8) -> Command {
+    let mapped = vec![PayloadTypeMapping { router: 101, receiver: 96 }];
+    let options = ConsumeOptions { paused: true, ..ConsumeOptions::new(4_343, mapped, "one".to_owned()) };
+    let (transport, consumer) = (TransportId(number.into()), ConsumerId(number.into()));
+    Command::Consume { transport, consumer, producer: ProducerId(1), options }
+}
+
+/// A request over HTTP is all that it takes: everybody who watches would pay for each.
+#[test]
+fn who_never_connects_costs_few_key_frames() {
+    let mut bench = published();
+    let before = asked(&mut bench);
+    for number in 3..63 {
+        bench.create_transport(RouterId(1), number);
+        bench.must(&consume(number));
+        bench.run(Duration::from_secs(1));
+    }
+    let asked = asked(&mut bench) - before;
+    assert!((6..=6 + 15).contains(&asked), "{asked} in a minute");
+}
+
+/// The handshake and the key frame take their time together: it is asked for as soon as somebody is to watch, once, and
+/// history has it when there are keys. As in mediasoup-demo the consumer is paused until the receiver has set it up.
+#[test]
+fn for_who_has_not_connected_yet_a_key_frame_is_asked_for() {
+    let mut bench = published();
     let resume = |number: u8| Command::PauseConsumer { consumer: ConsumerId(number.into()), paused: false };
 
     // None comes, and nobody is there who could be sent it.

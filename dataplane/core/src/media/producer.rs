@@ -9,8 +9,10 @@ use super::layers::{Layers, Quality, rank};
 use super::wanted::Wanted;
 use crate::io::Deadline;
 use crate::key::{ConsumerKey, StreamKey, TransportKey};
+use crate::limits::{KEY_FRAME_RATION, KEY_FRAMES_AT_ONCE};
 use crate::ration::Ration;
 use crate::rtp::RtpView;
+use crate::time::Instant;
 
 /// A producer.
 #[derive(Debug)]
@@ -56,6 +58,8 @@ pub(crate) struct Producer {
     demand_bps: Option<u64>,
     wanted: Wanted,
     key_frames: Ration,
+    /// Key frames that may be asked for on behalf of receivers that have yet to connect, and may never do so.
+    early_key_frames: Ration,
 }
 
 /// The sender's ids of the header extensions that are read here; 0 for those that it does not send.
@@ -136,6 +140,7 @@ impl Producer {
             demand_bps: None,
             wanted: Wanted::default(),
             key_frames: Ration::default(),
+            early_key_frames: Ration::default(),
         }
     }
 
@@ -181,6 +186,15 @@ impl Producer {
     /// Key frames that those of its receivers may still cause that ask often.
     pub(crate) const fn key_frames_mut(&mut self) -> &mut Ration {
         &mut self.key_frames
+    }
+
+    /// Whether a key frame may be asked for on behalf of a receiver that has yet to connect. Counts it if so.
+    pub(crate) fn may_ask_early(&mut self, now: Instant) -> bool {
+        let may = self.early_key_frames.is_left(now, KEY_FRAME_RATION, KEY_FRAMES_AT_ONCE);
+        if may {
+            self.early_key_frames.take(now, KEY_FRAME_RATION);
+        }
+        may
     }
 
     /// How its sender takes requests for key frames: `Some(true)` for full intra requests (RFC 5104), `Some(false)` for

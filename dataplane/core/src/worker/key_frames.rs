@@ -17,7 +17,11 @@ impl Worker {
         let stream = consumer.decoded_stream();
         if self.is_joining(consumer) {
             // It may still be paused until its receiver has set it up.
-            if !self.has_key_frame(now, stream) && !self.is_asked(now, stream) {
+            let producer = consumer.producer();
+            if !self.has_key_frame(now, stream)
+                && !self.is_asked(now, stream)
+                && self.producers.get_mut(producer).is_some_and(|producer| producer.may_ask_early(now))
+            {
                 self.want_key_frame(now, stream, outbox);
             }
             return;
