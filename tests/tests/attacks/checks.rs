@@ -7,6 +7,7 @@ use corecast_tests::bare::{BarePeer, message};
 use corecast_tests::webrtc::Bench;
 use corecast_wire::{Discard, DtlsVersions, IceState, RouterId};
 
+use crate::pair::Pair;
 use crate::{Call, Random, stranger};
 
 #[test]
@@ -177,4 +178,29 @@ fn s2_forged_responses_are_no_sign_of_life() {
     assert!(bench.astray.iter().all(|(to, _)| *to == peer.address));
     peer.check(&mut bench);
     assert_eq!(bench.state_of(1).0, IceState::Completed);
+}
+
+/// Stock webrtcbin (libnice 0.1.21) sends no check once a pair is nominated.
+#[test]
+fn who_sends_no_more_checks_lives_by_its_media_and_its_reports() {
+    let mut pair = Pair::new(false);
+    let states = |pair: &Pair| [1, 2].map(|number| pair.bench.state_of(number).0);
+    for second in 0..90 {
+        pair.bench.skip(Duration::from_secs(1));
+        pair.publish(&pair.media(second, &[1, 2, 3]));
+        if second % 5 == 0 {
+            let report = pair.viewer.peer.rtcp(&[0x80, 201, 0, 1, 0, 0, 0, 9]);
+            pair.bench.inject(pair.viewer.peer.address, &report);
+        }
+        assert_eq!(pair.watched().len(), 1, "after {second} s");
+        assert_eq!(states(&pair), [IceState::Completed; 2], "after {second} s");
+    }
+    // What anybody could have made of it keeps nobody alive.
+    let mut forged = pair.media(90, &[1, 2, 3]);
+    *forged.last_mut().expect("a tag") ^= 1;
+    for _ in 0..31 {
+        pair.bench.skip(Duration::from_secs(1));
+        pair.publish(&forged);
+    }
+    assert_eq!(states(&pair), [IceState::Disconnected; 2]);
 }
