@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use corecast_dataplane::{Keep, Mesh};
 use corecast_wire::{
     Codec, CodecMapping, Command, ConsumeOptions, ConsumerId, DataLimits, EncodingMapping, Event, ExtensionMapping,
-    Frame, FrameDecoder, HeaderExtension, HugePages, Io, MediaKind, PayloadTypeMapping, PlainTransportOptions,
+    Frame, FrameDecoder, HeaderExtension, HugePages, Io, Maxima, MediaKind, PayloadTypeMapping, PlainTransportOptions,
     ProduceOptions, ProducerId, Reply, RouterId, TransportId, Usage, WorkerConfig, encode,
 };
 
@@ -76,6 +76,7 @@ impl LinkedWorker {
             max_media_age_ms: 200,
             max_packets_per_s: u32::MAX,
             data: DataLimits::DEFAULT,
+            maxima: Maxima::DEFAULT,
             webrtc: None,
             is_blamed: false,
             test_hooks: false,

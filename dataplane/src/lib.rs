@@ -97,6 +97,7 @@ mod tests {
             max_media_age_ms: 200,
             max_packets_per_s: 20_000,
             data: corecast_wire::DataLimits::DEFAULT,
+            maxima: corecast_wire::Maxima::DEFAULT,
             webrtc: None,
             is_blamed: false,
             test_hooks: false,

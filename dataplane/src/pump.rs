@@ -122,6 +122,7 @@ impl Pump {
             max_sound_wait: Duration::from_micros(config.max_sound_wait_us.into()),
             max_packets_per_s: config.max_packets_per_s,
             data: config.data,
+            maxima: config.maxima,
             is_blamed: config.is_blamed,
             ..Config::plain(started)
         };

@@ -6,15 +6,15 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use corecast_core::limits::{MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS, MAX_PRODUCERS_PER_TRANSPORT};
+use corecast_core::limits::{MAX_HANDSHAKES, MAX_HANDSHAKES_PER_ADDRESS};
 use corecast_core::stun::Class;
 use corecast_tests::association::associate;
 use corecast_tests::bare::{BarePeer, certificate, message};
 use corecast_tests::webrtc::Bench;
 use corecast_wire::{
     Codec, CodecMapping, Command, Discard, DtlsParameters, DtlsRole, DtlsState, DtlsVersions, EncodingMapping, Event,
-    ExtensionMapping, Fingerprint, FingerprintAlgorithm, HeaderExtension, IceParameters, MediaKind, OutgoingBitrates,
-    ProduceOptions, ProducerId, RouterId, SctpOptions, TransportId, WebRtcTransportOptions,
+    ExtensionMapping, Fingerprint, FingerprintAlgorithm, HeaderExtension, IceParameters, Maxima, MediaKind,
+    OutgoingBitrates, ProduceOptions, ProducerId, RouterId, SctpOptions, TransportId, WebRtcTransportOptions,
 };
 use str0m::config::DtlsVersion;
 
@@ -290,7 +290,7 @@ fn session(bench: &mut Bench, number: u16) {
     };
     let kinds =
         [HeaderExtension::Mid, HeaderExtension::Rid, HeaderExtension::RepairedRid, HeaderExtension::TransportCc];
-    for section in 0..MAX_PRODUCERS_PER_TRANSPORT as u64 {
+    for section in 0..Maxima::DEFAULT.producers_per_transport as u64 {
         let encoding = |rid: &str| EncodingMapping { rid: Some(rid.to_owned()), ..EncodingMapping::default() };
         let encodings = ["q", "h", "f", "g"].map(encoding).to_vec();
         let mut options = ProduceOptions::new(MediaKind::Video, (96..116).map(codec).collect(), encodings);

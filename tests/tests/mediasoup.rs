@@ -96,6 +96,12 @@ fn a_pipe_joins_routers_of_two_workers() {
     run("pipe.mjs");
 }
 
+/// Hundreds of producers and more than a thousand consumers on a transport, all of them through a pipe with SRTP.
+#[test]
+fn an_application_does_not_meet_the_limits_of_clients() {
+    run("crowd.mjs");
+}
+
 /// A pool of workers, rooms on them in turn, and two pages of Chromium with mediasoup-client.
 #[test]
 fn browsers_meet_through_a_server_with_a_pool_of_workers() {

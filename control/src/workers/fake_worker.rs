@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use corecast_wire::{
     Coalesce, Command, CommandError, ConsumerId, ConsumerStats, CurrentLayer, DataLimits, DtlsFailure, DtlsParameters,
-    DtlsState, EncodingMapping, Event, Executor, Frame, FrameDecoder, HugePages, IceState, Io, MediaKind, Object,
-    ObjectStats, OutgoingCause, OutgoingStats, ProducerId, ProducerStats, Reply, RouterId, Sandbox, Silence,
+    DtlsState, EncodingMapping, Event, Executor, Frame, FrameDecoder, HugePages, IceState, Io, Maxima, MediaKind,
+    Object, ObjectStats, OutgoingCause, OutgoingStats, ProducerId, ProducerStats, Reply, RouterId, Sandbox, Silence,
     SpatialLayer, StatsPage, StreamStats, TransportId, TransportStats, Usage, WebRtcTransportOptions, WorkerConfig,
     encode,
 };
@@ -40,6 +40,7 @@ pub(crate) fn config(index: u32) -> WorkerConfig {
         max_media_age_ms: 200,
         max_packets_per_s: 20_000,
         data: DataLimits::DEFAULT,
+        maxima: Maxima::DEFAULT,
         webrtc: None,
         is_blamed: false,
         test_hooks: false,

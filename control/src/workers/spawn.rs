@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
 use corecast_dataplane::{Ends, Mesh, WaitForKeep, hand_over, take_over};
-use corecast_wire::{WebRtcConfig, WorkerConfig};
+use corecast_wire::{Maxima, WebRtcConfig, WorkerConfig};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 
@@ -51,6 +51,7 @@ pub(crate) fn all(
             max_media_age_ms: u32::try_from(config.limits.media_age.0.as_millis()).unwrap_or(u32::MAX),
             max_packets_per_s: config.limits.packets_per_second,
             data: config.sctp.limits(),
+            maxima: Maxima::DEFAULT,
             webrtc: webrtc(config, addresses, certificate, index),
             is_blamed: inherited.is_blamed(index),
             test_hooks: config.test_hooks,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corecast_wire::{DataLimits, WebRtcConfig};
+use corecast_wire::{DataLimits, Maxima, WebRtcConfig};
 
 use crate::limits::{MAX_DATA_RECORDS_12, MAX_SLOTS};
 use crate::time::SystemInstant;
@@ -27,6 +27,8 @@ pub struct Config {
     pub max_packets_per_s: u32,
     /// What data channels may hold.
     pub data: DataLimits,
+    /// Objects that the worker holds at most.
+    pub maxima: Maxima,
     /// Records of application data that one key of DTLS 1.2 protects; then the transport's data channels are closed.
     pub max_data_records_per_key: u32,
     /// Makes what the DTLS library draws for its timers and hellos the same in every run. For simulation alone: keys
@@ -49,6 +51,7 @@ impl Config {
             max_sound_wait: Duration::ZERO,
             max_packets_per_s: u32::MAX,
             data: DataLimits::DEFAULT,
+            maxima: Maxima::DEFAULT,
             max_data_records_per_key: MAX_DATA_RECORDS_12,
             handshake_seed: None,
             is_blamed: false,

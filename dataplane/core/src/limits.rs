@@ -101,28 +101,16 @@ pub const MAX_DATA_CONSUMERS_PER_TRANSPORT: usize = 4_096;
 /// Data consumers of a worker.
 pub const MAX_DATA_CONSUMERS: usize = 50_000;
 
-/// Routers of a worker.
-pub const MAX_ROUTERS: usize = 10_000;
-/// Transports of a worker.
-pub const MAX_TRANSPORTS: usize = 10_000;
-/// Producers of a transport.
-pub const MAX_PRODUCERS_PER_TRANSPORT: usize = 16;
-/// SSRCs from which the producers of a transport receive, retransmissions included.
-pub const MAX_SSRCS_PER_TRANSPORT: usize = 64;
-/// The same of a pipe between two routers, which carries what whole rooms send.
+/// Producers of a pipe between two routers, which carries what whole rooms send.
 pub const MAX_PRODUCERS_PER_PIPE: usize = 1_024;
-/// See [`MAX_PRODUCERS_PER_PIPE`].
+/// SSRCs from which they receive, retransmissions included.
 pub const MAX_SSRCS_PER_PIPE: usize = 4_096;
+/// SSRCs of a transport's closed producers that are remembered.
+pub const MAX_LEFT_SSRCS: usize = 64;
 /// Longest MID or RID of a producer, in bytes: that of the two-byte form (RFC 8285 section 4.3).
 pub const MAX_NAME_BYTES: usize = 255;
-/// Consumers of a transport.
-pub const MAX_CONSUMERS_PER_TRANSPORT: usize = 1_024;
 /// Filters of a stream's consumers of which it counts what they withhold.
 pub const MAX_FILTERS: usize = 16;
-/// Consumers of a worker.
-pub const MAX_CONSUMERS: usize = 50_000;
-/// SSRCs that may ever send on one transport under one SRTP key.
-pub const MAX_SSRCS_PER_KEY: usize = 16_384;
 /// SSRCs from which one key may receive RTCP: senders of a transport, repaired streams and the receiver's own.
 pub const MAX_RTCP_SOURCES_PER_KEY: usize = 64;
 /// Events that wait to be polled; beyond that those are dropped that say nothing which stays true. Timers stop before

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use corecast_wire::{Coalesce, DataLimits, DtlsVersions, Executor, HugePages, Io, Sandbox, WebRtcConfig, WorkerConfig};
+use corecast_wire::{
+    Coalesce, DataLimits, DtlsVersions, Executor, HugePages, Io, Maxima, Sandbox, WebRtcConfig, WorkerConfig,
+};
 use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1, SIGUSR2};
 
 use crate::certificate::Certificate;
@@ -105,6 +107,7 @@ fn serve(options: &Options, certificate: Certificate, sandbox: Sandbox) -> Resul
         max_media_age_ms: MAX_MEDIA_AGE_MS,
         max_packets_per_s: MAX_PACKETS_PER_S,
         data: DataLimits { send_buffer_bytes: MAX_SEND_BUFFER_BYTES, ..DataLimits::DEFAULT },
+        maxima: Maxima::WIDE,
         webrtc: Some(WebRtcConfig {
             listen: Vec::new(),
             tcp: false,

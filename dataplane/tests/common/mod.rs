@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use corecast_wire::{
-    Coalesce, Command, CommandError, DataLimits, Event, Executor, Frame, FrameDecoder, HugePages, Io, Reply, Sandbox,
-    StartError, WorkerConfig, encode,
+    Coalesce, Command, CommandError, DataLimits, Event, Executor, Frame, FrameDecoder, HugePages, Io, Maxima, Reply,
+    Sandbox, StartError, WorkerConfig, encode,
 };
 
 /// Each driver with each executor that can run it. `Auto` is io_uring where the host allows it.
@@ -46,6 +46,7 @@ pub(crate) fn config((io, executor): (Io, Executor)) -> WorkerConfig {
         max_media_age_ms: 200,
         max_packets_per_s: 20_000,
         data: DataLimits::DEFAULT,
+        maxima: Maxima::DEFAULT,
         webrtc: None,
         is_blamed: false,
         test_hooks: false,

@@ -41,7 +41,7 @@ pub use layers::{CurrentLayer, SpatialLayer};
 pub use maxima::{
     MAX_CHANNELS_PER_TRANSPORT, MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES,
     MAX_ENCODINGS, MAX_HEADER_EXTENSIONS, MAX_LABEL_BYTES, MAX_LISTEN_INFOS, MAX_MESSAGE_BYTES, MAX_SILENCES,
-    MAX_SUBCHANNELS,
+    MAX_SUBCHANNELS, Maxima,
 };
 pub use observers::{RtpObserverOptions, Volume};
 pub use packet_trace::{PacketTrace, RtpTrace, TraceEventType, TraceEvents, VideoOrientation};

@@ -1,4 +1,50 @@
-//! Maxima of the protocol: control refuses more with a sentence, and so does a worker, which trusts no caller.
+//! Maxima of the protocol: control refuses more with a sentence, and so does a worker, which trusts no caller. Those of
+//! objects are the worker's to be told, with its configuration.
+
+use serde::{Deserialize, Serialize};
+
+/// Objects that a worker holds at most. One more is refused with a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maxima {
+    /// Routers of the worker.
+    pub routers: usize,
+    /// Transports of the worker.
+    pub transports: usize,
+    /// Consumers of the worker.
+    pub consumers: usize,
+    /// Producers of a transport that is no pipe.
+    pub producers_per_transport: usize,
+    /// SSRCs from which they receive, retransmissions included.
+    pub ssrcs_per_transport: usize,
+    /// Consumers of a transport.
+    pub consumers_per_transport: usize,
+    /// SSRCs that may ever send on one transport under one SRTP key.
+    pub ssrcs_per_key: usize,
+}
+
+impl Maxima {
+    /// Where it is clients that ask for producers and consumers: more than any of them needs, and what one can cause is
+    /// little.
+    pub const DEFAULT: Self = Self {
+        routers: 10_000,
+        transports: 10_000,
+        consumers: 50_000,
+        producers_per_transport: 16,
+        ssrcs_per_transport: 64,
+        consumers_per_transport: 1_024,
+        ssrcs_per_key: 16_384,
+    };
+    /// Where an application asks for all objects, and answers for how many there are: more than a core carries.
+    pub const WIDE: Self = Self {
+        routers: 100_000,
+        transports: 100_000,
+        consumers: 1_000_000,
+        producers_per_transport: 4_096,
+        ssrcs_per_transport: 16_384,
+        consumers_per_transport: 32_768,
+        ssrcs_per_key: 1 << 18,
+    };
+}
 
 /// Encodings of a producer.
 pub const MAX_ENCODINGS: usize = 4;

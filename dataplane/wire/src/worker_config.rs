@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DataLimits, WebRtcConfig};
+use crate::{DataLimits, Maxima, WebRtcConfig};
 
 /// How a worker talks to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +90,8 @@ pub struct WorkerConfig {
     pub max_packets_per_s: u32,
     /// What data channels may hold.
     pub data: DataLimits,
+    /// Objects that it holds at most.
+    pub maxima: Maxima,
     /// WebRTC transports; without it the worker has none.
     pub webrtc: Option<WebRtcConfig>,
     /// The worker whose place it takes died of something that it did itself: what came of the transport that two such

@@ -260,6 +260,11 @@ impl Consumer {
         self.ssrc
     }
 
+    /// All under which it sends: of its media and of its retransmissions.
+    pub(crate) fn ssrcs(&self) -> impl Iterator<Item = u32> + use<> {
+        std::iter::once(self.ssrc).chain(self.retransmissions.ssrc())
+    }
+
     /// Canonical name of its source (RFC 3550 section 6.5.1).
     pub(crate) fn cname(&self) -> &str {
         &self.cname

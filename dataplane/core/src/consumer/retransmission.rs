@@ -104,6 +104,11 @@ impl Retransmissions {
         }
     }
 
+    /// SSRC of the retransmission stream, if there is one.
+    pub(super) fn ssrc(&self) -> Option<u32> {
+        self.rtx.as_ref().map(|rtx| rtx.ssrc)
+    }
+
     /// Packets repeated so far.
     pub(super) const fn packets(&self) -> u64 {
         self.packets

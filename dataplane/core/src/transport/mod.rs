@@ -17,17 +17,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use corecast_wire::{
-    Discard, Discards, IncomingStats, OutgoingBitrates, RouterId, RtpBytes, TransportId, TransportStats,
+    Discard, Discards, IncomingStats, Maxima, OutgoingBitrates, RouterId, RtpBytes, TransportId, TransportStats,
 };
 
 use crate::congestion::send::{MINIMUM_BPS, Settings};
 use crate::congestion::{Arrivals, Remb, Sending};
 use crate::io::{Deadline, Endpoint, EndpointId, Path};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey};
-use crate::limits::{
-    INITIAL_OUTGOING_BPS, MAX_OUTGOING_BPS, MAX_PRODUCERS_PER_PIPE, MAX_PRODUCERS_PER_TRANSPORT, MAX_SSRCS_PER_PIPE,
-    MAX_SSRCS_PER_TRANSPORT,
-};
+use crate::limits::{INITIAL_OUTGOING_BPS, MAX_OUTGOING_BPS, MAX_PRODUCERS_PER_PIPE, MAX_SSRCS_PER_PIPE};
 use crate::memory::{Name, What, Word, Words};
 use crate::srtp::Opener;
 use crate::time::Instant;
@@ -192,11 +189,12 @@ impl Transport {
     }
 
     /// Producers that it may have, and SSRCs from which they may receive.
-    pub(crate) const fn maxima(&self) -> (usize, usize) {
+    pub(crate) fn maxima(&self, maxima: &Maxima) -> (usize, usize) {
+        let (producers, ssrcs) = (maxima.producers_per_transport, maxima.ssrcs_per_transport);
         if self.pipe {
-            return (MAX_PRODUCERS_PER_PIPE, MAX_SSRCS_PER_PIPE);
+            return (producers.max(MAX_PRODUCERS_PER_PIPE), ssrcs.max(MAX_SSRCS_PER_PIPE));
         }
-        (MAX_PRODUCERS_PER_TRANSPORT, MAX_SSRCS_PER_TRANSPORT)
+        (producers, ssrcs)
     }
 
     /// A transport without sockets.

@@ -3,7 +3,7 @@
 
 use super::Transport;
 use crate::key::{ConsumerKey, ProducerKey, StreamKey};
-use crate::limits::MAX_SSRCS_PER_TRANSPORT;
+use crate::limits::MAX_LEFT_SSRCS;
 
 /// An SSRC that a producer's sender uses.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ impl Transport {
     /// An SSRC was a closed producer's.
     pub(crate) fn leave(&mut self, ssrc: u32) {
         self.left.push(ssrc);
-        self.left.drain(..self.left.len().saturating_sub(MAX_SSRCS_PER_TRANSPORT));
+        self.left.drain(..self.left.len().saturating_sub(MAX_LEFT_SSRCS));
     }
 
     /// Whether an SSRC was a closed producer's: its sender may not have noticed yet.
@@ -88,13 +88,16 @@ impl Transport {
         self.consumers.push(key);
     }
 
-    /// Forgets a consumer. Returns the SSRCs under which it sent with the transport's key.
-    pub(crate) fn remove_consumer(&mut self, key: ConsumerKey) -> Vec<u32> {
+    /// Forgets a consumer that sends under these SSRCs. Returns those under which it sent with the transport's key.
+    pub(crate) fn remove_consumer(&mut self, key: ConsumerKey, ssrcs: impl Iterator<Item = u32>) -> Vec<u32> {
         self.consumers.retain(|consumer| *consumer != key);
-        let its = self.outbound.iter().filter(|(_, consumer)| **consumer == key && self.security.is_some());
-        let sent = its.map(|(ssrc, _)| *ssrc).collect();
-        self.outbound.retain(|_, consumer| *consumer != key);
-        sent
+        ssrcs.filter(|ssrc| self.outbound.remove(ssrc).is_some() && self.security.is_some()).collect()
+    }
+
+    /// Takes its producers and consumers out, to close them with it. Nothing that was theirs is found any longer.
+    pub(crate) fn take_media(&mut self) -> (Vec<ProducerKey>, Vec<ConsumerKey>) {
+        self.inbound.clear();
+        (std::mem::take(&mut self.producers), std::mem::take(&mut self.consumers))
     }
 
     /// The consumer that sends under an SSRC, of its media or its retransmissions.

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use corecast_wire::{Codec, CommandError, ConsumeOptions, ProduceOptions, SrtpParameters, TransportId};
+use corecast_wire::{Codec, CommandError, ConsumeOptions, Maxima, ProduceOptions, SrtpParameters, TransportId};
 
 use super::refused::{Applied, invalid, limit};
 use crate::limits::{
     MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES, MAX_ENCODINGS,
-    MAX_HEADER_EXTENSIONS, MAX_SSRCS_PER_KEY,
+    MAX_HEADER_EXTENSIONS,
 };
 use crate::memory::Words;
 use crate::srtp::Sealer;
@@ -72,16 +72,16 @@ pub(super) fn check_produce(transport: &Transport, options: &ProduceOptions) -> 
     if options.header_extensions.iter().any(|extension| extension.id == 0 || !(1..=14).contains(&extension.mapped_id)) {
         return Err(invalid("rtpParameters.headerExtensions", "id must be 1 to 255"));
     }
-    let mut ssrcs: BTreeSet<u32> = transport.inbound().iter().map(|inbound| inbound.ssrc).collect();
+    let mut ssrcs = BTreeSet::new();
     for ssrc in options.encodings.iter().flat_map(|encoding| [encoding.ssrc, encoding.rtx_ssrc]).flatten() {
-        if !ssrcs.insert(ssrc) {
+        if transport.inbound_of(ssrc).is_some() || !ssrcs.insert(ssrc) {
             return Err(CommandError::SsrcTaken(ssrc));
         }
     }
     Ok(())
 }
 
-pub(super) fn check_consume(transport: &Transport, options: &ConsumeOptions) -> Applied {
+pub(super) fn check_consume(transport: &Transport, options: &ConsumeOptions, maxima: &Maxima) -> Applied {
     limit(options.payload_types.len(), MAX_CONSUMER_PAYLOAD_TYPES + 1, "payload types of a consumer")?;
     if options.payload_types.is_empty()
         || options.payload_types.iter().any(|one| one.router > 127 || one.receiver > 127)
@@ -115,7 +115,7 @@ pub(super) fn check_consume(transport: &Transport, options: &ConsumeOptions) -> 
         return Err(CommandError::SsrcTaken(rtx.ssrc));
     }
     if let Some(security) = transport.security() {
-        limit(security.used_ssrcs() + 1, MAX_SSRCS_PER_KEY, "SSRCs under one SRTP key")?;
+        limit(security.used_ssrcs() + 1, maxima.ssrcs_per_key, "SSRCs under one SRTP key")?;
     }
     for ssrc in std::iter::once(options.ssrc).chain(options.rtx.as_ref().map(|rtx| rtx.ssrc)) {
         if transport.has_sent_as(ssrc) {

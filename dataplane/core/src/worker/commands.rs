@@ -15,7 +15,6 @@ use super::{Owner, Worker};
 use crate::consumer::Consumer;
 use crate::io::{Endpoint, EndpointOp, Outbox};
 use crate::key::{ConsumerKey, ProducerKey, StreamKey, TransportKey};
-use crate::limits::{MAX_CONSUMERS, MAX_CONSUMERS_PER_TRANSPORT, MAX_ROUTERS, MAX_TRANSPORTS};
 use crate::media::{KeyFrameRequests, Producer, Stream};
 use crate::memory::{Name, What};
 use crate::srtp::Opener;
@@ -146,7 +145,7 @@ impl Worker {
         if self.routers.contains_key(&id) {
             return Err(exists("router", id.0));
         }
-        limit(self.routers.len(), MAX_ROUTERS, "routers on a worker")?;
+        limit(self.routers.len(), self.config.maxima.routers, "routers on a worker")?;
         self.routers.insert(id, Vec::new());
         Ok(())
     }
@@ -170,7 +169,7 @@ impl Worker {
         options: &PlainTransportOptions,
         opened: &[Endpoint],
     ) -> Applied<Reply> {
-        limit(self.transports.len(), MAX_TRANSPORTS, "transports on a worker")?;
+        limit(self.transports.len(), self.config.maxima.transports, "transports on a worker")?;
         if self.transport_by_id.contains_key(&id) {
             return Err(exists("transport", id.0));
         }
@@ -265,9 +264,10 @@ impl Worker {
     }
 
     pub(crate) fn close_transport(&mut self, key: TransportKey) {
-        let Some(transport) = self.transports.get(key) else { return };
-        let (producers, consumers) = (transport.producers().to_vec(), transport.consumers().to_vec());
         self.close_channels(key);
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        // Taken out of the lists here, not one by one.
+        let (producers, consumers) = transport.take_media();
         producers.into_iter().for_each(|key| self.close_producer(key));
         consumers.into_iter().for_each(|key| self.close_consumer(key));
         let Some(transport) = self.transports.remove(key) else { return };
@@ -293,9 +293,10 @@ impl Worker {
         let Some(transport) = self.transports.get_mut(transport_key) else {
             return Err(not_found("transport", transport.0));
         };
-        limit(transport.producers().len(), transport.maxima().0, "producers on a transport")?;
+        let maxima = &self.config.maxima;
+        limit(transport.producers().len(), transport.maxima(maxima).0, "producers on a transport")?;
         check_produce(transport, options)?;
-        check_names(transport, &self.producers, options)?;
+        check_names(transport, &self.producers, options, maxima)?;
         if !self.history.has_room(options.kind, options.encodings.len()) {
             let max = self.history.max_streams(options.kind);
             return Err(CommandError::Limit {
@@ -395,7 +396,7 @@ impl Worker {
         if self.consumer_by_id.contains_key(&id) {
             return Err(exists("consumer", id.0));
         }
-        limit(self.consumers.len(), MAX_CONSUMERS, "consumers on a worker")?;
+        limit(self.consumers.len(), self.config.maxima.consumers, "consumers on a worker")?;
         self.check_number(Name::new(What::NextOut, id.0, 0))?;
         self.rank_layers(producer_key);
         let Some(source) = self.producers.get(producer_key) else { return Err(not_found("producer", producer.0)) };
@@ -409,8 +410,9 @@ impl Worker {
         if source_router != Some(transport.router()) {
             return Err(invalid("producerId", "belongs to another router"));
         }
-        limit(transport.consumers().len(), MAX_CONSUMERS_PER_TRANSPORT, "consumers on a transport")?;
-        check_consume(transport, options)?;
+        let maxima = &self.config.maxima;
+        limit(transport.consumers().len(), maxima.consumers_per_transport, "consumers on a transport")?;
+        check_consume(transport, options, maxima)?;
         let from = (producer_key, stream, highest_layer);
         let mut consumer = Consumer::new(id, transport_key, from, source, options);
         consumer.keep(&mut self.words, |place| {
@@ -488,7 +490,7 @@ impl Worker {
             }
         }
         if let Some(transport) = self.transports.get_mut(consumer.transport()) {
-            let (id, sent) = (transport.id(), transport.remove_consumer(key));
+            let (id, sent) = (transport.id(), transport.remove_consumer(key, consumer.ssrcs()));
             self.push_ssrcs(id, sent, FormerSsrc::Sent);
         }
     }

@@ -7,7 +7,6 @@ use corecast_wire::{IceParameters, Record, RouterId, TransportId, WebRtcTranspor
 use super::Worker;
 use super::connect::{NOWHERE, WebRtcServer};
 use super::refused::{Applied, exists, invalid, limit, not_found};
-use crate::limits::MAX_TRANSPORTS;
 use crate::transport::{Transport, WebRtc};
 
 impl Worker {
@@ -17,7 +16,7 @@ impl Worker {
         id: TransportId,
         options: &WebRtcTransportOptions,
     ) -> Applied {
-        limit(self.transports.len(), MAX_TRANSPORTS, "transports on a worker")?;
+        limit(self.transports.len(), self.config.maxima.transports, "transports on a worker")?;
         if self.transport_by_id.contains_key(&id) {
             return Err(exists("transport", id.0));
         }

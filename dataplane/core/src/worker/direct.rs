@@ -14,9 +14,7 @@ use crate::data::{DataConsumer, DataProducer};
 use crate::io::demux::{Protocol, protocol_of};
 use crate::io::{Endpoint, EndpointId, Outbox};
 use crate::key::{DataConsumerKey, DataProducerKey, TransportKey};
-use crate::limits::{
-    MAX_DATA_CONSUMERS_PER_TRANSPORT, MAX_EVENTS, MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, MAX_TRANSPORTS,
-};
+use crate::limits::{MAX_DATA_CONSUMERS_PER_TRANSPORT, MAX_EVENTS, MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES};
 use crate::sctp::MessageKind;
 use crate::time::Instant;
 use crate::transport::{Direct, Flow, Transport};
@@ -28,7 +26,7 @@ const MAX_DIRECT_PACKET_BYTES: usize = MAX_PAYLOAD_BYTES + 512;
 
 impl Worker {
     pub(super) fn create_direct_transport(&mut self, now: Instant, router: RouterId, id: TransportId) -> Applied {
-        limit(self.transports.len(), MAX_TRANSPORTS, "transports on a worker")?;
+        limit(self.transports.len(), self.config.maxima.transports, "transports on a worker")?;
         if self.transport_by_id.contains_key(&id) {
             return Err(exists("transport", id.0));
         }

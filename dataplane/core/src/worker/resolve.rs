@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use corecast_wire::{Codec, CommandError, Discard, FormerSsrc, ProduceOptions};
+use corecast_wire::{Codec, CommandError, Discard, FormerSsrc, Maxima, ProduceOptions};
 
 use super::Worker;
 use crate::key::{OfProducer, OfStream, Table, TransportKey};
@@ -40,7 +40,7 @@ impl Worker {
     #[cold]
     pub(crate) fn resolve(&self, now: Instant, key: TransportKey, view: &RtpView<'_>) -> Result<Resolved, Discard> {
         let transport = self.transports.get(key).ok_or(Discard::NoTransport)?;
-        if transport.inbound_count() >= transport.maxima().1 {
+        if transport.inbound_count() >= transport.maxima(&self.config.maxima).1 {
             return Err(Discard::TooManySsrcs);
         }
         if transport.has_retired(view.ssrc()) {
@@ -157,6 +157,7 @@ pub(crate) fn check_names(
     transport: &Transport,
     producers: &Table<OfProducer, Box<Producer>>,
     options: &ProduceOptions,
+    maxima: &Maxima,
 ) -> Result<(), CommandError> {
     let invalid = |field: &str, cause: String| Err(CommandError::Invalid { field: field.into(), cause });
     let is_lawful = |name: &str| (1..=MAX_NAME_BYTES).contains(&name.len());
@@ -179,9 +180,9 @@ pub(crate) fn check_names(
         }
     }
     let announced = options.encodings.iter().flat_map(|encoding| [encoding.ssrc, encoding.rtx_ssrc]).flatten();
-    if transport.inbound_count() + announced.count() > transport.maxima().1 {
-        let max = transport.maxima().1 as u64;
-        return Err(CommandError::Limit { what: "SSRCs of producers on a transport".into(), max });
+    let (_, max) = transport.maxima(maxima);
+    if transport.inbound_count() + announced.count() > max {
+        return Err(CommandError::Limit { what: "SSRCs of producers on a transport".into(), max: max as u64 });
     }
     Ok(())
 }
