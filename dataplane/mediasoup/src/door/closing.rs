@@ -90,7 +90,7 @@ impl Door {
     }
 
     pub(super) fn forget_consumer(&mut self, id: ConsumerId) {
-        let Some(consumer) = self.objects.consumers.remove(&id) else { return };
+        let Some(consumer) = self.objects.remove_consumer(id) else { return };
         self.objects.remove(&consumer.name);
         if let Some(transport) = self.objects.transports.get_mut(&consumer.transport) {
             transport.consumers.remove(&id);

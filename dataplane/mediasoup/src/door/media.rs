@@ -109,7 +109,7 @@ impl Door {
         self.objects.add(&request.consumer_id, Named::Consumer(id));
         self.objects.transport(transport)?.consumers.insert(id);
         self.objects.producer(producer)?.consumers.insert(id);
-        self.objects.consumers.insert(id, consumer);
+        self.objects.add_consumer(id, consumer);
         let preferred = self.prefer(machine, id, request.preferred_layers.as_deref())?;
         let source = self.objects.producer(producer)?;
         let (producer_paused, scores) = (source.is_paused, source.scores.clone());

@@ -227,6 +227,8 @@ pub(super) struct Objects {
     pub(super) transports: BTreeMap<TransportId, Transport>,
     pub(super) producers: BTreeMap<ProducerId, Producer>,
     pub(super) consumers: BTreeMap<ConsumerId, Consumer>,
+    /// The library's consumer of each of the worker's that has another number.
+    further_parts: BTreeMap<ConsumerId, ConsumerId>,
     pub(super) data_producers: BTreeMap<DataProducerId, DataProducer>,
     pub(super) data_consumers: BTreeMap<DataConsumerId, DataConsumer>,
     pub(super) observers: BTreeMap<RtpObserverId, RtpObserver>,
@@ -275,8 +277,23 @@ impl Objects {
 
     /// The library's consumer that one of the worker's is part of.
     pub(super) fn consumer_of_part(&self, part: ConsumerId) -> Option<&Consumer> {
-        let has_part = |consumer: &&Consumer| consumer.parts.contains(&part);
-        self.consumers.get(&part).or_else(|| self.consumers.values().find(has_part))
+        self.consumers.get(&part).or_else(|| self.consumers.get(self.further_parts.get(&part)?))
+    }
+
+    /// Enters a consumer of the library.
+    pub(super) fn add_consumer(&mut self, id: ConsumerId, consumer: Consumer) {
+        let further = consumer.parts.iter().filter(|part| **part != id);
+        self.further_parts.extend(further.map(|part| (*part, id)));
+        self.consumers.insert(id, consumer);
+    }
+
+    /// Takes a consumer of the library out.
+    pub(super) fn remove_consumer(&mut self, id: ConsumerId) -> Option<Consumer> {
+        let consumer = self.consumers.remove(&id)?;
+        consumer.parts.iter().for_each(|part| {
+            self.further_parts.remove(part);
+        });
+        Some(consumer)
     }
 
     /// Every name.

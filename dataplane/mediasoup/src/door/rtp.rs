@@ -106,8 +106,11 @@ pub(super) fn normalise(parameters: &mut RtpParameters) -> Outcome<()> {
         let Some((kind, subtype)) = codec.mime_type.split_once('/') else {
             return Err(Refusal::wrong("wrong codec MIME"));
         };
-        let written = SUBTYPES.iter().find(|written| written.eq_ignore_ascii_case(subtype));
-        codec.mime_type = format!("{}/{}", kind.to_ascii_lowercase(), written.unwrap_or(&subtype));
+        let written = SUBTYPES.iter().find(|written| written.eq_ignore_ascii_case(subtype)).unwrap_or(&subtype);
+        // Nearly always it is written so already.
+        if *written != subtype || kind.bytes().any(|letter| letter.is_ascii_uppercase()) {
+            codec.mime_type = format!("{}/{written}", kind.to_ascii_lowercase());
+        }
         codec.channels = codec.channels.filter(|channels| *channels > 1);
         for feedback in codec.rtcp_feedback.iter_mut().flatten() {
             feedback.parameter = feedback.parameter.take().filter(|parameter| !parameter.is_empty());

@@ -14,6 +14,9 @@ const TURNS: u64 = 10;
 /// Objects of a kind that are looked at in one tick; if there are more, then each is looked at less often.
 const AT_ONCE: u64 = 256;
 
+/// Producers at most that are looked at in one tick, the newest, because nothing is known of them yet.
+const NEW_AT_ONCE: usize = 64;
+
 /// In how many ticks each of so many objects has its turn.
 const fn turns(objects: usize) -> u64 {
     let needed = (objects as u64).div_ceil(AT_ONCE);
@@ -27,7 +30,13 @@ impl Door {
         let due = |number: u64, turns: u64| number % turns == tick % turns;
         let producers = self.objects.producers.iter();
         let producers = producers.filter(|(id, one)| due(id.0, turns_of_producers) && !one.is_paused);
-        let producers: Vec<ProducerId> = producers.map(|(id, _)| *id).collect();
+        let mut producers: Vec<ProducerId> = producers.map(|(id, _)| *id).collect();
+        // What begins is told at once, as mediasoup does.
+        let newest = self.objects.producers.iter().rev().filter(|(id, one)| {
+            let is_unknown = one.scores.iter().all(|score| *score == 0);
+            is_unknown && !one.is_paused && !due(id.0, turns_of_producers)
+        });
+        producers.extend(newest.take(NEW_AT_ONCE).map(|(id, _)| *id));
         for id in producers {
             let reply = machine.execute(&Command::ObjectStats { object: Object::Producer(id) });
             let stats = reply.ok().and_then(|reply| producer_of(reply).ok());

@@ -233,14 +233,29 @@ fn remote_dtls(parameters: &DtlsParameters) -> Outcome<corecast_wire::DtlsParame
             FingerprintAlgorithm::Sha512 => corecast_wire::FingerprintAlgorithm::Sha512,
             FingerprintAlgorithm::Sha1 | FingerprintAlgorithm::Sha224 => continue,
         };
-        let hex = fingerprint.value.split(':').map(|byte| u8::from_str_radix(byte, 16));
-        let value = hex.collect::<Result<Vec<u8>, _>>().map_err(|_| Refusal::wrong("a fingerprint is no hash"))?;
+        let value = bytes_of(&fingerprint.value).ok_or_else(|| Refusal::wrong("a fingerprint is no hash"))?;
         fingerprints.push(corecast_wire::Fingerprint { algorithm, value });
     }
     if fingerprints.is_empty() {
         return Err(Refusal::wrong("dtlsParameters.fingerprints: one with sha-256, sha-384 or sha-512 is needed"));
     }
     Ok(corecast_wire::DtlsParameters { role, fingerprints })
+}
+
+/// What pairs of hexadecimal digits say that have colons between them (RFC 8122 section 5).
+fn bytes_of(text: &str) -> Option<Vec<u8>> {
+    let digit = |letter: u8| char::from(letter).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut bytes = Vec::with_capacity(text.len().div_ceil(3));
+    let mut rest = text.as_bytes();
+    loop {
+        let ([high, low], after) = rest.split_first_chunk()?;
+        bytes.push(digit(*high)? << 4 | digit(*low)?);
+        rest = match after {
+            [] => return Some(bytes),
+            [b':', after @ ..] => after,
+            _ => return None,
+        };
+    }
 }
 
 /// What the library tells clients of our certificate: by each function that it knows.
@@ -273,5 +288,19 @@ pub(super) const fn dtls_state(state: DtlsState) -> fbs::DtlsState {
         DtlsState::Connected => fbs::DtlsState::Connected,
         DtlsState::Failed => fbs::DtlsState::Failed,
         DtlsState::Closed => fbs::DtlsState::Closed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_pairs_of_digits_and_nothing_else() {
+        assert_eq!(bytes_of("00"), Some(vec![0]));
+        assert_eq!(bytes_of("0a:Bf:99"), Some(vec![0x0a, 0xbf, 0x99]));
+        for wrong in ["", "0", "0a:", ":0a", "0a0b", "0a-0b", "0a::0b", "0g", "+1", "0a:1", "0a:+1", "0a:\u{e9}"] {
+            assert_eq!(bytes_of(wrong), None, "{wrong}");
+        }
     }
 }
