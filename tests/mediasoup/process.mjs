@@ -2,12 +2,13 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync, readdirSync } from 'node:fs';
 import { AUDIO, assert, mediasoup, next, refused, startWorker } from './common.mjs';
 
 const exitOf = async (child) => (await once(child, 'exit'))[0];
 const bin = process.env.MEDIASOUP_WORKER_BIN;
-const start = (version, args = []) =>
-  spawn(bin, args, { env: { ...process.env, MEDIASOUP_VERSION: version }, stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'] });
+const start = (version, args = [], variables = {}) =>
+  spawn(bin, args, { env: { ...process.env, ...variables, MEDIASOUP_VERSION: version }, stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'] });
 
 const worker = await startWorker();
 assert.ok(worker.pid > 0);
@@ -55,6 +56,24 @@ assert.equal((await refused(mediasoup.createWorker({ rtcMinPort: 2_000, rtcMaxPo
 const left = start('3.27.1');
 left.stdio[4].once('data', () => left.stdio[3].end());
 assert.equal(await exitOf(left), 0);
+
+// Cores: each worker runs on one of those that it may, and says what is wrong with their list.
+const coresOf = (of) => readdirSync(`/proc/${of}/task`)
+  .map((thread) => /Cpus_allowed_list:\s*(.*)/.exec(readFileSync(`/proc/${of}/task/${thread}/status`, 'utf8'))[1]);
+const [first] = coresOf('self')[0].split(/[-,]/);
+for (const list of [first, undefined]) {
+  const pinned = start('3.27.1', [], list ? { CORECAST_WORKER_CORES: list } : {});
+  await once(pinned.stdio[4], 'data');
+  const cores = coresOf(pinned.pid).filter((one) => /^\d+$/.test(one));
+  assert.ok(cores.length > 0 && (!list || cores.includes(list)), `on ${coresOf(pinned.pid)}, allowed ${list}`);
+  pinned.stdio[3].end();
+  assert.equal(await exitOf(pinned), 0);
+}
+const misplaced = start('3.27.1', [], { CORECAST_WORKER_CORES: '3-1' });
+let reason = '';
+misplaced.stderr.on('data', (data) => { reason += data; });
+assert.equal(await exitOf(misplaced), 40);
+assert.match(reason, /CORECAST_WORKER_CORES/);
 
 // What cannot be read costs nothing but itself: an empty message, noise, one that is too long, one cut short.
 const noise = start('3.27.1');
