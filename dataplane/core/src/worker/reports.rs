@@ -84,8 +84,8 @@ impl Worker {
         }
         let mut rest = reporting.as_slice();
         let mut answers: Vec<_> = transport.clocks().answers(now);
-        // To the replay windows of SRTP it is the first SSRC of a compound that sends it. A pipe has more senders than its
-        // other side has windows, so there that is always the pipe's own.
+        // For the replay windows of SRTP the first SSRC of a compound is the one that sends it. A pipe has more senders
+        // than its other side has windows, so there that is always the pipe's own.
         let is_pipe = transport.is_pipe();
         while !rest.is_empty() {
             transport.send_rtcp(outbox, |writer| {

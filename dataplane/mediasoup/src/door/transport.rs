@@ -36,8 +36,9 @@ impl Door {
 
     /// What all kinds of transports have.
     pub(super) fn dump_base(&mut self, id: TransportId) -> Outcome<Dump> {
-        let transport = self.objects.transport(id)?.clone();
         let objects = &self.objects;
+        let missing = || Refusal::NotFound(format!("Transport {id} not found"));
+        let transport = objects.transports.get(&id).ok_or_else(missing)?;
         let producers: Vec<&Producer> = transport.producers.iter().filter_map(|id| objects.producers.get(id)).collect();
         let consumers: Vec<_> = transport.consumers.iter().filter_map(|id| objects.consumers.get(id)).collect();
         let data_producers = transport.data_producers.iter().filter_map(|id| objects.data_producers.get(id));
