@@ -363,8 +363,11 @@ impl Producer {
         self.consumers.push(key);
     }
 
+    /// Forgets a consumer: looked for from the newest on, since all of a transport close in that order.
     pub(crate) fn remove_consumer(&mut self, key: ConsumerKey) {
-        self.consumers.retain(|consumer| *consumer != key);
+        if let Some(place) = self.consumers.iter().rposition(|consumer| *consumer == key) {
+            self.consumers.remove(place);
+        }
     }
 
     /// Takes all consumers out, to close them.

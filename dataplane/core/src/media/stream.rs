@@ -257,8 +257,11 @@ impl Stream {
         self.subscribers.push((consumer, transport));
     }
 
+    /// A consumer takes it no longer. Those are looked for from the newest on, as those of a producer.
     pub(crate) fn remove_subscriber(&mut self, consumer: ConsumerKey) {
-        self.subscribers.retain(|(subscriber, _)| *subscriber != consumer);
+        if let Some(place) = self.subscribers.iter().rposition(|(subscriber, _)| *subscriber == consumer) {
+            self.subscribers.remove(place);
+        }
     }
 
     pub(crate) fn clear_subscribers(&mut self) {

@@ -266,10 +266,10 @@ impl Worker {
     pub(crate) fn close_transport(&mut self, key: TransportKey) {
         self.close_channels(key);
         let Some(transport) = self.transports.get_mut(key) else { return };
-        // Taken out of the lists here, not one by one.
+        // Taken out of the lists here, not one by one; the newest first, which their producers find soonest.
         let (producers, consumers) = transport.take_media();
         producers.into_iter().for_each(|key| self.close_producer(key));
-        consumers.into_iter().for_each(|key| self.close_consumer(key));
+        consumers.into_iter().rev().for_each(|key| self.close_consumer(key));
         let Some(transport) = self.transports.remove(key) else { return };
         self.transport_by_id.remove(&transport.id());
         self.directs -= usize::from(transport.direct_ref().is_some());
