@@ -2,16 +2,13 @@
 
     ffmpeg_publish.py URL
 
-FFmpeg is given a certificate with a P-256 key: what it makes by itself is on another curve. Prints `publishing` once
-the connection stands, then a line of JSON twice a second: what has been sent, by kind. When its standard input ends,
-it ends the session, prints `ended` and ends.
+The certificate is FFmpeg's own, whose key this build draws on the curve P-224. Prints `publishing` once the connection
+stands, then a line of JSON twice a second: what has been sent, by kind. When its standard input ends, it ends the
+session, prints `ended` and ends.
 """
 
 import json
-import pathlib
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -20,17 +17,8 @@ import av
 import pictures
 
 
-def certificate(folder):
-    """Files with a certificate and its key."""
-    files = {"cert_file": str(folder / "cert.pem"), "key_file": str(folder / "key.pem")}
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=client"
-    make = [*make.split(), "-keyout", files["key_file"], "-out", files["cert_file"]]
-    subprocess.run(make, check=True, capture_output=True)
-    return files
-
-
-def publish(url, options, over):
-    with av.open(url, "w", format="whip", options=options) as container:
+def publish(url, over):
+    with av.open(url, "w", format="whip") as container:
         video = container.add_stream("libx264", rate=pictures.RATE)
         video.width, video.height, video.pix_fmt = pictures.WIDTH, pictures.HEIGHT, "yuv420p"
         quick = {"preset": "ultrafast", "tune": "zerolatency", "profile": "baseline"}
@@ -68,8 +56,7 @@ def main():
         over.set()
 
     threading.Thread(target=listen, daemon=True).start()
-    with tempfile.TemporaryDirectory() as folder:
-        publish(url, certificate(pathlib.Path(folder)), over)
+    publish(url, over)
 
 
 main()

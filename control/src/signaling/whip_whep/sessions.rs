@@ -28,7 +28,7 @@ use crate::workers::{ChannelEvent, ChannelEvents, ConsumerState, TransportState}
 /// Why a session ends whose handshake came to nothing. What the client dislikes it seldom says, so the likeliest cause
 /// is named.
 const HANDSHAKE_FAILED: &str = "the DTLS handshake failed; the client's certificate must have an ECDSA key on the \
-    curve P-256, P-384 or (in DTLS 1.2) P-521, or of RSA with at least 2,048 bits";
+    curve P-256, P-384 or (in DTLS 1.2) P-224 or P-521, or of RSA with at least 2,048 bits";
 
 /// Random bytes of a session URL: 192 bits.
 const SECRET_BYTES: usize = 24;

@@ -1,21 +1,29 @@
 //! Who signed the handshake: dimpl's verifier, and beside it, for clients of ours as the server, keys of RSA, and in
-//! DTLS 1.2 those on the curve P-521. Other curves are not taken.
+//! DTLS 1.2 those on the curves P-521 and P-224 (the latter of servers, too). Other curves are not taken.
 
 use super::signing::Keys;
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{
-    ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
-    RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1, EcdsaVerificationAlgorithm, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, UnparsedPublicKey,
+    VerificationAlgorithm,
 };
 use dimpl::crypto::{
     CryptoProvider, HashAlgorithm, NamedGroup, SignatureAlgorithm, SignatureVerifier, aws_lc_rs as defaults,
 };
 use dimpl::{CryptoError, CryptoOperation};
+use p224::ecdsa::signature::hazmat::PrehashVerifier;
+use p224::ecdsa::{DerSignature, VerifyingKey};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::spki::ObjectIdentifier;
 
-/// The curve P-521 (RFC 5480 section 2.1.1.1).
+/// The curve P-224, on which FFmpeg with GnuTLS draws its key (RFC 5480 section 2.1.1.1).
+const SECP224R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.33");
+/// The curve P-521 (as above).
 const SECP521R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
+const P224: NamedGroup = NamedGroup::Secp224r1;
+const P521: NamedGroup = NamedGroup::Secp521r1;
 /// A key for RSA (RFC 8017 appendix A.1).
 pub(super) const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 /// What is signed in DTLS 1.3 begins with this (RFC 8446 section 4.4.3), and in DTLS 1.2 with the type of a message.
@@ -44,7 +52,7 @@ impl SignatureVerifier for Verifier {
         }
         let known = defaults::default_provider().signature_verification;
         match known.verify_signature(certificate, data, signature, hash, algorithm) {
-            Err(CryptoError::UnsupportedEcCurve) => verify_p521(certificate, data, signature, hash),
+            Err(CryptoError::UnsupportedEcCurve) => verify_ecdsa(certificate, data, signature, hash),
             result => result,
         }
     }
@@ -75,22 +83,31 @@ fn read(certificate: &[u8]) -> Result<Certificate, CryptoError> {
 }
 
 /// A signature by ECDSA. dimpl has seen that the certificate has a key of that kind, on a curve that it does not know.
-fn verify_p521(certificate: &[u8], data: &[u8], signature: &[u8], hash: HashAlgorithm) -> Result<(), CryptoError> {
+fn verify_ecdsa(certificate: &[u8], data: &[u8], signature: &[u8], hash: HashAlgorithm) -> Result<(), CryptoError> {
     let certificate = read(certificate)?;
     let key = certificate.tbs_certificate().subject_public_key_info();
     let curve = key.algorithm.parameters.as_ref().and_then(|curve| curve.decode_as::<ObjectIdentifier>().ok());
-    let algorithm = match (curve, hash) {
-        (Some(SECP521R1), HashAlgorithm::SHA256) => &ECDSA_P521_SHA256_ASN1,
-        (Some(SECP521R1), HashAlgorithm::SHA384) => &ECDSA_P521_SHA384_ASN1,
+    let key = key.subject_public_key.as_bytes().ok_or(CryptoError::InvalidSubjectPublicKey)?;
+    let (holds, group) = match (curve, hash) {
+        (Some(SECP521R1), HashAlgorithm::SHA256) => (on_p521(&ECDSA_P521_SHA256_ASN1, key, data, signature), P521),
+        (Some(SECP521R1), HashAlgorithm::SHA384) => (on_p521(&ECDSA_P521_SHA384_ASN1, key, data, signature), P521),
+        (Some(SECP224R1), HashAlgorithm::SHA256) => (on_p224(&digest::SHA256, key, data, signature), P224),
+        (Some(SECP224R1), HashAlgorithm::SHA384) => (on_p224(&digest::SHA384, key, data, signature), P224),
         _ => return Err(CryptoError::UnsupportedEcCurve),
     };
-    let key = key.subject_public_key.as_bytes().ok_or(CryptoError::InvalidSubjectPublicKey)?;
-    let refused = |_| CryptoError::SignatureVerificationFailed {
-        signature: SignatureAlgorithm::ECDSA,
-        hash,
-        group: NamedGroup::Secp521r1,
-    };
-    UnparsedPublicKey::new(algorithm, key).verify(data, signature).map_err(refused)
+    let refused = CryptoError::SignatureVerificationFailed { signature: SignatureAlgorithm::ECDSA, hash, group };
+    if holds { Ok(()) } else { Err(refused) }
+}
+
+fn on_p521(algorithm: &'static EcdsaVerificationAlgorithm, key: &[u8], data: &[u8], signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(algorithm, key).verify(data, signature).is_ok()
+}
+
+/// aws-lc-rs has no signatures on this curve. Nothing here is secret.
+fn on_p224(hash: &'static digest::Algorithm, key: &[u8], data: &[u8], signature: &[u8]) -> bool {
+    let (key, signature) = (VerifyingKey::from_sec1_bytes(key), DerSignature::try_from(signature));
+    let hashed = digest::digest(hash, data);
+    key.is_ok_and(|key| signature.is_ok_and(|signature| key.verify_prehash(hashed.as_ref(), &signature).is_ok()))
 }
 
 #[cfg(test)]
@@ -99,8 +116,9 @@ mod tests {
 
     /// Made by OpenSSL: `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:…`, and `openssl dgst -sign` of
     /// [`SIGNED`].
-    const P521: &[u8] = include_bytes!("testdata/secp521r1.der");
-    const P224: &[u8] = include_bytes!("testdata/secp224r1.der");
+    const ON_P521: &[u8] = include_bytes!("testdata/secp521r1.der");
+    const ON_P224: &[u8] = include_bytes!("testdata/secp224r1.der");
+    const ON_SECP256K1: &[u8] = include_bytes!("testdata/secp256k1.der");
     const SIGNED: &[u8] = b"signed";
 
     /// `openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=client -outform der`, and one of 1,024 bits, of which
@@ -125,19 +143,37 @@ mod tests {
     fn a_key_on_p521_is_taken_and_a_wrong_signature_is_not() {
         let of_sha256: &[u8] = include_bytes!("testdata/secp521r1.sha256.sig");
         let of_sha384: &[u8] = include_bytes!("testdata/secp521r1.sha384.sig");
-        assert_eq!(verify(P521, SIGNED, of_sha256, HashAlgorithm::SHA256), Ok(()));
-        assert_eq!(verify(P521, SIGNED, of_sha384, HashAlgorithm::SHA384), Ok(()));
+        assert_eq!(verify(ON_P521, SIGNED, of_sha256, HashAlgorithm::SHA256), Ok(()));
+        assert_eq!(verify(ON_P521, SIGNED, of_sha384, HashAlgorithm::SHA384), Ok(()));
         for (data, hash) in [(&b"Signed"[..], HashAlgorithm::SHA256), (SIGNED, HashAlgorithm::SHA384)] {
-            let refused = verify(P521, data, of_sha256, hash);
+            let refused = verify(ON_P521, data, of_sha256, hash);
+            assert!(matches!(refused, Err(CryptoError::SignatureVerificationFailed { .. })), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_on_p224_is_taken_and_a_wrong_signature_is_not() {
+        let signature: &[u8] = include_bytes!("testdata/secp224r1.sha256.sig");
+        assert_eq!(verify(ON_P224, SIGNED, signature, HashAlgorithm::SHA256), Ok(()));
+        let cut = &signature[..signature.len() - 1];
+        for (data, signature, hash) in [
+            (&b"Signed"[..], signature, HashAlgorithm::SHA256),
+            (SIGNED, signature, HashAlgorithm::SHA384),
+            (SIGNED, cut, HashAlgorithm::SHA256),
+            (SIGNED, &[], HashAlgorithm::SHA256),
+            (SIGNED, include_bytes!("testdata/secp521r1.sha256.sig"), HashAlgorithm::SHA256),
+        ] {
+            let refused = verify(ON_P224, data, signature, hash);
             assert!(matches!(refused, Err(CryptoError::SignatureVerificationFailed { .. })), "{refused:?}");
         }
     }
 
     #[test]
     fn other_curves_and_what_is_no_certificate_are_refused() {
-        let signature = include_bytes!("testdata/secp224r1.sha256.sig");
-        assert_eq!(verify(P224, SIGNED, signature, HashAlgorithm::SHA256), Err(CryptoError::UnsupportedEcCurve));
-        assert!(verify(&P521[..200], SIGNED, signature, HashAlgorithm::SHA256).is_err());
+        let signature = include_bytes!("testdata/secp256k1.sha256.sig");
+        let refused = verify(ON_SECP256K1, SIGNED, signature, HashAlgorithm::SHA256);
+        assert_eq!(refused, Err(CryptoError::UnsupportedEcCurve));
+        assert!(verify(&ON_P521[..200], SIGNED, signature, HashAlgorithm::SHA256).is_err());
     }
 
     #[test]
@@ -174,7 +210,7 @@ mod tests {
             assert_eq!(verify_by_rsa(RSA, SIGNED, of_sha256, hash), refused);
         }
         let refused = Err(CryptoError::UnsupportedPublicKeyAlgorithm);
-        assert_eq!(verify_by_rsa(P521, SIGNED, of_sha256, HashAlgorithm::SHA256), refused);
+        assert_eq!(verify_by_rsa(ON_P521, SIGNED, of_sha256, HashAlgorithm::SHA256), refused);
         assert!(verify(RSA, SIGNED, of_sha256, HashAlgorithm::SHA256).is_err());
     }
 }

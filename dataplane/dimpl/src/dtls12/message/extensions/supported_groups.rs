@@ -43,11 +43,15 @@ impl SupportedGroupsExtension {
 
     pub fn serialize(&self, output: &mut Buf) {
         // Write the total length of all groups (2 bytes per group)
-        output.extend_from_slice(&((self.groups.len() * 2) as u16).to_be_bytes());
+        output.extend_from_slice(&((self.groups.len() * 2 + 2) as u16).to_be_bytes());
 
         // Write each group
         for group in &self.groups {
             output.extend_from_slice(&group.as_u16().to_be_bytes());
         }
+
+        // Last, the curve of certificates that the signature verifier may know beside these: no key
+        // exchange is done on it.
+        output.extend_from_slice(&NamedGroup::Secp224r1.as_u16().to_be_bytes());
     }
 }
