@@ -4,18 +4,23 @@
 //! (RFC 9112) or the taking of an answer, and how much memory meanwhile. Knows no route. With HTTPS on, a plain request
 //! on the same port is sent to the https address.
 
+mod first;
+mod patience;
+
 use std::future::pending;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,21 +31,24 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
+use self::first::First;
+use self::patience::{Patience, Turn};
 use crate::config::Limits;
 use crate::settings::Isolation;
 use crate::shares::{Share, Shares, TooMany};
 
-/// First byte of a TLS connection: the content type of a handshake record (RFC 8446 section 5.1).
-const TLS_HANDSHAKE: u8 = 22;
 /// After an error of the listener itself, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Between two warnings of the same kind.
 const QUIET: Duration = Duration::from_secs(10);
 /// A peer that acknowledges nothing for this long, or takes nothing, has gone.
 const SILENCE_MS: u32 = 30_000;
-/// Bytes of a connection's buffers, here and, doubled by it, in the kernel: what one who reads slowly may hold. Longest
-/// head of a request as well.
+/// Bytes of a connection's buffer in the kernel, which doubles it: what one who reads slowly may hold.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// Longest head of a request, and longest TLS hello. Bytes of a connection's buffers here.
+const HEAD_BYTES: usize = 32 * 1024;
+/// Connections that hold buffers here, some 40 KB (in TLS 60), while their client is to do something.
+const WAITING: usize = 768;
 /// Descriptors that are for no connection: listener, links, log, and whatever a library opens for a moment.
 const SPARE_FILES: u64 = 64;
 
@@ -140,6 +148,7 @@ pub(crate) async fn serve(
     }
     let places = Arc::new(Semaphore::new(bounds.connections));
     let shares = Shares::new(bounds.connections, bounds.of_one);
+    let patience = Patience::new(WAITING);
     let stopping = stop.clone();
     let (mut failed, mut greedy) = (Warning::default(), Warning::default());
     let accept = async {
@@ -168,7 +177,8 @@ pub(crate) async fn serve(
                 }
             };
             let place = Place { _held: Arc::new((share, place)) };
-            let connection = Connection { remote, bounds, stop: stopping.clone(), place };
+            let patience = Arc::clone(&patience);
+            let connection = Connection { remote, bounds, stop: stopping.clone(), place, patience };
             let (tls, routes) = (tls.borrow().clone(), routes.clone());
             tokio::spawn(async move {
                 if let Err(error) = connection.run(stream, tls, routes).await {
@@ -201,49 +211,79 @@ struct Connection {
     bounds: Bounds,
     stop: watch::Receiver<bool>,
     place: Place,
+    patience: Arc<Patience>,
 }
 
 impl Connection {
-    async fn run(self, stream: TcpStream, tls: Option<TlsAcceptor>, routes: Router) -> io::Result<()> {
-        let Some(tls) = tls else { return self.answer(stream, Scheme::Http, routes).await };
-        let mut first = [0];
-        timeout(self.bounds.head, stream.peek(&mut first)).await??;
-        if first == [TLS_HANDSHAKE] {
-            let stream = timeout(self.bounds.head, tls.accept(stream)).await??;
-            self.answer(stream, Scheme::Https, routes).await
-        } else {
-            self.answer(stream, Scheme::Http, Router::new().fallback(to_https)).await
+    /// Small until the client has said something: there may be thousands that say nothing.
+    async fn run(mut self, stream: TcpStream, tls: Option<TlsAcceptor>, routes: Router) -> io::Result<()> {
+        let first = timeout(self.bounds.head, first::arrives::<HEAD_BYTES>(&stream, tls.is_some()));
+        let first = tokio::select! {
+            first = first => first.unwrap_or_else(|late| Err(late.into())),
+            _ = self.stop.wait_for(|stop| *stop) => Err(io::Error::other("the server stops")),
+        };
+        match first {
+            Ok(First { is_tls: true, is_whole: false }) => {
+                first::forget::<HEAD_BYTES>(&stream);
+                Err(io::Error::other("it sends no whole hello"))
+            }
+            Ok(First { is_tls, .. }) => Box::pin(self.talk(stream, tls, routes, is_tls)).await,
+            Err(error) => {
+                first::forget::<HEAD_BYTES>(&stream);
+                Err(error)
+            }
         }
     }
 
-    async fn answer<S>(mut self, stream: S, scheme: Scheme, routes: Router) -> io::Result<()>
+    async fn talk(self, stream: TcpStream, tls: Option<TlsAcceptor>, routes: Router, is_tls: bool) -> io::Result<()> {
+        let turn = Turn::new(Arc::clone(&self.patience));
+        match tls {
+            None => self.answer(stream, Scheme::Http, routes, turn).await,
+            Some(_) if !is_tls => self.answer(stream, Scheme::Http, Router::new().fallback(to_https), turn).await,
+            Some(tls) => {
+                let stream = tokio::select! {
+                    stream = timeout(self.bounds.head, tls.accept(stream)) => stream??,
+                    () = turn.over() => return Err(too_long()),
+                };
+                self.answer(stream, Scheme::Https, routes, turn).await
+            }
+        }
+    }
+
+    async fn answer<S>(mut self, stream: S, scheme: Scheme, routes: Router, turn: Arc<Turn>) -> io::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (remote, limit, place) = (self.remote, self.bounds.answer, self.place);
         let (until, mut taken_until) = watch::channel(None);
+        let waits = Arc::clone(&turn);
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(remote));
             request.extensions_mut().insert(scheme);
             request.extensions_mut().insert(place.clone());
             // The answer to the request before it has been taken.
             until.send_replace(None);
-            let (answer, until) = (routes.clone().call(request), until.clone());
+            let request = request.map(|body| Body::new(Coming::new(body, &waits)));
+            let (answer, until, waits) = (routes.clone().call(request), until.clone(), Arc::clone(&waits));
             async move {
                 let answer = answer.await;
-                if answer.as_ref().is_ok_and(|answer| !is_event_stream(answer.headers())) {
+                if answer.as_ref().is_ok_and(is_taken_once) {
                     until.send_replace(Some(Instant::now() + limit));
+                    waits.waits();
+                } else {
+                    waits.works();
                 }
                 answer
             }
         });
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(self.bounds.head).max_buf_size(BUFFER_BYTES);
+        builder.timer(TokioTimer::new()).header_read_timeout(self.bounds.head).max_buf_size(HEAD_BYTES);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
         let told = async { drop(self.stop.wait_for(|stop| *stop).await) };
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = late(&mut taken_until) => return Err(io::Error::other("its answer is not taken")),
+            () = turn.over() => return Err(too_long()),
             () = told => None,
         };
         let ended = match ended {
@@ -255,6 +295,54 @@ impl Connection {
         };
         ended.map_err(io::Error::other)
     }
+}
+
+/// Of the connections whose client is to do something.
+fn too_long() -> io::Error {
+    io::Error::other("too many wait for their client, and it has waited longest")
+}
+
+/// A body of which the rest is waited for.
+struct Coming {
+    body: Incoming,
+    turn: Arc<Turn>,
+}
+
+impl Coming {
+    fn new(body: Incoming, turn: &Arc<Turn>) -> Self {
+        if body.is_end_stream() {
+            turn.works()
+        } else {
+            turn.waits()
+        }
+        Self { body, turn: Arc::clone(turn) }
+    }
+}
+
+impl hyper::body::Body for Coming {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if self.body.is_end_stream() || !matches!(frame, Some(Ok(_))) {
+            self.turn.works();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Whether an answer has an end, and the connection goes on with HTTP after it.
+fn is_taken_once(answer: &Response<Body>) -> bool {
+    answer.status() != StatusCode::SWITCHING_PROTOCOLS && !is_event_stream(answer.headers())
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
@@ -406,6 +494,49 @@ mod tests {
         }
         stop.send_replace(true);
         serving.await.expect("ends");
+    }
+
+    #[tokio::test]
+    async fn requests_may_come_in_any_parts() {
+        let bounds = Bounds { head: Duration::from_secs(60), answer: Duration::from_secs(60), ..BOUNDS };
+        let routes = Router::new().route("/", get(async || "got").post(async |body: String| body));
+        let (address, _stop, _serving) = start(bounds, routes).await;
+        let (get, last) = ("GET / HTTP/1.1\r\nHost: x\r\n", "Connection: close\r\n\r\n");
+        let post = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody";
+        let long = format!("X-Long: {}\r\n", "a".repeat(HEAD_BYTES - 100));
+        let too_long = format!("X-Long: {}\r\n", "a".repeat(HEAD_BYTES));
+        for (request, part, wanted) in [
+            (format!("\r\n{get}{last}"), 1, &["200"][..]),
+            (format!("{get}{long}{last}"), 2_000, &["200"]),
+            (format!("{post}{get}\r\n{get}{last}"), usize::MAX, &["200", "body", "200", "got", "200", "got"]),
+            (format!("{post}{get}{last}"), 7, &["200", "body", "200", "got"]),
+            (format!("{get}{too_long}"), 2_000, &["431"]),
+            ("nonsense\r\n\r\n".to_owned(), 1, &["400"]),
+            // Then the client sends no more.
+            (get.to_owned(), usize::MAX, &[]),
+            (String::new(), 1, &[]),
+        ] {
+            let mut stream = TcpStream::connect(address).await.expect("connects");
+            stream.set_nodelay(true).expect("is set");
+            for part in request.as_bytes().chunks(part) {
+                stream.write_all(part).await.expect("writes");
+                tokio::task::yield_now().await;
+            }
+            if wanted.is_empty() {
+                stream.shutdown().await.expect("shuts down");
+            }
+            let mut answers = String::new();
+            stream.read_to_string(&mut answers).await.expect("answers");
+            let mut rest = answers.as_str();
+            for part in wanted {
+                let (_, next) = rest.split_once(part).unwrap_or_else(|| panic!("{part} is not in {answers}"));
+                rest = next;
+            }
+            assert_eq!(
+                answers.matches("HTTP/1.1").count(),
+                wanted.iter().filter(|of| of.len() == 3 && **of != "got").count()
+            );
+        }
     }
 
     #[tokio::test]

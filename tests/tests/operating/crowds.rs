@@ -2,12 +2,13 @@
 //! server's memory is bounded, and it lives.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use corecast_bench::webrtc::{Event, Joining, Session, join};
-use corecast_tests::server::{Server, kill, limit_files, resident_bytes, wait_for};
+use corecast_tests::server::{Server, binary, kill, limit_files, resident_bytes, wait_for};
 use reqwest::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -21,8 +22,8 @@ const GROWTH_BYTES: u64 = 64 << 20;
 /// Files that these tests open at once, and some more.
 const FILES: u32 = 6_000;
 const SLOW: usize = 2_000;
-/// What a connection may make it grow by.
-const CONNECTION_BYTES: u64 = 64 << 10;
+/// What a connection may make it grow by that has not asked for anything: of ten thousand, [`GROWTH_BYTES`] are for all.
+const CONNECTION_BYTES: u64 = GROWTH_BYTES / 10_000;
 
 /// One of a few addresses of this machine, for the client of this number.
 fn source(number: usize, addresses: usize) -> Ipv4Addr {
@@ -126,8 +127,61 @@ fn two_thousand_slow_connections_keep_nobody_out_and_are_closed() {
     });
     let grown = resident_bytes(pid).saturating_sub(before);
     println!("{grown} bytes more");
-    assert!(grown < SLOW as u64 * CONNECTION_BYTES, "{grown} bytes more");
+    assert!(grown < GROWTH_BYTES, "{grown} bytes more");
     assert_eq!(server.pid(), pid, "the server lives");
+}
+
+/// So many connect, from as many addresses as keep them from being refused, and say this. What the server has grown by
+/// then.
+fn grows_by(server: &Server, slow: usize, says: &str) -> u64 {
+    // By HTTPS it is not to be had otherwise: the supervisor has one child, which begins with it.
+    let supervisor = server.supervisor_pid();
+    let children = std::fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).expect("runs");
+    let pid = children.split(' ').next().and_then(|pid| pid.parse().ok()).expect("a server");
+    let mut grown = 0;
+    run(async {
+        // It is answered, also where HTTPS is spoken. What is allocated once, is.
+        let is_served = async || get(source(0, 1), server.address, "/health").await.is_some();
+        assert!(is_served().await);
+        let before = resident_bytes(pid);
+        let mut streams = Vec::new();
+        for number in 0..slow {
+            let mut stream = connect(source(number, 200), server.address).await.expect("connects");
+            // It may have been closed.
+            let _ = stream.write_all(says.as_bytes()).await;
+            streams.push(stream);
+        }
+        assert!(is_served().await, "who comes after all of them");
+        grown = resident_bytes(pid).saturating_sub(before);
+    });
+    grown
+}
+
+#[test]
+fn who_connects_and_asks_for_nothing_takes_next_to_no_memory() {
+    limit_files(std::process::id(), FILES);
+    for (flags, says) in [
+        (&["--workers", "1"][..], ""),
+        (&["--workers", "1"], "GET /health HTTP/1.1\r\nHost: x\r\n"),
+        (&["--workers", "1", "--tls-self-signed", "true"], "\x16\x03\x01\x02\0\x01\0\x01\x7c\x03\x03"),
+    ] {
+        let server = Server::start_command(&mut Command::new(binary()), flags);
+        wait_for("ready", || server.lines(&["is ready"]).pop());
+        let grown = grows_by(&server, SLOW, says);
+        println!("{grown} bytes more for {SLOW} who say {says:?}");
+        assert!(grown < SLOW as u64 * CONNECTION_BYTES, "{grown} bytes more for {says:?}");
+    }
+}
+
+/// A request that is begun holds what HTTP needs for it. Of too many the oldest are given up.
+#[test]
+fn thousands_whose_bodies_do_not_come_take_no_more_than_some_hundred() {
+    limit_files(std::process::id(), FILES);
+    let server = Server::start(&["--workers", "1", "--limits-sessions-per-second", "1000"]);
+    let says = "POST /whip/r HTTP/1.1\r\nHost: x\r\nContent-Type: application/sdp\r\nContent-Length: 4000\r\n\r\nv=0";
+    let grown = grows_by(&server, 2 * SLOW, says);
+    println!("{grown} bytes more for {} whose bodies do not come", 2 * SLOW);
+    assert!(grown < GROWTH_BYTES, "{grown} bytes more");
 }
 
 /// The head of a message of so many bytes, masked, to a WebSocket (RFC 6455 section 5.2).
