@@ -3,12 +3,14 @@
 use std::error::Error;
 use std::fmt::{self, Formatter};
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::Request;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::{StreamExt, stream};
+use http_body_util::LengthLimitError;
 use serde::Deserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as DeserializeError, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -151,19 +153,58 @@ pub(crate) fn check_type(headers: &HeaderMap, wanted: &str) -> Result<(), HttpEr
 
 /// The body as text.
 pub(crate) async fn text(max_bytes: usize, body: Body) -> Result<String, HttpError> {
-    let wrong = |error: axum::Error| match is_late(&error) {
-        true => HttpError::new(StatusCode::REQUEST_TIMEOUT, "body: did not come in time"),
-        false => HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("body: at most {max_bytes} bytes")),
-    };
-    let bytes = axum::body::to_bytes(body, max_bytes).await.map_err(wrong)?;
+    utf8(whole(max_bytes, body).await?)
+}
+
+/// A whole body of any kind, of [`MAX_BODY_BYTES`] at most. What handlers take instead of axum's `Bytes` and `String`,
+/// which answer otherwise if it is late or too long.
+#[derive(Debug)]
+pub(crate) struct WholeBody(Bytes);
+
+impl WholeBody {
+    /// As text.
+    pub(crate) fn text(self) -> Result<String, HttpError> {
+        utf8(self.0)
+    }
+}
+
+impl Deref for WholeBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for WholeBody {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, HttpError> {
+        whole(MAX_BODY_BYTES, request.into_body()).await.map(Self)
+    }
+}
+
+async fn whole(max_bytes: usize, body: Body) -> Result<Bytes, HttpError> {
+    axum::body::to_bytes(body, max_bytes).await.map_err(|error| {
+        if is_caused_by::<Elapsed>(&error) {
+            HttpError::new(StatusCode::REQUEST_TIMEOUT, "body: did not come in time")
+        } else if is_caused_by::<LengthLimitError>(&error) {
+            HttpError::new(StatusCode::PAYLOAD_TOO_LARGE, format!("body: at most {max_bytes} bytes"))
+        } else {
+            HttpError::field("body", "cannot be read")
+        }
+    })
+}
+
+fn utf8(bytes: Bytes) -> Result<String, HttpError> {
     String::from_utf8(bytes.into()).map_err(|_| HttpError::field("body", "is not UTF-8 text"))
 }
 
-/// Whether a body was waited for in vain.
-fn is_late(error: &axum::Error) -> bool {
+/// Whether a body did not come for this reason.
+fn is_caused_by<T: Error + 'static>(error: &axum::Error) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(of) = cause {
-        if of.is::<Elapsed>() {
+        if of.is::<T>() {
             return true;
         }
         cause = of.source();
@@ -188,6 +229,8 @@ mod tests {
         assert_eq!(read(Body::from_stream(part("much too long")), BODY_LIMIT).await, Err(413));
         let endless = Body::from_stream(part("never").chain(stream::pending()));
         assert_eq!(read(endless, Duration::from_millis(1)).await, Err(408));
+        let broken = stream::iter([Ok("be"), Err(std::io::Error::other("gone"))]);
+        assert_eq!(read(Body::from_stream(broken), BODY_LIMIT).await, Err(400));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use tracing::Instrument as _;
 
 pub(crate) use admission::Admitted;
 pub(crate) use app::{Answer, App, AppState, Order};
-pub(crate) use body::{check_type, parse, text, value};
+pub(crate) use body::{WholeBody, check_type, parse, text, value};
 pub(crate) use counts::{SETUP_BOUNDS_S, Sessions as SessionTotals};
 pub(crate) use error::HttpError;
 pub(crate) use files::File;

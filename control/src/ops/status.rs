@@ -16,7 +16,7 @@ use utoipa::IntoParams;
 
 use super::bodies::{Health, HealthStatus, RoomShown, Rooms, Stats, WorkerShown};
 use super::stats::{Lists, Names};
-use crate::http::{Answer, App, AppState, HttpError, parse};
+use crate::http::{Answer, App, AppState, HttpError, WholeBody, parse};
 use crate::logging;
 use crate::rooms::{Overview, Room};
 use crate::shares::Share;
@@ -162,7 +162,7 @@ struct HookBody {
 pub(super) async fn test_hook(
     State(app): AppState,
     Path(index): Path<u32>,
-    body: Bytes,
+    body: WholeBody,
 ) -> Result<Response, HttpError> {
     if !app.config().test_hooks {
         return Err(HttpError::no_path());

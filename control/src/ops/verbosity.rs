@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
-use crate::http::{Answer, App, AppState, HttpError};
+use crate::http::{Answer, App, AppState, HttpError, WholeBody};
 use crate::logging;
 
 /// Another filter holds from now on, in this process and in those of workers.
@@ -33,7 +33,7 @@ pub(super) fn apply(app: &App, filter: &str, field: &str) -> Result<(), HttpErro
 }
 
 /// `PUT /log-filter`: the body is a filter as `log.filter` has it.
-pub(super) async fn set(State(app): AppState, filter: String) -> Answer {
-    apply(&app, &filter, "body")?;
+pub(super) async fn set(State(app): AppState, filter: WholeBody) -> Answer {
+    apply(&app, &filter.text()?, "body")?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::Extensions;
 use axum::response::IntoResponse;
@@ -13,7 +12,7 @@ use axum::{Json, Router, middleware};
 use serde_json::json;
 
 use crate::cascade::{End, Open, Renew, Wanted};
-use crate::http::{Answer, App, AppState, complete, parse, source};
+use crate::http::{Answer, App, AppState, WholeBody, complete, parse, source};
 use crate::ops::access;
 
 /// A renewal that would tell nothing new is answered after so long.
@@ -34,19 +33,19 @@ pub(super) fn routes(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-async fn look(State(app): AppState, body: Bytes) -> Answer {
+async fn look(State(app): AppState, body: WholeBody) -> Answer {
     let wanted: Wanted = parse(&body)?;
     Ok(Json(app.cascade().has(&wanted).await?).into_response())
 }
 
-async fn open(State(app): AppState, extensions: Extensions, body: Bytes) -> Answer {
+async fn open(State(app): AppState, extensions: Extensions, body: WholeBody) -> Answer {
     let (wanted, client): (Open, _) = (parse(&body)?, source(&extensions));
     // A pipe whose opening nobody hears of closes when it is not renewed.
     let opened = complete(async move { Ok(app.cascade().open(&wanted, client).await?) }).await?;
     Ok(Json(opened).into_response())
 }
 
-async fn renew(State(app): AppState, body: Bytes) -> Answer {
+async fn renew(State(app): AppState, body: WholeBody) -> Answer {
     let renew: Arc<Renew> = Arc::new(parse(&body)?);
     let until = Instant::now() + HOLD;
     loop {
@@ -59,7 +58,7 @@ async fn renew(State(app): AppState, body: Bytes) -> Answer {
     }
 }
 
-async fn end(State(app): AppState, body: Bytes) -> Answer {
+async fn end(State(app): AppState, body: WholeBody) -> Answer {
     let asked: End = parse(&body)?;
     complete(async move {
         app.cascade().end(&asked).await;

@@ -322,3 +322,57 @@ async fn without_webrtc_the_doors_say_so() {
     assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "{}", answer.text);
     assert_eq!(server.get("/stats").await.json()["transports"], json!([]));
 }
+
+/// Bodies that are late, too long or no JSON are answered alike at every door (RFC 9110 sections 15.5.9 and 15.5.14).
+#[tokio::test]
+async fn wrong_bodies_are_answered_alike_at_every_door() {
+    const B: &str = "/rooms/r/broadcasters/b";
+    let mut config = Config { test_hooks: true, ..Config::default() };
+    config.cascade.token = "0123456789abcdef0123456789abcdef".into();
+    let server = Server::start_with(config).await;
+    let doors = [
+        ("POST", "/rooms/r/broadcasters".to_owned()),
+        ("POST", format!("{B}/transports")),
+        ("POST", format!("{B}/transports/t/connect")),
+        ("POST", format!("{B}/transports/t/producers")),
+        ("POST", format!("{B}/transports/t/consume")),
+        ("POST", format!("{B}/transports/t/resume")),
+        ("POST", format!("{B}/transports/t/produce/data")),
+        ("POST", format!("{B}/transports/t/consume/data")),
+        ("POST", format!("{B}/producers")),
+        ("POST", format!("{B}/consumers")),
+        ("POST", format!("{B}/consumers/c/setPreferredLayers")),
+        ("POST", "/test-hooks/worker/0".to_owned()),
+        ("PUT", "/log-filter".to_owned()),
+        ("POST", "/cascade/look".to_owned()),
+        ("POST", "/cascade/open".to_owned()),
+        ("POST", "/cascade/renew".to_owned()),
+        ("POST", "/cascade/end".to_owned()),
+        ("POST", "/whip/r".to_owned()),
+        ("POST", "/whep/r".to_owned()),
+        ("PUT", "/v1/rooms/r/loudest".to_owned()),
+        ("PUT", "/v1/priorities/r".to_owned()),
+        ("PUT", "/v1/rooms/r/peers/p/muted".to_owned()),
+        ("PUT", "/v1/log".to_owned()),
+    ];
+    // Of a length, how much comes of it.
+    for (length, body, status) in [(9, &b"{"[..], 408), (1 << 20, &[b' '; 200_000], 413), (2, b"\xff\xfe", 400)] {
+        let ask = async |(method, path): &(&str, String)| {
+            let address = if path.starts_with("/v1/") { server.admin } else { server.address };
+            let mut stream = TcpStream::connect(address).await.expect("connects");
+            let (kind, token) = ("application/sdp", "0123456789abcdef0123456789abcdef");
+            let head = format!(
+                "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: {kind}\r\n\
+                 Authorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n"
+            );
+            // One that is refused may have closed before it has read all.
+            let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
+            let mut answer = String::new();
+            let _ = stream.read_to_string(&mut answer).await;
+            let (head, text) = answer.split_once("\r\n\r\n").expect("an answer");
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {path}: {answer}");
+            assert!(text.starts_with("body: ") && text.trim_end().lines().count() == 1, "{method} {path}: {text}");
+        };
+        futures_util::future::join_all(doors.iter().map(ask)).await;
+    }
+}

@@ -34,6 +34,9 @@ enum Refusals {
     /// Not in this state.
     #[response(status = 409, content_type = "text/plain")]
     WrongState(String),
+    /// The body did not come in time.
+    #[response(status = 408, content_type = "text/plain")]
+    Late(String),
     /// The body is too long.
     #[response(status = 413, content_type = "text/plain")]
     TooLong(String),

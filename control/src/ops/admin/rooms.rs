@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{Extensions, StatusCode};
 use axum::response::IntoResponse;
@@ -13,7 +12,7 @@ use super::Refusals;
 use super::bodies::{
     Dump, LoudestBody, MuteBody, MutedBody, PeerBody, PeerList, PriorityBody, ProducerBody, RoomBody, RoomList,
 };
-use crate::http::{Answer, AppState, HttpError, complete, parse};
+use crate::http::{Answer, AppState, HttpError, WholeBody, complete, parse};
 use crate::ops::bodies::RoomShown;
 use crate::ops::stats::{Lists, Names};
 use crate::ops::status;
@@ -58,7 +57,7 @@ pub(super) async fn close(State(app): AppState, Path(room): Path<String>) -> Ans
     params(("room" = String, Path, description = "its name")),
     responses((status = 204, description = "it is so"), Refusals),
 )]
-pub(super) async fn loudest(State(app): AppState, Path(room): Path<String>, body: Bytes) -> Answer {
+pub(super) async fn loudest(State(app): AppState, Path(room): Path<String>, body: WholeBody) -> Answer {
     let LoudestBody { speakers } = parse(&body)?;
     complete(async move { Ok(app.rooms().get(&room).await?.set_loudest(speakers).await?) }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -74,7 +73,7 @@ pub(super) async fn loudest(State(app): AppState, Path(room): Path<String>, body
     params(("name" = String, Path, description = "the room's name")),
     responses((status = 204, description = "it is so"), Refusals),
 )]
-pub(super) async fn priority(State(app): AppState, Path(name): Path<String>, body: Bytes) -> Answer {
+pub(super) async fn priority(State(app): AppState, Path(name): Path<String>, body: WholeBody) -> Answer {
     let PriorityBody { priority } = parse(&body)?;
     app.rooms().set_priority(&name, priority)?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -181,7 +180,7 @@ pub(super) async fn invite(State(app): AppState, Path((room, peer)): Path<(Strin
     params(("room" = String, Path, description = "its room"), ("peer" = String, Path, description = "its name")),
     responses((status = 200, description = "what is muted now", body = MutedBody), Refusals),
 )]
-pub(super) async fn mute(State(app): AppState, Path((room, peer)): Path<(String, String)>, body: Bytes) -> Answer {
+pub(super) async fn mute(State(app): AppState, Path((room, peer)): Path<(String, String)>, body: WholeBody) -> Answer {
     let MuteBody { audio, video } = parse(&body)?;
     let wanted: Vec<_> = [(Kind::Audio, audio), (Kind::Video, video)]
         .into_iter()

@@ -1,14 +1,13 @@
 //! The server as a whole, as operators see and steer it.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
 use super::Refusals;
 use super::bodies::{LogBody, ServerBody, ServerState, WorkerBody};
-use crate::http::{Answer, AppState, Order, parse};
+use crate::http::{Answer, AppState, Order, WholeBody, parse};
 use crate::ops::{status, verbosity};
 use crate::workers::Worker;
 
@@ -99,7 +98,7 @@ pub(super) async fn restart(State(app): AppState) -> StatusCode {
 #[utoipa::path(put, operation_id = "setLogFilter", path = "/v1/log", tag = "server", request_body = LogBody, responses(
     (status = 204, description = "it is logged so from now on"), Refusals,
 ))]
-pub(super) async fn log(State(app): AppState, body: Bytes) -> Answer {
+pub(super) async fn log(State(app): AppState, body: WholeBody) -> Answer {
     let LogBody { filter } = parse(&body)?;
     verbosity::apply(&app, &filter, "filter")?;
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{Extensions, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -18,7 +17,7 @@ use super::bodies::{
     BroadcasterBody, ConnectBody, ConsumeBody, ConsumeDataBody, PreferredLayersBody, ProduceBody, ProduceDataBody,
     ResumeBody, TransportBody,
 };
-use crate::http::{Answer, App, AppState, HttpError, complete, parse, path_segment, source};
+use crate::http::{Answer, App, AppState, HttpError, WholeBody, complete, parse, path_segment, source};
 use crate::ops::get_stats;
 use crate::rooms::{Code, NewConsumer, NewProducer, PeerHandle, PeerInfo, PeerKind, Room, check_name};
 use crate::signaling::webrtc::{sctp_options, transport};
@@ -100,7 +99,7 @@ pub(super) async fn create(
     State(app): AppState,
     Path(room): Path<String>,
     extensions: Extensions,
-    body: Bytes,
+    body: WholeBody,
 ) -> Answer {
     let body: BroadcasterBody = parse(&body)?;
     let client = source(&extensions);
@@ -166,7 +165,7 @@ pub(super) async fn peer_producers_infos(State(app): AppState, Path((room, broad
     Ok(Json(infos).into_response())
 }
 
-pub(super) async fn create_transport(State(app): AppState, Path((room, broadcaster)): Two, body: Bytes) -> Answer {
+pub(super) async fn create_transport(State(app): AppState, Path((room, broadcaster)): Two, body: WholeBody) -> Answer {
     let body: TransportBody = parse(&body)?;
     complete(async move {
         let of = Broadcaster::find(&app, &room, &broadcaster).await?;
@@ -185,7 +184,7 @@ pub(super) async fn create_transport(State(app): AppState, Path((room, broadcast
 pub(super) async fn connect_transport(
     State(app): AppState,
     Path((room, broadcaster, transport)): Three,
-    body: Bytes,
+    body: WholeBody,
 ) -> Answer {
     let body: ConnectBody = parse(&body)?;
     complete(async move {
@@ -215,11 +214,11 @@ async fn produce_with(
     .await
 }
 
-pub(super) async fn produce_on(State(app): AppState, Path(on): Three, body: Bytes) -> Answer {
+pub(super) async fn produce_on(State(app): AppState, Path(on): Three, body: WholeBody) -> Answer {
     produce_with(app, on, parse::<ProduceBody>(&body)?.into()).await
 }
 
-pub(super) async fn produce(State(app): AppState, Path((room, of)): Two, body: Bytes) -> Answer {
+pub(super) async fn produce(State(app): AppState, Path((room, of)): Two, body: WholeBody) -> Answer {
     let mut body: ProduceBody = parse(&body)?;
     let transport = body.transport_id.take().ok_or_else(|| HttpError::field("transportId", "is missing"))?;
     produce_with(app, (room, of, transport), body.into()).await
@@ -245,7 +244,7 @@ pub(super) async fn consume_on(
     State(app): AppState,
     Path(on): Three,
     Query(query): Query<ConsumeQuery>,
-    body: Bytes,
+    body: WholeBody,
 ) -> Answer {
     let mut body: ConsumeBody = parse(&body)?;
     let producer = query.producer_id.or_else(|| body.producer_id.take());
@@ -253,7 +252,7 @@ pub(super) async fn consume_on(
     consume_with(app, on, body.of(producer)).await
 }
 
-pub(super) async fn consume(State(app): AppState, Path((room, of)): Two, body: Bytes) -> Answer {
+pub(super) async fn consume(State(app): AppState, Path((room, of)): Two, body: WholeBody) -> Answer {
     let mut body: ConsumeBody = parse(&body)?;
     let missing = |field: &str| HttpError::field(field, "is missing");
     let transport = body.transport_id.take().ok_or_else(|| missing("transportId"))?;
@@ -261,7 +260,7 @@ pub(super) async fn consume(State(app): AppState, Path((room, of)): Two, body: B
     consume_with(app, (room, of, transport), body.of(producer)).await
 }
 
-pub(super) async fn resume_on(State(app): AppState, Path((room, of, _)): Three, body: Bytes) -> Answer {
+pub(super) async fn resume_on(State(app): AppState, Path((room, of, _)): Three, body: WholeBody) -> Answer {
     let body: ResumeBody = parse(&body)?;
     complete(async move {
         let of = Broadcaster::find(&app, &room, &of).await?;
@@ -274,7 +273,7 @@ pub(super) async fn resume_on(State(app): AppState, Path((room, of, _)): Three, 
 pub(super) async fn set_preferred_layers(
     State(app): AppState,
     Path((room, of, consumer)): Three,
-    body: Bytes,
+    body: WholeBody,
 ) -> Answer {
     let body: PreferredLayersBody = parse(&body)?;
     complete(async move {
@@ -289,7 +288,7 @@ pub(super) async fn set_preferred_layers(
 pub(super) async fn produce_data(
     State(app): AppState,
     Path((room, broadcaster, transport)): Three,
-    body: Bytes,
+    body: WholeBody,
 ) -> Answer {
     let body: ProduceDataBody = parse(&body)?;
     let new = body.read()?;
@@ -304,7 +303,7 @@ pub(super) async fn produce_data(
 pub(super) async fn consume_data(
     State(app): AppState,
     Path((room, broadcaster, transport)): Three,
-    body: Bytes,
+    body: WholeBody,
 ) -> Answer {
     let body: ConsumeDataBody = parse(&body)?;
     complete(async move {

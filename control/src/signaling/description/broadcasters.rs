@@ -9,9 +9,9 @@ use crate::signaling::broadcasters::{
 };
 
 /// Why nothing was made.
-const REFUSES: &[u16] = &[400, 401, 403, 404, 409, 413, 422, 429, 500, 501, 503];
+const REFUSES: &[u16] = &[400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 501, 503];
 /// Why something stays as it was.
-const REFUSES_ACT: &[u16] = &[400, 401, 403, 404, 409, 413, 429, 500, 503];
+const REFUSES_ACT: &[u16] = &[400, 401, 403, 404, 408, 409, 413, 429, 500, 503];
 
 macro_rules! of_broadcaster {
     ($rest:literal) => {
