@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 use super::dialect::Dialect;
 use super::message::{Message, Refusal, notification, response};
 use super::pending::Offer;
-use super::socket::{self, End, Heard, Incoming, Outgoing};
+use super::socket::{self, End, Heard, Incoming, MALFORMED, NO_TEXT, Outgoing, TOO_LONG};
 use crate::http::{Admitted, App, Bucket};
 use crate::rooms::{self, Absence, Entered, Left, PeerEvent, PeerEvents, PeerHandle, Room, Rooms};
 use crate::spans;
@@ -27,12 +27,15 @@ const PART_BYTES: usize = 16 << 10;
 const PARTS_PER_SECOND: u32 = 64;
 /// Until it is looked at again whether more may be read.
 const PAUSE: Duration = Duration::from_millis(20);
-/// protoo-client does not come again by itself.
-const EVICTED: End = End::Code(4_000, "closed by protoo-server");
-/// The same, of one that an operator has removed.
-const EXPELLED: End = End::Code(4_000, "removed by an operator");
-/// The server restarts (RFC 6455 section 7.4.1, registry): clients come again.
-const RESTARTS: End = End::Code(1_012, "the server restarts");
+/// protoo-client does not come again by itself after this one, and does after any other.
+const FOR_GOOD: u16 = 4_000;
+/// RFC 6455 section 7.4.1: the protocol is broken, a text is none, what is not wanted, a message is too long; and its
+/// registry: the server restarts.
+const MALFORMED_CODE: u16 = 1_002;
+const NO_TEXT_CODE: u16 = 1_007;
+const UNWANTED_CODE: u16 = 1_008;
+const TOO_LONG_CODE: u16 = 1_009;
+const RESTARTS_CODE: u16 = 1_012;
 
 const HUNG_UP: &str = "its client closed the connection";
 /// The same, without a word.
@@ -166,16 +169,10 @@ impl Session {
         let why = self.serve(&mut admitted).await;
         let why = why.unwrap_or_else(|| self.left.why());
         let Self { app, room, peer, incoming, outgoing, keeps_place, events, .. } = self;
-        let end = match why {
-            HUNG_UP | BROKEN => End::Answer,
-            NO_SIGN | TOO_SLOW => End::Gone,
-            rooms::ROOM_CLOSED if app.rooms().is_draining() => RESTARTS,
-            rooms::REMOVED => EXPELLED,
-            _ => EVICTED,
-        };
+        let end = end(why, app.rooms().is_draining());
         let absence = events.absence();
         drop(events);
-        if keeps_place && matches!(why, BROKEN | NO_SIGN) {
+        if keeps_place && matches!(why, BROKEN | NO_SIGN | MALFORMED | NO_TEXT | TOO_LONG) {
             tracing::info!("participant {:?} in room {:?} keeps its place: {why}", peer.name(), room.id());
             // Meanwhile it counts as the session that it was.
             tokio::spawn(async move {
@@ -210,6 +207,7 @@ impl Session {
                         Heard::Text(text) => self.hear(&text).await,
                         Heard::Sign => {}
                         Heard::Leave => return Some(HUNG_UP),
+                        Heard::Wrong(why) => return Some(why),
                         Heard::End => return Some(BROKEN),
                     }
                 }
@@ -307,10 +305,25 @@ async fn due(at: Option<Instant>) {
     }
 }
 
+/// How a client is told why its session has ended.
+fn end(why: &'static str, is_draining: bool) -> End {
+    match why {
+        HUNG_UP | BROKEN => End::Answer,
+        NO_SIGN => End::Gone,
+        MALFORMED => End::Code(MALFORMED_CODE, why),
+        NO_TEXT => End::Code(NO_TEXT_CODE, why),
+        TOO_LONG => End::Code(TOO_LONG_CODE, why),
+        TOO_SLOW => End::Overtaking(UNWANTED_CODE, why),
+        rooms::ROOM_CLOSED if is_draining => End::Code(RESTARTS_CODE, "the server restarts"),
+        rooms::REMOVED => End::Code(FOR_GOOD, "removed by an operator"),
+        _ => End::Code(FOR_GOOD, why),
+    }
+}
+
 /// One word for why a session has ended, for counters.
 fn cause(why: &str) -> &'static str {
     match why {
-        HUNG_UP | BROKEN => "client",
+        HUNG_UP | BROKEN | MALFORMED | NO_TEXT | TOO_LONG => "client",
         NO_SIGN | rooms::SILENT => "silence",
         rooms::HANDSHAKE_FAILED => "handshake",
         NOT_JOINED => "not_connected",

@@ -95,6 +95,61 @@ async fn a_message_that_is_too_long_ends_the_connection() {
     assert_ne!(client.end().await, End::Code(4_000), "it may come again");
 }
 
+fn told(code: u16, reason: &str) -> (End, String) {
+    (End::Code(code), reason.to_owned())
+}
+
+#[tokio::test]
+async fn each_end_says_why() {
+    let mut config = Config::default();
+    config.rooms.join_timeout = Span(Duration::from_millis(50));
+    let server = Server::start_with(config).await;
+    let idle = Client::come(&server, "idle", "p").await;
+    assert_eq!(idle.end_with_reason().await, told(4_000, "it did not join in time"));
+    let (_stays, _) = Client::join(&server, "r", "host", false).await;
+    let (first, _) = Client::join(&server, "r", "ann", false).await;
+    let (second, _) = Client::join(&server, "r", "ann", false).await;
+    assert_eq!(first.end_with_reason().await, told(4_000, "its client came again"));
+    assert_eq!(server.admin("DELETE", "/v1/rooms/r/peers/ann", "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(second.end_with_reason().await, told(4_000, "removed by an operator"));
+    let (cid, _) = Client::join(&server, "r", "cid", false).await;
+    assert_eq!(server.send("DELETE", "/rooms/r", "", "").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(cid.end_with_reason().await, told(4_000, "its room was closed"));
+    // What is no WebSocket (RFC 6455): not masked, no text, too long.
+    for (bytes, wanted) in [
+        (&b"\x81\x02{}"[..], told(1_002, "its client breaks the WebSocket's protocol")),
+        (b"\x81\x82\0\0\0\0\xff\xff", told(1_007, "its client sends text that is not UTF-8")),
+        (b"\x81\xff\0\0\0\0\x04\0\0\0\0\0\0\0", told(1_009, "its client sends a message that is too long")),
+    ] {
+        let (mut wrong, _) = Client::join(&server, "r", "wrong", false).await;
+        wrong.socket.get_mut().write_all(bytes).await.expect("writes");
+        assert_eq!(wrong.end_with_reason().await, wanted);
+    }
+}
+
+#[tokio::test]
+async fn who_is_closed_as_the_server_ends_is_told_to_come_again() {
+    let (server, app) = Server::over_app((0..2).map(fake_worker::spawn).collect(), Config::default()).await;
+    let (ann, _) = Client::join(&server, "r", "ann", false).await;
+    app.rooms().close_all().await;
+    assert_eq!(ann.end_with_reason().await, told(1_012, "the server restarts"));
+}
+
+#[tokio::test]
+async fn who_is_behind_hears_that_it_is_once_it_reads_again() {
+    let server = Server::start().await;
+    let mut behind = Client::come(&server, "r", "behind").await;
+    let message = json!({ "request": true, "id": 1, "method": "getRouterRtpCapabilities" }).to_string();
+    // The connection is closed while it does not read: a write fails, or nothing is taken of it any longer.
+    while !server.room("r").await.is_null() {
+        let written = timeout(Duration::from_millis(20), behind.socket.send(Message::text(message.clone()))).await;
+        if matches!(written, Ok(Err(_))) {
+            break;
+        }
+    }
+    assert_eq!(behind.end_with_reason().await, told(1_008, "its client does not take what it is told"));
+}
+
 #[tokio::test]
 async fn a_client_that_reads_nothing_is_closed() {
     let server = Server::start().await;

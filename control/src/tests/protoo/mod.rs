@@ -29,6 +29,8 @@ pub(crate) struct Client {
     /// What has come and was not asked for yet.
     waiting: VecDeque<Value>,
     pub(super) is_legacy: bool,
+    /// Why the server has closed the connection, if it has said so.
+    reason: String,
 }
 
 /// How a connection ended: the code, if the server gave one.
@@ -49,7 +51,7 @@ pub(crate) async fn knock(server: &Server, path: &str, headers: &[(&str, &str)])
     match client_async(request, stream).await {
         Ok((socket, answer)) => {
             assert_eq!(answer.headers()["sec-websocket-protocol"], "protoo");
-            Ok(Client { socket, next_id: 0, waiting: VecDeque::new(), is_legacy: false })
+            Ok(Client { socket, next_id: 0, waiting: VecDeque::new(), is_legacy: false, reason: String::new() })
         }
         Err(tungstenite::Error::Http(answer)) => {
             let text = answer.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
@@ -101,9 +103,11 @@ impl Client {
         loop {
             match timeout(PATIENCE, self.socket.next()).await.expect("something comes") {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
-                Some(Ok(Message::Close(frame))) => {
-                    return Err(frame.map_or(End::Dropped, |frame| End::Code(frame.code.into())));
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    self.reason = frame.reason.to_string();
+                    return Err(End::Code(frame.code.into()));
                 }
+                Some(Ok(Message::Close(None))) => return Err(End::Dropped),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Err(End::Dropped),
             }
@@ -191,10 +195,15 @@ impl Client {
     }
 
     /// How the connection ends.
-    pub(crate) async fn end(mut self) -> End {
+    pub(crate) async fn end(self) -> End {
+        self.end_with_reason().await.0
+    }
+
+    /// The same, with the reason that the server gave.
+    pub(crate) async fn end_with_reason(mut self) -> (End, String) {
         loop {
             if let Err(end) = self.next().await {
-                return end;
+                return (end, self.reason);
             }
         }
     }
