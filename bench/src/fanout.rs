@@ -27,7 +27,7 @@ pub struct FanoutArgs {
     #[arg(long)]
     no_floor: bool,
     /// Instead: measure so many times in turn a worker that keeps what outlives it, and one that keeps nothing
-    #[arg(long, value_name = "TIMES", conflicts_with = "plot")]
+    #[arg(long, value_name = "TIMES", conflicts_with_all = ["plot", "target"])]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
     keep: Option<u16>,
     #[command(flatten)]

@@ -88,6 +88,17 @@ impl Setting {
         self.gro
     }
 
+    /// For what measures workers that it starts itself.
+    ///
+    /// # Errors
+    /// A server is named.
+    pub fn refuse_target(&self) -> anyhow::Result<()> {
+        let why =
+            "--target: this measures workers that it starts itself, in ways in which no server runs them: leave it out";
+        anyhow::ensure!(!self.named.is_given(), why);
+        Ok(())
+    }
+
     /// Starts a server of our own, unless another one is to be measured. Call this before the thread is pinned.
     ///
     /// # Errors

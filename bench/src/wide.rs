@@ -92,6 +92,7 @@ struct Figures {
 /// # Errors
 /// Something could not be measured, or a subscriber got what it should not have.
 pub fn run(args: &WideArgs) -> anyhow::Result<()> {
+    args.setting.refuse_target()?;
     let stream = Stream { pps: args.pps, profile: args.profile, payload: args.payload };
     let load = args.setting.load(Shape::Broadcast, (args.publishers, args.subscribers as usize), &stream);
     let cores = args.cores()?;

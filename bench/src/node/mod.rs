@@ -102,6 +102,7 @@ type Measured = (MediasoupFigures, Histogram<u64>);
 /// # Errors
 /// Something could not be measured, or a subscriber got what it should not have.
 pub fn run(args: &MediasoupArgs) -> anyhow::Result<()> {
+    args.setting.refuse_target()?;
     let load = args.load();
     let own = match &args.worker {
         Some(path) => path.clone(),
