@@ -65,8 +65,8 @@ fn json(args: &[&str]) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// Panics unless each packet that was expected has arrived or is told to be lost, and nearly all have arrived: what waits
-/// for too long on a busy machine is given up.
+/// Panics unless each packet that was expected has arrived or is told to be lost, and nearly all have arrived: what
+/// waits for too long on a busy machine is given up.
 fn nearly_all_arrive(figures: &Value) {
     let number = |name: &str| figures[name].as_u64().unwrap_or_else(|| panic!("{name} of {figures}"));
     assert!(number("expected") > 0 && number("received") + number("lost") == number("expected"), "{figures}");

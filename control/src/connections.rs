@@ -297,7 +297,7 @@ impl Connection {
     }
 }
 
-/// Of the connections whose client is to do something.
+/// The end of a connection whose client is to do something, if there are too many.
 fn too_long() -> io::Error {
     io::Error::other("too many wait for their client, and it has waited longest")
 }

@@ -43,7 +43,7 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Of a connection that waits from now on.
+    /// A connection waits from now on.
     pub(super) fn new(all: Arc<Patience>) -> Arc<Self> {
         let turn = Arc::new(Self { all, number: Mutex::default(), over: Arc::default() });
         turn.waits();
@@ -105,7 +105,7 @@ mod tests {
         });
         first.waits();
         second.waits();
-        // Anew: it waits for something else.
+        // Once more: it waits for something else.
         first.waits();
         let third = Turn::new(Arc::clone(&all));
         assert_eq!([&works, &first, &second, &third].map(|turn| is_over(turn)), [false, false, true, false]);

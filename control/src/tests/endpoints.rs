@@ -355,7 +355,7 @@ async fn wrong_bodies_are_answered_alike_at_every_door() {
         ("PUT", "/v1/rooms/r/peers/p/muted".to_owned()),
         ("PUT", "/v1/log".to_owned()),
     ];
-    // Of a length, how much comes of it.
+    // Which length is announced, and what comes.
     for (length, body, status) in [(9, &b"{"[..], 408), (1 << 20, &[b' '; 200_000], 413), (2, b"\xff\xfe", 400)] {
         let ask = async |(method, path): &(&str, String)| {
             let address = if path.starts_with("/v1/") { server.admin } else { server.address };

@@ -3,8 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use corecast_bench::webrtc::{Event, Joining, Session, join};
@@ -22,7 +22,10 @@ const GROWTH_BYTES: u64 = 64 << 20;
 /// Files that these tests open at once, and some more.
 const FILES: u32 = 6_000;
 const SLOW: usize = 2_000;
-/// What a connection may make it grow by that has not asked for anything: of ten thousand, [`GROWTH_BYTES`] are for all.
+const BODIES: usize = 3_000;
+/// Two crowds at a time would have more files than that.
+static ALONE: Mutex<()> = Mutex::new(());
+/// What a connection may make it grow by that has not asked for anything: [`GROWTH_BYTES`] are for ten thousand.
 const CONNECTION_BYTES: u64 = GROWTH_BYTES / 10_000;
 
 /// One of a few addresses of this machine, for the client of this number.
@@ -94,6 +97,7 @@ async fn talk(publisher: &mut Session, viewer: &mut Session, packets: u16) -> us
 
 #[test]
 fn two_thousand_slow_connections_keep_nobody_out_and_are_closed() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     limit_files(std::process::id(), FILES);
     let server = Server::start(&["--workers", "1"]);
     let (pid, to) = (server.pid(), server.address);
@@ -159,6 +163,7 @@ fn grows_by(server: &Server, slow: usize, says: &str) -> u64 {
 
 #[test]
 fn who_connects_and_asks_for_nothing_takes_next_to_no_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     limit_files(std::process::id(), FILES);
     for (flags, says) in [
         (&["--workers", "1"][..], ""),
@@ -176,11 +181,12 @@ fn who_connects_and_asks_for_nothing_takes_next_to_no_memory() {
 /// A request that is begun holds what HTTP needs for it. Of too many the oldest are given up.
 #[test]
 fn thousands_whose_bodies_do_not_come_take_no_more_than_some_hundred() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     limit_files(std::process::id(), FILES);
     let server = Server::start(&["--workers", "1", "--limits-sessions-per-second", "1000"]);
     let says = "POST /whip/r HTTP/1.1\r\nHost: x\r\nContent-Type: application/sdp\r\nContent-Length: 4000\r\n\r\nv=0";
-    let grown = grows_by(&server, 2 * SLOW, says);
-    println!("{grown} bytes more for {} whose bodies do not come", 2 * SLOW);
+    let grown = grows_by(&server, BODIES, says);
+    println!("{grown} bytes more for {BODIES} whose bodies do not come");
     assert!(grown < GROWTH_BYTES, "{grown} bytes more");
 }
 
