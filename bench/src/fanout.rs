@@ -27,7 +27,7 @@ pub struct FanoutArgs {
     #[arg(long)]
     no_floor: bool,
     /// Instead: measure so many times in turn a worker that keeps what outlives it, and one that keeps nothing
-    #[arg(long, value_name = "TIMES", conflicts_with_all = ["plot", "target"])]
+    #[arg(long, value_name = "TIMES", conflicts_with = "plot")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
     keep: Option<u16>,
     #[command(flatten)]
@@ -41,6 +41,7 @@ pub struct FanoutArgs {
 pub fn run(args: &FanoutArgs) -> anyhow::Result<()> {
     let load = args.load();
     if let Some(pairs) = args.keep {
+        args.setting.refuse_target()?;
         return keeping::measure(&args.setting, load, pairs)?.print(args.setting.json);
     }
     let outcome = args.setting.measure(load, !args.no_floor)?;
