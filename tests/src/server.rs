@@ -238,7 +238,7 @@ impl Server {
         wait_for("the end of the supervisor", || supervisor.try_wait().expect("ours")).code()
     }
 
-    /// UDP ports of its range that somebody has bound.
+    /// UDP ports of its range that somebody has bound, in order.
     ///
     /// # Panics
     /// If the system does not say.
@@ -249,7 +249,11 @@ impl Server {
             let (_, port) = line.split_whitespace().nth(1)?.rsplit_once(':')?;
             u16::from_str_radix(port, 16).ok()
         };
-        table.lines().skip(1).filter_map(local).filter(|port| (self.ports.0..=self.ports.1).contains(port)).collect()
+        let ports = table.lines().skip(1).filter_map(local);
+        let mut ports: Vec<_> = ports.filter(|port| (self.ports.0..=self.ports.1).contains(port)).collect();
+        // The kernel tells them by hash.
+        ports.sort_unstable();
+        ports
     }
 }
 
