@@ -266,12 +266,17 @@ impl Connection {
             let request = request.map(|body| Body::new(Coming::new(body, &waits)));
             let (answer, until, waits) = (routes.clone().call(request), until.clone(), Arc::clone(&waits));
             async move {
-                let answer = answer.await;
-                if answer.as_ref().is_ok_and(is_taken_once) {
-                    until.send_replace(Some(Instant::now() + limit));
-                    waits.waits();
-                } else {
-                    waits.works();
+                let mut answer = answer.await;
+                match &mut answer {
+                    Ok(answer) if is_taken_once(answer) => {
+                        if waits.are_many() {
+                            // What fits into the kernel's buffer is taken from there, at any speed.
+                            answer.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+                        }
+                        until.send_replace(Some(Instant::now() + limit));
+                        waits.waits();
+                    }
+                    _ => waits.works(),
                 }
                 answer
             }
@@ -494,6 +499,34 @@ mod tests {
         }
         stop.send_replace(true);
         serving.await.expect("ends");
+    }
+
+    /// Who takes an answer slowly is not the one that has waited longest then: the kernel has all of it.
+    #[tokio::test]
+    async fn where_many_wait_connections_end_with_their_answer() {
+        let bounds = Bounds { connections: 2_000, of_one: 2_000, head: Duration::from_secs(60), ..BOUNDS };
+        let long = "a".repeat(50_000);
+        let routes = Router::new().route("/", get(async move || long));
+        let (address, _stop, _serving) = start(bounds, routes).await;
+        let mut held = Vec::new();
+        for at in 0..=WAITING {
+            let mut stream = TcpStream::connect(address).await.expect("connects");
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("writes");
+            let mut head = [0; 200];
+            stream.read_exact(&mut head).await.expect("answers");
+            let ends = String::from_utf8_lossy(&head).to_lowercase().contains("connection: close");
+            // Where it ends it is not among those that wait.
+            assert_eq!(ends, at >= WAITING / 2 + 1, "{at}");
+            held.push(stream);
+        }
+        // All others have waited for less.
+        let mut first = held.swap_remove(0);
+        let mut rest = vec![0; 50_000 - 200];
+        first.read_exact(&mut rest).await.expect("the rest of its answer");
+        first.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it goes on");
+        first.read_exact(&mut rest).await.expect("and is answered");
+        let mut last = held.pop().expect("there are many");
+        assert!(last.read_to_end(&mut Vec::new()).await.expect("all of its answer") > 50_000 - 200);
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //! an answer to be taken, for the next request.
 //!
 //! Owns the bound on how many those may be. Beyond it the one that has waited longest ends: who is honest does not wait
-//! for long.
+//! for long. Beyond half of it connections end with their answers, so that none waits for its next request.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,6 +67,11 @@ impl Turn {
         {
             longest.notify_one();
         }
+    }
+
+    /// Whether half as many wait as may.
+    pub(super) fn are_many(&self) -> bool {
+        self.all.table().waiting.len() > self.all.most / 2
     }
 
     /// The client is not waited for.
