@@ -201,6 +201,6 @@ mod tests {
             assert!(targets.iter().skip(count.into()).all(Option::is_none), "{bytes:?}");
             assert!(targets.iter().flatten().all(|target| target.pixels.is_none_or(|pixels| pixels <= 1 << 32)));
         }
-        assert!(read > 1_000, "{read} of them are lawful");
+        assert!(read > 500, "{read} of them are lawful");
     }
 }

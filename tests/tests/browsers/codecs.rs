@@ -57,7 +57,8 @@ pub(crate) fn h264(stage: &Stage) {
             let seen = viewer.look()?;
             let tile = seen["tiles"].as_array().and_then(|tiles| tiles.first().cloned()).unwrap_or_default();
             let is_it = tile["peer"] == json!(peer) && tile["camera"] == camera && tile["sound"] == "on";
-            if is_it {
+            // While it connects, it says that.
+            if is_it && tile["state"] == "connected" {
                 Ok(tile["note"].as_str().unwrap_or_default().to_owned())
             } else {
                 Err(seen["tiles"].to_string())
