@@ -6,6 +6,7 @@
 
 mod first;
 mod patience;
+mod warning;
 
 use std::future::pending;
 use std::io;
@@ -33,14 +34,13 @@ use tower::Service;
 
 use self::first::First;
 use self::patience::{Patience, Turn};
+pub(crate) use self::warning::Warning;
 use crate::config::Limits;
 use crate::settings::Isolation;
 use crate::shares::{Share, Shares, TooMany};
 
 /// After an error of the listener itself, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Between two warnings of the same kind.
-const QUIET: Duration = Duration::from_secs(10);
 /// A peer that acknowledges nothing for this long, or takes nothing, has gone.
 const SILENCE_MS: u32 = 30_000;
 /// Bytes of a connection's buffer in the kernel, which doubles it: what one who reads slowly may hold.
@@ -114,25 +114,6 @@ fn raise_file_limit() -> u64 {
     if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft }
 }
 
-/// A warning that may be due very often.
-#[derive(Debug, Default)]
-pub(crate) struct Warning {
-    last: Option<Instant>,
-    since: u32,
-}
-
-impl Warning {
-    /// How many there were since the last that was told, if one may be told now.
-    pub(crate) fn due(&mut self, now: Instant) -> Option<u32> {
-        self.since = self.since.saturating_add(1);
-        if self.last.is_some_and(|last| now.duration_since(last) < QUIET) {
-            return None;
-        }
-        self.last = Some(now);
-        Some(std::mem::take(&mut self.since))
-    }
-}
-
 /// Serves until told to stop, each connection by the certificate that there is when it comes. Then lets requests end
 /// that are under way.
 pub(crate) async fn serve(
@@ -149,6 +130,8 @@ pub(crate) async fn serve(
     let places = Arc::new(Semaphore::new(bounds.connections));
     let shares = Shares::new(bounds.connections, bounds.of_one);
     let patience = Patience::new(WAITING);
+    // A quarter is always left for those who say something.
+    let silence = Patience::new(bounds.connections - bounds.connections / 4);
     let stopping = stop.clone();
     let (mut failed, mut greedy) = (Warning::default(), Warning::default());
     let accept = async {
@@ -177,8 +160,8 @@ pub(crate) async fn serve(
                 }
             };
             let place = Place { _held: Arc::new((share, place)) };
-            let patience = Arc::clone(&patience);
-            let connection = Connection { remote, bounds, stop: stopping.clone(), place, patience };
+            let (patience, silence) = (Arc::clone(&patience), Arc::clone(&silence));
+            let connection = Connection { remote, bounds, stop: stopping.clone(), place, patience, silence };
             let (tls, routes) = (tls.borrow().clone(), routes.clone());
             tokio::spawn(async move {
                 if let Err(error) = connection.run(stream, tls, routes).await {
@@ -211,17 +194,23 @@ struct Connection {
     bounds: Bounds,
     stop: watch::Receiver<bool>,
     place: Place,
+    /// Those that have asked for something, and wait for their client.
     patience: Arc<Patience>,
+    /// Those that have not.
+    silence: Arc<Patience>,
 }
 
 impl Connection {
     /// Small until the client has said something: there may be thousands that say nothing.
     async fn run(mut self, stream: TcpStream, tls: Option<TlsAcceptor>, routes: Router) -> io::Result<()> {
+        let turn = Turn::new(Arc::clone(&self.silence));
         let first = timeout(self.bounds.head, first::arrives::<HEAD_BYTES>(&stream, tls.is_some()));
         let first = tokio::select! {
             first = first => first.unwrap_or_else(|late| Err(late.into())),
+            () = turn.over() => Err(too_long()),
             _ = self.stop.wait_for(|stop| *stop) => Err(io::Error::other("the server stops")),
         };
+        drop(turn);
         match first {
             Ok(First { is_tls: true, is_whole: false }) => {
                 first::forget::<HEAD_BYTES>(&stream);
@@ -469,16 +458,6 @@ mod tests {
         assert_eq!((none.connections, none.of_one, none.listeners()), (1, 1, (1, 1)));
     }
 
-    #[test]
-    fn warnings_are_told_once_in_a_while() {
-        let (mut warning, start) = (Warning::default(), Instant::now());
-        assert_eq!(warning.due(start), Some(1));
-        for _ in 0..20 {
-            assert_eq!(warning.due(start + QUIET / 2), None);
-        }
-        assert_eq!(warning.due(start + QUIET), Some(21));
-    }
-
     #[tokio::test]
     async fn a_head_that_never_ends_holds_no_place() {
         let (address, stop, serving) = start(BOUNDS, who()).await;
@@ -499,6 +478,30 @@ mod tests {
         }
         stop.send_replace(true);
         serving.await.expect("ends");
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_keeps_nobody_out() {
+        let bounds = Bounds { connections: 8, of_one: 8, head: Duration::from_secs(600), ..BOUNDS };
+        let (address, _stop, _serving) = start(bounds, who()).await;
+        let mut silent = Vec::new();
+        for at in 0..20 {
+            let mut stream = TcpStream::connect(address).await.expect("connects");
+            // Some begin a head.
+            stream.write_all(if at % 2 == 0 { b"" } else { b"GET / HT" }).await.expect("writes");
+            silent.push(stream);
+        }
+        let mut honest = TcpStream::connect(address).await.expect("connects");
+        honest.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("writes");
+        let mut answer = String::new();
+        let answered = timeout(Duration::from_secs(60), honest.read_to_string(&mut answer)).await;
+        assert!(answered.is_ok() && answer.starts_with("HTTP/1.1 200"), "{answer}");
+        // The last of them are still there.
+        let last = silent.last_mut().expect("there are twenty");
+        last.write_all(b"TP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("writes");
+        let mut answer = String::new();
+        last.read_to_string(&mut answer).await.expect("answers");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
     /// Who takes an answer slowly is not the one that has waited longest then: the kernel has all of it.

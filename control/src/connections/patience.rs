@@ -1,5 +1,6 @@
-//! Connections that hold what HTTP and TLS take, and wait for their client: for the rest of a handshake or a body, for
-//! an answer to be taken, for the next request.
+//! Connections that wait for their client. There are two kinds: those that hold what HTTP and TLS take, and wait for
+//! the rest of a handshake or a body, for an answer to be taken, or for the next request; and those that hold a socket
+//! alone, and wait for the first.
 //!
 //! Owns the bound on how many those may be. Beyond it the one that has waited longest ends: who is honest does not wait
 //! for long. Beyond half of it connections end with their answers, so that none waits for its next request.
