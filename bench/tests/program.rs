@@ -65,14 +65,6 @@ fn json(args: &[&str]) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// Panics unless each packet that was expected has arrived or is told to be lost, and nearly all have arrived: what
-/// waits for too long on a busy machine is given up.
-fn nearly_all_arrive(figures: &Value) {
-    let number = |name: &str| figures[name].as_u64().unwrap_or_else(|| panic!("{name} of {figures}"));
-    assert!(number("expected") > 0 && number("received") + number("lost") == number("expected"), "{figures}");
-    assert!(number("lost") * 5 <= number("expected"), "{figures}");
-}
-
 fn fanout(args: &[&str]) -> Value {
     let small = ["fanout", "--json", "--subscribers", "12", "--warm-up", "0.3", "--seconds", "0.5", "--retries", "0"];
     json(&[&small, args].concat())
@@ -88,8 +80,10 @@ fn every_crypto_forwards_everything_and_the_figures_are_those_named() {
         expected.sort_unstable();
         assert_eq!(names, expected);
         assert_eq!(figures["crypto"], crypto);
-        nearly_all_arrive(&figures);
-        assert_eq!(figures["expected"], figures["sent"].as_u64().expect("a number") * 12);
+        assert_eq!((&figures["lost"], &figures["lost_server"]), (&0.into(), &0.into()), "{figures}");
+        let sent = figures["sent"].as_u64().expect("a number");
+        assert!(sent > 200, "two publishers, 300 packets a second each, half a second: {figures}");
+        assert_eq!(figures["received"], sent * 12);
         assert!(figures["cpu_ns_per_packet"].as_f64().expect("measured") > 0.0);
         assert!(figures["floor_ns_per_packet"].as_f64().expect("measured") > 0.0);
     }
@@ -103,10 +97,8 @@ fn in_a_meeting_everybody_gets_what_the_others_send() {
         assert!(FIELDS.iter().all(|name| figures.get(name).is_some()), "{figures}");
         let sent = figures["sent"].as_u64().expect("a number");
         let due = 4 * (50 + pictures_pps);
-        // No less than this on a machine that has nothing else to do.
-        assert!(sent <= due * 11 / 10, "{figures}");
-        nearly_all_arrive(&figures);
-        assert_eq!(figures["expected"], sent * 3, "{figures}");
+        assert!(due * 9 / 10 <= sent && sent <= due * 11 / 10, "{figures}");
+        assert_eq!((&figures["received"], &figures["expected"]), (&(sent * 3).into(), &(sent * 3).into()));
         assert!(figures["sound_p50_us"].as_f64().expect("measured") > 0.0);
         assert_eq!(figures["pictures_p50_us"].is_null(), pictures_pps == 0, "{figures}");
     }
@@ -148,8 +140,8 @@ fn corecast_is_measured_as_mediasoups_worker() {
         for crypto in ["none", "gcm128"] {
             let figures = json(&[&small[..], shape, &["--seconds", "0.5", "--crypto", crypto]].concat());
             let sent = figures["sent"].as_u64().expect("a number");
-            nearly_all_arrive(&figures);
-            assert_eq!(figures["expected"], sent * receivers, "{figures}");
+            assert!(sent > 100, "{figures}");
+            assert_eq!((&figures["received"], &figures["lost"]), (&(sent * receivers).into(), &0.into()), "{figures}");
             for name in ["cpu_ns_per_packet", "create_p50_us", "connect_p99_us", "consume_p50_us"] {
                 assert!(figures[name].as_f64().expect(name) > 0.0, "{figures}");
             }
@@ -209,7 +201,7 @@ fn profiles_payloads_and_drivers_can_be_chosen() {
     let without_floor = ["--no-floor", "--io", "syscalls", "--coalesce", "off"];
     for (profile, payload) in [("pacer", "mix"), ("frame", "mix"), ("single", "120")] {
         let figures = fanout(&[&without_floor[..], &["--profile", profile, "--payload", payload]].concat());
-        nearly_all_arrive(&figures);
+        assert_eq!(figures["lost"], 0, "{figures}");
         assert_eq!(figures["io"], "syscalls");
         assert!(figures["ratio_to_floor"].is_null() && figures["floor_p99_us"].is_null());
     }
@@ -305,8 +297,8 @@ fn endpoints_join_a_real_server_and_get_everything() {
         }
         assert!(joins["memory_bytes"].as_u64().is_some(), "the server is on this machine: {figures}");
         let sent = figures["sent"].as_u64().expect("a number");
-        nearly_all_arrive(&figures);
-        assert_eq!((&figures["expected"], &figures["lost_sessions"]), (&(sent * 3).into(), &0.into()), "{figures}");
+        assert!(sent > 20 && figures["received"] == sent * 3, "{figures}");
+        assert_eq!((&figures["lost"], &figures["lost_sessions"]), (&0.into(), &0.into()), "{figures}");
         assert_eq!(figures["crypto"], suite);
         assert!(figures["handshakes"].is_null() && figures["flood"].is_null());
     }
@@ -333,7 +325,7 @@ fn endpoints_that_join_beside_the_media_leave_again() {
     let figures = webrtc(&["--handshakes", "5"]);
     let handshakes = &figures["handshakes"];
     assert_eq!((&handshakes["joins"]["joined"], &handshakes["joins"]["failed"]), (&5.into(), &0.into()), "{figures}");
-    nearly_all_arrive(&figures);
+    assert_eq!((&figures["lost"], &handshakes["lost_server_with"]), (&0.into(), &0.into()), "{figures}");
     assert_eq!(figures["lost_sessions"], 0, "{figures}");
 }
 
@@ -342,9 +334,9 @@ fn a_flood_gets_no_answer_and_media_goes_on() {
     for kind in ["stun", "dtls", "srtp"] {
         let figures = webrtc(&["--flood", kind, "--flood-pps", "2000"]);
         let flood = &figures["flood"];
-        assert!(flood["sent"].as_u64().expect("a number") > 0, "{figures}");
+        assert!(flood["sent"].as_u64().expect("a number") > 500, "{figures}");
         assert_eq!(flood["replies"], 0, "{figures}");
-        nearly_all_arrive(&figures);
+        assert_eq!((&figures["lost"], &flood["lost_server_with"]), (&0.into(), &0.into()), "{figures}");
         assert!(!flood["discards"].as_object().expect("by name").is_empty(), "{figures}");
     }
 }
@@ -432,14 +424,13 @@ fn a_server_with_https_is_measured_once_its_certificate_is_trusted() {
     let problem = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && problem.contains("--insecure") && problem.contains("--ca"), "{problem}");
     let figures = json(&[&webrtc[..], &few, &target, &short, &["--insecure"]].concat());
-    assert_eq!(figures["joins"]["joined"], 2, "{figures}");
-    nearly_all_arrive(&figures);
+    assert_eq!((&figures["joins"]["joined"], &figures["lost"]), (&2.into(), &0.into()), "{figures}");
     let trusted = [&target[..], &["--ca", https.certificate.to_str().expect("UTF-8")]].concat();
     let figures = json(&[&["fanout", "--no-floor"], &few[..], &trusted, &short].concat());
-    nearly_all_arrive(&figures);
+    assert!(figures["sent"].as_u64() > Some(50) && figures["lost"] == 0, "{figures}");
     // By WebSocket.
     let figures = json(&[&["room", "--alone", "--audio-only", "--peers", "2"], &trusted[..], &short].concat());
-    nearly_all_arrive(&figures);
+    assert!(figures["sent"].as_u64() > Some(20) && figures["lost"] == 0, "{figures}");
 }
 
 /// What this machine can do is not looked for: the load is light, whatever it is called.

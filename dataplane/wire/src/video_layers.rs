@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn whatever_comes_is_read_within_its_bounds() {
         let (mut state, mut read) = (1, 0);
-        for round in 0..200_000_u64 {
+        for round in 0..300_000_u64 {
             let len = random(&mut state) % if round.is_multiple_of(2) { 12 } else { 256 };
             let bytes: Vec<_> = (0..len).map(|_| random(&mut state).to_le_bytes()[0]).collect();
             let Some(VideoLayers { own, count, targets }) = VideoLayers::parse(&bytes) else { continue };
@@ -201,6 +201,6 @@ mod tests {
             assert!(targets.iter().skip(count.into()).all(Option::is_none), "{bytes:?}");
             assert!(targets.iter().flatten().all(|target| target.pixels.is_none_or(|pixels| pixels <= 1 << 32)));
         }
-        assert!(read > 500, "{read} of them are lawful");
+        assert!(read > 1_000, "{read} of them are lawful");
     }
 }
