@@ -287,7 +287,9 @@
     const session = sessionOf(name);
     const pc = session.pc = new RTCPeerConnection(config ?? {});
     openChannel(name, label, label);
-    if (publishes) {
+    if (config?.sendsNothing) {
+      ['audio', 'video'].forEach((kind) => pc.addTransceiver(kind, { direction: 'sendonly' }));
+    } else if (publishes) {
       const media = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 320, height: 180 } });
       media.getTracks().forEach((track) => {
         const transceiver = pc.addTransceiver(track, { direction: 'sendonly', streams: [media] });

@@ -144,11 +144,13 @@ fn of_many(driver: &Driver, server: &Server, (ann, ben): (&Visitor<'_>, &Visitor
     for number in 1..=5 {
         let name = format!("Person {number}");
         let url = format!("/whip/states?peer=p{number}&name=Person%20{number}");
-        let asked = json!([name, url, true, "chat", {}]);
+        // The last one's picture never comes: its tile waits.
+        let asked = json!([name, url, true, "chat", {"sendsNothing": number == 5}]);
         plain.call("startSession", &asked).unwrap_or_else(|why| panic!("{name}: {why}"));
     }
     // A machine that is busy may carry none of their pictures.
     tiles(ann, 7, &[("state", "connected")]);
+    tiles(ann, 1, &[("peer", "p5"), ("camera", "loading")]);
     findings.look(&ann.page, "many");
     press(&ann.page, "view-button");
     findings.look(&ann.page, "speaker");
