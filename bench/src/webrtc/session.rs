@@ -177,6 +177,12 @@ impl Session {
         Ok(self.wire.send(&self.checks.request()?)?)
     }
 
+    /// Checks of ours that the server has answered, since the session began or ICE was restarted.
+    #[must_use]
+    pub const fn checks_answered(&self) -> u64 {
+        self.checks.answered
+    }
+
     /// Seals an RTP packet.
     ///
     /// # Errors

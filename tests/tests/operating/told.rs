@@ -59,6 +59,39 @@ fn each_session_is_one_line_at_its_beginning_and_one_at_its_end_with_the_ids_of_
     });
 }
 
+/// How many of ten checks are answered.
+async fn answered(session: &mut Session) -> u64 {
+    let before = session.checks_answered();
+    for _ in 0..10 {
+        session.check().expect("sends");
+        let _ = session.recv(Duration::from_millis(50)).await.expect("its socket works");
+    }
+    session.checks_answered() - before
+}
+
+/// Chromium believes in a session for as long as its checks are answered, whatever DTLS has said.
+#[test]
+fn checks_are_not_answered_once_a_session_has_ended() {
+    let server = Server::start(&["--workers", "1"]);
+    run(async {
+        let mut leaves = joined(&server, "whip/r?peer=leaves", true).await;
+        let mut deleted = joined(&server, "whip/r?peer=deleted", true).await;
+        let mut removed = joined(&server, "whip/closed?peer=removed", true).await;
+        for session in [&mut leaves, &mut deleted, &mut removed] {
+            assert!(answered(session).await >= 9, "{}", session.url());
+        }
+        leaves.close_dtls().await;
+        let address = format!("http://{}", server.address);
+        let path = deleted.url().strip_prefix(&address).expect("of this server").to_owned();
+        assert_eq!(server.ask("DELETE", &path, "").expect("answers").0, 200);
+        assert_eq!(server.ask("DELETE", "/rooms/closed", "").expect("answers").0, 204);
+        wait_for("the ends", || (server.lines(&["session ends"]).len() == 3).then_some(()));
+        for session in [&mut leaves, &mut deleted, &mut removed] {
+            assert_eq!(answered(session).await, 0, "{}", session.url());
+        }
+    });
+}
+
 #[test]
 fn the_log_is_json_if_that_is_wanted_and_says_more_when_it_is_told_to() {
     let server = Server::start(&["--workers", "1", "--log-format", "json"]);
