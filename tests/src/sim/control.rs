@@ -17,6 +17,8 @@ use super::world::{Act, State, World};
 const SILENCE_NS: u64 = 1_200 * MS;
 /// The same where layers within one encoding are withheld.
 const LAYER_SILENCE_NS: u64 = 2_500 * MS;
+/// After this time on good links nothing is suspended any more that they carry.
+const RECOVERY_NS: u64 = 4_500 * MS;
 /// What probes must be able to leave at to show that there is room for one more picture beside others.
 const LEAST_PROBE_BPS: u64 = 2_000_000;
 /// SSRC of the server's own RTCP.
@@ -488,7 +490,9 @@ impl<M: Machine> World<M> {
         let late = self.consumers.iter().find(|one| {
             let is_wanted = !one.closed && !one.paused && self.sources[one.source].is_live();
             let is_probed = self.plan.probe_bps() >= LEAST_PROBE_BPS || !self.has_pictures(one.peer);
-            let is_found_out = is_wanted && is_probed && one.takes_padding() && self.is_reachable(one.peer);
+            let in_place_ns = self.reachable_since_ns(one.peer).map(|since| since.max(self.plan.heal_ns));
+            let is_soon = in_place_ns.is_none_or(|since| self.now_ns < since + RECOVERY_NS);
+            let is_found_out = is_wanted && is_probed && one.takes_padding() && !is_soon;
             is_found_out && one.suspended_ns.is_some_and(|since| since <= self.plan.heal_ns + 500 * MS)
         });
         let Some(Consumer { number, peer, source, .. }) = late else { return Ok(()) };

@@ -96,6 +96,11 @@ impl Wish {
         let next = self.step.map_or(0, |step| step + 1);
         (next < self.count).then_some(next)
     }
+
+    /// What its next step costs more.
+    fn more(&self) -> u64 {
+        self.cost_of(self.next()).saturating_sub(self.cost())
+    }
 }
 
 /// What is known of the path.
@@ -109,8 +114,8 @@ pub(crate) struct Path {
     pub(crate) queue: Duration,
     /// The receiver has said something of it. Before that nothing is suspended.
     pub(crate) is_heard: bool,
-    /// A probe has shown that it carries so much.
-    pub(crate) is_proven: bool,
+    /// A probe has shown that it carries so much, in bits per second.
+    pub(crate) proven_bps: u64,
     /// It can be probed. If not, then nothing is learned of it while nothing is sent.
     pub(crate) can_probe: bool,
 }
@@ -195,7 +200,9 @@ impl Allocation {
             return;
         };
         let since = *self.room_since.get_or_insert(now);
-        let is_room_sure = path.is_proven || now.since(since) >= ROOM_TIME;
+        let proven = budget.min(path.proven_bps * 100 / MARGIN_PERCENT);
+        let is_proven = wishes.get(at).is_some_and(|wish| wish.more() <= proven.saturating_sub(spent));
+        let is_room_sure = is_proven || now.since(since) >= ROOM_TIME;
         let is_suspended = wishes.get(at).is_some_and(|wish| wish.step.is_none());
         let calm_until = if is_suspended { self.suspended_until } else { self.calm_until };
         if !is_room_sure || now < calm_until {
@@ -208,7 +215,7 @@ impl Allocation {
         while let Some(wish) = next.and_then(|at| wishes.get_mut(at)) {
             wish.step = wish.next();
             let spent: u64 = wishes.iter().map(Wish::cost).sum::<u64>() + path.sound_bps;
-            next = next_up(budget.saturating_sub(spent), wishes).filter(|_| path.is_proven && now >= self.calm_until);
+            next = next_up(proven.saturating_sub(spent), wishes).filter(|_| now >= self.calm_until);
         }
         (self.room_since, self.rose_at) = (None, Some(now));
         (self.calm_until, self.suspended_until) = (self.calm_until.max(now + CALM), now + CALM);
@@ -238,7 +245,7 @@ fn fill(mut left: u64, wishes: &mut [Wish], highest: &[Option<u8>]) {
             return;
         };
         let Some(wish) = wishes.get_mut(at) else { return };
-        let more = wish.cost_of(Some(next)) - wish.cost();
+        let more = wish.more();
         if more <= left {
             left -= more;
             wish.step = Some(next);
@@ -252,7 +259,7 @@ fn fill(mut left: u64, wishes: &mut [Wish], highest: &[Option<u8>]) {
 fn next_up(left: u64, wishes: &[Wish]) -> Option<usize> {
     let candidates = wishes.iter().enumerate().filter_map(|(at, wish)| {
         let next = wish.next()?;
-        (wish.cost_of(Some(next)) - wish.cost() <= left).then_some((at, next, wish.priority))
+        (wish.more() <= left).then_some((at, next, wish.priority))
     });
     candidates.min_by_key(|(at, next, priority)| (*next, u8::MAX - priority, *at)).map(|(at, ..)| at)
 }
@@ -277,7 +284,7 @@ mod tests {
             sound_bps: 40_000,
             queue: Duration::ZERO,
             is_heard: true,
-            is_proven: false,
+            proven_bps: 0,
             can_probe: true,
         }
     }
@@ -373,8 +380,19 @@ mod tests {
         run(&mut allocation, &mut wishes, 0, 1_000, path(700));
         wishes.push(wish(1, LAYERS));
         assert_eq!(run(&mut allocation, &mut wishes, 1_000, 1_200, path(700)), [(1_000, vec![Some(1), Some(0)])]);
-        let proven = Path { is_proven: true, ..path(8_000) };
+        let proven = Path { proven_bps: 8_000_000, ..path(8_000) };
         assert_eq!(run(&mut allocation, &mut wishes, 1_200, 1_400, proven), [(1_200, vec![Some(2), Some(2)])]);
+    }
+
+    #[test]
+    fn what_is_estimated_beyond_what_a_probe_has_shown_comes_slowly() {
+        let (mut allocation, mut wishes) = (Allocation::default(), [wish(1, LAYERS), wish(1, LAYERS), wish(1, LAYERS)]);
+        run(&mut allocation, &mut wishes, 0, 1_000, path(100));
+        assert_eq!(steps(&wishes), [None; 3]);
+        let proven = Path { proven_bps: 450_000, ..path(1_000) };
+        let up = run(&mut allocation, &mut wishes, 1_000, 6_000, proven);
+        let two = vec![Some(0), Some(0), None];
+        assert_eq!(up, [(1_000, two), (3_000, vec![Some(0); 3]), (5_000, vec![Some(1), Some(0), Some(0)])]);
     }
 
     /// By wishing more nobody loses what he has, though the estimate is low for a moment.

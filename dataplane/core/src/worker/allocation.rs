@@ -6,7 +6,6 @@ use corecast_wire::{ConsumerId, Decided, Decision, Discard, Event, MediaKind, Tr
 
 use super::Worker;
 use super::refused::Applied;
-use crate::congestion::send::Cause;
 use crate::congestion::{PathView, Wish};
 use crate::consumer::{Allowed, Consumer};
 use crate::io::{Outbox, Timer};
@@ -175,7 +174,7 @@ impl Worker {
         let can_probe = self.carrier_of(key).is_some();
         let Some(sending) = self.transports.get_mut(key).and_then(|transport| transport.sending()) else { return };
         let (queue, is_heard) = (sending.estimator().queueing_delay(), sending.is_heard());
-        let is_proven = sending.estimator().cause() == Cause::Probe;
+        let proven_bps = sending.estimator().proven_bps();
         let available_bps = sending.available_bps(now);
         let mut wishes: Vec<Wish> = steps.iter().map(|steps| steps.wish).collect();
         let demand = |(steps, wish): (&Steps, &Wish)| wish.wanted().max(steps.demand_bps);
@@ -183,7 +182,7 @@ impl Worker {
         sending.set_wanted(sound_bps + wanted_bps, can_probe);
         match available_bps {
             Some(available_bps) => {
-                let path = PathView { available_bps, sound_bps, queue, is_heard, is_proven, can_probe };
+                let path = PathView { available_bps, sound_bps, queue, is_heard, proven_bps, can_probe };
                 sending.allocation_mut().decide(now, path, &mut wishes);
             }
             // Nothing is known of the path.

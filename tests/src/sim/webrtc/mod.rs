@@ -258,8 +258,15 @@ impl<M: Machine> World<M> {
 
     /// A participant is one to count on: there, and where media goes.
     pub(super) fn is_reachable(&self, at: usize) -> bool {
+        self.reachable_since_ns(at).is_some()
+    }
+
+    /// Since when it is.
+    pub(super) fn reachable_since_ns(&self, at: usize) -> Option<u64> {
         let peer = &self.peers[at];
-        peer.state == State::Joined && peer.web.as_ref().is_none_or(|web| !web.gone && web.settled_ns.is_some())
+        let is_there = peer.state == State::Joined && peer.web.as_ref().is_none_or(|web| !web.gone);
+        let since_ns = peer.web.as_ref().map_or(Some(0), |web| web.settled_ns);
+        since_ns.filter(|_| is_there)
     }
 
     /// The links have been good for a while: where participants are is selected; video has begun soon after all was in

@@ -106,6 +106,11 @@ impl Loss {
         self.limit_bps = (best < unlimited_bps).then_some(best);
     }
 
+    /// A probe at this rate has arrived without losses: so much is carried, whatever was lost before it.
+    pub(super) fn prove(&mut self, bps: f64) {
+        self.limit_bps = self.limit_bps.map(|limit| limit.max(bps));
+    }
+
     /// How well a rate explains what was seen, with the inherent loss that suits it best.
     fn score(&self, bps: f64) -> f64 {
         let bound = INHERENT_BOUND + INHERENT_BALANCE_BPS / bps.max(1.0);

@@ -135,6 +135,8 @@ pub struct Estimator {
     /// The estimate, and what changed it last.
     bps: f64,
     cause: Cause,
+    /// What a probe has shown since the estimate fell last.
+    proven_bps: f64,
     delay: Delay,
     rate: Rate,
     loss: Loss,
@@ -164,6 +166,7 @@ impl Estimator {
             wanted_bps: 0.0,
             bps: initial_bps,
             cause: Cause::Start,
+            proven_bps: 0.0,
             delay: Delay::new(),
             rate: Rate::new(initial_bps),
             loss: Loss::new(),
@@ -218,14 +221,16 @@ impl Estimator {
             return;
         }
         (self.heard_at, self.unheard_since) = (Some(now), None);
-        let Some(newest_sent) = newest_sent else {
-            self.after_feedback(now, is_observed);
-            return;
-        };
-        self.delay.end_feedback();
-        self.learn_response(now.since(newest_sent));
-        self.adjust(now, is_marked, has_loss);
+        let before_bps = self.bps;
+        if let Some(newest_sent) = newest_sent {
+            self.delay.end_feedback();
+            self.learn_response(now.since(newest_sent));
+            self.adjust(now, is_marked, has_loss);
+        }
         self.after_feedback(now, is_observed);
+        if self.bps < before_bps {
+            self.proven_bps = 0.0;
+        }
     }
 
     fn learn_response(&mut self, seen: Duration) {
@@ -236,9 +241,12 @@ impl Estimator {
 
     /// Follows delay and probes.
     fn adjust(&mut self, now: Instant, is_marked: bool, has_loss: bool) {
-        if let Some(found) = self.probing.found(now)
-            && found.bps > self.rate.bps()
-        {
+        let found = self.probing.found(now);
+        if let Some(found) = found.filter(|found| found.is_lossless) {
+            self.loss.prove(found.bps);
+            self.proven_bps = self.proven_bps.max(found.bps);
+        }
+        if let Some(found) = found.filter(|found| found.bps > self.rate.bps()) {
             // A source that follows at once would overrun the path if jitter has falsified what was found.
             let is_followed = !self.rate.is_starting() && !self.is_application_limited() && !found.is_idle;
             let most_bps = if is_followed { self.rate.bps() * MOST_STEP } else { f64::INFINITY };
@@ -321,6 +329,9 @@ impl Estimator {
     }
 
     fn set(&mut self, bps: f64, cause: Cause) {
+        if bps < self.bps {
+            self.proven_bps = 0.0;
+        }
         self.bps = bps.clamp(self.minimum_bps, self.maximum_bps);
         self.rate.set(self.bps);
         self.cause = cause;
@@ -340,6 +351,13 @@ impl Estimator {
     #[must_use]
     pub const fn bitrate_bps(&self) -> u64 {
         self.bps as u64
+    }
+
+    /// What probes have shown the path to carry since the estimate fell last, in bits per second, and no more than the
+    /// estimate. 0 if there was none.
+    #[must_use]
+    pub const fn proven_bps(&self) -> u64 {
+        self.proven_bps.min(self.bps) as u64
     }
 
     /// What changed the estimate last.

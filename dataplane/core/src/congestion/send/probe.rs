@@ -99,6 +99,7 @@ struct Cluster {
     is_further: bool,
     is_idle: bool,
     arrived: u32,
+    has_lost: bool,
     bytes: u64,
     first_bytes: u32,
     last_bytes: u32,
@@ -116,6 +117,8 @@ pub(super) struct Found {
     pub(super) is_saturated: bool,
     /// Nothing else was sent when it left.
     pub(super) is_idle: bool,
+    /// None of its packets was lost.
+    pub(super) is_lossless: bool,
 }
 
 /// The decider of one path.
@@ -265,8 +268,9 @@ impl Probing {
         let Some(cluster) = self.cluster.as_mut().filter(|held| Some(held.probe.cluster) == result.cluster) else {
             return;
         };
-        if let Some(arrived_at) = result.arrived_at {
-            cluster.record(result.sent_at, arrived_at, result.bytes);
+        match result.arrived_at {
+            Some(arrived_at) => cluster.record(result.sent_at, arrived_at, result.bytes),
+            None => cluster.has_lost = true,
         }
     }
 
@@ -301,6 +305,7 @@ impl Cluster {
             is_further,
             is_idle,
             arrived: 0,
+            has_lost: false,
             bytes: 0,
             first_bytes: 0,
             last_bytes: 0,
@@ -348,14 +353,17 @@ impl Cluster {
             return None;
         }
         let (sent_bps, arrived_bps) = (sent_bytes * 8e6 / sent_us, arrived_bytes * 8e6 / arrived_us);
-        let (is_idle, most_bps) = (self.is_idle, self.probe.bitrate_bps as f64);
+        let (is_idle, is_lossless, most_bps) = (self.is_idle, !self.has_lost, self.probe.bitrate_bps as f64);
         match arrived_bps / sent_bps {
             ratio if !ratio.is_finite() || ratio > TOO_FAST => None,
             ratio if ratio < SATURATED => {
-                Some(Found { bps: arrived_bps * SATURATED_SHARE, is_saturated: true, is_idle })
+                Some(Found { bps: arrived_bps * SATURATED_SHARE, is_saturated: true, is_idle, is_lossless })
             }
             // What left in one piece at the end, because it was late, proves no more than the probe was to.
-            _ => Some(Found { bps: sent_bps.min(arrived_bps).min(most_bps), is_saturated: false, is_idle }),
+            _ => {
+                let bps = sent_bps.min(arrived_bps).min(most_bps);
+                Some(Found { bps, is_saturated: false, is_idle, is_lossless })
+            }
         }
     }
 }

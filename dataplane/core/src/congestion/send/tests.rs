@@ -16,6 +16,8 @@ struct Call {
     /// One-way delay, and what others add to the queue at a time in microseconds.
     delay_us: u64,
     others_us: fn(u64) -> u64,
+    /// Every other packet is lost on the way.
+    is_lossy: bool,
     free_at_us: f64,
     next_at_us: f64,
     probe: Option<(Probe, u32, u32)>,
@@ -36,6 +38,7 @@ impl Call {
             capacity_bps,
             delay_us: 25_000,
             others_us: |_| 0,
+            is_lossy: false,
             free_at_us: 0.0,
             next_at_us: 0.0,
             probe: None,
@@ -86,7 +89,8 @@ impl Call {
         self.next_at_us = self.next_at_us.max(at_us - 5_000.0) + bits * 1e6 / bps;
         let queue_ms = (self.free_at_us - at_us).max(0.0) / 1e3;
         let others_us = (self.others_us)(self.now_us);
-        let fits = queue_ms + others_us as f64 / 1e3 < 300.0;
+        let is_lost = self.is_lossy && self.now_us / 1_000 % 2 == 0;
+        let fits = queue_ms + others_us as f64 / 1e3 < 300.0 && !is_lost;
         if fits {
             self.free_at_us = self.free_at_us.max(at_us) + bits * 1e6 / self.capacity_bps;
             self.longest_queue_ms = self.longest_queue_ms.max(queue_ms);
@@ -189,6 +193,25 @@ fn a_receiver_whose_media_are_all_paused_learns_that_its_capacity_has_come_back(
     call.capacity_bps = 3e6;
     call.run(5_000);
     assert!(call.estimate() > 0.2e6, "{} by {:?}", call.estimate(), call.estimator.cause());
+}
+
+/// Nothing is sent any more, so that only probes tell that the losses are over.
+#[test]
+fn losses_of_before_limit_nothing_that_a_probe_has_shown_to_arrive() {
+    let mut call = Call::new(5e6, f64::MAX);
+    call.run(5_000);
+    call.is_lossy = true;
+    call.run(20_000);
+    assert_eq!(call.estimator.cause(), Cause::Loss);
+    assert!(call.estimate() < 0.2e6, "{}", call.estimate());
+    (call.is_lossy, call.most_bps) = (false, 0.001);
+    call.estimator.set_wanted(1_000_000);
+    call.run(8_000);
+    assert!(call.estimate() > 0.5e6, "{} by {:?}", call.estimate(), call.estimator.cause());
+    assert!(call.estimator.proven_bps() > 500_000);
+    (call.is_lossy, call.most_bps, call.next_at_us) = (true, f64::MAX, call.now_us as f64);
+    call.run(3_000);
+    assert_eq!(call.estimator.proven_bps(), 0, "the estimate has fallen");
 }
 
 #[test]
