@@ -22,30 +22,31 @@ fn worker() -> PathBuf {
 
 /// Runs one of the programs, and shows what it said if it fails.
 fn run(program: &str) {
-    run_by(Command::new("timeout"), program);
+    run_by(Command::new("timeout"), &[program]);
 }
 
-/// The same in a network with an address that is not loopback.
-fn run_apart(program: &str) {
+/// The same in a network with an address that is not loopback: a program and its arguments.
+fn run_apart(program: &[&str]) {
     let (mut command, address) = bed::outside();
     command.arg("timeout").env("CORECAST_TEST_ADDRESS", address.to_string());
     run_by(command, program);
 }
 
 /// `command` ends with `timeout`.
-fn run_by(mut command: Command, program: &str) {
+fn run_by(mut command: Command, program: &[&str]) {
     let packages = Path::new(DIRECTORY).join("node_modules/mediasoup");
     assert!(packages.exists(), "{} is missing: tests/run setup installs it", packages.display());
     let output = command
-        .args(["-k", "5", PATIENCE, "node", program])
+        .args(["-k", "5", PATIENCE, "node"])
+        .args(program)
         .current_dir(DIRECTORY)
         .env("MEDIASOUP_WORKER_BIN", worker())
         .env("DEBUG", "mediasoup:ERROR*,mediasoup:WARN*")
         .output()
         .expect("timeout runs");
     let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    println!("{program}: {said}");
-    assert!(output.status.success(), "{program} ended with {}:\n{said}\n{log}", output.status);
+    println!("{program:?}: {said}");
+    assert!(output.status.success(), "{program:?} ended with {}:\n{said}\n{log}", output.status);
 }
 
 /// Start, settings, exit codes, signals, messages that cannot be read.
@@ -111,7 +112,19 @@ fn browsers_meet_through_a_server_with_a_pool_of_workers() {
 /// Layers within one encoding of VP9 and AV1 in Chromium, and Firefox on either side.
 #[test]
 fn layers_and_firefox_go_through_the_worker() {
-    run_apart("layers.mjs");
+    run_apart(&["layers.mjs"]);
+}
+
+/// The tests that mediasoup has for its Node library, of the version that is in use.
+#[test]
+fn mediasoups_own_tests_pass() {
+    run_apart(&["suites.mjs", "3.27.1"]);
+}
+
+/// Those of an older version, as a package of their own, but for what the library no longer does.
+#[test]
+fn mediasoups_older_tests_pass_where_the_library_does_as_they_want() {
+    run_apart(&["suites.mjs", "3.14.7"]);
 }
 
 /// Every method and notification once, by name.
