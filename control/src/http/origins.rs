@@ -91,10 +91,10 @@ pub(crate) fn is_upgrade(headers: &HeaderMap) -> bool {
     upgrades.flat_map(|line| line.split(',')).any(|name| name.trim().eq_ignore_ascii_case("websocket"))
 }
 
-/// The files of the pages, which anybody may have. Browsers name an origin when they load modules.
+/// The pages and their files, which anybody may have. Browsers name an origin when they load modules.
 fn is_page(method: &Method, path: &str) -> bool {
     let is_file = ["/assets/", "/dashboard/assets/"].iter().any(|folder| path.starts_with(folder));
-    matches!(*method, Method::GET | Method::HEAD) && (is_file || path == "/" || path == "/dashboard")
+    matches!(*method, Method::GET | Method::HEAD) && (is_file || ["/", "/dashboard", "/status"].contains(&path))
 }
 
 /// Whether a browser asks before the real request; it sends no credentials with this one.
@@ -135,7 +135,7 @@ fn is_guarded(config: &Config, path: &str) -> bool {
         Some("whip") => Grant::Publish,
         Some("rooms") if path.ends_with("/events") => Grant::Subscribe,
         Some("dashboard") if path.ends_with("/data") => Grant::Admin,
-        Some("rooms" | "stats" | "metrics" | "log-filter" | "v1") => Grant::Admin,
+        Some("rooms" | "stats" | "metrics" | "events" | "log-filter" | "v1") => Grant::Admin,
         _ => return false,
     };
     !config.is_open(grant)

@@ -3,9 +3,12 @@
 use super::*;
 
 /// Every call of the API beside WHIP, WHEP, the page and health.
-const GUARDED: [(&str, &str); 11] = [
+const GUARDED: [(&str, &str); 14] = [
     ("GET", "/stats"),
     ("GET", "/metrics"),
+    ("GET", "/events"),
+    ("GET", "/dashboard/data"),
+    ("GET", "/rooms/r/peers/p"),
     ("PUT", "/log-filter"),
     ("GET", "/rooms"),
     ("GET", "/rooms/r"),
@@ -140,15 +143,14 @@ async fn a_page_whose_name_was_made_to_point_here_reads_nothing() {
         }
     }
     // The page's files and health hold nothing.
-    for path in ["/", "/assets/main.js", "/health"] {
+    for path in ["/", "/assets/main.js", "/health", "/status"] {
         assert_ne!(read_by(&server, "evil.example", path).await.status, StatusCode::FORBIDDEN, "{path}");
     }
     let guarded = with(&[], &[], &["operate"]).await;
-    assert_eq!(
-        read_by(&guarded, "evil.example", "/rooms").await.status,
-        StatusCode::UNAUTHORIZED,
-        "a token is asked for"
-    );
+    for (_, path) in GUARDED.iter().filter(|(method, _)| *method == "GET") {
+        let refused = read_by(&guarded, "evil.example", path).await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{path}, where a token is asked for: {}", refused.text);
+    }
 }
 
 /// A request for a broadcaster from this address of loopback.

@@ -230,7 +230,7 @@ fn watch() -> Vec<Call> {
 
 fn pages() -> Vec<Call> {
     vec![
-        Call::new("get", "/status", "statusPage", "The status page.").gives(200, "A page.", &[HTML]).refuses(&[403]),
+        Call::new("get", "/status", "statusPage", "The status page.").gives(200, "A page.", &[HTML]),
         Call::new("get", "/dashboard", "dashboardPage", "The dashboard.").gives(200, "A page.", &[HTML]).gives(
             304,
             "The one that the browser has.",
