@@ -126,8 +126,7 @@ pub(super) async fn connect(app: Arc<App>, request: Request) -> Answer {
     app.rooms().check_may_come(&asked.room, &asked.peer, credential)?;
     if !is_socket {
         app.rooms().check_room(&asked.room, source(request.extensions())).await?;
-        let upgrade =
-            HttpError::new(StatusCode::UPGRADE_REQUIRED, "Upgrade: must be websocket").because("no_websocket");
+        let upgrade = HttpError::new(StatusCode::UPGRADE_REQUIRED, "Upgrade: must be websocket");
         return Err(upgrade.with_header(header::UPGRADE, HeaderValue::from_static("websocket")));
     }
     let client = source(request.extensions());
