@@ -175,9 +175,10 @@ impl<'a> Settings<'a> {
     /// Takes over what can change while a server runs. An error leaves everything as it was.
     fn renew(&mut self) -> Result<(), String> {
         let (new, identity) = (self.read)()?;
-        let (config, others_differ) = self.config.renewed(&new);
-        if others_differ {
-            tracing::warn!("some of the changed settings can only be taken over by a new start of corecast");
+        let (config, others) = self.config.renewed(&new);
+        if !others.is_empty() {
+            let how = "can only be taken over by a new start of corecast, or, but for where it listens, by SIGUSR2";
+            tracing::warn!("{} {how}, which calls survive", others.join(", "));
         }
         // One that was made at start is kept; and HTTPS stays on or off.
         if !config.http.tls_self_signed && self.identity.is_some() && identity.is_some() {
