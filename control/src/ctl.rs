@@ -45,7 +45,8 @@ fn connect(args: &Args, ctl: &Ctl) -> Result<Client, Failure> {
             admin_socket::find(&config.admin.listen, config.http.listen.0.port())
         }
     };
-    let missing = "no server is found: start one, or name its socket (the line \"admin\" of its summary) by --at";
+    let missing = "no server is found: start one, or name its settings (corecast --config FILE ctl), or its socket \
+                   (the line \"admin\" of its summary) by --at";
     Client::new(&found.ok_or_else(|| Failure(missing.into()))?, ctl.token.clone())
 }
 

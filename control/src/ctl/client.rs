@@ -16,6 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
+use crate::http::NO_PATH;
 use crate::settings::AdminListen;
 
 /// For a whole request and its answer.
@@ -106,7 +107,8 @@ impl Client {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let request = request.body(Full::new(bytes)).map_err(|_| Failure("the token is none".into()))?;
+        let request =
+            request.body(Full::new(bytes)).map_err(|_| Failure("--token: it cannot stand in a header".into()))?;
         let answer = sender.send_request(request).await.map_err(|error| failed(&error))?;
         let status = answer.status();
         let bytes =
@@ -123,6 +125,13 @@ fn understood(status: StatusCode, bytes: &[u8]) -> Result<Value, Failure> {
             serde_json::from_str(json).map_err(|error| Failure(format!("the answer is not understood: {error}")))
         }
         (false, "") => Err(Failure(format!("the server answered with status {status}"))),
+        (false, sentence) if sentence == NO_PATH => {
+            let cure = "--at must name the API for operators, as the line \"admin\" of the server's summary does";
+            Err(Failure(format!("{sentence}: {cure}")))
+        }
+        (false, sentence) if status == StatusCode::UNAUTHORIZED => {
+            Err(Failure(format!("{sentence} (--token, or CORECAST_TOKEN)")))
+        }
         (false, sentence) => Err(Failure(sentence.to_owned())),
     }
 }
@@ -130,4 +139,19 @@ fn understood(status: StatusCode, bytes: &[u8]) -> Result<Value, Failure> {
 /// An answer of this form.
 pub(super) fn read<T: DeserializeOwned>(answer: Value) -> Result<T, Failure> {
     serde_json::from_value(answer).map_err(|error| Failure(format!("the answer is not understood: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_which_flag_cures_it() {
+        let sentence = |status, text: &str| understood(status, text.as_bytes()).expect_err(text).0;
+        let elsewhere = sentence(StatusCode::NOT_FOUND, "there is nothing at this path\n");
+        assert!(elsewhere.contains("--at") && elsewhere.contains("\"admin\""), "{elsewhere}");
+        let nameless = sentence(StatusCode::UNAUTHORIZED, "Authorization: give a bearer token\n");
+        assert!(nameless.contains("--token"), "{nameless}");
+        assert_eq!(sentence(StatusCode::NOT_FOUND, "there is no room \"x\"\n"), "there is no room \"x\"");
+    }
 }

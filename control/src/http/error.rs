@@ -18,6 +18,9 @@ const NO_STREAM_RETRY_SECS: u32 = 2;
 /// Seconds after which a name may be free again whose peer has vanished.
 const NAME_TAKEN_RETRY_SECS: u32 = 3;
 
+/// What is answered where there is no route.
+pub(crate) const NO_PATH: &str = "there is nothing at this path";
+
 /// Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{sentence}")]
@@ -80,7 +83,7 @@ impl HttpError {
 
     /// 404: no route.
     pub(crate) fn no_path() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "there is nothing at this path")
+        Self::new(StatusCode::NOT_FOUND, NO_PATH)
     }
 
     /// 500: the task that worked on the request has gone.

@@ -31,7 +31,7 @@ pub(crate) use admission::Admitted;
 pub(crate) use app::{Answer, App, AppState, Order};
 pub(crate) use body::{WholeBody, check_type, parse, text, value};
 pub(crate) use counts::{SETUP_BOUNDS_S, Sessions as SessionTotals};
-pub(crate) use error::HttpError;
+pub(crate) use error::{HttpError, NO_PATH};
 pub(crate) use files::File;
 pub(crate) use origins::{is_preflight, is_upgrade};
 pub(crate) use rates::{Bucket, RATE_RETRY_SECS, source};
