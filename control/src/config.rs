@@ -437,7 +437,7 @@ impl Config {
             return wrong("restart.attempts must be at least 1");
         }
         let cores = self.cores()?;
-        self.check_tokens()?;
+        self.check_tokens().and_then(|()| self.http.check())?;
         self.webhooks.check().and_then(|()| self.check_cascade())?;
         self.log.check().and_then(|()| self.telemetry.check())?;
         self.check_webrtc(cores.len())?;

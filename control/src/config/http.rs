@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 
-use super::{Config, set, set_list};
+use super::{Config, ConfigError, set, set_list};
 use crate::settings::{AdminListen, BasePath, Listen, Network};
 
 /// The pages and the HTTP API.
@@ -34,6 +34,25 @@ pub(crate) struct Http {
 impl Http {
     pub(crate) fn is_https(&self) -> bool {
         self.tls_self_signed || self.tls_cert.is_some()
+    }
+
+    /// Checks that a browser may send each origin: another one would let no page in, and nobody would know why.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |origin: &String, how: &str| {
+            let sentence = "is no origin as browsers send them, such as https://app.example or http://10.0.0.5:8080";
+            Err(ConfigError(format!("http.origins: {origin:?} {sentence}{how}")))
+        };
+        for origin in &self.origins {
+            let Some((scheme, host)) = origin.trim_end_matches('/').split_once("://") else { return wrong(origin, "") };
+            let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._:[]+".contains(c);
+            if scheme.is_empty() || host.is_empty() || !(scheme.chars().all(is_plain) && host.chars().all(is_plain)) {
+                return wrong(origin, "");
+            }
+            if [("http", ":80"), ("https", ":443")].iter().any(|(of, port)| scheme == *of && host.ends_with(port)) {
+                return wrong(origin, ": write it without its port");
+            }
+        }
+        Ok(())
     }
 }
 
@@ -108,6 +127,25 @@ impl HttpArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_origin_that_no_browser_sends_is_refused() {
+        let checked = |origin: &str| {
+            let config = Config::parse(&format!("[http]\norigins = [{origin:?}]")).expect("file");
+            config.check()
+        };
+        for origin in
+            ["https://app.example", "http://app.example:8080/", "http://[2001:db8::1]:8080", "app+x://localhost"]
+        {
+            assert_eq!(checked(origin), Ok(()), "{origin}");
+        }
+        for origin in ["app.example", "*", "https://", "https://App.example", "https://app.example/room", ""] {
+            let error = checked(origin).expect_err(origin).0;
+            assert!(error.contains("http.origins") && error.contains("https://app.example"), "{origin}: {error}");
+        }
+        // Browsers leave the scheme's own port out.
+        assert!(checked("https://app.example:443").expect_err("443").0.contains("without its port"));
+    }
 
     #[test]
     fn flags_lie_over_the_file_and_tokens_of_the_api_fall_back_on_the_others() {
