@@ -352,6 +352,23 @@ fn set_list<T: Clone>(to: &mut Vec<T>, from: &[T]) {
     }
 }
 
+/// What is wrong in a file, in one line as everything in the log: where, of which key, and what. What stands there is
+/// not told: it may be a token.
+fn told(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().trim().replace('\n', "; ");
+    let message = match message.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected ")) {
+        None => message,
+        Some((_, "a sequence")) => "must be a list".to_owned(),
+        Some((_, "usize" | "u64" | "u32" | "u16" | "u8")) => "must be a whole number".to_owned(),
+        Some((_, wanted)) => format!("must be {wanted}"),
+    };
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return message };
+    let above = before.matches('\n').count();
+    let key =
+        text.lines().nth(above).and_then(|line| line.split_once('=')).map(|(key, _)| format!(" ({})", key.trim()));
+    format!("line {}{}: {message}", above + 1, key.unwrap_or_default())
+}
+
 impl Config {
     /// Settings of the file, overlaid by environment and flags.
     pub(crate) fn load(args: &Args) -> Result<Self, ConfigError> {
@@ -381,7 +398,7 @@ impl Config {
     }
 
     pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error| ConfigError(error.to_string().trim_end().to_owned()))
+        toml::from_str(text).map_err(|error| ConfigError(told(text, &error)))
     }
 
     fn overlay(&mut self, args: &Args) {
@@ -514,6 +531,23 @@ mod tests {
     fn an_unknown_key_is_named() {
         for (text, key) in [("wrokers = 2", "wrokers"), ("[rtc]\nport_rage = \"1-2\"", "port_rage")] {
             assert!(Config::parse(text).expect_err("unknown").0.contains(key));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_file_is_one_line_that_says_where() {
+        for (text, parts) in [
+            ("[rooms]\nmax = \"many\"", ["line 2 (max)", "must be a whole number"]),
+            ("[api]\ntokens = \"s3cret\"", ["line 2 (tokens)", "must be a list"]),
+            ("[rtc]\nice_servers = [{ url = \"turn:a\", user = \"s3cret\" }]", ["line 2", "username, credential"]),
+            ("workers = 1\nwrokers = 2", ["line 2 (wrokers)", "unknown field"]),
+            ("x = = 3", ["line 1 (x)", "extra"]),
+            ("[http]\norigins = [\n  3,\n]", ["line 3: ", "must be a string"]),
+            ("[rooms]\nplacement = \"best\"", ["line 2 (placement)", "round-robin"]),
+        ] {
+            let error = Config::parse(text).expect_err(text).0;
+            assert!(!error.contains('\n') && !error.contains("s3cret"), "{text}: {error}");
+            assert!(parts.iter().all(|part| error.contains(part)), "{text}: {error}");
         }
     }
 

@@ -259,7 +259,7 @@ impl<'de> Deserialize<'de> for IceServer {
             credential: Option<String>,
         }
         #[derive(serde::Deserialize)]
-        #[serde(untagged)]
+        #[serde(untagged, expecting = "must be \"URL\", \"URL USERNAME CREDENTIAL\" or { url, username, credential }")]
         enum TextOrTable {
             Text(String),
             Table(Table),
