@@ -150,7 +150,7 @@ impl Rtc {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Rooms {
-    /// A room that has had no broadcaster for this long is closed.
+    /// A room in which nobody has been for this long, listeners included, is closed.
     pub(crate) idle: Span,
     /// A viewer whose publisher has left is ended if there has been nothing to see for this long.
     pub(crate) viewer_grace: Span,
@@ -212,8 +212,9 @@ impl Default for WorkerWatch {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 stopped as asked; 1 anything else; 2 a flag or setting is wrong; \
-3 the HTTP address cannot be bound; 4 --io uring and the host refuses io_uring; 5 the server never came up; \
-6 a media address or port cannot be had; 7 an announced name means nothing; 8 too few files may be opened.";
+3 the HTTP address, or that of operators, cannot be bound; 4 --io uring and the host refuses io_uring; \
+5 the server never came up; 6 a media address or port cannot be had; 7 an announced name means nothing; \
+8 too few files may be opened.";
 
 /// corecast, a WebRTC SFU: one pinned worker per core, watched by a supervisor.
 #[derive(Clone, Debug, Parser)]
@@ -231,7 +232,7 @@ pub(crate) struct Args {
     /// Whether a worker is a thread or a process [default: thread]
     #[arg(long, env = "CORECAST_ISOLATION")]
     isolation: Option<Isolation>,
-    /// How workers talk to the kernel [default: auto]
+    /// How workers talk to the kernel: auto, uring or syscalls [default: auto]
     #[arg(long, env = "CORECAST_IO")]
     io: Option<IoSetting>,
     /// What runs a worker's loop: glommio or thread [default: glommio]
@@ -268,7 +269,7 @@ pub(crate) struct Args {
     /// Send buffer of each media socket, in bytes [default: 1048576]
     #[arg(long, env = "CORECAST_RTC_SEND_BUFFER_BYTES", value_name = "BYTES")]
     rtc_send_buffer_bytes: Option<u32>,
-    /// Close a room that has had no broadcaster for this long [default: 60s]
+    /// Close a room in which nobody has been for this long, listeners included [default: 60s]
     #[arg(long, env = "CORECAST_ROOMS_IDLE", value_name = "TIME")]
     rooms_idle: Option<Span>,
     /// End a viewer that has had nothing to see for this long since its publisher left [default: 15s]

@@ -27,7 +27,7 @@ end
 complete -c corecast -n "__fish_corecast_needs_command" -l config -d 'Settings file (TOML) [default: corecast.toml, then /etc/corecast.toml, where they exist]' -r -F
 complete -c corecast -n "__fish_corecast_needs_command" -l workers -d '"auto" (one per core), how many, or which cores (0,2-3 or [1])' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l isolation -d 'Whether a worker is a thread or a process [default: thread]' -r
-complete -c corecast -n "__fish_corecast_needs_command" -l io -d 'How workers talk to the kernel [default: auto]' -r
+complete -c corecast -n "__fish_corecast_needs_command" -l io -d 'How workers talk to the kernel: auto, uring or syscalls [default: auto]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l executor -d 'What runs a worker\'s loop: glommio or thread [default: glommio]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l coalesce -d 'Wait for more datagrams: auto, off, or microseconds up to 1000 [default: auto]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l sound-wait -d 'Most that a packet of sound waits to leave together with others, 0ms to 20ms [default: 5ms]' -r
@@ -40,7 +40,7 @@ complete -c corecast -n "__fish_corecast_needs_command" -l rtc-plain-networks -d
 complete -c corecast -n "__fish_corecast_needs_command" -l rtc-port-range -d 'Ports of media sockets [default: 40000-49999]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l rtc-recv-buffer-bytes -d 'Receive buffer of each media socket, in bytes [default: 1048576]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l rtc-send-buffer-bytes -d 'Send buffer of each media socket, in bytes [default: 1048576]' -r
-complete -c corecast -n "__fish_corecast_needs_command" -l rooms-idle -d 'Close a room that has had no broadcaster for this long [default: 60s]' -r
+complete -c corecast -n "__fish_corecast_needs_command" -l rooms-idle -d 'Close a room in which nobody has been for this long, listeners included [default: 60s]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l rooms-viewer-grace -d 'End a viewer that has had nothing to see for this long since its publisher left [default: 15s]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l rooms-silence -d 'Close a room in which only broadcasters are, if nothing comes of them for this long [default: 600s]' -r
 complete -c corecast -n "__fish_corecast_needs_command" -l rooms-join-timeout -d 'Close a participant (mediasoup\'s signaling) that has not joined after this long [default: 10s]' -r
@@ -130,7 +130,7 @@ complete -c corecast -n "__fish_corecast_using_subcommand ctl; and not __fish_se
 complete -c corecast -n "__fish_corecast_using_subcommand ctl; and not __fish_seen_subcommand_from server rooms peers dump close invite mute unmute loudest priority cordon uncordon drain restart log help" -f -a "uncordon" -d 'Make new rooms again'
 complete -c corecast -n "__fish_corecast_using_subcommand ctl; and not __fish_seen_subcommand_from server rooms peers dump close invite mute unmute loudest priority cordon uncordon drain restart log help" -f -a "drain" -d 'Stop as SIGTERM does: when nobody is in a room, or drain.deadline is over'
 complete -c corecast -n "__fish_corecast_using_subcommand ctl; and not __fish_seen_subcommand_from server rooms peers dump close invite mute unmute loudest priority cordon uncordon drain restart log help" -f -a "restart" -d 'Start the server and its workers again; calls go on'
-complete -c corecast -n "__fish_corecast_using_subcommand ctl; and not __fish_seen_subcommand_from server rooms peers dump close invite mute unmute loudest priority cordon uncordon drain restart log help" -f -a "log" -d 'Set what is logged, until the next start'
+complete -c corecast -n "__fish_corecast_using_subcommand ctl; and not __fish_seen_subcommand_from server rooms peers dump close invite mute unmute loudest priority cordon uncordon drain restart log help" -f -a "log" -d 'Set what is logged, until the next start or SIGHUP'
 complete -c corecast -n "__fish_corecast_using_subcommand ctl; and not __fish_seen_subcommand_from server rooms peers dump close invite mute unmute loudest priority cordon uncordon drain restart log help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c corecast -n "__fish_corecast_using_subcommand ctl; and __fish_seen_subcommand_from server" -l at -d 'Where the server\'s API for operators listens: a path or IP:PORT [default: where its settings say]' -r
 complete -c corecast -n "__fish_corecast_using_subcommand ctl; and __fish_seen_subcommand_from server" -l token -d 'Bearer token, for a server that listens on TCP and has tokens' -r
@@ -207,7 +207,7 @@ complete -c corecast -n "__fish_corecast_using_subcommand ctl; and __fish_seen_s
 complete -c corecast -n "__fish_corecast_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "uncordon" -d 'Make new rooms again'
 complete -c corecast -n "__fish_corecast_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "drain" -d 'Stop as SIGTERM does: when nobody is in a room, or drain.deadline is over'
 complete -c corecast -n "__fish_corecast_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "restart" -d 'Start the server and its workers again; calls go on'
-complete -c corecast -n "__fish_corecast_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "log" -d 'Set what is logged, until the next start'
+complete -c corecast -n "__fish_corecast_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "log" -d 'Set what is logged, until the next start or SIGHUP'
 complete -c corecast -n "__fish_corecast_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c corecast -n "__fish_corecast_using_subcommand help; and not __fish_seen_subcommand_from check top ctl help" -f -a "check" -d 'Look at this machine: what keeps a server from being fast, and what to change; 1 if there is anything'
 complete -c corecast -n "__fish_corecast_using_subcommand help; and not __fish_seen_subcommand_from check top ctl help" -f -a "top" -d 'Show cores, rooms and viewers of a running server, as its dashboard does, until q is pressed'
@@ -227,4 +227,4 @@ complete -c corecast -n "__fish_corecast_using_subcommand help; and __fish_seen_
 complete -c corecast -n "__fish_corecast_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "uncordon" -d 'Make new rooms again'
 complete -c corecast -n "__fish_corecast_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "drain" -d 'Stop as SIGTERM does: when nobody is in a room, or drain.deadline is over'
 complete -c corecast -n "__fish_corecast_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "restart" -d 'Start the server and its workers again; calls go on'
-complete -c corecast -n "__fish_corecast_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "log" -d 'Set what is logged, until the next start'
+complete -c corecast -n "__fish_corecast_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "log" -d 'Set what is logged, until the next start or SIGHUP'

@@ -173,7 +173,7 @@ pub(crate) enum Wish {
     Drain,
     /// Start the server and its workers again; calls go on
     Restart,
-    /// Set what is logged, until the next start
+    /// Set what is logged, until the next start or SIGHUP
     Log {
         /// As log.filter has it: debug, or corecast=debug,warn
         filter: String,
