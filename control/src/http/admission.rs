@@ -94,7 +94,7 @@ impl Admitted {
         self.client
     }
 
-    /// The session is there: a "publisher" or a "viewer".
+    /// The session is there: a "publisher", a "viewer" or a "participant".
     pub(crate) fn begins(&mut self, kind: &'static str) {
         self.begun = Some((kind, Instant::now()));
         self.counts.begins(kind);

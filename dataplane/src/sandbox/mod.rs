@@ -24,7 +24,7 @@ const KEPT: CapabilitySet = CapabilitySet::NET_BIND_SERVICE
 pub enum Part {
     /// The supervisor: it starts programs, reads settings from anywhere, and parses nothing of strangers.
     Supervisor,
-    /// The control plane; whether it connects to other hosts (webhooks, other machines).
+    /// The control plane; whether it connects to other hosts (webhooks, traces, other machines).
     Server {
         /// It does.
         connects: bool,

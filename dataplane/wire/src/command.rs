@@ -86,7 +86,7 @@ pub enum Command {
         /// The new suite and key.
         srtp: SrtpParameters,
     },
-    /// New WebRTC transport on the worker's WebRTC port.
+    /// New WebRTC transport on the sockets that those of the worker share.
     CreateWebRtcTransport {
         /// Router that it belongs to.
         router: RouterId,
@@ -225,13 +225,13 @@ pub enum Command {
         /// Consumer that wants it.
         consumer: ConsumerId,
     },
-    /// Choose among the encodings of a producer. Without it the highest quality is preferred.
+    /// Choose among the encodings of a producer, and the layers within them. Without it the best is preferred.
     SetPreferredLayers {
         /// Which consumer.
         consumer: ConsumerId,
         /// The best that it wants.
         spatial: SpatialLayer,
-        /// Highest temporal layer, of VP8 or VP9; all of them if absent.
+        /// Highest temporal layer; all of them if absent.
         temporal: Option<u8>,
     },
     /// New observer of a router's sound.

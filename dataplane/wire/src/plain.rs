@@ -9,7 +9,7 @@ use crate::{SctpOptions, SocketSettings, SrtpCryptoSuite, SrtpParameters};
 /// How a plain transport is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlainTransportOptions {
-    /// Local address to bind. Not a wildcard: control names one.
+    /// Local address to bind. Control names none that is a wildcard; applications of mediasoup may.
     pub listen_ip: IpAddr,
     /// Port to bind; without one the worker picks from the range.
     pub port: Option<u16>,

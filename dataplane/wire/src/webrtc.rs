@@ -71,8 +71,8 @@ pub struct WebRtcTransportOptions {
     pub max_incoming_bitrate_bps: u64,
     /// What the path to its receivers is taken to carry.
     pub outgoing: OutgoingBitrates,
-    /// Without a valid check for this long it is disconnected, in milliseconds: 0 for never, `None` for the worker's
-    /// own ([`WebRtcConfig::consent_timeout_ms`]).
+    /// Without a sign of life (a valid check, or authentic media) for this long it is disconnected, in milliseconds: 0
+    /// for never, `None` for the worker's own ([`WebRtcConfig::consent_timeout_ms`]).
     pub consent_timeout_ms: Option<u32>,
     /// Data channels; without it the transport has none.
     pub sctp: Option<SctpOptions>,
@@ -98,7 +98,7 @@ pub enum IceState {
     Connected,
     /// A pair is nominated.
     Completed,
-    /// No valid check for the consent timeout (RFC 7675: 30 s). The worker no longer sends anything.
+    /// No sign of life for the consent timeout (RFC 7675: 30 s). The worker no longer sends anything.
     Disconnected,
 }
 
@@ -223,13 +223,13 @@ pub struct WebRtcConfig {
     pub listen: Vec<SocketAddr>,
     /// Listen for ICE-TCP on the same addresses.
     pub tcp: bool,
-    /// Certificate in DER; its key is on P-256. One per process start.
+    /// Certificate in DER, of all transports; its key is on P-256.
     pub certificate: Vec<u8>,
     /// Its private key in PKCS #8 DER.
     pub private_key: Vec<u8>,
     /// Versions of DTLS.
     pub dtls_versions: DtlsVersions,
-    /// A transport without a valid check for this long is disconnected, in milliseconds.
+    /// A transport without a sign of life for this long is disconnected, in milliseconds.
     pub consent_timeout_ms: u32,
 }
 
