@@ -44,7 +44,7 @@ pub(crate) fn run() -> i32 {
         return NO_VERSION;
     };
     if !version.starts_with(VERSIONS) {
-        eprintln!("mediasoup {version} speaks to another worker than this one, which is for {VERSIONS}x: see docs");
+        eprintln!("mediasoup {version} speaks to another worker than this one: install {VERSIONS}x of the npm package");
         return OTHER_VERSION;
     }
     let options = match Options::parse(std::env::args().skip(1)) {
