@@ -507,7 +507,8 @@ mod tests {
     /// Who takes an answer slowly is not the one that has waited longest then: the kernel has all of it.
     #[tokio::test]
     async fn where_many_wait_connections_end_with_their_answer() {
-        let bounds = Bounds { connections: 2_000, of_one: 2_000, head: Duration::from_secs(60), ..BOUNDS };
+        let minute = Duration::from_secs(60);
+        let bounds = Bounds { connections: 2_000, of_one: 2_000, head: minute, answer: minute };
         let long = "a".repeat(50_000);
         let routes = Router::new().route("/", get(async move || long));
         let (address, _stop, _serving) = start(bounds, routes).await;
