@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::{
     CoalesceSetting, ExecutorSetting, HugePagesSetting, IceServer, IoSetting, Isolation, ListenIp, Network, Placement,
-    PortRange, Redundancy, SandboxSetting, SoundWait, Span, Workers,
+    PortRange, Redundancy, SandboxSetting, SoundWait, Span, Workers, in_words, wanted,
 };
 
 use access::{Access, Admin, Jwt};
@@ -358,10 +358,8 @@ fn set_list<T: Clone>(to: &mut Vec<T>, from: &[T]) {
 fn told(text: &str, error: &toml::de::Error) -> String {
     let message = error.message().trim().replace('\n', "; ");
     let message = match message.strip_prefix("invalid type: ").and_then(|rest| rest.rsplit_once(", expected ")) {
-        None => message,
-        Some((_, "a sequence")) => "must be a list".to_owned(),
-        Some((_, "usize" | "u64" | "u32" | "u16" | "u8")) => "must be a whole number".to_owned(),
-        Some((_, wanted)) => format!("must be {wanted}"),
+        None => in_words(&message),
+        Some((_, by_serde)) => format!("must be {}", wanted(by_serde)),
     };
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return message };
     let above = before.matches('\n').count();

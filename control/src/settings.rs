@@ -6,6 +6,7 @@ mod grant;
 mod priority;
 mod redundancy;
 mod sandbox;
+mod wanted;
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -21,6 +22,7 @@ pub(crate) use grant::Grant;
 pub(crate) use priority::Priority;
 pub(crate) use redundancy::Redundancy;
 pub(crate) use sandbox::SandboxSetting;
+pub(crate) use wanted::{in_words, wanted};
 
 /// Reading and writing a setting as text: TOML may hold a string, a number, or a list of them.
 struct AsText;

@@ -18,6 +18,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::HttpError;
+use crate::settings::in_words;
 
 /// Longest body, above the 100 kB of mediasoup-demo's server.
 pub(super) const MAX_BODY_BYTES: usize = 128 << 10;
@@ -52,7 +53,7 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpError> {
     let value = value(body).map_err(|error| HttpError::field("body", error))?;
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
-        HttpError::field(if path == "." { "body" } else { &path }, error.into_inner())
+        HttpError::field(if path == "." { "body" } else { &path }, in_words(&error.into_inner().to_string()))
     })
 }
 
@@ -231,6 +232,26 @@ mod tests {
         assert_eq!(read(endless, Duration::from_millis(1)).await, Err(408));
         let broken = stream::iter([Ok("be"), Err(std::io::Error::other("gone"))]);
         assert_eq!(read(Body::from_stream(broken), BODY_LIMIT).await, Err(400));
+    }
+
+    #[test]
+    fn a_refusal_names_no_type_of_the_program() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Inner {
+            port: u16,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct Outer {
+            inner: Inner,
+        }
+        let said = |json: &str| {
+            let read = parse::<Outer>(json.as_bytes()).map(|outer| outer.inner.port);
+            read.expect_err(json).to_string()
+        };
+        let port = said(r#"{"inner":{"port":70000}}"#);
+        assert_eq!(port, "inner.port: invalid value: integer `70000`, expected a whole number up to 65535");
+        assert_eq!(said(r#"{"inner":5}"#), "inner: invalid type: integer `5`, expected an object");
+        assert_eq!(said("[]"), "body: invalid length 0, expected an object");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::message::Refusal;
 use crate::ortc::{Kind, RtpCapabilities, RtpParameters};
 use crate::rooms::{Held, NewDataProducer, check_display_name};
+use crate::settings::in_words;
 use crate::signaling::webrtc::{DtlsBody, StreamBody};
 
 /// Longest `appData`, and longest `device`, as text.
@@ -16,8 +17,8 @@ const MAX_DATA_BYTES: usize = 4_096;
 pub(super) fn read<T: DeserializeOwned>(data: Value) -> Result<T, Refusal> {
     serde_path_to_error::deserialize(data).map_err(|error| {
         let path = error.path().to_string();
-        let cause = error.into_inner();
-        if path == "." { Refusal::new(cause.to_string()) } else { Refusal::new(format!("{path}: {cause}")) }
+        let cause = in_words(&error.into_inner().to_string());
+        if path == "." { Refusal::new(cause) } else { Refusal::new(format!("{path}: {cause}")) }
     })
 }
 
