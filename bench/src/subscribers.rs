@@ -3,7 +3,7 @@
 //!
 //! Every packet's latency is taken: the clear RTP header says which packet it was, and publishers remember when they
 //! sent it. What ties the two together is learnt by opening the first packet of each stream, and checked, with every
-//! byte of the payload, by opening one in [`SAMPLE`].
+//! byte of the payload, by opening one in `SAMPLE`.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;

@@ -78,7 +78,7 @@ pub(crate) fn write(
     Ok(std::fs::write(path, svg(height, draw)?)?)
 }
 
-/// The picture that [`write`] writes.
+/// The picture that [`write()`] writes.
 ///
 /// # Errors
 /// What `draw` says.

@@ -278,8 +278,8 @@ impl Association {
         while self.connection.read(&mut record, None).await.is_ok() {}
     }
 
-    /// Records of application data, for a loop without a runtime. Its cipher suite must be [`records::SUITE`], which is
-    /// all that the terms may have allowed.
+    /// Records of application data, for a loop without a runtime. Its cipher suite must be
+    /// [`SUITE`](super::records::SUITE), which is all that the terms may have allowed.
     ///
     /// # Errors
     /// The crate does not tell its secrets.

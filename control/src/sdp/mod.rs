@@ -9,9 +9,10 @@
 //! - WHIP: [`Offer::parse`], [`publish()`], `ortc::produce` with the `parameters` of each publication, [`answer()`]
 //!   with the `answer` of each.
 //! - WHEP: [`Offer::parse`], [`viewing`], for each pair of a section and a producer that [`can_consume`] allows
-//!   [`consume`] (a section takes one producer), [`answer`] with the `answer` of each. Sections left over are inactive.
+//!   [`consume()`] (a section takes one producer), [`answer()`] with the `answer` of each. Sections left over are
+//!   inactive.
 //! - PATCH: [`parse_fragment`]; an ICE restart is a fragment whose `ice` has another user name than
-//!   [`Offer::ice`], and is answered with [`fragment`].
+//!   [`Offer::ice`], and is answered with [`fragment()`].
 
 mod answer;
 mod codecs;

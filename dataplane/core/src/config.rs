@@ -10,9 +10,9 @@ use crate::time::SystemInstant;
 /// What a worker is told when it is made.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Unix time at [`Instant`] zero, in nanoseconds; for the NTP timestamps of sender reports.
+    /// Unix time at [`Instant`](crate::time::Instant) zero, in nanoseconds; for the NTP timestamps of sender reports.
     pub unix_time_ns: u64,
-    /// The clock's reading at [`Instant`] zero; the DTLS library counts from it.
+    /// The clock's reading at [`Instant`](crate::time::Instant) zero; the DTLS library counts from it.
     pub started: SystemInstant,
     /// WebRTC transports; without it there are none.
     pub webrtc: Option<WebRtcConfig>,

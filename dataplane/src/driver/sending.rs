@@ -11,7 +11,7 @@ use super::sockets::Sockets;
 use super::tcp::Tcp;
 use super::{Backend, Traffic};
 
-/// Trains of one call of [`Driver::send`] on their way to the kernel, and all that sending them needs.
+/// Trains of one call of [`super::Driver::send`] on their way to the kernel, and all that sending them needs.
 pub(super) struct SendQueue<'d, 'a> {
     pub(super) batch: SendBatch<'a, 'd>,
     pub(super) sockets: &'d mut Sockets,

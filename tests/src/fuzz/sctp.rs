@@ -19,7 +19,7 @@ const BUILT: u16 = u16::MAX;
 
 /// An established association takes in packets with the right tag and checksum. The input is a list of packets, each a
 /// pause before the next one in milliseconds, a length (little-endian) and so many bytes of chunks; behind the length
-/// [`BUILT`] come eight bytes instead, from which chunks are drawn that are nearly right ([`chunks`]). In the end the
+/// `BUILT` come eight bytes instead, from which chunks are drawn that are nearly right ([`chunks`]). In the end the
 /// transport is closed, and nothing of it is left.
 pub fn sctp(data: &[u8]) {
     fastrand::seed(1);

@@ -7,7 +7,7 @@
 //! those for which all frames are sent. The structure and everything else of the descriptor stays as it came.
 //!
 //! Structures are the stream's, and it may have another one when a packet leaves. So what is needed is noted with the
-//! packet when it comes: [`write`] into the slot, [`limited`] for each such receiver.
+//! packet when it comes: [`write()`] into the slot, [`limited`] for each such receiver.
 
 use super::Frame;
 use super::bits::{Bits, Writer};

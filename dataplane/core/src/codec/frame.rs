@@ -136,7 +136,7 @@ impl Frame {
         self.flags & EMPTY != 0
     }
 
-    /// Whether its payload has numbers of pictures that a [`super::Rewrite`] changes.
+    /// Whether its payload has numbers of pictures that a `Rewrite` changes.
     #[must_use]
     pub const fn is_numbered(self) -> bool {
         self.flags & NUMBERED != 0

@@ -1,5 +1,5 @@
 //! Just enough of each video codec's payload format to say what a packet's [`Frame`] is (where a receiver can begin to
-//! decode, which layers it may do without), and to change for one receiver what must differ: [`Rewrite`]. Owns nothing,
+//! decode, which layers it may do without), and to change for one receiver what must differ: `Rewrite`. Owns nothing,
 //! decodes nothing; no payload makes it panic.
 
 mod av1;

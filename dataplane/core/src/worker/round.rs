@@ -1,6 +1,6 @@
 //! Where a round of forwarding stands.
 
-/// Whether [`Worker::forward`] has more to say.
+/// Whether [`super::Worker::forward`] has more to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forward {
     /// The outbox is full, or messages have had their turn: send it, clear it, take in what has arrived and call again.

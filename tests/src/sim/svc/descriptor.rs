@@ -107,7 +107,7 @@ fn all(svc: Svc) -> u32 {
 /// Which targets are active from a packet on, if its descriptor says so; and whether it attaches the structure.
 ///
 /// # Errors
-/// If it is not what [`write`] wrote for this packet, but for the active targets.
+/// If it is not what [`write()`] wrote for this packet, but for the active targets.
 pub(super) fn read(svc: Svc, part: &Part, descriptor: &[u8]) -> Result<(Option<u32>, bool), String> {
     let number = descriptor.get(1..3).map_or(0, |number| u16::from_be_bytes([number[0], number[1]]));
     let bit = |at: usize| descriptor.get(at / 8).is_some_and(|byte| byte >> (7 - at % 8) & 1 == 1);
