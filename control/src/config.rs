@@ -363,9 +363,11 @@ fn told(text: &str, error: &toml::de::Error) -> String {
     };
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return message };
     let above = before.matches('\n').count();
-    let key =
-        text.lines().nth(above).and_then(|line| line.split_once('=')).map(|(key, _)| format!(" ({})", key.trim()));
-    format!("line {}{}: {message}", above + 1, key.unwrap_or_default())
+    let left = text.lines().nth(above).and_then(|line| line.split_once('=')).map_or("", |(left, _)| left.trim());
+    // Not what stands within a list.
+    let is_key = !left.is_empty() && left.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+    let key = if is_key { format!(" ({left})") } else { String::new() };
+    format!("line {}{key}: {message}", above + 1)
 }
 
 impl Config {
@@ -543,6 +545,7 @@ mod tests {
             ("x = = 3", ["line 1 (x)", "extra"]),
             ("[http]\norigins = [\n  3,\n]", ["line 3: ", "must be a string"]),
             ("[rooms]\nplacement = \"best\"", ["line 2 (placement)", "round-robin"]),
+            ("[api]\ntokens = [\n  \"s3cret=\", 3,\n]", ["line 3: ", "must be a string"]),
         ] {
             let error = Config::parse(text).expect_err(text).0;
             assert!(!error.contains('\n') && !error.contains("s3cret"), "{text}: {error}");

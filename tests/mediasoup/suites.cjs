@@ -9,6 +9,9 @@ const { beforeEach, test } = globalThis;
 globalThis.beforeEach = (body) => beforeEach(body);
 globalThis.test = Object.assign((name, body) => test(name, body), test);
 
+// Some wait for 100 ms and then want to see what the worker has told: a busy machine is given three chances.
+jest.retryTimes(2);
+
 const older = dirname(require.resolve('@mafalda-sfu/mediasoup-node-tests'));
 
 /** Those in the package of the library itself. The certificate that one of them reads is in the older ones' alone. */
