@@ -170,6 +170,11 @@ pub const FEEDBACK_INTERVAL: Duration = Duration::from_millis(10);
 pub const FEEDBACKS_AT_ONCE: u32 = 50;
 /// Time after which what a receiver is sent is looked at again, at the earliest.
 pub const ALLOCATION_INTERVAL: Duration = Duration::from_millis(200);
+/// Consumers of a transport that are looked at together whenever one of them changes; if there are more, then not
+/// sooner after the last time than [`CROWD_INTERVAL`] for each so many, nor later than [`ALLOCATION_INTERVAL`].
+pub const CROWD: usize = 64;
+/// See [`CROWD`].
+pub const CROWD_INTERVAL: Duration = Duration::from_millis(1);
 /// What is remembered of a path and of what was decided for it: two minutes and more.
 pub const MAX_DECISIONS: usize = 160;
 /// What a path is taken to carry before its receiver has said anything, in bits per second, unless control says so.

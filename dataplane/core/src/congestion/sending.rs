@@ -12,7 +12,9 @@ use super::names::Names;
 use super::send::{Cause, ClusterId, Estimator, PacketResult, Probe, Settings};
 use super::trains::{Train, Trains};
 use crate::io::Deadline;
-use crate::limits::{ALLOCATION_INTERVAL, FEEDBACK_INTERVAL, FEEDBACKS_AT_ONCE, MAX_FEEDBACK_STATUSES};
+use crate::limits::{
+    ALLOCATION_INTERVAL, CROWD, CROWD_INTERVAL, FEEDBACK_INTERVAL, FEEDBACKS_AT_ONCE, MAX_FEEDBACK_STATUSES,
+};
 use crate::ration::Ration;
 use crate::rtcp::{Ccfb, TransportCc};
 use crate::time::Instant;
@@ -68,8 +70,13 @@ pub(crate) struct Sending {
     probe: Option<UnderWay>,
     /// What leaves now is part of this probe.
     cluster: Option<ClusterId>,
-    /// When what is sent is looked at next.
+    /// When what is sent is looked at next, if something comes; or by itself, since something has changed.
     look_at: Instant,
+    has_changed: bool,
+    /// Then all that the path carries is shared out again.
+    shares_out: bool,
+    /// When it was looked at last.
+    looked_at: Option<Instant>,
 }
 
 impl Sending {
@@ -93,6 +100,9 @@ impl Sending {
             probe: None,
             cluster: None,
             look_at: now,
+            has_changed: false,
+            shares_out: false,
+            looked_at: None,
         }
     }
 
@@ -305,19 +315,35 @@ impl Sending {
         let is_due = self.look_at <= now;
         if is_due {
             self.look_at = now + ALLOCATION_INTERVAL;
+            (self.has_changed, self.looked_at) = (false, Some(now));
         }
         is_due
     }
 
-    /// What is sent is looked at as soon as possible: something has changed.
-    pub(crate) const fn look_now(&mut self, now: Instant) {
-        self.look_at = now;
+    /// Something has changed for one of so many consumers. A look takes as long as there are many of them, so what is
+    /// sent to a crowd is not looked at for each: at once, or by itself when it may be.
+    pub(crate) fn look_soon(&mut self, now: Instant, consumers: usize) {
+        let crowds = u32::try_from(consumers / CROWD).unwrap_or(u32::MAX);
+        let rest = CROWD_INTERVAL.saturating_mul(crowds).min(ALLOCATION_INTERVAL);
+        self.look_at = self.looked_at.map_or(now, |at| (at + rest).max(now)).min(self.look_at.max(now));
+        self.has_changed = true;
+    }
+
+    /// With the next look, what the path carries is shared out again: one that comes first from now on takes from those
+    /// that had it.
+    pub(crate) const fn share_out_again(&mut self) {
+        self.shares_out = true;
+    }
+
+    /// Whether that is to be done. It is no more.
+    pub(crate) const fn take_share_out(&mut self) -> bool {
+        std::mem::replace(&mut self.shares_out, false)
     }
 
     /// When something is to be done next, if nothing comes.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let probe = self.probe.map(|probe| probe.next_at);
-        let look = self.is_unmet.then_some(self.look_at);
+        let look = (self.is_unmet || self.has_changed).then_some(self.look_at);
         [self.estimator.next_timeout(), probe, look].into_iter().flatten().min()
     }
 
@@ -404,6 +430,28 @@ mod tests {
         let mut clock = ArrivalClock::default();
         let first = clock.unwrap(0xffff_ffff, CCFB_BITS);
         assert_eq!(clock.unwrap(5, CCFB_BITS) - first, 6);
+    }
+
+    /// Looks during one second in which something changes every millisecond for one of so many consumers.
+    fn looks(sending: &mut Sending, consumers: usize) -> usize {
+        let changes = (1_000..2_000).map(|millis| {
+            sending.look_soon(at(millis), consumers);
+            usize::from(sending.is_look_due(at(millis)))
+        });
+        changes.sum()
+    }
+
+    #[test]
+    fn a_crowd_is_not_looked_at_for_each_of_it() {
+        for (consumers, most) in [(1, 1_000), (CROWD - 1, 1_000), (1_000, 67), (20_000, 5), (usize::MAX, 5)] {
+            let mut sending = Sending::new(at(1_000), 0, SETTINGS);
+            assert_eq!(looks(&mut sending, consumers), most, "{consumers} consumers");
+            // What came last is looked at although nothing comes.
+            sending.look_soon(at(1_999), consumers);
+            let due = sending.next_timeout().expect("something has changed");
+            assert!(due <= at(1_999) + ALLOCATION_INTERVAL && sending.is_look_due(due), "{consumers} consumers");
+            assert_ne!(sending.next_timeout(), Some(due), "once");
+        }
     }
 
     /// A feedback as the worker gets it: `deltas` in 250 µs.

@@ -157,10 +157,12 @@ impl Worker {
 
     /// What a consumer wants has changed: what its transport's receivers are sent is looked at again.
     pub(super) fn reallocate_of(&mut self, now: Instant, key: ConsumerKey, outbox: &mut Outbox) {
-        let Some(transport) = self.consumers.get(key).map(|consumer| consumer.transport()) else { return };
-        if let Some(sending) = self.transports.get_mut(transport).and_then(|transport| transport.sending()) {
-            sending.look_now(now);
-            self.follow_estimate(now, transport, outbox);
+        let Some(key) = self.consumers.get(key).map(|consumer| consumer.transport()) else { return };
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let consumers = transport.consumers().len();
+        if let Some(sending) = transport.sending() {
+            sending.look_soon(now, consumers);
+            self.follow_estimate(now, key, outbox);
         }
     }
 
@@ -168,6 +170,13 @@ impl Worker {
     fn allocate(&mut self, now: Instant, key: TransportKey, outbox: &mut Outbox) {
         let Some(transport) = self.transports.get_mut(key) else { return };
         let consumers = transport.consumers().to_vec();
+        if transport.sending().is_some_and(|sending| sending.take_share_out()) {
+            for consumer in &consumers {
+                if let Some(consumer) = self.consumers.get_mut(*consumer) {
+                    consumer.forget_allowed();
+                }
+            }
+        }
         let hears_numbers = transport.sending().is_some_and(|sending| sending.hears_numbers());
         let sound_bps = consumers.iter().filter_map(|key| self.sound_bps(now, *key, hears_numbers)).sum();
         let mut steps: Vec<Steps> = consumers.iter().filter_map(|key| self.steps_of(now, *key)).collect();
@@ -193,8 +202,12 @@ impl Worker {
         sending.set_unmet(given_bps < wanted_bps);
         let left_bps = available_bps.map(|available_bps| available_bps.saturating_sub(sound_bps + given_bps));
         let suspended = wishes.iter().filter(|wish| wish.step.is_none()).count() as u64;
-        for consumer in consumers.iter().filter(|key| steps.iter().all(|steps| steps.consumer != **key)) {
-            self.end_suspension(now, *consumer, outbox);
+        // The steps are in the order of the consumers.
+        let mut with_steps = steps.iter().map(|steps| steps.consumer).peekable();
+        for consumer in consumers {
+            if with_steps.next_if_eq(&consumer).is_none() {
+                self.end_suspension(now, consumer, outbox);
+            }
         }
         for (steps, wish) in steps.iter_mut().zip(wishes) {
             let usable_bps = left_bps.map(|left_bps| match wish.step {
@@ -295,12 +308,8 @@ impl Worker {
         let key = self.consumer_key(id)?;
         let Some(consumer) = self.consumers.get_mut(key) else { return Ok(()) };
         consumer.set_priority(priority);
-        // What the path carries is shared out again: one that comes first now takes from those that had it.
-        let all = self.transports.get(consumer.transport()).map(|transport| transport.consumers());
-        for other in all.unwrap_or_default() {
-            if let Some(other) = self.consumers.get_mut(*other) {
-                other.forget_allowed();
-            }
+        if let Some(sending) = self.transports.get_mut(consumer.transport()).and_then(|transport| transport.sending()) {
+            sending.share_out_again();
         }
         self.reallocate_of(now, key, outbox);
         Ok(())

@@ -72,6 +72,10 @@ impl Stage {
             self.bed.worker.handle_timeout(self.bed.now, &mut self.bed.outbox);
             self.bed.sent();
         }
+        self.hear();
+    }
+
+    fn hear(&mut self) {
         while let Some(event) = self.bed.worker.poll_event() {
             if let Event::ConsumerLayersChanged { current, .. } = &event {
                 self.layer = current.map(|current| current.spatial);
@@ -110,6 +114,29 @@ fn one_that_comes_first_later_takes_from_the_other() {
     assert_eq!(stage.suspended, [true, false]);
     stage.prefer(0, 255);
     stage.play(5);
+    assert_eq!(stage.suspended, [false, true]);
+}
+
+/// A look at very many takes its time, so there is not one for each wish; but none is missed, although nothing comes.
+#[test]
+fn in_a_crowd_the_last_wish_counts_as_well() {
+    let mut stage = Stage::new();
+    let encodings = vec![EncodingMapping { ssrc: Some(3_000), ..EncodingMapping::default() }];
+    stage.bed.produce_as(0, 3, ProduceOptions { encodings, mid: Some("3".into()), ..video() }).expect("new");
+    for ssrc in 1_000..1_200 {
+        stage.bed.consume_as(1, 3, receiver(ssrc)).expect("new");
+    }
+    stage.play(10);
+    stage.bed.now = stage.bed.now + Duration::from_millis(10);
+    stage.prefer(1, 200);
+    stage.prefer(0, 255);
+    stage.hear();
+    assert_eq!(stage.suspended, [true, false], "the second wish is looked at later");
+    for _ in 0..10 {
+        stage.bed.now = stage.bed.now + Duration::from_millis(1);
+        stage.bed.worker.handle_timeout(stage.bed.now, &mut stage.bed.outbox);
+    }
+    stage.hear();
     assert_eq!(stage.suspended, [false, true]);
 }
 
