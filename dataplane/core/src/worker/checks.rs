@@ -95,8 +95,8 @@ pub(super) fn check_consume(transport: &Transport, options: &ConsumeOptions, max
     {
         return Err(invalid("headerExtensions", "ids must be 1 to 14"));
     }
-    let ids: BTreeSet<_> = options.header_extensions.iter().map(|one| one.receiver_id).collect();
-    if ids.len() < options.header_extensions.len() {
+    let ids = options.header_extensions.iter().fold(0_u16, |ids, one| ids | 1 << one.receiver_id);
+    if (ids.count_ones() as usize) < options.header_extensions.len() {
         return Err(invalid("headerExtensions", "two have one id"));
     }
     if options.mid.as_ref().is_some_and(|mid| mid.is_empty() || mid.len() > MAX_CONSUMER_MID_BYTES) {
