@@ -39,7 +39,7 @@ pub(crate) struct Channel {
 
 /// Cuts a byte stream into messages.
 #[derive(Debug, Default)]
-struct Framing {
+pub(crate) struct Framing {
     bytes: Vec<u8>,
     read: usize,
     /// Bytes of a message that is too long, still to come.
@@ -80,9 +80,14 @@ impl Channel {
         }
     }
 
-    /// The next message that is there whole.
-    pub(crate) fn next_message(&mut self) -> Option<Vec<u8>> {
-        self.framing.next_message()
+    /// What has come, to be taken out message by message, and then given back.
+    pub(crate) fn take_framing(&mut self) -> Framing {
+        std::mem::take(&mut self.framing)
+    }
+
+    /// Takes back what [`Self::take_framing`] gave. Nothing may have been read meanwhile.
+    pub(crate) fn give_back(&mut self, framing: Framing) {
+        self.framing = framing;
     }
 
     /// The library has closed its end, or no longer reads.
@@ -140,15 +145,19 @@ impl Framing {
         self.bytes.extend_from_slice(bytes.get(skipped..).unwrap_or_default());
     }
 
-    fn next_message(&mut self) -> Option<Vec<u8>> {
+    /// The next message that is there whole.
+    pub(crate) fn next_message(&mut self) -> Option<&[u8]> {
         loop {
             let pending = self.bytes.get(self.read..).unwrap_or_default();
             let (prefix, rest) = pending.split_first_chunk::<PREFIX_BYTES>()?;
             let length = usize::try_from(u32::from_le_bytes(*prefix)).ok()?;
             if length <= MAX_MESSAGE_BYTES {
-                let message = rest.get(..length)?.to_vec();
-                self.read += PREFIX_BYTES + length;
-                return Some(message);
+                let from = self.read + PREFIX_BYTES;
+                let whole = from..from + length;
+                if rest.len() >= length {
+                    self.read = whole.end;
+                }
+                return self.bytes.get(whole);
             }
             tracing::error!(length, "a message that is too long is passed over");
             let there = length.min(rest.len());
@@ -175,7 +184,9 @@ mod tests {
             let mut got = Vec::new();
             for part in [&stream[..cut], &stream[cut..]] {
                 framing.push(part);
-                got.extend(std::iter::from_fn(|| framing.next_message()));
+                while let Some(message) = framing.next_message() {
+                    got.push(message.to_vec());
+                }
             }
             assert_eq!(got, [&b"one"[..], b"", b"three"], "cut at {cut}");
         }
@@ -195,6 +206,6 @@ mod tests {
             left -= count;
         }
         framing.push(&framed(b"next"));
-        assert_eq!(framing.next_message().as_deref(), Some(&b"next"[..]));
+        assert_eq!(framing.next_message(), Some(&b"next"[..]));
     }
 }

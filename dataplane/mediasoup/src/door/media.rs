@@ -8,9 +8,9 @@ use corecast_mediasoup_worker::fbs::consumer::{
     SetPreferredLayersResponse, SetPriorityResponse,
 };
 use corecast_mediasoup_worker::fbs::producer::DumpResponse;
-use corecast_mediasoup_worker::fbs::rtp_parameters::{RtpCodecParameters, RtpMapping, Type};
-use corecast_mediasoup_worker::fbs::transport::{ConsumeRequest, ConsumeResponse, ProduceResponse};
-use corecast_wire::{BEST_SCORE, Command, ConsumerId, ProducerId, Scores, SpatialLayer, TransportId};
+use corecast_mediasoup_worker::fbs::rtp_parameters::{RtpMapping, Type};
+use corecast_mediasoup_worker::fbs::transport::ProduceResponse;
+use corecast_wire::{BEST_SCORE, Command, ConsumerId, ProducerId, Scores, SpatialLayer};
 
 use super::objects::{Consumer, Feedback, Named, Producer};
 use super::rates::Rate;
@@ -70,95 +70,6 @@ impl Door {
         Ok(Some(Answer::TransportProduceResponse(Box::new(ProduceResponse { type_ }))))
     }
 
-    pub(super) fn consume(&mut self, machine: &mut dyn Machine, transport: &str, body: Option<Asked>) -> Answered {
-        let Some(Asked::TransportConsumeRequest(mut request)) = body else {
-            return Err(other_body("TRANSPORT_CONSUME"));
-        };
-        rtp::normalise(&mut request.rtp_parameters)?;
-        request.consumable_rtp_encodings.iter_mut().for_each(rtp::name_mode);
-        let transport = self.objects.transport_number(transport)?;
-        self.objects.check_free("Consumer", &request.consumer_id)?;
-        let producer = self.objects.producer_number(&request.producer_id)?;
-        let parts = self.consume_parts(machine, transport, producer, &request)?;
-        let Some(id) = parts.first().copied() else { return Err(Refusal::wrong("empty rtpParameters.encodings")) };
-        let type_ = match request.consumable_rtp_encodings.as_slice() {
-            _ if request.type_ == Type::Pipe => Type::Pipe,
-            [_, _, ..] => Type::Simulcast,
-            [one] if rtp::layers(one) != (1, 1) => Type::Svc,
-            _ => Type::Simple,
-        };
-        let consumer = Consumer {
-            name: request.consumer_id.clone(),
-            transport,
-            producer,
-            kind: request.kind,
-            type_,
-            rtp_parameters: *request.rtp_parameters,
-            consumable: request.consumable_rtp_encodings,
-            is_paused: request.paused,
-            traces: Vec::new(),
-            priority: 1,
-            preferred: None,
-            current: None,
-            temporal: None,
-            score: BEST_SCORE,
-            looks: Scores::default(),
-            rates: vec![Rate::new(); parts.len()],
-            parts,
-        };
-        self.objects.add(&request.consumer_id, Named::Consumer(id));
-        self.objects.transport(transport)?.consumers.insert(id);
-        self.objects.producer(producer)?.consumers.insert(id);
-        self.objects.add_consumer(id, consumer);
-        let preferred = self.prefer(machine, id, request.preferred_layers.as_deref())?;
-        let source = self.objects.producer(producer)?;
-        let (producer_paused, scores) = (source.is_paused, source.scores.clone());
-        let score = score(self.objects.consumer(id)?, scores);
-        Ok(Some(Answer::TransportConsumeResponse(Box::new(ConsumeResponse {
-            paused: request.paused,
-            producer_paused,
-            score: Box::new(score),
-            preferred_layers: preferred.map(Box::new),
-        }))))
-    }
-
-    /// Makes the worker's consumers: one, and for a pipe one for each encoding.
-    fn consume_parts(
-        &mut self,
-        machine: &mut dyn Machine,
-        transport: TransportId,
-        producer: ProducerId,
-        request: &ConsumeRequest,
-    ) -> Outcome<Vec<ConsumerId>> {
-        let mut options = rtp::consume(&request.rtp_parameters, request.paused)?;
-        let is_opus = |codec: &RtpCodecParameters| codec.mime_type.to_ascii_lowercase().ends_with("opus");
-        let ignores = request.ignore_dtx && rtp::media_codec(&request.rtp_parameters).is_some_and(is_opus);
-        // A pipe passes on all that there is.
-        options.iter_mut().for_each(|options| options.ignore_dtx = ignores && request.type_ != Type::Pipe);
-        if request.type_ != Type::Pipe {
-            options.truncate(1);
-        } else if options.len() != request.consumable_rtp_encodings.len() {
-            return Err(Refusal::wrong("number of rtpParameters.encodings and consumableRtpEncodings do not match"));
-        }
-        if options.len() > 1 {
-            for (options, encoding) in options.iter_mut().zip(0..) {
-                options.encoding = Some(encoding);
-            }
-        }
-        let mut parts = Vec::new();
-        for options in options {
-            let consumer = ConsumerId(self.objects.number());
-            if let Err(error) = machine.execute(&Command::Consume { transport, consumer, producer, options }) {
-                for consumer in parts {
-                    machine.execute(&Command::CloseConsumer { consumer })?;
-                }
-                return Err(error.into());
-            }
-            parts.push(consumer);
-        }
-        Ok(parts)
-    }
-
     /// The worker's consumers of one of the library's.
     fn parts_of(&mut self, name: &str) -> Outcome<(ConsumerId, Vec<ConsumerId>)> {
         let id = self.objects.consumer_number(name)?;
@@ -166,7 +77,7 @@ impl Door {
     }
 
     /// Sets what a consumer prefers, the best if nothing is named; what is too high becomes the highest that there is.
-    fn prefer(
+    pub(super) fn prefer(
         &mut self,
         machine: &mut dyn Machine,
         id: ConsumerId,
@@ -176,7 +87,7 @@ impl Door {
         if matches!(consumer.type_, Type::Simple | Type::Pipe) {
             return Ok(None);
         }
-        let (spatial_layers, temporal_layers) = consumer.rtp_parameters.encodings.first().map_or((1, 1), rtp::layers);
+        let (spatial_layers, temporal_layers) = consumer.named_layers;
         let (top_spatial, top_temporal) = (spatial_layers - 1, temporal_layers - 1);
         let spatial_layer = wanted.map_or(top_spatial, |layers| layers.spatial_layer.min(top_spatial));
         let temporal_layer = wanted.and_then(|layers| layers.temporal_layer);
@@ -302,7 +213,8 @@ impl Door {
         let consumer = self.objects.consumer(id)?.clone();
         let producer = self.objects.producer(consumer.producer)?;
         let (producer_id, producer_paused) = (producer.name.clone(), producer.is_paused);
-        let media = consumer.rtp_parameters.codecs.iter().filter(|codec| rtp::is_media(codec));
+        let (rtp_parameters, consumable_rtp_encodings) = consumer.dumped()?;
+        let media = rtp_parameters.codecs.iter().filter(|codec| rtp::is_media(&codec.mime_type));
         let payload_types: BTreeSet<u8> = media.map(|codec| codec.payload_type).collect();
         let preferred = consumer.preferred.as_ref();
         let layer = |layer: Option<u8>| Some(layer.map_or(-1, i16::from));
@@ -315,14 +227,14 @@ impl Door {
             preferred_temporal_layer: layer(preferred.and_then(|layers| layers.temporal_layer)),
             target_temporal_layer: layer(temporal),
             current_temporal_layer: layer(temporal),
-            rtp_streams: super::stats::sent_streams(&consumer),
+            rtp_streams: super::stats::sent_streams(&rtp_parameters, consumer.score),
             base: Box::new(BaseConsumerDump {
                 id: consumer.name,
                 type_: consumer.type_,
                 producer_id,
                 kind: consumer.kind,
-                rtp_parameters: Box::new(consumer.rtp_parameters),
-                consumable_rtp_encodings: consumer.consumable,
+                rtp_parameters: Box::new(rtp_parameters),
+                consumable_rtp_encodings,
                 supported_codec_payload_types: payload_types.into_iter().collect(),
                 trace_event_types: consumer.traces,
                 paused: consumer.is_paused,

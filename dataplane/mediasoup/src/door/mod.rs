@@ -6,6 +6,7 @@
 //! reason; one that is not known here is refused as well.
 
 mod closing;
+mod consuming;
 mod data;
 mod direct;
 mod events;
@@ -97,7 +98,7 @@ impl Door {
     fn take(&mut self, machine: &mut dyn Machine, bytes: &[u8]) -> bool {
         let data = message::MessageRef::read_as_root(bytes).and_then(|message| message.data());
         match data {
-            Ok(message::BodyRef::Request(request)) => self.take_request(machine, request),
+            Ok(message::BodyRef::Request(request)) => self.take_request(machine, request, bytes),
             Ok(message::BodyRef::Notification(notification)) => {
                 match notification.try_into() {
                     Ok(notification::Notification { event: Tells::WorkerClose, .. }) => return true,
@@ -111,13 +112,17 @@ impl Door {
         false
     }
 
-    fn take_request(&mut self, machine: &mut dyn Machine, request: request::RequestRef<'_>) {
+    fn take_request(&mut self, machine: &mut dyn Machine, request: request::RequestRef<'_>, bytes: &[u8]) {
         let Ok(id) = request.id() else {
             tracing::error!("a request without a number cannot be answered");
             return;
         };
-        let answer = request::Request::try_from(request).map_err(Refusal::from);
-        let answer = answer.and_then(|request| self.answer(machine, request));
+        let answer = if matches!(request.method(), Ok(Method::TransportConsume)) {
+            self.consume(machine, request, bytes)
+        } else {
+            let request = request::Request::try_from(request).map_err(Refusal::from);
+            request.and_then(|request| self.answer(machine, request))
+        };
         let refusal = answer.as_ref().err().map(|refusal| (refusal.kind().to_owned(), refusal.to_string()));
         let (error, reason) = refusal.unzip();
         let response =
@@ -171,7 +176,6 @@ impl Door {
     fn answer_media(&mut self, machine: &mut dyn Machine, method: Method, name: &str, body: Option<Asked>) -> Answered {
         match method {
             Method::TransportProduce => self.produce(machine, name, body),
-            Method::TransportConsume => self.consume(machine, name, body),
             Method::TransportProduceData => self.produce_data(machine, name, body),
             Method::TransportConsumeData => self.consume_data(machine, name, body),
             Method::TransportCloseProducer => self.close_producer(machine, body),
@@ -277,17 +281,19 @@ impl Control for Door {
 
     fn serve(&mut self, machine: &mut dyn Machine) -> Served {
         self.channel.read();
+        let mut framing = self.channel.take_framing();
         let mut served = Served::All;
         loop {
             if !machine.has_time() {
                 served = Served::More;
                 break;
             }
-            let Some(message) = self.channel.next_message() else { break };
-            if self.take(machine, &message) {
+            let Some(message) = framing.next_message() else { break };
+            if self.take(machine, message) {
                 return Served::Ended;
             }
         }
+        self.channel.give_back(framing);
         self.follow_up(machine);
         self.tick(machine);
         while let Some(data) = self.log.next() {

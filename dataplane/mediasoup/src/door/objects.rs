@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
-use corecast_mediasoup_worker::fbs::rtp_parameters::{
-    MediaKind, RtpEncodingParameters, RtpMapping, RtpParameters, Type,
-};
+use corecast_mediasoup_worker::fbs::rtp_parameters::{MediaKind, RtpMapping, RtpParameters, Type};
 use corecast_mediasoup_worker::fbs::sctp_parameters::SctpStreamParameters;
 use corecast_mediasoup_worker::fbs::srtp_parameters::SrtpParameters;
 use corecast_mediasoup_worker::fbs::transport::{Options, Protocol, TraceEventType};
@@ -17,7 +15,6 @@ use corecast_wire::{
 };
 
 use super::rates::Rate;
-use super::rtp;
 use crate::refusal::{Outcome, Refusal};
 
 /// What a name stands for.
@@ -165,6 +162,13 @@ pub(super) struct Producer {
     pub(super) layer_rates: Vec<Vec<Rate>>,
 }
 
+/// A stream that a consumer sends, and that on which it sends of it again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SentStream {
+    pub(super) ssrc: u32,
+    pub(super) rtx_ssrc: Option<u32>,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Consumer {
     pub(super) name: String,
@@ -172,8 +176,13 @@ pub(super) struct Consumer {
     pub(super) producer: ProducerId,
     pub(super) kind: MediaKind,
     pub(super) type_: Type,
-    pub(super) rtp_parameters: RtpParameters,
-    pub(super) consumable: Vec<RtpEncodingParameters>,
+    /// The message that asked for it: parameters are read of it when they are asked for.
+    pub(super) asked: Box<[u8]>,
+    /// What it sends, and under what: one stream, and for a pipe one for each encoding.
+    pub(super) mime_type: String,
+    pub(super) streams: Vec<SentStream>,
+    /// Spatial and temporal layers of its first encoding.
+    pub(super) named_layers: (u8, u8),
     /// The worker's consumers: its own number, and for a pipe one more for each further encoding.
     pub(super) parts: Vec<ConsumerId>,
     pub(super) is_paused: bool,
@@ -320,7 +329,7 @@ impl Consumer {
         let spatial = |current: CurrentLayer| if self.type_ == Type::Svc { current.spatial } else { current.encoding };
         // An only encoding may have temporal layers alone.
         let spatial = self.current.map(spatial).or_else(|| self.temporal.map(|_| 0))?;
-        let (spatial_layers, temporal_layers) = self.rtp_parameters.encodings.first().map_or((1, 1), rtp::layers);
+        let (spatial_layers, temporal_layers) = self.named_layers;
         Some((spatial.min(spatial_layers - 1), self.temporal.unwrap_or(0).min(temporal_layers - 1)))
     }
 }

@@ -1,14 +1,12 @@
 //! RTP parameters: the library's, which a client knows, as the numbers that the worker needs.
 
+use std::borrow::Cow;
+
 use corecast_mediasoup_worker::fbs::rtp_parameters::{
     MediaKind, RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtensionUri, RtpMapping, RtpParameters, Type, Value,
 };
-use corecast_wire::{
-    Codec, CodecMapping, ConsumeOptions, ConsumerExtension, EncodingMapping, ExtensionMapping, HeaderExtension,
-    PayloadTypeMapping, ProduceOptions, RtxOptions,
-};
+use corecast_wire::{Codec, CodecMapping, EncodingMapping, ExtensionMapping, HeaderExtension, ProduceOptions};
 
-use super::secrets;
 use crate::refusal::{Outcome, Refusal};
 
 /// Sound or pictures.
@@ -20,7 +18,7 @@ pub(super) const fn kind(kind: MediaKind) -> corecast_wire::MediaKind {
 }
 
 /// A header extension and the id that mediasoup's routers have for it; its debugging aid `packet-id` is not known.
-const fn extension(uri: RtpHeaderExtensionUri) -> Option<(HeaderExtension, u8)> {
+pub(super) const fn extension(uri: RtpHeaderExtensionUri) -> Option<(HeaderExtension, u8)> {
     Some(match uri {
         RtpHeaderExtensionUri::Mid => (HeaderExtension::Mid, 1),
         RtpHeaderExtensionUri::RtpStreamId => (HeaderExtension::Rid, 2),
@@ -39,11 +37,16 @@ const fn extension(uri: RtpHeaderExtensionUri) -> Option<(HeaderExtension, u8)> 
 
 /// Spatial and temporal layers of a scalability mode: `L2T3`, `S3T3`, `L3T3_KEY`; one of each otherwise.
 pub(super) fn layers(encoding: &RtpEncodingParameters) -> (u8, u8) {
-    read_layers(encoding).unwrap_or((1, 1))
+    layers_of(encoding.scalability_mode.as_deref())
 }
 
-fn read_layers(encoding: &RtpEncodingParameters) -> Option<(u8, u8)> {
-    let (spatial, rest) = encoding.scalability_mode.as_deref()?.strip_prefix(['L', 'S'])?.split_once('T')?;
+/// The same of a mode, if one is named.
+pub(super) fn layers_of(mode: Option<&str>) -> (u8, u8) {
+    mode.and_then(read_layers).unwrap_or((1, 1))
+}
+
+fn read_layers(mode: &str) -> Option<(u8, u8)> {
+    let (spatial, rest) = mode.strip_prefix(['L', 'S'])?.split_once('T')?;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     let number = |text: &str| text.parse::<u8>().ok().filter(|number| (1..=99).contains(number));
     Some((number(spatial)?, number(rest.get(..digits)?)?))
@@ -51,7 +54,7 @@ fn read_layers(encoding: &RtpEncodingParameters) -> Option<(u8, u8)> {
 
 /// What mediasoup's worker calls layers that are not named, or not as it knows them.
 pub(super) fn name_mode(encoding: &mut RtpEncodingParameters) {
-    if read_layers(encoding).is_none() {
+    if encoding.scalability_mode.as_deref().and_then(read_layers).is_none() {
         encoding.scalability_mode = Some("S1T1".into());
     }
 }
@@ -99,24 +102,33 @@ const SUBTYPES: [&str; 18] = [
 /// Those that are no media by themselves.
 const NO_MEDIA: [&str; 6] = ["CN", "telephone-event", "rtx", "ulpfec", "flexfec", "red"];
 
+/// The name of a codec in mediasoup's writing.
+///
+/// # Errors
+/// It is no name of one.
+pub(super) fn written(mime_type: &str) -> Outcome<Cow<'_, str>> {
+    let (kind, subtype) = mime_type.split_once('/').ok_or_else(|| Refusal::wrong("wrong codec MIME"))?;
+    let written = SUBTYPES.iter().find(|written| written.eq_ignore_ascii_case(subtype)).unwrap_or(&subtype);
+    // Nearly always it is written so already.
+    Ok(match *written != subtype || kind.bytes().any(|letter| letter.is_ascii_uppercase()) {
+        true => format!("{}/{written}", kind.to_ascii_lowercase()).into(),
+        false => mime_type.into(),
+    })
+}
+
 /// Fills in what mediasoup's worker does: names of codecs in its writing, and the first media codec for encodings that
 /// name none.
 pub(super) fn normalise(parameters: &mut RtpParameters) -> Outcome<()> {
     for codec in &mut parameters.codecs {
-        let Some((kind, subtype)) = codec.mime_type.split_once('/') else {
-            return Err(Refusal::wrong("wrong codec MIME"));
-        };
-        let written = SUBTYPES.iter().find(|written| written.eq_ignore_ascii_case(subtype)).unwrap_or(&subtype);
-        // Nearly always it is written so already.
-        if *written != subtype || kind.bytes().any(|letter| letter.is_ascii_uppercase()) {
-            codec.mime_type = format!("{}/{written}", kind.to_ascii_lowercase());
+        if let Cow::Owned(written) = written(&codec.mime_type)? {
+            codec.mime_type = written;
         }
         codec.channels = codec.channels.filter(|channels| *channels > 1);
         for feedback in codec.rtcp_feedback.iter_mut().flatten() {
             feedback.parameter = feedback.parameter.take().filter(|parameter| !parameter.is_empty());
         }
     }
-    let media = parameters.codecs.iter().filter(|codec| is_media(codec));
+    let media = parameters.codecs.iter().filter(|codec| is_media(&codec.mime_type));
     let media: Vec<u8> = media.map(|codec| codec.payload_type).collect();
     let first = media.first().copied().ok_or_else(|| Refusal::wrong("no media codecs found"))?;
     for encoding in &mut parameters.encodings {
@@ -129,13 +141,14 @@ pub(super) fn normalise(parameters: &mut RtpParameters) -> Outcome<()> {
 }
 
 /// Whether a codec, in mediasoup's writing, is more than something beside media.
-pub(super) fn is_media(codec: &RtpCodecParameters) -> bool {
-    let subtype = codec.mime_type.split_once('/').map_or("", |(_, subtype)| subtype);
+pub(super) fn is_media(mime_type: &str) -> bool {
+    let subtype = mime_type.split_once('/').map_or("", |(_, subtype)| subtype);
     !NO_MEDIA.contains(&subtype)
 }
 
-fn is_rtx(codec: &RtpCodecParameters) -> bool {
-    codec.mime_type.split_once('/').is_some_and(|(_, subtype)| subtype.eq_ignore_ascii_case("rtx"))
+/// Whether a codec repeats what others send.
+pub(super) fn is_rtx(mime_type: &str) -> bool {
+    mime_type.split_once('/').is_some_and(|(_, subtype)| subtype.eq_ignore_ascii_case("rtx"))
 }
 
 fn apt(codec: &RtpCodecParameters) -> Outcome<u8> {
@@ -144,11 +157,16 @@ fn apt(codec: &RtpCodecParameters) -> Outcome<u8> {
         Value::Integer32(number) => u8::try_from(number.value).ok(),
         _ => None,
     });
-    value.ok_or_else(|| Refusal::wrong("missing apt parameter in an RTX codec"))
+    value.ok_or_else(no_apt)
+}
+
+/// The refusal of an RTX codec that does not say what it repeats.
+pub(super) fn no_apt() -> Refusal {
+    Refusal::wrong("missing apt parameter in an RTX codec")
 }
 
 fn codec_of(codec: &RtpCodecParameters) -> Outcome<Codec> {
-    if is_rtx(codec) {
+    if is_rtx(&codec.mime_type) {
         return Ok(Codec::Rtx { apt: apt(codec)? });
     }
     Ok(match codec.mime_type.to_ascii_lowercase().as_str() {
@@ -175,12 +193,12 @@ pub(super) fn is_set(codec: &RtpCodecParameters, name: &str) -> bool {
 
 /// The first codec that is no RTX.
 pub(super) fn media_codec(parameters: &RtpParameters) -> Option<&RtpCodecParameters> {
-    parameters.codecs.iter().find(|codec| !is_rtx(codec))
+    parameters.codecs.iter().find(|codec| !is_rtx(&codec.mime_type))
 }
 
 /// The first RTX codec.
 pub(super) fn rtx_codec(parameters: &RtpParameters) -> Option<&RtpCodecParameters> {
-    parameters.codecs.iter().find(|codec| is_rtx(codec))
+    parameters.codecs.iter().find(|codec| is_rtx(&codec.mime_type))
 }
 
 /// A producer's parameters and the library's mapping of them.
@@ -229,54 +247,6 @@ pub(super) fn produce(
         key_frame_request_delay_ms: 0,
         paused: is_paused,
         header_extensions,
-    })
-}
-
-/// A consumer's parameters, as its client will see them: one for each encoding. What a router calls a payload type and
-/// an extension, its receivers call the same, but for extensions of pipes.
-pub(super) fn consume(parameters: &RtpParameters, is_paused: bool) -> Outcome<Vec<ConsumeOptions>> {
-    if parameters.encodings.is_empty() {
-        return Err(Refusal::wrong("empty rtpParameters.encodings"));
-    }
-    parameters.encodings.iter().map(|encoding| consume_encoding(parameters, encoding, is_paused)).collect()
-}
-
-fn consume_encoding(
-    parameters: &RtpParameters,
-    encoding: &RtpEncodingParameters,
-    is_paused: bool,
-) -> Outcome<ConsumeOptions> {
-    let ssrc = encoding.ssrc.filter(|ssrc| *ssrc != 0);
-    let ssrc = ssrc.ok_or_else(|| Refusal::wrong("invalid encoding in rtpParameters (missing ssrc)"))?;
-    let media = parameters.codecs.iter().filter(|codec| !is_rtx(codec));
-    let mut rtx_types = Vec::new();
-    for codec in parameters.codecs.iter().filter(|codec| is_rtx(codec)) {
-        rtx_types.push((apt(codec)?, codec.payload_type));
-    }
-    let rtx = match encoding.rtx.as_ref().filter(|_| !rtx_types.is_empty()) {
-        Some(rtx) => {
-            Some(RtxOptions { ssrc: rtx.ssrc, payload_types: rtx_types, first_sequence: secrets::first_sequence()? })
-        }
-        None => None,
-    };
-    let known = parameters.header_extensions.iter().filter_map(|one| Some((one.id, extension(one.uri)?)));
-    let extensions =
-        known.map(|(receiver_id, (extension, router_id))| ConsumerExtension { extension, router_id, receiver_id });
-    Ok(ConsumeOptions {
-        ssrc,
-        rtx,
-        payload_types: media.map(|codec| PayloadTypeMapping::same(codec.payload_type)).collect(),
-        header_extensions: extensions.collect(),
-        mid: parameters.mid.clone().filter(|mid| !mid.is_empty()),
-        nack: has_feedback(parameters, "nack", ""),
-        ccfb: has_feedback(parameters, "ack", "ccfb"),
-        first_sequence: secrets::first_sequence()?,
-        cname: parameters.rtcp.cname.clone().unwrap_or_default(),
-        encoding: None,
-        redundancy: None,
-        ignore_dtx: false,
-        paused: is_paused,
-        outlives_producer: false,
     })
 }
 

@@ -23,6 +23,11 @@ thread_local! {
 /// # Errors
 /// The system has none.
 pub(super) fn bytes(count: usize) -> Outcome<Vec<u8>> {
+    drawn(count, <[u8]>::to_vec)
+}
+
+/// The same, given to `take` where they lie.
+fn drawn<T>(count: usize, take: impl FnOnce(&[u8]) -> T) -> Outcome<T> {
     AHEAD.with_borrow_mut(|ahead| {
         if ahead.len() < count {
             ahead.resize(AHEAD_BYTES.max(count), 0);
@@ -32,8 +37,9 @@ pub(super) fn bytes(count: usize) -> Outcome<Vec<u8>> {
             }
         }
         let rest = ahead.len() - count;
-        let taken = ahead.get(rest..).unwrap_or_default().to_vec();
-        ahead.iter_mut().skip(rest).for_each(|byte| *byte = 0);
+        let bytes = ahead.get_mut(rest..).unwrap_or_default();
+        let taken = take(bytes);
+        bytes.fill(0);
         ahead.truncate(rest);
         Ok(taken)
     })
@@ -46,13 +52,17 @@ pub(super) fn text(count: usize) -> Outcome<String> {
 
 /// An SSRC for our own reports.
 pub(super) fn ssrc() -> Outcome<u32> {
-    let drawn = bytes(4)?.into_iter().fold(0_u32, |number, byte| number << 8 | u32::from(byte));
-    Ok(drawn.max(1))
+    Ok(drawn(4, number)?.max(1))
 }
 
 /// A first sequence number, below 2^15 (RFC 3711 section 3.3.1).
 pub(super) fn first_sequence() -> Outcome<u16> {
-    Ok(bytes(2)?.into_iter().fold(0_u16, |number, byte| number << 8 | u16::from(byte)) >> 1)
+    #[expect(clippy::cast_possible_truncation, reason = "of 15 bits")]
+    drawn(2, |bytes| (number(bytes) >> 1) as u16)
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
 #[cfg(test)]

@@ -91,9 +91,9 @@ impl Door {
 }
 
 /// The streams that a consumer sends: one, or those of a pipe.
-pub(super) fn sent_streams(consumer: &Consumer) -> Vec<Dump> {
-    let shared = params(&consumer.rtp_parameters);
-    let encodings = (0..).zip(&consumer.rtp_parameters.encodings);
+pub(super) fn sent_streams(parameters: &RtpParameters, score: u8) -> Vec<Dump> {
+    let shared = params(parameters);
+    let encodings = (0..).zip(&parameters.encodings);
     let streams = encodings.map(|(encoding_idx, encoding)| {
         let (spatial_layers, temporal_layers) = rtp::layers(encoding);
         let params = Params {
@@ -105,7 +105,7 @@ pub(super) fn sent_streams(consumer: &Consumer) -> Vec<Dump> {
             temporal_layers,
             ..shared.clone()
         };
-        dump(params, consumer.score)
+        dump(params, score)
     });
     streams.collect()
 }
@@ -151,12 +151,8 @@ fn dump(params: Params, score: u8) -> Dump {
     Dump { params: Box::new(params), score, rtx_stream: rtx.map(Box::new) }
 }
 
-fn base(parameters: &RtpParameters) -> BaseStats {
-    BaseStats {
-        timestamp: now_ms(),
-        mime_type: rtp::media_codec(parameters).map_or_else(String::new, |codec| codec.mime_type.clone()),
-        ..BaseStats::default()
-    }
+fn base(mime_type: &str) -> BaseStats {
+    BaseStats { timestamp: now_ms(), mime_type: mime_type.to_owned(), ..BaseStats::default() }
 }
 
 /// Layers of an encoding of which bitrates are told: none of one without layers. A client may name as many as it likes.
@@ -199,6 +195,7 @@ fn received_stats(
     (bitrate, layers): (u64, Vec<BitrateByLayer>),
     score: u8,
 ) -> Stats {
+    let mime_type = rtp::media_codec(&producer.rtp_parameters).map_or("", |codec| &codec.mime_type);
     let base = BaseStats {
         ssrc: stream.ssrc.unwrap_or(0),
         kind: producer.kind,
@@ -216,7 +213,7 @@ fn received_stats(
         rtx_ssrc: stream.rtx_ssrc,
         round_trip_time: millis(stream.round_trip_us),
         score,
-        ..base(&producer.rtp_parameters)
+        ..base(mime_type)
     };
     Stats {
         data: StatsData::RecvStats(Box::new(RecvStats {
@@ -230,7 +227,6 @@ fn received_stats(
 }
 
 fn sent_stats(consumer: &Consumer, at: usize, sent: &ConsumerStats, bitrate: u64) -> Stats {
-    let encoding = consumer.rtp_parameters.encodings.get(at);
     let base = BaseStats {
         ssrc: sent.ssrc,
         kind: consumer.kind,
@@ -242,10 +238,10 @@ fn sent_stats(consumer: &Consumer, at: usize, sent: &ConsumerStats, bitrate: u64
         nack_packet_count: sent.nack_packet_count,
         pli_count: sent.pli_count,
         fir_count: sent.fir_count,
-        rtx_ssrc: encoding.and_then(|encoding| encoding.rtx.as_ref()).map(|rtx| rtx.ssrc),
+        rtx_ssrc: consumer.streams.get(at).and_then(|stream| stream.rtx_ssrc),
         round_trip_time: millis(sent.round_trip_us),
         score: consumer.score,
-        ..base(&consumer.rtp_parameters)
+        ..base(&consumer.mime_type)
     };
     Stats {
         data: StatsData::SendStats(Box::new(SendStats {

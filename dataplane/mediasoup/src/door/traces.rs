@@ -3,7 +3,7 @@
 
 use corecast_dataplane::Machine;
 use corecast_mediasoup_worker::fbs::common::TraceDirection;
-use corecast_mediasoup_worker::fbs::rtp_parameters::RtpHeaderExtensionUri;
+use corecast_mediasoup_worker::fbs::rtp_parameters::{RtpHeaderExtensionParametersRef, RtpHeaderExtensionUri};
 use corecast_mediasoup_worker::fbs::transport::{BweTraceInfo, BweType, TraceEventType, TraceInfo, TraceNotification};
 use corecast_mediasoup_worker::fbs::{consumer, producer, rtp_packet};
 use corecast_wire::{
@@ -194,9 +194,12 @@ const CONSUMER_KINDS: [(consumer::TraceEventType, corecast_wire::TraceEventType)
 
 /// What packets of a consumer name as their media section.
 fn mid_of(consumer: &Consumer) -> Option<String> {
-    let mut extensions = consumer.rtp_parameters.header_extensions.iter();
-    let is_named = extensions.any(|extension| extension.uri == RtpHeaderExtensionUri::Mid);
-    consumer.rtp_parameters.mid.clone().filter(|mid| is_named && !mid.is_empty())
+    let parameters = consumer.parameters().ok()?;
+    let mid = parameters.mid().ok()?.filter(|mid| !mid.is_empty())?;
+    let is_mid =
+        |extension: RtpHeaderExtensionParametersRef<'_>| matches!(extension.uri(), Ok(RtpHeaderExtensionUri::Mid));
+    let mut extensions = parameters.header_extensions().ok()?.iter().flatten();
+    extensions.any(is_mid).then(|| mid.to_owned())
 }
 
 fn has_orientation(producer: &Producer) -> bool {

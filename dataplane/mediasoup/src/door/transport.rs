@@ -44,12 +44,10 @@ impl Door {
         let data_producers = transport.data_producers.iter().filter_map(|id| objects.data_producers.get(id));
         let data_producers: Vec<_> = data_producers.collect();
         let data_consumers = transport.data_consumers.iter().filter_map(|id| objects.data_consumers.get(id));
-        let encodings = consumers
-            .iter()
-            .flat_map(|consumer| consumer.rtp_parameters.encodings.iter().map(|encoding| (encoding, &consumer.name)));
+        let streams = consumers.iter().flat_map(|consumer| consumer.streams.iter().map(|one| (one, &consumer.name)));
         let named = |(ssrc, name): (Option<u32>, &String)| Some(Uint32String { key: ssrc?, value: name.clone() });
-        let ssrcs = encodings.clone().map(|(encoding, name)| (encoding.ssrc, name)).filter_map(named);
-        let rtx_ssrcs = encodings.map(|(encoding, name)| (encoding.rtx.as_ref().map(|rtx| rtx.ssrc), name));
+        let ssrcs = streams.clone().map(|(stream, name)| (Some(stream.ssrc), name)).filter_map(named);
+        let rtx_ssrcs = streams.map(|(stream, name)| (stream.rtx_ssrc, name));
         let sctp_state = transport.sctp_state.map(sctp_state);
         let options = &transport.options;
         Ok(Dump {
