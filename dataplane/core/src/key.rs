@@ -195,13 +195,44 @@ impl<Of, T> Table<Of, T> {
     }
 }
 
+/// Takes one out of a list in the order in which they came, if it is there. What closes is mostly the oldest or the
+/// newest, so it is looked for from both ends.
+pub(crate) fn take_out<T>(list: &mut Vec<T>, is_it: impl Fn(&T) -> bool) {
+    let places = (0..list.len().div_ceil(2)).flat_map(|at| [at, list.len() - 1 - at]);
+    let found = places.into_iter().find(|at| list.get(*at).is_some_and(&is_it));
+    if let Some(at) = found {
+        list.remove(at);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::collections::BTreeMap;
 
     use super::*;
 
     type Numbers = Table<OfStream, u64>;
+
+    #[test]
+    fn what_closes_in_order_is_found_at_once() {
+        let orders: [Vec<u32>; 2] = [(0..1_000).collect(), (0..1_000).rev().collect()];
+        for order in orders {
+            let (mut list, looks): (Vec<u32>, _) = ((0..1_000).collect(), Cell::new(0));
+            for (left, one) in (0..1_000).rev().zip(order) {
+                take_out(&mut list, |other| {
+                    looks.set(looks.get() + 1);
+                    *other == one
+                });
+                assert_eq!((list.len(), list.contains(&one)), (left, false));
+            }
+            assert!(looks.get() <= 2_000, "{} looks for 1,000", looks.get());
+        }
+        let mut odd = vec![1, 2, 3];
+        take_out(&mut odd, |one| *one == 4);
+        take_out(&mut odd, |one| *one == 2);
+        assert_eq!(odd, [1, 3]);
+    }
 
     #[test]
     fn an_old_key_finds_nothing_after_its_place_was_given_away() {

@@ -8,7 +8,7 @@ use corecast_wire::{
 use super::layers::{Layers, Quality, rank};
 use super::wanted::Wanted;
 use crate::io::Deadline;
-use crate::key::{ConsumerKey, StreamKey, TransportKey};
+use crate::key::{ConsumerKey, StreamKey, TransportKey, take_out};
 use crate::limits::{KEY_FRAME_RATION, KEY_FRAMES_AT_ONCE};
 use crate::ration::Ration;
 use crate::rtp::RtpView;
@@ -363,11 +363,9 @@ impl Producer {
         self.consumers.push(key);
     }
 
-    /// Forgets a consumer: looked for from the newest on, since all of a transport close in that order.
+    /// Forgets a consumer.
     pub(crate) fn remove_consumer(&mut self, key: ConsumerKey) {
-        if let Some(place) = self.consumers.iter().rposition(|consumer| *consumer == key) {
-            self.consumers.remove(place);
-        }
+        take_out(&mut self.consumers, |consumer| *consumer == key);
     }
 
     /// Takes all consumers out, to close them.

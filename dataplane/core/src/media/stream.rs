@@ -22,7 +22,7 @@ use super::sequence::{Extended, FIRST_CYCLE, Sequence, cycle_beyond};
 use super::withheld::{Column, Filter, Withheld};
 use crate::codec::{self, Frame, PictureIds, Place, Said, Structure};
 use crate::io::Deadline;
-use crate::key::{ConsumerKey, ProducerKey, TransportKey};
+use crate::key::{ConsumerKey, ProducerKey, TransportKey, take_out};
 use crate::limits::{REPLAY_AGE, REPLAY_PACKETS};
 use crate::srtp::ReplayWindow;
 use crate::time::Instant;
@@ -257,11 +257,9 @@ impl Stream {
         self.subscribers.push((consumer, transport));
     }
 
-    /// A consumer takes it no longer. Those are looked for from the newest on, as those of a producer.
+    /// A consumer takes it no longer.
     pub(crate) fn remove_subscriber(&mut self, consumer: ConsumerKey) {
-        if let Some(place) = self.subscribers.iter().rposition(|(subscriber, _)| *subscriber == consumer) {
-            self.subscribers.remove(place);
-        }
+        take_out(&mut self.subscribers, |(subscriber, _)| *subscriber == consumer);
     }
 
     pub(crate) fn clear_subscribers(&mut self) {

@@ -2,7 +2,7 @@
 //! those that are in use no longer and may not become something else.
 
 use super::Transport;
-use crate::key::{ConsumerKey, ProducerKey, StreamKey};
+use crate::key::{ConsumerKey, ProducerKey, StreamKey, take_out};
 use crate::limits::MAX_LEFT_SSRCS;
 
 /// An SSRC that a producer's sender uses.
@@ -90,7 +90,7 @@ impl Transport {
 
     /// Forgets a consumer that sends under these SSRCs. Returns those under which it sent with the transport's key.
     pub(crate) fn remove_consumer(&mut self, key: ConsumerKey, ssrcs: impl Iterator<Item = u32>) -> Vec<u32> {
-        self.consumers.retain(|consumer| *consumer != key);
+        take_out(&mut self.consumers, |consumer| *consumer == key);
         ssrcs.filter(|ssrc| self.outbound.remove(ssrc).is_some() && self.security.is_some()).collect()
     }
 

@@ -14,7 +14,7 @@ use super::resolve::check_names;
 use super::{Owner, Worker};
 use crate::consumer::Consumer;
 use crate::io::{Endpoint, EndpointOp, Outbox};
-use crate::key::{ConsumerKey, ProducerKey, StreamKey, TransportKey};
+use crate::key::{ConsumerKey, ProducerKey, StreamKey, TransportKey, take_out};
 use crate::media::{KeyFrameRequests, Producer, Stream};
 use crate::memory::{Name, What};
 use crate::srtp::Opener;
@@ -274,7 +274,7 @@ impl Worker {
         self.transport_by_id.remove(&transport.id());
         self.directs -= usize::from(transport.direct_ref().is_some());
         if let Some(siblings) = self.routers.get_mut(&transport.router()) {
-            siblings.retain(|sibling| *sibling != key);
+            take_out(siblings, |sibling| *sibling == key);
         }
         if let Some(webrtc) = transport.webrtc() {
             self.close_webrtc(key, webrtc);
