@@ -89,7 +89,7 @@ impl Call {
         self.next_at_us = self.next_at_us.max(at_us - 5_000.0) + bits * 1e6 / bps;
         let queue_ms = (self.free_at_us - at_us).max(0.0) / 1e3;
         let others_us = (self.others_us)(self.now_us);
-        let is_lost = self.is_lossy && self.now_us / 1_000 % 2 == 0;
+        let is_lost = self.is_lossy && (self.now_us / 1_000).is_multiple_of(2);
         let fits = queue_ms + others_us as f64 / 1e3 < 300.0 && !is_lost;
         if fits {
             self.free_at_us = self.free_at_us.max(at_us) + bits * 1e6 / self.capacity_bps;
