@@ -17,7 +17,7 @@ use super::world::{Act, State, World};
 const SILENCE_NS: u64 = 1_200 * MS;
 /// The same where layers within one encoding are withheld.
 const LAYER_SILENCE_NS: u64 = 2_500 * MS;
-/// After this time on good links nothing is suspended any more that they carry.
+/// After this time on good links nothing that they carry is suspended.
 const RECOVERY_NS: u64 = 4_500 * MS;
 /// What probes must be able to leave at to show that there is room for one more picture beside others.
 const LEAST_PROBE_BPS: u64 = 2_000_000;

@@ -195,7 +195,7 @@ fn a_receiver_whose_media_are_all_paused_learns_that_its_capacity_has_come_back(
     assert!(call.estimate() > 0.2e6, "{} by {:?}", call.estimate(), call.estimator.cause());
 }
 
-/// Nothing is sent any more, so that only probes tell that the losses are over.
+/// Nothing is sent, so that only probes tell that the losses are over.
 #[test]
 fn losses_of_before_limit_nothing_that_a_probe_has_shown_to_arrive() {
     let mut call = Call::new(5e6, f64::MAX);
