@@ -90,6 +90,14 @@ export function rtp({ payloadType, sequence, timestamp = 0, ssrc, marker = false
   return Buffer.concat([header, payload]);
 }
 
+/** What an RTP packet carries, without contributing sources, header extensions and padding. */
+export function payloadOf(packet) {
+  const fixed = 12 + 4 * (packet[0] & 0x0f);
+  const extensions = packet[0] & 0x10 ? 4 + 4 * packet.readUInt16BE(fixed + 2) : 0;
+  const padding = packet[0] & 0x20 ? packet.at(-1) : 0;
+  return packet.subarray(fixed + extensions, packet.length - padding);
+}
+
 /** What a client that sends Opus says of it. */
 export const opus = (ssrc) => ({
   codecs: [{ mimeType: 'audio/opus', payloadType: 111, clockRate: 48000, channels: 2, parameters: { useinbandfec: 1 } }],

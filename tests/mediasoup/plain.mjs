@@ -1,6 +1,6 @@
 // Plain transports: real RTP through the worker, pauses, closures, statistics, SRTP keys, refusals.
 
-import { AUDIO, LOCAL, Peer, VIDEO, assert, next, opus, refused, rtp, startWorker, until, vp8 } from './common.mjs';
+import { AUDIO, LOCAL, Peer, VIDEO, assert, next, opus, payloadOf, refused, rtp, startWorker, until, vp8 } from './common.mjs';
 
 const worker = await startWorker();
 const router = await worker.createRouter({ mediaCodecs: [AUDIO, VIDEO] });
@@ -46,7 +46,7 @@ await until('they are forwarded', () => receiver.rtp(out).length === 5);
 const payloadType = consumer.rtpParameters.codecs[0].payloadType;
 for (const [at, packet] of receiver.rtp(out).entries()) {
   assert.equal(packet[1] & 0x7f, payloadType);
-  assert.equal(packet.subarray(12).toString().split(' ')[1], String(105 + at));
+  assert.equal(payloadOf(packet).toString(), `packet ${105 + at}`);
 }
 
 // What the producer does, the consumer hears of.
