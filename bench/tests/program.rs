@@ -57,12 +57,16 @@ fn program(args: &[&str]) -> Output {
 }
 
 fn json(args: &[&str]) -> Value {
+    let [line] = <[Value; 1]>::try_from(json_lines(args)).expect("exactly one line on standard output");
+    line
+}
+
+fn json_lines(args: &[&str]) -> Vec<Value> {
     let output = program(args);
     let text = String::from_utf8_lossy(&output.stdout);
     let problem = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{args:?}: {problem}");
-    assert_eq!(text.lines().count(), 1, "exactly one line on standard output: {text}");
-    serde_json::from_str(&text).expect("JSON")
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
 fn fanout(args: &[&str]) -> Value {
@@ -146,6 +150,21 @@ fn corecast_is_measured_as_mediasoups_worker() {
                 assert!(figures[name].as_f64().expect(name) > 0.0, "{figures}");
             }
         }
+    }
+}
+
+/// Their time is measured with both in turn; the load comes one after the other.
+#[test]
+fn calls_of_viewers_are_measured_with_two_workers_in_turn() {
+    let (worker, modules) = ("../target/debug/corecast-mediasoup-worker", "../tests/mediasoup");
+    let small = ["mediasoup", "--json", "--worker", worker, "--modules", modules, "--warm-up", "0.3", "--retries", "0"];
+    let few = ["--subscribers", "2", "--seconds", "0.5", "--joins", "2", "--join-runs", "2", "--beside", worker];
+    let lines = json_lines(&[&small[..], &few].concat());
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for (figures, call) in lines.iter().flat_map(|figures| ["create", "connect", "consume"].map(|call| (figures, call)))
+    {
+        let [p50, p99] = ["p50", "p99"].map(|part| figures[format!("{call}_webrtc_{part}_us")].as_f64());
+        assert!(p50.is_some_and(|p50| p50 > 0.0) && p50 <= p99, "{call} of {figures}");
     }
 }
 

@@ -17,7 +17,7 @@ const router = await worker.createRouter({
   ],
 });
 const consumers = [];
-const took = { create: [], connect: [], consume: [], create_webrtc: [], connect_webrtc: [], consume_webrtc: [] };
+const took = { create: [], connect: [], consume: [] };
 
 /** Waits for a call, and notes for how many microseconds. */
 async function timed(name, call) {
@@ -61,31 +61,15 @@ async function subscribe({ peer, streams }, producers) {
   return { port: on.tuple.localPort, key: on.srtpParameters?.keyBase64 ?? null, promised };
 }
 
-/** So many WebRTC transports on one server, each connected and given a consumer, as for a viewer that joins; then closed. */
-async function join(viewers, producerId) {
-  const webRtcServer = await worker.createWebRtcServer({ listenInfos: [LISTEN] });
-  const value = Array.from({ length: 32 }, (_, at) => (16 + at).toString(16).toUpperCase()).join(':');
-  const dtlsParameters = { role: 'client', fingerprints: [{ algorithm: 'sha-256', value }] };
-  for (let viewer = 0; viewer < viewers; viewer++) {
-    const on = await timed('create_webrtc', () => router.createWebRtcTransport({ webRtcServer }));
-    await timed('connect_webrtc', () => on.connect({ dtlsParameters }));
-    await timed('consume_webrtc', () => on.consume({ producerId, rtpCapabilities: router.rtpCapabilities }));
-  }
-  webRtcServer.close();
-}
-
 answer({ pid: worker.pid });
 const producers = [];
 for await (const line of createInterface({ input: process.stdin })) {
-  const { connect, viewers } = JSON.parse(line);
-  if (viewers !== undefined) {
-    await join(viewers, producers[0].id);
-    answer(took);
-  } else if (connect) {
+  const { connect } = JSON.parse(line);
+  if (connect) {
     for (const publisher of connect.publishers) producers.push(await publish(publisher));
     const subscribed = [];
     for (const subscriber of connect.subscribers) subscribed.push(await subscribe(subscriber, producers));
-    answer({ publish_to: producers.map(({ port }) => port), subscribed });
+    answer({ publish_to: producers.map(({ port }) => port), subscribed, took });
   } else {
     let sent = 0;
     for (const consumer of consumers) {

@@ -59,6 +59,14 @@ pub struct MediasoupArgs {
         value_parser = clap::value_parser!(u32).range(1..=10_000)
     )]
     joins: u32,
+    /// How often that is done, each time in a new Node process; with `--beside`, each viewer with both workers in turn
+    #[arg(
+        long,
+        value_name = "RUNS",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=1_000)
+    )]
+    join_runs: u32,
     /// Look for the most packets a second that are forwarded without loss, after the load that is measured
     #[arg(long, conflicts_with = "meeting")]
     most: bool,
@@ -108,11 +116,19 @@ pub fn run(args: &MediasoupArgs) -> anyhow::Result<()> {
         Some(path) => path.clone(),
         None => std::env::current_exe()?.with_file_name("corecast-mediasoup-worker"),
     };
-    let steps = 1 + u64::from(args.beside.is_some());
+    let others = args.beside.iter().map(|path| ("the other worker", path.as_path()));
+    let workers: Vec<_> = std::iter::once(("corecast's worker", own.as_path())).chain(others).collect();
+    let steps = workers.len() as u64 + u64::from(args.join_runs);
     let measured = args.setting.measure_beside(load, steps, |run| {
-        let others = args.beside.iter().map(|path| ("the other worker", path));
-        let workers = std::iter::once(("corecast's worker", &own)).chain(others);
-        workers.map(|(name, path)| measure(args, run, name, path)).collect::<anyhow::Result<Vec<_>>>()
+        let paths: Vec<_> = workers.iter().map(|(_, path)| *path).collect();
+        let mut joins = vec![Calls::default(); paths.len()];
+        for first in 0..args.join_runs {
+            run.progress.step("calls of viewers");
+            let took = worker::join(&paths, &args.modules, run.setup.core, (args.joins, first))?;
+            joins.iter_mut().zip(took).for_each(|(joins, took)| joins.add(took));
+        }
+        let each = workers.iter().zip(&joins);
+        each.map(|((name, path), joins)| measure(args, run, (name, path), joins)).collect::<anyhow::Result<Vec<_>>>()
     })?;
     if let Some(path) = &args.setting.plot {
         let series = measured.iter().map(|(figures, latency)| Series { name: &figures.worker, latency });
@@ -130,14 +146,19 @@ pub fn run(args: &MediasoupArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(args: &MediasoupArgs, run: &Run<'_>, name: &str, path: &Path) -> anyhow::Result<Measured> {
+fn measure(
+    args: &MediasoupArgs,
+    run: &Run<'_>,
+    (name, path): (&str, &Path),
+    joins: &Calls,
+) -> anyhow::Result<Measured> {
     let (mut calls, mut grown, mut most) = (Calls::default(), 0, None);
     let window = run.attempt(name, |show| {
         let mut worker = NodeWorker::start(path, &args.modules, run.setup.core)?;
         let before = worker.resident_bytes()?;
         let mut generator = Generator::connect(&run.load, &mut worker)?;
         grown = worker.resident_bytes()?.saturating_sub(before);
-        calls = worker.join(args.joins)?;
+        calls.clone_from(worker.calls());
         let window = generator.measure(&mut worker, run.timing(), show)?;
         if args.most {
             let within = Duration::from_secs_f64(args.most_within);
@@ -146,12 +167,12 @@ fn measure(args: &MediasoupArgs, run: &Run<'_>, name: &str, path: &Path) -> anyh
         Ok(window)
     })?;
     let latency = window.latency.clone();
-    let of_calls = figures(name, run, window, &calls);
+    let of_calls = figures(name, run, window, (&calls, joins));
     let bytes_per_transport = grown / calls.create.len().max(1) as u64;
     Ok((MediasoupFigures { bytes_per_transport, most_pps: most, ..of_calls }, latency))
 }
 
-fn figures(name: &str, run: &Run<'_>, window: Window, calls: &Calls) -> MediasoupFigures {
+fn figures(name: &str, run: &Run<'_>, window: Window, (calls, joins): (&Calls, &Calls)) -> MediasoupFigures {
     let outcome = Outcome { window, floors: Vec::new(), io: run.setup.io, warnings: Vec::new() };
     let quantile = |of: &[f64], quantile: f64| {
         let mut sorted = of.to_vec();
@@ -168,12 +189,12 @@ fn figures(name: &str, run: &Run<'_>, window: Window, calls: &Calls) -> Mediasou
         connect_p99_us: quantile(&calls.connect, 0.99),
         consume_p50_us: quantile(&calls.consume, 0.5),
         consume_p99_us: quantile(&calls.consume, 0.99),
-        create_webrtc_p50_us: quantile(&calls.create_webrtc, 0.5),
-        create_webrtc_p99_us: quantile(&calls.create_webrtc, 0.99),
-        connect_webrtc_p50_us: quantile(&calls.connect_webrtc, 0.5),
-        connect_webrtc_p99_us: quantile(&calls.connect_webrtc, 0.99),
-        consume_webrtc_p50_us: quantile(&calls.consume_webrtc, 0.5),
-        consume_webrtc_p99_us: quantile(&calls.consume_webrtc, 0.99),
+        create_webrtc_p50_us: quantile(&joins.create, 0.5),
+        create_webrtc_p99_us: quantile(&joins.create, 0.99),
+        connect_webrtc_p50_us: quantile(&joins.connect, 0.5),
+        connect_webrtc_p99_us: quantile(&joins.connect, 0.99),
+        consume_webrtc_p50_us: quantile(&joins.consume, 0.5),
+        consume_webrtc_p99_us: quantile(&joins.consume, 0.99),
         most_pps: None,
         bytes_per_transport: 0,
     }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ use crate::target::{Counters, Peer, Plan, Route, Target};
 
 /// What speaks to the library.
 const DRIVER: &str = include_str!("driver.mjs");
+/// What measures the calls of WebRTC viewers.
+const JOINS: &str = include_str!("joins.mjs");
 
 /// How long calls of the library took, in microseconds.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -27,9 +29,15 @@ pub(super) struct Calls {
     pub(super) create: Vec<f64>,
     pub(super) connect: Vec<f64>,
     pub(super) consume: Vec<f64>,
-    pub(super) create_webrtc: Vec<f64>,
-    pub(super) connect_webrtc: Vec<f64>,
-    pub(super) consume_webrtc: Vec<f64>,
+}
+
+impl Calls {
+    /// Takes in how long others took.
+    pub(super) fn add(&mut self, others: Self) {
+        self.create.extend(others.create);
+        self.connect.extend(others.connect);
+        self.consume.extend(others.consume);
+    }
 }
 
 #[derive(Deserialize)]
@@ -41,6 +49,7 @@ struct Started {
 struct Connected {
     publish_to: Vec<u16>,
     subscribed: Vec<Subscribed>,
+    took: Calls,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +82,8 @@ pub(super) struct NodeWorker {
     pid: u32,
     /// What it has used to tell what it has done.
     asked: Duration,
+    /// How long the calls took that made its transports.
+    calls: Calls,
 }
 
 impl NodeWorker {
@@ -81,22 +92,14 @@ impl NodeWorker {
     /// # Errors
     /// Node, the library or the worker is not there.
     pub(super) fn start(worker: &Path, modules: &Path, core: u32) -> anyhow::Result<Self> {
-        let worker = worker.canonicalize().with_context(|| worker.display().to_string())?;
-        let library = modules.join("node_modules/mediasoup");
-        ensure!(library.exists(), "{} is not there: npm i mediasoup --ignore-scripts, or --modules", library.display());
-        // Not on the generator's core alone, which is what it would inherit.
-        let mut node = Command::new("taskset")
-            .args(["-c", &format!("{GENERATOR_CORE},{core}"), "node", "--input-type=module", "--eval", DRIVER])
-            .current_dir(modules)
-            .env("MEDIASOUP_WORKER_BIN", worker)
+        let mut node = node(modules, core, DRIVER)?
+            .env("MEDIASOUP_WORKER_BIN", found(worker)?)
             .env("CORECAST_WORKER_CORES", core.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
             .spawn()
             .context("taskset, node")?;
         let to = node.stdin.take().context("Node's input")?;
         let from = BufReader::new(node.stdout.take().context("Node's output")?);
-        let mut this = Self { node, to, from, pid: 0, asked: Duration::ZERO };
+        let mut this = Self { node, to, from, pid: 0, asked: Duration::ZERO, calls: Calls::default() };
         let Started { pid } = this.answer()?;
         this.pid = pid;
         // mediasoup does not pin its worker.
@@ -105,12 +108,9 @@ impl NodeWorker {
         Ok(this)
     }
 
-    /// Makes WebRTC transports for so many viewers, and closes them. Returns how long these and all calls before took.
-    ///
-    /// # Errors
-    /// The worker refuses.
-    pub(super) fn join(&mut self, viewers: u32) -> anyhow::Result<Calls> {
-        self.ask(&json!({ "viewers": viewers }))
+    /// How long the calls took that made its transports.
+    pub(super) const fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     /// Resident memory of the worker.
@@ -157,6 +157,43 @@ impl Drop for NodeWorker {
     }
 }
 
+/// Node with this program, in the folder whose `node_modules` has the library. It is written to and read.
+fn node(modules: &Path, core: u32, program: &str) -> anyhow::Result<Command> {
+    let library = modules.join("node_modules/mediasoup");
+    ensure!(library.exists(), "{} is not there: npm i mediasoup --ignore-scripts, or --modules", library.display());
+    // Not on the generator's core alone, which is what it would inherit.
+    let cores = format!("{GENERATOR_CORE},{core}");
+    let mut node = Command::new("taskset");
+    node.args(["-c", &cores, "node", "--input-type=module", "--eval", program]).current_dir(modules);
+    node.stdin(Stdio::piped()).stdout(Stdio::piped());
+    Ok(node)
+}
+
+/// The path of a worker from any folder.
+fn found(worker: &Path) -> anyhow::Result<PathBuf> {
+    worker.canonicalize().with_context(|| worker.display().to_string())
+}
+
+/// Has Node make WebRTC transports for so many viewers with each of these workers in turn, beginning with the `first`:
+/// how long the calls took with each. All of them may run on the generator's core and on this one.
+///
+/// # Errors
+/// Node, the library or a worker is not there, or a worker refuses.
+pub(super) fn join(
+    workers: &[&Path],
+    modules: &Path,
+    core: u32,
+    (viewers, first): (u32, u32),
+) -> anyhow::Result<Vec<Calls>> {
+    let workers = workers.iter().map(|path| found(path)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut node = node(modules, core, JOINS)?.spawn().context("taskset, node")?;
+    let request = json!({ "workers": workers, "viewers": viewers, "first": first });
+    write!(node.stdin.take().context("Node's input")?, "{request}").context("Node has ended")?;
+    let output = node.wait_with_output()?;
+    ensure!(output.status.success(), "Node: {}", output.status);
+    serde_json::from_slice(&output.stdout).context("Node's answer")
+}
+
 fn peer(peer: &Peer) -> Value {
     let suite = peer.key.as_ref().map(|key| key.suite.name());
     let key = peer.key.as_ref().map(|key| BASE64_STANDARD.encode(&key.key_and_salt));
@@ -179,7 +216,8 @@ impl Target for NodeWorker {
         });
         let subscribers: Vec<_> = subscribers.collect();
         let request = json!({ "connect": { "publishers": publishers, "subscribers": subscribers } });
-        let Connected { publish_to, subscribed } = self.ask(&request)?;
+        let Connected { publish_to, subscribed, took } = self.ask(&request)?;
+        self.calls = took;
         let mut route = Route { publish_to: publish_to.into_iter().map(local).collect(), ..Route::default() };
         for Subscribed { port, key, promised } in subscribed {
             route.send_from.push(local(port));
