@@ -45,6 +45,8 @@ struct Era {
     /// Packets that had arrived when `forward` was last called before it: a round that has begun without it may hold
     /// them.
     forwarded: u64,
+    /// The newest packet that had arrived before it: what is older may belong to what was given up.
+    newest: Option<u64>,
     /// First packet of it that left: position in the stream, and when it had arrived.
     synced: Option<(u64, u64)>,
 }
@@ -194,7 +196,7 @@ impl Consumer {
     /// `forward` was last called.
     pub fn begin_era(&mut self, source: &Source, forwarded: u64) {
         self.waiting.clear();
-        self.era = Era { number: self.era.number + 1, forwarded, synced: None };
+        self.era = Era { number: self.era.number + 1, forwarded, newest: source.newest_arrived, synced: None };
         self.synced_ns = None;
         self.earliest.get_or_insert_with(|| source.newest_key().unwrap_or(source.sent.len() as u64));
     }
@@ -504,7 +506,8 @@ impl Consumer {
             return Ok(());
         }
         let begins = !source.plan.is_video() || source.sent[usize::try_from(index).expect("an index")].key_start;
-        let behind = self.sent.last_key_value().is_some_and(|(last, _)| index <= *last);
+        let behind = self.sent.last_key_value().is_some_and(|(last, _)| index <= *last)
+            || self.era.newest.is_some_and(|newest| index <= newest);
         match self.era.synced {
             Some((first, synced_order)) if index > first && order > synced_order => {
                 let begins = self.synced_ns.is_none_or(|since_ns| now_ns - since_ns <= CATCH_UP_NS);

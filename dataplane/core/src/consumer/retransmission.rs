@@ -51,12 +51,15 @@ impl Consumer {
         self.numbering.locate(out)
     }
 
-    /// Numbers of all that it has sent since a key frame with which it began, the stream's packet `first`. Once.
-    pub(crate) fn take_beginning(&mut self, first: u64, stream: &Stream) -> Option<Range<u64>> {
+    /// Numbers of all packets since a key frame with which it began, the stream's packet `first`.
+    pub(crate) fn beginning(&self, first: u64, stream: &Stream) -> Option<Range<u64>> {
         let (began, numbers) = self.numbering.beginning(stream.withheld())?;
-        let is_it = began == first && !self.retransmissions.is_beginning_repeated;
-        self.retransmissions.is_beginning_repeated |= is_it;
-        is_it.then_some(numbers)
+        (began == first).then_some(numbers)
+    }
+
+    /// Whether its beginning may be repeated: once.
+    pub(crate) const fn may_repeat_beginning(&mut self) -> bool {
+        !std::mem::replace(&mut self.retransmissions.is_beginning_repeated, true)
     }
 
     /// Whether padding may leave on its retransmission stream, and its receiver can say what came of it.

@@ -13,16 +13,25 @@ use crate::consumer::{Stamp, abs_send_time};
 use crate::io::Outbox;
 use crate::key::ConsumerKey;
 use crate::time::Instant;
+use crate::transport::Transport;
 
 impl Worker {
     /// A receiver asks for a key frame that has just been sent one. Some drop what comes right after the handshake
     /// (Firefox 153, while its page works on): what the consumer began with is repeated, once, if history has it and it
-    /// is recent enough to begin with. False if there is nothing to repeat.
+    /// is recent enough to begin with. Who is not even sent that yet, because it waits for its turn, has only to wait.
+    /// False if there is nothing to repeat.
     pub(crate) fn repeat_beginning(&mut self, now: Instant, key: ConsumerKey, outbox: &mut Outbox) -> bool {
         let Some(consumer) = self.consumers.get_mut(key).filter(|one| one.takes_nacks()) else { return false };
         let Some(stream) = self.streams.get(consumer.decoded_stream()) else { return false };
         let Some(packets) = stream.since_key_frame(now, &self.history) else { return false };
-        let Some(numbers) = consumer.take_beginning(packets.start, stream) else { return false };
+        let Some(numbers) = consumer.beginning(packets.start, stream) else { return false };
+        let queue = self.transports.get_mut(consumer.transport()).and_then(Transport::queue);
+        if queue.is_some_and(|queue| queue.holds(key, numbers.start)) {
+            return true;
+        }
+        if !consumer.may_repeat_beginning() {
+            return false;
+        }
         let mut repeated = false;
         for out in numbers {
             #[expect(clippy::cast_possible_truncation, reason = "as it is on the wire")]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use corecast_core::Instant;
+use corecast_core::rtcp::Writer;
 use corecast_core::rtp::RtpView;
 use corecast_wire::{
     Command, ConsumeOptions, ConsumerExtension, ConsumerId, EncodingMapping, HeaderExtension, ProduceOptions,
@@ -50,6 +51,34 @@ fn leaves(bed: &mut Bed, until: Instant) -> Vec<(u32, u16, Instant)> {
         }
         bed.now = bed.now + Duration::from_millis(1);
     }
+}
+
+/// Two consumers of one transport, of which the one that was made last is served first.
+#[test]
+fn who_asks_for_a_key_frame_that_waits_for_its_turn_has_only_to_wait() {
+    let mut bed = bed();
+    let begin = bed.now;
+    bed.consume(1, 21).expect("new");
+    bed.consume(1, 22).expect("new");
+    let of_first = |left: &[(u32, u16, Instant)]| left.iter().filter(|(ssrc, ..)| *ssrc == 21).count();
+    assert_eq!(of_first(&leaves(&mut bed, begin)), 0, "all of it waits");
+    assert_eq!(ask(&mut bed, 21), (0, 0));
+    let end = bed.now + Duration::from_millis(200);
+    assert_eq!(of_first(&leaves(&mut bed, end)), 100);
+    assert_eq!(ask(&mut bed, 21), (100, 0), "what it began with is repeated once, if it asks after that");
+    assert_eq!(ask(&mut bed, 21), (0, 1));
+}
+
+/// Receiver 1 asks for a key frame of this SSRC: packets that it is sent for it, and how often the producer is asked.
+fn ask(bed: &mut Bed, ssrc: u32) -> (usize, usize) {
+    let mut bytes = [0; 64];
+    let mut writer = Writer::new(&mut bytes);
+    assert!(writer.push_pli(9, ssrc));
+    let len = writer.len();
+    bed.arrive(path(1), &bytes[..len]);
+    let sent = bed.sent();
+    let to = |number| sent.iter().filter(|(to, _)| *to == remote(number)).count();
+    (to(1), to(0))
 }
 
 #[test]
