@@ -1,8 +1,9 @@
 // How long the calls of a WebRTC viewer take in mediasoup's Node library, with each of some workers in turn, so that
-// whatever else Node does meets all of them alike. Where they run is up to them, as under an application. Asked by one
-// line of JSON on standard input: { workers, viewers, first }; answers with one: for each worker
+// whatever else Node does meets all of them alike. Asked by one line of JSON on standard input:
+// { workers, viewers, first, core }; without a core they run where they like. Answers with one line: for each worker
 // { create, connect, consume } in microseconds.
 
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import * as mediasoup from 'mediasoup';
 
@@ -17,9 +18,10 @@ const fingerprint = Array.from({ length: 32 }, (_, at) => (16 + at).toString(16)
 const dtlsParameters = { role: 'client', fingerprints: [{ algorithm: 'sha-256', value: fingerprint }] };
 
 /** A worker with a producer whose viewers come to a WebRtcServer. */
-async function start(workerBin) {
+async function start(workerBin, core) {
   const worker = await mediasoup.createWorker({ logLevel: 'error', workerBin });
   worker.on('died', (error) => { throw error; });
+  if (core !== null) execFileSync('taskset', ['-apc', core, worker.pid]);
   const router = await worker.createRouter({ mediaCodecs: [{ kind: 'video', ...CODEC }] });
   const plain = await router.createPlainTransport({ listenInfo: LISTEN, comedia: true });
   const { id: producerId } = await plain.produce({ kind: 'video', rtpParameters: PRODUCED });
@@ -41,9 +43,9 @@ async function join({ router, producerId, webRtcServer, took }) {
   await timed(took.consume, () => on.consume({ producerId, rtpCapabilities: router.rtpCapabilities }));
 }
 
-const { workers, viewers, first } = JSON.parse(readFileSync(0, 'utf8'));
+const { workers, viewers, first, core } = JSON.parse(readFileSync(0, 'utf8'));
 const started = [];
-for (const workerBin of workers) started.push(await start(workerBin));
+for (const workerBin of workers) started.push(await start(workerBin, core));
 for (let viewer = 0; viewer < viewers; viewer++) {
   for (let turn = 0; turn < started.length; turn++) await join(started[(first + viewer + turn) % started.length]);
 }

@@ -67,6 +67,9 @@ pub struct MediasoupArgs {
         value_parser = clap::value_parser!(u32).range(1..=1_000)
     )]
     join_runs: u32,
+    /// In these, workers run where they like, as mediasoup's library starts them, instead of all on one core
+    #[arg(long)]
+    joins_unpinned: bool,
     /// Look for the most packets a second that are forwarded without loss, after the load that is measured
     #[arg(long, conflicts_with = "meeting")]
     most: bool,
@@ -124,7 +127,8 @@ pub fn run(args: &MediasoupArgs) -> anyhow::Result<()> {
         let mut joins = vec![Calls::default(); paths.len()];
         for first in 0..args.join_runs {
             run.progress.step("calls of viewers");
-            let took = worker::join(&paths, &args.modules, run.setup.core, (args.joins, first))?;
+            let pinned = !args.joins_unpinned;
+            let took = worker::join(&paths, &args.modules, (run.setup.core, pinned), (args.joins, first))?;
             joins.iter_mut().zip(took).for_each(|(joins, took)| joins.add(took));
         }
         let each = workers.iter().zip(&joins);

@@ -175,19 +175,25 @@ fn found(worker: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Has Node make WebRTC transports for so many viewers with each of these workers in turn, beginning with the `first`:
-/// how long the calls took with each. All of them may run on the generator's core and on this one.
+/// how long the calls took with each. The workers are on this core if they are to be pinned, and else, as Node is, on it or
+/// on the generator's.
 ///
 /// # Errors
 /// Node, the library or a worker is not there, or a worker refuses.
 pub(super) fn join(
     workers: &[&Path],
     modules: &Path,
-    core: u32,
+    (core, pinned): (u32, bool),
     (viewers, first): (u32, u32),
 ) -> anyhow::Result<Vec<Calls>> {
     let workers = workers.iter().map(|path| found(path)).collect::<anyhow::Result<Vec<_>>>()?;
-    let mut node = node(modules, core, JOINS)?.spawn().context("taskset, node")?;
-    let request = json!({ "workers": workers, "viewers": viewers, "first": first });
+    let mut node = node(modules, core, JOINS)?;
+    let core = pinned.then(|| core.to_string());
+    if let Some(core) = &core {
+        node.env("CORECAST_WORKER_CORES", core);
+    }
+    let mut node = node.spawn().context("taskset, node")?;
+    let request = json!({ "workers": workers, "viewers": viewers, "first": first, "core": core });
     write!(node.stdin.take().context("Node's input")?, "{request}").context("Node has ended")?;
     let output = node.wait_with_output()?;
     ensure!(output.status.success(), "Node: {}", output.status);
