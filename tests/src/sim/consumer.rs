@@ -45,7 +45,7 @@ struct Era {
     /// Packets that had arrived when `forward` was last called before it: a round that has begun without it may hold
     /// them.
     forwarded: u64,
-    /// The newest packet that had arrived before it: what is older may belong to what was given up.
+    /// The newest packet that had arrived when packets were given up, if it began so: an older one may belong to those.
     newest: Option<u64>,
     /// First packet of it that left: position in the stream, and when it had arrived.
     synced: Option<(u64, u64)>,
@@ -196,7 +196,7 @@ impl Consumer {
     /// `forward` was last called.
     pub fn begin_era(&mut self, source: &Source, forwarded: u64) {
         self.waiting.clear();
-        self.era = Era { number: self.era.number + 1, forwarded, newest: source.newest_arrived, synced: None };
+        self.era = Era { number: self.era.number + 1, forwarded, newest: None, synced: None };
         self.synced_ns = None;
         self.earliest.get_or_insert_with(|| source.newest_key().unwrap_or(source.sent.len() as u64));
     }
@@ -575,6 +575,7 @@ impl Consumer {
             "gave up packets of which the first waited for {longest_ms:?} ms"
         );
         self.begin_era(source, forwarded);
+        self.era.newest = source.newest_arrived;
         self.ready_since_ns = self.ready_since_ns.map(|_| now_ns);
         Ok(())
     }
