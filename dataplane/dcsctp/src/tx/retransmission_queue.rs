@@ -214,7 +214,6 @@ impl RetransmissionQueue {
         let is_fully_utilized = unacked_packet_bytes + self.mtu >= self.cwnd;
         let old_cwnd = self.cwnd;
 
-        // TODO: Make the implementation compliant with RFC 9260.
         match self.phase() {
             CongestionAlgorithmPhase::SlowStart => {
                 if is_fully_utilized && !self.is_in_fast_recovery() {
@@ -410,8 +409,6 @@ impl RetransmissionQueue {
     ///
     /// Returns `true` if the timer expired.
     pub fn handle_timeout(&mut self, now: SocketTime) -> bool {
-        // TODO: Make the implementation compliant with RFC 9260.
-
         if !self.t3_rtx.expire(now) {
             return false;
         }
@@ -680,7 +677,7 @@ impl RetransmissionQueue {
     fn max_bytes_to_send(&self) -> usize {
         let left = self.cwnd.saturating_sub(self.unacked_packet_bytes());
         if self.unacked_items() == 0 {
-            // TODO: Make the implementation compliant with RFC 9260.
+            // One packet may leave whatever the peer's window is, which also probes one that is closed.
             //
             // From <https://datatracker.ietf.org/doc/html/rfc9260#section-6.1>:
             //

@@ -51,8 +51,7 @@ impl SrtpProfile {
     pub fn keying_material_len(&self) -> usize {
         match self {
              // MASTER_KEY_LEN * 2 + MASTER_SALT * 2
-             // TODO: This is a duplication of info that is held in srtp.rs, because we
-             // don't want a dependency in that direction.
+             // What uses the keys knows these lengths as well; this does not depend on it.
             SrtpProfile::AES128_CM_SHA1_80 => 16 * 2 + 14 * 2,
             SrtpProfile::AEAD_AES_128_GCM   => 16 * 2 + 12 * 2,
             SrtpProfile::AEAD_AES_256_GCM   => 32 * 2 + 12 * 2,

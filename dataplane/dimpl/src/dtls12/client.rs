@@ -1088,7 +1088,7 @@ impl State {
             unreachable!()
         };
 
-        // TODO(martin): handle ticket for restart
+        // No session is resumed, so the ticket is of no use.
 
         trace!("Received NewSessionTicket");
 
