@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use corecast_wire::{Codec, CommandError, ConsumeOptions, Maxima, ProduceOptions, SrtpParameters, TransportId};
 
-use super::refused::{Applied, invalid, limit};
+use super::refused::{Applied, at_most, invalid, limit};
 use crate::limits::{
     MAX_CNAME_BYTES, MAX_CODECS, MAX_CONSUMER_MID_BYTES, MAX_CONSUMER_PAYLOAD_TYPES, MAX_ENCODINGS,
     MAX_HEADER_EXTENSIONS,
@@ -51,9 +51,9 @@ pub(super) fn check_remotes(
 
 pub(super) fn check_produce(transport: &Transport, options: &ProduceOptions) -> Applied {
     let field = "rtpParameters.codecs";
-    limit(options.codecs.len(), MAX_CODECS + 1, "codecs in a producer")?;
-    limit(options.encodings.len(), MAX_ENCODINGS + 1, "encodings in a producer")?;
-    limit(options.header_extensions.len(), MAX_HEADER_EXTENSIONS + 1, "header extensions in a producer")?;
+    at_most(options.codecs.len(), MAX_CODECS, "codecs in a producer")?;
+    at_most(options.encodings.len(), MAX_ENCODINGS, "encodings in a producer")?;
+    at_most(options.header_extensions.len(), MAX_HEADER_EXTENSIONS, "header extensions in a producer")?;
     if options.encodings.is_empty() {
         return Err(invalid("rtpParameters.encodings", "must not be empty"));
     }
@@ -82,7 +82,7 @@ pub(super) fn check_produce(transport: &Transport, options: &ProduceOptions) -> 
 }
 
 pub(super) fn check_consume(transport: &Transport, options: &ConsumeOptions, maxima: &Maxima) -> Applied {
-    limit(options.payload_types.len(), MAX_CONSUMER_PAYLOAD_TYPES + 1, "payload types of a consumer")?;
+    at_most(options.payload_types.len(), MAX_CONSUMER_PAYLOAD_TYPES, "payload types of a consumer")?;
     if options.payload_types.is_empty()
         || options.payload_types.iter().any(|one| one.router > 127 || one.receiver > 127)
     {

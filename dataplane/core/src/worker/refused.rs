@@ -17,6 +17,15 @@ pub(crate) fn invalid(field: &str, cause: impl Into<String>) -> CommandError {
     CommandError::Invalid { field: field.into(), cause: cause.into() }
 }
 
+/// Refuses more than `max` of something in one command.
+pub(crate) fn at_most(count: usize, max: usize, what: &str) -> Applied {
+    if count > max {
+        return Err(CommandError::Limit { what: what.into(), max: max as u64 });
+    }
+    Ok(())
+}
+
+/// Refuses one more of something of which there are `max`.
 pub(crate) fn limit(count: usize, max: usize, what: &str) -> Applied {
     if count >= max {
         return Err(CommandError::Limit { what: what.into(), max: max as u64 });

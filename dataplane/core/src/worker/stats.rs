@@ -6,7 +6,7 @@ use corecast_wire::{
 };
 
 use super::Worker;
-use super::refused::{Applied, limit, not_found};
+use super::refused::{Applied, at_most, not_found};
 use crate::consumer::Consumer;
 use crate::data::{DataConsumer, DataProducer};
 use crate::key::{StreamKey, TransportKey};
@@ -87,7 +87,7 @@ impl Worker {
 
     /// For how long nothing has come of each of these.
     pub(crate) fn silences(&self, now: Instant, producers: &[ProducerId]) -> Applied<Vec<Silence>> {
-        limit(producers.len(), MAX_SILENCES + 1, "producers to ask about at once")?;
+        at_most(producers.len(), MAX_SILENCES, "producers to ask about at once")?;
         let of = |id: &ProducerId| self.producer_by_id.get(id).and_then(|key| self.producers.get(*key));
         Ok(producers.iter().map(|id| of(id).map_or_else(Silence::default, |one| self.silence(now, one))).collect())
     }
