@@ -3,7 +3,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readdirSync } from 'node:fs';
-import { AUDIO, assert, mediasoup, next, refused, startWorker } from './common.mjs';
+import {
+  AUDIO, LOCAL, VIDEO, assert, mediasoup, next, opus, refused, startWorker, until, vp8,
+} from './common.mjs';
 
 const exitOf = async (child) => (await once(child, 'exit'))[0];
 const bin = process.env.MEDIASOUP_WORKER_BIN;
@@ -16,11 +18,25 @@ const usage = await worker.getResourceUsage();
 assert.ok(usage.ru_maxrss > 1_000 && usage.ru_utime >= 0, JSON.stringify(usage));
 assert.deepEqual((await worker.dump()).routerIds, []);
 
-const router = await worker.createRouter({ mediaCodecs: [AUDIO] });
+const router = await worker.createRouter({ mediaCodecs: [AUDIO, VIDEO] });
 const dump = await worker.dump();
 assert.deepEqual([dump.pid, dump.routerIds], [worker.pid, [router.id]]);
 assert.ok(dump.channelMessageHandlers.channelRequestHandlers.includes(router.id));
 assert.deepEqual((await router.dump()).transportIds, []);
+assert.match(readFileSync(`/proc/${worker.pid}/status`, 'utf8'), /^Seccomp:\t2$/m, 'its system calls are filtered');
+
+// What is ignored is said, once. What is too much is refused with the number that is not.
+const warned = [];
+mediasoup.setLogEventListeners({ onwarn: (namespace, log) => warned.push(log) });
+const plain = await router.createPlainTransport({ listenInfo: LOCAL, comedia: true });
+for (const ssrc of [1, 2]) {
+  await plain.produce({ kind: 'audio', rtpParameters: opus(ssrc), enableMediasoupPacketIdHeaderExtension: true });
+}
+await until('a line of the log', () => warned.length > 0);
+assert.equal(warned.filter((line) => line.includes('enableMediasoupPacketIdHeaderExtension')).length, 1, warned.join('\n'));
+const five = { kind: 'video', rtpParameters: vp8(11, 13, 15, 17, 19) };
+assert.match((await refused(plain.produce(five))).message, /at most 4 encodings/);
+mediasoup.setLogEventListeners(undefined);
 await worker.updateSettings({ logLevel: 'debug', logTags: ['info', 'ice'] });
 await worker.updateSettings({ logLevel: 'none' });
 assert.equal((await refused(worker.updateSettings({ logLevel: 'loud' }))).name, 'TypeError');

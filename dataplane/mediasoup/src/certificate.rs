@@ -41,10 +41,17 @@ impl Certificate {
     }
 
     /// The certificate of these files; `None` if its key is of a kind that DTLS does not take here.
+    ///
+    /// # Errors
+    /// One cannot be read, or the key is another certificate's.
     fn read(certificate: &str, key: &str) -> Result<Option<Self>, String> {
         let text = |file: &str| std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"));
         let der = unwrap_pem(&text(certificate)?, "CERTIFICATE").ok_or_else(|| format!("{certificate}: no PEM"))?;
         let pair = KeyPair::from_pem(&text(key)?).map_err(|error| format!("{key}: {error}"))?;
+        let public_key = pair.public_key_raw();
+        if !der.windows(public_key.len()).any(|part| part == public_key) {
+            return Err(format!("{key}: it is not the key of {certificate}"));
+        }
         let is_on_p256 = pair.is_compatible(&PKCS_ECDSA_P256_SHA256);
         Ok(is_on_p256.then(|| Self { der, private_key: pair.serialize_der(), is_drawn: false }))
     }
@@ -83,5 +90,26 @@ mod tests {
         let drawn = Certificate::draw().expect("draws");
         assert_eq!(unwrap_pem(&pem(&drawn.der), "CERTIFICATE").as_ref(), Some(&drawn.der));
         assert_eq!(drawn.fingerprint(&digest::SHA256).len(), 32 * 3 - 1);
+    }
+
+    #[test]
+    fn a_key_has_to_be_that_of_its_certificate() {
+        let folder = std::env::temp_dir().join(format!("corecast-certificate-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let file = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).expect("written");
+            path.into_os_string().into_string().expect("UTF-8")
+        };
+        let key = |kind| KeyPair::generate_for(kind).expect("drawn");
+        let (own, other, odd) = (key(&PKCS_ECDSA_P256_SHA256), key(&PKCS_ECDSA_P256_SHA256), key(&rcgen::PKCS_ED25519));
+        let certificate = CertificateParams::default().self_signed(&own).expect("signed");
+        let certificate = file("certificate", &pem(certificate.der()));
+        let read = |name, key: &KeyPair| Certificate::read(&certificate, &file(name, &key.serialize_pem()));
+        assert!(read("own", &own).is_ok_and(|read| read.is_some_and(|read| !read.is_drawn)));
+        for (name, key) in [("other", &other), ("odd", &odd)] {
+            assert!(read(name, key).is_err_and(|why| why.ends_with(&format!("is not the key of {certificate}"))));
+        }
+        std::fs::remove_dir_all(&folder).expect("removed");
     }
 }

@@ -41,6 +41,9 @@ impl Door {
             (false, true) => Some(Feedback::Bitrate),
             (false, false) => None,
         };
+        if request.enable_mediasoup_packet_id_header_extension && !std::mem::replace(&mut self.said_packet_ids, true) {
+            tracing::warn!("enableMediasoupPacketIdHeaderExtension has no meaning here and is ignored");
+        }
         let id = ProducerId(self.objects.number());
         machine.execute(&Command::Produce { transport, producer: id, options })?;
         self.objects.add(&request.producer_id, Named::Producer(id));

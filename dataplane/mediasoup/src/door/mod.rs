@@ -67,6 +67,8 @@ pub(crate) struct Door {
     objects: Objects,
     /// What is to be said to the worker because of what it told.
     waiting: Vec<Command>,
+    /// It was said that packets are given no ids.
+    said_packet_ids: bool,
     /// Ticks so far, and when the last one was.
     ticks: u64,
     ticked_at: Instant,
@@ -89,6 +91,7 @@ impl Door {
             ports,
             objects: Objects::default(),
             waiting: Vec::new(),
+            said_packet_ids: false,
             ticks: 0,
             ticked_at: Instant::now(),
         }
