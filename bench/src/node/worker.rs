@@ -175,8 +175,8 @@ fn found(worker: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Has Node make WebRTC transports for so many viewers with each of these workers in turn, beginning with the `first`:
-/// how long the calls took with each. The workers are on this core if they are to be pinned, and else, as Node is, on it or
-/// on the generator's.
+/// how long the calls took with each. The workers are on this core if they are to be pinned, and else, as Node is, on
+/// it or on the generator's.
 ///
 /// # Errors
 /// Node, the library or a worker is not there, or a worker refuses.
